@@ -1,0 +1,51 @@
+# Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock clean
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+help: ## Show this help.
+	@echo "Rathaus-Hub"
+	@grep -E '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@echo ""
+	@echo '  ARGS="--once --data DIR --port N"  options for make run; ARGS="-k NAME" for make test'
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv==0.13.9"
+
+# Each stamp is newer than what it was made from, so a second call takes no time.
+$(VENV)/run.stamp: $(BIN)/uv requirements.lock pyproject.toml
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.lock
+	$(BIN)/uv pip install --quiet --require-hashes -r tests/requirements.lock
+	@touch $@
+
+run: $(VENV)/run.stamp ## Start hub and demo specialist system, send demo applications, show what happens.
+	@$(BIN)/hub run $(ARGS)
+
+test: $(VENV)/test.stamp ## Run the whole test suite.
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test.stamp ## Measure accepted applications a second against the raw composite (bounded, < 2 min).
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra build --extra dev pyproject.toml -o tests/requirements.lock
+
+clean: ## Remove the virtual environment, caches and build products (not data).
+	rm -rf $(VENV) build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache benchmarks/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

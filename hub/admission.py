@@ -1,0 +1,79 @@
+"""Whether there is room for one more application: memory for plaintext, disk for ciphertext."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from hub.errors import Overloaded, StoreUnavailable, Text
+
+
+class Reservation:
+    """A share of the memory budget, held while plaintext is in memory."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._size = 0
+
+    def grow(self, size: int) -> None:
+        """Take ``size`` bytes more.
+
+        Raises:
+            Overloaded: the budget is spent; nothing was taken.
+        """
+        self._admission.take(size)
+        self._size += size
+
+    def release(self) -> None:
+        """Give everything back; may be called twice."""
+        self._admission.give_back(self._size)
+        self._size = 0
+
+
+class Admission:
+    """Counts plaintext bytes in memory against a budget and watches the disk's free space."""
+
+    def __init__(self, *, memory_budget: int, free_bytes: Callable[[], int], disk_watermark: int) -> None:
+        self._budget = memory_budget
+        self._used = 0
+        self._lock = threading.Lock()
+        self._free_bytes = free_bytes
+        self._watermark = disk_watermark
+
+    def check_disk(self) -> None:
+        """Refuse below the watermark, so that what was acknowledged can still be delivered.
+
+        Raises:
+            StoreUnavailable: less than the watermark is free.
+        """
+        if self._free_bytes() < self._watermark:
+            raise StoreUnavailable(
+                Text(
+                    "Der Speicher des Hubs ist fast voll. Bitte versuchen Sie es später noch einmal.",
+                    "The hub's store is nearly full. Please try again later.",
+                ),
+                retry_after=timedelta(minutes=5),
+            )
+
+    def reserve(self) -> Reservation:
+        """Begin an empty reservation."""
+        return Reservation(self)
+
+    def take(self, size: int) -> None:
+        """Count ``size`` bytes in."""
+        with self._lock:
+            if self._used + size > self._budget:
+                raise Overloaded(
+                    Text(
+                        "Der Hub verarbeitet gerade zu viele große Anträge. Bitte gleich noch einmal versuchen.",
+                        "The hub is busy with too many large applications. Please try again shortly.",
+                    ),
+                    retry_after=timedelta(seconds=5),
+                )
+            self._used += size
+
+    def give_back(self, size: int) -> None:
+        """Count ``size`` bytes out."""
+        with self._lock:
+            self._used -= size

@@ -1,0 +1,167 @@
+"""Settings: frozen, typed, strict. Only ``app`` and ``cli`` read them.
+
+Sources, later wins: the defaults below, ``hub.toml`` in the data folder, ``HUB_<NAME>`` in the environment, the command
+line. A name that is not a setting is an error, so a typing mistake stops the start instead of being ignored. Secrets
+are never settings: they are files in the data folder, or named by a ``*_file`` setting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hub.errors import ConfigurationError, Text
+
+_PREFIX = "HUB_"
+#: Variables of ours that are not settings.
+_NOT_SETTINGS = {"HUB_DATA"}
+_ENVIRONMENTS = {"development", "production"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything an operator may set. Durations are seconds, sizes bytes."""
+
+    #: Folder of database, blobs, keys and imported schemas.
+    data: Path
+    #: ``development`` allows self-signed keys, demo data and plain http; ``production`` refuses them.
+    environment: str = "development"
+    #: Address and port to listen on.
+    host: str = "127.0.0.1"
+    port: int = 8080
+    #: Canonical address seen from outside, without a trailing slash; signed into tokens as ``iss``.
+    base_url: str = ""
+    #: SQLAlchemy URL; empty means SQLite in the data folder.
+    database_url: str = ""
+    #: Name of this node in leases and attempts.
+    node: str = field(default_factory=socket.gethostname)
+    #: Folder of routing tables and areas; empty means the shipped one.
+    routing_rules: str = ""
+    #: How long one delivery attempt may hold its lease.
+    lease_seconds: int = 120
+    #: How many deliveries one node attempts at once.
+    delivery_threads: int = 8
+    #: First and longest wait between attempts, and when a delivery is given up.
+    retry_first_seconds: int = 5
+    retry_longest_seconds: int = 36_000
+    give_up_seconds: int = 14 * 86_400
+    #: Intake answers 503 while less than this is free on the data folder's disk.
+    disk_watermark_bytes: int = 512 * 1024 * 1024
+    #: How much plaintext may be in memory at once, over all requests of this process.
+    memory_budget_bytes: int = 512 * 1024 * 1024
+    #: How long an idempotency key is remembered.
+    idempotency_seconds: int = 30 * 86_400
+    #: Retention (FIT-Connect section 15): incomplete, after the end, unanswered in a mailbox, tokens of a case.
+    incomplete_seconds: int = 86_400
+    finished_seconds: int = 7 * 86_400
+    uncollected_seconds: int = 14 * 86_400
+    case_seconds: int = 730 * 86_400
+    #: Callbacks and adapters may reach private addresses and plain http. For development and tests only.
+    allow_private_addresses: bool = False
+
+    @property
+    def production(self) -> bool:
+        """Whether the strict rules of a production system hold."""
+        return self.environment == "production"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL that is really used."""
+        return self.database_url or f"sqlite:///{self.data / 'hub.sqlite'}"
+
+    @property
+    def canonical_url(self) -> str:
+        """The base URL that is really used."""
+        return self.base_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def lease(self) -> timedelta:
+        """How long one attempt may take before another node may try."""
+        return timedelta(seconds=self.lease_seconds)
+
+
+def load_settings(data: Path, environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Read settings from ``data/hub.toml``, ``HUB_*`` of ``environ`` and ``overrides``.
+
+    Raises:
+        ConfigurationError: an unknown name, a value of the wrong type, or a combination that production forbids.
+    """
+    values: dict[str, Any] = {}
+    source = data / "hub.toml"
+    if source.is_file():
+        values.update(_toml(source))
+    for name, text in environ.items():
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
+            values[name.removeprefix(_PREFIX).lower()] = text
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    settings = Settings(data=data.absolute(), **{name: _typed(name, value) for name, value in values.items()})
+    _judge(settings)
+    return settings
+
+
+def _toml(source: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            Text(f"{source} ist kein gültiges TOML: {error}", f"{source} is not valid TOML: {error}")
+        ) from error
+
+
+def _typed(name: str, value: Any) -> Any:
+    """Return ``value`` as the type that the setting ``name`` declares."""
+    hints = {key: hint for key, hint in get_type_hints(Settings).items() if key != "data"}
+    if name not in {known.name for known in dataclasses.fields(Settings)} - {"data"}:
+        known_names = ", ".join(sorted(hints))
+        raise ConfigurationError(
+            Text(
+                f"Unbekannte Einstellung „{name}“. Bekannt sind: {known_names}.",
+                f"Unknown setting '{name}'. Known are: {known_names}.",
+            )
+        )
+    wanted = hints[name]
+    if wanted is bool and isinstance(value, str) and value.lower() in {"true", "false", "1", "0"}:
+        return value.lower() in {"true", "1"}
+    if wanted is int and isinstance(value, str) and value.isdigit():
+        return int(value)
+    if type(value) is not wanted:
+        raise ConfigurationError(
+            Text(
+                f"Die Einstellung „{name}“ muss vom Typ {wanted.__name__} sein.",
+                f"Setting '{name}' must be of type {wanted.__name__}.",
+            )
+        )
+    return value
+
+
+def _judge(settings: Settings) -> None:
+    if settings.environment not in _ENVIRONMENTS:
+        raise ConfigurationError(
+            Text(
+                "environment muss development oder production sein.", "environment must be development or production."
+            )
+        )
+    if settings.canonical_url.endswith("/"):
+        raise ConfigurationError(
+            Text("base_url darf nicht auf / enden.", "base_url must not end with a slash.")
+        )
+    if settings.production and not settings.canonical_url.startswith("https://"):
+        raise ConfigurationError(
+            Text(
+                "In production muss base_url gesetzt sein und mit https:// beginnen.",
+                "In production base_url must be set and begin with https://.",
+            )
+        )
+    if settings.production and settings.allow_private_addresses:
+        raise ConfigurationError(
+            Text(
+                "allow_private_addresses ist in production nicht erlaubt.",
+                "allow_private_addresses is not allowed in production.",
+            )
+        )

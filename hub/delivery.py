@@ -1,0 +1,99 @@
+"""The Adapter contract, and the decision what to do after an attempt. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+
+
+class Adapter(Protocol):
+    """One way into a receiving system.
+
+    Life cycle: construct from strict configuration (no I/O; an unknown option raises ``ConfigurationError``), ``open``,
+    any number of ``deliver`` from several threads, ``close``. ``deliver`` reports what happened as an
+    :class:`~hub.submission.Outcome` and raises only on a bug. It makes one attempt; repeating is the hub's business.
+    """
+
+    name: str
+
+    def __init__(self, config: Mapping[str, Any]) -> None: ...
+
+    def open(self) -> None: ...
+
+    def deliver(self, package: Package) -> Outcome: ...
+
+    def close(self) -> None: ...
+
+
+class StepKind(StrEnum):
+    """What the dispatcher does next with a delivery."""
+
+    #: Finished well: delivered, or waiting in the mailbox.
+    FINISH = "finish"
+    #: Try again at ``due``.
+    RETRY = "retry"
+    #: Give up: into the dead letters, split by ``cause``.
+    BURY = "bury"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """The decision after one attempt."""
+
+    kind: StepKind
+    due: datetime | None = None
+    cause: DeadCause | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """When to try again: waits grow from ``first`` by ``factor`` to ``longest``, until ``give_up`` after the start.
+
+    Each wait is shortened at random by up to ``jitter`` of itself, so that a recovering receiver is not stormed.
+    """
+
+    first: timedelta = timedelta(seconds=5)
+    factor: float = 3.0
+    longest: timedelta = timedelta(hours=10)
+    give_up: timedelta = timedelta(days=14)
+    jitter: float = 0.2
+
+    def wait(self, attempt: int, chance: float) -> timedelta:
+        """Return the wait after ``attempt`` (from 1), ``chance`` in [0, 1) choosing the jitter."""
+        steps = min(attempt - 1, 60)
+        seconds = min(self.first.total_seconds() * self.factor**steps, self.longest.total_seconds())
+        return timedelta(seconds=seconds * (1 - self.jitter * chance))
+
+
+_FINISHED = {OutcomeKind.DELIVERED, OutcomeKind.WAITING}
+
+
+def next_step(
+    outcome: Outcome,
+    *,
+    attempt: int,
+    accepted_at: datetime,
+    now: datetime,
+    schedule: Schedule,
+    chance: float | None = None,
+) -> Step:
+    """Decide what follows ``outcome`` of attempt number ``attempt`` (from 1).
+
+    A receiver's ``retry_after`` is honoured, capped at the schedule's longest wait.
+    """
+    if outcome.kind in _FINISHED:
+        return Step(kind=StepKind.FINISH)
+    if outcome.kind is OutcomeKind.REFUSED:
+        return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
+    wait = schedule.wait(attempt, random.random() if chance is None else chance)  # noqa: S311  # jitter, not a secret
+    if outcome.retry_after is not None:
+        wait = min(max(wait, outcome.retry_after), schedule.longest)
+    if now + wait > accepted_at + schedule.give_up:
+        return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
+    return Step(kind=StepKind.RETRY, due=now + wait)

@@ -1,0 +1,146 @@
+"""The case's event log: kinds, claims, hash chain and the state machine. Pure.
+
+Events are Security Event Tokens (RFC 8417) in FIT-Connect's profile (sections 9.1-9.3 of its wire): PS512, exactly one event,
+``iss`` the hub's base URL or a destination id. The chain covers what a token says (and, for a token that somebody else
+signed, its bytes), not the hub's own signature: PS512 is randomised and the hub signs late.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from hub.errors import Conflict, Text
+from hub.submission import State
+
+#: What a hub-written token names as its payload schema (every 1.x is accepted from others).
+SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.schema.json"
+EVENT_PREFIX = "https://schema.fitko.de/fit-connect/events/"
+
+
+class Subject(StrEnum):
+    """What an event speaks of."""
+
+    SUBMISSION = "submission"
+    REPLY = "reply"
+
+
+class EventKind(StrEnum):
+    """What happened; with the subject it makes the event URI, e.g. ``…/events/submit-submission``."""
+
+    #: Announced (hub).
+    CREATE = "create"
+    #: Complete and stored for good (hub).
+    SUBMIT = "submit"
+    #: The receiver was told of it, or got it (hub).
+    NOTIFY = "notify"
+    #: An intermediate system took it over (receiver, API v1 only).
+    FORWARD = "forward"
+    #: Taken over by the receiver.
+    ACCEPT = "accept"
+    #: Turned down by the receiver, or by the hub on timeout.
+    REJECT = "reject"
+    #: Contents deleted (hub).
+    DELETE = "delete"
+
+
+#: Allowed transitions: (state before, event) -> state after. Whatever is missing here is a 409.
+TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
+    (None, EventKind.CREATE): State.INCOMPLETE,
+    (State.INCOMPLETE, EventKind.SUBMIT): State.SUBMITTED,
+    (State.INCOMPLETE, EventKind.DELETE): State.DELETED,
+    (State.SUBMITTED, EventKind.NOTIFY): State.SUBMITTED,
+    (State.SUBMITTED, EventKind.FORWARD): State.FORWARDED,
+    (State.SUBMITTED, EventKind.ACCEPT): State.ACCEPTED,
+    (State.SUBMITTED, EventKind.REJECT): State.REJECTED,
+    (State.FORWARDED, EventKind.NOTIFY): State.FORWARDED,
+    (State.FORWARDED, EventKind.ACCEPT): State.ACCEPTED,
+    (State.FORWARDED, EventKind.REJECT): State.REJECTED,
+    (State.ACCEPTED, EventKind.DELETE): State.DELETED,
+    (State.REJECTED, EventKind.DELETE): State.DELETED,
+}
+
+#: What a receiving client may write; everything else is the hub's.
+RECEIVER_MAY_WRITE = frozenset({EventKind.FORWARD, EventKind.ACCEPT, EventKind.REJECT})
+
+#: The chain's value before a case's first event.
+GENESIS = "0" * 64
+
+
+def next_state(state: State | None, kind: EventKind) -> State:
+    """Return the state after ``kind``; raise :class:`Conflict` where the state machine has no such step."""
+    try:
+        return TRANSITIONS[state, kind]
+    except KeyError:
+        now = state or "unbekannt"
+        raise Conflict(
+            Text(
+                f"Das Ereignis {kind} passt nicht zum Zustand {now}. Rufen Sie das Ereignisprotokoll ab und prüfen Sie den Stand.",
+                f"Event {kind} does not fit state {now}. Read the event log and check where the case stands.",
+            ),
+            slug="invalid-state-transition",
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One entry of a case's log.
+
+    ``issuer`` is the hub's base URL for its own tokens, else a destination or client id; ``by_hub`` tells which. ``jws`` is
+    the compact token: given for foreign events, absent for the hub's own until they are signed. ``digests`` maps stored part
+    names to the SHA-512 of their JWE and stands in the chain at submit. ``hash`` = SHA-256 over the previous entry's hash and
+    this entry (lower-case hex).
+    """
+
+    case_id: UUID
+    seq: int
+    jti: UUID
+    subject: Subject
+    subject_id: UUID
+    kind: EventKind
+    issuer: str
+    by_hub: bool
+    issued_at: datetime
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    jws: str | None = field(default=None, repr=False)
+    previous: str = GENESIS
+    hash: str = ""
+
+    def claims(self) -> dict[str, Any]:
+        """Return the token's claims (RFC 8417; whole seconds, exactly one event)."""
+        return {
+            "$schema": SET_SCHEMA,
+            "jti": str(self.jti),
+            "iss": self.issuer,
+            "iat": int(self.issued_at.timestamp()),
+            "sub": f"{self.subject}:{self.subject_id}",
+            "txn": f"case:{self.case_id}",
+            "events": {f"{EVENT_PREFIX}{self.kind}-{self.subject}": dict(self.payload)},
+        }
+
+    def entry_hash(self) -> str:
+        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the entry)."""
+        entry: dict[str, Any] = {"seq": self.seq, "claims": self.claims(), "digests": dict(self.digests)}
+        if not self.by_hub:
+            entry["jws"] = self.jws
+        canonical = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
+
+
+def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list[Event]:
+    """Return ``events`` numbered on from ``seq`` and hash-chained on from ``head``."""
+    linked: list[Event] = []
+    for event in events:
+        seq += 1
+        numbered = replace(event, seq=seq, previous=head)
+        head = numbered.entry_hash()
+        linked.append(replace(numbered, hash=head))
+    return linked

@@ -1,0 +1,79 @@
+"""Who takes part: clients (sending and receiving systems) and destinations, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """Where a client wants to be told of news (FIT-Connect callback); the secret is write-only."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+class ClientKind(StrEnum):
+    """OAuth client kinds of FIT-Connect."""
+
+    #: An online service: submits applications, reads their state.
+    SENDER = "sender"
+    #: A specialist system: collects, accepts, rejects; may own destinations.
+    SUBSCRIBER = "subscriber"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Client:
+    """A registered OAuth client. ``secret_hash`` is argon2id; ``scopes`` bound what its tokens may do.
+
+    ``tenant`` is the ARS prefix whose administrators may see it (empty: the whole country).
+    """
+
+    client_id: str
+    kind: ClientKind
+    name: str
+    secret_hash: str = field(repr=False)
+    scopes: tuple[str, ...]
+    tenant: str = ""
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfferedService:
+    """A service that a destination takes: identifier, regions (``DE`` + ARS prefix), schemas as (uri, media type)."""
+
+    identifier: str
+    regions: tuple[str, ...]
+    schemas: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """An addressable receiver (Zustellpunkt).
+
+    ``status`` is created | active | inactive | decommissioned; ``owner`` the subscriber's client id; ``tenant`` the
+    ARS prefix whose administrators may see it; ``adapter`` the name in the entry-point group ``hub.adapters`` and
+    ``adapter_config`` its options (secrets only as file names).
+    """
+
+    destination_id: UUID
+    name: str
+    status: str
+    owner: str | None
+    tenant: str
+    services: tuple[OfferedService, ...]
+    metadata_versions: tuple[str, ...]
+    encryption_kid: str
+    contact: Mapping[str, Any]
+    adapter: str
+    adapter_config: Mapping[str, Any]
+    reply_channels: Mapping[str, Any] | None = None
+    callback: Callback | None = None
+    created_at: datetime
+    updated_at: datetime

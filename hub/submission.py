@@ -1,0 +1,225 @@
+"""The words of the hub as frozen values: Application, Submission, Package, Outcome and what they hold.
+
+Two families that never mix: ``Application`` holds plaintext, in memory only; ``Submission`` and
+everything behind it hold only :class:`Sealed` values. The store and every adapter accept sealed values
+alone, so storing or sending plaintext is a type error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from hub.parties import Callback, Destination
+
+#: A sealed content up to this many bytes stays in the database row; a larger one goes to the blob store.
+INLINE_LIMIT = 64 * 1024
+
+
+class MediaType(StrEnum):
+    """Media types of application data (FIT-Connect: only these two)."""
+
+    JSON = "application/json"
+    XML = "application/xml"
+
+
+class Door(StrEnum):
+    """By which door a submission came in."""
+
+    #: The hub saw the plaintext, validated and sealed it.
+    PLAIN = "plain"
+    #: The sender sealed it; the hub has only ever seen ciphertext.
+    SEALED = "sealed"
+
+
+class State(StrEnum):
+    """FIT-Connect's state of a submission or reply (the case's event log decides it)."""
+
+    #: Announced, not yet submitted.
+    INCOMPLETE = "incomplete"
+    #: Complete; waits for the receiver.
+    SUBMITTED = "submitted"
+    #: An intermediate system has taken it over (API v1 only).
+    FORWARDED = "forwarded"
+    #: The receiver took it over for good.
+    ACCEPTED = "accepted"
+    #: The receiver, or the hub on timeout, turned it down.
+    REJECTED = "rejected"
+    #: Contents are gone; history stays.
+    DELETED = "deleted"
+
+
+class OutcomeKind(StrEnum):
+    """What an adapter reports of one attempt."""
+
+    #: The receiver has it, durably, and said so.
+    DELIVERED = "delivered"
+    #: It lies in the mailbox for collection; the hub's part is done.
+    WAITING = "waiting"
+    #: The receiver said no for good; trying again unchanged is useless.
+    REFUSED = "refused"
+    #: The receiver could not be reached or said "later"; it certainly does not have it.
+    UNREACHABLE = "unreachable"
+    #: No answer came; the receiver may or may not have it.
+    UNKNOWN = "unknown"
+
+
+class DeadCause(StrEnum):
+    """Why a delivery ended in the dead letters; who has to act."""
+
+    #: The content itself is not acceptable to the receiver.
+    PAYLOAD = "payload"
+    #: The destination's adapter settings or key are wrong.
+    CONFIGURATION = "configuration"
+    #: The receiving system does not work or is gone.
+    RECEIVER = "receiver"
+    #: The hub itself failed, repeatedly.
+    HUB = "hub"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cover:
+    """What stands on the envelope of an application: everything but its contents.
+
+    ``service`` is the identifier (URN), ``area`` an ARS of 2, 3, 5, 9 or 12 digits, ``schema`` the schema's URI
+    if the sender names one. ``metadata`` is what a sender may say of FIT-Connect metadata 2.1.0.
+    """
+
+    sender: str
+    service: str
+    area: str
+    schema: str | None = None
+    idempotency_key: str | None = None
+    callback: Callback | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Application:
+    """Cover and plaintext data, in memory only, never at rest."""
+
+    cover: Cover
+    media_type: MediaType
+    data: bytes = field(repr=False)
+    metadata: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealed:
+    """One compact JWE (RFC 7516) as stored and delivered; never plaintext.
+
+    ``tag`` is its fifth part (22 base64url characters), ``sha512`` the lower-case hex digest of the compact
+    serialisation's ASCII bytes, ``size`` its length in bytes. Exactly one of ``jwe`` (in the row) and ``blob``
+    (name in the blob store) is set.
+    """
+
+    tag: str
+    sha512: str
+    size: int
+    jwe: bytes | None = field(repr=False, default=None)
+    blob: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.jwe is None) == (self.blob is None):
+            raise ValueError("a sealed content lies in the row or in the blob store, never both or neither")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """The sealed parts of one submission or reply. Attachment order is the order of announcement."""
+
+    metadata: Sealed
+    data: Sealed | None
+    attachments: Mapping[UUID, Sealed] = field(default_factory=dict)
+
+    def parts(self) -> Iterator[tuple[str, Sealed]]:
+        """Yield every part under its stored name: ``metadata``, ``data``, ``attachment:<uuid>``."""
+        yield "metadata", self.metadata
+        if self.data is not None:
+            yield "data", self.data
+        for attachment_id, sealed in self.attachments.items():
+            yield f"attachment:{attachment_id}", sealed
+
+    def authentication_tags(self) -> dict[str, Any]:
+        """Return FIT-Connect's ``authenticationTags``: each part's GCM tag, empty groups left out."""
+        tags: dict[str, Any] = {"metadata": self.metadata.tag}
+        if self.data is not None:
+            tags["data"] = self.data.tag
+        if self.attachments:
+            tags["attachments"] = {str(key): sealed.tag for key, sealed in self.attachments.items()}
+        return tags
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaRef:
+    """Which schema, in which version and with which pinned hash, a payload was checked against."""
+
+    uri: str
+    standard: str
+    version: str
+    sha256: str
+    media_type: MediaType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """A public service: identifier (LeiKa URN or another lower-case URN) and name (may be empty)."""
+
+    identifier: str
+    name: str = ""
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """The sealed form of an application: what is stored, proven and delivered."""
+
+    submission_id: UUID
+    case_id: UUID
+    destination_id: UUID
+    sender: str
+    door: Door
+    service: Service
+    area: str | None
+    contents: Contents
+    submitted_at: datetime
+    schema: SchemaRef | None = None
+    table_version: str | None = None
+    callback: Callback | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package:
+    """What an adapter gets: one submission for one destination, sealed, with the case's event log so far.
+
+    ``delivery_id`` stays the same over all attempts; ``attempt`` counts from 1; ``repeat`` says that an earlier attempt
+    may have reached the receiver. ``read`` opens a sealed content as an iterator of chunks. ``base_url`` is the hub's
+    canonical address, for contents that are offered by link.
+    """
+
+    delivery_id: UUID
+    attempt: int
+    repeat: bool
+    submission: Submission
+    destination: Destination
+    event_log: Sequence[str]
+    read: Callable[[Sealed], Iterator[bytes]] = field(repr=False)
+    base_url: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of one attempt. ``note`` is for operators: short, no payload, no secret.
+
+    ``retry_after`` is the receiver's own wish; ``disable`` says that the destination should get nothing more (HTTP 410);
+    ``cause`` is set on refusals.
+    """
+
+    kind: OutcomeKind
+    note: str
+    retry_after: timedelta | None = None
+    disable: bool = False
+    cause: DeadCause | None = None
