@@ -143,14 +143,10 @@ def _typed(name: str, value: Any) -> Any:
 def _judge(settings: Settings) -> None:
     if settings.environment not in _ENVIRONMENTS:
         raise ConfigurationError(
-            Text(
-                "environment muss development oder production sein.", "environment must be development or production."
-            )
+            Text("environment muss development oder production sein.", "environment must be development or production.")
         )
     if settings.canonical_url.endswith("/"):
-        raise ConfigurationError(
-            Text("base_url darf nicht auf / enden.", "base_url must not end with a slash.")
-        )
+        raise ConfigurationError(Text("base_url darf nicht auf / enden.", "base_url must not end with a slash."))
     if settings.production and not settings.canonical_url.startswith("https://"):
         raise ConfigurationError(
             Text(

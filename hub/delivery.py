@@ -24,11 +24,14 @@ class Adapter(Protocol):
 
     def __init__(self, config: Mapping[str, Any]) -> None: ...
 
-    def open(self) -> None: ...
+    def open(self) -> None:
+        """Take hold of what ``deliver`` needs (sessions, folders)."""
 
-    def deliver(self, package: Package) -> Outcome: ...
+    def deliver(self, package: Package) -> Outcome:
+        """Make one attempt and report what came of it."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of everything; ``deliver`` is not called any more."""
 
 
 class StepKind(StrEnum):

@@ -82,7 +82,8 @@ def next_state(state: State | None, kind: EventKind) -> State:
         now = state or "unbekannt"
         raise Conflict(
             Text(
-                f"Das Ereignis {kind} passt nicht zum Zustand {now}. Rufen Sie das Ereignisprotokoll ab und prüfen Sie den Stand.",
+                f"Das Ereignis {kind} passt nicht zum Zustand {now}. Rufen Sie das Ereignisprotokoll ab und prüfen "
+                "Sie den Stand.",
                 f"Event {kind} does not fit state {now}. Read the event log and check where the case stands.",
             ),
             slug="invalid-state-transition",

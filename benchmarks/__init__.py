@@ -1,0 +1,1 @@
+"""Side-by-side measurements: always ratios within one run, because the machine is noisy."""

@@ -1,0 +1,52 @@
+"""Answers of FIT-Connect's operations: JSON, pages of lists, and work that waits in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio.to_thread
+import orjson
+from connexion import context
+from connexion.lifecycle import ConnexionResponse
+
+from hub.clients import Caller
+from hub.store import Page
+
+#: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).
+FRESH = {"Cache-Control": "no-cache"}
+
+
+async def in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Do blocking work in a thread and return its result."""
+    return await anyio.to_thread.run_sync(partial(work, *args, **named))
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ConnexionResponse:
+    """Return ``body`` as JSON."""
+    return ConnexionResponse(
+        status_code=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
+    )
+
+
+def nothing(status: int = 204, headers: Mapping[str, str] | None = None) -> ConnexionResponse:
+    """Return an answer without a body."""
+    return ConnexionResponse(status_code=status, body=b"", headers=dict(headers or {}))
+
+
+def paged(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
+    """Return a list in FIT-Connect's envelope: ``count`` of this page, ``totalCount`` of all."""
+    return {"count": len(items), "offset": page.offset, "totalCount": page.total, name: list(items)}
+
+
+def ids(values: Sequence[UUID]) -> list[str]:
+    """Return ids in their canonical text form."""
+    return [str(value) for value in values]
+
+
+def visitor() -> Caller | None:
+    """Return who makes the request that is being handled, None for somebody without a token."""
+    found: Caller | None = (context.context.get("token_info") or {}).get("caller")
+    return found

@@ -1,0 +1,255 @@
+"""Plain door over HTTP: ``/hub/v1/applications`` and ``/hub/v1/validations``.
+
+Bodies are read from the request's stream. Attachments are sealed chunk by chunk while they arrive; the data part stays in
+memory, and nothing is ever spooled to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio.to_thread
+import orjson
+from connexion import context
+from connexion.lifecycle import ConnexionResponse
+
+from hub.api.multipart import Part, parts
+from hub.api.places import area_of
+from hub.areas import Gazetteer
+from hub.clients import Caller
+from hub.crypto.receipts import claims_of
+from hub.errors import Malformed, Text, TooLarge
+from hub.intake import Accepted, Intake, Reception
+from hub.parties import Callback
+from hub.status import Progress, StatusDesk
+from hub.submission import Application, Cover, MediaType
+
+#: Plaintext is handed to the sealing thread in pieces of about this size.
+_PIECE = 1024 * 1024
+_METADATA_LIMIT = 1024 * 1024
+
+
+class Applications:
+    """Handlers of the plain door. ``data_limit`` is the largest data part in bytes."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        desk: StatusDesk,
+        gazetteer: Gazetteer,
+        caller: Callable[[], Caller],
+        clock: Callable[[], datetime],
+        base_url: str,
+        data_limit: int,
+    ) -> None:
+        self._intake = intake
+        self._desk = desk
+        self._gazetteer = gazetteer
+        self._caller = caller
+        self._clock = clock
+        self._base_url = base_url
+        self._data_limit = data_limit
+
+    async def create(
+        self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
+    ) -> ConnexionResponse:
+        """Accept an application: 202 with the signed receipt."""
+        cover = self._cover(service, area_of(ars, ags, self._gazetteer).ars, schema)
+        kind = _media_type()
+        reception = await _in_thread(self._intake.open, cover, now=self._clock())
+        with reception:
+            if kind == "multipart/form-data":
+                application = await self._read_parts(reception, cover)
+            else:
+                data = await self._read_whole(context.request.stream(), reception)
+                application = Application(cover=cover, media_type=MediaType(kind), data=data)
+            stored = await _in_thread(reception.accept, application, now=self._clock())
+            accepted = await asyncio.wrap_future(stored)
+        return self._answer(accepted)
+
+    async def status(self, submissionId: str) -> dict[str, Any]:  # noqa: N803  # the parameter's name in openapi.yaml
+        """Tell the state and the history."""
+        progress = await _in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
+        return _progress_json(progress, self._base_url)
+
+    async def receipt(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
+        """Return the signed receipt again."""
+        receipt = await _in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
+        return ConnexionResponse(status_code=200, body=receipt, content_type="application/jose")
+
+    async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
+        """Validate only: the report, valid or not, is the answer."""
+        data = await self._read_limited(context.request.stream())
+        report = await _in_thread(
+            self._intake.check,
+            data,
+            media_type=MediaType(_media_type()),
+            schema=schema,
+            service=service,
+            now=self._clock(),
+        )
+        answer: dict[str, Any] = report.as_json()
+        return answer
+
+    def _cover(self, service: str, area: str, schema: str | None) -> Cover:
+        headers = context.request.headers
+        url, secret = headers.get("callback-url"), headers.get("callback-secret")
+        if (url is None) != (secret is None):
+            raise Malformed(
+                Text(
+                    "Callback-Url und Callback-Secret gehören zusammen: Senden Sie beide oder keinen.",
+                    "Callback-Url and Callback-Secret belong together: send both or neither.",
+                )
+            )
+        return Cover(
+            sender=self._caller().client_id,
+            service=service,
+            area=area,
+            schema=schema,
+            idempotency_key=headers.get("idempotency-key"),
+            callback=Callback(url=url, secret=secret) if url and secret else None,
+        )
+
+    async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception) -> bytes:
+        data = bytearray()
+        async for chunk in stream:
+            self._count(len(data) + len(chunk))
+            reception.take(len(chunk))
+            data += chunk
+        return bytes(data)
+
+    async def _read_limited(self, stream: AsyncIterator[bytes]) -> bytes:
+        data = bytearray()
+        async for chunk in stream:
+            self._count(len(data) + len(chunk))
+            data += chunk
+        return bytes(data)
+
+    def _count(self, size: int) -> None:
+        if size > self._data_limit:
+            raise TooLarge(
+                Text(
+                    f"Der Datenteil ist größer als {self._data_limit} Byte. Große Inhalte gehören in Anlagen.",
+                    f"The data part is larger than {self._data_limit} bytes. Large contents belong in attachments.",
+                )
+            )
+
+    async def _read_parts(self, reception: Reception, cover: Cover) -> Application:
+        found: dict[str, tuple[str, bytes]] = {}
+        async for part in parts(context.request.stream(), context.request.headers.get("content-type", "")):
+            if part.name in {"data", "metadata"}:
+                if part.name in found:
+                    raise _twice(part.name)
+                found[part.name] = (part.content_type, await self._read_whole(part.chunks(), reception))
+            else:
+                await self._seal_part(reception, part)
+        if "data" not in found:
+            raise Malformed(
+                Text("Der Teil „data“ mit dem Antrag fehlt.", "The part 'data' with the application is missing.")
+            )
+        kind, data = found["data"]
+        return Application(
+            cover=cover, media_type=_data_type(kind), data=data, metadata=_metadata(found.get("metadata"))
+        )
+
+    async def _seal_part(self, reception: Reception, part: Part) -> None:
+        sealer = reception.attach(
+            name=part.name, filename=part.filename, media_type=part.content_type or "application/octet-stream"
+        )
+        piece = bytearray()
+        async for chunk in part.chunks():
+            piece += chunk
+            if len(piece) >= _PIECE:
+                await _in_thread(sealer.write, bytes(piece))
+                piece.clear()
+        await _in_thread(sealer.write, bytes(piece))
+        await _in_thread(reception.attached, sealer)
+
+    def _answer(self, accepted: Accepted) -> ConnexionResponse:
+        claims = claims_of(accepted.receipt)
+        submission_id = claims["sub"].removeprefix("submission:")
+        link = f"{self._base_url}/hub/v1/applications/{submission_id}"
+        body = {
+            "submissionId": submission_id,
+            "caseId": claims["txn"].removeprefix("case:"),
+            "destinationId": claims["destination"]["destinationId"],
+            "destination": claims["destination"],
+            "acceptedAt": claims["acceptedAt"],
+            "schema": {"uri": claims["schema"]["uri"], "version": claims["schema"]["version"]},
+            "status": link,
+            "receipt": accepted.receipt,
+        }
+        return ConnexionResponse(
+            status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
+        )
+
+
+async def _in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    return await anyio.to_thread.run_sync(partial(work, *args, **named))
+
+
+def _media_type() -> str:
+    value: str = context.request.headers.get("content-type", "application/json")
+    return value.partition(";")[0].strip().lower()
+
+
+def _data_type(content_type: str) -> MediaType:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in set(MediaType):
+        raise Malformed(
+            Text(
+                "Der Teil „data“ braucht den Content-Type application/json oder application/xml.",
+                "The part 'data' needs the Content-Type application/json or application/xml.",
+            )
+        )
+    return MediaType(kind)
+
+
+def _metadata(found: tuple[str, bytes] | None) -> Mapping[str, Any]:
+    if found is None:
+        return {}
+    try:
+        metadata = orjson.loads(found[1])
+    except orjson.JSONDecodeError as error:
+        raise Malformed(
+            Text("Der Teil „metadata“ ist kein gültiges JSON.", "The part 'metadata' is not valid JSON.")
+        ) from error
+    if not isinstance(metadata, dict) or len(found[1]) > _METADATA_LIMIT:
+        raise Malformed(
+            Text(
+                "Der Teil „metadata“ muss ein JSON-Objekt von höchstens 1 MB sein.",
+                "The part 'metadata' must be a JSON object of at most 1 MB.",
+            )
+        )
+    return metadata
+
+
+def _twice(name: str) -> Malformed:
+    return Malformed(Text(f"Der Teil „{name}“ darf nur einmal vorkommen.", f"The part '{name}' may occur only once."))
+
+
+def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
+    link = f"{base_url}/hub/v1/applications/{progress.submission_id}"
+    return {
+        "submissionId": str(progress.submission_id),
+        "caseId": str(progress.case_id),
+        "destinationId": str(progress.destination_id),
+        "state": progress.state.value,
+        "delivery": progress.delivery,
+        "acceptedAt": progress.accepted_at.isoformat(timespec="milliseconds"),
+        "history": [
+            {
+                "at": step.at.isoformat(timespec="milliseconds"),
+                "step": step.step,
+                "text": {"de": step.text.de, "en": step.text.en},
+            }
+            for step in progress.history
+        ],
+        "links": {"self": link, "receipt": f"{link}/receipt"},
+    }

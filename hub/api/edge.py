@@ -1,0 +1,302 @@
+"""Assembly of the HTTP edge: the contract, the handlers, and every layer between a socket and them, in order."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from connexion import AsyncApp
+from connexion.jsonifier import Jsonifier
+from connexion.middleware.context import ContextMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.middleware.request_validation import RequestValidationMiddleware
+from connexion.middleware.response_validation import ResponseValidationMiddleware
+from connexion.middleware.routing import RoutingMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from connexion.middleware.swagger_ui import SwaggerUIMiddleware
+from connexion.options import SwaggerUIOptions
+from connexion.resolver import Resolver
+from connexion.security import OAuthSecurityHandler
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hub.api.contracts import Contracts
+from hub.api.guards import PREFIXES, Cap, Gate, Limits, SafeHeaders, Surface, Unspooled
+from hub.api.problems import ProblemNet
+from hub.errors import ConfigurationError, Text
+
+__all__ = ["Limits", "build"]
+
+Handler = Callable[..., Any]
+#: An ASGI layer that is not built yet.
+Layer = Callable[[ASGIApp], ASGIApp]
+#: Names of caps that a schema of the contract may give as ``x-limit``, and the setting that each means.
+_LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+#: Where any document may stand, so that a ``$ref`` in it is none of the contract's.
+_FREE_VALUES = frozenset({"example", "value", "default", "enum"})
+_FIRST_ERROR = 400
+_PATH_PARAMETER = re.compile(r"\\\{[^{}/]+\\\}")
+
+
+def build(
+    handlers: Mapping[str, Handler],
+    *,
+    specification: Path,
+    base_url: str,
+    token_info: Callable[[str], Any],
+    production: bool,
+    limits: Limits,
+    lifespan: Callable[[Any], Any] | None = None,
+    check_answers: bool = True,
+) -> ASGIApp:
+    """Return the ASGI application that serves the contract.
+
+    Args:
+        handlers: what answers each operation, by operationId (``applications.create``): coroutine functions whose
+            arguments are the parameters' names. One that reads its body as a stream has no ``body`` argument.
+        specification: path of ``openapi.yaml``.
+        base_url: the hub's canonical address; stands in the published contract.
+        token_info: returns ``{"sub": …, "scope": …}`` for a token, or None, or raises Unauthenticated. May be async.
+        production: leaves Swagger UI out.
+        limits: caps on requests.
+        lifespan: an async context manager around the application's life.
+        check_answers: whether JSON answers are held against the contract before they leave.
+
+    Raises:
+        ConfigurationError: an operation without a handler, a handler without an operation, an unusable contract.
+    """
+    contract = load(specification)
+    _refuse_recursion(contract, contract, ())
+    _match(contract, handlers)
+    published = {**contract, "servers": [{"url": base_url}]}
+    # connexion warns on every request of an operation with several media types, and says what it did not check.
+    for name in ("connexion.operations.openapi3", "connexion.middleware.validation", "python_multipart.multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    app = AsyncApp(
+        __name__,
+        middlewares=_layers(contract, published, limits, base_url=base_url, production=production),
+        lifespan=lifespan,
+        resolver=Resolver(handlers.__getitem__),
+        jsonifier=_FastJson(),
+        security_map={"oauth2": partial(_Bearer, token_info)},
+        validator_map=Contracts(limits).validator_map(),
+        validate_responses=check_answers,
+        swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path="/docs"),
+    )
+    app.add_api(_without_error_bodies(contract))
+    _build_now(app)
+    application: ASGIApp = app
+    return application
+
+
+def _build_now(app: AsyncApp) -> None:
+    """Let connexion build its layers now. It would do so on the first request, too late to stop a start."""
+    middleware = app.middleware
+    middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()  # noqa: SLF001  # see above
+
+
+def load(specification: Path) -> dict[str, Any]:
+    """Return the contract as a document.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        contract: dict[str, Any] = yaml.load(specification.read_bytes(), Loader=yaml.CSafeLoader)
+        orjson.dumps(contract)  # YAML reads a bare ``on`` or ``404`` as something that is no name in JSON.
+    except (OSError, yaml.YAMLError, orjson.JSONEncodeError) as error:
+        raise _unusable(specification.name) from error
+    return contract
+
+
+def operations(contract: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (METHOD, path, operation) for everything in the contract."""
+    for path, item in contract["paths"].items():
+        for method, operation in item.items():
+            if method in _METHODS:
+                yield method.upper(), path, operation
+
+
+def _layers(
+    contract: Mapping[str, Any], published: Mapping[str, Any], limits: Limits, *, base_url: str, production: bool
+) -> list[Layer]:
+    """Return every layer, outermost first: this is the way of a request."""
+    layers: list[Layer | None] = [
+        partial(SafeHeaders, https=base_url.startswith("https://")),
+        ProblemNet,
+        partial(Gate, limits=limits, surface=_surface(contract, limits)),
+        partial(_PublishedContract, document=published),
+        None if production else SwaggerUIMiddleware,
+        RoutingMiddleware,
+        SecurityMiddleware,
+        RequestValidationMiddleware,
+        ResponseValidationMiddleware,
+        LifespanMiddleware,
+        Unspooled,
+        ContextMiddleware,
+    ]
+    return [layer for layer in layers if layer is not None]
+
+
+def _match(contract: Mapping[str, Any], handlers: Mapping[str, Handler]) -> None:
+    """Refuse to start with an operation nobody answers, or a handler nobody reaches."""
+    wanted = {operation.get("operationId", f"{method} {path}") for method, path, operation in operations(contract)}
+    missing, idle = sorted(wanted - handlers.keys()), sorted(handlers.keys() - wanted)
+    if missing or idle:
+        raise ConfigurationError(
+            Text(
+                f"openapi.yaml und Code passen nicht zusammen. Ohne Code: {missing}. Ohne Operation: {idle}.",
+                f"openapi.yaml and code do not fit. Without code: {missing}. Without operation: {idle}.",
+            )
+        )
+
+
+def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...]) -> None:
+    """Refuse a reference that leads back to itself: connexion would build an endless document of it."""
+    if isinstance(node, list):
+        for child in node:
+            _refuse_recursion(contract, child, way)
+    elif isinstance(node, Mapping):
+        target = node.get("$ref")
+        if not isinstance(target, str):
+            for name, child in node.items():
+                if name not in _FREE_VALUES:
+                    _refuse_recursion(contract, child, way)
+        elif target in way:
+            raise ConfigurationError(
+                Text(
+                    f"{target} in openapi.yaml verweist auf sich selbst.", f"{target} in openapi.yaml leads to itself."
+                )
+            )
+        else:
+            _refuse_recursion(contract, resolved(contract, node), (*way, target))
+
+
+def _surface(contract: Mapping[str, Any], limits: Limits) -> Surface:
+    bodies = [
+        (method, path, operation, media_type, content.get("schema", {}))
+        for method, path, operation in operations(contract)
+        for media_type, content in resolved(contract, operation.get("requestBody", {})).get("content", {}).items()
+    ]
+    caps = []
+    for method, path, operation, media_type, schema in bodies:
+        name = resolved(contract, schema).get("x-limit")
+        size = limits.overrides.get(operation["operationId"], getattr(limits, _LIMITS[name]) if name else limits.json)
+        if size != limits.json:
+            caps.append(Cap(method=method, path=_pattern(path), media_type=media_type, size=size))
+    return Surface(
+        media_types=frozenset(media_type for *_, media_type, _ in bodies),
+        caps=tuple(caps),
+        prefixed=tuple(
+            (method, _pattern(path)) for method, path, _ in operations(contract) if path.startswith(tuple(PREFIXES))
+        ),
+        repeatable=frozenset(_repeatable(contract)),
+    )
+
+
+def _repeatable(contract: Mapping[str, Any]) -> Iterator[str]:
+    for _, path, operation in operations(contract):
+        for given in (*operation.get("parameters", ()), *contract["paths"][path].get("parameters", ())):
+            parameter = resolved(contract, given)
+            if parameter["in"] == "query" and resolved(contract, parameter["schema"]).get("type") == "array":
+                yield parameter["name"]
+
+
+def resolved(contract: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a local reference of the contract, if ``value`` is one."""
+    while "$ref" in value:
+        found: Any = contract
+        for step in value["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        value = found
+    return value
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(_PATH_PARAMETER.sub("[^/]+", re.escape(path)))
+
+
+def _without_error_bodies(contract: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the contract as connexion needs it: examples and the bodies of errors left out.
+
+    Errors are written by ``hub.api.problems`` alone. Left in, their media type would make every answer ambiguous to
+    connexion, which lumps the media types of all statuses together.
+    """
+    lean = deepcopy(dict(contract))
+    for _, _, operation in operations(lean):
+        operation["responses"] = {
+            status: _without_examples(contract, response, body=_is_success(status))
+            for status, response in operation["responses"].items()
+        }
+        if "requestBody" in operation:
+            operation["requestBody"] = _without_examples(contract, operation["requestBody"], body=True)
+    for unused in ("examples", "responses", "requestBodies"):
+        lean["components"].pop(unused, None)
+    return lean
+
+
+def _is_success(status: str) -> bool:
+    return status.isdecimal() and int(status) < _FIRST_ERROR
+
+
+def _without_examples(contract: Mapping[str, Any], given: Mapping[str, Any], *, body: bool) -> dict[str, Any]:
+    """Return a request body or response with its media types' schemas alone, or, without ``body``, with none."""
+    full = resolved(contract, given)
+    lean = {name: full[name] for name in ("description", "required") if name in full}
+    content = full.get("content", {})
+    if body and content:
+        lean["content"] = {media_type: {"schema": entry.get("schema", {})} for media_type, entry in content.items()}
+    return lean
+
+
+class _PublishedContract:
+    """Serves ``/openapi.json`` from memory; connexion's own page would check the whole contract on every request."""
+
+    def __init__(self, app: ASGIApp, *, document: Mapping[str, Any]) -> None:
+        self._app = app
+        self._body = orjson.dumps(document)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/openapi.json" or scope["method"] not in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(self._body)).encode()),
+            (b"cache-control", b"public, max-age=300"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+class _Bearer(OAuthSecurityHandler):  # type: ignore[misc]  # connexion has no types
+    """connexion's OAuth check with our own look-up; what it does not know is refused, and scopes are enforced."""
+
+    def __init__(self, token_info: Callable[[str], Any]) -> None:
+        self._token_info = token_info
+
+    def get_tokeninfo_func(self, security_definition: dict[str, Any]) -> Callable[[str], Any]:
+        """Return the look-up, whatever the contract says."""
+        del security_definition
+        return self._token_info
+
+
+class _FastJson(Jsonifier):  # type: ignore[misc]  # connexion has no types
+    """Answers in compact JSON; UUIDs and times as RFC 8259 readers expect them."""
+
+    def dumps(self, data: Any, **_: Any) -> bytes:
+        """Return ``data`` as UTF-8."""
+        return orjson.dumps(data)
+
+
+def _unusable(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(f"{name} ist kein lesbares YAML. Berichtigen Sie die Datei.", f"{name} is not readable YAML. Correct it.")
+    )

@@ -1,0 +1,474 @@
+"""Guards in front of the framework: pure ASGI, each small, cheapest first.
+
+connexion trusts what it is handed: it compares media types by case, has no limit on bodies, and parses forms into
+temporary files. So a request is made plain here before connexion sees it, or it is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia
+
+#: Mounts of FIT-Connect's APIs (its section 1.2). At the root, Submission wins.
+PREFIXES: Mapping[str, str] = {
+    "/submission-api": "submission",
+    "/destination-api": "destination",
+    "/routing-api": "routing",
+}
+#: Other addresses under which public clients look for the token endpoint (FIT-Connect section 20, point 2).
+ALIASES: Mapping[str, str] = {"/auth": "/token", "/auth/token": "/token", "/oauth/token": "/token"}
+
+_BEHIND_PREFIX = re.compile(r"/(?:v[12]|\.well-known)/")
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+#: Header fields of which a second one is an attempt to be read in two ways (RFC 9110 section 5.3).
+_ONCE = frozenset(
+    {
+        b"authorization",
+        b"callback-secret",
+        b"callback-url",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"idempotency-key",
+        b"transfer-encoding",
+    }
+)
+#: Query names that the framework's security context would overwrite, in every spelling that it folds into them.
+_RESERVED_NAMES = frozenset({"user", "token_info", "context_", "body"})
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]*)+")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_MEDIA_TYPE = re.compile(r"\s*([!#$&^_.+\-a-z0-9]+/[!#$&^_.+\-a-z0-9]+)\s*(?:;(.*))?", re.DOTALL)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([a-z0-9_.:\-]*)\"?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Caps on requests. Sizes are bytes; powers of ten, as FIT-Connect counts (its section 15)."""
+
+    #: A body where the contract names no other cap: administration, forms, small JSON.
+    json: int = 1_000_000
+    #: The data part of an application, in plaintext.
+    data_part: int = 100_000_000
+    #: A JSON body that carries sealed metadata and data: 4/3 of the above, and room for both headers.
+    sealed: int = 140_000_000
+    #: One attachment.
+    attachment: int = 500_000_000
+    #: A whole application or submission.
+    total: int = 2_000_000_000
+    #: How many attachments a submission may have.
+    attachments: int = 100
+    #: Header section: fields and bytes, names and values together.
+    header_fields: int = 100
+    header_bytes: int = 32 * 1024
+    path_bytes: int = 2048
+    query_bytes: int = 8192
+    query_fields: int = 100
+    #: Nesting and digits of JSON bodies that the edge itself reads.
+    json_depth: int = 64
+    json_digits: int = 40
+    #: Seconds that a body may pause before the request is given up.
+    pause: float = 60.0
+    #: Caps in bytes for single operations, by operationId; they win over the contract's.
+    overrides: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cap:
+    """The largest body, in bytes, of one operation and media type."""
+
+    method: str
+    path: re.Pattern[str]
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surface:
+    """What the guards need to know of the contract.
+
+    ``media_types`` are all that any operation takes. ``prefixed`` are operations that stand in the contract with their
+    mount in front, as (method, path): they are not reachable without it. ``repeatable`` are query names of arrays.
+    """
+
+    media_types: frozenset[str]
+    caps: tuple[Cap, ...] = ()
+    prefixed: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    repeatable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """How a request came in, for handlers.
+
+    ``api`` is ``submission``, ``destination`` or ``routing`` where FIT-Connect is spoken, else ``hub``. ``path`` is
+    what the client asked for, mount included. ``media_type`` is lower case, without parameters, empty without a body;
+    ``content_type`` keeps the parameters (a multipart boundary).
+    """
+
+    api: str
+    path: str
+    media_type: str
+    content_type: str
+
+
+def arrival(scope: Scope) -> Arrival:
+    """Return how the request of ``scope`` came in."""
+    found: Arrival = scope["extensions"]["hub"]
+    return found
+
+
+class Gate:
+    """Makes a request plain, or refuses it."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, surface: Surface) -> None:
+        self._app = app
+        self._limits = limits
+        self._surface = surface
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        fields = _fields(scope["headers"], self._limits)
+        _check_path(scope, self._limits)
+        _check_query(scope["query_string"], self._limits, self._surface.repeatable)
+        api, path = _unmounted(scope["method"], scope["path"], self._surface)
+        length = _declared_length(fields)
+        content_type = _content_type(fields, scope["method"], length, self._surface.media_types)
+        media_type = content_type.partition(";")[0]
+        cap = self._cap(scope["method"], path, media_type)
+        if length is not None and length > cap:
+            raise _too_large(cap)
+        plain = _plain_scope(scope, path, content_type)
+        plain.setdefault("extensions", {})["hub"] = Arrival(
+            api=api, path=scope["path"], media_type=media_type, content_type=content_type
+        )
+        await self._app(plain, _counted(receive, cap, self._limits.pause), send)
+
+    def _cap(self, method: str, path: str, media_type: str) -> int:
+        for cap in self._surface.caps:
+            if cap.method == method and cap.media_type == media_type and cap.path.fullmatch(path):
+                return cap.size
+        return self._limits.json
+
+
+class Unspooled:
+    """Hides a multipart body from the framework, which would parse it into temporary files before any handler runs.
+
+    It stands behind the check of media types and in front of the handlers; they ask :func:`arrival` what came.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        if scope["type"] == "http" and arrival(scope).media_type.startswith("multipart/"):
+            hidden = [(b"content-type", b"application/octet-stream")]
+            headers = [header for header in scope["headers"] if header[0] != b"content-type"]
+            scope = {**scope, "headers": headers + hidden}
+        await self._app(scope, receive, send)
+
+
+class SafeHeaders:
+    """Outermost ASGI layer: header fields that every answer carries, unless the handler has set them itself."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        always = {
+            b"x-content-type-options": b"nosniff",
+            b"x-frame-options": b"DENY",
+            b"referrer-policy": b"no-referrer",
+            b"cache-control": b"no-store",
+        }
+        if https:
+            always[b"strict-transport-security"] = b"max-age=31536000"
+        self._always = tuple(always.items())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._completed(list(message.get("headers", ())), scope["path"])
+            await send(message)
+
+        await self._app(scope, receive, safe)
+
+    def _completed(self, headers: list[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+        given = {name.lower() for name, _ in headers}
+        headers += [header for header in self._always if header[0] not in given]
+        if b"content-security-policy" not in given:
+            headers.append((b"content-security-policy", _content_security_policy(headers, path)))
+        return headers
+
+
+def _content_security_policy(headers: list[tuple[bytes, bytes]], path: str) -> bytes:
+    if not any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+        return b"default-src 'none'; frame-ancestors 'none'"
+    page = b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    if path.startswith("/docs/"):
+        # Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
+        return page + b"; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+    return page
+
+
+def _fields(headers: list[tuple[bytes, bytes]], limits: Limits) -> dict[bytes, bytes]:
+    """Return the header fields that may stand only once; refuse a second one, and header sections over the caps."""
+    size = 0
+    once: dict[bytes, bytes] = {}
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name in _ONCE:
+            if name in once:
+                raise _malformed(
+                    f"Die Kopfzeile {name.decode()} steht mehrfach in der Anfrage; sie darf nur einmal stehen.",
+                    f"The header {name.decode()} stands in the request more than once; it may stand only once.",
+                )
+            once[name] = value
+    if size > limits.header_bytes or len(headers) > limits.header_fields:
+        raise TooLarge(
+            Text(
+                f"Die Kopfzeilen sind zu groß: erlaubt sind {limits.header_fields} mit {limits.header_bytes} Byte.",
+                f"The headers are too large: {limits.header_fields} fields, {limits.header_bytes} bytes are allowed.",
+            ),
+            slug="headers-too-large",
+        )
+    return once
+
+
+def _check_path(scope: Scope, limits: Limits) -> None:
+    """Refuse a path that another program on the way could read differently (RFC 3986 sections 3.3 and 6)."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    if len(raw) > limits.path_bytes:
+        raise TooLarge(
+            Text(
+                f"Die Adresse ist zu lang: erlaubt sind {limits.path_bytes} Byte.",
+                f"The address is too long: {limits.path_bytes} bytes are allowed.",
+            ),
+            slug="uri-too-long",
+        )
+    if _PLAIN_PATH.fullmatch(raw) and not _is_ambiguous(raw):
+        return
+    raise _malformed(
+        "Die Adresse enthält Zeichen oder Abschnitte, die mehrdeutig sind (etwa „//“, „..“, %2F oder Steuerzeichen).",
+        "The address holds characters or segments that are ambiguous (such as '//', '..', %2F or control characters).",
+    )
+
+
+def _is_ambiguous(raw: bytes) -> bool:
+    if b"//" in raw:
+        return True
+    if b"%" not in raw and b"/." not in raw:
+        return False
+    if any(escape[1] is None for escape in _ESCAPE.finditer(raw)):
+        return True
+    decoded = _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), raw)
+    try:
+        text = decoded.decode()
+    except UnicodeDecodeError:
+        return True
+    hidden = decoded.count(b"/") != raw.count(b"/") or "\\" in text or b"%" in decoded
+    return hidden or bool(_CONTROL.search(text)) or any(segment in {".", ".."} for segment in text.split("/"))
+
+
+def _check_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> None:
+    if not query:
+        return
+    names = [name for name, _ in _parsed_query(query, limits)]
+    if any(_folded(name) in _RESERVED_NAMES for name in names):
+        raise _malformed(
+            "Ein Name im Abfrageteil ist dem Hub vorbehalten (user, token_info, context_, body). Lassen Sie ihn weg.",
+            "A name in the query is reserved to the hub (user, token_info, context_, body). Leave it out.",
+        )
+    single = [name for name in names if name not in repeatable]
+    if len(single) != len(set(single)):
+        raise _malformed(
+            "Ein Parameter im Abfrageteil steht mehrfach. Jeder darf nur einmal stehen.",
+            "A parameter of the query stands more than once. Each may stand only once.",
+        )
+
+
+def _folded(name: str) -> str:
+    """Return ``name`` as the framework turns it into an argument's name."""
+    return re.sub(r"[^0-9A-Za-z_]", "", re.sub(r"\[(?!\])", "_", name))
+
+
+def _parsed_query(query: bytes, limits: Limits) -> list[tuple[str, str]]:
+    if len(query) > limits.query_bytes:
+        raise TooLarge(
+            Text(
+                f"Der Abfrageteil ist zu lang: erlaubt sind {limits.query_bytes} Byte.",
+                f"The query is too long: {limits.query_bytes} bytes are allowed.",
+            ),
+            slug="uri-too-long",
+        )
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=limits.query_fields
+        )
+    except ValueError as error:
+        raise _malformed(
+            f"Der Abfrageteil ist kein UTF-8 in Prozentkodierung oder hat mehr als {limits.query_fields} Parameter.",
+            f"The query is not percent-encoded UTF-8, or has more than {limits.query_fields} parameters.",
+        ) from error
+    if any(_CONTROL.search(name) or _CONTROL.search(value) for name, value in pairs):
+        raise _malformed(
+            "Der Abfrageteil enthält Steuerzeichen. Entfernen Sie sie.",
+            "The query holds control characters. Remove them.",
+        )
+    return pairs
+
+
+def _unmounted(method: str, path: str, surface: Surface) -> tuple[str, str]:
+    """Return which API is meant, and the path as the contract knows it."""
+    if path in ALIASES:
+        return "hub", ALIASES[path]
+    first, slash, rest = path[1:].partition("/")
+    api = PREFIXES.get(f"/{first}")
+    if api is None:
+        return ("submission" if _BEHIND_PREFIX.match(path) else "hub"), path
+    if any(known == method and pattern.fullmatch(path) for known, pattern in surface.prefixed):
+        return api, path
+    inner = slash + rest
+    if not _BEHIND_PREFIX.match(inner):
+        raise NotFound(
+            Text(
+                "Unter diesem Präfix gibt es nur /v1, /v2 und /.well-known.",
+                "Behind this prefix there is only /v1, /v2 and /.well-known.",
+            )
+        )
+    return api, inner
+
+
+def _declared_length(fields: dict[bytes, bytes]) -> int | None:
+    """Return ``Content-Length`` as a number, or None without one (RFC 9110 section 8.6: digits only)."""
+    value = fields.get(b"content-length")
+    if value is None:
+        return None
+    if not re.fullmatch(rb"[0-9]{1,19}", value):
+        raise _malformed("Content-Length ist keine Zahl.", "Content-Length is not a number.")
+    return int(value)
+
+
+def _content_type(fields: dict[bytes, bytes], method: str, length: int | None, media_types: frozenset[str]) -> str:
+    """Return the Content-Type in plain form, or "" where no body comes.
+
+    Raises:
+        Malformed: a body where the method takes none.
+        UnsupportedMedia: none given, unreadable, unknown to the contract, not UTF-8, or compressed.
+    """
+    if not length and b"transfer-encoding" not in fields:
+        return _tolerated(fields, media_types)
+    if method in _WITHOUT_BODY:
+        raise _malformed(
+            f"Zu {method} gehört kein Inhalt. Senden Sie die Anfrage ohne Body.",
+            f"{method} takes no body. Send the request without one.",
+        )
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise _unsupported("Komprimierte Inhalte nimmt der Hub nicht an.", "The hub does not take compressed bodies.")
+    plain = _plain_content_type(fields.get(b"content-type", b"").decode("latin-1"))
+    if plain is None or plain.partition(";")[0] not in media_types:
+        raise _unsupported(
+            "Der Content-Type fehlt oder gilt hier nicht. /openapi.json nennt die erlaubten; Zeichensatz ist UTF-8.",
+            "The Content-Type is missing or not taken. /openapi.json lists those that are; the character set is UTF-8.",
+        )
+    return plain
+
+
+def _tolerated(fields: dict[bytes, bytes], media_types: frozenset[str]) -> str:
+    """Return the plain Content-Type of a request without a body: many clients send one always, so it is no error."""
+    plain = _plain_content_type(fields.get(b"content-type", b"").decode("latin-1"))
+    return plain if plain is not None and plain.partition(";")[0] in media_types else ""
+
+
+def _plain_content_type(value: str) -> str | None:
+    lowered = value.split(";", 1)
+    lowered[0] = lowered[0].lower()
+    match = _MEDIA_TYPE.fullmatch(";".join(lowered))
+    if match is None:
+        return None
+    media_type, parameters = match[1], match[2]
+    if parameters is None:
+        return media_type
+    charset = _CHARSET.search(f";{parameters}")
+    if charset is not None and charset[1].lower() not in {"utf-8", "us-ascii"}:
+        return None
+    return f"{media_type};{parameters}" if media_type.startswith("multipart/") else media_type
+
+
+def _plain_scope(scope: Scope, path: str, content_type: str) -> Scope:
+    headers = [header for header in scope["headers"] if header[0] != b"content-type"]
+    if content_type:
+        headers.append((b"content-type", content_type.encode("latin-1")))
+    plain: dict[str, Any] = {**scope, "headers": headers}
+    if path != scope["path"]:
+        plain |= {"path": path, "raw_path": path.encode()}
+    return plain
+
+
+def _counted(receive: Receive, cap: int, pause: float) -> Receive:
+    """Wrap ``receive`` so that a body over ``cap`` bytes, or one that pauses too long, ends the request."""
+    seen = 0
+    more = True
+
+    async def counted() -> Message:
+        nonlocal seen, more
+        if not more:
+            return await receive()
+        try:
+            async with asyncio.timeout(pause):
+                message = await receive()
+        except TimeoutError as error:
+            raise _too_slow(pause) from error
+        seen += len(message.get("body", b""))
+        more = message.get("more_body", False)
+        if seen > cap:
+            # Keep saying so, should a caller have swallowed it: what was counted stays counted.
+            more = True
+            raise _too_large(cap)
+        return message
+
+    return counted
+
+
+def _too_slow(pause: float) -> Malformed:
+    return Malformed(
+        Text(
+            f"Der Inhalt kam {pause:.0f} Sekunden lang nicht weiter. Senden Sie die Anfrage noch einmal.",
+            f"The body did not continue for {pause:.0f} seconds. Send the request again.",
+        ),
+        slug="request-timeout",
+    )
+
+
+def _too_large(cap: int) -> TooLarge:
+    return TooLarge(
+        Text(
+            f"Der Inhalt ist zu groß: erlaubt sind hier {cap} Byte.",
+            f"The body is too large: {cap} bytes are allowed here.",
+        ),
+        limit=cap,
+    )
+
+
+def _malformed(de: str, en: str) -> Malformed:
+    return Malformed(Text(de, en))
+
+
+def _unsupported(de: str, en: str) -> UnsupportedMedia:
+    return UnsupportedMedia(Text(de, en))

@@ -1,0 +1,215 @@
+"""What submissions and replies have in common over HTTP: upload, submit, collect, download, and the log.
+
+Attachments are streams in both directions and are never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from connexion import context
+from connexion.lifecycle import ConnexionResponse
+from starlette.responses import Response, StreamingResponse
+
+from hub.admission import Admission, Reservation
+from hub.api.answers import in_thread, json_answer, nothing, paged
+from hub.api.contracts import strict_json
+from hub.api.dialects import Dialect
+from hub.api.guards import Limits
+from hub.callbacks import at_rest
+from hub.clients import Caller
+from hub.crypto.keyring import HubKeys
+from hub.errors import Malformed, Text
+from hub.events import Subject
+from hub.exchange.cases import Cases
+from hub.exchange.collection import Collected, Collection
+from hub.exchange.sending import Sending, Upload
+from hub.outbound import Outbound
+from hub.parties import Callback
+from hub.store import StoredMessage
+from hub.submission import Sealed
+
+_JOSE = "application/jose"
+#: Ciphertext is handed to the storing thread in pieces of about this size.
+_PIECE = 1024 * 1024
+#: A JSON body is read, parsed and taken apart; each step holds it once more.
+_COPIES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counter:
+    """What the handlers of submissions and replies work with."""
+
+    sending: Sending
+    collection: Collection
+    cases: Cases
+    admission: Admission
+    keys: HubKeys
+    outbound: Outbound
+    caller: Callable[[], Caller]
+    clock: Callable[[], datetime]
+    limits: Limits
+
+
+class Messages:
+    """What submissions and replies have in common, in one version of the API."""
+
+    kind: Subject
+
+    def __init__(self, counter: Counter, dialect: Dialect) -> None:
+        self.counter = counter
+        self.dialect = dialect
+
+    async def take_attachment(self, message_id: str, attachment_id: str) -> ConnexionResponse:
+        """Store an attachment while it arrives: 204."""
+        upload = await in_thread(
+            self.counter.sending.upload,
+            self.kind,
+            UUID(message_id),
+            UUID(attachment_id),
+            declared=_declared(),
+            caller=self.counter.caller(),
+            profile=self.dialect.profile,
+        )
+        try:
+            await _pour(context.request.stream(), upload)
+        except BaseException:
+            # Whatever ends the request, a client that hangs up included, leaves no half blob behind.
+            await in_thread(upload.abort)
+            raise
+        await in_thread(upload.finish)
+        return nothing()
+
+    async def complete(self, message_id: str) -> StoredMessage:
+        """Submit: wait for the commit, and return the message as announced."""
+        reservation = self.counter.admission.reserve()
+        try:
+            metadata, data = await self._sealed_parts(reservation)
+            message, stored = await in_thread(
+                self.counter.sending.submit,
+                self.kind,
+                UUID(message_id),
+                metadata=metadata,
+                data=data,
+                caller=self.counter.caller(),
+                profile=self.dialect.profile,
+                now=self.counter.clock(),
+            )
+            await asyncio.wrap_future(stored)
+        finally:
+            reservation.release()
+        found: StoredMessage = message
+        return found
+
+    async def collect(self, message_id: str) -> Collected:
+        """Return a message with its sealed metadata and data."""
+        collected: Collected = await in_thread(
+            self.counter.collection.collect,
+            self.kind,
+            UUID(message_id),
+            caller=self.counter.caller(),
+            now=self.counter.clock(),
+        )
+        return collected
+
+    async def hand_out(self, message_id: str, attachment_id: str) -> Response:
+        """Return an attachment as a stream."""
+        sealed, chunks = await in_thread(
+            self.counter.collection.attachment,
+            self.kind,
+            UUID(message_id),
+            UUID(attachment_id),
+            caller=self.counter.caller(),
+            now=self.counter.clock(),
+        )
+        return StreamingResponse(chunks, media_type=_JOSE, headers=_facts(sealed))
+
+    async def look_at(self, message_id: str, attachment_id: str) -> Response:
+        """Return the header fields of an attachment."""
+        sealed = await in_thread(
+            self.counter.collection.attachment_facts,
+            self.kind,
+            UUID(message_id),
+            UUID(attachment_id),
+            caller=self.counter.caller(),
+        )
+        return Response(media_type=_JOSE, headers=_facts(sealed))
+
+    async def log(self, message_id: str, offset: int, limit: int) -> ConnexionResponse:
+        """Return the events of one message, oldest first."""
+        page = await in_thread(
+            self.counter.cases.message_log,
+            self.kind,
+            UUID(message_id),
+            caller=self.counter.caller(),
+            offset=offset,
+            limit=limit,
+        )
+        return json_answer(paged("eventLog", page, page.items))
+
+    def callback(self, body: Mapping[str, Any]) -> Callback | None:
+        """Return the callback of a body, judged, and with its secret encrypted for rest."""
+        given = body.get("callback")
+        if given is None:
+            return None
+        self.counter.outbound.check(given["url"])
+        return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.keys)
+
+    async def _sealed_parts(self, reservation: Reservation) -> tuple[str, str | None]:
+        body = bytearray()
+        async for chunk in context.request.stream():
+            reservation.grow(_COPIES * len(chunk))
+            body += chunk
+        document = await in_thread(strict_json, bytes(body), self.counter.limits)
+        return _parts(document)
+
+
+async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
+    piece = bytearray()
+    async for chunk in stream:
+        piece += chunk
+        if len(piece) >= _PIECE:
+            await in_thread(upload.write, bytes(piece))
+            piece.clear()
+    await in_thread(upload.write, bytes(piece))
+
+
+def _declared() -> int | None:
+    value = context.request.headers.get("content-length")
+    return None if value is None else int(value)
+
+
+def _facts(sealed: Sealed) -> dict[str, str]:
+    return {"Content-Length": str(sealed.size), "Cache-Control": "no-store"}
+
+
+def contents(collected: Collected) -> dict[str, Any]:
+    """Write the sealed parts of a message; without data the member is left out."""
+    document = {"encryptedMetadata": collected.metadata}
+    if collected.data is not None:
+        document["encryptedData"] = collected.data
+    return document
+
+
+def _parts(document: Any) -> tuple[str, str | None]:
+    """Return metadata and data of a submit's body; null means absent (a public client writes it)."""
+    metadata = document.get("encryptedMetadata") if isinstance(document, dict) else None
+    if not isinstance(metadata, str):
+        raise Malformed(
+            Text(
+                "Der Inhalt muss ein JSON-Objekt mit encryptedMetadata und encryptedData sein, beide als Text.",
+                "The body must be a JSON object with encryptedMetadata and encryptedData, both as text.",
+            ),
+            slug="schema-violation",
+        )
+    data = document.get("encryptedData")
+    if data is not None and not isinstance(data, str):
+        raise Malformed(
+            Text("encryptedData muss ein Text sein.", "encryptedData must be text."), slug="schema-violation"
+        )
+    return metadata, data

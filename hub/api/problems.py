@@ -1,0 +1,312 @@
+"""The one mapping from errors to answers: RFC 9457 problems, and RFC 6749 errors at the token endpoint.
+
+Texts are always the hub's own. What a library says about an error quotes values of the request, so its message is
+never shown and never logged; the exception's class picks the text instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from connexion.exceptions import OAuthProblem, OAuthResponseProblem, OAuthScopeProblem
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub import errors
+from hub.api.contracts import BrokenContractError
+from hub.errors import HubError, Text
+
+MEDIA_TYPE = "application/problem+json"
+#: Types of problems: on the hub's own paths, and where FIT-Connect's API is spoken (its section 12).
+OWN_TYPES = "urn:rathaus-hub:problem:"
+FIT_CONNECT_TYPES = "https://schema.fitko.de/fit-connect/submission-api/problems/"
+#: Where RFC 6749 decides the shape of errors; the aliases are those of ``hub.api.guards``.
+TOKEN_PATHS = frozenset({"/token", "/auth", "/auth/token", "/oauth/token"})
+
+_FIT_CONNECT_PATH = re.compile(r"(?:/(?:submission|destination|routing)-api(?:/|$)|/v[12](?:/|$))")
+_STATUS: Mapping[type[HubError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.UnsupportedMedia: 415,
+    errors.Invalid: 422,
+    errors.Refused: 400,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+}
+#: Occurrences whose status is more particular than their class's.
+_STATUS_BY_SLUG = {"method-not-allowed": 405, "request-timeout": 408, "uri-too-long": 414, "headers-too-large": 431}
+_INTERNAL = Text(
+    "Im Hub ist ein Fehler aufgetreten. Nennen Sie dem Betrieb bitte die Kennung aus „instance“.",
+    "Something went wrong inside the hub. Please tell its operators the identifier in 'instance'.",
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One answer that is not a success; ``members`` and ``headers`` hold no payload values."""
+
+    status: int
+    slug: str
+    title: Text
+    detail: Text
+    members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    instance: UUID = field(default_factory=uuid4)
+
+    def document(self, path: str, language: str) -> dict[str, Any]:
+        """Return the problem as the body of an answer from ``path``, in ``language`` (``de`` or ``en``)."""
+        types = FIT_CONNECT_TYPES if _FIT_CONNECT_PATH.match(path) else OWN_TYPES
+        return {
+            "type": f"{types}{self.slug}",
+            "title": getattr(self.title, language),
+            "status": self.status,
+            "detail": getattr(self.detail, language),
+            "instance": f"urn:uuid:{self.instance}",
+            "detailDe": self.detail.de,
+            "detailEn": self.detail.en,
+            **self.members,
+        }
+
+    def oauth_document(self) -> dict[str, Any]:
+        """Return the same as an error of RFC 6749 section 5.2 (its texts are ASCII without quotes and backslashes)."""
+        text = self.detail.en.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "/")
+        return {"error": self._oauth_error(), "error_description": text}
+
+    def _oauth_error(self) -> str:
+        if self.slug in _OAUTH_ERRORS:
+            return self.slug
+        return _OAUTH_ERROR_BY_STATUS.get(self.status, "invalid_request")
+
+
+_OAUTH_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+_OAUTH_ERROR_BY_STATUS = {
+    401: "invalid_client",
+    403: "unauthorized_client",
+    429: "temporarily_unavailable",
+    500: "server_error",
+    503: "temporarily_unavailable",
+}
+#: What connexion and starlette report by a bare status, in our words: slug, title, detail.
+_HTTP: Mapping[int, tuple[str, Text, Text]] = {
+    400: (
+        "malformed",
+        errors.Malformed.title,
+        Text(
+            "Die Anfrage entspricht nicht der Schnittstelle. Vergleichen Sie sie mit /openapi.json.",
+            "The request does not fit the interface. Compare it with /openapi.json.",
+        ),
+    ),
+    401: (
+        "unauthorized",
+        errors.Unauthenticated.title,
+        Text(
+            "Es fehlt ein gültiges Zugriffstoken. Holen Sie eines unter /token; Kopfzeile „Authorization: Bearer …“.",
+            "A valid access token is missing. Get one at /token; send it in the header 'Authorization: Bearer …'.",
+        ),
+    ),
+    403: (
+        "forbidden",
+        errors.Forbidden.title,
+        Text(
+            "Dem Zugriffstoken fehlt die nötige Berechtigung. Welche, steht in /openapi.json bei dieser Operation.",
+            "The access token lacks the necessary right. /openapi.json names it at this operation.",
+        ),
+    ),
+    404: (
+        "not-found",
+        errors.NotFound.title,
+        Text(
+            "Diese Adresse gibt es nicht. Alle Adressen stehen in /openapi.json.",
+            "There is no such address. All of them stand in /openapi.json.",
+        ),
+    ),
+    405: (
+        "method-not-allowed",
+        Text("Methode nicht erlaubt", "Method not allowed"),
+        Text(
+            "Diese Adresse kennt die Methode nicht. Die Kopfzeile „Allow“ nennt die erlaubten.",
+            "This address does not know the method. The header 'Allow' names those that it does.",
+        ),
+    ),
+    413: (
+        "payload-too-large",
+        errors.TooLarge.title,
+        Text(
+            "Der Inhalt ist zu groß. Die Grenzen stehen in /openapi.json.",
+            "The body is too large. /openapi.json tells the limits.",
+        ),
+    ),
+    415: (
+        "unsupported-media-type",
+        errors.UnsupportedMedia.title,
+        Text(
+            "Diese Operation nimmt den Medientyp nicht an. Die erlaubten stehen in /openapi.json.",
+            "This operation does not take the media type. /openapi.json lists those that it does.",
+        ),
+    ),
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that ``error`` becomes; whatever the hub did not raise on purpose is a 500 without a text."""
+    if isinstance(error, HubError):
+        return _of_hub_error(error)
+    if isinstance(error, HTTPException) and error.status_code in _HTTP:
+        return _of_http_exception(error)
+    return Problem(status=500, slug="internal", title=HubError.title, detail=_INTERNAL)
+
+
+def _of_hub_error(error: HubError) -> Problem:
+    kind = next((_STATUS[base] for base in type(error).__mro__ if base in _STATUS), 500)
+    status = _STATUS_BY_SLUG.get(error.slug, kind)
+    headers: dict[str, str] = {}
+    if status == 401:  # noqa: PLR2004  # HTTP's own number
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    return Problem(
+        status=status,
+        slug=error.slug,
+        title=error.title,
+        detail=error.detail,
+        members=error.members,
+        headers=headers,
+    )
+
+
+def _of_http_exception(error: HTTPException) -> Problem:
+    slug, title, detail = _HTTP[error.status_code]
+    headers: dict[str, str] = {}
+    allow = (error.headers or {}).get("Allow")
+    if allow is not None:
+        headers["Allow"] = allow
+    challenge = _challenge(error)
+    if challenge is not None:
+        headers["WWW-Authenticate"] = challenge
+    return Problem(status=error.status_code, slug=slug, title=title, detail=detail, headers=headers)
+
+
+def _challenge(error: HTTPException) -> str | None:
+    """Return the ``WWW-Authenticate`` of RFC 6750 section 3: no error code where no token came."""
+    if isinstance(error, OAuthScopeProblem):
+        return f'Bearer error="insufficient_scope", scope="{" ".join(sorted(error.required_scopes))}"'
+    if isinstance(error, OAuthResponseProblem):
+        return 'Bearer error="invalid_token"'
+    if isinstance(error, OAuthProblem) or error.status_code == 401:  # noqa: PLR2004  # HTTP's own number
+        return "Bearer"
+    return None
+
+
+def preferred_language(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return ``de`` or ``en``, whichever ``Accept-Language`` (RFC 9110 section 12.5.4) prefers; German without one."""
+    ranges = next((value for name, value in headers if name == b"accept-language"), b"")
+    weights = {"de": 0.0, "en": 0.0}
+    for entry in ranges.decode("latin-1").lower().split(",")[:20]:
+        tag, _, parameter = entry.partition(";")
+        language = tag.strip().partition("-")[0]
+        if language in weights:
+            weights[language] = max(weights[language], _quality(parameter))
+    return "en" if weights["en"] > weights["de"] else "de"
+
+
+def _quality(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name != "q":
+        return 1.0
+    return float(value) if re.fullmatch(r"[01](?:\.\d{0,3})?", value) else 0.0
+
+
+class ProblemNet:
+    """Outermost ASGI layer but one: whatever is raised below becomes a problem, once, here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # Routing copies the scope; the dictionary below is shared, so the operation's id is seen here, too.
+        scope.setdefault("extensions", {})
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            _log.info("client left before the end of its request")
+        except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a 500 instead of a crash
+            problem = problem_of(error)
+            _note(problem, error, scope)
+            if not started:
+                # Otherwise half an answer is out: ending here makes the server cut the connection, which tells it.
+                await _answer(problem, scope, send)
+
+
+def _note(problem: Problem, error: Exception, scope: Scope) -> None:
+    """Log what happened by identifiers, classes and places; messages of exceptions may quote a payload."""
+    operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
+    facts = f"{problem.instance} {problem.status} {problem.slug} {operation or '-'} {type(error).__name__}"
+    if problem.status < 500:  # noqa: PLR2004  # HTTP's own number
+        _log.info(facts)
+        return
+    # This one is ours and speaks of rules and places alone.
+    told = str(error) if isinstance(error, BrokenContractError) else ""
+    cause = error.__cause__ or error.__context__
+    places = " < ".join(
+        f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)[-8:])
+    )
+    _log.error(f"{facts} {told} cause={type(cause).__name__ if cause else '-'} at {places}")
+
+
+async def _answer(problem: Problem, scope: Scope, send: Send) -> None:
+    path: str = scope["path"]
+    headers = dict(problem.headers)
+    status = problem.status
+    if path in TOKEN_PATHS:
+        body = orjson.dumps(problem.oauth_document())
+        status = 400 if status == 422 else status  # noqa: PLR2004  # RFC 6749 section 5.2 knows 400 and 401
+        headers["Content-Type"] = "application/json"
+        if status == 401:  # noqa: PLR2004  # HTTP's own number
+            headers["WWW-Authenticate"] = 'Basic realm="token"'
+    else:
+        language = preferred_language(scope["headers"])
+        body = orjson.dumps(problem.document(path, language), default=str)
+        headers |= {"Content-Type": MEDIA_TYPE, "Content-Language": language, "Vary": "Accept-Language"}
+    headers["Content-Length"] = str(len(body))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,265 @@
+"""The composition root: settings in, objects wired, ASGI application out. Nothing else builds the hub."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from connexion import context
+
+from hub.admission import Admission
+from hub.api import edge
+from hub.api.applications import Applications
+from hub.api.catalogues import Catalogues
+from hub.api.health import Health
+from hub.api.oauth import OAuth
+from hub.api.pages import Pages
+from hub.areas import Gazetteer
+from hub.callbacks import Herald
+from hub.clients import Caller, Clients
+from hub.config import Settings
+from hub.crypto.keyring import HubKeys
+from hub.crypto.keys import KeyPolicy
+from hub.crypto.pki import InsecureDevelopmentAuthority
+from hub.delivery import Adapter, Schedule
+from hub.directory import Directory
+from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.duties import Clock, Duty, sweep_orphans
+from hub.intake import Intake, Tools
+from hub.outbound import Outbound
+from hub.proof import Notary
+from hub.resources import shipped
+from hub.routing import RoutingTable
+from hub.status import StatusDesk
+from hub.store import LocalBlobs, Store
+from hub.validation.catalog import SchemaCatalog
+
+_log = logging.getLogger(__name__)
+_ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
+_ORPHAN_GRACE = timedelta(hours=24)
+
+
+def utc_now() -> datetime:
+    """Return the time; the only place that asks the machine for it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hub:
+    """Everything built, in the order in which it depends on each other."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    store: Store
+    blobs: LocalBlobs
+    keys: HubKeys
+    policy: KeyPolicy
+    directory: Directory
+    clients: Clients
+    catalog: SchemaCatalog
+    gazetteer: Gazetteer
+    table: RoutingTable
+    notary: Notary
+    intake: Intake
+    desk: StatusDesk
+    dispatcher: Dispatcher
+    duties: Clock
+
+    def close(self) -> None:
+        """Write out what waits and let go of files and connections."""
+        self.store.close()
+
+
+def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub:
+    """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    blobs = LocalBlobs(settings.data / "blobs")
+    store = Store(settings.database, blobs=blobs)
+    store.migrate()
+    # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
+    first_start = store.cases(limit=1).total == 0
+    keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
+    policy = _key_policy(settings, clock())
+    directory = Directory(store=store, policy=policy)
+    catalog = SchemaCatalog.load(shipped("schemas"), settings.data / "schemas")
+    rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
+    gazetteer = Gazetteer.load(rules / "areas")
+    table = RoutingTable.load(rules, gazetteer)
+    notary = Notary(store=store, keys=keys)
+    dispatcher = _dispatcher(settings, store, blobs, notary, clock)
+    store.on_delivery_due(dispatcher.wake)
+    intake = Intake(
+        Tools(
+            store=store,
+            blobs=blobs,
+            keys=keys,
+            directory=directory,
+            catalog=lambda: catalog,
+            table=lambda: table,
+            admission=Admission(
+                memory_budget=settings.memory_budget_bytes,
+                free_bytes=blobs.free_bytes,
+                disk_watermark=settings.disk_watermark_bytes,
+            ),
+            outbound=Outbound(allow_private_addresses=settings.allow_private_addresses),
+            base_url=settings.canonical_url,
+            attachment_limit=_ATTACHMENT_LIMIT,
+        )
+    )
+    return Hub(
+        settings=settings,
+        clock=clock,
+        store=store,
+        blobs=blobs,
+        keys=keys,
+        policy=policy,
+        directory=directory,
+        clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
+        catalog=catalog,
+        gazetteer=gazetteer,
+        table=table,
+        notary=notary,
+        intake=intake,
+        desk=StatusDesk(store=store),
+        dispatcher=dispatcher,
+        duties=Clock(store=store, node=settings.node, duties=_duties(settings, store, blobs, notary), clock=clock),
+    )
+
+
+def asgi(hub: Hub, *, work: bool) -> Any:
+    """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
+    oauth = OAuth(clients=hub.clients, clock=hub.clock)
+    return edge.build(
+        _handlers(hub, oauth),
+        specification=shipped("openapi.yaml"),
+        base_url=hub.settings.canonical_url,
+        token_info=oauth.token_info,
+        production=hub.settings.production,
+        limits=edge.Limits(),
+        lifespan=_lifespan(hub, work=work),
+    )
+
+
+def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
+    """Map every operationId of ``openapi.yaml`` to the method that answers it."""
+    applications = Applications(
+        intake=hub.intake,
+        desk=hub.desk,
+        gazetteer=hub.gazetteer,
+        caller=_caller,
+        clock=hub.clock,
+        base_url=hub.settings.canonical_url,
+        data_limit=edge.Limits().data_part,
+    )
+    catalogues = Catalogues(
+        catalog=hub.catalog, table=hub.table, gazetteer=hub.gazetteer, keys=hub.keys, clock=hub.clock
+    )
+    health = Health(store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes)
+    pages = Pages(docs=not hub.settings.production)
+    return {
+        "applications.create": applications.create,
+        "applications.status": applications.status,
+        "applications.receipt": applications.receipt,
+        "validations.create": applications.validate,
+        "schemas.list": catalogues.schemas,
+        "schemas.show": catalogues.schema,
+        "routes.explain": catalogues.explain,
+        "keys.hub": catalogues.hub_keys,
+        "keys.submission": catalogues.submission_keys,
+        "keys.portal": catalogues.portal_keys,
+        "oauth.token": oauth.token,
+        "health.live": health.live,
+        "health.ready": health.ready,
+        "pages.home": pages.home,
+    }
+
+
+def _caller() -> Caller:
+    """Return who makes the request that is being handled."""
+    caller: Caller = context.context["token_info"]["caller"]
+    return caller
+
+
+def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        stop = threading.Event()
+        worker = threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher")
+        if work:
+            worker.start()
+            hub.duties.start()
+        try:
+            yield
+        finally:
+            if work:
+                stop.set()
+                hub.dispatcher.wake()
+                worker.join()
+                hub.duties.stop()
+            hub.close()
+
+    return lifespan
+
+
+def development_authority(settings: Settings, *, now: datetime) -> InsecureDevelopmentAuthority:
+    """Return the development PKI of the data folder, made there if missing; refused in production."""
+    folder = settings.data / "pki" / "development-ca"
+    return InsecureDevelopmentAuthority.load_or_create(folder, now=now, production=settings.production)
+
+
+def _key_policy(settings: Settings, now: datetime) -> KeyPolicy:
+    """Trust the operator's anchors; in development also the development PKI and self-signed certificates."""
+    policy = KeyPolicy.from_files(sorted((settings.data / "anchors").glob("*.pem")), allow_self_signed=False)
+    if settings.production:
+        return policy
+    anchor = development_authority(settings, now=now).certificate
+    return replace(policy, trust_anchors=(*policy.trust_anchors, anchor), allow_self_signed=True)
+
+
+def _dispatcher(
+    settings: Settings, store: Store, blobs: LocalBlobs, notary: Notary, clock: Callable[[], datetime]
+) -> Dispatcher:
+    return Dispatcher(
+        store=store,
+        blobs=blobs,
+        adapters=AdapterPool(_adapters()),
+        notary=notary,
+        herald=Herald(store=store),
+        rules=Rules(
+            node=settings.node,
+            lease=settings.lease,
+            schedule=Schedule(
+                first=timedelta(seconds=settings.retry_first_seconds),
+                longest=timedelta(seconds=settings.retry_longest_seconds),
+                give_up=timedelta(seconds=settings.give_up_seconds),
+            ),
+            threads=settings.delivery_threads,
+            base_url=settings.canonical_url,
+        ),
+        clock=clock,
+    )
+
+
+def _adapters() -> dict[str, type[Adapter]]:
+    """Load every installed adapter by name (entry-point group ``hub.adapters``)."""
+    return {entry.name: entry.load() for entry in entry_points(group="hub.adapters")}
+
+
+def _duties(settings: Settings, store: Store, blobs: LocalBlobs, notary: Notary) -> list[Duty]:
+    remembered = timedelta(seconds=settings.idempotency_seconds)
+    return [
+        Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
+        Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
+        Duty(
+            name="forget-idempotency",
+            every=timedelta(hours=1),
+            run=lambda now: store.forget_idempotency(now - remembered),
+        ),
+    ]

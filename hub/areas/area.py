@@ -1,0 +1,131 @@
+"""Area keys as values: parse, prefix, parent. Pure arithmetic on digits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hub.errors import Invalid, Malformed, Text
+
+#: Legal lengths of an ARS, longest first: municipality, association, district, government region, land.
+LENGTHS = (12, 9, 5, 3, 2)
+AGS_LENGTH = 8
+_LANDS = frozenset(f"{number:02d}" for number in range(1, 17))
+_DISTRICT_FREE = re.compile(r"[0-9]{5}000")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Area:
+    """An area by its ARS of 2, 3, 5, 9 or 12 digits. Areas sort by their digits.
+
+    Construction does not check; parse with :meth:`from_ars`, :meth:`from_ags` or :meth:`from_region`.
+    """
+
+    ars: str
+
+    def __str__(self) -> str:
+        return self.ars
+
+    @classmethod
+    def from_ars(cls, text: str) -> Area:
+        """Parse an ARS. Raises :class:`Malformed` (not digits) or :class:`Invalid` (length, land)."""
+        _require_digits(text, "ARS")
+        if len(text) not in LENGTHS:
+            raise Invalid(_wrong_length(text))
+        _require_land(text)
+        return cls(text)
+
+    @classmethod
+    def from_ags(cls, text: str) -> Area:
+        """Parse an AGS of 2, 3 or 5 digits, or of 8 for a district-free city (``…000``).
+
+        Any other AGS of 8 digits needs :meth:`Gazetteer.by_ags`, for the association is missing in it.
+        Raises :class:`Malformed` (not digits) or :class:`Invalid` (length, land, association unknown).
+        """
+        _require_digits(text, "AGS")
+        _require_land(text)
+        if _DISTRICT_FREE.fullmatch(text):
+            return cls(f"{text[:5]}0000000")
+        if len(text) == AGS_LENGTH:
+            raise Invalid(
+                Text(
+                    f"Zum AGS {text} lässt sich der ARS nicht ausrechnen. Geben Sie den ARS mit 12 Stellen an.",
+                    f"The ARS cannot be computed from AGS {text}. Give the ARS with 12 digits.",
+                )
+            )
+        if len(text) not in (2, 3, 5):
+            raise Invalid(
+                Text(
+                    f"Ein AGS hat 2, 3, 5 oder 8 Stellen, dieser hat {len(text)}. Prüfen Sie führende Nullen.",
+                    f"An AGS has 2, 3, 5 or 8 digits, this one has {len(text)}. Check for lost leading zeros.",
+                )
+            )
+        return cls(text)
+
+    @classmethod
+    def from_region(cls, text: str) -> Area:
+        """Parse FIT-Connect's region, ``DE`` and an ARS. ``DE`` alone is the whole country and no area here."""
+        if not text.startswith("DE"):
+            raise Malformed(
+                Text(
+                    "Eine Region beginnt mit DE, dann folgt der ARS, zum Beispiel DE06439.",
+                    "A region begins with DE followed by the ARS, for example DE06439.",
+                )
+            )
+        return cls.from_ars(text[2:])
+
+    def as_region(self) -> str:
+        """Return FIT-Connect's region: ``DE`` and the ARS."""
+        return f"DE{self.ars}"
+
+    @property
+    def ags(self) -> str:
+        """The AGS: 2, 3, 5 or 8 digits (an association has none of its own: its district's)."""
+        return self.ars[:5] + self.ars[9:]
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Return the area's own ARS and every legal prefix of it, longest first."""
+        ars = self.ars
+        return tuple(ars[:length] for length in LENGTHS if length <= len(ars))
+
+    def covers(self, other: Area) -> bool:
+        """Tell whether ``other`` is this area or lies within it."""
+        return other.ars.startswith(self.ars)
+
+    @property
+    def parent(self) -> Area | None:
+        """The next larger area; None for a land."""
+        wider = self.prefixes()[1:]
+        return Area(wider[0]) if wider else None
+
+
+def _require_digits(text: str, what: str) -> None:
+    if not (text.isascii() and text.isdigit()):
+        raise Malformed(
+            Text(
+                f"Ein {what} besteht nur aus Ziffern. Beispiel: 06439 für den Rheingau-Taunus-Kreis.",
+                f"An {what} consists of digits only. Example: 06439 for Rheingau-Taunus-Kreis.",
+            )
+        )
+
+
+def _require_land(text: str) -> None:
+    if text[:2] not in _LANDS:
+        raise Invalid(
+            Text(
+                "Die ersten zwei Stellen müssen ein Land sein (01 bis 16). Prüfen Sie führende Nullen.",
+                "The first two digits must be a land (01 to 16). Check for a lost leading zero.",
+            )
+        )
+
+
+def _wrong_length(text: str) -> Text:
+    if len(text) == AGS_LENGTH:
+        return Text(
+            "Ein ARS hat 2, 3, 5, 9 oder 12 Stellen. Acht Stellen hat ein AGS: geben Sie ihn als ags an.",
+            "An ARS has 2, 3, 5, 9 or 12 digits. Eight digits make an AGS: give it as ags.",
+        )
+    return Text(
+        f"Ein ARS hat 2, 3, 5, 9 oder 12 Stellen, dieser hat {len(text)}. Prüfen Sie führende Nullen.",
+        f"An ARS has 2, 3, 5, 9 or 12 digits, this one has {len(text)}. Check for lost leading zeros.",
+    )

@@ -1,0 +1,237 @@
+"""Callbacks (FIT-Connect, section 11): who is told what, and the outbox worker that tells them.
+
+A callback is written in the transaction of the event that causes it, so neither is there without the other. It is sent later,
+repeated until it is answered with 2xx, and its failure never touches the request that caused it. Receivers tell repeats by
+the ids in the body.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from hub.crypto.hmacs import sign_callback
+from hub.crypto.keyring import HubKeys
+from hub.delivery import Schedule
+from hub.errors import SealBroken, Unavailable
+from hub.events import Subject
+from hub.outbound import Outbound, Posted
+from hub.parties import Callback, Destination
+from hub.store import AuditEntry, CallbackClaim, OutgoingCallback, Store, StoredMessage
+from hub.submission import Submission
+
+_log = logging.getLogger(__name__)
+_TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
+#: What a sealed callback secret is bound to; it travels from the party's record to the outbox as it is.
+_CONTEXT = "callback"
+#: Waits of a minute, doubling to an hour, for three days (the digest's suggestion; FITKO publishes none).
+SCHEDULE = Schedule(
+    first=timedelta(minutes=1), factor=2.0, longest=timedelta(hours=1), give_up=timedelta(days=3), jitter=0.2
+)
+_PAUSE = 0.5
+
+
+def at_rest(callback: Callback | None, keys: HubKeys) -> Callback | None:
+    """Return a callback with its secret encrypted, as the store keeps it; what came in open must not stay so."""
+    if callback is None:
+        return None
+    return Callback(url=callback.url, secret=keys.seal_secret(callback.secret.encode(), context=_CONTEXT))
+
+
+class Herald:
+    """Writes the callbacks that an event causes (section 11.3); the caller hands them to the store with the event."""
+
+    def __init__(self, *, store: Store) -> None:
+        self._store = store
+
+    def submitted(
+        self, *, submission_id: UUID, case_id: UUID, destination: Destination, now: datetime
+    ) -> list[OutgoingCallback]:
+        """submit-submission: the destination learns of a new submission."""
+        row = _row(destination.destination_id, submission_id, case_id)
+        body = _body("new-submissions", submissions=[row])
+        return _outgoing(destination.callback, str(destination.destination_id), body, case_id, now)
+
+    def notified(self, submission: Submission, *, now: datetime) -> list[OutgoingCallback]:
+        """notify-submission: the sender learns that the receiver was told, or got it."""
+        row = _row(submission.destination_id, submission.submission_id, submission.case_id)
+        body = _body("new-events", submissions=[row])
+        return _outgoing(submission.callback, submission.sender, body, submission.case_id, now)
+
+    def answered(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
+        """Tell the author of a forward, accept or reject by the receiver."""
+        body = _news(message)
+        if message.callback is not None:
+            return _outgoing(message.callback, message.sender, body, message.case_id, now)
+        return self._to_party(message, message.sender, body, now) if message.kind is Subject.REPLY else []
+
+    def ended(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
+        """Tell both sides of a reject or delete by the hub."""
+        if message.kind is Subject.SUBMISSION:
+            destination = self._store.destination(message.destination_id)
+            told = [] if destination is None else self._to_destination(destination, message, now)
+        else:
+            told = self._to_party(message, message.addressee or "", _news(message), now)
+        return [*told, *self.answered(message, now=now)]
+
+    def replied(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
+        """submit-reply: the receiver of the reply learns of it."""
+        body = _body("new-replies", replies=[_reply_row(message)])
+        return self._to_party(message, message.addressee or "", body, now)
+
+    def _to_destination(
+        self, destination: Destination, message: StoredMessage, now: datetime
+    ) -> list[OutgoingCallback]:
+        party = str(destination.destination_id)
+        return _outgoing(destination.callback, party, _news(message), message.case_id, now)
+
+    def _to_party(self, message: StoredMessage, client_id: str, body: str, now: datetime) -> list[OutgoingCallback]:
+        """Tell the subscriber at its destination's callback, the online service at the one that it gave in the case."""
+        destination = self._store.destination(message.destination_id)
+        if destination is not None and destination.owner == client_id:
+            return _outgoing(destination.callback, str(destination.destination_id), body, message.case_id, now)
+        sent = self._store.messages(Subject.SUBMISSION, case_id=message.case_id, sender=client_id, limit=500).items
+        callback = next((one.callback for one in reversed(sent) if one.callback is not None), None)
+        return _outgoing(callback, client_id, body, message.case_id, now)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallbackTools:
+    """What the worker works with."""
+
+    store: Store
+    keys: HubKeys
+    outbound: Outbound
+    node: str
+    clock: Callable[[], datetime]
+    schedule: Schedule = SCHEDULE
+    #: Longer than one attempt can take.
+    lease: timedelta = timedelta(minutes=2)
+    batch: int = 16
+
+
+class CallbackWorker:
+    """Sends what is in the outbox. Any number of nodes run it; each callback is leased to one of them at a time."""
+
+    def __init__(self, tools: CallbackTools) -> None:
+        self._tools = tools
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set."""
+        while not stop.is_set():
+            try:
+                sent = self.run_once()
+            except Unavailable as error:
+                _log.warning("callbacks: %s", error)
+                sent = 0
+            if not sent:
+                stop.wait(_PAUSE)
+
+    def run_once(self) -> int:
+        """Attempt what is due now, at once but bounded; return how many attempts were made."""
+        tools = self._tools
+        claims = tools.store.claim_callbacks(tools.clock(), lease=tools.lease, node=tools.node, limit=tools.batch)
+        # A thread each: one receiver that hangs must not use up the others' leases.
+        threads = [threading.Thread(target=self._attempt, args=[claim], name="callback") for claim in claims]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(claims)
+
+    def _attempt(self, claim: CallbackClaim) -> None:
+        posted = self._post(claim.callback)
+        now = self._tools.clock()
+        again = None if posted.taken else self._next(claim, now)
+        try:
+            kept = self._tools.store.record_callback(
+                claim, sent=posted.taken, next_attempt_at=again, note=posted.note, now=now
+            )
+            if kept and not posted.taken:
+                self._tell_of_failure(claim, posted, given_up=again is None, now=now)
+        except Unavailable as error:
+            # Nothing was recorded: the lease runs out and somebody tries again.
+            _log.warning("callback %s: %s", claim.callback.callback_id, error)
+
+    def _post(self, callback: OutgoingCallback) -> Posted:
+        try:
+            secret = self._tools.keys.open_secret(callback.secret, context=_CONTEXT).decode()
+        except SealBroken:
+            return Posted(status=None, note="secret cannot be opened")
+        body = callback.body.encode()
+        timestamp = int(self._tools.clock().timestamp())
+        headers = {
+            "Content-Type": "application/json",
+            "Callback-Authentication": sign_callback(secret, timestamp, body),
+            "Callback-Timestamp": str(timestamp),
+            "User-Agent": "rathaus-hub",
+        }
+        return self._tools.outbound.post(callback.url, body, headers)
+
+    def _next(self, claim: CallbackClaim, now: datetime) -> datetime | None:
+        schedule = self._tools.schedule
+        due = now + schedule.wait(claim.attempt, random.random())  # noqa: S311  # jitter, not a secret
+        return due if due <= claim.callback.created_at + schedule.give_up else None
+
+    def _tell_of_failure(self, claim: CallbackClaim, posted: Posted, *, given_up: bool, now: datetime) -> None:
+        callback = claim.callback
+        if not given_up:
+            _log.info("callback %s to %s: %s, again later", callback.callback_id, callback.party, posted.note)
+            return
+        _log.warning("callback %s to %s: %s, given up", callback.callback_id, callback.party, posted.note)
+        self._tools.store.append_audit(
+            AuditEntry(
+                at=now,
+                actor="hub",
+                action="callback.unreachable",
+                target=callback.party,
+                after={"callbackId": str(callback.callback_id), "attempts": claim.attempt, "note": posted.note},
+            )
+        )
+
+
+def _outgoing(callback: Callback | None, party: str, body: str, case_id: UUID, now: datetime) -> list[OutgoingCallback]:
+    if callback is None:
+        return []
+    return [
+        OutgoingCallback(
+            callback_id=uuid4(),
+            party=party,
+            url=callback.url,
+            secret=callback.secret,
+            body=body,
+            created_at=now,
+            case_id=case_id,
+        )
+    ]
+
+
+def _news(message: StoredMessage) -> str:
+    if message.kind is Subject.REPLY:
+        return _body("new-events", submissions=[], replies=[_reply_row(message)])
+    return _body("new-events", submissions=[_row(message.destination_id, message.id, message.case_id)])
+
+
+def _row(destination_id: UUID, submission_id: UUID, case_id: UUID) -> dict[str, str]:
+    return {"destinationId": str(destination_id), "submissionId": str(submission_id), "caseId": str(case_id)}
+
+
+def _reply_row(message: StoredMessage) -> dict[str, str]:
+    return {"destinationId": str(message.destination_id), "replyId": str(message.id), "caseId": str(message.case_id)}
+
+
+def _body(kind: str, **rows: Sequence[Mapping[str, str]]) -> str:
+    """Write a body on one line: a known receiver reads it line by line before it checks the HMAC."""
+    document: dict[str, Any] = {"type": f"{_TYPES}{kind}"}
+    if "submissions" in rows:
+        # Deprecated, but version 1 of the API still promises it.
+        document["submissionIds"] = [row["submissionId"] for row in rows["submissions"]]
+    return orjson.dumps(document | rows).decode()

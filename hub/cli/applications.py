@@ -1,0 +1,154 @@
+"""``hub submit``, ``hub status``, ``hub validate``."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from hub import app
+from hub.areas import Area
+from hub.cli.options import data_option, opened, settings_for
+from hub.clients import Caller
+from hub.crypto.receipts import claims_of
+from hub.errors import InvalidPayload, NotFound, Text
+from hub.events import Subject
+from hub.intake import Reception
+from hub.parties import ClientKind
+from hub.resources import shipped
+from hub.status import Progress
+from hub.submission import Application, Cover, MediaType
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.report import Report
+
+#: The sender that stands in the records for what was submitted on the command line.
+_SENDER = "command-line"
+_CHUNK = 1024 * 1024
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--service", required=True, help="Service identifier, e.g. urn:de:fim:leika:leistung:99012008001000.")
+@click.option("--ars", required=True, help="Area: ARS with 2, 3, 5, 9 or 12 digits.")
+@click.option("--schema", help="Schema URI; found from the document itself if left out.")
+@click.option(
+    "--attachment", "attachments", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--idempotency-key", help="Makes a repeat of the same command harmless.")
+@click.option(
+    "--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the receipt here."
+)
+@data_option
+def submit(
+    file: Path,
+    service: str,
+    ars: str,
+    schema: str | None,
+    attachments: tuple[Path, ...],
+    idempotency_key: str | None,
+    receipt_file: Path | None,
+    data: Path,
+) -> None:
+    """Submit FILE (XML or JSON) by the same way as the plain door; a running hub delivers it."""
+    with opened(data) as hub:
+        cover = Cover(
+            sender=_SENDER,
+            service=service,
+            area=Area.from_ars(ars).ars,
+            schema=schema,
+            idempotency_key=idempotency_key,
+        )
+        application = Application(cover=cover, media_type=_media_type(file), data=file.read_bytes())
+        with hub.intake.open(cover, now=hub.clock()) as reception:
+            for attachment in attachments:
+                _attach(reception, attachment)
+            accepted = reception.accept(application, now=hub.clock()).result()
+    claims = claims_of(accepted.receipt)
+    if receipt_file is not None:
+        receipt_file.write_text(accepted.receipt + "\n", encoding="ascii")
+    click.echo(f"submissionId  {claims['sub'].removeprefix('submission:')}")
+    click.echo(f"caseId        {claims['txn'].removeprefix('case:')}")
+    click.echo(f"an / to       {claims['destination']['name']} ({claims['destination']['destinationId']})")
+    click.echo(f"Schema        {claims['schema']['uri']} {claims['schema']['version']}")
+
+
+@click.command()
+@click.argument("submission_id", type=click.UUID)
+@data_option
+def status(submission_id: UUID, data: Path) -> None:
+    """Show state and history of a submission."""
+    with opened(data) as hub:
+        _print(_progress(hub, submission_id))
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--schema", help="Schema URI; found from the document itself if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@data_option
+def validate(file: Path, schema: str | None, as_json: bool, data: Path) -> None:
+    """Validate FILE; exit 0 if it is valid, 1 if not."""
+    catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
+    report = catalog.check(
+        media_type=_media_type(file), data=file.read_bytes(), schema=schema, service=None, on=app.utc_now().date()
+    )
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
+    elif report.valid:
+        click.secho(f"gültig / valid: {report.schema.uri} {report.schema.version}", fg="green")
+    if not report.valid:
+        if as_json:
+            raise SystemExit(1)
+        raise _invalid(report)
+
+
+def _attach(reception: Reception, attachment: Path) -> None:
+    sealer = reception.attach(
+        name=attachment.name,
+        filename=attachment.name,
+        media_type=mimetypes.guess_type(attachment.name)[0] or "application/octet-stream",
+    )
+    size = attachment.stat().st_size
+    with attachment.open("rb") as source, click.progressbar(length=size, label=attachment.name) as bar:
+        while chunk := source.read(_CHUNK):
+            sealer.write(chunk)
+            bar.update(len(chunk))
+    reception.attached(sealer)
+
+
+def _media_type(file: Path) -> MediaType:
+    """Tell XML from JSON by the first character that is neither blank nor a byte order mark."""
+    with file.open("rb") as source:
+        start = source.read(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
+    return MediaType.XML if start.startswith(b"<") else MediaType.JSON
+
+
+def _progress(hub: app.Hub, submission_id: UUID) -> Progress:
+    message = hub.store.message(submission_id, Subject.SUBMISSION)
+    if message is None:
+        raise NotFound(Text(f"Es gibt keine Einreichung {submission_id}.", f"There is no submission {submission_id}."))
+    owner = Caller(client_id=message.sender, kind=ClientKind.SENDER, scopes=(), expires_at=hub.clock())
+    return hub.desk.progress(submission_id, caller=owner)
+
+
+def _print(progress: Progress) -> None:
+    click.echo(f"Zustand / state       {progress.state.value}")
+    click.echo(f"Zustellung / delivery {progress.delivery}")
+    for step in progress.history:
+        click.echo(f"  {step.at:%Y-%m-%d %H:%M:%S}  {step.text.de} / {step.text.en}")
+
+
+def _invalid(report: Report) -> InvalidPayload:
+    return InvalidPayload(
+        Text(
+            f"{report.total} Verstoß/Verstöße gegen {report.schema.uri} {report.schema.version}.",
+            f"{report.total} violation(s) of {report.schema.uri} {report.schema.version}.",
+        ),
+        violations=[violation.as_json() for violation in report.violations],
+    )
+
+
+COMMANDS = (submit, status, validate)

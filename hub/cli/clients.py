@@ -1,0 +1,76 @@
+"""``hub clients``: who may call the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from hub.cli.options import data_option, opened
+from hub.clients import new_client
+from hub.parties import Client, ClientKind
+from hub.store import Store
+
+
+@click.group()
+def clients() -> None:
+    """OAuth-Clients / OAuth clients."""
+
+
+@clients.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), required=True)
+@click.option("--manage", is_flag=True, help="May create and change its own destinations.")
+@click.option("--tenant", default="", help="ARS prefix whose administrators may see it.")
+@data_option
+def add(name: str, kind: str, manage: bool, tenant: str, data: Path) -> None:
+    """Add a client and print its secret, once."""
+    with opened(data) as hub:
+        client, secret = new_client(ClientKind(kind), name, now=hub.clock(), tenant=tenant, manage=manage)
+        hub.store.add_client(client)
+    click.echo(f"client_id      {client.client_id}")
+    click.echo(f"client_secret  {secret}")
+    click.echo(
+        "Das Secret wird nicht gespeichert und nicht wieder gezeigt. / The secret is not kept nor shown again.",
+        err=True,
+    )
+
+
+@clients.command("list")
+@data_option
+def list_(data: Path) -> None:
+    """List all clients."""
+    with opened(data) as hub:
+        for client in _all(hub.store):
+            state = "gesperrt / disabled" if client.disabled_at else "aktiv / active"
+            click.echo(f"{client.client_id}  {client.kind.value:<10}  {state:<20}  {client.name}")
+
+
+@clients.command()
+@click.argument("client_id")
+@data_option
+def rotate(client_id: str, data: Path) -> None:
+    """Give a client a new secret; the old one stops working at once."""
+    with opened(data) as hub:
+        secret = hub.clients.rotate_secret(client_id)
+    click.echo(f"client_secret  {secret}")
+
+
+@clients.command()
+@click.argument("client_id")
+@data_option
+def disable(client_id: str, data: Path) -> None:
+    """Lock a client out; its tokens stop working within a second."""
+    with opened(data) as hub:
+        hub.store.disable_client(client_id, hub.clock())
+
+
+def _all(store: Store) -> Iterator[Client]:
+    offset = 0
+    while (page := store.clients(offset=offset, limit=500)).items:
+        yield from page.items
+        offset += len(page.items)
+
+
+COMMANDS = (clients,)

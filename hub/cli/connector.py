@@ -1,0 +1,39 @@
+"""``hub connector``: the municipal side."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from hub.app import utc_now
+from hub.connector import Connector
+
+
+@click.group()
+def connector() -> None:
+    """Konnektor in der Kommune / the municipal side."""
+
+
+@connector.command("run")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--once", is_flag=True, help="Collect and hand over what waits now, then stop.")
+def run(config: Path, once: bool) -> None:
+    """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
+    running = Connector.from_config(config)
+    if once:
+        counts = running.run_once(utc_now())
+        click.echo(json.dumps(dataclasses.asdict(counts)))
+        running.close()
+        return
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    running.run(stop)
+
+
+COMMANDS = (connector,)

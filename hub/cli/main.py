@@ -1,0 +1,58 @@
+"""The command group, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from hub import __version__
+from hub.cli import applications, clients, connector, keys, proof, routes, schemas, servers
+from hub.errors import HubError, InvalidPayload, Refused
+
+#: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
+_REFUSED, _LATER = 1, 3
+
+
+class _HubGroup(click.Group):
+    """Turns the hub's own errors into one line each; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except HubError as error:
+            click.secho(f"{error.title.de}: {error.detail.de}", fg="red", err=True)
+            click.echo(f"{error.title.en}: {error.detail.en}", err=True)
+            if isinstance(error, InvalidPayload):
+                _print_violations(error)
+            sys.exit(_REFUSED if isinstance(error, Refused) else _LATER)
+
+
+def _print_violations(error: InvalidPayload) -> None:
+    for violation in error.members["violations"]:
+        place = violation["path"] + (f" (Zeile {violation['line']})" if violation.get("line") else "")
+        click.echo(f"  {place}: [{violation['rule']}] {violation['text']['de']}", err=True)
+
+
+@click.group(cls=_HubGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="rathaus-hub")
+@click.option("--verbose", "-v", is_flag=True, help="Log what happens to standard error.")
+def main(verbose: bool) -> None:
+    """Rathaus-Hub: prüfen, zuordnen, versiegeln, beweisen, zustellen.
+
+    Validates applications, finds the responsible authority, seals for it, keeps proof and delivers.
+    Exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 not available now.
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("apscheduler", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+for module in (servers, applications, schemas, routes, clients, keys, proof, connector):
+    for command in module.COMMANDS:
+        main.add_command(command)

@@ -1,0 +1,45 @@
+"""Options that several commands share, and opening the hub for one command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hub import app
+from hub.config import Settings, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def data_option(command: F) -> F:
+    """Add ``--data DIR`` (default ``./data``, or ``HUB_DATA``)."""
+    option = click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("data"),
+        envvar="HUB_DATA",
+        show_default=True,
+        show_envvar=True,
+        help="Folder of database, blobs, keys and imported schemas.",
+    )
+    return option(command)
+
+
+def settings_for(data: Path, **overrides: Any) -> Settings:
+    """Read the settings of the data folder."""
+    return load_settings(data, os.environ, **overrides)
+
+
+@contextmanager
+def opened(data: Path) -> Iterator[app.Hub]:
+    """Build the hub for one command and close it afterwards."""
+    hub = app.build(settings_for(data))
+    try:
+        yield hub
+    finally:
+        hub.close()

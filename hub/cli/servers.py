@@ -1,0 +1,105 @@
+"""``hub run``, ``hub serve``, ``hub work``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import click
+import uvicorn
+
+from hub import app
+from hub.cli.options import data_option, opened, settings_for
+from hub.config import Settings
+from hub.demo import Demo, run_demo
+from hub.errors import ConfigurationError, Text
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on.  [default: 8080]")
+@click.option(
+    "--once", is_flag=True, help="Send the demo applications, show what happens, exit 0 only if all went well."
+)
+@click.option("--demo-traffic/--no-demo-traffic", default=True, help="Send the demo applications on first start.")
+@data_option
+def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data: Path) -> None:
+    """Run everything in one place for a first look: hub, demo specialist system, demo applications."""
+    settings = settings_for(data, host=host, port=port, allow_private_addresses=True)
+    if settings.production:
+        raise ConfigurationError(
+            Text(
+                "„hub run“ ist die Vorführung und läuft nicht in production. Nehmen Sie „hub serve“.",
+                "'hub run' is the demo and does not run in production. Use 'hub serve'.",
+            )
+        )
+    raise SystemExit(run_demo(Demo(settings=settings, once=once, traffic=demo_traffic)))
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes (PostgreSQL only)."
+)
+@click.option("--work/--no-work", default=True, show_default=True, help="Also deliver and keep the periodic duties.")
+@data_option
+def serve(host: str | None, port: int | None, workers: int, work: bool, data: Path) -> None:
+    """Serve the interfaces."""
+    settings = settings_for(data, host=host, port=port)
+    if workers > 1 and settings.database.startswith("sqlite"):
+        raise ConfigurationError(
+            Text(
+                "SQLite erlaubt genau einen dienenden Prozess. Nehmen Sie PostgreSQL für mehrere.",
+                "SQLite allows exactly one serving process. Use PostgreSQL for several.",
+            )
+        )
+    os.environ.update(_handed_on(settings, work=work))
+    uvicorn.run(
+        "hub.cli.servers:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+    )
+
+
+@click.command()
+@data_option
+def work(data: Path) -> None:
+    """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
+    stop = threading.Event()
+    with opened(data) as hub:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: _halt(stop, hub))
+        hub.duties.start()
+        hub.dispatcher.run(stop)
+        hub.duties.stop()
+
+
+def _halt(stop: threading.Event, hub: app.Hub) -> None:
+    stop.set()
+    hub.dispatcher.wake()
+
+
+def application() -> object:
+    """Build the application in a worker process; the environment carries what the command line said."""
+    settings = settings_for(Path(os.environ["HUB_DATA"]))
+    return app.asgi(app.build(settings), work=os.environ.get("_HUB_WORK") == "1")
+
+
+def _handed_on(settings: Settings, *, work: bool) -> dict[str, str]:
+    return {
+        "HUB_DATA": str(settings.data),
+        "HUB_HOST": settings.host,
+        "HUB_PORT": str(settings.port),
+        "_HUB_WORK": "1" if work else "0",
+    }
+
+
+COMMANDS = (run, serve, work)

@@ -1,0 +1,297 @@
+"""OAuth clients, their secrets and access tokens (RFC 6749 client credentials, RFC 9068 token profile).
+
+Rights come from the client's record; a token's scope is an upper bound. Both scope families of FIT-Connect are understood:
+the URIs of today and the older ``send:region:DE…`` / ``subscribe:destination:…`` forms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+from hub.crypto import jws
+from hub.crypto.keyring import HubKeys
+from hub.directory import Directory
+from hub.errors import Invalid, NotFound, Text, TooMany, Unauthenticated
+from hub.parties import Client, ClientKind
+from hub.store import Store
+
+#: Longest life of an access token (FIT-Connect section 2).
+TOKEN_LIFE = timedelta(seconds=1800)
+_TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type, not a secret
+_SCOPES = "https://schema.fitko.de/fit-connect/oauth/scopes/"
+#: Failed secrets within this time lock a client id for the rest of it.
+_THROTTLE_WINDOW = timedelta(seconds=60)
+_THROTTLE_FAILURES = 10
+_CACHE_SIZE = 10_000
+
+
+class Right(StrEnum):
+    """What a token may be used for; the scopes of ``openapi.yaml``."""
+
+    #: Submit applications and submissions, read their state.
+    SEND = "send"
+    #: Collect from own destinations, write their events.
+    SUBSCRIBE = "subscribe"
+    #: Create and change own destinations and keys.
+    MANAGE = "manage"
+
+
+#: Scope tokens of today, and the right that each gives.
+SCOPES: dict[str, Right] = {
+    f"{_SCOPES}send-submissions": Right.SEND,
+    f"{_SCOPES}subscribe-destinations": Right.SUBSCRIBE,
+    f"{_SCOPES}manage-destinations": Right.MANAGE,
+}
+#: Beginnings of the older scope tokens, and the right that each gives.
+_OLD_SCOPES = {
+    "send:region:": Right.SEND,
+    "subscribe:destination:": Right.SUBSCRIBE,
+    "manage:destination:": Right.MANAGE,
+    "create:destination": Right.MANAGE,
+}
+_DEFAULT_SCOPES = {
+    ClientKind.SENDER: (f"{_SCOPES}send-submissions",),
+    ClientKind.SUBSCRIBER: (f"{_SCOPES}subscribe-destinations",),
+}
+
+
+def right_of(scope: str) -> Right | None:
+    """Return the right that a scope token gives, or None for an unknown one."""
+    if scope in SCOPES:
+        return SCOPES[scope]
+    return next((right for start, right in _OLD_SCOPES.items() if scope.startswith(start)), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who is calling: an authenticated client with the scopes of its token."""
+
+    client_id: str
+    kind: ClientKind
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What this caller may do at all."""
+        return frozenset(right for right in map(right_of, self.scopes) if right is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """An issued access token."""
+
+    access_token: str = field(repr=False)
+    scopes: tuple[str, ...]
+    life: timedelta
+
+
+def new_client(
+    kind: ClientKind, name: str, *, now: datetime, tenant: str = "", manage: bool = False, client_id: str | None = None
+) -> tuple[Client, str]:
+    """Make a client and its secret; the secret is random, shown once and stored only as argon2id."""
+    secret = secrets.token_urlsafe(32)
+    scopes: tuple[str, ...] = _DEFAULT_SCOPES[kind]
+    if manage:
+        scopes = (*scopes, f"{_SCOPES}manage-destinations")
+    client = Client(
+        client_id=client_id or str(uuid4()),
+        kind=kind,
+        name=name,
+        secret_hash=hash_secret(secret),
+        scopes=scopes,
+        tenant=tenant,
+        created_at=now,
+    )
+    return client, secret
+
+
+def hash_secret(secret: str) -> str:
+    """Return the argon2id hash; the cost suits 256-bit random secrets, which need no slow guessing."""
+    return _hasher().hash(secret)
+
+
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
+
+
+class Clients:
+    """Issues tokens to clients and recognises callers by them."""
+
+    def __init__(self, *, store: Store, directory: Directory, keys: HubKeys, issuer: str) -> None:
+        self._store = store
+        self._directory = directory
+        self._keys = keys
+        self._issuer = issuer
+        self._cache_key = secrets.token_bytes(32)
+        # Both caches only save work: losing them costs one argon2 or one RSA verification.
+        self._known_secrets: dict[bytes, str] = {}
+        self._known_tokens: dict[bytes, Caller] = {}
+        self._failures: dict[str, deque[datetime]] = {}
+
+    def issue(self, client_id: str, secret: str, scope: str | None, *, now: datetime) -> Token:
+        """Exchange client credentials for an access token.
+
+        Raises:
+            Unauthenticated: unknown client, wrong secret, disabled client (slug ``invalid_client``).
+            Invalid: a scope that the client does not have (slug ``invalid_scope``).
+            TooMany: too many wrong secrets for this client in the last minute.
+        """
+        self._refuse_if_throttled(client_id, now)
+        client = self._store.client(client_id)
+        if client is None or client.disabled_at is not None or not self._secret_fits(client, secret):
+            self._note_failure(client_id, now)
+            raise _bad_credentials()
+        scopes = self._granted(client, scope)
+        claims = {
+            "iss": self._issuer,
+            "sub": client.client_id,
+            "jti": str(uuid4()),
+            "iat": int(now.timestamp()),
+            "exp": int((now + TOKEN_LIFE).timestamp()),
+            "scope": " ".join(scopes),
+            "clientType": client.kind.value,
+        }
+        token = jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOKEN_TYPE)
+        return Token(access_token=token, scopes=scopes, life=TOKEN_LIFE)
+
+    def recognise(self, token: str, *, now: datetime) -> Caller:
+        """Return who holds ``token``.
+
+        Raises:
+            Unauthenticated: forged, foreign or expired token, or a client that is gone or disabled.
+        """
+        fingerprint = hmac.digest(self._cache_key, token.encode(), hashlib.sha256)
+        caller = self._known_tokens.get(fingerprint)
+        if caller is None:
+            caller = self._verify(token)
+            if len(self._known_tokens) >= _CACHE_SIZE:
+                self._known_tokens.clear()
+            self._known_tokens[fingerprint] = caller
+        if caller.expires_at <= now:
+            raise _bad_token()
+        client = self._directory.client(caller.client_id, now=now)
+        if client is None or client.disabled_at is not None:
+            raise _bad_token()
+        return caller
+
+    def rotate_secret(self, client_id: str) -> str:
+        """Give a client a new secret and return it; the old one stops working at once."""
+        secret = secrets.token_urlsafe(32)
+        if self._store.client(client_id) is None:
+            raise NotFound(
+                Text(
+                    f"Es gibt keinen Client {client_id}. „hub clients list“ zeigt alle.",
+                    f"There is no client {client_id}. 'hub clients list' shows all.",
+                )
+            )
+        self._store.set_client_secret(client_id, hash_secret(secret))
+        return secret
+
+    def _verify(self, token: str) -> Caller:
+        try:
+            header = jws.read_jws_header(token)
+            payload = jws.verify_ps512(token, self._keys.verification_key(header.kid), typ=_TOKEN_TYPE)
+        except (Invalid, NotFound) as error:
+            raise _bad_token() from error
+        return self._caller(orjson.loads(payload))
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
+        if claims["iss"] != self._issuer:
+            raise _bad_token()
+        return Caller(
+            client_id=claims["sub"],
+            kind=ClientKind(claims["clientType"]),
+            scopes=tuple(claims["scope"].split()),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
+
+    def _granted(self, client: Client, scope: str | None) -> tuple[str, ...]:
+        rights = {right_of(token) for token in client.scopes}
+        wanted = tuple(scope.split()) if scope else client.scopes
+        if any(right_of(token) not in rights for token in wanted):
+            raise _bad_scope()
+        if client.kind is ClientKind.SUBSCRIBER and Right.MANAGE not in rights and not self._owns_any(client):
+            raise _bad_scope()
+        return wanted
+
+    def _owns_any(self, client: Client) -> bool:
+        return self._store.destinations(owner=client.client_id, offset=0, limit=1).total > 0
+
+    def _secret_fits(self, client: Client, secret: str) -> bool:
+        fingerprint = hmac.digest(self._cache_key, f"{client.client_id}\0{secret}".encode(), hashlib.sha256)
+        if self._known_secrets.get(fingerprint) == client.secret_hash:
+            return True
+        try:
+            _hasher().verify(client.secret_hash, secret)
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+        if len(self._known_secrets) >= _CACHE_SIZE:
+            self._known_secrets.clear()
+        self._known_secrets[fingerprint] = client.secret_hash
+        return True
+
+    def _refuse_if_throttled(self, client_id: str, now: datetime) -> None:
+        recent = self._failures.get(client_id)
+        while recent and recent[0] < now - _THROTTLE_WINDOW:
+            recent.popleft()
+        if recent and len(recent) >= _THROTTLE_FAILURES:
+            raise TooMany(
+                Text(
+                    "Zu viele falsche Anmeldungen für diesen Client. Bitte warten Sie eine Minute.",
+                    "Too many failed log-ins for this client. Please wait a minute.",
+                ),
+                retry_after=_THROTTLE_WINDOW,
+            )
+
+    def _note_failure(self, client_id: str, now: datetime) -> None:
+        if len(self._failures) >= _CACHE_SIZE:
+            self._failures.clear()
+        self._failures.setdefault(client_id, deque(maxlen=_THROTTLE_FAILURES)).append(now)
+
+
+def rights_of(scopes: Sequence[str]) -> list[str]:
+    """Return the names of the rights that ``scopes`` give, as ``openapi.yaml`` lists them."""
+    return sorted({right.value for right in map(right_of, scopes) if right is not None})
+
+
+def _bad_credentials() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "client_id oder client_secret ist falsch, oder der Client ist gesperrt.",
+            "client_id or client_secret is wrong, or the client is disabled.",
+        ),
+        slug="invalid_client",
+    )
+
+
+def _bad_scope() -> Invalid:
+    return Invalid(
+        Text(
+            "Der Client hat diese Berechtigung nicht. Lassen Sie scope weg, um alle zu erhalten, die er hat.",
+            "The client does not have this scope. Leave scope out to get all that it has.",
+        ),
+        slug="invalid_scope",
+    )
+
+
+def _bad_token() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "Das Zugriffstoken ist ungültig oder abgelaufen. Holen Sie unter /token ein neues.",
+            "The access token is invalid or expired. Get a new one at /token.",
+        )
+    )

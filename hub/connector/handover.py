@@ -1,0 +1,209 @@
+"""Handing an opened submission to the local system: into a folder exactly once, or over HTTP at least once.
+
+Both get the same things: ``antrag.json`` (who, what, which file is what, the validation report), ``metadata.json``,
+``data.xml`` or ``data.json``, and the attachments under safe names.
+
+The folder gets a complete copy under a hidden name first; the journal notes that, and only then one rename shows it.
+After a crash, the hidden name tells whether the rename happened, even if the local system has taken the copy away.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import requests
+
+from hub.connector.config import HttpHandover, unusable
+from hub.connector.envelope import disk_trouble, sync
+from hub.connector.opening import Attachment, Opened
+from hub.errors import Text, Unavailable
+from hub.submission import MediaType
+
+_TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
+#: The slug of a hand-over whose end is not known: the local system may have it.
+NO_ANSWER = "no-answer"
+
+
+def data_name(opened: Opened) -> str:
+    """Return the file name of the data."""
+    return "data.xml" if opened.media_type is MediaType.XML else "data.json"
+
+
+def summary(opened: Opened) -> dict[str, Any]:
+    """Return ``antrag.json``."""
+    envelope = opened.envelope
+    report = opened.report
+    return {
+        "version": 1,
+        "submissionId": str(envelope.submission_id),
+        "caseId": str(envelope.case_id),
+        "destinationId": str(envelope.destination_id),
+        "publicService": dict(envelope.service),
+        "submittedAt": envelope.submitted_at,
+        "data": None
+        if opened.data is None
+        else {"file": data_name(opened), "mimeType": str(opened.media_type), "schemaUri": opened.schema_uri},
+        "attachments": [_described(attachment) for attachment in opened.attachments],
+        "validation": {"checked": report is not None, "report": None if report is None else report.as_json()},
+    }
+
+
+def _described(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "attachmentId": str(attachment.attachment_id),
+        "file": f"attachments/{attachment.file_name}",
+        "mimeType": attachment.mime_type,
+        "purpose": attachment.purpose,
+        "sha512": attachment.sha512,
+        "size": attachment.size,
+    }
+
+
+class Folder:
+    """Hand-over by directory: ``<root>/<submission id>/``."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise unusable("handover.path", "ist kein Ordner", "is no folder")
+        self._root = root
+
+    def stage(self, opened: Opened) -> None:
+        """Write a complete, hidden copy, durably; ``Unavailable`` if the disk says no."""
+        hidden = self._hidden(opened.envelope.submission_id)
+        try:
+            shutil.rmtree(hidden, ignore_errors=True)
+            (hidden / "attachments").mkdir(parents=True)
+            for attachment in opened.attachments:
+                _write(hidden / "attachments" / attachment.file_name, attachment.chunks())
+            _write(hidden / "metadata.json", [opened.metadata])
+            if opened.data is not None:
+                _write(hidden / data_name(opened), [opened.data])
+            _write(hidden / "antrag.json", [orjson.dumps(summary(opened), option=orjson.OPT_INDENT_2)])
+            sync(hidden / "attachments")
+            sync(hidden)
+        except OSError as exc:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise disk_trouble() from exc
+
+    def publish(self, submission_id: UUID) -> None:
+        """Show a staged copy; nothing to do if that has happened already."""
+        try:
+            self._hidden(submission_id).rename(self._root / str(submission_id))
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise disk_trouble() from exc
+        sync(self._root)
+
+    def _hidden(self, submission_id: UUID) -> Path:
+        return self._root / f".{submission_id}.part"
+
+
+class Http:
+    """Hand-over by POST of multipart/form-data (RFC 7578) to a local address; 2xx means taken.
+
+    Parts: ``antrag``, ``metadata``, ``data``, and one ``attachment`` each. Headers: ``Idempotency-Key`` (the submission
+    id), ``Repeat: true`` if an earlier attempt may have arrived, ``Authorization: Bearer`` if there is a secret.
+    """
+
+    def __init__(self, settings: HttpHandover) -> None:
+        self._url = settings.url
+        self._headers = {"User-Agent": "rathaus-hub-connector"}
+        if settings.secret_file is not None:
+            try:
+                secret = settings.secret_file.read_text("ascii").strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                raise unusable("handover.secret_file", "ist nicht lesbar", "cannot be read") from exc
+            self._headers["Authorization"] = f"Bearer {secret}"
+
+    def send(self, opened: Opened, *, repeat: bool) -> None:
+        """Make one attempt.
+
+        Raises:
+            Unavailable: it was not taken; with slug ``no-answer`` that is not certain.
+        """
+        body = _Form(opened)
+        headers = {
+            **self._headers,
+            "Content-Type": body.content_type,
+            "Idempotency-Key": str(opened.envelope.submission_id),
+            "Repeat": "true" if repeat else "false",
+        }
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                with session.post(
+                    self._url, data=body, headers=headers, timeout=_TIMEOUT, stream=True, allow_redirects=False
+                ) as answer:
+                    status = answer.status_code
+        except requests.RequestException as exc:
+            raise _not_taken("antwortet nicht", "does not answer", certain=not body.complete) from exc
+        if not 200 <= status < 300:  # noqa: PLR2004  # The success class of RFC 9110.
+            # A conflict says that an attempt with this key is being worked on.
+            certain = status != requests.codes.conflict
+            raise _not_taken(f"antwortet mit HTTP {status}", f"answers HTTP {status}", certain=certain)
+
+
+class _Form:
+    """A multipart body of known length that decrypts its attachments while it is sent."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._boundary = uuid4().hex
+        self._opened = opened
+        self.content_type = f"multipart/form-data; boundary={self._boundary}"
+        self.complete = False
+
+    def __len__(self) -> int:
+        sizes = (len(head) + size + 2 for head, size, _chunks in self._parts())
+        return sum(sizes) + len(self._closing())
+
+    def __iter__(self) -> Iterator[bytes]:
+        for head, _size, chunks in self._parts():
+            yield head
+            yield from chunks
+            yield b"\r\n"
+        self.complete = True
+        yield self._closing()
+
+    def _parts(self) -> Iterator[tuple[bytes, int, Iterable[bytes]]]:
+        opened = self._opened
+        antrag = orjson.dumps(summary(opened))
+        yield self._head("antrag", "antrag.json", "application/json"), len(antrag), [antrag]
+        yield self._head("metadata", "metadata.json", "application/json"), len(opened.metadata), [opened.metadata]
+        if opened.data is not None:
+            yield self._head("data", data_name(opened), opened.media_type), len(opened.data), [opened.data]
+        for attachment in opened.attachments:
+            head = self._head("attachment", attachment.file_name, attachment.mime_type)
+            yield head, attachment.size, attachment.chunks()
+
+    def _head(self, name: str, file_name: str, media_type: str) -> bytes:
+        # File names are safe by construction: no quotes, backslashes or control characters.
+        disposition = f'form-data; name="{name}"; filename="{file_name}"'
+        text = f"--{self._boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {media_type}\r\n\r\n"
+        return text.encode()
+
+    def _closing(self) -> bytes:
+        return f"--{self._boundary}--\r\n".encode()
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _not_taken(de: str, en: str, *, certain: bool) -> Unavailable:
+    text = Text(
+        f"Das Fachverfahren {de}. Prüfen Sie, ob es läuft; es wird erneut versucht.",
+        f"The specialist system {en}. Check that it runs; it will be tried again.",
+    )
+    return Unavailable(text, slug=None if certain else NO_ANSWER)

@@ -1,0 +1,197 @@
+"""The connector's memory: one SQLite file that says of each submission how far it has come.
+
+Every step is written down before it is taken, so that a process that dies at any point goes on from there. The journal
+and the folder beside it hold ciphertext and identifiers only; both may be backed up like any other file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from hub.connector.config import unusable
+
+
+class State(StrEnum):
+    """How far a submission has come; the order is the order of the walk."""
+
+    #: Known and to be fetched, or its ciphertext already lies here.
+    SEEN = "seen"
+    #: Opened and judged once; the verdict stands in the journal, the plaintext nowhere.
+    OPENED = "opened"
+    #: The local system has it, or there is nothing to hand over; the hub is yet to be answered.
+    HANDED = "handed"
+    #: The hub has our accept or reject event. Final.
+    ANSWERED = "answered"
+    #: The case was closed by somebody else before our answer came. Final; a person should look.
+    OVERRULED = "overruled"
+    #: The hub no longer has it and nothing was fetched. Final unless the hub lists it again.
+    GONE = "gone"
+
+
+FINAL = frozenset({State.ANSWERED, State.OVERRULED, State.GONE})
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS submission (
+  submission_id  TEXT PRIMARY KEY,
+  case_id        TEXT NOT NULL,
+  destination_id TEXT NOT NULL,
+  state          TEXT NOT NULL,
+  verdict        TEXT,
+  staged         INTEGER NOT NULL DEFAULT 0,
+  unsure         INTEGER NOT NULL DEFAULT 0,
+  jti            TEXT,
+  token          TEXT,
+  tries          INTEGER NOT NULL DEFAULT 0,
+  due            REAL NOT NULL,
+  note           TEXT NOT NULL DEFAULT '',
+  seen_at        TEXT NOT NULL,
+  changed_at     TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS submission_due ON submission (due) WHERE state IN ('seen', 'opened', 'handed');
+"""
+_COLUMNS = frozenset({"state", "verdict", "staged", "unsure", "jti", "token", "tries", "due", "note"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One submission as the journal knows it.
+
+    ``verdict`` is JSON of what opening found (None until then). ``staged``: a complete copy waits in the hand-over
+    folder for its final name. ``unsure``: an HTTP hand-over was begun and its end is not known. ``token`` is the signed
+    answer, ``jti`` its id; both are written before the token is posted. ``tries`` counts failures since the last step.
+    """
+
+    submission_id: UUID
+    case_id: UUID
+    destination_id: UUID
+    state: State
+    verdict: str | None
+    staged: bool
+    unsure: bool
+    jti: str | None
+    token: str | None
+    tries: int
+    note: str
+    seen_at: datetime
+
+
+class Journal:
+    """The file, opened for one process alone; usable from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as exc:
+            raise unusable("journal", "lässt sich nicht öffnen", "cannot be opened") from exc
+        try:
+            # Two connectors on one journal would hand over twice: the file stays locked while this process lives.
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as exc:
+            self._connection.close()
+            raise unusable("journal", "ist kein Journal oder wird schon benutzt", "is no journal or is in use") from exc
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def see(self, submission_id: UUID, case_id: UUID, destination_id: UUID, now: datetime) -> bool:
+        """Write down that a submission is to be handled; tell whether that is news."""
+        stamp = now.isoformat()
+        values = (str(submission_id), str(case_id), str(destination_id), State.SEEN, now.timestamp(), stamp, stamp)
+        with self._writing() as connection:
+            cursor = connection.execute(
+                "INSERT INTO submission (submission_id, case_id, destination_id, state, due, seen_at, changed_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (submission_id) DO UPDATE SET state = excluded.state,"
+                " due = excluded.due, changed_at = excluded.changed_at, tries = 0, note = '' WHERE state = 'gone'",
+                values,
+            )
+            return cursor.rowcount > 0
+
+    def update(self, submission_id: UUID, now: datetime, **changes: Any) -> Entry:
+        """Write down a step, durably; return the entry as it is now."""
+        unknown = set(changes) - _COLUMNS
+        if unknown:
+            raise ValueError(unknown)
+        if "due" in changes:
+            changes["due"] = changes["due"].timestamp()
+        assignments = ", ".join(f"{name} = ?" for name in changes)
+        with self._writing() as connection:
+            connection.execute(
+                f"UPDATE submission SET {assignments}, changed_at = ? WHERE submission_id = ?",  # noqa: S608  # Names are from _COLUMNS.
+                (*changes.values(), now.isoformat(), str(submission_id)),
+            )
+        entry = self.find(submission_id)
+        if entry is None:
+            raise KeyError(submission_id)
+        return entry
+
+    def find(self, submission_id: UUID) -> Entry | None:
+        """Return one entry, or None."""
+        found = self._query("SELECT * FROM submission WHERE submission_id = ?", (str(submission_id),))
+        return found[0] if found else None
+
+    def due(self, now: datetime) -> list[Entry]:
+        """Return the open entries whose time has come, the oldest first."""
+        return self._query(
+            "SELECT * FROM submission WHERE state IN ('seen', 'opened', 'handed') AND due <= ? ORDER BY seen_at, rowid",
+            (now.timestamp(),),
+        )
+
+    def open_ids(self) -> frozenset[UUID]:
+        """Return the ids of all open entries."""
+        entries = self._query("SELECT * FROM submission WHERE state IN ('seen', 'opened', 'handed')", ())
+        return frozenset(entry.submission_id for entry in entries)
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many submissions are in each state."""
+        with self._lock:
+            rows = self._connection.execute("SELECT state, count(*) FROM submission GROUP BY state").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def _query(self, sql: str, values: tuple[Any, ...]) -> list[Entry]:
+        with self._lock:
+            cursor = self._connection.execute(sql, values)
+            names = [column[0] for column in cursor.description]
+            return [_entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        submission_id=UUID(row["submission_id"]),
+        case_id=UUID(row["case_id"]),
+        destination_id=UUID(row["destination_id"]),
+        state=State(row["state"]),
+        verdict=row["verdict"],
+        staged=bool(row["staged"]),
+        unsure=bool(row["unsure"]),
+        jti=row["jti"],
+        token=row["token"],
+        tries=row["tries"],
+        note=row["note"],
+        seen_at=datetime.fromisoformat(row["seen_at"]).astimezone(UTC),
+    )

@@ -1,0 +1,238 @@
+"""Taking pushes: the envelope that the hub's https adapter posts, signed with a shared secret.
+
+In this order, cheapest first: path, length, a free place, the signature and its age, the envelope's form, the destination.
+The answer is 202 only once ciphertext and journal entry are on disk, and 200 for what is known already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from hub.connector.config import Listen, unusable
+from hub.connector.envelope import MOST_ATTACHMENTS, malformed, require_jwe, require_uuid
+from hub.crypto.hmacs import verify_callback
+from hub.errors import (
+    Forbidden,
+    HubError,
+    Malformed,
+    NotFound,
+    Overloaded,
+    Text,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+PATH = "/deliveries"
+_PLACES = 4  # Envelopes that are read at the same time; each may take ``largest`` bytes of memory.
+_PATIENCE = 120.0  # Seconds for a whole request, against one that drips.
+_SOCKET_TIMEOUT = 20.0  # Seconds between two pieces of a request.
+_CHUNK = 256 * 1024
+_STATUS: tuple[tuple[type[HubError], int], ...] = (
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (TooLarge, 413),
+    (Unavailable, 503),
+    (HubError, 400),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Push:
+    """A verified push. ``whole`` is False if an attachment is only offered by URL and all has to be collected."""
+
+    submission_id: UUID
+    case_id: UUID
+    destination_id: UUID
+    document: Mapping[str, Any]
+    attachments: Mapping[UUID, Callable[[], Iterator[bytes]]]
+    whole: bool
+
+
+#: Makes a push durable; tells whether it is news.
+Taker = Callable[[Push], bool]
+
+
+class Listener:
+    """An HTTP server in threads of its own; listens from construction until ``close``."""
+
+    def __init__(self, settings: Listen, take: Taker, now: Callable[[], datetime]) -> None:
+        try:
+            secret = settings.secret_file.read_text("utf-8").strip()
+            self._server = _Server((settings.address, settings.port), _Handler)
+            if settings.certificate_file is not None:
+                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                context.load_cert_chain(settings.certificate_file, settings.key_file)
+                # The handshake happens in the request's thread: a silent client must not stop the others.
+                self._server.socket = context.wrap_socket(
+                    self._server.socket, server_side=True, do_handshake_on_connect=False
+                )
+        except (OSError, UnicodeDecodeError) as exc:
+            raise unusable("listen", "lässt sich nicht öffnen", "cannot be opened") from exc
+        self._server.desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; requests that are being answered are finished."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def read_push(body: bytes) -> Push:
+    """Read an envelope (version 1); ``Malformed`` names the field that cannot be used."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise malformed("JSON") from exc
+    if not isinstance(document, dict) or document.get("version") != 1:
+        raise malformed("version")
+    attachments = _attachments(document.get("attachments"))
+    data = document.get("encryptedData")
+    service, log = document.get("publicService"), document.get("eventLog")
+    if not isinstance(service, dict) or not isinstance(log, list) or not all(isinstance(one, str) for one in log):
+        raise malformed("publicService, eventLog")
+    ids = {name: require_uuid(document.get(name), name) for name in ("submissionId", "caseId", "destinationId")}
+    kept = {
+        **{name: str(value) for name, value in ids.items()},
+        "publicService": {name: str(service.get(name, "")) for name in ("identifier", "name")},
+        "encryptedMetadata": require_jwe(document.get("encryptedMetadata"), "encryptedMetadata"),
+        "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
+        "attachments": [str(one) for one in attachments],
+        "eventLog": log,
+    }
+    return Push(
+        submission_id=ids["submissionId"],
+        case_id=ids["caseId"],
+        destination_id=ids["destinationId"],
+        document=kept,
+        attachments={one: partial(_once, jwe) for one, jwe in attachments.items() if jwe is not None},
+        whole=None not in attachments.values(),
+    )
+
+
+def _attachments(entries: Any) -> dict[UUID, str | None]:
+    if not isinstance(entries, list) or len(entries) > MOST_ATTACHMENTS:
+        raise malformed("attachments")
+    found: dict[UUID, str | None] = {}
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise malformed("attachments")
+        attachment_id = require_uuid(entry.get("attachmentId"), "attachmentId")
+        found[attachment_id] = None
+        if "jwe" in entry:
+            jwe = require_jwe(entry["jwe"], "jwe")
+            if hashlib.sha512(jwe.encode("ascii")).hexdigest() != entry.get("sha512"):
+                raise malformed("sha512")
+            found[attachment_id] = jwe
+    if len(found) != len(entries):
+        raise malformed("attachmentId")
+    return found
+
+
+def _once(jwe: str) -> Iterator[bytes]:
+    yield jwe.encode("ascii")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Desk:
+    """What the handlers of one listener share."""
+
+    secret: str = field(repr=False)
+    largest: int
+    take: Taker
+    now: Callable[[], datetime]
+    places: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, _PLACES))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    desk: _Desk
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: broken connections are everyday, and the default prints a traceback."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "rathaus-hub-connector"
+    sys_version = ""
+    timeout = _SOCKET_TIMEOUT
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:  # The name that http.server wants.
+        try:
+            status, answer = self._take()
+        except HubError as exc:
+            status = next(code for kind, code in _STATUS if isinstance(exc, kind))
+            answer = {"title": exc.title.en, "detail": exc.detail.en, "status": status}
+            # What was not read of the request would be taken for the next one.
+            self.close_connection = True
+        self._answer(status, answer)
+
+    def _take(self) -> tuple[int, dict[str, Any]]:
+        desk = self.server.desk
+        length = self._length(desk.largest)
+        if not desk.places.acquire(blocking=False):
+            raise Overloaded(Text("Zu viele Zustellungen zugleich.", "Too many deliveries at once."))
+        try:
+            body = self._read(length)
+            self._authenticate(body, desk)
+            push = read_push(body)
+            news = desk.take(push)
+        finally:
+            desk.places.release()
+        return (202 if news else 200), {"submissionId": str(push.submission_id), "repeat": not news}
+
+    def _length(self, largest: int) -> int:
+        if self.path != PATH:
+            raise NotFound(Text(f"Zustellungen gehen an {PATH}.", f"Deliveries go to {PATH}."))
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdigit() or "Transfer-Encoding" in self.headers:
+            raise Malformed(Text("Content-Length fehlt.", "Content-Length is missing."))
+        if len(length) > 12 or int(length) > largest:  # noqa: PLR2004  # Digits of a terabyte.
+            raise TooLarge(Text("Die Zustellung ist zu groß.", "The delivery is too large."))
+        return int(length)
+
+    def _read(self, length: int) -> bytes:
+        deadline, body = time.monotonic() + _PATIENCE, bytearray()
+        while len(body) < length:
+            piece = self.rfile.read1(min(_CHUNK, length - len(body)))
+            if not piece or time.monotonic() > deadline:
+                raise Malformed(Text("Die Zustellung kam nicht ganz an.", "The delivery did not arrive whole."))
+            body += piece
+        return bytes(body)
+
+    def _authenticate(self, body: bytes, desk: _Desk) -> None:
+        timestamp = self.headers.get("Callback-Timestamp", "")
+        seconds = int(timestamp) if timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12 else 0  # noqa: PLR2004
+        verify_callback(desk.secret, seconds, body, self.headers.get("Callback-Authentication", ""), now=desk.now())
+
+    def _answer(self, status: int, answer: Mapping[str, Any]) -> None:
+        body = orjson.dumps(answer)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")  # noqa: PLR2004
+        self.send_header("Content-Length", str(len(body)))
+        if status == 503:  # noqa: PLR2004  # Unavailable.
+            self.send_header("Retry-After", "10")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        """Keep quiet: the journal is the record."""

@@ -1,0 +1,302 @@
+"""Opening a submission with the municipality's keys and judging what comes out.
+
+(1) metadata: decrypt, read, check against FIT-Connect's metadata schema;
+(2) data: decrypt, compare the hash that the metadata name, check against the schema that they name;
+(3) attachments: the ones received are the ones named; each is verified whole, then its hash is compared. Only the
+    hand-over decrypts them again, from ciphertext that a digest ties to what was verified.
+
+Nothing is written to disk here. Every problem is collected, not only the first; a broken (1) leaves nothing to look at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+
+from hub.connector.envelope import Envelope, read_file
+from hub.connector.filename import safe_name, unique_names
+from hub.connector.verdict import Problem
+from hub.crypto.jose import JweReader, decrypt
+from hub.crypto.keys import DecryptionKey
+from hub.errors import HubError, Malformed, SealBroken, TooLarge, UnknownSchema
+from hub.submission import MediaType
+from hub.validation.report import Report
+
+_METADATA_SCHEMA = re.compile(r"https://schema\.fitko\.de/fit-connect/metadata/([12])\.\d+\.\d+/metadata\.schema\.json")
+_HASH = re.compile(r"[a-f0-9]{128}")
+_MIME_TYPE = re.compile(r"[-\w.]+/[-\w.+]+", re.ASCII)
+#: Bytes of plaintext; FIT-Connect allows 500 MB an attachment.
+_LARGEST_METADATA = 4 * 1024 * 1024
+_LARGEST_DATA = 128 * 1024 * 1024
+_LARGEST_ATTACHMENT = 512 * 1024 * 1024
+#: Violations that a problem's detail lists.
+_LISTED = 5
+
+Chunks = Callable[[], Iterator[bytes]]
+
+
+class Catalog(Protocol):
+    """What is needed of :class:`hub.validation.catalog.SchemaCatalog`."""
+
+    def check(self, *, media_type: MediaType, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+        """Check a payload against its schema."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """One verified attachment; ``chunks`` decrypts it anew at each call. ``file_name`` is safe and unique."""
+
+    attachment_id: UUID
+    file_name: str
+    mime_type: str
+    purpose: str
+    sha512: str
+    size: int
+    chunks: Chunks = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A submission in plaintext: metadata and data in memory, attachments as streams; never stored by the connector.
+
+    ``report`` is what checking the data found, None if their schema is not in the catalogue here.
+    """
+
+    envelope: Envelope = field(repr=False)
+    metadata: bytes = field(repr=False)
+    data: bytes | None = field(repr=False)
+    media_type: MediaType
+    schema_uri: str
+    attachments: tuple[Attachment, ...]
+    report: Report | None
+
+
+class Opener:
+    """Opens envelopes of one destination."""
+
+    def __init__(self, keys: Sequence[DecryptionKey], catalog: Catalog) -> None:
+        self._keys = keys
+        self._catalog = catalog
+
+    def open(self, envelope: Envelope, on: date) -> tuple[Opened | None, list[Problem]]:
+        """Open and judge; ``on`` is the day of submission, whose schema versions count.
+
+        Problems may come with an opened submission: then only the data's schema is violated.
+        """
+        problems: list[Problem] = []
+        try:
+            metadata = self._decrypt(envelope.metadata, "metadata", _LARGEST_METADATA)
+            document = self._read_metadata(metadata, on)
+        except _Found as found:
+            return None, [found.problem]
+        data, report = None, None
+        try:
+            data = self._data(envelope, document)
+            report = self._check_data(document, data, on)
+        except _Found as found:
+            problems.append(found.problem)
+        attachments = self._attachments(envelope, document, problems)
+        if problems:
+            return None, problems
+        described = document["contentStructure"].get("data") or {}
+        opened = Opened(
+            envelope=envelope,
+            metadata=metadata,
+            data=data,
+            media_type=MediaType(_schema_of(described)[1]),
+            schema_uri=_schema_of(described)[0],
+            attachments=attachments,
+            report=report,
+        )
+        return opened, _violations(report, "data")
+
+    def _decrypt(self, jwe: str, name: str, largest: int) -> bytes:
+        try:
+            return decrypt(jwe.encode("ascii"), self._keys, max_output=largest)
+        except (SealBroken, TooLarge) as exc:
+            raise _Found("encryption-issue", name, exc) from exc
+
+    def _read_metadata(self, metadata: bytes, on: date) -> Mapping[str, Any]:
+        try:
+            document = orjson.loads(metadata)
+        except orjson.JSONDecodeError as exc:
+            raise _Found("syntax-violation", "metadata", "The metadata are not JSON.") from exc
+        schema = document.get("$schema") if isinstance(document, dict) else None
+        if schema is None:
+            raise _Found("missing-schema", "metadata", "The metadata name no schema.")
+        if not isinstance(schema, str) or not _METADATA_SCHEMA.fullmatch(schema):
+            raise _Found("unsupported-schema", "metadata", "The metadata follow a schema that is not supported here.")
+        report = self._check(MediaType.JSON, metadata, schema, on, "metadata")
+        for problem in _violations(report, "metadata"):
+            raise _Found(problem.slug, problem.instance, problem.detail)
+        return _require_structure(document)
+
+    def _data(self, envelope: Envelope, document: Mapping[str, Any]) -> bytes | None:
+        described = document["contentStructure"].get("data")
+        if envelope.data is None or described is None:
+            # "data" may also travel as an attachment of that purpose; then both sides have to agree that it does.
+            if envelope.data is None and any(item["purpose"] == "data" for item in _listed(document)):
+                return None
+            raise _Found("missing-data", "data", "The submission has no data, or the metadata do not describe them.")
+        data = self._decrypt(envelope.data, "data", _LARGEST_DATA)
+        if hashlib.sha512(data).hexdigest() != described["hash"]["content"]:
+            raise _Found("hash-mismatch", "data", "The data do not have the hash that the metadata name.")
+        return data
+
+    def _check_data(self, document: Mapping[str, Any], data: bytes | None, on: date) -> Report | None:
+        if data is None:
+            return None
+        schema, media_type = _schema_of(document["contentStructure"]["data"])
+        return self._check(MediaType(media_type), data, schema, on, "data")
+
+    def _check(self, media_type: MediaType, data: bytes, schema: str, on: date, name: str) -> Report | None:
+        """Check against a schema of the catalogue; None if it is not in there: that is no fault of the sender."""
+        try:
+            return self._catalog.check(media_type=media_type, data=data, schema=schema, service=None, on=on)
+        except UnknownSchema:
+            return None
+        except (Malformed, TooLarge) as exc:
+            raise _Found("syntax-violation", name, exc) from exc
+
+    def _attachments(
+        self, envelope: Envelope, document: Mapping[str, Any], problems: list[Problem]
+    ) -> tuple[Attachment, ...]:
+        listed = _listed(document)
+        named = [UUID(one) for item in listed for one in _pieces(item)]
+        if len(set(named)) != len(named) or set(envelope.attachments) - set(named):
+            problems.append(
+                _Found("attachments-mismatch", "submission", "Attachments differ from the metadata.").problem
+            )
+            return ()
+        wishes = [safe_name(item.get("filename"), f"{UUID(item['attachmentId'])}.bin") for item in listed]
+        opened = []
+        for item, name in zip(listed, unique_names(wishes), strict=True):
+            try:
+                opened.append(self._attachment(envelope, item, name))
+            except _Found as found:
+                problems.append(found.problem)
+        return tuple(opened)
+
+    def _attachment(self, envelope: Envelope, item: Mapping[str, Any], file_name: str) -> Attachment:
+        instance = f"attachment:{UUID(item['attachmentId'])}"
+        paths = [envelope.attachments.get(UUID(one)) for one in _pieces(item)]
+        if None in paths:
+            raise _Found("missing-attachment", instance, "The attachment is named in the metadata but was not sent.")
+        chunks = partial(self._chunks, [path for path in paths if path is not None])
+        digest, size = hashlib.sha512(), 0
+        try:
+            for chunk in chunks():
+                digest.update(chunk)
+                size += len(chunk)
+        except (SealBroken, TooLarge) as exc:
+            raise _Found("encryption-issue", instance, exc) from exc
+        if digest.hexdigest() != item["hash"]["content"]:
+            raise _Found("hash-mismatch", instance, "The attachment does not have the hash that the metadata name.")
+        return Attachment(
+            attachment_id=UUID(item["attachmentId"]),
+            file_name=file_name,
+            mime_type=item["mimeType"],
+            purpose=item["purpose"],
+            sha512=digest.hexdigest(),
+            size=size,
+            chunks=chunks,
+        )
+
+    def _chunks(self, paths: Sequence[Path]) -> Iterator[bytes]:
+        for path in paths:
+            yield from JweReader(partial(read_file, path), self._keys, max_output=_LARGEST_ATTACHMENT).plaintext()
+
+
+class _Found(Exception):  # Never leaves this module: it carries a problem to where they are collected.
+    def __init__(self, slug: str, instance: str, detail: str | HubError) -> None:
+        super().__init__(slug)
+        text = detail if isinstance(detail, str) else detail.detail.en
+        self.problem = Problem(slug=slug, instance=instance, detail=text)
+
+
+def _violations(report: Report | None, name: str) -> list[Problem]:
+    """Return at most one problem that lists the first violations; their texts are built from rules, not from values."""
+    if report is None or report.valid:
+        return []
+    errors = [violation for violation in report.violations if violation.severity == "error"]
+    lines = [f"{violation.path}: {violation.text.en}" for violation in errors[:_LISTED]]
+    if report.total > _LISTED:
+        lines.append(f"… {report.total} violations in all.")
+    return [Problem(slug="schema-violation", instance=name, detail=" ".join(lines))]
+
+
+def _require_structure(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Require what the connector itself reads, whether or not the metadata schema is in the catalogue."""
+    structure = document.get("contentStructure")
+    if not isinstance(structure, dict) or not isinstance(structure.get("attachments"), list):
+        raise _structure("/contentStructure")
+    described = structure.get("data")
+    if described is not None and not (_has_hash(described) and _has_schema(described)):
+        raise _structure("/contentStructure/data")
+    for number, item in enumerate(structure["attachments"]):
+        if not _has_hash(item) or not _is_attachment(item):
+            raise _structure(f"/contentStructure/attachments/{number}")
+    return document
+
+
+def _structure(pointer: str) -> _Found:
+    return _Found("schema-violation", "metadata", f"{pointer}: required members are missing or have the wrong form.")
+
+
+def _has_hash(item: Any) -> bool:
+    digest = item.get("hash") if isinstance(item, dict) else None
+    content = digest.get("content") if isinstance(digest, dict) and digest.get("type") == "sha512" else None
+    return isinstance(content, str) and _HASH.fullmatch(content) is not None
+
+
+def _has_schema(described: Mapping[str, Any]) -> bool:
+    schema = described.get("submissionSchema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("schemaUri"), str):
+        return False
+    return schema.get("mimeType") in {"application/json", "application/xml"}
+
+
+def _is_attachment(item: Mapping[str, Any]) -> bool:
+    fragments, name = item.get("fragments", []), item.get("filename")
+    mime_type = item.get("mimeType")
+    return (
+        all(
+            _is_uuid(one) for one in (item.get("attachmentId"), *(fragments if isinstance(fragments, list) else [None]))
+        )
+        and (name is None or isinstance(name, str))
+        and isinstance(item.get("purpose"), str)
+        and isinstance(mime_type, str)
+        and _MIME_TYPE.fullmatch(mime_type) is not None
+    )
+
+
+def _is_uuid(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(UUID(value))
+    except ValueError:
+        return False
+
+
+def _listed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed: list[Mapping[str, Any]] = document["contentStructure"]["attachments"]
+    return listed
+
+
+def _pieces(item: Mapping[str, Any]) -> Sequence[str]:
+    """Return the ids that were uploaded for one attachment: its fragments in order, or itself."""
+    return item.get("fragments") or [item["attachmentId"]]
+
+
+def _schema_of(described: Mapping[str, Any]) -> tuple[str, str]:
+    schema = described.get("submissionSchema", {})
+    return schema.get("schemaUri", ""), schema.get("mimeType", str(MediaType.JSON))

@@ -1,0 +1,277 @@
+"""A demonstration specialist system ("Fachverfahren"): takes the connector's HTTP hand-over and shows what came in.
+
+It listens on loopback only and answers only requests that name this machine as their host, so that no web page
+elsewhere can reach it through a browser. Cases lie in a folder, ``<submission id>/``, each complete or not there.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import orjson
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from hub.connector.config import HttpHandover, Settings, is_loopback, unusable
+from hub.connector.filename import safe_name
+
+_LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
+_CHUNK = 256 * 1024
+_SOCKET_TIMEOUT = 30.0
+_MOST_PARTS = 110
+_PAGE = """<!doctype html>
+<html lang="de"><head><meta charset="utf-8"><title>Fachverfahren (Demo)</title><style>
+body{{font-family:system-ui,sans-serif;margin:2rem;color:#171a2b}}table{{border-collapse:collapse;width:100%}}
+th,td{{text-align:left;padding:.5rem .75rem;border-bottom:1px solid #b5bcc9}}small{{color:#535f75}}
+</style></head><body><main><h1>Eingegangene Anträge: {count}</h1>
+<p>Demo-Fachverfahren des Konnektors. <span lang="en">Demonstration specialist system: cases received.</span></p>
+<table><thead><tr><th>Eingang <small lang="en">received</small></th>
+<th>Leistung <small lang="en">service</small></th>
+<th>Einreichung <small lang="en">submission</small></th><th>Schema</th>
+<th>Anlagen <small lang="en">attachments</small></th>
+<th>Geprüft <small lang="en">validated</small></th></tr></thead><tbody>{rows}</tbody></table></main></body></html>
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Desk:
+    """What the handlers of one server share."""
+
+    folder: Path
+    secret: str | None
+    now: Callable[[], datetime]
+
+
+class SpecialistSystem:
+    """The server, in threads of its own; listens from construction until ``close``."""
+
+    def __init__(self, *, port: int, folder: Path, secret: str | None, now: Callable[[], datetime]) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._server = _Server(("127.0.0.1", port), _Handler)
+        except OSError as exc:
+            raise unusable("specialist", "lässt sich nicht öffnen", "cannot be opened") from exc
+        self._server.desk = _Desk(folder=folder, secret=secret, now=now)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def of(cls, settings: Settings, now: Callable[[], datetime]) -> Self | None:
+        """Start the one that the settings ask for, if they do."""
+        if settings.specialist is None:
+            return None
+        handover = settings.handover
+        file = handover.secret_file if isinstance(handover, HttpHandover) else None
+        secret = None if file is None else file.read_text("ascii").strip()
+        return cls(port=settings.specialist.port, folder=settings.specialist.folder, secret=secret, now=now)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    desk: _Desk
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: broken connections are everyday, and the default prints a traceback."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "Fachverfahren"
+    sys_version = ""
+    timeout = _SOCKET_TIMEOUT
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        if not self._is_local():
+            self._answer(403, b"", "text/plain")
+        elif self.path == "/cases.json":
+            self._answer(200, orjson.dumps({"cases": _cases(self.server.desk.folder)}), "application/json")
+        elif self.path == "/":
+            self._answer(200, _page(_cases(self.server.desk.folder)).encode(), "text/html; charset=utf-8")
+        else:
+            self._answer(404, b"", "text/plain")
+
+    def do_POST(self) -> None:
+        status = self._take()
+        # What was not read of a refused request would be taken for the next one.
+        self.close_connection = status >= 400  # noqa: PLR2004  # Refusals.
+        self._answer(status, b"", "text/plain")
+
+    def _take(self) -> int:
+        desk, length = self.server.desk, self.headers.get("Content-Length", "")
+        if self.path != "/cases" or not self._is_local():
+            return 404
+        if desk.secret is not None and not self._is_authorised(desk.secret):
+            return 401
+        if not (length.isascii() and length.isdigit() and int(length[:12]) <= _LARGEST):
+            return 413
+        try:
+            name = str(UUID(self.headers.get("Idempotency-Key", "")))
+        except ValueError:
+            return 400
+        return self._store(desk, name, int(length))
+
+    def _store(self, desk: _Desk, name: str, length: int) -> int:
+        working, final = desk.folder / f".{uuid4()}.part", desk.folder / name
+        try:
+            case = _Case(working, self.headers.get("Content-Type", ""))
+            for piece in self._pieces(length):
+                case.write(piece)
+            case.finish({"receivedAt": desk.now().isoformat(), "repeat": self.headers.get("Repeat") == "true"})
+            known = final.exists()
+            if not known:
+                working.rename(final)
+        except (FormParserError, ValueError):
+            return 400
+        except OSError:
+            return 503
+        else:
+            return 200 if known else 201  # A repeat lies here already, and once is enough.
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+
+    def _pieces(self, length: int) -> Any:
+        while length > 0:
+            piece = self.rfile.read(min(_CHUNK, length))
+            if not piece:
+                raise ValueError
+            length -= len(piece)
+            yield piece
+
+    def _is_local(self) -> bool:
+        return is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname)
+
+    def _is_authorised(self, secret: str) -> bool:
+        return hmac.compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {secret}".encode())
+
+    def _answer(self, status: int, body: bytes, media_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: Any) -> None:
+        """Keep quiet: the page shows what came in."""
+
+
+class _Case:
+    """One hand-over while it arrives: every part streams into a file of its own."""
+
+    def __init__(self, folder: Path, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or b"boundary" not in options:
+            raise ValueError(content_type)
+        self._folder = folder
+        (folder / "attachments").mkdir(parents=True)
+        self._file: BufferedWriter | None = None
+        self._name, self._value, self._disposition, self._parts = b"", b"", b"", 0
+        callbacks: Any = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._open,
+            "on_part_data": self._data,
+            "on_part_end": self._end,
+        }
+        self._parser = MultipartParser(options[b"boundary"], callbacks)
+
+    def write(self, piece: bytes) -> None:
+        self._parser.write(piece)
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        self._parser.finalize()
+        if not (self._folder / "antrag.json").is_file():
+            raise ValueError(self._parts)
+        (self._folder / "received.json").write_bytes(orjson.dumps(dict(facts)))
+
+    def _begin(self) -> None:
+        self._name, self._value, self._disposition = b"", b"", b""
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise ValueError(self._parts)
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._name, self._value = b"", b""
+
+    def _open(self) -> None:
+        _kind, options = parse_options_header(self._disposition)
+        name = safe_name(options.get(b"filename", b"").decode("utf-8", "replace"), f"{self._parts}.bin")
+        attached = options.get(b"name") == b"attachment"
+        path = self._folder / "attachments" / name if attached else self._folder / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        self._file = os.fdopen(descriptor, "wb")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._file is not None:
+            self._file.write(data[start:end])
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _cases(folder: Path) -> list[dict[str, Any]]:
+    """Return what was received, the newest first: identifiers, times and counts, nothing of a payload."""
+    found = []
+    for path in folder.iterdir():
+        try:
+            antrag = orjson.loads((path / "antrag.json").read_bytes())
+            received = orjson.loads((path / "received.json").read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            continue
+        found.append({**antrag, **received})
+    return sorted(found, key=lambda case: str(case["receivedAt"]), reverse=True)
+
+
+def _page(cases: list[dict[str, Any]]) -> str:
+    rows = "".join(_row(case) for case in cases) or '<tr><td colspan="6">Noch nichts eingegangen.</td></tr>'
+    return _PAGE.format(count=len(cases), rows=rows)
+
+
+def _row(case: Mapping[str, Any]) -> str:
+    report = case["validation"]["report"]
+    verdict = "nicht geprüft" if report is None else "gültig" if report["valid"] else "ungültig"
+    cells = (
+        case["receivedAt"],
+        case["publicService"]["name"] or case["publicService"]["identifier"],
+        case["submissionId"],
+        (case["data"] or {}).get("schemaUri", "–"),
+        len(case["attachments"]),
+        verdict + (", Wiederholung" if case["repeat"] else ""),
+    )
+    return "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"

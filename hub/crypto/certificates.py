@@ -1,0 +1,180 @@
+"""X.509 certificates in keys (``x5c``, RFC 7517 section 4.7): reading, and judging a chain offline (RFC 5280). Pure.
+
+Revocation is not asked: the hub touches no network to judge a key. An operator replaces a revoked key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import verification
+
+from hub.crypto.jwk import refused
+from hub.errors import ConfigurationError, KeyRefused, Text
+
+Certificate = x509.Certificate
+
+#: Leaf, intermediates and root: administration PKIs use three or four.
+_CHAIN_LIMIT = 6
+#: Characters of one certificate in base64; real ones with RSA-4096 take about 3,000.
+_CERTIFICATE_LIMIT = 16_384
+
+
+def read_chain(x5c: Any) -> tuple[Certificate, ...]:
+    """Return the certificates of a JWK's ``x5c``, leaf first.
+
+    Raises:
+        KeyRefused: not a list of 1 to 6 certificates in standard base64 DER.
+    """
+    if not isinstance(x5c, list) or not 0 < len(x5c) <= _CHAIN_LIMIT:
+        raise _unreadable()
+    return tuple(_read_certificate(entry) for entry in x5c)
+
+
+def write_chain(chain: Sequence[Certificate]) -> list[str]:
+    """Return ``chain`` (leaf first) as the value of a JWK's ``x5c``."""
+    return [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii") for certificate in chain]
+
+
+def certifies(certificate: Certificate, public_key: PublicKeyTypes) -> bool:
+    """Tell whether ``certificate`` speaks of this very key."""
+    return _spki(certificate.public_key()) == _spki(public_key)
+
+
+def is_self_signed(certificate: Certificate) -> bool:
+    """Tell whether ``certificate`` is signed with its own key."""
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def judge_trust(chain: Sequence[Certificate], *, anchors: Sequence[Certificate], now: datetime) -> None:
+    """Require a path from the leaf over the given intermediates to an anchor, valid at ``now`` (RFC 5280 section 6).
+
+    Raises:
+        KeyRefused: no such path.
+    """
+    if not anchors:
+        raise _untrusted()
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store(list(anchors)))
+        .time(now)
+        .max_chain_depth(_CHAIN_LIMIT - 2)
+        .extension_policies(ca_policy=_authority_policy(), ee_policy=verification.ExtensionPolicy.permit_all())
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(chain[0], list(chain[1:]))
+    except verification.VerificationError as exc:
+        raise _untrusted() from exc
+
+
+def judge_validity(chain: Sequence[Certificate], *, now: datetime) -> None:
+    """Require every certificate to be valid at ``now``.
+
+    Raises:
+        KeyRefused: one is expired or not valid yet.
+    """
+    for certificate in chain:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise refused(
+                10,
+                "Ein Zertifikat in x5c ist abgelaufen oder noch nicht gültig. "
+                "Beantragen Sie ein neues Zertifikat und hinterlegen Sie den neuen Schlüssel.",
+                "A certificate in x5c is expired or not valid yet. "
+                "Apply for a new certificate and register the new key.",
+            )
+
+
+def allows(certificate: Certificate, usage: str) -> bool:
+    """Tell whether the certificate's key usage, if it names any, has ``usage`` (an attribute of ``x509.KeyUsage``)."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except x509.ExtensionNotFound:
+        return True
+    except (ValueError, x509.DuplicateExtension):
+        return False
+    return bool(getattr(extension.value, usage))
+
+
+def read_file(path: Path) -> list[Certificate]:
+    """Return the certificates of a PEM file (any number) or DER file (one).
+
+    Raises:
+        ConfigurationError: the file holds no readable certificate.
+    """
+    content = path.read_bytes()
+    try:
+        if b"-----BEGIN" in content:
+            return x509.load_pem_x509_certificates(content)
+        return [x509.load_der_x509_certificate(content)]
+    except ValueError as exc:
+        raise ConfigurationError(
+            Text(
+                f"{path.name} enthält kein lesbares Zertifikat. Legen Sie Vertrauensanker als PEM oder DER ab.",
+                f"{path.name} holds no readable certificate. Store trust anchors as PEM or DER.",
+            )
+        ) from exc
+
+
+def _read_certificate(entry: Any) -> Certificate:
+    if not isinstance(entry, str) or len(entry) > _CERTIFICATE_LIMIT:
+        raise _unreadable()
+    try:
+        return x509.load_der_x509_certificate(base64.b64decode(entry, validate=True))
+    except (binascii.Error, ValueError) as exc:
+        raise _unreadable() from exc
+
+
+def _authority_policy() -> verification.ExtensionPolicy:
+    agnostic = verification.Criticality.AGNOSTIC
+    return (
+        verification.ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, agnostic, _must_be_authority)
+        .may_be_present(x509.KeyUsage, agnostic, _must_sign_certificates)
+    )
+
+
+def _must_be_authority(_: verification.Policy, __: Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("not a certification authority")
+
+
+def _must_sign_certificates(_: verification.Policy, __: Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the authority's key may not sign certificates")
+
+
+def _spki(public_key: PublicKeyTypes) -> bytes:
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _unreadable() -> KeyRefused:
+    return refused(
+        9,
+        f"x5c muss 1 bis {_CHAIN_LIMIT} X.509-Zertifikate als Base64-DER enthalten (RFC 7517, Abschnitt 4.7), "
+        "das eigene zuerst.",
+        f"x5c must hold 1 to {_CHAIN_LIMIT} X.509 certificates as base64 DER (RFC 7517, section 4.7), your own first.",
+    )
+
+
+def _untrusted() -> KeyRefused:
+    return refused(
+        11,
+        "Das Zertifikat in x5c führt zu keinem hinterlegten Vertrauensanker. Verwenden Sie ein Zertifikat der "
+        "Verwaltungs-PKI mit allen Zwischenzertifikaten, oder lassen Sie den Anker vom Betrieb eintragen.",
+        "The certificate in x5c leads to no configured trust anchor. Use a certificate of the administration PKI "
+        "with all intermediate certificates, or have the operator add the anchor.",
+    )

@@ -1,0 +1,78 @@
+"""Receipts: signed proof of what was received (JWS with Ed25519), checked with the hub's published keys alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from hub.crypto import base64url
+from hub.crypto.jws import read_jws_header, sign_eddsa, verify_eddsa
+from hub.crypto.keys import SigningKey, VerificationKey, ed25519_verification_key
+from hub.errors import SealBroken, Text
+
+RECEIPT_TYPE = "receipt+jwt"
+
+
+def make_receipt(key: SigningKey, claims: Mapping[str, Any]) -> str:
+    """Return ``claims`` as a signed receipt; Ed25519 takes about 50 µs, so it is made at once.
+
+    Raises:
+        KeyRefused: ``key`` is no Ed25519 key.
+    """
+    return sign_eddsa(key, orjson.dumps(dict(claims)), typ=RECEIPT_TYPE)
+
+
+def claims_of(jws: str) -> dict[str, Any]:
+    """Return the claims of a receipt that this hub has just made or stored. Verifies nothing.
+
+    Raises:
+        SealBroken: it is no receipt.
+    """
+    return _claims(
+        base64url.decode(jws.partition(".")[2].partition(".")[0].encode("ascii", errors="replace"), part="payload")
+    )
+
+
+def verify_receipt(jws: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of a receipt that a key of ``jwks`` (RFC 7517 section 5) signed.
+
+    Raises:
+        SealBroken: it is no receipt, its key is not in the set, or it was changed.
+        KeyRefused: the key that it names is no Ed25519 key.
+    """
+    return _claims(verify_eddsa(jws, _find(jwks, read_jws_header(jws).kid), typ=RECEIPT_TYPE))
+
+
+def _claims(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = orjson.loads(payload)
+    except orjson.JSONDecodeError as exc:
+        raise _no_claims() from exc
+    if not isinstance(claims, dict):
+        raise _no_claims()
+    return claims
+
+
+def _find(jwks: Mapping[str, Any], kid: str) -> VerificationKey:
+    entries = jwks.get("keys")
+    for jwk in entries if isinstance(entries, list) else ():
+        if isinstance(jwk, Mapping) and jwk.get("kid") == kid:
+            return ed25519_verification_key(jwk)
+    raise SealBroken(
+        Text(
+            "Der Schlüssel dieser Eingangsbestätigung steht nicht in der Schlüsselliste. "
+            "Rufen Sie /hub/v1/jwks.json des Hubs ab, der sie ausgestellt hat.",
+            "The key of this receipt is not in the key list. Fetch /hub/v1/jwks.json of the hub that issued it.",
+        )
+    )
+
+
+def _no_claims() -> SealBroken:
+    return SealBroken(
+        Text(
+            "Die Eingangsbestätigung enthält kein JSON-Objekt. Sie stammt nicht von einem Rathaus-Hub.",
+            "The receipt holds no JSON object. It was not issued by a Rathaus-Hub.",
+        )
+    )

@@ -1,0 +1,149 @@
+"""Who plays in the demo: two clients, five destinations with keys, and the file that tells other programs of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hub.app import Hub, development_authority
+from hub.clients import new_client
+from hub.crypto.jwk import make_rsa_pair
+from hub.parties import ClientKind, Destination, OfferedService
+from hub.resources import shipped
+from hub.routing import PlannedDestination, load_destinations
+
+_METADATA_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
+_VALID_DAYS = 730
+_FORM_FOR_EVERYTHING = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.0/antrag.schema.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cast:
+    """The demo's parties, as ``demo.json`` tells them. ``folder`` holds the authorities' private keys."""
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def destinations(self) -> list[Mapping[str, Any]]:
+        """The destinations as in ``demo.json``."""
+        found: list[Mapping[str, Any]] = self.document["destinations"]
+        return found
+
+
+def roles() -> tuple[PlannedDestination, ...]:
+    """Read the demo destinations that ship with the routing rules."""
+    return load_destinations(shipped("routing_rules") / "hessen" / "destinations.yaml")
+
+
+def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
+    """Create clients, keys and destinations where they are missing; write ``demo.json`` (mode 0600)."""
+    folder = hub.settings.data / "demo"
+    target = hub.settings.data / "demo.json"
+    if target.is_file():
+        return Cast(folder=folder, document=json.loads(target.read_text(encoding="utf-8")))
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "push.secret").write_text(os.urandom(32).hex(), encoding="ascii")
+    (folder / "push.secret").chmod(0o600)
+    sender = _client(hub, ClientKind.SENDER, "Demo-Onlinedienst")
+    subscriber = _client(hub, ClientKind.SUBSCRIBER, "Demo-Fachverfahren")
+    (folder / "subscriber.secret").write_text(subscriber["client_secret"], encoding="ascii")
+    (folder / "subscriber.secret").chmod(0o600)
+    destinations = []
+    for role in roles():
+        say(f"  Schlüssel für / keys for {role.name} …")
+        destinations.append(_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock()))
+    base_url = hub.settings.canonical_url
+    document = {
+        "base_url": base_url,
+        "token_url": f"{base_url}/token",
+        "sender": sender,
+        "subscriber": subscriber,
+        "destinations": destinations,
+    }
+    write_private(target, document)
+    return Cast(folder=folder, document=document)
+
+
+def write_private(target: Path, document: Any) -> None:
+    """Write JSON that only the owner may read; the file appears whole or not at all."""
+    temporary = target.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(document, stream, ensure_ascii=False, indent=1)
+    temporary.rename(target)
+
+
+def _client(hub: Hub, kind: ClientKind, name: str) -> dict[str, str]:
+    client, secret = new_client(kind, name, now=hub.clock(), tenant="06", manage=kind is ClientKind.SUBSCRIBER)
+    hub.store.add_client(client)
+    return {"client_id": client.client_id, "client_secret": secret}
+
+
+def _destination(hub: Hub, role: PlannedDestination, folder: Path, *, owner: str, now: datetime) -> dict[str, Any]:
+    authority = development_authority(hub.settings, now=now)
+    pairs = {}
+    for use in ("encryption", "signing"):
+        public, private = make_rsa_pair(use)
+        public = authority.issue(public, subject=role.name, now=now, days=_VALID_DAYS)
+        write_private(folder / f"{role.destination_id}-{use}.json", private)
+        pairs[use] = (public, private)
+    destination = Destination(
+        destination_id=role.destination_id,
+        name=role.name,
+        status="active",
+        owner=owner,
+        tenant=role.ars,
+        services=tuple(_offered(hub, role, service) for service in role.services),
+        metadata_versions=_METADATA_VERSIONS,
+        encryption_kid=pairs["encryption"][0]["kid"],
+        contact=role.contact,
+        adapter=role.adapter,
+        adapter_config=adapter_config(role, folder, push_url=""),
+        created_at=now,
+        updated_at=now,
+    )
+    hub.store.add_destination(destination, keys=[("wrapKey", pairs["encryption"][0]), ("verify", pairs["signing"][0])])
+    return {
+        "destination_id": str(role.destination_id),
+        "name": role.name,
+        "ars": role.ars,
+        "services": list(role.services),
+        "schema_uris": sorted({uri for offered in destination.services for uri, _ in offered.schemas}),
+        "adapter": role.adapter,
+        "private_decryption_jwk": pairs["encryption"][1],
+        "private_signing_jwk": pairs["signing"][1],
+    }
+
+
+def adapter_config(role: PlannedDestination, folder: Path, *, push_url: str) -> dict[str, Any]:
+    """Return the adapter's options; a push goes to the demo specialist system on this machine."""
+    if role.adapter == "https":
+        return {
+            "url": push_url or "http://127.0.0.1:1/",
+            "secret_file": str(folder / "push.secret"),
+            "allow_http": True,
+            "allow_private_addresses": True,
+        }
+    if role.adapter == "folder":
+        return {"path": str(folder / f"folder-{role.ars}")}
+    return {}
+
+
+def _offered(hub: Hub, role: PlannedDestination, service: str) -> OfferedService:
+    """Offer the schemas that serve this service; where there is none, the form for everything."""
+    served = [entry.ref for entry in hub.catalog.entries() if entry.item.services and service in entry.item.services]
+    refs = served or [hub.catalog.ref(_FORM_FOR_EVERYTHING)]
+    return OfferedService(
+        identifier=service,
+        regions=(f"DE{role.ars}",),
+        schemas=tuple((ref.uri, ref.media_type.value) for ref in refs),
+    )
+
+
+__all__ = ["Cast", "adapter_config", "prepare", "roles", "write_private"]

@@ -1,0 +1,82 @@
+"""Destinations, their judged keys and clients, read at most a second ago.
+
+The accept path needs them for every application; reading and judging a key each time would cost more than sealing.
+A change (a key withdrawn, a client disabled) is seen by every node within :data:`FRESH`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
+from hub.errors import KeyRefused, KeyUnavailable, Text
+from hub.parties import Client, Destination
+from hub.store import Store
+
+#: How old an answer may be.
+FRESH = timedelta(seconds=1)
+_MOST = 20_000
+
+T = TypeVar("T")
+
+
+class Directory:
+    """Looks up parties, with answers at most :data:`FRESH` old."""
+
+    def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
+        self._store = store
+        self._policy = policy
+        self._answers: dict[tuple[str, Any], tuple[datetime, Any]] = {}
+
+    def client(self, client_id: str, *, now: datetime) -> Client | None:
+        """Return the client, or None."""
+        return self._fresh(("client", client_id), now, lambda: self._store.client(client_id))
+
+    def destination(self, destination_id: UUID, *, now: datetime) -> Destination | None:
+        """Return the destination, or None."""
+        return self._fresh(("destination", destination_id), now, lambda: self._store.destination(destination_id))
+
+    def encryption_key(self, destination: Destination, *, now: datetime) -> EncryptionKey:
+        """Return the destination's current key, judged good for use now.
+
+        Raises:
+            KeyUnavailable: there is none, or the key policy refuses it. No other key is tried: an authority that
+                rotates its key means it.
+        """
+        name = ("key", (destination.destination_id, destination.encryption_kid))
+        return self._fresh(name, now, lambda: self._judged(destination, now))
+
+    def _judged(self, destination: Destination, now: datetime) -> EncryptionKey:
+        jwk = self._store.key(destination.destination_id, destination.encryption_kid)
+        if jwk is None:
+            raise _no_key(destination, Text("Er ist nicht hinterlegt.", "It is not on record."))
+        try:
+            return judge_encryption_key(jwk, now=now, policy=self._policy)
+        except KeyRefused as error:
+            raise _no_key(destination, error.detail) from error
+
+    def _fresh(self, name: tuple[str, Any], now: datetime, read: Callable[[], T]) -> T:
+        known = self._answers.get(name)
+        if known is not None and now - FRESH < known[0] <= now:
+            answer: T = known[1]
+            return answer
+        answer = read()
+        if len(self._answers) >= _MOST:
+            self._answers.clear()
+        self._answers[name] = (now, answer)
+        return answer
+
+
+def _no_key(destination: Destination, why: Text) -> KeyUnavailable:
+    return KeyUnavailable(
+        Text(
+            f"Für {destination.name} ist kein verwendbarer Schlüssel hinterlegt. {why.de} Der Betrieb des Hubs muss "
+            "handeln.",
+            f"There is no usable key for {destination.name}. {why.en} The hub's operators have to act.",
+        ),
+        retry_after=timedelta(hours=1),
+        destinationId=str(destination.destination_id),
+    )

@@ -1,0 +1,246 @@
+"""From the queue to the receiver: claim, deliver, decide, record. Any number of nodes may run it.
+
+A claim is a lease with a fencing number: a node that dies loses nothing (the lease runs out and another node tries), a
+node that comes back late loses its say (its record is refused). Each destination has its own limit of concurrent attempts,
+so a hung receiver never slows another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from hub.callbacks import Herald
+from hub.delivery import Adapter, Schedule, StepKind, next_step
+from hub.errors import ConfigurationError, Text, Unavailable
+from hub.events import Event, EventKind, Subject
+from hub.parties import Destination
+from hub.proof import Notary
+from hub.store import Blobs, Claim, Store
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+
+_log = logging.getLogger(__name__)
+#: Look again at least this often, for what another node accepted.
+_LOOK_AGAIN = timedelta(seconds=1)
+_PER_DESTINATION = 4
+
+
+class AdapterPool:
+    """Builds and keeps one adapter per destination and configuration."""
+
+    def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
+        self._known = known
+        self._lock = threading.Lock()
+        self._adapters: dict[str, Adapter] = {}
+
+    def of(self, destination: Destination) -> Adapter:
+        """Return the open adapter for ``destination``.
+
+        Raises:
+            ConfigurationError: no adapter of that name, or options that it does not take.
+        """
+        name = json.dumps(
+            [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
+        )
+        with self._lock:
+            adapter = self._adapters.get(name)
+            if adapter is None:
+                adapter = self._build(destination)
+                adapter.open()
+                self._adapters[name] = adapter
+            return adapter
+
+    def close(self) -> None:
+        """Close all adapters."""
+        with self._lock:
+            for adapter in self._adapters.values():
+                adapter.close()
+            self._adapters.clear()
+
+    def _build(self, destination: Destination) -> Adapter:
+        kind = self._known.get(destination.adapter)
+        if kind is None:
+            known = ", ".join(sorted(self._known))
+            raise ConfigurationError(
+                Text(
+                    f"Es gibt keinen Adapter „{destination.adapter}“. Bekannt sind: {known}.",
+                    f"There is no adapter '{destination.adapter}'. Known are: {known}.",
+                )
+            )
+        return kind(destination.adapter_config)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How this node works: its name, its leases, its schedule, its concurrency."""
+
+    node: str
+    lease: timedelta
+    schedule: Schedule
+    threads: int
+    base_url: str
+
+
+class Dispatcher:
+    """Attempts what is due."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        adapters: AdapterPool,
+        notary: Notary,
+        herald: Herald,
+        rules: Rules,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._adapters = adapters
+        self._notary = notary
+        self._herald = herald
+        self._rules = rules
+        self._clock = clock
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._busy = 0
+
+    def wake(self) -> None:
+        """Look at the queue now instead of at the next tick."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; attempts under way are finished first."""
+        with ThreadPoolExecutor(self._rules.threads, thread_name_prefix="deliver") as pool:
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    idle = not self._hand_out(pool)
+                    pause = self._pause(self._clock()) if idle else 0.0
+                except Unavailable as error:
+                    _log.warning("queue: %s", error)
+                    pause = _LOOK_AGAIN.total_seconds()
+                if pause:
+                    self._wake.wait(pause)
+        self._adapters.close()
+
+    def run_once(self) -> int:
+        """Attempt what is due now, one after the other; return how many attempts were made."""
+        claims = self._claim(self._clock(), self._rules.threads)
+        for claim in claims:
+            self._attempt(claim)
+        return len(claims)
+
+    def _hand_out(self, pool: ThreadPoolExecutor) -> int:
+        """Claim for the threads that are free now; a hanging attempt keeps only its own thread."""
+        with self._lock:
+            free = self._rules.threads - self._busy
+        claims = self._claim(self._clock(), free) if free else []
+        with self._lock:
+            self._busy += len(claims)
+        for claim in claims:
+            pool.submit(self._work, claim)
+        return len(claims)
+
+    def _work(self, claim: Claim) -> None:
+        try:
+            self._attempt(claim)
+        except Unavailable as error:
+            # Nothing was recorded: the lease runs out and the attempt counts as unknown.
+            _log.warning("delivery %s: %s", claim.delivery_id, error)
+        finally:
+            with self._lock:
+                self._busy -= 1
+            self._wake.set()
+
+    def _claim(self, now: datetime, limit: int) -> list[Claim]:
+        return self._store.claim(
+            now, lease=self._rules.lease, node=self._rules.node, limit=limit, per_destination=_PER_DESTINATION
+        )
+
+    def _pause(self, now: datetime) -> float:
+        """Return seconds to wait: what is due but was not claimed waits for a slot, which wakes us when it gets free."""
+        due = self._store.next_due(now)
+        if due is None or due <= now:
+            return _LOOK_AGAIN.total_seconds()
+        return min((due - now).total_seconds(), _LOOK_AGAIN.total_seconds())
+
+    def _attempt(self, claim: Claim) -> None:
+        started = self._clock()
+        outcome = self._deliver(claim)
+        ended = self._clock()
+        step = next_step(
+            outcome,
+            attempt=claim.attempt,
+            accepted_at=claim.accepted_at,
+            now=ended,
+            schedule=self._rules.schedule,
+        )
+        done = step.kind is StepKind.FINISH
+        kept = self._store.record(
+            claim,
+            outcome,
+            step,
+            started_at=started,
+            ended_at=ended,
+            events=[self._notified(claim, ended)] if done else (),
+            callbacks=self._herald.notified(claim.submission, now=ended) if done else (),
+        )
+        if not kept:
+            _log.warning("delivery %s: lease was lost, the late result is dropped", claim.delivery_id)
+            return
+        _log.info(
+            "delivery %s: attempt %d to %s was %s, next: %s",
+            claim.delivery_id,
+            claim.attempt,
+            claim.destination.destination_id,
+            outcome.kind.value,
+            step.kind.value,
+        )
+
+    def _deliver(self, claim: Claim) -> Outcome:
+        try:
+            adapter = self._adapters.of(claim.destination)
+        except ConfigurationError as error:
+            return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        try:
+            return adapter.deliver(self._package(claim))
+        except Exception as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
+            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
+            return Outcome(
+                kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
+            )
+
+    def _package(self, claim: Claim) -> Package:
+        log = self._notary.tokens(claim.submission.case_id)
+        return Package(
+            delivery_id=claim.delivery_id,
+            attempt=claim.attempt,
+            repeat=claim.repeat,
+            submission=claim.submission,
+            destination=claim.destination,
+            event_log=log.items,
+            read=self._blobs.chunks,
+            base_url=self._rules.base_url,
+        )
+
+    def _notified(self, claim: Claim, now: datetime) -> Event:
+        """Return the event that says that the receiver was told or got it (FIT-Connect section 9.2)."""
+        return Event(
+            case_id=claim.submission.case_id,
+            seq=0,
+            jti=uuid4(),
+            subject=Subject.SUBMISSION,
+            subject_id=claim.submission.submission_id,
+            kind=EventKind.NOTIFY,
+            issuer=self._rules.base_url,
+            by_hub=True,
+            issued_at=now,
+        )

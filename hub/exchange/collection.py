@@ -1,0 +1,132 @@
+"""The receiver's side: what waits, and reading it. Every read of contents is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from hub.clients import Caller
+from hub.errors import NotFound, Text
+from hub.events import Subject
+from hub.exchange.access import message_not_found, own_destination, owns
+from hub.store import Blobs, Page, Store, StoredMessage
+from hub.submission import Contents, Sealed, State
+
+#: States in which contents may be read; after accept or reject they are gone for everybody.
+_READABLE = frozenset({State.SUBMITTED, State.FORWARDED})
+#: Destinations of one subscriber that one list covers.
+_MOST_DESTINATIONS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """A message with its metadata and data as compact JWEs."""
+
+    message: StoredMessage
+    metadata: str = field(repr=False)
+    data: str | None = field(repr=False)
+
+
+class Collection:
+    """Lists and hands out messages to those that receive them."""
+
+    def __init__(self, *, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def waiting(self, *, caller: Caller, destination_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
+        """Return submitted submissions of one or all of the caller's destinations, oldest first.
+
+        Raises:
+            NotFound, Forbidden: the destination named is unknown or somebody else's.
+        """
+        destination_ids = [destination_id] if destination_id else self._own_destinations(caller)
+        if destination_id is not None:
+            own_destination(self._store, destination_id, caller)
+        return self._store.messages(
+            Subject.SUBMISSION, destination_ids=destination_ids, state=State.SUBMITTED, offset=offset, limit=limit
+        )
+
+    def replies(self, *, caller: Caller, case_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
+        """Return submitted replies that are addressed to the caller, oldest first."""
+        return self._store.messages(
+            Subject.REPLY,
+            addressee=caller.client_id,
+            case_id=case_id,
+            state=State.SUBMITTED,
+            offset=offset,
+            limit=limit,
+        )
+
+    def collect(self, kind: Subject, message_id: UUID, *, caller: Caller, now: datetime) -> Collected:
+        """Return a message with metadata and data, and record that it was read.
+
+        Raises:
+            NotFound: unknown, incomplete, or finished already (slug ``submission-not-found``).
+            Forbidden: the caller does not receive it.
+        """
+        message, contents = self._readable(kind, message_id, caller)
+        metadata = self._text(contents.metadata)
+        data = None if contents.data is None else self._text(contents.data)
+        self._record(message, ["metadata"] if contents.data is None else ["metadata", "data"], caller, now)
+        return Collected(message=message, metadata=metadata, data=data)
+
+    def attachment(
+        self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller, now: datetime
+    ) -> tuple[Sealed, Iterator[bytes]]:
+        """Return an attachment and its bytes in chunks, and record that it was read.
+
+        Raises:
+            NotFound, Forbidden: as :meth:`collect`; or no such attachment (slug ``attachment-not-found``).
+        """
+        sealed = self.attachment_facts(kind, message_id, attachment_id, caller=caller)
+        self._store.record_read(
+            client=caller.client_id, message_id=message_id, what=f"attachment:{attachment_id}", now=now
+        )
+        return sealed, self._blobs.chunks(sealed)
+
+    def attachment_facts(self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller) -> Sealed:
+        """Return what is known of an attachment without reading it; errors as :meth:`attachment`."""
+        _, contents = self._readable(kind, message_id, caller)
+        sealed = contents.attachments.get(attachment_id)
+        if sealed is None:
+            raise NotFound(
+                Text(
+                    "Diese Anlage gehört nicht zur Einreichung. „attachments“ der Einreichung nennt alle.",
+                    "This attachment is none of the submission's. Its 'attachments' lists all.",
+                ),
+                slug="attachment-not-found",
+            )
+        return sealed
+
+    def _readable(self, kind: Subject, message_id: UUID, caller: Caller) -> tuple[StoredMessage, Contents]:
+        message = self._store.message(message_id, kind)
+        if message is None:
+            raise message_not_found()
+        self._insist_on_receiver(message, caller)
+        if message.state not in _READABLE or message.contents is None:
+            raise message_not_found()
+        return message, message.contents
+
+    def _insist_on_receiver(self, message: StoredMessage, caller: Caller) -> None:
+        if message.addressee is not None and message.addressee == caller.client_id:
+            return
+        destination = own_destination(self._store, message.destination_id, caller)
+        if message.kind is Subject.REPLY and message.addressee != destination.owner:
+            # A reply to the online service is not its author's to collect.
+            raise message_not_found()
+
+    def _own_destinations(self, caller: Caller) -> Sequence[UUID]:
+        page = self._store.destinations(owner=caller.client_id, offset=0, limit=_MOST_DESTINATIONS)
+        return [destination.destination_id for destination in page.items if owns(caller, destination)]
+
+    def _text(self, sealed: Sealed) -> str:
+        return b"".join(self._blobs.chunks(sealed)).decode("ascii")
+
+    def _record(self, message: StoredMessage, parts: Sequence[str], caller: Caller, now: datetime) -> None:
+        for part in parts:
+            self._store.record_read(client=caller.client_id, message_id=message.id, what=part, now=now)
+        if message.collected_at is None:
+            self._store.mark_collected(message.id, now)

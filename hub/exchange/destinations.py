@@ -1,0 +1,241 @@
+"""Destinations and their keys: reading them, and what their owners may change (FIT-Connect, sections 4.2 and 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from hub.clients import Caller
+from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
+from hub.errors import KeyRefused, Malformed, NotFound, Text
+from hub.exchange.access import existing_destination, own_destination, owns
+from hub.parties import Callback, Destination, OfferedService
+from hub.store import AuditEntry, Page, Store, StoredKey
+
+#: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
+_STATUS: Mapping[str, frozenset[str]] = {
+    "created": frozenset({"created", "active", "inactive", "decommissioned"}),
+    "active": frozenset({"active", "inactive", "decommissioned"}),
+    "inactive": frozenset({"active", "inactive", "decommissioned"}),
+    "decommissioned": frozenset({"decommissioned"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """What an owner says of a destination; None leaves a part as it is. ``callback`` holds a sealed secret."""
+
+    name: str | None = None
+    status: str | None = None
+    services: tuple[OfferedService, ...] | None = None
+    metadata_versions: tuple[str, ...] | None = None
+    encryption_kid: str | None = None
+    contact: Mapping[str, Any] | None = None
+    reply_channels: Mapping[str, Any] | None = None
+    callback: Callback | None = field(repr=False, default=None)
+
+    def parts(self) -> dict[str, Any]:
+        """Return the parts that are said."""
+        named = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class Destinations:
+    """Reads and changes destinations. Every change is audited in the transaction that makes it."""
+
+    def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
+        self._store = store
+        self._policy = policy
+
+    def show(self, destination_id: UUID) -> Destination:
+        """Return a destination in any status; raise ``NotFound`` for an unknown one."""
+        return existing_destination(self._store, destination_id)
+
+    def find(self, destination_id: UUID) -> Destination | None:
+        """Return a destination in any status, or None."""
+        return self._store.destination(destination_id)
+
+    def of_owner(self, *, caller: Caller, offset: int, limit: int) -> Page[Destination]:
+        """Return the caller's destinations, oldest first."""
+        page = self._store.destinations(owner=caller.client_id, offset=offset, limit=limit)
+        return replace(page, items=tuple(each for each in page.items if owns(caller, each)))
+
+    def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any]:
+        """Return a destination's public key, current or not, so that old seals and signatures can be checked.
+
+        Raises:
+            NotFound: no such destination or key.
+        """
+        existing_destination(self._store, destination_id)
+        jwk = self._store.key(destination_id, kid)
+        if jwk is None:
+            raise NotFound(
+                Text(
+                    "Diesen Schlüssel hat der Zustellpunkt nicht. encryptionKid des Zustellpunkts nennt den gültigen.",
+                    "The destination has no such key. Its encryptionKid names the current one.",
+                ),
+                slug="key-not-found",
+            )
+        return jwk
+
+    def keys(self, destination_id: UUID) -> list[StoredKey]:
+        """Return all keys, the current encryption key first; raise ``NotFound`` for an unknown destination."""
+        existing_destination(self._store, destination_id)
+        return self._store.keys(destination_id)
+
+    def create(
+        self,
+        draft: Draft,
+        *,
+        encryption_key: Mapping[str, Any],
+        signature_key: Mapping[str, Any],
+        owner: str,
+        tenant: str,
+        now: datetime,
+        adapter: str = "mailbox",
+        adapter_config: Mapping[str, Any] | None = None,
+        actor: str | None = None,
+    ) -> Destination:
+        """Create a destination, status ``created``, whose submissions wait in the mailbox.
+
+        Raises:
+            Malformed: ``encryptionKid`` is not the encryption key's, or a key is refused by the policy.
+        """
+        if draft.encryption_kid != encryption_key.get("kid"):
+            raise _malformed(
+                "encryptionKid muss die kid von encryptionPublicKey sein.",
+                "encryptionKid must be the kid of encryptionPublicKey.",
+            )
+        self._judge(encryption_key, use="wrapKey", now=now)
+        self._judge(signature_key, use="verify", now=now)
+        contact = draft.contact or {}
+        destination = Destination(
+            destination_id=uuid4(),
+            name=draft.name or str(contact.get("legalName", "")),
+            status="created",
+            owner=owner,
+            tenant=tenant,
+            services=draft.services or (),
+            metadata_versions=draft.metadata_versions or (),
+            encryption_kid=encryption_key["kid"],
+            contact=contact,
+            adapter=adapter,
+            adapter_config=adapter_config or {},
+            reply_channels=draft.reply_channels,
+            callback=draft.callback,
+            created_at=now,
+            updated_at=now,
+        )
+        entry = AuditEntry(
+            at=now, actor=actor or owner, action="destination.create", target=str(destination.destination_id)
+        )
+        keys = [("wrapKey", encryption_key), ("verify", signature_key)]
+        self._store.add_destination(destination, keys, audit=entry)
+        return destination
+
+    def change(self, destination_id: UUID, draft: Draft, *, caller: Caller, now: datetime) -> Destination:
+        """Replace the parts that ``draft`` says, each as a whole.
+
+        Raises:
+            NotFound, Forbidden: unknown, or somebody else's.
+            Malformed: a step of status that does not exist, or an ``encryptionKid`` without its key.
+        """
+        return self.amend(own_destination(self._store, destination_id, caller), draft, actor=caller.client_id, now=now)
+
+    def amend(self, destination: Destination, draft: Draft, *, actor: str, now: datetime) -> Destination:
+        """Change a destination on behalf of ``actor``, who may do so; errors as :meth:`change`."""
+        said = draft.parts()
+        self._insist_on_status(destination, draft.status)
+        if draft.encryption_kid is not None:
+            self._insist_on_key(destination, draft.encryption_kid)
+        changed = replace(destination, **said, updated_at=now)
+        entry = AuditEntry(
+            at=now,
+            actor=actor,
+            action="destination.change",
+            target=str(destination.destination_id),
+            before=_audited(destination, said),
+            after=_audited(changed, said),
+        )
+        self._store.replace_destination(changed, audit=entry)
+        return changed
+
+    def delete(self, destination_id: UUID, *, caller: Caller, now: datetime) -> None:
+        """Take a destination out of service for good; its record and keys stay, so that old proof can be verified.
+
+        Raises:
+            NotFound, Forbidden: unknown, or somebody else's.
+        """
+        self.change(destination_id, Draft(status="decommissioned"), caller=caller, now=now)
+
+    def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], *, caller: Caller, now: datetime) -> bool:
+        """Add a key for sealing or for signatures; return False where it was there already.
+
+        Raises:
+            NotFound, Forbidden: unknown, or somebody else's.
+            Malformed: the key policy refuses the key, or another key has its ``kid``.
+        """
+        destination = own_destination(self._store, destination_id, caller)
+        return self.put_key(destination, jwk, actor=caller.client_id, now=now)
+
+    def put_key(self, destination: Destination, jwk: Mapping[str, Any], *, actor: str, now: datetime) -> bool:
+        """Add a key on behalf of ``actor``, who may do so; errors as :meth:`add_key`."""
+        use = "verify" if jwk.get("key_ops") == ["verify"] else "wrapKey"
+        self._judge(jwk, use=use, now=now)
+        entry = AuditEntry(
+            at=now,
+            actor=actor,
+            action="destination.key",
+            target=str(destination.destination_id),
+            after={"kid": jwk["kid"], "use": use},
+        )
+        try:
+            return self._store.add_key(destination.destination_id, jwk, now, audit=entry)
+        except KeyRefused as exc:
+            raise Malformed(exc.detail, slug="key-refused") from exc
+
+    def _judge(self, jwk: Mapping[str, Any], *, use: str, now: datetime) -> None:
+        judge = judge_signature_key if use == "verify" else judge_encryption_key
+        try:
+            judge(dict(jwk), now=now, policy=self._policy)
+        except KeyRefused as exc:
+            # FIT-Connect's API says 400 where a key in a body is bad.
+            raise Malformed(exc.detail, slug="key-refused", **exc.members) from exc
+
+    def _insist_on_key(self, destination: Destination, kid: str) -> None:
+        jwk = self._store.key(destination.destination_id, kid)
+        if jwk is None or jwk.get("key_ops") != ["wrapKey"]:
+            raise _malformed(
+                "Unter dieser encryptionKid ist kein Schlüssel zum Verschlüsseln hinterlegt. Laden Sie ihn zuerst hoch.",
+                "No key for sealing is on record under this encryptionKid. Upload it first.",
+            )
+
+    @staticmethod
+    def _insist_on_status(destination: Destination, status: str | None) -> None:
+        if status is not None and status not in _STATUS.get(destination.status, frozenset()):
+            raise Malformed(
+                Text(
+                    f"Von {destination.status} führt kein Weg zum verlangten Status. Möglich: "
+                    f"{', '.join(sorted(_STATUS.get(destination.status, ())))}.",
+                    f"No step leads from {destination.status} to the status asked for. Possible: "
+                    f"{', '.join(sorted(_STATUS.get(destination.status, ())))}.",
+                ),
+                slug="destination-state-invalid",
+            )
+
+
+def _audited(destination: Destination, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the named parts for the audit log, secrets left out."""
+    values: dict[str, Any] = {name: getattr(destination, name) for name in said}
+    if "callback" in values:
+        values["callback"] = None if destination.callback is None else destination.callback.url
+    if "services" in values:
+        values["services"] = [[one.identifier, one.regions, one.schemas] for one in destination.services]
+    return values
+
+
+def _malformed(de: str, en: str) -> Malformed:
+    return Malformed(Text(de, en))

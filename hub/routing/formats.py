@@ -1,0 +1,208 @@
+"""Rules as files: CSV for spreadsheets, YAML for reviews. Both round-trip exactly and refuse what they do not know.
+
+Every refusal names the line; all bad rows are reported, not only the first.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub.errors import ConfigurationError, Malformed, Refused, Text, TooLarge
+from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
+from hub.routing.rules import Rule, rule_from_row
+
+COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note")
+_REQUIRED = frozenset({"id", "area", "services", "destination"})
+_MAX_CSV_BYTES = 64 * 1024 * 1024
+_MAX_RULES = 1_000_000
+_MAX_REPORTED = 100
+#: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+Row = tuple[int, dict[str, str]]
+
+
+def to_csv(rules: Iterable[Rule]) -> bytes:
+    """Return the rules, sorted by id, as CSV: semicolon, CRLF, UTF-8 with BOM, formulas disarmed by an apostrophe.
+
+    Areas are written as regions (``DE06439``): a spreadsheet would take the bare digits for a number.
+    """
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, COLUMNS, delimiter=";", lineterminator="\r\n")
+    writer.writeheader()
+    for rule in sorted(rules, key=lambda r: r.id):
+        row = rule.as_row() | {"area": rule.area.as_region()}
+        writer.writerow({column: _disarmed(cell) for column, cell in row.items()})
+    return out.getvalue().encode("utf-8-sig")
+
+
+def from_csv(content: bytes) -> tuple[Rule, ...]:
+    """Read rules from CSV in UTF-8 (with or without BOM) or Windows-1252, sorted by id.
+
+    Raises :class:`TooLarge`, :class:`Malformed` (encoding, columns) or :class:`ConfigurationError` whose member
+    ``problems`` lists every bad row.
+    """
+    require_size(content, _MAX_CSV_BYTES)
+    return _collected(_csv_rows(_decoded(content)))
+
+
+def to_yaml(rules: Iterable[Rule]) -> bytes:
+    """Return the rules, sorted by id, as YAML (UTF-8)."""
+    document = {"rules": [_yaml_row(rule) for rule in sorted(rules, key=lambda r: r.id)]}
+    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=10_000).encode()
+
+
+def from_yaml(content: bytes) -> tuple[Rule, ...]:
+    """Read rules from YAML, sorted by id. Raises as :func:`from_csv` does."""
+    return _collected(_yaml_rows(content))
+
+
+def read_folder(folder: Path) -> tuple[Rule, ...]:
+    """Read every ``rules*.yaml`` in ``folder`` and in its direct subfolders.
+
+    Raises :class:`ConfigurationError` naming file and line; no rule at all is refused too (empty means no).
+    """
+    rules: list[Rule] = []
+    for path in sorted([*folder.glob("rules*.yaml"), *folder.glob("*/rules*.yaml")]):
+        try:
+            rules += from_yaml(path.read_bytes())
+        except Refused as exc:
+            text = Text(f"{path.name}: {exc.detail.de}", f"{path.name}: {exc.detail.en}")
+            raise ConfigurationError(text, **{**exc.members, "file": path.name}) from exc
+    if not rules:
+        raise ConfigurationError(
+            Text(f"{folder} enthält keine Regeln (rules*.yaml).", f"{folder} holds no rules (rules*.yaml).")
+        )
+    return tuple(rules)
+
+
+def _decoded(content: bytes) -> str:
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\x00" not in text:
+            return text
+    raise Malformed(
+        Text(
+            "Die Datei ist weder UTF-8 noch Windows-1252. Speichern Sie sie als CSV UTF-8.",
+            "The file is neither UTF-8 nor Windows-1252. Save it as CSV UTF-8.",
+        )
+    )
+
+
+def _disarmed(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _rearmed(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+
+
+def _csv_rows(text: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
+    try:
+        header = next(reader, [])
+        if sorted(header) != sorted(COLUMNS):
+            raise Malformed(
+                Text(
+                    f"Die erste Zeile muss lauten: {';'.join(COLUMNS)} (mit Semikolon getrennt).",
+                    f"The first line must read: {';'.join(COLUMNS)} (separated by semicolons).",
+                )
+            )
+        for cells in reader:
+            if any(cells):
+                yield reader.line_num, _csv_row(header, cells, reader.line_num)
+    except csv.Error as exc:
+        line = reader.line_num
+        raise Malformed(
+            Text(
+                f"Zeile {line} ist kein gültiges CSV. Prüfen Sie die Anführungszeichen.",
+                f"Line {line} is not valid CSV. Check the quotation marks.",
+            ),
+            line=line,
+        ) from exc
+
+
+def _csv_row(header: list[str], cells: list[str], line: int) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise Malformed(
+            Text(
+                f"Zeile {line} hat {len(cells)} statt {len(header)} Spalten.",
+                f"Line {line} has {len(cells)} columns instead of {len(header)}.",
+            ),
+            line=line,
+        )
+    return {column: _rearmed(cell) for column, cell in zip(header, cells, strict=True)}
+
+
+def _yaml_row(rule: Rule) -> dict[str, Any]:
+    row: dict[str, Any] = {key: text for key, text in rule.as_row().items() if text}
+    return row | {"services": list(rule.services)}
+
+
+def _yaml_rows(content: bytes) -> Iterator[Row]:
+    root = compose(content)
+    fields = mapping(root)
+    if set(fields) != {"rules"} or not isinstance(fields["rules"], yaml.SequenceNode):
+        raise malformed_at(
+            root, Text("Erwartet wird genau ein Schlüssel: rules, eine Liste.", "Expected one key: rules, a list.")
+        )
+    for node in fields["rules"].value:
+        row = _rule_fields(node)
+        yield node.start_mark.line + 1, row
+
+
+def _rule_fields(node: yaml.Node) -> dict[str, str]:
+    nodes = mapping(node)
+    if "service" in nodes and "services" not in nodes:
+        nodes["services"] = nodes.pop("service")
+    unknown, missing = sorted(set(nodes) - set(COLUMNS)), sorted(_REQUIRED - set(nodes))
+    if unknown or missing:
+        allowed = ", ".join(COLUMNS)
+        raise malformed_at(
+            node,
+            Text(
+                f"Eine Regel hat nur diese Schlüssel: {allowed}. Es fehlen: {', '.join(missing) or 'keine'}.",
+                f"A rule has these keys only: {allowed}. Missing: {', '.join(missing) or 'none'}.",
+            ),
+        )
+    return {key: " ".join(texts(value)) if key == "services" else text_of(value) for key, value in nodes.items()}
+
+
+def _collected(rows: Iterator[Row]) -> tuple[Rule, ...]:
+    rules: dict[str, Rule] = {}
+    problems: list[Mapping[str, Any]] = []
+    for line, row in rows:
+        try:
+            rule = rule_from_row(row)
+            if rule.id in rules:
+                raise Malformed(Text("id: Der Name ist schon vergeben.", "id: The name is taken already."))
+            rules[rule.id] = rule
+        except Refused as exc:
+            problems.append({"line": line, "de": exc.detail.de, "en": exc.detail.en})
+        if len(rules) > _MAX_RULES or len(problems) >= _MAX_REPORTED:
+            break
+    if problems:
+        raise _unusable(problems)
+    if len(rules) > _MAX_RULES:
+        raise TooLarge(Text(f"Höchstens {_MAX_RULES} Regeln.", f"At most {_MAX_RULES} rules."))
+    return tuple(sorted(rules.values(), key=lambda r: r.id))
+
+
+def _unusable(problems: list[Mapping[str, Any]]) -> ConfigurationError:
+    first, more = problems[0], len(problems) - 1
+    return ConfigurationError(
+        Text(
+            f"Zeile {first['line']}: {first['de']}" + (f" (und {more} weitere Zeilen)" if more else ""),
+            f"Line {first['line']}: {first['en']}" + (f" (and {more} more lines)" if more else ""),
+        ),
+        problems=problems,
+    )

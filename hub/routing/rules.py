@@ -1,0 +1,224 @@
+"""A routing rule as a value, and how its service keys and moments are written.
+
+A rule's days are days of German legal time. In files ``valid_until`` is the last day of validity, as people read
+"gültig bis"; in the value it is the first moment after it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hub.areas import Area
+from hub.errors import ConfigurationError, Invalid, Malformed, Text
+
+LEIKA_PREFIX = "urn:de:fim:leika:leistung:"
+_LEIKA_KEY = re.compile(r"99[0-9]{12}")
+#: FIT-Connect service identifiers: a lower-case URN, LeiKa (14 digits) or the newer FIM form.
+_SERVICE = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}(:[a-z0-9._-]{1,100}){1,10}")
+_RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+_GERMAN_DAY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
+_MAX_NOTE = 500
+MAX_SERVICES = 5_000
+
+
+@functools.cache
+def _german_time() -> ZoneInfo:
+    try:
+        return ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError as exc:
+        raise ConfigurationError(
+            Text(
+                "Die Zeitzonendaten fehlen (Europe/Berlin). Installieren Sie das Paket tzdata.",
+                "Time zone data are missing (Europe/Berlin). Install the package tzdata.",
+            )
+        ) from exc
+
+
+def legal_day(moment: datetime) -> date:
+    """Return the day of German legal time at an aware moment."""
+    return moment.astimezone(_german_time()).date()
+
+
+def day_start(day: date) -> datetime:
+    """Return the moment (UTC) at which a day of German legal time begins."""
+    return datetime.combine(day, time.min, tzinfo=_german_time()).astimezone(UTC)
+
+
+def service_urn(text: str) -> str:
+    """Return the service's URN; a bare LeiKa key of 14 digits becomes one. Raises :class:`Malformed`."""
+    if _LEIKA_KEY.fullmatch(text):
+        return LEIKA_PREFIX + text
+    is_leika = text.startswith(LEIKA_PREFIX)
+    key = text.removeprefix(LEIKA_PREFIX)
+    if not _SERVICE.fullmatch(text) or (is_leika and not _LEIKA_KEY.fullmatch(key)):
+        raise Malformed(
+            Text(
+                "Eine Leistung ist ein LeiKa-Schlüssel mit 14 Ziffern (99…) oder eine URN in Kleinbuchstaben.",
+                "A service is a LeiKa key of 14 digits (99…) or a URN in lower case.",
+            )
+        )
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """For ``area`` and all areas in it, ``services`` (sorted URNs) are the business of ``destination``.
+
+    It holds from ``valid_from`` (included) until ``valid_until`` (excluded), both aware UTC or None for unbounded.
+    Raises :class:`Invalid` when its parts break a rule.
+    """
+
+    id: str
+    area: Area
+    services: tuple[str, ...]
+    destination: UUID
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "services", tuple(sorted(set(self.services))))
+        _check_id(self.id)
+        _check_services(self.services)
+        _check_note(self.note)
+        _check_span(self.valid_from, self.valid_until)
+
+    def holds(self, on: datetime) -> bool:
+        """Tell whether the rule is valid at the moment ``on``."""
+        return (self.valid_from is None or self.valid_from <= on) and (
+            self.valid_until is None or on < self.valid_until
+        )
+
+    def meets(self, other: Rule) -> bool:
+        """Tell whether there is a moment at which both rules hold."""
+        return _starts_before(self.valid_from, other.valid_until) and _starts_before(other.valid_from, self.valid_until)
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether the rule holds at every moment."""
+        return self.valid_from is None and self.valid_until is None
+
+    def as_row(self) -> dict[str, str]:
+        """Return the rule as the texts that files hold; equal rules give equal rows."""
+        return {
+            "id": self.id,
+            "area": self.area.ars,
+            "services": " ".join(self.services),
+            "destination": str(self.destination),
+            "valid_from": _written(self.valid_from, last_day=False),
+            "valid_until": _written(self.valid_until, last_day=True),
+            "note": self.note,
+        }
+
+
+def rule_from_row(row: dict[str, str]) -> Rule:
+    """Read what :meth:`Rule.as_row` writes, and what people write: bare LeiKa keys, ``DE06439``, ``31.12.2026``.
+
+    Raises :class:`Malformed` or :class:`Invalid`; the texts name the field.
+    """
+    area = row.get("area", "").strip()
+    return Rule(
+        id=row.get("id", "").strip(),
+        area=Area.from_region(area) if area.startswith("DE") else Area.from_ars(area),
+        services=tuple(service_urn(text) for text in row.get("services", "").split()),
+        destination=_read_destination(row.get("destination", "").strip()),
+        valid_from=_read_moment(row.get("valid_from", "").strip(), last_day=False),
+        valid_until=_read_moment(row.get("valid_until", "").strip(), last_day=True),
+        note=row.get("note", ""),
+    )
+
+
+def _starts_before(start: datetime | None, end: datetime | None) -> bool:
+    return start is None or end is None or start < end
+
+
+def _check_id(rule_id: str) -> None:
+    if not _RULE_ID.fullmatch(rule_id):
+        raise Invalid(
+            Text(
+                "id: Eine Regel braucht einen Namen aus a-z, 0-9, Punkt, Strich, Unterstrich (höchstens 100 Zeichen).",
+                "id: A rule needs a name of a-z, 0-9, dot, dash, underscore (at most 100 characters).",
+            )
+        )
+
+
+def _check_services(services: tuple[str, ...]) -> None:
+    if not services or len(services) > MAX_SERVICES:
+        raise Invalid(
+            Text(
+                f"services: Eine Regel nennt mindestens eine und höchstens {MAX_SERVICES} Leistungen.",
+                f"services: A rule names at least one and at most {MAX_SERVICES} services.",
+            )
+        )
+
+
+def _check_note(note: str) -> None:
+    if len(note) > _MAX_NOTE or note != note.strip() or _UNPRINTABLE.search(note):
+        raise Invalid(
+            Text(
+                f"note: Höchstens {_MAX_NOTE} Zeichen in einer Zeile, ohne Steuerzeichen und ohne Leerzeichen am Rand.",
+                f"note: At most {_MAX_NOTE} characters on one line, without control characters or blanks at its ends.",
+            )
+        )
+
+
+def _check_span(start: datetime | None, end: datetime | None) -> None:
+    if any(moment is not None and moment.utcoffset() is None for moment in (start, end)):
+        raise Invalid(Text("Zeitangaben brauchen eine Zeitzone.", "Moments need a time zone."))
+    if not _starts_before(start, end):
+        raise Invalid(
+            Text("valid_until: Das Ende liegt nicht nach dem Anfang.", "valid_until: The end is not after the start.")
+        )
+
+
+def _read_destination(text: str) -> UUID:
+    try:
+        destination = UUID(text)
+    except ValueError:
+        destination = None
+    if destination is None or str(destination) != text.lower():
+        raise Malformed(
+            Text(
+                "destination: Ein Zustellpunkt ist eine UUID mit Strichen.",
+                "destination: A destination is a UUID with dashes.",
+            )
+        )
+    return destination
+
+
+def _read_moment(text: str, *, last_day: bool) -> datetime | None:
+    """Read a day (ISO or German) or an ISO moment with offset; a last day ends with the next day's beginning."""
+    if not text:
+        return None
+    try:
+        german = _GERMAN_DAY.fullmatch(text)
+        if german:
+            text = f"{german[3]}-{int(german[2]):02d}-{int(german[1]):02d}"
+        if len(text) == len("2026-01-01"):
+            return day_start(date.fromisoformat(text) + timedelta(days=1 if last_day else 0))
+        moment = datetime.fromisoformat(text)
+        if moment.utcoffset() is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Malformed(
+        Text(
+            "valid_from, valid_until: ein Tag (2026-01-31) oder ein Zeitpunkt (2026-01-31T12:00:00+01:00).",
+            "valid_from, valid_until: a day (2026-01-31) or a moment (2026-01-31T12:00:00+01:00).",
+        )
+    )
+
+
+def _written(moment: datetime | None, *, last_day: bool) -> str:
+    if moment is None:
+        return ""
+    day = legal_day(moment)
+    if day_start(day) == moment:
+        return (day - timedelta(days=1 if last_day else 0)).isoformat()
+    return moment.astimezone(UTC).isoformat()

@@ -1,0 +1,58 @@
+"""The store: the only SQL, the only disk.
+
+``Store`` holds parties, messages, event logs, the queue and the audit log in SQLite or PostgreSQL; ``LocalBlobs`` holds large
+sealed contents as files. Both accept sealed values only.
+"""
+
+from hub.store.blobs import Blobs, BlobWriter, LocalBlobs, SpillingSink
+from hub.store.records import (
+    Announcement,
+    Attempt,
+    AuditEntry,
+    AuditRecord,
+    Backlog,
+    CallbackClaim,
+    Case,
+    CaseHead,
+    Circuit,
+    Claim,
+    DeliveryState,
+    DeliveryView,
+    MakeCompletion,
+    MakeEvents,
+    OutgoingCallback,
+    Page,
+    Read,
+    Remembered,
+    StoredKey,
+    StoredMessage,
+)
+from hub.store.store import Store
+
+__all__ = [
+    "Announcement",
+    "Attempt",
+    "AuditEntry",
+    "AuditRecord",
+    "Backlog",
+    "BlobWriter",
+    "Blobs",
+    "CallbackClaim",
+    "Case",
+    "CaseHead",
+    "Circuit",
+    "Claim",
+    "DeliveryState",
+    "DeliveryView",
+    "LocalBlobs",
+    "MakeCompletion",
+    "MakeEvents",
+    "OutgoingCallback",
+    "Page",
+    "Read",
+    "Remembered",
+    "SpillingSink",
+    "Store",
+    "StoredKey",
+    "StoredMessage",
+]

@@ -1,0 +1,86 @@
+"""The audit log: append-only, hash-chained, one chain for the whole store; and who read which message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select, text
+
+from hub.events import GENESIS
+from hub.store import tables
+from hub.store.database import Database, from_json, in_postgresql, micros, moment, to_json
+from hub.store.records import AuditEntry, AuditRecord, Page, Read
+
+_AUDIT = tables.audit
+_READS = tables.reads
+
+
+class Audit(Database):
+    """Who did what; who read what."""
+
+    def append_audit(self, entry: AuditEntry) -> AuditRecord:
+        """Append ``entry`` to the chain and return it as recorded."""
+        return self._write(lambda connection: write_audit(connection, entry))
+
+    def audit(self, *, offset: int = 0, limit: int = 100, newest_first: bool = False) -> Page[AuditRecord]:
+        """Return one page of the audit log, oldest first unless asked otherwise."""
+        order = _AUDIT.c.seq.desc() if newest_first else _AUDIT.c.seq
+        return self._page(select(_AUDIT).order_by(order), _record, offset=offset, limit=limit)
+
+    def record_read(self, *, client: str, message_id: UUID, what: str, now: datetime) -> None:
+        """Record durably that ``client`` read ``what`` (``metadata``, ``data``, ``attachment:<uuid>``) of a message."""
+        row = {"at": micros(now), "client": client, "message_id": str(message_id), "what": what}
+        self._write(lambda connection: connection.execute(insert(_READS), row).rowcount)
+
+    def reads(self, message_id: UUID, *, offset: int = 0, limit: int = 100) -> Page[Read]:
+        """Return one page of a message's reads, oldest first."""
+        statement = select(_READS).where(_READS.c.message_id == str(message_id)).order_by(_READS.c.seq)
+        return self._page(statement, _read, offset=offset, limit=limit)
+
+
+def write_audit(connection: Connection, entry: AuditEntry) -> AuditRecord:
+    """Chain ``entry`` on; within the transaction of what it speaks of, so that neither stands without the other."""
+    if in_postgresql(connection):
+        # The chain has one end for all nodes; administrative actions are rare enough to queue for it.
+        connection.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
+    last = connection.execute(select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)).first()
+    seq, head = (0, GENESIS) if last is None else (last.seq, last.hash)
+    record = AuditRecord(seq=seq + 1, entry=entry, previous=head, hash="")
+    record = replace(record, hash=record.record_hash())
+    connection.execute(insert(_AUDIT), _row(record))
+    return record
+
+
+def _row(record: AuditRecord) -> Mapping[str, Any]:
+    entry = record.entry
+    return {
+        "seq": record.seq,
+        "at": micros(entry.at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "value_before": to_json(dict(entry.before)),
+        "value_after": to_json(dict(entry.after)),
+        "previous": record.previous,
+        "hash": record.hash,
+    }
+
+
+def _record(row: Any) -> AuditRecord:
+    entry = AuditEntry(
+        at=moment(row.at),
+        actor=row.actor,
+        action=row.action,
+        target=row.target,
+        before=from_json(row.value_before),
+        after=from_json(row.value_after),
+    )
+    return AuditRecord(seq=row.seq, entry=entry, previous=row.previous, hash=row.hash)
+
+
+def _read(row: Any) -> Read:
+    return Read(at=moment(row.at), client=row.client, message_id=UUID(row.message_id), what=row.what)

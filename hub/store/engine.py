@@ -1,0 +1,170 @@
+"""Connections: one engine for the writer, one for readers, and the seam where database errors become the hub's.
+
+SQLite runs with WAL, synchronous=FULL, foreign keys, and BEGIN IMMEDIATE for writing; PostgreSQL with READ COMMITTED for
+writing. Readers see one snapshot per transaction on both.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from hub.errors import ConfigurationError, StoreUnavailable, Text
+
+#: How long a SQLite connection waits for another process's write lock.
+_BUSY_SECONDS = 5
+#: A statement that runs longer than this on PostgreSQL is stuck, not busy.
+_STATEMENT_SECONDS = 60
+_CONNECT_SECONDS = 5
+_POOL_WAIT_SECONDS = 10
+#: RETURNING came with 3.35.
+_OLDEST_SQLITE = (3, 35, 0)
+#: 16 MiB of write-ahead log between checkpoints, 32 MiB of pages in memory per connection.
+_CHECKPOINT_PAGES = 4096
+_CACHE_KIB = 32 * 1024
+#: SQLSTATE of a foreign key violation (PostgreSQL, appendix A).
+_FOREIGN_KEY = "23503"
+
+
+def unavailable() -> StoreUnavailable:
+    """Return the error for a database that cannot do what it must; nothing was stored."""
+    return StoreUnavailable(
+        Text(
+            "Die Datenbank ist nicht erreichbar, gesperrt oder voll; nichts wurde gespeichert. Versuchen Sie es später erneut.",
+            "The database cannot be reached, is locked or is full; nothing was stored. Try again later.",
+        )
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what a database says about itself into ``StoreUnavailable``; a wrong statement stays the bug that it is."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError):
+        raise
+    except (DatabaseError, InterfaceError, PoolTimeoutError) as exc:
+        raise unavailable() from exc
+
+
+def writing_engine(url: str) -> Engine:
+    """Return an engine whose transactions may write; it opens connections one at a time and keeps none spare."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, pool_size=1, max_overflow=1, connect_args=_sqlite_arguments(parsed))
+        _set_up_sqlite(engine, begin="BEGIN IMMEDIATE", writes=True)
+        return engine
+    engine = create_engine(parsed, pool_size=1, max_overflow=1, connect_args=_postgresql_arguments())
+    event.listen(engine, "connect", _insist_on_durability)
+    return engine
+
+
+def reading_engine(url: str, *, connections: int) -> Engine:
+    """Return an engine for up to ``connections`` concurrent readers, each transaction one snapshot."""
+    parsed = _parsed(url)
+    pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _POOL_WAIT_SECONDS}
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args=_sqlite_arguments(parsed), **pool)
+        _set_up_sqlite(engine, begin="BEGIN", writes=False)
+        return engine
+    return create_engine(
+        parsed,
+        isolation_level="REPEATABLE READ",
+        pool_pre_ping=True,
+        connect_args=_postgresql_arguments(),
+        **pool,
+    )
+
+
+def _parsed(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"} and parsed.database and parsed.database != ":memory:":
+        return parsed
+    raise ConfigurationError(
+        Text(
+            "Die Datenbankadresse muss mit sqlite:///DATEI oder postgresql:// beginnen.",
+            "The database URL must begin with sqlite:///FILE or postgresql://.",
+        )
+    )
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the database file of a SQLite URL, None for another engine."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def create_privately(file: Path) -> None:
+    """Create an empty SQLite file that only its owner may read; WAL and shared memory inherit the mode."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as exc:
+        raise unavailable() from exc
+
+
+def _set_up_sqlite(engine: Engine, *, begin: str, writes: bool) -> None:
+    pragmas = (
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA foreign_keys = ON",
+        # Ids are random, so a batch touches many pages; a longer log lets them be written home once for many batches.
+        f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+        f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * 4096}",
+        f"PRAGMA cache_size = -{_CACHE_KIB}",
+        f"PRAGMA query_only = {'OFF' if writes else 'ON'}",
+    )
+
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ConfigurationError(
+                Text("SQLite ist älter als 3.35. Bitte aktualisieren.", "SQLite is older than 3.35. Please update it.")
+            )
+        # The driver's own transaction control starts deferred transactions, which fail where they must wait.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            connection.execute(pragma)
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", start)
+
+
+def _sqlite_arguments(url: URL) -> dict[str, Any]:
+    """Return the patience with other processes; ``?timeout=SECONDS`` in the URL overrules it."""
+    return {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
+
+
+def _postgresql_arguments() -> dict[str, Any]:
+    milliseconds = _STATEMENT_SECONDS * 1000
+    return {
+        "connect_timeout": _CONNECT_SECONDS,
+        "application_name": "rathaus-hub",
+        "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
+    }
+
+
+def _insist_on_durability(connection: Any, _record: object) -> None:
+    """Overrule a server that answers commits before they are on disk: a 2xx means stored (any stricter setting stays)."""
+    with connection.cursor() as cursor:
+        if cursor.execute("SHOW synchronous_commit").fetchone()[0] == "off":
+            cursor.execute("SET synchronous_commit = on")
+    connection.commit()
+
+
+def names_unknown(error: IntegrityError) -> bool:
+    """Say whether a row named another that does not exist (a foreign key), rather than being there already."""
+    return getattr(error.orig, "sqlstate", None) == _FOREIGN_KEY or "FOREIGN KEY" in str(error.orig)

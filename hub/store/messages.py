@@ -1,0 +1,469 @@
+"""Submissions and replies: the plain door's one transaction, and the sealed door's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, insert, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from hub.errors import Conflict, Invalid, NotFound, Refused, Text
+from hub.events import GENESIS, Event, Subject
+from hub.store import tables
+from hub.store.callbacks import write_callbacks
+from hub.store.database import Database, Insert, already_there, micros, moment, not_found
+from hub.store.engine import names_unknown
+from hub.store.log import advance, event_row, insert_events, lock_case, move, write_events
+from hub.store.queue import delivery_row
+from hub.store.records import (
+    Announcement,
+    Case,
+    CaseHead,
+    MakeCompletion,
+    MakeEvents,
+    OutgoingCallback,
+    Page,
+    Remembered,
+    StoredMessage,
+)
+from hub.store.rows import (
+    announced_of,
+    announced_row,
+    attachment_part,
+    attachments_of,
+    contents_of,
+    read_parts,
+    sealed_row,
+    submitted_row,
+    to_message,
+)
+from hub.store.writer import Joint, nothing_written
+from hub.submission import Contents, Sealed, State, Submission
+
+_CASES = tables.cases
+_MESSAGES = tables.messages
+_CONTENTS = tables.contents
+_IDEMPOTENCY = tables.idempotency
+_DESTINATIONS = tables.destinations
+
+_REMEMBER = Insert(_IDEMPOTENCY, "ON CONFLICT (sender, key) DO NOTHING")
+_INSERT_CASE = Insert(_CASES)
+_INSERT_MESSAGE = Insert(_MESSAGES)
+_INSERT_CONTENT = Insert(_CONTENTS)
+_INSERT_DELIVERY = Insert(tables.deliveries)
+
+
+class Messages(Database):
+    """What was sent, in either direction, and the cases that it belongs to."""
+
+    def remembered(self, sender: str, key: str) -> Remembered | None:
+        """Return what a sender's idempotency key stands for."""
+        return self._read(lambda connection: _remembered(connection, sender, key))
+
+    def submit(
+        self,
+        submission: Submission,
+        *,
+        events: Sequence[Event],
+        receipt: str,
+        idempotency: tuple[str, str] | None,
+        first_attempt_at: datetime,
+        callbacks: Sequence[OutgoingCallback] = (),
+    ) -> Future[Remembered | None]:
+        """Store a complete submission in a new case, and its delivery, in one transaction.
+
+        ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
+        None after the durable commit, or what the key stands for already: then nothing was written.
+
+        Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
+        """
+        write = _Submit(
+            submission,
+            events=events,
+            receipt=receipt,
+            idempotency=idempotency,
+            first_attempt_at=first_attempt_at,
+            callbacks=callbacks,
+        )
+        return self._begin(write, wakes=True)
+
+    def announce(self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()) -> None:
+        """Store a message to come, and its case if it is new; ``make(head, None)`` gives the create event.
+
+        Raises:
+            NotFound: no such case (``new_case`` is False).
+            Conflict: an id is taken.
+        """
+
+        def write(connection: Connection) -> None:
+            head = _case_of(connection, message)
+            events = make(head, None)
+            state = advance(None, events)
+            try:
+                _INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
+            except IntegrityError as exc:
+                raise _taken(exc, "Die Einreichung", "Submission", message.id) from exc
+            write_events(connection, head, events)
+            write_callbacks(connection, callbacks)
+
+        self._write(write)
+
+    def put_attachment(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
+        """Store an attachment in place of an earlier one; return the name of the blob that nothing refers to any more.
+
+        Raises:
+            NotFound: no such message.
+            Conflict: it is submitted already.
+            Invalid: the attachment was not announced.
+        """
+        part = attachment_part(attachment_id)
+        here = (_CONTENTS.c.message_id == str(message_id), _CONTENTS.c.part == part)
+
+        def write(connection: Connection) -> str | None:
+            with nothing_written():
+                row = _locked(connection, message_id)
+                if row.state != State.INCOMPLETE:
+                    raise _too_late()
+                if attachment_id not in announced_of(row):
+                    raise _not_announced(attachment_id)
+            replaced: str | None = connection.execute(select(_CONTENTS.c.blob).where(*here)).scalar()
+            connection.execute(delete(_CONTENTS).where(*here))
+            connection.execute(insert(_CONTENTS), sealed_row(str(message_id), part, sealed))
+            return replaced if replaced != sealed.blob else None
+
+        return self._write(write)
+
+    def complete(
+        self,
+        message_id: UUID,
+        *,
+        metadata: Sealed,
+        data: Sealed | None,
+        make: MakeCompletion,
+        first_attempt_at: datetime | None,
+        receipt: Callable[[Contents], str] | None = None,
+        callbacks: Sequence[OutgoingCallback] = (),
+    ) -> Future[bool]:
+        """Complete an announced message in one transaction: contents, ``make(head, contents)``'s events, delivery.
+
+        ``first_attempt_at`` None makes no delivery (replies lie in the mailbox). The future holds True after the durable
+        commit, False where the very same parts were submitted before: then nothing was written. ``make`` and
+        ``receipt`` are pure and may run twice.
+
+        Errors in the future: ``NotFound``; ``Conflict`` (not *incomplete* any more, and other parts); ``Invalid`` with
+        ``attachments`` (announced, but missing); ``StoreUnavailable``.
+        """
+
+        def write(connection: Connection) -> bool:
+            with nothing_written():
+                head, row = _open_message(connection, message_id)
+                stored = read_parts(connection, [str(message_id)])[str(message_id)]
+                announced = announced_of(row)
+                if row.state != State.INCOMPLETE:
+                    _insist_on_same(contents_of(stored, announced), metadata, data)
+                    return False
+                attachments = attachments_of(stored, announced)
+                _insist_on_all(announced, attachments)
+                contents = Contents(metadata=metadata, data=data, attachments=attachments)
+                events = make(head, contents)
+                state = advance(State.INCOMPLETE, events)
+            new = ("metadata", metadata), ("data", data)
+            _INSERT_CONTENT(connection, *(sealed_row(row.message_id, part, one) for part, one in new if one))
+            chained = write_events(connection, head, events)
+            move(connection, message_id, state, chained)
+            if receipt is not None:
+                _set(connection, message_id, receipt=receipt(contents))
+            if first_attempt_at is not None:
+                _INSERT_DELIVERY(connection, delivery_row(row.message_id, row.destination_id, first_attempt_at))
+            write_callbacks(connection, callbacks)
+            return True
+
+        return self._begin(write, wakes=True)
+
+    def message(self, message_id: UUID, kind: Subject | None = None) -> StoredMessage | None:
+        """Return a submission or reply with its contents."""
+        statement = select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))
+        if kind is not None:
+            statement = statement.where(_MESSAGES.c.kind == kind.value)
+
+        def read(connection: Connection) -> StoredMessage | None:
+            row = connection.execute(statement).first()
+            if row is None:
+                return None
+            return to_message(row, read_parts(connection, [row.message_id])[row.message_id])
+
+        return self._read(read)
+
+    def messages(
+        self,
+        kind: Subject | None = None,
+        *,
+        destination_ids: Collection[UUID] | None = None,
+        addressee: str | None = None,
+        sender: str | None = None,
+        case_id: UUID | None = None,
+        state: State | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[StoredMessage]:
+        """Return one page of messages without contents, oldest first. An empty ``destination_ids`` means none."""
+        table = _MESSAGES
+        wanted = {
+            table.c.kind: None if kind is None else kind.value,
+            table.c.addressee: addressee,
+            table.c.sender: sender,
+            table.c.case_id: None if case_id is None else str(case_id),
+            table.c.state: None if state is None else state.value,
+        }
+        conditions = [column == value for column, value in wanted.items() if value is not None]
+        if destination_ids is not None:
+            conditions.append(table.c.destination_id.in_([str(one) for one in destination_ids]))
+        if state in {State.SUBMITTED, State.FORWARDED}:
+            conditions.append(tables.waiting())
+        if kind is Subject.REPLY and state is State.SUBMITTED:
+            conditions.append(tables.replies_waiting())
+        age = table.c.created_at if state in {None, State.INCOMPLETE} else table.c.submitted_at
+        statement = select(table).where(*conditions).order_by(age, table.c.message_id)
+        return self._page(statement, to_message, offset=offset, limit=limit)
+
+    def mark_collected(self, message_id: UUID, now: datetime) -> None:
+        """Note that the receiver has read a message; the first time counts."""
+        statement = (
+            update(_MESSAGES)
+            .where(_MESSAGES.c.message_id == str(message_id), _MESSAGES.c.collected_at.is_(None))
+            .values(collected_at=micros(now))
+        )
+        self._write(lambda connection: connection.execute(statement).rowcount)
+
+    def case(self, case_id: UUID) -> Case | None:
+        """Return a case, also one whose log was dropped."""
+        statement = select(_CASES).where(_CASES.c.case_id == str(case_id))
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else read_case(row)
+
+    def cases(self, party: str | None = None, *, offset: int = 0, limit: int = 100) -> Page[Case]:
+        """Return one page of cases, oldest first: those whose sender or whose destination's owner is ``party``, else all."""
+        statement = select(_CASES).order_by(_CASES.c.created_at, _CASES.c.case_id)
+        if party is not None:
+            owned = select(_DESTINATIONS.c.destination_id).where(_DESTINATIONS.c.owner == party)
+            statement = statement.where(or_(_CASES.c.sender == party, _CASES.c.destination_id.in_(owned)))
+        return self._page(statement, read_case, offset=offset, limit=limit)
+
+
+class _Submit(Joint):
+    """The write of plain doors' submissions. Rows are made by the caller: the writer's time is everybody's."""
+
+    def __init__(
+        self,
+        submission: Submission,
+        *,
+        events: Sequence[Event],
+        receipt: str,
+        idempotency: tuple[str, str] | None,
+        first_attempt_at: datetime,
+        callbacks: Sequence[OutgoingCallback],
+    ) -> None:
+        message_id = str(submission.submission_id)
+        self.message_id = message_id
+        self.message = _INSERT_MESSAGE.row(submitted_row(submission, receipt))
+        self.case = _INSERT_CASE.row(_new_case(submission, events))
+        self.contents = [
+            _INSERT_CONTENT.row(sealed_row(message_id, part, sealed)) for part, sealed in submission.contents.parts()
+        ]
+        self.events = [event_row(event) for event in events]
+        delivery = delivery_row(message_id, str(submission.destination_id), first_attempt_at)
+        self.delivery = _INSERT_DELIVERY.row(delivery)
+        self.callbacks = callbacks
+        self.key = None if idempotency is None else (submission.sender, idempotency[0])
+        self.memory = None if idempotency is None else _REMEMBER.row(_memory(submission, idempotency))
+
+    @classmethod
+    def many(cls, connection: Connection, writes: Sequence[Self]) -> list[Remembered | None]:
+        """Write what is new. The keys' rows come first: they are the gate, and nothing of a repeated request passes."""
+        known = _known_keys(connection, writes)
+        new = [write for write in writes if write.message_id not in known]
+        try:
+            _INSERT_CASE.raw(connection, [write.case for write in new])
+            _INSERT_MESSAGE.raw(connection, [write.message for write in new])
+        except IntegrityError as exc:
+            raise _taken(exc, "Die Einreichung", "Submission", new[0].message_id) from exc
+        _INSERT_CONTENT.raw(connection, [row for write in new for row in write.contents])
+        insert_events(connection, [row for write in new for row in write.events])
+        _INSERT_DELIVERY.raw(connection, [write.delivery for write in new])
+        write_callbacks(connection, [callback for write in new for callback in write.callbacks])
+        return [
+            _remembered(connection, *write.key) if write.key and write.message_id in known else None for write in writes
+        ]
+
+
+def _known_keys(connection: Connection, writes: Sequence[_Submit]) -> set[str]:
+    """Claim the idempotency keys of ``writes``; return the message ids of those whose key another message has."""
+    rows = {write.message_id: write.memory for write in writes if write.memory is not None}
+    if _REMEMBER.raw(connection, list(rows.values())) == len(rows):
+        return set()
+    keys = [write.key for write in writes if write.key is not None]
+    owned = select(_IDEMPOTENCY.c.submission_id).where(
+        tuple_(_IDEMPOTENCY.c.sender, _IDEMPOTENCY.c.key).in_(keys),
+        _IDEMPOTENCY.c.submission_id.in_(list(rows)),
+    )
+    return set(rows) - set(connection.execute(owned).scalars())
+
+
+def _memory(submission: Submission, idempotency: tuple[str, str]) -> dict[str, Any]:
+    key, mac = idempotency
+    return {
+        "sender": submission.sender,
+        "key": key,
+        "mac": mac,
+        "submission_id": str(submission.submission_id),
+        "created_at": micros(submission.submitted_at),
+    }
+
+
+def _new_case(submission: Submission, events: Sequence[Event]) -> dict[str, Any]:
+    if (
+        not events
+        or events[0].previous != GENESIS
+        or [event.seq for event in events] != list(range(1, len(events) + 1))
+    ):
+        raise ValueError("the events of a new case are chained from GENESIS")
+    if advance(None, events) is not State.SUBMITTED:
+        raise ValueError("the events of a complete submission end with it submitted")
+    submitted_at = micros(submission.submitted_at)
+    return {
+        "case_id": str(submission.case_id),
+        "destination_id": str(submission.destination_id),
+        "sender": submission.sender,
+        "seq": events[-1].seq,
+        "head": events[-1].hash,
+        "created_at": submitted_at,
+        "last_event_at": micros(events[-1].issued_at),
+        "tombstone": None,
+    }
+
+
+def _remembered(connection: Connection, sender: str, key: str) -> Remembered | None:
+    statement = (
+        select(_IDEMPOTENCY.c.mac, _IDEMPOTENCY.c.submission_id, _MESSAGES.c.receipt)
+        .join(_MESSAGES, _MESSAGES.c.message_id == _IDEMPOTENCY.c.submission_id)
+        .where(_IDEMPOTENCY.c.sender == sender, _IDEMPOTENCY.c.key == key)
+    )
+    row = connection.execute(statement).first()
+    if row is None:
+        return None
+    return Remembered(mac=row.mac, submission_id=UUID(row.submission_id), receipt=row.receipt or "")
+
+
+def _case_of(connection: Connection, message: Announcement) -> CaseHead:
+    if not message.new_case:
+        with nothing_written():
+            return lock_case(connection, message.case_id)
+    created_at = micros(message.created_at)
+    row = {
+        "case_id": str(message.case_id),
+        "destination_id": str(message.destination_id),
+        "sender": message.sender,
+        "seq": 0,
+        "head": GENESIS,
+        "created_at": created_at,
+        "last_event_at": created_at,
+        "tombstone": None,
+    }
+    try:
+        _INSERT_CASE(connection, row)
+    except IntegrityError as exc:
+        raise _taken(exc, "Den Vorgang", "Case", message.case_id) from exc
+    return CaseHead(case_id=message.case_id)
+
+
+def _taken(error: IntegrityError, what_de: str, what_en: str, key: UUID | str) -> Refused:
+    if names_unknown(error):
+        return NotFound(
+            Text(
+                "Diesen Zustellpunkt gibt es nicht. Prüfen Sie die destinationId.",
+                "There is no such destination. Check the destinationId.",
+            ),
+            slug="destination-not-found",
+        )
+    return already_there(what_de, what_en, key)
+
+
+def _locked(connection: Connection, message_id: UUID) -> Any:
+    statement = select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))
+    row = connection.execute(statement.with_for_update()).first()
+    if row is None:
+        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+    return row
+
+
+def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, Any]:
+    """Lock a message's case, then the message: everybody locks in this order, so nobody waits in a circle."""
+    case_id = connection.execute(select(_MESSAGES.c.case_id).where(_MESSAGES.c.message_id == str(message_id))).scalar()
+    if case_id is None:
+        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+    head = lock_case(connection, UUID(case_id))
+    return head, _locked(connection, message_id)
+
+
+def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
+    connection.execute(update(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id)).values(values))
+
+
+def _insist_on_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:
+    if stored is None or _digest(stored.metadata) != _digest(metadata) or _digest(stored.data) != _digest(data):
+        raise _too_late()
+
+
+def _digest(sealed: Sealed | None) -> str | None:
+    return None if sealed is None else sealed.sha512
+
+
+def _insist_on_all(announced: Collection[UUID], uploaded: Collection[UUID]) -> None:
+    missing = [str(one) for one in announced if one not in uploaded]
+    if missing:
+        raise Invalid(
+            Text(
+                "Angekündigte Anlagen fehlen. Laden Sie diese hoch und reichen Sie dann erneut ein.",
+                "Announced attachments are missing. Upload them, then submit again.",
+            ),
+            slug="attachment-missing",
+            attachments=missing,
+        )
+
+
+def _too_late() -> Refused:
+    return Conflict(
+        Text(
+            "Die Einreichung ist schon abgeschlossen und nimmt nichts mehr auf. Kündigen Sie eine neue an.",
+            "The submission is complete already and takes nothing more. Announce a new one.",
+        ),
+        slug="invalid-state-transition",
+    )
+
+
+def _not_announced(attachment_id: UUID) -> Refused:
+    return Invalid(
+        Text(
+            f"Die Anlage {attachment_id} wurde nicht angekündigt. Kündigen Sie alle Anlagen beim Anlegen an.",
+            f"Attachment {attachment_id} was not announced. Announce all attachments when you create the submission.",
+        ),
+        slug="attachment-not-announced",
+    )
+
+
+def read_case(row: Any) -> Case:
+    """Return the case of a row."""
+    return Case(
+        case_id=UUID(row.case_id),
+        destination_id=UUID(row.destination_id),
+        sender=row.sender,
+        seq=row.seq,
+        head=row.head,
+        created_at=moment(row.created_at),
+        last_event_at=moment(row.last_event_at),
+        tombstone=row.tombstone,
+    )

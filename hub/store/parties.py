@@ -1,0 +1,304 @@
+"""Clients, destinations and their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, case, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from hub.errors import KeyRefused, Text
+from hub.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.store import tables
+from hub.store.audit import write_audit
+from hub.store.database import (
+    Database,
+    already_there,
+    from_json,
+    maybe_json,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+    to_json,
+)
+from hub.store.records import AuditEntry, Page, StoredKey
+
+_CLIENTS = tables.clients
+_DESTINATIONS = tables.destinations
+_KEYS = tables.destination_keys
+
+
+class Parties(Database):
+    """Who takes part. Every change takes the audit entry that belongs to it into its transaction."""
+
+    def add_client(self, client: Client, *, audit: AuditEntry | None = None) -> None:
+        """Register a client; raise ``Conflict`` where its id is taken."""
+
+        def write(connection: Connection) -> None:
+            _audit(connection, audit)
+            taken = already_there("Den Client", "Client", client.client_id)
+            _insert_once(connection, _CLIENTS, _client_row(client), taken)
+
+        self._write(write)
+
+    def client(self, client_id: str) -> Client | None:
+        """Return a client, disabled or not."""
+        statement = select(_CLIENTS).where(_CLIENTS.c.client_id == client_id)
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _client(row)
+
+    def clients(self, *, offset: int = 0, limit: int = 100) -> Page[Client]:
+        """Return one page of clients, by id."""
+        return self._page(select(_CLIENTS).order_by(_CLIENTS.c.client_id), _client, offset=offset, limit=limit)
+
+    def disable_client(self, client_id: str, now: datetime, *, audit: AuditEntry | None = None) -> None:
+        """Disable a client for good; a second time changes nothing. Raise ``NotFound`` for an unknown one."""
+        first = case((_CLIENTS.c.disabled_at.is_(None), micros(now)), else_=_CLIENTS.c.disabled_at)
+        self._change_client(client_id, {"disabled_at": first}, audit)
+
+    def set_client_secret(self, client_id: str, secret_hash: str, *, audit: AuditEntry | None = None) -> None:
+        """Replace a client's secret hash (argon2id). Raise ``NotFound`` for an unknown client."""
+        self._change_client(client_id, {"secret_hash": secret_hash}, audit)
+
+    def add_destination(
+        self,
+        destination: Destination,
+        keys: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        *,
+        audit: AuditEntry | None = None,
+    ) -> None:
+        """Store a new destination with its public keys as (use, JWK); raise ``Conflict`` where its id is taken."""
+
+        def write(connection: Connection) -> None:
+            _audit(connection, audit)
+            taken = already_there("Den Zustellpunkt", "Destination", destination.destination_id)
+            _insert_once(connection, _DESTINATIONS, _destination_row(destination), taken)
+            for use, jwk in keys:
+                _put_key(connection, destination.destination_id, use, jwk, destination.created_at)
+
+        self._write(write)
+
+    def replace_destination(self, destination: Destination, *, audit: AuditEntry | None = None) -> None:
+        """Replace all of a destination but its keys and ``created_at``. Raise ``NotFound`` for an unknown one."""
+        row = {name: value for name, value in _destination_row(destination).items() if name != "created_at"}
+        statement = update(_DESTINATIONS).where(_DESTINATIONS.c.destination_id == row["destination_id"]).values(row)
+
+        def write(connection: Connection) -> None:
+            if connection.execute(statement).rowcount == 0:
+                raise _no_destination(destination.destination_id)
+            _audit(connection, audit)
+
+        self._write(write)
+
+    def destination(self, destination_id: UUID) -> Destination | None:
+        """Return a destination in any status."""
+        return self._read(lambda connection: read_destinations(connection, {str(destination_id)})).get(
+            str(destination_id)
+        )
+
+    def destinations(
+        self,
+        *,
+        owner: str | None = None,
+        tenant: str | None = None,
+        status: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[Destination]:
+        """Return one page of destinations, oldest first; ``tenant`` is an ARS prefix and includes all below it."""
+        table = _DESTINATIONS
+        statement = select(table).order_by(table.c.created_at, table.c.destination_id)
+        if owner is not None:
+            statement = statement.where(table.c.owner == owner)
+        if tenant:
+            statement = statement.where(table.c.tenant.startswith(tenant, autoescape=True))
+        if status is not None:
+            statement = statement.where(table.c.status == status)
+        return self._page(statement, _destination, offset=offset, limit=limit)
+
+    def add_key(
+        self,
+        destination_id: UUID,
+        jwk: Mapping[str, Any],
+        now: datetime,
+        *,
+        audit: AuditEntry | None = None,
+    ) -> bool:
+        """Add a public key, its use being its one ``key_ops``; return False where the very same key is there already.
+
+        Raises:
+            NotFound: no such destination.
+            KeyRefused: another key has this ``kid``: a key is never replaced, old logs must stay verifiable.
+        """
+
+        def write(connection: Connection) -> bool:
+            if not read_destinations(connection, {str(destination_id)}):
+                raise _no_destination(destination_id)
+            added = _put_key(connection, destination_id, jwk["key_ops"][0], jwk, now)
+            if added:
+                _audit(connection, audit)
+            return added
+
+        return self._write(write)
+
+    def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
+        """Return a public JWK of a destination."""
+        statement = select(_KEYS.c.jwk).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
+        text = self._read(lambda connection: connection.execute(statement).scalar())
+        jwk: Mapping[str, Any] | None = from_json(text)
+        return jwk
+
+    def keys(self, destination_id: UUID) -> list[StoredKey]:
+        """Return a destination's keys: the current encryption key first, then the newest first."""
+        current = case((_KEYS.c.kid == _DESTINATIONS.c.encryption_kid, 0), else_=1)
+        statement = (
+            select(_KEYS)
+            .join(_DESTINATIONS, _DESTINATIONS.c.destination_id == _KEYS.c.destination_id)
+            .where(_KEYS.c.destination_id == str(destination_id))
+            .order_by(current, _KEYS.c.added_at.desc(), _KEYS.c.kid)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return [_key(row) for row in rows]
+
+    def _change_client(self, client_id: str, values: Mapping[str, Any], audit: AuditEntry | None) -> None:
+        statement = update(_CLIENTS).where(_CLIENTS.c.client_id == client_id).values(values)
+
+        def write(connection: Connection) -> None:
+            if connection.execute(statement).rowcount == 0:
+                raise not_found("client-not-found", "Den Client", "Client", client_id)
+            _audit(connection, audit)
+
+        self._write(write)
+
+
+def read_destinations(connection: Connection, destination_ids: set[str]) -> dict[str, Destination]:
+    """Read destinations by id."""
+    statement = select(_DESTINATIONS).where(_DESTINATIONS.c.destination_id.in_(destination_ids))
+    return {row.destination_id: _destination(row) for row in connection.execute(statement)}
+
+
+def _audit(connection: Connection, entry: AuditEntry | None) -> None:
+    if entry is not None:
+        write_audit(connection, entry)
+
+
+def _insert_once(connection: Connection, table: Table, row: Mapping[str, Any], taken: Exception) -> None:
+    try:
+        connection.execute(insert(table), row)
+    except IntegrityError as exc:
+        raise taken from exc
+
+
+def _put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping[str, Any], now: datetime) -> bool:
+    kid = str(jwk["kid"])
+    text = to_json(dict(jwk))
+    known = connection.execute(
+        select(_KEYS.c.jwk).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
+    ).scalar()
+    if known is None:
+        row = {"destination_id": str(destination_id), "kid": kid, "use": use, "jwk": text, "added_at": micros(now)}
+        connection.execute(insert(_KEYS), row)
+        return True
+    if from_json(known) != from_json(text):
+        raise KeyRefused(
+            Text(
+                f"Unter der Schlüsselkennung {kid} liegt schon ein anderer Schlüssel. Vergeben Sie eine neue Kennung.",
+                f"Another key has the key id {kid} already. Choose a new key id.",
+            )
+        )
+    return False
+
+
+def _no_destination(destination_id: UUID) -> Exception:
+    return not_found("destination-not-found", "Den Zustellpunkt", "Destination", destination_id)
+
+
+def _client_row(client: Client) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "kind": client.kind,
+        "name": client.name,
+        "secret_hash": client.secret_hash,
+        "scopes": to_json(list(client.scopes)),
+        "tenant": client.tenant,
+        "created_at": micros(client.created_at),
+        "disabled_at": maybe_micros(client.disabled_at),
+    }
+
+
+def _client(row: Any) -> Client:
+    return Client(
+        client_id=row.client_id,
+        kind=ClientKind(row.kind),
+        name=row.name,
+        secret_hash=row.secret_hash,
+        scopes=tuple(from_json(row.scopes)),
+        tenant=row.tenant,
+        created_at=moment(row.created_at),
+        disabled_at=maybe_moment(row.disabled_at),
+    )
+
+
+def _destination_row(destination: Destination) -> dict[str, Any]:
+    callback = destination.callback
+    return {
+        "destination_id": str(destination.destination_id),
+        "name": destination.name,
+        "status": destination.status,
+        "owner": destination.owner,
+        "tenant": destination.tenant,
+        "services": to_json([[one.identifier, one.regions, one.schemas] for one in destination.services]),
+        "metadata_versions": to_json(destination.metadata_versions),
+        "encryption_kid": destination.encryption_kid,
+        "contact": to_json(dict(destination.contact)),
+        "adapter": destination.adapter,
+        "adapter_config": to_json(dict(destination.adapter_config)),
+        "reply_channels": maybe_json(destination.reply_channels),
+        "callback_url": None if callback is None else callback.url,
+        "callback_secret": None if callback is None else callback.secret,
+        "created_at": micros(destination.created_at),
+        "updated_at": micros(destination.updated_at),
+    }
+
+
+def _destination(row: Any) -> Destination:
+    return Destination(
+        destination_id=UUID(row.destination_id),
+        name=row.name,
+        status=row.status,
+        owner=row.owner,
+        tenant=row.tenant,
+        services=tuple(
+            OfferedService(
+                identifier=identifier,
+                regions=tuple(regions),
+                schemas=tuple((uri, media_type) for uri, media_type in schemas),
+            )
+            for identifier, regions, schemas in from_json(row.services)
+        ),
+        metadata_versions=tuple(from_json(row.metadata_versions)),
+        encryption_kid=row.encryption_kid,
+        contact=from_json(row.contact),
+        adapter=row.adapter,
+        adapter_config=from_json(row.adapter_config),
+        reply_channels=from_json(row.reply_channels),
+        callback=read_callback(row),
+        created_at=moment(row.created_at),
+        updated_at=moment(row.updated_at),
+    )
+
+
+def read_callback(row: Any) -> Callback | None:
+    """Read the callback columns of a row."""
+    if row.callback_url is None:
+        return None
+    return Callback(url=row.callback_url, secret=row.callback_secret or "")
+
+
+def _key(row: Any) -> StoredKey:
+    return StoredKey(kid=row.kid, use=row.use, jwk=from_json(row.jwk), added_at=moment(row.added_at))

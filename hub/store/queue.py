@@ -1,0 +1,509 @@
+"""The queue of deliveries. One column runs it: ``next_attempt_at`` is due, leased (pushed forward at claim) or NULL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, and_, case, func, select, text, update
+
+from hub.delivery import Step, StepKind
+from hub.errors import Conflict, Text
+from hub.events import Event
+from hub.store import tables
+from hub.store.callbacks import write_callbacks
+from hub.store.database import (
+    Database,
+    Insert,
+    clamp,
+    in_postgresql,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+)
+from hub.store.log import fitting, lock_case, move, write_events
+from hub.store.parties import read_destinations
+from hub.store.records import Attempt, Backlog, Circuit, Claim, DeliveryState, DeliveryView, OutgoingCallback, Page
+from hub.store.rows import announced_of, contents_of, read_parts, to_submission
+from hub.submission import DeadCause, Outcome, OutcomeKind, State
+
+_DELIVERIES = tables.deliveries
+_ATTEMPTS = tables.attempts
+_CIRCUITS = tables.circuits
+_MESSAGES = tables.messages
+_INSERT_ATTEMPT = Insert(_ATTEMPTS)
+
+#: The destinations with anything unfinished, found by jumping along the index: the cost does not grow with a backlog.
+_RECEIVERS = """
+WITH RECURSIVE receivers (destination_id) AS (
+    SELECT min(destination_id) FROM deliveries WHERE next_attempt_at IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT min(q.destination_id) FROM deliveries q
+        WHERE q.next_attempt_at IS NOT NULL AND q.destination_id > r.destination_id
+    )
+    FROM receivers r WHERE r.destination_id IS NOT NULL
+)"""
+
+#: Each destination gets the room that its running attempts leave, one place if its circuit is half open. The unary plus
+#: keeps the planner off the index of due rows, where a backlog of planned retries would have to be counted.
+_ROOM = """,
+seats AS (
+    SELECT r.destination_id,
+        CASE WHEN c.open_until IS NULL THEN CAST(:per_destination AS INTEGER) ELSE 1 END AS room,
+        (
+            SELECT count(*) FROM deliveries b
+            WHERE b.destination_id = r.destination_id AND b.leased_by IS NOT NULL AND +b.next_attempt_at > :now
+        ) AS busy
+    FROM receivers r LEFT JOIN circuits c ON c.destination_id = r.destination_id
+    WHERE r.destination_id IS NOT NULL AND (c.open_until IS NULL OR c.open_until <= :now)
+)"""
+
+_CANDIDATES_SQLITE = """,
+candidates AS (
+    SELECT q.delivery_id, s.room,
+        s.busy + row_number() OVER (PARTITION BY q.destination_id ORDER BY q.next_attempt_at, q.delivery_id) AS place
+    FROM seats s JOIN deliveries q ON q.delivery_id IN (
+        SELECT d.delivery_id FROM deliveries d
+        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now
+        ORDER BY d.next_attempt_at LIMIT :per_destination
+    )
+    WHERE s.busy < s.room
+)"""
+
+#: PostgreSQL locks what it considers; other nodes step over it instead of waiting. Locking re-reads a row that was
+#: claimed in between, so nobody gets it twice.
+_CANDIDATES_POSTGRESQL = """,
+chosen AS MATERIALIZED (
+    SELECT destination_id, room, busy FROM seats WHERE busy < room ORDER BY busy, random() LIMIT :limit
+),
+candidates AS (
+    SELECT q.delivery_id, s.room,
+        s.busy + row_number() OVER (PARTITION BY s.destination_id ORDER BY q.next_attempt_at, q.delivery_id) AS place
+    FROM chosen s CROSS JOIN LATERAL (
+        SELECT d.delivery_id, d.next_attempt_at FROM deliveries d
+        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now
+        ORDER BY d.next_attempt_at LIMIT :per_destination FOR UPDATE SKIP LOCKED
+    ) q
+)"""
+
+#: First everybody's first, then everybody's second: a backlog takes only its own turn; who goes first is drawn.
+#: A row that still names a holder is a lease that ran out: an attempt whose end nobody knows.
+_TAKE = """
+UPDATE deliveries SET
+    attempts = attempts + CASE WHEN leased_by IS NULL THEN 0 ELSE 1 END,
+    lapses = lapses + CASE WHEN leased_by IS NULL THEN 0 ELSE 1 END,
+    repeat = CASE WHEN leased_by IS NULL THEN repeat ELSE TRUE END,
+    lapsed_by = leased_by,
+    lapsed_at = claimed_at,
+    leased_by = :node,
+    claimed_at = :now,
+    next_attempt_at = :until,
+    fencing = fencing + 1
+WHERE delivery_id IN (SELECT delivery_id FROM candidates WHERE place <= room ORDER BY place, random() LIMIT :limit)
+RETURNING delivery_id, submission_id, destination_id, attempts, repeat, fencing, lapses, accepted_at, lapsed_by, lapsed_at
+"""
+
+_CLAIM_SQLITE = text(_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE)
+_CLAIM_POSTGRESQL = text(_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE)
+
+#: When each destination's first delivery may be attempted, its circuit considered.
+_NEXT_DUE = text(
+    _RECEIVERS
+    + """
+SELECT min(CASE WHEN c.open_until > q.due THEN c.open_until ELSE q.due END) FROM (
+    SELECT r.destination_id, (
+        SELECT min(d.next_attempt_at) FROM deliveries d
+        WHERE d.destination_id = r.destination_id AND d.next_attempt_at IS NOT NULL
+    ) AS due
+    FROM receivers r WHERE r.destination_id IS NOT NULL
+) q LEFT JOIN circuits c ON c.destination_id = q.destination_id
+"""
+)
+
+_LAPSED_NOTE = "the lease ran out before a result was recorded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Result:
+    """One attempt to be recorded."""
+
+    claim: Claim
+    outcome: Outcome
+    step: Step
+    started_at: datetime
+    ended_at: datetime
+    events: Sequence[Event]
+    callbacks: Sequence[OutgoingCallback]
+
+
+class Queue(Database):
+    """Claims and records deliveries."""
+
+    def claim(self, now: datetime, *, lease: timedelta, node: str, limit: int, per_destination: int) -> list[Claim]:
+        """Lease due deliveries to ``node`` until ``now + lease``: at most ``limit``, the longest due of a destination first.
+
+        Fair over destinations; a destination with an open circuit gets none, with a half-open one (its pause is over) one.
+        ``per_destination`` bounds a destination's running attempts of all nodes; nodes that claim in the same
+        instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the lapse stands in the
+        history as an attempt of unknown outcome.
+        """
+        start = micros(now)
+        values = {
+            "now": start,
+            "until": micros(now + lease),
+            "node": node,
+            "limit": clamp(limit),
+            "per_destination": clamp(per_destination),
+        }
+
+        def write(connection: Connection) -> Sequence[Any]:
+            statement = _CLAIM_POSTGRESQL if in_postgresql(connection) else _CLAIM_SQLITE
+            rows = connection.execute(statement, values).all()
+            lapsed = [row for row in rows if row.lapsed_by is not None]
+            _INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
+            return rows
+
+        taken = self._write(write)
+        return self._read(lambda connection: _claims(connection, taken, node)) if taken else []
+
+    def record(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        step: Step,
+        *,
+        started_at: datetime,
+        ended_at: datetime,
+        events: Sequence[Event] = (),
+        callbacks: Sequence[OutgoingCallback] = (),
+    ) -> bool:
+        """Record an attempt and what follows; return False, with nothing written, where the claim is not ours any more.
+
+        ``events`` need not be numbered or chained. One that does not fit the submission's state any more (the receiver
+        answered before the attempt ended) is left out.
+        """
+        result = _Result(
+            claim=claim,
+            outcome=outcome,
+            step=step,
+            started_at=started_at,
+            ended_at=ended_at,
+            events=events,
+            callbacks=callbacks,
+        )
+        return self._write(lambda connection: _write_result(connection, result))
+
+    def renew(self, claim: Claim, until: datetime) -> bool:
+        """Extend a lease; False where the claim is not ours any more."""
+        open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
+        longer = update(_DELIVERIES).where(open_).values(next_attempt_at=micros(until))
+        return self._write(lambda connection: connection.execute(longer).rowcount == 1)
+
+    def next_due(self, now: datetime) -> datetime | None:  # noqa: ARG002  # the caller's clock; kept in the contract
+        """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
+
+        def read(connection: Connection) -> datetime | None:
+            return maybe_moment(connection.execute(_NEXT_DUE).scalar())
+
+        return self._read(read)
+
+    def delivery(self, submission_id: UUID) -> DeliveryView | None:
+        """Return a submission's delivery and its history; None for one that is not queued (incomplete, reply)."""
+        statement = select(_DELIVERIES).where(_DELIVERIES.c.submission_id == str(submission_id))
+
+        def read(connection: Connection) -> DeliveryView | None:
+            row = connection.execute(statement).first()
+            return None if row is None else _view(row, _history(connection, row.delivery_id))
+
+        return self._read(read)
+
+    def dead(
+        self,
+        cause: DeadCause | None = None,
+        *,
+        destination_id: UUID | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[DeliveryView]:
+        """Return one page of the dead letters without their histories, oldest first."""
+        table = _DELIVERIES
+        dead = and_(table.c.state == DeliveryState.DEAD.value, tables.undelivered())
+        statement = select(table).where(dead).order_by(table.c.accepted_at, table.c.delivery_id)
+        if cause is not None:
+            statement = statement.where(table.c.cause == cause.value)
+        if destination_id is not None:
+            statement = statement.where(table.c.destination_id == str(destination_id))
+        return self._page(statement, _view, offset=offset, limit=limit)
+
+    def redrive(self, delivery_id: UUID, now: datetime) -> bool:
+        """Make a dead delivery due again, its schedule starting anew; False if it is not dead (asking twice harms nothing).
+
+        Raises:
+            NotFound: no such delivery.
+            Conflict: its submission was answered or deleted; there is nothing left to deliver.
+        """
+        here = _DELIVERIES.c.delivery_id == str(delivery_id)
+        again = {
+            "state": DeliveryState.QUEUED.value,
+            "next_attempt_at": micros(now),
+            "accepted_at": micros(now),
+            "cause": None,
+            "finished_at": None,
+        }
+
+        def write(connection: Connection) -> bool:
+            row = connection.execute(
+                select(_DELIVERIES.c.state, _MESSAGES.c.state.label("message_state"))
+                .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
+                .where(here)
+            ).first()
+            if row is None:
+                raise not_found("delivery-not-found", "Die Zustellung", "Delivery", delivery_id)
+            if row.state != DeliveryState.DEAD:
+                return False
+            if row.message_state not in {State.SUBMITTED, State.FORWARDED}:
+                raise _nothing_left()
+            dead = _DELIVERIES.c.state == DeliveryState.DEAD.value
+            return connection.execute(update(_DELIVERIES).where(here, dead).values(again)).rowcount == 1
+
+        future = self._begin(write, wakes=True)
+        return future.result()
+
+    def circuit(self, destination_id: UUID) -> Circuit:
+        """Return a destination's circuit breaker; closed with no failures if nothing is known."""
+        return self._read(lambda connection: _circuit(connection, destination_id))
+
+    def change_circuit(self, destination_id: UUID, change: Callable[[Circuit], Circuit], now: datetime) -> Circuit:
+        """Replace a circuit by ``change(circuit)`` (pure), one change at a time; return the new one."""
+        here = _CIRCUITS.c.destination_id == str(destination_id)
+
+        def write(connection: Connection) -> Circuit:
+            connection.execute(_ENSURE_CIRCUIT, {"destination_id": str(destination_id), "now": micros(now)})
+            changed = change(_circuit(connection, destination_id))
+            values = {
+                "failures": changed.failures,
+                "open_until": maybe_micros(changed.open_until),
+                "changed_at": micros(now),
+            }
+            connection.execute(update(_CIRCUITS).where(here).values(values))
+            return changed
+
+        return self._write(write)
+
+    def backlog(self) -> list[Backlog]:
+        """Return how many deliveries of each destination are queued, waiting or dead (delivered ones are not counted)."""
+        table = _DELIVERIES
+        statement = (
+            select(
+                table.c.destination_id,
+                table.c.state,
+                func.count().label("number"),
+                func.min(table.c.accepted_at).label("oldest"),
+            )
+            .where(tables.undelivered())
+            .group_by(table.c.destination_id, table.c.state)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return [
+            Backlog(
+                destination_id=UUID(row.destination_id),
+                state=DeliveryState(row.state),
+                count=row.number,
+                oldest_at=moment(row.oldest),
+            )
+            for row in rows
+        ]
+
+
+_ENSURE_CIRCUIT = text("""
+INSERT INTO circuits (destination_id, failures, open_until, changed_at) VALUES (:destination_id, 0, NULL, :now)
+ON CONFLICT (destination_id) DO UPDATE SET changed_at = :now
+""")
+
+
+def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:
+    """Return the row of a new delivery."""
+    due = micros(first_attempt_at)
+    return {
+        "delivery_id": str(_ordered_id(due)),
+        "submission_id": submission_id,
+        "destination_id": destination_id,
+        "state": DeliveryState.QUEUED.value,
+        "next_attempt_at": due,
+        "fencing": 0,
+        "leased_by": None,
+        "claimed_at": None,
+        "lapsed_by": None,
+        "lapsed_at": None,
+        "lapses": 0,
+        "attempts": 0,
+        "repeat": False,
+        "cause": None,
+        "accepted_at": due,
+        "finished_at": None,
+    }
+
+
+def _ordered_id(now: int) -> UUID:
+    """Return a fresh version 7 UUID (RFC 9562 section 5.7): neighbours in time are neighbours in the index."""
+    milliseconds = (now // 1000) & ((1 << 48) - 1)
+    random = uuid4().int & ((0xFFF << 64) | ((1 << 64) - 1))
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | random)
+
+
+def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Claim]:
+    ids = [row.submission_id for row in taken]
+    messages = {
+        row.message_id: row for row in connection.execute(select(_MESSAGES).where(_MESSAGES.c.message_id.in_(ids)))
+    }
+    parts = read_parts(connection, ids)
+    destinations = read_destinations(connection, {row.destination_id for row in taken})
+    claims = []
+    for row in sorted(taken, key=lambda one: one.accepted_at):
+        message = messages[row.submission_id]
+        contents = contents_of(parts[row.submission_id], announced_of(message))
+        if contents is None:
+            # Deleted since it was claimed; deletion has ended the delivery, so there is nothing to record either.
+            continue
+        claim = Claim(
+            delivery_id=UUID(row.delivery_id),
+            submission=to_submission(message, contents),
+            destination=destinations[row.destination_id],
+            node=node,
+            attempt=row.attempts + 1,
+            repeat=bool(row.repeat),
+            fencing=row.fencing,
+            lapses=row.lapses,
+            accepted_at=moment(row.accepted_at),
+        )
+        claims.append(claim)
+    return claims
+
+
+def _ours(claim: Claim) -> Any:
+    return and_(
+        _DELIVERIES.c.delivery_id == str(claim.delivery_id),
+        _DELIVERIES.c.fencing == claim.fencing,
+        _DELIVERIES.c.leased_by.is_not(None),
+    )
+
+
+def _write_result(connection: Connection, result: _Result) -> bool:
+    claim = result.claim
+    # The case first, then the delivery: an answer of the receiver locks them in this order, too.
+    head = lock_case(connection, claim.submission.case_id) if result.events else None
+    if connection.execute(update(_DELIVERIES).where(_ours(claim)).values(_after(result))).rowcount == 0:
+        return False
+    _INSERT_ATTEMPT(connection, _attempt_row(result))
+    if head is not None:
+        message_id = claim.submission.submission_id
+        current = select(_MESSAGES.c.state).where(_MESSAGES.c.message_id == str(message_id))
+        state, events = fitting(State(connection.execute(current).scalar_one()), result.events)
+        move(connection, message_id, state, write_events(connection, head, events))
+    write_callbacks(connection, result.callbacks)
+    return True
+
+
+def _after(result: _Result) -> dict[str, Any]:
+    """Return what an attempt changes. A delivery that ended meanwhile (the receiver answered) is not opened again."""
+    step = result.step
+    state = DeliveryState.QUEUED
+    if step.kind is StepKind.BURY:
+        state = DeliveryState.DEAD
+    elif step.kind is StepKind.FINISH:
+        waits = result.outcome.kind is OutcomeKind.WAITING
+        state = DeliveryState.WAITING if waits else DeliveryState.DELIVERED
+    over = state is not DeliveryState.QUEUED
+    open_ = _DELIVERIES.c.state == DeliveryState.QUEUED.value
+    changed = {
+        "state": state.value,
+        "next_attempt_at": None if over else maybe_micros(step.due),
+        "cause": None if step.cause is None else step.cause.value,
+        "finished_at": micros(result.ended_at) if over else None,
+    }
+    values: dict[str, Any] = {name: case((open_, value), else_=_DELIVERIES.c[name]) for name, value in changed.items()}
+    values |= {"leased_by": None, "attempts": result.claim.attempt}
+    if result.outcome.kind is OutcomeKind.UNKNOWN:
+        values["repeat"] = True
+    return values
+
+
+def _attempt_row(result: _Result) -> dict[str, Any]:
+    return {
+        "delivery_id": str(result.claim.delivery_id),
+        "n": result.claim.attempt,
+        "started_at": micros(result.started_at),
+        "ended_at": micros(result.ended_at),
+        "outcome": result.outcome.kind.value,
+        "note": result.outcome.note,
+        "node": result.claim.node,
+        "repeat": result.claim.repeat,
+    }
+
+
+def _lapsed_row(row: Any, now: int) -> dict[str, Any]:
+    return {
+        "delivery_id": row.delivery_id,
+        "n": row.attempts,
+        "started_at": now if row.lapsed_at is None else row.lapsed_at,
+        "ended_at": now,
+        "outcome": OutcomeKind.UNKNOWN.value,
+        "note": _LAPSED_NOTE,
+        "node": row.lapsed_by,
+        # Whether that attempt itself was a repeat: any attempt after another of unknown end is.
+        "repeat": row.lapses > 1,
+    }
+
+
+def _history(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
+    statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
+    return tuple(
+        Attempt(
+            n=row.n,
+            started_at=moment(row.started_at),
+            ended_at=moment(row.ended_at),
+            outcome=OutcomeKind(row.outcome),
+            note=row.note,
+            node=row.node,
+            repeat=bool(row.repeat),
+        )
+        for row in connection.execute(statement)
+    )
+
+
+def _view(row: Any, history: tuple[Attempt, ...] = ()) -> DeliveryView:
+    return DeliveryView(
+        delivery_id=UUID(row.delivery_id),
+        submission_id=UUID(row.submission_id),
+        destination_id=UUID(row.destination_id),
+        state=DeliveryState(row.state),
+        attempts=history,
+        next_attempt_at=maybe_moment(row.next_attempt_at),
+        cause=None if row.cause is None else DeadCause(row.cause),
+        accepted_at=moment(row.accepted_at),
+        finished_at=maybe_moment(row.finished_at),
+    )
+
+
+def _circuit(connection: Connection, destination_id: UUID) -> Circuit:
+    statement = select(_CIRCUITS).where(_CIRCUITS.c.destination_id == str(destination_id))
+    row = connection.execute(statement).first()
+    if row is None:
+        return Circuit(destination_id=destination_id)
+    return Circuit(destination_id=destination_id, failures=row.failures, open_until=maybe_moment(row.open_until))
+
+
+def _nothing_left() -> Conflict:
+    return Conflict(
+        Text(
+            "Die Einreichung ist schon beantwortet oder gelöscht; es gibt nichts mehr zuzustellen.",
+            "The submission was answered or deleted already; there is nothing left to deliver.",
+        ),
+        slug="invalid-state-transition",
+    )

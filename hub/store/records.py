@@ -1,0 +1,275 @@
+"""What the store hands out and takes in, as frozen values. Times are aware UTC datetimes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+import orjson
+
+from hub.events import GENESIS, Event, Subject
+from hub.parties import Callback, Destination
+from hub.submission import Contents, DeadCause, Door, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
+
+T = TypeVar("T")
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    #: Due, leased or waiting for its next attempt.
+    QUEUED = "queued"
+    #: The receiver has it.
+    DELIVERED = "delivered"
+    #: It lies in the mailbox until the receiver collects and answers.
+    WAITING = "waiting"
+    #: Given up; a person has to act.
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list: ``items`` from ``offset`` on, of ``total`` in all."""
+
+    items: Sequence[T]
+    offset: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """What an idempotency key stands for; the caller compares ``mac`` (of the request) in constant time."""
+
+    mac: str
+    submission_id: UUID
+    receipt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredKey:
+    """A destination's public key. ``use`` is ``wrapKey`` or ``verify``; ``jwk`` the public JWK (RFC 7517)."""
+
+    kid: str
+    use: str
+    jwk: Mapping[str, Any]
+    added_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A case: its parties and the head of its event log. ``tombstone`` is what remains after its log was dropped."""
+
+    case_id: UUID
+    destination_id: UUID
+    sender: str
+    seq: int
+    head: str
+    created_at: datetime
+    last_event_at: datetime
+    tombstone: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseHead:
+    """The end of a case's chain, where the next event goes: its number and hash (0 and GENESIS for an empty log)."""
+
+    case_id: UUID
+    seq: int = 0
+    hash: str = GENESIS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMessage:
+    """A submission or reply as it lies in the store.
+
+    ``contents`` is None until everything is uploaded and after deletion; ``uploaded`` holds the attachments so far. Lists
+    come without both: read a single message for its contents. ``addressee`` is the client id of a reply's receiver.
+    """
+
+    kind: Subject
+    id: UUID
+    case_id: UUID
+    destination_id: UUID
+    sender: str
+    addressee: str | None
+    door: Door
+    state: State
+    service: Service
+    area: str | None
+    announced: tuple[UUID, ...]
+    contents: Contents | None = field(repr=False)
+    uploaded: Mapping[UUID, Sealed] = field(repr=False)
+    schema: SchemaRef | None
+    table_version: str | None
+    callback: Callback | None
+    receipt: str | None = field(repr=False)
+    notices: int
+    created_at: datetime
+    submitted_at: datetime | None
+    collected_at: datetime | None
+    finished_at: datetime | None
+    deleted_at: datetime | None
+
+    @property
+    def callback_url(self) -> str | None:
+        """Where the author wants news; the secret is for the outbox alone."""
+        return None if self.callback is None else self.callback.url
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Announcement:
+    """A message to come. ``new_case``: the case begins with it; otherwise it must exist."""
+
+    kind: Subject
+    id: UUID
+    case_id: UUID
+    new_case: bool
+    destination_id: UUID
+    sender: str
+    door: Door
+    service: Service
+    announced: tuple[UUID, ...]
+    created_at: datetime
+    area: str | None = None
+    addressee: str | None = None
+    callback: Callback | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A leased delivery. Whoever holds ``fencing`` may record its attempt; after a lapse another number holds.
+
+    ``attempt`` counts from 1; ``repeat`` says that an earlier attempt may have reached the receiver; ``lapses`` counts
+    leases that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
+    accepted, or when last sent again by hand.
+    """
+
+    delivery_id: UUID
+    submission: Submission
+    destination: Destination
+    node: str
+    attempt: int
+    repeat: bool
+    fencing: int
+    lapses: int
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One entry of a delivery's append-only history."""
+
+    n: int
+    started_at: datetime
+    ended_at: datetime
+    outcome: OutcomeKind
+    note: str
+    node: str
+    repeat: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryView:
+    """A delivery and its history."""
+
+    delivery_id: UUID
+    submission_id: UUID
+    destination_id: UUID
+    state: DeliveryState
+    attempts: tuple[Attempt, ...]
+    next_attempt_at: datetime | None
+    cause: DeadCause | None
+    accepted_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circuit:
+    """A destination's circuit breaker: consecutive failures, and until when nothing is claimed for it."""
+
+    destination_id: UUID
+    failures: int = 0
+    open_until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """How many deliveries of a destination are in a state, and since when the oldest of them waits."""
+
+    destination_id: UUID
+    state: DeliveryState
+    count: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutgoingCallback:
+    """A callback to send: ``party`` is the client or destination told, ``secret`` its encrypted HMAC key."""
+
+    callback_id: UUID
+    party: str
+    url: str
+    secret: str = field(repr=False)
+    body: str = field(repr=False)
+    created_at: datetime
+    case_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallbackClaim:
+    """A leased callback; ``attempt`` counts from 1."""
+
+    callback: OutgoingCallback
+    node: str
+    attempt: int
+    fencing: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """Who read what of a message, and when."""
+
+    at: datetime
+    client: str
+    message_id: UUID
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditEntry:
+    """One administrative action: who did what to which object, and its value before and after (no secrets)."""
+
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditRecord:
+    """An audit entry in its chain; ``hash`` = SHA-256 over the previous record's hash and this one (lower-case hex)."""
+
+    seq: int
+    entry: AuditEntry
+    previous: str
+    hash: str
+
+    def record_hash(self) -> str:
+        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the record)."""
+        entry = self.entry
+        said = [self.seq, entry.at.isoformat(), entry.actor, entry.action, entry.target]
+        canonical = orjson.dumps([*said, dict(entry.before), dict(entry.after)], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
+
+
+#: Makes the next events of a case from its head and the subject's state; pure, because it may be called again.
+MakeEvents: TypeAlias = Callable[[CaseHead, State | None], Sequence[Event]]
+#: The same once all contents are known.
+MakeCompletion: TypeAlias = Callable[[CaseHead, Contents], Sequence[Event]]

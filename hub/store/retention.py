@@ -1,0 +1,237 @@
+"""Housekeeping: what is due for notice, rejection or deletion, and the deletion itself. History outlives contents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+
+from hub.errors import Conflict, Text
+from hub.store import tables
+from hub.store.blobs import Blobs
+from hub.store.database import Database, clamp, micros, not_found
+from hub.store.log import advance, end_delivery, lock_case, move, write_events
+from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
+from hub.store.callbacks import write_callbacks
+from hub.store.messages import read_case
+from hub.store.rows import to_message
+from hub.store.writer import nothing_written
+from hub.submission import State
+
+_CASES = tables.cases
+_MESSAGES = tables.messages
+_CONTENTS = tables.contents
+_DELIVERIES = tables.deliveries
+_IDEMPOTENCY = tables.idempotency
+
+_DELETABLE = {State.INCOMPLETE, State.ACCEPTED, State.REJECTED}
+
+
+class Retention(Database):
+    """Lists what is overdue, oldest first and bounded, and deletes it."""
+
+    blobs: Blobs | None = None
+
+    def incomplete(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+        """Return messages that were announced before ``before`` and never submitted."""
+        due = and_(tables.incomplete(), _MESSAGES.c.created_at < micros(before))
+        return self._overdue(due, _MESSAGES.c.created_at, limit)
+
+    def uncollected(
+        self, before: datetime, *, notices_below: int | None = None, limit: int = 100
+    ) -> list[StoredMessage]:
+        """Return messages submitted before ``before`` that lie in a mailbox unanswered.
+
+        ``notices_below`` n leaves out those with n notices or more. What a push adapter delivered is not among them.
+        """
+        delivered = (
+            select(_DELIVERIES.c.delivery_id)
+            .where(
+                _DELIVERIES.c.submission_id == _MESSAGES.c.message_id,
+                _DELIVERIES.c.state != DeliveryState.WAITING.value,
+            )
+            .exists()
+        )
+        due = and_(tables.waiting(), _MESSAGES.c.submitted_at < micros(before), ~delivered)
+        if notices_below is not None:
+            due = and_(due, _MESSAGES.c.notices < notices_below)
+        return self._overdue(due, _MESSAGES.c.submitted_at, limit)
+
+    def finished(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+        """Return messages accepted or rejected before ``before`` whose contents still lie here."""
+        due = and_(tables.finished(), _MESSAGES.c.finished_at < micros(before))
+        return self._overdue(due, _MESSAGES.c.finished_at, limit)
+
+    def delivered(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+        """Return submissions delivered before ``before`` and never answered, whose contents still lie here."""
+        done = select(_DELIVERIES.c.submission_id).where(
+            _DELIVERIES.c.submission_id == _MESSAGES.c.message_id,
+            _DELIVERIES.c.state == DeliveryState.DELIVERED.value,
+            _DELIVERIES.c.finished_at < micros(before),
+        )
+        due = and_(tables.waiting(), _MESSAGES.c.deleted_at.is_(None), done.exists())
+        return self._overdue(due, _MESSAGES.c.submitted_at, limit)
+
+    def mark_noticed(self, message_id: UUID, notices: int) -> bool:
+        """Note that the ``notices``-th notice about a message went out; False if that many did before."""
+        here = and_(_MESSAGES.c.message_id == str(message_id), _MESSAGES.c.notices < notices)
+        statement = update(_MESSAGES).where(here).values(notices=notices)
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def delete_contents(
+        self,
+        message_id: UUID,
+        now: datetime,
+        make: MakeEvents | None = None,
+        *,
+        callbacks: Sequence[OutgoingCallback] = (),
+    ) -> tuple[str, ...]:
+        """Delete a message's contents and append ``make``'s events (the delete event) in one transaction.
+
+        Returns the names of the blobs that nothing refers to any more; a store that knows the blob store has deleted them,
+        else the caller does. Deleting twice changes nothing.
+
+        Raises:
+            NotFound: no such message.
+            Conflict: it is neither incomplete, accepted, rejected nor delivered: somebody still waits for it.
+        """
+
+        def write(connection: Connection) -> tuple[str, ...]:
+            with nothing_written():
+                row = _message(connection, message_id)
+                head = lock_case(connection, UUID(row.case_id))
+                row = _message(connection, message_id)
+                if row.deleted_at is not None:
+                    return ()
+                _insist_on_end(connection, row)
+                events = make(head, State(row.state)) if make is not None else ()
+                state = advance(State(row.state), events)
+            names = _blob_names(connection, [row.message_id])
+            connection.execute(delete(_CONTENTS).where(_CONTENTS.c.message_id == row.message_id))
+            move(connection, message_id, state, write_events(connection, head, events))
+            gone = update(_MESSAGES).where(_MESSAGES.c.message_id == row.message_id).values(deleted_at=micros(now))
+            connection.execute(gone)
+            end_delivery(connection, message_id, answered=False, now=now)
+            write_callbacks(connection, callbacks)
+            return names
+
+        return self._discard(self._write(write))
+
+    def stale_cases(self, before: datetime, *, limit: int = 100) -> list[Case]:
+        """Return cases whose last event is older than ``before`` and whose log still lies here."""
+        statement = (
+            select(_CASES)
+            .where(_CASES.c.tombstone.is_(None), _CASES.c.last_event_at < micros(before))
+            .order_by(_CASES.c.last_event_at)
+            .limit(clamp(limit))
+        )
+        return self._read(lambda connection: [read_case(row) for row in connection.execute(statement)])
+
+    def drop_case(self, case_id: UUID, tombstone: str) -> bool:
+        """Drop all of a case but its row, which keeps the (signed) ``tombstone`` and the head of the chain.
+
+        Returns False if that was done before.
+
+        Raises:
+            NotFound: no such case.
+            Conflict: contents of the case still lie here.
+        """
+
+        def write(connection: Connection) -> bool:
+            with nothing_written():
+                row = connection.execute(
+                    select(_CASES.c.tombstone).where(_CASES.c.case_id == str(case_id)).with_for_update()
+                ).first()
+                if row is None:
+                    raise not_found("case-not-found", "Den Vorgang", "Case", case_id)
+                if row.tombstone is not None:
+                    return False
+                if _has_contents(connection, case_id):
+                    raise _not_over()
+            _drop(connection, str(case_id))
+            kept = update(_CASES).where(_CASES.c.case_id == str(case_id)).values(tombstone=tombstone)
+            connection.execute(kept)
+            return True
+
+        return self._write(write)
+
+    def forget_idempotency(self, before: datetime) -> int:
+        """Forget idempotency keys used before ``before``; return how many."""
+        old = delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.created_at < micros(before))
+        return self._write(lambda connection: connection.execute(old).rowcount)
+
+    def refers_to(self, blob: str) -> bool:
+        """Say whether any content lies in ``blob``."""
+        statement = select(_CONTENTS.c.message_id).where(_CONTENTS.c.blob == blob).limit(1)
+        return self._read(lambda connection: connection.execute(statement).first() is not None)
+
+    def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int) -> list[StoredMessage]:
+        statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id).limit(clamp(limit))
+        return self._read(lambda connection: [to_message(row) for row in connection.execute(statement)])
+
+    def _discard(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Delete blobs after the commit that let go of them; a crash in between leaves them to the sweep."""
+        if self.blobs is not None:
+            for name in names:
+                self.blobs.delete(name)
+        return names
+
+
+def _message(connection: Connection, message_id: UUID) -> Any:
+    row = connection.execute(select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))).first()
+    if row is None:
+        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+    return row
+
+
+def _insist_on_end(connection: Connection, message: Any) -> None:
+    if State(message.state) in _DELETABLE:
+        return
+    delivered = select(_DELIVERIES.c.delivery_id).where(
+        _DELIVERIES.c.submission_id == message.message_id, _DELIVERIES.c.state == DeliveryState.DELIVERED.value
+    )
+    if connection.execute(delivered).first() is None:
+        raise _not_over()
+
+
+def _blob_names(connection: Connection, message_ids: Sequence[str]) -> tuple[str, ...]:
+    named = select(_CONTENTS.c.blob).where(_CONTENTS.c.message_id.in_(message_ids), _CONTENTS.c.blob.is_not(None))
+    return tuple(connection.execute(named).scalars())
+
+
+def _has_contents(connection: Connection, case_id: UUID) -> bool:
+    held = (
+        select(_CONTENTS.c.message_id)
+        .join(_MESSAGES, _MESSAGES.c.message_id == _CONTENTS.c.message_id)
+        .where(_MESSAGES.c.case_id == str(case_id))
+        .limit(1)
+    )
+    return connection.execute(held).first() is not None
+
+
+def _drop(connection: Connection, case_id: str) -> None:
+    in_case = select(_MESSAGES.c.message_id).where(_MESSAGES.c.case_id == case_id)
+    their_deliveries = select(_DELIVERIES.c.delivery_id).where(_DELIVERIES.c.submission_id.in_(in_case))
+    for statement in (
+        delete(tables.attempts).where(tables.attempts.c.delivery_id.in_(their_deliveries)),
+        delete(_DELIVERIES).where(_DELIVERIES.c.submission_id.in_(in_case)),
+        delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.submission_id.in_(in_case)),
+        delete(tables.reads).where(tables.reads.c.message_id.in_(in_case)),
+        delete(tables.callbacks).where(tables.callbacks.c.case_id == case_id),
+        delete(tables.events).where(tables.events.c.case_id == case_id),
+        delete(_MESSAGES).where(_MESSAGES.c.case_id == case_id),
+    ):
+        connection.execute(statement)
+
+
+def _not_over() -> Conflict:
+    return Conflict(
+        Text(
+            "Der Vorgang ist noch nicht zu Ende; gelöscht wird erst danach.",
+            "The case has not come to its end; nothing is deleted before.",
+        ),
+        slug="invalid-state-transition",
+    )

@@ -1,0 +1,390 @@
+"""Every table of the store, as SQLAlchemy Core metadata; the migrations bring a database to this shape.
+
+Conventions: ids are canonical lower-case UUID texts; times are whole microseconds since 1970 in UTC, so that they sort and
+compare alike on both engines; JSON is text written by this package. No column holds plaintext of an application: contents are
+compact JWEs or names of blobs that hold them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    and_,
+    literal_column,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+#: SQLite gives rising row numbers to INTEGER PRIMARY KEY alone.
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _time(name: str, *, optional: bool = False) -> Column[int]:
+    """Return a column for one instant, in microseconds since 1970 UTC."""
+    return Column(name, BigInteger, nullable=optional)
+
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    _time("created_at"),
+    _time("disabled_at", optional=True),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("destination_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("owner", Text, index=True),
+    Column("tenant", Text, nullable=False, index=True),
+    Column("services", Text, nullable=False),
+    Column("metadata_versions", Text, nullable=False),
+    Column("encryption_kid", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("adapter_config", Text, nullable=False),
+    Column("reply_channels", Text),
+    Column("callback_url", Text),
+    Column("callback_secret", Text),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+destination_keys = Table(
+    "destination_keys",
+    metadata,
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("jwk", Text, nullable=False),
+    _time("added_at"),
+    PrimaryKeyConstraint("destination_id", "kid"),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    _time("created_at"),
+    _time("last_event_at"),
+    Column("tombstone", Text),
+)
+Index("ix_cases_sender", cases.c.sender, cases.c.created_at)
+Index("ix_cases_destination_id", cases.c.destination_id, cases.c.created_at)
+Index(
+    "ix_cases_last_event_at",
+    cases.c.last_event_at,
+    sqlite_where=cases.c.tombstone.is_(None),
+    postgresql_where=cases.c.tombstone.is_(None),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False, index=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("addressee", Text),
+    Column("door", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("service_identifier", Text, nullable=False),
+    Column("service_name", Text, nullable=False),
+    Column("service_description", Text),
+    Column("area", Text),
+    Column("announced", Text, nullable=False),
+    Column("schema_uri", Text),
+    Column("schema_standard", Text),
+    Column("schema_version", Text),
+    Column("schema_sha256", Text),
+    Column("schema_media_type", Text),
+    Column("table_version", Text),
+    Column("callback_url", Text),
+    Column("callback_secret", Text),
+    Column("receipt", Text),
+    Column("notices", Integer, nullable=False),
+    _time("created_at"),
+    _time("submitted_at", optional=True),
+    _time("collected_at", optional=True),
+    _time("finished_at", optional=True),
+    _time("deleted_at", optional=True),
+)
+
+
+def _part_of_messages(name: str, condition: str, *columns: Column[str] | Column[int]) -> Index:
+    """Index only the messages that ``condition`` names: a message is in few of these at a time, so writes stay cheap."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+_part_of_messages(
+    "ix_messages_waiting",
+    "state IN ('submitted', 'forwarded')",
+    messages.c.destination_id,
+    messages.c.submitted_at,
+)
+_part_of_messages(
+    "ix_messages_addressee",
+    "kind = 'reply' AND state = 'submitted'",
+    messages.c.addressee,
+    messages.c.submitted_at,
+)
+_part_of_messages("ix_messages_incomplete", "state = 'incomplete'", messages.c.created_at)
+_part_of_messages(
+    "ix_messages_finished", "state IN ('accepted', 'rejected') AND deleted_at IS NULL", messages.c.finished_at
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("message_id", Text, ForeignKey("messages.message_id"), nullable=False),
+    Column("part", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("sha512", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("jwe", LargeBinary),
+    Column("blob", Text),
+    PrimaryKeyConstraint("message_id", "part"),
+)
+Index(
+    "ix_contents_blob",
+    contents.c.blob,
+    sqlite_where=contents.c.blob.is_not(None),
+    postgresql_where=contents.c.blob.is_not(None),
+)
+
+#: No foreign key to messages: the row is the gate of its transaction and must be the first one written.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("sender", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("mac", Text, nullable=False),
+    Column("submission_id", Text, nullable=False),
+    _time("created_at"),
+    PrimaryKeyConstraint("sender", "key"),
+)
+Index("ix_idempotency_created_at", idempotency.c.created_at)
+
+events = Table(
+    "events",
+    metadata,
+    Column("case_id", Text, ForeignKey("cases.case_id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("jti", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("by_hub", Boolean, nullable=False),
+    _time("issued_at"),
+    Column("payload", Text, nullable=False),
+    Column("digests", Text, nullable=False),
+    Column("jws", Text),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    PrimaryKeyConstraint("case_id", "seq"),
+)
+#: Only others' tokens can be replayed; the hub's own ids are fresh, and their index would be the dearest of all.
+Index(
+    "uq_events_jti",
+    events.c.jti,
+    unique=True,
+    sqlite_where=text("NOT by_hub"),
+    postgresql_where=text("NOT by_hub"),
+)
+Index(
+    "ix_events_unsigned",
+    events.c.issued_at,
+    sqlite_where=events.c.jws.is_(None),
+    postgresql_where=events.c.jws.is_(None),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Text, primary_key=True),
+    Column("submission_id", Text, ForeignKey("messages.message_id"), nullable=False, unique=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    #: Due, leased (pushed forward at claim) or finished (NULL): the one column that runs the queue.
+    _time("next_attempt_at", optional=True),
+    Column("fencing", Integer, nullable=False),
+    Column("leased_by", Text),
+    _time("claimed_at", optional=True),
+    #: Who held the lease that ran out last, and since when; RETURNING can only speak of the updated row.
+    Column("lapsed_by", Text),
+    _time("lapsed_at", optional=True),
+    Column("lapses", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("repeat", Boolean, nullable=False),
+    Column("cause", Text),
+    _time("accepted_at"),
+    _time("finished_at", optional=True),
+)
+Index(
+    "ix_deliveries_due",
+    deliveries.c.destination_id,
+    deliveries.c.next_attempt_at,
+    sqlite_where=deliveries.c.next_attempt_at.is_not(None),
+    postgresql_where=deliveries.c.next_attempt_at.is_not(None),
+)
+Index(
+    "ix_deliveries_leased",
+    deliveries.c.destination_id,
+    sqlite_where=deliveries.c.leased_by.is_not(None),
+    postgresql_where=deliveries.c.leased_by.is_not(None),
+)
+Index(
+    "ix_deliveries_open",
+    deliveries.c.state,
+    deliveries.c.destination_id,
+    sqlite_where=text("state <> 'delivered'"),
+    postgresql_where=text("state <> 'delivered'"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", Text, ForeignKey("deliveries.delivery_id"), nullable=False),
+    Column("n", Integer, nullable=False),
+    _time("started_at"),
+    _time("ended_at"),
+    Column("outcome", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("repeat", Boolean, nullable=False),
+    PrimaryKeyConstraint("delivery_id", "n"),
+)
+
+circuits = Table(
+    "circuits",
+    metadata,
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    _time("open_until", optional=True),
+    _time("changed_at"),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("callback_id", Text, primary_key=True),
+    Column("party", Text, nullable=False),
+    Column("case_id", Text),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    _time("next_attempt_at", optional=True),
+    Column("fencing", Integer, nullable=False),
+    Column("leased_by", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    _time("created_at"),
+    _time("finished_at", optional=True),
+)
+Index(
+    "ix_callbacks_due",
+    callbacks.c.next_attempt_at,
+    sqlite_where=callbacks.c.next_attempt_at.is_not(None),
+    postgresql_where=callbacks.c.next_attempt_at.is_not(None),
+)
+Index("ix_callbacks_finished_at", callbacks.c.finished_at)
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    _time("until"),
+    Column("fencing", Integer, nullable=False),
+)
+
+reads = Table(
+    "reads",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    _time("at"),
+    Column("client", Text, nullable=False),
+    Column("message_id", Text, nullable=False, index=True),
+    Column("what", Text, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=False),
+    _time("at"),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("value_before", Text, nullable=False),
+    Column("value_after", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+
+def waiting() -> ColumnElement[bool]:
+    """The condition of the index of messages that wait, in the literal form in which SQLite recognises it."""
+    return messages.c.state.in_([literal_column("'submitted'"), literal_column("'forwarded'")])
+
+
+def incomplete() -> ColumnElement[bool]:
+    """The condition of the index of messages that are announced only."""
+    return messages.c.state == literal_column("'incomplete'")
+
+
+def finished() -> ColumnElement[bool]:
+    """The condition of the index of messages that are answered and whose contents still lie here."""
+    answered = messages.c.state.in_([literal_column("'accepted'"), literal_column("'rejected'")])
+    return and_(answered, messages.c.deleted_at.is_(None))
+
+
+def replies_waiting() -> ColumnElement[bool]:
+    """The condition of the index of replies that wait."""
+    return and_(messages.c.kind == literal_column("'reply'"), messages.c.state == literal_column("'submitted'"))
+
+
+def undelivered() -> ColumnElement[bool]:
+    """The condition of the index of deliveries that somebody may want to see."""
+    return deliveries.c.state != literal_column("'delivered'")

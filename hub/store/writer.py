@@ -1,0 +1,235 @@
+"""The one writer of a process: many small writes, one durable commit (group commit).
+
+All writes that wait are run in one transaction and their futures resolve after its commit, so a caller's answer means
+stored and synced, at the price of a fraction of a sync. A write that fails never harms its neighbours: the transaction is
+rolled back and every write of it is run again in a transaction of its own. Writes are therefore pure closures over values
+and may run twice.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import groupby
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from hub.errors import Overloaded, Refused, StoreUnavailable, Text
+from hub.store.engine import translated, unavailable
+
+T = TypeVar("T")
+
+#: Writes that share one commit at most; beyond some dozens a larger batch saves nothing and delays everybody in it.
+BATCH = 128
+#: Writes that may wait before new ones are turned away.
+WAITING = 4096
+
+
+class Declined(Exception):  # noqa: N818  # a signal between a write and the writer, not an error of its own
+    """Raised by a write that was refused before it changed anything: its neighbours need no second run."""
+
+    def __init__(self, error: Refused) -> None:
+        super().__init__()
+        self.error = error
+
+
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """Mark the part of a write that only looks: what it refuses costs its neighbours nothing."""
+    try:
+        yield
+    except Refused as error:
+        raise Declined(error) from None
+
+
+class Joint(ABC):
+    """A write of which many run at once more cheaply than one by one: each statement once for all of them."""
+
+    @classmethod
+    @abstractmethod
+    def many(cls, connection: Connection, writes: Sequence[Self]) -> list[Any]:
+        """Run ``writes`` and return their results in order; an error makes each run alone."""
+
+    def __call__(self, connection: Connection) -> Any:
+        return self.many(connection, [self])[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    write: Callable[[Connection], Any]
+    future: Future[Any]
+
+
+class Writer:
+    """Runs writes on one thread and one connection. ``close`` finishes what waits and refuses what comes later."""
+
+    def __init__(self, engine: Engine, *, batch: int = BATCH, waiting: int = WAITING) -> None:
+        self._engine = engine
+        self._batch = batch
+        self._waiting = waiting
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def run(self, write: Callable[[Connection], T]) -> Future[T]:
+        """Queue ``write``; the future holds its result after the durable commit, or its error.
+
+        Errors in the future: whatever ``write`` raises; ``StoreUnavailable`` if it is not certain that it was stored;
+        ``Overloaded`` if too much waits.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_exception(unavailable())
+            elif self._jobs.qsize() >= self._waiting:
+                future.set_exception(_overloaded())
+            else:
+                self._jobs.put(_Job(write=write, future=future))
+        return future
+
+    def close(self) -> None:
+        """Finish all waiting writes, then stop. May be called twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        open_ = True
+        while open_:
+            first = self._jobs.get()
+            jobs = [] if first is None else [first]
+            open_ = first is not None and self._gather(jobs)
+            running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            if running:
+                self._settle(running)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _gather(self, jobs: list[_Job]) -> bool:
+        """Take what else waits, without waiting for it; return False at the end of all work."""
+        while len(jobs) < self._batch:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return True
+            if job is None:
+                return False
+            jobs.append(job)
+        return True
+
+    def _settle(self, jobs: list[_Job]) -> None:
+        """Run ``jobs`` together; if one fails, each alone."""
+        if self._together(jobs):
+            return
+        for position, job in enumerate(jobs):
+            try:
+                self._together([job], alone=True)
+            except StoreUnavailable as error:
+                for left in jobs[position:]:
+                    left.future.set_exception(error)
+                return
+
+    def _together(self, jobs: list[_Job], *, alone: bool = False) -> bool:
+        """Run ``jobs`` in one transaction and resolve their futures; return False if they must be run again, each alone.
+
+        ``alone``: the last word. An error goes to the job's future, ``StoreUnavailable`` to the caller.
+        """
+        results: list[Any] = []
+        try:
+            connection = self._connected()
+            for kind, same in groupby((job.write for job in jobs), key=_kind):
+                results += _results(kind, list(same), connection)
+        except Exception as error:  # noqa: BLE001  # whatever a write raises belongs to its caller, not to this thread
+            self._roll_back()
+            if alone or (len(jobs) == 1 and not isinstance(error, StoreUnavailable)):
+                return _hand_over(error, jobs[0])
+            return False
+        try:
+            with translated():
+                connection.commit()
+        except Exception as error:  # noqa: BLE001  # nobody may be told "stored"; a lost answer to COMMIT says neither
+            self._disconnect()
+            for job in jobs:
+                job.future.set_exception(error)
+            return True
+        for job, result in zip(jobs, results, strict=True):
+            _resolve(job.future, result)
+        return True
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.invalidated:
+            self._disconnect()
+            with translated():
+                self._connection = self._engine.connect()
+        return self._connection
+
+    def _roll_back(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except SQLAlchemyError:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with suppress(SQLAlchemyError):
+            connection.invalidate()
+            connection.close()
+
+
+def _kind(write: Callable[[Connection], Any]) -> type[Joint] | None:
+    return type(write) if isinstance(write, Joint) else None
+
+
+def _results(kind: type[Joint] | None, writes: list[Any], connection: Connection) -> list[Any]:
+    with translated():
+        if kind is not None:
+            return kind.many(connection, writes)
+        return [_result(write, connection) for write in writes]
+
+
+def _result(write: Callable[[Connection], Any], connection: Connection) -> Any:
+    try:
+        return write(connection)
+    except Declined as declined:
+        return declined
+
+
+def _resolve(future: Future[Any], result: Any) -> None:
+    if isinstance(result, Declined):
+        future.set_exception(result.error)
+    else:
+        future.set_result(result)
+
+
+def _hand_over(error: Exception, job: _Job) -> bool:
+    if isinstance(error, StoreUnavailable):
+        raise error
+    job.future.set_exception(error)
+    return True
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded(
+        Text(
+            "Zu viele Schreibvorgänge warten. Versuchen Sie es in einigen Sekunden erneut.",
+            "Too many writes are waiting. Try again in a few seconds.",
+        ),
+        retry_after=timedelta(seconds=5),
+    )

@@ -1,0 +1,201 @@
+"""Identifiers and references inside an XML document (xs:ID, xs:IDREF, xs:IDREFS).
+
+libxml2 does not check that an IDREF points at an ID. Which element or attribute is one cannot be told by its name
+(the same name is an ID in one type and a plain text in another), so a table derived from the schema at import says
+for each type that matters: its attributes, its text, and the types of its children. A walk over the document carries
+the type along; what leads to no identifier is not entered.
+
+The table knows named types too, because a document may choose one by xsi:type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.validation.xml import Listener
+
+XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
+KINDS = frozenset({ID, IDREF, IDREFS})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdType:
+    """What matters of one type: ``text`` and ``attributes`` name a kind, ``children`` the key of another type.
+
+    ``open`` says that a wildcard lets any global element in.
+    """
+
+    text: str | None = None
+    open: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    children: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdentifierTable:
+    """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type."""
+
+    types: Mapping[str, IdType]
+    roots: Mapping[str, str]
+    named: Mapping[str, str]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> IdentifierTable:
+        """Read the table as :meth:`as_json` writes it."""
+        return cls(
+            types={
+                key: IdType(
+                    text=value.get("text"),
+                    open=bool(value.get("open", False)),
+                    attributes=dict(value.get("attributes", {})),
+                    children=dict(value.get("children", {})),
+                )
+                for key, value in document["types"].items()
+            },
+            roots=dict(document["roots"]),
+            named=dict(document["named"]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the table as plain values, empty parts left out."""
+        return {
+            "types": {key: _type_as_json(value) for key, value in sorted(self.types.items())},
+            "roots": dict(sorted(self.roots.items())),
+            "named": dict(sorted(self.named.items())),
+        }
+
+    def type_of_root(self, tag: str) -> IdType | None:
+        """Return what matters of a root element, or None."""
+        return self.types.get(self.roots.get(tag, ""))
+
+    def type_of_child(self, parent: IdType, tag: str, chosen: str | None) -> IdType | None:
+        """Return what matters of a child; ``chosen`` is the type that xsi:type names, as ``{namespace}local``."""
+        if chosen is not None and chosen in self.named:
+            return self.types.get(self.named[chosen])
+        key = parent.children.get(tag)
+        if key is None and parent.open:
+            key = self.roots.get(tag)
+        return self.types[key] if key is not None else None
+
+
+@dataclass(slots=True)
+class Identifiers:
+    """What one walk has met: ids, and references with the place each stands at."""
+
+    ids: set[str] = field(default_factory=set)
+    repeated: list[Any] = field(default_factory=list)
+    references: list[tuple[str, Any]] = field(default_factory=list)
+
+    def note(self, kind: str, value: str, place: Any) -> None:
+        """Take down one identifier or reference; whitespace around it is collapsed (XML Schema part 2, 4.3.6)."""
+        words = value.split()
+        if kind == ID:
+            for word in words[:1]:
+                if word in self.ids:
+                    self.repeated.append(place)
+                self.ids.add(word)
+        else:
+            self.references.extend((word, place) for word in words)
+
+    def dangling(self) -> Iterable[Any]:
+        """Yield the place of each reference that leads nowhere."""
+        return (place for word, place in self.references if word not in self.ids)
+
+
+def walk_tree(root: Any, table: IdentifierTable) -> Identifiers:
+    """Walk a tree (lxml elements); places are ``(element, attribute or None)``."""
+    met = Identifiers()
+    kind = table.type_of_root(root.tag)
+    waiting = [(root, kind)] if kind is not None else []
+    while waiting:
+        element, kind = waiting.pop()
+        _note_element(element, kind, met)
+        # Reversed, so that the document's order is kept and the second of two equal ids is the repeated one.
+        for child in reversed(element):
+            below = table.type_of_child(kind, child.tag, chosen_type(child)) if isinstance(child.tag, str) else None
+            if below is not None:
+                waiting.append((child, below))
+    return met
+
+
+class IdentifierListener(Listener):
+    """The same walk over a stream; it knows no places, so ``met`` holds None for each."""
+
+    def __init__(self, table: IdentifierTable) -> None:
+        self.met = Identifiers()
+        self._table = table
+        self._kinds: list[IdType | None] = []
+        self._prefixes: list[Mapping[Any, str]] = [{}]
+        self._text: list[str] = []
+
+    def start(self, tag: str, attributes: Mapping[str, str], prefixes: Mapping[Any, str]) -> None:
+        """Enter an element."""
+        self._prefixes.append({**self._prefixes[-1], **prefixes} if prefixes else self._prefixes[-1])
+        kind = self._kind_of(tag, attributes.get(XSI_TYPE))
+        self._kinds.append(kind)
+        self._text.clear()
+        if kind is not None:
+            for name, attribute_kind in kind.attributes.items():
+                if name in attributes:
+                    self.met.note(attribute_kind, attributes[name], None)
+
+    def data(self, text: str) -> None:
+        """Collect text."""
+        if self._kinds and (kind := self._kinds[-1]) is not None and kind.text is not None:
+            self._text.append(text)
+
+    def end(self, _tag: str) -> None:
+        """Leave an element."""
+        kind = self._kinds.pop()
+        self._prefixes.pop()
+        if kind is not None and kind.text is not None:
+            self.met.note(kind.text, "".join(self._text), None)
+        self._text.clear()
+
+    def _kind_of(self, tag: str, chosen: str | None) -> IdType | None:
+        if not self._kinds:
+            return self._table.type_of_root(tag)
+        parent = self._kinds[-1]
+        if parent is None:
+            return None
+        return self._table.type_of_child(parent, tag, expanded(chosen, self._prefixes[-1]) if chosen else None)
+
+
+def chosen_type(element: Any) -> str | None:
+    """Return the type that xsi:type names as ``{namespace}local``, or None."""
+    value = element.get(XSI_TYPE)
+    return expanded(value, element.nsmap) if value is not None else None
+
+
+def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
+    """Return a QName as ``{namespace}local``, or as it stands if its prefix is unknown or empty."""
+    prefix, _, local = name.strip().rpartition(":")
+    namespace = prefixes.get(prefix or None)
+    return f"{{{namespace}}}{local}" if namespace else local
+
+
+def _note_element(element: Any, kind: IdType, met: Identifiers) -> None:
+    for name, attribute_kind in kind.attributes.items():
+        value = element.get(name)
+        if value is not None:
+            met.note(attribute_kind, value, (element, name))
+    if kind.text is not None:
+        # A comment splits the text in two.
+        pieces = (element.text or "", *(child.tail or "" for child in element))
+        met.note(kind.text, "".join(pieces), (element, None))
+
+
+def _type_as_json(kind: IdType) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    if kind.text is not None:
+        document["text"] = kind.text
+    if kind.open:
+        document["open"] = True
+    if kind.attributes:
+        document["attributes"] = dict(sorted(kind.attributes.items()))
+    if kind.children:
+        document["children"] = dict(sorted(kind.children.items()))
+    return document

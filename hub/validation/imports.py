@@ -1,0 +1,296 @@
+"""Bringing an official package in: copied unmodified, hashed, compiled offline, and described by a manifest.
+
+1. The package is read under caps; names and links that leave it are refused.
+2. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
+   the message roots.
+3. Their closures are found locally; what is missing is refused by name.
+4. Every pattern is judged, every root compiles, and the table of identifiers is derived.
+5. Everything is written beside the target first and then renamed: a broken import leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import orjson
+
+from hub.errors import ConfigurationError, Conflict, Text
+from hub.validation.closure import Library, LocationList
+from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
+from hub.validation.identifiers import IdentifierTable
+from hub.validation.json import compiled as compiled_json
+from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, closure_hash, write_manifest
+from hub.validation.packages import read_package
+from hub.validation.patterns import refuse_dangerous_patterns
+from hub.validation.xsd import XSD, XsdSource, compiled
+
+IDENTIFIERS = "identifiers.json"
+_SAFE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edition:
+    """What an operator says of a package: names, dates, and which services its schemas serve (None: any)."""
+
+    standard: str
+    version: str
+    valid_from: date | None = None
+    valid_until: date | None = None
+    status: Status = Status.VALID
+    services: tuple[str, ...] | None = None
+    provenance: str = ""
+    licence: str = ""
+    #: File name pattern of the message schemas, where the package's own structure does not tell.
+    messages: str = "*"
+
+
+def import_standard(
+    source: Path,
+    target: Path,
+    *,
+    standard: str,
+    version: str,
+    catalog: Path | None = None,
+    valid_from: date | None = None,
+    valid_until: date | None = None,
+    status: Status = Status.VALID,
+    services: Iterable[str] | None = None,
+    provenance: str = "",
+    licence: str = "",
+    messages: str = "*",
+) -> Manifest:
+    """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
+
+    ``catalog`` is a location list for documents outside the package. Nothing is overwritten.
+
+    Raises:
+        Malformed: The package cannot be read.
+        TooLarge: The package is over a cap.
+        Conflict: The version is there already.
+        ConfigurationError: A reference is unresolved, a schema does not compile, or a pattern is dangerous.
+    """
+    edition = Edition(
+        standard=_checked(standard),
+        version=_checked(version),
+        valid_from=valid_from,
+        valid_until=valid_until,
+        status=status,
+        services=None if services is None else tuple(services),
+        provenance=provenance or str(source.name),
+        licence=licence or "see the package",
+        messages=messages,
+    )
+    folder = target / edition.standard / edition.version
+    if folder.exists():
+        raise Conflict(
+            Text(
+                f"{edition.standard} {edition.version} ist schon eingebracht. Wählen Sie eine andere Version.",
+                f"{edition.standard} {edition.version} is there already. Choose another version.",
+            )
+        )
+    package = read_package(source)
+    if any(name.lower().endswith(".xsd") for name in package):
+        manifest, files = _xsd_edition(package, edition, LocationList.read(catalog) if catalog is not None else None)
+    else:
+        manifest, files = _json_edition(package, edition)
+    _write(folder, manifest, files)
+    return manifest
+
+
+def _xsd_edition(
+    package: Mapping[str, bytes], edition: Edition, outside: LocationList | None
+) -> tuple[Manifest, dict[str, bytes]]:
+    library = Library(package, outside)
+    entries = _message_schemas(library, edition)
+    closures = {name: library.closure(name) for name in entries}
+    used = sorted({name for closure in closures.values() for name in closure})
+    refuse_dangerous_patterns((name, library.tree(name)) for name in used)
+    files = {name: library.files[name] for name in used}
+    for name in entries:
+        compiled(_source(name, closures[name], library))
+    table = identifier_table(library, closures)
+    if table is not None:
+        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    locations = {address: name for address, name in library.locations.items() if name in files}
+    base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
+    items = tuple(
+        SchemaItem(
+            uri=f"{base}#{PurePosixPath(name).stem}",
+            file=name,
+            closure=closures[name],
+            sha256=closure_hash(closures[name], hashes),
+            roots=roots_of(library, name),
+            services=edition.services,
+        )
+        for name in entries
+    )
+    manifest = _manifest(edition, Kind.XSD, items, hashes, uri=base)
+    return replace(manifest, locations=locations, identifiers=IDENTIFIERS if table is not None else None), files
+
+
+def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
+    documents = {
+        name: document
+        for name, data in package.items()
+        if fnmatch(name, edition.messages) and (document := _schema(name, data)) is not None
+    }
+    if not documents:
+        raise _nothing()
+    hashes = {name: sha256_of(package[name]) for name in documents}
+    resources = [(str(document.get("$id", name)), document) for name, document in documents.items()]
+    items = []
+    for name, document in documents.items():
+        refuse_dangerous_patterns([(name, document)])
+        compiled_json(document, [(uri, other) for uri, other in resources if other is not document])
+        items.append(
+            SchemaItem(
+                uri=str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
+                file=name,
+                closure=tuple(sorted(documents)),
+                sha256=closure_hash(documents, hashes),
+                services=edition.services,
+                title=str(document.get("title", ""))[:200],
+            )
+        )
+    manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
+    return manifest, {name: package[name] for name in documents}
+
+
+def _manifest(
+    edition: Edition, kind: Kind, items: tuple[SchemaItem, ...], hashes: Mapping[str, str], *, uri: str | None
+) -> Manifest:
+    return Manifest(
+        standard=edition.standard,
+        version=edition.version,
+        kind=kind,
+        status=edition.status,
+        valid_from=edition.valid_from,
+        valid_until=edition.valid_until,
+        provenance=edition.provenance,
+        licence=edition.licence,
+        schemas=items,
+        files=hashes,
+        uri=uri,
+    )
+
+
+def _message_schemas(library: Library, edition: Edition) -> list[str]:
+    own = sorted(library.files)
+    used = {reference for name in own for reference in library.references(name) if reference != name}
+    entries = [
+        name
+        for name in own
+        if name not in used and fnmatch(PurePosixPath(name).name, edition.messages) and roots_of(library, name)
+    ]
+    if not entries:
+        raise _nothing()
+    return entries
+
+
+def roots_of(library: Library, name: str) -> tuple[str, ...]:
+    """Return the global elements of a schema's own namespace, its includes included, abstract ones left out."""
+    namespace = library.tree(name).get("targetNamespace", "")
+    roots = []
+    for member in library.closure(name):
+        schema = library.tree(member)
+        if schema.get("targetNamespace", "") == namespace:
+            roots += [
+                f"{{{namespace}}}{node.get('name')}" if namespace else str(node.get("name"))
+                for node in schema.iterchildren(f"{XSD}element")
+                if node.get("abstract") not in ("true", "1")
+            ]
+    return tuple(sorted(set(roots)))
+
+
+def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) -> IdentifierTable | None:
+    """Return the table of identifiers of message schemas with the given closures, or None if nothing refers."""
+    referring = [
+        name for name, closure in closures.items() if has_identifiers(library.tree(member) for member in closure)
+    ]
+    if not referring:
+        return None
+    with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
+        folder = Path(scratch)
+        _write_files(folder, library.files)
+        places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
+        schemas = [build_schema(str(folder / name), places.get) for name in referring]
+        return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
+
+
+def _source(name: str, closure: tuple[str, ...], library: Library) -> XsdSource:
+    return XsdSource(file=name, closure=closure, read=library.files.__getitem__, locations=library.locations)
+
+
+def _version_uri(schemas: Iterable[Any], edition: Edition) -> str | None:
+    """Return ``<kennung>_<version>`` (the XRepository's form) if a schema names its standard (XÖV handbook, appinfo)."""
+    for schema in schemas:
+        name = schema.findtext(f"{XSD}annotation/{XSD}appinfo/standard/kennung", "").strip()
+        if name.startswith("urn:") and name.rpartition(":")[2].casefold() == edition.standard.casefold():
+            return f"{name}_{edition.version}"
+    return None
+
+
+def _own_uri(edition: Edition) -> str:
+    return f"https://schema.rathaus-hub.example/{edition.standard}/{edition.version}"
+
+
+def _schema(name: str, data: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
+    is_schema = isinstance(document, dict) and "$schema" in document and "json-schema.org" in str(document["$schema"])
+    return document if is_schema else None
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of a file as lower-case hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder.parent))
+    try:
+        _write_files(scratch, files)
+        (scratch / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+        scratch.chmod(0o755)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _checked(name: str) -> str:
+    if not name or not _SAFE_NAME.issuperset(name) or name.startswith("."):
+        raise ConfigurationError(
+            Text(
+                f"{name!r} taugt nicht als Name: nur Buchstaben, Ziffern, Punkt, Unter- und Bindestrich.",
+                f"{name!r} cannot be a name: letters, digits, dot, underscore and hyphen only.",
+            )
+        )
+    return name
+
+
+def _nothing() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Das Paket enthält kein Nachrichtenschema (ein XSD mit globalem Element oder ein JSON Schema).",
+            "The package holds no message schema (an XSD with a global element, or a JSON Schema).",
+        )
+    )

@@ -1,0 +1,220 @@
+"""Reading JSON from strangers and judging it by a JSON Schema, strictly and offline.
+
+orjson refuses what is not RFC 8259 (NaN, BOM, invalid UTF-8, lone surrogates, infinite numbers) but takes duplicate
+names, rounds integers over 64 bits and allows a nesting of 1024. Those are found here without parsing twice in the usual
+case: a document that repeats a name comes back from a round trip with fewer colons, and only long runs of digits can be
+numbers too large. Where the quick look cannot tell, a slow second parse decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
+from typing import Any, NoReturn
+
+import jsonschema_rs
+import orjson
+
+from hub.errors import ConfigurationError, Malformed, Text, TooLarge
+from hub.validation.json_report import KnownNames, violations_of
+from hub.validation.limits import MIB, Limits
+from hub.validation.report import Violation
+
+_DRAFTS: Mapping[str, type[jsonschema_rs.Validator]] = {
+    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
+    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
+    "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
+}
+#: Every digit becomes 0, so that a long run of digits is one substring search.
+_ZEROED = bytes.maketrans(b"123456789", b"000000000")
+#: Up to 18 digits always fit a signed 64-bit integer.
+_LONG_RUN = b"0" * 19
+_BOM = b"\xef\xbb\xbf"
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+#: Backtracking steps of one pattern on one string; a linear-time engine is taken wherever the pattern allows.
+_BACKTRACKING = 100_000
+_PATTERN_BYTES = 10 * MIB
+
+
+def read_json(data: bytes, limits: Limits) -> Any:
+    """Read a document without trusting it.
+
+    Raises:
+        Malformed: It is not RFC 8259 JSON in UTF-8, or an object repeats a name.
+        TooLarge: It is over a cap on size, nesting or the length of a number.
+    """
+    if len(data) > limits.json_bytes:
+        raise TooLarge(_too_large(limits.json_bytes))
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(data, error, limits) from error
+    if data.count(b"{") + data.count(b"[") > limits.json_depth:
+        _refuse_depth(document, limits.json_depth)
+    if b"\\u" in data or data.count(b":") != orjson.dumps(document).count(b":") or _LONG_RUN in data.translate(_ZEROED):
+        _read_slowly(data, limits)
+    return document
+
+
+class JsonSchema:
+    """A JSON Schema that judges documents. Thread-safe; compiled when first needed."""
+
+    def __init__(self, schema: Mapping[str, Any], *, resources: Callable[[], Iterable[tuple[str, Any]]]) -> None:
+        """Take a schema; ``resources`` gives every document that a ``$ref`` may reach, by its URI."""
+        self._schema = schema
+        self._resources = resources
+        self._lock = Lock()
+        self._validator: jsonschema_rs.Validator | None = None
+        self._known: KnownNames | None = None
+
+    def check(self, document: Any, data: bytes, limits: Limits) -> tuple[tuple[Violation, ...], int]:
+        """Judge a document that was read from ``data``; returns violations up to the cap, and their total."""
+        validator = self._validator or self.compile()
+        if validator.is_valid(document):
+            return (), 0
+        if self._known is None:
+            self._known = KnownNames.of([self._schema, *(schema for _, schema in self._resources())])
+        return violations_of(validator.iter_errors(document), data, self._known, limits)
+
+    def compile(self) -> jsonschema_rs.Validator:
+        """Compile now.
+
+        Raises:
+            ConfigurationError: The schema is wrong, of an unknown draft, or needs a document outside the catalogue.
+        """
+        with self._lock:
+            if self._validator is None:
+                self._validator = compiled(self._schema, self._resources())
+            return self._validator
+
+
+def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = ()) -> jsonschema_rs.Validator:
+    """Compile a schema with formats on, references inside ``resources`` only, and bounded patterns.
+
+    Raises:
+        ConfigurationError: It is wrong, of an unknown draft, or needs a document outside ``resources``.
+    """
+    draft = _DRAFTS.get(str(schema.get("$schema", "")).removesuffix("#"))
+    name = str(schema.get("$id", "?"))
+    if draft is None:
+        raise ConfigurationError(
+            Text(
+                f"{name}: $schema nennt keinen der Entwürfe draft-07, 2019-09 oder 2020-12.",
+                f"{name}: $schema names none of the drafts draft-07, 2019-09 and 2020-12.",
+            )
+        )
+    options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING, size_limit=_PATTERN_BYTES)
+    try:
+        registry = jsonschema_rs.Registry(list(resources), retriever=_refuse_retrieval)
+        return draft(
+            dict(schema),
+            validate_formats=True,
+            registry=registry,
+            retriever=_refuse_retrieval,
+            pattern_options=options,
+        )
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise ConfigurationError(
+            Text(f"Das Schema {name} ist unbrauchbar: {error}", f"The schema {name} cannot be used: {error}")
+        ) from error
+
+
+def _refuse_retrieval(uri: str) -> NoReturn:
+    raise LookupError(f"{uri} is outside the catalogue")
+
+
+class _RepeatedNameError(ValueError):
+    """An object repeats a name."""
+
+
+class _LongNumberError(ValueError):
+    """A number has too many characters, or an integer does not fit 64 bits."""
+
+
+def _read_slowly(data: bytes, limits: Limits) -> None:
+    def members(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise _RepeatedNameError
+
+    def integer(digits: str) -> int:
+        if len(digits) > limits.json_number or not -(2**63) <= int(digits) < 2**64:
+            raise _LongNumberError
+        return 0
+
+    def real(digits: str) -> float:
+        if len(digits) > limits.json_number:
+            raise _LongNumberError
+        return 0.0
+
+    try:
+        json.loads(data, object_pairs_hook=members, parse_int=integer, parse_float=real)
+    except _RepeatedNameError as error:
+        raise Malformed(_REPEATED) from error
+    except _LongNumberError as error:
+        raise TooLarge(_NUMBER) from error
+
+
+def _refuse_depth(document: Any, depth: int) -> None:
+    level = [document]
+    for _ in range(depth + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise TooLarge(_too_deep(depth))
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return [child for child in node.values() if isinstance(child, (dict, list))]
+    return [child for child in node if isinstance(child, (dict, list))] if isinstance(node, list) else []
+
+
+def _unreadable(data: bytes, error: orjson.JSONDecodeError, limits: Limits) -> Malformed | TooLarge:
+    if data.startswith(_BOM):
+        return Malformed(_BYTE_ORDER_MARK)
+    # orjson gives up at 1024 levels; a document that deep is too deep, whatever else is wrong with it.
+    brackets = _STRINGS.sub(b"", data[: error.pos * 4 + 4]) if error.pos > limits.json_depth else b""
+    if brackets.count(b"[") + brackets.count(b"{") - brackets.count(b"]") - brackets.count(b"}") > limits.json_depth:
+        return TooLarge(_too_deep(limits.json_depth))
+    return Malformed(
+        Text(
+            f"Das Dokument ist kein gültiges JSON (RFC 8259, UTF-8): Fehler in Zeile {error.lineno}, "
+            f"Spalte {error.colno}. Prüfen Sie diese Stelle; NaN, Infinity, Kommentare und halbe Surrogatpaare sind kein JSON.",
+            f"The document is not valid JSON (RFC 8259, UTF-8): error in line {error.lineno}, column {error.colno}. "
+            "Check that place; NaN, Infinity, comments and half surrogate pairs are not JSON.",
+        ),
+        line=error.lineno,
+        column=error.colno,
+    )
+
+
+def _too_large(limit: int) -> Text:
+    return Text(
+        f"Das Dokument ist größer als {limit // MIB} MiB. Senden Sie große Inhalte als Anlage.",
+        f"The document is larger than {limit // MIB} MiB. Send large contents as attachments.",
+    )
+
+
+def _too_deep(depth: int) -> Text:
+    return Text(
+        f"Das JSON ist tiefer als {depth} Ebenen geschachtelt. Senden Sie es flacher.",
+        f"The JSON is nested deeper than {depth} levels. Send it flatter.",
+    )
+
+
+_REPEATED = Text(
+    "Ein Objekt des Dokuments nennt denselben Feldnamen zweimal. Nennen Sie jedes Feld nur einmal.",
+    "An object of the document repeats a field name. Name each field only once.",
+)
+_NUMBER = Text(
+    "Das Dokument enthält eine Zahl mit zu vielen Stellen: Ganzzahlen müssen in 64 Bit passen, andere Zahlen höchstens "
+    "100 Zeichen haben. Senden Sie lange Kennungen als Text.",
+    "The document holds a number with too many digits: integers must fit 64 bits, other numbers have at most 100 "
+    "characters. Send long identifiers as text.",
+)
+_BYTE_ORDER_MARK = Text(
+    "Das Dokument beginnt mit einer Byte-Order-Mark. Senden Sie UTF-8 ohne BOM (RFC 8259, Abschnitt 8.1).",
+    "The document starts with a byte order mark. Send UTF-8 without a BOM (RFC 8259, section 8.1).",
+)

@@ -1,0 +1,271 @@
+"""``catalog.yaml``: what one version of one standard is, where it comes from, and what its files must hash to.
+
+Keys are strict: an unknown or missing key stops the start. Paths are relative to the manifest's folder and never
+leave it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from hub.errors import ConfigurationError, Text
+from hub.submission import MediaType
+
+NAME = "catalog.yaml"
+_LARGEST = 8 * 1024 * 1024
+
+
+class Kind(StrEnum):
+    """By what a payload is judged."""
+
+    #: XML Schema 1.0, by libxml2.
+    XSD = "xsd"
+    #: XML Schema 1.1, by xmlschema in a process of its own.
+    XSD11 = "xsd-1.1"
+    #: JSON Schema draft-07, 2019-09 or 2020-12.
+    JSON_SCHEMA = "json-schema"
+
+    @property
+    def media_type(self) -> MediaType:
+        """The media type of what is judged."""
+        return MediaType.JSON if self is Kind.JSON_SCHEMA else MediaType.XML
+
+
+class Status(StrEnum):
+    """Where a version stands in its life."""
+
+    #: Published, not yet in force: payloads are refused.
+    ANNOUNCED = "announced"
+    #: In force between its dates.
+    VALID = "valid"
+    #: No longer taken; what was accepted stays accepted.
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaItem:
+    """One schema of a version. ``services`` None: any service; empty: none, it is used by its URI alone.
+
+    ``sha256`` pins the closure: the file and everything that it includes, imports or refers to.
+    """
+
+    uri: str
+    file: str
+    closure: tuple[str, ...]
+    sha256: str
+    aliases: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+    services: tuple[str, ...] | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """One version of one standard. ``files`` maps each file to its SHA-256 (lower-case hex)."""
+
+    standard: str
+    version: str
+    kind: Kind
+    status: Status
+    valid_from: date | None
+    valid_until: date | None
+    provenance: str
+    licence: str
+    schemas: tuple[SchemaItem, ...]
+    files: Mapping[str, str] = field(repr=False)
+    uri: str | None = None
+    locations: Mapping[str, str] = field(repr=False, default_factory=dict)
+    identifiers: str | None = None
+
+    def in_force(self, on: date) -> bool:
+        """Whether payloads of this version are taken on a day; both dates are inclusive."""
+        begun = self.valid_from is None or self.valid_from <= on
+        return self.status is Status.VALID and begun and (self.valid_until is None or on <= self.valid_until)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``folder/catalog.yaml``.
+
+    Raises:
+        ConfigurationError: It is missing, too large, not YAML, or has unknown, missing or wrong keys.
+    """
+    path = folder / NAME
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise _unusable(path, "it is too large")
+        document = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise _unusable(path, str(error)) from error
+    try:
+        return manifest_from(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unusable(path, str(error)) from error
+
+
+def write_manifest(manifest: Manifest) -> str:
+    """Return the manifest as YAML that :func:`read_manifest` reads back to the same value."""
+    document: dict[str, Any] = {
+        "standard": manifest.standard,
+        "version": manifest.version,
+        "kind": str(manifest.kind),
+        "status": str(manifest.status),
+        "valid_from": manifest.valid_from,
+        "valid_until": manifest.valid_until,
+        "provenance": manifest.provenance,
+        "licence": manifest.licence,
+    }
+    if manifest.uri is not None:
+        document["uri"] = manifest.uri
+    if manifest.identifiers is not None:
+        document["identifiers"] = manifest.identifiers
+    document["schemas"] = [_item_document(item) for item in manifest.schemas]
+    if manifest.locations:
+        document["locations"] = dict(sorted(manifest.locations.items()))
+    document["files"] = dict(sorted(manifest.files.items()))
+    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+
+
+def closure_hash(closure: Iterable[str], files: Mapping[str, str]) -> str:
+    """Return the SHA-256 over the sorted lines ``<sha256> <path>`` of a closure."""
+    lines = "".join(f"{files[name]} {name}\n" for name in sorted(closure))
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check every file and every closure against its pinned hash.
+
+    Raises:
+        ConfigurationError: A file is missing or changed, or a closure's hash is wrong.
+    """
+    for name, sha256 in manifest.files.items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise _unusable(folder / name, "it cannot be read") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise _unusable(folder / name, "its content is not the pinned one")
+    for item in manifest.schemas:
+        if closure_hash(item.closure, manifest.files) != item.sha256:
+            raise _unusable(folder / item.file, "the hash of its closure is not the pinned one")
+
+
+def manifest_from(document: Any) -> Manifest:
+    """Build a manifest from the mapping of its YAML. Raises KeyError, TypeError or ValueError on wrong keys."""
+    take = _Taker(document, "manifest")
+    manifest = Manifest(
+        standard=take("standard", str),
+        version=take("version", str),
+        kind=Kind(take("kind", str)),
+        status=Status(take("status", str)),
+        valid_from=take("valid_from", date, None),
+        valid_until=take("valid_until", date, None),
+        provenance=take("provenance", str),
+        licence=take("licence", str),
+        uri=take("uri", str, None),
+        identifiers=take("identifiers", str, None),
+        schemas=tuple(_item(item) for item in take("schemas", list)),
+        locations={str(address): _inside(name) for address, name in take("locations", dict, {}).items()},
+        files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
+    )
+    take.finish()
+    _check_references(manifest)
+    return manifest
+
+
+def _check_references(manifest: Manifest) -> None:
+    named = {name for item in manifest.schemas for name in (item.file, *item.closure)}
+    named |= set(manifest.locations.values()) | ({manifest.identifiers} if manifest.identifiers else set())
+    if missing := sorted(named - set(manifest.files)):
+        raise ValueError(f"files lacks {', '.join(missing)}")
+    if not manifest.schemas:
+        raise ValueError("there is no schema")
+    for item in manifest.schemas:
+        if item.file not in item.closure:
+            raise ValueError(f"the closure of {item.file} does not hold it")
+        if manifest.kind is not Kind.JSON_SCHEMA and not item.roots:
+            raise ValueError(f"{item.file} has no roots")
+
+
+def _item(document: Any) -> SchemaItem:
+    take = _Taker(document, "schema")
+    services = take("services", list, None)
+    item = SchemaItem(
+        uri=take("uri", str),
+        file=_inside(take("file", str)),
+        closure=tuple(_inside(name) for name in take("closure", list)),
+        sha256=take("sha256", str),
+        aliases=tuple(str(alias) for alias in take("aliases", list, [])),
+        roots=tuple(str(root) for root in take("roots", list, [])),
+        services=None if services is None else tuple(str(service) for service in services),
+        title=take("title", str, ""),
+    )
+    take.finish()
+    return item
+
+
+def _item_document(item: SchemaItem) -> dict[str, Any]:
+    document: dict[str, Any] = {"uri": item.uri}
+    if item.title:
+        document["title"] = item.title
+    if item.aliases:
+        document["aliases"] = list(item.aliases)
+    document["file"] = item.file
+    if item.roots:
+        document["roots"] = list(item.roots)
+    if item.services is not None:
+        document["services"] = list(item.services)
+    return {**document, "sha256": item.sha256, "closure": list(item.closure)}
+
+
+class _Taker:
+    """Takes keys out of a mapping by name and type, and objects to what is left over."""
+
+    _REQUIRED = object()
+
+    def __init__(self, document: Any, what: str) -> None:
+        if not isinstance(document, dict):
+            raise TypeError(f"{what} is not a mapping")
+        self._rest = dict(document)
+        self._what = what
+
+    def __call__(self, key: str, kind: type, default: Any = _REQUIRED) -> Any:
+        if key not in self._rest and default is self._REQUIRED:
+            raise KeyError(f"{self._what} lacks {key}")
+        value = self._rest.pop(key, default)
+        if not isinstance(value, kind) and not (value is None and default is None):
+            raise TypeError(f"{key} is not of type {kind.__name__}")
+        return value
+
+    def finish(self) -> None:
+        """Raise ``ValueError`` if keys are left over."""
+        if self._rest:
+            raise ValueError(f"unknown keys: {', '.join(sorted(map(str, self._rest)))}")
+
+
+def _inside(name: Any) -> str:
+    path = PurePosixPath(str(name))
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{name} is not a path below the manifest")
+    return str(path)
+
+
+def _unusable(path: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{path} ist unbrauchbar: {reason}. Prüfen Sie die Datei, oder bringen Sie das Paket neu ein.",
+            f"{path} cannot be used: {reason}. Check the file, or import the package again.",
+        ),
+        file=str(path),
+    )
+
+
+#: Reads one file of a version.
+Reader = Callable[[str], bytes]

@@ -1,0 +1,209 @@
+"""Every rule that a report can name: its stable id and its words.
+
+Ids never change once published. The words never depend on the payload; what the schema demands stands beside them in
+``Violation.expected``. JSON rules carry the keyword's name, XML rules the matter (XML Schema 1.0, parts 1 and 2).
+"""
+
+from __future__ import annotations
+
+from hub.errors import Text
+
+RULES: dict[str, Text] = {
+    # XML: structure (XML Schema part 1, sections 3.3.4 and 3.4.4).
+    "xml.root": Text(
+        "Das Wurzelelement gehört nicht zu diesem Schema. Senden Sie eine der erwarteten Nachrichten.",
+        "The root element does not belong to this schema. Send one of the expected messages.",
+    ),
+    "xml.element-unexpected": Text(
+        "Dieses Element ist hier nicht vorgesehen. Entfernen Sie es, oder setzen Sie hierher, was erwartet wird.",
+        "This element is not allowed here. Remove it, or put what is expected in its place.",
+    ),
+    "xml.element-missing": Text(
+        "In diesem Element fehlt ein Kindelement. Ergänzen Sie, was erwartet wird.",
+        "A child element is missing here. Add what is expected.",
+    ),
+    "xml.attribute-missing": Text(
+        "Ein Pflichtattribut fehlt. Ergänzen Sie es.", "A required attribute is missing. Add it."
+    ),
+    "xml.attribute-unexpected": Text(
+        "Dieses Element trägt ein Attribut, das nicht vorgesehen ist. Entfernen Sie es.",
+        "This element carries an attribute that is not allowed. Remove it.",
+    ),
+    "xml.text-unexpected": Text(
+        "Hier darf kein Text stehen, nur Elemente. Entfernen Sie den Text.",
+        "No text is allowed here, only elements. Remove the text.",
+    ),
+    "xml.children-unexpected": Text(
+        "Dieses Element darf nur Text enthalten. Entfernen Sie die Kindelemente.",
+        "This element may hold text only. Remove its child elements.",
+    ),
+    "xml.content-unexpected": Text(
+        "Dieses Element muss leer sein. Entfernen Sie seinen Inhalt.", "This element must be empty. Remove its content."
+    ),
+    "xml.abstract": Text(
+        "Hier steht ein abstraktes Element oder ein abstrakter Typ. Verwenden Sie eine der konkreten Formen.",
+        "An abstract element or type stands here. Use one of its concrete forms.",
+    ),
+    "xml.nil": Text(
+        "xsi:nil ist hier nicht erlaubt oder widerspricht dem Inhalt. Entfernen Sie xsi:nil oder den Inhalt.",
+        "xsi:nil is not allowed here or contradicts the content. Remove xsi:nil or the content.",
+    ),
+    "xml.type": Text(
+        "xsi:type nennt einen Typ, den das Schema hier nicht zulässt. Nennen Sie einen zulässigen Typ.",
+        "xsi:type names a type that the schema does not allow here. Name an allowed one.",
+    ),
+    "xml.fixed": Text(
+        "Der Wert ist im Schema fest vorgegeben. Verwenden Sie genau den vorgegebenen Wert.",
+        "The schema fixes this value. Use exactly the given value.",
+    ),
+    "xml.wildcard": Text(
+        "Für dieses Element fehlt eine Deklaration. Senden Sie an dieser Stelle nur Elemente, die das Schema kennt.",
+        "There is no declaration for this element. Send only elements that the schema knows.",
+    ),
+    "xml.identity": Text(
+        "Ein Schlüssel kommt doppelt vor, fehlt, oder ein Verweis läuft ins Leere. Prüfen Sie Schlüssel und Verweise.",
+        "A key is repeated or missing, or a reference leads nowhere. Check keys and references.",
+    ),
+    "xml.id-repeated": Text(
+        "Diese ID (xs:ID) ist im Dokument schon vergeben. Vergeben Sie jede ID nur einmal.",
+        "This id (xs:ID) is already taken in the document. Give each id only once.",
+    ),
+    "xml.idref-dangling": Text(
+        "Der Verweis (xs:IDREF) zeigt auf keine ID des Dokuments. Verweisen Sie auf eine vorhandene ID.",
+        "The reference (xs:IDREF) points at no id of the document. Refer to an id that exists.",
+    ),
+    # XML: values (XML Schema part 2, section 4.3).
+    "xml.datatype": Text(
+        "Der Wert hat nicht den verlangten Datentyp. Schreiben Sie ihn in der Form dieses Typs.",
+        "The value is not of the required data type. Write it in the form of that type.",
+    ),
+    "xml.pattern": Text(
+        "Der Wert hat nicht die verlangte Form. Passen Sie ihn an das Muster an.",
+        "The value does not have the required form. Make it match the pattern.",
+    ),
+    "xml.enumeration": Text(
+        "Der Wert steht nicht in der Liste der erlaubten Werte. Wählen Sie einen davon.",
+        "The value is not one of the allowed values. Choose one of them.",
+    ),
+    "xml.length": Text("Der Wert hat nicht die verlangte Länge.", "The value does not have the required length."),
+    "xml.min-length": Text("Der Wert ist zu kurz. Verlängern Sie ihn.", "The value is too short. Lengthen it."),
+    "xml.max-length": Text("Der Wert ist zu lang. Kürzen Sie ihn.", "The value is too long. Shorten it."),
+    "xml.minimum": Text("Der Wert liegt unter der Grenze.", "The value is below the limit."),
+    "xml.maximum": Text("Der Wert liegt über der Grenze.", "The value is above the limit."),
+    "xml.digits": Text(
+        "Die Zahl hat zu viele Stellen. Runden oder kürzen Sie sie.", "The number has too many digits. Round it."
+    ),
+    "xml.schema-rule": Text(
+        "Das Dokument verletzt an dieser Stelle eine Regel des Schemas.",
+        "The document breaks a rule of the schema at this place.",
+    ),
+    # JSON: by keyword (JSON Schema 2020-12, validation and applicator vocabularies; older names beside them).
+    "json.required": Text(
+        "In diesem Objekt fehlt ein Pflichtfeld. Ergänzen Sie es.",
+        "A required field is missing in this object. Add it.",
+    ),
+    "json.type": Text(
+        "Der Wert hat nicht den verlangten JSON-Typ. Senden Sie den erwarteten Typ.",
+        "The value is not of the required JSON type. Send the expected type.",
+    ),
+    "json.enum": Text(
+        "Der Wert steht nicht in der Liste der erlaubten Werte. Wählen Sie einen davon.",
+        "The value is not one of the allowed values. Choose one of them.",
+    ),
+    "json.const": Text(
+        "Hier ist nur ein einziger Wert erlaubt. Verwenden Sie genau diesen.",
+        "Only one value is allowed here. Use exactly that one.",
+    ),
+    "json.pattern": Text(
+        "Der Text hat nicht die verlangte Form. Passen Sie ihn an das Muster an.",
+        "The text does not have the required form. Make it match the pattern.",
+    ),
+    "json.format": Text(
+        "Der Text hat nicht das verlangte Format. Schreiben Sie ihn in diesem Format.",
+        "The text is not in the required format. Write it in that format.",
+    ),
+    "json.minLength": Text("Der Text ist zu kurz. Verlängern Sie ihn.", "The text is too short. Lengthen it."),
+    "json.maxLength": Text("Der Text ist zu lang. Kürzen Sie ihn.", "The text is too long. Shorten it."),
+    "json.minimum": Text("Die Zahl liegt unter der Grenze.", "The number is below the limit."),
+    "json.maximum": Text("Die Zahl liegt über der Grenze.", "The number is above the limit."),
+    "json.exclusiveMinimum": Text(
+        "Die Zahl muss größer als die Grenze sein.", "The number must be greater than the limit."
+    ),
+    "json.exclusiveMaximum": Text(
+        "Die Zahl muss kleiner als die Grenze sein.", "The number must be less than the limit."
+    ),
+    "json.multipleOf": Text(
+        "Die Zahl muss ein Vielfaches der Vorgabe sein. Runden Sie sie.",
+        "The number must be a multiple of the given step. Round it.",
+    ),
+    "json.minItems": Text("Die Liste hat zu wenige Einträge.", "The list has too few entries."),
+    "json.maxItems": Text("Die Liste hat zu viele Einträge.", "The list has too many entries."),
+    "json.uniqueItems": Text(
+        "Die Liste enthält einen Eintrag mehrfach. Entfernen Sie die Wiederholung.",
+        "The list holds an entry more than once. Remove the repetition.",
+    ),
+    "json.contains": Text(
+        "Der Liste fehlt ein Eintrag, den das Schema verlangt, oder sie hat zu viele davon.",
+        "The list lacks an entry that the schema demands, or has too many of them.",
+    ),
+    "json.minProperties": Text("Das Objekt hat zu wenige Felder.", "The object has too few fields."),
+    "json.maxProperties": Text("Das Objekt hat zu viele Felder.", "The object has too many fields."),
+    "json.additionalProperties": Text(
+        "Das Objekt enthält ein Feld, das nicht vorgesehen ist. Entfernen Sie es, oder prüfen Sie seine Schreibweise.",
+        "The object holds a field that is not allowed. Remove it, or check its spelling.",
+    ),
+    "json.unevaluatedProperties": Text(
+        "Das Objekt enthält ein Feld, das in dieser Fassung nicht vorgesehen ist. Entfernen Sie es.",
+        "The object holds a field that is not allowed in this variant. Remove it.",
+    ),
+    "json.additionalItems": Text(
+        "Die Liste enthält Einträge, die nicht vorgesehen sind. Entfernen Sie sie.",
+        "The list holds entries that are not allowed. Remove them.",
+    ),
+    "json.unevaluatedItems": Text(
+        "Die Liste enthält Einträge, die in dieser Fassung nicht vorgesehen sind. Entfernen Sie sie.",
+        "The list holds entries that are not allowed in this variant. Remove them.",
+    ),
+    "json.propertyNames": Text(
+        "Ein Feldname dieses Objekts hat nicht die verlangte Form.",
+        "A field name of this object does not have the required form.",
+    ),
+    "json.dependentRequired": Text(
+        "Zu einem vorhandenen Feld fehlt ein weiteres, das dann Pflicht ist. Ergänzen Sie es.",
+        "A field that becomes required by another one is missing. Add it.",
+    ),
+    "json.anyOf": Text(
+        "Der Wert passt zu keiner der erlaubten Fassungen. Wählen Sie eine und erfüllen Sie sie ganz.",
+        "The value fits none of the allowed variants. Choose one and fulfil it.",
+    ),
+    "json.oneOf": Text(
+        "Der Wert muss zu genau einer der erlaubten Fassungen passen.",
+        "The value must fit exactly one of the allowed variants.",
+    ),
+    "json.not": Text(
+        "Diesen Wert schließt das Schema aus. Ändern Sie ihn.", "The schema excludes this value. Change it."
+    ),
+    "json.falseSchema": Text(
+        "An dieser Stelle ist kein Wert erlaubt. Entfernen Sie ihn.", "No value is allowed here. Remove it."
+    ),
+    "json.contentEncoding": Text(
+        "Der Inhalt ist nicht wie verlangt kodiert (meist base64). Kodieren Sie ihn neu.",
+        "The content is not encoded as required (base64 as a rule). Encode it again.",
+    ),
+    "json.contentMediaType": Text(
+        "Der Inhalt hat nicht den verlangten Medientyp.", "The content is not of the required media type."
+    ),
+    "json.regex-limit": Text(
+        "Die Prüfung eines Musters wurde abgebrochen, weil sie zu lange dauerte. Kürzen Sie den Text.",
+        "Checking a pattern was stopped because it took too long. Shorten the text.",
+    ),
+    "json.schema-rule": Text(
+        "Das Dokument verletzt an dieser Stelle eine Regel des Schemas.",
+        "The document breaks a rule of the schema at this place.",
+    ),
+}
+
+
+def text_of(rule: str) -> Text:
+    """Return the words of a rule."""
+    return RULES[rule]

@@ -1,0 +1,99 @@
+"""A whole hub on a folder of its own, with the demo's parties: real store, real keys, real schemas, virtual clock.
+
+Keys take seconds to make, so one folder is made per run and copied for each test.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from hub import app
+from hub.config import load_settings
+from hub.demo.cast import prepare
+from hub.intake import Accepted
+from hub.submission import Application, Cover, MediaType
+from tests.conftest import NOW
+
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+BAUANTRAG = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_bytes()
+BAUEN = "urn:de:fim:leika:leistung:99012008001000"
+ANMELDEN = "urn:de:fim:leika:leistung:99115005104000"
+TAUNUSSTEIN = "064390015015"
+WIESBADEN = "064140000000"
+FRANKFURT = "064120000000"
+#: A name that stands in an application and must never be found at rest.
+CANARY = "Zwitscherlinde-Kanarienfeld"
+
+
+@dataclass
+class VirtualClock:
+    """The time of a test; moves only when told to."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+
+@dataclass
+class Stage:
+    """A hub and its parties."""
+
+    hub: app.Hub
+    clock: VirtualClock
+    cast: dict[str, Any]
+    data: Path
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sender(self) -> str:
+        client_id: str = self.cast["sender"]["client_id"]
+        return client_id
+
+    def cover(self, *, service: str = BAUEN, area: str = TAUNUSSTEIN, **more: Any) -> Cover:
+        return Cover(sender=self.sender, service=service, area=area, **more)
+
+    def accept(self, data: bytes = BAUANTRAG, *, media_type: MediaType = MediaType.XML, **cover: Any) -> Accepted:
+        """Send one application through the plain door, as the API does."""
+        envelope = self.cover(**cover)
+        application = Application(cover=envelope, media_type=media_type, data=data)
+        with self.hub.intake.open(envelope, now=self.clock()) as reception:
+            return reception.accept(application, now=self.clock()).result(timeout=10)
+
+    def destination(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(each for each in self.cast["destinations"] if name in each["name"])
+        return found
+
+    def destination_id(self, name: str) -> UUID:
+        return UUID(self.destination(name)["destination_id"])
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with keys, tables and parties."""
+    data = tmp_path_factory.mktemp("stage") / "data"
+    hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=VirtualClock())
+    prepare(hub, say=lambda _: None)
+    hub.close()
+    return data
+
+
+@pytest.fixture
+def stage(made_once: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    shutil.copytree(made_once, data)
+    clock = VirtualClock()
+    hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=clock)
+    yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
+    hub.close()

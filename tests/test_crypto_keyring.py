@@ -1,0 +1,208 @@
+"""The hub's own keys: made once, shared by all nodes, rotated without losing old proof."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hub.crypto import jose, keys
+from hub.crypto.keyring import HubKeys
+from hub.crypto.receipts import claims_of, make_receipt, verify_receipt
+from hub.errors import ConfigurationError, KeyRefused, SealBroken
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keyring") / "pki"
+    HubKeys.load_or_create(folder, now=NOW, create=True)
+    return folder
+
+
+@pytest.fixture
+def folder(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once, tmp_path / "pki"))
+
+
+@pytest.fixture
+def ring(folder: Path) -> HubKeys:
+    return HubKeys.load_or_create(folder, now=NOW, create=False)
+
+
+def test_without_leave_to_create_an_absent_keyring_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        HubKeys.load_or_create(tmp_path / "none", now=NOW, create=False)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"keys": [{}]}', '{"keys": [{"kind": "x"}]}', "[]", '{"keys": []}'])
+def test_a_broken_list_of_keys_is_an_error_and_never_a_new_keyring(folder: Path, content: str) -> None:
+    (folder / "keyring.json").write_text(content)
+    with pytest.raises(ConfigurationError):
+        _ = HubKeys.load_or_create(folder, now=NOW, create=True).signing
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o620, 0o601])
+def test_key_files_open_to_others_are_refused(folder: Path, ring: HubKeys, mode: int) -> None:
+    for path in folder.glob("hub-*.json"):
+        path.chmod(mode)
+    with pytest.raises(ConfigurationError):
+        _ = ring.signing
+    with pytest.raises(ConfigurationError):
+        _ = ring.idempotency
+    (folder / "keyring.json").chmod(mode)
+    with pytest.raises(ConfigurationError):
+        HubKeys.load_or_create(folder, now=NOW, create=False)
+
+
+def test_a_lost_private_key_is_an_error(folder: Path, ring: HubKeys) -> None:
+    for path in folder.glob("hub-*.json"):
+        path.unlink()
+    for broken in (lambda: ring.signing, lambda: ring.idempotency, lambda: ring.seal_secret(b"x", context="y")):
+        with pytest.raises(ConfigurationError):
+            broken()
+    assert len(ring.hub_jwks()["keys"]) == 2
+
+
+def test_everything_lies_in_private_files_of_a_private_folder(folder: Path) -> None:
+    assert folder.stat().st_mode & 0o777 == 0o700
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert len([name for name in modes if name.startswith("hub-")]) == 5
+    assert '"d"' not in (folder / "keyring.json").read_text()
+
+
+def test_a_key_once_made_is_found_again_by_every_node(folder: Path, ring: HubKeys) -> None:
+    other = HubKeys.load_or_create(folder, now=NOW + timedelta(days=1), create=True)
+    assert other.signing.kid == ring.signing.kid
+    assert other.idempotency == ring.idempotency
+    assert len(ring.idempotency) == 32
+    assert other.hub_jwks() == ring.hub_jwks()
+
+
+def test_nodes_that_start_together_agree_on_one_keyring(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as nodes:
+        rings = list(nodes.map(lambda _: HubKeys.load_or_create(tmp_path / "pki", now=NOW, create=True), range(3)))
+    assert len({ring.signing.kid for ring in rings}) == 1
+    assert len({ring.idempotency for ring in rings}) == 1
+
+
+def test_published_keys_have_all_seven_members_and_their_own_certificate(ring: HubKeys) -> None:
+    policy = keys.KeyPolicy(allow_self_signed=True)
+    for published in (ring.fit_connect_jwks(), ring.portal_jwks()):
+        (jwk,) = published["keys"]
+        assert set(jwk) == {"kty", "key_ops", "alg", "x5c", "kid", "n", "e"}
+        assert keys.judge_signature_key(jwk, now=NOW, policy=policy).kid == jwk["kid"]
+        assert keys.expires_at(jwk) == NOW + timedelta(days=1095)
+    kinds = [(jwk["kty"], jwk["alg"]) for jwk in ring.hub_jwks()["keys"]]
+    assert kinds == [("OKP", "EdDSA"), ("RSA", "PS512")]
+    assert not {"d", "p", "q", "k"}.intersection(*(ring.hub_jwks()["keys"]))
+
+
+@pytest.mark.parametrize("kind", ["idempotency", "unknown", ""])
+def test_what_cannot_be_rotated_is_refused(ring: HubKeys, kind: str) -> None:
+    with pytest.raises(ConfigurationError):
+        ring.rotate(kind, NOW)
+
+
+def test_another_node_follows_a_rotation_and_old_tokens_still_verify(folder: Path, ring: HubKeys) -> None:
+    other = HubKeys.load_or_create(folder, now=NOW, create=False)
+    token = jose.sign_ps512(other.signing, b"{}", typ="x")
+    old = other.signing.kid
+    ring.rotate("signing", NOW + timedelta(days=1))
+    assert other.signing.kid == ring.signing.kid != old
+    assert [jwk["kid"] for jwk in other.fit_connect_jwks()["keys"]] == [ring.signing.kid, old]
+    assert jose.verify_ps512(token, other.verification_key(old), typ="x") == b"{}"
+    assert not (folder / f"{old}.json").exists()
+    again = HubKeys.load_or_create(folder, now=NOW, create=False)
+    assert again.signing.kid == ring.signing.kid
+
+
+def test_a_node_that_lags_behind_a_rotation_finds_the_new_key(folder: Path, ring: HubKeys) -> None:
+    # The list was read, but no private key yet; the other node takes the old one away in between.
+    listed = ring._entries()
+    other = HubKeys.load_or_create(folder, now=NOW, create=False)
+    other.rotate("receipt", NOW)
+    other._entries()
+    assert other._seen is not None
+    ring._seen = other._seen[0], listed
+    assert ring.receipt.kid == ring.hub_jwks()["keys"][0]["kid"]
+
+
+def test_a_receipt_verifies_with_the_published_keys_alone_also_after_rotation(ring: HubKeys) -> None:
+    receipt = make_receipt(ring.receipt, {"sub": "submission:1", "n": 1})
+    ring.rotate("receipt", NOW)
+    assert verify_receipt(receipt, json.loads(json.dumps(ring.hub_jwks()))) == {"sub": "submission:1", "n": 1}
+    assert claims_of(receipt) == {"sub": "submission:1", "n": 1}
+    assert make_receipt(ring.receipt, {}) != receipt
+
+
+def test_a_changed_foreign_or_other_token_is_no_receipt(ring: HubKeys, receipt_key: keys.SigningKey) -> None:
+    with pytest.raises(SealBroken):
+        claims_of("no receipt")
+    receipt = make_receipt(ring.receipt, {"n": 1})
+    head, _, signature = receipt.split(".")
+    jwks = ring.hub_jwks()
+    for bad in (
+        f"{head}.{make_receipt(ring.receipt, {'n': 2}).split('.')[1]}.{signature}",
+        make_receipt(receipt_key, {"n": 1}),
+        jose.sign_eddsa(ring.receipt, b'{"n":1}', typ="JWT"),
+        jose.sign_eddsa(ring.receipt, b"[1]", typ="receipt+jwt"),
+        jose.sign_eddsa(ring.receipt, b"no json", typ="receipt+jwt"),
+        "",
+    ):
+        with pytest.raises(SealBroken):
+            verify_receipt(bad, jwks)
+    for published in ({}, {"keys": []}, {"keys": None}, {"keys": ["x"]}):
+        with pytest.raises(SealBroken):
+            verify_receipt(receipt, published)
+    with pytest.raises((SealBroken, KeyRefused)):
+        verify_receipt(jose.sign_ps512(ring.signing, b"{}", typ="receipt+jwt"), jwks)
+
+
+def test_a_secret_opens_only_where_it_belongs_and_unchanged(ring: HubKeys) -> None:
+    sealed = ring.seal_secret(b"callback secret", context="client:a")
+    version, kid, text = sealed.split(".")
+    swapped = "A" if text[-2] != "A" else "B"
+    for bad in (
+        f"{version}.{kid}.{text[:-2]}{swapped}{text[-1]}",
+        f"s2.{kid}.{text}",
+        f"{version}.another-kid.{text}",
+        f"{version}.{ring.signing.kid}.{text}",
+        f"{version}.{kid}.",
+        f"{version}.{kid}.AAAA",
+        f"{version}.{kid}.ä",
+        "",
+        "plain",
+    ):
+        with pytest.raises(SealBroken):
+            ring.open_secret(bad, context="client:a")
+    with pytest.raises(SealBroken):
+        ring.open_secret(sealed, context="client:b")
+
+
+def test_a_secret_stays_readable_after_rotation_and_is_never_sealed_alike(folder: Path, ring: HubKeys) -> None:
+    sealed = ring.seal_secret(b"s", context="c")
+    assert ring.seal_secret(b"s", context="c") != sealed
+    ring.rotate("secrets", NOW)
+    other = HubKeys.load_or_create(folder, now=NOW, create=False)
+    assert other.open_secret(sealed, context="c") == b"s"
+    assert other.seal_secret(b"s", context="c").split(".")[1] != sealed.split(".")[1]
+
+
+def test_the_hub_knows_its_own_signing_keys_only(ring: HubKeys) -> None:
+    assert ring.verification_key(ring.signing.kid).alg == "PS512"
+    for foreign in ("unknown", ring.portal.kid, ring.receipt.kid, ""):
+        with pytest.raises(SealBroken):
+            ring.verification_key(foreign)
+
+
+def test_a_keyring_does_not_print_its_keys(folder: Path, ring: HubKeys) -> None:
+    assert ring.idempotency.hex() not in repr(ring)
+    assert json.loads(next(folder.glob("hub-signing-*.json")).read_text())["d"] not in repr(ring.signing)
