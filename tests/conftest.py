@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from hub.crypto import keys
+from stage import NOW, made_once, stage  # noqa: F401  # fixtures for every test
 
-#: The moment at which tests happen, unless they say otherwise.
-NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from hub import app
 from hub.config import load_settings
-from hub.demo.cast import prepare
 from hub.intake import Accepted
 from hub.submission import Application, Cover, MediaType
-from tests.conftest import NOW
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 BAUANTRAG = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_bytes()
@@ -29,6 +26,8 @@ ANMELDEN = "urn:de:fim:leika:leistung:99115005104000"
 TAUNUSSTEIN = "064390015015"
 WIESBADEN = "064140000000"
 FRANKFURT = "064120000000"
+#: The moment at which tests happen, unless they say otherwise.
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 #: A name that stands in an application and must never be found at rest.
 CANARY = "Zwitscherlinde-Kanarienfeld"
 
@@ -50,7 +49,7 @@ class VirtualClock:
 class Stage:
     """A hub and its parties."""
 
-    hub: app.Hub
+    hub: Any
     clock: VirtualClock
     cast: dict[str, Any]
     data: Path
@@ -82,6 +81,9 @@ class Stage:
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with keys, tables and parties."""
+    from hub import app
+    from hub.demo.cast import prepare
+
     data = tmp_path_factory.mktemp("stage") / "data"
     hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=VirtualClock())
     prepare(hub, say=lambda _: None)
@@ -91,6 +93,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stage(made_once: Path, tmp_path: Path):
+    from hub import app
+
     data = tmp_path / "data"
     shutil.copytree(made_once, data)
     clock = VirtualClock()

@@ -20,8 +20,9 @@ from stand_in import CONTRACT, NOTE, Client, StandIn, edge_app
 
 from hub import errors
 from hub.api import problems
-from hub.api.contracts import compiled, strict_json, violations
+from hub.api.contracts import compiled, violations
 from hub.api.guards import Gate, Limits, Surface
+from hub.api.readers import strict_json
 from hub.errors import HubError, Text
 
 TEXT = Text("Etwas ist falsch.", "Something is wrong.")
@@ -340,6 +341,17 @@ def test_whatever_is_plain_json_is_read_as_it_was_meant(document: object):
     except (TypeError, orjson.JSONEncodeError):
         return
     assert strict_json(encoded, Limits()) == document
+
+
+@pytest.mark.parametrize("text", ["9" * 41, "1e400", "-1e400", "[1e999]", "NaN", "[Infinity]", '{"a": 1, "a": 1}'])
+def test_numbers_and_names_that_readers_take_differently_are_refused(text: str):
+    with pytest.raises(errors.Malformed):
+        strict_json(text.encode(), Limits())
+
+
+def test_ordinary_numbers_keep_their_value_and_type():
+    found = strict_json(b"[1, -0.5, 1e3, 9007199254740993, 123456789012345678901234567890]", Limits())
+    assert found == [1, -0.5, 1000.0, 9007199254740993, 123456789012345678901234567890]
 
 
 # --------------------------------------------------------------------------------------------------- contracts

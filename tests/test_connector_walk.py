@@ -99,6 +99,12 @@ class Town:
             self.connector.close()
             self.connector = None
 
+    def settle(self) -> None:
+        """Look twice: a broken copy is fetched once more before anybody is blamed."""
+        connector = self.start()
+        connector.run_once(NOW)
+        connector.run_once(LATER)
+
     def submit(self, data: bytes | None = None, attachments: dict[UUID, bytes] | None = None, **changes) -> UUID:
         data = good_data() if data is None else data
         attachments = {uuid4(): f"%PDF {CANARY}".encode()} if attachments is None else attachments
@@ -171,7 +177,7 @@ def test_a_wrong_data_hash_is_rejected(town):
     data = good_data()
     described = metadata(data + b" ", {})
     town.hub.submit(now=NOW, metadata=described, data=data, attachments={})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("hash-mismatch", "data")}
 
 
@@ -179,14 +185,14 @@ def test_a_wrong_attachment_hash_is_rejected(town):
     one, data = uuid4(), good_data()
     described = metadata(data, {one: b"expected"})
     town.hub.submit(now=NOW, metadata=described, data=data, attachments={one: b"another"})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("hash-mismatch", f"attachment:{one}")}
 
 
 def test_a_changed_ciphertext_is_rejected(town):
     sealed = town.hub.submissions[str(town.submit())]
     sealed["encryptedData"] = broken_jwe(sealed["encryptedData"])
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("encryption-issue", "data")}
 
 
@@ -195,7 +201,7 @@ def test_a_changed_attachment_releases_nothing(town):
     submission_id = town.submit(attachments={one: b"%PDF" * 1000})
     key = str(submission_id), str(one)
     town.hub.attachments[key] = broken_jwe(town.hub.attachments[key].decode()).encode()
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("encryption-issue", f"attachment:{one}")}
     assert list(town.inbox.iterdir()) == []
 
@@ -203,7 +209,7 @@ def test_a_changed_attachment_releases_nothing(town):
 def test_a_tag_that_differs_from_the_log_is_rejected(town):
     sealed = town.hub.submissions[str(town.submit())]
     sealed["encryptedData"] = town.hub.seal(good_data())
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("incorrect-authentication-tag", "data")}
 
 
@@ -211,7 +217,7 @@ def test_a_swapped_attachment_is_rejected(town):
     one = uuid4()
     submission_id = town.submit(attachments={one: b"%PDF"})
     town.hub.attachments[str(submission_id), str(one)] = town.hub.seal(b"%PDF").encode()
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("incorrect-authentication-tag", f"attachment:{one}")}
 
 
@@ -219,21 +225,21 @@ def test_an_attachment_that_the_log_does_not_know_is_rejected(town):
     submission_id, one = town.submit(), uuid4()
     town.hub.submissions[str(submission_id)]["attachments"].append(str(one))
     town.hub.attachments[str(submission_id), str(one)] = town.hub.seal(b"more").encode()
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("attachments-mismatch", "submission")}
 
 
 def test_a_named_attachment_that_is_missing_is_rejected(town):
     data, one = good_data(), uuid4()
     town.hub.submit(now=NOW, metadata=metadata(data, {one: b"x"}), data=data, attachments={})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("missing-attachment", f"attachment:{one}")}
 
 
 def test_an_attachment_that_nobody_named_is_rejected(town):
     data = good_data()
     town.hub.submit(now=NOW, metadata=metadata(data, {}), data=data, attachments={uuid4(): b"x"})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("attachments-mismatch", "submission")}
 
 
@@ -242,7 +248,7 @@ def test_a_foreign_key_is_rejected(town, other_rsa_pair):
         other_rsa_pair[0], now=NOW, policy=crypto_keys.KeyPolicy(), require_x5c=False
     )
     town.submit()
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("encryption-issue", "metadata")}
 
 
@@ -261,19 +267,19 @@ def test_a_foreign_key_is_rejected(town, other_rsa_pair):
 )
 def test_unusable_metadata_are_rejected(slug, content, town):
     town.hub.submit(now=NOW, metadata=content, data=good_data(), attachments={})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {(slug, "metadata")}
 
 
 def test_data_that_are_not_json_are_rejected(town):
     town.submit(b'{"a": 1')
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("syntax-violation", "data")}
 
 
 def test_missing_data_are_rejected(town):
     town.hub.submit(now=NOW, metadata=metadata(b"", {}), data=None, attachments={})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {("missing-data", "data")}
 
 
@@ -281,12 +287,33 @@ def test_every_problem_is_named_at_once(town):
     data, one, two = good_data(), uuid4(), uuid4()
     described = metadata(data + b" ", {one: b"expected", two: b"gone"})
     town.hub.submit(now=NOW, metadata=described, data=data, attachments={one: b"another"})
-    town.start().run_once(NOW)
+    town.settle()
     assert town.reasons() == {
         ("hash-mismatch", "data"),
         ("hash-mismatch", f"attachment:{one}"),
         ("missing-attachment", f"attachment:{two}"),
     }
+
+
+def test_a_copy_that_the_line_broke_is_fetched_again(town):
+    submission_id = town.submit()
+    sealed = town.hub.submissions[str(submission_id)]
+    genuine, sealed["encryptedData"] = sealed["encryptedData"], broken_jwe(sealed["encryptedData"])
+    connector = town.start()
+    connector.run_once(NOW)
+    assert town.hub.posted == []
+    sealed["encryptedData"] = genuine
+    assert connector.run_once(LATER).accepted == 1
+
+
+def test_an_error_page_in_place_of_an_attachment_is_fetched_again(town):
+    town.submit()
+    connector = town.start()
+    page = Answer(body=b"<html>Please log in</html>")
+    town.hub.play = lambda heard: page if "attachments" in heard.path else town.hub._play(heard)
+    connector.run_once(NOW)
+    town.hub.play = town.hub._play
+    assert connector.run_once(LATER).accepted == 1
 
 
 # --- what is held, never turned down --------------------------------------------------------------------------------
@@ -581,6 +608,47 @@ def test_a_case_that_the_hub_closed_itself_is_overruled(town):
     counts = connector.run_once(NOW)
     assert (counts.accepted, counts.open) == (0, 0)
     assert connector.status() == {State.OVERRULED: 1}
+
+
+def test_a_share_that_is_not_mounted_takes_nothing(town, monkeypatch):
+    kill_at(monkeypatch, Folder, "publish", after=False)
+    submission_id = town.submit()
+    with pytest.raises(Killed):
+        town.start().run_once(NOW)
+    town.inbox.rename(town.folder / "share")
+    town.inbox.mkdir()
+    connector = town.start()
+    assert connector.run_once(LATER).postponed == 1
+    town.inbox.rmdir()
+    (town.folder / "share").rename(town.inbox)
+    assert connector.run_once(LATER + timedelta(hours=2)).accepted == 1
+    assert town.handed() == [str(submission_id)]
+
+
+def test_a_lost_journal_makes_no_second_copy(town):
+    submission_id = town.submit()
+    connector = town.start()
+    connector.run_once(NOW)
+    sealed = town.hub.submissions[str(submission_id)]
+    town.hub.logs[sealed["caseId"]].pop()
+    town.stop()
+    for file in town.folder.glob("journal.*"):
+        file.unlink() if file.is_file() else file.rmdir()
+    assert town.start().run_once(LATER).accepted == 1
+    assert town.handed() == [str(submission_id)]
+
+
+@pytest.mark.parametrize("what", ["submission.json", "attachments"])
+def test_a_disk_that_loses_the_ciphertext_fetches_it_again(what, town, monkeypatch):
+    kill_at(monkeypatch, Connector, "_hand_over", after=False)
+    submission_id = town.submit()
+    with pytest.raises(Killed):
+        town.start().run_once(NOW)
+    place = town.folder / "journal.sealed" / str(submission_id) / what
+    place.unlink() if place.is_file() else next(place.iterdir()).write_bytes(b"e30.a.b.c.d")
+    connector = town.start()
+    assert connector.run_once(LATER).postponed == 1
+    assert connector.run_once(LATER + timedelta(hours=2)).accepted == 1
 
 
 def test_two_connectors_never_share_a_journal(town):

@@ -11,8 +11,9 @@ import pytest
 from stand_in import Client
 
 from hub.api import edge
+from hub.api.addresses import _folded
 from hub.api.contracts import compiled, violations
-from hub.api.guards import Limits, _folded
+from hub.api.limits import Limits
 from hub.clients import Right
 
 SPECIFICATION = Path(__file__).parents[1] / "openapi.yaml"

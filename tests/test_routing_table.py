@@ -300,6 +300,24 @@ def test_what_was_asked_before_does_not_change_an_answer(given_rules, asked):
 
 @settings(max_examples=100, deadline=None)
 @given(rule_lists, questions)
+def test_a_route_tells_the_span_in_which_it_holds(given_rules, asked):
+    ars, service, on = asked
+    tab = table(*given_rules)
+    try:
+        route = tab.route(Area(ars), service, on)
+    except NoRoute:
+        return
+    assert route.since <= on < route.until
+    for moment in (route.since, route.until - timedelta(microseconds=1)):
+        assert table(*given_rules).find(Area(ars), service, moment)[0] == route.rule
+    for moment in (
+        (route.since - timedelta(days=1), route.until) if route.since.year > 1 and route.until.year < 9999 else ()
+    ):
+        assert answer(tab, ars, service, moment) == answer(table(*given_rules), ars, service, moment)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rule_lists, questions)
 def test_the_look_up_agrees_with_the_definition(given_rules, asked):
     ars, service, on = asked
     fitting = [r for r in given_rules if service in r.services and r.holds(on) and r.area.covers(Area(ars))]

@@ -18,6 +18,7 @@ import orjson
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.guards import arrival
 from hub.api.multipart import Part, parts
 from hub.api.places import area_of
 from hub.areas import Gazetteer
@@ -61,7 +62,7 @@ class Applications:
     ) -> ConnexionResponse:
         """Accept an application: 202 with the signed receipt."""
         cover = self._cover(service, area_of(ars, ags, self._gazetteer).ars, schema)
-        kind = _media_type()
+        kind = arrival(context.request.scope).media_type
         reception = await _in_thread(self._intake.open, cover, now=self._clock())
         with reception:
             if kind == "multipart/form-data":
@@ -89,7 +90,7 @@ class Applications:
         report = await _in_thread(
             self._intake.check,
             data,
-            media_type=MediaType(_media_type()),
+            media_type=MediaType(arrival(context.request.scope).media_type),
             schema=schema,
             service=service,
             now=self._clock(),
@@ -142,7 +143,7 @@ class Applications:
 
     async def _read_parts(self, reception: Reception, cover: Cover) -> Application:
         found: dict[str, tuple[str, bytes]] = {}
-        async for part in parts(context.request.stream(), context.request.headers.get("content-type", "")):
+        async for part in parts(context.request.stream(), arrival(context.request.scope).content_type):
             if part.name in {"data", "metadata"}:
                 if part.name in found:
                     raise _twice(part.name)
@@ -192,11 +193,6 @@ class Applications:
 
 async def _in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
     return await anyio.to_thread.run_sync(partial(work, *args, **named))
-
-
-def _media_type() -> str:
-    value: str = context.request.headers.get("content-type", "application/json")
-    return value.partition(";")[0].strip().lower()
 
 
 def _data_type(content_type: str) -> MediaType:

@@ -7,13 +7,10 @@ is built from the rule, so that no value of a request stands in an answer or a l
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl
 
 import jsonschema_rs
 import orjson
@@ -21,7 +18,8 @@ from connexion.datastructures import MediaTypeDict
 from connexion.lifecycle import ConnexionRequest
 from starlette.types import Message, Receive, Scope, Send
 
-from hub.api.guards import Limits
+from hub.api.limits import Limits
+from hub.api.readers import strict_form, strict_json
 from hub.errors import ConfigurationError, Malformed, Text
 
 #: A schema with this member is not read at the edge: the handler takes the body as a stream.
@@ -242,52 +240,10 @@ def violations(validator: jsonschema_rs.Draft4Validator, document: Any) -> list[
         return []
     found: list[dict[str, Any]] = []
     for error in validator.iter_errors(document):
-        found.append(_violation(error.kind.name, _pointer(error), "json-pointer", _expected(error)))
+        found.append(_violation(_rule(error), _pointer(error), "json-pointer", _expected(error)))
         if len(found) == _MAX_VIOLATIONS:
             break
     return found
-
-
-def strict_json(body: bytes, limits: Limits) -> Any:
-    """Parse JSON (RFC 8259) that every reader understands the same way.
-
-    Raises:
-        Malformed: no JSON, no UTF-8, a repeated name, NaN or Infinity, a number or nesting over the caps.
-    """
-    try:
-        # The first reader refuses what is no UTF-8, half a surrogate pair, NaN, and depth that could exhaust a stack;
-        # the second one sees repeated names and the digits of numbers.
-        orjson.loads(body)
-        document = json.loads(
-            body,
-            object_pairs_hook=_unique,
-            parse_int=lambda digits: _integer(digits, limits),
-            parse_float=_finite,
-            parse_constant=_refuse_constant,
-        )
-    except (ValueError, RecursionError) as error:
-        raise _not_json() from error
-    if body.count(b"[") + body.count(b"{") > limits.json_depth and _depth(document) > limits.json_depth:
-        raise _not_json()
-    return document
-
-
-def strict_form(body: bytes, limits: Limits) -> dict[str, str]:
-    """Parse a urlencoded form; names stand once, and names without a value count as absent (RFC 6749 section 3.2).
-
-    Raises:
-        Malformed: no ASCII, no UTF-8 in percent encoding, a repeated name, too many names.
-    """
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=limits.query_fields
-        )
-        return {name: value for name, value in _unique(pairs).items() if value}
-    except ValueError as error:
-        raise _malformed(
-            "Das Formular ist nicht lesbar, oder ein Feld steht mehrfach. Jedes darf nur einmal stehen.",
-            "The form cannot be read, or a field stands more than once. Each may stand only once.",
-        ) from error
 
 
 def _draft4(schema: Mapping[str, Any], direction: str, depth: int) -> dict[str, Any]:
@@ -341,7 +297,7 @@ def _judged(parameter: _Parameter, request: ConnexionRequest) -> Iterable[dict[s
     if parameter.validator.is_valid(value):
         return []
     return [
-        _violation(error.kind.name, path, "parameter", _expected(error))
+        _violation(_rule(error), path, "parameter", _expected(error))
         for error in parameter.validator.iter_errors(value)
     ]
 
@@ -368,6 +324,11 @@ def _violation(rule: str, path: str, path_kind: str, expected: str | None) -> di
     }
 
 
+def _rule(error: jsonschema_rs.ValidationError) -> str:
+    """Return the keyword that is broken; a bare ``false`` in a schema goes by the keyword it stands at."""
+    return str(error.schema_path[-1]) if error.kind.name == "falseSchema" else error.kind.name
+
+
 def _pointer(error: jsonschema_rs.ValidationError) -> str:
     """Return where the error is as a JSON Pointer (RFC 6901), up to the first name that the contract does not know."""
     places = zip(error.schema_path, error.schema_path[1:], strict=False)
@@ -388,39 +349,6 @@ def _expected(error: jsonschema_rs.ValidationError) -> str | None:
             wanted = facts[name]
             return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
     return None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name is repeated")
-    return members
-
-
-def _integer(digits: str, limits: Limits) -> int:
-    if len(digits) > limits.json_digits:
-        raise ValueError("too many digits")
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError("out of range")
-    return number
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("no JSON number")
-
-
-def _depth(document: Any) -> int:
-    """Return how deep arrays and objects are nested; a bare value has depth 0."""
-    depth, layer = 0, [document]
-    while layer := [node for node in layer if isinstance(node, dict | list)]:
-        depth += 1
-        layer = [child for node in layer for child in (node.values() if isinstance(node, dict) else node)]
-    return depth
 
 
 def _is_uuid(text: str) -> bool:
@@ -462,14 +390,6 @@ def _refused(found: list[dict[str, Any]]) -> Malformed:
         "The request does not fit the interface. 'violations' names every place; /openapi.json tells the rules.",
         slug="schema-violation",
         violations=found,
-    )
-
-
-def _not_json() -> Malformed:
-    return _malformed(
-        "Der Inhalt ist kein eindeutiges JSON: UTF-8, jeder Name nur einmal, endliche Zahlen, mäßig tief geschachtelt.",
-        "The body is not unambiguous JSON: UTF-8, each name once, finite numbers, nested moderately deep.",
-        slug="invalid-json",
     )
 
 

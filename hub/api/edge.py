@@ -26,8 +26,10 @@ from connexion.resolver import Resolver
 from connexion.security import OAuthSecurityHandler
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub.api.addresses import PREFIXES
 from hub.api.contracts import Contracts
-from hub.api.guards import PREFIXES, Cap, Gate, Limits, SafeHeaders, Surface, Unspooled
+from hub.api.guards import Cap, Gate, SafeHeaders, Surface, Unspooled
+from hub.api.limits import Limits
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 

@@ -13,7 +13,7 @@ from hub.api.answers import json_answer
 from hub.api.cases import CaseFiles
 from hub.api.destinations import DestinationDesk
 from hub.api.dialects import V1, V2, Dialect
-from hub.api.guards import Limits
+from hub.api.limits import Limits
 from hub.api.messages import Counter
 from hub.api.replies import Replies
 from hub.api.routing import Quota, RoutingService

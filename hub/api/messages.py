@@ -18,9 +18,9 @@ from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
 from hub.api.answers import in_thread, json_answer, nothing, paged
-from hub.api.contracts import strict_json
 from hub.api.dialects import Dialect
-from hub.api.guards import Limits
+from hub.api.limits import Limits
+from hub.api.readers import strict_json
 from hub.callbacks import at_rest
 from hub.clients import Caller
 from hub.crypto.keyring import HubKeys

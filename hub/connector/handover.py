@@ -26,6 +26,8 @@ from hub.errors import Text, Unavailable
 from hub.submission import MediaType
 
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
+#: Shows that the hand-over folder is the real one.
+_MARK = ".rathaus-hub-connector"
 #: The slug of a hand-over whose end is not known: the local system may have it.
 NO_ANSWER = "no-answer"
 
@@ -77,8 +79,10 @@ class Folder:
         """Write a complete, hidden copy, durably; ``Unavailable`` if the disk says no."""
         hidden = self._hidden(opened.envelope.submission_id)
         try:
+            (self._root / _MARK).touch()
             shutil.rmtree(hidden, ignore_errors=True)
-            (hidden / "attachments").mkdir(parents=True)
+            hidden.mkdir()
+            (hidden / "attachments").mkdir()
             for attachment in opened.attachments:
                 _write(hidden / "attachments" / attachment.file_name, attachment.chunks())
             _write(hidden / "metadata.json", [opened.metadata])
@@ -92,14 +96,18 @@ class Folder:
             raise disk_trouble() from exc
 
     def publish(self, submission_id: UUID) -> None:
-        """Show a staged copy; nothing to do if that has happened already."""
+        """Show a staged copy; nothing to do if that has happened already. ``Unavailable`` if the folder is not there."""
+        hidden, final = self._hidden(submission_id), self._root / str(submission_id)
         try:
-            self._hidden(submission_id).rename(self._root / str(submission_id))
-        except FileNotFoundError:
-            pass
+            # A network share that is not mounted is an empty folder: nothing missing there proves anything.
+            (self._root / _MARK).stat()
+            if (final / "antrag.json").is_file():
+                shutil.rmtree(hidden, ignore_errors=True)
+            elif hidden.exists():
+                hidden.rename(final)
+            sync(self._root)
         except OSError as exc:
             raise disk_trouble() from exc
-        sync(self._root)
 
     def _hidden(self, submission_id: UUID) -> Path:
         return self._root / f".{submission_id}.part"

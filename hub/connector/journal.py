@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from hub.connector.config import unusable
+from hub.connector.envelope import disk_trouble
 
 
 class State(StrEnum):
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS submission (
   verdict        TEXT,
   staged         INTEGER NOT NULL DEFAULT 0,
   unsure         INTEGER NOT NULL DEFAULT 0,
+  doubted        INTEGER NOT NULL DEFAULT 0,
   jti            TEXT,
   token          TEXT,
   tries          INTEGER NOT NULL DEFAULT 0,
@@ -58,7 +60,7 @@ CREATE TABLE IF NOT EXISTS submission (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS submission_due ON submission (due) WHERE state IN ('seen', 'opened', 'handed');
 """
-_COLUMNS = frozenset({"state", "verdict", "staged", "unsure", "jti", "token", "tries", "due", "note"})
+_COLUMNS = frozenset({"state", "verdict", "staged", "unsure", "doubted", "jti", "token", "tries", "due", "note"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +68,9 @@ class Entry:
     """One submission as the journal knows it.
 
     ``verdict`` is JSON of what opening found (None until then). ``staged``: a complete copy waits in the hand-over
-    folder for its final name. ``unsure``: an HTTP hand-over was begun and its end is not known. ``token`` is the signed
-    answer, ``jti`` its id; both are written before the token is posted. ``tries`` counts failures since the last step.
+    folder for its final name. ``unsure``: an HTTP hand-over was begun and its end is not known. ``doubted``: a first copy
+    was broken and thrown away. ``token`` is the signed answer, ``jti`` its id; both are written before the token is
+    posted. ``tries`` counts failures since the last step.
     """
 
     submission_id: UUID
@@ -77,6 +80,7 @@ class Entry:
     verdict: str | None
     staged: bool
     unsure: bool
+    doubted: bool
     jti: str | None
     token: str | None
     tries: int
@@ -91,6 +95,7 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
             self._connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as exc:
             raise unusable("journal", "lässt sich nicht öffnen", "cannot be opened") from exc
@@ -158,26 +163,34 @@ class Journal:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many submissions are in each state."""
-        with self._lock:
+        with self._lock, _translated():
             rows = self._connection.execute("SELECT state, count(*) FROM submission GROUP BY state").fetchall()
         return {row[0]: row[1] for row in rows}
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[Entry]:
-        with self._lock:
+        with self._lock, _translated():
             cursor = self._connection.execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [_entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, _translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise disk_trouble() from exc
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
@@ -189,6 +202,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         verdict=row["verdict"],
         staged=bool(row["staged"]),
         unsure=bool(row["unsure"]),
+        doubted=bool(row["doubted"]),
         jti=row["jti"],
         token=row["token"],
         tries=row["tries"],

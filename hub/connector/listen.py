@@ -84,7 +84,7 @@ class Listener:
             raise unusable("listen", "lässt sich nicht öffnen", "cannot be opened") from exc
         self._server.desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now)
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -66,7 +67,7 @@ class SpecialistSystem:
             raise unusable("specialist", "lässt sich nicht öffnen", "cannot be opened") from exc
         self._server.desk = _Desk(folder=folder, secret=secret, now=now)
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @classmethod
@@ -134,11 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _store(self, desk: _Desk, name: str, length: int) -> int:
         working, final = desk.folder / f".{uuid4()}.part", desk.folder / name
+        facts = {"receivedAt": desk.now().isoformat(), "repeat": self.headers.get("Repeat") == "true"}
         try:
-            case = _Case(working, self.headers.get("Content-Type", ""))
-            for piece in self._pieces(length):
-                case.write(piece)
-            case.finish({"receivedAt": desk.now().isoformat(), "repeat": self.headers.get("Repeat") == "true"})
+            with closing(_Case(working, self.headers.get("Content-Type", ""))) as case:
+                for piece in self._pieces(length):
+                    case.write(piece)
+                case.finish(facts)
             known = final.exists()
             if not known:
                 working.rename(final)
@@ -197,7 +199,7 @@ class _Case:
             "on_header_end": self._header_end,
             "on_headers_finished": self._open,
             "on_part_data": self._data,
-            "on_part_end": self._end,
+            "on_part_end": self.close,
         }
         self._parser = MultipartParser(options[b"boundary"], callbacks)
 
@@ -209,6 +211,11 @@ class _Case:
         if not (self._folder / "antrag.json").is_file():
             raise ValueError(self._parts)
         (self._folder / "received.json").write_bytes(orjson.dumps(dict(facts)))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _begin(self) -> None:
         self._name, self._value, self._disposition = b"", b"", b""
@@ -238,11 +245,6 @@ class _Case:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])
-
-    def _end(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 def _cases(folder: Path) -> list[dict[str, Any]]:

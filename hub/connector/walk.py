@@ -8,7 +8,8 @@
 (6) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
 
 A crash anywhere resumes at the step the journal names. Only what the sender can change (tags, encryption, hashes, schema)
-rejects; everything else waits and is tried again.
+rejects; everything else waits and is tried again. What a bad line or disk could have done to the ciphertext rejects only
+if a second, fresh copy is the same.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _LONGEST_WAIT = timedelta(hours=1)
 #: What does not heal by itself is looked at again after this, for somebody may have healed it.
 _HELD_WAIT = timedelta(minutes=10)
 _KEYS_LAST = timedelta(minutes=5)
+#: What a sender may have done wrong, and a proxy or a disk too.
+_COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
 
 
@@ -112,11 +115,17 @@ class Connector:
         try:
             while not stop.is_set():
                 self._wake.clear()
-                self.run_once(self._now())
+                self._run_safely()
                 self._pause(stop)
         finally:
             for service in services:
                 service.close()
+
+    def _run_safely(self) -> None:
+        try:
+            self.run_once(self._now())
+        except HubError as exc:
+            _log.warning("%s", exc.detail.en)
 
     def _pause(self, stop: threading.Event) -> None:
         waited, step = 0.0, 0.5
@@ -205,6 +214,10 @@ class Connector:
         tags, problems = proof.compare_tags(claims, envelope)
         if not problems:
             _opened, problems = self._open(envelope, claims)
+        if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
+            self._envelopes.drop(entry.submission_id)
+            self._journal.update(entry.submission_id, now, doubted=1)
+            raise _broken_copy()
         verdict = Verdict(problems=tuple(problems), tags=tags)
         return self._journal.update(
             entry.submission_id, now, state=State.OPENED, verdict=verdict.dumps(), tries=0, note=""
@@ -292,15 +305,15 @@ class Connector:
 
     def _reopen(self, entry: Entry, now: datetime) -> Opened:
         """Open once more what was judged before: plaintext is never kept in between."""
-        envelope = self._envelopes.load(entry.submission_id)
-        opened, _problems = self._open(envelope, self._submitted(envelope, now))
+        opened = None
+        if self._envelopes.has(entry.submission_id):
+            envelope = self._envelopes.load(entry.submission_id)
+            opened, _problems = self._open(envelope, self._submitted(envelope, now))
         if opened is None:
-            raise SealBroken(
-                Text(
-                    "Der abgelegte Chiffretext hat sich nach der Prüfung verändert. Prüfen Sie den Datenträger.",
-                    "The stored ciphertext changed after it was verified. Check the disk.",
-                )
-            )
+            # The disk lost or changed what was verified; the hub still has it.
+            self._envelopes.drop(entry.submission_id)
+            self._journal.update(entry.submission_id, now, state=State.SEEN)
+            raise _broken_copy()
         return opened
 
     def _is_welcome(self, verdict: Verdict) -> bool:
@@ -346,10 +359,21 @@ class Connector:
     def _finish(self, entry: Entry, state: State, note: str, now: datetime) -> Entry:
         done = self._journal.update(entry.submission_id, now, state=state, note=note)
         self._envelopes.drop(entry.submission_id)
+        _log.info("submission %s: %s", entry.submission_id, note)
         return done
 
     def _count(self, name: str) -> None:
         self._tally[name] = self._tally.get(name, 0) + 1
+
+
+def _broken_copy() -> Unavailable:
+    return Unavailable(
+        Text(
+            "Der Chiffretext passt nicht zum Ereignisprotokoll oder lässt sich nicht öffnen. Er wird noch einmal geholt.",
+            "The ciphertext does not fit the event log or cannot be opened. It will be fetched once more.",
+        ),
+        retry_after=_FIRST_WAIT,
+    )
 
 
 def _verdict(entry: Entry) -> Verdict:

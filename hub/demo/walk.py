@@ -244,4 +244,4 @@ def _sealing(claims: Mapping[str, Any]) -> str:
 def _opened(case: Mapping[str, Any] | None) -> str:
     if case is None:
         return "nicht angekommen / did not arrive"
-    return f"im Fachverfahren / in the specialist system, {case.get('attachments', 0)} Anlage(n) / attachment(s)"
+    return f"im Fachverfahren / in the specialist system, {len(case.get('attachments', []))} Anlage(n) / attachment(s)"

@@ -57,11 +57,11 @@ class Explanation:
         return [getattr(text, language) for text in self._texts()]
 
     def _texts(self) -> list[Text]:
-        day = legal_day(self.on)
+        day, what = legal_day(self.on), f"{self.service_name} ({self.service})"
         texts = [
             Text(
-                f"Zuständigkeit für {self.service_name} in {self.area_name} ({self.area}) am {day:%d.%m.%Y}",
-                f"Responsibility for {self.service_name} in {self.area_name} ({self.area}) on {day}",
+                f"Zuständigkeit für {what} in {self.area_name} ({self.area}) am {day:%d.%m.%Y}",
+                f"Responsibility for {what} in {self.area_name} ({self.area}) on {day}",
             ),
             Text(f"Tabelle {self.table_version[:12]}", f"Table {self.table_version[:12]}"),
         ]
@@ -122,17 +122,14 @@ def reasons(rule: Rule, area: Area, gazetteer: Gazetteer) -> tuple[Text, ...]:
 
 
 def validity(rule: Rule) -> Text:
-    """Say when a rule holds."""
-    start, end = rule.valid_from, rule.valid_until
-    if start is None and end is None:
+    """Say when a rule holds, as its file says it (a last day is included)."""
+    row = rule.as_row()
+    start, end = row["valid_from"], row["valid_until"]
+    if not start and not end:
         return Text("Gilt unbefristet.", "Holds without limit.")
-    since = (f" ab {_moment(start)}", f" from {_moment(start)}") if start else ("", "")
-    until = (f" bis vor {_moment(end)}", f" until before {_moment(end)}") if end else ("", "")
+    since = (f" ab {start}", f" from {start}") if start else ("", "")
+    until = (f" bis {end}", f" until {end}") if end else ("", "")
     return Text(f"Gilt{since[0]}{until[0]}.", f"Holds{since[1]}{until[1]}.")
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _refusal(table: RoutingTable, area: Area, service: str, on: datetime) -> Text | None:

@@ -88,6 +88,10 @@ class Rule:
         _check_services(self.services)
         _check_note(self.note)
         _check_span(self.valid_from, self.valid_until)
+        for bound in ("valid_from", "valid_until"):
+            moment = getattr(self, bound)
+            if moment is not None:
+                object.__setattr__(self, bound, moment.astimezone(UTC))
 
     def holds(self, on: datetime) -> bool:
         """Tell whether the rule is valid at the moment ``on``."""

@@ -11,34 +11,39 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from hub.areas import LENGTHS, Area, Gazetteer
+from hub.areas import LENGTHS, Area, Gazetteer, Place
 from hub.errors import ConfigurationError, Text
 from hub.routing import refusals
 from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
-from hub.routing.rules import Rule, legal_day
+from hub.routing.rules import Rule, day_start, legal_day
 from hub.routing.services import ServiceRegister
 
-#: Answers from wider rules that hold at every moment are kept once found, up to this many (about 40 MB).
+#: Answers are kept once found, with the span in which they hold, up to this many (about 40 MB).
 _KEPT_ROUTES = 262_144
 
+_DAWN = datetime.min.replace(tzinfo=UTC)
+_DUSK = datetime.max.replace(tzinfo=UTC)
 _new_route = tuple.__new__
 
 
 class Route(NamedTuple):
     """The answer of the table: which rule decides for ``area``, hence which destination, and why.
 
+    The same question has this answer from ``since`` (included) until ``until`` (excluded).
     A named tuple, not a dataclass: it is made on the look-up's path, where a frozen dataclass costs four times more.
     """
 
     rule: Rule
     area: Area
     table: RoutingTable
+    since: datetime = _DAWN
+    until: datetime = _DUSK
 
     @property
     def destination_id(self) -> UUID:
@@ -67,7 +72,7 @@ class _Group:
     """The rules of services that are ruled alike.
 
     ``entries`` are the rules by prefix, ``levels`` the indices of ``LENGTHS`` at which there are any, and ``routes``,
-    by ARS, the answers known to hold at every moment.
+    by ARS, answers found before, each with its span.
     """
 
     __slots__ = ("entries", "levels", "routes")
@@ -129,7 +134,7 @@ class RoutingTable:
         group = self._groups.get(service)
         if group is not None:
             route = group.routes.get(area.ars)
-            if route is not None:
+            if route is not None and route.since <= on < route.until:
                 return route
             prefixes = self._lasting.get(area.ars)
             if prefixes is not None:
@@ -137,18 +142,14 @@ class RoutingTable:
                 for level in group.levels:
                     entry = entries.get(prefixes[level])
                     if type(entry) is Rule:
-                        return self._keep(group, area, entry)
+                        return self._keep(group, _new_route(Route, (entry, area, self, _DAWN, _DUSK)))
                     if entry is not None:
                         break
         return self._resolve(area, service, on)
 
     def find(self, area: Area, service: str, on: datetime) -> tuple[Rule, ...]:
         """Return the deciding rules, one per destination: one is an answer, none and several are not."""
-        for prefix in area.prefixes():
-            winners = {rule.destination: rule for rule in reversed(self.rules_at(prefix, service)) if rule.holds(on)}
-            if winners:
-                return tuple(sorted(winners.values(), key=lambda rule: rule.id))
-        return ()
+        return self._decide(area, service, on)[0]
 
     def rules_at(self, prefix: str, service: str) -> tuple[Rule, ...]:
         """Return the rules that stand at exactly this prefix for a service, whatever their validity."""
@@ -165,12 +166,25 @@ class RoutingTable:
         """Tell prefix by prefix which rules were considered and why each was taken or passed over."""
         return explain(self, area, service, on)
 
-    def _keep(self, group: _Group, area: Area, rule: Rule) -> Route:
-        """Return the route by an unbounded rule and remember it while there is room; threads may race, harmlessly."""
-        route: Route = _new_route(Route, (rule, area, self))
-        if self._room > 0:
+    def _decide(self, area: Area, service: str, on: datetime) -> tuple[tuple[Rule, ...], list[datetime]]:
+        """Return the deciding rules, and the moments at which another answer may begin."""
+        edges: list[datetime] = []
+        for prefix in area.prefixes():
+            rules = self.rules_at(prefix, service)
+            edges += [edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge is not None]
+            winners = {rule.destination: rule for rule in reversed(rules) if rule.holds(on)}
+            if winners:
+                return tuple(sorted(winners.values(), key=lambda rule: rule.id)), edges
+        return (), edges
+
+    def _keep(self, group: _Group, route: Route) -> Route:
+        """Remember a route while there is room and return it; threads may race, harmlessly."""
+        ars = route.area.ars
+        if ars in group.routes:
+            group.routes[ars] = route
+        elif self._room > 0:
             self._room -= 1
-            group.routes[area.ars] = route
+            group.routes[ars] = route
         return route
 
     def _grouped(self) -> dict[str, _Group]:
@@ -180,21 +194,22 @@ class RoutingTable:
         for at, rule in enumerate(self.rules):
             for service in rule.services:
                 by_service.setdefault(service, []).append(at)
-        ready = {rule.id: Route(rule, rule.area, self) for rule in self.rules if self._is_final(rule)}
+        ready = {rule.id: self._alone(rule) for rule in self.rules if rule.area.ars in self._lasting}
         groups: dict[tuple[int, ...], _Group] = {}
         chosen: dict[str, _Group] = {}
         for service, numbers in by_service.items():
             signature = tuple(numbers)
             if signature not in groups:
                 entries = _entries(self.rules[at] for at in signature)
-                routes = {e.area.ars: ready[e.id] for e in entries.values() if isinstance(e, Rule) and e.id in ready}
+                singles = [rules[0] for rules in map(_rules_of, entries.values()) if len(rules) == 1]
+                routes = {rule.area.ars: ready[rule.id] for rule in singles if rule.id in ready}
                 groups[signature] = _Group(entries, routes)
             chosen[service] = groups[signature]
         return chosen
 
-    def _is_final(self, rule: Rule) -> bool:
-        """Tell whether the rule, where it stands alone, is the answer for its own area at every moment."""
-        return rule.is_unbounded and rule.area.ars in self._lasting
+    def _alone(self, rule: Rule) -> Route:
+        """Return the answer for a rule's own area, if no other rule stands there for the service."""
+        return Route(rule, rule.area, self, rule.valid_from or _DAWN, rule.valid_until or _DUSK)
 
     def _resolve(self, area: Area, service: str, on: datetime) -> Route:
         """Answer what depends on the moment, and refuse."""
@@ -203,10 +218,19 @@ class RoutingTable:
             raise refusals.no_such_area(self, area, on)
         if service not in self._groups and service not in self.services:
             raise refusals.unknown_service(self, area, service, on)
-        winners = self.find(area, service, on)
+        winners, edges = self._decide(area, service, on)
         if len(winners) != 1:
             raise refusals.undecided(self, area, service, on, winners)
-        return Route(winners[0], area, self)
+        edges += _edges_of(place)
+        since, until = max(filter(on.__ge__, edges), default=_DAWN), min(filter(on.__lt__, edges), default=_DUSK)
+        return self._keep(self._groups[service], Route(winners[0], area, self, since, until))
+
+
+def _edges_of(place: Place) -> list[datetime]:
+    """Return the moments at which the place begins and ends to exist."""
+    starts = [place.valid_from] if place.valid_from is not None else []
+    ends = [place.valid_until + timedelta(days=1)] if place.valid_until is not None else []
+    return [day_start(day) for day in starts + ends]
 
 
 def _rules_of(entry: _Entry) -> tuple[Rule, ...]:
@@ -216,8 +240,14 @@ def _rules_of(entry: _Entry) -> tuple[Rule, ...]:
 def _version(rules: Iterable[Rule]) -> str:
     digest = hashlib.sha256()
     for rule in rules:
-        digest.update(json.dumps(rule.as_row(), sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        digest.update(json.dumps(_content(rule), ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _content(rule: Rule) -> list[object]:
+    """Return what makes a rule, with moments in UTC: a version must not depend on time zone data."""
+    span = [moment.isoformat() if moment is not None else None for moment in (rule.valid_from, rule.valid_until)]
+    return [rule.id, rule.area.ars, rule.services, str(rule.destination), *span, rule.note]
 
 
 def _entries(rules: Iterable[Rule]) -> dict[str, _Entry]:

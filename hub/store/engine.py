@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ _BUSY_SECONDS = 5
 _STATEMENT_SECONDS = 60
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 10
+#: The writer's connection, and one for migrations. No error text repeats a bound value.
+_ONE: Mapping[str, Any] = {"pool_size": 1, "max_overflow": 1, "hide_parameters": True}
 #: RETURNING came with 3.35.
 _OLDEST_SQLITE = (3, 35, 0)
 #: 16 MiB of write-ahead log between checkpoints, 32 MiB of pages in memory per connection.
@@ -33,6 +35,8 @@ _CHECKPOINT_PAGES = 4096
 _CACHE_KIB = 32 * 1024
 #: SQLSTATE of a foreign key violation (PostgreSQL, appendix A).
 _FOREIGN_KEY = "23503"
+#: SQLSTATE of a table that is not there (yet).
+_NO_TABLE = "42P01"
 
 
 def unavailable() -> StoreUnavailable:
@@ -47,10 +51,12 @@ def unavailable() -> StoreUnavailable:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what a database says about itself into ``StoreUnavailable``; a wrong statement stays the bug that it is."""
+    """Turn what a database says about itself (gone, locked, full, without our tables) into ``StoreUnavailable``."""
     try:
         yield
-    except (IntegrityError, ProgrammingError):
+    except (IntegrityError, ProgrammingError) as exc:
+        if getattr(exc.orig, "sqlstate", None) == _NO_TABLE:
+            raise unavailable() from exc
         raise
     except (DatabaseError, InterfaceError, PoolTimeoutError) as exc:
         raise unavailable() from exc
@@ -60,10 +66,10 @@ def writing_engine(url: str) -> Engine:
     """Return an engine whose transactions may write; it opens connections one at a time and keeps none spare."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, pool_size=1, max_overflow=1, connect_args=_sqlite_arguments(parsed))
+        engine = create_engine(parsed, connect_args=_sqlite_arguments(parsed), **_ONE)
         _set_up_sqlite(engine, begin="BEGIN IMMEDIATE", writes=True)
         return engine
-    engine = create_engine(parsed, pool_size=1, max_overflow=1, connect_args=_postgresql_arguments())
+    engine = create_engine(parsed, connect_args=_postgresql_arguments(), **_ONE)
     event.listen(engine, "connect", _insist_on_durability)
     return engine
 
@@ -71,7 +77,12 @@ def writing_engine(url: str) -> Engine:
 def reading_engine(url: str, *, connections: int) -> Engine:
     """Return an engine for up to ``connections`` concurrent readers, each transaction one snapshot."""
     parsed = _parsed(url)
-    pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _POOL_WAIT_SECONDS}
+    pool: dict[str, Any] = {
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": _POOL_WAIT_SECONDS,
+        "hide_parameters": True,
+    }
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args=_sqlite_arguments(parsed), **pool)
         _set_up_sqlite(engine, begin="BEGIN", writes=False)

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import orjson
 
@@ -222,8 +223,21 @@ def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) 
         folder = Path(scratch)
         _write_files(folder, library.files)
         places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
-        schemas = [build_schema(str(folder / name), places.get) for name in referring]
+        schemas = [build_schema(path, places.get) for path in _gathered(folder, library, referring)]
         return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
+
+
+def _gathered(folder: Path, library: Library, names: list[str]) -> Iterator[str]:
+    """Yield one schema document per target namespace that includes the given ones: building each costs a second."""
+    namespaces: dict[str, list[str]] = {}
+    for name in names:
+        namespaces.setdefault(library.tree(name).get("targetNamespace", ""), []).append(name)
+    for number, (namespace, members) in enumerate(namespaces.items()):
+        includes = "".join(f"<xs:include schemaLocation={quoteattr((folder / name).as_uri())}/>" for name in members)
+        target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
+        path = folder / f"gathered-{number}.xsd"
+        path.write_text(f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>')
+        yield str(path)
 
 
 def _source(name: str, closure: tuple[str, ...], library: Library) -> XsdSource:

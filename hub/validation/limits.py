@@ -18,6 +18,8 @@ class Limits:
     #: Up to here XML becomes a tree; above, the verdict is streamed in bounded memory. Kept low because libxml2 counts
     #: siblings for every violation on a tree, which is quadratic in a document full of them.
     tree_bytes: int = 64 * 1024
+    #: Up to here references are checked on a tree even if the verdict was streamed: twice as fast, at more memory.
+    walk_bytes: int = 1 * MIB
     #: Siblings counted (violations x most children) before a report does without places.
     report_steps: int = 200_000_000
     #: Up to here a refused XML document is read once more as a tree, to say where it is wrong.

@@ -92,12 +92,11 @@ class XsdSchema:
         return self._described(tree, met, limits, valid=valid)
 
     def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
-        listener = IdentifierListener(self._identifiers) if self._identifiers is not None else Listener()
-        enough = 10 * limits.violations
-        complaints = stream(data, self._schema(), listener, enough=enough)
+        listener = self._listener(data, limits)
+        complaints = stream(data, self._schema(), listener, enough=10 * limits.violations)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
             raise TooLarge(_GIVEN_UP)
-        met = listener.met if isinstance(listener, IdentifierListener) else Identifiers()
+        met = listener.met if isinstance(listener, IdentifierListener) else self._met(data)
         lost = sum(1 for _ in met.dangling())
         if not complaints and not met.repeated and not lost:
             return XmlFindings()
@@ -107,6 +106,14 @@ class XsdSchema:
                 again = walk_tree(tree, self._identifiers) if self._identifiers is not None else met
                 return self._described(tree, again, limits, valid=not complaints)
         return self._without_places(complaints, len(met.repeated), lost, limits)
+
+    def _listener(self, data: bytes, limits: Limits) -> Listener:
+        if self._identifiers is None or len(data) <= limits.walk_bytes:
+            return Listener()
+        return IdentifierListener(self._identifiers)
+
+    def _met(self, data: bytes) -> Identifiers:
+        return walk_tree(parse_tree(data), self._identifiers) if self._identifiers is not None else Identifiers()
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self._words()

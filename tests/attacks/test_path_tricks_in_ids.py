@@ -1,0 +1,91 @@
+"""Ids that try to be paths, SQL or patterns lead nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from store_values import client, destination
+
+from hub.errors import NotFound
+from hub.store import LocalBlobs
+
+pytest_plugins = ["store_servers"]
+
+TRICKS = (
+    "",
+    ".",
+    "..",
+    "../secret",
+    "/etc/passwd",
+    "..%2fsecret",
+    "0" * 31,
+    "0" * 33,
+    "0" * 32 + "\n",
+    "0" * 31 + "/",
+    "0" * 31 + "\0",
+    "A" * 32,
+    "٠" * 32,
+    "00/00/" + "0" * 32,
+    "unfinished/" + "0" * 32,
+    "~root",
+    "C:\\windows",
+)
+INJECTIONS = ("' OR '1'='1", "x'; DROP TABLE clients; --", "%", "_", "\\", "x\u0000"[:1] + "'", '"', "a/../b")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_text("secret")
+    return tmp_path
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=repr)
+def test_a_blob_name_is_never_a_path(house, trick):
+    blobs = LocalBlobs(house / "blobs")
+    for use in (blobs.read, blobs.size, blobs.delete):
+        with pytest.raises(NotFound) as caught:
+            use(trick)
+        assert len(trick) < 3 or trick not in caught.value.detail.en
+    assert (house / "secret").read_text() == "secret"
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=st.text(max_size=40))
+def test_no_text_reaches_a_file_outside(house, name):
+    blobs = LocalBlobs(house / "blobs")
+    with pytest.raises(NotFound):
+        blobs.read(name)
+
+
+def test_a_link_in_place_of_a_blob_is_not_followed(house):
+    blobs = LocalBlobs(house / "blobs")
+    with blobs.writer() as writer:
+        name = writer.commit()
+    place = house / "blobs" / name[:2] / name[2:4] / name
+    place.unlink()
+    place.symlink_to(house / "secret")
+    with pytest.raises(Exception, match="contents lie"):
+        b"".join(blobs.read(name))
+
+
+@pytest.mark.parametrize("trick", INJECTIONS, ids=repr)
+def test_a_client_id_is_a_value_and_never_sql(store, trick):
+    store.add_client(client("honest"))
+    assert store.client(trick) is None
+    assert store.remembered(trick, trick) is None
+    store.add_client(client(trick))
+    assert store.client(trick).client_id == trick
+    assert store.clients().total == 2
+
+
+@pytest.mark.parametrize("trick", INJECTIONS, ids=repr)
+def test_a_key_id_or_tenant_is_a_value_and_never_a_pattern(store, trick):
+    there = destination(tenant="06")
+    store.add_destination(there, [("wrapKey", {"kid": "seal-1", "key_ops": ["wrapKey"]})])
+    assert store.key(there.destination_id, trick) is None
+    assert store.destinations(tenant=trick).total == 0
+    assert store.destinations(owner=trick).total == 0
+    assert not store.refers_to(trick)

@@ -1,0 +1,192 @@
+"""Blobs: whole or not there, durable once named, never under a name that somebody else chose."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hub.errors import NotFound, StoreUnavailable
+from hub.store import LocalBlobs, SpillingSink
+from hub.submission import INLINE_LIMIT, Sealed
+
+FUTURE = datetime.now(UTC) + timedelta(hours=1)
+PAST = datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def blobs(folder: Path) -> LocalBlobs:
+    return LocalBlobs(folder)
+
+
+def _put(blobs: LocalBlobs, content: bytes = b"ciphertext") -> str:
+    with blobs.writer() as writer:
+        writer.write(content)
+        return writer.commit()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_uncommitted_blob_leaves_nothing(blobs, folder):
+    writer = blobs.writer()
+    writer.write(b"abc")
+    writer.abort()
+    writer.abort()
+    with pytest.raises(RuntimeError), blobs.writer() as other:
+        other.write(b"abc")
+        raise RuntimeError
+    assert _files(folder) == []
+
+
+def test_nobody_sees_a_blob_before_it_is_committed(blobs):
+    writer = blobs.writer()
+    writer.write(b"abc")
+    assert list(blobs.names(older_than=PAST)) == []
+    name = writer.commit()
+    assert b"".join(blobs.read(name)) == b"abc"
+
+
+def test_a_finished_blob_takes_nothing_more(blobs):
+    writer = blobs.writer()
+    name = writer.commit()
+    with pytest.raises(ValueError):
+        writer.write(b"x")
+    writer.abort()
+    assert blobs.size(name) == 0
+
+
+def test_an_unknown_blob_is_not_found(blobs):
+    for use in (blobs.read, blobs.size):
+        with pytest.raises(NotFound) as caught:
+            use("0" * 32)
+        assert caught.value.slug == "content-not-found"
+    blobs.delete("0" * 32)
+
+
+def test_a_deleted_blob_is_gone(blobs, folder):
+    name = _put(blobs)
+    blobs.delete(name)
+    blobs.delete(name)
+    with pytest.raises(NotFound):
+        blobs.size(name)
+    assert _files(folder) == []
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(pieces=st.lists(st.binary(max_size=200), max_size=8), chunk=st.integers(1, 300))
+def test_whatever_goes_in_comes_out(blobs, pieces, chunk):
+    with blobs.writer() as writer:
+        for piece in pieces:
+            writer.write(piece)
+        name = writer.commit()
+    read = list(blobs.read(name, chunk))
+    assert b"".join(read) == b"".join(pieces)
+    assert all(0 < len(piece) <= chunk for piece in read)
+    assert blobs.size(name) == sum(map(len, pieces))
+
+
+def test_a_blob_is_synced_before_it_gets_its_name_and_its_folder_after(blobs, monkeypatch):
+    steps = []
+    real = {name: getattr(os, name) for name in ("fdatasync", "rename", "fsync")}
+    for name, call in real.items():
+        monkeypatch.setattr(os, name, lambda *args, name=name, call=call: (steps.append(name), call(*args))[1])
+    _put(blobs)
+    assert steps.index("fdatasync") < steps.index("rename") < len(steps) - 1
+    assert steps[-1] == "fsync"
+    assert steps.count("fsync") == 3
+
+
+def test_blobs_are_their_owners_alone(blobs, folder):
+    _put(blobs)
+    assert {path.stat().st_mode & 0o777 for path in _files(folder)} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o700}
+
+
+def test_the_sweep_sees_old_blobs_and_clears_old_drafts(blobs, folder):
+    names = {_put(blobs) for _ in range(5)}
+    draft = blobs.writer()
+    assert list(blobs.names(older_than=PAST)) == []
+    assert len(_files(folder)) == 6
+    assert set(blobs.names(older_than=FUTURE)) == names
+    assert len(_files(folder)) == 5
+    draft.abort()
+
+
+def test_foreign_files_are_not_taken_for_blobs(blobs, folder):
+    name = _put(blobs)
+    (folder / name[:2] / name[2:4] / "notes.txt").write_text("x")
+    (folder / "lost+found").mkdir()
+    assert list(blobs.names(older_than=FUTURE)) == [name]
+
+
+def test_free_space_is_told(blobs):
+    assert blobs.free_bytes() > 0
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing(folder):
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full is Linux's")
+    blobs = LocalBlobs(folder)
+    writer = blobs.writer()
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, writer._file)
+    os.close(full)
+    with pytest.raises(StoreUnavailable) as caught:
+        writer.write(b"abc")
+    assert "room" in caught.value.detail.en
+    writer.abort()
+    assert _files(folder) == []
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnavailable):
+        LocalBlobs(tmp_path / "file" / "blobs")
+
+
+# Spilling.
+
+
+def test_a_small_content_stays_in_memory(blobs, folder):
+    sink = SpillingSink(blobs)
+    sink.write(b"a" * (INLINE_LIMIT - 1))
+    sink.write(b"b")
+    jwe, blob = sink.finish()
+    assert (len(jwe), blob) == (INLINE_LIMIT, None)
+    assert _files(folder) == []
+
+
+def test_a_large_content_goes_to_a_blob_in_order(blobs):
+    sink = SpillingSink(blobs, inline_limit=4)
+    for piece in (b"ab", b"cd", b"ef", b"", b"ghi"):
+        sink.write(piece)
+    jwe, blob = sink.finish()
+    assert jwe is None
+    assert b"".join(blobs.read(blob)) == b"abcdefghi"
+
+
+def test_an_aborted_content_leaves_nothing(blobs, folder):
+    sink = SpillingSink(blobs, inline_limit=1)
+    sink.write(b"abc")
+    sink.abort()
+    SpillingSink(blobs).abort()
+    assert _files(folder) == []
+
+
+def test_a_sealed_content_is_read_wherever_it_lies(blobs):
+    name = _put(blobs, b"xyz")
+    in_row = Sealed(tag="t", sha512="0", size=3, jwe=b"abc")
+    in_blob = Sealed(tag="t", sha512="0", size=3, blob=name)
+    assert b"".join(blobs.chunks(in_row)) == b"abc"
+    assert b"".join(blobs.chunks(in_blob)) == b"xyz"

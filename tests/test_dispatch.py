@@ -1,0 +1,198 @@
+"""From the queue to the receiver: what was accepted is delivered, or waits, or ends in a named state."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from hub.callbacks import Herald
+from hub.crypto.receipts import claims_of
+from hub.delivery import Schedule
+from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.errors import ConfigurationError
+from hub.events import EventKind
+from hub.store import DeliveryState
+from hub.submission import DeadCause, Outcome, OutcomeKind
+
+
+class Scripted:
+    """An adapter that answers as it is told; what it got is kept."""
+
+    name = "scripted"
+    answers: list = []
+    got: list = []
+
+    def __init__(self, config):
+        self.config = config
+
+    def open(self):
+        pass
+
+    def deliver(self, package):
+        type(self).got.append(package)
+        answer = type(self).answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def scripted(stage):
+    """The stage with its building authority reached by the scripted adapter."""
+    Scripted.answers, Scripted.got = [], []
+    stored = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.replace_destination(replace(stored, adapter="scripted", adapter_config={}))
+    return stage
+
+
+def dispatcher(stage, *, adapters=None, node="node-1") -> Dispatcher:
+    return Dispatcher(
+        store=stage.hub.store,
+        blobs=stage.hub.blobs,
+        adapters=AdapterPool(adapters or {"scripted": Scripted}),
+        notary=stage.hub.notary,
+        herald=Herald(store=stage.hub.store),
+        rules=Rules(
+            node=node, lease=timedelta(minutes=2), schedule=Schedule(jitter=0), threads=4, base_url="http://hub"
+        ),
+        clock=stage.clock,
+    )
+
+
+def outcome(kind, **more) -> Outcome:
+    return Outcome(kind=kind, note="as told", **more)
+
+
+def accepted(stage) -> UUID:
+    return UUID(claims_of(stage.accept().receipt)["sub"].removeprefix("submission:"))
+
+
+def view(stage, submission_id):
+    return stage.hub.store.delivery(submission_id)
+
+
+def test_an_unknown_adapter_ends_in_the_dead_letters_as_configuration(scripted):
+    submission_id = accepted(scripted)
+    dispatcher(scripted, adapters={"other": Scripted}).run_once()
+    assert (view(scripted, submission_id).state, view(scripted, submission_id).cause) == (
+        DeliveryState.DEAD,
+        DeadCause.CONFIGURATION,
+    )
+
+
+def test_an_unknown_adapter_is_named_with_those_there_are(stage):
+    destination = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    with pytest.raises(ConfigurationError, match="mailbox"):
+        AdapterPool({"mailbox": Scripted}).of(destination)
+
+
+def test_an_unreachable_receiver_is_tried_again_later_and_not_before(scripted):
+    submission_id = accepted(scripted)
+    Scripted.answers = [outcome(OutcomeKind.UNREACHABLE), outcome(OutcomeKind.DELIVERED)]
+    working = dispatcher(scripted)
+    assert working.run_once() == 1
+    assert working.run_once() == 0
+    scripted.clock.pass_(seconds=5)
+    assert working.run_once() == 1
+    assert view(scripted, submission_id).state is DeliveryState.DELIVERED
+    assert [attempt.outcome for attempt in view(scripted, submission_id).attempts] == [
+        OutcomeKind.UNREACHABLE,
+        OutcomeKind.DELIVERED,
+    ]
+
+
+def test_every_attempt_carries_the_same_delivery_id_and_repeats_are_flagged(scripted):
+    accepted(scripted)
+    Scripted.answers = [outcome(OutcomeKind.UNKNOWN), outcome(OutcomeKind.DELIVERED)]
+    working = dispatcher(scripted)
+    working.run_once()
+    scripted.clock.pass_(seconds=5)
+    working.run_once()
+    first, second = Scripted.got
+    assert first.delivery_id == second.delivery_id
+    assert (first.repeat, second.repeat) == (False, True)
+
+
+def test_a_bug_in_an_adapter_is_an_unknown_outcome_and_stops_nobody_else(scripted):
+    first, second = accepted(scripted), accepted(scripted)
+    Scripted.answers = [ZeroDivisionError(), outcome(OutcomeKind.DELIVERED)]
+    dispatcher(scripted).run_once()
+    assert {view(scripted, first).state, view(scripted, second).state} == {
+        DeliveryState.QUEUED,
+        DeliveryState.DELIVERED,
+    }
+
+
+def test_a_refusal_is_a_dead_letter_with_its_cause_and_no_notify_event(scripted):
+    submission_id = accepted(scripted)
+    Scripted.answers = [outcome(OutcomeKind.REFUSED, cause=DeadCause.PAYLOAD)]
+    dispatcher(scripted).run_once()
+    assert view(scripted, submission_id).cause is DeadCause.PAYLOAD
+    case = scripted.hub.store.message(submission_id).case_id
+    assert EventKind.NOTIFY not in [event.kind for event in scripted.hub.store.events(case).items]
+
+
+def test_delivery_is_noted_in_the_log_and_the_log_stays_intact(scripted):
+    submission_id = accepted(scripted)
+    Scripted.answers = [outcome(OutcomeKind.DELIVERED)]
+    dispatcher(scripted).run_once()
+    case = scripted.hub.store.message(submission_id).case_id
+    assert [event.kind for event in scripted.hub.store.events(case).items] == [
+        EventKind.CREATE,
+        EventKind.SUBMIT,
+        EventKind.NOTIFY,
+    ]
+    assert not scripted.hub.notary.verify([case]).findings
+
+
+def test_a_node_that_comes_back_after_its_lease_loses_its_say(scripted):
+    submission_id = accepted(scripted)
+
+    class Slow(Scripted):
+        def deliver(self, package):
+            scripted.clock.pass_(minutes=3)
+            Scripted.answers = [outcome(OutcomeKind.DELIVERED)]
+            dispatcher(scripted, node="node-2").run_once()
+            return outcome(OutcomeKind.REFUSED)
+
+    dispatcher(scripted, adapters={"scripted": Slow}).run_once()
+    assert view(scripted, submission_id).state is DeliveryState.DELIVERED
+    assert Scripted.got[-1].repeat
+
+
+def test_a_hung_receiver_does_not_hold_up_another(scripted):
+    release, delivered = threading.Event(), threading.Event()
+
+    class Hanging(Scripted):
+        def deliver(self, package):
+            release.wait(10)
+            return outcome(OutcomeKind.DELIVERED)
+
+    class Prompt(Scripted):
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    for _ in range(6):
+        scripted.accept()
+    scripted.accept(area="064120000000")
+    stop = threading.Event()
+    working = dispatcher(scripted, adapters={"scripted": Hanging, "prompt": Prompt})
+    thread = threading.Thread(target=working.run, args=[stop])
+    thread.start()
+    try:
+        assert delivered.wait(5)
+    finally:
+        release.set()
+        stop.set()
+        working.wake()
+        thread.join()

@@ -1,0 +1,127 @@
+"""Clients, destinations and keys: kept as they came, changed only with their audit entry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from store_values import MINUTE, NOW, client, destination, known_destination
+
+from hub.errors import Conflict, KeyRefused, NotFound
+from hub.parties import ClientKind
+from hub.store import AuditEntry
+
+pytest_plugins = ["store_servers"]
+
+_ENTRY = AuditEntry(at=NOW, actor="admin", action="add", target="party")
+
+
+def _jwk(kid: str, use: str = "wrapKey", n: str = "AQAB") -> dict[str, object]:
+    return {"kid": kid, "kty": "RSA", "key_ops": [use], "n": n, "e": "AQAB"}
+
+
+def test_a_client_id_is_taken_once_and_its_audit_entry_goes_with_it(store):
+    store.add_client(client(), audit=_ENTRY)
+    with pytest.raises(Conflict) as caught:
+        store.add_client(client(name="another"), audit=_ENTRY)
+    assert caught.value.slug == "already-exists"
+    assert store.audit().total == 1
+    assert store.client("online-service").name == "Bürgerportal"
+
+
+def test_an_unknown_client_is_none_and_cannot_be_changed(store):
+    assert store.client("nobody") is None
+    with pytest.raises(NotFound):
+        store.set_client_secret("nobody", "hash")
+    with pytest.raises(NotFound):
+        store.disable_client("nobody", NOW, audit=_ENTRY)
+    assert store.audit().total == 0
+
+
+def test_a_client_comes_back_as_it_went_in(store):
+    made = client(kind=ClientKind.SUBSCRIBER, scopes=("a", "b"), tenant="06")
+    store.add_client(made)
+    assert store.client(made.client_id) == made
+
+
+def test_a_client_gets_a_new_secret_and_is_disabled_for_good(store):
+    store.add_client(client())
+    store.set_client_secret("online-service", "$argon2id$new")
+    store.disable_client("online-service", NOW)
+    store.disable_client("online-service", NOW + MINUTE)
+    stored = store.client("online-service")
+    assert (stored.secret_hash, stored.disabled_at) == ("$argon2id$new", NOW)
+
+
+def test_clients_are_listed_by_id(store):
+    for name in "cab":
+        store.add_client(client(name))
+    page = store.clients(offset=1, limit=1)
+    assert ([one.client_id for one in page.items], page.total) == (["b"], 3)
+
+
+def test_a_destination_id_is_taken_once(store):
+    made = known_destination(store)
+    with pytest.raises(Conflict):
+        store.add_destination(made, [("wrapKey", _jwk("seal-1"))])
+    assert store.keys(made.destination_id) == []
+
+
+def test_an_unknown_destination_is_none_and_cannot_be_changed(store):
+    assert store.destination(uuid4()) is None
+    with pytest.raises(NotFound) as caught:
+        store.replace_destination(destination())
+    assert caught.value.slug == "destination-not-found"
+    with pytest.raises(NotFound):
+        store.add_key(uuid4(), _jwk("k"), NOW)
+
+
+def test_a_destination_comes_back_as_it_went_in(store):
+    made = known_destination(store, reply_channels={"eMail": {"usePgp": False}}, adapter_config={"url": "https://x"})
+    assert store.destination(made.destination_id) == made
+    bare = known_destination(store, callback=None, owner=None, services=(), contact={})
+    assert store.destination(bare.destination_id) == bare
+
+
+def test_a_replaced_destination_keeps_its_birthday(store):
+    made = known_destination(store)
+    changed = replace(made, status="inactive", adapter="https", callback=None, updated_at=NOW + MINUTE)
+    store.replace_destination(replace(changed, created_at=NOW + MINUTE))
+    assert store.destination(made.destination_id) == changed
+
+
+def test_destinations_are_found_by_owner_status_and_tenant_prefix(store):
+    hessen = known_destination(store, tenant="06", owner="a")
+    district = known_destination(store, tenant="06439", owner="b", created_at=NOW + MINUTE)
+    known_destination(store, tenant="09", owner="b", status="inactive", created_at=NOW + MINUTE * 2)
+    assert [one.destination_id for one in store.destinations(tenant="06").items] == [
+        hessen.destination_id,
+        district.destination_id,
+    ]
+    assert store.destinations(owner="b").total == 2
+    assert store.destinations(owner="b", status="active").items == (district,)
+    assert store.destinations(tenant="%").total == 0
+    assert store.destinations(tenant="").total == 3
+
+
+def test_a_key_is_never_replaced_by_another(store):
+    made = known_destination(store)
+    assert store.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
+    assert not store.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
+    with pytest.raises(KeyRefused):
+        store.add_key(made.destination_id, _jwk("seal-1", n="AAAA"), NOW, audit=_ENTRY)
+    assert store.key(made.destination_id, "seal-1") == _jwk("seal-1")
+    assert store.audit().total == 1
+
+
+def test_the_current_encryption_key_comes_first(store):
+    made = destination(encryption_kid="seal-1")
+    store.add_destination(made, [("wrapKey", _jwk("seal-1")), ("verify", _jwk("sign-1", "verify"))])
+    store.add_key(made.destination_id, _jwk("seal-2"), NOW + MINUTE)
+    assert [key.kid for key in store.keys(made.destination_id)] == ["seal-1", "seal-2", "sign-1"]
+    store.replace_destination(replace(made, encryption_kid="seal-2"))
+    assert [key.kid for key in store.keys(made.destination_id)] == ["seal-2", "seal-1", "sign-1"]
+    assert [key.use for key in store.keys(made.destination_id)] == ["wrapKey", "wrapKey", "verify"]
+    assert store.key(made.destination_id, "sign-9") is None
+    assert store.keys(uuid4()) == []
