@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hub.crypto import keys
-from stage import NOW, made_once, stage  # noqa: F401  # fixtures for every test
+from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
 
 Pair = tuple[dict[str, Any], dict[str, Any]]

@@ -86,11 +86,11 @@ def always(answer: Answer | Fault) -> Play:
 class Partner:
     """Listens on loopback from construction until ``close``; usable as a context manager."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, play: Play = well) -> None:
+    def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None, play: Play = well) -> None:
         self.play = play
         self.heard: list[Heard] = []
         self.released = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.partner = self
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -199,7 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
 class FakeHub(Partner):
     """Plays a FIT-Connect delivery service: hands out what ``submit`` put in, and keeps the event logs.
 
-    ``down`` makes every answer 503; ``lose`` takes the next posted event but loses the answer.
+    ``down`` makes every answer 503; ``lose`` takes the next posted event but loses the answer;
+    ``page`` is the most entries that one answer lists.
     """
 
     def __init__(self, *, signing_key: Any, destination_id: UUID, encryption_key: Any, receiver_jwk: Any) -> None:
@@ -210,6 +211,7 @@ class FakeHub(Partner):
         self.logs: dict[str, list[str]] = {}
         self.posted: list[dict[str, Any]] = []
         self.down = self.lose = False
+        self.page = 500
         super().__init__(play=self._play)
 
     def submit(self, *, now: datetime, metadata: bytes, data: bytes | None, attachments: Mapping[UUID, bytes]) -> UUID:
@@ -294,15 +296,15 @@ class FakeHub(Partner):
         return Answer(status=404)
 
     def _list(self, heard: Heard) -> Answer:
-        offset, limit = int(heard.query["offset"][0]), int(heard.query["limit"][0])
+        offset, limit = int(heard.query["offset"][0]), min(self.page, int(heard.query["limit"][0]))
         waiting = [one for one in self.submissions.values() if len(self.logs[one["caseId"]]) < 3]
         return _json({"submissions": waiting[offset : offset + limit], "totalCount": len(waiting)})
 
     def _events(self, case_id: str, heard: Heard) -> Answer | Fault:
         log = self.logs[case_id]
         if heard.method == "GET":
-            offset, limit = int(heard.query["offset"][0]), int(heard.query["limit"][0])
-            return _json({"eventLog": log[offset : offset + limit]})
+            offset, limit = int(heard.query["offset"][0]), min(self.page, int(heard.query["limit"][0]))
+            return _json({"eventLog": log[offset : offset + limit], "totalCount": len(log)})
         token = heard.body.decode()
         receiver = verification_key(self.receiver_jwk)
         claims = orjson.loads(verify_ps512(token, receiver, typ="secevent+jwt"))

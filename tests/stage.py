@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,3 +103,50 @@ def stage(made_once: Path, tmp_path: Path):
     hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=clock)
     yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
     hub.close()
+
+
+@dataclass
+class Served:
+    """A stage behind a real HTTP server, and a session with the sender's token."""
+
+    stage: Stage
+    base_url: str
+    session: Any
+
+    def post(self, path: str, **request: Any) -> Any:
+        return self.session.post(f"{self.base_url}{path}", timeout=30, **request)
+
+    def get(self, path: str, **request: Any) -> Any:
+        return self.session.get(f"{self.base_url}{path}", timeout=30, **request)
+
+    def submit(self, data: bytes = BAUANTRAG, *, kind: str = "application/xml", **more: Any) -> Any:
+        headers = {"Content-Type": kind, **more.pop("headers", {})}
+        where = {"service": BAUEN, "ars": TAUNUSSTEIN, **more}
+        return self.post("/hub/v1/applications", params=where, data=data, headers=headers)
+
+
+@pytest.fixture
+def served(stage: Stage):
+    import requests
+    import uvicorn
+
+    from hub import app
+
+    config = uvicorn.Config(
+        app.asgi(stage.hub, work=False), port=0, log_level="error", lifespan="on", http="httptools", server_header=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    base_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    session = requests.Session()
+    answer = session.post(
+        f"{base_url}/token", data={"grant_type": "client_credentials", **stage.cast["sender"]}, timeout=30
+    )
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    yield Served(stage=stage, base_url=base_url, session=session)
+    session.close()
+    server.should_exit = True
+    thread.join()

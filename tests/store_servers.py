@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from hub.store import LocalBlobs, Store
-from hub.store import tables
+from hub.store import LocalBlobs, Store, tables
 
 ENGINES = ("sqlite", "postgresql")
 #: A cluster in memory is made in half the time.

@@ -34,6 +34,12 @@ def _put(blobs: LocalBlobs, content: bytes = b"ciphertext") -> str:
         return writer.commit()
 
 
+def _fail_midway(blobs: LocalBlobs) -> None:
+    with blobs.writer() as writer:
+        writer.write(b"abc")
+        raise RuntimeError
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -43,9 +49,8 @@ def test_an_uncommitted_blob_leaves_nothing(blobs, folder):
     writer.write(b"abc")
     writer.abort()
     writer.abort()
-    with pytest.raises(RuntimeError), blobs.writer() as other:
-        other.write(b"abc")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _fail_midway(blobs)
     assert _files(folder) == []
 
 

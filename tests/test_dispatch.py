@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -23,8 +24,8 @@ class Scripted:
     """An adapter that answers as it is told; what it got is kept."""
 
     name = "scripted"
-    answers: list = []
-    got: list = []
+    answers: ClassVar[list] = []
+    got: ClassVar[list] = []
 
     def __init__(self, config):
         self.config = config

@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from stage import ANMELDEN, BAUANTRAG, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 from hub.admission import Admission
 from hub.crypto.jose import decrypt
@@ -30,7 +31,6 @@ from hub.outbound import Outbound
 from hub.parties import Callback
 from hub.store import DeliveryState
 from hub.submission import Application, MediaType, State
-from stage import ANMELDEN, BAUANTRAG, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 
@@ -179,12 +179,11 @@ def test_attachments_are_sealed_and_described(stage):
 
 def test_attachments_of_a_refused_application_are_dropped(stage):
     envelope, opened = reception(stage)
-    with opened, pytest.raises(InvalidPayload):
+    broken = Application(cover=envelope, media_type=MediaType.JSON, data=ANMELDUNG.replace(b"einzug", b"eingang"))
+    with opened:
         attach(opened, bytes(200_000))
-        opened.accept(
-            Application(cover=envelope, media_type=MediaType.JSON, data=ANMELDUNG.replace(b"einzug", b"eingang")),
-            now=stage.clock(),
-        )
+        with pytest.raises(InvalidPayload):
+            opened.accept(broken, now=stage.clock())
     stage.clock.pass_(days=30)
     assert nothing_stored(stage)
 
@@ -223,11 +222,11 @@ WRONG_METADATA = {
 @pytest.mark.parametrize("said", WRONG_METADATA.values(), ids=WRONG_METADATA)
 def test_metadata_that_the_sender_may_not_write_is_refused(stage, said):
     envelope, opened = reception(stage)
-    with opened, pytest.raises(Malformed):
+    wrong = Application(cover=envelope, media_type=MediaType.JSON, data=ANMELDUNG, metadata=said)
+    with opened:
         attach(opened, b"x")
-        opened.accept(
-            Application(cover=envelope, media_type=MediaType.JSON, data=ANMELDUNG, metadata=said), now=stage.clock()
-        )
+        with pytest.raises(Malformed):
+            opened.accept(wrong, now=stage.clock())
 
 
 def test_metadata_that_breaks_the_metadata_schema_is_refused(stage):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from hub.areas import Area, Gazetteer
 from hub.errors import NoRoute
-from hub.parties import OfferedService
+from hub.parties import Destination, OfferedService
 from hub.routing import (
     Code,
     DestinationFacts,
@@ -264,6 +263,22 @@ def test_findings_do_not_depend_on_the_order_of_rules():
     assert found(*rules, gaps=True) == found(*reversed(rules), gaps=True)
 
 
-def test_facts_come_from_a_stored_destination_only_by_its_parts():
-    one = facts("Amt")
-    assert replace(one, status="inactive").offers == one.offers
+def test_facts_are_taken_from_a_stored_destination():
+    offers = facts().offers
+    stored = Destination(
+        destination_id=ONE,
+        name="Amt",
+        status="inactive",
+        owner=None,
+        tenant="06",
+        services=offers,
+        metadata_versions=("2.1.0",),
+        encryption_kid="k",
+        contact={},
+        adapter="mailbox",
+        adapter_config={},
+        created_at=ON,
+        updated_at=ON,
+    )
+    expected = DestinationFacts(name="Amt", status="inactive", key_valid_until=ON, offers=offers)
+    assert DestinationFacts.of(stored, key_valid_until=ON) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.areas import Area, Gazetteer
+from hub.areas import Area, AreaKind, Gazetteer, Place
 from hub.errors import ConfigurationError, Invalid, Malformed, NoRoute
 from hub.routing import RoutingTable, Rule, ServiceRegister, day_start, legal_day, service_urn
 
@@ -325,3 +327,40 @@ def test_the_look_up_agrees_with_the_definition(given_rules, asked):
     chosen = {r.destination for r in fitting if len(r.area.ars) == longest}
     got = answer(table(*given_rules), *asked)
     assert got == next(iter(chosen)) if len(chosen) == 1 else got == ("ambiguous" if chosen else "no-rule")
+
+
+def test_refusals_can_be_written_as_json():
+    tab = table(rule("a", "06439"), rule("b", "06439", TWO), rule("c", "06414", ONE, TRADE))
+    for ars, service in [(TAUNUSSTEIN, BUILDING), ("064399999999", BUILDING), (HANAU_2025, TRADE), (WIESBADEN, DOG)]:
+        members = refused(tab, ars, service).members
+        assert json.loads(json.dumps(members)) == members
+        assert len(members["nearest"]) <= 5
+
+
+def test_a_table_with_no_room_left_still_answers():
+    tab = table(rule("a", "06439"), rule("b", "06414", TWO, valid_from=ON))
+    tab._room = 0
+    for _ in range(2):
+        assert tab.route(Area(TAUNUSSTEIN), BUILDING, ON).destination_id == ONE
+        assert tab.route(Area(WIESBADEN), BUILDING, ON).destination_id == TWO
+    assert Area(TAUNUSSTEIN).ars not in tab._groups[BUILDING].routes
+
+
+def test_the_whole_country_is_routed_as_defined():
+    path = Path(__file__).parents[1].parent / "shared" / "data" / "regions" / "gemeinden_de_2025-08-31.csv"
+    if not path.exists():
+        pytest.skip("shared data are absent: regions/gemeinden_de_2025-08-31.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        places = [
+            Place(area=Area.from_ars(row["ars"]), name=row["name"], kind=AreaKind.MUNICIPALITY)
+            for row in csv.DictReader(file)
+        ]
+    districts = sorted({place.area.ars[:5] for place in places})
+    served = tuple(service_urn(f"99{number:012d}") for number in range(575))
+    owners = {ars: UUID(int=at) for at, ars in enumerate(districts)}
+    rules = [Rule(id=f"d{ars}", area=Area(ars), services=served, destination=owners[ars]) for ars in districts]
+    tab = RoutingTable(rules, gazetteer=Gazetteer(places), services=ServiceRegister([]))
+    assert len(places) == 10_952
+    for place in places:
+        for service in served[::144]:
+            assert tab.route(place.area, service, ON).destination_id == owners[place.area.ars[:5]]

@@ -10,7 +10,6 @@ def test_what_was_sent_is_listed_collected_and_accepted(door: Door):
     assert sent.submission_id in door.listed()
     answer = door.subscriber.get(f"/v2/submissions/{sent.submission_id}")
     assert answer.status == 200, answer.body
-    print(answer.json)
     assert answer.json["encryptedMetadata"] == sent.metadata
     for attachment_id, jwe in sent.attachments.items():
         got = door.subscriber.get(f"/v2/submissions/{sent.submission_id}/attachments/{attachment_id}")

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -162,7 +163,7 @@ def test_the_audit_log_is_one_chain_in_order(store):
     assert [record.seq for record in stored] == [1, 2, 3]
     assert stored[0].previous == GENESIS
     assert all(record.hash == record.record_hash() for record in stored)
-    assert all(after.previous == before.hash for before, after in zip(stored, stored[1:], strict=False))
+    assert all(after.previous == before.hash for before, after in pairwise(stored))
     assert [record.seq for record in store.audit(newest_first=True, limit=2).items] == [3, 2]
 
 
@@ -190,4 +191,4 @@ def test_auditors_on_two_nodes_keep_one_chain(open_store):
         thread.join()
     stored = nodes[0].audit(limit=100).items
     assert [record.seq for record in stored] == list(range(1, 19))
-    assert all(after.previous == before.hash for before, after in zip(stored, stored[1:], strict=False))
+    assert all(after.previous == before.hash for before, after in pairwise(stored))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -148,7 +149,7 @@ def test_ten_writers_on_two_nodes_make_one_chain(open_store):
         thread.join()
     log = nodes[0].events(made.case_id, limit=100).items
     assert [entry.seq for entry in log] == list(range(1, 33))
-    assert all(after.previous == before.hash for before, after in zip(log, log[1:], strict=False))
+    assert all(after.previous == before.hash for before, after in pairwise(log))
     assert (nodes[1].case(made.case_id).seq, nodes[1].case(made.case_id).head) == (32, log[-1].hash)
 
 

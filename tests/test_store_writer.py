@@ -59,7 +59,7 @@ def test_a_failing_write_does_not_harm_its_batch(writer, store):
     before, failing, after = writer.run(_put("a")), writer.run(_put("a")), writer.run(_put("b"))
     gate.open()
     assert before.result(5) == "a"
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         failing.result(5)
     assert after.result(5) == "b"
     assert [store.setting("a"), store.setting("b")] == ["x", "x"]
@@ -72,6 +72,34 @@ def test_a_bug_in_a_write_reaches_its_caller_alone(writer, store):
     with pytest.raises(ZeroDivisionError):
         broken.result(5)
     assert sound.result(5) == "a"
+
+
+def test_one_write_that_fails_like_an_outage_takes_nobody_along(writer, store):
+    def outage(_connection: Connection) -> None:
+        raise StoreUnavailable(Text("weg", "gone"))
+
+    gate = _Gate(writer)
+    first, lost, last = writer.run(_put("a")), writer.run(outage), writer.run(_put("b"))
+    gate.open()
+    assert (first.result(5), last.result(5)) == ("a", "b")
+    with pytest.raises(StoreUnavailable):
+        lost.result(5)
+
+
+def test_in_an_outage_all_who_wait_are_told_without_a_try_each(writer):
+    tries: list[int] = []
+
+    def outage(_connection: Connection) -> None:
+        tries.append(1)
+        raise StoreUnavailable(Text("weg", "gone"))
+
+    gate = _Gate(writer)
+    futures = [writer.run(outage) for _ in range(20)]
+    gate.open()
+    for future in futures:
+        with pytest.raises(StoreUnavailable):
+            future.result(5)
+    assert len(tries) <= 3
 
 
 def test_what_a_refused_write_had_written_is_gone(writer, store):
@@ -261,7 +289,8 @@ def test_a_server_that_cuts_the_connection_costs_nothing(postgresql_url):
     empty(postgresql_url)
     store = Store(postgresql_url)
     store.set_setting("a", "1")
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
     other = Store(postgresql_url)
     other._write(lambda connection: connection.execute(text(cut)).all())
     store.set_setting("a", "2")

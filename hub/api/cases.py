@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from connexion import context
@@ -43,11 +44,13 @@ class CaseFiles:
     async def show(self, caseId: str) -> ConnexionResponse:  # noqa: N803  # the contract's name
         """Show one case and what was sent in it."""
         view: CaseView = await in_thread(self._cases.show, UUID(caseId), caller=self._caller())
-        body = {
+        body: dict[str, Any] = {
             **case_row(view.case),
             "submissions": [{"submissionId": each} for each in ids(view.submission_ids)],
             "replies": [{"replyId": each} for each in ids(view.reply_ids)],
         }
+        if view.case.tombstone is not None:
+            body["tombstone"] = view.case.tombstone
         return json_answer(body)
 
     async def events(self, caseId: str, offset: int = 0, limit: int = 100) -> ConnexionResponse:  # noqa: N803

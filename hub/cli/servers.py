@@ -66,6 +66,8 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
         access_log=False,
         log_level="warning",
         server_header=False,
+        lifespan="on",
+        http="httptools",
     )
 
 

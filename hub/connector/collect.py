@@ -42,12 +42,9 @@ class HubClient:
 
     def waiting(self, destination_id: UUID, now: datetime) -> Iterator[Mapping[str, Any]]:
         """Yield what waits for collection: mappings with submissionId, caseId and destinationId."""
-        for page in range(_MOST_PAGES):
-            query = {"destinationId": str(destination_id), "limit": str(_PAGE), "offset": str(page * _PAGE)}
-            entries = _list(self._json("/v2/submissions", now, query), "submissions")
-            yield from (entry for entry in entries if isinstance(entry, dict))
-            if len(entries) < _PAGE:
-                return
+        for entry in self._pages("/v2/submissions", "submissions", now, destinationId=str(destination_id)):
+            if isinstance(entry, dict):
+                yield entry
 
     def submission(self, submission_id: UUID, now: datetime) -> Mapping[str, Any]:
         """Return one submission; ``NotFound`` if the hub no longer has it."""
@@ -61,14 +58,8 @@ class HubClient:
 
     def event_log(self, case_id: UUID, now: datetime) -> list[str]:
         """Return the case's event log, the oldest token first."""
-        log: list[str] = []
-        for page in range(_MOST_PAGES):
-            query = {"limit": str(_PAGE), "offset": str(page * _PAGE)}
-            entries = _list(self._json(f"/v2/cases/{case_id}/events", now, query), "eventLog")
-            log += [entry for entry in entries if isinstance(entry, str)]
-            if len(entries) < _PAGE:
-                break
-        return log
+        log = self._pages(f"/v2/cases/{case_id}/events", "eventLog", now)
+        return [entry for entry in log if isinstance(entry, str)]
 
     def service_keys(self, now: datetime) -> list[Mapping[str, Any]]:
         """Return the public keys with which the hub signs events."""
@@ -84,6 +75,19 @@ class HubClient:
         headers = {"Content-Type": "application/jose"}
         with self._call("POST", f"/v2/cases/{case_id}/events", now, body=token.encode("ascii"), headers=headers):
             return
+
+    def _pages(self, path: str, name: str, now: datetime, **query: str) -> Iterator[Any]:
+        """Yield the entries of a list, page by page; a service may make its pages shorter than asked."""
+        offset = 0
+        for _page in range(_MOST_PAGES):
+            answer = self._json(path, now, {**query, "limit": str(_PAGE), "offset": str(offset)})
+            entries = _list(answer, name)
+            yield from entries
+            offset += len(entries)
+            total = answer.get("totalCount")
+            last = offset >= total if isinstance(total, int) else len(entries) < _PAGE
+            if last or not entries:
+                return
 
     def _json(self, path: str, now: datetime, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         with self._call("GET", path, now, query=query) as answer:

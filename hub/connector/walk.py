@@ -359,7 +359,8 @@ class Connector:
     def _finish(self, entry: Entry, state: State, note: str, now: datetime) -> Entry:
         done = self._journal.update(entry.submission_id, now, state=state, note=note)
         self._envelopes.drop(entry.submission_id)
-        _log.info("submission %s: %s", entry.submission_id, note)
+        level = logging.INFO if state is State.ANSWERED else logging.WARNING
+        _log.log(level, "submission %s: %s", entry.submission_id, note)
         return done
 
     def _count(self, name: str) -> None:

@@ -91,6 +91,8 @@ def _serving(hub: app.Hub) -> Iterator[None]:
         access_log=False,
         log_level="warning",
         server_header=False,
+        lifespan="on",
+        http="httptools",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server")

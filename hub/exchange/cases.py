@@ -52,12 +52,11 @@ class Cases:
     def log(self, case_id: UUID, *, caller: Caller, offset: int, limit: int) -> Page[str]:
         """Return the case's event log as tokens, oldest first; errors as :meth:`show`.
 
-        After the end of its retention only the signed tombstone is left of a log.
+        A log that was dropped at the end of its retention is empty; the case's view holds the signed tombstone.
         """
         case = self._case(case_id, caller)
         if case.tombstone is not None:
-            items = (case.tombstone,) if offset == 0 else ()
-            return Page(items=items, offset=offset, total=1)
+            return Page(items=(), offset=offset, total=0)
         return self._notary.tokens(case_id, offset=offset, limit=limit)
 
     def message_log(self, kind: Subject, message_id: UUID, *, caller: Caller, offset: int, limit: int) -> Page[str]:

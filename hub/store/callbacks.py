@@ -48,7 +48,7 @@ class Callbacks(Database):
     def record_callback(
         self, claim: CallbackClaim, *, sent: bool, next_attempt_at: datetime | None, note: str, now: datetime
     ) -> bool:
-        """Record an attempt: sent, again at ``next_attempt_at``, or (None) given up. False if the lease is not ours any more."""
+        """Record an attempt: sent, again at ``next_attempt_at``, or (None) given up; False if the lease was lost."""
         finished = sent or next_attempt_at is None
         state = DeliveryState.QUEUED
         if finished:

@@ -24,6 +24,8 @@ R = TypeVar("R")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: No list returns more items than this at once.
 MOST_ITEMS = 500
+#: Beyond any list's end, and within what every engine takes as a number.
+_FARTHEST = 1 << 31
 
 
 class Database:
@@ -72,7 +74,7 @@ class Database:
         def read(connection: Connection) -> Page[R]:
             count = select(func.count()).select_from(statement.order_by(None).subquery())
             total = connection.execute(count).scalar_one()
-            rows = connection.execute(statement.offset(max(offset, 0)).limit(clamp(limit)))
+            rows = connection.execute(statement.offset(max(0, min(offset, _FARTHEST))).limit(clamp(limit)))
             return Page(items=tuple(convert(row) for row in rows), offset=offset, total=total)
 
         return self._read(read)

@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DatabaseError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hub.errors import ConfigurationError, StoreUnavailable, Text
+from hub.errors import ConfigurationError, Malformed, StoreUnavailable, Text
 
 #: How long a SQLite connection waits for another process's write lock.
 _BUSY_SECONDS = 5
@@ -51,13 +51,23 @@ def unavailable() -> StoreUnavailable:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what a database says about itself (gone, locked, full, without our tables) into ``StoreUnavailable``."""
+    """Turn what a database says about itself (gone, locked, full, without our tables) into ``StoreUnavailable``.
+
+    A value that it cannot hold is its sender's fault (``Malformed``) and must not look like an outage to the neighbours.
+    """
     try:
         yield
     except (IntegrityError, ProgrammingError) as exc:
         if getattr(exc.orig, "sqlstate", None) == _NO_TABLE:
             raise unavailable() from exc
         raise
+    except DataError as exc:
+        raise Malformed(
+            Text(
+                "Ein Text enthält Zeichen (etwa NUL), die nicht gespeichert werden können. Entfernen Sie diese.",
+                "A text holds characters (such as NUL) that cannot be stored. Remove them.",
+            )
+        ) from exc
     except (DatabaseError, InterfaceError, PoolTimeoutError) as exc:
         raise unavailable() from exc
 

@@ -1,23 +1,23 @@
-"""Submissions and replies: the plain door's one transaction, and the sealed door's steps."""
+"""Submissions and replies: the sealed door's steps, and what is read of either door's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Invalid, NotFound, Refused, Text
-from hub.events import GENESIS, Event, Subject
+from hub.errors import Conflict, Invalid, Refused, Text
+from hub.events import GENESIS, Subject
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, already_there, micros, moment, not_found
-from hub.store.engine import names_unknown
-from hub.store.log import advance, event_row, insert_events, lock_case, move, write_events
+from hub.store.database import Database, micros, moment, not_found
+from hub.store.door import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
+from hub.store.log import advance, lock_case, move, write_events
 from hub.store.queue import delivery_row
 from hub.store.records import (
     Announcement,
@@ -27,7 +27,6 @@ from hub.store.records import (
     MakeEvents,
     OutgoingCallback,
     Page,
-    Remembered,
     StoredMessage,
 )
 from hub.store.rows import (
@@ -38,58 +37,19 @@ from hub.store.rows import (
     contents_of,
     read_parts,
     sealed_row,
-    submitted_row,
     to_message,
 )
-from hub.store.writer import Joint, nothing_written
-from hub.submission import Contents, Sealed, State, Submission
+from hub.store.writer import nothing_written
+from hub.submission import Contents, Sealed, State
 
 _CASES = tables.cases
 _MESSAGES = tables.messages
 _CONTENTS = tables.contents
-_IDEMPOTENCY = tables.idempotency
 _DESTINATIONS = tables.destinations
-
-_REMEMBER = Insert(_IDEMPOTENCY, "ON CONFLICT (sender, key) DO NOTHING")
-_INSERT_CASE = Insert(_CASES)
-_INSERT_MESSAGE = Insert(_MESSAGES)
-_INSERT_CONTENT = Insert(_CONTENTS)
-_INSERT_DELIVERY = Insert(tables.deliveries)
 
 
 class Messages(Database):
     """What was sent, in either direction, and the cases that it belongs to."""
-
-    def remembered(self, sender: str, key: str) -> Remembered | None:
-        """Return what a sender's idempotency key stands for."""
-        return self._read(lambda connection: _remembered(connection, sender, key))
-
-    def submit(
-        self,
-        submission: Submission,
-        *,
-        events: Sequence[Event],
-        receipt: str,
-        idempotency: tuple[str, str] | None,
-        first_attempt_at: datetime,
-        callbacks: Sequence[OutgoingCallback] = (),
-    ) -> Future[Remembered | None]:
-        """Store a complete submission in a new case, and its delivery, in one transaction.
-
-        ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
-        None after the durable commit, or what the key stands for already: then nothing was written.
-
-        Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
-        """
-        write = _Submit(
-            submission,
-            events=events,
-            receipt=receipt,
-            idempotency=idempotency,
-            first_attempt_at=first_attempt_at,
-            callbacks=callbacks,
-        )
-        return self._begin(write, wakes=True)
 
     def announce(self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()) -> None:
         """Store a message to come, and its case if it is new; ``make(head, None)`` gives the create event.
@@ -104,9 +64,9 @@ class Messages(Database):
             events = make(head, None)
             state = advance(None, events)
             try:
-                _INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
+                INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
             except IntegrityError as exc:
-                raise _taken(exc, "Die Einreichung", "Submission", message.id) from exc
+                raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
             write_events(connection, head, events)
             write_callbacks(connection, callbacks)
 
@@ -172,13 +132,13 @@ class Messages(Database):
                 events = make(head, contents)
                 state = advance(State.INCOMPLETE, events)
             new = ("metadata", metadata), ("data", data)
-            _INSERT_CONTENT(connection, *(sealed_row(row.message_id, part, one) for part, one in new if one))
+            INSERT_CONTENT(connection, *(sealed_row(row.message_id, part, one) for part, one in new if one))
             chained = write_events(connection, head, events)
             move(connection, message_id, state, chained)
             if receipt is not None:
                 _set(connection, message_id, receipt=receipt(contents))
             if first_attempt_at is not None:
-                _INSERT_DELIVERY(connection, delivery_row(row.message_id, row.destination_id, first_attempt_at))
+                INSERT_DELIVERY(connection, delivery_row(row.message_id, row.destination_id, first_attempt_at))
             write_callbacks(connection, callbacks)
             return True
 
@@ -254,110 +214,6 @@ class Messages(Database):
         return self._page(statement, read_case, offset=offset, limit=limit)
 
 
-class _Submit(Joint):
-    """The write of plain doors' submissions. Rows are made by the caller: the writer's time is everybody's."""
-
-    def __init__(
-        self,
-        submission: Submission,
-        *,
-        events: Sequence[Event],
-        receipt: str,
-        idempotency: tuple[str, str] | None,
-        first_attempt_at: datetime,
-        callbacks: Sequence[OutgoingCallback],
-    ) -> None:
-        message_id = str(submission.submission_id)
-        self.message_id = message_id
-        self.message = _INSERT_MESSAGE.row(submitted_row(submission, receipt))
-        self.case = _INSERT_CASE.row(_new_case(submission, events))
-        self.contents = [
-            _INSERT_CONTENT.row(sealed_row(message_id, part, sealed)) for part, sealed in submission.contents.parts()
-        ]
-        self.events = [event_row(event) for event in events]
-        delivery = delivery_row(message_id, str(submission.destination_id), first_attempt_at)
-        self.delivery = _INSERT_DELIVERY.row(delivery)
-        self.callbacks = callbacks
-        self.key = None if idempotency is None else (submission.sender, idempotency[0])
-        self.memory = None if idempotency is None else _REMEMBER.row(_memory(submission, idempotency))
-
-    @classmethod
-    def many(cls, connection: Connection, writes: Sequence[Self]) -> list[Remembered | None]:
-        """Write what is new. The keys' rows come first: they are the gate, and nothing of a repeated request passes."""
-        known = _known_keys(connection, writes)
-        new = [write for write in writes if write.message_id not in known]
-        try:
-            _INSERT_CASE.raw(connection, [write.case for write in new])
-            _INSERT_MESSAGE.raw(connection, [write.message for write in new])
-        except IntegrityError as exc:
-            raise _taken(exc, "Die Einreichung", "Submission", new[0].message_id) from exc
-        _INSERT_CONTENT.raw(connection, [row for write in new for row in write.contents])
-        insert_events(connection, [row for write in new for row in write.events])
-        _INSERT_DELIVERY.raw(connection, [write.delivery for write in new])
-        write_callbacks(connection, [callback for write in new for callback in write.callbacks])
-        return [
-            _remembered(connection, *write.key) if write.key and write.message_id in known else None for write in writes
-        ]
-
-
-def _known_keys(connection: Connection, writes: Sequence[_Submit]) -> set[str]:
-    """Claim the idempotency keys of ``writes``; return the message ids of those whose key another message has."""
-    rows = {write.message_id: write.memory for write in writes if write.memory is not None}
-    if _REMEMBER.raw(connection, list(rows.values())) == len(rows):
-        return set()
-    keys = [write.key for write in writes if write.key is not None]
-    owned = select(_IDEMPOTENCY.c.submission_id).where(
-        tuple_(_IDEMPOTENCY.c.sender, _IDEMPOTENCY.c.key).in_(keys),
-        _IDEMPOTENCY.c.submission_id.in_(list(rows)),
-    )
-    return set(rows) - set(connection.execute(owned).scalars())
-
-
-def _memory(submission: Submission, idempotency: tuple[str, str]) -> dict[str, Any]:
-    key, mac = idempotency
-    return {
-        "sender": submission.sender,
-        "key": key,
-        "mac": mac,
-        "submission_id": str(submission.submission_id),
-        "created_at": micros(submission.submitted_at),
-    }
-
-
-def _new_case(submission: Submission, events: Sequence[Event]) -> dict[str, Any]:
-    if (
-        not events
-        or events[0].previous != GENESIS
-        or [event.seq for event in events] != list(range(1, len(events) + 1))
-    ):
-        raise ValueError("the events of a new case are chained from GENESIS")
-    if advance(None, events) is not State.SUBMITTED:
-        raise ValueError("the events of a complete submission end with it submitted")
-    submitted_at = micros(submission.submitted_at)
-    return {
-        "case_id": str(submission.case_id),
-        "destination_id": str(submission.destination_id),
-        "sender": submission.sender,
-        "seq": events[-1].seq,
-        "head": events[-1].hash,
-        "created_at": submitted_at,
-        "last_event_at": micros(events[-1].issued_at),
-        "tombstone": None,
-    }
-
-
-def _remembered(connection: Connection, sender: str, key: str) -> Remembered | None:
-    statement = (
-        select(_IDEMPOTENCY.c.mac, _IDEMPOTENCY.c.submission_id, _MESSAGES.c.receipt)
-        .join(_MESSAGES, _MESSAGES.c.message_id == _IDEMPOTENCY.c.submission_id)
-        .where(_IDEMPOTENCY.c.sender == sender, _IDEMPOTENCY.c.key == key)
-    )
-    row = connection.execute(statement).first()
-    if row is None:
-        return None
-    return Remembered(mac=row.mac, submission_id=UUID(row.submission_id), receipt=row.receipt or "")
-
-
 def _case_of(connection: Connection, message: Announcement) -> CaseHead:
     if not message.new_case:
         with nothing_written():
@@ -374,22 +230,10 @@ def _case_of(connection: Connection, message: Announcement) -> CaseHead:
         "tombstone": None,
     }
     try:
-        _INSERT_CASE(connection, row)
+        INSERT_CASE(connection, row)
     except IntegrityError as exc:
-        raise _taken(exc, "Den Vorgang", "Case", message.case_id) from exc
+        raise taken(exc, "Den Vorgang", "Case", message.case_id) from exc
     return CaseHead(case_id=message.case_id)
-
-
-def _taken(error: IntegrityError, what_de: str, what_en: str, key: UUID | str) -> Refused:
-    if names_unknown(error):
-        return NotFound(
-            Text(
-                "Diesen Zustellpunkt gibt es nicht. Prüfen Sie die destinationId.",
-                "There is no such destination. Check the destinationId.",
-            ),
-            slug="destination-not-found",
-        )
-    return already_there(what_de, what_en, key)
 
 
 def _locked(connection: Connection, message_id: UUID) -> Any:

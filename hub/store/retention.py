@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.blobs import Blobs
+from hub.store.callbacks import write_callbacks
 from hub.store.database import Database, clamp, micros, not_found
 from hub.store.log import advance, end_delivery, lock_case, move, write_events
-from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
-from hub.store.callbacks import write_callbacks
 from hub.store.messages import read_case
+from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
 from hub.store.rows import to_message
 from hub.store.writer import nothing_written
 from hub.submission import State

@@ -12,6 +12,8 @@ from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.store.audit import Audit
 from hub.store.blobs import Blobs
 from hub.store.callbacks import Callbacks
+from hub.store.deliveries import Deliveries
+from hub.store.door import PlainDoor
 from hub.store.duties import Duties
 from hub.store.engine import create_privately, reading_engine, sqlite_file, translated, unavailable, writing_engine
 from hub.store.log import Log
@@ -25,7 +27,7 @@ from hub.store.schema import current_revision, head_revision, upgrade
 _READERS = 8
 
 
-class Store(Parties, Messages, Log, Queue, Callbacks, Duties, Retention, Audit):
+class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Duties, Retention, Audit):
     """The hub's memory: the only SQL. The same on SQLite and PostgreSQL.
 
     ``url`` is ``sqlite:///FILE`` or ``postgresql://…``. With ``blobs`` it deletes the blobs of contents that it deletes.

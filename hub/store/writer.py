@@ -31,12 +31,15 @@ T = TypeVar("T")
 BATCH = 128
 #: Writes that may wait before new ones are turned away.
 WAITING = 4096
+#: Writes in a row that the database must fail before it counts as down: one alone may have itself to blame.
+_DOWN = 2
 
 
-class Declined(Exception):  # noqa: N818  # a signal between a write and the writer, not an error of its own
-    """Raised by a write that was refused before it changed anything: its neighbours need no second run."""
+class Declined(Exception):
+    """A signal to the writer: a write was refused before it changed anything, so its neighbours need no second run."""
 
     def __init__(self, error: Refused) -> None:
+        """Carry the error that the caller gets."""
         super().__init__()
         self.error = error
 
@@ -59,6 +62,7 @@ class Joint(ABC):
         """Run ``writes`` and return their results in order; an error makes each run alone."""
 
     def __call__(self, connection: Connection) -> Any:
+        """Run this one alone."""
         return self.many(connection, [self])[0]
 
 
@@ -134,13 +138,19 @@ class Writer:
         """Run ``jobs`` together; if one fails, each alone."""
         if self._together(jobs):
             return
+        down = 0
         for position, job in enumerate(jobs):
             try:
                 self._together([job], alone=True)
+                down = 0
             except StoreUnavailable as error:
-                for left in jobs[position:]:
-                    left.future.set_exception(error)
-                return
+                job.future.set_exception(error)
+                down += 1
+                if down == _DOWN:
+                    # Each further try would cost a time-out; those who wait are told at once.
+                    for left in jobs[position + 1 :]:
+                        left.future.set_exception(error)
+                    return
 
     def _together(self, jobs: list[_Job], *, alone: bool = False) -> bool:
         """Run ``jobs`` in one transaction and resolve their futures; return False if they must be run again, each alone.

@@ -188,8 +188,9 @@ CASES: Mapping[str, Case] = {
         Trouble.WRONG_NAME_IN_CERTIFICATE, U, cause=DeadCause.CONFIGURATION, copies=0
     ),
     "a receiver without TLS gets nothing": case(Trouble.NO_TLS, U, cause=DeadCause.CONFIGURATION, copies=0),
-    "a missing client certificate blames the configuration": case(
-        Trouble.CLIENT_CERTIFICATE_WANTED, U, cause=DeadCause.CONFIGURATION, copies=0
+    # With TLS 1.3 the refusal comes after the request, and a reset on its heels may swallow it.
+    "a missing client certificate blames the configuration, if that can be told": case(
+        Trouble.CLIENT_CERTIFICATE_WANTED, U, X, cause=DeadCause.CONFIGURATION, copies=0
     ),
     # The hub's own side.
     "a mixed-up content is never delivered": case(Trouble.NONE, R, cause=DeadCause.HUB, copies=0, change=_swapped),
@@ -212,7 +213,7 @@ def check(sentence: str, rig: Rig) -> None:
     finally:
         adapter.close()
     assert outcome.kind in wanted.kinds, outcome
-    assert outcome.cause is wanted.cause, outcome
+    assert outcome.cause is (None if outcome.kind is X else wanted.cause), outcome
     assert outcome.disable is wanted.disable
     assert wanted.wish(outcome.retry_after), outcome
     assert_note_is_clean(outcome, package)

@@ -1,0 +1,246 @@
+"""How long things are kept (FIT-Connect, section 15): duties as functions of ``now``, each safe to run again.
+
+1. announced and never submitted: deleted after a day;
+2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days;
+3. unanswered in a mailbox for 14 days: rejected by the hub, which ends the wait (a push that arrived is not rejected);
+4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected;
+5. a case: its log dropped 730 days after its last event. A signed tombstone stays, which says where the chain ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+
+from hub.callbacks import Herald
+from hub.crypto import jws
+from hub.crypto.keyring import HubKeys
+from hub.errors import Conflict, NotFound
+from hub.events import EVENT_PREFIX, Event, EventKind
+from hub.parties import Destination
+from hub.store import Case, CaseHead, MakeEvents, Store, StoredMessage
+from hub.submission import State
+
+_log = logging.getLogger(__name__)
+#: Messages looked at in one go, and goes in one run: a run is bounded, the next one goes on.
+_BATCH = 100
+_GOES = 20
+#: Messages of one look at the mailboxes; the store hands out no more at once.
+_LISTED = 500
+_TOMBSTONE = "case-tombstone+jwt"
+_NOT_ANSWERED = {
+    "type": f"{EVENT_PREFIX}problems/not-collected",
+    "title": "Not collected in time",
+    "instance": "other",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Periods:
+    """How long things are kept."""
+
+    incomplete: timedelta = timedelta(days=1)
+    #: When the authority is reminded of what waits.
+    reminders: tuple[timedelta, ...] = (timedelta(days=3), timedelta(days=9))
+    unanswered: timedelta = timedelta(days=14)
+    finished: timedelta = timedelta(days=7)
+    case: timedelta = timedelta(days=730)
+    #: How long the outbox remembers what became of a callback.
+    callbacks: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reminder:
+    """What an authority is told: so many submissions wait in its mailbox, the oldest since ``oldest_at``."""
+
+    destination: Destination
+    number: int
+    waiting: int
+    oldest_at: datetime
+
+
+def log_reminder(reminder: Reminder) -> None:
+    """Tell the operators, where no mail is set up."""
+    _log.warning(
+        "destination %s: %d submissions wait for collection, the oldest since %s (reminder %d)",
+        reminder.destination.destination_id,
+        reminder.waiting,
+        reminder.oldest_at.date(),
+        reminder.number,
+    )
+
+
+class Retention:
+    """Does what is due. ``remind`` tells an authority; what it raises is tried again at the next run."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        herald: Herald,
+        keys: HubKeys,
+        base_url: str,
+        periods: Periods | None = None,
+        remind: Callable[[Reminder], None] = log_reminder,
+    ) -> None:
+        self._store = store
+        self._herald = herald
+        self._keys = keys
+        self._base_url = base_url
+        self._periods = periods or Periods()
+        self._tell = remind
+
+    def run(self, now: datetime) -> int:
+        """Do all duties; return how many things were done."""
+        duties = (
+            self.delete_incomplete,
+            self.remind,
+            self.reject_unanswered,
+            self.delete_finished,
+            self.delete_delivered,
+            self.bury_cases,
+            self.forget_callbacks,
+        )
+        return sum(duty(now) for duty in duties)
+
+    def delete_incomplete(self, now: datetime) -> int:
+        """Delete what was announced and never submitted."""
+        due = now - self._periods.incomplete
+        return self._each(lambda: self._store.incomplete(due, limit=_BATCH), lambda each: self._delete(each, now))
+
+    def remind(self, now: datetime) -> int:
+        """Tell authorities what waits in their mailboxes, one reminder for each and each period."""
+        told = 0
+        for number, period in enumerate(self._periods.reminders, start=1):
+            due = self._store.uncollected(now - period, notices_below=number, limit=_LISTED)
+            for messages in _by_destination(due):
+                told += self._remind_of(messages, number)
+        return told
+
+    def reject_unanswered(self, now: datetime) -> int:
+        """Reject what lies in a mailbox unanswered for too long."""
+        due = now - self._periods.unanswered
+        return self._each(lambda: self._store.uncollected(due, limit=_BATCH), lambda each: self._reject(each, now))
+
+    def delete_finished(self, now: datetime) -> int:
+        """Delete contents of what was accepted or rejected."""
+        due = now - self._periods.finished
+        return self._each(lambda: self._store.finished(due, limit=_BATCH), lambda each: self._delete(each, now))
+
+    def delete_delivered(self, now: datetime) -> int:
+        """Delete contents of what was delivered and never answered: the receiver has them, and nobody waits."""
+        due = now - self._periods.finished
+        return self._each(lambda: self._store.delivered(due, limit=_BATCH), lambda each: self._forget(each, now))
+
+    def bury_cases(self, now: datetime) -> int:
+        """Drop the logs of cases whose proof need not be kept any longer."""
+        due = now - self._periods.case
+        return sum(self._bury(case, now) for case in self._store.stale_cases(due, limit=_BATCH))
+
+    def forget_callbacks(self, now: datetime) -> int:
+        """Forget callbacks that ended long ago."""
+        return self._store.forget_callbacks(now - self._periods.callbacks)
+
+    def _each(self, due: Callable[[], Sequence[StoredMessage]], do: Callable[[StoredMessage], bool]) -> int:
+        """Do something to each message that is due, batch by batch, until there is none or none can be helped."""
+        done = 0
+        for _ in range(_GOES):
+            found = due()
+            helped = sum(_attempted(do, message) for message in found)
+            done += helped
+            if len(found) < _BATCH or not helped:
+                break
+        return done
+
+    def _delete(self, message: StoredMessage, now: datetime) -> bool:
+        make = self._one(message, EventKind.DELETE, now)
+        self._store.delete_contents(message.id, now, make, callbacks=self._herald.ended(message, now=now))
+        return True
+
+    def _forget(self, message: StoredMessage, now: datetime) -> bool:
+        """Delete without an event: the state stays what the receiver left it at."""
+        self._store.delete_contents(message.id, now)
+        return True
+
+    def _reject(self, message: StoredMessage, now: datetime) -> bool:
+        days = self._periods.unanswered.days
+        problem = _NOT_ANSWERED | {"detail": f"The receiver did not answer within {days} days."}
+        make = self._one(message, EventKind.REJECT, now, {"problems": [problem]})
+        self._store.append(message.case_id, message.id, make, callbacks=self._herald.ended(message, now=now))
+        return True
+
+    def _one(
+        self, message: StoredMessage, kind: EventKind, now: datetime, payload: dict[str, Any] | None = None
+    ) -> MakeEvents:
+        jti = uuid4()
+
+        def make(head: CaseHead, _state: State | None) -> Sequence[Event]:
+            return (
+                Event(
+                    case_id=head.case_id,
+                    seq=0,
+                    jti=jti,
+                    subject=message.kind,
+                    subject_id=message.id,
+                    kind=kind,
+                    issuer=self._base_url,
+                    by_hub=True,
+                    issued_at=now,
+                    payload=payload or {},
+                ),
+            )
+
+        return make
+
+    def _remind_of(self, messages: Sequence[StoredMessage], number: int) -> int:
+        """Send one reminder for a destination; what was collected meanwhile needs none."""
+        waiting = [message for message in messages if message.collected_at is None]
+        destination = self._store.destination(messages[0].destination_id)
+        if waiting and destination is not None:
+            oldest = min(message.submitted_at or message.created_at for message in waiting)
+            self._tell(Reminder(destination=destination, number=number, waiting=len(waiting), oldest_at=oldest))
+        for message in messages:
+            self._store.mark_noticed(message.id, number)
+        return 1 if waiting else 0
+
+    def _bury(self, case: Case, now: datetime) -> int:
+        try:
+            return int(self._store.drop_case(case.case_id, self._tombstone(case, now)))
+        except (Conflict, NotFound):
+            _log.warning("case %s: its log is due, but contents still lie here", case.case_id)
+            return 0
+
+    def _tombstone(self, case: Case, now: datetime) -> str:
+        """Sign where the chain ended: whoever kept the log can still prove that it was the hub's."""
+        claims = {
+            "iss": self._base_url,
+            "jti": str(uuid4()),
+            "iat": int(now.timestamp()),
+            "txn": f"case:{case.case_id}",
+            "seq": case.seq,
+            "head": case.head,
+            "createdAt": case.created_at.isoformat(),
+            "lastEventAt": case.last_event_at.isoformat(),
+        }
+        return jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
+
+
+def _attempted(do: Callable[[StoredMessage], bool], message: StoredMessage) -> bool:
+    try:
+        return do(message)
+    except (Conflict, NotFound):
+        # It moved on since it was listed: answered, deleted, or submitted after all.
+        return False
+
+
+def _by_destination(messages: Iterable[StoredMessage]) -> list[list[StoredMessage]]:
+    found: dict[UUID, list[StoredMessage]] = {}
+    for message in messages:
+        found.setdefault(message.destination_id, []).append(message)
+    return list(found.values())
