@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
-from hub.crypto import keys
 from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
+from hub.crypto import keys
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 

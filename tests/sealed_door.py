@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,22 +15,25 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from stage import Stage
+from stage import Stage, VirtualClock
 from stand_in import Answer, Client
 
 from hub import app
 from hub.api import edge, fit_connect
 from hub.api.oauth import OAuth
-from hub.clients import new_client
+from hub.clients import Caller, new_client
+from hub.config import load_settings
 from hub.crypto import jws
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
+from hub.exchange.sending import SendingTools
 from hub.parties import ClientKind, Destination
 from hub.resources import shipped
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
 SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.schema.json"
 EVENTS = "https://schema.fitko.de/fit-connect/events/"
+PROBLEMS = "https://schema.fitko.de/fit-connect/submission-api/problems/"
 JOSE = "application/jose"
 SPECIFICATION = Path(os.environ.get("HUB_TEST_SPECIFICATION", shipped("openapi.yaml")))
 
@@ -57,7 +61,7 @@ class Sent:
 class Door:
     """A hub behind its whole edge; ``sender`` and ``subscriber`` are clients with tokens, ``anybody`` is none."""
 
-    def __init__(self, stage: Stage, specification: Path = SPECIFICATION) -> None:
+    def __init__(self, stage: Stage, specification: Path = SPECIFICATION, **parts: Any) -> None:
         self.stage = stage
         self.hub = stage.hub
         self.clock = stage.clock
@@ -76,6 +80,7 @@ class Door:
             base_url=self.hub.settings.canonical_url,
             caller=app._caller,
             clock=self.clock,
+            **parts,
         )
         handlers |= fit_connect.handlers(self.parts)
         application = edge.build(
@@ -139,6 +144,15 @@ class Door:
 
     def seal(self, content: bytes, media_type: str = "application/json") -> str:
         return encrypt(self.sealing_key, content, media_type)[0].decode()
+
+    @property
+    def sending_tools(self) -> SendingTools:
+        return fit_connect._counter(self.parts).sending._tools
+
+    @property
+    def sending_caller(self) -> Caller:
+        token = dict(self.sender.headers)["Authorization"].removeprefix("Bearer ")
+        return self.hub.clients.recognise(token, now=self.clock())
 
     # -------------------------------------------------------------------------------------------- whole steps
 
@@ -213,6 +227,14 @@ class Door:
         found: list[str] = answer.json["eventLog"]
         return found
 
+    def refused(self, answer: Answer, status: int, slug: str | None = None) -> bool:
+        """Whether an answer is this problem, in FIT-Connect's form with all members that its clients read."""
+        document = answer.json
+        complete = all(isinstance(document.get(name), str) for name in ("type", "title", "detail", "instance"))
+        typed = slug is None or document["type"] == PROBLEMS + slug
+        assert (answer.status, document["status"], complete, typed) == (status, status, True, True), document
+        return answer.headers["content-type"] == "application/problem+json"
+
     def listed(self, client: Client | None = None) -> list[str]:
         answer = (client or self.subscriber).get("/v2/submissions?limit=500")
         assert answer.status == 200, answer.body
@@ -264,6 +286,22 @@ def kinds(log: list[str]) -> list[str]:
     return [next(iter(read(token)[1]["events"])).removeprefix(EVENTS) for token in log]
 
 
+@pytest.fixture(scope="module")
+def door(made_once: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One door for a file's tests, which leave the clock alone and each look at what they sent themselves."""
+    opened = open_stage(made_once, tmp_path_factory.mktemp("door") / "data")
+    yield Door(opened)
+    opened.hub.close()
+
+
 @pytest.fixture
-def door(stage: Stage) -> Door:
+def own_door(stage: Stage) -> Door:
+    """A door whose clock may be moved."""
     return Door(stage)
+
+
+def open_stage(made_once: Path, data: Path) -> Stage:
+    shutil.copytree(made_once, data)
+    clock = VirtualClock()
+    hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=clock)
+    return Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)

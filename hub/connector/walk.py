@@ -80,6 +80,7 @@ class Connector:
         self._service_keys: tuple[datetime, dict[str, Mapping[str, Any]]] = (datetime.min.replace(tzinfo=UTC), {})
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
+        self._complaints: dict[UUID, str] = {}
         self._journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
         self._envelopes.sweep(self._journal.open_ids())
@@ -175,9 +176,16 @@ class Connector:
                     case_id = require_uuid(item.get("caseId"), "caseId")
                     if self._journal.see(submission_id, case_id, destination_id, now):
                         self._count("seen")
+                self._complaints.pop(destination_id, None)
             except HubError as exc:
-                _log.warning("collecting for %s: %s", destination_id, exc.detail.en)
+                self._complain(destination_id, exc.detail.en)
                 self._count("postponed")
+
+    def _complain(self, destination_id: UUID, text: str) -> None:
+        """Log a trouble when it starts or changes, not at every look."""
+        if self._complaints.get(destination_id) != text:
+            _log.warning("collecting for %s: %s", destination_id, text)
+        self._complaints[destination_id] = text
 
     def _advance(self, entry: Entry, now: datetime) -> None:
         steps = {State.SEEN: self._judge, State.OPENED: self._hand_over, State.HANDED: self._answer}

@@ -26,7 +26,10 @@ _STATUS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """What an owner says of a destination; None leaves a part as it is. ``callback`` holds a sealed secret."""
+    """What is said of a destination; None leaves a part as it is. ``callback`` holds a sealed secret.
+
+    The adapter is the operators' to choose, not the owner's: no handler of the API fills it.
+    """
 
     name: str | None = None
     status: str | None = None
@@ -36,6 +39,8 @@ class Draft:
     contact: Mapping[str, Any] | None = None
     reply_channels: Mapping[str, Any] | None = None
     callback: Callback | None = field(repr=False, default=None)
+    adapter: str | None = None
+    adapter_config: Mapping[str, Any] | None = None
 
     def parts(self) -> dict[str, Any]:
         """Return the parts that are said."""
@@ -95,8 +100,6 @@ class Destinations:
         owner: str,
         tenant: str,
         now: datetime,
-        adapter: str = "mailbox",
-        adapter_config: Mapping[str, Any] | None = None,
         actor: str | None = None,
     ) -> Destination:
         """Create a destination, status ``created``, whose submissions wait in the mailbox.
@@ -122,8 +125,8 @@ class Destinations:
             metadata_versions=draft.metadata_versions or (),
             encryption_kid=encryption_key["kid"],
             contact=contact,
-            adapter=adapter,
-            adapter_config=adapter_config or {},
+            adapter=draft.adapter or "mailbox",
+            adapter_config=draft.adapter_config or {},
             reply_channels=draft.reply_channels,
             callback=draft.callback,
             created_at=now,
@@ -230,6 +233,8 @@ class Destinations:
 def _audited(destination: Destination, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the named parts for the audit log, secrets left out."""
     values: dict[str, Any] = {name: getattr(destination, name) for name in said}
+    if "adapter_config" in values:
+        values["adapter_config"] = sorted(destination.adapter_config)
     if "callback" in values:
         values["callback"] = None if destination.callback is None else destination.callback.url
     if "services" in values:

@@ -41,7 +41,11 @@ class HubProcess:
         command = [*wrapper, *HUB, "-v", "serve", "--data", str(data), "--port", str(self.port)]
         self._output = self.log.open("ab")
         self._process = subprocess.Popen(
-            command, env={**os.environ, **settings, **env}, stdout=self._output, stderr=self._output
+            command,
+            env={**os.environ, **settings, **env},
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
         )
 
     def __enter__(self) -> Self:
@@ -50,13 +54,14 @@ class HubProcess:
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
-            self._process.terminate()
+            # The whole group: a wrapper such as strace does not pass signals on.
+            os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(timeout=_PATIENCE)
         self._output.close()
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        self._process.send_signal(signal.SIGKILL)
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=_PATIENCE)
 
     def sender(self) -> requests.Session:

@@ -1,0 +1,262 @@
+"""``hub destinations``: who receives, with which keys, by which adapter."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from hub.app import Hub
+from hub.cli.options import data_option, opened
+from hub.errors import ConfigurationError, NotFound, Text
+from hub.exchange.access import existing_destination
+from hub.exchange.destinations import Destinations, Draft
+from hub.parties import Destination, OfferedService
+
+_PAGE = 500
+_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
+
+
+@click.group()
+def destinations() -> None:
+    """Zustellpunkte / destinations."""
+
+
+@destinations.command("list")
+@click.option("--tenant", default=None, help="Only those below this ARS prefix.")
+@data_option
+def list_(tenant: str | None, data: Path) -> None:
+    """List all destinations."""
+    with opened(data) as hub:
+        offset = 0
+        while page := hub.store.destinations(tenant=tenant, offset=offset, limit=_PAGE).items:
+            for each in page:
+                click.echo(f"{each.destination_id}  {each.status:<14}  {each.adapter:<10}  {each.name}")
+            offset += len(page)
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@data_option
+def show(destination_id: UUID, data: Path) -> None:
+    """Show one destination, its services and its keys."""
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        for name, value in _facts(destination):
+            click.echo(f"{name:<12}  {value}")
+        for service in destination.services:
+            click.echo(f"service       {service.identifier}  {' '.join(service.regions)}")
+            for uri, media_type in service.schemas:
+                click.echo(f"              {uri}  ({media_type})")
+        for key in hub.store.keys(destination_id):
+            current = "  *" if key.kid == destination.encryption_kid else ""
+            click.echo(f"key           {key.use:<8} {key.kid}{current}")
+
+
+@destinations.command()
+@click.argument("name")
+@click.option("--owner", required=True, help="client_id of the subscriber that collects from it.")
+@click.option("--tenant", default="", help="ARS prefix whose administrators may see it.")
+@click.option("--email", required=True, help="Where the authority is reached, e.g. by reminders.")
+@click.option("--service", "services", multiple=True, required=True, help="Service it takes (URN); repeatable.")
+@click.option("--region", "regions", multiple=True, required=True, help="Region it takes (DE + ARS); repeatable.")
+@click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
+@click.option("--encryption-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--signing-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@data_option
+def add(
+    name: str,
+    owner: str,
+    tenant: str,
+    email: str,
+    services: tuple[str, ...],
+    regions: tuple[str, ...],
+    schemas: tuple[str, ...],
+    encryption_key: Path,
+    signing_key: Path,
+    data: Path,
+) -> None:
+    """Add a destination from its two public keys; it stays in status created until 'activate'."""
+    taken = tuple(_schema(each) for each in schemas)
+    sealing = _jwk(encryption_key)
+    draft = Draft(
+        name=name,
+        contact={"legalName": name, "email": email},
+        services=tuple(OfferedService(identifier=each, regions=regions, schemas=taken) for each in services),
+        metadata_versions=_VERSIONS,
+        encryption_kid=sealing.get("kid"),
+    )
+    with opened(data) as hub:
+        _insist_on_client(hub, owner)
+        made = _desk(hub).create(
+            draft,
+            encryption_key=sealing,
+            signature_key=_jwk(signing_key),
+            owner=owner,
+            tenant=tenant,
+            now=hub.clock(),
+            actor=_actor(),
+        )
+    click.echo(f"destination   {made.destination_id}")
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@data_option
+def activate(destination_id: UUID, data: Path) -> None:
+    """Let a destination take submissions."""
+    _set_status(destination_id, "active", data)
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@data_option
+def deactivate(destination_id: UUID, data: Path) -> None:
+    """Let a destination take no more submissions for now; what waits there stays."""
+    _set_status(destination_id, "inactive", data)
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@click.confirmation_option(prompt="Für immer außer Dienst? / Out of service for good?")
+@data_option
+def decommission(destination_id: UUID, data: Path) -> None:
+    """Take a destination out of service for good; its keys stay, so that old proof can be verified."""
+    _set_status(destination_id, "decommissioned", data)
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@click.argument("name")
+@click.option("--options", default="{}", help="The adapter's options, as JSON; secrets as names of files.")
+@data_option
+def adapter(destination_id: UUID, name: str, options: str, data: Path) -> None:
+    """Choose by which adapter a destination gets its submissions; options are checked before they are kept."""
+    config = _options(options)
+    _check_adapter(name, config)
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        draft = Draft(adapter=name, adapter_config=config)
+        _desk(hub).amend(destination, draft, actor=_actor(), now=hub.clock())
+    click.echo(f"{destination_id}  {name}")
+
+
+@destinations.group("key")
+def key() -> None:
+    """Schlüssel eines Zustellpunkts / keys of a destination."""
+
+
+@key.command("add")
+@click.argument("destination_id", type=click.UUID)
+@click.argument("jwk", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@data_option
+def key_add(destination_id: UUID, jwk: Path, data: Path) -> None:
+    """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one."""
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        document = _jwk(jwk)
+        added = _desk(hub).put_key(destination, document, actor=_actor(), now=hub.clock())
+    state = "hinterlegt / added" if added else "war schon da / was there"
+    click.echo(f"{document['kid']}  {state}")
+
+
+@key.command("use")
+@click.argument("destination_id", type=click.UUID)
+@click.argument("kid")
+@data_option
+def key_use(destination_id: UUID, kid: str, data: Path) -> None:
+    """Seal to this key from now on; it must have been added before."""
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        _desk(hub).amend(destination, Draft(encryption_kid=kid), actor=_actor(), now=hub.clock())
+    click.echo(f"{destination_id}  {kid}")
+
+
+def _set_status(destination_id: UUID, status: str, data: Path) -> None:
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        _desk(hub).amend(destination, Draft(status=status), actor=_actor(), now=hub.clock())
+    click.echo(f"{destination_id}  {status}")
+
+
+def _desk(hub: Hub) -> Destinations:
+    return Destinations(store=hub.store, policy=hub.policy)
+
+
+def _actor() -> str:
+    """Return who acts, for the audit log."""
+    return f"cli:{getpass.getuser()}"
+
+
+def _facts(destination: Destination) -> list[tuple[str, str]]:
+    callback = destination.callback.url if destination.callback is not None else "-"
+    return [
+        ("destination", str(destination.destination_id)),
+        ("name", destination.name),
+        ("status", destination.status),
+        ("owner", destination.owner or "-"),
+        ("tenant", destination.tenant or "-"),
+        ("adapter", destination.adapter),
+        ("options", " ".join(sorted(destination.adapter_config)) or "-"),
+        ("callback", callback),
+        ("metadata", " ".join(destination.metadata_versions)),
+    ]
+
+
+def _insist_on_client(hub: Hub, client_id: str) -> None:
+    if hub.store.client(client_id) is None:
+        raise NotFound(
+            Text(
+                f"Es gibt keinen Client {client_id}. „hub clients list“ zeigt alle.",
+                f"There is no client {client_id}. 'hub clients list' shows all.",
+            ),
+            slug="client-not-found",
+        )
+
+
+def _schema(text: str) -> tuple[str, str]:
+    uri, _, media_type = text.rpartition("=")
+    if not uri or media_type not in {"application/json", "application/xml"}:
+        raise click.BadParameter(f"{text}: URI=application/json or URI=application/xml", param_hint="--schema")
+    return uri, media_type
+
+
+def _jwk(path: Path) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        document = None
+    if not isinstance(document, dict):
+        raise ConfigurationError(Text(f"{path} ist kein JWK in JSON.", f"{path} is no JWK in JSON."))
+    return document
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise click.BadParameter("a JSON object is wanted", param_hint="--options")
+    return document
+
+
+def _check_adapter(name: str, config: dict[str, Any]) -> None:
+    """Build the adapter once, which touches nothing; an unknown name or option is refused here, not at a delivery."""
+    known = {entry.name: entry for entry in entry_points(group="hub.adapters")}
+    if name not in known:
+        names = ", ".join(sorted(known))
+        raise ConfigurationError(
+            Text(
+                f"Es gibt keinen Adapter „{name}“. Bekannt sind: {names}.", f"No adapter '{name}'. Known are: {names}."
+            )
+        )
+    known[name].load()(config)
+
+
+COMMANDS = (destinations,)

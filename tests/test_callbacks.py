@@ -1,0 +1,225 @@
+"""Callbacks: who is told what (section 11.3 of FIT-Connect's wire), how it is signed, and what failures do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from partner import Answer, Fault, Partner, always
+from sealed_door import Door, own_door, patch, post  # noqa: F401
+from sealed_replies import reply_to
+
+from hub.callbacks import SCHEDULE, CallbackTools, CallbackWorker, at_rest
+from hub.crypto.hmacs import verify_callback
+from hub.outbound import Outbound, Posted
+from hub.parties import Callback
+from hub.store import OutgoingCallback
+
+SECRET = "0123456789abcdef" * 2
+TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
+
+
+class Post:
+    """Takes what is sent in place of the network, and answers with ``status``."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.status: int | None = 200
+
+    def post(self, url: str, body: bytes, headers: Any) -> Posted:
+        self.sent.append((url, json.loads(body)))
+        return Posted(status=self.status, note=f"HTTP {self.status}")
+
+    def types(self) -> list[tuple[str, str]]:
+        """(who, what) of all that was sent."""
+        return [(url.rpartition("/")[2], body["type"].removeprefix(TYPES)) for url, body in self.sent]
+
+
+@pytest.fixture
+def post_office() -> Post:
+    return Post()
+
+
+def worker(door: Door, outbound: Any) -> CallbackWorker:
+    tools = CallbackTools(
+        store=door.hub.store, keys=door.hub.keys, outbound=outbound, node="test", clock=door.clock
+    )
+    return CallbackWorker(tools)
+
+
+def drain(door: Door, outbound: Any) -> None:
+    while worker(door, outbound).run_once():
+        pass
+
+
+def listen(door: Door) -> dict[str, str]:
+    """Give the destination a callback; return the sender's, to be given on announce."""
+    body = {"callback": {"url": "https://authority.example/authority", "secret": SECRET}}
+    answer = patch(door.subscriber, f"/v2/destinations/{door.destination_id}", body)
+    assert answer.json["callback"] == {"url": "https://authority.example/authority"}
+    return {"url": "https://sender.example/sender", "secret": SECRET}
+
+
+def queued(door: Door, url: str, **more: Any) -> OutgoingCallback:
+    sealed = at_rest(Callback(url=url, secret=SECRET), door.hub.keys)
+    callback = OutgoingCallback(
+        callback_id=uuid4(), party="party", url=url, secret=sealed.secret, body='{"a":1}', created_at=door.clock(), **more
+    )
+    door.hub.store.add_callback(callback)
+    return callback
+
+
+# ---------------------------------------------------------------------------------------------------- failures
+
+
+def test_a_failing_callback_is_repeated_until_it_is_taken_and_never_before_its_time(own_door: Door, post_office: Post):
+    queued(own_door, "https://receiver.example/cb")
+    post_office.status = 500
+    assert worker(own_door, post_office).run_once() == 1
+    assert worker(own_door, post_office).run_once() == 0
+    own_door.clock.pass_(minutes=2)
+    post_office.status = 204
+    assert worker(own_door, post_office).run_once() == 1
+    own_door.clock.pass_(days=1)
+    assert worker(own_door, post_office).run_once() == 0
+    assert len(post_office.sent) == 2
+
+
+def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_door: Door, post_office: Post):
+    callback = queued(own_door, "https://receiver.example/cb")
+    post_office.status = 503
+    for _ in range(200):
+        worker(own_door, post_office).run_once()
+        own_door.clock.pass_(hours=1)
+    assert 70 < len(post_office.sent) < 100
+    assert [dead.callback_id for dead in own_door.hub.store.dead_callbacks().items] == [callback.callback_id]
+    noted = own_door.hub.store.audit(newest_first=True, limit=1).items[0].entry
+    assert (noted.action, noted.target) == ("callback.unreachable", "party")
+    assert SECRET not in repr(noted)
+
+
+def test_a_redirect_is_no_yes(own_door: Door, post_office: Post):
+    queued(own_door, "https://receiver.example/cb")
+    post_office.status = 302
+    worker(own_door, post_office).run_once()
+    own_door.clock.pass_(hours=1)
+    assert worker(own_door, post_office).run_once() == 1
+
+
+def test_an_unreachable_receiver_never_fails_the_request_that_caused_the_callback(own_door: Door):
+    own_door.send(callback={"url": "https://127.0.0.1:1/sender", "secret": SECRET})
+    for _ in range(3):
+        worker(own_door, Outbound(allow_private_addresses=True, timeout=1)).run_once()
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP, Fault.HUGE_HEADER, Fault.NOISE, Fault.SILENT_CLOSE])
+def test_a_receiver_that_misbehaves_costs_no_more_than_the_time_limit(fault: Fault):
+    with Partner(play=always(fault)) as partner:
+        outbound = Outbound(allow_private_addresses=True, timeout=0.5)
+        posted = outbound.post(f"{partner.url}/cb", b"{}", {})
+        assert not posted.taken
+
+
+def test_a_huge_answer_is_not_read():
+    with Partner(play=always(Fault.HUGE_BODY)) as partner:
+        posted = Outbound(allow_private_addresses=True, timeout=5).post(f"{partner.url}/cb", b"{}", {})
+        assert posted.status == 200
+
+
+# ------------------------------------------------------------------------------------------------- what is sent
+
+
+def test_the_signature_fits_the_bytes_that_arrive(own_door: Door):
+    with Partner(play=always(Answer(status=204))) as partner:
+        queued(own_door, f"{partner.url}/cb")
+        worker(own_door, Outbound(allow_private_addresses=True, timeout=5)).run_once()
+    (heard,) = partner.heard
+    assert (heard.method, heard.path, heard.headers["Content-Type"]) == ("POST", "/cb", "application/json")
+    assert heard.headers["Callback-Timestamp"] == str(int(own_door.clock().timestamp()))
+    verify_callback(
+        SECRET,
+        int(heard.headers["Callback-Timestamp"]),
+        heard.body,
+        heard.headers["Callback-Authentication"],
+        now=own_door.clock() + timedelta(minutes=4),
+    )
+
+
+def test_the_body_is_one_line_with_all_three_ids(own_door: Door, post_office: Post):
+    listen(own_door)
+    sent = own_door.send()
+    (claim,) = own_door.hub.store.claim_callbacks(
+        own_door.clock(), lease=timedelta(minutes=1), node="test", limit=10
+    )
+    body = claim.callback.body
+    assert "\n" not in body
+    assert list(json.loads(body)) == ["type", "submissionIds", "submissions"]
+    assert json.loads(body)["submissions"] == [
+        {"destinationId": str(own_door.destination_id), "submissionId": sent.submission_id, "caseId": sent.case_id}
+    ]
+    assert SECRET not in claim.callback.secret
+
+
+# --------------------------------------------------------------------------------------------------- the matrix
+
+
+def test_submit_tells_the_authority_and_notify_the_sender(own_door: Door, post_office: Post):
+    own_door.send(callback=listen(own_door))
+    drain(own_door, post_office)
+    assert post_office.types() == [("authority", "new-submissions")]
+    while own_door.hub.dispatcher.run_once():
+        pass
+    drain(own_door, post_office)
+    assert post_office.types()[1:] == [("sender", "new-events")]
+
+
+@pytest.mark.parametrize("kind", ["accept-submission", "reject-submission"])
+def test_an_answer_of_the_authority_tells_the_sender(own_door: Door, post_office: Post, kind: str):
+    sent = own_door.send(callback=listen(own_door))
+    drain(own_door, post_office)
+    assert own_door.post_event(sent, own_door.token(kind, sent)).status == 204
+    drain(own_door, post_office)
+    assert post_office.types()[1:] == [("sender", "new-events")]
+    assert post_office.sent[-1][1]["submissions"][0]["submissionId"] == sent.submission_id
+
+
+def test_an_announcement_tells_nobody(own_door: Door, post_office: Post):
+    own_door.announce(callback=listen(own_door))
+    drain(own_door, post_office)
+    assert post_office.sent == []
+
+
+def test_a_reply_tells_its_receiver_in_either_direction(own_door: Door, post_office: Post):
+    sent = own_door.send(callback=listen(own_door))
+    drain(own_door, post_office)
+    reply_to(own_door, sent, own_door.subscriber)
+    drain(own_door, post_office)
+    reply_to(own_door, sent, own_door.sender)
+    drain(own_door, post_office)
+    assert post_office.types()[1:] == [("sender", "new-replies"), ("authority", "new-replies")]
+    row = post_office.sent[-1][1]["replies"][0]
+    assert set(row) == {"destinationId", "replyId", "caseId"}
+
+
+# -------------------------------------------------------------------------------------------- addresses refused
+
+
+def test_a_callback_address_is_judged_when_it_is_given(own_door: Door):
+    object.__setattr__(own_door.parts.outbound, "allow_private_addresses", False)
+    for url in ("https://127.0.0.1/cb", "https://[::1]/cb", "http://sender.example/cb", "https://user@sender.example/cb"):
+        body = {
+            "destinationId": str(own_door.destination_id),
+            "announcedAttachments": [],
+            "publicService": {"identifier": "urn:de:fim:leika:leistung:99012008001000"},
+            "callback": {"url": url, "secret": SECRET},
+        }
+        answer = post(own_door.sender, "/v2/submissions", body)
+        assert own_door.refused(answer, 422, "callback-url-refused")
+
+
+def test_the_schedule_waits_a_minute_doubling_to_an_hour():
+    waits = [SCHEDULE.wait(attempt, chance=0.0) for attempt in (1, 2, 3, 7, 20)]
+    assert waits == [timedelta(minutes=minutes) for minutes in (1, 2, 4, 60, 60)]

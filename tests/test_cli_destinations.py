@@ -1,0 +1,116 @@
+"""``hub destinations`` on a real data folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from stage import BAUEN, Stage
+
+from hub.app import development_authority
+from hub.cli.destinations import destinations
+from hub.crypto.jwk import make_rsa_pair
+from hub.errors import HubError, Malformed, NotFound
+
+
+@pytest.fixture
+def data(stage: Stage) -> Path:
+    """The folder of a hub that is not running."""
+    stage.hub.close()
+    return stage.data
+
+
+def run(data: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(destinations, [*arguments, "--data", str(data)])
+
+
+def done(data: Path, *arguments: str) -> str:
+    result = run(data, *arguments)
+    assert (result.exit_code, result.exception) == (0, None), result.output
+    return result.output
+
+
+def refused(data: Path, *arguments: str) -> HubError:
+    error = run(data, *arguments).exception
+    assert isinstance(error, HubError), error
+    return error
+
+
+@pytest.fixture
+def key_files(stage: Stage, tmp_path: Path) -> dict[str, Path]:
+    authority = development_authority(stage.hub.settings, now=stage.clock())
+    files = {}
+    for use in ("encryption", "signing"):
+        public, _ = make_rsa_pair(use)
+        document = authority.issue(public, subject="Neustadt", now=stage.clock(), days=30)
+        files[use] = tmp_path / f"{use}.json"
+        files[use].write_text(json.dumps(document))
+    return files
+
+
+def add(data: Path, stage: Stage, key_files: dict[str, Path], **more: str) -> list[str]:
+    values = {
+        "owner": stage.cast["subscriber"]["client_id"],
+        "email": "post@neustadt.example",
+        "service": BAUEN,
+        "region": "DE06",
+        "schema": "urn:xoev-de:xbau=application/xml",
+        "encryption-key": str(key_files["encryption"]),
+        "signing-key": str(key_files["signing"]),
+        **more,
+    }
+    return ["add", "Neustadt", *[part for name, value in values.items() for part in (f"--{name}", value)]]
+
+
+def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files: dict[str, Path]):
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert isinstance(refused(data, "show", unknown), NotFound)
+    assert isinstance(refused(data, *add(data, stage, key_files, owner="nobody")), NotFound)
+    swapped = add(data, stage, key_files, **{"encryption-key": str(key_files["signing"])})
+    assert isinstance(refused(data, *swapped), Malformed)
+    assert run(data, *add(data, stage, key_files, schema="no media type")).exit_code == 2
+
+
+def test_a_destination_is_added_activated_and_given_an_adapter(
+    data: Path, stage: Stage, key_files: dict[str, Path], tmp_path: Path
+):
+    destination_id = done(data, *add(data, stage, key_files)).split()[1]
+    assert f"{destination_id}  created" in done(data, "list")
+    done(data, "activate", destination_id)
+    done(data, "adapter", destination_id, "folder", "--options", json.dumps({"path": str(tmp_path)}))
+    shown = done(data, "show", destination_id)
+    for fact in ("active", "folder", "options       path", BAUEN, "urn:xoev-de:xbau", "wrapKey", "verify"):
+        assert fact in shown
+    assert isinstance(refused(data, "adapter", destination_id, "pigeon"), HubError)
+    assert isinstance(refused(data, "adapter", destination_id, "mailbox", "--options", '{"speed": 9}'), HubError)
+    done(data, "deactivate", destination_id)
+    done(data, "decommission", destination_id, "--yes")
+    assert isinstance(refused(data, "activate", destination_id), Malformed)
+
+
+def test_a_new_key_takes_over_once_it_is_used(data: Path, stage: Stage, key_files: dict[str, Path]):
+    destination_id = stage.cast["destinations"][0]["destination_id"]
+    kid = json.loads(key_files["encryption"].read_text())["kid"]
+    assert isinstance(refused(data, "key", "use", destination_id, kid), Malformed)
+    assert "added" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
+    assert "was there" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
+    assert f"{kid}  *" not in done(data, "show", destination_id)
+    done(data, "key", "use", destination_id, kid)
+    assert f"{kid}  *" in done(data, "show", destination_id)
+
+
+def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str, Any]):
+    stage.hub.close()
+    destination_id = stage.cast["destinations"][0]["destination_id"]
+    done(stage.data, "deactivate", destination_id)
+    from hub.store import Store
+
+    store = Store(stage.hub.settings.database)
+    entry = store.audit(newest_first=True, limit=1).items[0].entry
+    store.close()
+    assert (entry.action, entry.target) == ("destination.change", destination_id)
+    assert entry.actor.startswith("cli:")
+    assert (entry.before, entry.after) == ({"status": "active"}, {"status": "inactive"})
