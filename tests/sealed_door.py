@@ -35,7 +35,7 @@ SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.
 EVENTS = "https://schema.fitko.de/fit-connect/events/"
 PROBLEMS = "https://schema.fitko.de/fit-connect/submission-api/problems/"
 JOSE = "application/jose"
-SPECIFICATION = Path(os.environ.get("HUB_TEST_SPECIFICATION", shipped("openapi.yaml")))
+SPECIFICATION = Path(os.environ.get("TEST_SPECIFICATION", shipped("openapi.yaml")))
 
 
 @dataclass

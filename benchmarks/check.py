@@ -1,0 +1,70 @@
+"""Validation beside the bare libraries: the same message, the same schema, in one run."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema_rs
+from lxml import etree
+
+from benchmarks import payload
+from hub.submission import MediaType
+from hub.validation.catalog import SchemaCatalog
+
+_SCHEMAS = Path(__file__).parents[1] / "schemas"
+_ROUNDS = 7
+
+
+def run() -> dict[str, float]:
+    """Measure and print; return the ratios."""
+    message = payload.message()
+    today = datetime.now(UTC).date()
+    with tempfile.TemporaryDirectory() as folder:
+        message.install(Path(folder), "urn:de:fim:leika:leistung:99012008001000")
+        catalog = SchemaCatalog.load(_SCHEMAS, Path(folder))
+        bare = message.compiled(Path(folder))
+
+        def bare_xml() -> None:
+            assert bare.validate(etree.fromstring(message.data))
+
+        def hub_xml() -> None:
+            report = catalog.check(media_type=MediaType.XML, data=message.data, schema=None, service=None, on=today)
+            assert report.valid, report.violations
+
+        xml = _ratio("XML", message.name, hub_xml, bare_xml, count=300)
+    json_ratio = _json(catalog, today)
+    print()
+    return {"xml_ratio": xml, "json_ratio": json_ratio}
+
+
+def _json(catalog: SchemaCatalog, today: object) -> float:
+    data = (_SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
+    schema = json.loads((_SCHEMAS / "fim-wohnsitz/1.0/anmeldung.schema.json").read_bytes())
+    validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+
+    def bare_json() -> None:
+        assert validator.is_valid(json.loads(data))
+
+    def hub_json() -> None:
+        assert catalog.check(media_type=MediaType.JSON, data=data, schema=None, service=None, on=today).valid  # type: ignore[arg-type]
+
+    return _ratio("JSON", f"residence registration, {len(data)} bytes", hub_json, bare_json, count=3000)
+
+
+def _ratio(kind: str, what: str, ours: Callable[[], None], bare: Callable[[], None], *, count: int) -> float:
+    """Time both in turns and compare their best rounds: what the machine does meanwhile hits both."""
+    best = {ours: float("inf"), bare: float("inf")}
+    for _ in range(_ROUNDS):
+        for work in (bare, ours):
+            started = time.perf_counter()
+            for _ in range(count):
+                work()
+            best[work] = min(best[work], (time.perf_counter() - started) / count)
+    ratio = best[ours] / best[bare]
+    print(f"check {kind}: {what}: bare {best[bare] * 1e6:.0f} µs, hub {best[ours] * 1e6:.0f} µs, ratio {ratio:.2f}")
+    return ratio
