@@ -33,11 +33,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from hub.crypto.hmacs import sign_callback
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text, Unavailable
+from hub.outbound import is_public
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package, Sealed
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.
 _LONGEST_WISH = timedelta(days=1)  # A receiver's Retry-After beyond this is capped.
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # Leads to any IPv4 address, so it counts as not public.
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("url", "secret_file", "client_cert_file", "client_key_file", "ca_file"), str),
     **dict.fromkeys(("allow_http", "allow_private_addresses"), bool),
@@ -257,7 +257,7 @@ class _Line(HTTPAdapter):
 
     def _dial(self, host: str, port: int) -> socket.socket:
         addresses = [found[4][:2] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        self._inward = self._public_only and not all(_is_public(str(address)) for address, _port in addresses)
+        self._inward = self._public_only and not all(_judged(address) for address, _port in addresses)
         if self._inward:
             raise OSError("address not public")  # urllib3 catches it; explain() speaks.
         dialled = _first(addresses, self._deadline)
@@ -321,15 +321,8 @@ def _first(addresses: list[Any], deadline: float) -> socket.socket:
     return socket.create_connection(addresses[-1], timeout=max(0.001, deadline - time.monotonic()))
 
 
-def _is_public(address: str) -> bool:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-        if parsed in _NAT64 or parsed.teredo:
-            return False
-    return parsed.is_global and not parsed.is_multicast
+def _judged(address: object) -> bool:
+    return is_public(ipaddress.ip_address(str(address).partition("%")[0]))
 
 
 _: type[Adapter] = Https

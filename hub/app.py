@@ -15,7 +15,7 @@ from typing import Any
 from connexion import context
 
 from hub.admission import Admission
-from hub.api import edge
+from hub.api import edge, fit_connect
 from hub.api.applications import Applications
 from hub.api.catalogues import Catalogues
 from hub.api.health import Health
@@ -62,6 +62,8 @@ class Hub:
     keys: HubKeys
     policy: KeyPolicy
     directory: Directory
+    admission: Admission
+    outbound: Outbound
     clients: Clients
     catalog: SchemaCatalog
     gazetteer: Gazetteer
@@ -95,6 +97,12 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     notary = Notary(store=store, keys=keys)
     dispatcher = _dispatcher(settings, store, blobs, notary, clock)
     store.on_delivery_due(dispatcher.wake)
+    outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
+    admission = Admission(
+        memory_budget=settings.memory_budget_bytes,
+        free_bytes=blobs.free_bytes,
+        disk_watermark=settings.disk_watermark_bytes,
+    )
     intake = Intake(
         Tools(
             store=store,
@@ -103,12 +111,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             directory=directory,
             catalog=lambda: catalog,
             table=lambda: table,
-            admission=Admission(
-                memory_budget=settings.memory_budget_bytes,
-                free_bytes=blobs.free_bytes,
-                disk_watermark=settings.disk_watermark_bytes,
-            ),
-            outbound=Outbound(allow_private_addresses=settings.allow_private_addresses),
+            admission=admission,
+            outbound=outbound,
             base_url=settings.canonical_url,
             attachment_limit=_ATTACHMENT_LIMIT,
         )
@@ -121,6 +125,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         keys=keys,
         policy=policy,
         directory=directory,
+        admission=admission,
+        outbound=outbound,
         clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
         catalog=catalog,
         gazetteer=gazetteer,
@@ -178,7 +184,25 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         "health.live": health.live,
         "health.ready": health.ready,
         "pages.home": pages.home,
+        **fit_connect.handlers(_fit_connect(hub)),
     }
+
+
+def _fit_connect(hub: Hub) -> fit_connect.Parts:
+    return fit_connect.Parts(
+        store=hub.store,
+        blobs=hub.blobs,
+        keys=hub.keys,
+        notary=hub.notary,
+        policy=hub.policy,
+        gazetteer=hub.gazetteer,
+        table=lambda: hub.table,
+        admission=hub.admission,
+        outbound=hub.outbound,
+        base_url=hub.settings.canonical_url,
+        caller=_caller,
+        clock=hub.clock,
+    )
 
 
 def _caller() -> Caller:

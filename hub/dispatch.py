@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
+from functools import cached_property
+from typing import overload
+from uuid import UUID, uuid4
 
 from hub.callbacks import Herald
 from hub.delivery import Adapter, Schedule, StepKind, next_step
@@ -29,6 +31,30 @@ _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
 _PER_DESTINATION = 4
+
+
+class _LateLog(Sequence[str]):
+    """A case's event log, signed only when an adapter looks at it: what waits in a mailbox needs no token yet."""
+
+    def __init__(self, notary: Notary, case_id: UUID) -> None:
+        self._notary = notary
+        self._case_id = case_id
+
+    @cached_property
+    def _tokens(self) -> Sequence[str]:
+        return self._notary.tokens(self._case_id).items
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._tokens[index]
+
+    def __len__(self) -> int:
+        return len(self._tokens)
 
 
 class AdapterPool:
@@ -219,14 +245,13 @@ class Dispatcher:
             )
 
     def _package(self, claim: Claim) -> Package:
-        log = self._notary.tokens(claim.submission.case_id)
         return Package(
             delivery_id=claim.delivery_id,
             attempt=claim.attempt,
             repeat=claim.repeat,
             submission=claim.submission,
             destination=claim.destination,
-            event_log=log.items,
+            event_log=_LateLog(self._notary, claim.submission.case_id),
             read=self._blobs.chunks,
             base_url=self._rules.base_url,
         )

@@ -26,6 +26,7 @@ from hub.config import load_settings
 from hub.crypto import jws
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
+from hub.exchange.receivers import Receivers
 from hub.exchange.sending import SendingTools
 from hub.parties import ClientKind, Destination
 from hub.resources import shipped
@@ -147,7 +148,7 @@ class Door:
 
     @property
     def sending_tools(self) -> SendingTools:
-        return fit_connect._counter(self.parts).sending._tools
+        return fit_connect._counter(self.parts, Receivers(self.hub.store)).announcing._tools
 
     @property
     def sending_caller(self) -> Caller:
@@ -286,16 +287,16 @@ def kinds(log: list[str]) -> list[str]:
     return [next(iter(read(token)[1]["events"])).removeprefix(EVENTS) for token in log]
 
 
-@pytest.fixture(scope="module")
-def door(made_once: Path, tmp_path_factory: pytest.TempPathFactory):
+@pytest.fixture(scope="module", name="door")
+def shared_door(made_once: Path, tmp_path_factory: pytest.TempPathFactory):
     """One door for a file's tests, which leave the clock alone and each look at what they sent themselves."""
     opened = open_stage(made_once, tmp_path_factory.mktemp("door") / "data")
     yield Door(opened)
     opened.hub.close()
 
 
-@pytest.fixture
-def own_door(stage: Stage) -> Door:
+@pytest.fixture(name="own_door")
+def movable_door(stage: Stage) -> Door:
     """A door whose clock may be moved."""
     return Door(stage)
 

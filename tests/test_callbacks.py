@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from partner import Answer, Fault, Partner, always
-from sealed_door import Door, own_door, patch, post  # noqa: F401
+from sealed_door import Door, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
 from hub.callbacks import SCHEDULE, CallbackTools, CallbackWorker, at_rest
@@ -44,9 +44,7 @@ def post_office() -> Post:
 
 
 def worker(door: Door, outbound: Any) -> CallbackWorker:
-    tools = CallbackTools(
-        store=door.hub.store, keys=door.hub.keys, outbound=outbound, node="test", clock=door.clock
-    )
+    tools = CallbackTools(store=door.hub.store, keys=door.hub.keys, outbound=outbound, node="test", clock=door.clock)
     return CallbackWorker(tools)
 
 
@@ -66,7 +64,13 @@ def listen(door: Door) -> dict[str, str]:
 def queued(door: Door, url: str, **more: Any) -> OutgoingCallback:
     sealed = at_rest(Callback(url=url, secret=SECRET), door.hub.keys)
     callback = OutgoingCallback(
-        callback_id=uuid4(), party="party", url=url, secret=sealed.secret, body='{"a":1}', created_at=door.clock(), **more
+        callback_id=uuid4(),
+        party="party",
+        url=url,
+        secret=sealed.secret,
+        body='{"a":1}',
+        created_at=door.clock(),
+        **more,
     )
     door.hub.store.add_callback(callback)
     return callback
@@ -151,9 +155,7 @@ def test_the_signature_fits_the_bytes_that_arrive(own_door: Door):
 def test_the_body_is_one_line_with_all_three_ids(own_door: Door, post_office: Post):
     listen(own_door)
     sent = own_door.send()
-    (claim,) = own_door.hub.store.claim_callbacks(
-        own_door.clock(), lease=timedelta(minutes=1), node="test", limit=10
-    )
+    (claim,) = own_door.hub.store.claim_callbacks(own_door.clock(), lease=timedelta(minutes=1), node="test", limit=10)
     body = claim.callback.body
     assert "\n" not in body
     assert list(json.loads(body)) == ["type", "submissionIds", "submissions"]
@@ -209,7 +211,12 @@ def test_a_reply_tells_its_receiver_in_either_direction(own_door: Door, post_off
 
 def test_a_callback_address_is_judged_when_it_is_given(own_door: Door):
     object.__setattr__(own_door.parts.outbound, "allow_private_addresses", False)
-    for url in ("https://127.0.0.1/cb", "https://[::1]/cb", "http://sender.example/cb", "https://user@sender.example/cb"):
+    for url in (
+        "https://127.0.0.1/cb",
+        "https://[::1]/cb",
+        "http://sender.example/cb",
+        "https://user@sender.example/cb",
+    ):
         body = {
             "destinationId": str(own_door.destination_id),
             "announcedAttachments": [],

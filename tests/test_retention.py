@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sealed_door import EVENTS, Door, kinds, own_door, read  # noqa: F401
+from sealed_door import EVENTS, Door, kinds, movable_door, read  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
 from hub.callbacks import Herald
@@ -203,9 +203,7 @@ def test_a_case_is_dropped_after_730_days_and_leaves_a_signed_tombstone(own_door
     sender = own_door.client("sender")
     view = sender.get(f"/v2/cases/{sent.case_id}").json
     header, claims = read(view["tombstone"])
-    jws.verify_ps512(
-        view["tombstone"], own_door.hub.keys.verification_key(header["kid"]), typ="case-tombstone+jwt"
-    )
+    jws.verify_ps512(view["tombstone"], own_door.hub.keys.verification_key(header["kid"]), typ="case-tombstone+jwt")
     assert (claims["seq"], claims["head"], claims["txn"]) == (case.seq, case.head, f"case:{sent.case_id}")
     assert sender.get(f"/v2/cases/{sent.case_id}/events").json["eventLog"] == []
 

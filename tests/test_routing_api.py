@@ -7,7 +7,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from sealed_door import Door, door, patch, read  # noqa: F401
+from sealed_door import Door, patch, read, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import NOW
 
 from hub.addressing import detached_payload
@@ -111,7 +111,7 @@ def test_a_spent_quota_answers_with_an_empty_object(own_quota_door: Door):
 
 
 @pytest.fixture
-def own_quota_door(stage) -> Door:  # noqa: ANN001
+def own_quota_door(stage) -> Door:
     return Door(stage, quota=Quota(limit=1))
 
 
@@ -119,7 +119,11 @@ def own_quota_door(stage) -> Door:  # noqa: ANN001
 
 
 def test_nobody_responsible_is_an_empty_list(door: Door):
-    for query in ("leikaKey=99999999999999&ars=06439", "leikaKey=99012008001000&ars=09162", "leikaKey=99012008001000&ags=99999999"):
+    for query in (
+        "leikaKey=99999999999999&ars=06439",
+        "leikaKey=99012008001000&ars=09162",
+        "leikaKey=99012008001000&ags=99999999",
+    ):
         answer = door.anybody.get(f"/routing-api/v2/routes?{query}")
         assert (answer.status, answer.json) == (200, {"count": 0, "offset": 0, "totalCount": 0, "routes": []})
 

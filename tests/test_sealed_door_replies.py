@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sealed_door import Door, door, kinds, post, put_jose  # noqa: F401
+from sealed_door import Door, kinds, post, put_jose, shared_door  # noqa: F401  # shared_door is a fixture
 from sealed_replies import reply_to
 
 from hub.parties import ClientKind

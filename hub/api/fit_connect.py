@@ -24,11 +24,15 @@ from hub.clients import Caller
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.exchange.acknowledgement import Acknowledgement
+from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
 from hub.exchange.collection import Collection
 from hub.exchange.destinations import Destinations
 from hub.exchange.limits import ExchangeLimits
-from hub.exchange.sending import Sending, SendingTools
+from hub.exchange.receivers import Receivers
+from hub.exchange.sending import SendingTools
+from hub.exchange.submitting import Submitting
+from hub.exchange.uploading import Uploading
 from hub.outbound import Outbound
 from hub.parties import Destination
 from hub.proof import Notary
@@ -64,24 +68,25 @@ class Parts:
 def handlers(parts: Parts) -> dict[str, Handler]:
     """Return the handlers of both versions, by operationId."""
     found: dict[str, Handler] = {}
+    receivers = Receivers(parts.store)
     for version, dialect in (("v1", V1()), ("v2", V2())):
-        for name, handler in _of_version(parts, version, dialect).items():
+        for name, handler in _of_version(parts, receivers, version, dialect).items():
             found[f"fit_connect.{version}.{name}"] = handler
     return found
 
 
-def _of_version(parts: Parts, version: str, dialect: Dialect) -> Mapping[str, Handler]:
+def _of_version(parts: Parts, receivers: Receivers, version: str, dialect: Dialect) -> Mapping[str, Handler]:
     return {
-        **_messages(parts, dialect),
+        **_messages(parts, receivers, dialect),
         **_cases(parts, dialect),
-        **_destinations(parts, dialect),
+        **_destinations(parts, receivers, dialect),
         **_routing(parts, version),
         "info": Info(version).show,
     }
 
 
-def _messages(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
-    counter = _counter(parts)
+def _messages(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[str, Handler]:
+    counter = _counter(parts, receivers)
     found: dict[str, Handler] = {}
     for name, messages in (("submissions", Submissions(counter, dialect)), ("replies", Replies(counter, dialect))):
         found |= {
@@ -113,9 +118,9 @@ def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     }
 
 
-def _destinations(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
+def _destinations(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[str, Handler]:
     desk = DestinationDesk(
-        destinations=Destinations(store=parts.store, policy=parts.policy),
+        destinations=Destinations(store=parts.store, policy=parts.policy, receivers=receivers),
         dialect=dialect,
         keys=parts.keys,
         outbound=parts.outbound,
@@ -149,7 +154,7 @@ def _routing(parts: Parts, version: str) -> Mapping[str, Handler]:
     return {"routing.areas": service.areas, "routing.routes": service.routes, "routing.info": service.info}
 
 
-def _counter(parts: Parts) -> Counter:
+def _counter(parts: Parts, receivers: Receivers) -> Counter:
     limits = ExchangeLimits(
         attachment=parts.limits.attachment,
         attachments=parts.limits.attachments,
@@ -159,6 +164,7 @@ def _counter(parts: Parts) -> Counter:
     tools = SendingTools(
         store=parts.store,
         blobs=parts.blobs,
+        receivers=receivers,
         herald=Herald(store=parts.store),
         admission=parts.admission,
         base_url=parts.base_url,
@@ -166,7 +172,9 @@ def _counter(parts: Parts) -> Counter:
         wants_plaintext=parts.wants_plaintext,
     )
     return Counter(
-        sending=Sending(tools),
+        announcing=Announcing(tools),
+        uploading=Uploading(tools),
+        submitting=Submitting(tools),
         collection=Collection(store=parts.store, blobs=parts.blobs),
         cases=Cases(store=parts.store, notary=parts.notary),
         admission=parts.admission,

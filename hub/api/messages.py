@@ -26,9 +26,11 @@ from hub.clients import Caller
 from hub.crypto.keyring import HubKeys
 from hub.errors import Malformed, Text
 from hub.events import Subject
+from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
 from hub.exchange.collection import Collected, Collection
-from hub.exchange.sending import Sending, Upload
+from hub.exchange.submitting import Submitting
+from hub.exchange.uploading import Upload, Uploading
 from hub.outbound import Outbound
 from hub.parties import Callback
 from hub.store import StoredMessage
@@ -45,7 +47,9 @@ _COPIES = 3
 class Counter:
     """What the handlers of submissions and replies work with."""
 
-    sending: Sending
+    announcing: Announcing
+    uploading: Uploading
+    submitting: Submitting
     collection: Collection
     cases: Cases
     admission: Admission
@@ -68,7 +72,7 @@ class Messages:
     async def take_attachment(self, message_id: str, attachment_id: str) -> ConnexionResponse:
         """Store an attachment while it arrives: 204."""
         upload = await in_thread(
-            self.counter.sending.upload,
+            self.counter.uploading.begin,
             self.kind,
             UUID(message_id),
             UUID(attachment_id),
@@ -91,7 +95,7 @@ class Messages:
         try:
             metadata, data = await self._sealed_parts(reservation)
             message, stored = await in_thread(
-                self.counter.sending.submit,
+                self.counter.submitting.submit,
                 self.kind,
                 UUID(message_id),
                 metadata=metadata,

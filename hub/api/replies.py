@@ -12,7 +12,7 @@ from hub.api.answers import in_thread, json_answer, paged
 from hub.api.dialects import reply, reply_row
 from hub.api.messages import Messages, contents
 from hub.events import Subject
-from hub.exchange.sending import ReplyWish
+from hub.exchange.announcing import ReplyWish
 
 
 class Replies(Messages):
@@ -28,7 +28,7 @@ class Replies(Messages):
             callback=self.callback(body),
         )
         message = await in_thread(
-            self.counter.sending.announce_reply, wish, caller=self.counter.caller(), now=self.counter.clock()
+            self.counter.announcing.announce_reply, wish, caller=self.counter.caller(), now=self.counter.clock()
         )
         answer = {
             "destinationId": str(message.destination_id),

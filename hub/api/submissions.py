@@ -14,7 +14,7 @@ from hub.api.dialects import submission_row
 from hub.api.messages import Messages, contents
 from hub.errors import Malformed, Text
 from hub.events import Subject
-from hub.exchange.sending import SubmissionWish
+from hub.exchange.announcing import SubmissionWish
 from hub.submission import Service
 
 
@@ -27,7 +27,7 @@ class Submissions(Messages):
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
         message = await in_thread(
-            self.counter.sending.announce, wish, caller=self.counter.caller(), now=self.counter.clock()
+            self.counter.announcing.announce, wish, caller=self.counter.caller(), now=self.counter.clock()
         )
         answer = {
             "destinationId": str(message.destination_id),

@@ -12,6 +12,7 @@ from hub.clients import Caller
 from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
 from hub.errors import KeyRefused, Malformed, NotFound, Text
 from hub.exchange.access import existing_destination, own_destination, owns
+from hub.exchange.receivers import Receivers
 from hub.parties import Callback, Destination, OfferedService
 from hub.store import AuditEntry, Page, Store, StoredKey
 
@@ -51,9 +52,10 @@ class Draft:
 class Destinations:
     """Reads and changes destinations. Every change is audited in the transaction that makes it."""
 
-    def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
+    def __init__(self, *, store: Store, policy: KeyPolicy, receivers: Receivers | None = None) -> None:
         self._store = store
         self._policy = policy
+        self._receivers = receivers or Receivers(store)
 
     def show(self, destination_id: UUID) -> Destination:
         """Return a destination in any status; raise ``NotFound`` for an unknown one."""
@@ -164,6 +166,7 @@ class Destinations:
             after=_audited(changed, said),
         )
         self._store.replace_destination(changed, audit=entry)
+        self._receivers.forget(changed.destination_id)
         return changed
 
     def delete(self, destination_id: UUID, *, caller: Caller, now: datetime) -> None:

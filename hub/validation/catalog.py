@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,6 +26,8 @@ from hub.validation.xsd import XsdSchema, XsdSource
 
 #: Known schemas that a refusal lists.
 _LISTED = 50
+#: Answers that are remembered: schema, service and root or $schema, by day.
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,10 @@ class SchemaEntry:
     manifest: Manifest
     folder: Path
     judge: XsdSchema | JsonSchema = field(repr=False, compare=False)
+    #: What is recorded with a payload that was checked.
+    ref: SchemaRef
+    #: The report of every payload that breaks no rule.
+    clean: Report = field(repr=False, compare=False)
 
     @property
     def uri(self) -> str:
@@ -48,24 +54,12 @@ class SchemaEntry:
         version = (self.manifest.uri,) if self.manifest.uri else ()
         return (self.item.uri, *self.item.aliases, *version)
 
-    @property
-    def ref(self) -> SchemaRef:
-        """What is recorded with a payload that was checked."""
-        return SchemaRef(
-            uri=self.item.uri,
-            standard=self.manifest.standard,
-            version=self.manifest.version,
-            sha256=self.item.sha256,
-            media_type=self.manifest.kind.media_type,
-        )
-
     def serves(self, service: str | None) -> bool:
         """Whether payloads for a service may use the schema; without a service they may."""
         return service is None or self.item.services is None or service in self.item.services
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What a sender said of a payload, and what the payload says of itself (root or ``$schema``)."""
 
     media_type: MediaType
@@ -84,6 +78,8 @@ class SchemaCatalog:
         self._by_uri = _index(self._entries, lambda entry: entry.uris)
         self._by_root = _index(self._entries, lambda entry: entry.item.roots)
         self._by_service = _index(self._entries, lambda entry: entry.item.services or ())
+        # The catalogue never changes, so neither does an answer; only what was found is remembered.
+        self._chosen: dict[_Asked, SchemaEntry] = {}
         _refuse_shared_uris(self._entries)
 
     @classmethod
@@ -134,7 +130,7 @@ class SchemaCatalog:
             UnknownSchema: No schema in force fits, or more than one.
         """
         document = self._read(media_type, data)
-        return self._choose(_Asked(media_type=media_type, schema=schema, service=service, on=on, mark=_mark(document)))
+        return self._choose(_Asked(media_type, schema, service, on, _mark(document)))
 
     def check(self, *, media_type: MediaType, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
         """Check a payload against its schema; a report that is not ``valid`` names every violation.
@@ -145,10 +141,11 @@ class SchemaCatalog:
             UnknownSchema: No schema in force fits, or more than one.
         """
         document = self._read(media_type, data)
-        asked = _Asked(media_type=media_type, schema=schema, service=service, on=on, mark=_mark(document))
-        entry = self._choose(asked)
+        entry = self._choose(_Asked(media_type, schema, service, on, _mark(document)))
         if isinstance(entry.judge, XsdSchema):
             found = entry.judge.check(document, self._limits)
+            if not found.violations and not found.notes:
+                return entry.clean
             return Report(
                 schema=entry.ref,
                 violations=found.violations,
@@ -157,12 +154,23 @@ class SchemaCatalog:
                 namespaces=found.namespaces,
             )
         violations, total = entry.judge.check(document, data, self._limits)
+        if not violations:
+            return entry.clean
         return Report(schema=entry.ref, violations=violations, total=total)
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
 
     def _choose(self, asked: _Asked) -> SchemaEntry:
+        chosen = self._chosen.get(asked)
+        if chosen is None:
+            chosen = self._chosen_anew(asked)
+            if len(self._chosen) >= _REMEMBERED:
+                self._chosen.clear()
+            self._chosen[asked] = chosen
+        return chosen
+
+    def _chosen_anew(self, asked: _Asked) -> SchemaEntry:
         candidates = [entry for entry in self._candidates(asked) if entry.manifest.kind.media_type is asked.media_type]
         if not candidates:
             raise self._unknown(_NOT_NAMED if asked.schema else _NOT_FOUND, ())
@@ -205,7 +213,9 @@ def _load(folder: Path) -> Iterator[SchemaEntry]:
     verify_files(folder, manifest)
     table = _identifiers(folder, manifest)
     for item in manifest.schemas:
-        yield SchemaEntry(item=item, manifest=manifest, folder=folder, judge=_judge(folder, manifest, item, table))
+        judge, ref = _judge(folder, manifest, item, table), _ref(manifest, item)
+        clean = Report(schema=ref)
+        yield SchemaEntry(item=item, manifest=manifest, folder=folder, judge=judge, ref=ref, clean=clean)
 
 
 def _judge(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> XsdSchema | JsonSchema:
@@ -216,6 +226,16 @@ def _judge(folder: Path, manifest: Manifest, item: SchemaItem, table: Identifier
         return JsonSchema(_schema_document(folder / item.file), resources=lambda: _resources(folder, item))
     source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
     return XsdSchema(source, roots=item.roots, identifiers=table)
+
+
+def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
+    return SchemaRef(
+        uri=item.uri,
+        standard=manifest.standard,
+        version=manifest.version,
+        sha256=item.sha256,
+        media_type=manifest.kind.media_type,
+    )
 
 
 def _resources(folder: Path, item: SchemaItem) -> Iterator[tuple[str, Any]]:

@@ -67,6 +67,14 @@ class IdentifierTable:
             "named": dict(sorted(self.named.items())),
         }
 
+    @property
+    def refers(self) -> bool:
+        """Whether anything but attributes of type xs:ID is in it; of those libxml2 knows itself, on a tree."""
+        return any(
+            kind.text is not None or any(value != ID for value in kind.attributes.values())
+            for kind in self.types.values()
+        )
+
     def type_of_root(self, tag: str) -> IdType | None:
         """Return what matters of a root element, or None."""
         return self.types.get(self.roots.get(tag, ""))

@@ -31,6 +31,9 @@ _DRAFTS: Mapping[str, type[jsonschema_rs.Validator]] = {
 _ZEROED = bytes.maketrans(b"123456789", b"000000000")
 #: Up to 18 digits always fit a signed 64-bit integer.
 _LONG_RUN = b"0" * 19
+#: What may stand before the digits of a number: white space, structure, sign, point.
+_BEFORE_DIGITS = frozenset(b" \t\r\n:,[-+.")
+_EXPONENT = re.compile(rb".*[0-9.][eE]$", re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 #: Backtracking steps of one pattern on one string; a linear-time engine is taken wherever the pattern allows.
@@ -51,9 +54,14 @@ def read_json(data: bytes, limits: Limits) -> Any:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _unreadable(data, error, limits) from error
-    if data.count(b"{") + data.count(b"[") > limits.json_depth:
-        _refuse_depth(document, limits.json_depth)
-    if b"\\u" in data or data.count(b":") != orjson.dumps(document).count(b":") or _LONG_RUN in data.translate(_ZEROED):
+    try:
+        again = orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        # orjson reads 1024 levels and writes 254.
+        raise TooLarge(_too_deep(limits.json_depth)) from error
+    escapes = b"\\" in data and b"\\u" in data
+    repeats = escapes or data.count(b":") != again.count(b":")
+    if repeats or _may_hold_long_number(data):
         _read_slowly(data, limits)
     return document
 
@@ -125,6 +133,17 @@ def _refuse_retrieval(uri: str) -> NoReturn:
     raise LookupError(f"{uri} is outside the catalogue")
 
 
+def _may_hold_long_number(data: bytes) -> bool:
+    """Whether a long run of digits stands where a number could; an IBAN in a text does not."""
+    zeroed = data.translate(_ZEROED)
+    found = zeroed.find(_LONG_RUN)
+    while found >= 0:
+        if found == 0 or data[found - 1] in _BEFORE_DIGITS or _EXPONENT.match(data, max(found - 3, 0), found):
+            return True
+        found = zeroed.find(_LONG_RUN, found + len(_LONG_RUN))
+    return False
+
+
 class _RepeatedNameError(ValueError):
     """An object repeats a name."""
 
@@ -154,21 +173,6 @@ def _read_slowly(data: bytes, limits: Limits) -> None:
         raise Malformed(_REPEATED) from error
     except _LongNumberError as error:
         raise TooLarge(_NUMBER) from error
-
-
-def _refuse_depth(document: Any, depth: int) -> None:
-    level = [document]
-    for _ in range(depth + 1):
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return
-    raise TooLarge(_too_deep(depth))
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return [child for child in node.values() if isinstance(child, (dict, list))]
-    return [child for child in node if isinstance(child, (dict, list))] if isinstance(node, list) else []
 
 
 def _unreadable(data: bytes, error: orjson.JSONDecodeError, limits: Limits) -> Malformed | TooLarge:

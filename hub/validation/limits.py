@@ -24,8 +24,8 @@ class Limits:
     report_steps: int = 200_000_000
     #: Up to here a refused XML document is read once more as a tree, to say where it is wrong.
     report_bytes: int = 16 * MIB
-    #: Nesting of JSON arrays and objects. (XML: 256, fixed in libxml2.)
-    json_depth: int = 128
+    #: Nesting of JSON arrays and objects, as orjson writes it. (XML: 256, fixed in libxml2.)
+    json_depth: int = 254
     #: Characters of one JSON number: more say nothing that a double or a 64-bit integer could hold.
     json_number: int = 100
     #: Violations named in a report; the total is always counted.

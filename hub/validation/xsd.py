@@ -55,6 +55,7 @@ class XsdSchema:
         self._source = source
         self._roots = roots
         self._identifiers = identifiers
+        self._refers = identifiers is not None and identifiers.refers
         self._lock = Lock()
         self._verdict: etree.XMLSchema | None = None
         self._report: etree.XMLSchema | None = None
@@ -86,7 +87,9 @@ class XsdSchema:
 
     def _check_tree(self, tree: Any, limits: Limits) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
-        met = walk_tree(tree, self._identifiers) if self._identifiers is not None else Identifiers()
+        if valid and not self._refers:
+            return XmlFindings()
+        met = self._walked(tree)
         if valid and not met.repeated and not any(met.dangling()):
             return XmlFindings()
         return self._described(tree, met, limits, valid=valid)
@@ -96,15 +99,14 @@ class XsdSchema:
         complaints = stream(data, self._schema(), listener, enough=10 * limits.violations)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
             raise TooLarge(_GIVEN_UP)
-        met = listener.met if isinstance(listener, IdentifierListener) else self._met(data)
+        met = listener.met if isinstance(listener, IdentifierListener) else self._walked_anew(data)
         lost = sum(1 for _ in met.dangling())
         if not complaints and not met.repeated and not lost:
             return XmlFindings()
         if len(data) <= limits.report_bytes:
             tree = parse_tree(data)
             if len(complaints) * _widest(tree) <= limits.report_steps:
-                again = walk_tree(tree, self._identifiers) if self._identifiers is not None else met
-                return self._described(tree, again, limits, valid=not complaints)
+                return self._described(tree, self._walked(tree), limits, valid=not complaints)
         return self._without_places(complaints, len(met.repeated), lost, limits)
 
     def _listener(self, data: bytes, limits: Limits) -> Listener:
@@ -112,8 +114,11 @@ class XsdSchema:
             return Listener()
         return IdentifierListener(self._identifiers)
 
-    def _met(self, data: bytes) -> Identifiers:
-        return walk_tree(parse_tree(data), self._identifiers) if self._identifiers is not None else Identifiers()
+    def _walked_anew(self, data: bytes) -> Identifiers:
+        return self._walked(parse_tree(data)) if self._identifiers is not None else Identifiers()
+
+    def _walked(self, tree: Any) -> Identifiers:
+        return walk_tree(tree, self._identifiers) if self._identifiers is not None else Identifiers()
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self._words()

@@ -1,0 +1,160 @@
+"""Submitting: sealed metadata and data complete a message, and its delivery begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from uuid import UUID
+
+from hub.clients import Caller
+from hub.crypto.scanner import JweScanner
+from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text
+from hub.events import Event, EventKind, Subject
+from hub.exchange.access import own_message
+from hub.exchange.limits import Profile, too_large_together
+from hub.exchange.sending import SendingTools, sealed_of
+from hub.parties import Destination
+from hub.store import CaseHead, MakeCompletion, OutgoingCallback, SpillingSink, StoredMessage
+from hub.submission import Contents, MediaType, Sealed, State
+
+
+class Submitting:
+    """Completes messages."""
+
+    def __init__(self, tools: SendingTools) -> None:
+        self._tools = tools
+
+    def submit(
+        self,
+        kind: Subject,
+        message_id: UUID,
+        *,
+        metadata: str,
+        data: str | None,
+        caller: Caller,
+        profile: Profile,
+        now: datetime,
+    ) -> tuple[StoredMessage, Future[bool]]:
+        """Complete a message with its sealed metadata and data; the future resolves after the commit.
+
+        The very same parts once more are answered as the first time; the future then holds False.
+
+        Raises:
+            NotFound, Forbidden: no such message of the caller's.
+            SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit.
+            Invalid: data are missing, or the destination does not take submissions any more.
+            In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing).
+        """
+        self._tools.admission.check_disk()
+        message = own_message(self._tools.store.message(message_id, kind), caller)
+        destination = self._tools.receivers.existing(message.destination_id, now=now)
+        if data is None and profile.require_data:
+            raise _no_data()
+        parts: list[Sealed] = []
+        try:
+            parts.append(self._part(metadata, profile, {MediaType.JSON}))
+            if data is not None:
+                parts.append(self._part(data, profile, set(MediaType)))
+            self._insist_on_total(message, parts)
+        except (SealBroken, Invalid):
+            self._tools.drop(parts)
+            raise
+        stored = self._tools.store.complete(
+            message_id,
+            metadata=parts[0],
+            data=parts[1] if data is not None else None,
+            make=self._submitting(message, now),
+            first_attempt_at=now if kind is Subject.SUBMISSION else None,
+            callbacks=self._news(message, destination, now),
+        )
+        stored.add_done_callback(lambda done: self._settle(done, parts))
+        return message, stored
+
+    def _part(self, jwe: str, profile: Profile, media_types: set[MediaType]) -> Sealed:
+        scanner = JweScanner(
+            allow_zip=profile.allow_zip,
+            require_cty=profile.require_cty,
+            require_kid=profile.require_kid,
+            limit=self._tools.limits.inline,
+        )
+        sink = SpillingSink(self._tools.blobs)
+        try:
+            content = jwe.encode("ascii")
+            scanner.feed(content)
+            scanned = scanner.finish()
+            if profile.require_cty and scanned.header.cty not in media_types:
+                raise _bad_cty(media_types)
+        except UnicodeEncodeError as exc:
+            raise _no_jwe() from exc
+        except SealBroken as exc:
+            raise SealBroken(exc.detail, slug="invalid-jwe-header", **exc.members) from exc
+        sink.write(content)
+        return sealed_of(scanned, sink)
+
+    def _insist_on_total(self, message: StoredMessage, parts: Sequence[Sealed]) -> None:
+        total = sum(sealed.size for sealed in (*message.uploaded.values(), *parts))
+        if message.state is State.INCOMPLETE and total > self._tools.limits.total:
+            self._tools.drop(parts)
+            raise too_large_together(self._tools.limits.total)
+
+    def _news(self, message: StoredMessage, destination: Destination, now: datetime) -> list[OutgoingCallback]:
+        if message.kind is Subject.REPLY:
+            return self._tools.herald.replied(message, now=now)
+        return self._tools.herald.submitted(
+            submission_id=message.id, case_id=message.case_id, destination=destination, now=now
+        )
+
+    def _submitting(self, message: StoredMessage, now: datetime) -> MakeCompletion:
+        def make(_head: CaseHead, contents: Contents) -> Sequence[Event]:
+            return (
+                self._tools.event(
+                    message.case_id,
+                    message.kind,
+                    message.id,
+                    EventKind.SUBMIT,
+                    now,
+                    payload={"authenticationTags": contents.authentication_tags()},
+                    digests={part: sealed.sha512 for part, sealed in contents.parts()},
+                ),
+            )
+
+        return make
+
+    def _settle(self, done: Future[bool], parts: Sequence[Sealed]) -> None:
+        """Drop parts that no row refers to: a repeat of what was submitted before, or a refusal."""
+        error = done.exception()
+        repeated = error is None and not done.result()
+        if repeated or isinstance(error, Conflict | Invalid | NotFound):
+            self._tools.drop(parts)
+
+
+def _no_data() -> Invalid:
+    return Invalid(
+        Text(
+            "encryptedData fehlt. Version 2 verlangt Metadaten und Daten.",
+            "encryptedData is missing. Version 2 requires metadata and data.",
+        ),
+        slug="data-missing",
+    )
+
+
+def _no_jwe() -> SealBroken:
+    return SealBroken(
+        Text(
+            "Der Inhalt ist keine JWE: Er enthält fremde Zeichen.",
+            "The content is no JWE: it holds foreign characters.",
+        ),
+        slug="invalid-jwe-header",
+    )
+
+
+def _bad_cty(media_types: set[MediaType]) -> SealBroken:
+    allowed = ", ".join(sorted(media_types))
+    return SealBroken(
+        Text(
+            f"Die Angabe „cty“ im JWE-Header muss hier {allowed} sein.",
+            f'Member "cty" of the JWE header must be {allowed} here.',
+        ),
+        member="cty",
+    )

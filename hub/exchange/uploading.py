@@ -1,0 +1,122 @@
+"""Uploading attachments: ciphertext is split, judged and stored while it streams by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from hub.clients import Caller
+from hub.crypto.scanner import JweScanner, Scanned
+from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text
+from hub.events import Subject
+from hub.exchange.access import own_message
+from hub.exchange.limits import Profile, too_large_together
+from hub.exchange.sending import SendingTools, sealed_of
+from hub.store import SpillingSink, StoredMessage
+from hub.submission import Sealed, State
+
+
+class Upload:
+    """One attachment on its way in: ciphertext, split, judged and stored as it streams by."""
+
+    def __init__(self, sink: SpillingSink, scanner: JweScanner, keep: Callable[[Scanned, SpillingSink], None]) -> None:
+        self._sink = sink
+        self._scanner = scanner
+        self._keep = keep
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            TooLarge: over the limit. SealBroken: no JWE of the profile. StoreUnavailable: no room.
+        """
+        self._scanner.feed(chunk)
+        self._sink.write(chunk)
+
+    def finish(self) -> None:
+        """Judge the end and store; errors as :meth:`write`, and Conflict where the message was submitted meanwhile."""
+        try:
+            scanned = self._scanner.finish()
+        except SealBroken:
+            self.abort()
+            raise
+        self._keep(scanned, self._sink)
+
+    def abort(self) -> None:
+        """Leave no trace."""
+        self._sink.abort()
+
+
+class Uploading:
+    """Begins uploads."""
+
+    def __init__(self, tools: SendingTools) -> None:
+        self._tools = tools
+
+    def begin(
+        self,
+        kind: Subject,
+        message_id: UUID,
+        attachment_id: UUID,
+        *,
+        declared: int | None,
+        caller: Caller,
+        profile: Profile,
+    ) -> Upload:
+        """Begin an upload of ``declared`` bytes, if the client said how many; a later one replaces an earlier.
+
+        Raises:
+            NotFound, Forbidden: no such message of the caller's. Conflict: it is submitted already.
+            Invalid: not announced (``attachment-not-announced``). TooLarge: over a limit, by what was declared.
+            StoreUnavailable: the disk is nearly full.
+        """
+        self._tools.admission.check_disk()
+        message = self._open_message(kind, message_id, caller)
+        if attachment_id not in message.announced:
+            raise Invalid(
+                Text(
+                    "Diese Anlage wurde nicht angekündigt. Nennen Sie alle in announcedAttachments.",
+                    "This attachment was not announced. Name all of them in announcedAttachments.",
+                ),
+                slug="attachment-not-announced",
+            )
+        limit = self._room(message, attachment_id)
+        if declared is not None and declared > limit:
+            raise too_large_together(limit)
+        scanner = JweScanner(
+            allow_zip=profile.allow_zip, require_cty=False, require_kid=profile.require_kid, limit=limit
+        )
+
+        def keep(scanned: Scanned, sink: SpillingSink) -> None:
+            sealed = sealed_of(scanned, sink)
+            replaced = self._keep(message_id, attachment_id, sealed)
+            if replaced is not None:
+                self._tools.blobs.delete(replaced)
+
+        return Upload(SpillingSink(self._tools.blobs), scanner, keep)
+
+    def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
+        message = own_message(self._tools.store.message(message_id, kind), caller)
+        if message.state is not State.INCOMPLETE:
+            raise Conflict(
+                Text(
+                    "Die Einreichung ist schon abgeschlossen und nimmt nichts mehr auf. Kündigen Sie eine neue an.",
+                    "The submission is complete already and takes nothing more. Announce a new one.",
+                ),
+                slug="invalid-state-transition",
+            )
+        return message
+
+    def _room(self, message: StoredMessage, attachment_id: UUID) -> int:
+        others = sum(sealed.size for key, sealed in message.uploaded.items() if key != attachment_id)
+        room = min(self._tools.limits.attachment, self._tools.limits.total - others)
+        if room <= 0:
+            raise too_large_together(self._tools.limits.total)
+        return room
+
+    def _keep(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
+        try:
+            return self._tools.store.put_attachment(message_id, attachment_id, sealed)
+        except (Conflict, Invalid, NotFound):
+            self._tools.drop([sealed])
+            raise
