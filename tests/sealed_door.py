@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,7 +35,6 @@ SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.
 EVENTS = "https://schema.fitko.de/fit-connect/events/"
 PROBLEMS = "https://schema.fitko.de/fit-connect/submission-api/problems/"
 JOSE = "application/jose"
-SPECIFICATION = Path(os.environ.get("TEST_SPECIFICATION", shipped("openapi.yaml")))
 
 
 @dataclass
@@ -62,31 +60,16 @@ class Sent:
 class Door:
     """A hub behind its whole edge; ``sender`` and ``subscriber`` are clients with tokens, ``anybody`` is none."""
 
-    def __init__(self, stage: Stage, specification: Path = SPECIFICATION, **parts: Any) -> None:
+    def __init__(self, stage: Stage, **parts: Any) -> None:
         self.stage = stage
         self.hub = stage.hub
         self.clock = stage.clock
+        self.parts = replace(app._fit_connect(self.hub), **parts)
         oauth = OAuth(clients=self.hub.clients, clock=self.clock)
-        handlers = dict(app._handlers(self.hub, oauth))
-        self.parts = fit_connect.Parts(
-            store=self.hub.store,
-            blobs=self.hub.blobs,
-            keys=self.hub.keys,
-            notary=self.hub.notary,
-            policy=self.hub.policy,
-            gazetteer=self.hub.gazetteer,
-            table=lambda: self.hub.table,
-            admission=self.hub.intake._tools.admission,
-            outbound=self.hub.intake._tools.outbound,
-            base_url=self.hub.settings.canonical_url,
-            caller=app._caller,
-            clock=self.clock,
-            **parts,
-        )
-        handlers |= fit_connect.handlers(self.parts)
+        handlers = dict(app._handlers(self.hub, oauth)) | fit_connect.handlers(self.parts)
         application = edge.build(
             handlers,
-            specification=specification,
+            specification=shipped("openapi.yaml"),
             base_url=self.hub.settings.canonical_url,
             token_info=oauth.token_info,
             production=True,

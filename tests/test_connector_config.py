@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from conftest import NOW
+from stage import NOW
 
 from hub.connector import Connector
 from hub.connector.config import FolderHandover, HttpHandover, Mode, OnInvalid, Settings

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 import requests
-from conftest import NOW
 from partner import FakeHub
+from stage import NOW
 from test_connector_town import (
     CANARY,
     LATER,

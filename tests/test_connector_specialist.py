@@ -5,7 +5,7 @@ from uuid import uuid4
 import orjson
 import pytest
 import requests
-from conftest import NOW
+from stage import NOW
 
 from hub.connector.specialist import SpecialistSystem
 

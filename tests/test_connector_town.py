@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from conftest import NOW
 from partner import FakeHub
+from stage import NOW
 
 from hub.connector import Connector
 from hub.connector.config import Settings

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from conftest import NOW
 from partner import Answer, Partner, always, well
+from stage import NOW
 from test_connector_town import (
     CANARY,
     LATER,

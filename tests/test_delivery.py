@@ -13,9 +13,9 @@ ACCEPTED = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 TRANSIENT = (OutcomeKind.UNREACHABLE, OutcomeKind.UNKNOWN)
 
 
-def decide(kind, *, attempt=1, now=ACCEPTED, chance=0.0, schedule=Schedule(), **more):
+def decide(kind, *, attempt=1, now=ACCEPTED, chance=0.0, **more):
     outcome = Outcome(kind=kind, note="", **more)
-    return next_step(outcome, attempt=attempt, accepted_at=ACCEPTED, now=now, schedule=schedule, chance=chance)
+    return next_step(outcome, attempt=attempt, accepted_at=ACCEPTED, now=now, schedule=Schedule(), chance=chance)
 
 
 def test_a_refusal_is_buried_with_its_cause():

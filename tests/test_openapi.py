@@ -81,7 +81,7 @@ def test_no_reference_leads_back_to_itself():
 def test_operation_ids_are_unique_and_name_a_handler():
     names = [operation["operationId"] for _, _, operation in edge.operations(CONTRACT)]
     assert len(names) == len(set(names))
-    assert [name for name in names if not re.fullmatch(r"[a-z_]+\.[a-z_]+", name)] == []
+    assert [name for name in names if not re.fullmatch(r"[a-z_]+(\.[a-z0-9_]+)+", name)] == []
 
 
 def test_every_limit_is_one_that_the_edge_knows():
@@ -137,6 +137,8 @@ def test_errors_are_problems_except_at_the_token_endpoint(method: str, path: str
         media_types = set(whole(response).get("content", {}))
         if path == "/token" or operation["operationId"] == "health.ready":
             continue
+        if status == "429" and operation["tags"] == ["routing"]:
+            continue  # FIT-Connect's Routing API answers with an empty object.
         if status.startswith(("4", "5")):
             assert media_types == {"application/problem+json"}, status
 
@@ -159,7 +161,8 @@ def test_no_parameter_has_a_name_that_the_security_context_would_overwrite(metho
 @every_operation
 def test_no_secret_stands_in_an_address(method: str, path: str, operation: dict):
     for parameter in parameters(path, operation):
-        if parameter["in"] in {"query", "path"}:
+        # The LeiKa key is the public number of a service.
+        if parameter["in"] in {"query", "path"} and parameter["name"] != "leikaKey":
             assert not re.search(r"secret|token|password|key$", parameter["name"], re.IGNORECASE)
 
 

@@ -84,7 +84,7 @@ class _Derivation:
     def table(self) -> IdentifierTable:
         """Return only what leads to an identifier."""
         kinds = {key: self._described(kind) for key, kind in self._entered()}
-        wanted = _leading(kinds)
+        wanted = _leading(kinds, list(self._derivations()))
         kept = {
             key: IdType(
                 text=kind.text,
@@ -107,6 +107,15 @@ class _Derivation:
         self._types.append(kind)
         self._keys[id(kind)] = str(len(self._types))
 
+    def _derivations(self) -> Iterator[tuple[str, str]]:
+        """Yield pairs of a named type and a type that it is derived from: xsi:type may put the first for the second."""
+        for kind in self._types:
+            base = kind.base_type
+            while kind.name is not None and base is not None:
+                if id(base) in self._keys:
+                    yield self._keys[id(kind)], self._keys[id(base)]
+                base = base.base_type
+
     def _entered(self) -> Iterator[tuple[str, Any]]:
         return ((self._keys[id(kind)], kind) for kind in self._types)
 
@@ -126,14 +135,15 @@ class _Derivation:
         )
 
 
-def _leading(kinds: dict[str, IdType]) -> set[str]:
-    """Return the keys of types from which an identifier can be reached."""
+def _leading(kinds: dict[str, IdType], derivations: list[tuple[str, str]]) -> set[str]:
+    """Return the keys of types from which an identifier can be reached, by children or by xsi:type."""
     wanted = {key for key, kind in kinds.items() if kind.text or kind.attributes}
     found = bool(wanted)
     if wanted:
         wanted |= {key for key, kind in kinds.items() if kind.open}
     while found:
         more = {key for key, kind in kinds.items() if key not in wanted and wanted & set(kind.children.values())}
+        more |= {base for kind, base in derivations if kind in wanted and base not in wanted}
         wanted |= more
         found = bool(more)
     return wanted

@@ -113,20 +113,59 @@ class Identifiers:
         return (place for word, place in self.references if word not in self.ids)
 
 
-def walk_tree(root: Any, table: IdentifierTable) -> Identifiers:
-    """Walk a tree (lxml elements); places are ``(element, attribute or None)``."""
-    met = Identifiers()
-    kind = table.type_of_root(root.tag)
-    waiting = [(root, kind)] if kind is not None else []
-    while waiting:
-        element, kind = waiting.pop()
-        _note_element(element, kind, met)
-        # Reversed, so that the document's order is kept and the second of two equal ids is the repeated one.
-        for child in reversed(element):
-            below = table.type_of_child(kind, child.tag, chosen_type(child)) if isinstance(child.tag, str) else None
-            if below is not None:
-                waiting.append((child, below))
-    return met
+class _Kind:
+    """An :class:`IdType` with its children looked up, for the walk."""
+
+    __slots__ = ("attributes", "children", "open", "text")
+
+    def __init__(self, kind: IdType) -> None:
+        self.text = kind.text
+        self.open = kind.open
+        self.attributes = tuple(kind.attributes.items())
+        self.children: dict[str, _Kind] = {}
+
+
+class IdentifierWalk:
+    """Walks trees by one table. Thread-safe."""
+
+    def __init__(self, table: IdentifierTable) -> None:
+        self._kinds = {key: _Kind(kind) for key, kind in table.types.items()}
+        for key, kind in table.types.items():
+            self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
+        self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
+        self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
+
+    def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
+        """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
+
+        ``typed`` False promises that the document has no xsi:type, which saves a look at every element.
+        """
+        met = Identifiers()
+        kind = self._roots.get(root.tag)
+        waiting = [(root, kind)] if kind is not None else []
+        while waiting:
+            element, kind = waiting.pop()
+            if kind.attributes or kind.text is not None:
+                _note_element(element, kind, met)
+            if typed or kind.open:
+                below = [(child, self._child(kind, child)) for child in element]
+            else:
+                children = kind.children
+                below = [(child, children.get(child.tag)) for child in element] if children else []
+            if below:
+                # Last in, first out: reversed, so that the second of two equal ids is the repeated one.
+                below.reverse()
+                waiting += [(child, of_child) for child, of_child in below if of_child is not None]
+        return met
+
+    def _child(self, parent: _Kind, child: Any) -> _Kind | None:
+        if not isinstance(child.tag, str):
+            return None
+        chosen = chosen_type(child)
+        if chosen is not None and chosen in self._named:
+            return self._named[chosen]
+        kind = parent.children.get(child.tag)
+        return self._roots.get(child.tag) if kind is None and parent.open else kind
 
 
 class IdentifierListener(Listener):
@@ -185,8 +224,8 @@ def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
-def _note_element(element: Any, kind: IdType, met: Identifiers) -> None:
-    for name, attribute_kind in kind.attributes.items():
+def _note_element(element: Any, kind: _Kind, met: Identifiers) -> None:
+    for name, attribute_kind in kind.attributes:
         value = element.get(name)
         if value is not None:
             met.note(attribute_kind, value, (element, name))

@@ -15,7 +15,7 @@ from typing import Any, cast
 from lxml import etree
 
 from hub.errors import ConfigurationError, Text, TooLarge
-from hub.validation.identifiers import IdentifierListener, Identifiers, IdentifierTable, walk_tree
+from hub.validation.identifiers import IdentifierListener, Identifiers, IdentifierTable, IdentifierWalk
 from hub.validation.limits import Limits
 from hub.validation.report import Violation
 from hub.validation.rules import text_of
@@ -55,6 +55,7 @@ class XsdSchema:
         self._source = source
         self._roots = roots
         self._identifiers = identifiers
+        self._walk = IdentifierWalk(identifiers) if identifiers is not None else None
         self._refers = identifiers is not None and identifiers.refers
         self._lock = Lock()
         self._verdict: etree.XMLSchema | None = None
@@ -71,7 +72,7 @@ class XsdSchema:
         if document.root not in self._roots:
             return self._wrong_root(limits)
         if document.tree is not None:
-            return self._check_tree(document.tree, limits)
+            return self._check_tree(document.tree, limits, typed=b":type" in document.data)
         return self._check_stream(document.data, limits)
 
     def compile(self) -> None:
@@ -85,11 +86,11 @@ class XsdSchema:
                 if self._verdict is None:
                     self._verdict = compiled(self._source)
 
-    def _check_tree(self, tree: Any, limits: Limits) -> XmlFindings:
+    def _check_tree(self, tree: Any, limits: Limits, *, typed: bool) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
         if valid and not self._refers:
             return XmlFindings()
-        met = self._walked(tree)
+        met = self._walked(tree, typed=typed)
         if valid and not met.repeated and not any(met.dangling()):
             return XmlFindings()
         return self._described(tree, met, limits, valid=valid)
@@ -117,8 +118,8 @@ class XsdSchema:
     def _walked_anew(self, data: bytes) -> Identifiers:
         return self._walked(parse_tree(data)) if self._identifiers is not None else Identifiers()
 
-    def _walked(self, tree: Any) -> Identifiers:
-        return walk_tree(tree, self._identifiers) if self._identifiers is not None else Identifiers()
+    def _walked(self, tree: Any, *, typed: bool = True) -> Identifiers:
+        return self._walk(tree, typed=typed) if self._walk is not None else Identifiers()
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self._words()

@@ -7,6 +7,7 @@ watched as well: it may open for writing only what lies in its data folder.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -50,7 +51,11 @@ def submit_all(hub: HubProcess) -> dict[str, int]:
         parts = {
             "nachweis": (f"{CANARY}.pdf", large, "application/pdf"),
             "data": ("antrag.json", data.encode(), "application/json"),
-            "metadata": ("m.json", '{"attachments": {"nachweis": {"description": "%s"}}}' % CANARY, "application/json"),
+            "metadata": (
+                "m.json",
+                json.dumps({"attachments": {"nachweis": {"description": CANARY}}}),
+                "application/json",
+            ),
         }
         answer = session.post(url, params=WHERE, files=parts, timeout=60)
         answers[name] = answer.status_code
