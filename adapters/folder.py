@@ -7,21 +7,30 @@ half a delivery, and a repeated attempt finds the name taken instead of making a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from hub.delivery import Adapter
-from hub.errors import ConfigurationError, Text, Unavailable
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package, Sealed
+from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.errors import Unavailable
+from hub.options import read_options, unusable
+from hub.submission import Outcome, OutcomeKind, Package
 
-_OPTIONS = frozenset({"path"})
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """``path``: the folder, absolute."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not Path(self.path).is_absolute():
+            raise unusable("folder", "braucht in path einen absoluten Pfad", "needs an absolute path in path")
 
 
 class Folder:
@@ -30,33 +39,27 @@ class Folder:
     name = "folder"
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        unknown = ", ".join(sorted(set(config) - _OPTIONS))
-        if unknown:
-            raise _unusable(f"kennt diese Optionen nicht: {unknown}", f"does not know these options: {unknown}")
-        path = config.get("path")
-        if not isinstance(path, str) or not Path(path).is_absolute():
-            raise _unusable("braucht die Option path (absoluter Pfad)", "needs the option path (an absolute path)")
-        self._root = Path(path)
+        self._root = Path(read_options(self.name, Options, config).path)
 
     def open(self) -> None:
         """Check that the folder is there; ``ConfigurationError`` if it is not."""
         if not self._root.is_dir():
-            raise _unusable("findet den Ordner der Option path nicht", "cannot find the folder of the option path")
+            raise unusable(
+                self.name, "findet den Ordner der Option path nicht", "cannot find the folder of the option path"
+            )
 
     def deliver(self, package: Package) -> Outcome:
         """Write one delivery; an earlier attempt's complete directory counts as delivered."""
         final = self._root / str(package.delivery_id)
         working = self._root / f".{package.delivery_id}.{uuid4().hex}.part"
         try:
-            if (final / "manifest.json").is_file():
+            if (final / MANIFEST).is_file():
                 return self._found()
             self._clear_leftovers(package)
             _write_all(working, package)
             return self._publish(working, final)
-        except _Mixed:
-            return Outcome(kind=OutcomeKind.REFUSED, note="stored content does not match", cause=DeadCause.HUB)
-        except Unavailable as exc:
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"content not readable: {exc.slug}", cause=DeadCause.HUB)
+        except (MixedUp, Unavailable) as exc:
+            return not_readable(exc)
         except OSError as exc:
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"folder: {os.strerror(exc.errno or 0)}")
         finally:
@@ -75,7 +78,7 @@ class Folder:
             working.rename(final)
         except OSError:
             # Renaming onto a directory that has content fails: another attempt was faster, which is as good.
-            if not (final / "manifest.json").is_file():
+            if not (final / MANIFEST).is_file():
                 raise
             return self._found()
         _sync(self._root)
@@ -87,37 +90,15 @@ class Folder:
         return Outcome(kind=OutcomeKind.DELIVERED, note="was already there, whole")
 
 
-class _Mixed(Exception):  # Never leaves this file.
-    """A stored content is not the one that the submission names."""
-
-
-def _unusable(de: str, en: str) -> ConfigurationError:
-    return ConfigurationError(Text(f"Der Adapter folder {de}.", f"The adapter folder {en}."))
-
-
 def _write_all(working: Path, package: Package) -> None:
-    contents = package.submission.contents
     attachments = working / "attachments"
     working.mkdir(mode=0o750)
     attachments.mkdir(mode=0o750)
-    _write(working / "metadata.jwe", _checked(package, contents.metadata))
-    if contents.data is not None:
-        _write(working / "data.jwe", _checked(package, contents.data))
-    for attachment_id, sealed in contents.attachments.items():
-        _write(attachments / f"{attachment_id}.jwe", _checked(package, sealed))
+    for part, sealed in package.submission.contents.parts():
+        _write(working / file_name(part), checked(package, sealed))
     _sync(attachments)
-    _write(working / "manifest.json", iter([orjson.dumps(_manifest(package), option=orjson.OPT_INDENT_2)]))
+    _write(working / MANIFEST, iter([manifest(package)]))
     _sync(working)
-
-
-def _checked(package: Package, sealed: Sealed) -> Iterator[bytes]:
-    """Yield a content's chunks; raise :class:`_Mixed` at the end if they are not what the submission names."""
-    digest = hashlib.sha512()
-    for chunk in package.read(sealed):
-        digest.update(chunk)
-        yield chunk
-    if digest.hexdigest() != sealed.sha512:
-        raise _Mixed
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:
@@ -135,31 +116,6 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _manifest(package: Package) -> dict[str, Any]:
-    submission = package.submission
-    return {
-        "version": 1,
-        "deliveryId": str(package.delivery_id),
-        "attempt": package.attempt,
-        "repeat": package.repeat,
-        "submissionId": str(submission.submission_id),
-        "caseId": str(submission.case_id),
-        "destinationId": str(submission.destination_id),
-        "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},
-        "submittedAt": submission.submitted_at.isoformat(),
-        "eventLog": list(package.event_log),
-        "files": {
-            _file_name(name): {"sha512": sealed.sha512, "size": sealed.size}
-            for name, sealed in submission.contents.parts()
-        },
-    }
-
-
-def _file_name(part: str) -> str:
-    kind, _colon, attachment_id = part.partition(":")
-    return f"attachments/{attachment_id}.jwe" if attachment_id else f"{kind}.jwe"
 
 
 _: type[Adapter] = Folder

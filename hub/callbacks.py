@@ -37,6 +37,9 @@ SCHEDULE = Schedule(
     first=timedelta(minutes=1), factor=2.0, longest=timedelta(hours=1), give_up=timedelta(days=3), jitter=0.2
 )
 _PAUSE = 0.5
+#: An address that gave no answer is left alone for this long, or a hung receiver with many callbacks would hold up all others.
+_REST = timedelta(minutes=1)
+_MOST_RESTING = 10_000
 
 
 def at_rest(callback: Callback | None, keys: HubKeys) -> Callback | None:
@@ -123,6 +126,7 @@ class CallbackWorker:
 
     def __init__(self, tools: CallbackTools) -> None:
         self._tools = tools
+        self._resting: dict[str, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set."""
@@ -148,7 +152,7 @@ class CallbackWorker:
         return len(claims)
 
     def _attempt(self, claim: CallbackClaim) -> None:
-        posted = self._post(claim.callback)
+        posted = self._post_unless_resting(claim.callback)
         now = self._tools.clock()
         again = None if posted.taken else self._next(claim, now)
         try:
@@ -160,6 +164,17 @@ class CallbackWorker:
         except Unavailable as error:
             # Nothing was recorded: the lease runs out and somebody tries again.
             _log.warning("callback %s: %s", claim.callback.callback_id, error)
+
+    def _post_unless_resting(self, callback: OutgoingCallback) -> Posted:
+        now = self._tools.clock()
+        if self._resting.get(callback.url, now) > now:
+            return Posted(status=None, note="gave no answer just now")
+        posted = self._post(callback)
+        if posted.status is None:
+            if len(self._resting) >= _MOST_RESTING:
+                self._resting.clear()
+            self._resting[callback.url] = self._tools.clock() + _REST
+        return posted
 
     def _post(self, callback: OutgoingCallback) -> Posted:
         try:

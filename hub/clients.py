@@ -7,7 +7,6 @@ the URIs of today and the older ``send:region:DE…`` / ``subscribe:destination:
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from collections import deque
 from collections.abc import Sequence
@@ -174,7 +173,7 @@ class Clients:
         Raises:
             Unauthenticated: forged, foreign or expired token, or a client that is gone or disabled.
         """
-        fingerprint = hmac.digest(self._cache_key, token.encode(), hashlib.sha256)
+        fingerprint = self._fingerprint(token)
         caller = self._known_tokens.get(fingerprint)
         if caller is None:
             caller = self._verify(token)
@@ -232,7 +231,7 @@ class Clients:
         return self._store.destinations(owner=client.client_id, offset=0, limit=1).total > 0
 
     def _secret_fits(self, client: Client, secret: str) -> bool:
-        fingerprint = hmac.digest(self._cache_key, f"{client.client_id}\0{secret}".encode(), hashlib.sha256)
+        fingerprint = self._fingerprint(f"{client.client_id}\0{secret}")
         if self._known_secrets.get(fingerprint) == client.secret_hash:
             return True
         try:
@@ -243,6 +242,10 @@ class Clients:
             self._known_secrets.clear()
         self._known_secrets[fingerprint] = client.secret_hash
         return True
+
+    def _fingerprint(self, text: str) -> bytes:
+        """Return a keyed hash, so that neither secrets nor tokens lie in the caches."""
+        return hashlib.blake2b(text.encode(), key=self._cache_key, digest_size=32).digest()
 
     def _refuse_if_throttled(self, client_id: str, now: datetime) -> None:
         recent = self._failures.get(client_id)

@@ -230,3 +230,20 @@ def test_a_callback_address_is_judged_when_it_is_given(own_door: Door):
 def test_the_schedule_waits_a_minute_doubling_to_an_hour():
     waits = [SCHEDULE.wait(attempt, chance=0.0) for attempt in (1, 2, 3, 7, 20)]
     assert waits == [timedelta(minutes=minutes) for minutes in (1, 2, 4, 60, 60)]
+
+
+def test_a_hung_receiver_is_left_alone_for_a_minute_and_holds_up_nobody(own_door: Door, post_office: Post):
+    post_office.status = None
+    hung = [queued(own_door, "https://hung.example/cb") for _ in range(3)]
+    tools = worker(own_door, post_office)
+    while tools.run_once():
+        pass
+    assert len(hung) == 3
+    assert 1 <= len(post_office.sent) <= 3
+    sent = len(post_office.sent)
+    queued(own_door, "https://hung.example/cb")
+    tools.run_once()
+    assert len(post_office.sent) == sent
+    queued(own_door, "https://lively.example/cb")
+    tools.run_once()
+    assert post_office.sent[-1][0] == "https://lively.example/cb"

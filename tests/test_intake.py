@@ -156,7 +156,7 @@ def reception(stage, **cover):
 def attach(open_reception, content: bytes, name: str = "nachweis") -> None:
     sealer = open_reception.attach(name=name, filename=f"{name}.pdf", media_type="application/pdf")
     sealer.write(content)
-    open_reception.attached(sealer)
+    sealer.finish()
 
 
 def test_attachments_are_sealed_and_described(stage):

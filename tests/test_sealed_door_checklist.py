@@ -572,3 +572,36 @@ def test_old_scopes_bind_a_token_to_a_region_and_a_service(door: Door):
     }
     assert door.refused(post(south, "/v2/submissions", body), 403, "forbidden")
     assert post(south, "/v2/submissions", body | {"region": "DE09415"}).status == 201
+
+
+def test_a_callback_is_taken_away_by_null_and_by_a_put_without_it(door: Door):
+    destination = door.give_destination(door.stage.cast["subscriber"]["client_id"])
+    target = f"/v2/destinations/{destination.destination_id}"
+    assert patch(door.subscriber, target, {"callback": CALLBACK}).json["callback"] == {"url": CALLBACK["url"]}
+    merged = patch(door.subscriber, target, {"callback": None}, "application/merge-patch+json")
+    assert (merged.status, "callback" in merged.json) == (200, False)
+    assert patch(door.subscriber, target, {"callback": CALLBACK}).status == 200
+    shown = door.subscriber.get(target).json
+    body = {name: shown[name] for name in ("status", "publicServices", "encryptionKid", "metadataVersions")}
+    body["contactInformation"] = {"legalName": "Neustadt", "email": "post@neustadt.example"}
+    replaced = put(door.subscriber, target, body)
+    assert (replaced.status, "callback" in replaced.json) == (200, False)
+    assert door.refused(put(door.subscriber, target, body | {"encryptionKid": "unknown-kid"}), 400)
+
+
+def test_a_decommissioned_destination_stays_readable_and_takes_nothing(door: Door):
+    destination = door.give_destination(door.stage.cast["subscriber"]["client_id"])
+    target = f"/v2/destinations/{destination.destination_id}"
+    assert door.subscriber.ask("DELETE", target).status == 204
+    assert door.anybody.get(target).json["status"] == "decommissioned"
+    assert door.refused(patch(door.subscriber, target, {"status": "active"}), 400, "destination-state-invalid")
+
+
+def test_numbers_that_no_reader_keeps_are_refused(door: Door, key_pairs: dict[str, Any]):
+    body = new_destination(key_pairs, contactInformation={"legalName": "N", "email": "a@b.example", "n": 10**30})
+    assert door.refused(post(door.subscriber, "/v1/destinations", body), 400)
+    strange = new_destination(key_pairs, encryptionPublicKey=key_pairs["seal"] | {"extra": 10**30, "use": "enc"})
+    made = post(door.subscriber, "/v1/destinations", strange)
+    assert made.status == 201
+    jwk = door.anybody.get(f"/v1/destinations/{made.json['destinationId']}/keys/{key_pairs['seal']['kid']}").json
+    assert set(jwk) == {"kty", "key_ops", "alg", "kid", "n", "e", "x5c"}

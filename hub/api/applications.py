@@ -25,7 +25,7 @@ from hub.areas import Gazetteer
 from hub.clients import Caller
 from hub.crypto.receipts import claims_of
 from hub.errors import Malformed, Text, TooLarge
-from hub.intake import Accepted, Intake, Reception
+from hub.intake import Accepted, Intake, Reception, Replay
 from hub.parties import Callback
 from hub.status import Progress, StatusDesk
 from hub.submission import Application, Cover, MediaType
@@ -117,7 +117,7 @@ class Applications:
             callback=Callback(url=url, secret=secret) if url and secret else None,
         )
 
-    async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception) -> bytes:
+    async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
         data = bytearray()
         async for chunk in stream:
             self._count(len(data) + len(chunk))
@@ -141,7 +141,7 @@ class Applications:
                 )
             )
 
-    async def _read_parts(self, reception: Reception, cover: Cover) -> Application:
+    async def _read_parts(self, reception: Reception | Replay, cover: Cover) -> Application:
         found: dict[str, tuple[str, bytes]] = {}
         async for part in parts(context.request.stream(), arrival(context.request.scope).content_type):
             if part.name in {"data", "metadata"}:
@@ -159,7 +159,7 @@ class Applications:
             cover=cover, media_type=_data_type(kind), data=data, metadata=_metadata(found.get("metadata"))
         )
 
-    async def _seal_part(self, reception: Reception, part: Part) -> None:
+    async def _seal_part(self, reception: Reception | Replay, part: Part) -> None:
         sealer = reception.attach(
             name=part.name, filename=part.filename, media_type=part.content_type or "application/octet-stream"
         )
@@ -170,7 +170,7 @@ class Applications:
                 await _in_thread(sealer.write, bytes(piece))
                 piece.clear()
         await _in_thread(sealer.write, bytes(piece))
-        await _in_thread(reception.attached, sealer)
+        await _in_thread(sealer.finish)
 
     def _answer(self, accepted: Accepted) -> ConnexionResponse:
         claims = claims_of(accepted.receipt)

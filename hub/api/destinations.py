@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import FRESH, in_thread, json_answer, nothing, paged, visitor
@@ -19,6 +21,9 @@ from hub.exchange.access import owns
 from hub.exchange.destinations import Destinations, Draft
 from hub.outbound import Outbound
 from hub.parties import Callback, OfferedService
+
+#: Parts that a destination may do without, and their names in a body.
+_OPTIONAL = {"callback": "callback", "reply_channels": "replyChannels"}
 
 
 class DestinationDesk:
@@ -82,8 +87,9 @@ class DestinationDesk:
         return json_answer(self._dialect.destination(destination, private=True), 201, headers)
 
     async def replace(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
-        """Replace what an owner may say of a destination."""
-        return await self._change(destinationId, body)
+        """Replace what an owner may say of a destination; what may be absent and is, is taken away."""
+        absent = {name for name, part in _OPTIONAL.items() if body.get(part) is None}
+        return await self._change(destinationId, body, without=absent)
 
     async def patch(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Replace the members that are given, each as a whole."""
@@ -95,7 +101,8 @@ class DestinationDesk:
                 ),
                 slug="destination-state-invalid",
             )
-        return await self._change(destinationId, body)
+        nulls = {name for name, part in _OPTIONAL.items() if part in body and body[part] is None}
+        return await self._change(destinationId, body, without=nulls)
 
     async def delete(self, destinationId: str) -> ConnexionResponse:  # noqa: N803
         """Take a destination out of service for good: 204."""
@@ -108,11 +115,11 @@ class DestinationDesk:
         location = f"/destinations/{UUID(destinationId)}/keys/{body['kid']}"
         return nothing(201, {"Location": location, **FRESH})
 
-    async def _change(self, destination_id: str, body: Mapping[str, Any]) -> ConnexionResponse:
+    async def _change(self, destination_id: str, body: Mapping[str, Any], *, without: set[str]) -> ConnexionResponse:
         destination = await in_thread(
             self._destinations.change,
             UUID(destination_id),
-            self._draft(body),
+            replace(self._draft(body), without=frozenset(without)),
             caller=self._caller(),
             now=self._clock(),
         )
@@ -128,8 +135,8 @@ class DestinationDesk:
             services=None if services is None else tuple(_offered(each) for each in services),
             metadata_versions=None if versions is None else tuple(versions),
             encryption_kid=body.get("encryptionKid"),
-            contact=body.get("contactInformation"),
-            reply_channels=body.get("replyChannels"),
+            contact=_plain(body.get("contactInformation")),
+            reply_channels=_plain(body.get("replyChannels")),
             callback=self._callback(body.get("callback")),
         )
 
@@ -138,6 +145,17 @@ class DestinationDesk:
             return None
         self._outbound.check(given["url"])
         return at_rest(Callback(url=given["url"], secret=given["secret"]), self._keys)
+
+
+def _plain(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return a free document as it is, if the store can keep it: JSON knows longer numbers than anybody else."""
+    try:
+        orjson.dumps(document)
+    except TypeError as exc:
+        raise Malformed(
+            Text("Eine Zahl im Inhalt ist zu groß.", "A number in the body is too large."), slug="schema-violation"
+        ) from exc
+    return document
 
 
 def _offered(service: Mapping[str, Any]) -> OfferedService:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import yaml
@@ -24,6 +25,7 @@ from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
 from connexion.security import OAuthSecurityHandler
+from connexion.uri_parsing import OpenAPIURIParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.api.addresses import PREFIXES
@@ -85,9 +87,10 @@ def build(
         __name__,
         middlewares=_layers(contract, published, limits, base_url=base_url, production=production),
         lifespan=lifespan,
-        resolver=Resolver(handlers.__getitem__),
+        resolver=Resolver({name: _described(handler) for name, handler in handlers.items()}.__getitem__),
+        uri_parser_class=_UriParser,
         jsonifier=_FastJson(),
-        security_map={"oauth2": partial(_Bearer, token_info)},
+        security_map={"oauth2": partial(_Bearer, _described(token_info))},
         validator_map=Contracts(limits).validator_map(),
         validate_responses=check_answers,
         swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path="/docs"),
@@ -288,6 +291,33 @@ class _Bearer(OAuthSecurityHandler):  # type: ignore[misc]  # connexion has no t
         """Return the look-up, whatever the contract says."""
         del security_definition
         return self._token_info
+
+
+def _described(handler: Handler) -> Handler:
+    """Return ``handler`` as a function that carries its signature: connexion asks for it on every request.
+
+    Working it out anew costs more than the hub's own checks of a request.
+    """
+
+    def described(*arguments: Any, **named: Any) -> Any:
+        return handler(*arguments, **named)
+
+    async def awaited(*arguments: Any, **named: Any) -> Any:
+        return await handler(*arguments, **named)
+
+    function: Any = awaited if inspect.iscoroutinefunction(handler) else described
+    function.__signature__ = inspect.signature(handler)
+    function.__name__ = getattr(handler, "__name__", "handler")
+    return cast("Handler", function)
+
+
+class _UriParser(OpenAPIURIParser):  # type: ignore[misc]  # connexion has no types
+    """connexion's parser, with what it works out for each value of a request worked out once a request."""
+
+    @cached_property
+    def param_schemas(self) -> dict[str, Any]:
+        """Return the schema of each parameter by name."""
+        return {name: parameter.get("schema", {}) for name, parameter in self.param_defns.items()}
 
 
 class _FastJson(Jsonifier):  # type: ignore[misc]  # connexion has no types

@@ -16,7 +16,7 @@ from hub.clients import Caller
 from hub.crypto.receipts import claims_of
 from hub.errors import InvalidPayload, NotFound, Text
 from hub.events import Subject
-from hub.intake import Reception
+from hub.intake import Reception, Replay
 from hub.parties import ClientKind
 from hub.resources import shipped
 from hub.status import Progress
@@ -105,7 +105,7 @@ def validate(file: Path, schema: str | None, as_json: bool, data: Path) -> None:
         raise _invalid(report)
 
 
-def _attach(reception: Reception, attachment: Path) -> None:
+def _attach(reception: Reception | Replay, attachment: Path) -> None:
     sealer = reception.attach(
         name=attachment.name,
         filename=attachment.name,
@@ -116,7 +116,7 @@ def _attach(reception: Reception, attachment: Path) -> None:
         while chunk := source.read(_CHUNK):
             sealer.write(chunk)
             bar.update(len(chunk))
-    reception.attached(sealer)
+    sealer.finish()
 
 
 def _media_type(file: Path) -> MediaType:

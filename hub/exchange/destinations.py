@@ -24,10 +24,12 @@ _STATUS: Mapping[str, frozenset[str]] = {
     "decommissioned": frozenset({"decommissioned"}),
 }
 
+_KEY_MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """What is said of a destination; None leaves a part as it is. ``callback`` holds a sealed secret.
+    """What is said of a destination; None leaves a part as it is, unless ``without`` names it. ``callback`` is sealed.
 
     The adapter is the operators' to choose, not the owner's: no handler of the API fills it.
     """
@@ -42,11 +44,14 @@ class Draft:
     callback: Callback | None = field(repr=False, default=None)
     adapter: str | None = None
     adapter_config: Mapping[str, Any] | None = None
+    #: Parts to take away: ``callback``, ``reply_channels``.
+    without: frozenset[str] = frozenset()
 
     def parts(self) -> dict[str, Any]:
         """Return the parts that are said."""
-        named = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in named.items() if value is not None}
+        named = {name: getattr(self, name) for name in self.__slots__ if name != "without"}
+        said = {name: value for name, value in named.items() if value is not None}
+        return said | dict.fromkeys(self.without)
 
 
 class Destinations:
@@ -114,8 +119,8 @@ class Destinations:
                 "encryptionKid muss die kid von encryptionPublicKey sein.",
                 "encryptionKid must be the kid of encryptionPublicKey.",
             )
-        self._judge(encryption_key, use="wrapKey", now=now)
-        self._judge(signature_key, use="verify", now=now)
+        sealing = self._judged(encryption_key, use="wrapKey", now=now)
+        signing = self._judged(signature_key, use="verify", now=now)
         contact = draft.contact or {}
         destination = Destination(
             destination_id=uuid4(),
@@ -125,7 +130,7 @@ class Destinations:
             tenant=tenant,
             services=draft.services or (),
             metadata_versions=draft.metadata_versions or (),
-            encryption_kid=encryption_key["kid"],
+            encryption_kid=sealing["kid"],
             contact=contact,
             adapter=draft.adapter or "mailbox",
             adapter_config=draft.adapter_config or {},
@@ -137,7 +142,7 @@ class Destinations:
         entry = AuditEntry(
             at=now, actor=actor or owner, action="destination.create", target=str(destination.destination_id)
         )
-        keys = [("wrapKey", encryption_key), ("verify", signature_key)]
+        keys = [("wrapKey", sealing), ("verify", signing)]
         self._store.add_destination(destination, keys, audit=entry)
         return destination
 
@@ -190,26 +195,28 @@ class Destinations:
     def put_key(self, destination: Destination, jwk: Mapping[str, Any], *, actor: str, now: datetime) -> bool:
         """Add a key on behalf of ``actor``, who may do so; errors as :meth:`add_key`."""
         use = "verify" if jwk.get("key_ops") == ["verify"] else "wrapKey"
-        self._judge(jwk, use=use, now=now)
+        judged = self._judged(jwk, use=use, now=now)
         entry = AuditEntry(
             at=now,
             actor=actor,
             action="destination.key",
             target=str(destination.destination_id),
-            after={"kid": jwk["kid"], "use": use},
+            after={"kid": judged["kid"], "use": use},
         )
         try:
-            return self._store.add_key(destination.destination_id, jwk, now, audit=entry)
+            return self._store.add_key(destination.destination_id, judged, now, audit=entry)
         except KeyRefused as exc:
             raise Malformed(exc.detail, slug="key-refused") from exc
 
-    def _judge(self, jwk: Mapping[str, Any], *, use: str, now: datetime) -> None:
+    def _judged(self, jwk: Mapping[str, Any], *, use: str, now: datetime) -> dict[str, Any]:
+        """Return a key that passed the policy, with the members of FIT-Connect's keys and no other."""
         judge = judge_signature_key if use == "verify" else judge_encryption_key
         try:
             judge(dict(jwk), now=now, policy=self._policy)
         except KeyRefused as exc:
             # FIT-Connect's API says 400 where a key in a body is bad.
             raise Malformed(exc.detail, slug="key-refused", **exc.members) from exc
+        return {name: jwk[name] for name in _KEY_MEMBERS if name in jwk}
 
     def _insist_on_key(self, destination: Destination, kid: str) -> None:
         jwk = self._store.key(destination.destination_id, kid)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, and_, case, select, text, update
 
@@ -28,7 +28,7 @@ from hub.store.log import fitting, lock_case, move, write_events
 from hub.store.parties import read_destinations
 from hub.store.records import Claim, DeliveryState, OutgoingCallback
 from hub.store.rows import announced_of, contents_of, read_parts, to_submission
-from hub.submission import Outcome, OutcomeKind, State
+from hub.submission import Outcome, OutcomeKind, State, new_id
 
 _DELIVERIES = tables.deliveries
 _ATTEMPTS = tables.attempts
@@ -214,7 +214,7 @@ def delivery_row(submission_id: str, destination_id: str, first_attempt_at: date
     """Return the row of a new delivery."""
     due = micros(first_attempt_at)
     return {
-        "delivery_id": str(_ordered_id(due)),
+        "delivery_id": str(new_id(moment(due))),
         "submission_id": submission_id,
         "destination_id": destination_id,
         "state": DeliveryState.QUEUED.value,
@@ -231,13 +231,6 @@ def delivery_row(submission_id: str, destination_id: str, first_attempt_at: date
         "accepted_at": due,
         "finished_at": None,
     }
-
-
-def _ordered_id(now: int) -> UUID:
-    """Return a fresh version 7 UUID (RFC 9562 section 5.7): neighbours in time are neighbours in the index."""
-    milliseconds = (now // 1000) & ((1 << 48) - 1)
-    random = uuid4().int & ((0xFFF << 64) | ((1 << 64) - 1))
-    return UUID(int=(milliseconds << 80) | (0x7 << 76) | random)
 
 
 def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Claim]:

@@ -18,6 +18,8 @@ from hub.validation.xml import Listener
 
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
+#: Bytes of a document from which a matcher of many names is worth making.
+_MATCHER_PAYS = 6_000
 KINDS = frozenset({ID, IDREF, IDREFS})
 
 
@@ -35,12 +37,28 @@ class IdType:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IdName:
+    """What elements of one name may hold, in any of their types.
+
+    ``sure`` names what is an xs:ID in every type that has it at all: attributes, and ``""`` for the text.
+    """
+
+    text: str | None = None
+    sure: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IdentifierTable:
-    """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type."""
+    """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type.
+
+    ``names`` is a short cut for what most documents need; it is empty where a wildcard makes names unreliable.
+    """
 
     types: Mapping[str, IdType]
     roots: Mapping[str, str]
     named: Mapping[str, str]
+    names: Mapping[str, IdName] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> IdentifierTable:
@@ -57,12 +75,21 @@ class IdentifierTable:
             },
             roots=dict(document["roots"]),
             named=dict(document["named"]),
+            names={
+                tag: IdName(
+                    sure=frozenset(value["sure"]),
+                    text=value.get("text"),
+                    attributes=dict(value.get("attributes", {})),
+                )
+                for tag, value in document.get("names", {}).items()
+            },
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as plain values, empty parts left out."""
         return {
             "types": {key: _type_as_json(value) for key, value in sorted(self.types.items())},
+            "names": {tag: {"sure": sorted(name.sure), **_held(name)} for tag, name in sorted(self.names.items())},
             "roots": dict(sorted(self.roots.items())),
             "named": dict(sorted(self.named.items())),
         }
@@ -134,6 +161,36 @@ class IdentifierWalk:
             self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
         self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
         self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
+        self._names = {tag: (name.text, name.sure, tuple(name.attributes.items())) for tag, name in table.names.items()}
+
+    def surely_whole(self, root: Any, *, size: int) -> bool:
+        """Whether a look at names alone shows that no id is repeated and no reference dangles.
+
+        It takes everything that may be an id or a reference for one, and lets references point only at what is an id in
+        every type of that name. False says nothing: then the walk decides. The document must have no xsi:type;
+        ``size`` is its length in bytes.
+        """
+        if not self._names:
+            return False
+        ids: set[str] = set()
+        sure_ids: set[str] = set()
+        references: set[str] = set()
+        # Elements are picked out by libxml2 where that pays; the matcher itself costs as much as a small document.
+        for element in root.iter(*self._names) if size > _MATCHER_PAYS else root.iter():
+            name = self._names.get(element.tag)
+            if name is None:
+                continue
+            for place, kind, value in _possibly(element, name):
+                if kind != ID:
+                    references.update(value.split())
+                    continue
+                word = value.strip()
+                if word in ids:
+                    return False
+                ids.add(word)
+                if place in name[1]:
+                    sure_ids.add(word)
+        return references <= sure_ids
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
@@ -148,14 +205,13 @@ class IdentifierWalk:
             if kind.attributes or kind.text is not None:
                 _note_element(element, kind, met)
             if typed or kind.open:
-                below = [(child, self._child(kind, child)) for child in element]
+                below = [(child, self._child(kind, child)) for child in reversed(element)]
+            elif kind.children:
+                below = [(child, kind.children.get(child.tag)) for child in reversed(element)]
             else:
-                children = kind.children
-                below = [(child, children.get(child.tag)) for child in element] if children else []
-            if below:
-                # Last in, first out: reversed, so that the second of two equal ids is the repeated one.
-                below.reverse()
-                waiting += [(child, of_child) for child, of_child in below if of_child is not None]
+                continue
+            # Last in, first out: taken in reverse, so that the second of two equal ids is the repeated one.
+            waiting += [(child, of_child) for child, of_child in below if of_child is not None]
         return met
 
     def _child(self, parent: _Kind, child: Any) -> _Kind | None:
@@ -224,25 +280,43 @@ def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
+def _possibly(
+    element: Any, name: tuple[str | None, frozenset[str], tuple[tuple[str, str], ...]]
+) -> list[tuple[str, str, str]]:
+    """Return place (attribute, or "" for the text), kind and value of what an element may hold."""
+    text, _, attributes = name
+    held = [(place, kind, value) for place, kind in attributes if (value := element.get(place)) is not None]
+    return held if text is None else [*held, ("", text, _text(element))]
+
+
 def _note_element(element: Any, kind: _Kind, met: Identifiers) -> None:
     for name, attribute_kind in kind.attributes:
         value = element.get(name)
         if value is not None:
             met.note(attribute_kind, value, (element, name))
     if kind.text is not None:
-        # A comment splits the text in two.
-        pieces = (element.text or "", *(child.tail or "" for child in element))
-        met.note(kind.text, "".join(pieces), (element, None))
+        met.note(kind.text, _text(element), (element, None))
+
+
+def _text(element: Any) -> str:
+    text = element.text or ""
+    # A comment splits the text in two.
+    return "".join((text, *(child.tail or "" for child in element))) if len(element) else text
 
 
 def _type_as_json(kind: IdType) -> dict[str, Any]:
+    document = _held(kind)
+    if kind.open:
+        document["open"] = True
+    if kind.children:
+        document["children"] = dict(sorted(kind.children.items()))
+    return document
+
+
+def _held(kind: IdType | IdName) -> dict[str, Any]:
     document: dict[str, Any] = {}
     if kind.text is not None:
         document["text"] = kind.text
-    if kind.open:
-        document["open"] = True
     if kind.attributes:
         document["attributes"] = dict(sorted(kind.attributes.items()))
-    if kind.children:
-        document["children"] = dict(sorted(kind.children.items()))
     return document

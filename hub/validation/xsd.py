@@ -48,6 +48,9 @@ class XmlFindings:
     namespaces: tuple[tuple[str, str], ...] = ()
 
 
+_NOTHING = XmlFindings()
+
+
 class XsdSchema:
     """A schema that judges documents. Thread-safe."""
 
@@ -72,7 +75,7 @@ class XsdSchema:
         if document.root not in self._roots:
             return self._wrong_root(limits)
         if document.tree is not None:
-            return self._check_tree(document.tree, limits, typed=b":type" in document.data)
+            return self._check_tree(document.tree, document.data, limits)
         return self._check_stream(document.data, limits)
 
     def compile(self) -> None:
@@ -86,13 +89,13 @@ class XsdSchema:
                 if self._verdict is None:
                     self._verdict = compiled(self._source)
 
-    def _check_tree(self, tree: Any, limits: Limits, *, typed: bool) -> XmlFindings:
+    def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
         if valid and not self._refers:
-            return XmlFindings()
-        met = self._walked(tree, typed=typed)
+            return _NOTHING
+        met = self._met(tree, data)
         if valid and not met.repeated and not any(met.dangling()):
-            return XmlFindings()
+            return _NOTHING
         return self._described(tree, met, limits, valid=valid)
 
     def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
@@ -100,14 +103,14 @@ class XsdSchema:
         complaints = stream(data, self._schema(), listener, enough=10 * limits.violations)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
             raise TooLarge(_GIVEN_UP)
-        met = listener.met if isinstance(listener, IdentifierListener) else self._walked_anew(data)
+        met = listener.met if isinstance(listener, IdentifierListener) else self._met(None, data)
         lost = sum(1 for _ in met.dangling())
         if not complaints and not met.repeated and not lost:
-            return XmlFindings()
+            return _NOTHING
         if len(data) <= limits.report_bytes:
             tree = parse_tree(data)
             if len(complaints) * _widest(tree) <= limits.report_steps:
-                return self._described(tree, self._walked(tree), limits, valid=not complaints)
+                return self._described(tree, self._met(tree, data), limits, valid=not complaints)
         return self._without_places(complaints, len(met.repeated), lost, limits)
 
     def _listener(self, data: bytes, limits: Limits) -> Listener:
@@ -115,11 +118,15 @@ class XsdSchema:
             return Listener()
         return IdentifierListener(self._identifiers)
 
-    def _walked_anew(self, data: bytes) -> Identifiers:
-        return self._walked(parse_tree(data)) if self._identifiers is not None else Identifiers()
-
-    def _walked(self, tree: Any, *, typed: bool = True) -> Identifiers:
-        return self._walk(tree, typed=typed) if self._walk is not None else Identifiers()
+    def _met(self, tree: Any | None, data: bytes) -> Identifiers:
+        """Return the identifiers of a document; none at all if a quick look shows that they are in order."""
+        if self._walk is None:
+            return Identifiers()
+        root = parse_tree(data) if tree is None else tree
+        typed = b":type" in data
+        if not typed and self._walk.surely_whole(root, size=len(data)):
+            return Identifiers()
+        return self._walk(root, typed=typed)
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self._words()

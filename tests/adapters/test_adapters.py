@@ -28,7 +28,8 @@ from contract import NOON, Trouble, bulky, check, check_repeat, check_strictness
 from partner import RESET_EARLY, Answer, Fault, Partner, always
 
 from adapters.folder import Folder
-from adapters.https import Https, envelope
+from adapters.https import Https
+from hub.envelope import message as envelope
 from adapters.mailbox import Mailbox
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError

@@ -1,0 +1,189 @@
+"""Put each delivery into an S3-compatible bucket: sealed objects, the manifest last.
+
+``<prefix>/<delivery id>/`` holds ``metadata.jwe``, ``data.jwe``, ``attachments/<attachment id>.jwe`` and
+``manifest.json``. Whoever collects waits for the manifest; a repeated attempt finds it and stops, or puts the same
+objects again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import ClientConfig, S3Store
+
+from hub.delivery import Adapter
+from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.errors import Unavailable
+from hub.options import insist, read_file, read_options, read_secret, unusable
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.wire.http import insist_on_address, insist_on_timeout
+from hub.wire.line import Inward, Line
+
+_CHUNK = 8 * 1024 * 1024
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
+_STATUS = re.compile(r"status code: ([0-9]{3})|\b([1-5][0-9]{2}) [A-Z][a-z]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """``endpoint``: address of the server; buckets stand in the path. ``timeout``: seconds for a whole attempt.
+
+    Key id and secret come from files. ``allow_http`` and ``allow_private_addresses`` are for tests and for servers
+    inside the hub's own network.
+    """
+
+    endpoint: str
+    bucket: str
+    access_key_id_file: str
+    secret_access_key_file: str
+    prefix: str = ""
+    region: str = "eu-central-1"
+    ca_file: str | None = None
+    timeout: float = 120.0
+    allow_http: bool = False
+    allow_private_addresses: bool = False
+
+    def __post_init__(self) -> None:
+        insist_on_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
+        insist_on_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
+        insist(
+            "s3_drop",
+            _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix),
+            "braucht einen gültigen Namen in bucket und einfache Namen in prefix, mit / getrennt",
+            "needs a valid name in bucket, and simple names in prefix, separated by /",
+        )
+
+
+class S3Drop:
+    """Deliver into a bucket."""
+
+    name = "s3_drop"
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._options = read_options(self.name, Options, config)
+
+    def open(self) -> None:
+        """Read the credentials and the certificate; ``ConfigurationError`` if they cannot be used."""
+        options = self._options
+        client: ClientConfig = {
+            "allow_http": options.allow_http,
+            "timeout": timedelta(seconds=options.timeout),
+            "connect_timeout": timedelta(seconds=min(options.timeout, 30)),
+            "user_agent": "rathaus-hub",
+        }
+        if options.ca_file is not None:
+            client["root_certificate"] = read_file(self.name, "ca_file", options.ca_file)
+        try:
+            self._store = S3Store(
+                options.bucket,
+                endpoint=options.endpoint,
+                region=options.region,
+                access_key_id=read_secret(self.name, "access_key_id_file", options.access_key_id_file),
+                secret_access_key=read_secret(self.name, "secret_access_key_file", options.secret_access_key_file),
+                virtual_hosted_style_request=False,
+                client_options=client,
+                # Repeating is the hub's business.
+                retry_config={"max_retries": 0},
+            )
+        except BaseError as exc:
+            raise unusable(self.name, "kann seine Optionen nicht verwenden", "cannot use its options") from exc
+
+    def deliver(self, package: Package) -> Outcome:
+        """Make one attempt, on an event loop of its own, so that one deadline ends every request of it."""
+        upload = _Upload(self._store, self._options, package)
+        try:
+            return asyncio.run(upload.run())
+        except (MixedUp, Unavailable) as exc:
+            return not_readable(exc)
+        except Inward:
+            note = "address is not public"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
+        except (BaseError, OSError) as exc:
+            return upload.explain(exc)
+
+    def close(self) -> None:
+        """Hold nothing that needs letting go."""
+
+
+class _Upload:
+    """One attempt."""
+
+    def __init__(self, store: S3Store, options: Options, package: Package) -> None:
+        self._store = store
+        self._options = options
+        self._package = package
+        self._place = "/".join(filter(None, [options.prefix, str(package.delivery_id)]))
+        self._committing = False
+        self._wrong: Exception | None = None
+
+    async def run(self) -> Outcome:
+        options = self._options
+        # The library connects by itself and looks the name up once more, so this judges the name, not the connection.
+        with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
+            target = urlsplit(options.endpoint)
+            await asyncio.to_thread(line.addresses, target.hostname or "", target.port or 443)
+            async with asyncio.timeout(line.left()):
+                return await self._put_all()
+
+    async def _put_all(self) -> Outcome:
+        if await self._is_there():
+            return Outcome(kind=OutcomeKind.DELIVERED, note="was already there, whole")
+        for part, sealed in self._package.submission.contents.parts():
+            await self._put(file_name(part), checked(self._package, sealed))
+        content = manifest(self._package)
+        self._committing = True
+        await self._put(MANIFEST, [content])
+        return Outcome(kind=OutcomeKind.DELIVERED, note=f"written as {self._place}")
+
+    async def _is_there(self) -> bool:
+        try:
+            await obstore.head_async(self._store, f"{self._place}/{MANIFEST}")
+        except NotFoundError:
+            return False
+        return True
+
+    async def _put(self, name: str, chunks: Iterable[bytes]) -> None:
+        try:
+            await obstore.put_async(self._store, f"{self._place}/{name}", self._watched(chunks), chunk_size=_CHUNK)
+        except BaseError:
+            if self._wrong is not None:
+                raise self._wrong from None
+            raise
+
+    def _watched(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
+        """Remember what went wrong in the hub's own reading; the library turns it into an error of its own."""
+        try:
+            yield from chunks
+        except (MixedUp, Unavailable) as exc:
+            self._wrong = exc
+            raise
+
+    def explain(self, exc: BaseError | OSError) -> Outcome:
+        """Say what a failed attempt means; messages of the server are not repeated."""
+        if isinstance(exc, NotFoundError | PermissionDeniedError | UnauthenticatedError):
+            note = "bucket is missing" if isinstance(exc, NotFoundError) else "credentials refused"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
+        if isinstance(exc, TimeoutError):
+            kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
+            return Outcome(kind=kind, note="no answer in time")
+        # The library has no finer kinds: what it says is all there is to tell them apart.
+        said = str(exc)
+        if "certificate" in said.lower():
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note="TLS refused", cause=DeadCause.CONFIGURATION)
+        answered = _STATUS.search(said)
+        if answered is not None:
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"HTTP {answered.group(1) or answered.group(2)}")
+        kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
+        return Outcome(kind=kind, note="no answer" if self._committing else "not reachable")
+
+
+_: type[Adapter] = S3Drop

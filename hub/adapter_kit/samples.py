@@ -1,0 +1,112 @@
+"""Packages to try adapters with: sealed in form only, for an adapter never opens one, and each unlike any other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from hub.errors import StoreUnavailable, Text
+from hub.parties import Destination
+from hub.submission import Contents, Door, Package, Sealed, Service, Submission
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+_PIECE = 64 * 1024
+
+
+def seal(text: str) -> Sealed:
+    """Return a content that has the form of a JWE."""
+    tag = hashlib.sha256(text.encode()).hexdigest()[:22]
+    jwe = f"eyJhbGciOiJSU0EtT0FFUC0yNTYifQ.{'k' * 683}.aXZpdml2aXZpdml2aQ.{text.encode().hex()}.{tag}".encode()
+    return Sealed(tag=tag, sha512=hashlib.sha512(jwe).hexdigest(), size=len(jwe), jwe=jwe)
+
+
+def make_package(*, attachments: int = 2, text: str = "data") -> Package:
+    """Return a package of metadata, data and ``attachments``."""
+    destination_id, delivery_id = uuid4(), uuid4()
+    contents = Contents(
+        metadata=seal(f"metadata of {delivery_id}"),
+        data=seal(f"{text} of {delivery_id}"),
+        attachments={uuid4(): seal(f"attachment {number} of {delivery_id}") for number in range(attachments)},
+    )
+    submission = Submission(
+        submission_id=uuid4(),
+        case_id=uuid4(),
+        destination_id=destination_id,
+        sender="sender",
+        door=Door.PLAIN,
+        service=Service(identifier="urn:de:fim:leika:leistung:99012008001000", name="Bauantrag"),
+        area="064390000000",
+        contents=contents,
+        submitted_at=NOON,
+    )
+    destination = Destination(
+        destination_id=destination_id,
+        name="Bauamt",
+        status="active",
+        owner=None,
+        tenant="06",
+        services=(),
+        metadata_versions=("2.1.0",),
+        encryption_kid="kid",
+        contact={},
+        adapter="any",
+        adapter_config={},
+        created_at=NOON,
+        updated_at=NOON,
+    )
+    return Package(
+        delivery_id=delivery_id,
+        attempt=1,
+        repeat=False,
+        submission=submission,
+        destination=destination,
+        event_log=["e30.e30.c2ln"],
+        read=_read,
+        base_url="https://hub.example.org",
+    )
+
+
+def again(package: Package) -> Package:
+    """Return the package of the next attempt, after one that may have reached the receiver."""
+    return replace(package, attempt=package.attempt + 1, repeat=True)
+
+
+def lean(package: Package) -> Package:
+    """Return the package without attachments."""
+    return _with(package, replace(package.submission.contents, attachments={}))
+
+
+def bare(package: Package) -> Package:
+    """Return the package without attachments and data."""
+    return _with(package, replace(package.submission.contents, attachments={}, data=None))
+
+
+def bulky(package: Package) -> Package:
+    """Return the package with more data than the buffers of a connection hold: 16 MB."""
+    return _with(package, replace(package.submission.contents, data=seal("a" * 8_000_000)))
+
+
+def mixed_up(package: Package) -> Package:
+    """Return the package with a store that hands out another content than the submission names."""
+    return replace(package, read=lambda _sealed: iter([b"x" * 900]))
+
+
+def away(package: Package) -> Package:
+    """Return the package with a store that cannot be read now."""
+
+    def read(_: Sealed) -> Iterator[bytes]:
+        raise StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
+
+    return replace(package, read=read)
+
+
+def _with(package: Package, contents: Contents) -> Package:
+    return replace(package, submission=replace(package.submission, contents=contents))
+
+
+def _read(sealed: Sealed) -> Iterator[bytes]:
+    content = sealed.jwe or b""
+    return (content[start : start + _PIECE] for start in range(0, len(content), _PIECE))

@@ -1,0 +1,132 @@
+"""What an adapter puts around sealed contents: the manifest of a delivery in files, and the envelope of a pushed one.
+
+Each content is compared with the hash that the submission names while it is read: a JWE's tag alone binds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from hub.errors import Unavailable
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package, Sealed
+
+#: The name of the file that is written last: where it is, the delivery is whole.
+MANIFEST = "manifest.json"
+
+
+class MixedUp(Exception):  # Names what happened; adapters turn it into an outcome at once.
+    """A stored content is not the one that the submission names."""
+
+
+def not_readable(error: MixedUp | Unavailable) -> Outcome:
+    """Return what an attempt comes to when the hub cannot read its own content."""
+    if isinstance(error, MixedUp):
+        return Outcome(kind=OutcomeKind.REFUSED, note="stored content does not match", cause=DeadCause.HUB)
+    return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"content not readable: {error.slug}", cause=DeadCause.HUB)
+
+
+def checked(package: Package, sealed: Sealed) -> Iterator[bytes]:
+    """Yield a content's chunks; raise at the end if they are not what the submission names.
+
+    Raises:
+        MixedUp: another content. Unavailable: the store cannot be read now.
+    """
+    digest = hashlib.sha512()
+    for chunk in package.read(sealed):
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != sealed.sha512:
+        raise MixedUp
+
+
+def whole(package: Package, sealed: Sealed) -> bytes:
+    """Return a content at once; errors as :func:`checked`."""
+    return b"".join(checked(package, sealed))
+
+
+def file_name(part: str) -> str:
+    """Return the relative file name of a part: ``metadata.jwe``, ``data.jwe``, ``attachments/<uuid>.jwe``."""
+    kind, _colon, attachment_id = part.partition(":")
+    return f"attachments/{attachment_id}.jwe" if attachment_id else f"{kind}.jwe"
+
+
+def manifest(package: Package, *, linked: frozenset[UUID] = frozenset()) -> bytes:
+    """Return the manifest of a delivery in files, as indented JSON.
+
+    Attachments in ``linked`` are not delivered but offered: they stand under ``links`` with URL, hash and size.
+    """
+    files, links = {}, []
+    for part, sealed in package.submission.contents.parts():
+        facts = {"sha512": sealed.sha512, "size": sealed.size}
+        attachment_id = part.partition(":")[2]
+        if attachment_id and UUID(attachment_id) in linked:
+            links.append({"attachmentId": attachment_id, **facts, "url": link(package, UUID(attachment_id))})
+        else:
+            files[file_name(part)] = facts
+    document = {**_head(package), "files": files} | ({"links": links} if links else {})
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def message(package: Package, inline_limit: int) -> bytes:
+    """Return the JSON envelope of a pushed delivery; attachments that would take it past ``inline_limit`` bytes go by URL.
+
+    Raises:
+        MixedUp: a stored content is another one. Unavailable: the store cannot be read now.
+    """
+    contents = package.submission.contents
+    linked = linked_attachments(package, inline_limit)
+    attachments: list[dict[str, Any]] = []
+    for attachment_id, sealed in contents.attachments.items():
+        entry: dict[str, Any] = {"attachmentId": attachment_id, "sha512": sealed.sha512, "size": sealed.size}
+        if attachment_id in linked:
+            entry["url"] = link(package, attachment_id)
+        else:
+            entry["jwe"] = whole(package, sealed).decode("ascii")
+        attachments.append(entry)
+    document = {
+        **_head(package),
+        "encryptedMetadata": whole(package, contents.metadata).decode("ascii"),
+        "encryptedData": None if contents.data is None else whole(package, contents.data).decode("ascii"),
+        "attachments": attachments,
+    }
+    return orjson.dumps(document)
+
+
+def linked_attachments(package: Package, inline_limit: int) -> frozenset[UUID]:
+    """Return the attachments that do not fit into ``inline_limit`` bytes together with the rest, in their order."""
+    contents = package.submission.contents
+    room = inline_limit - contents.metadata.size - (contents.data.size if contents.data else 0)
+    linked = set()
+    for attachment_id, sealed in contents.attachments.items():
+        if sealed.size <= room:
+            room -= sealed.size
+        else:
+            linked.add(attachment_id)
+    return frozenset(linked)
+
+
+def link(package: Package, attachment_id: UUID) -> str:
+    """Return where the receiver collects an attachment with its own token."""
+    path = f"/submission-api/v2/submissions/{package.submission.submission_id}/attachments/{attachment_id}"
+    return package.base_url + path
+
+
+def _head(package: Package) -> dict[str, Any]:
+    submission = package.submission
+    return {
+        "version": 1,
+        "deliveryId": str(package.delivery_id),
+        "attempt": package.attempt,
+        "repeat": package.repeat,
+        "submissionId": str(submission.submission_id),
+        "caseId": str(submission.case_id),
+        "destinationId": str(submission.destination_id),
+        "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},
+        "submittedAt": submission.submitted_at.isoformat(),
+        "eventLog": list(package.event_log),
+    }

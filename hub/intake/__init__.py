@@ -1,0 +1,20 @@
+"""The plain door: from plaintext in memory to a sealed, stored and queued submission.
+
+The order is part of the contract, cheap refusals first:
+
+1. idempotency: a known key needs no sealing, only a comparison; the same body gets the same receipt, another is a conflict;
+2. admission: enough disk, enough memory, a callback address that may be called;
+3. the responsible authority and its key (both must be known before the first attachment byte is sealed);
+4. attachments, sealed while they arrive;
+5. the payload against its schema, and the destination offers that schema;
+6. sealing: plaintext ends here;
+7. one transaction: case, submission, events, delivery due. The receipt is valid once its future resolves.
+"""
+
+from hub.intake.attachments import MOST_ATTACHMENTS, IncomingAttachment
+from hub.intake.door import Intake
+from hub.intake.reception import Reception, Replay
+from hub.intake.repetition import Accepted
+from hub.intake.tools import Tools
+
+__all__ = ["MOST_ATTACHMENTS", "Accepted", "IncomingAttachment", "Intake", "Reception", "Replay", "Tools"]

@@ -1,0 +1,84 @@
+"""FIT-Connect metadata 2.1.0: what the sender may say, and what the hub writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hub import __version__
+from hub.errors import Malformed, Text
+from hub.intake.attachments import SealedAttachment
+from hub.submission import SchemaRef
+
+METADATA_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/2.1.0/metadata.schema.json"
+_SENDER_MAY_SAY = frozenset(
+    {"replyChannel", "author", "additionalReferenceInfo", "paymentInformation", "dataSets", "attachments"}
+)
+_ATTACHMENT_MAY_SAY = frozenset({"purpose", "filename", "description"})
+_PRODUCT = {"name": "Rathaus-Hub", "version": __version__, "manufacturer": "Rathaus-Hub"}
+
+
+def compose(
+    said: Mapping[str, Any],
+    *,
+    sender: str,
+    schema: SchemaRef,
+    data_sha512: str,
+    attachments: Sequence[SealedAttachment],
+) -> dict[str, Any]:
+    """Return the metadata of a submission from what the sender ``said`` and what was sealed.
+
+    Raises:
+        Malformed: the sender said something that is the hub's to write, or spoke of attachments that did not come.
+    """
+    contributed = _contribution(said, {each.facts.part_name for each in attachments})
+    notes = contributed.pop("attachments", {})
+    document: dict[str, Any] = {
+        "$schema": METADATA_SCHEMA,
+        "contentStructure": {
+            "data": {
+                "hash": {"type": "sha512", "content": data_sha512},
+                "submissionSchema": {"schemaUri": schema.uri, "mimeType": schema.media_type.value},
+            },
+            "attachments": [_described(each, notes.get(each.facts.part_name, {})) for each in attachments],
+        },
+        "author": {"name": sender, "product": _PRODUCT},
+    }
+    return document | contributed
+
+
+def _contribution(said: Mapping[str, Any], part_names: set[str]) -> dict[str, Any]:
+    """Return what the sender may say; refuse the rest by name of the allowed, never by name of the given."""
+    if set(said) - _SENDER_MAY_SAY:
+        raise Malformed(
+            Text(
+                f"Der Teil „metadata“ darf nur {', '.join(sorted(_SENDER_MAY_SAY))} enthalten; "
+                "den Rest schreibt der Hub.",
+                f"The 'metadata' part may hold {', '.join(sorted(_SENDER_MAY_SAY))} only; the hub writes the rest.",
+            )
+        )
+    notes = said.get("attachments", {})
+    shaped = isinstance(notes, dict) and all(isinstance(note, dict) for note in notes.values())
+    if not shaped or set(notes) - part_names or any(set(note) - _ATTACHMENT_MAY_SAY for note in notes.values()):
+        raise Malformed(
+            Text(
+                "metadata.attachments ordnet den Namen von Anlagen-Teilen purpose, filename und description zu; "
+                "mindestens ein Eintrag passt nicht.",
+                "metadata.attachments maps names of attachment parts to purpose, filename and description; "
+                "at least one entry does not fit.",
+            )
+        )
+    return dict(said)
+
+
+def _described(attachment: SealedAttachment, note: Mapping[str, Any]) -> dict[str, Any]:
+    facts = attachment.facts
+    described = {
+        "attachmentId": str(attachment.attachment_id),
+        "purpose": "attachment",
+        "mimeType": facts.media_type,
+        "hash": {"type": "sha512", "content": facts.plaintext_sha512},
+    }
+    if facts.filename:
+        described["filename"] = facts.filename
+    return {**described, **note}

@@ -1,0 +1,297 @@
+"""Receiving one application: a reception that seals and stores it, or a replay that recognises a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from hub.admission import Reservation
+from hub.callbacks import at_rest
+from hub.crypto.jwe import JweWriter
+from hub.crypto.keys import EncryptionKey
+from hub.crypto.receipts import make_receipt
+from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Text
+from hub.events import Event
+from hub.intake.attachments import (
+    MOST_ATTACHMENTS,
+    AttachmentFacts,
+    AttachmentHasher,
+    AttachmentSealer,
+    IncomingAttachment,
+    SealedAttachment,
+    sealed_content,
+    too_many_attachments,
+)
+from hub.intake.evidence import first_events, receipt_claims
+from hub.intake.metadata import METADATA_SCHEMA, compose
+from hub.intake.repetition import Accepted, again, fingerprint
+from hub.intake.tools import Tools
+from hub.parties import Destination
+from hub.routing import Route
+from hub.store import Remembered, SpillingSink
+from hub.submission import (
+    Application,
+    Contents,
+    Cover,
+    Door,
+    MediaType,
+    SchemaRef,
+    Sealed,
+    Service,
+    Submission,
+    new_id,
+)
+
+
+class _Opened:
+    """What a reception and a replay have in common: a share of the memory budget, held to the end."""
+
+    def __init__(self, tools: Tools, cover: Cover) -> None:
+        self._tools = tools
+        self._cover = cover
+        self._reservation: Reservation = tools.admission.reserve()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reservation.release()
+
+    def take(self, size: int) -> None:
+        """Reserve memory for ``size`` further bytes of plaintext.
+
+        Raises:
+            Overloaded: too much plaintext is in memory already.
+        """
+        self._reservation.grow(size)
+
+
+class Replay(_Opened):
+    """A request whose idempotency key is known: nothing is sealed or stored, only compared."""
+
+    def __init__(self, tools: Tools, cover: Cover, known: Remembered) -> None:
+        super().__init__(tools, cover)
+        self._known = known
+        self._attachments: list[AttachmentFacts] = []
+
+    def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
+        """Begin an attachment; feed it, then finish it."""
+        if len(self._attachments) >= MOST_ATTACHMENTS:
+            raise too_many_attachments()
+        return AttachmentHasher(name=name, filename=filename, media_type=media_type, done=self._attachments.append)
+
+    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+        """Return the earlier receipt.
+
+        Raises:
+            IdempotencyConflict: the key was used with another body.
+        """
+        del now  # The answer is the one of back then, whatever has become of schema, route or key since.
+        settled: Future[Accepted] = Future()
+        settled.set_result(again(self._known, fingerprint(self._tools.keys, application, self._attachments)))
+        return settled
+
+
+class Reception(_Opened):
+    """One new application on its way in. A context manager: what was not accepted when it ends is dropped."""
+
+    def __init__(self, tools: Tools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey) -> None:
+        super().__init__(tools, cover)
+        self._route = route
+        self._destination = destination
+        self._key = key
+        self._attachments: list[SealedAttachment] = []
+        self._open: list[AttachmentSealer] = []
+        self._kept = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if not self._kept:
+            self._drop()
+
+    def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
+        """Begin an attachment; feed it, then finish it."""
+        if len(self._attachments) + len(self._open) >= MOST_ATTACHMENTS:
+            raise too_many_attachments()
+        sealer = AttachmentSealer(
+            key=self._key,
+            blobs=self._tools.blobs,
+            name=name,
+            filename=filename,
+            media_type=media_type,
+            limit=self._tools.attachment_limit,
+            done=self._attached,
+        )
+        self._open.append(sealer)
+        return sealer
+
+    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+        """Validate, seal and store. The future resolves after the commit, or fails with what went wrong.
+
+        Raises:
+            InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
+        """
+        schema = self._validated(application, now)
+        submission = self._submission(application, schema, now)
+        events = first_events(submission, issuer=self._tools.base_url)
+        receipt = make_receipt(self._tools.keys.receipt, self._claims(submission, events))
+        mac, idempotency = "", None
+        if self._cover.idempotency_key is not None:
+            mac = fingerprint(self._tools.keys, application, [each.facts for each in self._attachments])
+            idempotency = (self._cover.idempotency_key, mac)
+        stored = self._tools.store.submit(
+            submission, events=events, receipt=receipt, idempotency=idempotency, first_attempt_at=now
+        )
+        self._kept = True
+        return self._when_stored(stored, receipt, mac)
+
+    def _when_stored(self, stored: Future[Remembered | None], receipt: str, mac: str) -> Future[Accepted]:
+        accepted: Future[Accepted] = Future()
+
+        def settle(done: Future[Remembered | None]) -> None:
+            error = done.exception()
+            if error is not None:
+                accepted.set_exception(error)
+                return
+            earlier = done.result()
+            if earlier is None:
+                accepted.set_result(Accepted(receipt=receipt))
+                return
+            self._drop()  # A twin was faster; its contents count, ours are dropped.
+            try:
+                accepted.set_result(again(earlier, mac))
+            except IdempotencyConflict as conflict:
+                accepted.set_exception(conflict)
+
+        stored.add_done_callback(settle)
+        return accepted
+
+    def _validated(self, application: Application, now: datetime) -> SchemaRef:
+        report = self._tools.catalog().check(
+            media_type=application.media_type,
+            data=application.data,
+            schema=self._cover.schema,
+            service=self._cover.service,
+            on=now.date(),
+        )
+        if not report.valid:
+            raise InvalidPayload(
+                Text(
+                    f"Der Antrag verletzt sein Schema an {report.total} Stelle(n). "
+                    "Beheben Sie die genannten Verstöße und senden Sie ihn neu.",
+                    f"The application violates its schema in {report.total} place(s). "
+                    "Mend what is listed and send it again.",
+                ),
+                violations=[violation.as_json() for violation in report.violations],
+                total=report.total,
+                schema={"uri": report.schema.uri, "version": report.schema.version},
+            )
+        self._refuse_if_not_offered(report.schema)
+        return report.schema
+
+    def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
+        offered = {
+            uri
+            for service in self._destination.services
+            if service.identifier == self._cover.service
+            for uri, _ in service.schemas
+        }
+        if schema.uri not in offered:
+            name, taken = self._destination.name, ", ".join(sorted(offered))
+            raise Invalid(
+                Text(
+                    f"{name} nimmt für diese Leistung das Schema {schema.uri} nicht an. Angenommen werden: {taken}.",
+                    f"{name} does not take schema {schema.uri} for this service. Taken are: {taken}.",
+                ),
+                slug="schema-not-offered",
+                offered=sorted(offered),
+            )
+
+    def _submission(self, application: Application, schema: SchemaRef, now: datetime) -> Submission:
+        data, data_sha512 = self._seal(application.data, application.media_type.value)
+        metadata = self._metadata(application, schema, data_sha512, now)
+        contents = Contents(
+            metadata=self._seal(metadata, "application/json")[0],
+            data=data,
+            attachments={each.attachment_id: each.sealed for each in self._attachments},
+        )
+        service = self._cover.service
+        return Submission(
+            submission_id=new_id(now),
+            case_id=new_id(now),
+            destination_id=self._destination.destination_id,
+            sender=self._cover.sender,
+            door=Door.PLAIN,
+            service=Service(identifier=service, name=self._route.table.services.name(service)),
+            area=self._cover.area,
+            contents=contents,
+            submitted_at=now,
+            schema=schema,
+            table_version=self._route.table_version,
+            callback=at_rest(application.cover.callback, self._tools.keys),
+        )
+
+    def _seal(self, plaintext: bytes, content_type: str) -> tuple[Sealed, str]:
+        sink = SpillingSink(self._tools.blobs)
+        writer = JweWriter(self._key, content_type=content_type, sink=sink.write)
+        writer.write(plaintext)
+        seal = writer.finish()
+        return sealed_content(seal, sink), seal.plaintext_sha512
+
+    def _metadata(self, application: Application, schema: SchemaRef, data_sha512: str, now: datetime) -> bytes:
+        document = compose(
+            application.metadata,
+            sender=self._cover.sender,
+            schema=schema,
+            data_sha512=data_sha512,
+            attachments=self._attachments,
+        )
+        encoded = orjson.dumps(document)
+        if application.metadata:
+            self._refuse_bad_metadata(encoded, now)
+        return encoded
+
+    def _refuse_bad_metadata(self, encoded: bytes, now: datetime) -> None:
+        """Check what the sender contributed; what the hub writes alone is right by construction."""
+        report = self._tools.catalog().check(
+            media_type=MediaType.JSON, data=encoded, schema=METADATA_SCHEMA, service=None, on=now.date()
+        )
+        if not report.valid:
+            raise InvalidPayload(
+                Text(
+                    "Der Teil „metadata“ verletzt das FIT-Connect-Metadatenschema 2.1.0.",
+                    "The 'metadata' part violates FIT-Connect's metadata schema 2.1.0.",
+                ),
+                violations=[violation.as_json() for violation in report.violations],
+                total=report.total,
+            )
+
+    def _claims(self, submission: Submission, events: Sequence[Event]) -> dict[str, Any]:
+        return receipt_claims(
+            submission,
+            events,
+            issuer=self._tools.base_url,
+            route=self._route,
+            destination=self._destination,
+            kid=self._key.kid,
+        )
+
+    def _attached(self, sealer: AttachmentSealer, attachment: SealedAttachment) -> None:
+        self._open.remove(sealer)
+        self._attachments.append(attachment)
+
+    def _drop(self) -> None:
+        for sealer in self._open:
+            sealer.abort()
+        for attachment in self._attachments:
+            if attachment.sealed.blob is not None:
+                self._tools.blobs.delete(attachment.sealed.blob)

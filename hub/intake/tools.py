@@ -1,0 +1,30 @@
+"""What the plain door works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hub.admission import Admission
+from hub.crypto.keyring import HubKeys
+from hub.directory import Directory
+from hub.outbound import Outbound
+from hub.routing import RoutingTable
+from hub.store import Blobs, Store
+from hub.validation.catalog import SchemaCatalog
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What the plain door works with. ``catalog`` and ``table`` are asked anew each time, so a reload drops no request."""
+
+    store: Store
+    blobs: Blobs
+    keys: HubKeys
+    directory: Directory
+    catalog: Callable[[], SchemaCatalog]
+    table: Callable[[], RoutingTable]
+    admission: Admission
+    outbound: Outbound
+    base_url: str
+    attachment_limit: int

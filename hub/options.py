@@ -1,0 +1,91 @@
+"""Strict options: what an adapter is configured with, read into a frozen dataclass; a wrong one stops the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from hub.errors import ConfigurationError, Text
+
+T = TypeVar("T")
+
+#: Bytes of a file that holds one secret, or a few keys or certificates.
+_FILE_LIMIT = 256 * 1024
+
+
+def read_options(adapter: str, kind: type[T], config: Mapping[str, Any]) -> T:
+    """Return ``config`` as the dataclass ``kind``, whose fields are of str, int, float, bool, or one of them or None.
+
+    Raises:
+        ConfigurationError: an option that nobody knows, one that is missing, or one of another type.
+    """
+    known: Mapping[str, Field[Any]] = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    types = get_type_hints(kind)
+    wrong = {name for name, value in config.items() if name not in known or not _fits(value, types[name])}
+    wrong |= {name for name, field in known.items() if field.default is MISSING and name not in config}
+    if wrong:
+        names = ", ".join(sorted(wrong))
+        raise unusable(
+            adapter,
+            f"hat unbekannte, falsche oder fehlende Optionen: {names}. Bekannt sind: {', '.join(known)}",
+            f"has unknown, wrong or missing options: {names}. Known are: {', '.join(known)}",
+        )
+    return kind(**config)
+
+
+def unusable(adapter: str, de: str, en: str) -> ConfigurationError:
+    """Return the refusal of an adapter's options; the texts go on from "The adapter NAME" and need no full stop."""
+    return ConfigurationError(Text(f"Der Adapter {adapter} {de}.", f"The adapter {adapter} {en}."))
+
+
+def insist(adapter: str, fulfilled: object, de: str, en: str) -> None:
+    """Refuse an adapter's options unless ``fulfilled``; texts as :func:`unusable`."""
+    if not fulfilled:
+        raise unusable(adapter, de, en)
+
+
+def read_file(adapter: str, option: str, path: str) -> bytes:
+    """Return the content of the file that ``option`` names.
+
+    Raises:
+        ConfigurationError: it is missing, unreadable, empty or larger than any key file.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_FILE_LIMIT + 1)
+    except OSError as exc:
+        raise _bad_file(adapter, option) from exc
+    if not content.strip() or len(content) > _FILE_LIMIT:
+        raise _bad_file(adapter, option)
+    return content
+
+
+def read_secret(adapter: str, option: str, path: str) -> str:
+    """Return the one line of text in the file that ``option`` names; errors as :func:`read_file`."""
+    try:
+        secret = read_file(adapter, option, path).decode("utf-8").strip()
+    except UnicodeDecodeError as exc:
+        raise _bad_file(adapter, option) from exc
+    if not secret.isprintable():
+        raise _bad_file(adapter, option)
+    return secret
+
+
+def _fits(value: object, kind: Any) -> bool:
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if isinstance(value, bool):  # To Python a bool is a number; to whoever wrote the option it is not.
+        return bool in kinds
+    if float in kinds and isinstance(value, int):
+        return True
+    return isinstance(value, tuple(kinds)) or (value is None and NoneType in kinds)
+
+
+def _bad_file(adapter: str, option: str) -> ConfigurationError:
+    return unusable(
+        adapter,
+        f"kann die Datei der Option {option} nicht verwenden: Sie muss lesbar, nicht leer und kleiner als 256 KiB sein",
+        f"cannot use the file of the option {option}: it must be readable, not empty and smaller than 256 KiB",
+    )

@@ -1,0 +1,246 @@
+"""People: their accounts, their sessions, and how often a log-in failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from hub.store.annex import Annex
+from hub.store.audit import write_audit
+from hub.store.database import (
+    already_there,
+    from_json,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+    to_json,
+)
+from hub.store.records import AuditEntry, Page
+from hub.store.tables import metadata
+
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_name", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    #: The TOTP secret, encrypted under the hub's key for secrets; NULL: no second factor.
+    Column("totp", Text),
+    #: The last time step that was used, so that no code is good twice (RFC 6238 section 5.2).
+    Column("totp_step", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    #: SHA-256 of the cookie's value: who reads the table cannot log in with it.
+    Column("token_hash", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, index=True),
+    Column("csrf", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index("ix_login_failures_subject", login_failures.c.subject, login_failures.c.at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """A person's account. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything)."""
+
+    name: str
+    full_name: str
+    roles: tuple[str, ...]
+    tenant: str
+    password_hash: str = field(repr=False)
+    totp: str | None = field(repr=False, default=None)
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSession:
+    """A log-in that lasts; ``csrf`` is what its forms must repeat."""
+
+    token_hash: str = field(repr=False)
+    account: str
+    csrf: str = field(repr=False)
+    created_at: datetime
+    seen_at: datetime
+
+
+class AccountRecords(Annex):
+    """Reads and writes accounts, sessions and failures. Changes of accounts take their audit entry along."""
+
+    def add(self, account: Account, *, audit: AuditEntry) -> None:
+        """Store a new account; raise ``Conflict`` where its name is taken."""
+
+        def write(connection: Connection) -> None:
+            write_audit(connection, audit)
+            try:
+                connection.execute(insert(accounts), _row(account))
+            except IntegrityError as exc:
+                raise already_there("Das Konto", "Account", account.name) from exc
+
+        self._write(write)
+
+    def account(self, name: str) -> Account | None:
+        """Return an account, disabled or not."""
+        row = self._read(lambda connection: connection.execute(select(accounts).where(accounts.c.name == name)).first())
+        return None if row is None else _account(row)
+
+    def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
+        """Return one page of accounts, by name."""
+        return self._page(select(accounts).order_by(accounts.c.name), _account, offset=offset, limit=limit)
+
+    def change(self, account: Account, *, audit: AuditEntry, end_sessions: bool = True) -> None:
+        """Replace an account, and end its sessions unless told otherwise. Raise ``NotFound`` for an unknown one."""
+        values = {name: value for name, value in _row(account).items() if name not in {"created_at", "totp_step"}}
+
+        def write(connection: Connection) -> None:
+            if connection.execute(update(accounts).where(accounts.c.name == account.name).values(values)).rowcount == 0:
+                raise not_found("account-not-found", "Das Konto", "Account", account.name)
+            if end_sessions:
+                connection.execute(delete(sessions).where(sessions.c.account == account.name))
+            write_audit(connection, audit)
+
+        self._write(write)
+
+    def use_code(self, name: str, step: int) -> bool:
+        """Note that the TOTP code of a time step was used; return False if it, or a later one, was used before."""
+        unused = (accounts.c.name == name) & (accounts.c.totp_step < step)
+        statement = update(accounts).where(unused).values(totp_step=step)
+        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def begin_session(self, session: StoredSession, *, audit: AuditEntry) -> None:
+        """Store a new session."""
+        row = {
+            "token_hash": session.token_hash,
+            "account": session.account,
+            "csrf": session.csrf,
+            "created_at": micros(session.created_at),
+            "seen_at": micros(session.seen_at),
+        }
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(sessions), row)
+            write_audit(connection, audit)
+
+        self._write(write)
+
+    def session(self, token_hash: str) -> tuple[StoredSession, Account] | None:
+        """Return a session and its account."""
+
+        def read(connection: Connection) -> tuple[StoredSession, Account] | None:
+            row = connection.execute(select(sessions).where(sessions.c.token_hash == token_hash)).first()
+            if row is None:
+                return None
+            owner = connection.execute(select(accounts).where(accounts.c.name == row.account)).one()
+            return _session(row), _account(owner)
+
+        return self._read(read)
+
+    def see_session(self, token_hash: str, now: datetime) -> None:
+        """Note that a session was used."""
+        statement = update(sessions).where(sessions.c.token_hash == token_hash).values(seen_at=micros(now))
+        self._write(lambda connection: connection.execute(statement).rowcount)
+
+    def end_session(self, token_hash: str) -> None:
+        """Forget a session."""
+        statement = delete(sessions).where(sessions.c.token_hash == token_hash)
+        self._write(lambda connection: connection.execute(statement).rowcount)
+
+    def forget_sessions(self, *, created_before: datetime, seen_before: datetime) -> int:
+        """Forget sessions that are over and return how many."""
+        over = (sessions.c.created_at < micros(created_before)) | (sessions.c.seen_at < micros(seen_before))
+        return self._write(lambda connection: connection.execute(delete(sessions).where(over)).rowcount)
+
+    def note_failure(self, subject: str, now: datetime) -> None:
+        """Note a failed log-in of ``subject`` (an account's or a network address's name)."""
+        row = {"subject": subject, "at": micros(now)}
+        self._write(lambda connection: connection.execute(insert(login_failures), row).rowcount)
+
+    def failures(self, subject: str, since: datetime) -> int:
+        """Return how many log-ins of ``subject`` failed since then."""
+        here = (login_failures.c.subject == subject) & (login_failures.c.at >= micros(since))
+        statement = select(func.count()).select_from(login_failures).where(here)
+        return int(self._read(lambda connection: connection.execute(statement).scalar_one()))
+
+    def forget_failures(self, before: datetime) -> int:
+        """Forget old failures and return how many."""
+        statement = delete(login_failures).where(login_failures.c.at < micros(before))
+        return self._write(lambda connection: connection.execute(statement).rowcount)
+
+
+def _row(account: Account) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "full_name": account.full_name,
+        "roles": to_json(list(account.roles)),
+        "tenant": account.tenant,
+        "password_hash": account.password_hash,
+        "totp": account.totp,
+        "totp_step": 0,
+        "created_at": micros(account.created_at),
+        "disabled_at": maybe_micros(account.disabled_at),
+    }
+
+
+def _session(row: Row[Any]) -> StoredSession:
+    return StoredSession(
+        token_hash=row.token_hash,
+        account=row.account,
+        csrf=row.csrf,
+        created_at=moment(row.created_at),
+        seen_at=moment(row.seen_at),
+    )
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        name=row.name,
+        full_name=row.full_name,
+        roles=tuple(from_json(row.roles)),
+        tenant=row.tenant,
+        password_hash=row.password_hash,
+        totp=row.totp,
+        created_at=moment(row.created_at),
+        disabled_at=maybe_moment(row.disabled_at),
+    )
+
+
+__all__ = ["Account", "AccountRecords", "StoredSession"]

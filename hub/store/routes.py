@@ -1,0 +1,399 @@
+"""Versions of the routing table: drafts, approvals, and which version is active since when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from hub.errors import Conflict, Invalid
+from hub.errors import Text as Words
+from hub.store.annex import Annex
+from hub.store.audit import write_audit
+from hub.store.database import from_json, in_postgresql, maybe_micros, maybe_moment, micros, moment, not_found, to_json
+from hub.store.records import AuditEntry, Page
+from hub.store.tables import metadata
+
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+versions = Table(
+    "routing_versions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("content_version", Text, nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("based_on", Integer),
+    Column("editors", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("approved_by", Text),
+    Column("approved_at", BigInteger),
+    Column("approval_text", Text, nullable=False),
+)
+
+activations = Table(
+    "routing_activations",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("number", Integer, ForeignKey("routing_versions.number"), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("cancelled_at", BigInteger),
+)
+Index("ix_routing_activations_since", activations.c.since)
+
+_HEAD = [column for column in versions.columns if column.name != "rules"]
+
+
+class VersionState(StrEnum):
+    """What may still happen to a version."""
+
+    #: May be changed; not approved.
+    DRAFT = "draft"
+    #: Immutable; may be activated, again and again.
+    APPROVED = "approved"
+    #: Given up; kept for the record.
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableVersion:
+    """A version of the routing table without its rules.
+
+    ``revision`` counts the changes of a draft; ``content_version`` is the SHA-256 of its rules; ``size`` their number;
+    ``editors`` everybody who changed it; ``based_on`` the version that was active when it was made.
+    """
+
+    number: int
+    state: VersionState
+    revision: int
+    title: str
+    content_version: str
+    size: int
+    based_on: int | None
+    editors: tuple[str, ...]
+    created_by: str
+    created_at: datetime
+    changed_by: str
+    changed_at: datetime
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    approval_text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """A version is active from ``since`` until another activation begins; a cancelled one never was."""
+
+    seq: int
+    number: int
+    since: datetime
+    made_by: str
+    made_at: datetime
+    reason: str
+    cancelled_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleRows:
+    """A table's rules as rows of texts (``Rule.as_row``), and the version that their content has."""
+
+    rows: Sequence[Mapping[str, str]] = field(repr=False)
+    content_version: str
+
+
+class TableVersions(Annex):
+    """Reads and writes versions. Every change takes its audit entry into its transaction."""
+
+    def add(
+        self,
+        version: TableVersion,
+        rules: RuleRows,
+        *,
+        activation: Activation | None = None,
+        audit: AuditEntry,
+    ) -> TableVersion:
+        """Store a new version under the next number; ``activation`` makes it active too (the first one of all)."""
+        text = to_json(list(rules.rows))
+
+        def write(connection: Connection) -> TableVersion:
+            _lock(connection)
+            number = (connection.execute(select(func.max(versions.c.number))).scalar() or 0) + 1
+            if activation is not None and number != activation.number:
+                raise Conflict(Words("Es gibt schon Tabellen.", "There are tables already."), slug="already-exists")
+            row = {**_row(version), "number": number, "rules": text}
+            connection.execute(insert(versions), row)
+            if activation is not None:
+                _activate(connection, activation)
+            write_audit(connection, _numbered(audit, number))
+            return _version(connection.execute(select(*_HEAD).where(versions.c.number == number)).one())
+
+        return self._write(write)
+
+    def change(self, version: TableVersion, rules: RuleRows, *, expected: int, audit: AuditEntry) -> TableVersion:
+        """Replace a draft's rules; ``expected`` is the revision that the change was made on.
+
+        Raises ``NotFound`` or ``Conflict`` (no draft any more, or somebody else was faster).
+        """
+        values = {**_row(version), "rules": to_json(list(rules.rows))}
+        return self._update(version, values, expected=expected, audit=audit)
+
+    def settle(self, version: TableVersion, *, expected: int, audit: AuditEntry) -> TableVersion:
+        """Store a draft's new state (approved, discarded). Raises as :meth:`change` does."""
+        return self._update(version, _row(version), expected=expected, audit=audit)
+
+    def activate(self, activation: Activation, *, audit: AuditEntry) -> Activation:
+        """Record an activation; raise ``Conflict`` unless its version is approved."""
+
+        def write(connection: Connection) -> Activation:
+            _lock(connection)
+            state = connection.execute(select(versions.c.state).where(versions.c.number == activation.number)).scalar()
+            if state is None:
+                raise _no_version(activation.number)
+            if state != VersionState.APPROVED:
+                raise _not_approved(activation.number)
+            seq = _activate(connection, activation)
+            write_audit(connection, audit)
+            return _activation(connection.execute(select(activations).where(activations.c.seq == seq)).one())
+
+        return self._write(write)
+
+    def cancel(self, seq: int, now: datetime, *, audit: AuditEntry) -> None:
+        """Cancel an activation that has not begun; raise ``Conflict`` for any other."""
+        pending = (
+            (activations.c.seq == seq) & (activations.c.since > micros(now)) & activations.c.cancelled_at.is_(None)
+        )
+        statement = update(activations).where(pending).values(cancelled_at=micros(now))
+
+        def write(connection: Connection) -> None:
+            if connection.execute(statement).rowcount == 0:
+                raise Conflict(
+                    Words(
+                        "Diese Aktivierung hat schon begonnen oder ist abgesagt. Nehmen Sie die Rücknahme (rollback).",
+                        "This activation has begun already or is cancelled. Use a rollback.",
+                    ),
+                    slug="invalid-state-transition",
+                )
+            write_audit(connection, audit)
+
+        self._write(write)
+
+    def version(self, number: int) -> TableVersion:
+        """Return a version; raise ``NotFound``."""
+        statement = select(*_HEAD).where(versions.c.number == number)
+        row = self._read(lambda connection: connection.execute(statement).first())
+        if row is None:
+            raise _no_version(number)
+        return _version(row)
+
+    def rows(self, number: int) -> list[dict[str, str]]:
+        """Return a version's rules as rows; raise ``NotFound``."""
+        statement = select(versions.c.rules).where(versions.c.number == number)
+        text = self._read(lambda connection: connection.execute(statement).scalar())
+        if text is None:
+            raise _no_version(number)
+        rows: list[dict[str, str]] = from_json(text)
+        return rows
+
+    def versions(self, *, offset: int = 0, limit: int = 100) -> Page[TableVersion]:
+        """Return one page of versions, newest first."""
+        return self._page(select(*_HEAD).order_by(versions.c.number.desc()), _version, offset=offset, limit=limit)
+
+    def activations(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
+        """Return one page of activations, latest beginning first, cancelled and coming ones included."""
+        order = (activations.c.since.desc(), activations.c.seq.desc())
+        return self._page(select(activations).order_by(*order), _activation, offset=offset, limit=limit)
+
+    def active(self, on: datetime) -> Activation | None:
+        """Return the activation that holds at a moment, also in the past; None before the first."""
+        return self._holding(on)
+
+    def previous(self, on: datetime) -> Activation | None:
+        """Return the latest earlier activation of another version than the one that holds; None if there is none."""
+        current = self.active(on)
+        if current is None:
+            return None
+        other = (activations.c.number != current.number) & (activations.c.since <= micros(current.since))
+        statement = (
+            select(activations)
+            .where(other, activations.c.cancelled_at.is_(None))
+            .order_by(activations.c.since.desc(), activations.c.seq.desc())
+            .limit(1)
+        )
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _activation(row)
+
+    def _holding(self, on: datetime) -> Activation | None:
+        statement = (
+            select(activations)
+            .where(activations.c.since <= micros(on), activations.c.cancelled_at.is_(None))
+            .order_by(activations.c.since.desc(), activations.c.seq.desc())
+            .limit(1)
+        )
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _activation(row)
+
+    def _update(
+        self, version: TableVersion, values: Mapping[str, Any], *, expected: int, audit: AuditEntry
+    ) -> TableVersion:
+        here = versions.c.number == version.number
+
+        def write(connection: Connection) -> TableVersion:
+            _lock(connection)
+            known = connection.execute(select(versions.c.state, versions.c.revision).where(here)).first()
+            if known is None:
+                raise _no_version(version.number)
+            if known.state != VersionState.DRAFT:
+                raise _no_draft(version.number)
+            if known.revision != expected:
+                raise _overtaken(version.number)
+            connection.execute(update(versions).where(here).values(values))
+            write_audit(connection, audit)
+            return _version(connection.execute(select(*_HEAD).where(here)).one())
+
+        return self._write(write)
+
+
+def _lock(connection: Connection) -> None:
+    """Let one node at a time number, change and activate; a SQLite transaction that writes is alone anyway."""
+    if in_postgresql(connection):
+        connection.exec_driver_sql("LOCK TABLE routing_versions IN EXCLUSIVE MODE")
+
+
+def _activate(connection: Connection, activation: Activation) -> int:
+    row = {
+        "number": activation.number,
+        "since": micros(activation.since),
+        "made_by": activation.made_by,
+        "made_at": micros(activation.made_at),
+        "reason": activation.reason,
+        "cancelled_at": None,
+    }
+    seq: int = connection.execute(insert(activations).returning(activations.c.seq), row).scalar_one()
+    return seq
+
+
+def _numbered(audit: AuditEntry, number: int) -> AuditEntry:
+    return AuditEntry(
+        at=audit.at,
+        actor=audit.actor,
+        action=audit.action,
+        target=f"routing-table:{number}",
+        before=audit.before,
+        after=audit.after,
+    )
+
+
+def _row(version: TableVersion) -> dict[str, Any]:
+    return {
+        "number": version.number,
+        "state": version.state.value,
+        "revision": version.revision,
+        "title": version.title,
+        "content_version": version.content_version,
+        "size": version.size,
+        "based_on": version.based_on,
+        "editors": to_json(list(version.editors)),
+        "created_by": version.created_by,
+        "created_at": micros(version.created_at),
+        "changed_by": version.changed_by,
+        "changed_at": micros(version.changed_at),
+        "approved_by": version.approved_by,
+        "approved_at": maybe_micros(version.approved_at),
+        "approval_text": version.approval_text,
+    }
+
+
+def _version(row: Row[Any]) -> TableVersion:
+    return TableVersion(
+        number=row.number,
+        state=VersionState(row.state),
+        revision=row.revision,
+        title=row.title,
+        content_version=row.content_version,
+        size=row.size,
+        based_on=row.based_on,
+        editors=tuple(from_json(row.editors)),
+        created_by=row.created_by,
+        created_at=moment(row.created_at),
+        changed_by=row.changed_by,
+        changed_at=moment(row.changed_at),
+        approved_by=row.approved_by,
+        approved_at=maybe_moment(row.approved_at),
+        approval_text=row.approval_text,
+    )
+
+
+def _activation(row: Row[Any]) -> Activation:
+    return Activation(
+        seq=row.seq,
+        number=row.number,
+        since=moment(row.since),
+        made_by=row.made_by,
+        made_at=moment(row.made_at),
+        reason=row.reason,
+        cancelled_at=maybe_moment(row.cancelled_at),
+    )
+
+
+def _no_version(number: int) -> Exception:
+    return not_found("table-not-found", "Die Zuständigkeitstabelle", "Routing table", str(number))
+
+
+def _not_approved(number: int) -> Invalid:
+    return Invalid(
+        Words(
+            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
+            f"Table {number} is not approved. A second person has to approve it first.",
+        ),
+        slug="not-approved",
+    )
+
+
+def _no_draft(number: int) -> Conflict:
+    return Conflict(
+        Words(
+            f"Tabelle {number} ist kein Entwurf mehr. Legen Sie einen neuen Entwurf an.",
+            f"Table {number} is no draft any more. Make a new draft.",
+        ),
+        slug="invalid-state-transition",
+    )
+
+
+def _overtaken(number: int) -> Conflict:
+    return Conflict(
+        Words(
+            f"Tabelle {number} wurde inzwischen von jemandem geändert. Laden Sie sie neu und wiederholen Sie die Änderung.",
+            f"Somebody has changed table {number} meanwhile. Load it again and repeat the change.",
+        ),
+        slug="overtaken",
+    )
+
+
+__all__ = ["Activation", "RuleRows", "TableVersion", "TableVersions", "VersionState"]

@@ -1,0 +1,20 @@
+"""Versions of the routing table: drafted by one person, approved by another, activated, rolled back.
+
+``TableBook.active(now)`` is the table that decides now; everything else leads from a draft to it.
+"""
+
+from hub.store.routes import Activation, TableVersion, VersionState
+from hub.tables.book import HUB, DryRun, Shift, Sources, TableBook
+from hub.tables.facts import destination_facts
+
+__all__ = [
+    "HUB",
+    "Activation",
+    "DryRun",
+    "Shift",
+    "Sources",
+    "TableBook",
+    "TableVersion",
+    "VersionState",
+    "destination_facts",
+]

@@ -1,0 +1,43 @@
+"""The destinations as a check of the table needs them: status, services, and how long their key is good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+from hub.crypto.keys import KeyPolicy, judge_encryption_key
+from hub.errors import KeyRefused
+from hub.parties import Destination
+from hub.routing import DestinationFacts
+from hub.store import Store
+
+_PAGE = 500
+#: A key without a certificate has no end (development only; production refuses it).
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UUID, DestinationFacts]:
+    """Return the facts of all destinations, their keys judged as of ``now``."""
+    return {
+        each.destination_id: DestinationFacts.of(each, key_valid_until=key_valid_until(store, policy, each, now))
+        for each in _all(store)
+    }
+
+
+def key_valid_until(store: Store, policy: KeyPolicy, destination: Destination, now: datetime) -> datetime | None:
+    """Return when the destination's encryption key ends; None if it has none that is good now."""
+    jwk = store.key(destination.destination_id, destination.encryption_kid)
+    if jwk is None:
+        return None
+    try:
+        return judge_encryption_key(jwk, now=now, policy=policy).expires_at or _NEVER
+    except KeyRefused:
+        return None
+
+
+def _all(store: Store) -> Iterator[Destination]:
+    offset = 0
+    while page := store.destinations(offset=offset, limit=_PAGE).items:
+        yield from page
+        offset += len(page)

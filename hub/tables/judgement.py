@@ -1,0 +1,125 @@
+"""What must hold before a version of the table moves on, and how two versions differ. Pure."""
+
+from __future__ import annotations
+
+from hub.accounts import Person
+from hub.errors import Conflict, Forbidden, Invalid, Text
+from hub.routing import Finding, RoutingTable, Rule, Severity
+
+_MAX_TEXT = 500
+
+
+def changed_rules(before: RoutingTable, after: RoutingTable) -> list[tuple[Rule | None, Rule | None]]:
+    """Return (before, after) of every rule that differs, by id; None where it is missing."""
+    old, new = {rule.id: rule for rule in before}, {rule.id: rule for rule in after}
+    ids = sorted(old.keys() | new.keys())
+    return [(old.get(each), new.get(each)) for each in ids if old.get(each) != new.get(each)]
+
+
+def delta(before: RoutingTable, after: RoutingTable) -> dict[str, list[str]]:
+    """Return the ids of added, removed and changed rules, for the audit log."""
+    changes = changed_rules(before, after)
+    return {
+        "added": [new.id for old, new in changes if old is None and new is not None],
+        "removed": [old.id for old, new in changes if new is None and old is not None],
+        "changed": [new.id for old, new in changes if old is not None and new is not None],
+    }
+
+
+def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list[Rule]:
+    """Return ``theirs`` with the changes from ``base`` to ``mine``; raise ``Conflict`` where both changed one rule."""
+    result = {rule.id: rule for rule in theirs}
+    others = {(old or new).id for old, new in changed_rules(base, theirs) if old or new}  # type: ignore[union-attr]
+    for old, new in changed_rules(base, mine):
+        rule_id = old.id if old is not None else new.id if new is not None else ""
+        if rule_id in others and result.get(rule_id) != new:
+            raise Conflict(
+                Text(
+                    f"Die Regel {rule_id} wurde auch in der aktiven Tabelle geändert. Gleichen Sie sie von Hand an.",
+                    f"Rule {rule_id} was changed in the active table too. Bring them together by hand.",
+                ),
+                slug="overtaken",
+            )
+        if new is None:
+            result.pop(rule_id, None)
+        else:
+            result[rule_id] = new
+    return list(result.values())
+
+
+def insist_on_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:
+    """Raise ``Forbidden`` where a change touches rules outside the person's scope."""
+    if not person.tenant:
+        return
+    touched = [rule for pair in changed_rules(before, after) for rule in pair if rule is not None]
+    outside = sorted({rule.id for rule in touched if not person.covers(rule.area.ars)})
+    if outside:
+        raise Forbidden(
+            Text(
+                f"Ihr Konto ist für {person.tenant} zuständig; die Änderung betrifft andere Gebiete.",
+                f"Your account is for {person.tenant}; the change touches other areas.",
+            ),
+            slug="outside-tenant",
+        )
+
+
+def insist_on_fitness(findings: list[Finding], *, word: str) -> None:
+    """Raise ``Invalid`` for errors, and for warnings without a word."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        first = errors[0]
+        raise Invalid(
+            Text(
+                f"Die Prüfung findet {len(errors)} Fehler. Der erste: {first.text.de} {first.remedy.de}",
+                f"The check finds {len(errors)} errors. The first: {first.text.en} {first.remedy.en}",
+            ),
+            slug="table-unfit",
+            findings=[{"code": each.code.value, "rows": list(each.rows)} for each in errors],
+        )
+    if findings and not word.strip():
+        raise Invalid(
+            Text(
+                f"Die Prüfung findet {len(findings)} Warnungen. Schreiben Sie dazu, warum das in Ordnung ist.",
+                f"The check finds {len(findings)} warnings. Write why that is all right.",
+            ),
+            slug="word-needed",
+        )
+
+
+def check_text(text: str) -> None:
+    """Raise ``Invalid`` for a text that is too long."""
+    if len(text) > _MAX_TEXT:
+        raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
+
+
+def same_person(number: int) -> Forbidden:
+    """Return the refusal of somebody who approves their own work."""
+    return Forbidden(
+        Text(
+            f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss eine zweite Person.",
+            f"You have edited table {number} yourself. A second person has to approve it.",
+        ),
+        slug="second-person",
+    )
+
+
+def not_approved(number: int) -> Invalid:
+    """Return the refusal of a version that nobody approved."""
+    return Invalid(
+        Text(
+            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
+            f"Table {number} is not approved. A second person has to approve it first.",
+        ),
+        slug="not-approved",
+    )
+
+
+def pending_first() -> Conflict:
+    """Return the refusal of a second activation to come."""
+    return Conflict(
+        Text(
+            "Eine andere Aktivierung steht noch aus. Sagen Sie sie erst ab, oder warten Sie.",
+            "Another activation is still to come. Cancel it first, or wait.",
+        ),
+        slug="invalid-state-transition",
+    )
