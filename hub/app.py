@@ -22,7 +22,7 @@ from hub.api.health import Health
 from hub.api.oauth import OAuth
 from hub.api.pages import Pages
 from hub.areas import Gazetteer
-from hub.callbacks import Herald
+from hub.callbacks import CallbackTools, CallbackWorker, Herald
 from hub.clients import Caller, Clients
 from hub.config import Settings
 from hub.crypto.keyring import HubKeys
@@ -36,6 +36,7 @@ from hub.intake import Intake, Tools
 from hub.outbound import Outbound
 from hub.proof import Notary
 from hub.resources import shipped
+from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
 from hub.status import StatusDesk
 from hub.store import LocalBlobs, Store
@@ -72,6 +73,7 @@ class Hub:
     intake: Intake
     desk: StatusDesk
     dispatcher: Dispatcher
+    messenger: CallbackWorker
     duties: Clock
 
     def close(self) -> None:
@@ -113,6 +115,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             table=lambda: table,
             admission=admission,
             outbound=outbound,
+            herald=Herald(store=store),
             base_url=settings.canonical_url,
             attachment_limit=_ATTACHMENT_LIMIT,
         )
@@ -135,7 +138,12 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         intake=intake,
         desk=StatusDesk(store=store),
         dispatcher=dispatcher,
-        duties=Clock(store=store, node=settings.node, duties=_duties(settings, store, blobs, notary), clock=clock),
+        messenger=CallbackWorker(
+            CallbackTools(store=store, keys=keys, outbound=outbound, node=settings.node, clock=clock)
+        ),
+        duties=Clock(
+            store=store, node=settings.node, duties=_duties(settings, store, blobs, keys, notary), clock=clock
+        ),
     )
 
 
@@ -215,9 +223,13 @@ def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         stop = threading.Event()
-        worker = threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher")
+        workers = [
+            threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
+            threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
+        ]
         if work:
-            worker.start()
+            for worker in workers:
+                worker.start()
             hub.duties.start()
         try:
             yield
@@ -225,7 +237,8 @@ def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
             if work:
                 stop.set()
                 hub.dispatcher.wake()
-                worker.join()
+                for worker in workers:
+                    worker.join()
                 hub.duties.stop()
             hub.close()
 
@@ -271,16 +284,28 @@ def _dispatcher(
     )
 
 
+def _retention(settings: Settings, store: Store, keys: HubKeys) -> Callable[[datetime], int]:
+    periods = Periods(
+        incomplete=timedelta(seconds=settings.incomplete_seconds),
+        finished=timedelta(seconds=settings.finished_seconds),
+        unanswered=timedelta(seconds=settings.uncollected_seconds),
+        case=timedelta(seconds=settings.case_seconds),
+    )
+    herald = Herald(store=store)
+    return Retention(store=store, herald=herald, keys=keys, base_url=settings.canonical_url, periods=periods).run
+
+
 def _adapters() -> dict[str, type[Adapter]]:
     """Load every installed adapter by name (entry-point group ``hub.adapters``)."""
     return {entry.name: entry.load() for entry in entry_points(group="hub.adapters")}
 
 
-def _duties(settings: Settings, store: Store, blobs: LocalBlobs, notary: Notary) -> list[Duty]:
+def _duties(settings: Settings, store: Store, blobs: LocalBlobs, keys: HubKeys, notary: Notary) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
     return [
         Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
+        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys)),
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),

@@ -10,8 +10,8 @@ from hub.accounts import Person, Role
 from hub.areas import Area, AreaKind, Gazetteer, Place
 from hub.parties import OfferedService
 from hub.routing import DestinationFacts, Rule, ServiceRegister
-from hub.submission import Service
 from hub.store import Store
+from hub.submission import Service
 from hub.tables import Sources, TableBook
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -60,5 +60,3 @@ def book(store: Store, rules: Sequence[Rule] = RULES) -> TableBook:
     made = TableBook(store=store, sources=sources)
     made.begin(rules, now=NOW)
     return made
-
-

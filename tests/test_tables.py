@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
-from uuid import UUID
 
 import pytest
 from routing_book import APPROVER, BAUEN, BOTH, DISTRICT, EDITOR, HUNDE, KREIS, NOW, RULES, STADT, VIEWER, book, rule
-from store_values import known_destination, submission
+from store_values import accepted, known_destination
 
 from hub.areas import Area
 from hub.errors import Conflict, Forbidden, Invalid, NotFound
@@ -152,7 +151,9 @@ def test_a_refresh_refuses_a_rule_that_both_changed(tables):
     changed = replace(RULES[0], note="von Erika")
     stale = tables.put_rule(stale.number, changed, EDITOR, revision=1, now=NOW, replaces="kreis")
     other = tables.draft(BOTH, title="", now=NOW)
-    other = tables.put_rule(other.number, replace(RULES[0], note="von Berta"), BOTH, revision=1, now=NOW, replaces="kreis")
+    other = tables.put_rule(
+        other.number, replace(RULES[0], note="von Berta"), BOTH, revision=1, now=NOW, replaces="kreis"
+    )
     tables.approve(other.number, APPROVER, revision=other.revision, now=NOW, text="ja")
     tables.activate(other.number, APPROVER, now=NOW)
     with pytest.raises(Conflict):
@@ -274,10 +275,18 @@ def test_a_comparison_counts_municipalities_and_services(tables):
 
 
 def test_a_dry_run_names_real_submissions_by_id_only(tables, store):
-    known_destination(store, destination_id=KREIS, tenant="06439")
-    from uuid import uuid4
-
-    from hub.events import CaseHead if False else None  # noqa: F401
+    for destination_id, tenant in ((KREIS, "06439"), (STADT, "06414")):
+        known_destination(store, destination_id=destination_id, tenant=tenant)
+    moved = accepted(store, KREIS, area="064390008008")
+    accepted(store, KREIS, area="064390015015")
+    accepted(store, STADT, area="064140000000")
+    accepted(store, KREIS, area="064390008008", submitted_at=NOW - timedelta(days=40))
+    draft = _changed(tables, IDSTEIN)
+    found = tables.dry_run(draft.number, days=30, now=NOW)
+    assert found.total == 3
+    (shift,) = found.shifts
+    assert (shift.submission_id, shift.before, shift.after) == (moved.submission_id, KREIS, STADT)
+    assert tables.dry_run(draft.number, days=30, now=NOW, tenant="06414").total == 1
 
 
 def test_discarding_keeps_the_record(tables):

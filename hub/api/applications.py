@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+import anyio
 import anyio.to_thread
 import orjson
 from connexion import context
@@ -30,6 +32,10 @@ from hub.parties import Callback
 from hub.status import Progress, StatusDesk
 from hub.submission import Application, Cover, MediaType
 
+#: A body up to this size is read before anything else is done with it.
+_SMALL = 256 * 1024
+#: More threads than this only fight over the interpreter; validation and sealing release it for a part of their time.
+_THREADS = 4
 #: Plaintext is handed to the sealing thread in pieces of about this size.
 _PIECE = 1024 * 1024
 _METADATA_LIMIT = 1024 * 1024
@@ -56,6 +62,7 @@ class Applications:
         self._clock = clock
         self._base_url = base_url
         self._data_limit = data_limit
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def create(
         self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
@@ -63,31 +70,42 @@ class Applications:
         """Accept an application: 202 with the signed receipt."""
         cover = self._cover(service, area_of(ars, ags, self._gazetteer).ars, schema)
         kind = arrival(context.request.scope).media_type
-        reception = await _in_thread(self._intake.open, cover, now=self._clock())
+        if kind != "multipart/form-data" and _announced_size() <= _SMALL:
+            data = await self._read_limited(context.request.stream())
+            application = Application(cover=cover, media_type=MediaType(kind), data=data)
+            return self._answer(await asyncio.wrap_future(await self._in_thread(self._accept_small, application)))
+        reception = await self._in_thread(self._intake.open, cover, now=self._clock())
         with reception:
             if kind == "multipart/form-data":
                 application = await self._read_parts(reception, cover)
             else:
                 data = await self._read_whole(context.request.stream(), reception)
                 application = Application(cover=cover, media_type=MediaType(kind), data=data)
-            stored = await _in_thread(reception.accept, application, now=self._clock())
+            stored = await self._in_thread(reception.accept, application, now=self._clock())
             accepted = await asyncio.wrap_future(stored)
         return self._answer(accepted)
 
+    def _accept_small(self, application: Application) -> Future[Accepted]:
+        """Open and accept in one go: a change of thread costs as much as sealing."""
+        now = self._clock()
+        with self._intake.open(application.cover, now=now) as reception:
+            reception.take(len(application.data))
+            return reception.accept(application, now=now)
+
     async def status(self, submissionId: str) -> dict[str, Any]:  # noqa: N803  # the parameter's name in openapi.yaml
         """Tell the state and the history."""
-        progress = await _in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
+        progress = await self._in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
         return _progress_json(progress, self._base_url)
 
     async def receipt(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
         """Return the signed receipt again."""
-        receipt = await _in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
+        receipt = await self._in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
         return ConnexionResponse(status_code=200, body=receipt, content_type="application/jose")
 
     async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
         """Validate only: the report, valid or not, is the answer."""
         data = await self._read_limited(context.request.stream())
-        report = await _in_thread(
+        report = await self._in_thread(
             self._intake.check,
             data,
             media_type=MediaType(arrival(context.request.scope).media_type),
@@ -116,6 +134,9 @@ class Applications:
             idempotency_key=headers.get("idempotency-key"),
             callback=Callback(url=url, secret=secret) if url and secret else None,
         )
+
+    async def _in_thread(self, work: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        return await anyio.to_thread.run_sync(partial(work, *args, **named), limiter=self._threads)
 
     async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
         data = bytearray()
@@ -167,10 +188,10 @@ class Applications:
         async for chunk in part.chunks():
             piece += chunk
             if len(piece) >= _PIECE:
-                await _in_thread(sealer.write, bytes(piece))
+                await self._in_thread(sealer.write, bytes(piece))
                 piece.clear()
-        await _in_thread(sealer.write, bytes(piece))
-        await _in_thread(sealer.finish)
+        await self._in_thread(sealer.write, bytes(piece))
+        await self._in_thread(sealer.finish)
 
     def _answer(self, accepted: Accepted) -> ConnexionResponse:
         claims = claims_of(accepted.receipt)
@@ -191,8 +212,9 @@ class Applications:
         )
 
 
-async def _in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    return await anyio.to_thread.run_sync(partial(work, *args, **named))
+def _announced_size() -> int:
+    length = context.request.headers.get("content-length")
+    return int(length) if length is not None else _SMALL + 1
 
 
 def _data_type(content_type: str) -> MediaType:

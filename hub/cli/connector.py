@@ -33,7 +33,10 @@ def run(config: Path, once: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    running.run(stop)
+    try:
+        running.run(stop)
+    finally:
+        running.close()
 
 
 COMMANDS = (connector,)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hub.clients import Caller
 from hub.errors import Forbidden, Invalid, Text
@@ -16,7 +16,7 @@ from hub.exchange.limits import too_many_attachments
 from hub.exchange.sending import SendingTools
 from hub.parties import Callback, Destination
 from hub.store import Announcement, Case, MakeEvents
-from hub.submission import Door, Service
+from hub.submission import Door, Service, new_id
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ class Announcing:
             self._insist_on_case(wish.case_id, wish.destination_id, caller)
         message = Announcement(
             kind=Subject.SUBMISSION,
-            id=uuid4(),
-            case_id=wish.case_id or uuid4(),
+            id=new_id(now),
+            case_id=wish.case_id or new_id(now),
             new_case=wish.case_id is None,
             destination_id=wish.destination_id,
             sender=caller.client_id,
@@ -97,7 +97,7 @@ class Announcing:
         destination = self._tools.receivers.existing(case.destination_id, now=now)
         message = Announcement(
             kind=Subject.REPLY,
-            id=uuid4(),
+            id=new_id(now),
             case_id=case.case_id,
             new_case=False,
             destination_id=case.destination_id,

@@ -148,8 +148,19 @@ class Reception(_Opened):
         if self._cover.idempotency_key is not None:
             mac = fingerprint(self._tools.keys, application, [each.facts for each in self._attachments])
             idempotency = (self._cover.idempotency_key, mac)
+        told = self._tools.herald.submitted(
+            submission_id=submission.submission_id,
+            case_id=submission.case_id,
+            destination=self._destination,
+            now=now,
+        )
         stored = self._tools.store.submit(
-            submission, events=events, receipt=receipt, idempotency=idempotency, first_attempt_at=now
+            submission,
+            events=events,
+            receipt=receipt,
+            idempotency=idempotency,
+            first_attempt_at=now,
+            callbacks=told,
         )
         self._kept = True
         return self._when_stored(stored, receipt, mac)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hub.admission import Admission
+from hub.callbacks import Herald
 from hub.crypto.keyring import HubKeys
 from hub.directory import Directory
 from hub.outbound import Outbound
@@ -26,5 +27,6 @@ class Tools:
     table: Callable[[], RoutingTable]
     admission: Admission
     outbound: Outbound
+    herald: Herald
     base_url: str
     attachment_limit: int

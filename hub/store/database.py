@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
 from hub.errors import Conflict, NotFound, StoreUnavailable, Text
-from hub.store.engine import translated
+from hub.store.engine import translated, unavailable
 from hub.store.records import Page
 from hub.store.writer import Writer
 
@@ -61,6 +61,19 @@ class Database:
         with translated(), self._reading.connect() as connection:
             return read(connection)
 
+    def _glance(self, lookup: Lookup, *values: Any) -> Any:
+        """Return the one row of ``lookup``, or None: a look on the accept path, where a whole transaction costs four times more."""
+        with translated():
+            connection = self._reading.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(lookup.sql[self._reading.dialect.paramstyle], values)
+            return cursor.fetchone()
+        except self._reading.dialect.loaded_dbapi.Error as exc:
+            raise unavailable() from exc
+        finally:
+            connection.close()
+
     def _page(
         self,
         statement: Select[Any],
@@ -83,6 +96,17 @@ class Database:
         with suppress(StoreUnavailable):
             if not future.cancelled() and future.exception() is None:
                 self._wake()
+
+
+class Lookup:
+    """A SELECT of one row by equal columns, written once for each driver's way of marking values."""
+
+    def __init__(self, table: Table, columns: Sequence[str], by: Sequence[str]) -> None:
+        self.sql = {
+            style: f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608  # names of our own tables
+            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}"
+            for style, mark in (("qmark", "?"), ("pyformat", "%s"))
+        }
 
 
 class Insert:

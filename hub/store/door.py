@@ -15,7 +15,7 @@ from hub.errors import NotFound, Refused, Text
 from hub.events import GENESIS, Event
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, already_there, micros
+from hub.store.database import Database, Insert, Lookup, already_there, micros
 from hub.store.engine import names_unknown
 from hub.store.log import advance, event_row, insert_events
 from hub.store.queue import delivery_row
@@ -27,6 +27,7 @@ from hub.submission import State, Submission
 _MESSAGES = tables.messages
 _IDEMPOTENCY = tables.idempotency
 
+_KNOWN_KEY = Lookup(_IDEMPOTENCY, columns=["submission_id"], by=["sender", "key"])
 _REMEMBER = Insert(_IDEMPOTENCY, "ON CONFLICT (sender, key) DO NOTHING")
 INSERT_CASE = Insert(tables.cases)
 INSERT_MESSAGE = Insert(_MESSAGES)
@@ -39,6 +40,8 @@ class PlainDoor(Database):
 
     def remembered(self, sender: str, key: str) -> Remembered | None:
         """Return what a sender's idempotency key stands for."""
+        if self._glance(_KNOWN_KEY, sender, key) is None:
+            return None
         return self._read(lambda connection: _remembered(connection, sender, key))
 
     def submit(

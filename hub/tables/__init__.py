@@ -5,7 +5,7 @@
 
 from hub.store.routes import Activation, TableVersion, VersionState
 from hub.tables.book import HUB, DryRun, Shift, Sources, TableBook
-from hub.tables.facts import destination_facts
+from hub.tables.facts import destination_facts, key_valid_until, open_book
 
 __all__ = [
     "HUB",
@@ -17,4 +17,6 @@ __all__ = [
     "TableVersion",
     "VersionState",
     "destination_facts",
+    "key_valid_until",
+    "open_book",
 ]

@@ -1,20 +1,43 @@
-"""The destinations as a check of the table needs them: status, services, and how long their key is good."""
+"""The destinations as a check of the table needs them: status, services, and how long their key is good.
+
+:func:`open_book` puts a book together with them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
+from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy, judge_encryption_key
 from hub.errors import KeyRefused
 from hub.parties import Destination
-from hub.routing import DestinationFacts
+from hub.routing import DestinationFacts, ServiceRegister
 from hub.store import Store
+from hub.tables.book import Sources, TableBook
 
 _PAGE = 500
 #: A key without a certificate has no end (development only; production refuses it).
 _NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def open_book(
+    *,
+    store: Store,
+    policy: KeyPolicy,
+    gazetteer: Gazetteer,
+    services: ServiceRegister,
+    schemas: Callable[[], Collection[str]],
+) -> TableBook:
+    """Return the book of tables over what the store and the key policy say of destinations."""
+    sources = Sources(
+        gazetteer=gazetteer,
+        services=services,
+        facts=lambda now: destination_facts(store, policy, now),
+        schemas=schemas,
+    )
+    return TableBook(store=store, sources=sources)
 
 
 def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UUID, DestinationFacts]:

@@ -22,10 +22,10 @@ from hub.validation.json_report import KnownNames, violations_of
 from hub.validation.limits import MIB, Limits
 from hub.validation.report import Violation
 
-_DRAFTS: Mapping[str, type[jsonschema_rs.Validator]] = {
-    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
-    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
-    "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
+_DRAFTS: Mapping[str, tuple[type[jsonschema_rs.Validator], int]] = {
+    "http://json-schema.org/draft-07/schema": (jsonschema_rs.Draft7Validator, jsonschema_rs.Draft7),
+    "https://json-schema.org/draft/2019-09/schema": (jsonschema_rs.Draft201909Validator, jsonschema_rs.Draft201909),
+    "https://json-schema.org/draft/2020-12/schema": (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft202012),
 }
 #: Every digit becomes 0, so that a long run of digits is one substring search.
 _ZEROED = bytes.maketrans(b"123456789", b"000000000")
@@ -35,7 +35,7 @@ _LONG_RUN = b"0" * 19
 _BEFORE_DIGITS = frozenset(b" \t\r\n:,[-+.")
 _EXPONENT = re.compile(rb".*[0-9.][eE]$", re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 #: Backtracking steps of one pattern on one string; a linear-time engine is taken wherever the pattern allows.
 _BACKTRACKING = 100_000
 _PATTERN_BYTES = 10 * MIB
@@ -115,8 +115,9 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
         )
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING, size_limit=_PATTERN_BYTES)
     try:
-        registry = jsonschema_rs.Registry(list(resources), retriever=_refuse_retrieval)
-        return draft(
+        validator, number = draft
+        registry = jsonschema_rs.Registry(list(resources), draft=number, retriever=_refuse_retrieval)
+        return validator(
             dict(schema),
             validate_formats=True,
             registry=registry,
@@ -175,12 +176,17 @@ def _read_slowly(data: bytes, limits: Limits) -> None:
         raise TooLarge(_NUMBER) from error
 
 
+def _depth_at(data: bytes, position: int) -> int:
+    """Return how many arrays and objects are open before a character."""
+    before = _STRINGS.sub("", data.decode("utf-8", "replace")[:position])
+    return before.count("[") + before.count("{") - before.count("]") - before.count("}")
+
+
 def _unreadable(data: bytes, error: orjson.JSONDecodeError, limits: Limits) -> Malformed | TooLarge:
     if data.startswith(_BOM):
         return Malformed(_BYTE_ORDER_MARK)
-    # orjson gives up at 1024 levels; a document that deep is too deep, whatever else is wrong with it.
-    brackets = _STRINGS.sub(b"", data[: error.pos * 4 + 4]) if error.pos > limits.json_depth else b""
-    if brackets.count(b"[") + brackets.count(b"{") - brackets.count(b"]") - brackets.count(b"}") > limits.json_depth:
+    if error.pos > limits.json_depth and _depth_at(data, error.pos) > limits.json_depth:
+        # orjson gives up at 1024 levels; a document that deep is too deep, whatever else is wrong with it.
         return TooLarge(_too_deep(limits.json_depth))
     return Malformed(
         Text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import date
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_what_is_not_strict_json_is_refused(data):
 )
 def test_numbers_too_large_are_refused_quickly(data):
     started = time.perf_counter()
-    with pytest.raises(TooLarge):
+    with pytest.raises((TooLarge, Malformed)):
         read_json(data[1], LIMITS)
     assert time.perf_counter() - started < 1
 
@@ -123,9 +124,7 @@ def test_many_violations_are_counted_and_capped(catalog):
 
 
 def test_a_pattern_that_backtracks_is_stopped():
-    schema = JsonSchema(
-        {"$schema": DIALECT, "pattern": "^(?=x)?(a+)+\\1$".replace("\\1", "(?!b)c")}, resources=lambda: ()
-    )
+    schema = JsonSchema({"$schema": DIALECT, "pattern": "^(?=a)(a+)+(?!b)c$"}, resources=lambda: ())
     value = "a" * 50_000
     started = time.perf_counter()
     violations, _ = schema.check(value, orjson.dumps(value), LIMITS)
@@ -144,10 +143,8 @@ def test_references_outside_the_catalogue_are_refused(reference):
 def test_a_loop_of_references_ends():
     loop = {"$schema": DIALECT, "$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(ConfigurationError):
         compiled(loop).is_valid({})
-    except ConfigurationError:
-        pass
     assert time.perf_counter() - started < 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import stat
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.errors import ConfigurationError, HubError, Malformed, TooLarge
+from hub.validation.catalog import SchemaCatalog
 from hub.validation.imports import import_standard
 from hub.validation.patterns import is_dangerous
 from hub.validation.regex import PatternError
@@ -104,8 +106,9 @@ def test_an_entity_in_a_schema_is_not_resolved(tmp_path):
         '<xs:element name="m"><xs:annotation><xs:documentation>&x;</xs:documentation></xs:annotation></xs:element>'
     )
     folder = one_schema(tmp_path, f"{doctype}{HEAD}{element}</xs:schema>")
-    with pytest.raises(ConfigurationError):
-        bring(folder, tmp_path / "schemas")
+    bring(folder, tmp_path / "schemas")
+    SchemaCatalog.load(tmp_path / "schemas").entries()[0].judge.compile()
+    assert not [path for path in (tmp_path / "schemas").rglob("*.*") if "Kanarienvogel" in path.read_text()]
 
 
 def test_billion_laughs_in_a_schema_costs_nothing(tmp_path):
@@ -147,14 +150,10 @@ def test_a_dangerous_pattern_in_a_json_schema_is_refused(tmp_path):
         bring(one_schema(tmp_path, text, "s.json"), tmp_path / "schemas")
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(", ")", "[", "a{", "(a", r"\p{L", r"(a)\1", "(" * 5_000 + ")" * 5_000, "[z-a]", "("]
-)
+@pytest.mark.parametrize("pattern", ["(", ")", "[", "a{", "(a", r"\p{L", r"(a)\1", "(" * 5_000 + ")" * 5_000, "[z-a]"])
 def test_a_pattern_that_cannot_be_read_is_an_error_or_harmless(pattern):
-    try:
+    with contextlib.suppress(PatternError):
         assert is_dangerous(pattern) is False
-    except PatternError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -163,10 +162,8 @@ def test_a_pattern_that_cannot_be_read_is_an_error_or_harmless(pattern):
 )
 def test_judging_a_large_pattern_ends(pattern):
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(PatternError):
         is_dangerous(pattern)
-    except PatternError:
-        pass
     assert time.perf_counter() - started < 3
 
 

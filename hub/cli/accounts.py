@@ -1,0 +1,107 @@
+"""``hub accounts``: the people who administer the hub.
+
+Whoever may write the data folder may make accounts; the audit log then names the user of the machine.
+"""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from hub.accounts import Role
+from hub.cli.options import data_option, opened
+from hub.cli.persons import accounts_of
+
+_PAGE = 500
+
+
+@click.group()
+def accounts() -> None:
+    """Konten für die Verwaltungsseiten / accounts for the admin pages."""
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--role", "roles", type=click.Choice([role.value for role in Role]), multiple=True, required=True)
+@click.option("--full-name", default="", help="Name as people read it.")
+@click.option("--tenant", default="", help="ARS prefix that bounds what the person sees; empty: everything.")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@data_option
+def add(name: str, roles: tuple[str, ...], full_name: str, tenant: str, password_file: Path | None, data: Path) -> None:
+    """Add an account; the password is asked for, or read from a file."""
+    password = _new_password(password_file)
+    with opened(data) as hub:
+        accounts_of(hub).add(
+            name,
+            password,
+            full_name=full_name,
+            roles=tuple(Role(role) for role in roles),
+            tenant=tenant,
+            actor=_actor(),
+            now=hub.clock(),
+        )
+    click.echo(f"Konto angelegt / account added: {name.lower()}")
+
+
+@accounts.command("list")
+@data_option
+def list_(data: Path) -> None:
+    """List all accounts."""
+    with opened(data) as hub:
+        offset = 0
+        while page := accounts_of(hub).list(offset=offset, limit=_PAGE).items:
+            for each in page:
+                state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
+                factor = "TOTP" if each.totp else "-"
+                roles = ",".join(each.roles)
+                click.echo(f"{each.name:<20}  {state:<19}  {factor:<4}  {each.tenant or '*':<12}  {roles}")
+            offset += len(page)
+
+
+@accounts.command()
+@click.argument("name")
+@data_option
+def disable(name: str, data: Path) -> None:
+    """Lock an account for good; its sessions end at once."""
+    with opened(data) as hub:
+        accounts_of(hub).disable(name, actor=_actor(), now=hub.clock())
+    click.echo(f"Konto gesperrt / account disabled: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@data_option
+def password(name: str, password_file: Path | None, data: Path) -> None:
+    """Give an account a new password; its sessions end at once."""
+    chosen = _new_password(password_file)
+    with opened(data) as hub:
+        accounts_of(hub).set_password(name, chosen, actor=_actor(), now=hub.clock())
+    click.echo(f"Neues Passwort / new password: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--off", is_flag=True, help="Take the second factor away.")
+@data_option
+def totp(name: str, off: bool, data: Path) -> None:
+    """Give an account a new second factor (RFC 6238) and print the address for the authenticator, once."""
+    with opened(data) as hub:
+        address = accounts_of(hub).set_totp(name, actor=_actor(), now=hub.clock(), on=not off)
+    click.echo(address or f"Ohne zweiten Faktor / without second factor: {name.lower()}")
+
+
+def _new_password(source: Path | None) -> str:
+    if source is not None:
+        return source.read_text(encoding="utf-8").rstrip("\r\n")
+    chosen: str = click.prompt("Passwort / password", hide_input=True, confirmation_prompt=True, err=True)
+    return chosen
+
+
+def _actor() -> str:
+    return f"cli:{getpass.getuser()}"
+
+
+COMMANDS = (accounts,)
