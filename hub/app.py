@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
@@ -219,27 +219,34 @@ def _caller() -> Caller:
     return caller
 
 
+@contextmanager
+def working(hub: Hub) -> Iterator[None]:
+    """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
+    stop = threading.Event()
+    workers = [
+        threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
+        threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
+    ]
+    for worker in workers:
+        worker.start()
+    hub.duties.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        hub.dispatcher.wake()
+        for worker in workers:
+            worker.join()
+        hub.duties.stop()
+
+
 def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        stop = threading.Event()
-        workers = [
-            threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
-            threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
-        ]
-        if work:
-            for worker in workers:
-                worker.start()
-            hub.duties.start()
         try:
-            yield
+            with working(hub) if work else nullcontext():
+                yield
         finally:
-            if work:
-                stop.set()
-                hub.dispatcher.wake()
-                for worker in workers:
-                    worker.join()
-                hub.duties.stop()
             hub.close()
 
     return lifespan

@@ -168,7 +168,9 @@ def library_validator(schema: Any, draft: str, remotes: list) -> Any:
         "draft2020-12": jsonschema_rs.Draft202012Validator,
     }
     try:
-        registry = jsonschema_rs.Registry(remotes, draft=getattr(jsonschema_rs, draft.title().replace("-", "")), retriever=metaschema)
+        registry = jsonschema_rs.Registry(
+            remotes, draft=getattr(jsonschema_rs, draft.title().replace("-", "")), retriever=metaschema
+        )
         return kinds[draft](schema, registry=registry, validate_formats=True)
     except (ValueError, jsonschema_rs.ReferencingError):
         return None

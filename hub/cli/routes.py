@@ -33,8 +33,9 @@ def route() -> None:
 def explain(service: str, ars: str, at: str | None, data: Path) -> None:
     """Print which rules were considered, prefix by prefix, and who is responsible. Exit 1 if nobody is."""
     with opened(data) as hub:
+        book = book_of(hub)
         on = _moment(at) or hub.clock()
-        table, area = book_of(hub).at(on), Area.from_ars(ars)
+        table, area = book.at(on), Area.from_ars(ars)
         for line in table.explain(area, service, on).lines():
             click.echo(line)
         table.route(area, service, on)

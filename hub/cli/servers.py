@@ -76,17 +76,10 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
 def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
     stop = threading.Event()
-    with opened(data) as hub:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: _halt(stop, hub))
-        hub.duties.start()
-        hub.dispatcher.run(stop)
-        hub.duties.stop()
-
-
-def _halt(stop: threading.Event, hub: app.Hub) -> None:
-    stop.set()
-    hub.dispatcher.wake()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with opened(data) as hub, app.working(hub):
+        stop.wait()
 
 
 def application() -> object:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import xmlschema
+from xmlschema.validators import XsdAnyElement
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdName, IdType
@@ -193,7 +194,7 @@ def _children(kind: Any) -> Iterator[Any]:
     if kind.is_simple() or not kind.has_complex_content():
         return
     for element in kind.content.iter_elements():
-        if element.name is None or not hasattr(element, "type"):
+        if isinstance(element, XsdAnyElement):
             continue
         yield element
         yield from element.iter_substitutes()
@@ -201,7 +202,7 @@ def _children(kind: Any) -> Iterator[Any]:
 
 def _wildcards(kind: Any) -> Iterator[Any]:
     if kind.has_complex_content():
-        yield from (element for element in kind.content.iter_elements() if not hasattr(element, "type"))
+        yield from (element for element in kind.content.iter_elements() if isinstance(element, XsdAnyElement))
 
 
 def _kind_of(kind: Any) -> str | None:

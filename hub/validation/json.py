@@ -104,7 +104,8 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
     Raises:
         ConfigurationError: It is wrong, of an unknown draft, or needs a document outside ``resources``.
     """
-    draft = _DRAFTS.get(str(schema.get("$schema", "")).removesuffix("#"))
+    documents = list(resources)
+    draft = _draft(schema, dict(documents))
     name = str(schema.get("$id", "?"))
     if draft is None:
         raise ConfigurationError(
@@ -116,7 +117,7 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING, size_limit=_PATTERN_BYTES)
     try:
         validator, number = draft
-        registry = jsonschema_rs.Registry(list(resources), draft=number, retriever=_refuse_retrieval)
+        registry = jsonschema_rs.Registry(documents, draft=number, retriever=_refuse_retrieval)
         return validator(
             dict(schema),
             validate_formats=True,
@@ -128,6 +129,17 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
         raise ConfigurationError(
             Text(f"Das Schema {name} ist unbrauchbar: {error}", f"The schema {name} cannot be used: {error}")
         ) from error
+
+
+def _draft(schema: Mapping[str, Any], documents: Mapping[str, Any]) -> tuple[type[jsonschema_rs.Validator], int] | None:
+    """Return the draft that a schema, or the dialect that it names in turn, is written in."""
+    dialect = str(schema.get("$schema", ""))
+    for _ in range(len(documents) + 1):
+        if (draft := _DRAFTS.get(dialect.removesuffix("#"))) is not None:
+            return draft
+        metaschema = documents.get(dialect)
+        dialect = str(metaschema.get("$schema", "")) if isinstance(metaschema, Mapping) else ""
+    return None
 
 
 def _refuse_retrieval(uri: str) -> NoReturn:

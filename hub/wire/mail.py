@@ -79,7 +79,7 @@ class _Talk(smtplib.SMTP):
         return self._line.dial(host, port)
 
     def getreply(self) -> tuple[int, bytes]:
-        if self.file is None:  # type: ignore[has-type]
+        if self.file is None and self.sock is not None:
             self.file = _Bounded(self.sock.makefile("rb"))
         return super().getreply()
 

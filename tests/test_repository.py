@@ -1,0 +1,64 @@
+"""The repository checks its own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import hub
+from hub.config import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_newest_entry_of_the_changelog():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest.group(1) == hub.__version__
+
+
+def test_every_adapter_is_documented_and_proves_its_contract():
+    names = {entry.name: entry.value for entry in entry_points(group="hub.adapters")}
+    assert names
+    for name, value in names.items():
+        assert f"`{name}`" in README
+        source = (ROOT / value.partition(":")[0].replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        assert re.search(r"^_: type\[Adapter\] = \w+\n?\Z", source, re.MULTILINE), name
+
+
+def test_every_setting_says_what_it_is_for():
+    source = (ROOT / "hub/config.py").read_text(encoding="utf-8")
+    before = dict(re.findall(r"(#: [^\n]+)\n    (\w+):", source))
+    told = set(before.values())
+    undocumented = [field.name for field in dataclasses.fields(Settings) if field.name not in told]
+    # Neighbours that share one sentence stand directly below it.
+    assert set(undocumented) <= {"port", "finished_seconds", "uncollected_seconds", "case_seconds", "give_up_seconds", "retry_longest_seconds"}
+
+
+def test_every_decision_has_context_and_reason():
+    decisions = CONTRIBUTING.partition("## Decisions")[2]
+    assert decisions.count("### ") >= 5
+
+
+def test_lock_files_hold_hashes_and_no_addresses():
+    for lock in (ROOT / "requirements.lock", ROOT / "tests/requirements.lock"):
+        text = lock.read_text(encoding="utf-8")
+        assert "--hash=sha256:" in text
+        assert "://" not in text
+
+
+def test_what_runs_is_what_is_pinned():
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
+    names = {re.split(r"[\[<>=;~ ]", requirement)[0].lower() for requirement in wanted}
+    assert [name for name in names if not re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE)] == []
+
+
+def test_a_newcomer_sees_few_names():
+    visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    ignored = {"data", "build", "dist", "node_modules"}
+    assert len(visible - ignored) <= 18
