@@ -43,8 +43,8 @@ bench: $(VENV)/test.stamp ## Measure accepted applications a second against the 
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra build --extra dev pyproject.toml -o tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra schematron --extra build --extra dev pyproject.toml -o tests/requirements.lock
 
 clean: ## Remove the virtual environment, caches and build products (not data).
 	rm -rf $(VENV) build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache benchmarks/out

@@ -144,9 +144,7 @@ class _Talk(socketserver.StreamRequestHandler):
                 return self._say(verb, "250 fine")
             case "DATA" if self._secure:
                 return self._write("354 go on") and self._take()
-            case "QUIT" | "RSET":
-                return self._write("250 fine")
-        return self._write("503 5.5.1 not now")
+        return self._write("250 fine" if verb in {"QUIT", "RSET"} else "503 5.5.1 not now")
 
     def _offers(self) -> str:
         offers = ["mail.example.org", "SIZE 100000000"]

@@ -162,8 +162,8 @@ class _Files(asyncssh.SFTPServer):
         super().posix_rename(oldpath, newpath)
         await self._after(newpath)
 
-    async def rename(self, oldpath: bytes, newpath: bytes, flags: int = 0) -> None:
-        super().rename(oldpath, newpath, flags)
+    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        super().rename(oldpath, newpath)
         await self._after(newpath)
 
     async def _after(self, path: bytes) -> None:

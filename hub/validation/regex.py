@@ -31,11 +31,16 @@ class PatternError(ValueError):
 
 @dataclass(slots=True)
 class Automaton:
-    """Positions with their characters; ``follow[p]`` are the positions after ``p``, ``doubled`` edges met twice."""
+    """Positions with their characters; ``follow[p]`` are the positions after ``p``, ``doubled`` edges met twice.
+
+    A text starts at one of ``first`` and ends at one of ``last``.
+    """
 
     chars: list[Chars] = field(default_factory=list)
     follow: list[set[int]] = field(default_factory=list)
     doubled: set[tuple[int, int]] = field(default_factory=set)
+    first: frozenset[int] = frozenset()
+    last: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,10 @@ def automaton_of(pattern: str) -> Automaton:
         PatternError: It cannot be read or is too large.
     """
     reader = _Reader(pattern)
-    reader.alternatives(0)
+    whole = reader.alternatives(0)
     if reader.rest:
         raise PatternError("unbalanced parenthesis")
+    reader.automaton.first, reader.automaton.last = whole.first, whole.last
     return reader.automaton
 
 
