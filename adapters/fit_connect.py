@@ -20,11 +20,11 @@ from uuid import UUID
 import orjson
 
 from hub.delivery import Adapter
-from hub.envelope import MixedUp, checked, not_readable, whole
+from hub.envelope import MixedUp, checked, completion, not_readable
 from hub.errors import Unavailable
 from hub.options import read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
-from hub.wire.http import Answer, Silence, insist_on_address, insist_on_timeout, judge, pieces, request
+from hub.wire.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
 from hub.wire.line import Line
 from hub.wire.tokens import NoToken, Tokens, by_secret
 
@@ -36,8 +36,7 @@ _REMEMBERED = 1000
 class Options:
     """``submission_api``: base address without version; ``destination_id``: the receiver's id over there.
 
-    ``timeout``: seconds for a whole attempt. ``allow_http`` and ``allow_private_addresses`` are for tests and for services
-    inside the hub's own network.
+    ``timeout``: seconds for a whole attempt. The two permissions are for tests and for services in the hub's own network.
     """
 
     submission_api: str
@@ -77,10 +76,7 @@ class FitConnect:
         options = self._options
         secret = read_secret(self.name, "client_secret_file", options.client_secret_file)
         self._tokens = Tokens(options.token_url, by_secret(options.client_id, secret))
-        try:
-            self._tls = ssl.create_default_context(cafile=options.ca_file)
-        except OSError as exc:
-            raise unusable(self.name, "kann ca_file nicht lesen", "cannot read ca_file") from exc
+        self._tls = client_tls(self.name, options.ca_file)
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt."""
@@ -103,29 +99,26 @@ class FitConnect:
         """Hold no connection between attempts."""
 
     def _send(self, talk: _Talk, package: Package) -> Outcome:
-        body = _submission(package)
-        begun = self._begun(package.delivery_id)
-        again = begun is None and package.repeat
+        body = completion(package)
+        with self._lock:
+            begun = self._open_ends.get(package.delivery_id)
         submission_id = begun or talk.prepare(package)
         outcome = talk.submit(submission_id, body)
-        self._remember(package.delivery_id, submission_id if outcome.kind is OutcomeKind.UNKNOWN else None)
-        if outcome.kind is OutcomeKind.DELIVERED:
-            note = f"submitted as {submission_id}" + (", possibly for the second time" if again else "")
-            return Outcome(kind=OutcomeKind.DELIVERED, note=note)
-        return outcome
+        self._remember(package.delivery_id, submission_id, outcome)
+        if outcome.kind is not OutcomeKind.DELIVERED:
+            return outcome
+        doubt = ", possibly for the second time" if begun is None and package.repeat else ""
+        return Outcome(kind=OutcomeKind.DELIVERED, note=f"submitted as {submission_id}{doubt}")
 
-    def _begun(self, delivery_id: UUID) -> str | None:
-        with self._lock:
-            return self._open_ends.get(delivery_id)
-
-    def _remember(self, delivery_id: UUID, submission_id: str | None) -> None:
-        """Keep under which id a submit went out whose answer was lost: the same once more is answered, not repeated."""
+    def _remember(self, delivery_id: UUID, submission_id: str, outcome: Outcome) -> None:
+        """Keep under which id a submit went out that may need another: the same once more is answered, not repeated."""
+        missing = outcome.note == f"HTTP {HTTPStatus.NOT_FOUND}"  # Deleted over there, as incomplete for too long.
         with self._lock:
             self._open_ends.pop(delivery_id, None)
-            if submission_id is not None:
+            if outcome.kind in {OutcomeKind.UNKNOWN, OutcomeKind.UNREACHABLE} and not missing:
                 self._open_ends[delivery_id] = submission_id
-                if len(self._open_ends) > _REMEMBERED:
-                    self._open_ends.popitem(last=False)
+            if len(self._open_ends) > _REMEMBERED:
+                self._open_ends.popitem(last=False)
 
 
 class _Stopped(Exception):  # Never leaves this file.
@@ -200,14 +193,6 @@ class _Talk:
         return request(
             self._line, self._tls, method, self._base + path, headers, content, length=length, answer_limit=limit
         )
-
-
-def _submission(package: Package) -> bytes:
-    contents = package.submission.contents
-    document = {"encryptedMetadata": whole(package, contents.metadata).decode("ascii")}
-    if contents.data is not None:
-        document["encryptedData"] = whole(package, contents.data).decode("ascii")
-    return orjson.dumps(document)
 
 
 def _later(note: str, cause: DeadCause | None = None) -> Outcome:

@@ -7,7 +7,6 @@ stands in :func:`hub.wire.http.judge`; the body of an answer is never read.
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from hub.envelope import MixedUp, message, not_readable
 from hub.errors import KeyRefused, Unavailable
 from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import Outcome, Package
-from hub.wire.http import Silence, insist_on_address, insist_on_timeout, judge, pieces, request
+from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
 from hub.wire.line import Line
 from hub.wire.tokens import NoToken, Tokens, by_assertion
 
@@ -78,12 +77,14 @@ class Https:
     def open(self) -> None:
         """Read the secret, the key and the TLS files; ``ConfigurationError`` if they cannot be used."""
         options = self._options
+        self._tls = client_tls(self.name, options.ca_file)
         try:
-            self._tls = ssl.create_default_context(cafile=options.ca_file)
             if options.client_cert_file is not None:
                 self._tls.load_cert_chain(options.client_cert_file, options.client_key_file)
         except OSError as exc:
-            raise unusable(self.name, "kann seine TLS-Dateien nicht lesen", "cannot read its TLS files") from exc
+            raise unusable(
+                self.name, "kann sein Zertifikat nicht verwenden", "cannot use its client certificate"
+            ) from exc
         if options.secret_file is not None:
             self._secret = read_secret(self.name, "secret_file", options.secret_file)
             fits = len(self._secret.encode()) in _SECRET_LENGTHS

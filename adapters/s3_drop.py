@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import ClientConfig, S3Store
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
 
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
@@ -28,6 +28,9 @@ from hub.wire.http import insist_on_address, insist_on_timeout
 from hub.wire.line import Inward, Line
 
 _CHUNK = 8 * 1024 * 1024
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig  # Only a type; the library has no such name when it runs.
+
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 _STATUS = re.compile(r"status code: ([0-9]{3})|\b([1-5][0-9]{2}) [A-Z][a-z]+")
@@ -74,32 +77,37 @@ class S3Drop:
     def open(self) -> None:
         """Read the credentials and the certificate; ``ConfigurationError`` if they cannot be used."""
         options = self._options
-        client: ClientConfig = {
+        self._key_id = read_secret(self.name, "access_key_id_file", options.access_key_id_file)
+        self._key = read_secret(self.name, "secret_access_key_file", options.secret_access_key_file)
+        self._client: ClientConfig = {
             "allow_http": options.allow_http,
             "timeout": timedelta(seconds=options.timeout),
-            "connect_timeout": timedelta(seconds=min(options.timeout, 30)),
+            "connect_timeout": timedelta(seconds=options.timeout),
             "user_agent": "rathaus-hub",
         }
         if options.ca_file is not None:
-            client["root_certificate"] = read_file(self.name, "ca_file", options.ca_file)
+            self._client["root_certificate"] = read_file(self.name, "ca_file", options.ca_file)
         try:
-            self._store = S3Store(
-                options.bucket,
-                endpoint=options.endpoint,
-                region=options.region,
-                access_key_id=read_secret(self.name, "access_key_id_file", options.access_key_id_file),
-                secret_access_key=read_secret(self.name, "secret_access_key_file", options.secret_access_key_file),
-                virtual_hosted_style_request=False,
-                client_options=client,
-                # Repeating is the hub's business.
-                retry_config={"max_retries": 0},
-            )
-        except BaseError as exc:
+            self._store()
+        except (BaseError, ValueError) as exc:
             raise unusable(self.name, "kann seine Optionen nicht verwenden", "cannot use its options") from exc
+
+    def _store(self) -> S3Store:
+        """Return the bucket with connections of its own: one that an earlier attempt left open may be dead by now."""
+        return S3Store(
+            self._options.bucket,
+            endpoint=self._options.endpoint,
+            region=self._options.region,
+            access_key_id=self._key_id,
+            secret_access_key=self._key,
+            virtual_hosted_style_request=False,
+            client_options=self._client,
+            retry_config={"max_retries": 0},  # Repeating is the hub's business.
+        )
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt, on an event loop of its own, so that one deadline ends every request of it."""
-        upload = _Upload(self._store, self._options, package)
+        upload = _Upload(self._store(), self._options, package)
         try:
             return asyncio.run(upload.run())
         except (MixedUp, Unavailable) as exc:
@@ -147,7 +155,7 @@ class _Upload:
     async def _is_there(self) -> bool:
         try:
             await obstore.head_async(self._store, f"{self._place}/{MANIFEST}")
-        except NotFoundError:
+        except FileNotFoundError:  # The library's name for what is not there.
             return False
         return True
 
@@ -169,8 +177,8 @@ class _Upload:
 
     def explain(self, exc: BaseError | OSError) -> Outcome:
         """Say what a failed attempt means; messages of the server are not repeated."""
-        if isinstance(exc, NotFoundError | PermissionDeniedError | UnauthenticatedError):
-            note = "bucket is missing" if isinstance(exc, NotFoundError) else "credentials refused"
+        if isinstance(exc, FileNotFoundError | PermissionDeniedError | UnauthenticatedError):
+            note = "bucket is missing" if isinstance(exc, FileNotFoundError) else "credentials refused"
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
         if isinstance(exc, TimeoutError):
             kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE

@@ -8,7 +8,6 @@ Message-ID follows from the delivery id, so a repeat can be told.
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from hub.envelope import MANIFEST, MixedUp, file_name, linked_attachments, manif
 from hub.errors import KeyRefused, Unavailable
 from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
-from hub.wire.http import insist_on_timeout
+from hub.wire.http import client_tls, insist_on_timeout
 from hub.wire.line import Line
 from hub.wire.mail import Envelope, Login, post
 
@@ -83,10 +82,7 @@ class SmimeMail:
     def open(self) -> None:
         """Read password and certificates; ``ConfigurationError`` if they cannot be used."""
         options = self._options
-        try:
-            self._tls = ssl.create_default_context(cafile=options.ca_file)
-        except OSError as exc:
-            raise unusable(self.name, "kann ca_file nicht lesen", "cannot read ca_file") from exc
+        self._tls = client_tls(self.name, options.ca_file)
         password = read_secret(self.name, "password_file", options.password_file)
         insist(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
         self._login = Login(user=options.user, password=password)

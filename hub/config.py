@@ -62,6 +62,18 @@ class Settings:
     finished_seconds: int = 7 * 86_400
     uncollected_seconds: int = 14 * 86_400
     case_seconds: int = 730 * 86_400
+    #: Where large contents lie: ``local`` (the data folder) or ``s3://BUCKET/PREFIX``.
+    blobs: str = "local"
+    #: Address of the S3-compatible server.
+    blobs_endpoint: str = ""
+    #: Region that the S3-compatible server signs for.
+    blobs_region: str = "eu-central-1"
+    #: File with the key id for the bucket.
+    blobs_key_id_file: str = ""
+    #: File with the secret for the bucket.
+    blobs_secret_file: str = ""
+    #: Named point at which the process kills itself, to prove that nothing is lost. For tests only.
+    crash_at: str = ""
     #: Callbacks and adapters may reach private addresses and plain http. For development and tests only.
     allow_private_addresses: bool = False
 
@@ -159,5 +171,16 @@ def _judge(settings: Settings) -> None:
             Text(
                 "allow_private_addresses ist in production nicht erlaubt.",
                 "allow_private_addresses is not allowed in production.",
+            )
+        )
+    if settings.production and settings.crash_at:
+        raise ConfigurationError(
+            Text("crash_at ist in production nicht erlaubt.", "crash_at is not allowed in production.")
+        )
+    if settings.production and settings.blobs != "local" and not settings.blobs_endpoint.startswith("https://"):
+        raise ConfigurationError(
+            Text(
+                "In production muss blobs_endpoint mit https:// beginnen.",
+                "In production blobs_endpoint must begin with https://.",
             )
         )

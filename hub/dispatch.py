@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,18 +19,21 @@ from typing import overload
 from uuid import UUID, uuid4
 
 from hub.callbacks import Herald
+from hub.crashpoints import reach
 from hub.delivery import Adapter, Schedule, StepKind, next_step
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.events import Event, EventKind, Subject
 from hub.parties import Destination
 from hub.proof import Notary
-from hub.store import Blobs, Claim, Store
+from hub.store import AttemptResult, Blobs, Claim, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 
 _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
 _PER_DESTINATION = 4
+#: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
+_INSTANT = frozenset({"mailbox"})
 
 
 class _LateLog(Sequence[str]):
@@ -160,27 +163,28 @@ class Dispatcher:
     def run_once(self) -> int:
         """Attempt what is due now, one after the other; return how many attempts were made."""
         claims = self._claim(self._clock(), self._rules.threads)
+        self._settle([claim for claim in claims if _is_instant(claim)])
         for claim in claims:
-            self._attempt(claim)
+            if not _is_instant(claim):
+                self._settle([claim])
         return len(claims)
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> int:
         """Claim for the threads that are free now; a hanging attempt keeps only its own thread."""
         with self._lock:
             free = self._rules.threads - self._busy
-        claims = self._claim(self._clock(), free) if free else []
+        claims = self._claim(self._clock(), free)
+        lasting = [claim for claim in claims if not _is_instant(claim)]
         with self._lock:
-            self._busy += len(claims)
-        for claim in claims:
+            self._busy += len(lasting)
+        for claim in lasting:
             pool.submit(self._work, claim)
+        self._settle([claim for claim in claims if _is_instant(claim)])
         return len(claims)
 
     def _work(self, claim: Claim) -> None:
         try:
-            self._attempt(claim)
-        except Unavailable as error:
-            # Nothing was recorded: the lease runs out and the attempt counts as unknown.
-            _log.warning("delivery %s: %s", claim.delivery_id, error)
+            self._settle([claim])
         finally:
             with self._lock:
                 self._busy -= 1
@@ -188,7 +192,12 @@ class Dispatcher:
 
     def _claim(self, now: datetime, limit: int) -> list[Claim]:
         return self._store.claim(
-            now, lease=self._rules.lease, node=self._rules.node, limit=limit, per_destination=_PER_DESTINATION
+            now,
+            lease=self._rules.lease,
+            node=self._rules.node,
+            limit=limit,
+            per_destination=_PER_DESTINATION,
+            instant=_INSTANT,
         )
 
     def _pause(self, now: datetime) -> float:
@@ -198,7 +207,13 @@ class Dispatcher:
             return _LOOK_AGAIN.total_seconds()
         return min((due - now).total_seconds(), _LOOK_AGAIN.total_seconds())
 
-    def _attempt(self, claim: Claim) -> None:
+    def _settle(self, claims: Iterable[Claim]) -> None:
+        """Make one attempt for each claim and record them all; what is recorded together shares a commit."""
+        attempts = [(result, self._recording(result)) for result in map(self._attempted, claims)]
+        for result, recording in attempts:
+            self._conclude(result, recording)
+
+    def _attempted(self, claim: Claim) -> AttemptResult:
         started = self._clock()
         outcome = self._deliver(claim)
         ended = self._clock()
@@ -210,15 +225,29 @@ class Dispatcher:
             schedule=self._rules.schedule,
         )
         done = step.kind is StepKind.FINISH
-        kept = self._store.record(
-            claim,
-            outcome,
-            step,
+        return AttemptResult(
+            claim=claim,
+            outcome=outcome,
+            step=step,
             started_at=started,
             ended_at=ended,
             events=[self._notified(claim, ended)] if done else (),
             callbacks=self._herald.notified(claim.submission, now=ended) if done else (),
         )
+
+    def _recording(self, result: AttemptResult) -> Future[bool]:
+        reach("before-record")
+        return self._store.recording(result)
+
+    def _conclude(self, result: AttemptResult, recording: Future[bool]) -> None:
+        claim = result.claim
+        try:
+            kept = recording.result()
+        except Unavailable as error:
+            # Nothing was recorded: the lease runs out and the attempt counts as unknown.
+            _log.warning("delivery %s: %s", claim.delivery_id, error)
+            return
+        reach("after-record")
         if not kept:
             _log.warning("delivery %s: lease was lost, the late result is dropped", claim.delivery_id)
             return
@@ -227,8 +256,8 @@ class Dispatcher:
             claim.delivery_id,
             claim.attempt,
             claim.destination.destination_id,
-            outcome.kind.value,
-            step.kind.value,
+            result.outcome.kind.value,
+            result.step.kind.value,
         )
 
     def _deliver(self, claim: Claim) -> Outcome:
@@ -236,13 +265,16 @@ class Dispatcher:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        reach("before-send")
         try:
-            return adapter.deliver(self._package(claim))
+            outcome = adapter.deliver(self._package(claim))
         except Exception as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
             _log.exception("delivery %s: the adapter failed", claim.delivery_id)
             return Outcome(
                 kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
             )
+        reach("after-send")
+        return outcome
 
     def _package(self, claim: Claim) -> Package:
         return Package(
@@ -269,3 +301,7 @@ class Dispatcher:
             by_hub=True,
             issued_at=now,
         )
+
+
+def _is_instant(claim: Claim) -> bool:
+    return claim.destination.adapter in _INSTANT

@@ -9,6 +9,8 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,16 +95,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture
-def stage(made_once: Path, tmp_path: Path):
+@contextmanager
+def staged(made_once: Path, folder: Path) -> Iterator[Stage]:
+    """A hub on a copy of the data folder."""
     from hub import app
 
-    data = tmp_path / "data"
+    data = folder / "data"
     shutil.copytree(made_once, data)
     clock = VirtualClock()
     hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=clock)
     yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
     hub.close()
+
+
+@pytest.fixture
+def stage(made_once: Path, tmp_path: Path):
+    with staged(made_once, tmp_path) as stage:
+        yield stage
 
 
 @dataclass
@@ -112,6 +121,11 @@ class Served:
     stage: Stage
     base_url: str
     session: Any
+
+    def token(self, party: str) -> str:
+        login = {"grant_type": "client_credentials", **self.stage.cast[party]}
+        token: str = self.session.post(f"{self.base_url}/token", data=login, timeout=30).json()["access_token"]
+        return token
 
     def post(self, path: str, **request: Any) -> Any:
         return self.session.post(f"{self.base_url}{path}", timeout=30, **request)
@@ -125,8 +139,9 @@ class Served:
         return self.post("/hub/v1/applications", params=where, data=data, headers=headers)
 
 
-@pytest.fixture
-def served(stage: Stage):
+@contextmanager
+def serving(stage: Stage) -> Iterator[Served]:
+    """The stage behind a real server on a free port."""
     import requests
     import uvicorn
 
@@ -140,13 +155,19 @@ def served(stage: Stage):
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    base_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    session = requests.Session()
-    answer = session.post(
-        f"{base_url}/token", data={"grant_type": "client_credentials", **stage.cast["sender"]}, timeout=30
+    served = Served(
+        stage=stage,
+        base_url=f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}",
+        session=requests.Session(),
     )
-    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    yield Served(stage=stage, base_url=base_url, session=session)
-    session.close()
+    served.session.headers["Authorization"] = f"Bearer {served.token('sender')}"
+    yield served
+    served.session.close()
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def served(stage: Stage):
+    with serving(stage) as served:
+        yield served

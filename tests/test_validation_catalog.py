@@ -237,7 +237,7 @@ def test_shipped_schemas_are_pinned_as_they_are(tmp_path, name):
 
 def test_every_rule_speaks_german_and_english():
     for rule, text in RULES.items():
-        assert rule.split(".")[0] in ("xml", "json", "din91379", "codelist", "schematron")
+        assert rule.split(".")[0] in ("character", "xml", "json", "codelist", "schematron")
         assert text.de.endswith(".")
         assert text.en.endswith(".")
         assert text.de != text.en

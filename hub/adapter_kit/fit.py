@@ -10,7 +10,7 @@ import orjson
 
 from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.receiver import Answer, Fault, Heard
-from hub.adapter_kit.web import TAKEN, WebBench, answer_in
+from hub.adapter_kit.web import WebBench, answer_in, says_yes
 from hub.adapter_kit.workshop import SECRET, Places, Workshop
 from hub.submission import Package
 
@@ -87,9 +87,8 @@ class FitBench(WebBench):
 
     def _submit(self, submission_id: str, heard: Heard) -> Answer | Fault:
         outcome = answer_in(self.trouble)
-        good = isinstance(outcome, Answer) and outcome.status == Answer().status
         # A reset or a hang comes after the service has done its work.
-        if good or outcome in TAKEN or outcome in {Fault.RESET, Fault.HANG}:
+        if says_yes(outcome) or outcome is Fault.RESET or outcome is Fault.HANG:
             if set(self._open[submission_id]) != set(self._announced[submission_id]):
                 return _json({"type": "problems/attachment-missing"}, 422)
             self._submitted[submission_id] = {**orjson.loads(heard.body), "attachments": self._open[submission_id]}

@@ -77,6 +77,8 @@ class Gate:
 
     def _pass(self, caller: socket.socket, mode: Mode) -> None:
         server = socket.create_connection((HOST, self.target))
+        for each in (caller, server):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._open.append(server)
         threading.Thread(target=self._back, args=[server, caller], daemon=True).start()
         passed = 0
@@ -125,7 +127,9 @@ def reset(connection: socket.socket) -> None:
     """End a connection without a word."""
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
+        # Whoever still reads holds the connection open: this wakes them and says nothing to the other side.
+        connection.shutdown(socket.SHUT_RD)
+    connection.close()
 
 
 def _shut(connection: socket.socket) -> None:

@@ -103,7 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return
         heard = Heard(method=self.command, path=self.path, headers=self.headers, body=body)
         outcome = self.server.receiver.play(heard)
         if isinstance(outcome, Answer):

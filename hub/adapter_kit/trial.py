@@ -29,7 +29,6 @@ from hub.adapter_kit.workshop import Places
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
 
-_MEMBERS = frozenset({"family", "options", "hasty"})
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _LIMIT = 64 * 1024
 
@@ -60,20 +59,24 @@ def read_trial(text: str) -> Trial:
     """
     try:
         document = yaml.safe_load(text)
-        if not isinstance(document, dict) or not _MEMBERS >= set(document):
-            raise ValueError
-        parts = [document.get("options") or {}, document.get("hasty") or {}]
-        if not all(isinstance(part, dict) and all(isinstance(name, str) for name in part) for part in parts):
-            raise ValueError
-        return Trial(family=Family(document.get("family")), options=parts[0], hasty=parts[1])
-    except (yaml.YAMLError, ValueError) as exc:
-        families = ", ".join(Family)
-        raise ConfigurationError(
-            Text(
-                f"Die Erprobung eines Adapters ist YAML mit family ({families}), options und hasty.",
-                f"An adapter's trial is YAML with family ({families}), options and hasty.",
-            )
-        ) from exc
+        family = Family(document.pop("family"))
+        options, hasty = document.pop("options", {}), document.pop("hasty", {})
+        fits = not document and all(isinstance(name, str) for name in [*options.keys(), *hasty.keys()])
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError) as exc:
+        raise _no_trial() from exc
+    if not fits:
+        raise _no_trial()
+    return Trial(family=family, options=options, hasty=hasty)
+
+
+def _no_trial() -> ConfigurationError:
+    families = ", ".join(Family)
+    return ConfigurationError(
+        Text(
+            f"Die Erprobung eines Adapters ist YAML mit family ({families}), options und hasty.",
+            f"An adapter's trial is YAML with family ({families}), options and hasty.",
+        )
+    )
 
 
 def find_trial(name: str, adapter: type[Adapter], file: Path | None) -> Trial:

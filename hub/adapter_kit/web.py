@@ -44,7 +44,7 @@ FAULTS: Mapping[Trouble, Fault] = {
     Trouble.HUGE_HEADER: Fault.HUGE_HEADER,
 }
 #: Faults that say yes first.
-TAKEN = frozenset({Fault.DRIP_BODY, Fault.HUGE_BODY})
+_TAKEN = frozenset({Fault.DRIP_BODY, Fault.HUGE_BODY})
 #: What the gate does in which trouble.
 MODES: Mapping[Trouble, Mode] = {
     Trouble.MUTE: Mode.MUTE,
@@ -70,6 +70,11 @@ def answer_in(trouble: Trouble) -> Answer | Fault:
         later = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)  # A server has a clock.
         return Answer(status=429, headers={"Retry-After": later})
     return ANSWERS.get(trouble) or FAULTS.get(trouble) or Answer()
+
+
+def says_yes(outcome: Answer | Fault) -> bool:
+    """Tell whether the other side learns that the delivery was taken."""
+    return outcome in _TAKEN if isinstance(outcome, Fault) else outcome.status == Answer().status
 
 
 class WebBench:
@@ -130,7 +135,7 @@ class HttpBench(WebBench):
     def play(self, heard: Heard) -> Answer | Fault:
         """Hold what is said yes to; a redirect's target would say yes as well."""
         outcome = Answer() if heard.path.endswith("/elsewhere") else answer_in(self.trouble)
-        if outcome in TAKEN or (isinstance(outcome, Answer) and outcome.status == Answer().status):
+        if says_yes(outcome):
             head = "\n".join(heard.headers.values())
             self._taken.append(f"{heard.path}\n{head}\n{heard.body[:4096].decode(errors='replace')}")
         return outcome

@@ -65,11 +65,15 @@ def _is_ambiguous(raw: bytes) -> bool:
     return hidden or bool(_CONTROL.search(text)) or any(segment in {".", ".."} for segment in text.split("/"))
 
 
-def check_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> None:
-    """Refuse a query that could be read differently, and names that the framework gives a meaning of its own."""
+def check_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the names and values of a query.
+
+    Refuse one that could be read differently, and names that the framework gives a meaning of its own.
+    """
     if not query:
-        return
-    names = [name for name, _ in _parsed_query(query, limits)]
+        return ()
+    pairs = _parsed_query(query, limits)
+    names = [name for name, _ in pairs]
     if any(_folded(name) in _RESERVED_NAMES for name in names):
         raise _malformed(
             "Ein Name im Abfrageteil ist dem Hub vorbehalten (user, token_info, context_, body). Lassen Sie ihn weg.",
@@ -81,6 +85,7 @@ def check_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> Non
             "Ein Parameter im Abfrageteil steht mehrfach. Jeder darf nur einmal stehen.",
             "A parameter of the query stands more than once. Each may stand only once.",
         )
+    return tuple(pairs)
 
 
 def _folded(name: str) -> str:

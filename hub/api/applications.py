@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-import anyio
-import anyio.to_thread
 import orjson
-from connexion import context
 from connexion.lifecycle import ConnexionResponse
+from starlette.requests import Request
 
 from hub.api.guards import arrival
 from hub.api.multipart import Part, parts
+from hub.api.operations import visit
 from hub.api.places import area_of
 from hub.areas import Gazetteer
 from hub.clients import Caller
@@ -62,35 +61,51 @@ class Applications:
         self._clock = clock
         self._base_url = base_url
         self._data_limit = data_limit
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
 
     async def create(
         self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
     ) -> ConnexionResponse:
         """Accept an application: 202 with the signed receipt."""
-        cover = self._cover(service, area_of(ars, ags, self._gazetteer).ars, schema)
-        kind = arrival(context.request.scope).media_type
-        if kind != "multipart/form-data" and _announced_size() <= _SMALL:
-            data = await self._read_limited(context.request.stream())
-            application = Application(cover=cover, media_type=MediaType(kind), data=data)
-            return self._answer(await asyncio.wrap_future(await self._in_thread(self._accept_small, application)))
+        request = visit()
+        cover = self._cover(request, service, area_of(ars, ags, self._gazetteer).ars, schema)
+        came = arrival(request.scope)
+        if came.media_type != "multipart/form-data" and _announced_size(request) <= _SMALL:
+            data = await self._read_limited(request.stream())
+            application = Application(cover=cover, media_type=MediaType(came.media_type), data=data)
+            return self._answer(await self._accepted(application))
         reception = await self._in_thread(self._intake.open, cover, now=self._clock())
         with reception:
-            if kind == "multipart/form-data":
-                application = await self._read_parts(reception, cover)
+            if came.media_type == "multipart/form-data":
+                application = await self._read_parts(request, reception, cover)
             else:
-                data = await self._read_whole(context.request.stream(), reception)
-                application = Application(cover=cover, media_type=MediaType(kind), data=data)
+                data = await self._read_whole(request.stream(), reception)
+                application = Application(cover=cover, media_type=MediaType(came.media_type), data=data)
             stored = await self._in_thread(reception.accept, application, now=self._clock())
             accepted = await asyncio.wrap_future(stored)
         return self._answer(accepted)
 
-    def _accept_small(self, application: Application) -> Future[Accepted]:
+    def _accepted(self, application: Application) -> asyncio.Future[Accepted]:
+        """Accept in a thread. The future resolves after the commit: this loop is woken once for all of it."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Accepted] = loop.create_future()
+        self._threads.submit(
+            self._accept_small, application, lambda done: loop.call_soon_threadsafe(_settle, waiting, done)
+        )
+        return waiting
+
+    def _accept_small(self, application: Application, tell: Callable[[Future[Accepted]], object]) -> None:
         """Open and accept in one go: a change of thread costs as much as sealing."""
-        now = self._clock()
-        with self._intake.open(application.cover, now=now) as reception:
-            reception.take(len(application.data))
-            return reception.accept(application, now=now)
+        stored: Future[Accepted]
+        try:
+            now = self._clock()
+            with self._intake.open(application.cover, now=now) as reception:
+                reception.take(len(application.data))
+                stored = reception.accept(application, now=now)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the request that waits must be told
+            stored = Future()
+            stored.set_exception(error)
+        stored.add_done_callback(tell)
 
     async def status(self, submissionId: str) -> dict[str, Any]:  # noqa: N803  # the parameter's name in openapi.yaml
         """Tell the state and the history."""
@@ -104,11 +119,12 @@ class Applications:
 
     async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
         """Validate only: the report, valid or not, is the answer."""
-        data = await self._read_limited(context.request.stream())
+        request = visit()
+        data = await self._read_limited(request.stream())
         report = await self._in_thread(
             self._intake.check,
             data,
-            media_type=MediaType(arrival(context.request.scope).media_type),
+            media_type=MediaType(arrival(request.scope).media_type),
             schema=schema,
             service=service,
             now=self._clock(),
@@ -116,8 +132,8 @@ class Applications:
         answer: dict[str, Any] = report.as_json()
         return answer
 
-    def _cover(self, service: str, area: str, schema: str | None) -> Cover:
-        headers = context.request.headers
+    def _cover(self, request: Request, service: str, area: str, schema: str | None) -> Cover:
+        headers = request.headers
         url, secret = headers.get("callback-url"), headers.get("callback-secret")
         if (url is None) != (secret is None):
             raise Malformed(
@@ -136,7 +152,7 @@ class Applications:
         )
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        return await anyio.to_thread.run_sync(partial(work, *args, **named), limiter=self._threads)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
 
     async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
         data = bytearray()
@@ -162,9 +178,9 @@ class Applications:
                 )
             )
 
-    async def _read_parts(self, reception: Reception | Replay, cover: Cover) -> Application:
+    async def _read_parts(self, request: Request, reception: Reception | Replay, cover: Cover) -> Application:
         found: dict[str, tuple[str, bytes]] = {}
-        async for part in parts(context.request.stream(), arrival(context.request.scope).content_type):
+        async for part in parts(request.stream(), arrival(request.scope).content_type):
             if part.name in {"data", "metadata"}:
                 if part.name in found:
                     raise _twice(part.name)
@@ -212,9 +228,19 @@ class Applications:
         )
 
 
-def _announced_size() -> int:
-    length = context.request.headers.get("content-length")
+def _announced_size(request: Request) -> int:
+    length = request.headers.get("content-length")
     return int(length) if length is not None else _SMALL + 1
+
+
+def _settle(waiting: asyncio.Future[Accepted], done: Future[Accepted]) -> None:
+    if waiting.done():
+        return  # Whoever waited has given up; what is stored stays stored.
+    error = done.exception()
+    if error is None:
+        waiting.set_result(done.result())
+    else:
+        waiting.set_exception(error)
 
 
 def _data_type(content_type: str) -> MediaType:

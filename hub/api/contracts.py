@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import jsonschema_rs
-import orjson
-from connexion.datastructures import MediaTypeDict
-from connexion.lifecycle import ConnexionRequest
-from starlette.types import Message, Receive, Scope, Send
+from connexion.uri_parsing import OpenAPIURIParser
+from starlette.requests import cookie_parser
+from starlette.types import Message, Receive, Scope
 
-from hub.api.limits import Limits
-from hub.api.readers import strict_form, strict_json
+from hub.api.guards import arrival
 from hub.errors import ConfigurationError, Malformed, Text
 
 #: A schema with this member is not read at the edge: the handler takes the body as a stream.
@@ -80,89 +79,46 @@ class _Parameter:
     validator: jsonschema_rs.Draft4Validator
 
 
-class Contracts:
-    """Compiles each schema of the contract once, and hands out the checks that connexion asks for."""
+class _UriParser(OpenAPIURIParser):  # type: ignore[misc]  # connexion has no types
+    """connexion's parser, with what it works out for each value worked out once."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        # By identity: connexion keeps one object per schema and asks with it on every request. The object is kept
-        # beside its validator, so that its identity is never given to another one.
-        self._compiled: dict[tuple[int, str], tuple[object, jsonschema_rs.Draft4Validator]] = {}
-        self._parameters: dict[int, tuple[object, tuple[_Parameter, ...]]] = {}
+    @cached_property
+    def param_schemas(self) -> dict[str, Any]:
+        """Return the schema of each parameter by name."""
+        return {name: parameter.get("schema", {}) for name, parameter in self.param_defns.items()}
 
-    def validator_map(self) -> dict[str, Any]:
-        """Return what connexion's ``validator_map`` takes. Media types that are not named here are never buffered."""
-        return {
-            "parameter": self.parameters,
-            "body": MediaTypeDict({"*/*json": self.json_body, "application/x-www-form-urlencoded": self.form_body}),
-            "response": MediaTypeDict({"*/*json": self.answer}),
+
+class Parameters:
+    """The parameters of one operation: read, typed and checked. Names are the contract's, so a violation may tell them."""
+
+    def __init__(self, parameters: list[dict[str, Any]]) -> None:
+        self._parameters = tuple(_compiled_parameters(parameters))
+        self._parser = _UriParser(parameters, {})
+        self._places = {parameter.place for parameter in self._parameters}
+        self._query_names = [parameter.name for parameter in self._parameters if parameter.place == "query"]
+        self._defaults = {
+            each["name"]: each["schema"]["default"]
+            for each in parameters
+            if each["in"] == "query" and "default" in each["schema"]
         }
 
-    def parameters(self, parameters: list[dict[str, Any]], *, uri_parser: Any, **_: Any) -> ParameterCheck:
-        """Return the check of one request's path, query and header parameters."""
-        known = self._parameters.get(id(parameters))
-        if known is None:
-            known = (parameters, tuple(_compiled_parameters(parameters)))
-            self._parameters[id(parameters)] = known
-        return ParameterCheck(known[1], uri_parser)
-
-    def json_body(self, *, schema: dict[str, Any], required: bool, **_: Any) -> BodyCheck | Untouched:
-        """Return the check of one JSON body."""
-        if schema.get(STREAM):
-            return Untouched()
-        validator = self._validator(schema, "request")
-        return BodyCheck(lambda body: strict_json(body, self._limits), validator, required=required)
-
-    def form_body(self, *, schema: dict[str, Any], required: bool, **_: Any) -> BodyCheck:
-        """Return the check of one urlencoded form."""
-        validator = self._validator(schema, "request")
-        return BodyCheck(lambda body: strict_form(body, self._limits), validator, required=required)
-
-    def answer(self, scope: Scope, *, schema: dict[str, Any], **_: Any) -> AnswerCheck:
-        """Return the check of one JSON answer."""
-        return AnswerCheck(self._validator(schema, "response"), scope)
-
-    def _validator(self, schema: dict[str, Any], direction: str) -> jsonschema_rs.Draft4Validator:
-        key = (id(schema), direction)
-        known = self._compiled.get(key)
-        if known is None:
-            known = (schema, compiled(schema, direction))
-            self._compiled[key] = known
-        return known[1]
-
-
-class ParameterCheck:
-    """Checks the parameters of one request. Names are the contract's, so a violation may tell them."""
-
-    def __init__(self, parameters: tuple[_Parameter, ...], uri_parser: Any) -> None:
-        self._parameters = parameters
-        self._uri_parser = uri_parser
-
-    def validate(self, scope: Scope) -> None:
-        """Raise :class:`Malformed` with every violation."""
-        request = ConnexionRequest(scope, uri_parser=self._uri_parser)
-        found = [violation for parameter in self._parameters for violation in _judged(parameter, request)]
-        if scope["path"].startswith(_STRICT_PATHS):
-            found += self._unknown(request)
+    def read(self, scope: Scope) -> dict[str, Any]:
+        """Return path and query parameters by name, defaults included; raise :class:`Malformed` with every violation."""
+        query: dict[str, Any] = self._parser.resolve_query(_listed(arrival(scope).query))
+        path: dict[str, Any] = self._parser.resolve_path(scope["path_params"])
+        given: dict[str, Mapping[str, Any]] = {"query": query, "path": path}
+        if not self._places <= given.keys():
+            given |= _from_headers(scope)
+        found = [violation for parameter in self._parameters for violation in _judged(parameter, given)]
+        if scope["path"].startswith(_STRICT_PATHS) and not query.keys() <= set(self._query_names):
+            found.append(_violation("unknown", "query", "parameter", ", ".join(self._query_names) or None))
         if found:
             raise _refused(found)
-
-    def _unknown(self, request: ConnexionRequest) -> Iterator[dict[str, Any]]:
-        known = [parameter.name for parameter in self._parameters if parameter.place == "query"]
-        if not set(request.query_params) <= set(known):
-            yield _violation("unknown", "query", "parameter", ", ".join(known) or None)
+        return {**self._defaults, **query, **path}
 
 
-class Untouched:
-    """Leaves a body to the handler, which reads it as a stream."""
-
-    async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
-        """Hand both on as they are."""
-        return receive, scope
-
-
-class BodyCheck:
-    """Reads one small body whole, with or without Content-Length, checks it, and plays it to the handler again."""
+class Body:
+    """Reads small bodies whole, with or without Content-Length, and checks them."""
 
     def __init__(
         self, parse: Callable[[bytes], Any], validator: jsonschema_rs.Draft4Validator, *, required: bool
@@ -171,49 +127,18 @@ class BodyCheck:
         self._validator = validator
         self._required = required
 
-    async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
-        """Return a ``receive`` that plays the checked body; raise :class:`Malformed` with every violation."""
+    async def read(self, receive: Receive) -> tuple[Any, Receive]:
+        """Return the document, and a ``receive`` that plays the body again; raise :class:`Malformed` with every violation."""
         body = await _read(receive)
+        document = None
         if body:
-            found = violations(self._validator, self._parse(body))
+            document = self._parse(body)
+            found = violations(self._validator, document)
             if found:
                 raise _refused(found)
         elif self._required:
             raise _malformed("Der Inhalt der Anfrage fehlt.", "The request has no body.", slug="body-required")
-        return _replayed(body, receive), scope
-
-
-class AnswerCheck:
-    """Holds one JSON answer back until it is known to keep the contract."""
-
-    def __init__(self, validator: jsonschema_rs.Draft4Validator, scope: Scope) -> None:
-        self._validator = validator
-        self._scope = scope
-
-    def wrap_send(self, send: Send) -> Send:
-        """Return a ``send`` that raises :class:`BrokenContractError` instead of letting a wrong answer out."""
-        held: list[Message] = []
-
-        async def checked(message: Message) -> None:
-            held.append(message)
-            if message["type"] != "http.response.body" or message.get("more_body", False):
-                return
-            self._check(b"".join(part.get("body", b"") for part in held))
-            for part in held:
-                await send(part)
-
-        return checked
-
-    def _check(self, body: bytes) -> None:
-        if not body:
-            return
-        try:
-            found = violations(self._validator, orjson.loads(body))
-        except orjson.JSONDecodeError as error:
-            raise BrokenContractError("an answer is not JSON") from error
-        if found:
-            places = ", ".join(f"{violation['rule']} at {violation['path'] or '/'}" for violation in found)
-            raise BrokenContractError(places)
+        return document, _replayed(body, receive)
 
 
 def compiled(schema: Mapping[str, Any], direction: str) -> jsonschema_rs.Draft4Validator:
@@ -289,9 +214,10 @@ def _compiled_parameters(parameters: list[dict[str, Any]]) -> Iterator[_Paramete
         )
 
 
-def _judged(parameter: _Parameter, request: ConnexionRequest) -> Iterable[dict[str, Any]]:
+def _judged(parameter: _Parameter, given: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     path = f"{parameter.place}/{parameter.name}"
-    value = _value(parameter, request)
+    headers = parameter.place == "header"
+    value = given[parameter.place].get(parameter.name.lower() if headers else parameter.name)
     if value is None:
         return [_violation("required", path, "parameter", None)] if parameter.required else []
     if parameter.validator.is_valid(value):
@@ -302,12 +228,17 @@ def _judged(parameter: _Parameter, request: ConnexionRequest) -> Iterable[dict[s
     ]
 
 
-def _value(parameter: _Parameter, request: ConnexionRequest) -> Any:
-    if parameter.place == "query":
-        return request.query_params.get(parameter.name)
-    if parameter.place == "path":
-        return request.path_params.get(parameter.name)
-    return request.headers.get(parameter.name) if parameter.place == "header" else request.cookies.get(parameter.name)
+def _listed(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def _from_headers(scope: Scope) -> dict[str, Mapping[str, Any]]:
+    """Return header fields (of several, the first) and cookies by name."""
+    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    return {"header": fields, "cookie": cookie_parser(fields["cookie"]) if "cookie" in fields else {}}
 
 
 def _violation(rule: str, path: str, path_kind: str, expected: str | None) -> dict[str, Any]:

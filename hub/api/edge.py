@@ -7,45 +7,40 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import yaml
-from connexion import AsyncApp
-from connexion.jsonifier import Jsonifier
 from connexion.middleware.context import ContextMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
-from connexion.middleware.request_validation import RequestValidationMiddleware
-from connexion.middleware.response_validation import ResponseValidationMiddleware
+from connexion.middleware.main import ConnexionMiddleware
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
 from connexion.security import OAuthSecurityHandler
-from connexion.uri_parsing import OpenAPIURIParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.api.addresses import PREFIXES
-from hub.api.contracts import Contracts
-from hub.api.guards import Cap, Gate, SafeHeaders, Surface, Unspooled
+from hub.api.guards import Cap, Gate, SafeHeaders, Surface
 from hub.api.limits import Limits
+from hub.api.operations import AnswerCheck, Handling, Layer, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 
 __all__ = ["Limits", "build"]
 
 Handler = Callable[..., Any]
-#: An ASGI layer that is not built yet.
-Layer = Callable[[ASGIApp], ASGIApp]
 #: Names of caps that a schema of the contract may give as ``x-limit``, and the setting that each means.
 _LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 #: Where any document may stand, so that a ``$ref`` in it is none of the contract's.
 _FREE_VALUES = frozenset({"example", "value", "default", "enum"})
 _FIRST_ERROR = 400
+_DOCS = "/docs"
 _PATH_PARAMETER = re.compile(r"\\\{[^{}/]+\\\}")
 
 
@@ -80,20 +75,16 @@ def build(
     _refuse_recursion(contract, contract, ())
     _match(contract, handlers)
     published = {**contract, "servers": [{"url": base_url}]}
-    # connexion warns on every request of an operation with several media types, and says what it did not check.
-    for name in ("connexion.operations.openapi3", "connexion.middleware.validation", "python_multipart.multipart"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    app = AsyncApp(
-        __name__,
-        middlewares=_layers(contract, published, limits, base_url=base_url, production=production),
+    logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
+    layers = _layers(contract, published, limits, base_url=base_url, production=production, check_answers=check_answers)
+    app = ConnexionMiddleware(
+        Layer(nowhere, make=lambda operation, _: Handling(operation, operation.function)),
+        import_name=__name__,
+        middlewares=layers,
         lifespan=lifespan,
-        resolver=Resolver({name: _described(handler) for name, handler in handlers.items()}.__getitem__),
-        uri_parser_class=_UriParser,
-        jsonifier=_FastJson(),
+        resolver=Resolver(handlers.__getitem__),
         security_map={"oauth2": partial(_Bearer, _described(token_info))},
-        validator_map=Contracts(limits).validator_map(),
-        validate_responses=check_answers,
-        swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path="/docs"),
+        swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path=_DOCS),
     )
     app.add_api(_without_error_bodies(contract))
     _build_now(app)
@@ -101,10 +92,9 @@ def build(
     return application
 
 
-def _build_now(app: AsyncApp) -> None:
+def _build_now(app: ConnexionMiddleware) -> None:
     """Let connexion build its layers now. It would do so on the first request, too late to stop a start."""
-    middleware = app.middleware
-    middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()  # noqa: SLF001  # see above
+    app.app, app.middleware_stack = app._build_middleware_stack()  # noqa: SLF001  # see above
 
 
 def load(specification: Path) -> dict[str, Any]:
@@ -130,21 +120,26 @@ def operations(contract: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def _layers(
-    contract: Mapping[str, Any], published: Mapping[str, Any], limits: Limits, *, base_url: str, production: bool
-) -> list[Layer]:
+    contract: Mapping[str, Any],
+    published: Mapping[str, Any],
+    limits: Limits,
+    *,
+    base_url: str,
+    production: bool,
+    check_answers: bool,
+) -> list[Callable[[ASGIApp], ASGIApp]]:
     """Return every layer, outermost first: this is the way of a request."""
-    layers: list[Layer | None] = [
+    layers: list[Callable[[ASGIApp], ASGIApp] | None] = [
         partial(SafeHeaders, https=base_url.startswith("https://")),
         ProblemNet,
         partial(Gate, limits=limits, surface=_surface(contract, limits)),
         partial(_PublishedContract, document=published),
-        None if production else SwaggerUIMiddleware,
+        None if production else _Docs,
         RoutingMiddleware,
         SecurityMiddleware,
-        RequestValidationMiddleware,
-        ResponseValidationMiddleware,
+        partial(Layer, make=partial(RequestCheck, limits=limits)),
+        partial(Layer, make=AnswerCheck) if check_answers else None,
         LifespanMiddleware,
-        Unspooled,
         ContextMiddleware,
     ]
     return [layer for layer in layers if layer is not None]
@@ -281,6 +276,15 @@ class _PublishedContract:
         await send({"type": "http.response.body", "body": self._body})
 
 
+class _Docs(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has no types
+    """Swagger UI under its own path; connexion would ask its router on every request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the pages, or hand on."""
+        ours = scope["type"] == "http" and scope["path"].startswith(_DOCS)
+        await (super().__call__(scope, receive, send) if ours else self.app(scope, receive, send))
+
+
 class _Bearer(OAuthSecurityHandler):  # type: ignore[misc]  # connexion has no types
     """connexion's OAuth check with our own look-up; what it does not know is refused, and scopes are enforced."""
 
@@ -309,23 +313,6 @@ def _described(handler: Handler) -> Handler:
     function.__signature__ = inspect.signature(handler)
     function.__name__ = getattr(handler, "__name__", "handler")
     return cast("Handler", function)
-
-
-class _UriParser(OpenAPIURIParser):  # type: ignore[misc]  # connexion has no types
-    """connexion's parser, with what it works out for each value of a request worked out once a request."""
-
-    @cached_property
-    def param_schemas(self) -> dict[str, Any]:
-        """Return the schema of each parameter by name."""
-        return {name: parameter.get("schema", {}) for name, parameter in self.param_defns.items()}
-
-
-class _FastJson(Jsonifier):  # type: ignore[misc]  # connexion has no types
-    """Answers in compact JSON; UUIDs and times as RFC 8259 readers expect them."""
-
-    def dumps(self, data: Any, **_: Any) -> bytes:
-        """Return ``data`` as UTF-8."""
-        return orjson.dumps(data)
 
 
 def _unusable(name: str) -> ConfigurationError:

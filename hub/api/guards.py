@@ -17,7 +17,7 @@ from hub.api.addresses import Prefixed, check_path, check_query, unmounted
 from hub.api.limits import Limits
 from hub.errors import Malformed, Text, TooLarge, UnsupportedMedia
 
-__all__ = ["Arrival", "Cap", "Gate", "Limits", "SafeHeaders", "Surface", "Unspooled", "arrival"]
+__all__ = ["Arrival", "Cap", "Gate", "Limits", "SafeHeaders", "Surface", "arrival"]
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 #: Header fields of which a second one is an attempt to be read in two ways (RFC 9110 section 5.3).
@@ -68,13 +68,14 @@ class Arrival:
 
     ``api`` is ``submission``, ``destination`` or ``routing`` where FIT-Connect is spoken, else ``hub``. ``path`` is
     what the client asked for, mount included. ``media_type`` is lower case, without parameters, empty without a body;
-    ``content_type`` keeps the parameters (a multipart boundary).
+    ``content_type`` keeps the parameters (a multipart boundary). ``query`` holds names and values as they came.
     """
 
     api: str
     path: str
     media_type: str
     content_type: str
+    query: tuple[tuple[str, str], ...] = ()
 
 
 def arrival(scope: Scope) -> Arrival:
@@ -100,7 +101,7 @@ class Gate:
             return
         fields = _fields(scope["headers"], self._limits)
         check_path(scope, self._limits)
-        check_query(scope["query_string"], self._limits, self._surface.repeatable)
+        query = check_query(scope["query_string"], self._limits, self._surface.repeatable)
         api, path = unmounted(scope["method"], scope["path"], self._surface.prefixed)
         length = _declared_length(fields)
         content_type = _content_type(fields, scope["method"], length, self._surface.media_types)
@@ -110,7 +111,7 @@ class Gate:
             raise _too_large(cap)
         plain = _plain_scope(scope, path, content_type)
         plain.setdefault("extensions", {})["hub"] = Arrival(
-            api=api, path=scope["path"], media_type=media_type, content_type=content_type
+            api=api, path=scope["path"], media_type=media_type, content_type=content_type, query=query
         )
         await self._app(plain, _counted(receive, cap, self._limits.pause), send)
 
@@ -119,23 +120,6 @@ class Gate:
             if cap.method == method and cap.media_type == media_type and cap.path.fullmatch(path):
                 return cap.size
         return self._limits.json
-
-
-class Unspooled:
-    """Hides a multipart body from the framework, which would parse it into temporary files before any handler runs.
-
-    It stands behind the check of media types and in front of the handlers; they ask :func:`arrival` what came.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
-        if scope["type"] == "http" and arrival(scope).media_type.startswith("multipart/"):
-            hidden = [(b"content-type", b"application/octet-stream")]
-            headers = [header for header in scope["headers"] if header[0] != b"content-type"]
-            scope = {**scope, "headers": headers + hidden}
-        await self._app(scope, receive, send)
 
 
 class SafeHeaders:

@@ -12,6 +12,7 @@ import orjson
 
 from hub.admission import Reservation
 from hub.callbacks import at_rest
+from hub.crashpoints import reach
 from hub.crypto.jwe import JweWriter
 from hub.crypto.keys import EncryptionKey
 from hub.crypto.receipts import make_receipt
@@ -140,8 +141,11 @@ class Reception(_Opened):
         Raises:
             InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
         """
+        reach("after-read")
         schema = self._validated(application, now)
+        reach("after-validate")
         submission = self._submission(application, schema, now)
+        reach("after-seal")
         events = first_events(submission, issuer=self._tools.base_url)
         receipt = make_receipt(self._tools.keys.receipt, self._claims(submission, events))
         mac, idempotency = "", None
@@ -174,6 +178,7 @@ class Reception(_Opened):
                 accepted.set_exception(error)
                 return
             earlier = done.result()
+            reach("after-commit")
             if earlier is None:
                 accepted.set_result(Accepted(receipt=receipt))
                 return

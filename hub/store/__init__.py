@@ -27,11 +27,13 @@ from hub.store.records import (
     StoredKey,
     StoredMessage,
 )
+from hub.store.results import AttemptResult
 from hub.store.store import Store
 
 __all__ = [
     "Announcement",
     "Attempt",
+    "AttemptResult",
     "AuditEntry",
     "AuditRecord",
     "Backlog",

@@ -62,7 +62,7 @@ class Database:
             return read(connection)
 
     def _glance(self, lookup: Lookup, *values: Any) -> Any:
-        """Return the one row of ``lookup``, or None: a look on the accept path, where a whole transaction costs four times more."""
+        """Return the one row of ``lookup``, or None: a look on the accept path, where a transaction costs four times more."""
         with translated():
             connection = self._reading.raw_connection()
         try:
@@ -138,6 +138,22 @@ class Insert:
             return 0
         sql = self._sql[connection.dialect.paramstyle]
         return connection.exec_driver_sql(sql, rows[0] if len(rows) == 1 else list(rows)).rowcount
+
+
+class Update:
+    """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, written once; for many rows at once."""
+
+    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str]) -> None:
+        self._sql = {
+            style: f"UPDATE {table.name} SET {', '.join(f'{name} = {mark}' for name in changed)}"  # noqa: S608  # our names
+            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}"
+            for style, mark in (("qmark", "?"), ("pyformat", "%s"))
+        }
+
+    def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Change rows: each tuple holds the new values, then those to look for."""
+        if rows:
+            connection.exec_driver_sql(self._sql[connection.dialect.paramstyle], list(rows))
 
 
 def clamp(limit: int) -> int:

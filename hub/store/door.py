@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from hub.crashpoints import reach
 from hub.errors import NotFound, Refused, Text
 from hub.events import GENESIS, Event
 from hub.store import tables
@@ -113,6 +114,7 @@ class _Submit(Joint):
         insert_events(connection, [row for write in new for row in write.events])
         INSERT_DELIVERY.raw(connection, [write.delivery for write in new])
         write_callbacks(connection, [callback for write in new for callback in write.callbacks])
+        reach("before-commit")
         return [
             _remembered(connection, *write.key) if write.key and write.message_id in known else None for write in writes
         ]

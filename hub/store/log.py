@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from hub.errors import Conflict, Text
 from hub.events import Event, EventKind, Subject, chain, next_state
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, clamp, from_json, micros, moment, not_found, to_json
+from hub.store.database import Database, Insert, Update, clamp, from_json, micros, moment, not_found, to_json
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
 from hub.store.writer import nothing_written
 from hub.submission import DeadCause, State
@@ -24,6 +24,7 @@ _EVENTS = tables.events
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _INSERT = Insert(_EVENTS)
+_MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
 #: Which time of a message an event sets.
 _TIMES: Mapping[EventKind, str] = {
@@ -103,11 +104,22 @@ class Log(Database):
 
 def lock_case(connection: Connection, case_id: UUID) -> CaseHead:
     """Return the end of a case's chain and hold it until the transaction's end; raise ``NotFound`` for an unknown case."""
-    statement = select(_CASES.c.seq, _CASES.c.head, _CASES.c.tombstone).where(_CASES.c.case_id == str(case_id))
-    row = connection.execute(statement.with_for_update()).first()
-    if row is None or row.tombstone is not None:
-        raise not_found("case-not-found", "Den Vorgang", "Case", case_id)
-    return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
+    return lock_cases(connection, [case_id])[case_id]
+
+
+def lock_cases(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID, CaseHead]:
+    """Do the same for several cases, always in the same order, so that nobody waits in a circle."""
+    if not case_ids:
+        return {}
+    names = [str(one) for one in case_ids]
+    wanted = _CASES.c.case_id == names[0] if len(names) == 1 else _CASES.c.case_id.in_(names)
+    open_ = select(_CASES.c.case_id, _CASES.c.seq, _CASES.c.head).where(wanted, _CASES.c.tombstone.is_(None))
+    rows = connection.execute(open_.order_by(_CASES.c.case_id).with_for_update()).all()
+    heads = {UUID(row.case_id): CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head) for row in rows}
+    for case_id in case_ids:
+        if case_id not in heads:
+            raise not_found("case-not-found", "Den Vorgang", "Case", case_id)
+    return heads
 
 
 def write_events(connection: Connection, head: CaseHead, events: Sequence[Event]) -> list[Event]:
@@ -119,10 +131,14 @@ def write_events(connection: Connection, head: CaseHead, events: Sequence[Event]
     if not chained:
         return []
     insert_events(connection, [event_row(event) for event in chained])
-    last = chained[-1]
-    changed = {"seq": last.seq, "head": last.hash, "last_event_at": micros(last.issued_at)}
-    connection.execute(update(_CASES).where(_CASES.c.case_id == str(head.case_id)).values(changed))
+    move_heads(connection, chained[-1:])
     return chained
+
+
+def move_heads(connection: Connection, last: Sequence[Event]) -> None:
+    """Note the ``last`` event of each case's chain at the case."""
+    rows = [(event.seq, event.hash, micros(event.issued_at), str(event.case_id)) for event in last]
+    _MOVE_HEAD.raw(connection, rows)
 
 
 def insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -60,7 +60,7 @@ class Routed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """A search for submissions; empty fields do not narrow it. ``text`` is an id, or the beginning of one."""
+    """A search for submissions; empty fields do not narrow it. ``text`` is an id, or the beginning or end of one."""
 
     text: str = ""
     service: str = ""
@@ -113,8 +113,9 @@ class Overview(Annex):
         ]
         if wanted.text:
             text = wanted.text.lower()
-            starts = [column.startswith(text, autoescape=True) for column in (columns.message_id, columns.case_id)]
-            conditions.append(or_(*starts))
+            ids = (columns.message_id, columns.case_id)
+            meant = [fits(text, autoescape=True) for each in ids for fits in (each.startswith, each.endswith)]
+            conditions.append(or_(*meant))
         if wanted.service:
             conditions.append(columns.service_identifier == wanted.service)
         if wanted.area:

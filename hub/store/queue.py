@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, select, text, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, select, text, update
 
-from hub.delivery import Step, StepKind
+from hub.circuit import Standing
+from hub.delivery import Step
 from hub.events import Event
 from hub.store import tables
-from hub.store.callbacks import write_callbacks
-from hub.store.database import (
-    Database,
-    Insert,
-    clamp,
-    in_postgresql,
-    maybe_micros,
-    maybe_moment,
-    micros,
-    moment,
-)
-from hub.store.log import fitting, lock_case, move, write_events
+from hub.store.database import Database, clamp, in_postgresql, maybe_moment, micros, moment
 from hub.store.parties import read_destinations
 from hub.store.records import Claim, DeliveryState, OutgoingCallback
+from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import announced_of, contents_of, read_parts, to_submission
-from hub.submission import Outcome, OutcomeKind, State, new_id
+from hub.submission import Outcome, OutcomeKind, new_id
 
 _DELIVERIES = tables.deliveries
-_ATTEMPTS = tables.attempts
 _CIRCUITS = tables.circuits
 _MESSAGES = tables.messages
-_INSERT_ATTEMPT = Insert(_ATTEMPTS)
 
 #: The destinations with anything unfinished, found by jumping along the index: the cost does not grow with a backlog.
 _RECEIVERS = """
@@ -50,6 +39,7 @@ WITH RECURSIVE receivers (destination_id) AS (
 
 #: Each destination gets the room that its running attempts leave, one place if its circuit is half open. The unary plus
 #: keeps the planner off the index of due rows, where a backlog of planned retries would have to be counted.
+#: ``instant`` adapters and the others take turns: what is over at once needs no bulkhead.
 _ROOM = """,
 seats AS (
     SELECT r.destination_id,
@@ -58,8 +48,10 @@ seats AS (
             SELECT count(*) FROM deliveries b
             WHERE b.destination_id = r.destination_id AND b.leased_by IS NOT NULL AND +b.next_attempt_at > :now
         ) AS busy
-    FROM receivers r LEFT JOIN circuits c ON c.destination_id = r.destination_id
-    WHERE r.destination_id IS NOT NULL AND (c.open_until IS NULL OR c.open_until <= :now)
+    FROM receivers r JOIN destinations z ON z.destination_id = r.destination_id
+        LEFT JOIN circuits c ON c.destination_id = r.destination_id
+    WHERE CASE WHEN z.adapter IN :instant THEN 1 ELSE 0 END = :turn
+        AND (c.open_until IS NULL OR c.open_until <= :now)
 )"""
 
 _CANDIDATES_SQLITE = """,
@@ -107,8 +99,13 @@ WHERE delivery_id IN (SELECT delivery_id FROM candidates WHERE place <= room ORD
 RETURNING delivery_id, submission_id, destination_id, attempts, repeat, fencing, lapses, accepted_at, lapsed_by, lapsed_at
 """
 
-_CLAIM_SQLITE = text(_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE)
-_CLAIM_POSTGRESQL = text(_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE)
+_ADAPTERS: BindParameter[str] = bindparam("instant", expanding=True)
+_CLAIM_SQLITE = text(_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE).bindparams(_ADAPTERS)
+_CLAIM_POSTGRESQL = text(_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE).bindparams(_ADAPTERS)
+#: Deliveries to instant adapters that one claim takes: enough to share a commit, few enough to lie in memory.
+_TOGETHER = 64
+#: An IN needs something to look for.
+_NO_ADAPTER = ""
 
 #: When each destination's first delivery may be attempted, its circuit considered.
 _FIRST_DUE = """
@@ -122,47 +119,44 @@ SELECT min(CASE WHEN c.open_until > q.due THEN c.open_until ELSE q.due END) FROM
 """
 _NEXT_DUE = text(_RECEIVERS + _FIRST_DUE)
 
+_CLOSED = Standing()
 _LAPSED_NOTE = "the lease ran out before a result was recorded"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Result:
-    """One attempt to be recorded."""
-
-    claim: Claim
-    outcome: Outcome
-    step: Step
-    started_at: datetime
-    ended_at: datetime
-    events: Sequence[Event]
-    callbacks: Sequence[OutgoingCallback]
 
 
 class Queue(Database):
     """Claims and records deliveries."""
 
-    def claim(self, now: datetime, *, lease: timedelta, node: str, limit: int, per_destination: int) -> list[Claim]:
+    def claim(
+        self,
+        now: datetime,
+        *,
+        lease: timedelta,
+        node: str,
+        limit: int,
+        per_destination: int,
+        instant: Collection[str] = (),
+    ) -> list[Claim]:
         """Lease due deliveries to ``node`` until ``now + lease``: at most ``limit``, the longest due of a destination first.
 
         Fair over destinations; a destination with an open circuit gets none, with a half-open one (its pause is over) one.
         ``per_destination`` bounds a destination's running attempts of all nodes; nodes that claim in the same
         instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the lapse stands in the
         history as an attempt of unknown outcome.
+
+        ``instant`` names adapters whose attempts are over at once. Neither bound counts for them: some dozens are
+        claimed besides, also with a ``limit`` of 0.
         """
         start = micros(now)
-        values = {
-            "now": start,
-            "until": micros(now + lease),
-            "node": node,
-            "limit": clamp(limit),
-            "per_destination": clamp(per_destination),
-        }
+        always = {"now": start, "until": micros(now + lease), "node": node, "instant": list(instant) or [_NO_ADAPTER]}
+        turns = [{"turn": 1, "limit": _TOGETHER, "per_destination": _TOGETHER}] if instant else []
+        if limit > 0 or not instant:
+            turns.append({"turn": 0, "limit": clamp(limit), "per_destination": clamp(per_destination)})
 
         def write(connection: Connection) -> Sequence[Any]:
             statement = _CLAIM_POSTGRESQL if in_postgresql(connection) else _CLAIM_SQLITE
-            rows = connection.execute(statement, values).all()
+            rows = [row for turn in turns for row in connection.execute(statement, always | turn)]
             lapsed = [row for row in rows if row.lapsed_by is not None]
-            _INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
+            INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
             return rows
 
         taken = self._write(write)
@@ -184,7 +178,7 @@ class Queue(Database):
         ``events`` need not be numbered or chained. One that does not fit the submission's state any more (the receiver
         answered before the attempt ended) is left out.
         """
-        result = _Result(
+        result = AttemptResult(
             claim=claim,
             outcome=outcome,
             step=step,
@@ -193,7 +187,11 @@ class Queue(Database):
             events=events,
             callbacks=callbacks,
         )
-        return self._write(lambda connection: _write_result(connection, result))
+        return self.recording(result).result()
+
+    def recording(self, result: AttemptResult) -> Future[bool]:
+        """Record as :meth:`record` does, without waiting: of many that are begun together, all share one commit."""
+        return self._begin(result)
 
     def renew(self, claim: Claim, until: datetime) -> bool:
         """Extend a lease; False where the claim is not ours any more."""
@@ -239,7 +237,8 @@ def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Cla
         row.message_id: row for row in connection.execute(select(_MESSAGES).where(_MESSAGES.c.message_id.in_(ids)))
     }
     parts = read_parts(connection, ids)
-    destinations = read_destinations(connection, {row.destination_id for row in taken})
+    receivers = {row.destination_id for row in taken}
+    destinations, circuits = read_destinations(connection, receivers), _read_circuits(connection, receivers)
     claims = []
     for row in sorted(taken, key=lambda one: one.accepted_at):
         message = messages[row.submission_id]
@@ -257,9 +256,19 @@ def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Cla
             fencing=row.fencing,
             lapses=row.lapses,
             accepted_at=moment(row.accepted_at),
+            circuit=circuits.get(row.destination_id, _CLOSED),
         )
         claims.append(claim)
     return claims
+
+
+def _read_circuits(connection: Connection, destination_ids: set[str]) -> dict[str, Standing]:
+    """Read how the circuit breakers stand that were ever needed."""
+    statement = select(_CIRCUITS).where(_CIRCUITS.c.destination_id.in_(destination_ids))
+    return {
+        row.destination_id: Standing(failures=row.failures, open_until=maybe_moment(row.open_until))
+        for row in connection.execute(statement)
+    }
 
 
 def _ours(claim: Claim) -> Any:
@@ -268,59 +277,6 @@ def _ours(claim: Claim) -> Any:
         _DELIVERIES.c.fencing == claim.fencing,
         _DELIVERIES.c.leased_by.is_not(None),
     )
-
-
-def _write_result(connection: Connection, result: _Result) -> bool:
-    claim = result.claim
-    # The case first, then the delivery: an answer of the receiver locks them in this order, too.
-    head = lock_case(connection, claim.submission.case_id) if result.events else None
-    if connection.execute(update(_DELIVERIES).where(_ours(claim)).values(_after(result))).rowcount == 0:
-        return False
-    _INSERT_ATTEMPT(connection, _attempt_row(result))
-    if head is not None:
-        message_id = claim.submission.submission_id
-        current = select(_MESSAGES.c.state).where(_MESSAGES.c.message_id == str(message_id))
-        state, events = fitting(State(connection.execute(current).scalar_one()), result.events)
-        move(connection, message_id, state, write_events(connection, head, events))
-    write_callbacks(connection, result.callbacks)
-    return True
-
-
-def _after(result: _Result) -> dict[str, Any]:
-    """Return what an attempt changes. A delivery that ended meanwhile (the receiver answered) is not opened again."""
-    step = result.step
-    state = DeliveryState.QUEUED
-    if step.kind is StepKind.BURY:
-        state = DeliveryState.DEAD
-    elif step.kind is StepKind.FINISH:
-        waits = result.outcome.kind is OutcomeKind.WAITING
-        state = DeliveryState.WAITING if waits else DeliveryState.DELIVERED
-    over = state is not DeliveryState.QUEUED
-    open_ = _DELIVERIES.c.state == DeliveryState.QUEUED.value
-    changed = {
-        "state": state.value,
-        "next_attempt_at": None if over else maybe_micros(step.due),
-        "cause": None if step.cause is None else step.cause.value,
-        "finished_at": micros(result.ended_at) if over else None,
-    }
-    values: dict[str, Any] = {name: case((open_, value), else_=_DELIVERIES.c[name]) for name, value in changed.items()}
-    values |= {"leased_by": None, "attempts": result.claim.attempt}
-    if result.outcome.kind is OutcomeKind.UNKNOWN:
-        values["repeat"] = True
-    return values
-
-
-def _attempt_row(result: _Result) -> dict[str, Any]:
-    return {
-        "delivery_id": str(result.claim.delivery_id),
-        "n": result.claim.attempt,
-        "started_at": micros(result.started_at),
-        "ended_at": micros(result.ended_at),
-        "outcome": result.outcome.kind.value,
-        "note": result.outcome.note,
-        "node": result.claim.node,
-        "repeat": result.claim.repeat,
-    }
 
 
 def _lapsed_row(row: Any, now: int) -> dict[str, Any]:

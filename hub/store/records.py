@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from hub.circuit import Standing
 from hub.events import GENESIS, Event, Subject
 from hub.parties import Callback, Destination
 from hub.submission import Contents, DeadCause, Door, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
@@ -146,7 +147,7 @@ class Claim:
 
     ``attempt`` counts from 1; ``repeat`` says that an earlier attempt may have reached the receiver; ``lapses`` counts
     leases that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
-    accepted, or when last sent again by hand.
+    accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then.
     """
 
     delivery_id: UUID
@@ -158,6 +159,7 @@ class Claim:
     fencing: int
     lapses: int
     accepted_at: datetime
+    circuit: Standing = Standing()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +197,11 @@ class Circuit:
     destination_id: UUID
     failures: int = 0
     open_until: datetime | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """The same without the destination, as the decision takes it."""
+        return Standing(failures=self.failures, open_until=self.open_until)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,57 +6,31 @@ pure function of its arguments, touches no network, and is safe from several thr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from hub.errors import ConfigurationError, Text, UnknownSchema
 from hub.submission import MediaType, SchemaRef
-from hub.validation.identifiers import IdentifierTable
+from hub.validation.codelists import CodeLists
+from hub.validation.differences import Change, differences
+from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
 from hub.validation.limits import Limits
-from hub.validation.manifest import Kind, Manifest, SchemaItem, Status, read_manifest, verify_files
+from hub.validation.manifest import Status
 from hub.validation.report import Report
 from hub.validation.xml import XmlDocument, read_xml
-from hub.validation.xsd import XsdSchema, XsdSource
+from hub.validation.xsd import XsdSchema
+from hub.validation.xsd11 import Xsd11Schema
+
+__all__ = ["SchemaCatalog", "SchemaEntry"]
 
 #: Known schemas that a refusal lists.
 _LISTED = 50
 #: Answers that are remembered: schema, service and root or $schema, by day.
 _REMEMBERED = 4096
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SchemaEntry:
-    """One schema of the catalogue: its item, the version it belongs to, and its folder."""
-
-    item: SchemaItem
-    manifest: Manifest
-    folder: Path
-    judge: XsdSchema | JsonSchema = field(repr=False, compare=False)
-    #: What is recorded with a payload that was checked.
-    ref: SchemaRef
-    #: The report of every payload that breaks no rule.
-    clean: Report = field(repr=False, compare=False)
-
-    @property
-    def uri(self) -> str:
-        """The schema's URI."""
-        return self.item.uri
-
-    @property
-    def uris(self) -> tuple[str, ...]:
-        """Every URI under which senders may name the schema; that of its version included."""
-        version = (self.manifest.uri,) if self.manifest.uri else ()
-        return (self.item.uri, *self.item.aliases, *version)
-
-    def serves(self, service: str | None) -> bool:
-        """Whether payloads for a service may use the schema; without a service they may."""
-        return service is None or self.item.services is None or service in self.item.services
 
 
 class _Asked(NamedTuple):
@@ -72,8 +46,11 @@ class _Asked(NamedTuple):
 class SchemaCatalog:
     """All schemas that the hub knows. Thread-safe."""
 
-    def __init__(self, entries: Iterable[SchemaEntry], *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, entries: Iterable[SchemaEntry], *, limits: Limits | None = None, code_lists: CodeLists | None = None
+    ) -> None:
         self._limits = limits or Limits()
+        self._code_lists = code_lists or CodeLists(())
         self._entries = tuple(sorted(entries, key=_age, reverse=True))
         self._by_uri = _index(self._entries, lambda entry: entry.uris)
         self._by_root = _index(self._entries, lambda entry: entry.item.roots)
@@ -90,7 +67,10 @@ class SchemaCatalog:
             ConfigurationError: A manifest is unusable, a file is changed, or two schemas share a URI.
         """
         folders = [path.parent for root in roots if root.is_dir() for path in sorted(root.glob("*/*/catalog.yaml"))]
-        return cls((entry for folder in folders for entry in _load(folder)), limits=limits)
+        versions = [load_version(folder) for folder in folders]
+        entries = [entry for version in versions for entry in version.entries]
+        code_lists = CodeLists(one for version in versions for one in version.code_lists)
+        return cls(entries, limits=limits, code_lists=code_lists)
 
     def entries(self) -> tuple[SchemaEntry, ...]:
         """Return every schema, newest version first."""
@@ -119,6 +99,23 @@ class SchemaCatalog:
         """
         return self.entry(uri).ref
 
+    def diff(self, standard: str, old: str, new: str) -> tuple[Change, ...]:
+        """Return what a sender of a standard must and may change from one version to another.
+
+        Raises:
+            UnknownSchema: One of the versions is not in the catalogue.
+        """
+        versions = [self._version(standard, version) for version in (old, new)]
+        before, after = ([entry.judge.outline() for entry in entries] for entries in versions)
+        return differences(before, after)
+
+    def _version(self, standard: str, version: str) -> list[SchemaEntry]:
+        wanted = (standard, version)
+        found = [entry for entry in self._entries if (entry.manifest.standard, entry.manifest.version) == wanted]
+        if not found:
+            raise self._unknown(_NO_VERSION, (entry for entry in self._entries if entry.manifest.standard == standard))
+        return found
+
     def find(
         self, *, media_type: MediaType, data: bytes, schema: str | None, service: str | None, on: date
     ) -> SchemaEntry:
@@ -142,21 +139,31 @@ class SchemaCatalog:
         """
         document = self._read(media_type, data)
         entry = self._choose(_Asked(media_type, schema, service, on, _mark(document)))
-        if isinstance(entry.judge, XsdSchema):
-            found = entry.judge.check(document, self._limits)
-            if not found.violations and not found.notes:
-                return entry.clean
-            return Report(
+        if not isinstance(entry.judge, JsonSchema):
+            return self._xml_report(entry, entry.judge, document)
+        violations, total = entry.judge.check(document, data, self._limits)
+        if not violations:
+            return entry.clean
+        return Report(schema=entry.ref, violations=violations, total=total)
+
+    def _xml_report(self, entry: SchemaEntry, judge: XsdSchema | Xsd11Schema, document: XmlDocument) -> Report:
+        found = judge.check(document, self._limits)
+        report = entry.clean
+        if found.violations or found.notes:
+            report = Report(
                 schema=entry.ref,
                 violations=found.violations,
                 total=found.total,
                 notes=found.notes,
                 namespaces=found.namespaces,
             )
-        violations, total = entry.judge.check(document, data, self._limits)
-        if not violations:
-            return entry.clean
-        return Report(schema=entry.ref, violations=violations, total=total)
+        if not self._code_lists or b"listURI" not in document.data:
+            return report
+        words = judge.words()
+        if document.tree is None:
+            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED))
+        wrong = self._code_lists.check(document.tree, words)
+        return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
@@ -199,66 +206,6 @@ class SchemaCatalog:
     def _unknown(self, detail: Text, near: Iterable[SchemaEntry]) -> UnknownSchema:
         listed = [entry.uri for entry in near] or list(self.uris())
         return UnknownSchema(detail, known=sorted(set(listed))[:_LISTED])
-
-
-def _load(folder: Path) -> Iterator[SchemaEntry]:
-    manifest = read_manifest(folder)
-    if (folder.parent.name, folder.name) != (manifest.standard, manifest.version):
-        raise ConfigurationError(
-            Text(
-                f"{folder} enthält {manifest.standard} {manifest.version}. Benennen Sie den Ordner danach.",
-                f"{folder} holds {manifest.standard} {manifest.version}. Name the folder after it.",
-            )
-        )
-    verify_files(folder, manifest)
-    table = _identifiers(folder, manifest)
-    for item in manifest.schemas:
-        judge, ref = _judge(folder, manifest, item, table), _ref(manifest, item)
-        clean = Report(schema=ref)
-        yield SchemaEntry(item=item, manifest=manifest, folder=folder, judge=judge, ref=ref, clean=clean)
-
-
-def _judge(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> XsdSchema | JsonSchema:
-    def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
-
-    if manifest.kind is Kind.JSON_SCHEMA:
-        return JsonSchema(_schema_document(folder / item.file), resources=lambda: _resources(folder, item))
-    source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
-    return XsdSchema(source, roots=item.roots, identifiers=table)
-
-
-def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
-    return SchemaRef(
-        uri=item.uri,
-        standard=manifest.standard,
-        version=manifest.version,
-        sha256=item.sha256,
-        media_type=manifest.kind.media_type,
-    )
-
-
-def _resources(folder: Path, item: SchemaItem) -> Iterator[tuple[str, Any]]:
-    for name in item.closure:
-        if name != item.file:
-            document = _schema_document(folder / name)
-            yield str(document.get("$id", name)), document
-
-
-def _schema_document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError(Text(f"{path} ist kein JSON.", f"{path} is not JSON.")) from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(Text(f"{path} ist kein Schema-Objekt.", f"{path} is not a schema object."))
-    return document
-
-
-def _identifiers(folder: Path, manifest: Manifest) -> IdentifierTable | None:
-    if manifest.identifiers is None:
-        return None
-    return IdentifierTable.from_json(orjson.loads((folder / manifest.identifiers).read_bytes()))
 
 
 def _mark(document: Any) -> str | None:
@@ -309,6 +256,14 @@ def _not_in_force(entry: SchemaEntry) -> Text:
     )
 
 
+_CODES_NOT_CHECKED = Text(
+    "Das Dokument ist zu groß, um seine Codes gegen die Codelisten zu prüfen; das Schema wurde geprüft.",
+    "The document is too large to check its codes against the code lists; the schema was checked.",
+)
+_NO_VERSION = Text(
+    "Diese Version des Standards steht nicht im Katalog. Bringen Sie sie ein, oder nennen Sie eine andere.",
+    "This version of the standard is not in the catalogue. Import it, or name another one.",
+)
 _NOT_NAMED = Text(
     "Das genannte Schema steht nicht im Katalog dieses Medientyps. Nennen Sie eine der bekannten URIs (known).",
     "The schema that you name is not in the catalogue of this media type. Name one of the known URIs (known).",

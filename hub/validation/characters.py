@@ -7,7 +7,6 @@ and its position do; they are the only thing of a payload that a report repeats.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -103,15 +102,8 @@ def _stuck(automaton: Automaton, text: str) -> int | None:
 
 def _after(automaton: Automaton, current: frozenset[int], point: int) -> frozenset[int]:
     reached = [number for number in current if _holds(automaton.chars[number], point)]
-    if not reached:
-        return frozenset()
-    # A position that nothing follows keeps the walk alive until the next character, which then is the stuck one.
-    return frozenset().union(*(automaton.follow[number] for number in reached)) or frozenset({-1})
+    return frozenset().union(*(automaton.follow[number] for number in reached))
 
 
 def _holds(chars: Chars, point: int) -> bool:
     return any(low <= point <= high for low, high in chars)
-
-
-#: Patterns of a schema, and the name of the type that each stands in.
-Repertoires = Mapping[str, str]

@@ -25,6 +25,7 @@ import orjson
 
 from hub.errors import ConfigurationError, Conflict, Text
 from hub.validation.closure import Library, LocationList
+from hub.validation.codelists import read_code_list
 from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
 from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import compiled as compiled_json
@@ -32,8 +33,14 @@ from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, cl
 from hub.validation.packages import read_package
 from hub.validation.patterns import refuse_dangerous_patterns
 from hub.validation.xsd import XSD, XsdSource, compiled
+from hub.validation.xsd11 import Xsd11Schema
 
 IDENTIFIERS = "identifiers.json"
+_CODE_LISTS = (".xml", ".gc")
+_MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
+_ONLY_IN_XSD11 = tuple(
+    f"{XSD}{name}" for name in ("assert", "assertion", "alternative", "openContent", "override", "defaultOpenContent")
+)
 _SAFE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -100,8 +107,10 @@ def import_standard(
     package = read_package(source)
     if any(name.lower().endswith(".xsd") for name in package):
         manifest, files = _xsd_edition(package, edition, LocationList.read(catalog) if catalog is not None else None)
-    else:
+    elif any(name.lower().endswith(".json") for name in package):
         manifest, files = _json_edition(package, edition)
+    else:
+        manifest, files = _code_list_edition(package, edition)
     _write(folder, manifest, files)
     return manifest
 
@@ -115,9 +124,10 @@ def _xsd_edition(
     used = sorted({name for closure in closures.values() for name in closure})
     refuse_dangerous_patterns((name, library.tree(name)) for name in used)
     files = {name: library.files[name] for name in used}
-    for name in entries:
-        compiled(_source(name, closures[name], library))
-    table = identifier_table(library, closures)
+    kind = Kind.XSD11 if any(_needs_xsd11(library.tree(name)) for name in used) else Kind.XSD
+    _compile(entries, closures, library, kind)
+    # xmlschema, which judges by XML Schema 1.1, follows references itself.
+    table = identifier_table(library, closures) if kind is Kind.XSD else None
     if table is not None:
         files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
     hashes = {name: sha256_of(content) for name, content in files.items()}
@@ -134,8 +144,25 @@ def _xsd_edition(
         )
         for name in entries
     )
-    manifest = _manifest(edition, Kind.XSD, items, hashes, uri=base)
+    manifest = _manifest(edition, kind, items, hashes, uri=base)
     return replace(manifest, locations=locations, identifiers=IDENTIFIERS if table is not None else None), files
+
+
+def _needs_xsd11(schema: Any) -> bool:
+    if (schema.get(_MIN_VERSION) or "").startswith("1.1"):
+        return True
+    return next(schema.iter(*_ONLY_IN_XSD11), None) is not None
+
+
+def _compile(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, kind: Kind) -> None:
+    if kind is Kind.XSD:
+        for name in entries:
+            compiled(_source(name, closures[name], library))
+        return
+    with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
+        _write_files(Path(scratch), library.files)
+        for name in entries:
+            Xsd11Schema(_source(name, closures[name], library), folder=Path(scratch), roots=()).compile()
 
 
 def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
@@ -164,6 +191,29 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manif
         )
     manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
     return manifest, {name: package[name] for name in documents}
+
+
+def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
+    files = {
+        name: content
+        for name, content in package.items()
+        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and fnmatch(PurePosixPath(name).name, edition.messages)
+    }
+    if not files:
+        raise _nothing()
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    lists = {name: read_code_list(content, name) for name, content in files.items()}
+    items = tuple(
+        SchemaItem(
+            uri=f"{one.uri}_{one.version}",
+            file=name,
+            closure=(name,),
+            sha256=closure_hash((name,), hashes),
+            services=(),
+        )
+        for name, one in lists.items()
+    )
+    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None), files
 
 
 def _manifest(

@@ -20,6 +20,7 @@ import orjson
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
 from hub.validation.json_report import KnownNames, violations_of
 from hub.validation.limits import MIB, Limits
+from hub.validation.outline import Outline, outline_of_json
 from hub.validation.report import Violation
 
 _DRAFTS: Mapping[str, tuple[type[jsonschema_rs.Validator], int]] = {
@@ -85,6 +86,10 @@ class JsonSchema:
         if self._known is None:
             self._known = KnownNames.of([self._schema, *(schema for _, schema in self._resources())])
         return violations_of(validator.iter_errors(document), data, self._known, limits)
+
+    def outline(self) -> Outline:
+        """Return what a sender sees of the schema."""
+        return outline_of_json(self._schema, str(self._schema.get("title", "")))
 
     def compile(self) -> jsonschema_rs.Validator:
         """Compile now.

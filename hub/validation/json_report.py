@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from hub.errors import Text
+from hub.validation.characters import offence
 from hub.validation.limits import Limits
 from hub.validation.report import Violation
 from hub.validation.rules import RULES, text_of
@@ -55,13 +57,13 @@ def violations_of(
 ) -> tuple[tuple[Violation, ...], int]:
     """Return violations up to the cap, and the number of all errors."""
     found = [
-        (rule, _safe(path, known), expected)
+        (rule, _safe(path, known), expected, text)
         for error in islice(errors, limits.violations)
-        for rule, path, expected in _described(error, _NESTING)
+        for rule, path, expected, text in _described(error, _NESTING)
     ]
     total = len(found) + sum(1 for _ in errors)
     named = found[: limits.violations]
-    lines = lines_of(data, {path for _, path, _ in named})
+    lines = lines_of(data, {path for _, path, _, _ in named})
     return (
         tuple(
             Violation(
@@ -70,9 +72,9 @@ def violations_of(
                 path_kind="json-pointer",
                 line=lines.get(path),
                 expected=expected,
-                text=text_of(rule),
+                text=text,
             )
-            for rule, path, expected in named
+            for rule, path, expected, text in named
         ),
         total,
     )
@@ -95,10 +97,15 @@ def lines_of(data: bytes, wanted: set[tuple[Token, ...]]) -> dict[tuple[Token, .
     return lines
 
 
-def _described(error: Any, nesting: int) -> Iterator[tuple[str, tuple[Token, ...], str | None]]:
+def _described(error: Any, nesting: int) -> Iterator[tuple[str, tuple[Token, ...], str | None, Text]]:
     kind = error.kind
-    rule = _rule_of(kind)
-    yield rule, tuple(error.instance_path), _expected_of(kind)
+    rule, place = _rule_of(kind), tuple(error.instance_path)
+    wrong = offence(kind.pattern, error.instance) if type(kind).__name__ == "Pattern" else None
+    if wrong is not None:
+        # A repertoire's pattern says less than the character that is not in it.
+        yield wrong.rule, place, None, wrong.text
+        return
+    yield rule, place, _expected_of(kind), text_of(rule)
     if nesting > 0 and type(kind).__name__ in ("AnyOf", "OneOfNotValid"):
         for nested in _closest(kind.context, error.instance_path):
             yield from _described(nested, nesting - 1)

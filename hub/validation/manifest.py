@@ -33,6 +33,9 @@ class Kind(StrEnum):
     #: JSON Schema draft-07, 2019-09 or 2020-12.
     JSON_SCHEMA = "json-schema"
 
+    #: Code lists in Genericode; not a schema of its own, but checked with those that name them.
+    CODE_LISTS = "code-lists"
+
     @property
     def media_type(self) -> MediaType:
         """The media type of what is judged."""
@@ -65,6 +68,8 @@ class SchemaItem:
     roots: tuple[str, ...] = ()
     services: tuple[str, ...] | None = None
     title: str = ""
+    #: Of a code list: whether nothing but its codes may be sent.
+    closed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +195,7 @@ def _check_references(manifest: Manifest) -> None:
     for item in manifest.schemas:
         if item.file not in item.closure:
             raise ValueError(f"the closure of {item.file} does not hold it")
-        if manifest.kind is not Kind.JSON_SCHEMA and not item.roots:
+        if manifest.kind in (Kind.XSD, Kind.XSD11) and not item.roots:
             raise ValueError(f"{item.file} has no roots")
 
 
@@ -206,6 +211,7 @@ def _item(document: Any) -> SchemaItem:
         roots=tuple(str(root) for root in take("roots", list, [])),
         services=None if services is None else tuple(str(service) for service in services),
         title=take("title", str, ""),
+        closed=take("closed", bool, default=True),
     )
     take.finish()
     return item
@@ -220,6 +226,8 @@ def _item_document(item: SchemaItem) -> dict[str, Any]:
     document["file"] = item.file
     if item.roots:
         document["roots"] = list(item.roots)
+    if not item.closed:
+        document["closed"] = False
     if item.services is not None:
         document["services"] = list(item.services)
     return {**document, "sha256": item.sha256, "closure": list(item.closure)}

@@ -9,6 +9,15 @@ from __future__ import annotations
 from hub.errors import Text
 
 RULES: dict[str, Text] = {
+    # Characters (DIN 91379 and other repertoires); a report puts code point and position in place of these words.
+    "character.not-allowed": Text(
+        "Der Text enthält ein Zeichen, das nicht zum erlaubten Zeichenvorrat gehört. Ersetzen Sie es.",
+        "The text holds a character that is not in the allowed repertoire. Replace it.",
+    ),
+    "character.decomposed": Text(
+        "Der Text enthält zerlegte Zeichen. Senden Sie ihn in der Unicode-Normalform NFC.",
+        "The text holds decomposed characters. Send it in Unicode normal form NFC.",
+    ),
     # XML: structure (XML Schema part 1, sections 3.3.4 and 3.4.4).
     "xml.root": Text(
         "Das Wurzelelement gehört nicht zu diesem Schema. Senden Sie eine der erwarteten Nachrichten.",
@@ -64,6 +73,10 @@ RULES: dict[str, Text] = {
         "Ein Schlüssel kommt doppelt vor, fehlt, oder ein Verweis läuft ins Leere. Prüfen Sie Schlüssel und Verweise.",
         "A key is repeated or missing, or a reference leads nowhere. Check keys and references.",
     ),
+    "xml.assertion": Text(
+        "Das Dokument erfüllt an dieser Stelle eine Bedingung des Schemas nicht. Prüfen Sie die genannten Angaben zusammen.",
+        "The document does not meet a condition of the schema at this place. Check the values it names together.",
+    ),
     "xml.id-repeated": Text(
         "Diese ID (xs:ID) ist im Dokument schon vergeben. Vergeben Sie jede ID nur einmal.",
         "This id (xs:ID) is already taken in the document. Give each id only once.",
@@ -96,6 +109,15 @@ RULES: dict[str, Text] = {
     "xml.schema-rule": Text(
         "Das Dokument verletzt an dieser Stelle eine Regel des Schemas.",
         "The document breaks a rule of the schema at this place.",
+    ),
+    # Code lists.
+    "codelist.code": Text(
+        "Dieser Code steht nicht in der genannten Version der Codeliste. Verwenden Sie einen Code dieser Liste.",
+        "This code is not in the named version of the code list. Use a code of that list.",
+    ),
+    "codelist.version": Text(
+        "Diese Version der Codeliste ist hier nicht bekannt, der Code wurde nicht geprüft. Nennen Sie eine bekannte Version.",
+        "This version of the code list is not known here, the code was not checked. Name a known version.",
     ),
     # JSON: by keyword (JSON Schema 2020-12, validation and applicator vocabularies; older names beside them).
     "json.required": Text(

@@ -5,9 +5,11 @@ Whatever a library's message quotes is only passed on if it stands here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from hub.validation.characters import is_din_91379
 
 _XS = "{http://www.w3.org/2001/XMLSchema}"
 _XML = "http://www.w3.org/XML/1998/namespace"
@@ -28,6 +30,8 @@ class Vocabulary:
     attributes: frozenset[str]
     facets: frozenset[str]
     types: frozenset[str]
+    #: The name of the type in which a pattern stands.
+    patterns: Mapping[str, str]
     namespaces: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -35,9 +39,11 @@ class Vocabulary:
         """Gather the words of schema documents (lxml root elements)."""
         names: dict[str, set[str]] = {"element": set(), "attribute": set(), "simpleType": set(), "complexType": set()}
         facets: set[str] = set()
+        patterns: dict[str, str] = {}
         prefixes: dict[str, str] = {}
         for schema in schemas:
             _gather_prefix(schema, prefixes)
+            patterns.update(_named_patterns(schema))
             for node in schema.iter(f"{_XS}*"):
                 local = node.tag.removeprefix(_XS)
                 if local in names and (name := node.get("name")):
@@ -51,6 +57,7 @@ class Vocabulary:
             attributes=frozenset(names["attribute"]),
             facets=frozenset(facets),
             types=frozenset(names["simpleType"] | names["complexType"]),
+            patterns=patterns,
             namespaces=tuple(sorted((prefix, namespace) for namespace, prefix in prefixes.items())),
         )
 
@@ -87,6 +94,13 @@ def split(tag: str) -> tuple[str, str]:
         namespace, _, local = tag[1:].partition("}")
         return namespace, local
     return "", tag
+
+
+def _named_patterns(schema: Any) -> Iterator[tuple[str, str]]:
+    standard = "DIN 91379: " if is_din_91379(schema.get("targetNamespace", "")) else ""
+    for kind in schema.iterchildren(f"{_XS}simpleType"):
+        for node in kind.iter(f"{_XS}pattern"):
+            yield node.get("value", ""), standard + kind.get("name", "")
 
 
 def _gather_prefix(schema: Any, prefixes: dict[str, str]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hub.validation.characters import offence
 from hub.validation.report import Violation
 from hub.validation.rules import text_of
 from hub.validation.vocabulary import Vocabulary, split
@@ -129,16 +130,17 @@ def violations_of(found: Iterable[Finding], tree: Any | None, words: Vocabulary)
     violations = []
     for finding in found:
         element, attribute = _place(tree, finding)
-        violations.append(
-            Violation(
-                rule=finding.rule,
-                path="/*" if element is None else document_path(element, words, attribute=attribute),
-                path_kind="xpath",
-                line=None if element is None else element.sourceline,
-                expected=_expected(finding, words),
-                text=text_of(finding.rule),
-            )
+        violation = Violation(
+            rule=finding.rule,
+            path="/*" if element is None else document_path(element, words, attribute=attribute),
+            path_kind="xpath",
+            line=None if element is None else element.sourceline,
+            expected=_expected(finding, words),
+            text=text_of(finding.rule),
         )
+        if finding.rule == "xml.pattern" and element is not None:
+            violation = _with_character(violation, finding, element, attribute, words)
+        violations.append(violation)
     return violations
 
 
@@ -265,6 +267,18 @@ def _expected_pattern(message: str, words: Vocabulary) -> str | None:
     _, found, tail = message.rpartition(_PATTERN)
     pattern = tail.removesuffix("'.")
     return pattern if found and pattern in words.facets else None
+
+
+def _with_character(
+    violation: Violation, finding: Finding, element: Any, attribute: str | None, words: Vocabulary
+) -> Violation:
+    """Name the character that breaks a pattern, if the pattern is a repertoire of characters."""
+    pattern = _expected_pattern(finding.message.strip(), words)
+    value = element.get(attribute) if attribute is not None else element.text
+    found = offence(pattern, value) if pattern is not None and value is not None else None
+    if found is None or pattern is None:
+        return violation
+    return replace(violation, rule=found.rule, text=found.text, expected=words.patterns.get(pattern))
 
 
 def _expected_set(message: str, words: Vocabulary) -> str | None:

@@ -7,7 +7,7 @@ log is not), one writes reports under a lock and is compiled at the first refuse
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
@@ -17,6 +17,7 @@ from lxml import etree
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.identifiers import IdentifierListener, Identifiers, IdentifierTable, IdentifierWalk
 from hub.validation.limits import Limits
+from hub.validation.outline import Outline, outline_of_xsd
 from hub.validation.report import Violation
 from hub.validation.rules import text_of
 from hub.validation.vocabulary import Vocabulary
@@ -89,6 +90,10 @@ class XsdSchema:
                 if self._verdict is None:
                     self._verdict = compiled(self._source)
 
+    def outline(self) -> Outline:
+        """Return what a sender sees of the schema."""
+        return outline_of_xsd(self._documents(), self._roots)
+
     def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
         if valid and not self._refers:
@@ -129,7 +134,7 @@ class XsdSchema:
         return self._walk(root, typed=typed)
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
-        words = self._words()
+        words = self.words()
         found: list[Finding] = [] if valid else without_repeated_ids(self._complaints(tree), tree, met.repeated)
         violations = violations_of(found[: limits.violations], tree, words)
         room = limits.violations - len(violations)
@@ -145,7 +150,7 @@ class XsdSchema:
             return findings(cast("Iterable[Any]", self._report.error_log))
 
     def _without_places(self, complaints: list[Any], repeated: int, lost: int, limits: Limits) -> XmlFindings:
-        words = self._words()
+        words = self.words()
         found = findings(complaints)
         violations = violations_of(found[: limits.violations], None, words)
         for rule, count in (("xml.id-repeated", repeated), ("xml.idref-dangling", lost)):
@@ -158,7 +163,7 @@ class XsdSchema:
         )
 
     def _wrong_root(self, limits: Limits) -> XmlFindings:
-        words = self._words()
+        words = self.words()
         expected = ", ".join(words.shown(root) for root in self._roots[: limits.violations])
         violation = Violation(
             rule="xml.root", path="/*", path_kind="xpath", line=None, expected=expected, text=text_of("xml.root")
@@ -170,11 +175,14 @@ class XsdSchema:
         assert self._verdict is not None  # noqa: S101  # compile() has just set it or raised
         return self._verdict
 
-    def _words(self) -> Vocabulary:
+    def words(self) -> Vocabulary:
+        """Return what the schema itself declares: the only names that a report uses."""
         if self._vocabulary is None:
-            trees = (parse_schema_document(self._source.read(name), name) for name in self._source.closure)
-            self._vocabulary = Vocabulary.of(trees)
+            self._vocabulary = Vocabulary.of(self._documents())
         return self._vocabulary
+
+    def _documents(self) -> Iterator[Any]:
+        return (parse_schema_document(self._source.read(name), name) for name in self._source.closure)
 
 
 def compiled(source: XsdSource) -> etree.XMLSchema:

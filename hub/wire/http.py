@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from hub.options import insist
+from hub.options import insist, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind
 from hub.wire.line import Inward, Line
 
@@ -76,6 +76,18 @@ def insist_on_address(adapter: str, option: str, url: str | None, *, allow_http:
         f"braucht in {option} eine https-Adresse nur aus Host und Pfad",
         f"needs an https address in {option}, of host and path alone",
     )
+
+
+def client_tls(adapter: str, ca_file: str | None) -> ssl.SSLContext:
+    """Return the client's side of TLS, trusting ``ca_file`` alone or, without one, the system's authorities.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise unusable(adapter, "kann ca_file nicht lesen", "cannot read ca_file") from exc
 
 
 def insist_on_timeout(adapter: str, timeout: float, longest: int) -> None:

@@ -86,6 +86,7 @@ class Line:
 
     def _watched(self, address: tuple[str, int]) -> socket.socket:
         dialled = socket.create_connection(address, timeout=max(0.001, self.left()))
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._watches.append(dialled.dup())
             if self._timer is None:

@@ -1,0 +1,9 @@
+"""The pages for people who administer the hub, under ``/admin``: server-rendered, in German and English.
+
+``build(tools)`` is the ASGI application; ``Mounted(pages, app)`` puts it in front of the interfaces.
+"""
+
+from hub.admin.application import Mounted, build
+from hub.admin.visit import Tools
+
+__all__ = ["Mounted", "Tools", "build"]

@@ -1,0 +1,299 @@
+"""The ASGI application of the pages: which page answers what, and what every request has to pass.
+
+In order: (1) size of the body, (2) same origin for everything that changes, (3) session, (4) CSRF token, (5) right,
+(6) the page. A page is a plain function from a visit to a response and runs in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.accounts import Right, same_csrf
+from hub.admin import clients, destinations, figures, letters, log, schemas, sessions, submissions, tables
+from hub.admin.visit import ROOT, Form, Language, Tools, Visit
+from hub.admin.words import FILTERS
+from hub.errors import (
+    Conflict,
+    Forbidden,
+    HubError,
+    Malformed,
+    NotFound,
+    Refused,
+    Text,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+)
+
+_FOLDER = Path(__file__).parent
+#: A table of the whole country as CSV has less; everything else is small.
+_LARGEST_BODY = 16 * 1024 * 1024
+_MAX_FIELDS = 200
+_STATUS: tuple[tuple[type[HubError], int], ...] = (
+    (Malformed, 400),
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (TooLarge, 413),
+    (TooMany, 429),
+    (Refused, 422),
+    (HubError, 503),
+)
+#: No inline script or style, nothing from elsewhere; ``data:`` for the icons of the design system alone.
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'",
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+Answer = Callable[[Visit], Response]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    """One page: how it is reached, which right it takes (None: none, not even a session), and who answers."""
+
+    method: str
+    path: str
+    right: Right | None
+    answer: Answer
+
+
+def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
+    return _Page(method=method, path=path, right=right, answer=answer)
+
+
+_PAGES = (
+    _page("GET", "/login", None, sessions.show),
+    _page("POST", "/login", None, sessions.log_in),
+    _page("POST", "/logout", Right.SEE, sessions.log_out),
+    _page("GET", "/", Right.SEE, figures.overview),
+    _page("GET", "/health", Right.SEE, figures.health),
+    _page("GET", "/submissions", Right.SEE, submissions.search),
+    _page("GET", "/submissions/{id}", Right.SEE, submissions.trace),
+    _page("GET", "/routing", Right.SEE, tables.active),
+    _page("GET", "/routing/areas", Right.SEE, tables.areas),
+    _page("GET", "/routing/explain", Right.SEE, tables.explain),
+    _page("GET", "/routing/versions", Right.SEE, tables.versions),
+    _page("POST", "/routing/versions", Right.EDIT, tables.draft),
+    _page("POST", "/routing/rollback", Right.APPROVE, tables.rollback),
+    _page("POST", "/routing/cancel", Right.APPROVE, tables.cancel),
+    _page("GET", "/routing/versions/{number}", Right.SEE, tables.version),
+    _page("GET", "/routing/versions/{number}/export", Right.SEE, tables.export),
+    _page("GET", "/routing/versions/{number}/rule", Right.EDIT, tables.edit_rule),
+    _page("POST", "/routing/versions/{number}/rule", Right.EDIT, tables.put_rule),
+    _page("POST", "/routing/versions/{number}/drop", Right.EDIT, tables.drop_rule),
+    _page("POST", "/routing/versions/{number}/discard", Right.EDIT, tables.discard),
+    _page("POST", "/routing/versions/{number}/refresh", Right.EDIT, tables.refresh),
+    _page("POST", "/routing/versions/{number}/approve", Right.APPROVE, tables.approve),
+    _page("POST", "/routing/versions/{number}/activate", Right.APPROVE, tables.activate),
+    _page("GET", "/destinations", Right.SEE, destinations.index),
+    _page("GET", "/destinations/{id}", Right.SEE, destinations.show),
+    _page("POST", "/destinations/{id}/circuit", Right.OPERATE, destinations.close_circuit),
+    _page("GET", "/schemas", Right.SEE, schemas.index),
+    _page("GET", "/clients", Right.SEE, clients.index),
+    _page("POST", "/clients", Right.OPERATE, clients.create),
+    _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),
+    _page("POST", "/clients/{id}/disable", Right.OPERATE, clients.disable),
+    _page("GET", "/dead", Right.SEE, letters.index),
+    _page("POST", "/dead", Right.OPERATE, letters.redrive),
+    _page("GET", "/audit", Right.SEE, log.index),
+)
+
+
+def build(tools: Tools) -> ASGIApp:
+    """Return the ASGI application of the pages; it answers paths that begin with ``/admin``."""
+    vendor = (_FOLDER / "static" / "vendor" / "kern.min.css").is_file()
+    pages = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.globals.update(root=ROOT, vendor=vendor, hub_version=tools.version)
+    pages.filters.update(FILTERS)
+    routes: list[Route | Mount] = [
+        Route(each.path, _endpoint(each, tools, pages), methods=[each.method], include_in_schema=False)
+        for each in _PAGES
+    ]
+    routes.insert(0, Mount("/static", StaticFiles(directory=_FOLDER / "static")))
+    return _Headers(Starlette(routes=[Mount(ROOT, routes=routes)]), https=tools.base_url.startswith("https://"))
+
+
+class Mounted:
+    """Sends ``/admin`` to the pages and everything else, the life of the application included, to the interfaces."""
+
+    def __init__(self, pages: ASGIApp, app: ASGIApp) -> None:
+        self._pages = pages
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        path = scope.get("path", "")
+        mine = scope["type"] == "http" and (path == ROOT or path.startswith(f"{ROOT}/"))
+        await (self._pages if mine else self._app)(scope, receive, send)
+
+
+class _Headers:
+    """Header fields that every page carries."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        always = dict(_HEADERS)
+        if https:
+            always["strict-transport-security"] = "max-age=31536000"
+        self._always = [(name.encode(), value.encode()) for name, value in always.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        static = scope.get("path", "").startswith(f"{ROOT}/static/")
+        caching = (b"cache-control", b"public, max-age=3600" if static else b"no-store")
+
+        async def safe(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self._always, caching]
+            await send(message)
+
+        await self._app(scope, receive, safe)
+
+
+def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        visit = _visit(request, tools, pages)
+        try:
+            if page.method == "POST":
+                _insist_on_same_origin(request)
+                visit = replace(visit, form=await _form(request))
+        except HubError as error:
+            return _refusal(visit, error)
+        return await run_in_threadpool(_answered, page, visit)
+
+    return answer
+
+
+def _answered(page: _Page, visit: Visit) -> Response:
+    try:
+        if page.right is None:
+            return _with_language(visit, page.answer(visit))
+        session = visit.tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+        if session is None:
+            return _to_log_in(page, visit)
+        visit = replace(visit, session=session)
+        if page.method == "POST" and not same_csrf(session, visit.form.text("csrf")):
+            raise Forbidden(
+                Text(
+                    "Das Formular ist abgelaufen oder stammt von einer anderen Seite. Laden Sie die Seite neu.",
+                    "The form is out of date or comes from another site. Load the page again.",
+                ),
+                slug="csrf",
+            )
+        session.person.insist(page.right)
+        return _with_language(visit, page.answer(visit))
+    except HubError as error:
+        return _refusal(visit, error)
+
+
+def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
+    secure = _is_secure(tools)
+    fields = dict(list(request.query_params.items())[:_MAX_FIELDS])
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return Visit(
+        tools=tools,
+        pages=pages,
+        path=path,
+        parts={name: str(value) for name, value in request.path_params.items()},
+        query=Form(fields=fields),
+        form=Form(),
+        language=_language(request),
+        now=tools.clock(),
+        address=request.client.host if request.client is not None else "",
+        secure=secure,
+        partial=request.headers.get("hx-request") == "true",
+        token=request.cookies.get(sessions.cookie_name(secure=secure), ""),
+    )
+
+
+def _is_secure(tools: Tools) -> bool:
+    """Cookies travel over https alone, save in development on this very machine."""
+    local = urlsplit(tools.base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+    return tools.production or not (local and tools.base_url.startswith("http://"))
+
+
+def _language(request: Request) -> Language:
+    wanted = request.query_params.get("lang") or request.cookies.get("hub-language")
+    return "en" if wanted == "en" else "de"
+
+
+def _with_language(visit: Visit, response: Response) -> Response:
+    if visit.query.text("lang", longest=100) in {"de", "en"}:
+        response.set_cookie(
+            "hub-language",
+            visit.language,
+            max_age=31_536_000,
+            path=ROOT,
+            httponly=True,
+            samesite="strict",
+            secure=visit.secure,
+        )
+    return response
+
+
+def _insist_on_same_origin(request: Request) -> None:
+    """Refuse what a browser says comes from another site (Fetch Metadata; Origin, RFC 6454)."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    if site not in {"same-origin", "none"} or foreign:
+        raise Forbidden(
+            Text("Diese Anfrage kommt von einer anderen Seite.", "This request comes from another site."), slug="csrf"
+        )
+
+
+async def _form(request: Request) -> Form:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_BODY:
+            raise TooLarge(Text("Das Formular ist zu groß (16 MiB).", "The form is too large (16 MiB)."))
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    fields: dict[str, str] = {}
+    files: dict[str, tuple[str, bytes]] = {}
+    async with Request(request.scope, replay).form(max_files=2, max_fields=_MAX_FIELDS) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                files[name] = (value.filename or "", await value.read())
+            else:
+                fields[name] = value
+    return Form(fields=fields, files=files)
+
+
+def _to_log_in(page: _Page, visit: Visit) -> Response:
+    query = f"?next={visit.path.split('?', maxsplit=1)[0]}" if page.method == "GET" and visit.path != f"{ROOT}/" else ""
+    return RedirectResponse(f"{ROOT}/login{query}", status_code=303)
+
+
+def _refusal(visit: Visit, error: HubError) -> Response:
+    status = next(number for kind, number in _STATUS if isinstance(error, kind))
+    return visit.page("error.html", status=status, error=error)

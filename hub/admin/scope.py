@@ -1,0 +1,148 @@
+"""What a person may see: every query of the pages goes through here and is bounded by the person's tenant.
+
+Whatever lies outside does not exist for the person: the answer is "not found", never "forbidden".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from hub.accounts import Person
+from hub.errors import Forbidden, NotFound, Text
+from hub.events import Event
+from hub.parties import Client, Destination
+from hub.store import AuditRecord, Backlog, Circuit, DeliveryView, Page, Read, Store, StoredKey, StoredMessage
+from hub.store.overview import Activity, Overview, Wanted
+from hub.submission import DeadCause
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """Everything that happened to one submission: no contents."""
+
+    message: StoredMessage
+    destination: Destination | None
+    events: Sequence[Event]
+    delivery: DeliveryView | None
+    reads: Sequence[Read]
+
+
+class Scope:
+    """Reads for one person."""
+
+    def __init__(self, *, store: Store, person: Person) -> None:
+        self._store = store
+        self._overview = Overview(store)
+        self._tenant = person.tenant
+
+    def destinations(self) -> list[Destination]:
+        """Return all visible destinations, by name."""
+        found: list[Destination] = []
+        while page := self._store.destinations(tenant=self._tenant, offset=len(found), limit=_PAGE).items:
+            found += page
+        return sorted(found, key=lambda each: each.name)
+
+    def destination(self, destination_id: UUID) -> Destination:
+        """Return a visible destination; raise ``NotFound``."""
+        found = self._store.destination(destination_id)
+        if found is None or not found.tenant.startswith(self._tenant):
+            raise _nothing()
+        return found
+
+    def keys(self, destination: Destination) -> list[StoredKey]:
+        """Return a visible destination's keys, the current one first."""
+        return self._store.keys(self.destination(destination.destination_id).destination_id)
+
+    def circuit(self, destination: Destination) -> Circuit:
+        """Return a visible destination's circuit breaker."""
+        return self._store.circuit(self.destination(destination.destination_id).destination_id)
+
+    def clients(self) -> list[Client]:
+        """Return all visible clients, by name."""
+        found: list[Client] = []
+        offset = 0
+        while page := self._store.clients(offset=offset, limit=_PAGE).items:
+            found += [each for each in page if each.tenant.startswith(self._tenant)]
+            offset += len(page)
+        return sorted(found, key=lambda each: each.name)
+
+    def client(self, client_id: str) -> Client:
+        """Return a visible client; raise ``NotFound``."""
+        found = self._store.client(client_id)
+        if found is None or not found.tenant.startswith(self._tenant):
+            raise _nothing()
+        return found
+
+    def submissions(self, wanted: Wanted, *, offset: int, limit: int) -> Page[StoredMessage]:
+        """Return one page of visible submissions, newest first."""
+        return self._overview.submissions(wanted, tenant=self._tenant, offset=offset, limit=limit)
+
+    def trace(self, submission_id: UUID) -> Trace:
+        """Return everything that happened to a visible submission; raise ``NotFound``."""
+        message = self._overview.submission(submission_id, tenant=self._tenant)
+        if message is None:
+            raise _nothing()
+        return Trace(
+            message=message,
+            destination=self._store.destination(message.destination_id),
+            events=self._store.events(message.case_id, limit=_PAGE).items,
+            delivery=self._store.delivery(submission_id),
+            reads=self._store.reads(submission_id, limit=_PAGE).items,
+        )
+
+    def activity(self, *, since: datetime, span: timedelta) -> Activity:
+        """Count what happened at visible destinations."""
+        return self._overview.activity(since=since, span=span, tenant=self._tenant)
+
+    def waiting(self) -> list[Backlog]:
+        """Return what is queued, waiting or dead at visible destinations."""
+        return self._overview.waiting(tenant=self._tenant)
+
+    def dead(self, cause: DeadCause | None, *, offset: int, limit: int) -> Page[DeliveryView]:
+        """Return one page of visible dead letters, oldest first."""
+        return self._overview.dead(cause, tenant=self._tenant, offset=offset, limit=limit)
+
+    def dead_causes(self) -> dict[str, int]:
+        """Return how many visible dead letters each cause has."""
+        return self._overview.dead_causes(tenant=self._tenant)
+
+    def delivery(self, delivery_id: UUID) -> DeliveryView:
+        """Return a visible delivery; raise ``NotFound``."""
+        found = self._overview.delivery(delivery_id, tenant=self._tenant)
+        if found is None:
+            raise _nothing()
+        return found
+
+    def audit(self, *, offset: int, limit: int) -> Page[AuditRecord]:
+        """Return one page of the audit log, newest first; it speaks of everybody, so a tenant's people do not see it."""
+        self.insist_on_everything()
+        return self._store.audit(offset=offset, limit=limit, newest_first=True)
+
+    def audit_chain(self, *, offset: int, limit: int) -> Page[AuditRecord]:
+        """Return one page of the audit log, oldest first, to verify it."""
+        self.insist_on_everything()
+        return self._store.audit(offset=offset, limit=limit)
+
+    def insist_on_everything(self) -> None:
+        """Raise ``Forbidden`` for people who are bound to a tenant."""
+        if self._tenant:
+            raise Forbidden(
+                Text(
+                    "Diese Seite spricht von allen Mandanten; Ihr Konto ist auf einen beschränkt.",
+                    "This page speaks of all tenants; your account is bound to one.",
+                )
+            )
+
+
+def _nothing() -> NotFound:
+    return NotFound(
+        Text(
+            "Das gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich.",
+            "There is no such thing, or not within your scope.",
+        )
+    )

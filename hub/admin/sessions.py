@@ -1,0 +1,55 @@
+"""Logging in and out."""
+
+from __future__ import annotations
+
+from starlette.responses import RedirectResponse, Response
+
+from hub.accounts import LONGEST
+from hub.admin.visit import ROOT, Visit, inside
+from hub.errors import Refused, TooMany, Unauthenticated
+
+
+def cookie_name(*, secure: bool) -> str:
+    """Return the session cookie's name; ``__Host-`` binds it to this host and to https (RFC 6265bis)."""
+    return "__Host-hub-session" if secure else "hub-session"
+
+
+def show(visit: Visit) -> Response:
+    """Show the form."""
+    return visit.page("login.html", error=None, name="", next=inside(visit.query.text("next")))
+
+
+def log_in(visit: Visit) -> Response:
+    """Check the credentials and begin a session with a new token, whatever cookie came along."""
+    form = visit.form
+    name, next_page = form.text("name", longest=100), inside(form.text("next"))
+    try:
+        token, _ = visit.tools.accounts.log_in(
+            name,
+            form.fields.get("password", ""),
+            form.text("code", longest=20),
+            address=visit.address,
+            now=visit.now,
+        )
+    except (Unauthenticated, TooMany) as error:
+        status = 401 if isinstance(error, Refused) else 429
+        return visit.page("login.html", status=status, error=error, name=name, next=next_page)
+    response = RedirectResponse(next_page, status_code=303)
+    response.set_cookie(
+        cookie_name(secure=visit.secure),
+        token,
+        max_age=int(LONGEST.total_seconds()),
+        path="/" if visit.secure else ROOT,
+        secure=visit.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+def log_out(visit: Visit) -> Response:
+    """End the session."""
+    visit.tools.accounts.log_out(visit.token)
+    response = visit.to("/login", note="logged-out")
+    response.delete_cookie(cookie_name(secure=visit.secure), path="/" if visit.secure else ROOT)
+    return response

@@ -1,0 +1,105 @@
+"""Submissions: the search, and everything that happened to one. Never a payload."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from starlette.responses import Response
+
+from hub.admin.scope import Trace
+from hub.admin.visit import ROWS, Visit
+from hub.errors import Malformed, Text
+from hub.store.overview import Wanted
+from hub.submission import State
+
+_MAX_DAYS = 3_650
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One line of a trace."""
+
+    at: datetime
+    kind: str
+    what: str
+    who: str
+    note: str = ""
+
+
+def search(visit: Visit) -> Response:
+    """Find submissions."""
+    query = visit.query
+    days = min(query.number("days"), _MAX_DAYS)
+    wanted = Wanted(
+        text=query.text("q", longest=36),
+        service=query.text("service", longest=200),
+        area=_digits(query.text("area", longest=12)),
+        destination_id=_uuid(query.text("destination", longest=36)),
+        state=_state(query.text("state", longest=20)),
+        since=visit.now - timedelta(days=days) if days else None,
+    )
+    page = visit.scope.submissions(wanted, offset=visit.offset(), limit=ROWS)
+    destinations = {each.destination_id: each for each in visit.scope.destinations()}
+    return visit.page(
+        "submissions.html",
+        page=page,
+        wanted=wanted,
+        days=days,
+        destinations=destinations,
+        states=list(State),
+        rows=ROWS,
+    )
+
+
+def trace(visit: Visit) -> Response:
+    """Show what happened to one submission, in order."""
+    found = visit.scope.trace(visit.id("id"))
+    book = visit.tools.tables
+    table = next(
+        (each for each in book.versions(limit=500).items if each.content_version == found.message.table_version), None
+    )
+    return visit.page(
+        "submission.html",
+        trace=found,
+        steps=_steps(visit, found),
+        table=table,
+        service=book.active(visit.now).services.name(found.message.service.identifier),
+        area=visit.tools.gazetteer.name(found.message.area) if found.message.area else "",
+    )
+
+
+def _steps(visit: Visit, found: Trace) -> list[Step]:
+    steps = [
+        Step(
+            at=event.issued_at,
+            kind=visit.say(Text("Ereignis", "Event")),
+            what=event.kind.name.lower(),
+            who="Hub" if event.by_hub else event.issuer,
+            note=f"#{event.seq} {event.hash[:16]}…",
+        )
+        for event in found.events
+    ]
+    for attempt in found.delivery.attempts if found.delivery is not None else ():
+        note = f"{attempt.note} ({visit.say(Text('Wiederholung', 'repeat'))})" if attempt.repeat else attempt.note
+        kind = f"{visit.say(Text('Versuch', 'Attempt'))} {attempt.n}"
+        steps.append(Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note))
+    read_word = visit.say(Text("Gelesen", "Read"))
+    steps += [Step(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _uuid(text: str) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(text) if text else None
+    raise Malformed(Text("Der Zustellpunkt ist keine UUID.", "The destination is no UUID."))
+
+
+def _state(text: str) -> State | None:
+    return State(text) if text in set(State) else None
+
+
+def _digits(text: str) -> str:
+    return text if text.isascii() and text.isdigit() else ""

@@ -1,0 +1,117 @@
+"""How values are written for people: times, ids, states, and the colour that a state has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from hub.errors import Text
+from hub.routing import legal_day
+from hub.store import DeliveryState
+from hub.store.routes import VersionState
+from hub.submission import DeadCause, OutcomeKind, State
+
+_WORDS: Mapping[str, Text] = {
+    State.INCOMPLETE.value: Text("angekündigt", "announced"),
+    State.SUBMITTED.value: Text("eingereicht", "submitted"),
+    State.FORWARDED.value: Text("weitergegeben", "forwarded"),
+    State.ACCEPTED.value: Text("angenommen", "accepted"),
+    State.REJECTED.value: Text("zurückgewiesen", "rejected"),
+    State.DELETED.value: Text("gelöscht", "deleted"),
+    DeliveryState.QUEUED.value: Text("in Zustellung", "queued"),
+    DeliveryState.WAITING.value: Text("wartet im Postfach", "waits in mailbox"),
+    DeliveryState.DELIVERED.value: Text("zugestellt", "delivered"),
+    DeliveryState.DEAD.value: Text("gescheitert", "failed for good"),
+    OutcomeKind.REFUSED.value: Text("abgelehnt", "refused"),
+    OutcomeKind.UNREACHABLE.value: Text("nicht erreichbar", "unreachable"),
+    OutcomeKind.UNKNOWN.value: Text("keine Antwort", "no answer"),
+    DeadCause.PAYLOAD.value: Text("Inhalt", "payload"),
+    DeadCause.CONFIGURATION.value: Text("Einstellung", "configuration"),
+    DeadCause.RECEIVER.value: Text("Empfänger", "receiver"),
+    DeadCause.HUB.value: Text("Hub", "hub"),
+    VersionState.DRAFT.value: Text("Entwurf", "draft"),
+    VersionState.APPROVED.value: Text("freigegeben", "approved"),
+    VersionState.DISCARDED.value: Text("verworfen", "discarded"),
+    "create": Text("Vorgang angelegt", "case created"),
+    "submit": Text("eingereicht", "submitted"),
+    "notify": Text("dem Empfänger mitgeteilt", "made known to the receiver"),
+    "forward": Text("weitergegeben", "forwarded"),
+    "accept": Text("angenommen", "accepted"),
+    "reject": Text("zurückgewiesen", "rejected"),
+    "delete": Text("Inhalte gelöscht", "contents deleted"),
+    "active": Text("aktiv", "active"),
+    "inactive": Text("inaktiv", "inactive"),
+    "created": Text("angelegt", "created"),
+    "decommissioned": Text("stillgelegt", "decommissioned"),
+    "error": Text("Fehler", "error"),
+    "warning": Text("Warnung", "warning"),
+}
+_COLOURS: Mapping[str, str] = {
+    State.ACCEPTED.value: "success",
+    "accept": "success",
+    "reject": "danger",
+    DeliveryState.DELIVERED.value: "success",
+    "active": "success",
+    VersionState.APPROVED.value: "success",
+    State.REJECTED.value: "danger",
+    DeliveryState.DEAD.value: "danger",
+    OutcomeKind.REFUSED.value: "danger",
+    OutcomeKind.UNREACHABLE.value: "danger",
+    "decommissioned": "danger",
+    "error": "danger",
+    "inactive": "warning",
+    OutcomeKind.UNKNOWN.value: "warning",
+    "warning": "warning",
+    VersionState.DRAFT.value: "warning",
+}
+_KIB = 1024
+_UUID_LENGTH = 36
+
+
+def _when(moment: datetime | None) -> str:
+    """Write a moment in UTC: what stands in logs and tokens."""
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _day(moment: datetime | None) -> str:
+    if moment is None:
+        return "–"
+    return "∞" if moment.year > 9000 else legal_day(moment).isoformat()  # noqa: PLR2004  # the end of time
+
+
+def _word(value: Any, language: str) -> str:
+    key = str(getattr(value, "value", value))
+    text = _WORDS.get(key)
+    if text is None:
+        return key
+    return text.de if language == "de" else text.en
+
+
+def _colour(value: Any) -> str:
+    return _COLOURS.get(str(getattr(value, "value", value)), "info")
+
+
+def _short(value: Any) -> str:
+    """Shorten a digest to its beginning, an id to its end: ids begin with their time and are alike there."""
+    text = str(value)
+    return text[-8:] if len(text) == _UUID_LENGTH else text[:8]
+
+
+def _bytes(size: int) -> str:
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < _KIB:
+            return f"{amount:.0f} {unit}"
+        amount /= _KIB
+    return f"{amount:.1f} GiB"
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "when": _when,
+    "day": _day,
+    "word": _word,
+    "colour": _colour,
+    "short": _short,
+    "bytes": _bytes,
+}

@@ -1,0 +1,79 @@
+"""The circuit breaker of a destination: when to leave a receiver alone, and when to try it again. Pure.
+
+Closed: attempts run side by side. Open: nothing is claimed until the pause ends. Half open: one attempt at a time, whose end
+decides. The state (consecutive failures, end of the pause) lies in the store, so that all nodes spare the receiver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hub.submission import DeadCause, Outcome, OutcomeKind
+
+#: The receiver answered, whatever it said: it is there.
+_ANSWERED = frozenset({OutcomeKind.DELIVERED, OutcomeKind.WAITING, OutcomeKind.REFUSED})
+#: Doubling ends here; beyond it a pause is the longest anyway.
+_MOST_DOUBLINGS = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Breaker:
+    """How long a failing receiver is spared: from ``threshold`` failures in a row on, ``first`` doubling to ``longest``."""
+
+    threshold: int = 5
+    first: timedelta = timedelta(seconds=30)
+    longest: timedelta = timedelta(hours=1)
+    #: The longest pause that a receiver may wish for itself (Retry-After).
+    longest_wish: timedelta = timedelta(hours=10)
+    #: A receiver that is gone (HTTP 410) gets nothing until a person closes the circuit.
+    gone: timedelta = timedelta(days=3650)
+
+    def pause(self, failures: int) -> timedelta:
+        """Return the pause after ``failures`` failures in a row, at least ``threshold``."""
+        doublings = min(failures - self.threshold, _MOST_DOUBLINGS)
+        return min(self.first * 2**doublings, self.longest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a circuit stands: failures in a row, and the end of its pause (past: half open; None: closed)."""
+
+    failures: int = 0
+    open_until: datetime | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether nothing is claimed at ``now``."""
+        return self.open_until is not None and self.open_until > now
+
+    def is_disabled(self, now: datetime, breaker: Breaker) -> bool:
+        """Tell whether only a person will close it: the pause is longer than any other can be."""
+        return self.open_until is not None and self.open_until > now + breaker.longest_wish
+
+
+def next_standing(outcome: Outcome, standing: Standing, *, now: datetime, breaker: Breaker) -> Standing:
+    """Decide where the circuit stands after an attempt that ended at ``now`` with ``outcome``."""
+    if outcome.disable:
+        return Standing(failures=standing.failures + 1, open_until=now + breaker.gone)
+    if _is_ours(outcome):
+        return standing
+    if outcome.kind in _ANSWERED:
+        # A straggler of before the pause does not end it; the attempt after the pause does.
+        return Standing(open_until=standing.open_until if standing.is_open(now) else None)
+    if outcome.retry_after is not None:
+        wish = now + min(outcome.retry_after, breaker.longest_wish)
+        return Standing(failures=standing.failures, open_until=max(wish, standing.open_until or wish))
+    if standing.is_open(now):
+        # Attempts that were under way when it opened are one failure, not many.
+        return standing
+    failures = standing.failures + 1
+    if failures < breaker.threshold:
+        return Standing(failures=failures, open_until=standing.open_until)
+    return Standing(failures=failures, open_until=now + breaker.pause(failures))
+
+
+def _is_ours(outcome: Outcome) -> bool:
+    """Tell whether the fault is on this side, so that it says nothing of the receiver (an unknown end might)."""
+    if outcome.cause is DeadCause.HUB:
+        return outcome.kind is not OutcomeKind.UNKNOWN
+    return outcome.cause is DeadCause.CONFIGURATION

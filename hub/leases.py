@@ -1,0 +1,76 @@
+"""Leases of attempts that take long: renewed while the attempt runs, so that no other node begins the same one.
+
+An adapter ends every attempt by a deadline of its own, at most an hour; a lease is minutes, so that the deliveries of a
+node that died wait no longer. What runs beyond the longest attempt is let go of: the lease runs out, another node tries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from hub.errors import Unavailable
+from hub.store import Claim, Store
+
+_log = logging.getLogger(__name__)
+#: So many times a lease is renewed before it would run out: one lost renewal does no harm.
+_TIMES = 3
+
+
+class Leases:
+    """Renews what is held. ``longest`` is how long an attempt may run at all."""
+
+    def __init__(
+        self, *, store: Store, lease: timedelta, longest: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._longest = longest
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[UUID, tuple[Claim, datetime]] = {}
+
+    @contextmanager
+    def held(self, claim: Claim) -> Iterator[None]:
+        """Keep the lease of ``claim`` alive for as long as the block runs."""
+        with self._lock:
+            self._held[claim.delivery_id] = (claim, self._clock())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(claim.delivery_id, None)
+
+    def run(self, stop: threading.Event) -> None:
+        """Renew until ``stop`` is set."""
+        while not stop.wait(self._lease.total_seconds() / _TIMES):
+            self.renew()
+
+    def renew(self) -> int:
+        """Renew what is held now; return how many leases were."""
+        now = self._clock()
+        with self._lock:
+            held = list(self._held.values())
+        renewed = 0
+        for claim, since in held:
+            # A young one has most of its lease before it; most attempts are over by then.
+            if now - since >= self._lease / _TIMES:
+                renewed += self._renewed(claim, since, now)
+        return renewed
+
+    def _renewed(self, claim: Claim, since: datetime, now: datetime) -> bool:
+        if now - since >= self._longest:
+            _log.error("delivery %s: the attempt hangs since %s, its lease runs out", claim.delivery_id, since)
+            return False
+        try:
+            kept = self._store.renew(claim, now + self._lease)
+        except Unavailable as error:
+            _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error)
+            return False
+        if not kept:
+            _log.warning("delivery %s: the lease is not ours any more", claim.delivery_id)
+        return kept

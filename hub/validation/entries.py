@@ -1,0 +1,135 @@
+"""The entries of a catalogue, loaded from folders ``<standard>/<version>/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hub.errors import ConfigurationError, Text
+from hub.submission import SchemaRef
+from hub.validation.codelists import CodeList, read_code_list
+from hub.validation.identifiers import IdentifierTable
+from hub.validation.json import JsonSchema
+from hub.validation.manifest import Kind, Manifest, SchemaItem, read_manifest, verify_files
+from hub.validation.report import Report
+from hub.validation.xsd import XsdSchema, XsdSource
+from hub.validation.xsd11 import Xsd11Schema
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaEntry:
+    """One schema of the catalogue: its item, the version it belongs to, and its folder."""
+
+    item: SchemaItem
+    manifest: Manifest
+    folder: Path
+    judge: XsdSchema | Xsd11Schema | JsonSchema = field(repr=False, compare=False)
+    #: What is recorded with a payload that was checked.
+    ref: SchemaRef
+    #: The report of every payload that breaks no rule.
+    clean: Report = field(repr=False, compare=False)
+
+    @property
+    def uri(self) -> str:
+        """The schema's URI."""
+        return self.item.uri
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Every URI under which senders may name the schema; that of its version included."""
+        version = (self.manifest.uri,) if self.manifest.uri else ()
+        return (self.item.uri, *self.item.aliases, *version)
+
+    def serves(self, service: str | None) -> bool:
+        """Whether payloads for a service may use the schema; without a service they may."""
+        return service is None or self.item.services is None or service in self.item.services
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """What one folder of a catalogue holds."""
+
+    entries: tuple[SchemaEntry, ...] = ()
+    code_lists: tuple[CodeList, ...] = ()
+
+
+def load_version(folder: Path) -> Version:
+    """Load one version of one standard and verify its pinned hashes.
+
+    Raises:
+        ConfigurationError: Its manifest is unusable, or a file is changed.
+    """
+    manifest = read_manifest(folder)
+    if (folder.parent.name, folder.name) != (manifest.standard, manifest.version):
+        raise ConfigurationError(
+            Text(
+                f"{folder} enthält {manifest.standard} {manifest.version}. Benennen Sie den Ordner danach.",
+                f"{folder} holds {manifest.standard} {manifest.version}. Name the folder after it.",
+            )
+        )
+    verify_files(folder, manifest)
+    if manifest.kind is Kind.CODE_LISTS:
+        return Version(code_lists=tuple(_code_list(folder, item) for item in manifest.schemas))
+    table = _identifiers(folder, manifest)
+    return Version(entries=tuple(_entry(folder, manifest, item, table) for item in manifest.schemas))
+
+
+def _code_list(folder: Path, item: SchemaItem) -> CodeList:
+    return read_code_list((folder / item.file).read_bytes(), item.file, closed=item.closed)
+
+
+def _entry(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> SchemaEntry:
+    ref = _ref(manifest, item)
+    judge = _judge(folder, manifest, item, table)
+    return SchemaEntry(item=item, manifest=manifest, folder=folder, judge=judge, ref=ref, clean=Report(schema=ref))
+
+
+def _judge(
+    folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None
+) -> XsdSchema | Xsd11Schema | JsonSchema:
+    def read(name: str) -> bytes:
+        return (folder / name).read_bytes()
+
+    if manifest.kind is Kind.JSON_SCHEMA:
+        return JsonSchema(_schema_document(folder / item.file), resources=lambda: _resources(folder, item))
+    source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
+    if manifest.kind is Kind.XSD11:
+        return Xsd11Schema(source, folder=folder, roots=item.roots)
+    return XsdSchema(source, roots=item.roots, identifiers=table)
+
+
+def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
+    return SchemaRef(
+        uri=item.uri,
+        standard=manifest.standard,
+        version=manifest.version,
+        sha256=item.sha256,
+        media_type=manifest.kind.media_type,
+    )
+
+
+def _resources(folder: Path, item: SchemaItem) -> Iterator[tuple[str, Any]]:
+    for name in item.closure:
+        if name != item.file:
+            document = _schema_document(folder / name)
+            yield str(document.get("$id", name)), document
+
+
+def _schema_document(path: Path) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(Text(f"{path} ist kein JSON.", f"{path} is not JSON.")) from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(Text(f"{path} ist kein Schema-Objekt.", f"{path} is not a schema object."))
+    return document
+
+
+def _identifiers(folder: Path, manifest: Manifest) -> IdentifierTable | None:
+    if manifest.identifiers is None:
+        return None
+    return IdentifierTable.from_json(orjson.loads((folder / manifest.identifiers).read_bytes()))

@@ -1,0 +1,147 @@
+"""The admin pages on a stage, behind a real HTTP server, with people who may do different things.
+
+A pytest plugin: a test module names it in ``pytest_plugins``.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+from argon2 import PasswordHasher
+
+from hub.accounts import Accounts, Role
+from hub.admin import Mounted, Tools, build
+from hub.tables import TableBook, open_book
+
+PASSWORD = "korrekt pferd batterie"
+#: name -> roles, tenant
+PEOPLE: dict[str, tuple[tuple[Role, ...], str]] = {
+    "erika": ((Role.EDITOR,), ""),
+    "anton": ((Role.APPROVER,), ""),
+    "otto": ((Role.OPERATOR,), ""),
+    "viktor": ((Role.VIEWER,), ""),
+    "doris": ((Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.OPERATOR), "06439"),
+    "walter": ((Role.VIEWER, Role.EDITOR, Role.APPROVER, Role.OPERATOR), "06414"),
+}
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@dataclass
+class Browser:
+    """One person's session, as a browser without scripts has it."""
+
+    base: str
+    name: str
+    http: requests.Session = field(default_factory=requests.Session)
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return self.http.get(f"{self.base}{path}", timeout=20, **more)
+
+    def post(self, path: str, *, csrf: str | None = None, **fields: Any) -> requests.Response:
+        token = self.csrf() if csrf is None else csrf
+        files = fields.pop("files", None)
+        return self.http.post(f"{self.base}{path}", data={"csrf": token, **fields}, files=files, timeout=20)
+
+    def csrf(self) -> str:
+        found = _CSRF.search(self.get("/schemas").text)
+        return found[1] if found else ""
+
+    def log_in(self, password: str = PASSWORD, **more: Any) -> requests.Response:
+        fields = {"name": self.name, "password": password, "next": "", **more}
+        return self.http.post(f"{self.base}/login", data=fields, timeout=20, allow_redirects=False)
+
+
+@dataclass
+class Pages:
+    """The served pages."""
+
+    stage: Any
+    base: str
+    accounts: Accounts
+    tables: TableBook
+    password: str = PASSWORD
+    _open: list[Browser] = field(default_factory=list)
+
+    def browser(self, name: str) -> Browser:
+        made = Browser(base=self.base, name=name)
+        self._open.append(made)
+        return made
+
+    def as_(self, name: str) -> Browser:
+        made = self.browser(name)
+        assert made.log_in().status_code == 303
+        return made
+
+    @property
+    def store(self) -> Any:
+        return self.stage.hub.store
+
+
+async def nothing(scope: Any, _receive: Any, send: Any) -> None:
+    """Stands where the interfaces are."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+        await send({"type": "http.response.body", "body": b"interfaces"})
+
+
+def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
+    tables = open_book(
+        store=hub.store,
+        policy=hub.policy,
+        gazetteer=hub.gazetteer,
+        services=hub.table.services,
+        schemas=hub.catalog.uris,
+    )
+    tables.begin(hub.table, now=hub.clock())
+    return Tools(
+        store=hub.store,
+        accounts=accounts,
+        tables=tables,
+        catalog=lambda: hub.catalog,
+        policy=hub.policy,
+        gazetteer=hub.gazetteer,
+        clock=hub.clock,
+        base_url=base_url,
+        production=False,
+        version="0",
+        free_bytes=hub.blobs.free_bytes,
+        disk_watermark=0,
+    )
+
+
+def serve(app: Any) -> tuple[str, Callable[[], None]]:
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", server_header=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join()
+
+    return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/admin", stop
+
+
+@pytest.fixture
+def pages(stage: Any) -> Iterator[Pages]:
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
+    for name, (roles, tenant) in PEOPLE.items():
+        accounts.add(name, PASSWORD, roles=roles, tenant=tenant, actor="cli:test", now=stage.clock())
+    tools = tools_of(stage.hub, accounts, "http://127.0.0.1")
+    base, stop = serve(Mounted(build(tools), nothing))
+    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables)
+    yield served
+    for browser in served._open:
+        browser.http.close()
+    stop()

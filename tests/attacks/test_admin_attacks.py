@@ -1,0 +1,279 @@
+"""Attacks on the admin pages: forged requests, foreign tenants, planted sessions, stored scripts, open redirects, frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import requests
+from stage import TAUNUSSTEIN, WIESBADEN
+from store_values import buried, claim, record
+
+from hub.accounts import same_csrf
+from hub.admin.application import _PAGES
+from hub.admin.visit import inside
+
+pytest_plugins = ["admin_pages"]
+SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+ANY_ID = "00000000-0000-0000-0000-000000000001"
+
+
+def _dead(pages, **cover):
+    pages.stage.accept(**cover)
+    (taken,) = claim(pages.store, now=pages.stage.clock())
+    outcome, step = buried()
+    now = pages.stage.clock()
+    assert record(pages.store, taken, outcome, step, started_at=now, ended_at=now)
+    return taken
+
+
+def _paths(method):
+    return [page.path.replace("{id}", ANY_ID).replace("{number}", "1") for page in _PAGES if page.method == method]
+
+
+# Forged requests (CSRF)
+
+
+@pytest.mark.parametrize("path", [path for path in _paths("POST") if path != "/login"])
+def test_nothing_changes_without_the_forms_token(pages, path):
+    person = pages.as_("doris")
+    for csrf in ("", "x" * 32):
+        assert person.post(path, csrf=csrf).status_code == 403
+    assert person.get("/").status_code == 200
+
+
+def test_another_sessions_token_is_no_good(pages):
+    one, two = pages.as_("otto"), pages.as_("otto")
+    answer = two.post("/clients", csrf=one.csrf(), name="x", kind="sender")
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
+)
+def test_requests_from_another_site_are_refused_even_with_the_token(pages, header):
+    person = pages.as_("otto")
+    person.http.headers.update(header)
+    assert person.post("/clients", name="x", kind="sender").status_code == 403
+    assert pages.browser("otto").http.post(f"{pages.base}/login", headers=header, timeout=5).status_code == 403
+
+
+def test_no_change_by_get(pages):
+    person = pages.as_("doris")
+    only_post = set(_paths("POST")) - set(_paths("GET"))
+    for path in only_post:
+        assert person.get(path).status_code in {404, 405}, path
+
+
+# Cookies and sessions
+
+
+def test_a_planted_session_is_never_adopted(pages):
+    browser = pages.browser("viktor")
+    browser.http.cookies.set("hub-session", "planted-by-attacker", path="/admin")
+    answer = browser.log_in()
+    given = answer.headers["set-cookie"]
+    assert "planted-by-attacker" not in given
+    assert pages.accounts.session("planted-by-attacker", now=pages.stage.clock()) is None
+
+
+def test_a_new_log_in_is_a_new_session(pages):
+    one, two = pages.as_("viktor"), pages.as_("viktor")
+    tokens = {browser.http.cookies["hub-session"] for browser in (one, two)}
+    assert len(tokens) == 2
+    assert one.csrf() != two.csrf()
+
+
+def test_the_cookie_is_closed_to_scripts_and_other_sites(pages):
+    given = pages.browser("viktor").log_in().headers["set-cookie"].lower()
+    for flag in ("httponly", "samesite=strict", "path=/admin"):
+        assert flag in given
+
+
+def test_over_https_the_cookie_is_bound_to_the_host(pages):
+    from admin_pages import nothing, serve, tools_of
+
+    from hub.admin import Mounted, build
+
+    tools = tools_of(pages.stage.hub, pages.accounts, "https://hub.example.org")
+    base, stop = serve(Mounted(build(tools), nothing))
+    try:
+        fields = {"name": "viktor", "password": "korrekt pferd batterie"}
+        answer = requests.post(f"{base}/login", data=fields, timeout=5, allow_redirects=False)
+    finally:
+        stop()
+    assert answer.headers["set-cookie"].startswith("__Host-hub-session=")
+    assert "secure" in answer.headers["set-cookie"].lower()
+    assert "max-age=" in answer.headers["strict-transport-security"]
+
+
+def test_a_log_out_ends_the_session_on_the_server(pages):
+    person = pages.as_("viktor")
+    token = person.http.cookies["hub-session"]
+    person.post("/logout")
+    assert pages.accounts.session(token, now=pages.stage.clock()) is None
+
+
+# Foreign tenants (IDOR)
+
+
+def test_a_district_sees_nothing_of_another(pages):
+    foreign = _dead(pages, area=TAUNUSSTEIN)
+    name = "Rheingau-Taunus-Kreis, Bauaufsicht"
+    walter = pages.as_("walter")
+    submission, destination = foreign.submission.submission_id, foreign.destination.destination_id
+    assert walter.get(f"/submissions/{submission}").status_code == 404
+    assert walter.get(f"/destinations/{destination}").status_code == 404
+    for path in ("/", "/submissions", "/dead", "/destinations", "/schemas"):
+        text = walter.get(path).text
+        assert str(submission) not in text, path
+        assert name not in text, path
+    assert "0 Einreichungen" in walter.get("/submissions", params={"destination": str(destination)}).text
+    assert "0 Einreichungen" in walter.get("/submissions", params={"q": str(submission)}).text
+    for path in ("/audit", "/health"):
+        assert walter.get(path).status_code == 403
+    assert pages.as_("doris").get(f"/submissions/{submission}").status_code == 200
+
+
+def test_a_district_cannot_touch_anothers_things(pages):
+    foreign = _dead(pages, area=TAUNUSSTEIN)
+    walter = pages.as_("walter")
+    assert walter.post("/dead", delivery=str(foreign.delivery_id)).status_code == 404
+    walter.post("/dead", cause="receiver")
+    assert pages.store.dead().total == 1
+    here = foreign.destination.destination_id
+    assert walter.post(f"/destinations/{here}/circuit").status_code == 404
+    for action in ("rotate", "disable"):
+        assert walter.post(f"/clients/{pages.stage.sender}/{action}").status_code == 404
+    assert pages.store.client(pages.stage.sender).disabled_at is None
+    assert walter.post("/clients", name="x", kind="sender", tenant="06439").status_code == 403
+
+
+def test_a_district_cannot_route_others_submissions_to_itself(pages):
+    walter = pages.as_("walter")
+    walter.post("/routing/versions", title="x")
+    rule = {
+        "id": "greedy",
+        "area": TAUNUSSTEIN,
+        "services": "99012008001000",
+        "destination": "7b1c9e04-2d58-4c7a-8f31-5a9e0c406414",
+    }
+    assert walter.post("/routing/versions/2/rule", revision=1, **rule).status_code == 422
+    assert walter.post("/routing/versions/2/rule", revision=1, **{**rule, "area": "06"}).status_code == 422
+    own = walter.post("/routing/versions/2/rule", revision=1, **{**rule, "area": WIESBADEN})
+    assert own.status_code == 200
+    content = pages.as_("erika").get("/routing/versions/1/export", params={"format": "yaml"}).content
+    stolen = content.replace(b"0f4d7a52-6a3c-4f0e-9d6b-3c1f5e8a6439", b"7b1c9e04-2d58-4c7a-8f31-5a9e0c406414")
+    assert walter.post("/routing/versions", files={"file": ("t.yaml", stolen)}).status_code == 403
+
+
+def test_wildcards_do_not_widen_a_search(pages):
+    pages.stage.accept()
+    walter = pages.as_("walter")
+    for text in ("%", "_" * 36, "*"):
+        assert "0 Einreichungen" in walter.get("/submissions", params={"q": text}).text
+
+
+# A viewer who clicks anyway
+
+
+@pytest.mark.parametrize("path", [path for path in _paths("POST") if path not in {"/login", "/logout"}])
+def test_a_viewer_cannot_act(pages, path):
+    assert pages.as_("viktor").post(path, revision=1, text="x").status_code == 403
+
+
+# Stored scripts
+
+
+def test_a_script_in_a_name_stays_text_everywhere(pages):
+    store, now = pages.store, pages.stage.clock()
+    here = store.destination(pages.stage.destination_id("Rheingau"))
+    store.replace_destination(replace(here, name=SCRIPT, contact={"legalName": SCRIPT}, updated_at=now))
+    otto, erika = pages.as_("otto"), pages.as_("erika")
+    otto.post("/clients", name=SCRIPT, kind="sender")
+    erika.post("/routing/versions", title=SCRIPT)
+    rule = {"id": "x", "area": TAUNUSSTEIN, "services": "99012008001000", "destination": str(here.destination_id)}
+    erika.post("/routing/versions/2/rule", revision=1, note=SCRIPT, **rule)
+    _dead(pages)
+    for path in (
+        *("/", "/submissions", "/destinations", f"/destinations/{here.destination_id}", "/clients", "/dead", "/audit"),
+        *(
+            "/routing",
+            "/routing/versions",
+            "/routing/versions/2",
+            "/routing/versions/2/rule?id=x",
+            "/schemas",
+            "/health",
+        ),
+    ):
+        person = erika if "/versions/2" in path else otto
+        text = person.get(path).text
+        assert "<script>alert" not in text, path
+        assert "<img src=x" not in text, path
+
+
+@pytest.mark.parametrize(
+    "path", ["/submissions?q=", "/routing?q=", "/routing/areas?q=", "/routing/explain?service=x&ars="]
+)
+def test_a_script_in_the_address_stays_text(pages, path):
+    text = pages.as_("viktor").get(f"{path}%22%3E%3Cscript%3Ealert(1)%3C/script%3E").text
+    assert "<script>alert" not in text
+
+
+# Redirects, frames, size
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "/admin//evil.example",
+        "/admin/\r\nSet-Cookie: x=1",
+        "javascript:alert(1)",
+        "/admin@evil.example",
+        "/admin/../evil",
+        "/elsewhere",
+    ],
+)
+def test_the_log_in_leads_nowhere_else(pages, target):
+    assert inside(target) == "/admin/"
+    answer = pages.browser("viktor").log_in(next=target)
+    assert answer.headers["location"] == "/admin/"
+
+
+def test_the_log_in_leads_back_to_the_page_that_was_wanted(pages):
+    assert pages.browser("viktor").log_in(next="/admin/submissions").headers["location"] == "/admin/submissions"
+
+
+@pytest.mark.parametrize("path", ["/login", "/", "/static/hub.css", "/nowhere"])
+def test_every_answer_forbids_frames_foreign_and_inline_code(pages, path):
+    headers = pages.as_("viktor").get(path).headers
+    policy = headers["content-security-policy"]
+    for said in ("default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
+        assert said in policy
+    assert "unsafe" not in policy
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["/static/../visit.py", "/static/%2e%2e/visit.py", "/static/..%2fvisit.py"])
+def test_static_files_are_all_that_is_served(pages, path):
+    session = requests.Session()
+    prepared = requests.Request("GET", pages.base + path).prepare()
+    prepared.url = pages.base + path
+    assert session.send(prepared, timeout=5).status_code == 404
+    session.close()
+
+
+def test_a_huge_form_is_refused_before_it_is_read(pages):
+    answer = pages.browser("viktor").http.post(f"{pages.base}/login", data=b"a=" + b"x" * (17 * 2**20), timeout=20)
+    assert answer.status_code == 413
+
+
+def test_tokens_are_compared_whole(pages):
+    _, session = pages.accounts.log_in("viktor", "korrekt pferd batterie", now=pages.stage.clock())
+    assert not same_csrf(session, session.csrf[:-1])
+    assert not same_csrf(session, "")

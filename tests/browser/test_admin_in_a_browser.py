@@ -1,0 +1,246 @@
+"""The pages in a real browser: the way of a rule by two people, what each may do, accessibility, and pictures of it all.
+
+Skipped, with the reason, where Chromium or playwright is absent. Pictures lie in ``tests/out`` afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import TAUNUSSTEIN, WIESBADEN
+from store_values import buried, claim, record
+
+pytest_plugins = ["admin_pages"]
+OUT = Path(__file__).parents[1] / "out"
+_SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+PAGES = (
+    ("overview", "/"),
+    ("submissions", "/submissions"),
+    ("routing", "/routing"),
+    ("areas", "/routing/areas?below=06439"),
+    ("explain", f"/routing/explain?ars={TAUNUSSTEIN}&service=99012008001000"),
+    ("versions", "/routing/versions"),
+    ("version", "/routing/versions/1"),
+    ("destinations", "/destinations"),
+    ("schemas", "/schemas"),
+    ("clients", "/clients"),
+    ("dead", "/dead"),
+    ("audit", "/audit?verify=1"),
+    ("health", "/health"),
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's browser, started once."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    OUT.mkdir(exist_ok=True)
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_SWITCHES, env={**os.environ, "HOME": "/tmp"})
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, pages: Any) -> Iterator[Any]:
+    """Log a person in and return their page; what the browser complains about fails the test."""
+    contexts, complaints = [], []
+
+    def open_(name: str, *, width: int = 1280) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, locale="de-DE")
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+        page.on("request", lambda request: complaints.append(request.url) if _is_foreign(request, pages) else None)
+        page.goto(f"{pages.base}/login")
+        page.get_by_label("Kontoname").fill(name)
+        page.get_by_label("Passwort").fill(pages.password)
+        page.get_by_role("button", name="Anmelden").click()
+        page.get_by_role("heading", name="Übersicht").wait_for()
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _is_complaint(message: Any) -> bool:
+    """Chromium reports every 4xx answer as an error; those are asked for here. CSP breaches and broken scripts are not."""
+    return message.type == "error" and "Failed to load resource" not in message.text
+
+
+def _is_foreign(request: Any, pages: Any) -> bool:
+    return not request.url.startswith((pages.base, "data:"))
+
+
+def _dead(pages: Any, **cover: Any) -> Any:
+    pages.stage.accept(**cover)
+    (taken,) = claim(pages.store, now=pages.stage.clock())
+    outcome, step = buried()
+    now = pages.stage.clock()
+    assert record(pages.store, taken, outcome, step, started_at=now, ended_at=now)
+    return taken
+
+
+def _picture(page: Any, name: str) -> None:
+    page.screenshot(path=str(OUT / f"{name}.png"), full_page=True)
+
+
+def _insist_on_access(page: Any, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    grave = [
+        (each["id"], [node["target"] for node in each["nodes"]][:3])
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert grave == [], name
+
+
+def test_two_people_bring_a_rule_into_force_and_back(visit, pages):
+    editor, approver = visit("erika"), visit("anton")
+    editor.goto(f"{pages.base}/routing/versions")
+    editor.get_by_label("Wofür?").fill("Idstein baut selbst")
+    editor.get_by_role("button", name="Entwurf anlegen").click()
+    editor.get_by_role("link", name="Neue Regel").click()
+    editor.get_by_label("Name der Regel").fill("idstein-bau")
+    editor.get_by_label("Gebiet (ARS)").fill("064390008008")
+    editor.get_by_label("Leistungen").fill("99012008001000")
+    editor.get_by_label("Zustellpunkt").select_option(label="Rheingau-Taunus-Kreis, Bauaufsicht und Zulassung")
+    _picture(editor, "rule")
+    _insist_on_access(editor, "rule")
+    editor.get_by_role("button", name="Speichern und prüfen").click()
+    editor.get_by_text("1 geänderte Regeln").wait_for()
+    assert editor.get_by_role("button", name="Freigeben").count() == 0
+    _picture(editor, "draft")
+    _insist_on_access(editor, "draft")
+
+    approver.goto(editor.url.split("?")[0])
+    approver.get_by_label("Begründung").fill("gelesen und richtig")
+    approver.get_by_role("button", name="Freigeben").click()
+    approver.get_by_role("button", name="Aktivieren").click()
+    approver.get_by_text("Aktiviert.").wait_for()
+    _picture(approver, "activated")
+    assert pages.tables.activation(pages.stage.clock()).number == 2
+
+    pages.stage.clock.pass_(minutes=1)
+    approver.goto(f"{pages.base}/routing/versions")
+    approver.get_by_label("Grund").fill("Beschluss aufgehoben")
+    approver.get_by_role("button", name="Sofort zurücknehmen").click()
+    approver.get_by_text("Zurückgenommen.").wait_for()
+    assert pages.tables.activation(pages.stage.clock()).number == 1
+
+
+def test_a_contradiction_is_shown_and_refused(visit, pages):
+    editor, approver = visit("erika"), visit("anton")
+    editor.goto(f"{pages.base}/routing/versions")
+    editor.get_by_role("button", name="Entwurf anlegen").click()
+    editor.get_by_role("link", name="Neue Regel").click()
+    editor.get_by_label("Name der Regel").fill("widerspruch")
+    editor.get_by_label("Gebiet (ARS)").fill("06439")
+    editor.get_by_label("Leistungen").fill("99012008001000")
+    editor.get_by_label("Zustellpunkt").select_option(label="Landeshauptstadt Wiesbaden")
+    editor.get_by_role("button", name="Speichern und prüfen").click()
+    editor.get_by_text("So kann die Tabelle nicht freigegeben werden").wait_for()
+    _picture(editor, "contradiction")
+    _insist_on_access(editor, "contradiction")
+    approver.goto(editor.url.split("?")[0])
+    approver.get_by_label("Begründung").fill("trotzdem")
+    approver.get_by_role("button", name="Freigeben").click()
+    approver.get_by_role("alert").wait_for()
+    assert "Die Prüfung findet" in approver.get_by_role("alert").inner_text()
+    _picture(approver, "refused")
+    assert pages.tables.version(2).approved_by is None
+
+
+def test_an_operator_redrives_a_dead_letter(visit, pages):
+    taken = _dead(pages)
+    operator = visit("otto")
+    operator.goto(f"{pages.base}/dead")
+    _picture(operator, "dead-letter")
+    _insist_on_access(operator, "dead-letter")
+    operator.get_by_role("button", name="Erneut zustellen").click()
+    operator.get_by_text("Wird erneut zugestellt.").wait_for()
+    assert pages.store.delivery(taken.submission.submission_id).state == "queued"
+
+
+def test_a_key_that_ends_soon_is_warned_of(visit, pages):
+    pages.stage.clock.pass_(days=710)
+    page = visit("viktor")
+    page.get_by_role("link", name="Rheingau-Taunus-Kreis").click()
+    page.get_by_text("Der Schlüssel läuft bald ab").wait_for()
+    _picture(page, "key-ends")
+    _insist_on_access(page, "key-ends")
+
+
+def test_a_district_sees_its_own_only(visit, pages):
+    _dead(pages, area=TAUNUSSTEIN)
+    page = visit("walter")
+    _picture(page, "tenant")
+    assert page.get_by_role("link", name="Landeshauptstadt Wiesbaden").count() == 1
+    assert page.get_by_role("link", name="Rheingau-Taunus-Kreis").count() == 0
+    assert page.get_by_role("link", name="Protokoll").count() == 0
+
+
+def test_a_viewer_is_offered_nothing_to_do(visit, pages):
+    _dead(pages)
+    page = visit("viktor")
+    for path in ("/routing/versions", "/routing/versions/1", "/clients", "/dead"):
+        page.goto(f"{pages.base}{path}")
+        offered = [button.inner_text() for button in page.get_by_role("button").all()]
+        assert set(offered) <= {"Abmelden", "Suchen"}, path
+
+
+def test_the_area_search_answers_while_typing(visit, pages):
+    from hub.admin import application
+
+    if not (Path(application.__file__).parent / "static" / "vendor" / "htmx.min.js").is_file():
+        pytest.skip("the front-end files are not fetched (npm ci && npm run vendor)")
+    page = visit("viktor")
+    page.goto(f"{pages.base}/routing/areas")
+    page.get_by_label("Name oder Postleitzahl").press_sequentially("taunuss")
+    page.get_by_role("link", name=re.compile("^Taunusstein")).wait_for(timeout=5000)
+    assert "q=" not in page.url
+
+
+def test_everything_can_be_reached_by_keyboard(visit):
+    page = visit("viktor")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Zum Inhalt springen"
+    seen = set()
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert {"Einreichungen", "Zuständigkeiten", "Zustellpunkte", "Abmelden"} <= seen
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_every_page_is_accessible_and_fits_its_screen(visit, pages, width):
+    taken = _dead(pages)
+    pages.stage.accept(area=WIESBADEN)
+    page = visit("viktor", width=width)
+    trace = ("submission", f"/submissions/{taken.submission.submission_id}")
+    one = ("destination", f"/destinations/{taken.destination.destination_id}")
+    for name, path in (*PAGES, trace, one):
+        page.goto(f"{pages.base}{path}")
+        _picture(page, f"{name}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        _insist_on_access(page, name)
+
+
+def test_the_log_in_is_accessible(chromium, pages):
+    page = chromium.new_page(viewport={"width": 360, "height": 740})
+    page.goto(f"{pages.base}/login?lang=en")
+    _picture(page, "login-360")
+    _insist_on_access(page, "login")
+    page.close()

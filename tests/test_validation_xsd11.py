@@ -1,0 +1,76 @@
+"""XML Schema 1.1: judged in a child process that can be killed."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hub.errors import ConfigurationError, TooLarge
+from hub.submission import MediaType
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.imports import import_standard
+from hub.validation.limits import Limits
+from hub.validation.manifest import Kind
+from hub.validation.xml import read_xml
+from hub.validation.xsd11 import Xsd11Schema
+
+PERIOD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t"
+  elementFormDefault="qualified">
+  <xs:element name="zeitraum"><xs:complexType>
+    <xs:sequence><xs:element name="von" type="xs:date"/><xs:element name="bis" type="xs:date"/></xs:sequence>
+    <xs:assert test="von le bis"/>
+  </xs:complexType></xs:element></xs:schema>"""
+MESSAGE = '<z:zeitraum xmlns:z="urn:t">\n<z:von>2026-01-01</z:von>\n<z:bis>{}</z:bis></z:zeitraum>'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    source = tmp_path_factory.mktemp("package")
+    (source / "zeitraum.xsd").write_text(PERIOD.replace("von le bis", "xs:date(*[1]) le xs:date(*[2])"))
+    target = tmp_path_factory.mktemp("schemas")
+    manifest = import_standard(source, target, standard="zeitraum", version="1")
+    assert manifest.kind is Kind.XSD11
+    return target
+
+
+def check(folder: Path, until: str):
+    return SchemaCatalog.load(folder).check(
+        media_type=MediaType.XML, data=MESSAGE.format(until).encode(), schema=None, service=None, on=date(2026, 11, 2)
+    )
+
+
+def test_a_broken_assertion_is_a_violation_with_its_place(folder):
+    report = check(folder, "2025-12-31")
+    assert [violation.rule for violation in report.violations] == ["xml.assertion"]
+    violation = report.violations[0]
+    assert (violation.line, violation.expected) == (1, "xs:date(*[1]) le xs:date(*[2])")
+    assert "zeitraum" in violation.path
+
+
+def test_a_wrong_value_is_a_violation_and_is_not_repeated(folder):
+    report = check(folder, "Kanarienvogel")
+    assert "xml.datatype" in {violation.rule for violation in report.violations}
+    assert "Kanarienvogel" not in str(report.as_json())
+
+
+def test_an_assertion_that_holds_is_valid(folder):
+    assert check(folder, "2026-12-31").valid
+
+
+def test_a_child_that_takes_too_long_is_killed(folder):
+    entry = SchemaCatalog.load(folder).entries()[0]
+    slow = Xsd11Schema(entry.judge._source, folder=entry.folder, roots=entry.item.roots, seconds=0.05)
+    started = time.perf_counter()
+    with pytest.raises(TooLarge, match="took too long"):
+        slow.check(read_xml(MESSAGE.format("2026-12-31").encode(), Limits()), Limits())
+    assert time.perf_counter() - started < 2
+
+
+def test_a_wrong_schema_is_refused_at_import(tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "z.xsd").write_text(PERIOD.replace("xs:date", "Unknown"))
+    with pytest.raises(ConfigurationError, match="wrong"):
+        import_standard(tmp_path / "package", tmp_path / "schemas", standard="z", version="1")
