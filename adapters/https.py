@@ -128,8 +128,8 @@ class Https:
     def _signing_key(self) -> SigningKey:
         content = read_file(self.name, "signing_key_file", self._options.signing_key_file or "")
         try:
-            return read_signing_key(orjson.loads(content))
-        except (orjson.JSONDecodeError, KeyRefused) as exc:
+            return read_signing_key(dict(orjson.loads(content)))
+        except (ValueError, TypeError, KeyRefused) as exc:
             raise unusable(
                 self.name,
                 "braucht in signing_key_file einen privaten JWK für PS512",

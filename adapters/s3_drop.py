@@ -29,7 +29,7 @@ from hub.wire.line import Inward, Line
 
 _CHUNK = 8 * 1024 * 1024
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig  # Only a type; the library has no such name when it runs.
+    from obstore.store import ClientConfig, S3Credential  # Only types; the library has no such names when it runs.
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
@@ -77,13 +77,21 @@ class S3Drop:
     def open(self) -> None:
         """Read the credentials and the certificate; ``ConfigurationError`` if they cannot be used."""
         options = self._options
-        self._key_id = read_secret(self.name, "access_key_id_file", options.access_key_id_file)
-        self._key = read_secret(self.name, "secret_access_key_file", options.secret_access_key_file)
+        self._credential: S3Credential = {
+            "access_key_id": read_secret(self.name, "access_key_id_file", options.access_key_id_file),
+            "secret_access_key": read_secret(self.name, "secret_access_key_file", options.secret_access_key_file),
+            "token": None,
+            "expires_at": None,
+        }
         self._client: ClientConfig = {
             "allow_http": options.allow_http,
+            "allow_invalid_certificates": False,
             "timeout": timedelta(seconds=options.timeout),
             "connect_timeout": timedelta(seconds=options.timeout),
             "user_agent": "rathaus-hub",
+            # A proxy of the environment steps aside only for one that is named, and that one for this server.
+            "proxy_url": "http://proxy.invalid",
+            "proxy_excludes": urlsplit(options.endpoint).hostname or "",
         }
         if options.ca_file is not None:
             self._client["root_certificate"] = read_file(self.name, "ca_file", options.ca_file)
@@ -98,9 +106,11 @@ class S3Drop:
             self._options.bucket,
             endpoint=self._options.endpoint,
             region=self._options.region,
-            access_key_id=self._key_id,
-            secret_access_key=self._key,
+            # What the library would take from the environment of the account that the hub runs under is said here.
+            aws_endpoint_url_s3=self._options.endpoint,
+            credential_provider=lambda: self._credential,
             virtual_hosted_style_request=False,
+            skip_signature=False,
             client_options=self._client,
             retry_config={"max_retries": 0},  # Repeating is the hub's business.
         )

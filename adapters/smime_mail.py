@@ -87,7 +87,10 @@ class SmimeMail:
         insist(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
         self._login = Login(user=options.user, password=password)
         anchors = [] if options.anchors_file is None else [Path(options.anchors_file)]
-        self._policy = KeyPolicy.from_files(anchors, allow_self_signed=options.anchors_file is None)
+        try:
+            self._policy = KeyPolicy.from_files(anchors, allow_self_signed=options.anchors_file is None)
+        except OSError as exc:
+            raise unusable(self.name, "kann anchors_file nicht lesen", "cannot read anchors_file") from exc
         self._certificate = read_file(self.name, "recipient_certificate_file", options.recipient_certificate_file)
         try:
             self._recipient()

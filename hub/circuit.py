@@ -31,8 +31,8 @@ class Breaker:
 
     def pause(self, failures: int) -> timedelta:
         """Return the pause after ``failures`` failures in a row, at least ``threshold``."""
-        doublings = min(failures - self.threshold, _MOST_DOUBLINGS)
-        return min(self.first * 2**doublings, self.longest)
+        doublings: int = 1 << min(failures - self.threshold, _MOST_DOUBLINGS)
+        return min(self.first * doublings, self.longest)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +63,11 @@ def next_standing(outcome: Outcome, standing: Standing, *, now: datetime, breake
     if outcome.retry_after is not None:
         wish = now + min(outcome.retry_after, breaker.longest_wish)
         return Standing(failures=standing.failures, open_until=max(wish, standing.open_until or wish))
-    if standing.is_open(now):
-        # Attempts that were under way when it opened are one failure, not many.
-        return standing
+    # Attempts that were under way when it opened are one failure, not many.
+    return standing if standing.is_open(now) else _after_failure(standing, now, breaker)
+
+
+def _after_failure(standing: Standing, now: datetime, breaker: Breaker) -> Standing:
     failures = standing.failures + 1
     if failures < breaker.threshold:
         return Standing(failures=failures, open_until=standing.open_until)

@@ -12,21 +12,26 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import overload
 from uuid import UUID, uuid4
 
+from hub.breakers import Breakers
 from hub.callbacks import Herald
+from hub.circuit import Breaker
 from hub.crashpoints import reach
 from hub.delivery import Adapter, Schedule, StepKind, next_step
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.events import Event, EventKind, Subject
+from hub.leases import Leases
+from hub.meters import Meters
 from hub.parties import Destination
 from hub.proof import Notary
 from hub.store import AttemptResult, Blobs, Claim, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.traces import NoTraces, Traces
 
 _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
@@ -107,13 +112,20 @@ class AdapterPool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """How this node works: its name, its leases, its schedule, its concurrency."""
+    """How this node works: its name, its leases, its schedule, its concurrency.
+
+    ``longest_attempt`` is how long a lease is renewed at most; ``most_lapses`` how many leases of a delivery may run out
+    before it is set aside, for it may be what its workers die of.
+    """
 
     node: str
     lease: timedelta
     schedule: Schedule
     threads: int
     base_url: str
+    breaker: Breaker = field(default_factory=Breaker)
+    longest_attempt: timedelta = timedelta(minutes=70)
+    most_lapses: int = 3
 
 
 class Dispatcher:
@@ -129,6 +141,8 @@ class Dispatcher:
         herald: Herald,
         rules: Rules,
         clock: Callable[[], datetime],
+        meters: Meters | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -137,6 +151,10 @@ class Dispatcher:
         self._herald = herald
         self._rules = rules
         self._clock = clock
+        self._meters = meters or Meters()
+        self._traces = traces or NoTraces()
+        self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
+        self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._busy = 0
@@ -147,6 +165,17 @@ class Dispatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; attempts under way are finished first."""
+        over = threading.Event()
+        keeper = threading.Thread(target=self._leases.run, args=[over], name="leases")
+        keeper.start()
+        try:
+            self._work_until(stop)
+        finally:
+            over.set()
+            keeper.join()
+            self._adapters.close()
+
+    def _work_until(self, stop: threading.Event) -> None:
         with ThreadPoolExecutor(self._rules.threads, thread_name_prefix="deliver") as pool:
             while not stop.is_set():
                 self._wake.clear()
@@ -158,7 +187,6 @@ class Dispatcher:
                     pause = _LOOK_AGAIN.total_seconds()
                 if pause:
                     self._wake.wait(pause)
-        self._adapters.close()
 
     def run_once(self) -> int:
         """Attempt what is due now, one after the other; return how many attempts were made."""
@@ -184,7 +212,8 @@ class Dispatcher:
 
     def _work(self, claim: Claim) -> None:
         try:
-            self._settle([claim])
+            with self._leases.held(claim):
+                self._settle([claim])
         finally:
             with self._lock:
                 self._busy -= 1
@@ -259,8 +288,29 @@ class Dispatcher:
             result.outcome.kind.value,
             result.step.kind.value,
         )
+        self._meters.attempted(
+            adapter=claim.destination.adapter,
+            outcome=result.outcome.kind.value,
+            took=result.ended_at - result.started_at,
+        )
+        self._breakers.note(claim, result.outcome, now=result.ended_at)
 
     def _deliver(self, claim: Claim) -> Outcome:
+        if claim.lapses >= self._rules.most_lapses and not _is_instant(claim):
+            return self._set_aside(claim)
+        with self._traces.deliver(**_facts(claim)) as span:
+            outcome = self._try(claim)
+            span.tell(outcome=outcome.kind.value)
+            return outcome
+
+    def _set_aside(self, claim: Claim) -> Outcome:
+        """Do not attempt what workers may have died of; a person decides (what needs no adapter's code kills nobody)."""
+        self._meters.isolated()
+        _log.error("delivery %s: set aside, %d attempts of it never ended", claim.delivery_id, claim.lapses)
+        note = f"not attempted: {claim.lapses} leases ran out, its workers may have died of it"
+        return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.HUB)
+
+    def _try(self, claim: Claim) -> Outcome:
         try:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
@@ -301,6 +351,17 @@ class Dispatcher:
             by_hub=True,
             issued_at=now,
         )
+
+
+def _facts(claim: Claim) -> dict[str, str | int]:
+    """Return what a trace may say of an attempt: identifiers."""
+    return {
+        "delivery_id": str(claim.delivery_id),
+        "submission_id": str(claim.submission.submission_id),
+        "destination_id": str(claim.destination.destination_id),
+        "adapter": claim.destination.adapter,
+        "attempt": claim.attempt,
+    }
 
 
 def _is_instant(claim: Claim) -> bool:

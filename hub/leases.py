@@ -24,9 +24,7 @@ _TIMES = 3
 class Leases:
     """Renews what is held. ``longest`` is how long an attempt may run at all."""
 
-    def __init__(
-        self, *, store: Store, lease: timedelta, longest: timedelta, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, *, store: Store, lease: timedelta, longest: timedelta, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._lease = lease
         self._longest = longest

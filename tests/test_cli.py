@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from shared_data import CATALOG, XWASSER, needs_shared_data
+from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 from hub.cli import main
-from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")
@@ -157,8 +158,23 @@ def test_schemas_are_listed(hub):
     assert "bauantrag" in hub("schemas", "list")[1]
 
 
+@needs_shared_data
+def test_an_official_package_is_brought_in_and_judges_by_itself(hub):
+    source = str(XWASSER / "schemas" / "V1_0_0")
+    code, said = hub(
+        "schemas", "import", source, "--standard", "xwasser", "--version", "1.0", "--catalog", str(CATALOG)
+    )
+    assert code == 0, said
+    assert (
+        hub("schemas", "import", source, "--standard", "xwasser", "--version", "1.0", "--catalog", str(CATALOG))[0] == 1
+    )
+    dangling = hub("validate", str(XWASSER / "tests" / "quality_report_minimal.xml"))
+    assert (dangling[0], dangling[1].count("idref-dangling")) == (1, 2)
+    assert hub("validate", str(XWASSER / "tests" / "olb_report_minimal.xml"))[0] == 0
+
+
 def test_keys_are_made_and_shown(hub, tmp_path):
-    code, said = hub("keys", "make", str(tmp_path / "keys"), "--subject", "Gemeinde Muster")
+    code, _ = hub("keys", "make", str(tmp_path / "keys"), "--subject", "Gemeinde Muster")
     assert code == 0
     private = tmp_path / "keys" / "encryption-private.json"
     assert private.stat().st_mode & 0o777 == 0o600

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from stage import ANMELDEN, BAUANTRAG, BAUEN, CANARY, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
-from hub.crypto.receipts import verify_receipt
+from hub.crypto.receipts import claims_of, verify_receipt
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 DEEP = b"[" * 5000 + b"]" * 5000
@@ -122,6 +122,14 @@ def test_an_accepted_application_gets_its_receipt_and_its_links(served):
     assert claims["sub"] == f"submission:{body['submissionId']}"
     again = served.get(f"/hub/v1/applications/{body['submissionId']}/receipt")
     assert (again.text, again.headers["Content-Type"].partition(";")[0]) == (body["receipt"], "application/jose")
+
+
+def test_links_and_issuer_are_the_canonical_address_whatever_the_request_was_sent_to(served):
+    canonical = served.stage.hub.settings.canonical_url
+    assert canonical != served.base_url
+    body = served.submit(headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"}).json()
+    assert body["status"].startswith(canonical)
+    assert claims_of(body["receipt"])["iss"] == canonical
 
 
 def test_the_sender_sees_state_and_history(served):

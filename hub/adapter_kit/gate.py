@@ -43,6 +43,8 @@ class Gate:
         self._released = threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server((HOST, 0))
+        # Small, so that a caller who is not listened to notices inside a large content.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

@@ -206,3 +206,4 @@ class _Talk(socketserver.StreamRequestHandler):
     def finish(self) -> None:
         with contextlib.suppress(OSError):
             super().finish()
+        self.connection.close()

@@ -85,8 +85,8 @@ def bare(package: Package) -> Package:
 
 
 def bulky(package: Package) -> Package:
-    """Return the package with more data than the buffers of a connection hold: 16 MB."""
-    return _with(package, replace(package.submission.contents, data=seal("a" * 8_000_000)))
+    """Return the package with more data than the buffers of a connection hold: 8 MB."""
+    return _with(package, replace(package.submission.contents, data=seal("a" * 4_000_000)))
 
 
 def mixed_up(package: Package) -> Package:

@@ -29,7 +29,7 @@ _SENDER = "command-line"
 _CHUNK = 1024 * 1024
 
 
-@click.command()
+@click.command(short_help="Antrag einreichen / submit an application.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--service", required=True, help="Service identifier, e.g. urn:de:fim:leika:leistung:99012008001000.")
 @click.option("--ars", required=True, help="Area: ARS with 2, 3, 5, 9 or 12 digits.")
@@ -75,7 +75,7 @@ def submit(
     click.echo(f"Schema        {claims['schema']['uri']} {claims['schema']['version']}")
 
 
-@click.command()
+@click.command(short_help="Stand und Verlauf / state and history.")
 @click.argument("submission_id", type=click.UUID)
 @data_option
 def status(submission_id: UUID, data: Path) -> None:

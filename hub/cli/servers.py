@@ -17,7 +17,7 @@ from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
 
 
-@click.command()
+@click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on.  [default: 8080]")
 @click.option(
@@ -38,7 +38,7 @@ def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data
     raise SystemExit(run_demo(Demo(settings=settings, once=once, traffic=demo_traffic)))
 
 
-@click.command()
+@click.command(short_help="Schnittstellen bedienen / serve the interfaces.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
 @click.option(
@@ -71,7 +71,7 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
     )
 
 
-@click.command()
+@click.command(short_help="Zustellen, ohne zu bedienen / deliver without serving.")
 @data_option
 def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""

@@ -167,8 +167,9 @@ class Walk:
         ).json()
         right = explained.get("destinationId") == body["destinationId"]
         self._step("zugeordnet", "routed", right, f"{body['destination']['name']} ({body['destinationId']})")
-        for line in explained.get("lines", {}).get("de", []):
-            click.secho(f"      {line}", dim=True)
+        for language in ("de", "en"):
+            taken = [line for line in explained.get("lines", {}).get(language, []) if "->" in line]
+            click.secho("\n".join(f"      {line.strip()}" for line in taken), dim=language == "en")
 
     def _show_delivery(self, submission_id: UUID) -> None:
         view = self._hub.store.delivery(submission_id)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
 from hub.errors import Conflict, Text
 from hub.store import tables
-from hub.store.database import Database, maybe_micros, maybe_moment, micros, moment, not_found
-from hub.store.records import Attempt, Backlog, Circuit, DeliveryState, DeliveryView, Page
+from hub.store.audit import write_audit
+from hub.store.database import MOST_ITEMS, Database, clamp, maybe_micros, maybe_moment, micros, moment, not_found
+from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page
 from hub.submission import DeadCause, OutcomeKind, State
 
 _DELIVERIES = tables.deliveries
@@ -44,20 +45,105 @@ class Deliveries(Database):
         cause: DeadCause | None = None,
         *,
         destination_id: UUID | None = None,
+        destination_ids: Collection[UUID] | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[DeliveryView]:
-        """Return one page of the dead letters without their histories, oldest first."""
+        """Return one page of the dead letters without their histories, oldest first. Empty ``destination_ids`` mean none."""
         table = _DELIVERIES
-        dead = and_(table.c.state == DeliveryState.DEAD.value, tables.undelivered())
-        statement = select(table).where(dead).order_by(table.c.accepted_at, table.c.delivery_id)
-        if cause is not None:
-            statement = statement.where(table.c.cause == cause.value)
-        if destination_id is not None:
-            statement = statement.where(table.c.destination_id == str(destination_id))
+        wanted = _dead(cause, destination_ids if destination_id is None else [destination_id])
+        statement = select(table).where(wanted).order_by(table.c.accepted_at, table.c.delivery_id)
         return self._page(statement, _view, offset=offset, limit=limit)
 
-    def redrive(self, delivery_id: UUID, now: datetime) -> bool:
+    def redrive_all(
+        self,
+        now: datetime,
+        *,
+        cause: DeadCause | None,
+        destination_ids: Collection[UUID] | None,
+        audit: Callable[[int], AuditEntry],
+    ) -> int:
+        """Make dead deliveries due again, as :meth:`redrive` does with one, batch by batch; return how many.
+
+        Each batch is one transaction with its audit entry, which ``audit`` makes from its size. Answered or deleted
+        submissions are left alone. Empty ``destination_ids`` mean none.
+        """
+        open_ = _MESSAGES.c.state.in_([State.SUBMITTED.value, State.FORWARDED.value])
+        again = (
+            select(_DELIVERIES.c.delivery_id)
+            .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
+            .where(_dead(cause, destination_ids), open_)
+            .order_by(_DELIVERIES.c.accepted_at)
+            .limit(MOST_ITEMS)
+        )
+
+        def write(connection: Connection) -> int:
+            found = connection.execute(again).scalars().all()
+            number = _revive(connection, found, now)
+            if number:
+                write_audit(connection, audit(number))
+            return number
+
+        done = 0
+        while number := self._begin(write, wakes=True).result():
+            done += number
+        return done
+
+    def overdue(self, before: datetime, *, notices_below: int, limit: int = 100) -> list[DeliveryView]:
+        """Return deliveries queued since before ``before`` of which fewer than ``notices_below`` notices were given.
+
+        The notices are those of the submission: see ``mark_noticed``.
+        """
+        table = _DELIVERIES.c
+        statement = (
+            select(_DELIVERIES)
+            .join(_MESSAGES, _MESSAGES.c.message_id == table.submission_id)
+            .where(_queued(), table.accepted_at < micros(before), _MESSAGES.c.notices < notices_below)
+            .order_by(table.accepted_at, table.delivery_id)
+            .limit(clamp(limit))
+        )
+        return self._read(lambda connection: [_view(row) for row in connection.execute(statement)])
+
+    def give_up(self, before: datetime, now: datetime, *, limit: int = 100) -> list[DeliveryView]:
+        """Bury deliveries queued since before ``before`` that nobody attempts now; return them.
+
+        An open circuit keeps deliveries from their last attempt, which would have given them up.
+        """
+        table = _DELIVERIES.c
+        idle = or_(table.leased_by.is_(None), table.next_attempt_at <= micros(now))
+        due = (
+            select(table.delivery_id)
+            .where(_queued(), table.accepted_at < micros(before), idle)
+            .order_by(table.accepted_at)
+            .limit(clamp(limit))
+            .with_for_update(skip_locked=True)
+        )
+        over = {
+            "state": DeliveryState.DEAD.value,
+            "cause": DeadCause.RECEIVER.value,
+            "next_attempt_at": None,
+            "leased_by": None,
+            "finished_at": micros(now),
+            # Whoever comes back with a lease that ran out finds another number.
+            "fencing": table.fencing + 1,
+        }
+
+        def write(connection: Connection) -> list[DeliveryView]:
+            ids = connection.execute(due).scalars().all()
+            connection.execute(update(_DELIVERIES).where(table.delivery_id.in_(ids)).values(over))
+            rows = connection.execute(select(_DELIVERIES).where(table.delivery_id.in_(ids)))
+            return [_view(row) for row in rows]
+
+        return self._write(write)
+
+    def quarantined(self, submission_id: UUID) -> bool:
+        """Tell whether a submission was kept from its receiver from the start."""
+        statement = select(_DELIVERIES.c.delivery_id).where(
+            _DELIVERIES.c.submission_id == str(submission_id), tables.quarantined()
+        )
+        return self._read(lambda connection: connection.execute(statement).first() is not None)
+
+    def redrive(self, delivery_id: UUID, now: datetime, *, audit: AuditEntry | None = None) -> bool:
         """Make a dead delivery due again, its schedule starting anew; False if it is not dead (asking twice harms nothing).
 
         Raises:
@@ -65,13 +151,6 @@ class Deliveries(Database):
             Conflict: its submission was answered or deleted; there is nothing left to deliver.
         """
         here = _DELIVERIES.c.delivery_id == str(delivery_id)
-        again = {
-            "state": DeliveryState.QUEUED.value,
-            "next_attempt_at": micros(now),
-            "accepted_at": micros(now),
-            "cause": None,
-            "finished_at": None,
-        }
 
         def write(connection: Connection) -> bool:
             row = connection.execute(
@@ -85,8 +164,10 @@ class Deliveries(Database):
                 return False
             if row.message_state not in {State.SUBMITTED, State.FORWARDED}:
                 raise _nothing_left()
-            dead = _DELIVERIES.c.state == DeliveryState.DEAD.value
-            return connection.execute(update(_DELIVERIES).where(here, dead).values(again)).rowcount == 1
+            again = _revive(connection, [str(delivery_id)], now) == 1
+            if again and audit is not None:
+                write_audit(connection, audit)
+            return again
 
         future = self._begin(write, wakes=True)
         return future.result()
@@ -137,6 +218,36 @@ class Deliveries(Database):
         ]
 
 
+def _dead(cause: DeadCause | None, destination_ids: Collection[UUID] | None) -> ColumnElement[bool]:
+    """The condition of dead letters, of a cause and of destinations if they are named."""
+    table = _DELIVERIES.c
+    wanted = and_(table.state == DeliveryState.DEAD.value, tables.undelivered())
+    if cause is not None:
+        wanted = and_(wanted, table.cause == cause.value)
+    if destination_ids is not None:
+        wanted = and_(wanted, table.destination_id.in_([str(one) for one in destination_ids]))
+    return wanted
+
+
+def _queued() -> ColumnElement[bool]:
+    return and_(_DELIVERIES.c.state == DeliveryState.QUEUED.value, tables.undelivered())
+
+
+def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) -> int:
+    """Make dead deliveries due again; what killed workers before gets its tries anew, since a person has looked at it."""
+    again = {
+        "state": DeliveryState.QUEUED.value,
+        "next_attempt_at": micros(now),
+        "accepted_at": micros(now),
+        "cause": None,
+        "finished_at": None,
+        "leased_by": None,
+        "lapses": 0,
+    }
+    dead = and_(_DELIVERIES.c.delivery_id.in_(delivery_ids), _DELIVERIES.c.state == DeliveryState.DEAD.value)
+    return connection.execute(update(_DELIVERIES).where(dead).values(again)).rowcount
+
+
 def _history(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
     statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
     return tuple(
@@ -170,9 +281,14 @@ def _view(row: Any, history: tuple[Attempt, ...] = ()) -> DeliveryView:
 def _circuit(connection: Connection, destination_id: UUID) -> Circuit:
     statement = select(_CIRCUITS).where(_CIRCUITS.c.destination_id == str(destination_id))
     row = connection.execute(statement).first()
-    if row is None:
-        return Circuit(destination_id=destination_id)
-    return Circuit(destination_id=destination_id, failures=row.failures, open_until=maybe_moment(row.open_until))
+    return Circuit(destination_id=destination_id) if row is None else to_circuit(row)
+
+
+def to_circuit(row: Any) -> Circuit:
+    """Return the circuit of a row."""
+    return Circuit(
+        destination_id=UUID(row.destination_id), failures=row.failures, open_until=maybe_moment(row.open_until)
+    )
 
 
 def _nothing_left() -> Conflict:

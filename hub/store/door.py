@@ -163,6 +163,7 @@ def _new_case(submission: Submission, events: Sequence[Event]) -> dict[str, Any]
         "created_at": submitted_at,
         "last_event_at": micros(events[-1].issued_at),
         "tombstone": None,
+        "covered": 0,
     }
 
 

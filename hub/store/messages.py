@@ -228,6 +228,7 @@ def _case_of(connection: Connection, message: Announcement) -> CaseHead:
         "created_at": created_at,
         "last_event_at": created_at,
         "tombstone": None,
+        "covered": 0,
     }
     try:
         INSERT_CASE(connection, row)

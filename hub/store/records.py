@@ -159,7 +159,7 @@ class Claim:
     fencing: int
     lapses: int
     accepted_at: datetime
-    circuit: Standing = Standing()
+    circuit: Standing = field(default_factory=Standing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

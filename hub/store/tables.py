@@ -99,7 +99,10 @@ cases = Table(
     _time("created_at"),
     _time("last_event_at"),
     Column("tombstone", Text),
+    #: Up to which event a signed checkpoint covers the log. The default is for nodes of the version before.
+    Column("covered", Integer, nullable=False, server_default="0"),
 )
+Index("ix_cases_uncovered", cases.c.case_id, sqlite_where=text("covered < seq"), postgresql_where=text("covered < seq"))
 Index("ix_cases_sender", cases.c.sender, cases.c.created_at)
 Index("ix_cases_destination_id", cases.c.destination_id, cases.c.created_at)
 Index(
@@ -383,6 +386,12 @@ def finished() -> ColumnElement[bool]:
 def replies_waiting() -> ColumnElement[bool]:
     """The condition of the index of replies that wait."""
     return and_(messages.c.kind == literal_column("'reply'"), messages.c.state == literal_column("'submitted'"))
+
+
+def quarantined() -> ColumnElement[bool]:
+    """The condition of deliveries of invalid submissions that nobody has released to their receiver."""
+    dead = and_(deliveries.c.state == "dead", deliveries.c.cause == "payload")
+    return and_(dead, deliveries.c.attempts == 0)
 
 
 def undelivered() -> ColumnElement[bool]:

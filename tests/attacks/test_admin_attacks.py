@@ -256,7 +256,7 @@ def test_every_answer_forbids_frames_foreign_and_inline_code(pages, path):
     assert "unsafe" not in policy
     assert headers["x-frame-options"] == "DENY"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("path", ["/static/../visit.py", "/static/%2e%2e/visit.py", "/static/..%2fvisit.py"])

@@ -57,6 +57,7 @@ def visit(chromium: Any, pages: Any) -> Iterator[Any]:
 
     def open_(name: str, *, width: int = 1280) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": 900}, locale="de-DE")
+        context.set_default_timeout(8_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)

@@ -1,0 +1,71 @@
+"""Log lines: for people, or as JSON for a log store. They carry identifiers, never contents.
+
+An error's own message may quote what it was given, so a JSON line names its class and the places it came through, and no
+more.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import IO, Any
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+#: Members of a line; whatever else a library attaches to a record is dropped.
+MEMBERS = ("at", "level", "logger", "message", "thread", "error", "places")
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+#: Frames of a failure that are named, the innermost first.
+_MOST_PLACES = 8
+#: They tell at INFO what they do all the time.
+_CHATTY = ("apscheduler", "alembic")
+
+
+def set_up(stream: IO[str], *, as_json: bool, level: int) -> None:
+    """Send every log line of this process to ``stream``; a second call replaces the first."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_json_formatter() if as_json else logging.Formatter(_TEXT))
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if type(each) is logging.StreamHandler]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+def _json_formatter() -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        ],
+        processors=[_thread, _failure, structlog.processors.EventRenamer("message"), _kept],
+        keep_exc_info=True,
+    )
+
+
+def _thread(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    if record is not None:
+        event["thread"] = record.threadName
+    return event
+
+
+def _failure(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put class and places where a traceback would stand."""
+    raised: Any = event.pop("exc_info", None)
+    error = raised[1] if isinstance(raised, tuple) else raised
+    if isinstance(error, BaseException):
+        frames = reversed(traceback.extract_tb(error.__traceback__)[-_MOST_PLACES:])
+        event["error"] = type(error).__name__
+        event["places"] = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+    return event
+
+
+def _kept(_: WrappedLogger, __: str, event: EventDict) -> str:
+    line = {name: event[name] for name in MEMBERS if name in event}
+    return orjson.dumps(line, default=str).decode()

@@ -1,0 +1,238 @@
+"""Signed checkpoints over the ends of all case logs: which ends are new, and which stood in which checkpoint.
+
+Each checkpoint holds the cases that moved since the one before, so its cost follows the traffic and not the archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from hub.errors import Conflict
+from hub.errors import Text as Words
+from hub.store import tables
+from hub.store.annex import Annex
+from hub.store.database import Insert, micros, moment
+from hub.store.records import CaseHead
+
+checkpoints = Table(
+    "checkpoints",
+    tables.metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("token", Text, nullable=False),
+)
+
+checkpoint_leaves = Table(
+    "checkpoint_leaves",
+    tables.metadata,
+    Column("number", Integer, ForeignKey("checkpoints.number"), nullable=False),
+    Column("position", Integer, nullable=False),
+    # No foreign key: a case that is removed must be missed here, not take its leaf along.
+    Column("case_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    PrimaryKeyConstraint("number", "position"),
+)
+Index("ix_checkpoint_leaves_case_id", checkpoint_leaves.c.case_id, checkpoint_leaves.c.seq)
+
+_CASES = tables.cases
+_EVENTS = tables.events
+_LEAVES = checkpoint_leaves
+_INSERT = Insert(checkpoints)
+_INSERT_LEAF = Insert(checkpoint_leaves)
+_UNCOVERED = literal_column("covered < seq")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A signed statement (``token``) about the ends of some logs. Numbers begin at 1 and have no gaps."""
+
+    number: int
+    made_at: datetime
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """A leaf beside what the store holds today: ``stored`` is the hash of the event that the leaf names.
+
+    ``stored`` is None if there is no such event, ``case_seq`` is None if there is no such case; ``dropped`` says that the
+    log reached the end of its retention and left a tombstone.
+    """
+
+    leaf: CaseHead
+    stored: str | None
+    case_seq: int | None
+    dropped: bool
+
+
+class CheckpointLog(Annex):
+    """Reads and writes checkpoints."""
+
+    def uncovered(self, limit: int) -> list[CaseHead]:
+        """Return up to ``limit`` ends of logs that no checkpoint covers yet, in the order of their case ids."""
+        statement = (
+            select(_CASES.c.case_id, _CASES.c.seq, _CASES.c.head)
+            .where(_UNCOVERED)
+            .order_by(_CASES.c.case_id)
+            .limit(limit)
+        )
+        return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
+
+    def last(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        statement = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _checkpoint(row)
+
+    def get(self, number: int) -> Checkpoint | None:
+        """Return a checkpoint."""
+        statement = select(checkpoints).where(checkpoints.c.number == number)
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else _checkpoint(row)
+
+    def add(self, checkpoint: Checkpoint, heads: Sequence[CaseHead]) -> None:
+        """Store a checkpoint with its leaves in order, in one transaction.
+
+        Raises:
+            Conflict: another node made the checkpoint of that number first.
+        """
+        row = _INSERT.row(
+            {"number": checkpoint.number, "made_at": micros(checkpoint.made_at), "token": checkpoint.token}
+        )
+        leaves = [
+            _INSERT_LEAF.row(
+                {
+                    "number": checkpoint.number,
+                    "position": position,
+                    "case_id": str(head.case_id),
+                    "seq": head.seq,
+                    "head": head.hash,
+                }
+            )
+            for position, head in enumerate(heads)
+        ]
+        # Always in the same order, so that nobody waits in a circle with those who append.
+        covered = [{"case": str(head.case_id), "upto": head.seq} for head in heads]
+
+        def write(connection: Connection) -> None:
+            try:
+                _INSERT.raw(connection, [row])
+            except IntegrityError as exc:
+                raise _too_late(checkpoint.number) from exc
+            _INSERT_LEAF.raw(connection, leaves)
+            connection.execute(_COVER, covered)
+
+        self._write(write)
+
+    def leaves(self, number: int) -> list[CaseHead]:
+        """Return a checkpoint's leaves in order."""
+        statement = select(_LEAVES).where(_LEAVES.c.number == number).order_by(_LEAVES.c.position)
+        return self._read(
+            lambda connection: [
+                CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head) for row in connection.execute(statement)
+            ]
+        )
+
+    def newest_of(self, case_id: UUID) -> tuple[int, int] | None:
+        """Return (number, position) of the newest leaf of a case; None if no checkpoint covers it yet."""
+        statement = (
+            select(_LEAVES.c.number, _LEAVES.c.position)
+            .where(_LEAVES.c.case_id == str(case_id))
+            .order_by(_LEAVES.c.seq.desc())
+            .limit(1)
+        )
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else (row.number, row.position)
+
+    def standing(self, number: int) -> list[Standing]:
+        """Return a checkpoint's leaves in order, each beside what is stored of its case today."""
+        event = and_(_EVENTS.c.case_id == _LEAVES.c.case_id, _EVENTS.c.seq == _LEAVES.c.seq)
+        statement = (
+            select(
+                _LEAVES.c.case_id,
+                _LEAVES.c.seq,
+                _LEAVES.c.head,
+                _EVENTS.c.hash.label("stored"),
+                _CASES.c.seq.label("case_seq"),
+                _CASES.c.head.label("case_head"),
+                _CASES.c.tombstone,
+            )
+            .outerjoin(_EVENTS, event)
+            .outerjoin(_CASES, _CASES.c.case_id == _LEAVES.c.case_id)
+            .where(_LEAVES.c.number == number)
+            .order_by(_LEAVES.c.position)
+        )
+        return self._read(lambda connection: [_standing(row) for row in connection.execute(statement)])
+
+    def uncovered_beyond(self, case_ids: Sequence[UUID]) -> int:
+        """Return how many of the given cases say to be covered further than any leaf of theirs reaches."""
+        reached = (
+            select(func.coalesce(func.max(_LEAVES.c.seq), 0)).where(_LEAVES.c.case_id == _CASES.c.case_id)
+        ).scalar_subquery()
+        statement = (
+            select(func.count())
+            .select_from(_CASES)
+            .where(_CASES.c.case_id.in_([str(one) for one in case_ids]), _CASES.c.covered > reached)
+        )
+        return self._read(lambda connection: connection.execute(statement).scalar_one())
+
+
+_COVER = (
+    update(_CASES)
+    .where(_CASES.c.case_id == bindparam("case"), _CASES.c.covered < bindparam("upto"))
+    .values(covered=bindparam("upto"))
+)
+
+
+def _head(row: Any) -> CaseHead:
+    return CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head)
+
+
+def _checkpoint(row: Any) -> Checkpoint:
+    return Checkpoint(number=row.number, made_at=moment(row.made_at), token=row.token)
+
+
+def _standing(row: Any) -> Standing:
+    dropped = row.tombstone is not None
+    # Of a dropped log only its end is left, at the case.
+    stored = row.case_head if dropped and row.case_seq == row.seq else row.stored
+    return Standing(
+        leaf=CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head),
+        stored=stored,
+        case_seq=row.case_seq,
+        dropped=dropped,
+    )
+
+
+def _too_late(number: int) -> Conflict:
+    return Conflict(
+        Words(
+            f"Den Prüfpunkt {number} hat ein anderer Knoten schon gesetzt.",
+            f"Checkpoint {number} was made by another node already.",
+        ),
+        slug="checkpoint-exists",
+    )
