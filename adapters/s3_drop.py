@@ -190,8 +190,8 @@ class _Upload:
         if isinstance(exc, FileNotFoundError | PermissionDeniedError | UnauthenticatedError):
             note = "bucket is missing" if isinstance(exc, FileNotFoundError) else "credentials refused"
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
+        kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
         if isinstance(exc, TimeoutError):
-            kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
             return Outcome(kind=kind, note="no answer in time")
         # The library has no finer kinds: what it says is all there is to tell them apart.
         said = str(exc)
@@ -200,7 +200,6 @@ class _Upload:
         answered = _STATUS.search(said)
         if answered is not None:
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"HTTP {answered.group(1) or answered.group(2)}")
-        kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
         return Outcome(kind=kind, note="no answer" if self._committing else "not reachable")
 
 

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ _SHORTEST_PASSWORD = 12
 #: argon2 would hash a novel; nobody's password is one.
 _LONGEST_PASSWORD = 256
 _CODE_SECONDS = 30
+_HASHES_AT_ONCE = 2
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _TENANT = re.compile(r"[0-9]{0,12}")
 _CODE = re.compile(r"[0-9]{6}")
@@ -126,6 +128,8 @@ class Accounts:
         self._records = AccountRecords(store)
         self._box = box
         self._hasher = hasher or PasswordHasher()
+        # Each hash takes 64 MiB by design: a storm of log-ins must not take the whole memory.
+        self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         # An unknown name must take as long as a wrong password.
         self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
 
@@ -251,7 +255,8 @@ class Accounts:
     def _fits(self, account: Account | None, password: str) -> bool:
         stored = self._nobody if account is None else account.password_hash
         try:
-            self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
+            with self._hashing:
+                self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
         except (VerifyMismatchError, InvalidHashError):
             return False
         return account is not None

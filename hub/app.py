@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -14,32 +15,46 @@ from typing import Any
 
 from connexion import context
 
+from hub import __version__, crashpoints
 from hub.admission import Admission
 from hub.api import edge, fit_connect
 from hub.api.applications import Applications
 from hub.api.catalogues import Catalogues
+from hub.api.dead_letters import DeadLetterDesk
 from hub.api.health import Health
+from hub.api.measure import Measured
+from hub.api.metrics import Metrics
 from hub.api.oauth import OAuth
 from hub.api.pages import Pages
+from hub.api.proofs import Proofs
 from hub.areas import Gazetteer
 from hub.callbacks import CallbackTools, CallbackWorker, Herald
+from hub.checkpoints import Checkpoints
+from hub.circuit import Breaker
 from hub.clients import Caller, Clients
 from hub.config import Settings
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.crypto.pki import InsecureDevelopmentAuthority
+from hub.dead_letters import DeadLetters
 from hub.delivery import Adapter, Schedule
 from hub.directory import Directory
 from hub.dispatch import AdapterPool, Dispatcher, Rules
 from hub.duties import Clock, Duty, sweep_orphans
+from hub.errors import ConfigurationError, Text
+from hub.exchange.cases import Cases
+from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
+from hub.meters import Meters
 from hub.outbound import Outbound
 from hub.proof import Notary
 from hub.resources import shipped
 from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
 from hub.status import StatusDesk
-from hub.store import LocalBlobs, Store
+from hub.store import Blobs, LocalBlobs, Store
+from hub.traces import Traces, open_traces
+from hub.undelivered import Undelivered
 from hub.validation.catalog import SchemaCatalog
 
 _log = logging.getLogger(__name__)
@@ -59,7 +74,7 @@ class Hub:
     settings: Settings
     clock: Callable[[], datetime]
     store: Store
-    blobs: LocalBlobs
+    blobs: Blobs
     keys: HubKeys
     policy: KeyPolicy
     directory: Directory
@@ -70,21 +85,26 @@ class Hub:
     gazetteer: Gazetteer
     table: RoutingTable
     notary: Notary
+    checkpoints: Checkpoints
     intake: Intake
     desk: StatusDesk
     dispatcher: Dispatcher
     messenger: CallbackWorker
     duties: Clock
+    meters: Meters
+    traces: Traces
 
     def close(self) -> None:
         """Write out what waits and let go of files and connections."""
         self.store.close()
+        self.traces.close()
 
 
 def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub:
     """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    blobs = LocalBlobs(settings.data / "blobs")
+    crashpoints.arm(settings.crash_at)
+    blobs = open_blobs(settings)
     store = Store(settings.database, blobs=blobs)
     store.migrate()
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
@@ -97,7 +117,10 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
     notary = Notary(store=store, keys=keys)
-    dispatcher = _dispatcher(settings, store, blobs, notary, clock)
+    checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
+    meters = Meters()
+    traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
+    dispatcher = _dispatcher(settings, store, blobs, notary, clock, meters=meters, traces=traces)
     store.on_delivery_due(dispatcher.wake)
     outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
     admission = Admission(
@@ -135,22 +158,36 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         gazetteer=gazetteer,
         table=table,
         notary=notary,
+        checkpoints=checkpoints,
         intake=intake,
         desk=StatusDesk(store=store),
         dispatcher=dispatcher,
         messenger=CallbackWorker(
-            CallbackTools(store=store, keys=keys, outbound=outbound, node=settings.node, clock=clock)
+            CallbackTools(store=store, keys=keys, outbound=outbound, node=_process(settings), clock=clock)
         ),
         duties=Clock(
-            store=store, node=settings.node, duties=_duties(settings, store, blobs, keys, notary), clock=clock
+            store=store,
+            node=_process(settings),
+            duties=_duties(
+                settings, store=store, blobs=blobs, keys=keys, notary=notary, checkpoints=checkpoints, meters=meters
+            ),
+            clock=clock,
         ),
+        meters=meters,
+        traces=traces,
     )
+
+
+def gauges(hub: Hub) -> Gauges:
+    """Return what the store knows, as gauges."""
+    facts = Facts(version=__version__, schemas=len(hub.catalog.entries()), table=lambda: hub.table.version)
+    return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
 
 
 def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
-    return edge.build(
+    application = edge.build(
         _handlers(hub, oauth),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
@@ -159,6 +196,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         limits=edge.Limits(),
         lifespan=_lifespan(hub, work=work),
     )
+    return Measured(application, meters=hub.meters, traces=hub.traces)
 
 
 def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
@@ -176,12 +214,16 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         catalog=hub.catalog, table=hub.table, gazetteer=hub.gazetteer, keys=hub.keys, clock=hub.clock
     )
     health = Health(store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes)
+    letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
+    metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
+    proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)
     pages = Pages(docs=not hub.settings.production)
     return {
         "applications.create": applications.create,
         "applications.status": applications.status,
         "applications.receipt": applications.receipt,
         "validations.create": applications.validate,
+        "cases.proof": proofs.show,
         "schemas.list": catalogues.schemas,
         "schemas.show": catalogues.schema,
         "routes.explain": catalogues.explain,
@@ -189,6 +231,10 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         "keys.submission": catalogues.submission_keys,
         "keys.portal": catalogues.portal_keys,
         "oauth.token": oauth.token,
+        "dead_letters.list": letters.list,
+        "dead_letters.redrive": letters.redrive,
+        "dead_letters.redrive_all": letters.redrive_all,
+        "metrics.show": metrics.show,
         "health.live": health.live,
         "health.ready": health.ready,
         "pages.home": pages.home,
@@ -252,6 +298,34 @@ def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
     return lifespan
 
 
+def open_blobs(settings: Settings) -> Blobs:
+    """Open the place of large contents; raise ``ConfigurationError`` for one that cannot be used."""
+    if settings.blobs == "local":
+        return LocalBlobs(settings.data / "blobs")
+    try:
+        from hub.store.s3blobs import S3Blobs, S3Place
+    except ImportError as error:
+        raise ConfigurationError(
+            Text(
+                "Für Inhalte in einem Eimer fehlt das Zusatzpaket: Installieren Sie rathaus-hub[s3].",
+                "Contents in a bucket need an extra package: install rathaus-hub[s3].",
+            )
+        ) from error
+    place = S3Place.from_files(
+        settings.blobs,
+        endpoint=settings.blobs_endpoint,
+        region=settings.blobs_region,
+        key_id_file=settings.blobs_key_id_file,
+        secret_file=settings.blobs_secret_file,
+    )
+    return S3Blobs(place)
+
+
+def _process(settings: Settings) -> str:
+    """Name this process in leases: two processes of one machine are two holders."""
+    return f"{settings.node}/{os.getpid()}"
+
+
 def development_authority(settings: Settings, *, now: datetime) -> InsecureDevelopmentAuthority:
     """Return the development PKI of the data folder, made there if missing; refused in production."""
     folder = settings.data / "pki" / "development-ca"
@@ -268,7 +342,14 @@ def _key_policy(settings: Settings, now: datetime) -> KeyPolicy:
 
 
 def _dispatcher(
-    settings: Settings, store: Store, blobs: LocalBlobs, notary: Notary, clock: Callable[[], datetime]
+    settings: Settings,
+    store: Store,
+    blobs: Blobs,
+    notary: Notary,
+    clock: Callable[[], datetime],
+    *,
+    meters: Meters,
+    traces: Traces,
 ) -> Dispatcher:
     return Dispatcher(
         store=store,
@@ -277,7 +358,7 @@ def _dispatcher(
         notary=notary,
         herald=Herald(store=store),
         rules=Rules(
-            node=settings.node,
+            node=_process(settings),
             lease=settings.lease,
             schedule=Schedule(
                 first=timedelta(seconds=settings.retry_first_seconds),
@@ -286,8 +367,16 @@ def _dispatcher(
             ),
             threads=settings.delivery_threads,
             base_url=settings.canonical_url,
+            breaker=Breaker(
+                threshold=settings.circuit_failures,
+                first=timedelta(seconds=settings.circuit_first_seconds),
+                longest=timedelta(seconds=settings.circuit_longest_seconds),
+            ),
+            most_lapses=settings.poison_lapses,
         ),
         clock=clock,
+        meters=meters,
+        traces=traces,
     )
 
 
@@ -307,11 +396,24 @@ def _adapters() -> dict[str, type[Adapter]]:
     return {entry.name: entry.load() for entry in entry_points(group="hub.adapters")}
 
 
-def _duties(settings: Settings, store: Store, blobs: LocalBlobs, keys: HubKeys, notary: Notary) -> list[Duty]:
+def _duties(
+    settings: Settings,
+    *,
+    store: Store,
+    blobs: Blobs,
+    keys: HubKeys,
+    notary: Notary,
+    checkpoints: Checkpoints,
+    meters: Meters,
+) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
+    give_up = timedelta(seconds=settings.give_up_seconds)
+    undelivered = Undelivered(store=store, meters=meters, node=settings.node, give_up=give_up)
     return [
+        Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
         Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
+        Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
         Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys)),
         Duty(
             name="forget-idempotency",

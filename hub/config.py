@@ -22,6 +22,13 @@ _PREFIX = "HUB_"
 #: Variables of ours that are not settings.
 _NOT_SETTINGS = {"HUB_DATA"}
 _ENVIRONMENTS = {"development", "production"}
+#: Settings that take one of a few words.
+_CHOICES = {
+    "environment": _ENVIRONMENTS,
+    "metrics": {"on", "loopback", "off"},
+    "log_format": {"text", "json"},
+    "log_level": {"info", "warning", "error"},
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +81,24 @@ class Settings:
     blobs_secret_file: str = ""
     #: Named point at which the process kills itself, to prove that nothing is lost. For tests only.
     crash_at: str = ""
+    #: After so many failures in a row a destination gets a pause, growing from the first to the longest.
+    circuit_failures: int = 5
+    #: The first pause of a circuit breaker; it doubles with every further failure.
+    circuit_first_seconds: int = 30
+    #: The longest pause of a circuit breaker.
+    circuit_longest_seconds: int = 3600
+    #: A delivery of which so many attempts never ended is set aside instead of attempted again.
+    poison_lapses: int = 3
+    #: Who may read ``/metrics``: ``on`` everybody, ``loopback`` this machine alone, ``off`` nobody.
+    metrics: str = "loopback"
+    #: Port on 127.0.0.1 at which ``hub work`` shows the metrics of its process; 0 for none.
+    work_metrics_port: int = 0
+    #: Log lines as ``text`` for people or ``json`` for a log store.
+    log_format: str = "text"
+    #: The least urgent log lines that are written: ``info``, ``warning`` or ``error``.
+    log_level: str = "warning"
+    #: Where traces go (OTLP over HTTP, e.g. http://localhost:4318/v1/traces); empty for none.
+    otel_endpoint: str = ""
     #: Callbacks and adapters may reach private addresses and plain http. For development and tests only.
     allow_private_addresses: bool = False
 
@@ -153,10 +178,10 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _judge(settings: Settings) -> None:
-    if settings.environment not in _ENVIRONMENTS:
-        raise ConfigurationError(
-            Text("environment muss development oder production sein.", "environment must be development or production.")
-        )
+    for name, known in _CHOICES.items():
+        if getattr(settings, name) not in known:
+            words = ", ".join(sorted(known))
+            raise ConfigurationError(Text(f"{name} muss eines sein von: {words}.", f"{name} must be one of: {words}."))
     if settings.canonical_url.endswith("/"):
         raise ConfigurationError(Text("base_url darf nicht auf / enden.", "base_url must not end with a slash."))
     if settings.production and not settings.canonical_url.startswith("https://"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +37,7 @@ class Clock:
         self._node = node
         self._duties = duties
         self._clock = clock
+        self._held: dict[str, int] = {}
         # A missed tick is made up for, once: misfire_grace_time=None and coalesce.
         self._scheduler = BackgroundScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -50,8 +52,11 @@ class Clock:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Stop ticking; a duty under way is finished first."""
+        """Stop ticking; a duty under way is finished first, and what this node holds is free for the others at once."""
         self._scheduler.shutdown(wait=True)
+        with suppress(Unavailable):
+            for name, fencing in self._held.items():
+                self._store.release_duty(name, node=self._node, fencing=fencing)
 
     def tick(self, duty: Duty) -> int:
         """Do ``duty`` now if no other node holds it; return how much was done."""
@@ -60,6 +65,7 @@ class Clock:
             fencing = self._store.hold_duty(duty.name, node=self._node, now=now, lease=3 * duty.every)
             if fencing is None:
                 return 0
+            self._held[duty.name] = fencing
             done = duty.run(now)
         except Unavailable as error:
             _log.warning("duty %s: %s", duty.name, error)

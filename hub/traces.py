@@ -23,6 +23,7 @@ ALLOWED = frozenset(
         "hub.attempt",
         "hub.delivery_id",
         "hub.destination_id",
+        "hub.operation",
         "hub.outcome",
         "hub.problem",
         "hub.submission_id",

@@ -1,4 +1,4 @@
-"""Blobs: whole or not there, durable once named, never under a name that somebody else chose."""
+"""Blobs: whole or not there, durable once named, never under a name that somebody else chose. In a folder and in a bucket."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.errors import NotFound, StoreUnavailable
-from hub.store import LocalBlobs, SpillingSink
+from hub.store import Blobs, LocalBlobs, SpillingSink
 from hub.submission import INLINE_LIMIT, Sealed
+
+pytest_plugins = ["bucket"]
 
 FUTURE = datetime.now(UTC) + timedelta(hours=1)
 PAST = datetime.now(UTC) - timedelta(hours=1)
@@ -24,17 +26,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def blobs(folder: Path) -> LocalBlobs:
+def local(folder: Path) -> LocalBlobs:
     return LocalBlobs(folder)
 
 
-def _put(blobs: LocalBlobs, content: bytes = b"ciphertext") -> str:
+@pytest.fixture(params=["local", "s3"])
+def blobs(request: pytest.FixtureRequest) -> Blobs:
+    """The same contract in each place."""
+    if request.param == "local":
+        return request.getfixturevalue("local")
+    return request.getfixturevalue("bucket").blobs()
+
+
+def _put(blobs: Blobs, content: bytes = b"ciphertext") -> str:
     with blobs.writer() as writer:
         writer.write(content)
         return writer.commit()
 
 
-def _fail_midway(blobs: LocalBlobs) -> None:
+def _fail_midway(blobs: Blobs) -> None:
     with blobs.writer() as writer:
         writer.write(b"abc")
         raise RuntimeError
@@ -44,13 +54,13 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_an_uncommitted_blob_leaves_nothing(blobs, folder):
-    writer = blobs.writer()
+def test_an_uncommitted_blob_leaves_nothing(local, folder):
+    writer = local.writer()
     writer.write(b"abc")
     writer.abort()
     writer.abort()
     with pytest.raises(RuntimeError):
-        _fail_midway(blobs)
+        _fail_midway(local)
     assert _files(folder) == []
 
 
@@ -79,12 +89,12 @@ def test_an_unknown_blob_is_not_found(blobs):
     blobs.delete("0" * 32)
 
 
-def test_a_deleted_blob_is_gone(blobs, folder):
-    name = _put(blobs)
-    blobs.delete(name)
-    blobs.delete(name)
+def test_a_deleted_blob_is_gone(local, folder):
+    name = _put(local)
+    local.delete(name)
+    local.delete(name)
     with pytest.raises(NotFound):
-        blobs.size(name)
+        local.size(name)
     assert _files(folder) == []
 
 
@@ -101,38 +111,38 @@ def test_whatever_goes_in_comes_out(blobs, pieces, chunk):
     assert blobs.size(name) == sum(map(len, pieces))
 
 
-def test_a_blob_is_synced_before_it_gets_its_name_and_its_folder_after(blobs, monkeypatch):
+def test_a_blob_is_synced_before_it_gets_its_name_and_its_folder_after(local, monkeypatch):
     steps = []
     real = {name: getattr(os, name) for name in ("fdatasync", "rename", "fsync")}
     for name, call in real.items():
         monkeypatch.setattr(os, name, lambda *args, name=name, call=call: (steps.append(name), call(*args))[1])
-    _put(blobs)
+    _put(local)
     assert steps.index("fdatasync") < steps.index("rename") < len(steps) - 1
     assert steps[-1] == "fsync"
     assert steps.count("fsync") == 3
 
 
-def test_blobs_are_their_owners_alone(blobs, folder):
-    _put(blobs)
+def test_blobs_are_their_owners_alone(local, folder):
+    _put(local)
     assert {path.stat().st_mode & 0o777 for path in _files(folder)} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o700}
 
 
-def test_the_sweep_sees_old_blobs_and_clears_old_drafts(blobs, folder):
-    names = {_put(blobs) for _ in range(5)}
-    draft = blobs.writer()
-    assert list(blobs.names(older_than=PAST)) == []
+def test_the_sweep_sees_old_blobs_and_clears_old_drafts(local, folder):
+    names = {_put(local) for _ in range(5)}
+    draft = local.writer()
+    assert list(local.names(older_than=PAST)) == []
     assert len(_files(folder)) == 6
-    assert set(blobs.names(older_than=FUTURE)) == names
+    assert set(local.names(older_than=FUTURE)) == names
     assert len(_files(folder)) == 5
     draft.abort()
 
 
-def test_foreign_files_are_not_taken_for_blobs(blobs, folder):
-    name = _put(blobs)
+def test_foreign_files_are_not_taken_for_blobs(local, folder):
+    name = _put(local)
     (folder / name[:2] / name[2:4] / "notes.txt").write_text("x")
     (folder / "lost+found").mkdir()
-    assert list(blobs.names(older_than=FUTURE)) == [name]
+    assert list(local.names(older_than=FUTURE)) == [name]
 
 
 def test_free_space_is_told(blobs):
@@ -142,8 +152,8 @@ def test_free_space_is_told(blobs):
 def test_a_full_disk_is_unavailable_and_leaves_nothing(folder):
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full is Linux's")
-    blobs = LocalBlobs(folder)
-    writer = blobs.writer()
+    local = LocalBlobs(folder)
+    writer = local.writer()
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, writer._file)
     os.close(full)
@@ -157,14 +167,14 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(folder):
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable):
-        LocalBlobs(tmp_path / "file" / "blobs")
+        LocalBlobs(tmp_path / "file" / "local")
 
 
 # Spilling.
 
 
-def test_a_small_content_stays_in_memory(blobs, folder):
-    sink = SpillingSink(blobs)
+def test_a_small_content_stays_in_memory(local, folder):
+    sink = SpillingSink(local)
     sink.write(b"a" * (INLINE_LIMIT - 1))
     sink.write(b"b")
     jwe, blob = sink.finish()
@@ -181,11 +191,11 @@ def test_a_large_content_goes_to_a_blob_in_order(blobs):
     assert b"".join(blobs.read(blob)) == b"abcdefghi"
 
 
-def test_an_aborted_content_leaves_nothing(blobs, folder):
-    sink = SpillingSink(blobs, inline_limit=1)
+def test_an_aborted_content_leaves_nothing(local, folder):
+    sink = SpillingSink(local, inline_limit=1)
     sink.write(b"abc")
     sink.abort()
-    SpillingSink(blobs).abort()
+    SpillingSink(local).abort()
     assert _files(folder) == []
 
 

@@ -36,7 +36,14 @@ def test_every_setting_says_what_it_is_for():
     told = set(before.values())
     undocumented = [field.name for field in dataclasses.fields(Settings) if field.name not in told]
     # Neighbours that share one sentence stand directly below it.
-    assert set(undocumented) <= {"port", "finished_seconds", "uncollected_seconds", "case_seconds", "give_up_seconds", "retry_longest_seconds"}
+    assert set(undocumented) <= {
+        "port",
+        "finished_seconds",
+        "uncollected_seconds",
+        "case_seconds",
+        "give_up_seconds",
+        "retry_longest_seconds",
+    }
 
 
 def test_every_decision_has_context_and_reason():

@@ -89,6 +89,8 @@ class Trouble(Enum):
     CUT_MID_WRITE = auto()
 
 
+#: Stands in answers that refuse; whatever a receiver says may be somebody's data.
+SAID = "Erika Mustermann"
 #: Troubles that end only by the adapter's own deadline.
 STALLING = frozenset(
     {
@@ -145,6 +147,7 @@ class Case:
             f"retry_after is {outcome.retry_after}": not self.wish(outcome.retry_after),
             "note is longer than 200 characters": len(outcome.note) > 200,  # noqa: PLR2004  # One line for operators.
             "note is not one printable line": not outcome.note.isprintable(),
+            "note repeats what the other side said": SAID in outcome.note,
             "note repeats content": any(secret in outcome.note for secret in secrets),
         }
         return [complaint for complaint, applies in wrong.items() if applies]

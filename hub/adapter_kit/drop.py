@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SAID, Trouble
 from hub.adapter_kit.receiver import Answer, Fault, Heard
 from hub.adapter_kit.web import FAULTS, WebBench
 from hub.adapter_kit.workshop import MARKER, SECRET, Places, Workshop, whole_places
@@ -16,7 +16,7 @@ BUCKET = "deliveries"
 
 
 def _error(status: int, code: str) -> Answer:
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>No.</Message></Error>'
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{SAID}</Message></Error>'
     return Answer(status=status, headers={"Content-Type": "application/xml"}, body=body.encode())
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SAID, Trouble
 from hub.adapter_kit.gate import Gate, Mode, reset
 from hub.adapter_kit.web import CERTIFICATES, MODES
 from hub.adapter_kit.workshop import HOST, SECRET, Places, Workshop
@@ -23,11 +23,11 @@ _LOGIN = base64.b64encode(f"\0hub\0{SECRET}".encode()).decode()
 _REPLIES: Mapping[tuple[Trouble, str], str] = {
     (Trouble.MAINTENANCE, "greeting"): "421 4.3.2 closing",
     (Trouble.BAD_CREDENTIALS, "AUTH"): "535 5.7.8 no",
-    (Trouble.TOO_LARGE, "MAIL"): "552 5.3.4 too big for Erika Mustermann",
-    (Trouble.RECIPIENT_UNKNOWN, "RCPT"): "550 5.1.1 unknown",
+    (Trouble.TOO_LARGE, "MAIL"): f"552 5.3.4 too big for {SAID}",
+    (Trouble.RECIPIENT_UNKNOWN, "RCPT"): f"550 5.1.1 {SAID}",
     (Trouble.GREYLISTED, "RCPT"): "451 4.7.1 come back later",
     (Trouble.NO_SPACE, "RCPT"): "452 4.2.2 mailbox full",
-    (Trouble.PAYLOAD_REFUSED, "."): "554 5.6.0 content refused",
+    (Trouble.PAYLOAD_REFUSED, "."): f"554 5.6.0 {SAID}",
     (Trouble.BROKEN, "."): "451 4.3.0 local error",
 }
 #: What it says after it took a mail, and how it goes on.

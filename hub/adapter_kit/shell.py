@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncssh
 
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SAID, Trouble
 from hub.adapter_kit.files import files_below
 from hub.adapter_kit.gate import Gate, Mode
 from hub.adapter_kit.web import MODES
@@ -155,7 +155,7 @@ class _Files(asyncssh.SFTPServer):
         if self._thread.trouble is Trouble.NO_SPACE:
             raise asyncssh.SFTPNoSpaceOnFilesystem("full")
         if self._thread.trouble is Trouble.BROKEN:
-            raise asyncssh.SFTPFailure("Erika Mustermann")
+            raise asyncssh.SFTPFailure(SAID)
         return super().write(file_obj, offset, data)
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SAID, Trouble
 from hub.adapter_kit.gate import Gate, Mode
 from hub.adapter_kit.receiver import Answer, Fault, Heard, Receiver
 from hub.adapter_kit.workshop import HOST, Places, Workshop
@@ -15,7 +15,7 @@ from hub.submission import Package
 #: How a web receiver answers what would complete a delivery.
 ANSWERS: Mapping[Trouble, Answer] = {
     Trouble.REDIRECT: Answer(status=307, headers={"Location": "/elsewhere"}),
-    Trouble.PAYLOAD_REFUSED: Answer(status=422, body=b'{"detail":"Erika Mustermann"}'),
+    Trouble.PAYLOAD_REFUSED: Answer(status=422, body=SAID.encode()),
     Trouble.TOO_LARGE: Answer(status=413),
     Trouble.WRONG_MEDIA: Answer(status=415),
     Trouble.MALFORMED: Answer(status=400),

@@ -14,10 +14,10 @@ from starlette.responses import Response
 from hub.admin.visit import ROWS, Visit
 from hub.areas import Area
 from hub.errors import HubError, Malformed, NotFound, Refused, Text
-from hub.routing import Rule, Severity, from_csv, from_yaml, rule_from_row, service_urn, to_csv, to_yaml
+from hub.routing import Finding, Rule, Severity, from_csv, from_yaml, rule_from_row, service_urn, to_csv, to_yaml
 from hub.tables import TableVersion, VersionState
 
-_FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note")
+_FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
 _LONGEST_SERVICES = 400_000
 _MOST_ON_PAGE = 200
 _DRY_DAYS = 30
@@ -108,6 +108,7 @@ def version(visit: Visit) -> Response:
     book, number = visit.tools.tables, _number(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now)
+    fresh, known = _told_apart(findings, book.findings(book.activation(visit.now).number, now=visit.now))
     rules, total = _found(visit, table)
     changes = book.compare(number, now=visit.now)
     return visit.page(
@@ -116,7 +117,8 @@ def version(visit: Visit) -> Response:
         is_draft=shown.state is VersionState.DRAFT,
         is_approved=shown.state is VersionState.APPROVED,
         activation=book.activation(visit.now),
-        findings=findings[:_MOST_ON_PAGE],
+        fresh=fresh[:_MOST_ON_PAGE],
+        known=known[:_MOST_ON_PAGE],
         errors=sum(finding.severity is Severity.ERROR for finding in findings),
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         flagged={row: finding.severity.value for finding in reversed(findings) for row in finding.rows},
@@ -216,6 +218,13 @@ def cancel(visit: Visit) -> Response:
     """Cancel an activation that is still to come."""
     visit.tools.tables.cancel(visit.form.number("seq"), visit.person, now=visit.now)
     return visit.to("/routing/versions", note="cancelled")
+
+
+def _told_apart(findings: list[Finding], active: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what is new or wrong, and the warnings that the active table has as well."""
+    standing = {(each.code, each.text) for each in active if each.severity is Severity.WARNING}
+    known = [each for each in findings if (each.code, each.text) in standing]
+    return [each for each in findings if (each.code, each.text) not in standing], known
 
 
 def _number(visit: Visit) -> int:

@@ -222,7 +222,7 @@ class Applications:
             "schema": {"uri": claims["schema"]["uri"], "version": claims["schema"]["version"]},
             "status": link,
             "receipt": accepted.receipt,
-        }
+        } | ({"validation": claims["validation"]} if "validation" in claims else {})
         return ConnexionResponse(
             status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
         )

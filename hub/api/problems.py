@@ -265,6 +265,7 @@ class ProblemNet:
             _log.info("client left before the end of its request")
         except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a 500 instead of a crash
             problem = problem_of(error)
+            scope["extensions"]["problem"] = problem.slug
             _note(problem, error, scope)
             if not started:
                 # Otherwise half an answer is out: ending here makes the server cut the connection, which tells it.

@@ -8,7 +8,7 @@ import sys
 import click
 
 from hub import __version__
-from hub.cli import applications, clients, connector, destinations, keys, proof, routes, schemas, servers
+from hub.cli import applications, clients, connector, dead, destinations, keys, proof, routes, schemas, servers
 from hub.errors import HubError, InvalidPayload, Refused
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
@@ -53,6 +53,6 @@ def main(verbose: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-for module in (servers, applications, schemas, routes, destinations, clients, keys, proof, connector):
+for module in (servers, applications, schemas, routes, destinations, dead, clients, keys, proof, connector):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -1,4 +1,4 @@
-"""``hub receipt`` and ``hub log``: checking proof offline."""
+"""``hub receipt`` and ``hub log``: giving and checking proof, offline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from uuid import UUID
 
 import click
 
+from hub.checkpoints import insist_on_receipt, verify_proof
 from hub.cli.options import data_option, opened
 from hub.crypto.receipts import verify_receipt
+from hub.errors import NotFound, Text
 from hub.store import Store
 
 
@@ -26,8 +28,13 @@ def receipt() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The hub's published keys (/hub/v1/jwks.json), saved before; else the data folder's own.",
 )
+@click.option(
+    "--proof",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The proof of its case (/hub/v1/cases/ID/proof): also verify that the receipt stands in the signed log.",
+)
 @data_option
-def verify_file(file: Path, jwks: Path | None, data: Path) -> None:
+def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -> None:
     """Verify the signed receipt in FILE and print what it says."""
     if jwks is not None:
         published = json.loads(jwks.read_text(encoding="utf-8"))
@@ -35,6 +42,10 @@ def verify_file(file: Path, jwks: Path | None, data: Path) -> None:
         with opened(data) as hub:
             published = hub.keys.hub_jwks()
     claims = verify_receipt(file.read_text(encoding="ascii").strip(), published)
+    if proof is not None:
+        found = verify_proof(_json(proof), published)
+        insist_on_receipt(found, claims)
+        click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
     click.secho("echt / genuine", fg="green")
     click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
 
@@ -46,22 +57,70 @@ def log() -> None:
 
 @log.command()
 @click.argument("case_ids", nargs=-1, type=click.UUID)
+@click.option("--checkpoints", is_flag=True, help="Also verify all checkpoints, and every case against them.")
+@click.option(
+    "--anchor",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint kept elsewhere (hub log checkpoint): shows a history that was rewritten or set back.",
+)
 @data_option
-def verify(case_ids: tuple[UUID, ...], data: Path) -> None:
-    """Verify hash chains and signatures of all cases, or of the given ones. Exit 1 on the first broken one found."""
+def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, data: Path) -> None:
+    """Verify hash chains and signatures of all cases, or of the given ones. Exit 1 if anything is wrong."""
     with opened(data) as hub:
         wanted = list(case_ids) or list(_all(hub.store))
         with click.progressbar(wanted, label="Vorgänge / cases", show_pos=True) as progress:
             report = hub.notary.verify(progress)
+        kept = None if anchor is None else anchor.read_text(encoding="ascii").strip()
+        covered = hub.checkpoints.verify(anchor=kept) if checkpoints or anchor else None
     click.echo(
         f"{report.cases} Vorgänge / cases, {report.events} Ereignisse / events, "
         f"{report.signatures} Signaturen / signatures, {report.unsigned} noch unsigniert / not yet signed"
     )
     for finding in report.findings:
         click.secho(f"{finding.case_id} #{finding.seq}: {finding.text.de} / {finding.text.en}", fg="red", err=True)
-    if report.findings:
+    if covered is not None:
+        click.echo(f"{covered.checkpoints} Prüfpunkte / checkpoints, {covered.leaves} Blätter / leaves")
+        for wrong in covered.findings:
+            where = f"{wrong.number} {wrong.case_id or ''}".strip()
+            click.secho(f"Prüfpunkt / checkpoint {where}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)
+    if report.findings or (covered is not None and covered.findings):
         raise SystemExit(1)
     click.secho("unversehrt / intact", fg="green")
+
+
+@log.command()
+@click.argument("case_id", type=click.UUID)
+@data_option
+def proof(case_id: UUID, data: Path) -> None:
+    """Print the proof (JSON) that CASE_ID stood in the log as it does, for "hub receipt verify --proof"."""
+    with opened(data) as hub:
+        click.echo(json.dumps(hub.checkpoints.proof(case_id), ensure_ascii=False, indent=1))
+
+
+@log.command()
+@data_option
+def checkpoint(data: Path) -> None:
+    """Print the newest signed checkpoint. Keep it elsewhere: it shows a rewritten history."""
+    with opened(data) as hub:
+        newest = hub.checkpoints.newest()
+    if newest is None:
+        raise NotFound(
+            Text(
+                "Es gibt noch keinen Prüfpunkt. Er entsteht einige Sekunden nach dem ersten Vorgang.",
+                "There is no checkpoint yet. It is made some seconds after the first case.",
+            ),
+            slug="checkpoint-not-found",
+        )
+    click.echo(newest.token)
+
+
+def _json(file: Path) -> object:
+    """Read a JSON file; what is no JSON is no proof either."""
+    try:
+        document: object = json.loads(file.read_bytes())
+    except ValueError:
+        return None
+    return document
 
 
 def _all(store: Store) -> Iterator[UUID]:

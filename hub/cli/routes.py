@@ -72,7 +72,7 @@ def export(kind: str, number: int | None, output: Path | None, data: Path) -> No
         table = _table(book_of(hub), number, hub.clock())
     content = to_csv(table) if kind == "csv" else to_yaml(table)
     if output is None:
-        click.get_binary_stream("stdout").write(content)
+        click.echo(content, nl=False)
     else:
         output.write_bytes(content)
 

@@ -1,4 +1,4 @@
-"""Receipts: signed proof of what was received (JWS with Ed25519), checked with the hub's published keys alone."""
+"""Receipts and checkpoints: proof that is signed at once (JWS with Ed25519), checked with the hub's published keys alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hub.crypto.keys import SigningKey, VerificationKey, ed25519_verification_ke
 from hub.errors import SealBroken, Text
 
 RECEIPT_TYPE = "receipt+jwt"
+CHECKPOINT_TYPE = "checkpoint+jwt"
 
 
 def make_receipt(key: SigningKey, claims: Mapping[str, Any]) -> str:
@@ -22,6 +23,20 @@ def make_receipt(key: SigningKey, claims: Mapping[str, Any]) -> str:
         KeyRefused: ``key`` is no Ed25519 key.
     """
     return sign_eddsa(key, orjson.dumps(dict(claims)), typ=RECEIPT_TYPE)
+
+
+def make_checkpoint(key: SigningKey, claims: Mapping[str, Any]) -> str:
+    """Return ``claims`` as a signed checkpoint: by the receipts' key, because whoever checks one checks the other.
+
+    Raises:
+        KeyRefused: ``key`` is no Ed25519 key.
+    """
+    return sign_eddsa(key, orjson.dumps(dict(claims)), typ=CHECKPOINT_TYPE)
+
+
+def verify_checkpoint(jws: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of a checkpoint that a key of ``jwks`` signed; errors as :func:`verify_receipt`."""
+    return _claims(verify_eddsa(jws, _find(jwks, read_jws_header(jws).kid), typ=CHECKPOINT_TYPE))
 
 
 def claims_of(jws: str) -> dict[str, Any]:
@@ -62,9 +77,9 @@ def _find(jwks: Mapping[str, Any], kid: str) -> VerificationKey:
             return ed25519_verification_key(jwk)
     raise SealBroken(
         Text(
-            "Der Schlüssel dieser Eingangsbestätigung steht nicht in der Schlüsselliste. "
-            "Rufen Sie /hub/v1/jwks.json des Hubs ab, der sie ausgestellt hat.",
-            "The key of this receipt is not in the key list. Fetch /hub/v1/jwks.json of the hub that issued it.",
+            "Der Schlüssel dieses Nachweises steht nicht in der Schlüsselliste. "
+            "Rufen Sie /hub/v1/jwks.json des Hubs ab, der ihn ausgestellt hat.",
+            "The key of this proof is not in the key list. Fetch /hub/v1/jwks.json of the hub that issued it.",
         )
     )
 
@@ -72,7 +87,7 @@ def _find(jwks: Mapping[str, Any], kid: str) -> VerificationKey:
 def _no_claims() -> SealBroken:
     return SealBroken(
         Text(
-            "Die Eingangsbestätigung enthält kein JSON-Objekt. Sie stammt nicht von einem Rathaus-Hub.",
-            "The receipt holds no JSON object. It was not issued by a Rathaus-Hub.",
+            "Der Nachweis enthält kein JSON-Objekt. Er stammt nicht von einem Rathaus-Hub.",
+            "The proof holds no JSON object. It was not issued by a Rathaus-Hub.",
         )
     )

@@ -108,6 +108,8 @@ class Collection:
         self._insist_on_receiver(message, caller)
         if message.state not in _READABLE or message.contents is None:
             raise message_not_found()
+        if kind is Subject.SUBMISSION and self._store.quarantined(message_id):
+            raise message_not_found()
         return message, message.contents
 
     def _insist_on_receiver(self, message: StoredMessage, caller: Caller) -> None:

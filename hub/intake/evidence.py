@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -38,11 +38,21 @@ def first_events(submission: Submission, *, issuer: str) -> list[Event]:
 
 
 def receipt_claims(
-    submission: Submission, events: Sequence[Event], *, issuer: str, route: Route, destination: Destination, kid: str
+    submission: Submission,
+    events: Sequence[Event],
+    *,
+    issuer: str,
+    route: Route,
+    destination: Destination,
+    kid: str,
+    validation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what the receipt says: what was received, when, under which schema, for whom by which rule, and its hashes."""
+    """Return what the receipt says: what was received, when, under which schema, for whom by which rule, and its hashes.
+
+    ``validation`` is the verdict on what was accepted although it breaks its schema.
+    """
     schema = submission.schema
-    return {
+    claims = {
         "iss": issuer,
         "jti": str(uuid4()),
         "iat": int(submission.submitted_at.timestamp()),
@@ -63,3 +73,4 @@ def receipt_claims(
         },
         "eventLog": {"seq": events[-1].seq, "hash": events[-1].hash},
     }
+    return claims if validation is None else claims | {"validation": dict(validation)}

@@ -25,14 +25,18 @@ def compose(
     schema: SchemaRef,
     data_sha512: str,
     attachments: Sequence[SealedAttachment],
+    report: SealedAttachment | None = None,
 ) -> dict[str, Any]:
-    """Return the metadata of a submission from what the sender ``said`` and what was sealed.
+    """Return the metadata of a submission from what the sender ``said`` and what was sealed; the hub's own report comes last.
 
     Raises:
         Malformed: the sender said something that is the hub's to write, or spoke of attachments that did not come.
     """
     contributed = _contribution(said, {each.facts.part_name for each in attachments})
     notes = contributed.pop("attachments", {})
+    described = [_described(each, notes.get(each.facts.part_name, {})) for each in attachments]
+    if report is not None:
+        described.append(_described(report, {"purpose": "report"}))
     document: dict[str, Any] = {
         "$schema": METADATA_SCHEMA,
         "contentStructure": {
@@ -40,7 +44,7 @@ def compose(
                 "hash": {"type": "sha512", "content": data_sha512},
                 "submissionSchema": {"schemaUri": schema.uri, "mimeType": schema.media_type.value},
             },
-            "attachments": [_described(each, notes.get(each.facts.part_name, {})) for each in attachments],
+            "attachments": described,
         },
         "author": {"name": sender, "product": _PRODUCT},
     }

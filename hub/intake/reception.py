@@ -29,12 +29,13 @@ from hub.intake.attachments import (
     too_many_attachments,
 )
 from hub.intake.evidence import first_events, receipt_claims
+from hub.intake.leniency import refusal, sealed_report, verdict
 from hub.intake.metadata import METADATA_SCHEMA, compose
 from hub.intake.repetition import Accepted, again, fingerprint
 from hub.intake.tools import Tools
 from hub.parties import Destination
-from hub.routing import Route
-from hub.store import Remembered, SpillingSink
+from hub.routing import OnInvalid, Route
+from hub.store import OutgoingCallback, Remembered, SpillingSink
 from hub.submission import (
     Application,
     Contents,
@@ -47,6 +48,7 @@ from hub.submission import (
     Submission,
     new_id,
 )
+from hub.validation.report import Report
 
 
 class _Opened:
@@ -110,6 +112,7 @@ class Reception(_Opened):
         self._key = key
         self._attachments: list[SealedAttachment] = []
         self._open: list[AttachmentSealer] = []
+        self._report: SealedAttachment | None = None
         self._kept = False
 
     def __exit__(
@@ -142,22 +145,18 @@ class Reception(_Opened):
             InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
         """
         reach("after-read")
-        schema = self._validated(application, now)
+        report = self._validated(application, now)
         reach("after-validate")
-        submission = self._submission(application, schema, now)
+        submission = self._submission(application, report, now)
         reach("after-seal")
         events = first_events(submission, issuer=self._tools.base_url)
-        receipt = make_receipt(self._tools.keys.receipt, self._claims(submission, events))
+        receipt = make_receipt(self._tools.keys.receipt, self._claims(submission, events, report))
         mac, idempotency = "", None
         if self._cover.idempotency_key is not None:
             mac = fingerprint(self._tools.keys, application, [each.facts for each in self._attachments])
             idempotency = (self._cover.idempotency_key, mac)
-        told = self._tools.herald.submitted(
-            submission_id=submission.submission_id,
-            case_id=submission.case_id,
-            destination=self._destination,
-            now=now,
-        )
+        quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
+        told = [] if quarantine else self._news(submission, now)
         stored = self._tools.store.submit(
             submission,
             events=events,
@@ -165,6 +164,7 @@ class Reception(_Opened):
             idempotency=idempotency,
             first_attempt_at=now,
             callbacks=told,
+            quarantine=quarantine,
         )
         self._kept = True
         return self._when_stored(stored, receipt, mac)
@@ -191,7 +191,16 @@ class Reception(_Opened):
         stored.add_done_callback(settle)
         return accepted
 
-    def _validated(self, application: Application, now: datetime) -> SchemaRef:
+    def _news(self, submission: Submission, now: datetime) -> list[OutgoingCallback]:
+        return self._tools.herald.submitted(
+            submission_id=submission.submission_id,
+            case_id=submission.case_id,
+            destination=self._destination,
+            now=now,
+        )
+
+    def _validated(self, application: Application, now: datetime) -> Report:
+        """Return the report of a check; an invalid application passes only if the rule that routes it lets it."""
         report = self._tools.catalog().check(
             media_type=application.media_type,
             data=application.data,
@@ -199,20 +208,17 @@ class Reception(_Opened):
             service=self._cover.service,
             on=now.date(),
         )
-        if not report.valid:
-            raise InvalidPayload(
-                Text(
-                    f"Der Antrag verletzt sein Schema an {report.total} Stelle(n). "
-                    "Beheben Sie die genannten Verstöße und senden Sie ihn neu.",
-                    f"The application violates its schema in {report.total} place(s). "
-                    "Mend what is listed and send it again.",
-                ),
-                violations=[violation.as_json() for violation in report.violations],
-                total=report.total,
-                schema={"uri": report.schema.uri, "version": report.schema.version},
-            )
+        if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
+            raise refusal(report)
         self._refuse_if_not_offered(report.schema)
-        return report.schema
+        if not report.valid and self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT:
+            self._add_report(report)
+        return report
+
+    def _add_report(self, report: Report) -> None:
+        if len(self._attachments) >= MOST_ATTACHMENTS:
+            raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
+        self._report = sealed_report(report, key=self._key, blobs=self._tools.blobs)
 
     def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
         offered = {
@@ -232,13 +238,14 @@ class Reception(_Opened):
                 offered=sorted(offered),
             )
 
-    def _submission(self, application: Application, schema: SchemaRef, now: datetime) -> Submission:
+    def _submission(self, application: Application, report: Report, now: datetime) -> Submission:
+        schema = report.schema
         data, data_sha512 = self._seal(application.data, application.media_type.value)
         metadata = self._metadata(application, schema, data_sha512, now)
         contents = Contents(
             metadata=self._seal(metadata, "application/json")[0],
             data=data,
-            attachments={each.attachment_id: each.sealed for each in self._attachments},
+            attachments={each.attachment_id: each.sealed for each in self._enclosed()},
         )
         service = self._cover.service
         return Submission(
@@ -270,6 +277,7 @@ class Reception(_Opened):
             schema=schema,
             data_sha512=data_sha512,
             attachments=self._attachments,
+            report=self._report,
         )
         encoded = orjson.dumps(document)
         if application.metadata:
@@ -291,7 +299,11 @@ class Reception(_Opened):
                 total=report.total,
             )
 
-    def _claims(self, submission: Submission, events: Sequence[Event]) -> dict[str, Any]:
+    def _enclosed(self) -> list[SealedAttachment]:
+        """Return the sender's attachments, then the report of the hub's own if there is one."""
+        return [*self._attachments, *([] if self._report is None else [self._report])]
+
+    def _claims(self, submission: Submission, events: Sequence[Event], report: Report) -> dict[str, Any]:
         return receipt_claims(
             submission,
             events,
@@ -299,6 +311,7 @@ class Reception(_Opened):
             route=self._route,
             destination=self._destination,
             kid=self._key.kid,
+            validation=None if report.valid else verdict(report, self._route.rule.on_invalid),
         )
 
     def _attached(self, sealer: AttachmentSealer, attachment: SealedAttachment) -> None:
@@ -308,6 +321,6 @@ class Reception(_Opened):
     def _drop(self) -> None:
         for sealer in self._open:
             sealer.abort()
-        for attachment in self._attachments:
+        for attachment in self._enclosed():
             if attachment.sealed.blob is not None:
                 self._tools.blobs.delete(attachment.sealed.blob)

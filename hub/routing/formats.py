@@ -17,7 +17,9 @@ from hub.errors import ConfigurationError, Malformed, Refused, Text, TooLarge
 from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
 from hub.routing.rules import Rule, rule_from_row
 
-COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note")
+COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
+#: Columns that a CSV may do without, as files from before they were invented do.
+_OPTIONAL = frozenset({"on_invalid"})
 _REQUIRED = frozenset({"id", "area", "services", "destination"})
 _MAX_CSV_BYTES = 64 * 1024 * 1024
 _MAX_RULES = 1_000_000
@@ -110,7 +112,7 @@ def _csv_rows(text: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
     try:
         header = next(reader, [])
-        if sorted(header) != sorted(COLUMNS):
+        if sorted({*header} | _OPTIONAL) != sorted(COLUMNS) or len(set(header)) != len(header):
             raise Malformed(
                 Text(
                     f"Die erste Zeile muss lauten: {';'.join(COLUMNS)} (mit Semikolon getrennt).",

@@ -10,6 +10,7 @@ import functools
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,6 +26,17 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud
 _GERMAN_DAY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _MAX_NOTE = 500
 MAX_SERVICES = 5_000
+
+
+class OnInvalid(StrEnum):
+    """What becomes of an application that breaks its schema."""
+
+    #: The sender gets the report and mends it.
+    REJECT = "reject"
+    #: Accepted and kept back: a person decides whether the receiver gets it.
+    QUARANTINE = "quarantine"
+    #: Delivered, with the report as an attachment.
+    DELIVER_WITH_REPORT = "deliver_with_report"
 
 
 @functools.cache
@@ -71,6 +83,7 @@ class Rule:
     """For ``area`` and all areas in it, ``services`` (sorted URNs) are the business of ``destination``.
 
     It holds from ``valid_from`` (included) until ``valid_until`` (excluded), both aware UTC or None for unbounded.
+    ``on_invalid`` is the policy for payloads that break their schema.
     Raises :class:`Invalid` when its parts break a rule.
     """
 
@@ -81,6 +94,7 @@ class Rule:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     note: str = ""
+    on_invalid: OnInvalid = OnInvalid.REJECT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "services", tuple(sorted(set(self.services))))
@@ -118,6 +132,7 @@ class Rule:
             "valid_from": _written(self.valid_from, last_day=False),
             "valid_until": _written(self.valid_until, last_day=True),
             "note": self.note,
+            "on_invalid": "" if self.on_invalid is OnInvalid.REJECT else self.on_invalid.value,
         }
 
 
@@ -135,6 +150,7 @@ def rule_from_row(row: dict[str, str]) -> Rule:
         valid_from=_read_moment(row.get("valid_from", "").strip(), last_day=False),
         valid_until=_read_moment(row.get("valid_until", "").strip(), last_day=True),
         note=row.get("note", ""),
+        on_invalid=_read_policy(row.get("on_invalid", "").strip()),
     )
 
 
@@ -194,6 +210,19 @@ def _read_destination(text: str) -> UUID:
             )
         )
     return destination
+
+
+def _read_policy(text: str) -> OnInvalid:
+    try:
+        return OnInvalid(text or OnInvalid.REJECT)
+    except ValueError as exc:
+        known = ", ".join(OnInvalid)
+        raise Malformed(
+            Text(
+                f"on_invalid: Bekannt sind {known}; leer heißt reject.",
+                f"on_invalid: Known are {known}; empty: reject.",
+            )
+        ) from exc
 
 
 def _read_moment(text: str, *, last_day: bool) -> datetime | None:

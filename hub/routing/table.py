@@ -21,7 +21,7 @@ from hub.errors import ConfigurationError, Text
 from hub.routing import refusals
 from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
-from hub.routing.rules import Rule, day_start, legal_day
+from hub.routing.rules import OnInvalid, Rule, day_start, legal_day
 from hub.routing.services import ServiceRegister
 
 #: Answers are kept once found, with the span in which they hold, up to this many (about 40 MB).
@@ -247,7 +247,9 @@ def _version(rules: Iterable[Rule]) -> str:
 def _content(rule: Rule) -> list[object]:
     """Return what makes a rule, with moments in UTC: a version must not depend on time zone data."""
     span = [moment.isoformat() if moment is not None else None for moment in (rule.valid_from, rule.valid_until)]
-    return [rule.id, rule.area.ars, rule.services, str(rule.destination), *span, rule.note]
+    content: list[object] = [rule.id, rule.area.ars, rule.services, str(rule.destination), *span, rule.note]
+    # What most rules do is not written, so a table without policies keeps the version that it had before there were any.
+    return content if rule.on_invalid is OnInvalid.REJECT else [*content, rule.on_invalid.value]
 
 
 def _entries(rules: Iterable[Rule]) -> dict[str, _Entry]:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
     Index,
@@ -63,7 +64,7 @@ _EVENTS = tables.events
 _LEAVES = checkpoint_leaves
 _INSERT = Insert(checkpoints)
 _INSERT_LEAF = Insert(checkpoint_leaves)
-_UNCOVERED = literal_column("covered < seq")
+_UNCOVERED: ColumnElement[bool] = literal_column("covered < seq")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,17 +189,15 @@ class CheckpointLog(Annex):
         )
         return self._read(lambda connection: [_standing(row) for row in connection.execute(statement)])
 
-    def uncovered_beyond(self, case_ids: Sequence[UUID]) -> int:
-        """Return how many of the given cases say to be covered further than any leaf of theirs reaches."""
-        reached = (
-            select(func.coalesce(func.max(_LEAVES.c.seq), 0)).where(_LEAVES.c.case_id == _CASES.c.case_id)
-        ).scalar_subquery()
+    def without_leaf(self, limit: int = 100) -> list[CaseHead]:
+        """Return up to ``limit`` cases that say to be covered further than any leaf of theirs reaches."""
+        reached = select(func.coalesce(func.max(_LEAVES.c.seq), 0)).where(_LEAVES.c.case_id == _CASES.c.case_id)
         statement = (
-            select(func.count())
-            .select_from(_CASES)
-            .where(_CASES.c.case_id.in_([str(one) for one in case_ids]), _CASES.c.covered > reached)
+            select(_CASES.c.case_id, _CASES.c.seq, _CASES.c.head)
+            .where(_CASES.c.covered > reached.scalar_subquery())
+            .limit(limit)
         )
-        return self._read(lambda connection: connection.execute(statement).scalar_one())
+        return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
 
 
 _COVER = (

@@ -99,14 +99,26 @@ class Database:
 
 
 class Lookup:
-    """A SELECT of one row by equal columns, written once for each driver's way of marking values."""
+    """A SELECT of rows by equal columns, written once for each driver's way of marking values.
 
-    def __init__(self, table: Table, columns: Sequence[str], by: Sequence[str]) -> None:
+    Put together by SQLAlchemy on each call, it would cost several times more. ``lock`` holds the rows to the
+    transaction's end; SQLite's writer, which is alone, needs none.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[str], by: Sequence[str], *, lock: bool = False) -> None:
         self.sql = {
             style: f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608  # names of our own tables
-            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}"
-            for style, mark in (("qmark", "?"), ("pyformat", "%s"))
+            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}{suffix}"
+            for style, mark, suffix in (("qmark", "?", ""), ("pyformat", "%s", " FOR UPDATE" if lock else ""))
         }
+
+    def rows(self, connection: Connection, *values: Any) -> Sequence[Any]:
+        """Return the rows whose columns have ``values``, in no order."""
+        return connection.exec_driver_sql(self.sql[connection.dialect.paramstyle], values).all()
+
+    def row(self, connection: Connection, *values: Any) -> Any:
+        """Return one such row, or None."""
+        return connection.exec_driver_sql(self.sql[connection.dialect.paramstyle], values).first()
 
 
 class Insert:
@@ -141,14 +153,17 @@ class Insert:
 
 
 class Update:
-    """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, written once; for many rows at once."""
+    """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, written once; for many rows at once.
 
-    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str]) -> None:
-        self._sql = {
-            style: f"UPDATE {table.name} SET {', '.join(f'{name} = {mark}' for name in changed)}"  # noqa: S608  # our names
-            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}"
-            for style, mark in (("qmark", "?"), ("pyformat", "%s"))
-        }
+    ``filled`` are changed besides, unless the new value is None.
+    """
+
+    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str], *, filled: Sequence[str] = ()) -> None:
+        self._sql = {}
+        for style, mark in (("qmark", "?"), ("pyformat", "%s")):
+            new = [f"{name} = {mark}" for name in changed] + [f"{name} = COALESCE({mark}, {name})" for name in filled]
+            here = " AND ".join(f"{name} = {mark}" for name in by)
+            self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {here}"  # noqa: S608  # our own names
 
     def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Change rows: each tuple holds the new values, then those to look for."""

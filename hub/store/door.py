@@ -19,7 +19,7 @@ from hub.store.callbacks import write_callbacks
 from hub.store.database import Database, Insert, Lookup, already_there, micros
 from hub.store.engine import names_unknown
 from hub.store.log import advance, event_row, insert_events
-from hub.store.queue import delivery_row
+from hub.store.queue import delivery_row, quarantined_row
 from hub.store.records import OutgoingCallback, Remembered
 from hub.store.rows import sealed_row, submitted_row
 from hub.store.writer import Joint
@@ -54,11 +54,13 @@ class PlainDoor(Database):
         idempotency: tuple[str, str] | None,
         first_attempt_at: datetime,
         callbacks: Sequence[OutgoingCallback] = (),
+        quarantine: bool = False,
     ) -> Future[Remembered | None]:
         """Store a complete submission in a new case, and its delivery, in one transaction.
 
         ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
-        None after the durable commit, or what the key stands for already: then nothing was written.
+        None after the durable commit, or what the key stands for already: then nothing was written. With ``quarantine`` the
+        delivery is born a dead letter of cause payload, which the receiver does not see.
 
         Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
         """
@@ -69,6 +71,7 @@ class PlainDoor(Database):
             idempotency=idempotency,
             first_attempt_at=first_attempt_at,
             callbacks=callbacks,
+            quarantine=quarantine,
         )
         return self._begin(write, wakes=True)
 
@@ -85,6 +88,7 @@ class _Submit(Joint):
         idempotency: tuple[str, str] | None,
         first_attempt_at: datetime,
         callbacks: Sequence[OutgoingCallback],
+        quarantine: bool,
     ) -> None:
         message_id = str(submission.submission_id)
         self.message_id = message_id
@@ -94,7 +98,8 @@ class _Submit(Joint):
             INSERT_CONTENT.row(sealed_row(message_id, part, sealed)) for part, sealed in submission.contents.parts()
         ]
         self.events = [event_row(event) for event in events]
-        delivery = delivery_row(message_id, str(submission.destination_id), first_attempt_at)
+        row = quarantined_row if quarantine else delivery_row
+        delivery = row(message_id, str(submission.destination_id), first_attempt_at)
         self.delivery = INSERT_DELIVERY.row(delivery)
         self.callbacks = callbacks
         self.key = None if idempotency is None else (submission.sender, idempotency[0])

@@ -10,11 +10,11 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Text
+from hub.errors import Conflict, NotFound, Text
 from hub.events import Event, EventKind, Subject, chain, next_state
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, Update, clamp, from_json, micros, moment, not_found, to_json
+from hub.store.database import Database, Insert, Lookup, Update, clamp, from_json, micros, moment, not_found, to_json
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
 from hub.store.writer import nothing_written
 from hub.submission import DeadCause, State
@@ -24,6 +24,7 @@ _EVENTS = tables.events
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _INSERT = Insert(_EVENTS)
+_HEAD = Lookup(_CASES, columns=["seq", "head", "tombstone"], by=["case_id"], lock=True)
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
 #: Which time of a message an event sets.
@@ -33,6 +34,8 @@ _TIMES: Mapping[EventKind, str] = {
     EventKind.REJECT: "finished_at",
     EventKind.DELETE: "deleted_at",
 }
+_MOVED = ("submitted_at", "finished_at", "deleted_at")
+_MOVE = Update(_MESSAGES, changed=["state"], by=["message_id"], filled=_MOVED)
 
 
 class Log(Database):
@@ -104,22 +107,19 @@ class Log(Database):
 
 def lock_case(connection: Connection, case_id: UUID) -> CaseHead:
     """Return the end of a case's chain and hold it until the transaction's end; raise ``NotFound`` for an unknown case."""
-    return lock_cases(connection, [case_id])[case_id]
+    row = _HEAD.row(connection, str(case_id))
+    if row is None or row.tombstone is not None:
+        raise _no_case(case_id)
+    return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
 
 
 def lock_cases(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID, CaseHead]:
     """Do the same for several cases, always in the same order, so that nobody waits in a circle."""
-    if not case_ids:
-        return {}
-    names = [str(one) for one in case_ids]
-    wanted = _CASES.c.case_id == names[0] if len(names) == 1 else _CASES.c.case_id.in_(names)
-    open_ = select(_CASES.c.case_id, _CASES.c.seq, _CASES.c.head).where(wanted, _CASES.c.tombstone.is_(None))
-    rows = connection.execute(open_.order_by(_CASES.c.case_id).with_for_update()).all()
-    heads = {UUID(row.case_id): CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head) for row in rows}
-    for case_id in case_ids:
-        if case_id not in heads:
-            raise not_found("case-not-found", "Den Vorgang", "Case", case_id)
-    return heads
+    return {case_id: lock_case(connection, case_id) for case_id in sorted(case_ids, key=str)}
+
+
+def _no_case(case_id: UUID) -> NotFound:
+    return not_found("case-not-found", "Den Vorgang", "Case", case_id)
 
 
 def write_events(connection: Connection, head: CaseHead, events: Sequence[Event]) -> list[Event]:
@@ -153,11 +153,8 @@ def move(connection: Connection, message_id: UUID, state: State | None, events: 
     """Write what ``events`` make of a message: its state, its times, and the end of its delivery if it is answered."""
     if state is None or not events:
         return
-    changed: dict[str, Any] = {"state": state.value}
-    for event in events:
-        if event.kind in _TIMES:
-            changed[_TIMES[event.kind]] = micros(event.issued_at)
-    connection.execute(update(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id)).values(changed))
+    times = {_TIMES[event.kind]: micros(event.issued_at) for event in events if event.kind in _TIMES}
+    _MOVE.raw(connection, [(state.value, *(times.get(name) for name in _MOVED), str(message_id))])
     answer = next((event for event in events if event.kind in _ANSWERS), None)
     if answer is not None:
         end_delivery(connection, message_id, answered=not answer.by_hub, now=answer.issued_at)

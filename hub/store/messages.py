@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, Invalid, Refused, Text
 from hub.events import GENESIS, Subject
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, micros, moment, not_found
+from hub.store.database import Database, Lookup, micros, moment, not_found
 from hub.store.door import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
 from hub.store.log import advance, lock_case, move, write_events
 from hub.store.queue import delivery_row
@@ -35,7 +35,7 @@ from hub.store.rows import (
     attachment_part,
     attachments_of,
     contents_of,
-    read_parts,
+    read_parts_of,
     sealed_row,
     to_message,
 )
@@ -46,6 +46,10 @@ _CASES = tables.cases
 _MESSAGES = tables.messages
 _CONTENTS = tables.contents
 _DESTINATIONS = tables.destinations
+_COLUMNS = [column.name for column in _MESSAGES.columns]
+_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
+_HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
+_CASE_OF = Lookup(_MESSAGES, columns=["case_id"], by=["message_id"])
 
 
 class Messages(Database):
@@ -121,7 +125,7 @@ class Messages(Database):
         def write(connection: Connection) -> bool:
             with nothing_written():
                 head, row = _open_message(connection, message_id)
-                stored = read_parts(connection, [str(message_id)])[str(message_id)]
+                stored = read_parts_of(connection, row.message_id)
                 announced = announced_of(row)
                 if row.state != State.INCOMPLETE:
                     _insist_on_same(contents_of(stored, announced), metadata, data)
@@ -146,15 +150,12 @@ class Messages(Database):
 
     def message(self, message_id: UUID, kind: Subject | None = None) -> StoredMessage | None:
         """Return a submission or reply with its contents."""
-        statement = select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))
-        if kind is not None:
-            statement = statement.where(_MESSAGES.c.kind == kind.value)
 
         def read(connection: Connection) -> StoredMessage | None:
-            row = connection.execute(statement).first()
-            if row is None:
+            row = _MESSAGE.row(connection, str(message_id))
+            if row is None or (kind is not None and row.kind != kind):
                 return None
-            return to_message(row, read_parts(connection, [row.message_id])[row.message_id])
+            return to_message(row, read_parts_of(connection, row.message_id))
 
         return self._read(read)
 
@@ -170,7 +171,10 @@ class Messages(Database):
         offset: int = 0,
         limit: int = 100,
     ) -> Page[StoredMessage]:
-        """Return one page of messages without contents, oldest first. An empty ``destination_ids`` means none."""
+        """Return one page of messages without contents, oldest first. An empty ``destination_ids`` means none.
+
+        With ``destination_ids``, the receivers' view, quarantined submissions are left out.
+        """
         table = _MESSAGES
         wanted = {
             table.c.kind: None if kind is None else kind.value,
@@ -182,6 +186,7 @@ class Messages(Database):
         conditions = [column == value for column, value in wanted.items() if value is not None]
         if destination_ids is not None:
             conditions.append(table.c.destination_id.in_([str(one) for one in destination_ids]))
+            conditions.append(~_kept_back())
         if state in {State.SUBMITTED, State.FORWARDED}:
             conditions.append(tables.waiting())
         if kind is Subject.REPLY and state is State.SUBMITTED:
@@ -237,9 +242,14 @@ def _case_of(connection: Connection, message: Announcement) -> CaseHead:
     return CaseHead(case_id=message.case_id)
 
 
+def _kept_back() -> ColumnElement[bool]:
+    """The condition that a message is in quarantine: its receiver does not know of it."""
+    here = tables.deliveries.c.submission_id == _MESSAGES.c.message_id
+    return select(tables.deliveries.c.delivery_id).where(here, tables.quarantined()).exists()
+
+
 def _locked(connection: Connection, message_id: UUID) -> Any:
-    statement = select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))
-    row = connection.execute(statement.with_for_update()).first()
+    row = _HELD_MESSAGE.row(connection, str(message_id))
     if row is None:
         raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
     return row
@@ -247,10 +257,10 @@ def _locked(connection: Connection, message_id: UUID) -> Any:
 
 def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, Any]:
     """Lock a message's case, then the message: everybody locks in this order, so nobody waits in a circle."""
-    case_id = connection.execute(select(_MESSAGES.c.case_id).where(_MESSAGES.c.message_id == str(message_id))).scalar()
-    if case_id is None:
+    found = _CASE_OF.row(connection, str(message_id))
+    if found is None:
         raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
-    head = lock_case(connection, UUID(case_id))
+    head = lock_case(connection, UUID(found.case_id))
     return head, _locked(connection, message_id)
 
 

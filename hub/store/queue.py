@@ -19,7 +19,7 @@ from hub.store.parties import read_destinations
 from hub.store.records import Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import announced_of, contents_of, read_parts, to_submission
-from hub.submission import Outcome, OutcomeKind, new_id
+from hub.submission import DeadCause, Outcome, OutcomeKind, new_id
 
 _DELIVERIES = tables.deliveries
 _CIRCUITS = tables.circuits
@@ -229,6 +229,17 @@ def delivery_row(submission_id: str, destination_id: str, first_attempt_at: date
         "accepted_at": due,
         "finished_at": None,
     }
+
+
+def quarantined_row(submission_id: str, destination_id: str, at: datetime) -> dict[str, Any]:
+    """Return the row of a delivery that is kept back from the start: a dead letter that a person may release."""
+    kept = {
+        "state": DeliveryState.DEAD.value,
+        "cause": DeadCause.PAYLOAD.value,
+        "next_attempt_at": None,
+        "finished_at": micros(at),
+    }
+    return delivery_row(submission_id, destination_id, at) | kept
 
 
 def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Claim]:

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, select
 from hub.events import Subject
 from hub.parties import Callback
 from hub.store import tables
-from hub.store.database import from_json, maybe_moment, micros, moment, to_json
+from hub.store.database import Lookup, from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage
 from hub.submission import Contents, Door, MediaType, SchemaRef, Sealed, Service, State, Submission
 
 _CONTENTS = tables.contents
+_PARTS = Lookup(_CONTENTS, columns=["part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"])
 _ATTACHMENT = "attachment:"
 _METADATA = "metadata"
 _DATA = "data"
@@ -147,14 +148,21 @@ def _schema_row(schema: SchemaRef | None) -> dict[str, str | None]:
     }
 
 
+def read_parts_of(connection: Connection, message_id: str) -> dict[str, Sealed]:
+    """Read all sealed parts of one message, by part."""
+    return {row.part: _sealed(row) for row in _PARTS.rows(connection, message_id)}
+
+
 def read_parts(connection: Connection, message_ids: Collection[str]) -> dict[str, dict[str, Sealed]]:
     """Read all sealed parts of messages, by message id and part."""
     found: dict[str, dict[str, Sealed]] = {message_id: {} for message_id in message_ids}
     for row in connection.execute(select(_CONTENTS).where(_CONTENTS.c.message_id.in_(message_ids))):
-        found[row.message_id][row.part] = Sealed(
-            tag=row.tag, sha512=row.sha512, size=row.size, jwe=row.jwe, blob=row.blob
-        )
+        found[row.message_id][row.part] = _sealed(row)
     return found
+
+
+def _sealed(row: Any) -> Sealed:
+    return Sealed(tag=row.tag, sha512=row.sha512, size=row.size, jwe=row.jwe, blob=row.blob)
 
 
 def attachments_of(parts: Parts, announced: Iterable[UUID]) -> dict[UUID, Sealed]:

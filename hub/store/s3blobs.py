@@ -100,7 +100,7 @@ class S3Blobs:
 
     def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """Open the blob now and yield it in pieces of at most ``chunk`` bytes; ``NotFound`` if there is none."""
-        with _translated():
+        with _found():
             found = obstore.get(self._store, _checked(name))
         return _pieces(iter(found.stream(min_chunk_size=chunk)), chunk)
 
@@ -112,17 +112,17 @@ class S3Blobs:
 
     def size(self, name: str) -> int:
         """Return a blob's length in bytes; raise ``NotFound`` for an unknown one."""
-        with _translated():
+        with _found():
             return obstore.head(self._store, _checked(name))["size"]
 
     def delete(self, name: str) -> None:
         """Delete a blob; an unknown one is deleted already."""
-        with _translated():
+        with _reached():
             obstore.delete(self._store, _checked(name))
 
     def names(self, older_than: datetime) -> Iterator[str]:
         """Yield the blobs written before ``older_than``, by the server's clock."""
-        with _translated():
+        with _reached():
             for page in obstore.list(self._store):
                 for each in page:
                     if _NAME.fullmatch(each["path"]) and each["last_modified"] < older_than:
@@ -138,20 +138,20 @@ class S3BlobWriter:
 
     def __init__(self, store: S3Store, name: str) -> None:
         self._name = name
-        with _translated():
+        with _reached():
             self._file: WritableFile | None = obstore.open_writer(
                 store, name, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
             )
 
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``; a full part goes out at once."""
-        with _translated():
+        with _reached():
             self._open_file().write(chunk)
 
     def commit(self) -> str:
         """Complete the upload: the server has it durably and shows it. Return the name."""
         file = self._open_file()
-        with _translated():
+        with _reached():
             file.close()
         self._file = None
         return self._name
@@ -161,7 +161,7 @@ class S3BlobWriter:
         file, self._file = self._file, None
         if file is not None:
             cause = InterruptedError()
-            with _translated():
+            with _reached():
                 # Leaving the library's block with an error is how it is told to give an upload up.
                 file.__exit__(type(cause), cause, None)
 
@@ -186,7 +186,7 @@ def _checked(name: str) -> str:
 
 
 def _pieces(stream: Iterator[object], chunk: int) -> Iterator[bytes]:
-    with _translated():
+    with _reached():
         for arrived in stream:
             whole = memoryview(arrived)  # type: ignore[arg-type]  # the library's bytes share their memory
             for start in range(0, len(whole), chunk):
@@ -215,12 +215,22 @@ def _unusable() -> ConfigurationError:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the library's errors into the hub's."""
+def _found() -> Iterator[None]:
+    """Turn the library's errors into the hub's, where an object is asked for by its name."""
+    try:
+        with _reached():
+            yield
+    except StoreUnavailable as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotFoundError):
+            raise _unknown() from error.__cause__
+        raise
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Turn the library's errors into the hub's; here a bucket that is not there is an outage, too."""
     try:
         yield
-    except (FileNotFoundError, NotFoundError) as exc:
-        raise _unknown() from exc
     except (BaseError, OSError) as exc:
         raise StoreUnavailable(
             Text(

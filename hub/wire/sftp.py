@@ -166,7 +166,7 @@ async def _prepare(sftp: asyncssh.SFTPClient, folder: PurePosixPath) -> None:
             await sftp.mkdir(folder)
         return
     for entry in await sftp.listdir(folder):
-        if str(entry).endswith(".part"):
+        if str(entry).endswith(".part") and "/" not in str(entry):
             with contextlib.suppress(asyncssh.SFTPNoSuchFile):
                 await sftp.remove(folder / str(entry))
 

@@ -245,3 +245,12 @@ def test_the_log_in_is_accessible(chromium, pages):
     _picture(page, "login-360")
     _insist_on_access(page, "login")
     page.close()
+
+
+def test_the_pages_stand_without_the_design_system(visit):
+    page = visit("erika")
+    page.context.route("**/static/vendor/**", lambda route: route.fulfill(status=204))
+    for name in ("versions", "overview"):
+        page.goto(page.url.split("/admin")[0] + "/admin" + dict(PAGES)[name])
+        _picture(page, f"plain-{name}")
+        _insist_on_access(page, name)

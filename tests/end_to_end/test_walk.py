@@ -24,7 +24,9 @@ def test_the_demo_ends_well_and_shows_every_step(tmp_path):
     document = json.loads(cast.read_text())
     assert {"base_url", "token_url", "sender", "subscriber", "destinations"} == set(document)
     wanted = {"destination_id", "name", "ars", "services", "schema_uris", "adapter"}
-    assert all(set(each) == wanted | {"private_decryption_jwk", "private_signing_jwk"} for each in document["destinations"])
+    assert all(
+        set(each) == wanted | {"private_decryption_jwk", "private_signing_jwk"} for each in document["destinations"]
+    )
     assert {each["adapter"] for each in document["destinations"]} >= {"https", "mailbox"}
 
 

@@ -1,0 +1,102 @@
+"""Dead letters over HTTP, for those who manage destinations: their own ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from connexion.lifecycle import ConnexionResponse
+
+from hub.api.answers import in_thread, json_answer, paged
+from hub.clients import Caller
+from hub.dead_letters import DeadLetters
+from hub.errors import NotFound, Text
+from hub.exchange.access import owns
+from hub.store import DeliveryView, Store
+from hub.submission import DeadCause
+
+#: Destinations of one client that one request covers.
+_MOST_DESTINATIONS = 500
+
+
+class DeadLetterDesk:
+    """Handlers of ``/hub/v1/dead-letters``."""
+
+    def __init__(
+        self, *, letters: DeadLetters, store: Store, caller: Callable[[], Caller], clock: Callable[[], datetime]
+    ) -> None:
+        self._letters = letters
+        self._store = store
+        self._caller = caller
+        self._clock = clock
+
+    async def list(
+        self,
+        cause: str | None = None,
+        destinationId: str | None = None,  # noqa: N803  # the contract's name
+        offset: int = 0,
+        limit: int = 100,
+    ) -> ConnexionResponse:
+        """List dead letters of the caller's destinations."""
+        within = await in_thread(self._within, self._caller(), destinationId)
+        page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
+        return json_answer(paged("deadLetters", page, [_row(each) for each in page.items]))
+
+    async def redrive(self, deliveryId: str) -> ConnexionResponse:  # noqa: N803
+        """Send one dead letter again."""
+        caller = self._caller()
+        within = await in_thread(self._within, caller, None)
+        again = await in_thread(
+            self._letters.redrive, UUID(deliveryId), within=within, actor=_actor(caller), now=self._clock()
+        )
+        return json_answer({"redriven": int(again)}, 202)
+
+    async def redrive_all(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Send all dead letters of a cause again."""
+        caller = self._caller()
+        within = await in_thread(self._within, caller, body.get("destinationId"))
+        number = await in_thread(
+            self._letters.redrive_all, _cause(body["cause"]), within=within, actor=_actor(caller), now=self._clock()
+        )
+        return json_answer({"redriven": number}, 202)
+
+    def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
+        """Return the caller's destinations inside its tenant, or the one that it names."""
+        client = self._store.client(caller.client_id)
+        tenant = client.tenant if client is not None else ""
+        page = self._store.destinations(owner=caller.client_id, tenant=tenant, limit=_MOST_DESTINATIONS)
+        own = frozenset(each.destination_id for each in page.items if owns(caller, each))
+        if destination_id is None:
+            return own
+        wanted = frozenset({UUID(destination_id)})
+        if not wanted <= own:
+            raise NotFound(
+                Text(
+                    "Ein solcher Zustellpunkt gehört nicht zu Ihrem Client. Prüfen Sie die destinationId.",
+                    "No such destination belongs to your client. Check the destinationId.",
+                ),
+                slug="destination-not-found",
+            )
+        return wanted
+
+
+def _cause(text: str | None) -> DeadCause | None:
+    return None if text is None else DeadCause(text)
+
+
+def _actor(caller: Caller) -> str:
+    return f"client:{caller.client_id}"
+
+
+def _row(view: DeliveryView) -> dict[str, Any]:
+    ended = view.finished_at
+    return {
+        "deliveryId": str(view.delivery_id),
+        "submissionId": str(view.submission_id),
+        "destinationId": str(view.destination_id),
+        "cause": view.cause.value if view.cause is not None else DeadCause.HUB.value,
+        "acceptedAt": view.accepted_at.isoformat(timespec="milliseconds"),
+        "endedAt": None if ended is None else ended.isoformat(timespec="milliseconds"),
+    }

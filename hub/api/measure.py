@@ -1,0 +1,80 @@
+"""The outermost layer of observation: counts answers, times what submits, and opens a span for each request.
+
+It knows the operation's id and the answer's status; path, query, header fields and bodies are never looked at, save the
+caller's ``traceparent``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.meters import Meters
+from hub.traces import Traces
+
+#: Operations that submit, and the door that each is.
+_DOORS = {
+    "applications.create": "plain",
+    "fit_connect.v1.submissions.submit": "sealed",
+    "fit_connect.v2.submissions.submit": "sealed",
+}
+#: They come every few seconds and say nothing.
+_UNTRACED = ("/health/", "/metrics")
+_NO_ANSWER = 500
+_LONGEST_PARENT = 64
+
+
+class Measured:
+    """Watches requests go by."""
+
+    def __init__(self, app: ASGIApp, *, meters: Meters, traces: Traces) -> None:
+        self._app = app
+        self._meters = meters
+        self._traces = traces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # Routing copies the scope; this dictionary is shared, so what is noted below is seen here.
+        noted: dict[str, Any] = scope.setdefault("extensions", {})
+        began, status = time.perf_counter(), _NO_ANSWER
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if scope["path"].startswith(_UNTRACED):
+                await self._app(scope, receive, watched)
+                return
+            with self._traces.request("http", _parent(scope), method=scope["method"]) as span:
+                try:
+                    await self._app(scope, receive, watched)
+                finally:
+                    span.tell(status=status, operation=_operation(noted), problem=noted.get("problem", ""))
+        finally:
+            self._count(noted, status, timedelta(seconds=time.perf_counter() - began))
+
+    def _count(self, noted: dict[str, Any], status: int, took: timedelta) -> None:
+        if "problem" in noted:
+            self._meters.refused(noted["problem"])
+        door = _DOORS.get(_operation(noted))
+        if door is not None:
+            self._meters.answered(door=door, status=status, took=took)
+
+
+def _operation(noted: dict[str, Any]) -> str:
+    found: str = noted.get("connexion_routing", {}).get("operation_id") or ""
+    return found
+
+
+def _parent(scope: Scope) -> str | None:
+    """Return the caller's ``traceparent`` (W3C Trace Context), if it has the length of one."""
+    found = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+    return found.decode("latin-1") if 0 < len(found) <= _LONGEST_PARENT else None

@@ -1,0 +1,94 @@
+"""``hub dead``: what could not be delivered, and sending it again."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from hub.app import Hub
+from hub.cli.options import data_option, opened
+from hub.dead_letters import DeadLetters
+from hub.errors import Conflict
+from hub.exchange.access import existing_destination
+from hub.submission import DeadCause
+
+_PAGE = 500
+_CAUSES = click.Choice([cause.value for cause in DeadCause])
+
+
+@click.group()
+def dead() -> None:
+    """Unzustellbares / dead letters."""
+
+
+@dead.command("list")
+@click.option("--cause", type=_CAUSES, help="Only those of this cause.")
+@click.option("--destination", "destination_id", type=click.UUID, help="Only those to this destination.")
+@data_option
+def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
+    """List dead letters, the oldest first: delivery, cause, destination, since when."""
+    with opened(data) as hub:
+        within, number = _within(hub, destination_id), 0
+        letters = DeadLetters(store=hub.store)
+        while page := letters.list(_cause(cause), within=within, offset=number, limit=_PAGE).items:
+            for each in page:
+                why = each.cause.value if each.cause is not None else "-"
+                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {each.accepted_at:%Y-%m-%d %H:%M}")
+            number += len(page)
+    click.echo(f"{number} unzustellbar / dead letters", err=True)
+
+
+@dead.command()
+@click.argument("delivery_ids", metavar="[DELIVERY_ID]...", nargs=-1, type=click.UUID)
+@click.option("--all", "everything", is_flag=True, help="All dead letters that the options below name.")
+@click.option("--cause", type=_CAUSES, help="With --all: only those of this cause.")
+@click.option("--destination", "destination_id", type=click.UUID, help="With --all: only those to this destination.")
+@data_option
+def redrive(
+    delivery_ids: tuple[UUID, ...], everything: bool, cause: str | None, destination_id: UUID | None, data: Path
+) -> None:
+    """Send dead letters again, singly or in bulk; what is not dead any more is left alone."""
+    if everything == bool(delivery_ids) or (not everything and (cause or destination_id)):
+        raise click.UsageError("name deliveries, or --all with --cause and --destination as wanted")
+    with opened(data) as hub:
+        if everything:
+            again, left = _redrive_all(hub, _cause(cause), destination_id), 0
+        else:
+            again, left = _redrive_each(hub, delivery_ids)
+    click.echo(f"{again} wieder in Zustellung / redriven, {left} unverändert / left alone")
+
+
+def _redrive_all(hub: Hub, cause: DeadCause | None, destination_id: UUID | None) -> int:
+    within = _within(hub, destination_id)
+    return DeadLetters(store=hub.store).redrive_all(cause, within=within, actor=_actor(), now=hub.clock())
+
+
+def _redrive_each(hub: Hub, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
+    letters, again = DeadLetters(store=hub.store), 0
+    for delivery_id in delivery_ids:
+        try:
+            again += letters.redrive(delivery_id, within=None, actor=_actor(), now=hub.clock())
+        except Conflict as error:
+            click.echo(f"{delivery_id}: {error.detail.de} / {error.detail.en}", err=True)
+    return again, len(delivery_ids) - again
+
+
+def _within(hub: Hub, destination_id: UUID | None) -> frozenset[UUID] | None:
+    if destination_id is None:
+        return None
+    return frozenset({existing_destination(hub.store, destination_id).destination_id})
+
+
+def _cause(text: str | None) -> DeadCause | None:
+    return None if text is None else DeadCause(text)
+
+
+def _actor() -> str:
+    """Return who acts, for the audit log."""
+    return f"cli:{getpass.getuser()}"
+
+
+COMMANDS = (dead,)

@@ -1,0 +1,54 @@
+"""Applications that break their schema: refused, unless the rule that routes them says otherwise (``OnInvalid``)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from hub.crypto.jwe import JweWriter
+from hub.crypto.keys import EncryptionKey
+from hub.errors import InvalidPayload, Text
+from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_content
+from hub.routing import OnInvalid
+from hub.store import Blobs, SpillingSink
+from hub.validation.report import Report
+
+#: The name under which a receiver finds the report.
+REPORT_FILENAME = "validierungsbericht.json"
+_MEDIA_TYPE = "application/json"
+
+
+def refusal(report: Report) -> InvalidPayload:
+    """Return the refusal of an invalid application: every violation, no value."""
+    return InvalidPayload(
+        Text(
+            f"Der Antrag verletzt sein Schema an {report.total} Stelle(n). "
+            "Beheben Sie die genannten Verstöße und senden Sie ihn neu.",
+            f"The application violates its schema in {report.total} place(s). Mend what is listed and send it again.",
+        ),
+        violations=[violation.as_json() for violation in report.violations],
+        total=report.total,
+        schema={"uri": report.schema.uri, "version": report.schema.version},
+    )
+
+
+def sealed_report(report: Report, *, key: EncryptionKey, blobs: Blobs) -> SealedAttachment:
+    """Return the report as an attachment for the authority alone.
+
+    It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.
+    """
+    sink = SpillingSink(blobs)
+    writer = JweWriter(key, content_type=_MEDIA_TYPE, sink=sink.write)
+    writer.write(orjson.dumps(report.as_json()))
+    seal = writer.finish()
+    facts = AttachmentFacts(
+        part_name="", filename=REPORT_FILENAME, media_type=_MEDIA_TYPE, plaintext_sha512=seal.plaintext_sha512
+    )
+    return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed_content(seal, sink))
+
+
+def verdict(report: Report, policy: OnInvalid) -> dict[str, Any]:
+    """Return what the receipt says of an application that was accepted although it is invalid."""
+    return {"valid": False, "violations": report.total, "onInvalid": policy.value}
