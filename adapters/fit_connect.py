@@ -163,18 +163,16 @@ class _Talk:
             "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},
         } | ({"region": f"DE{submission.area}"} if submission.area else {})
         body = orjson.dumps(document)
-        answer = self._step("POST", "", "application/json", [body], length=len(body), limit=_ANSWER_LIMIT)
+        answer = self._step("POST", "", "application/json", [body], length=len(body))
         try:
             return str(UUID(orjson.loads(answer.body)["submissionId"]))
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise _Stopped(_later("announcement answered without a submission id")) from exc
 
-    def _step(
-        self, method: str, path: str, kind: str, content: Iterable[bytes], *, length: int, limit: int = 0
-    ) -> Answer:
+    def _step(self, method: str, path: str, kind: str, content: Iterable[bytes], *, length: int) -> Answer:
         """Make a request before the last: whatever comes of it, the other side does not have the submission."""
         try:
-            answer = self._ask(method, path, kind, content, length=length, limit=limit)
+            answer = self._ask(method, path, kind, content, length=length, limit=_ANSWER_LIMIT)
         except Silence as silence:
             raise _Stopped(_later(silence.note, silence.cause)) from silence
         outcome = judge(answer, datetime.now(UTC))

@@ -27,10 +27,10 @@ from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.wire.http import insist_on_address, insist_on_timeout
 from hub.wire.line import Inward, Line
 
-_CHUNK = 8 * 1024 * 1024
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential  # Only types; the library has no such names when it runs.
 
+_CHUNK = 8 * 1024 * 1024
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
 _STATUS = re.compile(r"status code: ([0-9]{3})|\b([1-5][0-9]{2}) [A-Z][a-z]+")
@@ -40,8 +40,7 @@ _STATUS = re.compile(r"status code: ([0-9]{3})|\b([1-5][0-9]{2}) [A-Z][a-z]+")
 class Options:
     """``endpoint``: address of the server; buckets stand in the path. ``timeout``: seconds for a whole attempt.
 
-    Key id and secret come from files. ``allow_http`` and ``allow_private_addresses`` are for tests and for servers
-    inside the hub's own network.
+    Key id and secret come from files. The two permissions are for tests and for servers in the hub's own network.
     """
 
     endpoint: str
@@ -58,12 +57,8 @@ class Options:
     def __post_init__(self) -> None:
         insist_on_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
         insist_on_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
-        insist(
-            "s3_drop",
-            _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix),
-            "braucht einen gültigen Namen in bucket und einfache Namen in prefix, mit / getrennt",
-            "needs a valid name in bucket, and simple names in prefix, separated by /",
-        )
+        fits = _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix)
+        insist("s3_drop", fits, "braucht gültige Namen in bucket und prefix", "needs valid names in bucket and prefix")
 
 
 class S3Drop:
@@ -88,7 +83,6 @@ class S3Drop:
             "allow_invalid_certificates": False,
             "timeout": timedelta(seconds=options.timeout),
             "connect_timeout": timedelta(seconds=options.timeout),
-            "user_agent": "rathaus-hub",
             # A proxy of the environment steps aside only for one that is named, and that one for this server.
             "proxy_url": "http://proxy.invalid",
             "proxy_excludes": urlsplit(options.endpoint).hostname or "",
@@ -122,9 +116,6 @@ class S3Drop:
             return asyncio.run(upload.run())
         except (MixedUp, Unavailable) as exc:
             return not_readable(exc)
-        except Inward:
-            note = "address is not public"
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
         except (BaseError, OSError) as exc:
             return upload.explain(exc)
 
@@ -187,16 +178,19 @@ class _Upload:
 
     def explain(self, exc: BaseError | OSError) -> Outcome:
         """Say what a failed attempt means; messages of the server are not repeated."""
+        configured = DeadCause.CONFIGURATION
+        if isinstance(exc, Inward):
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note="address is not public", cause=configured)
         if isinstance(exc, FileNotFoundError | PermissionDeniedError | UnauthenticatedError):
             note = "bucket is missing" if isinstance(exc, FileNotFoundError) else "credentials refused"
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=configured)
         kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
         if isinstance(exc, TimeoutError):
             return Outcome(kind=kind, note="no answer in time")
         # The library has no finer kinds: what it says is all there is to tell them apart.
         said = str(exc)
         if "certificate" in said.lower():
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note="TLS refused", cause=DeadCause.CONFIGURATION)
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note="TLS refused", cause=configured)
         answered = _STATUS.search(said)
         if answered is not None:
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"HTTP {answered.group(1) or answered.group(2)}")

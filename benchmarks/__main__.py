@@ -5,24 +5,39 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from benchmarks import accept, check
+from benchmarks import accept, attachments, check, profile, sealed
 
 _OUT = Path(__file__).parent / "out"
 
 
 def main() -> None:
+    """Measure what was asked for, print it, and keep the figures in ``benchmarks/out/bench.json``."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8.0, help="how long each row is measured")
-    parser.add_argument(
-        "--profile", action="store_true", help="also profile the accept path and print its largest costs"
-    )
+    parser.add_argument("--only", choices=["check", "accept", "sealed", "attachments"], help="measure this alone")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each run of the accept path lasts")
+    parser.add_argument("--attachment-mb", type=int, default=100, help="size of one attachment (the limit is 500)")
+    parser.add_argument("--profile", action="store_true", help="print the largest costs of the accept path instead")
     options = parser.parse_args()
     print(
         f"CPython {platform.python_version()}, {platform.machine()}; ratios count, absolute numbers are this machine's\n"
     )
-    results = {**check.run(), **accept.run(seconds=options.seconds, profile=options.profile)}
+    measurements: dict[str, Callable[[], dict[str, Any]]] = {
+        "check": check.run,
+        "accept": lambda: accept.run(seconds=options.seconds),
+        "sealed": sealed.run,
+        "attachments": lambda: attachments.run(megabytes=options.attachment_mb),
+    }
+    if options.profile:
+        profile.run()
+        return
+    results: dict[str, Any] = {}
+    for name, measure in measurements.items():
+        if options.only in {None, name}:
+            results |= measure()
     _OUT.mkdir(exist_ok=True)
     (_OUT / "bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 

@@ -392,8 +392,17 @@ def _retention(settings: Settings, store: Store, keys: HubKeys) -> Callable[[dat
 
 
 def _adapters() -> dict[str, type[Adapter]]:
-    """Load every installed adapter by name (entry-point group ``hub.adapters``)."""
-    return {entry.name: entry.load() for entry in entry_points(group="hub.adapters")}
+    """Load every installed adapter by name (entry-point group ``hub.adapters``).
+
+    One whose optional library is not installed is left out; a destination that names it is told which there are.
+    """
+    found = {}
+    for entry in entry_points(group="hub.adapters"):
+        try:
+            found[entry.name] = entry.load()
+        except ImportError as error:
+            _log.info("adapter %s is not available: %s", entry.name, error)
+    return found
 
 
 def _duties(

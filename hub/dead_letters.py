@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,15 @@ from hub.store.overview import Overview
 from hub.submission import DeadCause
 
 _ACTION = "delivery.redrive"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class By:
+    """Who redrives, when, and why, for the audit log."""
+
+    actor: str
+    now: datetime
+    reason: str = ""
 
 
 class DeadLetters:
@@ -27,7 +37,7 @@ class DeadLetters:
         """Return one page, the longest waiting first."""
         return self._store.dead(cause, destination_ids=within, offset=offset, limit=limit)
 
-    def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, actor: str, now: datetime) -> bool:
+    def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, by: By) -> bool:
         """Make one due again, audited; False where it is not dead (any more), so asking twice harms nothing.
 
         Raises:
@@ -37,25 +47,24 @@ class DeadLetters:
         view = self._overview.delivery(delivery_id)
         if view is None or (within is not None and view.destination_id not in within):
             raise _unknown(delivery_id)
-        entry = _entry(actor, now, f"delivery:{delivery_id}", view.cause, 1)
-        return self._store.redrive(delivery_id, now, audit=entry)
+        entry = _entry(by, f"delivery:{delivery_id}", view.cause, 1)
+        return self._store.redrive(delivery_id, by.now, audit=entry)
 
-    def redrive_all(
-        self, cause: DeadCause | None, *, within: Collection[UUID] | None, actor: str, now: datetime
-    ) -> int:
+    def redrive_all(self, cause: DeadCause | None, *, within: Collection[UUID] | None, by: By) -> int:
         """Make all of a cause due again, audited; return how many. What was answered meanwhile is left alone."""
         target = "deliveries" if within is None else f"destinations:{','.join(sorted(map(str, within)))[:400]}"
         return self._store.redrive_all(
-            now,
+            by.now,
             cause=cause,
             destination_ids=within,
-            audit=lambda number: _entry(actor, now, target, cause, number),
+            audit=lambda number: _entry(by, target, cause, number),
         )
 
 
-def _entry(actor: str, now: datetime, target: str, cause: DeadCause | None, number: int) -> AuditEntry:
+def _entry(by: By, target: str, cause: DeadCause | None, number: int) -> AuditEntry:
     before = {"cause": None if cause is None else cause.value}
-    return AuditEntry(at=now, actor=actor, action=_ACTION, target=target, before=before, after={"redriven": number})
+    after = {"redriven": number} | ({"text": by.reason} if by.reason else {})
+    return AuditEntry(at=by.now, actor=by.actor, action=_ACTION, target=target, before=before, after=after)
 
 
 def _unknown(delivery_id: UUID) -> NotFound:

@@ -31,14 +31,17 @@ def not_readable(error: MixedUp | Unavailable) -> Outcome:
 
 
 def checked(package: Package, sealed: Sealed) -> Iterator[bytes]:
-    """Yield a content's chunks; raise at the end if they are not what the submission names.
+    """Yield a content's chunks, never more than its size; raise at the end if they are not what the submission names.
 
     Raises:
         MixedUp: another content. Unavailable: the store cannot be read now.
     """
-    digest = hashlib.sha512()
+    digest, left = hashlib.sha512(), sealed.size
     for chunk in package.read(sealed):
         digest.update(chunk)
+        left -= len(chunk)
+        if left < 0:
+            raise MixedUp
         yield chunk
     if digest.hexdigest() != sealed.sha512:
         raise MixedUp

@@ -7,6 +7,7 @@ more.
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from typing import IO, Any
 
@@ -23,12 +24,23 @@ _MOST_PLACES = 8
 _CHATTY = ("apscheduler", "alembic")
 
 
-def set_up(stream: IO[str], *, as_json: bool, level: int) -> None:
-    """Send every log line of this process to ``stream``; a second call replaces the first."""
-    handler = logging.StreamHandler(stream)
+class _StandardError(logging.StreamHandler[IO[str]]):
+    """Writes to what is standard error at that moment: whoever captures it for a while does not keep it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> IO[str]:  # type: ignore[override]  # the class has an attribute here
+        return sys.stderr
+
+
+def set_up(*, as_json: bool, level: int) -> None:
+    """Send every log line of this process to standard error; a second call replaces the first."""
+    handler = _StandardError()
     handler.setFormatter(_json_formatter() if as_json else logging.Formatter(_TEXT))
     root = logging.getLogger()
-    for old in [each for each in root.handlers if type(each) is logging.StreamHandler]:
+    for old in [each for each in root.handlers if isinstance(each, _StandardError)]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)

@@ -13,6 +13,7 @@ pytest_plugins = ["admin_pages"]
 
 EVERY_PAGE = (
     "/",
+    "/account",
     "/health",
     "/submissions",
     "/routing",
@@ -276,3 +277,39 @@ def test_a_changed_record_breaks_the_chain(pages):
     shown = pages.as_("viktor").get("/audit", params={"verify": "1"}).text
     assert "Die Kette ist gebrochen" in shown
     assert "Nummer 2" in shown
+
+
+def test_people_change_their_own_password_with_the_old_one(pages):
+    person = pages.as_("viktor")
+    assert person.post("/account/password", password="falsch geraten!!", new="ein neues passwort").status_code == 422
+    assert person.post("/account/password", password=pages.password, new="kurz").status_code == 422
+    assert (
+        "Das Passwort ist geändert"
+        in person.post("/account/password", password=pages.password, new="ein neues passwort").text
+    )
+    assert person.log_in().status_code == 401
+    assert person.log_in("ein neues passwort").status_code == 303
+
+
+def test_people_set_up_their_own_second_factor(pages):
+    import pyotp
+
+    person = pages.as_("viktor")
+    shown = person.post("/account/factor", password=pages.password).text
+    address = re.search(r'id="address">([^<]+)', shown)[1].replace("&amp;", "&")
+    assert person.log_in().status_code == 401
+    code = pyotp.parse_uri(address).at(pages.stage.clock())
+    assert person.log_in(code=code).status_code == 303
+
+
+def test_failed_callbacks_of_a_destination_are_sent_again(pages):
+    from store_values import callback
+
+    now, here = pages.stage.clock(), pages.stage.destination_id("Rheingau")
+    pages.store.add_callback(callback(party=str(here)))
+    (taken,) = pages.store.claim_callbacks(now, lease=timedelta(minutes=2), node="n", limit=5)
+    pages.store.record_callback(taken, sent=False, next_attempt_at=None, note="gone", now=now)
+    operator = pages.as_("otto")
+    assert "Gescheiterte Benachrichtigungen (1)" in operator.get(f"/destinations/{here}").text
+    operator.post(f"/destinations/{here}/callback")
+    assert pages.store.dead_callbacks().total == 0

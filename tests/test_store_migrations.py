@@ -153,3 +153,24 @@ def test_postgresql_is_backed_up_by_its_own_tools(postgresql_url, tmp_path):
         store.backup(tmp_path / "copy")
     assert store.integrity() == []
     store.close()
+
+
+def test_a_step_back_and_forward_with_open_deliveries_keeps_them(store_url, tmp_path):
+    store = Store(_fresh(store_url, tmp_path))
+    store.migrate()
+    there = known_destination(store)
+    waiting = {accepted(store, there.destination_id).submission_id for _ in range(3)}
+    (leased,) = claim(store, limit=1)
+    store.migrate("0002")
+    assert store.schema_revision() == "0002"
+    with pytest.raises(StoreUnavailable):
+        store.ready()
+    # The lease of before is still good: the program's version changed, the queue did not.
+    store.migrate()
+    store.ready()
+    assert record(store, leased)
+    rest = claim(store)
+    assert {one.submission.submission_id for one in [leased, *rest]} == waiting
+    assert not any(one.repeat for one in rest)
+    assert all(record(store, one) for one in rest)
+    store.close()

@@ -58,6 +58,7 @@ def show(visit: Visit) -> Response:
         ladder=ladder(visit, destination),
         keys=[(key, expires_at(key.jwk)) for key in scope.keys(destination)],
         circuit=scope.circuit(destination),
+        callbacks=scope.dead_callbacks(destination),
         settings=_shown(destination.adapter_config),
         backlog={one.state.value: one.count for one in backlog},
         dead=DeliveryState.DEAD.value,
@@ -74,6 +75,16 @@ def close_circuit(visit: Visit) -> Response:
     target = f"destination:{destination.destination_id}"
     visit.tools.store.append_audit(visit.audit("circuit.close", target, text=visit.form.text("text", longest=500)))
     return visit.to(f"/destinations/{destination.destination_id}", note="closed")
+
+
+def redrive_callback(visit: Visit) -> Response:
+    """Send the callbacks of a destination that were given up again."""
+    destination = visit.scope.destination(visit.id("id"))
+    for each in visit.scope.dead_callbacks(destination):
+        if visit.tools.store.redrive_callback(each.callback_id, visit.now):
+            target = f"callback:{each.callback_id}"
+            visit.tools.store.append_audit(visit.audit("callback.redrive", target))
+    return visit.to(f"/destinations/{destination.destination_id}", note="redriven")
 
 
 def _shown(config: Mapping[str, Any]) -> dict[str, str]:

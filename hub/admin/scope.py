@@ -14,7 +14,18 @@ from hub.accounts import Person
 from hub.errors import Forbidden, NotFound, Text
 from hub.events import Event
 from hub.parties import Client, Destination
-from hub.store import AuditRecord, Backlog, Circuit, DeliveryView, Page, Read, Store, StoredKey, StoredMessage
+from hub.store import (
+    AuditRecord,
+    Backlog,
+    Circuit,
+    DeliveryView,
+    OutgoingCallback,
+    Page,
+    Read,
+    Store,
+    StoredKey,
+    StoredMessage,
+)
 from hub.store.overview import Activity, Overview, Wanted
 from hub.submission import DeadCause
 
@@ -61,6 +72,11 @@ class Scope:
     def circuit(self, destination: Destination) -> Circuit:
         """Return a visible destination's circuit breaker."""
         return self._store.circuit(self.destination(destination.destination_id).destination_id)
+
+    def dead_callbacks(self, destination: Destination) -> list[OutgoingCallback]:
+        """Return the callbacks to a visible destination that were given up, oldest first."""
+        party = str(self.destination(destination.destination_id).destination_id)
+        return [each for each in self._store.dead_callbacks(limit=_PAGE).items if each.party == party]
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""

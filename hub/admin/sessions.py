@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""Logging in and out, and what people may change of their own account."""
 
 from __future__ import annotations
 
@@ -45,6 +45,45 @@ def log_in(visit: Visit) -> Response:
         samesite="strict",
     )
     return response
+
+
+def account(visit: Visit) -> Response:
+    """Show one's own account."""
+    return visit.page("account.html", address=None, error=None)
+
+
+def change_password(visit: Visit) -> Response:
+    """Replace one's own password; all sessions of the account end."""
+    form, accounts, name = visit.form, visit.tools.accounts, visit.person.name
+    try:
+        _insist_on_owner(visit)
+        accounts.set_password(name, form.fields.get("new", ""), actor=name, now=visit.now)
+    except Refused as error:
+        return visit.page("account.html", status=422, address=None, error=error)
+    return visit.to("/login", note="password")
+
+
+def change_factor(visit: Visit) -> Response:
+    """Give one's own account a new second factor and show its address, once; all sessions of the account end."""
+    name = visit.person.name
+    try:
+        _insist_on_owner(visit)
+    except Refused as error:
+        return visit.page("account.html", status=422, address=None, error=error)
+    address = visit.tools.accounts.set_totp(name, actor=name, now=visit.now)
+    return visit.page("account.html", address=address, error=None)
+
+
+def _insist_on_owner(visit: Visit) -> None:
+    """Ask for the credentials again: an open browser alone must not be enough to take an account over."""
+    form = visit.form
+    visit.tools.accounts.check(
+        visit.person.name,
+        form.fields.get("password", ""),
+        form.text("code", longest=20),
+        address=visit.address,
+        now=visit.now,
+    )
 
 
 def log_out(visit: Visit) -> Response:

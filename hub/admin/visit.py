@@ -169,5 +169,6 @@ _NOTES: Mapping[str, Text] = {
     "redriven": Text("Wird erneut zugestellt.", "Will be delivered again."),
     "disabled": Text("Gesperrt.", "Disabled."),
     "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),
+    "password": Text("Das Passwort ist geändert. Melden Sie sich neu an.", "The password is changed. Log in again."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),
 }

@@ -11,7 +11,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import in_thread, json_answer, paged
 from hub.clients import Caller
-from hub.dead_letters import DeadLetters
+from hub.dead_letters import By, DeadLetters
 from hub.errors import NotFound, Text
 from hub.exchange.access import owns
 from hub.store import DeliveryView, Store
@@ -44,12 +44,12 @@ class DeadLetterDesk:
         page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
         return json_answer(paged("deadLetters", page, [_row(each) for each in page.items]))
 
-    async def redrive(self, deliveryId: str) -> ConnexionResponse:  # noqa: N803
+    async def redrive(self, deliveryId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
         """Send one dead letter again."""
         caller = self._caller()
         within = await in_thread(self._within, caller, None)
         again = await in_thread(
-            self._letters.redrive, UUID(deliveryId), within=within, actor=_actor(caller), now=self._clock()
+            self._letters.redrive, UUID(deliveryId), within=within, by=self._person(caller, body or {})
         )
         return json_answer({"redriven": int(again)}, 202)
 
@@ -58,9 +58,12 @@ class DeadLetterDesk:
         caller = self._caller()
         within = await in_thread(self._within, caller, body.get("destinationId"))
         number = await in_thread(
-            self._letters.redrive_all, _cause(body["cause"]), within=within, actor=_actor(caller), now=self._clock()
+            self._letters.redrive_all, _cause(body["cause"]), within=within, by=self._person(caller, body)
         )
         return json_answer({"redriven": number}, 202)
+
+    def _person(self, caller: Caller, body: dict[str, Any]) -> By:
+        return By(actor=f"client:{caller.client_id}", now=self._clock(), reason=body.get("reason", ""))
 
     def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
         """Return the caller's destinations inside its tenant, or the one that it names."""
@@ -84,10 +87,6 @@ class DeadLetterDesk:
 
 def _cause(text: str | None) -> DeadCause | None:
     return None if text is None else DeadCause(text)
-
-
-def _actor(caller: Caller) -> str:
-    return f"client:{caller.client_id}"
 
 
 def _row(view: DeliveryView) -> dict[str, Any]:

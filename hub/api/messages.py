@@ -174,13 +174,27 @@ class Messages:
 
 
 async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
-    piece = bytearray()
-    async for chunk in stream:
-        piece += chunk
-        if len(piece) >= _PIECE:
-            await in_thread(upload.write, bytes(piece))
-            piece.clear()
-    await in_thread(upload.write, bytes(piece))
+    """Store a body while it arrives: one piece is being stored, the next one collected."""
+    storing: asyncio.Future[None] | None = None
+    pieces: list[bytes] = []
+    try:
+        async for chunk in stream:
+            pieces.append(chunk)
+            if sum(map(len, pieces)) >= _PIECE:
+                await _settled(storing)
+                storing = asyncio.ensure_future(in_thread(upload.write, b"".join(pieces)))
+                pieces.clear()
+        await _settled(storing)
+        storing = asyncio.ensure_future(in_thread(upload.write, b"".join(pieces)))
+    finally:
+        # Nobody may abort or finish an upload while a thread still writes to it.
+        await _settled(storing)
+
+
+async def _settled(storing: asyncio.Future[None] | None) -> None:
+    if storing is not None:
+        await asyncio.wait([storing])
+        storing.result()
 
 
 def _declared() -> int | None:

@@ -10,7 +10,7 @@ import click
 
 from hub.app import Hub
 from hub.cli.options import data_option, opened
-from hub.dead_letters import DeadLetters
+from hub.dead_letters import By, DeadLetters
 from hub.errors import Conflict
 from hub.exchange.access import existing_destination
 from hub.submission import DeadCause
@@ -63,14 +63,14 @@ def redrive(
 
 def _redrive_all(hub: Hub, cause: DeadCause | None, destination_id: UUID | None) -> int:
     within = _within(hub, destination_id)
-    return DeadLetters(store=hub.store).redrive_all(cause, within=within, actor=_actor(), now=hub.clock())
+    return DeadLetters(store=hub.store).redrive_all(cause, within=within, by=_by(hub))
 
 
 def _redrive_each(hub: Hub, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
     letters, again = DeadLetters(store=hub.store), 0
     for delivery_id in delivery_ids:
         try:
-            again += letters.redrive(delivery_id, within=None, actor=_actor(), now=hub.clock())
+            again += letters.redrive(delivery_id, within=None, by=_by(hub))
         except Conflict as error:
             click.echo(f"{delivery_id}: {error.detail.de} / {error.detail.en}", err=True)
     return again, len(delivery_ids) - again
@@ -86,9 +86,8 @@ def _cause(text: str | None) -> DeadCause | None:
     return None if text is None else DeadCause(text)
 
 
-def _actor() -> str:
-    """Return who acts, for the audit log."""
-    return f"cli:{getpass.getuser()}"
+def _by(hub: Hub) -> By:
+    return By(actor=f"cli:{getpass.getuser()}", now=hub.clock())
 
 
 COMMANDS = (dead,)

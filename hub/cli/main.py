@@ -7,8 +7,22 @@ import sys
 
 import click
 
-from hub import __version__
-from hub.cli import applications, clients, connector, dead, destinations, keys, proof, routes, schemas, servers
+from hub import __version__, logs
+from hub.cli import (
+    accounts,
+    adapters,
+    applications,
+    backup,
+    clients,
+    connector,
+    dead,
+    destinations,
+    keys,
+    proof,
+    routes,
+    schemas,
+    servers,
+)
 from hub.errors import HubError, InvalidPayload, Refused
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
@@ -44,15 +58,24 @@ def main(verbose: bool) -> None:
     Validates applications, finds the responsible authority, seals for it, keeps proof and delivers.
     Exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 not available now.
     """
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for chatty in ("apscheduler", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.set_up(as_json=False, level=logging.INFO if verbose else logging.WARNING)
 
 
-for module in (servers, applications, schemas, routes, destinations, dead, clients, keys, proof, connector):
+_MODULES = (
+    servers,
+    applications,
+    schemas,
+    routes,
+    destinations,
+    adapters,
+    dead,
+    clients,
+    accounts,
+    keys,
+    proof,
+    backup,
+    connector,
+)
+for module in _MODULES:
     for command in module.COMMANDS:
         main.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -10,11 +11,12 @@ from pathlib import Path
 import click
 import uvicorn
 
-from hub import app
+from hub import app, logs
 from hub.cli.options import data_option, opened, settings_for
 from hub.config import Settings
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
+from hub.meters import share
 
 
 @click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")
@@ -57,6 +59,8 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
             )
         )
     os.environ.update(_handed_on(settings, work=work))
+    if workers > 1:
+        os.environ.update(share(settings.data / "metrics"))
     uvicorn.run(
         "hub.cli.servers:application",
         factory=True,
@@ -75,17 +79,33 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
 @data_option
 def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
+    _log_as(settings_for(data))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with opened(data) as hub, app.working(hub):
+        _show_metrics(hub)
         stop.wait()
 
 
 def application() -> object:
     """Build the application in a worker process; the environment carries what the command line said."""
     settings = settings_for(Path(os.environ["HUB_DATA"]))
+    _log_as(settings)
     return app.asgi(app.build(settings), work=os.environ.get("_HUB_WORK") == "1")
+
+
+def _log_as(settings: Settings) -> None:
+    """Write log lines as the settings say; what ``--verbose`` asked for before is not taken back."""
+    level = min(logging.getLogger().level, logging.getLevelNamesMapping()[settings.log_level.upper()])
+    logs.set_up(as_json=settings.log_format == "json", level=level)
+
+
+def _show_metrics(hub: app.Hub) -> None:
+    """Show this process's metrics on loopback: without an interface of its own, nobody else could."""
+    port = hub.settings.work_metrics_port
+    if port:
+        hub.meters.serve(port)
 
 
 def _handed_on(settings: Settings, *, work: bool) -> dict[str, str]:

@@ -21,6 +21,7 @@ from hub.validation.json import JsonSchema, read_json
 from hub.validation.limits import Limits
 from hub.validation.manifest import Status
 from hub.validation.report import Report
+from hub.validation.schematron import BusinessRules
 from hub.validation.xml import XmlDocument, read_xml
 from hub.validation.xsd import XsdSchema
 from hub.validation.xsd11 import Xsd11Schema
@@ -140,7 +141,8 @@ class SchemaCatalog:
         document = self._read(media_type, data)
         entry = self._choose(_Asked(media_type, schema, service, on, _mark(document)))
         if not isinstance(entry.judge, JsonSchema):
-            return self._xml_report(entry, entry.judge, document)
+            report = self._xml_report(entry, entry.judge, document)
+            return report if entry.rules is None else self._with_rules(report, entry.rules, entry.judge, document)
         violations, total = entry.judge.check(document, data, self._limits)
         if not violations:
             return entry.clean
@@ -164,6 +166,20 @@ class SchemaCatalog:
             return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED))
         wrong = self._code_lists.check(document.tree, words)
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
+
+    def _with_rules(
+        self, report: Report, rules: BusinessRules, judge: XsdSchema | Xsd11Schema, document: XmlDocument
+    ) -> Report:
+        if not report.valid:
+            # Rules rely on the schema: of a document that breaks it they would say what is not so.
+            return replace(report, notes=(*report.notes, _RULES_LATER))
+        words = judge.words()
+        found = rules.check(document, words, self._limits)
+        if not found.violations and not found.notes:
+            return report
+        named = replace(report, namespaces=words.namespaces) if found.violations else report
+        merged = named.extended(found.violations, notes=found.notes, cap=self._limits.violations)
+        return replace(merged, total=report.total + found.total)
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
@@ -259,6 +275,10 @@ def _not_in_force(entry: SchemaEntry) -> Text:
 _CODES_NOT_CHECKED = Text(
     "Das Dokument ist zu groß, um seine Codes gegen die Codelisten zu prüfen; das Schema wurde geprüft.",
     "The document is too large to check its codes against the code lists; the schema was checked.",
+)
+_RULES_LATER = Text(
+    "Die Geschäftsregeln (Schematron) wurden nicht geprüft, weil das Dokument sein Schema verletzt.",
+    "The business rules (Schematron) were not run because the document breaks its schema.",
 )
 _NO_VERSION = Text(
     "Diese Version des Standards steht nicht im Katalog. Bringen Sie sie ein, oder nennen Sie eine andere.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import JsonSchema
 from hub.validation.manifest import Kind, Manifest, SchemaItem, read_manifest, verify_files
 from hub.validation.report import Report
+from hub.validation.schematron import BusinessRules
 from hub.validation.xsd import XsdSchema, XsdSource
 from hub.validation.xsd11 import Xsd11Schema
 
@@ -32,6 +33,8 @@ class SchemaEntry:
     ref: SchemaRef
     #: The report of every payload that breaks no rule.
     clean: Report = field(repr=False, compare=False)
+    #: Business rules for every message of the version.
+    rules: BusinessRules | None = field(repr=False, compare=False, default=None)
 
     @property
     def uri(self) -> str:
@@ -75,7 +78,10 @@ def load_version(folder: Path) -> Version:
     if manifest.kind is Kind.CODE_LISTS:
         return Version(code_lists=tuple(_code_list(folder, item) for item in manifest.schemas))
     table = _identifiers(folder, manifest)
-    return Version(entries=tuple(_entry(folder, manifest, item, table) for item in manifest.schemas))
+    rules = BusinessRules({name: (folder / name).read_bytes() for name in manifest.rules}) if manifest.rules else None
+    return Version(
+        entries=tuple(replace(_entry(folder, manifest, item, table), rules=rules) for item in manifest.schemas)
+    )
 
 
 def _code_list(folder: Path, item: SchemaItem) -> CodeList:

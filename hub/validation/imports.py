@@ -4,7 +4,8 @@
 2. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
    the message roots.
 3. Their closures are found locally; what is missing is refused by name.
-4. Every pattern is judged, every root compiles, and the table of identifiers is derived.
+4. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
+   translated.
 5. Everything is written beside the target first and then renamed: a broken import leaves nothing behind.
 """
 
@@ -32,6 +33,7 @@ from hub.validation.json import compiled as compiled_json
 from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, closure_hash, write_manifest
 from hub.validation.packages import read_package
 from hub.validation.patterns import refuse_dangerous_patterns
+from hub.validation.schematron import BusinessRules, rule_files
 from hub.validation.xsd import XSD, XsdSource, compiled
 from hub.validation.xsd11 import Xsd11Schema
 
@@ -130,6 +132,10 @@ def _xsd_edition(
     table = identifier_table(library, closures) if kind is Kind.XSD else None
     if table is not None:
         files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
+    rules = {name: package[name] for name in rule_files(package)}
+    if rules:
+        BusinessRules(rules).compile()
+        files |= rules
     hashes = {name: sha256_of(content) for name, content in files.items()}
     locations = {address: name for address, name in library.locations.items() if name in files}
     base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
@@ -145,7 +151,8 @@ def _xsd_edition(
         for name in entries
     )
     manifest = _manifest(edition, kind, items, hashes, uri=base)
-    return replace(manifest, locations=locations, identifiers=IDENTIFIERS if table is not None else None), files
+    table_name = IDENTIFIERS if table is not None else None
+    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)), files
 
 
 def _needs_xsd11(schema: Any) -> bool:

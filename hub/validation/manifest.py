@@ -89,6 +89,8 @@ class Manifest:
     uri: str | None = None
     locations: Mapping[str, str] = field(repr=False, default_factory=dict)
     identifiers: str | None = None
+    #: Schematron files: business rules for every message of the version.
+    rules: tuple[str, ...] = ()
 
     def in_force(self, on: date) -> bool:
         """Whether payloads of this version are taken on a day; both dates are inclusive."""
@@ -131,6 +133,8 @@ def write_manifest(manifest: Manifest) -> str:
         document["uri"] = manifest.uri
     if manifest.identifiers is not None:
         document["identifiers"] = manifest.identifiers
+    if manifest.rules:
+        document["rules"] = list(manifest.rules)
     document["schemas"] = [_item_document(item) for item in manifest.schemas]
     if manifest.locations:
         document["locations"] = dict(sorted(manifest.locations.items()))
@@ -176,6 +180,7 @@ def manifest_from(document: Any) -> Manifest:
         licence=take("licence", str),
         uri=take("uri", str, None),
         identifiers=take("identifiers", str, None),
+        rules=tuple(_inside(name) for name in take("rules", list, [])),
         schemas=tuple(_item(item) for item in take("schemas", list)),
         locations={str(address): _inside(name) for address, name in take("locations", dict, {}).items()},
         files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
@@ -187,7 +192,11 @@ def manifest_from(document: Any) -> Manifest:
 
 def _check_references(manifest: Manifest) -> None:
     named = {name for item in manifest.schemas for name in (item.file, *item.closure)}
-    named |= set(manifest.locations.values()) | ({manifest.identifiers} if manifest.identifiers else set())
+    named |= (
+        set(manifest.rules)
+        | set(manifest.locations.values())
+        | ({manifest.identifiers} if manifest.identifiers else set())
+    )
     if missing := sorted(named - set(manifest.files)):
         raise ValueError(f"files lacks {', '.join(missing)}")
     if not manifest.schemas:

@@ -119,6 +119,15 @@ RULES: dict[str, Text] = {
         "Diese Version der Codeliste ist hier nicht bekannt, der Code wurde nicht geprüft. Nennen Sie eine bekannte Version.",
         "This version of the code list is not known here, the code was not checked. Name a known version.",
     ),
+    # Business rules (Schematron): the ids are `schematron.` and that of the rule in its standard.
+    "schematron": Text(
+        "Das Dokument verletzt an dieser Stelle eine Geschäftsregel des Standards. Prüfen Sie die Angaben, die sie nennt.",
+        "The document breaks a business rule of its standard at this place. Check the values that the rule names.",
+    ),
+    "schematron.not-evaluated": Text(
+        "Diese Geschäftsregel ließ sich an dieser Stelle nicht auswerten. Der Antrag wird deshalb nicht abgelehnt.",
+        "This business rule could not be evaluated at this place. The application is not refused for that.",
+    ),
     # JSON: by keyword (JSON Schema 2020-12, validation and applicator vocabularies; older names beside them).
     "json.required": Text(
         "In diesem Objekt fehlt ein Pflichtfeld. Ergänzen Sie es.",

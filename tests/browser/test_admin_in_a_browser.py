@@ -33,6 +33,7 @@ PAGES = (
     ("dead", "/dead"),
     ("audit", "/audit?verify=1"),
     ("health", "/health"),
+    ("account", "/account"),
 )
 
 

@@ -14,6 +14,7 @@ from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.delivery import Schedule
 from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.submission import Application, MediaType
 
 
 @pytest.fixture
@@ -79,6 +80,26 @@ def test_what_one_hub_accepts_the_other_hubs_receiver_opens(near, far):
     cast = next(each for each in far.stage.cast["destinations"] if each["destination_id"] == row["destinationId"])
     key = read_decryption_key(cast["private_decryption_jwk"], written_by_us=True)
     assert decrypt(found["encryptedData"].encode(), [key], max_output=10**7) == BAUANTRAG
+
+
+def test_attachments_reach_the_other_hub_byte_for_byte(near, far):
+    _headers, before = waiting(far)
+    proof = b"%PDF-1.7" + bytes(200_000)
+    with near.hub.intake.open(near.cover(), now=near.clock()) as reception:
+        sealer = reception.attach(name="nachweis", filename="nachweis.pdf", media_type="application/pdf")
+        sealer.write(proof)
+        sealer.finish()
+        application = Application(cover=near.cover(), media_type=MediaType.XML, data=BAUANTRAG)
+        reception.accept(application, now=near.clock()).result(timeout=10)
+    assert deliver_from(near) == 1
+    headers, after = waiting(far)
+    (row,) = [row for row in after if row not in before]
+    place = f"/submission-api/v2/submissions/{row['submissionId']}"
+    (attachment_id,) = far.get(place, headers=headers).json()["attachments"]
+    cast = next(each for each in far.stage.cast["destinations"] if each["destination_id"] == row["destinationId"])
+    key = read_decryption_key(cast["private_decryption_jwk"], written_by_us=True)
+    sealed = far.get(f"{place}/attachments/{attachment_id}", headers=headers).content
+    assert decrypt(sealed, [key], max_output=10**7) == proof
 
 
 def test_a_delivery_to_a_hub_is_not_made_twice(near, far):

@@ -1,0 +1,110 @@
+"""Hub processes that may die: started, killed, paused and started again, each by its own handle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+_PATIENCE = 60.0
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Node:
+    """One ``hub serve`` or ``hub work``; ``start`` may be called again after an end, on the same port."""
+
+    def __init__(self, name: str, data: Path, command: tuple[str, ...], env: dict[str, str], logs: Path) -> None:
+        self.name = name
+        self.serves = command[0] == "serve"
+        self.port = free_port() if self.serves else 0
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._data = data
+        self._command = command
+        self._env = {"HUB_NODE": name, **env}
+        self.log = logs / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+
+    def start(self, *, crash_at: str = "", wait: bool = True) -> None:
+        """Start it; with ``wait`` a serving one is ready afterwards (or has died, if it was told to)."""
+        where = ("--port", str(self.port)) if self.serves else ()
+        extra = {"HUB_CRASH_AT": crash_at} if crash_at else {}
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hub.cli", *self._command, *where, "--data", str(self._data)],
+                env={**os.environ, **self._env, **extra},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        if wait and self.serves:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes applications; return at once if it has ended."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end and self.alive:
+            try:
+                if requests.get(f"{self.base_url}/health/ready", timeout=2).ok:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.05)
+        if self.alive:
+            raise TimeoutError(f"{self.name} did not get ready; log: {self.log.read_text()[-2000:]}")
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.alive and self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(_PATIENCE)
+            self.kills += 1
+
+    def died_by_itself(self, seconds: float) -> bool:
+        """Wait for an armed process to kill itself; say whether it did."""
+        if self._process is None:
+            return False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        if self._process.returncode == -signal.SIGKILL:
+            self.kills += 1
+            return True
+        return False
+
+    def pause(self) -> None:
+        """Stop its time."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let its time go on."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it in order; what is under way is finished."""
+        if self.alive and self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()

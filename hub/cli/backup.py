@@ -1,0 +1,86 @@
+"""``hub backup`` and ``hub restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hub import app
+from hub.backup import Source, back_up, read_backup, restore_database, restore_files
+from hub.cli.options import data_option, settings_for
+from hub.errors import ConfigurationError, Text
+from hub.store import Store
+from hub.store.engine import sqlite_file
+from hub.store.recovery import Recovery
+
+
+@click.command()
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@data_option
+def backup(target: Path, data: Path) -> None:
+    """Copy database, blobs, keys and schemas into the empty folder TARGET, while the hub runs.
+
+    With PostgreSQL run pg_dump before it; contents in a bucket are left to the bucket's versions or copies.
+    """
+    settings = settings_for(data)
+    if not (settings.data / "pki").is_dir():
+        raise ConfigurationError(
+            Text(f"In {settings.data} liegt kein Hub.", f"There is no hub in {settings.data}."),
+        )
+    store = Store(settings.database)
+    try:
+        source = Source(
+            data=settings.data,
+            database=sqlite_file(settings.database),
+            store=store,
+            blobs=app.open_blobs(settings),
+        )
+        report = back_up(source, target.absolute(), now=app.utc_now())
+    finally:
+        store.close()
+    click.echo(f"{report.files} Dateien / files, {report.blobs or 0} davon Inhalte / of them contents")
+    if not report.database:
+        click.echo("ohne Datenbank: pg_dump davor / without database: pg_dump before it")
+    if report.blobs is None:
+        click.echo("ohne Inhalte: Eimer selbst sichern / without contents: back up the bucket itself")
+    click.secho("Enthält private Schlüssel / holds private keys", fg="yellow")
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@data_option
+def restore(source: Path, data: Path) -> None:
+    """Build the data folder anew, which must be empty, from the backup in SOURCE.
+
+    With PostgreSQL run pg_restore before it. Every open delivery is flagged as a possible repeat afterwards: what was
+    delivered after the backup is open again.
+    """
+    manifest = read_backup(source)
+    restore_files(source, data, manifest)
+    settings = settings_for(data)
+    database = sqlite_file(settings.database)
+    if (database is not None) != manifest["database"]:
+        raise ConfigurationError(
+            Text(
+                "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
+                "Backup and database_url name different databases (SQLite, PostgreSQL).",
+            )
+        )
+    if database is not None:
+        restore_database(source, database)
+    store = Store(settings.database)
+    try:
+        if wrong := store.integrity():
+            raise ConfigurationError(
+                Text(f"Die Datenbank ist beschädigt: {wrong[0]}", f"The database is damaged: {wrong[0]}")
+            )
+        flagged = Recovery(store).suspect_open_deliveries()
+    finally:
+        store.close()
+    click.echo(f"{len(manifest['files'])} Dateien / files, Stand / as of {manifest['createdAt']}")
+    click.echo(f"{flagged} offene Zustellungen als mögliche Wiederholung markiert / open deliveries flagged")
+    click.echo("Jetzt prüfen / now check: hub log verify --checkpoints")
+
+
+COMMANDS = (backup, restore)
