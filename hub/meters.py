@@ -52,6 +52,7 @@ class Meters:
         self._isolated = self._counter("hub_deliveries_isolated", "Deliveries set aside after repeated crashes.")
         self._notices = self._counter("hub_delivery_notices", "Notices of overdue deliveries, by number.", "number")
         self._given_up = self._counter("hub_deliveries_given_up", "Deliveries given up at the end of their time.")
+        self._begin()
 
     def answered(self, *, door: str, status: int, took: timedelta) -> None:
         """Count the end of a request that submits."""
@@ -107,6 +108,18 @@ class Meters:
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # registers itself
         return shared
+
+    def _begin(self) -> None:
+        """Show at zero what alerts watch: Prometheus sees no increase in a series that begins with its first event."""
+        for door in ("plain", "sealed"):
+            for outcome in ("accepted", "refused", "failed"):
+                self._accepted.labels(door, outcome)
+        for slug in ("invalid-payload", "key-unavailable", "store-unavailable", "overloaded", "internal"):
+            self._refused.labels(self._bounded("slug", slug))
+        for reason in ("failures", "wish", "gone"):
+            self._opened.labels(reason)
+        for number in ("1", "2"):
+            self._notices.labels(number)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self._registry)
