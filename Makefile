@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help pages run test check bench lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -21,11 +21,16 @@ $(BIN)/uv:
 $(VENV)/run.stamp: $(BIN)/uv requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(MAKE) --no-print-directory pages
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp tests/requirements.lock
 	$(BIN)/uv pip install --quiet --require-hashes -r tests/requirements.lock
 	@touch $@
+
+pages: ## Fetch the look of the admin pages (KERN, htmx); they work without it, plainer.
+	@if command -v npm >/dev/null; then npm ci --silent && npm run --silent vendor; \
+	 else echo "npm is not installed: the admin pages keep their own plain look"; fi
 
 run: $(VENV)/run.stamp ## Start hub and demo specialist system, send demo applications, show what happens.
 	@$(BIN)/hub run $(ARGS)
@@ -44,7 +49,7 @@ bench: $(VENV)/test.stamp ## Measure accepted applications a second against the 
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra schematron --extra build --extra dev pyproject.toml -o tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra schematron --extra otel --extra build --extra dev pyproject.toml -o tests/requirements.lock
 
 clean: ## Remove the virtual environment, caches and build products (not data).
 	rm -rf $(VENV) build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache benchmarks/out

@@ -15,7 +15,8 @@ from typing import Any
 
 from connexion import context
 
-from hub import __version__, crashpoints
+from hub import __version__, admin, crashpoints
+from hub.accounts import Accounts
 from hub.admission import Admission
 from hub.api import edge, fit_connect
 from hub.api.applications import Applications
@@ -53,6 +54,7 @@ from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
 from hub.status import StatusDesk
 from hub.store import Blobs, LocalBlobs, Store
+from hub.tables import TableBook, open_book
 from hub.traces import Traces, open_traces
 from hub.undelivered import Undelivered
 from hub.validation.catalog import SchemaCatalog
@@ -84,6 +86,8 @@ class Hub:
     catalog: SchemaCatalog
     gazetteer: Gazetteer
     table: RoutingTable
+    book: TableBook
+    accounts: Accounts
     notary: Notary
     checkpoints: Checkpoints
     intake: Intake
@@ -116,6 +120,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
+    book = open_book(store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=catalog.uris)
+    book.begin(table, now=clock())
+    accounts = Accounts(store=store, box=keys)
     notary = Notary(store=store, keys=keys)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
     meters = Meters()
@@ -135,7 +142,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             keys=keys,
             directory=directory,
             catalog=lambda: catalog,
-            table=lambda: table,
+            table=lambda: book.active(clock()),
             admission=admission,
             outbound=outbound,
             herald=Herald(store=store),
@@ -157,6 +164,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         catalog=catalog,
         gazetteer=gazetteer,
         table=table,
+        book=book,
+        accounts=accounts,
         notary=notary,
         checkpoints=checkpoints,
         intake=intake,
@@ -169,7 +178,14 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             store=store,
             node=_process(settings),
             duties=_duties(
-                settings, store=store, blobs=blobs, keys=keys, notary=notary, checkpoints=checkpoints, meters=meters
+                settings,
+                store=store,
+                blobs=blobs,
+                keys=keys,
+                notary=notary,
+                checkpoints=checkpoints,
+                accounts=accounts,
+                meters=meters,
             ),
             clock=clock,
         ),
@@ -180,7 +196,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
 
 def gauges(hub: Hub) -> Gauges:
     """Return what the store knows, as gauges."""
-    facts = Facts(version=__version__, schemas=len(hub.catalog.entries()), table=lambda: hub.table.version)
+    facts = Facts(
+        version=__version__, schemas=len(hub.catalog.entries()), table=lambda: hub.book.active(hub.clock()).version
+    )
     return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
 
 
@@ -196,7 +214,23 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         limits=edge.Limits(),
         lifespan=_lifespan(hub, work=work),
     )
-    return Measured(application, meters=hub.meters, traces=hub.traces)
+    pages = admin.build(
+        admin.Tools(
+            store=hub.store,
+            accounts=hub.accounts,
+            tables=hub.book,
+            catalog=lambda: hub.catalog,
+            policy=hub.policy,
+            gazetteer=hub.gazetteer,
+            clock=hub.clock,
+            base_url=hub.settings.canonical_url,
+            production=hub.settings.production,
+            version=__version__,
+            free_bytes=hub.blobs.free_bytes,
+            disk_watermark=hub.settings.disk_watermark_bytes,
+        )
+    )
+    return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
 
 
 def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
@@ -211,7 +245,11 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         data_limit=edge.Limits().data_part,
     )
     catalogues = Catalogues(
-        catalog=hub.catalog, table=hub.table, gazetteer=hub.gazetteer, keys=hub.keys, clock=hub.clock
+        catalog=hub.catalog,
+        table=lambda: hub.book.active(hub.clock()),
+        gazetteer=hub.gazetteer,
+        keys=hub.keys,
+        clock=hub.clock,
     )
     health = Health(store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes)
     letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
@@ -250,7 +288,7 @@ def _fit_connect(hub: Hub) -> fit_connect.Parts:
         notary=hub.notary,
         policy=hub.policy,
         gazetteer=hub.gazetteer,
-        table=lambda: hub.table,
+        table=lambda: hub.book.active(hub.clock()),
         admission=hub.admission,
         outbound=hub.outbound,
         base_url=hub.settings.canonical_url,
@@ -413,6 +451,7 @@ def _duties(
     keys: HubKeys,
     notary: Notary,
     checkpoints: Checkpoints,
+    accounts: Accounts,
     meters: Meters,
 ) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
@@ -423,6 +462,7 @@ def _duties(
         Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
+        Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
         Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys)),
         Duty(
             name="forget-idempotency",

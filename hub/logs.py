@@ -55,8 +55,9 @@ def _json_formatter() -> logging.Formatter:
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         ],
+        # The formatter would write a traceback below the line; it stands in the line.
         processors=[_thread, _failure, structlog.processors.EventRenamer("message"), _kept],
-        keep_exc_info=True,
+        keep_exc_info=False,
     )
 
 

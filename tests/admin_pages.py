@@ -19,7 +19,7 @@ from argon2 import PasswordHasher
 
 from hub.accounts import Accounts, Role
 from hub.admin import Mounted, Tools, build
-from hub.tables import TableBook, open_book
+from hub.tables import TableBook
 
 PASSWORD = "korrekt pferd batterie"
 #: name -> roles, tenant
@@ -93,18 +93,10 @@ async def nothing(scope: Any, _receive: Any, send: Any) -> None:
 
 
 def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
-    tables = open_book(
-        store=hub.store,
-        policy=hub.policy,
-        gazetteer=hub.gazetteer,
-        services=hub.table.services,
-        schemas=hub.catalog.uris,
-    )
-    tables.begin(hub.table, now=hub.clock())
     return Tools(
         store=hub.store,
         accounts=accounts,
-        tables=tables,
+        tables=hub.book,
         catalog=lambda: hub.catalog,
         policy=hub.policy,
         gazetteer=hub.gazetteer,

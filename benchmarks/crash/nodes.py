@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -29,7 +30,7 @@ class Node:
 
     def __init__(self, name: str, data: Path, command: tuple[str, ...], env: dict[str, str], logs: Path) -> None:
         self.name = name
-        self.serves = command[0] == "serve"
+        self.serves = "serve" in command
         self.port = free_port() if self.serves else 0
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._data = data
@@ -89,14 +90,19 @@ class Node:
             return True
         return False
 
+    def limit_file_size(self, size: int) -> None:
+        """Let no file of the running process grow beyond ``size`` bytes: a quota where no small disk can be had."""
+        if self._process is not None:
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, size))
+
     def pause(self) -> None:
         """Stop its time."""
-        if self._process is not None:
+        if self.alive and self._process is not None:
             os.killpg(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let its time go on."""
-        if self._process is not None:
+        if self.alive and self._process is not None:
             os.killpg(self._process.pid, signal.SIGCONT)
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -24,6 +25,8 @@ class Receiver:
         self.ledger = ledger
         self.faults = faults
         self.turned_away = self.mute = 0
+        #: Seconds between noting a delivery and answering.
+        self.pause: Callable[[], float] = lambda: random.random() * _SLOWEST
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.receiver = self
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/in"
@@ -75,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
                 jwe=document["encryptedData"],
             )
         )
-        time.sleep(random.random() * _SLOWEST)
+        time.sleep(receiver.pause())
         if chance < _BUSY + _MUTE:
             receiver.mute += 1
             self.close_connection = True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
@@ -14,6 +16,12 @@ from hub.areas import Gazetteer
 from hub.crypto.keyring import HubKeys
 from hub.routing import Explanation, RoutingTable
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
+from hub.validation.differences import Change
+
+#: Changes that one answer lists; the total is always told.
+_CHANGES = 2_000
+#: Comparisons under way at once: each walks through two whole standards.
+_COMPARING = 1
 
 
 class Catalogues:
@@ -22,7 +30,7 @@ class Catalogues:
     def __init__(
         self,
         *,
-        catalog: SchemaCatalog,
+        catalog: Callable[[], SchemaCatalog],
         table: RoutingTable,
         gazetteer: Gazetteer,
         keys: HubKeys,
@@ -33,14 +41,30 @@ class Catalogues:
         self._gazetteer = gazetteer
         self._keys = keys
         self._clock = clock
+        self._comparing = anyio.CapacityLimiter(_COMPARING)
 
-    async def schemas(self) -> dict[str, Any]:
-        """List all schemas in all versions."""
-        return {"schemas": [_entry_json(entry) for entry in self._catalog.entries()]}
+    async def schemas(self, standard: str | None = None) -> dict[str, Any]:
+        """List all schemas in all versions, or those of one standard."""
+        today = self._clock().date()
+        entries = self._catalog().entries()
+        wanted = (entry for entry in entries if standard is None or entry.ref.standard == standard)
+        return {"schemas": [_entry_json(entry, today) for entry in wanted]}
 
     async def schema(self, uri: str) -> dict[str, Any]:
         """Show one schema."""
-        return _entry_json(self._catalog.entry(uri))
+        return _entry_json(self._catalog().entry(uri), self._clock().date())
+
+    async def differences(self, standard: str, old: str, new: str) -> dict[str, Any]:
+        """Tell what a sender of a standard must and may change from one version to another."""
+        compare = self._catalog().diff
+        changes = await anyio.to_thread.run_sync(compare, standard, old, new, limiter=self._comparing)
+        return {
+            "standard": standard,
+            "old": old,
+            "new": new,
+            "total": len(changes),
+            "changes": [_change_json(change) for change in changes[:_CHANGES]],
+        }
 
     async def explain(self, service: str, ars: str | None = None, ags: str | None = None) -> dict[str, Any]:
         """Explain which authority is responsible, and why."""
@@ -60,14 +84,37 @@ class Catalogues:
         return _published(self._keys.portal_jwks())
 
 
-def _entry_json(entry: SchemaEntry) -> dict[str, Any]:
+def _entry_json(entry: SchemaEntry, today: date) -> dict[str, Any]:
+    manifest = entry.manifest
     return {
         "uri": entry.ref.uri,
         "standard": entry.ref.standard,
         "version": entry.ref.version,
         "sha256": entry.ref.sha256,
         "mediaType": entry.ref.media_type.value,
+        "title": entry.item.title,
+        "status": manifest.status.value,
+        "validFrom": _iso(manifest.valid_from),
+        "validUntil": _iso(manifest.valid_until),
+        "inForce": manifest.in_force(today),
+        "licence": manifest.licence,
+        "provenance": manifest.provenance,
+        "messages": len(entry.item.roots),
+        "businessRules": bool(manifest.rules),
     }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return {
+        "kind": change.kind,
+        "place": change.place,
+        "must": change.must,
+        "text": {"de": change.text.de, "en": change.text.en},
+    }
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _explanation_json(explanation: Explanation) -> dict[str, Any]:

@@ -18,6 +18,7 @@ delivers with proof.</p>
 </html>
 """
 _LINKS = (
+    ("/admin", "Verwaltung / administration"),
     ("/docs", "Schnittstellen ausprobieren / try the interfaces"),
     ("/openapi.json", "OpenAPI"),
     ("/hub/v1/schemas", "Schemata / schemas"),

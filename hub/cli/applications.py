@@ -73,6 +73,9 @@ def submit(
     click.echo(f"caseId        {claims['txn'].removeprefix('case:')}")
     click.echo(f"an / to       {claims['destination']['name']} ({claims['destination']['destinationId']})")
     click.echo(f"Schema        {claims['schema']['uri']} {claims['schema']['version']}")
+    if "validation" in claims:
+        verdict = claims["validation"]
+        click.echo(f"ungültig / invalid: {verdict['violations']} ({verdict['onInvalid']})", err=True)
 
 
 @click.command(short_help="Stand und Verlauf / state and history.")

@@ -31,7 +31,7 @@ def person_options(command: F) -> F:
 
 def accounts_of(hub: Hub) -> Accounts:
     """Return the accounts of a hub."""
-    return Accounts(store=hub.store, box=hub.keys)
+    return hub.accounts
 
 
 def logged_in(hub: Hub, name: str, password_file: Path | None, code: str) -> Person:

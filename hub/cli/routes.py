@@ -15,7 +15,7 @@ from hub.cli.persons import logged_in, person_options
 from hub.errors import Malformed, Text
 from hub.routing import Finding, RoutingTable, Rule, Severity, from_csv, from_yaml, to_csv, to_yaml
 from hub.routing.formats import read_folder
-from hub.tables import TableBook, open_book
+from hub.tables import TableBook
 
 _SOURCE = click.Path(exists=True, path_type=Path)
 
@@ -199,16 +199,8 @@ def history(data: Path) -> None:
 
 
 def book_of(hub: Hub) -> TableBook:
-    """Return the hub's book of tables; on a first start its rules become version 1."""
-    book = open_book(
-        store=hub.store,
-        policy=hub.policy,
-        gazetteer=hub.gazetteer,
-        services=hub.table.services,
-        schemas=hub.catalog.uris,
-    )
-    book.begin(hub.table, now=hub.clock())
-    return book
+    """Return the hub's book of tables."""
+    return hub.book
 
 
 def _table(book: TableBook, number: int | None, now: datetime) -> RoutingTable:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hub.accounts import Role
 from hub.app import Hub, development_authority
 from hub.clients import new_client
 from hub.crypto.jwk import make_rsa_pair
@@ -58,6 +60,7 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     for role in roles():
         say(f"  Schlüssel für / keys for {role.name} …")
         destinations.append(_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock()))
+    _accounts(hub, folder)
     base_url = hub.settings.canonical_url
     document = {
         "base_url": base_url,
@@ -68,6 +71,15 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     }
     write_private(target, document)
     return Cast(folder=folder, document=document)
+
+
+def _accounts(hub: Hub, folder: Path) -> None:
+    """Make two people for the admin pages, because a change of routes needs a second one."""
+    people = {}
+    for name, roles in (("erika", (Role.EDITOR, Role.OPERATOR)), ("max", (Role.APPROVER, Role.OPERATOR))):
+        people[name] = secrets.token_urlsafe(12)
+        hub.accounts.add(name, people[name], roles=roles, actor="demo", now=hub.clock())
+    write_private(folder / "accounts.json", people)
 
 
 def write_private(target: Path, document: Any) -> None:

@@ -152,6 +152,8 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
     click.secho("\nWie weiter / what next", bold=True)
     for what, how in (
         ("Schnittstellen / interfaces", f"{settings.canonical_url}/docs"),
+        ("Verwaltung / administration", f"{settings.canonical_url}/admin"),
+        ("  Konten / accounts", str(settings.data / "demo" / "accounts.json")),
         ("Fachverfahren / specialist system", f"{specialist_url}/"),
         ("Betriebszustand / health", f"{settings.canonical_url}/health/ready"),
         (

@@ -1,0 +1,94 @@
+"""``make crash``: the ledger test. ``--short`` takes under 90 seconds, the full run under 30 minutes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.crash.account import Account
+from benchmarks.crash.postgresql import Postgresql, binaries
+from benchmarks.crash.scenarios import (
+    Setting,
+    database_outage,
+    disk_full,
+    every_point,
+    paused_nodes,
+    random_kills,
+)
+from benchmarks.crash.scenery import make_data
+
+_OUT = Path(__file__).parents[1] / "out"
+Scenario = Callable[[Setting], Account]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make crash", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="each crash point once, few random kills (CI)")
+    parser.add_argument("--only", default="", help="run only scenarios whose name contains this")
+    parser.add_argument("--seconds", type=float, default=0.0, help="how long each scenario does harm")
+    options = parser.parse_args()
+    started = time.monotonic()
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="hub-crash-") as name:
+        template = Path(name) / "template"
+        make_data(template)
+        for title, seconds, scenario in _scenarios(short=options.short):
+            if options.only in title:
+                setting = Setting(
+                    template=template, folder=Path(name) / title.replace(" ", "-"), seconds=options.seconds or seconds
+                )
+                results[title] = _told(title, scenario(setting))
+    took = time.monotonic() - started
+    print(f"{len(results)} scenarios in {took:.0f} s")
+    _OUT.mkdir(exist_ok=True)
+    document = {"seconds": round(took), "scenarios": {title: each.as_json() for title, each in results.items()}}
+    (_OUT / "crash.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    sys.exit(0 if results and all(each.holds for each in results.values()) else 1)
+
+
+def _scenarios(*, short: bool) -> Iterator[tuple[str, float, Scenario]]:
+    """Yield (title, seconds of harm, scenario)."""
+    yield "sqlite each point", 0, every_point
+    yield "sqlite random kills", 5 if short else 240, random_kills
+    if not short:
+        yield "sqlite disk full", 30, disk_full
+    if binaries() is None:
+        print("PostgreSQL's server programs are not on this machine: its scenarios are skipped")
+        return
+    if not short:
+        yield "postgresql each point", 0, _on_postgresql(every_point)
+        yield "postgresql paused nodes", 60, _on_postgresql(paused_nodes)
+    yield "postgresql random kills", 6 if short else 300, _on_postgresql(random_kills)
+    if not short:
+        yield "postgresql outage", 60, _on_postgresql(database_outage)
+
+
+def _on_postgresql(scenario: Callable[[Setting, Postgresql], Account]) -> Scenario:
+    def run(setting: Setting) -> Account:
+        programs = binaries()
+        assert programs is not None
+        with Postgresql(programs) as server:
+            return scenario(setting, server)
+
+    return run
+
+
+def _told(title: str, account: Account) -> Account:
+    print(
+        f"{title}: {account.acknowledged} acknowledged = {account.delivered} delivered + {account.open} open"
+        f" (lost {account.lost}, dead {account.dead}); {account.kills} kills, {account.receptions} receptions,"
+        f" {account.repeats} repeats, at most {account.most_receptions_of_one} of one;"
+        f" {account.opened} opened and compared; answers {dict(account.statuses)}",
+        flush=True,
+    )
+    for fault in account.faults[:20]:
+        print(f"  FAULT {fault}", flush=True)
+    return account
+
+
+main()

@@ -1,0 +1,134 @@
+"""The reckoning: every promise is delivered or still open, as itself, and every repeat was said to be one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from benchmarks.crash.ledger import Ledger, digest
+from benchmarks.crash.senders import Senders
+from hub.crypto.jose import decrypt
+from hub.crypto.keys import read_decryption_key
+from hub.store import DeliveryState, Store
+
+_LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Counts, and ``faults`` in words: an empty list is the result that counts."""
+
+    acknowledged: int
+    delivered: int
+    open: int
+    lost: int
+    dead: int
+    receptions: int
+    repeats: int
+    most_receptions_of_one: int
+    delivered_without_answer_to_the_sender: int
+    opened: int
+    kills: int
+    statuses: Mapping[str, int]
+    faults: Sequence[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether acknowledged = delivered + open, and nothing else is wrong."""
+        return not self.faults and self.acknowledged == self.delivered + self.open
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "holds": self.holds}
+
+
+def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, kills: int) -> Account:
+    """Compare both ledgers with each other and with the store."""
+    promises = {entry["submission_id"]: entry for entry in senders.ledger.read()}
+    got: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in receptions.read():
+        got[entry["submission_id"]].append(entry)
+    standing = _standing(store, [each for each in promises if each not in got])
+    faults = list(senders.broken) + _unflagged(got) + _strange_ids(got)
+    plaintexts, mixed = _opened(got, data)
+    faults += mixed + _mixed_up(promises, got, plaintexts, set(senders.sent.values()))
+    lost = [each for each, state in standing.items() if state is None]
+    faults += [f"{each}: acknowledged, not delivered, not open" for each in lost]
+    if senders.retry_after_missing:
+        faults.append(f"{senders.retry_after_missing} answers 503 without Retry-After")
+    return Account(
+        acknowledged=len(promises),
+        delivered=len(promises.keys() & got.keys()),
+        open=sum(state is DeliveryState.QUEUED for state in standing.values()),
+        lost=len(lost),
+        dead=sum(state is DeliveryState.DEAD for state in standing.values()),
+        receptions=sum(map(len, got.values())),
+        repeats=sum(len(each) - 1 for each in got.values()),
+        most_receptions_of_one=max(map(len, got.values()), default=0),
+        delivered_without_answer_to_the_sender=len(got.keys() - promises.keys()),
+        opened=len(plaintexts),
+        kills=kills,
+        statuses=dict(senders.statuses),
+        faults=faults,
+    )
+
+
+def _standing(store: Store, ids: Sequence[str]) -> dict[str, DeliveryState | None]:
+    views = {each: store.delivery(UUID(each)) for each in ids}
+    return {each: None if view is None else view.state for each, view in views.items()}
+
+
+def _unflagged(got: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [
+        f"{each}: delivered again without saying so (attempt {later['attempt']})"
+        for each, entries in got.items()
+        for later in entries[1:]
+        if not later["repeat"]
+    ]
+
+
+def _strange_ids(got: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    changed = [each for each, entries in got.items() if len({entry["delivery_id"] for entry in entries}) > 1]
+    shared = Counter(entry for entries in got.values() for entry in {one["delivery_id"] for one in entries})
+    return [f"{each}: several delivery ids" for each in changed] + [
+        f"delivery {each}: several submissions" for each, count in shared.items() if count > 1
+    ]
+
+
+def _opened(got: Mapping[str, Sequence[Mapping[str, Any]]], data: Path) -> tuple[dict[str, str], list[str]]:
+    """Open what was delivered with the authority's key; return each submission's plaintext hash, and what differed."""
+    cast = json.loads((data / "demo.json").read_text(encoding="utf-8"))
+    keys = [
+        read_decryption_key(each["private_decryption_jwk"], written_by_us=True)
+        for each in cast["destinations"]
+        if each["adapter"] == "https"
+    ]
+    plaintexts, faults = {}, []
+    for each, entries in got.items():
+        if len({entry["jwe"] for entry in entries}) > 1:
+            faults.append(f"{each}: another content when repeated")
+        plaintexts[each] = digest(decrypt(entries[0]["jwe"].encode(), keys, max_output=_LARGEST))
+    return plaintexts, faults
+
+
+def _mixed_up(
+    promises: Mapping[str, Mapping[str, Any]],
+    got: Mapping[str, Sequence[Mapping[str, Any]]],
+    plaintexts: Mapping[str, str],
+    sent: set[str],
+) -> list[str]:
+    faults = []
+    for each, plaintext in plaintexts.items():
+        promise = promises.get(each)
+        if promise is None:
+            if plaintext not in sent:
+                faults.append(f"{each}: a content that nobody sent")
+        elif plaintext != promise["plaintext"]:
+            faults.append(f"{each}: delivered with another's content")
+        elif digest(got[each][0]["jwe"].encode()) != promise["sealed"]:
+            faults.append(f"{each}: another ciphertext than the receipt names")
+    return faults

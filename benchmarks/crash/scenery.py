@@ -1,0 +1,146 @@
+"""A hub's data folder whose building authority is the receiver here, and the same on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import create_engine, insert, select
+
+from benchmarks.crash.account import Account, reckon
+from benchmarks.crash.ledger import Ledger
+from benchmarks.crash.nodes import Node
+from benchmarks.crash.receiver import Receiver
+from benchmarks.crash.senders import Senders, login_of
+from hub import app
+from hub.config import load_settings
+from hub.demo.cast import prepare
+from hub.store import LocalBlobs, Store, tables
+
+#: Leases and waits are short, so that what a dead process held comes back within the run.
+ENVIRONMENT = {
+    "HUB_ALLOW_PRIVATE_ADDRESSES": "true",
+    "HUB_DISK_WATERMARK_BYTES": "0",
+    "HUB_BASE_URL": "http://127.0.0.1:8080",
+    "HUB_LEASE_SECONDS": "3",
+    "HUB_RETRY_FIRST_SECONDS": "1",
+    "HUB_RETRY_LONGEST_SECONDS": "2",
+}
+
+
+def make_data(data: Path) -> None:
+    """Make keys, tables and parties (some seconds)."""
+    hub = app.build(load_settings(data, {}))
+    prepare(hub, say=lambda _: None)
+    hub.close()
+
+
+def copy_to_postgresql(data: Path, url: str) -> None:
+    """Bring the parties of a folder into a PostgreSQL database; the folder's own database is dropped."""
+    there = Store(url)
+    there.migrate()
+    there.close()
+    source, target = create_engine(f"sqlite:///{data / 'hub.sqlite'}"), create_engine(url)
+    with source.connect() as reading, target.begin() as writing:
+        for table in (tables.clients, tables.destinations, tables.destination_keys):
+            rows = [dict(row._mapping) for row in reading.execute(select(table))]  # noqa: SLF001  # the public name
+            writing.execute(insert(table), rows)
+    source.dispose()
+    target.dispose()
+    for file in data.glob("hub.sqlite*"):
+        file.unlink()
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """One hub of some processes, its senders and its receiver."""
+
+    data: Path
+    database_url: str
+    folder: Path
+    receiver: Receiver
+    promises: Ledger
+    nodes: list[Node] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def node(self, name: str, *command: str) -> Node:
+        """Add a process; it is not started yet."""
+        env = ENVIRONMENT | self.env | ({"HUB_DATABASE_URL": self.database_url} if self.database_url else {})
+        made = Node(name, self.data, command, env, self.folder)
+        self.nodes.append(made)
+        return made
+
+    def urls(self) -> list[str]:
+        return [node.base_url for node in self.nodes if node.serves and node.alive]
+
+    def senders(self, *, threads: int = 4, rate: float = 30.0) -> Senders:
+        return Senders(self.urls, login_of(self.data), self.promises, threads=threads, rate=rate)
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """Look into the store beside the processes."""
+        url = self.database_url or f"sqlite:///{self.data / 'hub.sqlite'}"
+        opened = Store(url, blobs=LocalBlobs(self.data / "blobs"))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def drain(self, seconds: float) -> int:
+        """Wait until nothing is open any more; return how much is."""
+        end = time.monotonic() + seconds
+        with self.store() as store:
+            while True:
+                left = sum(each.count for each in store.backlog() if each.state == "queued")
+                if not left or time.monotonic() > end:
+                    return left
+                time.sleep(0.2)
+
+    def account(self, senders: Senders) -> Account:
+        with self.store() as store:
+            kills = sum(node.kills for node in self.nodes)
+            return reckon(senders, self.receiver.ledger, store, self.data, kills=kills)
+
+
+@contextmanager
+def scene(template: Path, folder: Path, *, database_url: str = "", faults: bool = True, **env: str) -> Iterator[Scene]:
+    """Set the scene on a copy of a data folder; whatever was started is ended with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / "data"
+    shutil.copytree(template, data)
+    if database_url:
+        copy_to_postgresql(data, database_url)
+    promises, receptions = Ledger(folder / "promises.jsonl"), Ledger(folder / "receptions.jsonl")
+    with Receiver(receptions, faults=faults) as receiver:
+        _point_at(data, database_url, receiver.url)
+        made = Scene(data=data, database_url=database_url, folder=folder, receiver=receiver, promises=promises, env=env)
+        try:
+            yield made
+        finally:
+            for node in made.nodes:
+                node.resume()
+                node.end()
+    promises.close()
+    receptions.close()
+
+
+def _point_at(data: Path, database_url: str, url: str) -> None:
+    store = Store(database_url or f"sqlite:///{data / 'hub.sqlite'}")
+    cast = json.loads((data / "demo.json").read_text(encoding="utf-8"))
+    building = next(each for each in cast["destinations"] if each["adapter"] == "https")
+    stored = store.destination(UUID(building["destination_id"]))
+    assert stored is not None
+    config = {
+        "url": url,
+        "secret_file": str(data / "demo" / "push.secret"),
+        "allow_http": True,
+        "allow_private_addresses": True,
+    }
+    store.replace_destination(replace(stored, adapter_config=config))
+    store.close()
