@@ -57,6 +57,7 @@ from hub.store import Blobs, LocalBlobs, Store
 from hub.tables import TableBook, open_book
 from hub.traces import Traces, open_traces
 from hub.undelivered import Undelivered
+from hub.validation.book import CatalogBook
 from hub.validation.catalog import SchemaCatalog
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Hub:
     admission: Admission
     outbound: Outbound
     clients: Clients
-    catalog: SchemaCatalog
+    catalogs: CatalogBook
     gazetteer: Gazetteer
     table: RoutingTable
     book: TableBook
@@ -97,6 +98,11 @@ class Hub:
     duties: Clock
     meters: Meters
     traces: Traces
+
+    @property
+    def catalog(self) -> SchemaCatalog:
+        """The schema catalogue of the moment."""
+        return self.catalogs()
 
     def close(self) -> None:
         """Write out what waits and let go of files and connections."""
@@ -116,11 +122,11 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
     policy = _key_policy(settings, clock())
     directory = Directory(store=store, policy=policy)
-    catalog = SchemaCatalog.load(shipped("schemas"), settings.data / "schemas")
+    catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
-    book = open_book(store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=catalog.uris)
+    book = open_book(store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris())
     book.begin(table, now=clock())
     accounts = Accounts(store=store, box=keys)
     notary = Notary(store=store, keys=keys)
@@ -141,7 +147,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             blobs=blobs,
             keys=keys,
             directory=directory,
-            catalog=lambda: catalog,
+            catalog=catalogs,
             table=lambda: book.active(clock()),
             admission=admission,
             outbound=outbound,
@@ -161,7 +167,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         admission=admission,
         outbound=outbound,
         clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
-        catalog=catalog,
+        catalogs=catalogs,
         gazetteer=gazetteer,
         table=table,
         book=book,
@@ -245,7 +251,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         data_limit=edge.Limits().data_part,
     )
     catalogues = Catalogues(
-        catalog=hub.catalog,
+        catalog=hub.catalogs,
         table=lambda: hub.book.active(hub.clock()),
         gazetteer=hub.gazetteer,
         keys=hub.keys,
@@ -264,6 +270,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         "cases.proof": proofs.show,
         "schemas.list": catalogues.schemas,
         "schemas.show": catalogues.schema,
+        "schemas.diff": catalogues.differences,
         "routes.explain": catalogues.explain,
         "keys.hub": catalogues.hub_keys,
         "keys.submission": catalogues.submission_keys,

@@ -31,7 +31,7 @@ class Catalogues:
         self,
         *,
         catalog: Callable[[], SchemaCatalog],
-        table: RoutingTable,
+        table: Callable[[], RoutingTable],
         gazetteer: Gazetteer,
         keys: HubKeys,
         clock: Callable[[], datetime],
@@ -69,7 +69,7 @@ class Catalogues:
     async def explain(self, service: str, ars: str | None = None, ags: str | None = None) -> dict[str, Any]:
         """Explain which authority is responsible, and why."""
         area = area_of(ars, ags, self._gazetteer)
-        return _explanation_json(self._table.explain(area, service, self._clock()))
+        return _explanation_json(self._table().explain(area, service, self._clock()))
 
     async def hub_keys(self) -> ConnexionResponse:
         """Return the keys that verify receipts (and everything else that the hub signs)."""
