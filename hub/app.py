@@ -22,6 +22,7 @@ from hub.api import edge, fit_connect
 from hub.api.applications import Applications
 from hub.api.catalogues import Catalogues
 from hub.api.dead_letters import DeadLetterDesk
+from hub.api.dryrun import DryRun
 from hub.api.health import Health
 from hub.api.measure import Measured
 from hub.api.metrics import Metrics
@@ -126,7 +127,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
-    book = open_book(store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris())
+    book = open_book(
+        store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
+    )
     book.begin(table, now=clock())
     accounts = Accounts(store=store, box=keys)
     notary = Notary(store=store, keys=keys)
@@ -203,7 +206,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
 def gauges(hub: Hub) -> Gauges:
     """Return what the store knows, as gauges."""
     facts = Facts(
-        version=__version__, schemas=len(hub.catalog.entries()), table=lambda: hub.book.active(hub.clock()).version
+        version=__version__,
+        table=lambda: hub.book.active(hub.clock()).version,
+        schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
     )
     return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
 
@@ -261,6 +266,9 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
     letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)
+    dry_run = DryRun(
+        catalog=hub.catalogs, admission=hub.admission, clock=hub.clock, allowed=hub.settings.validates_publicly
+    )
     pages = Pages(docs=not hub.settings.production)
     return {
         "applications.create": applications.create,
@@ -283,6 +291,8 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         "health.live": health.live,
         "health.ready": health.ready,
         "pages.home": pages.home,
+        "dry_run.form": dry_run.form,
+        "dry_run.judge": dry_run.judge,
         **fit_connect.handlers(_fit_connect(hub)),
     }
 

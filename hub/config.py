@@ -26,6 +26,7 @@ _ENVIRONMENTS = {"development", "production"}
 _CHOICES = {
     "environment": _ENVIRONMENTS,
     "metrics": {"on", "loopback", "off"},
+    "public_validation": {"auto", "on", "off"},
     "log_format": {"text", "json"},
     "log_level": {"info", "warning", "error"},
 }
@@ -91,6 +92,8 @@ class Settings:
     poison_lapses: int = 3
     #: Who may read ``/metrics``: ``on`` everybody, ``loopback`` this machine alone, ``off`` nobody.
     metrics: str = "loopback"
+    #: Whether anybody may check messages at ``/validate``: ``on``, ``off``, or ``auto`` (on in development only).
+    public_validation: str = "auto"
     #: Port on 127.0.0.1 at which ``hub work`` shows the metrics of its process; 0 for none.
     work_metrics_port: int = 0
     #: Log lines as ``text`` for people or ``json`` for a log store.
@@ -106,6 +109,11 @@ class Settings:
     def production(self) -> bool:
         """Whether the strict rules of a production system hold."""
         return self.environment == "production"
+
+    @property
+    def validates_publicly(self) -> bool:
+        """Whether ``/validate`` is there."""
+        return self.public_validation == "on" or (self.public_validation == "auto" and not self.production)
 
     @property
     def database(self) -> str:

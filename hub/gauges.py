@@ -22,17 +22,19 @@ from hub.submission import DeadCause
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200
 _REST = "other"
+#: Standards in all versions that are named.
+_MOST_STANDARDS = 200
 #: Between two looks at the store: a scrape must not become a load.
 _FRESH = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What does not change while a process runs: versions. ``table`` is asked anew, it may be replaced."""
+    """Versions: the program's, and what gives those of the routing table and the schemas (standard, version), asked anew."""
 
     version: str
-    schemas: int
     table: Callable[[], str]
+    schemas: Callable[[], Iterable[tuple[str, str]]]
 
 
 class Gauges:
@@ -120,7 +122,10 @@ class Gauges:
         info = GaugeMetricFamily("hub_info", "Versions of this process.", labels=["version", "table"])
         info.add_metric([facts.version, facts.table()], 1)
         yield info
-        yield _one("hub_schemas", "Schemas in the catalogue.", facts.schemas)
+        schemas = GaugeMetricFamily("hub_schemas", "Schemas in the catalogue.", labels=["standard", "version"])
+        for labels, count in Counter(facts.schemas()).most_common(_MOST_STANDARDS):
+            schemas.add_metric(labels, count)
+        yield schemas
 
 
 def _one(name: str, what: str, value: float) -> Metric:

@@ -89,7 +89,10 @@ class Meters:
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of this process, or of all where they share a folder."""
-        return self._shown().collect()
+        for metric in self._shown().collect():
+            # When each series began is of no use here, and would double their number.
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
 
     def text(self, *sources: Source) -> bytes:
         """Return everything in the text format, the metrics of ``sources`` included."""

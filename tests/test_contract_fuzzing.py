@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from stage import serving, staged
 
 TESTS = Path(__file__).parent

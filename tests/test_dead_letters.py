@@ -14,9 +14,12 @@ from store_values import (
     accepted,
     answer,
     buried,
+    callback,
     claim,
+    first_events,
     known_destination,
     record,
+    submission,
 )
 
 from hub.cli import main
@@ -24,10 +27,11 @@ from hub.crypto.receipts import claims_of
 from hub.dead_letters import By, DeadLetters
 from hub.delivery import Step, StepKind
 from hub.errors import Conflict, NotFound
-from hub.events import EventKind
+from hub.events import EventKind, Subject
 from hub.meters import Meters
 from hub.store import DeliveryState
-from hub.submission import DeadCause, Outcome, OutcomeKind
+from hub.store.figures import Figures
+from hub.submission import DeadCause, Outcome, OutcomeKind, State
 from hub.undelivered import Undelivered
 
 pytest_plugins = ["store_servers"]
@@ -111,6 +115,49 @@ def test_bulk_takes_one_cause_of_one_destination_and_says_how_many(store):
     assert letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 0
     assert letters.list(None, within=None).total == 2
     assert audited(store) == [("delivery.redrive", "cli:anna", 3)]
+
+
+def quarantined(store, destination_id):
+    made = submission(destination_id)
+    future = store.submit(
+        made, events=first_events(made), receipt="r", idempotency=None, first_attempt_at=NOW, quarantine=True
+    )
+    assert future.result(10) is None
+    return made
+
+
+def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(store):
+    receiver = known_destination(store).destination_id
+    made = quarantined(store, receiver)
+    seen = {"destination_ids": [receiver], "state": State.SUBMITTED}
+    view = store.delivery(made.submission_id)
+    assert (view.state, view.cause, view.finished_at) == (DeliveryState.DEAD, DeadCause.PAYLOAD, NOW)
+    assert claim(store) == []
+    assert store.quarantined(made.submission_id)
+    assert store.messages(Subject.SUBMISSION, **seen).total == 0
+    assert DeadLetters(store=store).redrive(view.delivery_id, within=None, by=BY)
+    assert store.messages(Subject.SUBMISSION, **seen).total == 1
+    assert not store.quarantined(made.submission_id)
+    (taken,) = claim(store, now=BY.now)
+    assert (taken.attempt, taken.repeat) == (1, False)
+
+
+def test_what_a_receiver_refused_is_not_quarantined(store):
+    receiver = known_destination(store).destination_id
+    dead(store, receiver, DeadCause.PAYLOAD)
+    (view,) = store.dead().items
+    assert not store.quarantined(view.submission_id)
+
+
+def test_the_figures_count_on_both_engines(store):
+    receiver = known_destination(store).destination_id
+    accepted(store, receiver)
+    store.add_callback(callback())
+    store.change_circuit(receiver, lambda one: replace(one, failures=2), NOW)
+    figures = Figures(store)
+    sums = figures.sums()
+    assert (sums.callbacks_pending, sums.callbacks_dead, sums.events_unsigned, sums.blob_bytes) == (1, 0, 2, 0)
+    assert [(one.destination_id, one.failures) for one in figures.troubled(limit=10)] == [(receiver, 2)]
 
 
 def undelivered(store, meters=None) -> Undelivered:
@@ -266,3 +313,21 @@ def test_the_command_redrives_in_bulk(letter, stage):
     there = str(stage.destination_id("Rheingau"))
     assert run(stage, "redrive", "--all", "--cause", "payload", "--destination", there).output.startswith("0 ")
     assert run(stage, "redrive", "--all", "--cause", "receiver", "--destination", there).output.startswith("1 ")
+
+
+def test_the_command_shows_who_is_spared_and_tries_again_at_once(stage):
+    there = stage.destination_id("Rheingau")
+    stage.hub.store.change_circuit(there, lambda one: replace(one, failures=1, open_until=STAGED + 3650 * DAY), STAGED)
+
+    def circuits(*arguments: str) -> str:
+        return CliRunner().invoke(main, ["circuits", *arguments, "--data", str(stage.data)]).output
+
+    assert str(there) in circuits("list")
+    circuits("close", str(there))
+    assert circuits("list") == ""
+    assert stage.hub.store.audit(newest_first=True).items[0].entry.action == "circuit.close"
+
+
+def test_a_circuit_of_nobody_is_not_closed(stage):
+    closed = CliRunner().invoke(main, ["circuits", "close", str(uuid4()), "--data", str(stage.data)])
+    assert closed.exit_code == 1

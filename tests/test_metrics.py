@@ -105,6 +105,8 @@ def test_an_attempt_is_counted_by_adapter_and_outcome(stage):
     assert value(text, "hub_events_unsigned") >= 3
     assert value(text, "hub_info", version=hub.__version__, table=stage.hub.table.version) == 1
     assert value(text, "hub_store_up") == 1
+    assert value(text, "hub_schemas", standard="bauantrag", version="1.0") >= 1
+    assert "_created" not in text
 
 
 def test_circuits_and_dead_letters_are_shown(stage):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import mimetypes
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from hub.resources import shipped
 from hub.status import Progress
 from hub.submission import Application, Cover, MediaType
 from hub.validation.catalog import SchemaCatalog
+from hub.validation.rendering import as_html, as_text, as_xml
 from hub.validation.report import Report
 
 #: The sender that stands in the records for what was submitted on the command line.
@@ -61,7 +64,7 @@ def submit(
             schema=schema,
             idempotency_key=idempotency_key,
         )
-        application = Application(cover=cover, media_type=_media_type(file), data=file.read_bytes())
+        application = Application(cover=cover, media_type=media_type_of(file), data=file.read_bytes())
         with hub.intake.open(cover, now=hub.clock()) as reception:
             for attachment in attachments:
                 _attach(reception, attachment)
@@ -90,22 +93,41 @@ def status(submission_id: UUID, data: Path) -> None:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--schema", help="Schema URI; found from the document itself if left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "xml", "html"]),
+    help="How the report is printed; text by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @data_option
-def validate(file: Path, schema: str | None, as_json: bool, data: Path) -> None:
+def validate(file: Path, schema: str | None, form: str | None, as_json: bool, data: Path) -> None:
     """Validate FILE; exit 0 if it is valid, 1 if not."""
     catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
-    report = catalog.check(
-        media_type=_media_type(file), data=file.read_bytes(), schema=schema, service=None, on=app.utc_now().date()
-    )
-    if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
-    elif report.valid:
-        click.secho(f"gültig / valid: {report.schema.uri} {report.schema.version}", fg="green")
+    content, now = file.read_bytes(), app.utc_now()
+    report = catalog.check(media_type=media_type_of(file), data=content, schema=schema, service=None, on=now.date())
+    if form is None and not as_json:
+        _tell(report)
+        return
+    click.echo(_rendered(report, form or "json", content, now))
     if not report.valid:
-        if as_json:
-            raise SystemExit(1)
+        raise SystemExit(1)
+
+
+def _tell(report: Report) -> None:
+    if not report.valid:
         raise _invalid(report)
+    click.secho(f"gültig / valid: {report.schema.uri} {report.schema.version}", fg="green")
+    for note in report.notes:
+        click.echo(f"  {note.de}\n  {note.en}")
+
+
+def _rendered(report: Report, form: str, content: bytes, now: datetime) -> str:
+    if form == "json":
+        return json.dumps(report.as_json(), ensure_ascii=False, indent=2)
+    if form == "xml":
+        return as_xml(report, document_sha256=hashlib.sha256(content).hexdigest(), now=now).decode("utf-8").rstrip()
+    return as_html(report) if form == "html" else as_text(report)
 
 
 def _attach(reception: Reception | Replay, attachment: Path) -> None:
@@ -122,7 +144,7 @@ def _attach(reception: Reception | Replay, attachment: Path) -> None:
     sealer.finish()
 
 
-def _media_type(file: Path) -> MediaType:
+def media_type_of(file: Path) -> MediaType:
     """Tell XML from JSON by the first character that is neither blank nor a byte order mark."""
     with file.open("rb") as source:
         start = source.read(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")

@@ -1,4 +1,4 @@
-"""``hub schemas``: what the catalogue holds, and bringing official packages in."""
+"""``hub schemas``: what the catalogue holds, bringing official packages in, and what a new version changes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from pathlib import Path
 
 import click
 
+from hub import app
+from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
+from hub.errors import ConfigurationError, NotFound, Text
 from hub.resources import shipped
-from hub.validation.catalog import SchemaCatalog
+from hub.validation.catalog import SchemaCatalog, SchemaEntry
+from hub.validation.entries import load_version
 from hub.validation.imports import import_standard
+from hub.validation.json import JsonSchema
+from hub.validation.manifest import NAME, Status
+from hub.validation.rendering import as_text
+
+#: Roots that ``show`` lists.
+_ROOTS = 200
 
 
 @click.group()
@@ -22,10 +32,87 @@ def schemas() -> None:
 @data_option
 def list_(data: Path) -> None:
     """List all schemas: standard, version, status, URI."""
-    catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
-    for entry in catalog.entries():
+    for entry in _catalog(data).entries():
         manifest = entry.manifest
         click.echo(f"{manifest.standard:<22} {manifest.version:<8} {manifest.status.value:<10} {entry.uri}")
+
+
+@schemas.command()
+@click.argument("uri")
+@data_option
+def show(uri: str, data: Path) -> None:
+    """Show the schema URI: validity, provenance, pinned hash, messages."""
+    entry = _catalog(data).entry(uri)
+    item, manifest = entry.item, entry.manifest
+    facts = {
+        "URI": item.uri,
+        "Standard": f"{manifest.standard} {manifest.version} ({manifest.kind.value})",
+        "Titel / title": item.title or "–",
+        "Status": manifest.status.value,
+        "Gültig / valid": f"{manifest.valid_from or '…'} – {manifest.valid_until or '…'}",
+        "Leistungen / services": "alle / any" if item.services is None else ", ".join(item.services) or "–",
+        "SHA-256": item.sha256,
+        "Herkunft / provenance": manifest.provenance,
+        "Lizenz / licence": manifest.licence,
+        "Dateien / files": str(len(item.closure)),
+        "Regeln / rules": ", ".join(manifest.rules) or "–",
+        "Nachrichten / messages": str(len(item.roots)),
+    }
+    for name, fact in facts.items():
+        click.echo(f"{name:<24}{fact}")
+    for root in item.roots[:_ROOTS]:
+        click.echo(f"  {root}")
+
+
+@schemas.command()
+@click.argument("standard")
+@click.argument("old")
+@click.argument("new")
+@click.option("--all", "everything", is_flag=True, help="Also what a sender may, but need not change.")
+@data_option
+def diff(standard: str, old: str, new: str, everything: bool, data: Path) -> None:
+    """Tell what a sender of STANDARD must change between versions OLD and NEW; exit 1 if there is anything."""
+    changes = _catalog(data).diff(standard, old, new)
+    due = [change for change in changes if change.must]
+    for change in changes if everything else due:
+        click.echo(f"{'!' if change.must else ' '} {change.place}: {change.text.de} / {change.text.en}")
+    click.echo(
+        f"{standard} {old} → {new}: {len(due)} nötig / required, {len(changes) - len(due)} möglich / optional", err=True
+    )
+    if due:
+        raise SystemExit(1)
+
+
+@schemas.command()
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@data_option
+def check(folder: Path | None, data: Path) -> None:
+    """Check every version below FOLDER (default: the whole catalogue): hashes, references, compilation, rules."""
+    roots = [folder] if folder is not None else [shipped("schemas"), settings_for(data).data / "schemas"]
+    found = [path.parent for root in roots for path in sorted(root.glob(f"**/{NAME}"))]
+    if not found:
+        raise NotFound(Text("Hier liegt kein Schemakatalog.", "There is no schema catalogue here."))
+    broken = sum(not _holds(version) for version in found)
+    if broken:
+        raise SystemExit(1)
+    # Two versions that are well on their own may still claim the same URI.
+    SchemaCatalog.load(*{version.parents[1] for version in found})
+
+
+@schemas.command("try")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@data_option
+def try_(file: Path, data: Path) -> None:
+    """Tell which schema would judge FILE today, and show its report; exit 1 if FILE is not valid."""
+    catalog, content, kind = _catalog(data), file.read_bytes(), media_type_of(file)
+    today = app.utc_now().date()
+    entry = catalog.find(media_type=kind, data=content, schema=None, service=None, on=today)
+    manifest = entry.manifest
+    click.echo(f"{manifest.standard} {manifest.version} ({manifest.status.value}): {entry.uri}")
+    report = catalog.check(media_type=kind, data=content, schema=None, service=None, on=today)
+    click.echo(as_text(report))
+    if not report.valid:
+        raise SystemExit(1)
 
 
 @schemas.command("import")
@@ -38,9 +125,26 @@ def list_(data: Path) -> None:
     help="JSON file that maps remote schemaLocations to local files.",
 )
 @click.option("--valid-from", type=click.DateTime(["%Y-%m-%d"]), help="First day on which the version is valid.")
+@click.option("--valid-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which the version is valid.")
+@click.option(
+    "--status", type=click.Choice([one.value for one in Status]), default=Status.VALID.value, show_default=True
+)
+@click.option("--provenance", default="", help="Where the package comes from.")
+@click.option("--licence", default="", help="Under which licence it may be used.")
+@click.option("--messages", default="*", show_default=True, help="File name pattern of the message schemas.")
 @data_option
 def import_(
-    source: Path, standard: str, version: str, catalog: Path | None, valid_from: datetime | None, data: Path
+    source: Path,
+    standard: str,
+    version: str,
+    catalog: Path | None,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    status: str,
+    provenance: str,
+    licence: str,
+    messages: str,
+    data: Path,
 ) -> None:
     """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
     click.echo(f"Übersetze / compiling {standard} {version} …", err=True)
@@ -51,12 +155,45 @@ def import_(
         version=version,
         catalog=catalog,
         valid_from=valid_from.date() if valid_from else None,
+        valid_until=valid_until.date() if valid_until else None,
+        status=Status(status),
+        provenance=provenance,
+        licence=licence,
+        messages=messages,
     )
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(
         f"{standard} {version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "
         f"{len(manifest.files)} Dateien / files"
     )
+
+
+def _catalog(data: Path) -> SchemaCatalog:
+    return SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
+
+
+def _holds(folder: Path) -> bool:
+    """Say on one line whether a version can be used. Loops of includes are legal in XSD and end in the pinned closure."""
+    try:
+        version = load_version(folder)
+        for entry in version.entries:
+            _compile(entry)
+    except ConfigurationError as error:
+        click.secho(f"FEHLER / BROKEN  {folder.parent.name} {folder.name}", fg="red")
+        click.echo(f"  {error.detail.de}\n  {error.detail.en}")
+        return False
+    messages = sum(len(entry.item.roots) for entry in version.entries)
+    click.echo(
+        f"gut / good       {folder.parent.name} {folder.name}: {len(version.entries)} Schemata / schemas, "
+        f"{messages} Nachrichten / messages"
+    )
+    return True
+
+
+def _compile(entry: SchemaEntry) -> None:
+    entry.judge.compile()
+    if entry.rules is not None and not isinstance(entry.judge, JsonSchema):
+        entry.rules.compile()
 
 
 COMMANDS = (schemas,)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -29,8 +28,6 @@ MOST_ITEMS = 500
 _FARTHEST = 1 << 31
 #: How each driver marks a value in a statement: SQLite's and PostgreSQL's.
 _MARKS = (("qmark", "?"), ("pyformat", "%s"))
-#: Rows of one INSERT; the driver keeps prepared statements, and each number of rows is one of its own.
-_ROWS_AT_ONCE = 16
 
 
 class Database:
@@ -135,9 +132,11 @@ class Insert:
     def __init__(self, table: Table, suffix: str = "") -> None:
         columns = [column.name for column in table.columns if column.autoincrement is not True]
         self._pick = cast("Callable[[Mapping[str, Any]], tuple[Any, ...]]", itemgetter(*columns))
-        self._into = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES"
-        self._row = {style: f"({', '.join([mark] * len(columns))})" for style, mark in _MARKS}
-        self._suffix = suffix
+        self._sql = {
+            style: f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608  # names of our own tables
+            f" VALUES ({', '.join([mark] * len(columns))}) {suffix}"
+            for style, mark in _MARKS
+        }
 
     def __call__(self, connection: Connection, *rows: Mapping[str, Any]) -> int:
         """Insert ``rows`` and return how many were written."""
@@ -151,17 +150,8 @@ class Insert:
         """Insert rows that :meth:`row` prepared."""
         if not rows:
             return 0
-        style = connection.dialect.paramstyle
-        if style != "qmark":
-            sql = f"{self._into} {self._row[style]} {self._suffix}"
-            return connection.exec_driver_sql(sql, rows[0] if len(rows) == 1 else list(rows)).rowcount
-        # One statement for many rows: SQLite's driver lets go of the interpreter, and waits for it, once a statement.
-        written = 0
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            some = rows[start : start + _ROWS_AT_ONCE]
-            sql = f"{self._into} {', '.join([self._row[style]] * len(some))} {self._suffix}"
-            written += connection.exec_driver_sql(sql, tuple(chain.from_iterable(some))).rowcount
-        return written
+        sql = self._sql[connection.dialect.paramstyle]
+        return connection.exec_driver_sql(sql, rows[0] if len(rows) == 1 else list(rows)).rowcount
 
 
 class Update:

@@ -33,8 +33,6 @@ _OLDEST_SQLITE = (3, 35, 0)
 #: 16 MiB of write-ahead log between checkpoints, 32 MiB of pages in memory per connection.
 _CHECKPOINT_PAGES = 4096
 _CACHE_KIB = 32 * 1024
-#: Prepared statements kept per connection: inserts come in sixteen sizes each.
-_STATEMENTS = 512
 #: SQLSTATE of a foreign key violation (PostgreSQL, appendix A).
 _FOREIGN_KEY = "23503"
 #: SQLSTATE of a table that is not there (yet).
@@ -167,9 +165,8 @@ def _set_up_sqlite(engine: Engine, *, begin: str, writes: bool) -> None:
 
 
 def _sqlite_arguments(url: URL) -> dict[str, Any]:
-    """Return the room for prepared statements, and the patience with other processes, which the URL may overrule."""
-    patience = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
-    return {"cached_statements": _STATEMENTS, **patience}
+    """Return the patience with other processes; ``?timeout=SECONDS`` in the URL overrules it."""
+    return {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
 
 
 def _postgresql_arguments() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The catalogue of the moment: read anew when its folders change, without anybody waiting for it.
 
-A check holds the catalogue that it began with. What was accepted under a version keeps that version's reference, whatever becomes
-of the version later.
+A check holds the catalogue that it began with. What was accepted under a version keeps that version's reference, whatever
+becomes of the version later.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CatalogBook:
         try:
             self._catalog = SchemaCatalog.load(*self._roots, limits=self._limits)
         except ConfigurationError as error:
-            _log.error("the catalogue keeps its last good state: %s", error.detail.en)  # noqa: TRY400  # The text says it.
+            _log.error("the catalogue keeps its last good state: %s", error.detail.en)
 
 
 def _stamp(roots: tuple[Path, ...]) -> _Stamp:

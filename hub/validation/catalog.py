@@ -110,6 +110,18 @@ class SchemaCatalog:
         before, after = ([entry.judge.outline() for entry in entries] for entries in versions)
         return differences(before, after)
 
+    def as_if_in_force(self, standard: str, version: str) -> SchemaCatalog:
+        """Return a catalogue of one version alone that takes payloads on any day, for those who try it before or after.
+
+        Raises:
+            UnknownSchema: The version is not in the catalogue.
+        """
+        entries = [
+            replace(entry, manifest=replace(entry.manifest, status=Status.VALID, valid_from=None, valid_until=None))
+            for entry in self._version(standard, version)
+        ]
+        return SchemaCatalog(entries, limits=self._limits, code_lists=self._code_lists)
+
     def _version(self, standard: str, version: str) -> list[SchemaEntry]:
         wanted = (standard, version)
         found = [entry for entry in self._entries if (entry.manifest.standard, entry.manifest.version) == wanted]

@@ -62,6 +62,22 @@ def as_xml(report: Report, *, document_sha256: str, now: datetime) -> bytes:
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True))
 
 
+def as_text(report: Report) -> str:
+    """Return the report as lines for a terminal: a verdict, then one line per violation and note."""
+    schema = report.schema
+    verdict = "gültig / valid" if report.valid else "ungültig / invalid"
+    lines = [f"{verdict}: {schema.uri} {schema.version} ({len(report.violations)}/{report.total})"]
+    for violation in report.violations:
+        place = violation.path or "/"
+        line = f" (Zeile / line {violation.line})" if violation.line is not None else ""
+        lines.append(f"  {violation.severity} {place}{line}: [{violation.rule}]")
+        lines += [f"    {violation.text.de}", f"    {violation.text.en}"]
+        if violation.expected:
+            lines.append(f"    → {violation.expected}")
+    lines += [f"  {note.de}\n  {note.en}" for note in report.notes]
+    return "\n".join(lines)
+
+
 def as_html(report: Report, *, language: Language = "de") -> str:
     """Return the report as a fragment of HTML: a section with a verdict and a table, without style or script."""
     words = _WORDS[language]

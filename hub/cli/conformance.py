@@ -1,0 +1,137 @@
+"""``hub conformance``: which messages of a standard a sender can produce, by the proof of files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub import app
+from hub.cli.applications import media_type_of
+from hub.cli.options import data_option, settings_for
+from hub.errors import Refused
+from hub.resources import shipped
+from hub.submission import MediaType
+from hub.validation.catalog import SchemaCatalog, SchemaEntry
+from hub.validation.limits import Limits
+from hub.validation.xml import read_xml
+
+#: Where the score is kept, in the sender's folder.
+SCORE = "conformance.json"
+_SUFFIXES = frozenset({".xml", ".json"})
+#: Files of one folder that are looked at.
+_FILES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """One file: the message that it is (None: none of this standard), and how many rules it breaks."""
+
+    file: str
+    message: str | None
+    valid: bool
+    broken: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@click.group()
+def conformance() -> None:
+    """Konformität von Absendern / conformance of senders."""
+
+
+@conformance.command()
+@click.argument("standard")
+@click.argument("version")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=f"The sender's messages; the score is kept there in {SCORE}.",
+)
+@data_option
+def sender(standard: str, version: str, folder: Path | None, data: Path) -> None:
+    """List the messages of STANDARD VERSION and, with a folder, which of them it proves; exit 1 unless all files are valid."""
+    whole = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
+    # A vendor prepares for a version before it is in force.
+    catalog = whole.as_if_in_force(standard, version)
+    messages = _messages(catalog.entries())
+    now = app.utc_now()
+    tried = [] if folder is None else [_try(path, folder, catalog, now) for path in _files(folder)]
+    _print(messages, tried)
+    if folder is None:
+        return
+    score = _score(standard, version, messages, tried, now)
+    (folder / SCORE).write_text(json.dumps(score, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if not tried or not all(one.valid for one in tried):
+        raise SystemExit(1)
+
+
+def _messages(entries: tuple[SchemaEntry, ...]) -> tuple[str, ...]:
+    """Return what a sender may send: the roots of XML schemas, the URIs of JSON schemas."""
+    return tuple(sorted({message for entry in entries for message in entry.item.roots or (entry.uri,)}))
+
+
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _SUFFIXES and path.name != SCORE)
+    return [path for path in found if path.is_file() and not path.is_symlink()][:_FILES]
+
+
+def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> Tried:
+    name, kind = path.relative_to(folder).as_posix(), media_type_of(path)
+    try:
+        content = path.read_bytes()
+        only = catalog.uris()[0] if kind is MediaType.JSON and len(catalog.uris()) == 1 else None
+        entry = catalog.find(media_type=kind, data=content, schema=only, service=None, on=now.date())
+        message = read_xml(content, Limits()).root if kind is MediaType.XML else entry.uri
+        report = catalog.check(media_type=kind, data=content, schema=only, service=None, on=now.date())
+    except Refused as error:
+        return Tried(file=name, message=None, valid=False, reason=f"{error.detail.de} / {error.detail.en}")
+    broken = tuple(dict.fromkeys(violation.rule for violation in report.violations))
+    return Tried(file=name, message=message, valid=report.valid, broken=broken)
+
+
+def _score(standard: str, version: str, messages: tuple[str, ...], tried: list[Tried], now: datetime) -> dict[str, Any]:
+    proven = sorted({one.message for one in tried if one.valid and one.message})
+    return {
+        "standard": standard,
+        "version": version,
+        "at": now.isoformat(timespec="seconds"),
+        "messages": len(messages),
+        "proven": proven,
+        "missing": [message for message in messages if message not in proven],
+        "files": [
+            {
+                "file": one.file,
+                "message": one.message,
+                "valid": one.valid,
+                "rules": list(one.broken),
+                "reason": one.reason,
+            }
+            for one in tried
+        ],
+    }
+
+
+def _print(messages: tuple[str, ...], tried: list[Tried]) -> None:
+    for line in _table(messages, tried):
+        click.echo(line)
+    for one in tried:
+        if not one.valid:
+            click.echo(f"  {one.file}: {one.reason or ', '.join(one.broken)}")
+    proven = {one.message for one in tried if one.valid}
+    click.echo(f"{sum(message in proven for message in messages)} / {len(messages)} Nachrichten / messages")
+
+
+def _table(messages: tuple[str, ...], tried: list[Tried]) -> Iterator[str]:
+    for message in messages:
+        own = [one for one in tried if one.message == message]
+        good = sum(one.valid for one in own)
+        mark = "ok " if good else ("!! " if own else "   ")
+        yield f"{mark} {good:>4} / {len(own):<4} {message.rpartition('}')[2]}"
+
+
+COMMANDS = (conformance,)
