@@ -201,8 +201,10 @@ class Dispatcher:
         """Claim for the threads that are free now; a hanging attempt keeps only its own thread."""
         with self._lock:
             free = self._rules.threads - self._busy
-        claims = self._claim(self._clock(), free)
+        now = self._clock()
+        claims = self._claim(now, free)
         lasting = [claim for claim in claims if not _is_instant(claim)]
+        self._leases.taken(lasting, at=now)
         with self._lock:
             self._busy += len(lasting)
         for claim in lasting:
@@ -315,6 +317,8 @@ class Dispatcher:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        if self._leases.lapsed(claim):
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note="not attempted: this node slept through its lease")
         reach("before-send")
         try:
             outcome = adapter.deliver(self._package(claim))

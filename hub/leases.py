@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -31,6 +31,18 @@ class Leases:
         self._clock = clock
         self._lock = threading.Lock()
         self._held: dict[UUID, tuple[Claim, datetime]] = {}
+        self._until: dict[tuple[UUID, int], datetime] = {}
+
+    def taken(self, claims: Iterable[Claim], *, at: datetime) -> None:
+        """Note when the leases of ``claims`` run out; each is held next, or forgotten with the process."""
+        with self._lock:
+            self._until.update({(claim.delivery_id, claim.fencing): at + self._lease for claim in claims})
+
+    def lapsed(self, claim: Claim) -> bool:
+        """Say whether the lease has run out: who slept through it must not begin, another node may have sent already."""
+        with self._lock:
+            until = self._until.get((claim.delivery_id, claim.fencing))
+        return until is not None and self._clock() >= until
 
     @contextmanager
     def held(self, claim: Claim) -> Iterator[None]:
@@ -42,6 +54,7 @@ class Leases:
         finally:
             with self._lock:
                 self._held.pop(claim.delivery_id, None)
+                self._until.pop((claim.delivery_id, claim.fencing), None)
 
     def run(self, stop: threading.Event) -> None:
         """Renew until ``stop`` is set."""
@@ -69,6 +82,8 @@ class Leases:
         except Unavailable as error:
             _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error)
             return False
-        if not kept:
+        if kept:
+            self.taken([claim], at=now)
+        else:
             _log.warning("delivery %s: the lease is not ours any more", claim.delivery_id)
         return kept

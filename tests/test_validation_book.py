@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -52,7 +51,7 @@ def rewrite(path: Path, before: str, after: str) -> None:
     """Replace a manifest as an operator does: the new one in one go."""
     scratch = path.with_suffix(".new")
     scratch.write_text(path.read_text().replace(before, after))
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def check(catalog):

@@ -33,11 +33,18 @@ ORDER = """<t:order xmlns:t="urn:t">
 <t:line price="2"/>
 <t:line price="Kanarienvogel"/>
 </t:order>"""
+SHEET = (
+    '<xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="3.0"><xsl:output method="text"/>'
+    '<xsl:template match="/"><xsl:value-of select="{}"/></xsl:template></xsl:stylesheet>'
+)
 REACHING = {
     "another file": '<sch:pattern><sch:rule context="/"><sch:assert test="doc(\'file:///etc/passwd\')"/></sch:rule></sch:pattern>',
     "another file, blank": '<sch:pattern><sch:rule context="/"><sch:assert test="document (\'x\')"/></sch:rule></sch:pattern>',
     "an included schema": '<sch:include href="file:///etc/passwd"/>',
     "the environment": "<sch:let name='x' value=\"environment-variable('PATH')\"/>",
+    "a function by reference": "<sch:let name='x' value=\"function-lookup(xs:QName('fn:doc'), 1)\"/>",
+    "a function by name": '<sch:let name="x" value="doc#1"/>',
+    "an expression in a text": '<xsl:function name="f:x" expand-text="yes">{{1}}</xsl:function>',
     "an XSLT import": '<xsl:function name="f:x"><xsl:import href="x"/></xsl:function>',
     "what is written": '<xsl:function name="f:x"><xsl:result-document href="x"/></xsl:function>',
 }
@@ -59,6 +66,15 @@ def pattern(inside: str, context: str = "t:order") -> str:
 def test_rules_that_reach_outside_the_document_are_refused(rules):
     with pytest.raises(ConfigurationError):
         translated(files(rules))
+
+
+@needs_saxon
+def test_saxon_itself_reaches_no_file_no_network_and_no_environment(tmp_path):
+    (tmp_path / "x.xml").write_text("<a>Kanarienvogel</a>")
+    address = (tmp_path / "x.xml").as_uri()
+    reaching = [f"unparsed-text('{address}')", f"doc('{address}')", "environment-variable('PATH')"]
+    sheets = [SHEET.format(expression) for expression in reaching]
+    assert saxon.Transformer(sheets).run(ORDER.encode()) == [None, None, ""]
 
 
 def test_rules_in_an_unknown_language_are_refused():

@@ -82,7 +82,8 @@ def _told(title: str, account: Account) -> Account:
     print(
         f"{title}: {account.acknowledged} acknowledged = {account.delivered} delivered + {account.open} open"
         f" (lost {account.lost}, dead {account.dead}); {account.kills} kills, {account.receptions} receptions,"
-        f" {account.repeats} repeats, at most {account.most_receptions_of_one} of one;"
+        f" {account.repeats} repeats, at most {account.most_receptions_of_one} of one, {account.overtaken} overtaken,"
+        f" {account.set_aside} set aside and sent again;"
         f" {account.opened} opened and compared; answers {dict(account.statuses)}",
         flush=True,
     )

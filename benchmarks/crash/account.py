@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,7 +35,11 @@ class Account:
     delivered_without_answer_to_the_sender: int
     opened: int
     kills: int
-    statuses: Mapping[str, int]
+    #: Deliveries that arrived after a later attempt: the flagged one came first, the receiver knows the delivery id.
+    overtaken: int = 0
+    #: Deliveries that the hub isolated after three lapsed leases; they were sent again by hand.
+    set_aside: int = 0
+    statuses: Mapping[str, int] = field(default_factory=dict)
     faults: Sequence[str] = field(default_factory=list)
 
     @property
@@ -72,6 +77,7 @@ def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, ki
         delivered_without_answer_to_the_sender=len(got.keys() - promises.keys()),
         opened=len(plaintexts),
         kills=kills,
+        overtaken=_overtaken(got),
         statuses=dict(senders.statuses),
         faults=faults,
     )
@@ -86,9 +92,14 @@ def _unflagged(got: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     return [
         f"{each}: delivered again without saying so (attempt {later['attempt']})"
         for each, entries in got.items()
-        for later in entries[1:]
-        if not later["repeat"]
+        for before, later in pairwise(entries)
+        if not later["repeat"] and later["attempt"] >= before["attempt"]
     ]
+
+
+def _overtaken(got: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
+    pairs = (pair for entries in got.values() for pair in pairwise(entries))
+    return sum(later["attempt"] < before["attempt"] for before, later in pairs)
 
 
 def _strange_ids(got: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

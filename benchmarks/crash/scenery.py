@@ -102,6 +102,14 @@ class Scene:
                     return left
                 time.sleep(0.2)
 
+    def redrive(self) -> int:
+        """Send every dead delivery again; return how many there were."""
+        with self.store() as store:
+            dead = store.dead(limit=500).items
+            for each in dead:
+                store.redrive(each.delivery_id, app.utc_now())
+        return len(dead)
+
     def account(self, senders: Senders) -> Account:
         with self.store() as store:
             kills = sum(node.kills for node in self.nodes)
@@ -109,10 +117,15 @@ class Scene:
 
 
 @contextmanager
-def scene(template: Path, folder: Path, *, database_url: str = "", faults: bool = True, **env: str) -> Iterator[Scene]:
-    """Set the scene on a copy of a data folder; whatever was started is ended with the block."""
+def scene(
+    template: Path, folder: Path, *, disk: Path | None = None, database_url: str = "", faults: bool = True, **env: str
+) -> Iterator[Scene]:
+    """Set the scene on a copy of a data folder; whatever was started is ended with the block.
+
+    With ``disk`` the hub's data lie there, and only they: the outer ledgers never share a disk with what they judge.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    data = folder / "data"
+    data = (disk or folder) / "data"
     shutil.copytree(template, data)
     if database_url:
         copy_to_postgresql(data, database_url)

@@ -21,6 +21,7 @@ _LINKS = (
     ("/admin", "Verwaltung / administration"),
     ("/docs", "Schnittstellen ausprobieren / try the interfaces"),
     ("/openapi.json", "OpenAPI"),
+    ("/validate", "Antrag prüfen, ohne ihn einzureichen / check an application without submitting it"),
     ("/hub/v1/schemas", "Schemata / schemas"),
     ("/health/ready", "Betriebszustand / health"),
 )

@@ -76,7 +76,7 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
 def _accounts(hub: Hub, folder: Path) -> None:
     """Make two people for the admin pages, because a change of routes needs a second one."""
     people = {}
-    for name, roles in (("erika", (Role.EDITOR, Role.OPERATOR)), ("max", (Role.APPROVER, Role.OPERATOR))):
+    for name, roles in (("demo-anna", (Role.EDITOR, Role.OPERATOR)), ("demo-ben", (Role.APPROVER, Role.OPERATOR))):
         people[name] = secrets.token_urlsafe(12)
         hub.accounts.add(name, people[name], roles=roles, actor="demo", now=hub.clock())
     write_private(folder / "accounts.json", people)

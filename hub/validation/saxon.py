@@ -20,6 +20,7 @@ from hub.errors import ConfigurationError, Text, TooLarge
 
 #: How long one document, and the start of a process, may take.
 SECONDS = 20.0
+MEMORY_BYTES = 2048 * 1024 * 1024
 #: A process that has nothing to do for so long ends; the next document starts another.
 _IDLE_SECONDS = 300
 _LENGTH = 8
@@ -186,6 +187,16 @@ def _run(program: Any, node: Any, failure: type[Exception]) -> str | None:
         return None
 
 
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:
+        # Not every system has it; the parent's timeout still holds.
+        return
+    # Saxon reserves far more addresses than it uses, so what is limited is data, not addresses.
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+
+
 def _without_declaration(text: str) -> str:
     """Leave the XML declaration out: the text is decoded already, whatever encoding it names."""
     text = text.removeprefix("\ufeff")
@@ -203,4 +214,5 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
+    _limit_memory()
     _serve()

@@ -39,11 +39,14 @@ _EMBEDDED = (f"{_XSL}function", f"{_XSL}key")
 #: Functions and instructions that reach outside the document.
 _REACHING = re.compile(
     r"\b(?:doc|doc-available|document|collection|uri-collection|unparsed-text(?:-lines|-available)?|json-doc|transform|"
-    r"environment-variable|available-environment-variables|load-xquery-module|system-property|evaluate|stream-available)\s*\("
+    r"environment-variable|available-environment-variables|load-xquery-module|system-property|evaluate|stream-available|function-lookup)\s*[(#]"
 )
 _REACHING_ELEMENTS = frozenset(
-    f"{_XSL}{name}" for name in ("import", "include", "result-document", "source-document", "evaluate", "use-package")
+    f"{_XSL}{name}"
+    for name in ("import", "include", "result-document", "source-document", "evaluate", "use-package", "merge")
 )
+#: ``expand-text`` would hide expressions in texts.
+_REACHING_ATTRIBUTES = ("href", "expand-text", f"{_XSL}expand-text")
 _WARNING = frozenset({"warning", "warn", "info", "information", "hint"})
 _SHOWN = 400
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
@@ -145,7 +148,7 @@ def translated(files: Mapping[str, bytes]) -> RuleSet:
 def _refuse_what_reaches_out(schema: Any, name: str) -> None:
     for node in schema.iter("*"):
         reaches = node.tag in _REACHING_ELEMENTS or any(_REACHING.search(value) for value in node.attrib.values())
-        if reaches or node.tag == f"{_SCH}include" or node.get("href") is not None:
+        if reaches or node.tag == f"{_SCH}include" or any(node.get(name) is not None for name in _REACHING_ATTRIBUTES):
             raise _unusable(
                 name,
                 f"Zeile {node.sourceline} greift auf etwas außerhalb des Dokuments zu",
