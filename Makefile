@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check bench lock clean
+.PHONY: help pages run test check bench crash lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -46,6 +46,9 @@ check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 
 bench: $(VENV)/test.stamp ## Measure accepted applications a second against the raw composite (bounded, < 2 min).
 	$(BIN)/python -m benchmarks $(ARGS)
+
+crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 90 s).
+	$(BIN)/python -W ignore -m benchmarks.crash $(ARGS)
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock

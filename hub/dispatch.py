@@ -318,7 +318,8 @@ class Dispatcher:
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
         if self._leases.lapsed(claim):
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note="not attempted: this node slept through its lease")
+            note = "not attempted: this node slept through its lease"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
         reach("before-send")
         try:
             outcome = adapter.deliver(self._package(claim))

@@ -38,6 +38,17 @@ def test_after_a_dead_winner_another_node_does_it(stage):
     assert len(ran) == 2
 
 
+def test_a_node_that_ends_in_order_leaves_its_duties_to_the_others_at_once(stage):
+    ran, duty = counted()
+    first, second = node(stage, "a", duty), node(stage, "b", duty)
+    first.start()
+    assert first.tick(duty) == 1
+    assert second.tick(duty) == 0
+    first.stop()
+    assert second.tick(duty) == 1
+    assert len(ran) == 2
+
+
 def test_a_database_that_is_away_postpones_the_duty(stage):
     _, duty = counted()
     stage.hub.store.close()

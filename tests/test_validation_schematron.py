@@ -103,7 +103,7 @@ def test_a_rule_that_never_ends_is_killed():
     begun = time.monotonic()
     with pytest.raises(TooLarge):
         transformer.run(ORDER.encode())
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 @needs_saxon

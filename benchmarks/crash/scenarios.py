@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,27 +105,29 @@ def paused_nodes(setting: Setting, postgresql: Postgresql) -> Account:
 
 def disk_full(setting: Setting) -> Account:
     """Fill a small disk (or hit a quota) with attachments; the hub refuses, loses nothing, and goes on when there is room."""
-    with _small_disk(setting.folder / "disk") as (folder, limited):
-        with scene(setting.template, setting.folder / "scene", disk=folder) as play:
-            door = play.node("door", "serve")
-            ballast = _ballast(folder) if not limited else None
-            door.start()
-            if limited:
-                door.limit_file_size(_SMALL_DISK // 4)
-            with play.senders(threads=4, rate=40) as senders:
-                senders.ballast = 300_000
-                _wait(lambda: senders.statuses["503"] + senders.statuses["507"] >= 10, setting.seconds + 30)
-                refused = senders.statuses["503"] + senders.statuses["507"]
-                if ballast is not None:
-                    ballast.unlink()
-                else:
-                    door.kill()
-                    _revive(door)
-                senders.ballast = 0
-                accepted = senders.statuses["202"]
-                _wait(lambda: senders.statuses["202"] >= accepted + 5, 30)
-                went_on = senders.statuses["202"] > accepted
-            account = _settled(play, senders)
+    with (
+        _small_disk(setting.folder / "disk") as (disk, limited),
+        scene(setting.template, setting.folder / "scene", disk=disk) as play,
+    ):
+        door = play.node("door", "serve")
+        ballast = None if limited else _ballast(disk)
+        door.start()
+        if limited:
+            door.limit_file_size(_SMALL_DISK // 4)
+        with play.senders(threads=4, rate=40) as senders:
+            senders.ballast = 300_000
+            _wait(lambda: senders.statuses["503"] + senders.statuses["507"] >= 10, setting.seconds + 30)
+            refused = senders.statuses["503"] + senders.statuses["507"]
+            if ballast is not None:
+                ballast.unlink()
+            else:
+                door.kill()
+                _revive(door)
+            senders.ballast = 0
+            accepted = senders.statuses["202"]
+            _wait(lambda: senders.statuses["202"] >= accepted + 5, 30)
+            went_on = senders.statuses["202"] > accepted
+        account = _settled(play, senders)
     faults = list(account.faults)
     if not refused:
         faults.append("the disk never got full")
@@ -153,7 +155,7 @@ def _hub(setting: Setting, postgresql: Postgresql | None) -> Iterator[tuple[Scen
 
 
 def _dies_at(victim: Node, point: str) -> bool:
-    victim.kill() if victim.alive else None
+    victim.kill()
     victim.start(crash_at=f"{point}:{random.choice(_PASSED)}")
     return victim.died_by_itself(30)
 
@@ -174,14 +176,14 @@ def _settled(play: Scene, senders: Senders) -> Account:
     return replace(play.account(senders), set_aside=set_aside)
 
 
-def _wait(happened: object, seconds: float) -> None:
+def _wait(happened: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not happened():  # type: ignore[operator]
+    while time.monotonic() < end and not happened():
         time.sleep(0.1)
 
 
 def _ballast(folder: Path) -> Path:
-    """Leave about 3 MiB free; the file is what makes room again."""
+    """Leave about 12 MiB free; the file is what makes room again."""
     file = folder / "ballast"
     status = os.statvfs(folder)
     size = max(0, status.f_bavail * status.f_frsize - 12 * 1024 * 1024)

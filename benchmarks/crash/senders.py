@@ -70,26 +70,27 @@ class Senders:
             document = self._template.replace(b"<bau:familienname>Mustermann", f"<bau:familienname>M{key}".encode(), 1)
             with self._lock:
                 self.sent[key] = digest(document)
-            promise = self._until_told(session, key, document)
+            body = self._body(document)
+            promise = self._until_told(session, key, document, body)
             if promise is not None:
                 self.ledger.add(promise)
                 if random.randrange(100) < _ASK_AGAIN:
-                    again = self._until_told(session, key, document)
+                    again = self._until_told(session, key, document, body)
                     if again is not None and again != promise:
                         self.broken.append(f"key {key}: {promise.submission_id} became {again.submission_id}")
             self._stop.wait(max(0.0, self._pause - (time.monotonic() - started)))
 
-    def _until_told(self, session: requests.Session, key: str, document: bytes) -> Promise | None:
+    def _until_told(self, session: requests.Session, key: str, document: bytes, body: dict[str, Any]) -> Promise | None:
         """Send, and send again with the same key while nobody says yes or no; None if all this ends before."""
         while True:
-            answer = self._once(session, key, document)
+            answer = self._once(session, key, body)
             if answer is not None and answer.status_code == 202:
                 return self._promise(key, document, answer.json())
             if self._stop.is_set():
                 return None
             self._stop.wait(0.2)
 
-    def _once(self, session: requests.Session, key: str, document: bytes) -> requests.Response | None:
+    def _once(self, session: requests.Session, key: str, body: dict[str, Any]) -> requests.Response | None:
         urls = self._urls()
         if not urls:
             return None
@@ -97,10 +98,10 @@ class Senders:
         try:
             token = self._token or self._logged_in(session, base)
             headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
-            if not self.ballast:
+            if "files" not in body:
                 headers["Content-Type"] = "application/xml"
             answer = session.post(
-                f"{base}/hub/v1/applications", params=_WHERE, headers=headers, timeout=_TIMEOUT, **self._body(document)
+                f"{base}/hub/v1/applications", params=_WHERE, headers=headers, timeout=_TIMEOUT, **body
             )
         except (requests.RequestException, KeyError):
             self._count("no answer")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,17 +94,8 @@ class Messages:
         """Submit: wait for the commit, and return the message as announced."""
         reservation = self.counter.admission.reserve()
         try:
-            metadata, data = await self._sealed_parts(reservation)
-            message, stored = await in_thread(
-                self.counter.submitting.submit,
-                self.kind,
-                UUID(message_id),
-                metadata=metadata,
-                data=data,
-                caller=self.counter.caller(),
-                profile=self.dialect.profile,
-                now=self.counter.clock(),
-            )
+            body = await self._body(reservation)
+            message, stored = await in_thread(self._submit, UUID(message_id), body, self.counter.caller())
             await asyncio.wrap_future(stored)
         finally:
             reservation.release()
@@ -164,13 +156,25 @@ class Messages:
         self.counter.outbound.check(given["url"])
         return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.keys)
 
-    async def _sealed_parts(self, reservation: Reservation) -> tuple[str, str | None]:
+    async def _body(self, reservation: Reservation) -> bytes:
         body = bytearray()
         async for chunk in context.request.stream():
             reservation.grow(_COPIES * len(chunk))
             body += chunk
-        document = await in_thread(strict_json, bytes(body), self.counter.limits)
-        return _parts(document)
+        return bytes(body)
+
+    def _submit(self, message_id: UUID, body: bytes, caller: Caller) -> tuple[StoredMessage, Future[bool]]:
+        """Parse and submit in one go: a change of thread costs as much as either."""
+        metadata, data = _parts(strict_json(body, self.counter.limits))
+        return self.counter.submitting.submit(
+            self.kind,
+            message_id,
+            metadata=metadata,
+            data=data,
+            caller=caller,
+            profile=self.dialect.profile,
+            now=self.counter.clock(),
+        )
 
 
 async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:

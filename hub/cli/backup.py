@@ -15,7 +15,7 @@ from hub.store.engine import sqlite_file
 from hub.store.recovery import Recovery
 
 
-@click.command()
+@click.command(short_help="Sichern, auch im Betrieb / back up, also while it runs.")
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 @data_option
 def backup(target: Path, data: Path) -> None:
@@ -47,7 +47,7 @@ def backup(target: Path, data: Path) -> None:
     click.secho("Enthält private Schlüssel / holds private keys", fg="yellow")
 
 
-@click.command()
+@click.command(short_help="Wiederherstellen / build the data folder anew from a backup.")
 @click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @data_option
 def restore(source: Path, data: Path) -> None:

