@@ -67,14 +67,13 @@ def run(*, seconds: float) -> dict[str, Any]:
 
 
 def request(served: Served, message: payload.Message) -> Callable[[int], bytes]:
-    """Return what makes the n-th request to the plain door; every one is a new application."""
+    """Return what makes requests to the plain door; every one is a new application, whatever its number."""
     head = (
         f"POST /hub/v1/applications?service={SERVICE}&ars={ARS} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
         f"Authorization: Bearer {served.token('sender')}\r\nContent-Type: application/xml\r\n"
         f"Content-Length: {len(message.data)}\r\n"
     )
-    run_id = uuid4()
-    return lambda number: f"{head}Idempotency-Key: {run_id}-{number}\r\n\r\n".encode() + message.data
+    return lambda _: f"{head}Idempotency-Key: {uuid4()}\r\n\r\n".encode() + message.data
 
 
 def _raw(folder: Path, schemas: Path, message: payload.Message, jwk: dict[str, Any], seconds: float) -> float:
