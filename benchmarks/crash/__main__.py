@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -32,8 +33,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="run only scenarios whose name contains this")
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each scenario does harm")
     options = parser.parse_args()
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    results = {}
+    results: dict[str, Account] = {}
     with tempfile.TemporaryDirectory(prefix="hub-crash-") as name:
         template = Path(name) / "template"
         make_data(template)
@@ -43,18 +46,22 @@ def main() -> None:
                     template=template, folder=Path(name) / title.replace(" ", "-"), seconds=options.seconds or seconds
                 )
                 results[title] = _told(title, scenario(setting))
-    took = time.monotonic() - started
-    print(f"{len(results)} scenarios in {took:.0f} s")
-    _OUT.mkdir(exist_ok=True)
-    document = {"seconds": round(took), "scenarios": {title: each.as_json() for title, each in results.items()}}
-    (_OUT / "crash.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+                _keep(results, time.monotonic() - started)
+    print(f"{len(results)} scenarios in {time.monotonic() - started:.0f} s")
     sys.exit(0 if results and all(each.holds for each in results.values()) else 1)
+
+
+def _keep(results: dict[str, Account], seconds: float) -> None:
+    """Write what is known so far: a run that is broken off has still counted."""
+    _OUT.mkdir(exist_ok=True)
+    document = {"seconds": round(seconds), "scenarios": {title: each.as_json() for title, each in results.items()}}
+    (_OUT / "crash.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 def _scenarios(*, short: bool) -> Iterator[tuple[str, float, Scenario]]:
     """Yield (title, seconds of harm, scenario)."""
     yield "sqlite each point", 0, every_point
-    yield "sqlite random kills", 5 if short else 240, random_kills
+    yield "sqlite random kills", 5 if short else 180, random_kills
     if not short:
         yield "sqlite disk full", 30, disk_full
     if binaries() is None:
@@ -63,7 +70,7 @@ def _scenarios(*, short: bool) -> Iterator[tuple[str, float, Scenario]]:
     if not short:
         yield "postgresql each point", 0, _on_postgresql(every_point)
         yield "postgresql paused nodes", 60, _on_postgresql(paused_nodes)
-    yield "postgresql random kills", 6 if short else 300, _on_postgresql(random_kills)
+    yield "postgresql random kills", 6 if short else 180, _on_postgresql(random_kills)
     if not short:
         yield "postgresql outage", 60, _on_postgresql(database_outage)
 

@@ -25,7 +25,11 @@ from hub.meters import share
 @click.option(
     "--once", is_flag=True, help="Send the demo applications, show what happens, exit 0 only if all went well."
 )
-@click.option("--demo-traffic/--no-demo-traffic", default=True, help="Send the demo applications on first start.")
+@click.option(
+    "--demo-traffic/--no-demo-traffic",
+    default=True,
+    help="Play the other sides too: send applications, collect and answer them.",
+)
 @data_option
 def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data: Path) -> None:
     """Run everything in one place for a first look: hub, demo specialist system, demo applications."""

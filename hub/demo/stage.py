@@ -30,7 +30,9 @@ _TICK = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demo:
-    """What to show: ``once`` stops after the walk; ``traffic`` sends the demo applications at all."""
+    """What to show: ``once`` stops after the walk; ``traffic`` plays the other sides: sends applications, collects
+    and answers them. Without it the mailboxes are left to whoever is pointed at the demo.
+    """
 
     settings: Settings
     once: bool
@@ -56,9 +58,11 @@ def run_demo(demo: Demo) -> int:
     with ExitStack() as stack:
         specialist_url = _prepare_municipality(hub, cast)
         stack.enter_context(_serving(hub))
-        stack.enter_context(_specialist_system(cast.folder / "connector.toml", cast.folder / "connector.log"))
+        if demo.traffic:
+            stack.enter_context(_specialist_system(cast.folder / "connector.toml", cast.folder / "connector.log"))
         _wait_for(f"{settings.canonical_url}/health/ready")
-        _wait_for(f"{specialist_url}/cases.json")
+        if demo.traffic:
+            _wait_for(f"{specialist_url}/cases.json")
         code = 0
         if demo.once or (first_start and demo.traffic):
             code = Walk(hub=hub, cast=cast, specialist_url=specialist_url, stop=stop).run()
