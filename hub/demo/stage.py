@@ -30,8 +30,10 @@ _TICK = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demo:
-    """What to show: ``once`` stops after the walk; ``traffic`` plays the other sides: sends applications, collects
-    and answers them. Without it the mailboxes are left to whoever is pointed at the demo.
+    """What to show.
+
+    ``once`` stops after the walk. ``traffic`` plays the other sides: sends applications, collects and answers them; without
+    it the mailboxes are left to whoever is pointed at the demo.
     """
 
     settings: Settings
