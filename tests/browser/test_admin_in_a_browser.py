@@ -37,9 +37,11 @@ PAGES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The system's browser, started once."""
+    """The system's browser, started once for this module: playwright keeps an event loop running in this thread meanwhile,
+    and later tests need to start theirs.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
