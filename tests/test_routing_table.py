@@ -102,7 +102,7 @@ def test_no_rule_names_the_nearest_rules_and_why_they_do_not_fit():
     assert [entry["rule"] for entry in error.members["nearest"]] == ["later", "neighbour", "far"]
     assert "2026-11-23" in error.members["nearest"][0]["reason"]["en"]
     assert "district" in error.members["nearest"][1]["reason"]["en"]
-    assert error.members["table_version"] == tab.version
+    assert error.members["tableVersion"] == tab.version
 
 
 def test_a_district_alone_is_not_routed_by_its_municipalities_rules():

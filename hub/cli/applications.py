@@ -102,7 +102,7 @@ def status(submission_id: UUID, data: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @data_option
 def validate(file: Path, schema: str | None, form: str | None, as_json: bool, data: Path) -> None:
-    """Validate FILE; exit 0 if it is valid, 1 if not."""
+    """Prüfen, ohne einzureichen / validate FILE: exit 0 if it is valid, 1 if not."""
     catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
     content, now = file.read_bytes(), app.utc_now()
     report = catalog.check(media_type=media_type_of(file), data=content, schema=schema, service=None, on=now.date())

@@ -269,7 +269,7 @@ def _row(case: Mapping[str, Any]) -> str:
     report = case["validation"]["report"]
     verdict = "nicht geprüft" if report is None else "gültig" if report["valid"] else "ungültig"
     cells = (
-        case["receivedAt"],
+        f"{datetime.fromisoformat(str(case['receivedAt'])):%d.%m.%Y %H:%M:%S} UTC",
         case["publicService"]["name"] or case["publicService"]["identifier"],
         case["submissionId"],
         (case["data"] or {}).get("schemaUri", "–"),

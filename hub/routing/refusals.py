@@ -84,7 +84,7 @@ def undecided(table: RoutingTable, area: Area, service: str, on: datetime, winne
 
 
 def _refusal(table: RoutingTable, text: Text, cause: str, nearest: list[dict[str, Any]], **members: Any) -> NoRoute:
-    return NoRoute(text, cause=cause, nearest=nearest[:_MAX_NEAREST], table_version=table.version, **members)
+    return NoRoute(text, cause=cause, nearest=nearest[:_MAX_NEAREST], tableVersion=table.version, **members)
 
 
 def _entry(table: RoutingTable, rule: Rule, service: str, reason: Text) -> dict[str, Any]:
