@@ -167,5 +167,5 @@ class SmimeMail:
         message["Date"] = format_datetime(datetime.now(UTC))
 
 
-_: type[Adapter] = SmimeMail
 _particular: type[Particular] = SmimeMail
+_: type[Adapter] = SmimeMail
