@@ -1,8 +1,10 @@
-"""Mail each delivery to the authority, sealed as CMS to its certificate (S/MIME, RFC 8551).
+"""Mail each delivery to the authority: S/MIME (RFC 8551), which a mail program opens with the destination's certificate.
 
-Inside lie the manifest and the sealed contents as files, each still a JWE; attachments that would make the mail too large
-are offered by URL in the manifest. The way is SMTP with STARTTLS (RFC 3207) and a login, never without either. The
-Message-ID follows from the delivery id, so a repeat can be told.
+The plain door has sealed every part as CMS to that certificate. A mail holds each as a message of its own (RFC 8551 section
+3.3), attached under a neutral name; the real names of files lie inside the seals. In the clear stand who writes to whom, ids,
+hashes and sizes. With ``accepts_jwe`` the sealed door is open as well: what comes in by it is mailed as JWE files, and
+attachments that would make such a mail too large are offered by URL in the manifest. The way is SMTP with STARTTLS (RFC
+3207) and a login, never without either. The Message-ID follows from the delivery id, so a repeat can be told.
 """
 
 from __future__ import annotations
@@ -15,37 +17,44 @@ from email.encoders import encode_base64
 from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
-from hub.crypto import cms
-from hub.crypto.keys import KeyPolicy
-from hub.delivery import Adapter
+from hub.delivery import Adapter, Particular, Sealing
 from hub.envelope import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
-from hub.errors import KeyRefused, Unavailable
-from hub.options import insist, read_file, read_options, read_secret, unusable
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.errors import Unavailable
+from hub.options import insist, read_options, read_secret
+from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.wire.http import client_tls, insist_on_timeout
 from hub.wire.line import Line
 from hub.wire.mail import Envelope, Login, post
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
-#: A content travels as base64 within base64; the rest is head and manifest.
-_GROWTH = 1.95
-_NOTICE = (
-    "Diese Nachricht enthält eine Zustellung des Rathaus-Hubs: manifest.json beschreibt sie, die JWE-Dateien öffnet\n"
-    "der private Schlüssel des Zustellpunkts.\n\n"
-    "This message holds a delivery of Rathaus-Hub: manifest.json describes it, the destination's private key opens\n"
-    "the JWE files.\n"
-)
+#: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
+_GROWTH = 1.4
+#: Bytes of the mail's own head, notice and manifest.
+_FRAME = 32 * 1024
+_SMALLEST = 128 * 1024
+_NOTICES = {
+    Form.CMS: (
+        "Diese Mail ist eine Zustellung des Rathaus-Hubs. Jede angehängte Nachricht ist für das Zertifikat Ihrer Behörde\n"
+        "verschlüsselt (S/MIME): Öffnen Sie sie in Ihrem Mailprogramm, oder mit „openssl cms -decrypt“.\n\n"
+        "This mail is a delivery of Rathaus-Hub. Each message attached is encrypted to your authority's certificate\n"
+        '(S/MIME): open it in your mail program, or by "openssl cms -decrypt".\n'
+    ),
+    Form.JOSE: (
+        "Diese Mail ist eine Zustellung des Rathaus-Hubs: manifest.json beschreibt sie, die JWE-Dateien öffnet\n"
+        "der private Schlüssel des Zustellpunkts.\n\n"
+        "This mail is a delivery of Rathaus-Hub: manifest.json describes it, the destination's private key opens\n"
+        "the JWE files.\n"
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """``timeout``: seconds for a whole attempt; ``size_limit``: bytes of the largest mail that the receiver takes.
 
-    ``recipient_certificate_file`` is PEM with RSA, at least 4096 bits; where it is not self-signed, ``anchors_file`` holds
-    the authorities that it must lead to.
+    ``accepts_jwe``: the receiver can open JWEs besides, so that the sealed door may send to it.
     """
 
     host: str
@@ -53,9 +62,8 @@ class Options:
     password_file: str
     sender: str
     recipient: str
-    recipient_certificate_file: str
+    accepts_jwe: bool = False
     port: int = 587
-    anchors_file: str | None = None
     ca_file: str | None = None
     timeout: float = 120.0
     size_limit: int = 20 * 1024 * 1024
@@ -68,7 +76,13 @@ class Options:
         insist_on_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         insist("smime_mail", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
-        insist("smime_mail", self.size_limit > 0, "braucht size_limit > 0", "needs size_limit > 0")
+        room = self.size_limit >= _SMALLEST
+        insist("smime_mail", room, f"braucht size_limit ≥ {_SMALLEST}", f"needs size_limit >= {_SMALLEST}")
+
+    @property
+    def room(self) -> int:
+        """Bytes of sealed contents that fit into one mail."""
+        return int((self.size_limit - _FRAME) / _GROWTH)
 
 
 class SmimeMail:
@@ -79,27 +93,20 @@ class SmimeMail:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)
 
+    @classmethod
+    def sealing(cls, config: Mapping[str, Any]) -> Sealing:
+        """Ask for CMS, no larger than a mail; for JWEs only if the options say so."""
+        options = read_options(cls.name, Options, config)
+        takes = {Form.CMS, Form.JOSE} if options.accepts_jwe else {Form.CMS}
+        return Sealing(form=Form.CMS, takes=frozenset(takes), most=options.room)
+
     def open(self) -> None:
-        """Read password and certificates; ``ConfigurationError`` if they cannot be used."""
+        """Read password and certificate; ``ConfigurationError`` if they cannot be used."""
         options = self._options
         self._tls = client_tls(self.name, options.ca_file)
         password = read_secret(self.name, "password_file", options.password_file)
         insist(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
         self._login = Login(user=options.user, password=password)
-        anchors = [] if options.anchors_file is None else [Path(options.anchors_file)]
-        try:
-            self._policy = KeyPolicy.from_files(anchors, allow_self_signed=options.anchors_file is None)
-        except OSError as exc:
-            raise unusable(self.name, "kann anchors_file nicht lesen", "cannot read anchors_file") from exc
-        self._certificate = read_file(self.name, "recipient_certificate_file", options.recipient_certificate_file)
-        try:
-            self._recipient()
-        except KeyRefused as exc:
-            raise unusable(
-                self.name,
-                f"kann für dieses Zertifikat nicht versiegeln. {exc.detail.de.rstrip('.')}",
-                f"cannot seal for this certificate. {exc.detail.en.rstrip('.')}",
-            ) from exc
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt."""
@@ -108,9 +115,6 @@ class SmimeMail:
             mail = self._mail(package)
         except (MixedUp, Unavailable) as exc:
             return not_readable(exc)
-        except KeyRefused:
-            note = "recipient's certificate cannot be used any more"
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.CONFIGURATION)
         if len(mail) > options.size_limit:
             note = "larger than any mail that the receiver takes"
             return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.PAYLOAD)
@@ -121,43 +125,47 @@ class SmimeMail:
     def close(self) -> None:
         """Hold no connection between attempts."""
 
-    def _recipient(self) -> Any:
-        # A certificate runs out while the hub runs, so it is judged for every mail.
-        return cms.judge_recipient(self._certificate, now=datetime.now(UTC), policy=self._policy)
-
     def _mail(self, package: Package) -> bytes:
-        """Return the whole mail with CRLF line ends; nothing of it in the clear but who writes to whom about which id."""
-        recipient = self._recipient()
-        room = int(self._options.size_limit / _GROWTH) - 32 * 1024
-        sealed = cms.seal(recipient, _content(package, room))
-        mail = Message(policy=SMTP)
-        mail["From"] = self._options.sender
-        mail["To"] = self._options.recipient
-        mail["Subject"] = f"Zustellung / delivery {package.delivery_id}"
-        mail["Date"] = format_datetime(datetime.now(UTC))
+        """Return the whole mail with CRLF line ends."""
+        contents = package.submission.contents
+        sealed_as_jwe = contents.form is Form.JOSE
+        linked = linked_attachments(package, self._options.room) if sealed_as_jwe else frozenset()
+        mail = EmailMessage(policy=SMTP)
+        self._address(mail, f"Zustellung / delivery {package.delivery_id}")
         mail["Message-ID"] = f"<{package.delivery_id}@{self._options.sender.partition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: out-of-office replies stay away.
-        mail["MIME-Version"] = "1.0"
-        mail.add_header("Content-Type", "application/pkcs7-mime", smime_type="enveloped-data", name="smime.p7m")
-        mail.add_header("Content-Disposition", "attachment", filename="smime.p7m")
-        mail.set_payload(sealed)
-        encode_base64(mail)
-        return mail.as_bytes(policy=SMTP)
+        mail.set_content(_NOTICES[contents.form], cte="base64")
+        note = manifest(package, linked=linked, terse=True)
+        mail.add_attachment(note, maintype="application", subtype="json", filename=MANIFEST)
+        for part, sealed in contents.parts():
+            if part.partition(":")[2] in map(str, linked):
+                continue
+            name = file_name(part, form=contents.form).replace("/", "-")
+            content = whole(package, sealed)
+            if sealed_as_jwe:
+                mail.add_attachment(content, maintype="application", subtype="jose", filename=name)
+            else:
+                message = self._enveloped(content, name)
+                mail.add_attachment(message, filename=f"{name.removesuffix('.p7m')}.eml", cte="7bit")
+        return mail.as_bytes()
+
+    def _enveloped(self, content: bytes, name: str) -> Message:
+        """Return CMS as a message of its own, as whole as a mail program wants to find one."""
+        message = Message(policy=SMTP)
+        self._address(message, name.removesuffix(".p7m"))
+        message["MIME-Version"] = "1.0"
+        message.add_header("Content-Type", "application/pkcs7-mime", smime_type="enveloped-data", name=name)
+        message.add_header("Content-Disposition", "attachment", filename=name)
+        message.set_payload(content)
+        encode_base64(message)
+        return message
+
+    def _address(self, message: Message, subject: str) -> None:
+        message["From"] = self._options.sender
+        message["To"] = self._options.recipient
+        message["Subject"] = subject
+        message["Date"] = format_datetime(datetime.now(UTC))
 
 
-def _content(package: Package, room: int) -> bytes:
-    """Return what is sealed: a MIME entity of notice, manifest and JWE files."""
-    linked = linked_attachments(package, room)
-    entity = EmailMessage(policy=SMTP)
-    entity.set_content(_NOTICE, cte="base64")
-    entity.add_attachment(manifest(package, linked=linked), maintype="application", subtype="json", filename=MANIFEST)
-    contents = package.submission.contents
-    for part, sealed in contents.parts():
-        if part.partition(":")[2] in map(str, linked):
-            continue
-        name = file_name(part).replace("/", "-")
-        entity.add_attachment(whole(package, sealed), maintype="application", subtype="jose", filename=name)
-    return entity.as_bytes(policy=SMTP)
-
-
+_particular: type[Particular] = SmimeMail
 _: type[Adapter] = SmimeMail

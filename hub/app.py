@@ -17,6 +17,7 @@ from connexion import context
 
 from hub import __version__, admin, crashpoints
 from hub.accounts import Accounts
+from hub.adapter_pool import AdapterPool
 from hub.admission import Admission
 from hub.api import edge, fit_connect
 from hub.api.applications import Applications
@@ -41,7 +42,7 @@ from hub.crypto.pki import InsecureDevelopmentAuthority
 from hub.dead_letters import DeadLetters
 from hub.delivery import Adapter, Schedule
 from hub.directory import Directory
-from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.dispatch import Dispatcher, Rules
 from hub.duties import Clock, Duty, sweep_orphans
 from hub.errors import ConfigurationError, Text
 from hub.exchange.cases import Cases
@@ -94,6 +95,7 @@ class Hub:
     checkpoints: Checkpoints
     intake: Intake
     desk: StatusDesk
+    adapters: AdapterPool
     dispatcher: Dispatcher
     messenger: CallbackWorker
     duties: Clock
@@ -136,7 +138,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
     meters = Meters()
     traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
-    dispatcher = _dispatcher(settings, store, blobs, notary, clock, meters=meters, traces=traces)
+    pool = AdapterPool(_adapters())
+    dispatcher = _dispatcher(settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces)
     store.on_delivery_due(dispatcher.wake)
     outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
     admission = Admission(
@@ -157,6 +160,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
             herald=Herald(store=store),
             base_url=settings.canonical_url,
             attachment_limit=_ATTACHMENT_LIMIT,
+            sealing=pool.sealing,
         )
     )
     return Hub(
@@ -179,6 +183,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         checkpoints=checkpoints,
         intake=intake,
         desk=StatusDesk(store=store),
+        adapters=pool,
         dispatcher=dispatcher,
         messenger=CallbackWorker(
             CallbackTools(store=store, keys=keys, outbound=outbound, node=_process(settings), clock=clock)
@@ -311,6 +316,7 @@ def _fit_connect(hub: Hub) -> fit_connect.Parts:
         base_url=hub.settings.canonical_url,
         caller=_caller,
         clock=hub.clock,
+        sealing=hub.adapters.sealing,
     )
 
 
@@ -403,13 +409,14 @@ def _dispatcher(
     notary: Notary,
     clock: Callable[[], datetime],
     *,
+    pool: AdapterPool,
     meters: Meters,
     traces: Traces,
 ) -> Dispatcher:
     return Dispatcher(
         store=store,
         blobs=blobs,
-        adapters=AdapterPool(_adapters()),
+        adapters=pool,
         notary=notary,
         herald=Herald(store=store),
         rules=Rules(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 
 
 class Adapter(Protocol):
@@ -32,6 +32,40 @@ class Adapter(Protocol):
 
     def close(self) -> None:
         """Let go of everything; ``deliver`` is not called any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealing:
+    """How contents must be sealed for a destination; the answer of its adapter and options.
+
+    ``form`` is what the plain door makes, ``takes`` is all that can be delivered: without JOSE the sealed door is shut.
+    ``most`` caps what one application may hold, all parts together, in bytes of plaintext; None: no cap but the hub's own.
+    """
+
+    form: Form = Form.JOSE
+    takes: frozenset[Form] = frozenset({Form.JOSE})
+    most: int | None = None
+
+
+class Particular(Protocol):
+    """What an adapter has besides, if its receivers want anything but JWEs of any size."""
+
+    @classmethod
+    def sealing(cls, config: Mapping[str, Any]) -> Sealing:
+        """Say it, from options alone; raise ``ConfigurationError`` as construction does."""
+
+
+def sealing_of(kind: type[Adapter], config: Mapping[str, Any]) -> Sealing:
+    """Return how to seal for a destination with this adapter and these options.
+
+    Raises:
+        ConfigurationError: the adapter does not take the options.
+    """
+    particular: type[Particular] | None = kind if hasattr(kind, "sealing") else None  # type: ignore[assignment]
+    return _USUAL if particular is None else particular.sealing(config)
+
+
+_USUAL = Sealing()
 
 
 class StepKind(StrEnum):

@@ -7,10 +7,9 @@ so a hung receiver never slows another.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,16 +17,16 @@ from functools import cached_property
 from typing import overload
 from uuid import UUID, uuid4
 
+from hub.adapter_pool import AdapterPool
 from hub.breakers import Breakers
 from hub.callbacks import Herald
 from hub.circuit import Breaker
 from hub.crashpoints import reach
-from hub.delivery import Adapter, Schedule, StepKind, next_step
-from hub.errors import ConfigurationError, Text, Unavailable
+from hub.delivery import Schedule, StepKind, next_step
+from hub.errors import ConfigurationError, Unavailable
 from hub.events import Event, EventKind, Subject
 from hub.leases import Leases
 from hub.meters import Meters
-from hub.parties import Destination
 from hub.proof import Notary
 from hub.store import AttemptResult, Blobs, Claim, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
@@ -63,51 +62,6 @@ class _LateLog(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._tokens)
-
-
-class AdapterPool:
-    """Builds and keeps one adapter per destination and configuration."""
-
-    def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
-        self._known = known
-        self._lock = threading.Lock()
-        self._adapters: dict[str, Adapter] = {}
-
-    def of(self, destination: Destination) -> Adapter:
-        """Return the open adapter for ``destination``.
-
-        Raises:
-            ConfigurationError: no adapter of that name, or options that it does not take.
-        """
-        name = json.dumps(
-            [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
-        )
-        with self._lock:
-            adapter = self._adapters.get(name)
-            if adapter is None:
-                adapter = self._build(destination)
-                adapter.open()
-                self._adapters[name] = adapter
-            return adapter
-
-    def close(self) -> None:
-        """Close all adapters."""
-        with self._lock:
-            for adapter in self._adapters.values():
-                adapter.close()
-            self._adapters.clear()
-
-    def _build(self, destination: Destination) -> Adapter:
-        kind = self._known.get(destination.adapter)
-        if kind is None:
-            known = ", ".join(sorted(self._known))
-            raise ConfigurationError(
-                Text(
-                    f"Es gibt keinen Adapter „{destination.adapter}“. Bekannt sind: {known}.",
-                    f"There is no adapter '{destination.adapter}'. Known are: {known}.",
-                )
-            )
-        return kind(destination.adapter_config)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -317,6 +271,11 @@ class Dispatcher:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        form = claim.submission.contents.form
+        if form not in self._adapters.sealing(claim.destination).takes:
+            # Its adapter was changed since: what is sealed cannot be sealed anew.
+            note = f"not attempted: sealed as {form.value}, which {claim.destination.adapter} does not take here"
+            return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.CONFIGURATION)
         if self._leases.lapsed(claim):
             note = "not attempted: this node slept through its lease"
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)

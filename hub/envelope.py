@@ -13,10 +13,11 @@ from uuid import UUID
 import orjson
 
 from hub.errors import Unavailable
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package, Sealed
+from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package, Sealed
 
 #: The name of the file that is written last: where it is, the delivery is whole.
 MANIFEST = "manifest.json"
+_SUFFIXES = {Form.JOSE: ".jwe", Form.CMS: ".p7m"}
 
 
 class MixedUp(Exception):  # Names what happened; adapters turn it into an outcome at once.
@@ -52,26 +53,28 @@ def whole(package: Package, sealed: Sealed) -> bytes:
     return b"".join(checked(package, sealed))
 
 
-def file_name(part: str) -> str:
-    """Return the relative file name of a part: ``metadata.jwe``, ``data.jwe``, ``attachments/<uuid>.jwe``."""
+def file_name(part: str, *, form: Form = Form.JOSE) -> str:
+    """Return the relative file name of a part: ``metadata.jwe``, ``data.jwe``, ``attachments/<uuid>.jwe``; CMS: ``.p7m``."""
     kind, _colon, attachment_id = part.partition(":")
-    return f"attachments/{attachment_id}.jwe" if attachment_id else f"{kind}.jwe"
+    return f"attachments/{attachment_id}{_SUFFIXES[form]}" if attachment_id else f"{kind}{_SUFFIXES[form]}"
 
 
-def manifest(package: Package, *, linked: frozenset[UUID] = frozenset()) -> bytes:
+def manifest(package: Package, *, linked: frozenset[UUID] = frozenset(), terse: bool = False) -> bytes:
     """Return the manifest of a delivery in files, as indented JSON.
 
-    Attachments in ``linked`` are not delivered but offered: they stand under ``links`` with URL, hash and size.
+    Attachments in ``linked`` are not delivered but offered: they stand under ``links`` with URL, hash and size. A ``terse``
+    one is for ways on which others may read along: ids, hashes and sizes, but neither service nor events.
     """
     files, links = {}, []
+    form = package.submission.contents.form
     for part, sealed in package.submission.contents.parts():
         facts = {"sha512": sealed.sha512, "size": sealed.size}
         attachment_id = part.partition(":")[2]
         if attachment_id and UUID(attachment_id) in linked:
             links.append({"attachmentId": attachment_id, **facts, "url": link(package, UUID(attachment_id))})
         else:
-            files[file_name(part)] = facts
-    document = {**_head(package), "files": files} | ({"links": links} if links else {})
+            files[file_name(part, form=form)] = facts
+    document = {**(_ids(package) if terse else _head(package)), "files": files} | ({"links": links} if links else {})
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
@@ -128,14 +131,20 @@ def link(package: Package, attachment_id: UUID) -> str:
     return package.base_url + path
 
 
-def _head(package: Package) -> dict[str, Any]:
-    submission = package.submission
+def _ids(package: Package) -> dict[str, Any]:
     return {
         "version": 1,
         "deliveryId": str(package.delivery_id),
         "attempt": package.attempt,
         "repeat": package.repeat,
-        "submissionId": str(submission.submission_id),
+        "submissionId": str(package.submission.submission_id),
+    }
+
+
+def _head(package: Package) -> dict[str, Any]:
+    submission = package.submission
+    return {
+        **_ids(package),
         "caseId": str(submission.case_id),
         "destinationId": str(submission.destination_id),
         "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},

@@ -36,6 +36,15 @@ class Door(StrEnum):
     SEALED = "sealed"
 
 
+class Form(StrEnum):
+    """How the contents of a submission are sealed."""
+
+    #: Each part a compact JWE (RFC 7516): FIT-Connect's own form.
+    JOSE = "jose"
+    #: Each part a file in CMS EnvelopedData (RFC 5652, RFC 8551), in DER: what mail programs and ``openssl cms`` open.
+    CMS = "cms"
+
+
 class State(StrEnum):
     """FIT-Connect's state of a submission or reply (the case's event log decides it)."""
 
@@ -116,11 +125,11 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sealed:
-    """One compact JWE (RFC 7516) as stored and delivered; never plaintext.
+    """One sealed part as stored and delivered, a compact JWE (RFC 7516) or CMS in DER (:class:`Form`); never plaintext.
 
-    ``tag`` is its fifth part (22 base64url characters), ``sha512`` the lower-case hex digest of the compact
-    serialisation's ASCII bytes, ``size`` its length in bytes. Exactly one of ``jwe`` (in the row) and ``blob``
-    (name in the blob store) is set.
+    ``tag`` is a JWE's fifth part (22 base64url characters) and empty for CMS, which has none; ``sha512`` the lower-case
+    hex digest of the sealed bytes, ``size`` their number. Exactly one of ``jwe`` (the bytes, in the row) and ``blob``
+    (their name in the blob store) is set.
     """
 
     tag: str
@@ -136,11 +145,12 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contents:
-    """The sealed parts of one submission or reply. Attachment order is the order of announcement."""
+    """The sealed parts of one submission or reply, all in one form. Attachment order is the order of announcement."""
 
     metadata: Sealed
     data: Sealed | None
     attachments: Mapping[UUID, Sealed] = field(default_factory=dict)
+    form: Form = Form.JOSE
 
     def parts(self) -> Iterator[tuple[str, Sealed]]:
         """Yield every part under its stored name: ``metadata``, ``data``, ``attachment:<uuid>``."""
@@ -151,7 +161,9 @@ class Contents:
             yield f"attachment:{attachment_id}", sealed
 
     def authentication_tags(self) -> dict[str, Any]:
-        """Return FIT-Connect's ``authenticationTags``: each part's GCM tag, empty groups left out."""
+        """Return FIT-Connect's ``authenticationTags``: each part's GCM tag, empty groups left out; CMS has none."""
+        if self.form is Form.CMS:
+            return {}
         tags: dict[str, Any] = {"metadata": self.metadata.tag}
         if self.data is not None:
             tags["data"] = self.data.tag

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
+from hub.adapter_pool import AdapterPool
 from hub.breakers import Breakers
 from hub.circuit import Breaker, Standing, next_standing
 from hub.delivery import Schedule
-from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.dispatch import Dispatcher, Rules
 from hub.leases import Leases
 from hub.meters import Meters
 from hub.store import DeliveryState, LocalBlobs, Store

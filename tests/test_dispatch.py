@@ -10,10 +10,11 @@ from uuid import UUID
 
 import pytest
 
+from hub.adapter_pool import AdapterPool
 from hub.callbacks import Herald
 from hub.crypto.receipts import claims_of
 from hub.delivery import Schedule
-from hub.dispatch import AdapterPool, Dispatcher, Rules
+from hub.dispatch import Dispatcher, Rules
 from hub.errors import ConfigurationError
 from hub.events import EventKind
 from hub.store import DeliveryState

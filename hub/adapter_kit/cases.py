@@ -139,7 +139,7 @@ class Case:
         """Say what is wrong with an outcome; empty if nothing is."""
         kinds = " or ".join(sorted(kind.value for kind in self.kinds))
         cause = None if outcome.kind is X else self.cause
-        secrets = [(sealed.jwe or b"-").decode() for _name, sealed in package.submission.contents.parts()]
+        secrets = [(sealed.jwe or b"-").decode("latin-1") for _name, sealed in package.submission.contents.parts()]
         wrong = {
             f"outcome is {outcome.kind.value} ({outcome.note}), not {kinds}": outcome.kind not in self.kinds,
             f"cause is {outcome.cause} ({outcome.note}), not {cause}": outcome.cause is not cause,

@@ -12,9 +12,9 @@ from hub.adapter_kit.cases import CASES, STALLING, Case, Family, Trouble, senten
 from hub.adapter_kit.samples import again, make_package
 from hub.adapter_kit.trial import Trial
 from hub.adapter_kit.workshop import Bench, Places, Workshop
-from hub.delivery import Adapter
+from hub.delivery import Adapter, sealing_of
 from hub.errors import ConfigurationError
-from hub.submission import Outcome, Package
+from hub.submission import Form, Outcome, Package
 
 #: The one sentence that needs no receiving system.
 STRICT = "an option that nobody knows stops the start"
@@ -83,7 +83,8 @@ class _Run:
     def complaints(self) -> list[str]:
         """Deliver, and compare what came of it with the case."""
         case = self._case
-        packages = [case.change(make_package()) for _ in range(case.at_once)]
+        form = _form(self._adapter, self._trial, self._bench)
+        packages = [case.change(make_package(form=form)) for _ in range(case.at_once)]
         hasty = case.trouble in STALLING
         places = self._bench.arrange(case.first or case.trouble, packages[0])
         instance = self._adapter(self._trial.filled(places, hasty=hasty))
@@ -136,6 +137,13 @@ class _Run:
             raised.append(f"deliver does not come back within {_PATIENCE:.0f} s")
         self._wrong += raised
         return outcomes
+
+
+def _form(adapter: type[Adapter], trial: Trial, bench: Bench) -> Form:
+    """Return how the plain door seals for this adapter; one without wishes is not asked."""
+    if not hasattr(adapter, "sealing"):
+        return Form.JOSE
+    return sealing_of(adapter, trial.filled(bench.arrange(Trouble.NONE, make_package()))).form
 
 
 def _strictness(adapter: type[Adapter], trial: Trial, places: Places) -> list[str]:

@@ -63,7 +63,6 @@ class PostBench:
             "user": "hub",
             "password_file": str(self._workshop.secret_file),
             "ca_file": str(self._workshop.ca_file),
-            "recipient_certificate_file": str(self._workshop.recipient[0]),
         }
 
     def strike(self, trouble: Trouble) -> None:

@@ -10,26 +10,32 @@ from uuid import uuid4
 
 from hub.errors import StoreUnavailable, Text
 from hub.parties import Destination
-from hub.submission import Contents, Door, Package, Sealed, Service, Submission
+from hub.submission import Contents, Door, Form, Package, Sealed, Service, Submission
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _PIECE = 64 * 1024
 
 
-def seal(text: str) -> Sealed:
-    """Return a content that has the form of a JWE."""
+def seal(text: str, *, form: Form = Form.JOSE) -> Sealed:
+    """Return a content that has the form of a JWE, or of CMS: bytes that are no text."""
+    if form is Form.CMS:
+        der = b"\x30\x83\xff\r\n.\r\n\x00" + text.encode("utf-16-le")
+        return Sealed(tag="", sha512=hashlib.sha512(der).hexdigest(), size=len(der), jwe=der)
     tag = hashlib.sha256(text.encode()).hexdigest()[:22]
     jwe = f"eyJhbGciOiJSU0EtT0FFUC0yNTYifQ.{'k' * 683}.aXZpdml2aXZpdml2aQ.{text.encode().hex()}.{tag}".encode()
     return Sealed(tag=tag, sha512=hashlib.sha512(jwe).hexdigest(), size=len(jwe), jwe=jwe)
 
 
-def make_package(*, attachments: int = 2, text: str = "data") -> Package:
+def make_package(*, attachments: int = 2, text: str = "data", form: Form = Form.JOSE) -> Package:
     """Return a package of metadata, data and ``attachments``."""
     destination_id, delivery_id = uuid4(), uuid4()
     contents = Contents(
-        metadata=seal(f"metadata of {delivery_id}"),
-        data=seal(f"{text} of {delivery_id}"),
-        attachments={uuid4(): seal(f"attachment {number} of {delivery_id}") for number in range(attachments)},
+        metadata=seal(f"metadata of {delivery_id}", form=form),
+        data=seal(f"{text} of {delivery_id}", form=form),
+        attachments={
+            uuid4(): seal(f"attachment {number} of {delivery_id}", form=form) for number in range(attachments)
+        },
+        form=form,
     )
     submission = Submission(
         submission_id=uuid4(),
@@ -86,7 +92,8 @@ def bare(package: Package) -> Package:
 
 def bulky(package: Package) -> Package:
     """Return the package with more data than the buffers of a connection hold: 8 MB."""
-    return _with(package, replace(package.submission.contents, data=seal("a" * 4_000_000)))
+    contents = package.submission.contents
+    return _with(package, replace(contents, data=seal("a" * 4_000_000, form=contents.form)))
 
 
 def mixed_up(package: Package) -> Package:

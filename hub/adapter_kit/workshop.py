@@ -41,11 +41,6 @@ class Workshop:
         return self.written("secret", SECRET)
 
     @cached_property
-    def recipient(self) -> tuple[Path, Path]:
-        """Certificate and key of somebody who gets CMS (made in half a second)."""
-        return self._authority.issue_recipient()
-
-    @cached_property
     def client(self) -> tuple[Path, Path]:
         """Certificate and key of a client."""
         return self._authority.issue(HOST)

@@ -23,6 +23,7 @@ from hub.callbacks import Herald
 from hub.clients import Caller
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
+from hub.delivery import Sealing
 from hub.exchange.acknowledgement import Acknowledgement
 from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
@@ -61,8 +62,8 @@ class Parts:
     clock: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
     quota: Quota = field(default_factory=Quota)
-    #: Whether a destination's adapter needs plaintext, which the sealed door does not have.
-    wants_plaintext: Callable[[Destination], bool] = lambda _: False
+    #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
+    sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
 
 
 def handlers(parts: Parts) -> dict[str, Handler]:
@@ -169,7 +170,7 @@ def _counter(parts: Parts, receivers: Receivers) -> Counter:
         admission=parts.admission,
         base_url=parts.base_url,
         limits=limits,
-        wants_plaintext=parts.wants_plaintext,
+        sealing=parts.sealing,
     )
     return Counter(
         announcing=Announcing(tools),

@@ -169,7 +169,8 @@ class JweWriter:
         self._sink(text)
 
 
-def _protected(key: EncryptionKey, content_type: str) -> bytes:
+def insist_on_media_type(content_type: str) -> None:
+    """Raise ``UnsupportedMedia`` unless ``content_type`` has the form of a media type (RFC 6838)."""
     if not _MEDIA_TYPE.fullmatch(content_type):
         raise UnsupportedMedia(
             Text(
@@ -177,6 +178,10 @@ def _protected(key: EncryptionKey, content_type: str) -> bytes:
                 'The content type given is no media type of the form "type/subtype" (RFC 6838).',
             )
         )
+
+
+def _protected(key: EncryptionKey, content_type: str) -> bytes:
+    insist_on_media_type(content_type)
     members = {"alg": WRAP_ALGORITHM, "enc": ENCRYPTION, "kid": key.kid, "cty": content_type}
     return base64url.encode(json.dumps(members, separators=(",", ":")).encode("ascii"))
 

@@ -9,12 +9,9 @@ from uuid import uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-
-from hub.crypto import issuance
-from hub.crypto.jwk import EXPONENT
 
 _DAY = timedelta(days=1)
 
@@ -48,15 +45,6 @@ class InsecureThrowawayAuthority:
         )
         return self._write(certificate, key)
 
-    def issue_recipient(self, *, days: float = 1) -> tuple[Path, Path]:
-        """Return the files of a self-signed S/MIME certificate (RSA-4096, 0.4 s) and its key."""
-        key = rsa.generate_private_key(EXPONENT, 4096)
-        validity = timedelta(days=days)
-        certificate = issuance.self_signed(
-            key, subject="INSECURE recipient", usage="key_encipherment", now=self._now, validity=validity
-        )
-        return self._write(certificate, key)
-
     def _builder(
         self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, until: datetime
     ) -> x509.CertificateBuilder:
@@ -70,9 +58,7 @@ class InsecureThrowawayAuthority:
             .not_valid_after(until)
         )
 
-    def _write(
-        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    ) -> tuple[Path, Path]:
+    def _write(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
         stem = self._folder / uuid4().hex
         files = stem.with_suffix(".pem"), stem.with_suffix(".key")
         files[0].write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -128,14 +128,7 @@ class Announcing:
                 ),
                 slug="destination-state-invalid",
             )
-        if self._tools.wants_plaintext(destination):
-            raise Invalid(
-                Text(
-                    "Dieser Zustellpunkt braucht eine andere Verschlüsselung (CMS). Senden Sie über /hub/v1/applications.",
-                    "This destination needs another encryption (CMS). Send by /hub/v1/applications.",
-                ),
-                slug="destination-needs-plain-door",
-            )
+        self._tools.insist_on_jwe(destination)
 
     def _insist_on_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
         case = self._tools.store.case(case_id)

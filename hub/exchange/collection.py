@@ -12,7 +12,7 @@ from hub.errors import NotFound, Text
 from hub.events import Subject
 from hub.exchange.access import message_not_found, own_destination, owns
 from hub.store import Blobs, Page, Store, StoredMessage
-from hub.submission import Contents, Sealed, State
+from hub.submission import Contents, Form, Sealed, State
 
 #: States in which contents may be read; after accept or reject they are gone for everybody.
 _READABLE = frozenset({State.SUBMITTED, State.FORWARDED})
@@ -37,7 +37,7 @@ class Collection:
         self._blobs = blobs
 
     def waiting(self, *, caller: Caller, destination_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
-        """Return submitted submissions of one or all of the caller's destinations, oldest first.
+        """Return submitted submissions of one or all of the caller's destinations, oldest first; what is pushed only, not.
 
         Raises:
             NotFound, Forbidden: the destination named is unknown or somebody else's.
@@ -46,7 +46,12 @@ class Collection:
         if destination_id is not None:
             own_destination(self._store, destination_id, caller)
         return self._store.messages(
-            Subject.SUBMISSION, destination_ids=destination_ids, state=State.SUBMITTED, offset=offset, limit=limit
+            Subject.SUBMISSION,
+            destination_ids=destination_ids,
+            state=State.SUBMITTED,
+            form=Form.JOSE,
+            offset=offset,
+            limit=limit,
         )
 
     def replies(self, *, caller: Caller, case_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
@@ -64,7 +69,8 @@ class Collection:
         """Return a message with metadata and data, and record that it was read.
 
         Raises:
-            NotFound: unknown, incomplete, or finished already (slug ``submission-not-found``).
+            NotFound: unknown, incomplete, or finished already (slug ``submission-not-found``), or sealed as something else
+                than JWEs (slug ``submission-pushed-only``).
             Forbidden: the caller does not receive it.
         """
         message, contents = self._readable(kind, message_id, caller)
@@ -110,6 +116,8 @@ class Collection:
             raise message_not_found()
         if kind is Subject.SUBMISSION and self._store.quarantined(message_id):
             raise message_not_found()
+        if message.contents.form is not Form.JOSE:
+            raise _pushed_only()
         return message, message.contents
 
     def _insist_on_receiver(self, message: StoredMessage, caller: Caller) -> None:
@@ -132,3 +140,15 @@ class Collection:
             self._store.record_read(client=caller.client_id, message_id=message.id, what=part, now=now)
         if message.collected_at is None:
             self._store.mark_collected(message.id, now)
+
+
+def _pushed_only() -> NotFound:
+    return NotFound(
+        Text(
+            "Diese Einreichung ist als CMS versiegelt und wird per Mail zugestellt; als JWE gibt es sie nicht. Sehen Sie im "
+            "Postfach der Behörde nach.",
+            "This submission is sealed as CMS and delivered by mail; it does not exist as JWEs. Look into the authority's "
+            "mailbox.",
+        ),
+        slug="submission-pushed-only",
+    )

@@ -11,12 +11,14 @@ from uuid import UUID, uuid4
 from hub.admission import Admission
 from hub.callbacks import Herald
 from hub.crypto.scanner import Scanned
+from hub.delivery import Sealing
+from hub.errors import Invalid, Text
 from hub.events import Event, EventKind, Subject
 from hub.exchange.limits import ExchangeLimits
 from hub.exchange.receivers import Receivers
 from hub.parties import Destination
 from hub.store import Blobs, SpillingSink, Store
-from hub.submission import Sealed
+from hub.submission import Form, Sealed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +32,26 @@ class SendingTools:
     admission: Admission
     base_url: str
     limits: ExchangeLimits = field(default_factory=ExchangeLimits)
-    #: Whether a destination's adapter needs the plaintext sealed in another form, which only the plain door can give.
-    wants_plaintext: Callable[[Destination], bool] = lambda _: False
+    #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
+    sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
+
+    def insist_on_jwe(self, destination: Destination) -> None:
+        """Refuse what came sealed as JWE to a destination that cannot be given it.
+
+        Raises:
+            Invalid: it takes another form only (``destination-needs-plain-door``). Unavailable: nobody can tell.
+        """
+        if Form.JOSE not in self.sealing(destination).takes:
+            raise Invalid(
+                Text(
+                    "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "
+                    "Senden Sie den Antrag über POST /hub/v1/applications.",
+                    "This authority cannot open JWEs; only the plain door seals for it, as CMS. "
+                    "Send the application by POST /hub/v1/applications.",
+                ),
+                slug="destination-needs-plain-door",
+                destinationId=str(destination.destination_id),
+            )
 
     def event(
         self,

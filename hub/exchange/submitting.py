@@ -43,12 +43,14 @@ class Submitting:
         Raises:
             NotFound, Forbidden: no such message of the caller's.
             SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit.
-            Invalid: data are missing, or the destination does not take submissions any more.
+            Invalid: data are missing, or the destination takes what the plain door seals, and nothing else.
             In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing).
         """
         self._tools.admission.check_disk()
         message = own_message(self._tools.store.message(message_id, kind), caller)
         destination = self._tools.receivers.existing(message.destination_id, now=now)
+        if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
+            self._tools.insist_on_jwe(destination)  # Its adapter may have changed since the announcement.
         if data is None and profile.require_data:
             raise _no_data()
         parts: list[Sealed] = []

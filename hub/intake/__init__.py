@@ -7,7 +7,7 @@ The order is part of the contract, cheap refusals first:
 3. the responsible authority and its key (both must be known before the first attachment byte is sealed);
 4. attachments, sealed while they arrive;
 5. the payload against its schema, and the destination offers that schema;
-6. sealing: plaintext ends here;
+6. sealing, as JWEs or as the destination's adapter wants it: plaintext ends here;
 7. one transaction: case, submission, events, delivery due. The receipt is valid once its future resolves.
 """
 

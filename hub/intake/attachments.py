@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from hub.crypto.jwe import JweWriter, Seal
-from hub.crypto.keys import EncryptionKey
+from hub.crypto.jwe import Seal
 from hub.errors import Text, TooLarge
+from hub.intake.sealing import Sealer
 from hub.store import Blobs, SpillingSink
 from hub.submission import Sealed
 
@@ -53,7 +53,7 @@ class AttachmentSealer:
     def __init__(
         self,
         *,
-        key: EncryptionKey,
+        sealer: Sealer,
         blobs: Blobs,
         name: str,
         filename: str | None,
@@ -63,7 +63,7 @@ class AttachmentSealer:
     ) -> None:
         self._done = done
         self._sink = SpillingSink(blobs)
-        self._writer = JweWriter(key, content_type=media_type, sink=self._sink.write)
+        self._writer = sealer.open(self._sink.write, content_type=media_type, filename=filename)
         self._name = name
         self._filename = filename
         self._media_type = media_type

@@ -9,7 +9,7 @@ from uuid import uuid4
 from hub.events import Event, EventKind, Subject, chain
 from hub.parties import Destination
 from hub.routing import Route
-from hub.submission import Submission
+from hub.submission import Form, Sealed, Submission
 
 
 def first_events(submission: Submission, *, issuer: str) -> list[Event]:
@@ -67,10 +67,14 @@ def receipt_claims(
         "schema": schema
         and {"uri": schema.uri, "standard": schema.standard, "version": schema.version, "sha256": schema.sha256},
         "encryptionKid": kid,
-        "contents": {
-            part: {"sha512": sealed.sha512, "size": sealed.size, "authenticationTag": sealed.tag}
-            for part, sealed in submission.contents.parts()
-        },
+        "contents": {part: _proven(sealed) for part, sealed in submission.contents.parts()},
         "eventLog": {"seq": events[-1].seq, "hash": events[-1].hash},
     }
+    if submission.contents.form is not Form.JOSE:
+        claims["sealedAs"] = submission.contents.form.value
     return claims if validation is None else claims | {"validation": dict(validation)}
+
+
+def _proven(sealed: Sealed) -> dict[str, Any]:
+    proven: dict[str, Any] = {"sha512": sealed.sha512, "size": sealed.size}
+    return proven | {"authenticationTag": sealed.tag} if sealed.tag else proven

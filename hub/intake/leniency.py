@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import orjson
 
-from hub.crypto.jwe import JweWriter
-from hub.crypto.keys import EncryptionKey
 from hub.errors import InvalidPayload, Text
 from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_content
+from hub.intake.sealing import Sealer
 from hub.routing import OnInvalid
 from hub.store import Blobs, SpillingSink
 from hub.validation.report import Report
@@ -34,13 +33,13 @@ def refusal(report: Report) -> InvalidPayload:
     )
 
 
-def sealed_report(report: Report, *, key: EncryptionKey, blobs: Blobs) -> SealedAttachment:
+def sealed_report(report: Report, *, sealer: Sealer, blobs: Blobs) -> SealedAttachment:
     """Return the report as an attachment for the authority alone.
 
     It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.
     """
     sink = SpillingSink(blobs)
-    writer = JweWriter(key, content_type=_MEDIA_TYPE, sink=sink.write)
+    writer = sealer.open(sink.write, content_type=_MEDIA_TYPE, filename=REPORT_FILENAME)
     writer.write(orjson.dumps(report.as_json()))
     seal = writer.finish()
     facts = AttachmentFacts(

@@ -13,7 +13,6 @@ import orjson
 from hub.admission import Reservation
 from hub.callbacks import at_rest
 from hub.crashpoints import reach
-from hub.crypto.jwe import JweWriter
 from hub.crypto.keys import EncryptionKey
 from hub.crypto.receipts import make_receipt
 from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Text
@@ -32,6 +31,7 @@ from hub.intake.evidence import first_events, receipt_claims
 from hub.intake.leniency import refusal, sealed_report, verdict
 from hub.intake.metadata import METADATA_SCHEMA, compose
 from hub.intake.repetition import Accepted, again, fingerprint
+from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
 from hub.parties import Destination
 from hub.routing import OnInvalid, Route
@@ -110,6 +110,7 @@ class Reception(_Opened):
         self._route = route
         self._destination = destination
         self._key = key
+        self._sealer = sealer_for(tools.sealing(destination), key, self._reservation)
         self._attachments: list[SealedAttachment] = []
         self._open: list[AttachmentSealer] = []
         self._report: SealedAttachment | None = None
@@ -122,12 +123,20 @@ class Reception(_Opened):
         if not self._kept:
             self._drop()
 
+    def take(self, size: int) -> None:
+        """Reserve memory for ``size`` further bytes of plaintext.
+
+        Raises:
+            Overloaded: too much plaintext is in memory already. TooLarge: more than the destination takes.
+        """
+        self._sealer.expect(size)
+
     def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
         """Begin an attachment; feed it, then finish it."""
         if len(self._attachments) + len(self._open) >= MOST_ATTACHMENTS:
             raise too_many_attachments()
         sealer = AttachmentSealer(
-            key=self._key,
+            sealer=self._sealer,
             blobs=self._tools.blobs,
             name=name,
             filename=filename,
@@ -218,7 +227,7 @@ class Reception(_Opened):
     def _add_report(self, report: Report) -> None:
         if len(self._attachments) >= MOST_ATTACHMENTS:
             raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
-        self._report = sealed_report(report, key=self._key, blobs=self._tools.blobs)
+        self._report = sealed_report(report, sealer=self._sealer, blobs=self._tools.blobs)
 
     def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
         offered = {
@@ -240,12 +249,13 @@ class Reception(_Opened):
 
     def _submission(self, application: Application, report: Report, now: datetime) -> Submission:
         schema = report.schema
-        data, data_sha512 = self._seal(application.data, application.media_type.value)
+        data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
         metadata = self._metadata(application, schema, data_sha512, now)
         contents = Contents(
-            metadata=self._seal(metadata, "application/json")[0],
+            metadata=self._seal(metadata, MediaType.JSON.value, "metadata")[0],
             data=data,
             attachments={each.attachment_id: each.sealed for each in self._enclosed()},
+            form=self._sealer.form,
         )
         service = self._cover.service
         return Submission(
@@ -263,9 +273,10 @@ class Reception(_Opened):
             callback=at_rest(application.cover.callback, self._tools.keys),
         )
 
-    def _seal(self, plaintext: bytes, content_type: str) -> tuple[Sealed, str]:
+    def _seal(self, plaintext: bytes, content_type: str, name: str) -> tuple[Sealed, str]:
         sink = SpillingSink(self._tools.blobs)
-        writer = JweWriter(self._key, content_type=content_type, sink=sink.write)
+        filename = f"{name}.{content_type.rpartition('/')[2]}"
+        writer = self._sealer.open(sink.write, content_type=content_type, filename=filename)
         writer.write(plaintext)
         seal = writer.finish()
         return sealed_content(seal, sink), seal.plaintext_sha512

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from hub.admission import Admission
 from hub.callbacks import Herald
 from hub.crypto.keyring import HubKeys
+from hub.delivery import Sealing
 from hub.directory import Directory
 from hub.outbound import Outbound
+from hub.parties import Destination
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
 from hub.validation.catalog import SchemaCatalog
@@ -30,3 +32,5 @@ class Tools:
     herald: Herald
     base_url: str
     attachment_limit: int
+    #: How the destination's adapter wants its contents sealed.
+    sealing: Callable[[Destination], Sealing]

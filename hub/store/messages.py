@@ -40,7 +40,7 @@ from hub.store.rows import (
     to_message,
 )
 from hub.store.writer import nothing_written
-from hub.submission import Contents, Sealed, State
+from hub.submission import Contents, Form, Sealed, State
 
 _CASES = tables.cases
 _MESSAGES = tables.messages
@@ -128,7 +128,7 @@ class Messages(Database):
                 stored = read_parts_of(connection, row.message_id)
                 announced = announced_of(row)
                 if row.state != State.INCOMPLETE:
-                    _insist_on_same(contents_of(stored, announced), metadata, data)
+                    _insist_on_same(contents_of(row, stored, announced), metadata, data)
                     return False
                 attachments = attachments_of(stored, announced)
                 _insist_on_all(announced, attachments)
@@ -168,6 +168,7 @@ class Messages(Database):
         sender: str | None = None,
         case_id: UUID | None = None,
         state: State | None = None,
+        form: Form | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[StoredMessage]:
@@ -182,6 +183,7 @@ class Messages(Database):
             table.c.sender: sender,
             table.c.case_id: None if case_id is None else str(case_id),
             table.c.state: None if state is None else state.value,
+            table.c.form: None if form is None else form.value,
         }
         conditions = [column == value for column, value in wanted.items() if value is not None]
         if destination_ids is not None:

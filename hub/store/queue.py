@@ -253,7 +253,7 @@ def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Cla
     claims = []
     for row in sorted(taken, key=lambda one: one.accepted_at):
         message = messages[row.submission_id]
-        contents = contents_of(parts[row.submission_id], announced_of(message))
+        contents = contents_of(message, parts[row.submission_id], announced_of(message))
         if contents is None:
             # Deleted since it was claimed; deletion has ended the delivery, so there is nothing to record either.
             continue

@@ -15,7 +15,7 @@ import orjson
 from hub.circuit import Standing
 from hub.events import GENESIS, Event, Subject
 from hub.parties import Callback, Destination
-from hub.submission import Contents, DeadCause, Door, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
+from hub.submission import Contents, DeadCause, Door, Form, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
 
 T = TypeVar("T")
 
@@ -105,6 +105,7 @@ class StoredMessage:
     announced: tuple[UUID, ...]
     contents: Contents | None = field(repr=False)
     uploaded: Mapping[UUID, Sealed] = field(repr=False)
+    form: Form
     schema: SchemaRef | None
     table_version: str | None
     callback: Callback | None

@@ -13,7 +13,7 @@ from hub.parties import Callback
 from hub.store import tables
 from hub.store.database import Lookup, from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage
-from hub.submission import Contents, Door, MediaType, SchemaRef, Sealed, Service, State, Submission
+from hub.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
 
 _CONTENTS = tables.contents
 _PARTS = Lookup(_CONTENTS, columns=["part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"])
@@ -75,6 +75,7 @@ def submitted_row(submission: Submission, receipt: str) -> dict[str, Any]:
         sender=submission.sender,
         addressee=None,
         door=submission.door,
+        form=submission.contents.form,
         state=State.SUBMITTED,
         service=submission.service,
         area=submission.area,
@@ -107,6 +108,7 @@ def _message_row(
     schema: SchemaRef | None = None,
     table_version: str | None = None,
     receipt: str | None = None,
+    form: Form = Form.JOSE,
 ) -> dict[str, Any]:
     return {
         "message_id": str(message_id),
@@ -116,6 +118,7 @@ def _message_row(
         "sender": sender,
         "addressee": addressee,
         "door": door.value,
+        "form": form.value,
         "state": state.value,
         "service_identifier": service.identifier,
         "service_name": service.name,
@@ -171,11 +174,16 @@ def attachments_of(parts: Parts, announced: Iterable[UUID]) -> dict[UUID, Sealed
     return {one: sealed for one, sealed in named if sealed is not None}
 
 
-def contents_of(parts: Parts, announced: Iterable[UUID]) -> Contents | None:
-    """Return the contents once metadata is there, which comes last."""
+def contents_of(row: Any, parts: Parts, announced: Iterable[UUID]) -> Contents | None:
+    """Return the contents of a message row once metadata is there, which comes last."""
     if _METADATA not in parts:
         return None
-    return Contents(metadata=parts[_METADATA], data=parts.get(_DATA), attachments=attachments_of(parts, announced))
+    return Contents(
+        metadata=parts[_METADATA],
+        data=parts.get(_DATA),
+        attachments=attachments_of(parts, announced),
+        form=Form(row.form),
+    )
 
 
 def announced_of(row: Any) -> tuple[UUID, ...]:
@@ -198,7 +206,8 @@ def to_message(row: Any, parts: Parts | None = None) -> StoredMessage:
         service=_service(row),
         area=row.area,
         announced=announced,
-        contents=contents_of(parts or {}, announced),
+        contents=contents_of(row, parts or {}, announced),
+        form=Form(row.form),
         uploaded=attachments_of(parts or {}, announced),
         schema=_schema(row),
         table_version=row.table_version,

@@ -2,7 +2,7 @@
 
 Conventions: ids are canonical lower-case UUID texts; times are whole microseconds since 1970 in UTC, so that they sort and
 compare alike on both engines; JSON is text written by this package. No column holds plaintext of an application: contents are
-compact JWEs or names of blobs that hold them.
+compact JWEs, CMS, or names of blobs that hold them.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ messages = Table(
     Column("sender", Text, nullable=False),
     Column("addressee", Text),
     Column("door", Text, nullable=False),
+    #: How the contents are sealed. The default is for nodes of the version before.
+    Column("form", Text, nullable=False, server_default="jose"),
     Column("state", Text, nullable=False),
     Column("service_identifier", Text, nullable=False),
     Column("service_name", Text, nullable=False),

@@ -16,8 +16,8 @@ from adapters.folder import Folder
 from hub.adapter_kit.cases import CASES, STALLING, Family, Trouble, sentences
 from hub.adapter_kit.check import STRICT, check_one
 from hub.adapter_kit.trial import find_trial, read_trial
+from hub.adapter_pool import AdapterPool
 from hub.cli.adapters import adapters
-from hub.dispatch import AdapterPool
 from hub.errors import ConfigurationError
 from hub.submission import DeadCause, Outcome, OutcomeKind
 

@@ -10,11 +10,22 @@ import base64
 import json
 import re
 import shutil
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from processes import HubProcess
+from processes import HubProcess, wait_for
 from stage import ANMELDEN, CANARY, SCHEMAS, WIESBADEN
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+
+from servers import MailServer
+
+from hub import app
+from hub.adapter_kit.workshop import SECRET, Workshop
+from hub.config import load_settings
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_text(encoding="utf-8")
 WHERE = {"service": ANMELDEN, "ars": WIESBADEN}
@@ -90,23 +101,71 @@ def test_the_search_finds_what_it_looks_for(tmp_path):
     assert len(found_in(tmp_path)) >= len(disguises(CANARY))
 
 
-@pytest.mark.skipif(STRACE is None, reason="strace is not installed: system calls cannot be watched")
-def test_no_plaintext_lies_in_database_blobs_temporary_files_or_logs(data, tmp_path):
-    calls = tmp_path / "calls"
-    wrapper = (STRACE, "-f", "-qq", "-s", "300", "-e", "trace=open,openat,creat,memfd_create", "-o", str(calls))
-    with HubProcess(data, wrapper=wrapper, TMPDIR=str(tmp_path / "hub")) as hub:
-        mark = len(calls.read_text(errors="replace"))
-        answers = submit_all(hub)
-        during = calls.read_text(errors="replace")[mark:]
-    assert answers == {"good": 202, "broken": 422, "malformed": 400, "whole body": 202}
-    assert found_in(tmp_path / "hub") == []
-    opened = [match.groups() for match in map(_OPENED.search, during.splitlines()) if match]
+def watched(calls: Path, folder: Path) -> dict:
+    """How to start a hub whose system calls are written down."""
+    trace = (STRACE, "-f", "-qq", "-s", "300", "-e", "trace=open,openat,creat,memfd_create", "-o", str(calls))
+    return {"wrapper": trace, "TMPDIR": str(folder)}
+
+
+def nothing_left(calls: str, data: Path, folder: Path) -> None:
+    """Fail unless only the data folder was written to, and the canary is nowhere."""
+    assert found_in(folder) == []
+    opened = [match.groups() for match in map(_OPENED.search, calls.splitlines()) if match]
     written = {path for path, flags in opened if _WRITES.search(flags)}
     assert any("/blobs/" in path for path in written), "the watch saw nothing"
     outside = {path for path in written if not path.startswith((str(data), "/dev/null"))}
     assert outside == set()
-    assert "O_TMPFILE" not in during
-    assert "memfd_create" not in during
+    assert "O_TMPFILE" not in calls
+    assert "memfd_create" not in calls
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed: system calls cannot be watched")
+def test_no_plaintext_lies_in_database_blobs_temporary_files_or_logs(data, tmp_path):
+    calls = tmp_path / "calls"
+    with HubProcess(data, **watched(calls, tmp_path / "hub")) as hub:
+        mark = len(calls.read_text(errors="replace"))
+        answers = submit_all(hub)
+        during = calls.read_text(errors="replace")[mark:]
+    assert answers == {"good": 202, "broken": 422, "malformed": 400, "whole body": 202}
+    nothing_left(during, data, tmp_path / "hub")
+
+
+def let_mail(data: Path, workshop: Workshop, port: int) -> None:
+    """Have what goes to Wiesbaden sealed as CMS and mailed."""
+    hub = app.build(load_settings(data, {}))
+    place = next(each for each in hub.store.destinations().items if each.name.endswith("Wiesbaden"))
+    config = {
+        "host": "127.0.0.1",
+        "port": port,
+        "user": "hub",
+        "password_file": str(workshop.secret_file),
+        "ca_file": str(workshop.ca_file),
+        "sender": "hub@example.org",
+        "recipient": "buergerbuero@example.org",
+        "allow_private_addresses": True,
+    }
+    hub.store.replace_destination(replace(place, adapter="smime_mail", adapter_config=config))
+    hub.close()
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed: system calls cannot be watched")
+def test_no_plaintext_of_what_is_sealed_as_cms_lies_anywhere_or_leaves_unsealed(data, tmp_path):
+    """The sealer holds a whole attachment in memory; neither that nor the mail made of it may touch a disk in the clear."""
+    workshop = Workshop(tmp_path, now=datetime.now(UTC))
+    calls = tmp_path / "calls"
+    with MailServer(workshop.tls(), user="hub", password=SECRET) as mails:
+        let_mail(data, workshop, mails.port)
+        with HubProcess(data, **watched(calls, tmp_path / "hub")) as hub:
+            mark = len(calls.read_text(errors="replace"))
+            answers = submit_all(hub)
+            wait_for(lambda: len(mails.mails) == 2, hub.log)
+            during = calls.read_text(errors="replace")[mark:]
+    assert answers == {"good": 202, "broken": 422, "malformed": 400, "whole body": 202}
+    nothing_left(during, data, tmp_path / "hub")
+    for mail in mails.mails:
+        content = mail.original_content or mail.content
+        assert b"application/pkcs7-mime" in content
+        assert [name for name, form in disguises(CANARY).items() if form in content.replace(b"\r\n", b"")] == []
 
 
 def test_logs_at_their_most_talkative_hold_no_plaintext(data, tmp_path):

@@ -1,0 +1,79 @@
+"""The adapters of this process: one for each destination and configuration, and how to seal for them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+
+from hub.delivery import Adapter, Sealing, sealing_of
+from hub.errors import ConfigurationError, Text, Unavailable
+from hub.parties import Destination
+
+
+class AdapterPool:
+    """Builds and keeps one adapter per destination and configuration."""
+
+    def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
+        self._known = known
+        self._lock = threading.Lock()
+        self._adapters: dict[str, Adapter] = {}
+
+    def of(self, destination: Destination) -> Adapter:
+        """Return the open adapter for ``destination``.
+
+        Raises:
+            ConfigurationError: no adapter of that name, or options that it does not take.
+        """
+        name = json.dumps(
+            [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
+        )
+        with self._lock:
+            adapter = self._adapters.get(name)
+            if adapter is None:
+                adapter = self._build(destination)
+                adapter.open()
+                self._adapters[name] = adapter
+            return adapter
+
+    def sealing(self, destination: Destination) -> Sealing:
+        """Return how to seal for ``destination``; where this process lacks its adapter, as for all that have no wishes.
+
+        Raises:
+            Unavailable: its adapter does not take its options, so nobody knows.
+        """
+        kind = self._known.get(destination.adapter)
+        if kind is None:
+            return Sealing()
+        try:
+            return sealing_of(kind, destination.adapter_config)
+        except ConfigurationError as error:
+            raise Unavailable(
+                Text(
+                    f"{destination.name} ist im Hub nicht richtig eingerichtet. Der Betrieb des Hubs muss handeln.",
+                    f"{destination.name} is not set up properly in the hub. The hub's operators have to act.",
+                ),
+                retry_after=timedelta(hours=1),
+                slug="destination-misconfigured",
+                destinationId=str(destination.destination_id),
+            ) from error
+
+    def close(self) -> None:
+        """Close all adapters."""
+        with self._lock:
+            for adapter in self._adapters.values():
+                adapter.close()
+            self._adapters.clear()
+
+    def _build(self, destination: Destination) -> Adapter:
+        kind = self._known.get(destination.adapter)
+        if kind is None:
+            known = ", ".join(sorted(self._known))
+            raise ConfigurationError(
+                Text(
+                    f"Es gibt keinen Adapter „{destination.adapter}“. Bekannt sind: {known}.",
+                    f"There is no adapter '{destination.adapter}'. Known are: {known}.",
+                )
+            )
+        return kind(destination.adapter_config)
