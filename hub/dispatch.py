@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 from uuid import UUID, uuid4
 
 from hub.adapter_pool import AdapterPool
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
 _PER_DESTINATION = 4
+#: Characters of a note; one line for operators.
+_LONGEST_NOTE = 200
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
 _INSTANT = frozenset({"mailbox"})
 
@@ -170,6 +172,8 @@ class Dispatcher:
         try:
             with self._leases.held(claim):
                 self._settle([claim])
+        except Exception:  # noqa: BLE001  # nobody waits for this thread's end; the lease runs out: outcome unknown
+            _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
         finally:
             with self._lock:
                 self._busy -= 1
@@ -271,6 +275,10 @@ class Dispatcher:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
+            _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+            note = f"adapter does not open: {type(error).__name__}"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
         form = claim.submission.contents.form
         if form not in self._adapters.sealing(claim.destination).takes:
             # Its adapter was changed since: what is sealed cannot be sealed anew.
@@ -288,7 +296,7 @@ class Dispatcher:
                 kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
             )
         reach("after-send")
-        return outcome
+        return _as_reported(outcome)
 
     def _package(self, claim: Claim) -> Package:
         return Package(
@@ -315,6 +323,16 @@ class Dispatcher:
             by_hub=True,
             issued_at=now,
         )
+
+
+def _as_reported(outcome: Any) -> Outcome:
+    """Return what an adapter said, if it is an outcome at all; anybody may have written it."""
+    if not isinstance(outcome, Outcome):
+        return Outcome(kind=OutcomeKind.UNKNOWN, note="adapter reports no outcome", cause=DeadCause.HUB)
+    note = outcome.note if outcome.note.isprintable() else repr(outcome.note)
+    return (
+        outcome if note == outcome.note and len(note) <= _LONGEST_NOTE else replace(outcome, note=note[:_LONGEST_NOTE])
+    )
 
 
 def _facts(claim: Claim) -> dict[str, str | int]:

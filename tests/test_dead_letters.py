@@ -117,6 +117,18 @@ def test_bulk_takes_one_cause_of_one_destination_and_says_how_many(store):
     assert audited(store) == [("delivery.redrive", "cli:anna", 3)]
 
 
+def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
+    """Whoever redrives before the fault is mended would otherwise chase the same letters round and round."""
+    there = known_destination(store).destination_id
+    dead(store, there)
+    letters = DeadLetters(store=store)
+    assert letters.redrive_all(None, within=None, by=BY) == 1
+    (taken,) = claim(store, now=BY.now)
+    assert record(store, taken, *buried(), ended_at=BY.now + timedelta(seconds=1))
+    assert letters.redrive_all(None, within=None, by=BY) == 0
+    assert letters.redrive_all(None, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1))) == 1
+
+
 def quarantined(store, destination_id):
     made = submission(destination_id)
     future = store.submit(

@@ -66,13 +66,14 @@ class Deliveries(Database):
         """Make dead deliveries due again, as :meth:`redrive` does with one, batch by batch; return how many.
 
         Each batch is one transaction with its audit entry, which ``audit`` makes from its size. Answered or deleted
-        submissions are left alone. Empty ``destination_ids`` mean none.
+        submissions are left alone, and so is what died after ``now``: it may be one of these again. Empty
+        ``destination_ids`` mean none.
         """
         open_ = _MESSAGES.c.state.in_([State.SUBMITTED.value, State.FORWARDED.value])
         again = (
             select(_DELIVERIES.c.delivery_id)
             .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
-            .where(_dead(cause, destination_ids), open_)
+            .where(_dead(cause, destination_ids), open_, _DELIVERIES.c.finished_at <= micros(now))
             .order_by(_DELIVERIES.c.accepted_at)
             .limit(MOST_ITEMS)
         )
