@@ -304,6 +304,8 @@ def run(stage, *arguments: str):
 WRONG_CALLS = {
     "nothing to redrive": ("redrive",),
     "deliveries and all": ("redrive", str(uuid4()), "--all"),
+    "all without a cause": ("redrive", "--all"),
+    "a destination without all": ("redrive", str(uuid4()), "--destination", str(uuid4())),
     "a cause without all": ("redrive", str(uuid4()), "--cause", "hub"),
     "an unknown cause": ("list", "--cause", "weather"),
 }
