@@ -272,3 +272,40 @@ def test_what_a_strangers_adapter_reports_is_made_one_line(scripted, said, kind,
     dispatcher(scripted).run_once()
     (attempt,) = view(scripted, submission_id).attempts
     assert (attempt.outcome, attempt.note) == (kind, noted)
+
+
+def test_receivers_that_hang_on_every_thread_hold_up_nobody_for_long(scripted):
+    release, hanging, delivered = threading.Event(), threading.Semaphore(0), threading.Event()
+
+    class Hanging(Scripted):
+        def deliver(self, package):
+            hanging.release()
+            release.wait(10)
+            return outcome(OutcomeKind.UNREACHABLE)
+
+    class Prompt(Scripted):
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    for _ in range(4):
+        scripted.accept()
+    stop = threading.Event()
+    working = dispatcher(scripted, adapters={"scripted": Hanging, "prompt": Prompt})
+    thread = threading.Thread(target=working.run, args=[stop])
+    thread.start()
+    try:
+        assert all(hanging.acquire(timeout=5) for _ in range(4)), "the four threads of this node"
+        scripted.accept(area="064120000000")
+        working.wake()
+        assert not delivered.wait(0.3)
+        scripted.clock.pass_(seconds=6)
+        working.wake()
+        assert delivered.wait(5)
+    finally:
+        release.set()
+        stop.set()
+        working.wake()
+        thread.join()

@@ -277,6 +277,19 @@ def test_a_half_open_circuit_lets_one_through(store):
     assert len(claim(store, now=_SOON)) == 2
 
 
+def test_a_receiver_that_failed_last_is_tried_one_at_a_time(store):
+    """So many receivers may hang at once; each of them then holds one thread, not its whole share."""
+    failing, sound = known_destination(store), known_destination(store)
+    for there in (failing, sound):
+        for _ in range(3):
+            accepted(store, there.destination_id)
+    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=1), NOW)
+    taken = Counter(one.destination.destination_id for one in claim(store, each=4))
+    assert taken == {failing.destination_id: 1, sound.destination_id: 3}
+    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=0), NOW)
+    assert len(claim(store, each=4)) == 2
+
+
 def test_circuit_changes_do_not_overwrite_each_other(open_store):
     nodes = [open_store(), open_store()]
     there = known_destination(nodes[0])
