@@ -218,6 +218,18 @@ def test_what_waits_behind_an_open_circuit_is_given_up_in_time(store):
     assert actions(store) == [("delivery.give-up", 14)]
 
 
+def test_what_is_redriven_is_told_of_anew(store):
+    accepted(store, known_destination(store).destination_id)
+    duty = undelivered(store)
+    duty.run(NOW + 10 * DAY)
+    duty.run(NOW + 15 * DAY)
+    (letter,) = store.dead().items
+    assert store.redrive(letter.delivery_id, NOW + 16 * DAY)
+    assert duty.run(NOW + 16 * DAY) == 0
+    assert duty.run(NOW + 20 * DAY) == 1
+    assert duty.run(NOW + 20 * DAY) == 0
+
+
 def test_an_attempt_under_way_is_not_given_up(store):
     accepted(store, known_destination(store).destination_id)
     (taken,) = claim(store, now=NOW + 14 * DAY)

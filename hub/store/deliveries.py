@@ -235,7 +235,7 @@ def _queued() -> ColumnElement[bool]:
 
 
 def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) -> int:
-    """Make dead deliveries due again; what killed workers before gets its tries anew, since a person has looked at it."""
+    """Make dead deliveries due again; tries, schedule and notices begin anew, since a person has looked at them."""
     again = {
         "state": DeliveryState.QUEUED.value,
         "next_attempt_at": micros(now),
@@ -246,6 +246,8 @@ def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) 
         "lapses": 0,
     }
     dead = and_(_DELIVERIES.c.delivery_id.in_(delivery_ids), _DELIVERIES.c.state == DeliveryState.DEAD.value)
+    theirs = _MESSAGES.c.message_id.in_(select(_DELIVERIES.c.submission_id).where(dead))
+    connection.execute(update(_MESSAGES).where(theirs, _MESSAGES.c.notices > 0).values(notices=0))
     return connection.execute(update(_DELIVERIES).where(dead).values(again)).rowcount
 
 
