@@ -18,7 +18,7 @@ from uuid import uuid4
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import read_options, unusable
+from hub.options import insist, read_options, unusable
 from hub.submission import Outcome, OutcomeKind, Package
 
 
@@ -43,10 +43,11 @@ class Folder:
 
     def open(self) -> None:
         """Check that the folder is there; ``ConfigurationError`` if it is not."""
-        if not self._root.is_dir():
-            raise unusable(
-                self.name, "findet den Ordner der Option path nicht", "cannot find the folder of the option path"
-            )
+        try:
+            found = self._root.is_dir()
+        except OSError:  # Not even its parent may be looked into.
+            found = False
+        insist(self.name, found, "findet den Ordner der Option path nicht", "cannot find the folder of the option path")
 
     def deliver(self, package: Package) -> Outcome:
         """Write one delivery; an earlier attempt's complete directory counts as delivered."""

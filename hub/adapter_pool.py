@@ -12,13 +12,21 @@ from hub.errors import ConfigurationError, Text, Unavailable
 from hub.parties import Destination
 
 
+class _Place:
+    """Where one adapter is kept, with a lock of its own: one that takes long to open holds up its own destination alone."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.adapter: Adapter | None = None
+
+
 class AdapterPool:
     """Builds and keeps one adapter per destination and configuration."""
 
     def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
         self._known = known
         self._lock = threading.Lock()
-        self._adapters: dict[str, Adapter] = {}
+        self._places: dict[str, _Place] = {}
 
     def of(self, destination: Destination) -> Adapter:
         """Return the open adapter for ``destination``.
@@ -30,12 +38,13 @@ class AdapterPool:
             [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
         )
         with self._lock:
-            adapter = self._adapters.get(name)
-            if adapter is None:
+            place = self._places.setdefault(name, _Place())
+        with place.lock:
+            if place.adapter is None:
                 adapter = self._build(destination)
                 adapter.open()
-                self._adapters[name] = adapter
-            return adapter
+                place.adapter = adapter
+            return place.adapter
 
     def sealing(self, destination: Destination) -> Sealing:
         """Return how to seal for ``destination``; where this process lacks its adapter, as for all that have no wishes.
@@ -62,9 +71,11 @@ class AdapterPool:
     def close(self) -> None:
         """Close all adapters."""
         with self._lock:
-            for adapter in self._adapters.values():
-                adapter.close()
-            self._adapters.clear()
+            places = list(self._places.values())
+            self._places.clear()
+        for place in places:
+            if place.adapter is not None:
+                place.adapter.close()
 
     def _build(self, destination: Destination) -> Adapter:
         kind = self._known.get(destination.adapter)

@@ -75,7 +75,11 @@ def _after_failure(standing: Standing, now: datetime, breaker: Breaker) -> Stand
 
 
 def _is_ours(outcome: Outcome) -> bool:
-    """Tell whether the fault is on this side, so that it says nothing of the receiver (an unknown end might)."""
+    """Tell whether the fault is on this side, so that it says nothing of the receiver (an unknown end might).
+
+    A login or a certificate that fails is no such fault: whatever is sent next fails alike, and too many logins that fail
+    lock an account.
+    """
     if outcome.cause is DeadCause.HUB:
         return outcome.kind is not OutcomeKind.UNKNOWN
-    return outcome.cause is DeadCause.CONFIGURATION
+    return outcome.cause is DeadCause.CONFIGURATION and outcome.kind is OutcomeKind.REFUSED

@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 from uuid import UUID, uuid4
 
 from hub.adapter_pool import AdapterPool
@@ -36,6 +36,12 @@ _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
 _PER_DESTINATION = 4
+#: An attempt that takes longer waits for its receiver, not for this machine, and another may begin beside it.
+_SLOW = timedelta(seconds=5)
+#: How many times as many attempts as a node's own number may run, if the rest are slow.
+_STRETCH = 4
+#: Characters of a note; one line for operators.
+_LONGEST_NOTE = 200
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
 _INSTANT = frozenset({"mailbox"})
 
@@ -111,7 +117,7 @@ class Dispatcher:
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._busy = 0
+        self._running: dict[UUID, datetime] = {}
 
     def wake(self) -> None:
         """Look at the queue now instead of at the next tick."""
@@ -130,7 +136,7 @@ class Dispatcher:
             self._adapters.close()
 
     def _work_until(self, stop: threading.Event) -> None:
-        with ThreadPoolExecutor(self._rules.threads, thread_name_prefix="deliver") as pool:
+        with ThreadPoolExecutor(self._rules.threads * _STRETCH, thread_name_prefix="deliver") as pool:
             while not stop.is_set():
                 self._wake.clear()
                 try:
@@ -152,27 +158,34 @@ class Dispatcher:
         return len(claims)
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> int:
-        """Claim for the threads that are free now; a hanging attempt keeps only its own thread."""
-        with self._lock:
-            free = self._rules.threads - self._busy
+        """Claim as many as may run besides those that do; a hanging attempt keeps only its own thread."""
         now = self._clock()
-        claims = self._claim(now, free)
+        claims = self._claim(now, self._free(now))
         lasting = [claim for claim in claims if not _is_instant(claim)]
         self._leases.taken(lasting, at=now)
         with self._lock:
-            self._busy += len(lasting)
+            self._running.update((claim.delivery_id, now) for claim in lasting)
         for claim in lasting:
             pool.submit(self._work, claim)
         self._settle([claim for claim in claims if _is_instant(claim)])
         return len(claims)
 
+    def _free(self, now: datetime) -> int:
+        """Return how many attempts may begin: receivers that hang fill a bounded part of the room, never all of it."""
+        threads = self._rules.threads
+        with self._lock:
+            brisk = sum(now - since < _SLOW for since in self._running.values())
+            return max(0, min(threads - brisk, threads * _STRETCH - len(self._running)))
+
     def _work(self, claim: Claim) -> None:
         try:
             with self._leases.held(claim):
                 self._settle([claim])
+        except Exception:  # noqa: BLE001  # nobody waits for this thread's end; the lease runs out: outcome unknown
+            _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
         finally:
             with self._lock:
-                self._busy -= 1
+                self._running.pop(claim.delivery_id, None)
             self._wake.set()
 
     def _claim(self, now: datetime, limit: int) -> list[Claim]:
@@ -271,6 +284,10 @@ class Dispatcher:
             adapter = self._adapters.of(claim.destination)
         except ConfigurationError as error:
             return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
+            _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+            note = f"adapter does not open: {type(error).__name__}"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
         form = claim.submission.contents.form
         if form not in self._adapters.sealing(claim.destination).takes:
             # Its adapter was changed since: what is sealed cannot be sealed anew.
@@ -288,7 +305,7 @@ class Dispatcher:
                 kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
             )
         reach("after-send")
-        return outcome
+        return _as_reported(outcome)
 
     def _package(self, claim: Claim) -> Package:
         return Package(
@@ -315,6 +332,16 @@ class Dispatcher:
             by_hub=True,
             issued_at=now,
         )
+
+
+def _as_reported(outcome: Any) -> Outcome:
+    """Return what an adapter said, if it is an outcome at all; anybody may have written it."""
+    if not isinstance(outcome, Outcome):
+        return Outcome(kind=OutcomeKind.UNKNOWN, note="adapter reports no outcome", cause=DeadCause.HUB)
+    note = outcome.note if outcome.note.isprintable() else repr(outcome.note)
+    return (
+        outcome if note == outcome.note and len(note) <= _LONGEST_NOTE else replace(outcome, note=note[:_LONGEST_NOTE])
+    )
 
 
 def _facts(claim: Claim) -> dict[str, str | int]:

@@ -21,7 +21,7 @@ from hub.delivery import Schedule
 from hub.dispatch import Dispatcher, Rules
 from hub.leases import Leases
 from hub.meters import Meters
-from hub.store import DeliveryState, LocalBlobs, Store
+from hub.store import Circuit, DeliveryState, LocalBlobs, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind
 
 pytest_plugins = ["store_servers"]
@@ -75,6 +75,11 @@ JUDGEMENTS = {
         Outcome(kind=OutcomeKind.REFUSED, note="", cause=DeadCause.CONFIGURATION),
         HALF_OPEN,
         HALF_OPEN,
+    ),
+    "a login that fails is spared like any failure": (
+        Outcome(kind=OutcomeKind.UNREACHABLE, note="HTTP 401", cause=DeadCause.CONFIGURATION),
+        Standing(failures=4),
+        Standing(failures=5, open_until=NOW + timedelta(seconds=30)),
     ),
     "what the hub cannot read says nothing of the receiver": (
         Outcome(kind=OutcomeKind.UNREACHABLE, note="", cause=DeadCause.HUB),
@@ -217,6 +222,19 @@ def test_fifty_deliveries_to_a_dead_receiver_cost_few_attempts_and_harm_no_neigh
     assert yard.tried[dead] - first <= 3
     assert yard.store.circuit(dead).open_until > yard.now
     assert yard.value("hub_circuit_openings_total", reason="failures") >= 2
+
+
+def test_a_wrong_password_is_not_tried_for_each_delivery(yard):
+    """Fifty deliveries with a login that fails would lock the account at the receiver."""
+    there = yard.destination(Outcome(kind=OutcomeKind.UNREACHABLE, note="login refused", cause=DeadCause.CONFIGURATION))
+    made = [accepted(yard.store, there) for _ in range(50)]
+    working = yard.dispatcher()
+    yard.work(working, seconds=60)
+    assert yard.tried[there] <= 10
+    yard.answers[there] = DELIVERED
+    yard.store.change_circuit(there, lambda _: Circuit(destination_id=there), yard.now)
+    yard.work(working, seconds=120)
+    assert all(yard.store.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
 
 
 def test_a_receiver_that_comes_back_gets_everything(yard):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from stage import BAUEN, Stage
+from stage import BAUEN, NOW, Stage
 
 from hub.app import development_authority
 from hub.cli.destinations import destinations
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import HubError, Malformed, NotFound
+from hub.store import Circuit, Store
 
 
 @pytest.fixture
@@ -91,6 +94,18 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
     assert isinstance(refused(data, "activate", destination_id), Malformed)
 
 
+def test_another_adapter_closes_the_circuit(stage: Stage, tmp_path: Path):
+    destination_id = stage.destination_id("Wiesbaden")
+    stage.hub.store.change_circuit(
+        destination_id, lambda known: replace(known, failures=9, open_until=NOW + timedelta(days=3650)), NOW
+    )
+    stage.hub.close()
+    done(stage.data, "adapter", str(destination_id), "folder", "--options", json.dumps({"path": str(tmp_path)}))
+    store = Store(stage.hub.settings.database)
+    assert store.circuit(destination_id) == Circuit(destination_id=destination_id)
+    store.close()
+
+
 def test_a_new_key_takes_over_once_it_is_used(data: Path, stage: Stage, key_files: dict[str, Path]):
     destination_id = stage.cast["destinations"][0]["destination_id"]
     kid = json.loads(key_files["encryption"].read_text())["kid"]
@@ -106,8 +121,6 @@ def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str
     stage.hub.close()
     destination_id = stage.cast["destinations"][0]["destination_id"]
     done(stage.data, "deactivate", destination_id)
-    from hub.store import Store
-
     store = Store(stage.hub.settings.database)
     entry = store.audit(newest_first=True, limit=1).items[0].entry
     store.close()

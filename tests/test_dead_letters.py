@@ -117,6 +117,18 @@ def test_bulk_takes_one_cause_of_one_destination_and_says_how_many(store):
     assert audited(store) == [("delivery.redrive", "cli:anna", 3)]
 
 
+def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
+    """Whoever redrives before the fault is mended would otherwise chase the same letters round and round."""
+    there = known_destination(store).destination_id
+    dead(store, there)
+    letters = DeadLetters(store=store)
+    assert letters.redrive_all(None, within=None, by=BY) == 1
+    (taken,) = claim(store, now=BY.now)
+    assert record(store, taken, *buried(), ended_at=BY.now + timedelta(seconds=1))
+    assert letters.redrive_all(None, within=None, by=BY) == 0
+    assert letters.redrive_all(None, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1))) == 1
+
+
 def quarantined(store, destination_id):
     made = submission(destination_id)
     future = store.submit(
@@ -206,6 +218,18 @@ def test_what_waits_behind_an_open_circuit_is_given_up_in_time(store):
     assert actions(store) == [("delivery.give-up", 14)]
 
 
+def test_what_is_redriven_is_told_of_anew(store):
+    accepted(store, known_destination(store).destination_id)
+    duty = undelivered(store)
+    duty.run(NOW + 10 * DAY)
+    duty.run(NOW + 15 * DAY)
+    (letter,) = store.dead().items
+    assert store.redrive(letter.delivery_id, NOW + 16 * DAY)
+    assert duty.run(NOW + 16 * DAY) == 0
+    assert duty.run(NOW + 20 * DAY) == 1
+    assert duty.run(NOW + 20 * DAY) == 0
+
+
 def test_an_attempt_under_way_is_not_given_up(store):
     accepted(store, known_destination(store).destination_id)
     (taken,) = claim(store, now=NOW + 14 * DAY)
@@ -292,6 +316,8 @@ def run(stage, *arguments: str):
 WRONG_CALLS = {
     "nothing to redrive": ("redrive",),
     "deliveries and all": ("redrive", str(uuid4()), "--all"),
+    "all without a cause": ("redrive", "--all"),
+    "a destination without all": ("redrive", str(uuid4()), "--destination", str(uuid4())),
     "a cause without all": ("redrive", str(uuid4()), "--cause", "hub"),
     "an unknown cause": ("list", "--cause", "weather"),
 }

@@ -198,3 +198,114 @@ def test_a_hung_receiver_does_not_hold_up_another(scripted):
         stop.set()
         working.wake()
         thread.join()
+
+
+def test_an_adapter_that_hangs_while_it_opens_holds_up_nobody_else(scripted):
+    release, delivered = threading.Event(), threading.Event()
+
+    class Stuck(Scripted):
+        def open(self):
+            release.wait(10)
+
+        def deliver(self, package):
+            return outcome(OutcomeKind.DELIVERED)
+
+    class Prompt(Stuck):
+        def open(self):
+            pass
+
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    scripted.accept()
+    scripted.accept(area="064120000000")
+    stop = threading.Event()
+    working = dispatcher(scripted, adapters={"scripted": Stuck, "prompt": Prompt})
+    thread = threading.Thread(target=working.run, args=[stop])
+    thread.start()
+    try:
+        assert delivered.wait(5)
+    finally:
+        release.set()
+        stop.set()
+        working.wake()
+        thread.join()
+
+
+def test_an_adapter_that_fails_to_open_is_tried_again_and_opened_anew(scripted):
+    submission_id = accepted(scripted)
+    failures = [OSError("/secret/path"), None]
+
+    class Shaky(Scripted):
+        def open(self):
+            failure = failures.pop(0)
+            if failure is not None:
+                raise failure
+
+        def deliver(self, package):
+            return outcome(OutcomeKind.DELIVERED)
+
+    working = dispatcher(scripted, adapters={"scripted": Shaky})
+    working.run_once()
+    (attempt,) = view(scripted, submission_id).attempts
+    assert (attempt.outcome, attempt.note) == (OutcomeKind.UNREACHABLE, "adapter does not open: OSError")
+    scripted.clock.pass_(seconds=6)
+    working.run_once()
+    assert view(scripted, submission_id).state is DeliveryState.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "noted"),
+    [
+        (None, OutcomeKind.UNKNOWN, "adapter reports no outcome"),
+        (Outcome(kind=OutcomeKind.UNREACHABLE, note="n" * 5000), OutcomeKind.UNREACHABLE, "n" * 200),
+        (Outcome(kind=OutcomeKind.UNREACHABLE, note="a\nb"), OutcomeKind.UNREACHABLE, "'a\\nb'"),
+    ],
+    ids=["nothing", "a novel", "two lines"],
+)
+def test_what_a_strangers_adapter_reports_is_made_one_line(scripted, said, kind, noted):
+    submission_id = accepted(scripted)
+    Scripted.answers = [said]
+    dispatcher(scripted).run_once()
+    (attempt,) = view(scripted, submission_id).attempts
+    assert (attempt.outcome, attempt.note) == (kind, noted)
+
+
+def test_receivers_that_hang_on_every_thread_hold_up_nobody_for_long(scripted):
+    release, hanging, delivered = threading.Event(), threading.Semaphore(0), threading.Event()
+
+    class Hanging(Scripted):
+        def deliver(self, package):
+            hanging.release()
+            release.wait(10)
+            return outcome(OutcomeKind.UNREACHABLE)
+
+    class Prompt(Scripted):
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    for _ in range(4):
+        scripted.accept()
+    stop = threading.Event()
+    working = dispatcher(scripted, adapters={"scripted": Hanging, "prompt": Prompt})
+    thread = threading.Thread(target=working.run, args=[stop])
+    thread.start()
+    try:
+        assert all(hanging.acquire(timeout=5) for _ in range(4)), "the four threads of this node"
+        scripted.accept(area="064120000000")
+        working.wake()
+        assert not delivered.wait(0.3)
+        scripted.clock.pass_(seconds=6)
+        working.wake()
+        assert delivered.wait(5)
+    finally:
+        release.set()
+        stop.set()
+        working.wake()
+        thread.join()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert, select
 from store_values import (
     FINISHED,
     LEASE,
@@ -30,7 +31,7 @@ from store_values import (
 from hub.delivery import Step, StepKind
 from hub.errors import Conflict, NotFound
 from hub.events import EventKind
-from hub.store import Circuit, DeliveryState
+from hub.store import Circuit, DeliveryState, tables
 from hub.submission import DeadCause, Outcome, OutcomeKind, State
 
 pytest_plugins = ["store_servers"]
@@ -185,6 +186,36 @@ def test_a_backlog_takes_only_its_own_turn(store):
     }
 
 
+def _crowd(store, destination_id, number: int) -> None:
+    """Let ``number`` more deliveries be due for an hour: copies of one, for each has but to exist."""
+    first = str(accepted(store, destination_id, due=NOW - MINUTE * 60).submission_id)
+    ids = [str(uuid4()) for _ in range(number)]
+
+    def write(connection):
+        for table, own in ((tables.messages, "message_id"), (tables.contents, "message_id"), (tables.deliveries, "")):
+            key = table.c[own or "submission_id"]
+            rows = [dict(row) for row in connection.execute(select(table).where(key == first)).mappings()]
+            fresh = [
+                {**row, key.name: one} | ({} if own else {"delivery_id": str(uuid4())}) for one in ids for row in rows
+            ]
+            connection.execute(insert(table), fresh)
+
+    store._write(write)
+
+
+def test_ten_thousand_due_deliveries_of_one_destination_starve_no_other(store):
+    crowded, quiet = known_destination(store), known_destination(store)
+    _crowd(store, crowded.destination_id, 10_000)
+    served = Counter()
+    for _ in range(10):
+        made = accepted(store, quiet.destination_id)
+        taken = claim(store, limit=4, each=2)
+        assert made.submission_id in {one.submission.submission_id for one in taken}
+        served.update(one.destination.destination_id for one in taken)
+        assert all(record(store, one) for one in taken)
+    assert served == {quiet.destination_id: 10, crowded.destination_id: 20}
+
+
 def test_a_destination_gets_no_more_than_its_share_at_once(store):
     there = known_destination(store)
     for _ in range(6):
@@ -244,6 +275,19 @@ def test_a_half_open_circuit_lets_one_through(store):
     record(store, probe)
     store.change_circuit(there.destination_id, lambda _known: Circuit(destination_id=there.destination_id), _SOON)
     assert len(claim(store, now=_SOON)) == 2
+
+
+def test_a_receiver_that_failed_last_is_tried_one_at_a_time(store):
+    """So many receivers may hang at once; each of them then holds one thread, not its whole share."""
+    failing, sound = known_destination(store), known_destination(store)
+    for there in (failing, sound):
+        for _ in range(3):
+            accepted(store, there.destination_id)
+    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=1), NOW)
+    taken = Counter(one.destination.destination_id for one in claim(store, each=4))
+    assert taken == {failing.destination_id: 1, sound.destination_id: 3}
+    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=0), NOW)
+    assert len(claim(store, each=4)) == 2
 
 
 def test_circuit_changes_do_not_overwrite_each_other(open_store):

@@ -12,7 +12,19 @@ from datetime import timedelta
 from enum import Enum, StrEnum, auto
 from typing import Any
 
-from hub.adapter_kit.samples import away, bare, bulky, lean, mixed_up
+from hub.adapter_kit.samples import (
+    away,
+    bare,
+    broken_off,
+    bulky,
+    crowded,
+    cut_short,
+    endless,
+    flipped,
+    lean,
+    mixed_up,
+    swapped,
+)
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 
 D, R, U, X = OutcomeKind.DELIVERED, OutcomeKind.REFUSED, OutcomeKind.UNREACHABLE, OutcomeKind.UNKNOWN
@@ -86,7 +98,16 @@ class Trouble(Enum):
     CLIENT_CERTIFICATE_WANTED = auto()
     WRONG_HOST_KEY = auto()
     NO_SPACE = auto()
+    NO_SPACE_LATE = auto()
+    NO_HANDLES = auto()
+    NOT_A_FOLDER = auto()
+    LINK_LOOP = auto()
+    NAME_TAKEN_BY_FILE = auto()
+    NAME_TAKEN_BY_FOLDER = auto()
+    NAME_TAKEN_EMPTY = auto()
     CUT_MID_WRITE = auto()
+    CUT_INTO_A_FILE = auto()
+    OTHERS_AT_WORK = auto()
 
 
 #: Stands in answers that refuse; whatever a receiver says may be somebody's data.
@@ -121,7 +142,7 @@ class Case:
 
     ``copies``: what the receiver durably holds afterwards (None: either is right). ``wish`` judges the outcome's
     ``retry_after``. ``change`` makes the package special. ``first``: an earlier attempt was made in that trouble, and this
-    one is its repeat. ``at_once``: so many packages are delivered at the same time.
+    one is its repeat. ``at_once``: so many packages are delivered at the same time; ``same``: they are one delivery.
     """
 
     families: frozenset[Family]
@@ -134,6 +155,7 @@ class Case:
     change: Callable[[Package], Package] = _unchanged
     first: Trouble | None = None
     at_once: int = 1
+    same: bool = False
 
     def complaints(self, outcome: Outcome, package: Package) -> list[str]:
         """Say what is wrong with an outcome; empty if nothing is."""
@@ -185,6 +207,7 @@ CASES: Mapping[str, Case] = {
     "a submission without data is fine": _case(_ALL - _FIT, Trouble.NONE, D, copies=1, change=bare),
     "a large delivery arrives whole": _case(_ALL, Trouble.NONE, D, copies=1, change=bulky),
     "deliveries at the same time all arrive": _case(_ALL, Trouble.NONE, D, copies=1, at_once=4),
+    "a hundred attachments arrive": _case(_ALL, Trouble.NONE, D, copies=1, change=crowded),
     # Once more.
     "the same delivery twice can be told by its id": _case(_ALL - _FIT, Trouble.NONE, D, first=Trouble.NONE),
     "the same delivery twice makes one place": _case(_PLACES, Trouble.NONE, D, copies=1, first=Trouble.NONE),
@@ -196,6 +219,13 @@ CASES: Mapping[str, Case] = {
         _NET, Trouble.NONE, D, copies=1, first=Trouble.RESET_EARLY, change=bulky
     ),
     "what a crash left behind does not disturb": _case(_PLACES, Trouble.CUT_MID_WRITE, D, copies=1),
+    "a file that a crash left behind does not disturb": _case(_FILE, Trouble.CUT_INTO_A_FILE, D, copies=1),
+    "what others are writing is left alone": _case(_FILE, Trouble.OTHERS_AT_WORK, D, copies=1),
+    "one delivery from two sides at the same time makes one place": _case(
+        _FILE, Trouble.NONE, D, U, copies=1, at_once=4, same=True
+    ),
+    "a repeat once there is space arrives": _case(_FILE, Trouble.NONE, D, copies=1, first=Trouble.NO_SPACE),
+    "a repeat once the receiver is back arrives": _case(_FILE, Trouble.NONE, D, copies=1, first=Trouble.GONE),
     # Nobody there.
     "a receiver that is down is unreachable": _case(_ALL, Trouble.GONE, U, copies=0),
     "a name that does not resolve is unreachable": _case(_NET, Trouble.NO_SUCH_NAME, U, copies=0),
@@ -254,6 +284,18 @@ CASES: Mapping[str, Case] = {
     "a broken receiver is unreachable": _case(_NET, Trouble.BROKEN, U, copies=0),
     "a gateway timeout is unreachable": _case(_WEB, Trouble.GATEWAY_TIMEOUT, U, copies=0),
     "no space is unreachable and leaves nothing whole": _case(_PLACES | _SMTP, Trouble.NO_SPACE, U, copies=0),
+    "space that ends in the middle leaves nothing whole": _case(
+        _FILE, Trouble.NO_SPACE_LATE, U, copies=0, change=bulky
+    ),
+    "space that ends before the manifest leaves nothing whole": _case(_FILE, Trouble.NO_SPACE_LATE, U, copies=0),
+    "a hub without a file handle to spare delays": _case(_FILE, Trouble.NO_HANDLES, U, copies=0),
+    "a folder that became a file is unreachable": _case(_FILE, Trouble.NOT_A_FOLDER, U, copies=0),
+    "a folder that became a link to itself is unreachable": _case(_FILE, Trouble.LINK_LOOP, U, copies=0),
+    "a file that has the delivery's name is not overwritten": _case(_FILE, Trouble.NAME_TAKEN_BY_FILE, U, copies=0),
+    "a folder that has the delivery's name is not taken for it": _case(
+        _FILE, Trouble.NAME_TAKEN_BY_FOLDER, U, copies=0
+    ),
+    "an empty folder that has the delivery's name is made whole": _case(_FILE, Trouble.NAME_TAKEN_EMPTY, D, copies=1),
     # Trust.
     "an untrusted certificate gets nothing": _case(
         _TLS, Trouble.UNTRUSTED_CERTIFICATE, U, cause=_CONFIGURATION, copies=0
@@ -273,7 +315,22 @@ CASES: Mapping[str, Case] = {
     ),
     # The hub's own side.
     "a mixed-up content is never delivered": _case(_ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=mixed_up),
+    "contents that changed places are never delivered": _case(
+        _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=swapped
+    ),
+    "one wrong bit in the last attachment is never delivered": _case(
+        _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=flipped
+    ),
+    "a content that lacks its end is never delivered": _case(
+        _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=cut_short
+    ),
+    "a content that does not end is never delivered": _case(
+        _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=endless
+    ),
     "a store that is away delays": _case(_ALL, Trouble.NONE, U, cause=_HUB, copies=0, change=away),
+    "a store that breaks off in the last attachment delays": _case(
+        _ALL, Trouble.NONE, U, cause=_HUB, copies=0, change=broken_off
+    ),
 }
 
 

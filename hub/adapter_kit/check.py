@@ -84,16 +84,18 @@ class _Run:
         """Deliver, and compare what came of it with the case."""
         case = self._case
         form = _form(self._adapter, self._trial, self._bench)
-        packages = [case.change(make_package(form=form)) for _ in range(case.at_once)]
+        packages = [case.change(make_package(form=form)) for _ in range(1 if case.same else case.at_once)]
+        packages *= case.at_once if case.same else 1
         hasty = case.trouble in STALLING
         places = self._bench.arrange(case.first or case.trouble, packages[0])
         instance = self._adapter(self._trial.filled(places, hasty=hasty))
         try:
             instance.open()
-            self._bench.strike(case.trouble)
+            self._bench.strike(case.first or case.trouble, packages[0])
             if case.first is not None:
                 self._deliver(instance, packages)
                 self._bench.arrange(case.trouble, packages[0])
+                self._bench.strike(case.trouble, packages[0])
                 packages = [again(package) for package in packages]
             started = time.monotonic()
             outcomes = self._deliver(instance, packages)
@@ -111,7 +113,7 @@ class _Run:
             copies = self._bench.copies(package)
             if self._case.copies is not None and copies != self._case.copies:
                 self._wrong.append(f"the receiver holds {copies} whole copies, not {self._case.copies}")
-        strangers = self._bench.strangers(packages)
+        strangers = self._bench.strangers(list({package.delivery_id: package for package in packages}.values()))
         if strangers:
             self._wrong.append(f"the receiver holds {strangers} things that cannot be told by their delivery id")
 
@@ -167,7 +169,7 @@ class _NoBench:
     def arrange(self, trouble: Trouble, package: Package) -> Places:  # noqa: ARG002
         return {}
 
-    def strike(self, trouble: Trouble) -> None: ...
+    def strike(self, trouble: Trouble, package: Package) -> None: ...
 
     def copies(self, package: Package) -> int:  # noqa: ARG002
         return 0

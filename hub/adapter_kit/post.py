@@ -65,7 +65,7 @@ class PostBench:
             "ca_file": str(self._workshop.ca_file),
         }
 
-    def strike(self, trouble: Trouble) -> None:
+    def strike(self, trouble: Trouble, package: Package) -> None:
         """Do nothing more: everything is arranged."""
 
     def copies(self, package: Package) -> int:

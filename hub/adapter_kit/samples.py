@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import repeat
 from uuid import uuid4
 
 from hub.errors import StoreUnavailable, Text
@@ -101,13 +102,63 @@ def mixed_up(package: Package) -> Package:
     return replace(package, read=lambda _sealed: iter([b"x" * 900]))
 
 
+def crowded(package: Package) -> Package:
+    """Return the package with a hundred attachments, the most that there may be."""
+    contents = package.submission.contents
+    many = {uuid4(): seal(f"{number} of {package.delivery_id}", form=contents.form) for number in range(100)}
+    return _with(package, replace(contents, attachments=many))
+
+
+def swapped(package: Package) -> Package:
+    """Return the package with a store that hands out data for metadata and the other way round."""
+    contents = package.submission.contents
+    other = {contents.metadata.sha512: contents.data or contents.metadata}
+    other |= {} if contents.data is None else {contents.data.sha512: contents.metadata}
+    return replace(package, read=lambda sealed: _read(other.get(sealed.sha512, sealed)))
+
+
+def flipped(package: Package) -> Package:
+    """Return the package with one bit of its last attachment turned."""
+    return _last(package, lambda content: iter([content[:-1], bytes([content[-1] ^ 1])]))
+
+
+def cut_short(package: Package) -> Package:
+    """Return the package with a store that loses the last byte of its last attachment."""
+    return _last(package, lambda content: iter([content[:-1]]))
+
+
+def endless(package: Package) -> Package:
+    """Return the package with a store that never ends its last attachment."""
+    return _last(package, repeat)
+
+
+def broken_off(package: Package) -> Package:
+    """Return the package with a store that goes away in the middle of its last attachment."""
+
+    def read(content: bytes) -> Iterator[bytes]:
+        yield content[:100]
+        raise _gone()
+
+    return _last(package, read)
+
+
 def away(package: Package) -> Package:
     """Return the package with a store that cannot be read now."""
 
     def read(_: Sealed) -> Iterator[bytes]:
-        raise StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
+        raise _gone()
 
     return replace(package, read=read)
+
+
+def _last(package: Package, read: Callable[[bytes], Iterator[bytes]]) -> Package:
+    """Return the package with another way to read its last attachment."""
+    *_others, last = package.submission.contents.attachments.values()
+    return replace(package, read=lambda sealed: read(sealed.jwe or b"") if sealed is last else _read(sealed))
+
+
+def _gone() -> StoreUnavailable:
+    return StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
 
 
 def _with(package: Package, contents: Contents) -> Package:

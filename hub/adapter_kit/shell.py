@@ -53,7 +53,7 @@ class ShellBench:
             "password_file": str(self._workshop.secret_file),
         }
 
-    def strike(self, trouble: Trouble) -> None:
+    def strike(self, trouble: Trouble, package: Package) -> None:
         """Do nothing more: everything is arranged."""
 
     def copies(self, package: Package) -> int:

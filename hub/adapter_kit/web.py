@@ -108,7 +108,7 @@ class WebBench:
             "client_key_file": str(key),
         }
 
-    def strike(self, trouble: Trouble) -> None:
+    def strike(self, trouble: Trouble, package: Package) -> None:
         """Do nothing more: everything is arranged."""
 
     def play(self, heard: Heard) -> Answer | Fault:

@@ -89,7 +89,7 @@ class Bench(Protocol):
     def arrange(self, trouble: Trouble, package: Package) -> Places:
         """Bring the system into a trouble and return its places; what it holds stays."""
 
-    def strike(self, trouble: Trouble) -> None:
+    def strike(self, trouble: Trouble, package: Package) -> None:
         """Do what happens after the adapter has opened."""
 
     def copies(self, package: Package) -> int:

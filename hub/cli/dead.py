@@ -43,16 +43,19 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
 
 @dead.command()
 @click.argument("delivery_ids", metavar="[DELIVERY_ID]...", nargs=-1, type=click.UUID)
-@click.option("--all", "everything", is_flag=True, help="All dead letters that the options below name.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters of a cause.")
 @click.option("--cause", type=_CAUSES, help="With --all: only those of this cause.")
 @click.option("--destination", "destination_id", type=click.UUID, help="With --all: only those to this destination.")
 @data_option
 def redrive(
     delivery_ids: tuple[UUID, ...], everything: bool, cause: str | None, destination_id: UUID | None, data: Path
 ) -> None:
-    """Send dead letters again, singly or in bulk; what is not dead any more is left alone."""
-    if everything == bool(delivery_ids) or (not everything and (cause or destination_id)):
-        raise click.UsageError("name deliveries, or --all with --cause and --destination as wanted")
+    """Send dead letters again, singly or in bulk; what is not dead any more is left alone.
+
+    In bulk the cause must be named: of cause payload are also the invalid applications that are kept in quarantine.
+    """
+    if everything == bool(delivery_ids) or everything != bool(cause) or (destination_id and not everything):
+        raise click.UsageError("name deliveries, or --all with --cause (and --destination as wanted)")
     with opened(data) as hub:
         if everything:
             again, left = _redrive_all(hub, _cause(cause), destination_id), 0

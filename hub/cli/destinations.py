@@ -17,6 +17,7 @@ from hub.errors import ConfigurationError, NotFound, Text
 from hub.exchange.access import existing_destination
 from hub.exchange.destinations import Destinations, Draft
 from hub.parties import Destination, OfferedService
+from hub.store import Circuit
 
 _PAGE = 500
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
@@ -136,13 +137,17 @@ def decommission(destination_id: UUID, data: Path) -> None:
 @click.option("--options", default="{}", help="The adapter's options, as JSON; secrets as names of files.")
 @data_option
 def adapter(destination_id: UUID, name: str, options: str, data: Path) -> None:
-    """Choose by which adapter a destination gets its submissions; options are checked before they are kept."""
+    """Choose by which adapter a destination gets its submissions; options are checked before they are kept.
+
+    Its circuit is closed: what failed before says nothing of the new way.
+    """
     config = _options(options)
     _check_adapter(name, config)
     with opened(data) as hub:
         destination = existing_destination(hub.store, destination_id)
         draft = Draft(adapter=name, adapter_config=config)
         _desk(hub).amend(destination, draft, actor=_actor(), now=hub.clock())
+        hub.store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), hub.clock())
     click.echo(f"{destination_id}  {name}")
 
 

@@ -12,7 +12,7 @@ from hub.admission import Admission
 from hub.callbacks import Herald
 from hub.crypto.scanner import Scanned
 from hub.delivery import Sealing
-from hub.errors import Invalid, Text
+from hub.errors import Invalid, Text, TooLarge
 from hub.events import Event, EventKind, Subject
 from hub.exchange.limits import ExchangeLimits
 from hub.exchange.receivers import Receivers
@@ -35,13 +35,26 @@ class SendingTools:
     #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
     sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
 
-    def insist_on_jwe(self, destination: Destination) -> None:
-        """Refuse what came sealed as JWE to a destination that cannot be given it.
+    def insist_on_jwe(self, destination: Destination, *, size: int = 0) -> None:
+        """Refuse what came sealed as JWE to a destination that cannot be given it; ``size`` are the bytes of it so far.
 
         Raises:
             Invalid: it takes another form only (``destination-needs-plain-door``). Unavailable: nobody can tell.
+            TooLarge: its way does not carry so much.
         """
-        if Form.JOSE not in self.sealing(destination).takes:
+        sealing = self.sealing(destination)
+        if sealing.most is not None and size > sealing.most:
+            raise TooLarge(
+                Text(
+                    f"Diese Behörde empfängt Mails: Metadaten und Daten dürfen versiegelt {sealing.most} Byte nicht "
+                    "überschreiten. Geben Sie Großes als Anlage mit.",
+                    f"This authority receives mails: metadata and data must not exceed {sealing.most} bytes when sealed. "
+                    "Send what is large as an attachment.",
+                ),
+                slug="too-large-for-destination",
+                limit=sealing.most,
+            )
+        if Form.JOSE not in sealing.takes:
             raise Invalid(
                 Text(
                     "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "

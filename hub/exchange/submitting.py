@@ -42,7 +42,7 @@ class Submitting:
 
         Raises:
             NotFound, Forbidden: no such message of the caller's.
-            SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit.
+            SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit, or the receiver's.
             Invalid: data are missing, or the destination takes what the plain door seals, and nothing else.
             In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing).
         """
@@ -50,7 +50,8 @@ class Submitting:
         message = own_message(self._tools.store.message(message_id, kind), caller)
         destination = self._tools.receivers.existing(message.destination_id, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
-            self._tools.insist_on_jwe(destination)  # Its adapter may have changed since the announcement.
+            # Its adapter may have changed since the announcement.
+            self._tools.insist_on_jwe(destination, size=len(metadata) + len(data or ""))
         if data is None and profile.require_data:
             raise _no_data()
         parts: list[Sealed] = []

@@ -41,6 +41,7 @@ from hub.submission import (
     Contents,
     Cover,
     Door,
+    Form,
     MediaType,
     SchemaRef,
     Sealed,
@@ -165,7 +166,7 @@ class Reception(_Opened):
             mac = fingerprint(self._tools.keys, application, [each.facts for each in self._attachments])
             idempotency = (self._cover.idempotency_key, mac)
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
-        told = [] if quarantine else self._news(submission, now)
+        told = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
         stored = self._tools.store.submit(
             submission,
             events=events,

@@ -66,13 +66,14 @@ class Deliveries(Database):
         """Make dead deliveries due again, as :meth:`redrive` does with one, batch by batch; return how many.
 
         Each batch is one transaction with its audit entry, which ``audit`` makes from its size. Answered or deleted
-        submissions are left alone. Empty ``destination_ids`` mean none.
+        submissions are left alone, and so is what died after ``now``: it may be one of these again. Empty
+        ``destination_ids`` mean none.
         """
         open_ = _MESSAGES.c.state.in_([State.SUBMITTED.value, State.FORWARDED.value])
         again = (
             select(_DELIVERIES.c.delivery_id)
             .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
-            .where(_dead(cause, destination_ids), open_)
+            .where(_dead(cause, destination_ids), open_, _DELIVERIES.c.finished_at <= micros(now))
             .order_by(_DELIVERIES.c.accepted_at)
             .limit(MOST_ITEMS)
         )
@@ -234,7 +235,7 @@ def _queued() -> ColumnElement[bool]:
 
 
 def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) -> int:
-    """Make dead deliveries due again; what killed workers before gets its tries anew, since a person has looked at it."""
+    """Make dead deliveries due again; tries, schedule and notices begin anew, since a person has looked at them."""
     again = {
         "state": DeliveryState.QUEUED.value,
         "next_attempt_at": micros(now),
@@ -245,6 +246,8 @@ def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) 
         "lapses": 0,
     }
     dead = and_(_DELIVERIES.c.delivery_id.in_(delivery_ids), _DELIVERIES.c.state == DeliveryState.DEAD.value)
+    theirs = _MESSAGES.c.message_id.in_(select(_DELIVERIES.c.submission_id).where(dead))
+    connection.execute(update(_MESSAGES).where(theirs, _MESSAGES.c.notices > 0).values(notices=0))
     return connection.execute(update(_DELIVERIES).where(dead).values(again)).rowcount
 
 

@@ -37,13 +37,14 @@ WITH RECURSIVE receivers (destination_id) AS (
     FROM receivers r WHERE r.destination_id IS NOT NULL
 )"""
 
-#: Each destination gets the room that its running attempts leave, one place if its circuit is half open. The unary plus
+#: Each destination gets the room that its running attempts leave; one place if it failed last. The unary plus
 #: keeps the planner off the index of due rows, where a backlog of planned retries would have to be counted.
 #: ``instant`` adapters and the others take turns: what is over at once needs no bulkhead.
 _ROOM = """,
 seats AS (
     SELECT r.destination_id,
-        CASE WHEN c.open_until IS NULL THEN CAST(:per_destination AS INTEGER) ELSE 1 END AS room,
+        CASE WHEN c.open_until IS NULL AND COALESCE(c.failures, 0) = 0
+            THEN CAST(:per_destination AS INTEGER) ELSE 1 END AS room,
         (
             SELECT count(*) FROM deliveries b
             WHERE b.destination_id = r.destination_id AND b.leased_by IS NOT NULL AND +b.next_attempt_at > :now
@@ -138,7 +139,7 @@ class Queue(Database):
     ) -> list[Claim]:
         """Lease due deliveries to ``node`` until ``now + lease``: at most ``limit``, the longest due of a destination first.
 
-        Fair over destinations; a destination with an open circuit gets none, with a half-open one (its pause is over) one.
+        Fair over destinations; a destination with an open circuit gets none, one that failed last gets one at a time.
         ``per_destination`` bounds a destination's running attempts of all nodes; nodes that claim in the same
         instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the lapse stands in the
         history as an attempt of unknown outcome.

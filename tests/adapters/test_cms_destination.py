@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from email import message_from_bytes, policy
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair
 from hub.crypto.pki import InsecureDevelopmentAuthority
 from hub.crypto.receipts import claims_of
+from hub.parties import Callback
 from hub.routing import OnInvalid
 from hub.submission import DeadCause, Form
 
@@ -273,6 +275,24 @@ def test_where_the_options_say_so_the_sealed_doors_jwes_are_mailed(door, worksho
     outer = message_from_bytes(server.mails[0].content, policy=policy.SMTP)
     files = {part.get_content() for part in outer.iter_attachments() if part.get_content_type() == "application/jose"}
     assert files == {jwe.encode() for jwe in (sent.metadata, sent.data, *sent.attachments.values())}
+
+
+def test_jwes_that_fit_into_no_mail_are_refused_before_they_are_stored(door, workshop):  # noqa: F811
+    mailed(door.stage, workshop, accepts_jwe=True, size_limit=LIMIT)
+    door.clock.pass_(seconds=2)
+    announced = door.announce()
+    refused = door.submit(announced["submissionId"], door.seal(b"{}"), door.seal(b"a" * LIMIT))
+    assert door.refused(refused, 413, "too-large-for-destination")
+    assert door.submit(announced["submissionId"], door.seal(b"{}"), door.seal(b"{}")).status in {200, 202}
+
+
+def test_nobody_is_called_to_collect_what_is_pushed_only(door, workshop):  # noqa: F811
+    mailed(door.stage, workshop)
+    store = door.hub.store
+    there = replace(store.destination(door.destination_id), callback=Callback(url="https://fv.example/cb", secret="s"))
+    store.replace_destination(there)
+    door.stage.accept()
+    assert store.claim_callbacks(door.clock(), lease=timedelta(minutes=1), node="n", limit=10) == []
 
 
 def test_what_is_sealed_as_cms_is_pushed_only(door, workshop):  # noqa: F811

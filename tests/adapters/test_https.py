@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from dataclasses import replace
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -10,11 +11,14 @@ import orjson
 import pytest
 from contract import hold, make_package, opened, sentences_for, workshop  # noqa: F401
 from jwcrypto import jwk, jwt
+from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving
 
 from adapters.https import Https
 from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.receiver import Answer, Receiver
 from hub.adapter_kit.samples import NOON, again, bare, bulky
+from hub.crypto.jose import decrypt
+from hub.crypto.keys import read_decryption_key
 from hub.envelope import message
 from hub.errors import ConfigurationError
 from hub.submission import DeadCause, OutcomeKind
@@ -244,3 +248,24 @@ def test_a_large_delivery_arrives_byte_for_byte(listener):
     package = bulky(make_package())
     assert opened(Https, listener.config()).deliver(package).kind is OutcomeKind.DELIVERED
     assert orjson.loads(listener.heard[0].body)["encryptedData"] == package.submission.contents.data.jwe.decode()
+
+
+def test_what_is_offered_by_url_lies_there_for_the_receiver_and_is_what_the_hash_says(listener, stage):
+    """From a plain application with a large attachment to the receiver that fetches it with its own token."""
+    store, destination_id = stage.hub.store, stage.destination_id("Rheingau")
+    there = replace(store.destination(destination_id), adapter_config=listener.config(inline_limit=0))
+    store.replace_destination(there)
+    plan = b"%PDF" * 100_000
+    parts = {"data": ("a.xml", BAUANTRAG, "application/xml"), "plan": ("plan.pdf", plan, "application/pdf")}
+    with serving(stage) as served:
+        assert served.post("/hub/v1/applications", params={"service": BAUEN, "ars": TAUNUSSTEIN}, files=parts).ok
+        stage.hub.dispatcher.run_once()
+        (offered,) = orjson.loads(listener.heard[0].body)["attachments"]
+        assert set(offered) == {"attachmentId", "sha512", "size", "url"}
+        path = offered["url"].removeprefix(stage.hub.settings.canonical_url)
+        assert served.get(path).status_code == 403  # The sender's token opens nothing.
+        token = {"Authorization": f"Bearer {served.token('subscriber')}"}
+        fetched = served.get(path, headers=token).content
+    assert (hashlib.sha512(fetched).hexdigest(), len(fetched)) == (offered["sha512"], offered["size"])
+    key = read_decryption_key(stage.destination("Rheingau")["private_decryption_jwk"], written_by_us=True)
+    assert decrypt(fetched, [key], max_output=10**6) == plan
