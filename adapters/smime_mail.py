@@ -7,7 +7,6 @@ Message-ID follows from the delivery id, so a repeat can be told.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,9 +26,8 @@ from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.wire.http import client_tls, insist_on_timeout
 from hub.wire.line import Line
-from hub.wire.mail import Envelope, Login, post
+from hub.wire.mail import Envelope, Login, is_address, post
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 #: A content travels as base64 within base64; the rest is head and manifest.
 _GROWTH = 1.95
 _NOTICE = (
@@ -63,7 +61,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, address in (("sender", self.sender), ("recipient", self.recipient)):
-            fits = _ADDRESS.fullmatch(address)
+            fits = is_address(address)
             insist("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
         insist_on_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number

@@ -12,9 +12,11 @@ from partner import Answer, Fault, Partner, always
 from sealed_door import Door, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
-from hub.callbacks import SCHEDULE, CallbackTools, CallbackWorker, at_rest
+from hub.callbacks import CallbackTools, CallbackWorker, at_rest
 from hub.crypto.hmacs import verify_callback
+from hub.notices import Noticeboard
 from hub.outbound import Outbound, Posted
+from hub.outbox import SCHEDULE
 from hub.parties import Callback
 from hub.store import OutgoingCallback
 
@@ -44,8 +46,10 @@ def post_office() -> Post:
 
 
 def worker(door: Door, outbound: Any) -> CallbackWorker:
-    tools = CallbackTools(store=door.hub.store, keys=door.hub.keys, outbound=outbound, node="test", clock=door.clock)
-    return CallbackWorker(tools)
+    store, keys, board = door.hub.store, door.hub.keys, Noticeboard(store=door.hub.store)
+    return CallbackWorker(
+        CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node="test", clock=door.clock)
+    )
 
 
 def drain(door: Door, outbound: Any) -> None:
@@ -101,7 +105,7 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
     assert 70 < len(post_office.sent) < 100
     assert [dead.callback_id for dead in own_door.hub.store.dead_callbacks().items] == [callback.callback_id]
     noted = own_door.hub.store.audit(newest_first=True, limit=1).items[0].entry
-    assert (noted.action, noted.target) == ("callback.unreachable", "party")
+    assert (noted.action, noted.target) == ("callback.unreachable", "client:party")
     assert SECRET not in repr(noted)
 
 

@@ -13,40 +13,28 @@ from sealed_replies import reply_to
 
 from hub.callbacks import Herald
 from hub.crypto import jws
-from hub.errors import StoreUnavailable, Text
-from hub.retention import Reminder, Retention
+from hub.notices import Noticeboard
+from hub.retention import Retention
 from hub.submission import State
 
 SECRET = "0123456789abcdef" * 2
 
 
-class Mail:
-    """Takes reminders in place of the post."""
-
-    def __init__(self) -> None:
-        self.sent: list[Reminder] = []
-        self.broken = False
-
-    def __call__(self, reminder: Reminder) -> None:
-        if self.broken:
-            raise StoreUnavailable(Text("kaputt", "broken"))
-        self.sent.append(reminder)
-
-
 @pytest.fixture
-def mail() -> Mail:
-    return Mail()
-
-
-@pytest.fixture
-def retention(own_door: Door, mail: Mail) -> Retention:
+def retention(own_door: Door) -> Retention:
     return Retention(
         store=own_door.hub.store,
         herald=Herald(store=own_door.hub.store),
+        board=Noticeboard(store=own_door.hub.store),
         keys=own_door.hub.keys,
         base_url=own_door.hub.settings.canonical_url,
-        remind=mail,
     )
+
+
+def reminders(door: Door) -> list[tuple[int, int]]:
+    """(which, of how many) of all reminders, oldest first."""
+    given = [view.notice for view in door.hub.store.notices(about=f"destination:{door.destination_id}").items]
+    return [(each.facts["notice"], each.facts["deliveries"]) for each in reversed(given)]
 
 
 def deliver(door: Door) -> None:
@@ -90,38 +78,64 @@ def announced_attachment(door: Door, announced: dict[str, str]) -> str:
     return str(door.hub.store.message(UUID(announced["submissionId"])).announced[0])
 
 
-def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention, mail: Mail):
+def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention):
     own_door.send()
     own_door.send()
     deliver(own_door)
     pass_days(own_door, retention, 3)
-    assert mail.sent == []
+    assert reminders(own_door) == []
     own_door.clock.pass_(minutes=1)
     for _ in range(3):
         retention.run(own_door.clock())
-    assert [(each.number, each.waiting) for each in mail.sent] == [(1, 2)]
-    pass_days(own_door, retention, 10)
-    assert [each.number for each in mail.sent] == [1, 2]
-    assert mail.sent[0].destination.destination_id == own_door.destination_id
+    assert reminders(own_door) == [(1, 2)]
+    pass_days(own_door, retention, 5)
+    assert reminders(own_door) == [(1, 2)]
+    pass_days(own_door, retention, 5)
+    assert reminders(own_door) == [(1, 2), (2, 2)]
 
 
-def test_a_reminder_that_could_not_be_sent_is_sent_later(own_door: Door, retention: Retention, mail: Mail):
+def test_what_falls_due_later_on_a_day_waits_for_the_next_days_reminder(own_door: Door, retention: Retention):
+    for _ in range(3):
+        own_door.send()
+        deliver(own_door)
+        own_door.clock.pass_(minutes=9)
+    own_door.clock.pass_(days=2, hours=23, minutes=20)
+    for _ in range(6):
+        own_door.clock.pass_(minutes=5)
+        retention.run(own_door.clock())
+    assert reminders(own_door) == [(1, 1)]
+    own_door.clock.pass_(days=1)
+    retention.run(own_door.clock())
+    assert reminders(own_door) == [(1, 1), (1, 2)]
+
+
+def test_a_hub_that_slept_until_day_10_reminds_once(own_door: Door, retention: Retention):
     own_door.send()
     deliver(own_door)
-    own_door.clock.pass_(days=4)
-    mail.broken = True
-    with pytest.raises(StoreUnavailable):
-        retention.remind(own_door.clock())
-    mail.broken = False
-    assert retention.remind(own_door.clock()) == 1
+    own_door.clock.pass_(days=10)
+    for _ in range(2):
+        retention.run(own_door.clock())
+    assert reminders(own_door) == [(2, 1)]
 
 
-def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retention, mail: Mail):
+def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retention):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
     pass_days(own_door, retention, 10)
-    assert mail.sent == []
+    assert reminders(own_door) == []
+
+
+def test_an_authority_is_not_reminded_of_what_waits_for_the_online_service(own_door: Door, retention: Retention):
+    sent = own_door.send()
+    deliver(own_door)
+    assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
+    reply_to(own_door, sent, own_door.subscriber)
+    pass_days(own_door, retention, 10)
+    assert reminders(own_door) == []
+    reply_to(own_door, sent, own_door.client("sender"))
+    pass_days(own_door, retention, 4)
+    assert reminders(own_door) == [(1, 1)]
 
 
 def test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it(own_door: Door, retention: Retention):
@@ -221,7 +235,7 @@ def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: R
 def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: Retention):
     sent = own_door.send()
     deliver(own_door)
-    overdue = own_door.hub.store.uncollected(own_door.clock() + timedelta(days=15))
+    overdue = own_door.hub.store.unanswered(own_door.clock() + timedelta(days=15))
     assert own_door.accept(sent).status == 204
     assert len(overdue) == 1
     own_door.clock.pass_(days=15)
