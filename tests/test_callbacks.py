@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from partner import Answer, Fault, Partner, always
@@ -21,6 +21,7 @@ from hub.parties import Callback
 from hub.store import OutgoingCallback
 
 SECRET = "0123456789abcdef" * 2
+OPERATORS = "betrieb@hub.example"
 TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
 
 
@@ -46,7 +47,8 @@ def post_office() -> Post:
 
 
 def worker(door: Door, outbound: Any) -> CallbackWorker:
-    store, keys, board = door.hub.store, door.hub.keys, Noticeboard(store=door.hub.store)
+    store, keys = door.hub.store, door.hub.keys
+    board = Noticeboard(store=store, mails=True, operators=OPERATORS)
     return CallbackWorker(
         CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node="test", clock=door.clock)
     )
@@ -68,13 +70,15 @@ def listen(door: Door) -> dict[str, str]:
 def queued(door: Door, url: str, **more: Any) -> OutgoingCallback:
     sealed = at_rest(Callback(url=url, secret=SECRET), door.hub.keys)
     callback = OutgoingCallback(
-        callback_id=uuid4(),
-        party="party",
-        url=url,
-        secret=sealed.secret,
-        body='{"a":1}',
-        created_at=door.clock(),
-        **more,
+        **{
+            "callback_id": uuid4(),
+            "party": "party",
+            "url": url,
+            "secret": sealed.secret,
+            "body": '{"a":1}',
+            "created_at": door.clock(),
+            **more,
+        }
     )
     door.hub.store.add_callback(callback)
     return callback
@@ -107,6 +111,46 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
     noted = own_door.hub.store.audit(newest_first=True, limit=1).items[0].entry
     assert (noted.action, noted.target) == ("callback.unreachable", "client:party")
     assert SECRET not in repr(noted)
+
+
+def told(door: Door, about: str) -> list[tuple[str, str, str]]:
+    """(what, to whom, note) of all notices about a party."""
+    given = [view.notice for view in door.hub.store.notices(about=about).items]
+    return [(each.kind.value, each.recipient, each.facts["note"]) for each in given]
+
+
+def pass_four_days(door: Door, outbound: Any) -> None:
+    for _ in range(4 * 12):
+        door.clock.pass_(hours=2)
+        drain(door, outbound)
+
+
+def test_operators_are_told_of_an_online_service_that_stays_away(own_door: Door, post_office: Post):
+    sent = own_door.send(callback={"url": "https://sender.example/sender", "secret": SECRET})
+    while own_door.hub.dispatcher.run_once():
+        pass
+    post_office.status = 503
+    pass_four_days(own_door, post_office)
+    client = own_door.hub.store.message(UUID(sent.submission_id)).sender
+    assert told(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
+    (view,) = own_door.hub.store.case_callbacks(UUID(sent.case_id))
+    assert (view.state.value, view.note) == ("dead", "HTTP 503")
+
+
+def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_all(own_door: Door, post_office: Post):
+    listen(own_door)
+    sent = [own_door.send() for _ in range(3)]
+    post_office.status = 500
+    pass_four_days(own_door, post_office)
+    about, contact = f"destination:{own_door.destination_id}", own_door.destination.contact["email"]
+    first = {("callback-unreachable", contact, "HTTP 500"), ("callback-unreachable", OPERATORS, "HTTP 500")}
+    assert (len(told(own_door, about)), set(told(own_door, about))) == (2, first)
+    audited = own_door.hub.store.audit(newest_first=True, limit=len(sent)).items
+    assert {each.entry.action for each in audited} == {"callback.unreachable"}
+    own_door.clock.pass_(days=3)
+    queued(own_door, "https://authority.example/authority", party=str(own_door.destination_id))
+    pass_four_days(own_door, post_office)
+    assert len(told(own_door, about)) == 4
 
 
 def test_a_redirect_is_no_yes(own_door: Door, post_office: Post):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from mail_server import MailServer
 from sealed_door import EVENTS, Door, kinds, movable_door, read  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
+from hub import app
+from hub.adapter_kit.workshop import SECRET, Workshop
 from hub.callbacks import Herald
+from hub.config import load_settings
 from hub.crypto import jws
 from hub.notices import Noticeboard
 from hub.retention import Retention
 from hub.submission import State
-
-SECRET = "0123456789abcdef" * 2
 
 
 @pytest.fixture
@@ -241,3 +244,47 @@ def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: Rete
     own_door.clock.pass_(days=15)
     retention.reject_unanswered(own_door.clock())
     assert state(own_door, sent.submission_id) is State.ACCEPTED
+
+
+# -------------------------------------------------------------------------------------- the hub as it is put together
+
+
+def test_the_hub_mails_on_day_3_and_9_rejects_on_day_14_and_deletes_on_day_21(own_door: Door, tmp_path: Path):
+    workshop = Workshop(tmp_path, now=datetime.now(UTC))
+    with MailServer(workshop.tls(), user="hub", password=SECRET) as server:
+        hub = mailing_hub(own_door, workshop, server)
+        sent = own_door.send()
+        deliver(own_door)
+        (retention,) = (duty for duty in hub.duties._duties if duty.name == "retention")
+        own_door.clock.pass_(hours=12, minutes=1)
+        diary: list[tuple[int, str]] = []
+        for half_day in range(2, 2 * 22):
+            own_door.clock.pass_(hours=12)
+            day = half_day // 2
+            retention.run(own_door.clock())
+            while hub.postman.run_once():
+                pass
+            diary += [(day, mail["To"]) for mail in server.read()]
+            server.mails.clear()
+            diary += [(day, state(own_door, sent.submission_id).value)]
+        hub.close()
+    contact = own_door.destination.contact["email"]
+    assert [entry for entry in diary if "@" in entry[1]] == [(3, contact), (9, contact)]
+    assert next(day for day, what in diary if what == "rejected") == 14
+    assert next(day for day, what in diary if what == "deleted") == 21
+
+
+def mailing_hub(door: Door, workshop: Workshop, server: MailServer) -> Any:
+    """A second process of the same hub, which mails."""
+    settings = load_settings(
+        door.stage.data,
+        {},
+        smtp_host="127.0.0.1",
+        smtp_port=server.port,
+        smtp_user="hub",
+        smtp_password_file=str(workshop.secret_file),
+        smtp_ca_file=str(workshop.ca_file),
+        mail_sender="hub@hub.example",
+        disk_watermark_bytes=0,
+    )
+    return app.build(settings, clock=door.clock)

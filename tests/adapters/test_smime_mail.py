@@ -9,7 +9,7 @@ from email import policy
 import orjson
 import pytest
 from contract import hold, make_package, opened, sentences_for, trial_of, workshop  # noqa: F401
-from servers import MailServer
+from mail_server import MailServer
 
 from adapters.smime_mail import SmimeMail
 from hub.adapter_kit.cases import Trouble
