@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from partner import Answer, Fault, Partner, always
-from sealed_door import Door, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
+from sealed_door import Door, Sent, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
 from hub.callbacks import CallbackTools, CallbackWorker, at_rest
@@ -226,14 +227,75 @@ def test_submit_tells_the_authority_and_notify_the_sender(own_door: Door, post_o
     assert post_office.types()[1:] == [("sender", "new-events")]
 
 
-@pytest.mark.parametrize("kind", ["accept-submission", "reject-submission"])
-def test_an_answer_of_the_authority_tells_the_sender(own_door: Door, post_office: Post, kind: str):
-    sent = own_door.send(callback=listen(own_door))
+class Case:
+    """A case in which both sides want to be called, and what a trigger has to say to whom."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.callback = listen(door)
+
+    def sent(self) -> Sent:
+        return self.door.send(callback=self.callback)
+
+    def by_receiver(self, kind: str) -> None:
+        sent = self.sent()
+        payload = {} if kind.startswith("forward") else None
+        self.quiet()
+        assert self.door.post_event(sent, self.door.token(kind, sent, payload), "v1").status == 204
+
+    def reply_answered(self, kind: str) -> None:
+        """The authority answers a reply that the online service wrote."""
+        sent = self.sent()
+        reply = reply_to(self.door, sent, self.door.sender)
+        self.quiet()
+        token = self.door.token(kind, reply, sub=f"reply:{reply.submission_id}")
+        assert self.door.post_event(reply, token).status == 204
+
+    def by_hub(self, days: int, *, reply: bool = False) -> None:
+        """Let the hub's own periods end what nobody answered."""
+        sent = self.sent()
+        if reply:
+            assert self.door.accept(sent).status == 204
+            reply_to(self.door, sent, self.door.sender)
+        while self.door.hub.dispatcher.run_once():
+            pass
+        self.quiet()
+        (duty,) = (each for each in self.door.hub.duties._duties if each.name == "retention")
+        self.door.clock.pass_(days=14, minutes=1)
+        duty.run(self.door.clock())
+        if days > 14:
+            self.quiet()
+            self.door.clock.pass_(days=days - 14, minutes=1)
+            duty.run(self.door.clock())
+
+    def quiet(self) -> None:
+        drain(self.door, Post())
+
+
+SENDER, AUTHORITY = ("sender", "new-events"), ("authority", "new-events")
+#: Section 11.3, row by row: the trigger, and who is called with what.
+MATRIX: dict[str, tuple[Callable[[Case], Any], list[tuple[str, str]]]] = {
+    "create-submission": (lambda case: case.door.announce(callback=case.callback), []),
+    "submit-submission": (lambda case: case.sent(), [("authority", "new-submissions")]),
+    "forward by the receiver": (lambda case: case.by_receiver("forward-submission"), [SENDER]),
+    "accept by the receiver": (lambda case: case.by_receiver("accept-submission"), [SENDER]),
+    "reject by the receiver": (lambda case: case.by_receiver("reject-submission"), [SENDER]),
+    "reject by the hub": (lambda case: case.by_hub(14), [AUTHORITY, SENDER]),
+    "delete by the hub": (lambda case: case.by_hub(21), [AUTHORITY, SENDER]),
+    "accept of a reply": (lambda case: case.reply_answered("accept-reply"), [SENDER]),
+    "reject of a reply": (lambda case: case.reply_answered("reject-reply"), [SENDER]),
+    # On the way there the hub also deletes what was accepted, and says so to both.
+    "reject of a reply by the hub": (lambda case: case.by_hub(14, reply=True), [AUTHORITY, SENDER] * 2),
+}
+
+
+@pytest.mark.parametrize(("trigger", "called"), MATRIX.values(), ids=MATRIX)
+def test_22_each_trigger_calls_whom_the_matrix_names(
+    own_door: Door, post_office: Post, trigger: Callable[[Case], Any], called: list[tuple[str, str]]
+):
+    trigger(Case(own_door))
     drain(own_door, post_office)
-    assert own_door.post_event(sent, own_door.token(kind, sent)).status == 204
-    drain(own_door, post_office)
-    assert post_office.types()[1:] == [("sender", "new-events")]
-    assert post_office.sent[-1][1]["submissions"][0]["submissionId"] == sent.submission_id
+    assert sorted(post_office.types()) == sorted(called)
 
 
 def test_an_announcement_tells_nobody(own_door: Door, post_office: Post):
