@@ -9,7 +9,6 @@ attachments that would make such a mail too large are offered by URL in the mani
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,9 +25,8 @@ from hub.options import insist, read_options, read_secret
 from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.wire.http import client_tls, insist_on_timeout
 from hub.wire.line import Line
-from hub.wire.mail import Envelope, Login, post
+from hub.wire.mail import Envelope, Login, is_address, post
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 #: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
 _GROWTH = 1.4
 #: Bytes of the mail's own head, notice and manifest.
@@ -71,7 +69,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, address in (("sender", self.sender), ("recipient", self.recipient)):
-            fits = _ADDRESS.fullmatch(address)
+            fits = is_address(address)
             insist("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
         insist_on_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number

@@ -49,6 +49,7 @@ from hub.exchange.cases import Cases
 from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
 from hub.meters import Meters
+from hub.notices import MailServer, Noticeboard, Postman
 from hub.outbound import Outbound
 from hub.proof import Notary
 from hub.resources import shipped
@@ -98,6 +99,7 @@ class Hub:
     adapters: AdapterPool
     dispatcher: Dispatcher
     messenger: CallbackWorker
+    postman: Postman | None
     duties: Clock
     meters: Meters
     traces: Traces
@@ -141,6 +143,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     pool = AdapterPool(_adapters())
     dispatcher = _dispatcher(settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces)
     store.on_delivery_due(dispatcher.wake)
+    server = _mail_server(settings)
+    board = _noticeboard(settings, store)
     outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
     admission = Admission(
         memory_budget=settings.memory_budget_bytes,
@@ -186,8 +190,11 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         adapters=pool,
         dispatcher=dispatcher,
         messenger=CallbackWorker(
-            CallbackTools(store=store, keys=keys, outbound=outbound, node=_process(settings), clock=clock)
+            CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node=_process(settings), clock=clock)
         ),
+        postman=None
+        if server is None
+        else Postman(store=store, server=server, base_url=settings.canonical_url, node=_process(settings), clock=clock),
         duties=Clock(
             store=store,
             node=_process(settings),
@@ -196,6 +203,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
                 store=store,
                 blobs=blobs,
                 keys=keys,
+                board=board,
                 notary=notary,
                 checkpoints=checkpoints,
                 accounts=accounts,
@@ -334,6 +342,8 @@ def working(hub: Hub) -> Iterator[None]:
         threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
         threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
     ]
+    if hub.postman is not None:
+        workers.append(threading.Thread(target=hub.postman.run, args=[stop], name="notices"))
     for worker in workers:
         worker.start()
     hub.duties.start()
@@ -442,15 +452,39 @@ def _dispatcher(
     )
 
 
-def _retention(settings: Settings, store: Store, keys: HubKeys) -> Callable[[datetime], int]:
+def _retention(settings: Settings, store: Store, keys: HubKeys, board: Noticeboard) -> Callable[[datetime], int]:
     periods = Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
         unanswered=timedelta(seconds=settings.uncollected_seconds),
         case=timedelta(seconds=settings.case_seconds),
     )
-    herald = Herald(store=store)
-    return Retention(store=store, herald=herald, keys=keys, base_url=settings.canonical_url, periods=periods).run
+    herald, base_url = Herald(store=store), settings.canonical_url
+    return Retention(store=store, herald=herald, board=board, keys=keys, base_url=base_url, periods=periods).run
+
+
+def _noticeboard(settings: Settings, store: Store) -> Noticeboard:
+    return Noticeboard(
+        store=store,
+        actor=f"hub:{settings.node}",
+        mails=bool(settings.smtp_host),
+        operators=settings.mail_operators,
+    )
+
+
+def _mail_server(settings: Settings) -> MailServer | None:
+    """Return the mail server of the settings, None where there is none; ``ConfigurationError`` for files of no use."""
+    if not settings.smtp_host:
+        return None
+    return MailServer.from_files(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.mail_sender,
+        starttls=settings.smtp_security == "starttls",
+        user=settings.smtp_user,
+        password_file=settings.smtp_password_file,
+        ca_file=settings.smtp_ca_file,
+    )
 
 
 def _adapters() -> dict[str, type[Adapter]]:
@@ -473,6 +507,7 @@ def _duties(
     store: Store,
     blobs: Blobs,
     keys: HubKeys,
+    board: Noticeboard,
     notary: Notary,
     checkpoints: Checkpoints,
     accounts: Accounts,
@@ -480,14 +515,14 @@ def _duties(
 ) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
     give_up = timedelta(seconds=settings.give_up_seconds)
-    undelivered = Undelivered(store=store, meters=meters, node=settings.node, give_up=give_up)
+    undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
     return [
         Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
         Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
         Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
-        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys)),
+        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys, board)),
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),

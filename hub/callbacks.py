@@ -8,8 +8,6 @@ the ids in the body.
 from __future__ import annotations
 
 import logging
-import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,22 +19,19 @@ import orjson
 from hub.crypto.hmacs import sign_callback
 from hub.crypto.keyring import HubKeys
 from hub.delivery import Schedule
-from hub.errors import SealBroken, Unavailable
+from hub.errors import SealBroken
 from hub.events import Subject
+from hub.notices import Noticeboard
 from hub.outbound import Outbound, Posted
+from hub.outbox import SCHEDULE, Carried, Courier
 from hub.parties import Callback, Destination
-from hub.store import AuditEntry, CallbackClaim, OutgoingCallback, Store, StoredMessage
+from hub.store import CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling
 from hub.submission import Submission
 
 _log = logging.getLogger(__name__)
 _TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
 #: What a sealed callback secret is bound to; it travels from the party's record to the outbox as it is.
 _CONTEXT = "callback"
-#: Waits of a minute, doubling to an hour, for three days (the digest's suggestion; FITKO publishes none).
-SCHEDULE = Schedule(
-    first=timedelta(minutes=1), factor=2.0, longest=timedelta(hours=1), give_up=timedelta(days=3), jitter=0.2
-)
-_PAUSE = 0.5
 #: An address that gave no answer is left alone for this long, or a hung receiver with many callbacks would hold up all others.
 _REST = timedelta(minutes=1)
 _MOST_RESTING = 10_000
@@ -108,11 +103,12 @@ class Herald:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallbackTools:
-    """What the worker works with."""
+    """What the worker works with. ``board`` tells people of a callback that was given up."""
 
     store: Store
     keys: HubKeys
     outbound: Outbound
+    board: Noticeboard
     node: str
     clock: Callable[[], datetime]
     schedule: Schedule = SCHEDULE
@@ -121,49 +117,52 @@ class CallbackTools:
     batch: int = 16
 
 
-class CallbackWorker:
-    """Sends what is in the outbox. Any number of nodes run it; each callback is leased to one of them at a time."""
+class CallbackWorker(Courier[CallbackClaim]):
+    """Posts the callbacks of the outbox."""
+
+    carries = "callback"
 
     def __init__(self, tools: CallbackTools) -> None:
+        super().__init__(clock=tools.clock, schedule=tools.schedule)
         self._tools = tools
         self._resting: dict[str, datetime] = {}
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set."""
-        while not stop.is_set():
-            try:
-                sent = self.run_once()
-            except Unavailable as error:
-                _log.warning("callbacks: %s", error)
-                sent = 0
-            if not sent:
-                stop.wait(_PAUSE)
-
-    def run_once(self) -> int:
-        """Attempt what is due now, at once but bounded; return how many attempts were made."""
+    def claim(self, now: datetime) -> Sequence[CallbackClaim]:
+        """Lease what is due."""
         tools = self._tools
-        claims = tools.store.claim_callbacks(tools.clock(), lease=tools.lease, node=tools.node, limit=tools.batch)
-        # A thread each: one receiver that hangs must not use up the others' leases.
-        threads = [threading.Thread(target=self._attempt, args=[claim], name="callback") for claim in claims]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return len(claims)
+        return tools.store.claim_callbacks(now, lease=tools.lease, node=tools.node, limit=tools.batch)
 
-    def _attempt(self, claim: CallbackClaim) -> None:
+    def carry(self, claim: CallbackClaim) -> Carried:
+        """Post one callback, unless its receiver gave no answer just now."""
         posted = self._post_unless_resting(claim.callback)
-        now = self._tools.clock()
-        again = None if posted.taken else self._next(claim, now)
-        try:
-            kept = self._tools.store.record_callback(
-                claim, sent=posted.taken, next_attempt_at=again, note=posted.note, now=now
-            )
-            if kept and not posted.taken:
-                self._tell_of_failure(claim, posted, given_up=again is None, now=now)
-        except Unavailable as error:
-            # Nothing was recorded: the lease runs out and somebody tries again.
-            _log.warning("callback %s: %s", claim.callback.callback_id, error)
+        return Carried(taken=posted.taken, note=posted.note)
+
+    def record(self, claim: CallbackClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:
+        """Record an attempt, and with the last one in vain what people are told of it."""
+        given_up = not carried.taken and again is None
+        telling = self._telling(claim, carried, now) if given_up else None
+        kept = self._tools.store.record_callback(
+            claim, sent=carried.taken, next_attempt_at=again, note=carried.note, now=now, telling=telling
+        )
+        if kept and not carried.taken:
+            callback = claim.callback
+            level, fate = (logging.WARNING, "given up") if given_up else (logging.INFO, "again later")
+            _log.log(level, "callback %s to %s: %s, %s", callback.callback_id, callback.party, carried.note, fate)
+
+    def _telling(self, claim: CallbackClaim, carried: Carried, now: datetime) -> Telling:
+        callback = claim.callback
+        facts = {
+            "callbackId": str(callback.callback_id),
+            "attempts": claim.attempt,
+            "days": self._schedule.give_up.days,
+            "note": carried.note,
+        }
+        # An address that is dead takes all its callbacks with it: one notice a week speaks for them, the audit log of each.
+        week = "{}-{}".format(*now.isocalendar()[:2])
+        occasion = f"{callback.url} {week}"
+        return self._tools.board.telling(
+            NoticeKind.CALLBACK_UNREACHABLE, callback.party, facts, occasion=occasion, now=now
+        )
 
     def _post_unless_resting(self, callback: OutgoingCallback) -> Posted:
         now = self._tools.clock()
@@ -190,27 +189,6 @@ class CallbackWorker:
             "User-Agent": "rathaus-hub",
         }
         return self._tools.outbound.post(callback.url, body, headers)
-
-    def _next(self, claim: CallbackClaim, now: datetime) -> datetime | None:
-        schedule = self._tools.schedule
-        due = now + schedule.wait(claim.attempt, random.random())  # noqa: S311  # jitter, not a secret
-        return due if due <= claim.callback.created_at + schedule.give_up else None
-
-    def _tell_of_failure(self, claim: CallbackClaim, posted: Posted, *, given_up: bool, now: datetime) -> None:
-        callback = claim.callback
-        if not given_up:
-            _log.info("callback %s to %s: %s, again later", callback.callback_id, callback.party, posted.note)
-            return
-        _log.warning("callback %s to %s: %s, given up", callback.callback_id, callback.party, posted.note)
-        self._tools.store.append_audit(
-            AuditEntry(
-                at=now,
-                actor="hub",
-                action="callback.unreachable",
-                target=callback.party,
-                after={"callbackId": str(callback.callback_id), "attempts": claim.attempt, "note": posted.note},
-            )
-        )
 
 
 def _outgoing(callback: Callback | None, party: str, body: str, case_id: UUID, now: datetime) -> list[OutgoingCallback]:

@@ -61,6 +61,8 @@ _OLD_SCOPES = {
     "manage:destination:": Right.MANAGE,
     "create:destination": Right.MANAGE,
 }
+_IN_REGION = "send:region:DE"
+_AND_SERVICE = "+send:service:"
 _DEFAULT_SCOPES = {
     ClientKind.SENDER: (f"{_SCOPES}send-submissions",),
     ClientKind.SUBSCRIBER: (f"{_SCOPES}subscribe-destinations",),
@@ -72,6 +74,21 @@ def right_of(scope: str) -> Right | None:
     if scope in SCOPES:
         return SCOPES[scope]
     return next((right for start, right in _OLD_SCOPES.items() if scope.startswith(start)), None)
+
+
+def _contains(held: str, wanted: str) -> bool:
+    """Tell whether a client that holds one scope may have a token with another: the same, or less of the same right."""
+    right = right_of(wanted)
+    if held == wanted:
+        return right is not None
+    if right is None or right_of(held) is not right:
+        return False
+    if held in SCOPES:
+        return True
+    region, _, service = held.partition(_AND_SERVICE)
+    narrower, _, for_service = wanted.partition(_AND_SERVICE)
+    is_region = region.startswith(_IN_REGION) and narrower.startswith(region)
+    return is_region and service in {"", for_service}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,7 +238,7 @@ class Clients:
     def _granted(self, client: Client, scope: str | None) -> tuple[str, ...]:
         rights = {right_of(token) for token in client.scopes}
         wanted = tuple(scope.split()) if scope else client.scopes
-        if any(right_of(token) not in rights for token in wanted):
+        if not all(any(_contains(held, token) for held in client.scopes) for token in wanted):
             raise _bad_scope()
         if client.kind is ClientKind.SUBSCRIBER and Right.MANAGE not in rights and not self._owns_any(client):
             raise _bad_scope()

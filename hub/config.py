@@ -17,16 +17,19 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hub.errors import ConfigurationError, Text
+from hub.wire.mail import is_address
 
 _PREFIX = "HUB_"
 #: Variables of ours that are not settings.
 _NOT_SETTINGS = {"HUB_DATA"}
 _ENVIRONMENTS = {"development", "production"}
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 #: Settings that take one of a few words.
 _CHOICES = {
     "environment": _ENVIRONMENTS,
     "metrics": {"on", "loopback", "off"},
     "public_validation": {"auto", "on", "off"},
+    "smtp_security": {"starttls", "none"},
     "log_format": {"text", "json"},
     "log_level": {"info", "warning", "error"},
 }
@@ -100,6 +103,22 @@ class Settings:
     log_format: str = "text"
     #: The least urgent log lines that are written: ``info``, ``warning`` or ``error``.
     log_level: str = "warning"
+    #: Mail server for notices to authorities and operators; empty for none: then the admin pages alone show them.
+    smtp_host: str = ""
+    #: Port of the mail server.
+    smtp_port: int = 587
+    #: ``starttls`` (required) or ``none``, which is for development and for a server on this machine.
+    smtp_security: str = "starttls"
+    #: Who the hub is at the mail server; empty for no login.
+    smtp_user: str = ""
+    #: File with the password for the mail server.
+    smtp_password_file: str = ""
+    #: File with the certificates that the mail server's must lead to; empty for those of the system.
+    smtp_ca_file: str = ""
+    #: Mail address that notices come from.
+    mail_sender: str = ""
+    #: Mail address of the hub's operators, for what concerns them and for parties without an address; empty for none.
+    mail_operators: str = ""
     #: Where traces go (OTLP over HTTP, e.g. http://localhost:4318/v1/traces); empty for none.
     otel_endpoint: str = ""
     #: Callbacks and adapters may reach private addresses and plain http. For development and tests only.
@@ -215,5 +234,36 @@ def _judge(settings: Settings) -> None:
             Text(
                 "In production muss blobs_endpoint mit https:// beginnen.",
                 "In production blobs_endpoint must begin with https://.",
+            )
+        )
+    _judge_mail(settings)
+
+
+def _judge_mail(settings: Settings) -> None:
+    for name in ("mail_sender", "mail_operators"):
+        if getattr(settings, name) and not is_address(getattr(settings, name)):
+            raise ConfigurationError(
+                Text(f"{name} muss eine Mailadresse ohne Namen sein.", f"{name} must be a mail address without a name.")
+            )
+    if settings.smtp_host and (not settings.mail_sender or not 0 < settings.smtp_port < 65536):  # noqa: PLR2004  # TCP's
+        raise ConfigurationError(
+            Text(
+                "smtp_host braucht mail_sender und 0 < smtp_port < 65536.",
+                "smtp_host needs mail_sender and 0 < smtp_port < 65536.",
+            )
+        )
+    if bool(settings.smtp_user) != bool(settings.smtp_password_file):
+        raise ConfigurationError(
+            Text("smtp_user und smtp_password_file gehören zusammen.", "smtp_user and smtp_password_file go together.")
+        )
+    if settings.smtp_security == "none" and settings.smtp_user:
+        raise ConfigurationError(
+            Text("Ohne STARTTLS meldet der Hub sich nirgends an.", "Without STARTTLS the hub logs in nowhere.")
+        )
+    if settings.production and settings.smtp_security == "none" and settings.smtp_host not in _THIS_MACHINE:
+        raise ConfigurationError(
+            Text(
+                "smtp_security = none ist in production nur für einen Mailserver auf diesem Rechner erlaubt.",
+                "smtp_security = none is allowed in production for a mail server on this machine only.",
             )
         )

@@ -1,7 +1,7 @@
 """How long things are kept (FIT-Connect, section 15): duties as functions of ``now``, each safe to run again.
 
 1. announced and never submitted: deleted after a day;
-2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days;
+2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days, at most once a day for each of both;
 3. unanswered in a mailbox for 14 days: rejected by the hub, which ends the wait (a push that arrived is not rejected);
 4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected;
 5. a case: its log dropped 730 days after its last event. A signed tombstone stays, which says where the chain ended.
@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,16 +23,14 @@ from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.errors import Conflict, NotFound
 from hub.events import EVENT_PREFIX, Event, EventKind
-from hub.parties import Destination
-from hub.store import Case, CaseHead, MakeEvents, Store, StoredMessage
+from hub.notices import Noticeboard
+from hub.store import Case, CaseHead, Lagging, MakeEvents, NoticeKind, Store, StoredMessage, Telling
 from hub.submission import State
 
 _log = logging.getLogger(__name__)
 #: Messages looked at in one go, and goes in one run: a run is bounded, the next one goes on.
 _BATCH = 100
 _GOES = 20
-#: Messages of one look at the mailboxes; the store hands out no more at once.
-_LISTED = 500
 _TOMBSTONE = "case-tombstone+jwt"
 _NOT_ANSWERED = {
     "type": f"{EVENT_PREFIX}problems/not-collected",
@@ -51,50 +49,29 @@ class Periods:
     unanswered: timedelta = timedelta(days=14)
     finished: timedelta = timedelta(days=7)
     case: timedelta = timedelta(days=730)
-    #: How long the outbox remembers what became of a callback.
-    callbacks: timedelta = timedelta(days=30)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reminder:
-    """What an authority is told: so many submissions wait in its mailbox, the oldest since ``oldest_at``."""
-
-    destination: Destination
-    number: int
-    waiting: int
-    oldest_at: datetime
-
-
-def log_reminder(reminder: Reminder) -> None:
-    """Tell the operators, where no mail is set up."""
-    _log.warning(
-        "destination %s: %d submissions wait for collection, the oldest since %s (reminder %d)",
-        reminder.destination.destination_id,
-        reminder.waiting,
-        reminder.oldest_at.date(),
-        reminder.number,
-    )
+    #: How long the outboxes remember what became of callbacks and mails.
+    outboxes: timedelta = timedelta(days=30)
 
 
 class Retention:
-    """Does what is due. ``remind`` tells an authority; what it raises is tried again at the next run."""
+    """Does what is due."""
 
     def __init__(
         self,
         *,
         store: Store,
         herald: Herald,
+        board: Noticeboard,
         keys: HubKeys,
         base_url: str,
         periods: Periods | None = None,
-        remind: Callable[[Reminder], None] = log_reminder,
     ) -> None:
         self._store = store
         self._herald = herald
+        self._board = board
         self._keys = keys
         self._base_url = base_url
         self._periods = periods or Periods()
-        self._tell = remind
 
     def run(self, now: datetime) -> int:
         """Do all duties; return how many things were done."""
@@ -105,7 +82,7 @@ class Retention:
             self.delete_finished,
             self.delete_delivered,
             self.bury_cases,
-            self.forget_callbacks,
+            self.forget_sent,
         )
         return sum(duty(now) for duty in duties)
 
@@ -115,18 +92,18 @@ class Retention:
         return self._each(lambda: self._store.incomplete(due, limit=_BATCH), lambda each: self._delete(each, now))
 
     def remind(self, now: datetime) -> int:
-        """Tell authorities what waits in their mailboxes, one reminder for each and each period."""
+        """Tell authorities what waits in their mailboxes; the later reminder first, so that what is very late has one."""
         told = 0
-        for number, period in enumerate(self._periods.reminders, start=1):
-            due = self._store.uncollected(now - period, notices_below=number, limit=_LISTED)
-            for messages in _by_destination(due):
-                told += self._remind_of(messages, number)
+        for number, period in reversed(list(enumerate(self._periods.reminders, start=1))):
+            before = now - period
+            for lag in self._store.lagging(NoticeKind.UNCOLLECTED, before, number=number):
+                told += self._remind_of(lag.destination_id, number, period, now)
         return told
 
     def reject_unanswered(self, now: datetime) -> int:
         """Reject what lies in a mailbox unanswered for too long."""
         due = now - self._periods.unanswered
-        return self._each(lambda: self._store.uncollected(due, limit=_BATCH), lambda each: self._reject(each, now))
+        return self._each(lambda: self._store.unanswered(due, limit=_BATCH), lambda each: self._reject(each, now))
 
     def delete_finished(self, now: datetime) -> int:
         """Delete contents of what was accepted or rejected."""
@@ -143,9 +120,10 @@ class Retention:
         due = now - self._periods.case
         return sum(self._bury(case, now) for case in self._store.stale_cases(due, limit=_BATCH))
 
-    def forget_callbacks(self, now: datetime) -> int:
-        """Forget callbacks that ended long ago."""
-        return self._store.forget_callbacks(now - self._periods.callbacks)
+    def forget_sent(self, now: datetime) -> int:
+        """Forget callbacks and mails that ended long ago."""
+        due = now - self._periods.outboxes
+        return self._store.forget_callbacks(due) + self._store.forget_notices(due)
 
     def _each(self, due: Callable[[], Sequence[StoredMessage]], do: Callable[[StoredMessage], bool]) -> int:
         """Do something to each message that is due, batch by batch, until there is none or none can be helped."""
@@ -198,16 +176,28 @@ class Retention:
 
         return make
 
-    def _remind_of(self, messages: Sequence[StoredMessage], number: int) -> int:
-        """Send one reminder for a destination; what was collected meanwhile needs none."""
-        waiting = [message for message in messages if message.collected_at is None]
-        destination = self._store.destination(messages[0].destination_id)
-        if waiting and destination is not None:
-            oldest = min(message.submitted_at or message.created_at for message in waiting)
-            self._tell(Reminder(destination=destination, number=number, waiting=len(waiting), oldest_at=oldest))
-        for message in messages:
-            self._store.mark_noticed(message.id, number)
-        return 1 if waiting else 0
+    def _remind_of(self, destination_id: UUID, number: int, period: timedelta, now: datetime) -> int:
+        """Give a destination one reminder of all that is due; what falls due later that day waits for the next one's."""
+
+        def make(lag: Lagging) -> Telling:
+            facts = {
+                "deliveries": lag.number,
+                "notice": number,
+                "days": period.days,
+                "since": lag.oldest_at.date().isoformat(),
+                "rejectedAfterDays": self._periods.unanswered.days,
+                "deletedAfterDays": self._periods.finished.days,
+            }
+            occasion = f"{number} {now.date().isoformat()}"
+            return self._board.telling(NoticeKind.UNCOLLECTED, str(destination_id), facts, occasion=occasion, now=now)
+
+        kind, before = NoticeKind.UNCOLLECTED, now - period
+        told = self._store.give_notice(kind, before, destination_id=destination_id, number=number, make=make)
+        if told:
+            _log.warning(
+                "destination %s: %d submissions wait for collection (reminder %d)", destination_id, told, number
+            )
+        return 1 if told else 0
 
     def _bury(self, case: Case, now: datetime) -> int:
         try:
@@ -237,10 +227,3 @@ def _attempted(do: Callable[[StoredMessage], bool], message: StoredMessage) -> b
     except (Conflict, NotFound):
         # It moved on since it was listed: answered, deleted, or submitted after all.
         return False
-
-
-def _by_destination(messages: Iterable[StoredMessage]) -> list[list[StoredMessage]]:
-    found: dict[UUID, list[StoredMessage]] = {}
-    for message in messages:
-        found.setdefault(message.destination_id, []).append(message)
-    return list(found.values())

@@ -313,3 +313,44 @@ def test_failed_callbacks_of_a_destination_are_sent_again(pages):
     assert "Gescheiterte Benachrichtigungen (1)" in operator.get(f"/destinations/{here}").text
     operator.post(f"/destinations/{here}/callback")
     assert pages.store.dead_callbacks().total == 0
+
+
+def test_a_callback_that_stays_unreachable_is_seen_at_its_destination_and_its_submission(pages):
+    from store_values import callback
+
+    from hub.notices import Noticeboard
+    from hub.store import NoticeKind
+
+    pages.stage.accept()
+    now, here = pages.stage.clock(), pages.stage.destination_id("Rheingau")
+    (taken,) = claim(pages.store, now=now)
+    pages.store.add_callback(callback(party=str(here), case_id=taken.submission.case_id))
+    (lost,) = pages.store.claim_callbacks(now, lease=timedelta(minutes=2), node="n", limit=5)
+    facts = {"callbackId": str(lost.callback.callback_id), "attempts": 1, "days": 3, "note": "HTTP 503"}
+    telling = Noticeboard(store=pages.store).telling(
+        NoticeKind.CALLBACK_UNREACHABLE, str(here), facts, occasion="1", now=now
+    )
+    assert pages.store.record_callback(
+        lost, sent=False, next_attempt_at=None, note="HTTP 503", now=now, telling=telling
+    )
+    operator = pages.as_("otto")
+    shown = operator.get(f"/destinations/{here}").text
+    assert "Rückrufadresse antwortet nicht" in shown
+    assert "nicht gemailt" in shown
+    assert "HTTP 503" in operator.get(f"/submissions/{taken.submission.submission_id}").text
+    assert "callback.unreachable" in operator.get("/audit").text
+
+
+def test_what_another_district_is_told_is_not_shown(pages):
+    from hub.notices import Noticeboard
+    from hub.store import NoticeKind
+    from hub.store.notices import write_telling
+
+    here = str(pages.stage.destination_id("Rheingau"))
+    facts = {"deliveries": 7, "days": 3, "since": "2026-11-17"}
+    telling = Noticeboard(store=pages.store).telling(
+        NoticeKind.UNCOLLECTED, here, facts, occasion="1", now=pages.stage.clock()
+    )
+    pages.store._write(lambda connection: write_telling(connection, telling))
+    assert "nicht abgeholt" in pages.as_("doris").get(f"/destinations/{here}").text
+    assert pages.as_("walter").get(f"/destinations/{here}").status_code == 404

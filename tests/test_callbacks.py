@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from partner import Answer, Fault, Partner, always
-from sealed_door import Door, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
+from sealed_door import Door, Sent, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
-from hub.callbacks import SCHEDULE, CallbackTools, CallbackWorker, at_rest
+from hub.callbacks import CallbackTools, CallbackWorker, at_rest
 from hub.crypto.hmacs import verify_callback
+from hub.notices import Noticeboard
 from hub.outbound import Outbound, Posted
+from hub.outbox import SCHEDULE
 from hub.parties import Callback
 from hub.store import OutgoingCallback
 
 SECRET = "0123456789abcdef" * 2
+OPERATORS = "betrieb@hub.example"
 TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
 
 
@@ -44,8 +48,11 @@ def post_office() -> Post:
 
 
 def worker(door: Door, outbound: Any) -> CallbackWorker:
-    tools = CallbackTools(store=door.hub.store, keys=door.hub.keys, outbound=outbound, node="test", clock=door.clock)
-    return CallbackWorker(tools)
+    store, keys = door.hub.store, door.hub.keys
+    board = Noticeboard(store=store, mails=True, operators=OPERATORS)
+    return CallbackWorker(
+        CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node="test", clock=door.clock)
+    )
 
 
 def drain(door: Door, outbound: Any) -> None:
@@ -64,13 +71,15 @@ def listen(door: Door) -> dict[str, str]:
 def queued(door: Door, url: str, **more: Any) -> OutgoingCallback:
     sealed = at_rest(Callback(url=url, secret=SECRET), door.hub.keys)
     callback = OutgoingCallback(
-        callback_id=uuid4(),
-        party="party",
-        url=url,
-        secret=sealed.secret,
-        body='{"a":1}',
-        created_at=door.clock(),
-        **more,
+        **{
+            "callback_id": uuid4(),
+            "party": "party",
+            "url": url,
+            "secret": sealed.secret,
+            "body": '{"a":1}',
+            "created_at": door.clock(),
+            **more,
+        }
     )
     door.hub.store.add_callback(callback)
     return callback
@@ -101,8 +110,48 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
     assert 70 < len(post_office.sent) < 100
     assert [dead.callback_id for dead in own_door.hub.store.dead_callbacks().items] == [callback.callback_id]
     noted = own_door.hub.store.audit(newest_first=True, limit=1).items[0].entry
-    assert (noted.action, noted.target) == ("callback.unreachable", "party")
+    assert (noted.action, noted.target) == ("callback.unreachable", "client:party")
     assert SECRET not in repr(noted)
+
+
+def told(door: Door, about: str) -> list[tuple[str, str, str]]:
+    """(what, to whom, note) of all notices about a party."""
+    given = [view.notice for view in door.hub.store.notices(about=about).items]
+    return [(each.kind.value, each.recipient, each.facts["note"]) for each in given]
+
+
+def pass_four_days(door: Door, outbound: Any) -> None:
+    for _ in range(4 * 12):
+        door.clock.pass_(hours=2)
+        drain(door, outbound)
+
+
+def test_operators_are_told_of_an_online_service_that_stays_away(own_door: Door, post_office: Post):
+    sent = own_door.send(callback={"url": "https://sender.example/sender", "secret": SECRET})
+    while own_door.hub.dispatcher.run_once():
+        pass
+    post_office.status = 503
+    pass_four_days(own_door, post_office)
+    client = own_door.hub.store.message(UUID(sent.submission_id)).sender
+    assert told(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
+    (view,) = own_door.hub.store.case_callbacks(UUID(sent.case_id))
+    assert (view.state.value, view.note) == ("dead", "HTTP 503")
+
+
+def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_all(own_door: Door, post_office: Post):
+    listen(own_door)
+    sent = [own_door.send() for _ in range(3)]
+    post_office.status = 500
+    pass_four_days(own_door, post_office)
+    about, contact = f"destination:{own_door.destination_id}", own_door.destination.contact["email"]
+    first = {("callback-unreachable", contact, "HTTP 500"), ("callback-unreachable", OPERATORS, "HTTP 500")}
+    assert (len(told(own_door, about)), set(told(own_door, about))) == (2, first)
+    audited = own_door.hub.store.audit(newest_first=True, limit=len(sent)).items
+    assert {each.entry.action for each in audited} == {"callback.unreachable"}
+    own_door.clock.pass_(days=3)
+    queued(own_door, "https://authority.example/authority", party=str(own_door.destination_id))
+    pass_four_days(own_door, post_office)
+    assert len(told(own_door, about)) == 4
 
 
 def test_a_redirect_is_no_yes(own_door: Door, post_office: Post):
@@ -178,14 +227,75 @@ def test_submit_tells_the_authority_and_notify_the_sender(own_door: Door, post_o
     assert post_office.types()[1:] == [("sender", "new-events")]
 
 
-@pytest.mark.parametrize("kind", ["accept-submission", "reject-submission"])
-def test_an_answer_of_the_authority_tells_the_sender(own_door: Door, post_office: Post, kind: str):
-    sent = own_door.send(callback=listen(own_door))
+class Case:
+    """A case in which both sides want to be called, and what a trigger has to say to whom."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.callback = listen(door)
+
+    def sent(self) -> Sent:
+        return self.door.send(callback=self.callback)
+
+    def by_receiver(self, kind: str) -> None:
+        sent = self.sent()
+        payload = {} if kind.startswith("forward") else None
+        self.quiet()
+        assert self.door.post_event(sent, self.door.token(kind, sent, payload), "v1").status == 204
+
+    def reply_answered(self, kind: str) -> None:
+        """The authority answers a reply that the online service wrote."""
+        sent = self.sent()
+        reply = reply_to(self.door, sent, self.door.sender)
+        self.quiet()
+        token = self.door.token(kind, reply, sub=f"reply:{reply.submission_id}")
+        assert self.door.post_event(reply, token).status == 204
+
+    def by_hub(self, days: int, *, reply: bool = False) -> None:
+        """Let the hub's own periods end what nobody answered."""
+        sent = self.sent()
+        if reply:
+            assert self.door.accept(sent).status == 204
+            reply_to(self.door, sent, self.door.sender)
+        while self.door.hub.dispatcher.run_once():
+            pass
+        self.quiet()
+        (duty,) = (each for each in self.door.hub.duties._duties if each.name == "retention")
+        self.door.clock.pass_(days=14, minutes=1)
+        duty.run(self.door.clock())
+        if days > 14:
+            self.quiet()
+            self.door.clock.pass_(days=days - 14, minutes=1)
+            duty.run(self.door.clock())
+
+    def quiet(self) -> None:
+        drain(self.door, Post())
+
+
+SENDER, AUTHORITY = ("sender", "new-events"), ("authority", "new-events")
+#: Section 11.3, row by row: the trigger, and who is called with what.
+MATRIX: dict[str, tuple[Callable[[Case], Any], list[tuple[str, str]]]] = {
+    "create-submission": (lambda case: case.door.announce(callback=case.callback), []),
+    "submit-submission": (lambda case: case.sent(), [("authority", "new-submissions")]),
+    "forward by the receiver": (lambda case: case.by_receiver("forward-submission"), [SENDER]),
+    "accept by the receiver": (lambda case: case.by_receiver("accept-submission"), [SENDER]),
+    "reject by the receiver": (lambda case: case.by_receiver("reject-submission"), [SENDER]),
+    "reject by the hub": (lambda case: case.by_hub(14), [AUTHORITY, SENDER]),
+    "delete by the hub": (lambda case: case.by_hub(21), [AUTHORITY, SENDER]),
+    "accept of a reply": (lambda case: case.reply_answered("accept-reply"), [SENDER]),
+    "reject of a reply": (lambda case: case.reply_answered("reject-reply"), [SENDER]),
+    # On the way there the hub also deletes what was accepted, and says so to both.
+    "reject of a reply by the hub": (lambda case: case.by_hub(14, reply=True), [AUTHORITY, SENDER] * 2),
+}
+
+
+@pytest.mark.parametrize(("trigger", "called"), MATRIX.values(), ids=MATRIX)
+def test_22_each_trigger_calls_whom_the_matrix_names(
+    own_door: Door, post_office: Post, trigger: Callable[[Case], Any], called: list[tuple[str, str]]
+):
+    trigger(Case(own_door))
     drain(own_door, post_office)
-    assert own_door.post_event(sent, own_door.token(kind, sent)).status == 204
-    drain(own_door, post_office)
-    assert post_office.types()[1:] == [("sender", "new-events")]
-    assert post_office.sent[-1][1]["submissions"][0]["submissionId"] == sent.submission_id
+    assert sorted(post_office.types()) == sorted(called)
 
 
 def test_an_announcement_tells_nobody(own_door: Door, post_office: Post):

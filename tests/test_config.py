@@ -14,6 +14,25 @@ WRONG = {
     "an unknown environment": ({"HUB_ENVIRONMENT": "prod"}, {}),
     "a base URL with a slash at its end": ({"HUB_BASE_URL": "https://hub.example.org/"}, {}),
     "production without https": ({"HUB_ENVIRONMENT": "production"}, {}),
+    "a mail server without a sender": ({"HUB_SMTP_HOST": "mail.example.org"}, {}),
+    "a sender that is no address": ({"HUB_MAIL_SENDER": "Hub <hub@example.org>"}, {}),
+    "operators with a line break": ({"HUB_MAIL_OPERATORS": "a@example.org\nBcc: b@example.org"}, {}),
+    "a mail user without a password": ({"HUB_SMTP_USER": "hub"}, {}),
+    "a way to the mail server that nobody knows": ({"HUB_SMTP_SECURITY": "maybe"}, {}),
+    "a password in the clear": (
+        {"HUB_SMTP_SECURITY": "none", "HUB_SMTP_USER": "hub", "HUB_SMTP_PASSWORD_FILE": "x"},
+        {},
+    ),
+    "production that mails in the clear": (
+        {
+            "HUB_ENVIRONMENT": "production",
+            "HUB_BASE_URL": "https://hub.example.org",
+            "HUB_SMTP_HOST": "mail.example.org",
+            "HUB_MAIL_SENDER": "hub@example.org",
+            "HUB_SMTP_SECURITY": "none",
+        },
+        {},
+    ),
     "production that may reach private addresses": (
         {"HUB_ENVIRONMENT": "production", "HUB_BASE_URL": "https://hub.example.org"},
         {"allow_private_addresses": True},

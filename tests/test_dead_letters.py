@@ -29,6 +29,7 @@ from hub.delivery import Step, StepKind
 from hub.errors import Conflict, NotFound
 from hub.events import EventKind, Subject
 from hub.meters import Meters
+from hub.notices import Noticeboard
 from hub.store import DeliveryState
 from hub.store.figures import Figures
 from hub.submission import DeadCause, Outcome, OutcomeKind, State
@@ -169,11 +170,13 @@ def test_the_figures_count_on_both_engines(store):
     figures = Figures(store)
     sums = figures.sums()
     assert (sums.callbacks_pending, sums.callbacks_dead, sums.events_unsigned, sums.blob_bytes) == (1, 0, 2, 0)
+    assert (sums.notices_pending, sums.notices_dead) == (0, 0)
     assert [(one.destination_id, one.failures) for one in figures.troubled(limit=10)] == [(receiver, 2)]
 
 
 def undelivered(store, meters=None) -> Undelivered:
-    return Undelivered(store=store, meters=meters or Meters(), node="n", give_up=14 * DAY)
+    board = Noticeboard(store=store, actor="hub:n")
+    return Undelivered(store=store, board=board, meters=meters or Meters(), give_up=14 * DAY)
 
 
 def pushed(store) -> UUID:

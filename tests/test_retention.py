@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from mail_server import MailServer
 from sealed_door import EVENTS, Door, kinds, movable_door, read  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
+from hub import app
+from hub.adapter_kit.workshop import SECRET, Workshop
 from hub.callbacks import Herald
+from hub.config import load_settings
 from hub.crypto import jws
-from hub.errors import StoreUnavailable, Text
-from hub.retention import Reminder, Retention
+from hub.notices import Noticeboard
+from hub.retention import Retention
 from hub.submission import State
 
-SECRET = "0123456789abcdef" * 2
-
-
-class Mail:
-    """Takes reminders in place of the post."""
-
-    def __init__(self) -> None:
-        self.sent: list[Reminder] = []
-        self.broken = False
-
-    def __call__(self, reminder: Reminder) -> None:
-        if self.broken:
-            raise StoreUnavailable(Text("kaputt", "broken"))
-        self.sent.append(reminder)
-
 
 @pytest.fixture
-def mail() -> Mail:
-    return Mail()
-
-
-@pytest.fixture
-def retention(own_door: Door, mail: Mail) -> Retention:
+def retention(own_door: Door) -> Retention:
     return Retention(
         store=own_door.hub.store,
         herald=Herald(store=own_door.hub.store),
+        board=Noticeboard(store=own_door.hub.store),
         keys=own_door.hub.keys,
         base_url=own_door.hub.settings.canonical_url,
-        remind=mail,
     )
+
+
+def reminders(door: Door) -> list[tuple[int, int]]:
+    """(which, of how many) of all reminders, oldest first."""
+    given = [view.notice for view in door.hub.store.notices(about=f"destination:{door.destination_id}").items]
+    return [(each.facts["notice"], each.facts["deliveries"]) for each in reversed(given)]
 
 
 def deliver(door: Door) -> None:
@@ -90,38 +81,64 @@ def announced_attachment(door: Door, announced: dict[str, str]) -> str:
     return str(door.hub.store.message(UUID(announced["submissionId"])).announced[0])
 
 
-def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention, mail: Mail):
+def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention):
     own_door.send()
     own_door.send()
     deliver(own_door)
     pass_days(own_door, retention, 3)
-    assert mail.sent == []
+    assert reminders(own_door) == []
     own_door.clock.pass_(minutes=1)
     for _ in range(3):
         retention.run(own_door.clock())
-    assert [(each.number, each.waiting) for each in mail.sent] == [(1, 2)]
-    pass_days(own_door, retention, 10)
-    assert [each.number for each in mail.sent] == [1, 2]
-    assert mail.sent[0].destination.destination_id == own_door.destination_id
+    assert reminders(own_door) == [(1, 2)]
+    pass_days(own_door, retention, 5)
+    assert reminders(own_door) == [(1, 2)]
+    pass_days(own_door, retention, 5)
+    assert reminders(own_door) == [(1, 2), (2, 2)]
 
 
-def test_a_reminder_that_could_not_be_sent_is_sent_later(own_door: Door, retention: Retention, mail: Mail):
+def test_what_falls_due_later_on_a_day_waits_for_the_next_days_reminder(own_door: Door, retention: Retention):
+    for _ in range(3):
+        own_door.send()
+        deliver(own_door)
+        own_door.clock.pass_(minutes=9)
+    own_door.clock.pass_(days=2, hours=23, minutes=20)
+    for _ in range(6):
+        own_door.clock.pass_(minutes=5)
+        retention.run(own_door.clock())
+    assert reminders(own_door) == [(1, 1)]
+    own_door.clock.pass_(days=1)
+    retention.run(own_door.clock())
+    assert reminders(own_door) == [(1, 1), (1, 2)]
+
+
+def test_a_hub_that_slept_until_day_10_reminds_once(own_door: Door, retention: Retention):
     own_door.send()
     deliver(own_door)
-    own_door.clock.pass_(days=4)
-    mail.broken = True
-    with pytest.raises(StoreUnavailable):
-        retention.remind(own_door.clock())
-    mail.broken = False
-    assert retention.remind(own_door.clock()) == 1
+    own_door.clock.pass_(days=10)
+    for _ in range(2):
+        retention.run(own_door.clock())
+    assert reminders(own_door) == [(2, 1)]
 
 
-def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retention, mail: Mail):
+def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retention):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
     pass_days(own_door, retention, 10)
-    assert mail.sent == []
+    assert reminders(own_door) == []
+
+
+def test_an_authority_is_not_reminded_of_what_waits_for_the_online_service(own_door: Door, retention: Retention):
+    sent = own_door.send()
+    deliver(own_door)
+    assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
+    reply_to(own_door, sent, own_door.subscriber)
+    pass_days(own_door, retention, 10)
+    assert reminders(own_door) == []
+    reply_to(own_door, sent, own_door.client("sender"))
+    pass_days(own_door, retention, 4)
+    assert reminders(own_door) == [(1, 1)]
 
 
 def test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it(own_door: Door, retention: Retention):
@@ -221,9 +238,53 @@ def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: R
 def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: Retention):
     sent = own_door.send()
     deliver(own_door)
-    overdue = own_door.hub.store.uncollected(own_door.clock() + timedelta(days=15))
+    overdue = own_door.hub.store.unanswered(own_door.clock() + timedelta(days=15))
     assert own_door.accept(sent).status == 204
     assert len(overdue) == 1
     own_door.clock.pass_(days=15)
     retention.reject_unanswered(own_door.clock())
     assert state(own_door, sent.submission_id) is State.ACCEPTED
+
+
+# -------------------------------------------------------------------------------------- the hub as it is put together
+
+
+def test_the_hub_mails_on_day_3_and_9_rejects_on_day_14_and_deletes_on_day_21(own_door: Door, tmp_path: Path):
+    workshop = Workshop(tmp_path, now=datetime.now(UTC))
+    with MailServer(workshop.tls(), user="hub", password=SECRET) as server:
+        hub = mailing_hub(own_door, workshop, server)
+        sent = own_door.send()
+        deliver(own_door)
+        (retention,) = (duty for duty in hub.duties._duties if duty.name == "retention")
+        own_door.clock.pass_(hours=12, minutes=1)
+        diary: list[tuple[int, str]] = []
+        for half_day in range(2, 2 * 22):
+            own_door.clock.pass_(hours=12)
+            day = half_day // 2
+            retention.run(own_door.clock())
+            while hub.postman.run_once():
+                pass
+            diary += [(day, mail["To"]) for mail in server.read()]
+            server.mails.clear()
+            diary += [(day, state(own_door, sent.submission_id).value)]
+        hub.close()
+    contact = own_door.destination.contact["email"]
+    assert [entry for entry in diary if "@" in entry[1]] == [(3, contact), (9, contact)]
+    assert next(day for day, what in diary if what == "rejected") == 14
+    assert next(day for day, what in diary if what == "deleted") == 21
+
+
+def mailing_hub(door: Door, workshop: Workshop, server: MailServer) -> Any:
+    """A second process of the same hub, which mails."""
+    settings = load_settings(
+        door.stage.data,
+        {},
+        smtp_host="127.0.0.1",
+        smtp_port=server.port,
+        smtp_user="hub",
+        smtp_password_file=str(workshop.secret_file),
+        smtp_ca_file=str(workshop.ca_file),
+        mail_sender="hub@hub.example",
+        disk_watermark_bytes=0,
+    )
+    return app.build(settings, clock=door.clock)

@@ -1,12 +1,13 @@
 """FIT-Connect's checklist for servers (section 19 of its wire), line by line, over HTTP in process.
 
-Lines 20 and 21 have files of their own (retention, callbacks), 23 and 24 too (routing); 25 and 26 are the interop tests.
+What stands in a file of its own, by its kind, is named in ``ELSEWHERE``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -28,6 +29,56 @@ from hub.exchange.limits import STRICT, ExchangeLimits
 from hub.exchange.uploading import Uploading
 from hub.parties import ClientKind
 
+#: Lines whose tests stand elsewhere: file and names.
+ELSEWHERE: dict[int, tuple[str, tuple[str, ...]]] = {
+    20: (
+        "test_retention.py",
+        (
+            "test_what_is_announced_and_never_submitted_is_deleted_after_a_day",
+            "test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it",
+        ),
+    ),
+    21: (
+        "test_callbacks.py",
+        (
+            "test_the_signature_fits_the_bytes_that_arrive",
+            "test_the_body_is_one_line_with_all_three_ids",
+            "test_a_failing_callback_is_repeated_until_it_is_taken_and_never_before_its_time",
+            "test_an_unreachable_receiver_never_fails_the_request_that_caused_the_callback",
+        ),
+    ),
+    22: ("test_callbacks.py", ("test_22_each_trigger_calls_whom_the_matrix_names",)),
+    23: (
+        "test_routing_api.py",
+        (
+            "test_23_a_wrong_parameter_is_400",
+            "test_23_a_wrong_search_is_400",
+            "test_23_all_expressions_must_match_and_an_asterisk_stands_for_anything",
+            "test_23_a_blank_inside_an_expression_does_not_fail",
+        ),
+    ),
+    24: (
+        "test_routing_api.py",
+        (
+            "test_24_the_signature_verifies_and_says_what_was_asked",
+            "test_24_the_signature_stays_the_same_until_the_destination_changes",
+        ),
+    ),
+    25: (
+        "interop/test_python_fitconnect.py",
+        (
+            "test_fitconnect_sends_data_and_attachment_and_collects_both_unchanged",
+            "test_fitconnect_client_sends_without_data_and_its_log_verifies",
+        ),
+    ),
+    26: (
+        "interop/test_recorded_sequences.py",
+        (
+            "test_the_php_verifier_passes_over_the_whole_log_before_and_after_acceptance",
+            "test_the_typescript_client_goes_from_announce_to_accept_and_both_sides_read_the_log",
+        ),
+    ),
+}
 CALLBACK = {"url": "https://sender.example/cb", "secret": "s" * 32}
 
 
@@ -40,6 +91,15 @@ def take_token(door: Door, **form: str) -> Answer:
 
 def credentials(door: Door, name: str) -> dict[str, str]:
     return {"grant_type": "client_credentials", **{k: door.stage.cast[name][k] for k in ("client_id", "client_secret")}}
+
+
+def test_every_line_of_the_list_has_a_test():
+    here = Path(__file__)
+    own = {int(found) for found in re.findall(r"^def test_(\d\d)_", here.read_text(), re.MULTILINE)}
+    assert own | set(ELSEWHERE) == set(range(1, 27))
+    for file, names in ELSEWHERE.values():
+        text = (here.parent / file).read_text()
+        assert [name for name in names if f"def {name}(" not in text] == []
 
 
 # ------------------------------------------------------------------------------------------------------ OAuth
@@ -65,6 +125,33 @@ def new_subscriber(door: Door) -> tuple[str, str]:
     client, secret = new_client(ClientKind.SUBSCRIBER, "Homeless", now=door.clock())
     door.hub.store.add_client(client)
     return client.client_id, secret
+
+
+def test_02_each_error_has_the_code_that_clients_parse(door: Door):
+    good = credentials(door, "sender")
+    wrong: dict[str, tuple[dict[str, str], int, str]] = {
+        "another grant": ({**good, "grant_type": "password"}, 400, "unsupported_grant_type"),
+        "no grant": ({name: good[name] for name in ("client_id", "client_secret")}, 400, "invalid_request"),
+        "no client": ({"grant_type": "client_credentials"}, 400, "invalid_request"),
+        "an unknown scope": ({**good, "scope": "root"}, 400, "invalid_scope"),
+        "a scope of the other kind": ({**good, "scope": f"subscribe:destination:{uuid4()}"}, 400, "invalid_scope"),
+        "an unknown client": ({**good, "client_id": str(uuid4())}, 401, "invalid_client"),
+    }
+    for form, status, code in wrong.values():
+        answer = take_token(door, **form)
+        assert (answer.status, answer.json["error"]) == (status, code)
+        assert isinstance(answer.json["error_description"], str)
+        assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/token", "/auth", "/auth/token", "/oauth/token"])
+def test_01_the_token_endpoint_answers_at_each_address_that_clients_know(door: Door, path: str):
+    form = credentials(door, "subscriber")
+    body = "&".join(f"{name}={value}" for name, value in form.items())
+    media_type = ("Content-Type", "application/x-www-form-urlencoded")
+    answer = door.anybody.ask("POST", path, media_type, body=[body.encode()])
+    assert (answer.status, answer.json["access_token_jwt"]) == (200, answer.json["access_token"])
+    assert door.anybody.with_token(answer.json["access_token"]).get("/v1/submissions").status == 200
 
 
 def test_03_fifty_tokens_in_a_row_are_fine(door: Door):

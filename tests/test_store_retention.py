@@ -102,7 +102,7 @@ def test_the_incomplete_are_listed_after_their_day_and_deleted(store):
     assert store.incomplete(NOW) == []
 
 
-def test_only_what_waits_in_a_mailbox_counts_as_uncollected(store):
+def test_only_what_waits_in_a_mailbox_counts_as_unanswered(store):
     there = known_destination(store)
     made = [accepted(store, there.destination_id) for _ in range(3)]
     waiting, pushed, _open = claim(store, limit=3)
@@ -117,18 +117,8 @@ def test_only_what_waits_in_a_mailbox_counts_as_uncollected(store):
         addressee="online-service",
     )
     completed(store, reply)
-    assert set(_ids(store.uncollected(_LATER))) == {waiting.submission.submission_id, reply.id}
-    assert store.uncollected(NOW) == []
-
-
-def test_each_notice_goes_out_once(store):
-    made = accepted(store, known_destination(store).destination_id)
-    record(store, claim(store)[0], WAITS)
-    assert _ids(store.uncollected(_LATER, notices_below=1)) == [made.submission_id]
-    assert store.mark_noticed(made.submission_id, 1)
-    assert not store.mark_noticed(made.submission_id, 1)
-    assert store.uncollected(_LATER, notices_below=1) == []
-    assert _ids(store.uncollected(_LATER, notices_below=2)) == [made.submission_id]
+    assert set(_ids(store.unanswered(_LATER))) == {waiting.submission.submission_id, reply.id}
+    assert store.unanswered(NOW) == []
 
 
 def test_the_answered_are_listed_until_their_contents_are_gone(store):

@@ -17,6 +17,8 @@ from hub.tables import key_valid_until
 
 #: The rungs of the ladder: fewer days than this left, and the colour that says so.
 _RUNGS = ((14, "danger"), (30, "warning"), (90, "info"))
+#: Notices that the page shows; the audit log has them all.
+_NOTICES = 20
 #: Options whose value is never shown, should somebody put a secret where a file's name belongs.
 _SECRET = ("secret", "password", "token", "passphrase")
 
@@ -59,6 +61,7 @@ def show(visit: Visit) -> Response:
         keys=[(key, expires_at(key.jwk)) for key in scope.keys(destination)],
         circuit=scope.circuit(destination),
         callbacks=scope.dead_callbacks(destination),
+        notices=scope.notices(destination, limit=_NOTICES),
         settings=_shown(destination.adapter_config),
         backlog={one.state.value: one.count for one in backlog},
         dead=DeliveryState.DEAD.value,

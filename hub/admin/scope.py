@@ -17,8 +17,10 @@ from hub.parties import Client, Destination
 from hub.store import (
     AuditRecord,
     Backlog,
+    CallbackView,
     Circuit,
     DeliveryView,
+    NoticeView,
     OutgoingCallback,
     Page,
     Read,
@@ -41,6 +43,7 @@ class Trace:
     events: Sequence[Event]
     delivery: DeliveryView | None
     reads: Sequence[Read]
+    callbacks: Sequence[CallbackView]
 
 
 class Scope:
@@ -76,7 +79,12 @@ class Scope:
     def dead_callbacks(self, destination: Destination) -> list[OutgoingCallback]:
         """Return the callbacks to a visible destination that were given up, oldest first."""
         party = str(self.destination(destination.destination_id).destination_id)
-        return [each for each in self._store.dead_callbacks(limit=_PAGE).items if each.party == party]
+        return list(self._store.dead_callbacks(party=party, limit=_PAGE).items)
+
+    def notices(self, destination: Destination, *, limit: int) -> Page[NoticeView]:
+        """Return what people were told about a visible destination, newest first."""
+        about = f"destination:{self.destination(destination.destination_id).destination_id}"
+        return self._store.notices(about=about, limit=limit)
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""
@@ -109,6 +117,7 @@ class Scope:
             events=self._store.events(message.case_id, limit=_PAGE).items,
             delivery=self._store.delivery(submission_id),
             reads=self._store.reads(submission_id, limit=_PAGE).items,
+            callbacks=self._store.case_callbacks(message.case_id),
         )
 
     def activity(self, *, since: datetime, span: timedelta) -> Activity:

@@ -88,6 +88,17 @@ def _steps(visit: Visit, found: Trace) -> list[Step]:
         steps.append(Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note))
     read_word = visit.say(Text("Gelesen", "Read"))
     steps += [Step(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
+    callback_word = visit.say(Text("Rückruf", "Callback"))
+    steps += [
+        Step(
+            at=each.finished_at or each.callback.created_at,
+            kind=callback_word,
+            what=each.state.value,
+            who=each.callback.party,
+            note=f"{each.attempts} {visit.say(Text('Versuche', 'attempts'))}; {each.note}" if each.attempts else "",
+        )
+        for each in found.callbacks
+    ]
     return sorted(steps, key=lambda step: step.at)
 
 

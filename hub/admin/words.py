@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.errors import Text
 from hub.routing import legal_day
-from hub.store import DeliveryState
+from hub.store import DeliveryState, NoticeKind
 from hub.store.routes import VersionState
 from hub.submission import DeadCause, OutcomeKind, State
 
@@ -30,6 +30,10 @@ _WORDS: Mapping[str, Text] = {
     DeadCause.CONFIGURATION.value: Text("Einstellung", "configuration"),
     DeadCause.RECEIVER.value: Text("Empfänger", "receiver"),
     DeadCause.HUB.value: Text("Hub", "hub"),
+    NoticeKind.UNCOLLECTED.value: Text("nicht abgeholt", "not collected"),
+    NoticeKind.OVERDUE.value: Text("kommt nicht an", "does not arrive"),
+    NoticeKind.GIVEN_UP.value: Text("Zustellung aufgegeben", "delivery given up"),
+    NoticeKind.CALLBACK_UNREACHABLE.value: Text("Rückrufadresse antwortet nicht", "callback address does not answer"),
     VersionState.DRAFT.value: Text("Entwurf", "draft"),
     VersionState.APPROVED.value: Text("freigegeben", "approved"),
     VersionState.DISCARDED.value: Text("verworfen", "discarded"),
@@ -61,6 +65,10 @@ _COLOURS: Mapping[str, str] = {
     "decommissioned": "danger",
     "error": "danger",
     "inactive": "warning",
+    NoticeKind.UNCOLLECTED.value: "warning",
+    NoticeKind.OVERDUE.value: "warning",
+    NoticeKind.GIVEN_UP.value: "danger",
+    NoticeKind.CALLBACK_UNREACHABLE.value: "danger",
     OutcomeKind.UNKNOWN.value: "warning",
     "warning": "warning",
     VersionState.DRAFT.value: "warning",

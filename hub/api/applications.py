@@ -26,6 +26,7 @@ from hub.areas import Gazetteer
 from hub.clients import Caller
 from hub.crypto.receipts import claims_of
 from hub.errors import Malformed, Text, TooLarge
+from hub.exchange.access import insist_on_sending
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.parties import Callback
 from hub.status import Progress, StatusDesk
@@ -142,8 +143,10 @@ class Applications:
                     "Callback-Url and Callback-Secret belong together: send both or neither.",
                 )
             )
+        caller = self._caller()
+        insist_on_sending(caller, service=service, areas=[area])
         return Cover(
-            sender=self._caller().client_id,
+            sender=caller.client_id,
             service=service,
             area=area,
             schema=schema,

@@ -62,6 +62,8 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
                 "SQLite allows exactly one serving process. Use PostgreSQL for several.",
             )
         )
+    if work:
+        _tell_of_mail(settings)
     os.environ.update(_handed_on(settings, work=work))
     if workers > 1:
         os.environ.update(share(settings.data / "metrics"))
@@ -83,7 +85,9 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
 @data_option
 def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
-    _log_as(settings_for(data))
+    settings = settings_for(data)
+    _log_as(settings)
+    _tell_of_mail(settings)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -103,6 +107,17 @@ def _log_as(settings: Settings) -> None:
     """Write log lines as the settings say; what ``--verbose`` asked for before is not taken back."""
     level = min(logging.getLogger().level, logging.getLevelNamesMapping()[settings.log_level.upper()])
     logs.set_up(as_json=settings.log_format == "json", level=level)
+
+
+def _tell_of_mail(settings: Settings) -> None:
+    """Say it once, at the start, where nobody will be mailed."""
+    if not settings.smtp_host:
+        click.echo(
+            "Kein Mailserver eingestellt (smtp_host): Hinweise stehen nur im Prüfprotokoll und auf den "
+            "Verwaltungsseiten. / No mail server is set (smtp_host): notices stand in the audit log and on the admin "
+            "pages only.",
+            err=True,
+        )
 
 
 def _show_metrics(hub: app.Hub) -> None:

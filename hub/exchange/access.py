@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from hub.clients import Caller
@@ -56,14 +57,16 @@ def owns(caller: Caller, destination: Destination) -> bool:
     return destination.owner == caller.client_id and _reaches(caller, destination.destination_id)
 
 
-def insist_on_sending(caller: Caller, *, service: str, area: str | None) -> None:
+def insist_on_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> None:
     """Check the older scopes ``send:region:DE…``, which bind a token to a region or a service.
 
+    ``areas`` are the ARS (or their beginnings) that a submission may be for; one of them within the token's reach is enough.
+
     Raises:
-        Forbidden: all of the token's send scopes are bound, and none to this region and service.
+        Forbidden: all of the token's send scopes are bound, and none to such a region and this service.
     """
     bound = [scope for scope in caller.scopes if scope.startswith(_SEND)]
-    if not bound or any(_covers(scope, service, area) for scope in bound):
+    if not bound or any(_covers(scope, service, area) for scope in bound for area in areas):
         return
     raise Forbidden(
         Text(
@@ -126,10 +129,9 @@ def _reaches(caller: Caller, destination_id: UUID) -> bool:
     return free or not bound or any(scope.endswith(f":{destination_id}") for scope in bound)
 
 
-def _covers(scope: str, service: str, area: str | None) -> bool:
+def _covers(scope: str, service: str, area: str) -> bool:
     region, _, bound_service = scope.removeprefix(_SEND).partition(_SERVICE)
-    # A submission without a region is not held against the token: the destination decides what it takes.
-    return (area is None or area.startswith(region)) and bound_service in {"", service}
+    return area.startswith(region) and bound_service in {"", service}
 
 
 def _not_a_party() -> Forbidden:

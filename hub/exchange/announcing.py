@@ -59,7 +59,9 @@ class Announcing:
         """
         self._tools.admission.check_disk()
         destination = self._tools.receivers.existing(wish.destination_id, now=now)
-        insist_on_sending(caller, service=wish.service.identifier, area=wish.region)
+        # Without a region of its own a submission is for those of the destination.
+        areas = _areas(destination) if wish.region is None else [wish.region]
+        insist_on_sending(caller, service=wish.service.identifier, areas=areas)
         self._insist_on_open(destination)
         if not any(offered.identifier == wish.service.identifier for offered in destination.services):
             # The sender's own library checks this; the real service lets it pass, and the receiver decides.
@@ -146,6 +148,11 @@ class Announcing:
     def _creating(self, message: Announcement, now: datetime) -> MakeEvents:
         event = self._tools.event(message.case_id, message.kind, message.id, EventKind.CREATE, now)
         return lambda _head, _state: (event,)
+
+
+def _areas(destination: Destination) -> list[str]:
+    """Return the areas of a destination, as ARS or the beginning of one."""
+    return [region.removeprefix("DE") for offered in destination.services for region in offered.regions]
 
 
 def _other_party(case: Case, destination: Destination, caller: Caller) -> str:

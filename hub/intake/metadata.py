@@ -15,6 +15,7 @@ _SENDER_MAY_SAY = frozenset(
     {"replyChannel", "author", "additionalReferenceInfo", "paymentInformation", "dataSets", "attachments"}
 )
 _ATTACHMENT_MAY_SAY = frozenset({"purpose", "filename", "description"})
+_FIRST_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/{version}/metadata.schema.json"
 _PRODUCT = {"name": "Rathaus-Hub", "version": __version__, "manufacturer": "Rathaus-Hub"}
 
 
@@ -49,6 +50,31 @@ def compose(
         "author": {"name": sender, "product": _PRODUCT},
     }
     return document | contributed
+
+
+def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any]:
+    """Return metadata in the form that a destination reads: as composed, or in version 1 where it lists no later one.
+
+    Raises:
+        Malformed: the sender said something that version 1 has no place for and that must not get lost.
+    """
+    first = sorted((version for version in versions if version.startswith("1.")), key=_numbers)
+    if not first or len(first) < len(versions):
+        return document
+    attachments = document["contentStructure"]["attachments"]
+    if "dataSets" in document or any(each["purpose"] == "data" for each in attachments):
+        raise Malformed(
+            Text(
+                "Diese Behörde liest nur Metadaten der Version 1: Lassen Sie dataSets und den Zweck „data“ weg.",
+                "This authority reads metadata of version 1 only: leave out dataSets and the purpose 'data'.",
+            )
+        )
+    known = {name: value for name, value in document.items() if name != "author"}
+    return known | {"$schema": _FIRST_SCHEMA.format(version=first[-1])}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _contribution(said: Mapping[str, Any], part_names: set[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from hub.intake.attachments import (
 )
 from hub.intake.evidence import first_events, receipt_claims
 from hub.intake.leniency import refusal, sealed_report, verdict
-from hub.intake.metadata import METADATA_SCHEMA, compose
+from hub.intake.metadata import METADATA_SCHEMA, compose, rendered
 from hub.intake.repetition import Accepted, again, fingerprint
 from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
@@ -291,10 +291,9 @@ class Reception(_Opened):
             attachments=self._attachments,
             report=self._report,
         )
-        encoded = orjson.dumps(document)
         if application.metadata:
-            self._refuse_bad_metadata(encoded, now)
-        return encoded
+            self._refuse_bad_metadata(orjson.dumps(document), now)
+        return orjson.dumps(rendered(document, self._destination.metadata_versions))
 
     def _refuse_bad_metadata(self, encoded: bytes, now: datetime) -> None:
         """Check what the sender contributed; what the hub writes alone is right by construction."""

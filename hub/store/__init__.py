@@ -5,6 +5,7 @@ sealed contents as files. Both accept sealed values only.
 """
 
 from hub.store.blobs import Blobs, BlobWriter, LocalBlobs, SpillingSink
+from hub.store.outbox import Tried
 from hub.store.records import (
     Announcement,
     Attempt,
@@ -12,20 +13,27 @@ from hub.store.records import (
     AuditRecord,
     Backlog,
     CallbackClaim,
+    CallbackView,
     Case,
     CaseHead,
     Circuit,
     Claim,
     DeliveryState,
     DeliveryView,
+    Lagging,
     MakeCompletion,
     MakeEvents,
+    Notice,
+    NoticeClaim,
+    NoticeKind,
+    NoticeView,
     OutgoingCallback,
     Page,
     Read,
     Remembered,
     StoredKey,
     StoredMessage,
+    Telling,
 )
 from hub.store.results import AttemptResult
 from hub.store.store import Store
@@ -40,15 +48,21 @@ __all__ = [
     "BlobWriter",
     "Blobs",
     "CallbackClaim",
+    "CallbackView",
     "Case",
     "CaseHead",
     "Circuit",
     "Claim",
     "DeliveryState",
     "DeliveryView",
+    "Lagging",
     "LocalBlobs",
     "MakeCompletion",
     "MakeEvents",
+    "Notice",
+    "NoticeClaim",
+    "NoticeKind",
+    "NoticeView",
     "OutgoingCallback",
     "Page",
     "Read",
@@ -57,4 +71,6 @@ __all__ = [
     "Store",
     "StoredKey",
     "StoredMessage",
+    "Telling",
+    "Tried",
 ]

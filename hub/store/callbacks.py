@@ -7,24 +7,28 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, select, text, update
+from sqlalchemy import Connection, Index, delete, literal_column, select, text, update
 
 from hub.store import tables
-from hub.store.database import Database, Insert, clamp, in_postgresql, maybe_micros, micros, moment, not_found
-from hub.store.records import CallbackClaim, DeliveryState, OutgoingCallback, Page
+from hub.store.database import Database, Insert, maybe_moment, micros, moment, not_found
+from hub.store.notices import write_telling
+from hub.store.outbox import Outbox, Tried, fresh
+from hub.store.records import CallbackClaim, CallbackView, DeliveryState, OutgoingCallback, Page, Telling
 
 _CALLBACKS = tables.callbacks
-_INSERT = Insert(_CALLBACKS)
-
-_CLAIM = """
-UPDATE callbacks
-SET next_attempt_at = :until, leased_by = :node, fencing = fencing + 1,
-    attempts = attempts + CASE WHEN leased_by IS NULL THEN 0 ELSE 1 END
-WHERE callback_id IN (
-    SELECT callback_id FROM callbacks WHERE next_attempt_at <= :now ORDER BY next_attempt_at LIMIT :limit {lock}
+Index("ix_callbacks_case_id", _CALLBACKS.c.case_id)
+_DEAD = text("state = 'dead'")
+Index(
+    "ix_callbacks_dead",
+    _CALLBACKS.c.party,
+    _CALLBACKS.c.created_at,
+    sqlite_where=_DEAD,
+    postgresql_where=_DEAD,
 )
-RETURNING *
-"""
+_INSERT = Insert(_CALLBACKS)
+_OUTBOX = Outbox(_CALLBACKS, "callback_id")
+#: Callbacks of one case that are shown at once.
+_SHOWN = 100
 
 
 class Callbacks(Database):
@@ -36,45 +40,50 @@ class Callbacks(Database):
 
     def claim_callbacks(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[CallbackClaim]:
         """Lease up to ``limit`` due callbacks to ``node``, the longest due first."""
-        values = {"now": micros(now), "until": micros(now + lease), "node": node, "limit": clamp(limit)}
 
         def write(connection: Connection) -> list[CallbackClaim]:
-            statement = _CLAIM.format(lock="FOR UPDATE SKIP LOCKED" if in_postgresql(connection) else "")
-            rows = connection.execute(text(statement), values).all()
-            return sorted((_claim(row) for row in rows), key=lambda claim: claim.callback.created_at)
+            return [_claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit)]
 
         return self._write(write)
 
     def record_callback(
-        self, claim: CallbackClaim, *, sent: bool, next_attempt_at: datetime | None, note: str, now: datetime
+        self,
+        claim: CallbackClaim,
+        *,
+        sent: bool,
+        next_attempt_at: datetime | None,
+        note: str,
+        now: datetime,
+        telling: Telling | None = None,
     ) -> bool:
-        """Record an attempt: sent, again at ``next_attempt_at``, or (None) given up; False if the lease was lost."""
-        finished = sent or next_attempt_at is None
-        state = DeliveryState.QUEUED
-        if finished:
-            state = DeliveryState.DELIVERED if sent else DeliveryState.DEAD
-        changed = {
-            "state": state.value,
-            "next_attempt_at": None if sent else maybe_micros(next_attempt_at),
-            "leased_by": None,
-            "attempts": claim.attempt,
-            "note": note,
-            "finished_at": micros(now) if finished else None,
-        }
-        ours = and_(
-            _CALLBACKS.c.callback_id == str(claim.callback.callback_id),
-            _CALLBACKS.c.fencing == claim.fencing,
-            _CALLBACKS.c.leased_by.is_not(None),
-        )
-        return self._write(
-            lambda connection: connection.execute(update(_CALLBACKS).where(ours).values(changed)).rowcount == 1
-        )
+        """Record an attempt: sent, again at ``next_attempt_at``, or (None) given up; False if the lease was lost.
 
-    def dead_callbacks(self, *, offset: int = 0, limit: int = 100) -> Page[OutgoingCallback]:
-        """Return one page of callbacks that were given up, oldest first."""
-        dead = _CALLBACKS.c.state == DeliveryState.DEAD.value
-        statement = select(_CALLBACKS).where(dead).order_by(_CALLBACKS.c.created_at, _CALLBACKS.c.callback_id)
-        return self._page(statement, _callback, offset=offset, limit=limit)
+        ``telling`` is written with it: what people are told of a callback that was given up.
+        """
+        tried = Tried(sent=sent, next_attempt_at=next_attempt_at, note=note, now=now)
+        key = claim.callback.callback_id
+
+        def write(connection: Connection) -> bool:
+            kept = _OUTBOX.record(connection, key, fencing=claim.fencing, attempt=claim.attempt, tried=tried)
+            if kept and telling is not None:
+                write_telling(connection, telling)
+            return kept
+
+        return self._write(write)
+
+    def dead_callbacks(self, *, party: str | None = None, offset: int = 0, limit: int = 100) -> Page[OutgoingCallback]:
+        """Return one page of callbacks (to ``party``, if it is named) that were given up, oldest first."""
+        statement = select(_CALLBACKS).where(_CALLBACKS.c.state == literal_column("'dead'"))
+        if party is not None:
+            statement = statement.where(_CALLBACKS.c.party == party)
+        ordered = statement.order_by(_CALLBACKS.c.created_at, _CALLBACKS.c.callback_id)
+        return self._page(ordered, _callback, offset=offset, limit=limit)
+
+    def case_callbacks(self, case_id: UUID) -> list[CallbackView]:
+        """Return what became of a case's callbacks, the newest first; the oldest of very many are left out."""
+        here = _CALLBACKS.c.case_id == str(case_id)
+        statement = select(_CALLBACKS).where(here).order_by(_CALLBACKS.c.created_at.desc()).limit(_SHOWN)
+        return self._read(lambda connection: [_view(row) for row in connection.execute(statement)])
 
     def redrive_callback(self, callback_id: UUID, now: datetime) -> bool:
         """Make a callback that was given up due again; False if it was not given up. ``NotFound`` for an unknown one."""
@@ -103,21 +112,13 @@ def write_callbacks(connection: Connection, callbacks: Sequence[OutgoingCallback
 
 
 def _row(callback: OutgoingCallback) -> dict[str, Any]:
-    return {
+    return fresh(callback.created_at) | {
         "callback_id": str(callback.callback_id),
         "party": callback.party,
         "case_id": None if callback.case_id is None else str(callback.case_id),
         "url": callback.url,
         "secret": callback.secret,
         "body": callback.body,
-        "state": DeliveryState.QUEUED.value,
-        "next_attempt_at": micros(callback.created_at),
-        "fencing": 0,
-        "leased_by": None,
-        "attempts": 0,
-        "note": "",
-        "created_at": micros(callback.created_at),
-        "finished_at": None,
     }
 
 
@@ -135,3 +136,14 @@ def _callback(row: Any) -> OutgoingCallback:
 
 def _claim(row: Any) -> CallbackClaim:
     return CallbackClaim(callback=_callback(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
+
+
+def _view(row: Any) -> CallbackView:
+    return CallbackView(
+        callback=_callback(row),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        note=row.note,
+        next_attempt_at=maybe_moment(row.next_attempt_at),
+        finished_at=maybe_moment(row.finished_at),
+    )

@@ -13,7 +13,8 @@ from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import MOST_ITEMS, Database, clamp, maybe_micros, maybe_moment, micros, moment, not_found
-from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page
+from hub.store.notices import write_telling
+from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
 from hub.submission import DeadCause, OutcomeKind, State
 
 _DELIVERIES = tables.deliveries
@@ -90,25 +91,18 @@ class Deliveries(Database):
             done += number
         return done
 
-    def overdue(self, before: datetime, *, notices_below: int, limit: int = 100) -> list[DeliveryView]:
-        """Return deliveries queued since before ``before`` of which fewer than ``notices_below`` notices were given.
-
-        The notices are those of the submission: see ``mark_noticed``.
-        """
-        table = _DELIVERIES.c
-        statement = (
-            select(_DELIVERIES)
-            .join(_MESSAGES, _MESSAGES.c.message_id == table.submission_id)
-            .where(_queued(), table.accepted_at < micros(before), _MESSAGES.c.notices < notices_below)
-            .order_by(table.accepted_at, table.delivery_id)
-            .limit(clamp(limit))
-        )
-        return self._read(lambda connection: [_view(row) for row in connection.execute(statement)])
-
-    def give_up(self, before: datetime, now: datetime, *, limit: int = 100) -> list[DeliveryView]:
+    def give_up(
+        self,
+        before: datetime,
+        now: datetime,
+        *,
+        tell: Callable[[Sequence[DeliveryView]], Sequence[Telling]],
+        limit: int = 100,
+    ) -> list[DeliveryView]:
         """Bury deliveries queued since before ``before`` that nobody attempts now; return them.
 
-        An open circuit keeps deliveries from their last attempt, which would have given them up.
+        An open circuit keeps deliveries from their last attempt, which would have given them up. What ``tell`` (pure) makes
+        of them is written in the same transaction.
         """
         table = _DELIVERIES.c
         idle = or_(table.leased_by.is_(None), table.next_attempt_at <= micros(now))
@@ -133,7 +127,10 @@ class Deliveries(Database):
             ids = connection.execute(due).scalars().all()
             connection.execute(update(_DELIVERIES).where(table.delivery_id.in_(ids)).values(over))
             rows = connection.execute(select(_DELIVERIES).where(table.delivery_id.in_(ids)))
-            return [_view(row) for row in rows]
+            over_now = [_view(row) for row in rows]
+            for telling in tell(over_now):
+                write_telling(connection, telling)
+            return over_now
 
         return self._write(write)
 

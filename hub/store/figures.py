@@ -11,9 +11,11 @@ from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.database import clamp
 from hub.store.deliveries import to_circuit
+from hub.store.notices import notices
 from hub.store.records import Circuit, DeliveryState
 
 _CALLBACKS = tables.callbacks.c
+_NOTICES = notices.c
 _CONTENTS = tables.contents.c
 _EVENTS = tables.events.c
 _CIRCUITS = tables.circuits
@@ -21,10 +23,12 @@ _CIRCUITS = tables.circuits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sums:
-    """Callbacks to send and given up, events that nobody has signed yet, bytes of contents in the blob store."""
+    """Callbacks and mails to send and given up, events that nobody has signed yet, bytes of contents in the blob store."""
 
     callbacks_pending: int
     callbacks_dead: int
+    notices_pending: int
+    notices_dead: int
     events_unsigned: int
     blob_bytes: int
 
@@ -38,6 +42,10 @@ class Figures(Annex):
             "callbacks_pending": select(func.count()).where(_CALLBACKS.next_attempt_at.is_not(None)),
             "callbacks_dead": select(func.count()).where(
                 _CALLBACKS.finished_at.is_not(None), _CALLBACKS.state == DeliveryState.DEAD.value
+            ),
+            "notices_pending": select(func.count()).where(_NOTICES.next_attempt_at.is_not(None)),
+            "notices_dead": select(func.count()).where(
+                _NOTICES.finished_at.is_not(None), _NOTICES.state == DeliveryState.DEAD.value
             ),
             "events_unsigned": select(func.count()).where(_EVENTS.jws.is_(None)),
             "blob_bytes": select(func.coalesce(func.sum(_CONTENTS.size), 0)).where(_CONTENTS.blob.is_not(None)),

@@ -237,6 +237,94 @@ class CallbackClaim:
     attempt: int
     fencing: int
 
+    @property
+    def created_at(self) -> datetime:
+        """Since when it is to be sent."""
+        return self.callback.created_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallbackView:
+    """A callback and what became of it."""
+
+    callback: OutgoingCallback
+    state: DeliveryState
+    attempts: int
+    note: str
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+
+
+class NoticeKind(StrEnum):
+    """What people are told of."""
+
+    #: Submissions lie in a mailbox and nobody collects them.
+    UNCOLLECTED = "uncollected"
+    #: Pushed deliveries do not arrive.
+    OVERDUE = "overdue"
+    #: Pushed deliveries were given up.
+    GIVEN_UP = "given-up"
+    #: A callback was given up.
+    CALLBACK_UNREACHABLE = "callback-unreachable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """News for people. ``about`` is ``destination:ID`` or ``client:ID``; ``facts`` are ids, numbers and dates.
+
+    ``recipient`` is a mail address; empty where nobody can be mailed: then the notice stands on the pages alone.
+    """
+
+    notice_id: UUID
+    kind: NoticeKind
+    about: str
+    recipient: str = field(repr=False)
+    facts: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeClaim:
+    """A leased notice; ``attempt`` counts from 1."""
+
+    notice: Notice
+    node: str
+    attempt: int
+    fencing: int
+
+    @property
+    def created_at(self) -> datetime:
+        """Since when it is to be sent."""
+        return self.notice.created_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeView:
+    """A notice and what became of its mail; ``WAITING`` means that there is none, it stands on the pages alone."""
+
+    notice: Notice
+    state: DeliveryState
+    attempts: int
+    note: str
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telling:
+    """One decision to tell people: what the audit log keeps of it, and a notice for each recipient."""
+
+    entry: AuditEntry
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lagging:
+    """How many submissions of a destination lag behind, and since when the oldest does."""
+
+    destination_id: UUID
+    number: int
+    oldest_at: datetime
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Read:

@@ -1,4 +1,4 @@
-"""Housekeeping: what is due for notice, rejection or deletion, and the deletion itself. History outlives contents."""
+"""Housekeeping: what is due for rejection or deletion, and the deletion itself. History outlives contents."""
 
 from __future__ import annotations
 
@@ -40,12 +40,10 @@ class Retention(Database):
         due = and_(tables.incomplete(), _MESSAGES.c.created_at < micros(before))
         return self._overdue(due, _MESSAGES.c.created_at, limit)
 
-    def uncollected(
-        self, before: datetime, *, notices_below: int | None = None, limit: int = 100
-    ) -> list[StoredMessage]:
+    def unanswered(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
         """Return messages submitted before ``before`` that lie in a mailbox unanswered.
 
-        ``notices_below`` n leaves out those with n notices or more. What a push adapter delivered is not among them.
+        What a push adapter delivered is not among them.
         """
         delivered = (
             select(_DELIVERIES.c.delivery_id)
@@ -56,8 +54,6 @@ class Retention(Database):
             .exists()
         )
         due = and_(tables.waiting(), _MESSAGES.c.submitted_at < micros(before), ~delivered)
-        if notices_below is not None:
-            due = and_(due, _MESSAGES.c.notices < notices_below)
         return self._overdue(due, _MESSAGES.c.submitted_at, limit)
 
     def finished(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
@@ -74,12 +70,6 @@ class Retention(Database):
         )
         due = and_(tables.waiting(), _MESSAGES.c.deleted_at.is_(None), done.exists())
         return self._overdue(due, _MESSAGES.c.submitted_at, limit)
-
-    def mark_noticed(self, message_id: UUID, notices: int) -> bool:
-        """Note that the ``notices``-th notice about a message went out; False if that many did before."""
-        here = and_(_MESSAGES.c.message_id == str(message_id), _MESSAGES.c.notices < notices)
-        statement = update(_MESSAGES).where(here).values(notices=notices)
-        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
 
     def delete_contents(
         self,

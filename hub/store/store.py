@@ -18,6 +18,7 @@ from hub.store.duties import Duties
 from hub.store.engine import create_privately, reading_engine, sqlite_file, translated, unavailable, writing_engine
 from hub.store.log import Log
 from hub.store.messages import Messages
+from hub.store.notices import Notices
 from hub.store.parties import Parties
 from hub.store.queue import Queue
 from hub.store.retention import Retention
@@ -27,7 +28,7 @@ from hub.store.schema import current_revision, head_revision, upgrade
 _READERS = 8
 
 
-class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Duties, Retention, Audit):
+class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Notices, Duties, Retention, Audit):
     """The hub's memory: the only SQL. The same on SQLite and PostgreSQL.
 
     ``url`` is ``sqlite:///FILE`` or ``postgresql://…``. With ``blobs`` it deletes the blobs of contents that it deletes.

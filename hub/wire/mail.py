@@ -1,4 +1,4 @@
-"""Handing one mail to a server: SMTP (RFC 5321) with STARTTLS (RFC 3207) and a login, never without either.
+"""Handing one mail to a server: SMTP (RFC 5321) with STARTTLS (RFC 3207) and a login. There is no login in the clear.
 
 No answer after the end of the mail went out is *unknown*, before that *unreachable*. What the server says is never
 repeated, only its reply code.
@@ -20,7 +20,13 @@ from hub.wire.line import Inward, Line
 #: Bytes that a server may say in one connection.
 _CHATTER = 256 * 1024
 _CONFIGURATION, _PAYLOAD = DeadCause.CONFIGURATION, DeadCause.PAYLOAD
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _READY, _GO_ON, _TAKEN, _FULL, _LATER, _NEVER = 220, 354, 250, 552, 400, 500
+
+
+def is_address(text: str) -> bool:
+    """Tell whether ``text`` is a plain mail address, safe in an envelope and a header: no name, no comment, ASCII only."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +54,15 @@ class _Reply(Exception):  # Never leaves this file.
         self.outcome = outcome
 
 
-def post(line: Line, tls: ssl.SSLContext, server: tuple[str, int], login: Login, envelope: Envelope) -> Outcome:
-    """Hand over one mail and say what came of it."""
+def post(
+    line: Line, tls: ssl.SSLContext | None, server: tuple[str, int], login: Login | None, envelope: Envelope
+) -> Outcome:
+    """Hand over one mail and say what came of it. Without ``tls`` it goes in the clear, and nobody logs in."""
     talk = _Talk(line, hello=envelope.sender.partition("@")[2])
     try:
         talk.greet(server, tls)
-        talk.login_as(login)
+        if tls is not None and login is not None:
+            talk.login_as(login)
         return talk.hand_over(envelope)
     except _Reply as reply:
         return reply.outcome
@@ -83,10 +92,12 @@ class _Talk(smtplib.SMTP):
             self.file = _Bounded(self.sock.makefile("rb"))
         return super().getreply()
 
-    def greet(self, server: tuple[str, int], tls: ssl.SSLContext) -> None:
+    def greet(self, server: tuple[str, int], tls: ssl.SSLContext | None) -> None:
         self._host = server[0]  # The name that the certificate must carry.
         self._insist(self.connect(*server)[0], _READY, "greeting", _trouble)
         self._insist(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
+        if tls is None:
+            return
         if not self.has_extn("starttls"):
             raise _Reply(_unreachable("server offers no STARTTLS", _CONFIGURATION))
         self._insist(self.starttls(context=tls)[0], _READY, "STARTTLS", _trouble)

@@ -1,4 +1,4 @@
-"""Real receiving systems on loopback, started by the tests from what is installed: OpenSSH, moto, aiosmtpd."""
+"""Real receiving systems on loopback, started by the tests from what is installed: OpenSSH, moto."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from mail_server import free_port
 
 
 class Daemon:
@@ -98,39 +92,3 @@ class Moto(Daemon):
         super().__init__(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, folder / "moto.log"
         )
-
-
-class MailServer:
-    """aiosmtpd with STARTTLS and login, both required; ``mails`` are the envelopes that it took."""
-
-    def __init__(self, tls: Any, *, user: str, password: str) -> None:
-        controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
-        smtp = pytest.importorskip("aiosmtpd.smtp")
-        self.mails: list[Any] = []
-
-        class Handler:
-            async def handle_DATA(handler, _server, _session, envelope):  # noqa: N802, N805  # aiosmtpd's own hook
-                self.mails.append(envelope)
-                return "250 taken"
-
-        def authenticate(_server, _session, _envelope, _mechanism, data):
-            return smtp.AuthResult(success=(data.login, data.password) == (user.encode(), password.encode()))
-
-        self._controller = controller.Controller(
-            Handler(),
-            hostname="127.0.0.1",
-            port=free_port(),
-            tls_context=tls,
-            require_starttls=True,
-            auth_required=True,
-            authenticator=authenticate,
-            data_size_limit=50_000_000,
-        )
-        self.port = self._controller.port
-
-    def __enter__(self) -> Self:
-        self._controller.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._controller.stop()

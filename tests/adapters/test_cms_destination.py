@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 from contract import workshop  # noqa: F401
+from mail_server import MailServer
 from openssl_cms import messages_in, opened, pem_key
 from sealed_door import Door, Sent, kinds, read
-from servers import MailServer
 from stage import BAUANTRAG, BAUEN, CANARY, TAUNUSSTEIN, Stage, VirtualClock, serving
 from test_policy import send as send_leniently
 

@@ -7,8 +7,8 @@ from email import policy
 import orjson
 import pytest
 from contract import hold, make_package, opened, sentences_for, trial_of, workshop  # noqa: F401
+from mail_server import MailServer
 from openssl_cms import messages_in
-from servers import MailServer
 
 from adapters.smime_mail import SmimeMail
 from hub.adapter_kit.cases import Trouble

@@ -21,7 +21,7 @@ from stage import ANMELDEN, CANARY, SCHEMAS, WIESBADEN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
 
-from servers import MailServer
+from mail_server import MailServer
 
 from hub import app
 from hub.adapter_kit.workshop import SECRET, Workshop

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
+_SCHEMAS = Path(__file__).parents[2] / "schemas"
 #: Seconds until the development PKI is made and the first answer comes; RSA-4096 keys take most of it.
 START_LIMIT = 90
 #: Seconds for a single answer; the Java SDK's own default is the same.
@@ -62,14 +64,14 @@ class RunningHub:
         return str(answer.json()["access_token"])
 
     def offer(self, media_type: str) -> Offer:
-        """Find a mailbox destination that takes ``media_type``, by its public description."""
+        """Find a mailbox destination that takes ``media_type`` at both doors, by its public description."""
         for entry in self.demo["destinations"]:
             public = requests.get(
                 self.url(f"/submission-api/v2/destinations/{entry['destination_id']}"), timeout=ANSWER_LIMIT
             ).json()
             for service in public["publicServices"] if entry["adapter"] == "mailbox" else ():
                 for schema in service["submissionSchemas"]:
-                    if schema["mimeType"] == media_type:
+                    if schema["mimeType"] == media_type and _catalogued(service["identifier"], schema["schemaUri"]):
                         return _offer(entry, service["identifier"], schema["schemaUri"], media_type)
         pytest.fail(f"demo.json has no mailbox destination that takes {media_type}")
 
@@ -84,6 +86,25 @@ def _offer(entry: Mapping[str, Any], service: str, schema_uri: str, media_type: 
         media_type=media_type,
         decryption_key=entry["private_decryption_jwk"],
         signing_key=entry["private_signing_jwk"],
+    )
+
+
+def good_example(schema_uri: str) -> bytes:
+    """Find one of the project's own good instances that names ``schema_uri``."""
+    for file in sorted(_SCHEMAS.rglob("good*.json")):
+        content = file.read_bytes()
+        if json.loads(content).get("$schema") == schema_uri:
+            return content
+    pytest.fail(f"schemas/ has no good example for {schema_uri}")
+
+
+def _catalogued(service: str, schema_uri: str) -> bool:
+    """Whether the catalogue gives this schema to this service, so that the plain door takes it there."""
+    manifests = (yaml.safe_load(file.read_text()) for file in _SCHEMAS.glob("*/*/catalog.yaml"))
+    return any(
+        item["uri"] == schema_uri and service in (item.get("services") or ())
+        for manifest in manifests
+        for item in manifest["schemas"]
     )
 
 

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 import requests
 from java_sdk import Facts, JavaSdk, build, configuration
-from running_hub import ANSWER_LIMIT, Offer, RunningHub
+from running_hub import ANSWER_LIMIT, Offer, RunningHub, good_example
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n<antrag><vorname>Jürgen</vorname></antrag>\n'
 JSON = '{"antrag": {"vorname": "Jürgen"}}'
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -182,19 +181,11 @@ def test_a_callback_is_valid_only_with_its_secret_and_within_five_minutes(
     assert [facts.of("callback", number)["valid"] for number in range(3)] == [False, False, True]
 
 
-def _good_example(schema_uri: str) -> bytes:
-    """Find one of the project's own good instances for ``schema_uri``."""
-    for file in sorted(SCHEMAS.rglob("*.json")):
-        if "good" in str(file.relative_to(SCHEMAS)) and schema_uri in file.read_text():
-            return file.read_bytes()
-    pytest.fail(f"schemas/ has no good example for {schema_uri}")
-
-
 def test_what_the_plain_door_accepted_is_collected_by_the_sdk(
     sdk: JavaSdk, hub: RunningHub, offers: Mapping[str, Offer], configs: Mapping[str, Path], tmp_path: Path
 ) -> None:
     offer = offers["json"]
-    content = _good_example(offer.schema_uri)
+    content = good_example(offer.schema_uri)
     accepted = requests.post(
         hub.url("/hub/v1/applications"),
         params={"service": offer.service, "ars": offer.ars},

@@ -6,6 +6,7 @@ FIT-Connect's wire, sections 16.1, 16.2 and appendix C.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 from event_log_verifier import EventLogVerifier
-from running_hub import ANSWER_LIMIT, Offer, RunningHub
+from running_hub import ANSWER_LIMIT, Offer, RunningHub, good_example
 
 PINS = ("fitconnect==0.4.2", "fitconnect_client==0.1.3")
 SCRIPTS = Path(__file__).with_name("python_clients")
@@ -118,3 +119,44 @@ def test_fitconnect_client_sends_without_data_and_its_log_verifies(hub: RunningH
     assert log.status_code == 200, log.text
     verifier = EventLogVerifier(submission_api=hub.url("/submission-api"), bearer=bearer)
     assert verifier.states(log.json()["eventLog"])[:2] == ["CREATED", "SUBMITTED"]
+
+
+def test_fitconnect_collects_what_the_plain_door_accepted_for_a_destination_that_reads_version_1(
+    hub: RunningHub, offer: Offer, python: Path
+) -> None:
+    """The client bundles metadata schema 1.0.0 alone; its authority says so in ``metadataVersions``."""
+    versions = _metadata_versions(hub, offer)
+    _set_metadata_versions(hub, offer, ["1.0.0"])
+    try:
+        content, scan = good_example(offer.schema_uri), b"%PDF-1.7 " + bytes(range(256)) * 200
+        accepted = requests.post(
+            hub.url("/hub/v1/applications"),
+            params={"service": offer.service, "ars": offer.ars},
+            files={"data": ("data.json", content, "application/json"), "scan": ("scan.pdf", scan, "application/pdf")},
+            headers={"Authorization": f"Bearer {hub.token('sender')}"},
+            timeout=ANSWER_LIMIT,
+        )
+        assert accepted.status_code == 202, accepted.text
+        plan = _plan(hub, offer) | {"submission_id": accepted.json()["submissionId"]}
+        told = _told(_run(python, "collect.py", plan))
+    finally:
+        _set_metadata_versions(hub, offer, versions)
+    assert told["was_listed"]
+    assert told["data"] == json.loads(content)
+    assert told["attachments_sha512"] == [hashlib.sha512(scan).hexdigest()]
+
+
+def _metadata_versions(hub: RunningHub, offer: Offer) -> list[str]:
+    shown = requests.get(hub.url(f"/v2/destinations/{offer.destination_id}"), timeout=ANSWER_LIMIT)
+    versions: list[str] = shown.json()["metadataVersions"]
+    return versions
+
+
+def _set_metadata_versions(hub: RunningHub, offer: Offer, versions: list[str]) -> None:
+    changed = requests.patch(
+        hub.url(f"/v1/destinations/{offer.destination_id}"),
+        json={"metadataVersions": versions},
+        headers={"Authorization": f"Bearer {hub.token('subscriber')}"},
+        timeout=ANSWER_LIMIT,
+    )
+    assert changed.status_code == 200, changed.text

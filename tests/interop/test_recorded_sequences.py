@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from event_log_verifier import EventLogVerifier
-from running_hub import ANSWER_LIMIT, Offer, RunningHub
+from running_hub import ANSWER_LIMIT, Offer, RunningHub, good_example
 from sealed_parts import PROBLEMS, claims, event_kinds, event_token, metadata, seal, tag, tags, unseal
 
 DATA = b'{"antrag": "Fischereischein"}'
@@ -394,3 +394,38 @@ def test_the_routing_command_line_finds_area_and_destination_without_a_token(
     signed = claims(found[offer.destination_id]["destinationSignature"])
     assert signed["destinationId"] == offer.destination_id
     assert offer.service in {urn for service in signed["services"] for urn in service["leistungIDs"]}
+
+
+def test_the_typescript_client_collects_and_accepts_what_the_plain_door_accepted(
+    hub: RunningHub, sender: Caller, subscriber: Caller, offer: Offer
+) -> None:
+    content = good_example(offer.schema_uri)
+    accepted = sender.call(
+        "POST",
+        "/hub/v1/applications",
+        params={"service": offer.service, "ars": offer.ars},
+        files={"data": ("data.json", content, "application/json"), "scan": ("scan.pdf", SCAN, "application/pdf")},
+    )
+    assert accepted.status_code == 202, accepted.text
+    submission_id = accepted.json()["submissionId"]
+    row = _listed(subscriber, offer, submission_id)
+    path = f"/submission-api/v2/submissions/{submission_id}"
+    collected = subscriber.call("GET", path).json()
+    assert unseal(collected["encryptedData"], offer.decryption_key) == content
+    described = json.loads(unseal(collected["encryptedMetadata"], offer.decryption_key))
+    (attachment_id,) = collected["attachments"]
+    assert [each["attachmentId"] for each in described["contentStructure"]["attachments"]] == [attachment_id]
+    scan = subscriber.call("GET", f"{path}/attachments/{attachment_id}").text
+    assert unseal(scan, offer.decryption_key) == SCAN
+    log = _php_log(sender, submission_id)
+    assert _php_verifier(sender).states(log)[:2] == ["CREATED", "SUBMITTED"]
+    accept = event_token(
+        "accept-submission",
+        {"authenticationTags": tags(collected["encryptedMetadata"], collected["encryptedData"], {attachment_id: scan})},
+        issuer=offer.destination_id,
+        submission_id=submission_id,
+        case_id=row["caseId"],
+        key=offer.signing_key,
+    )
+    assert _post_event(subscriber, row["caseId"], accept).status_code == 204
+    assert _php_log(sender, submission_id)[-1] == accept
