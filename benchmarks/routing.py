@@ -1,8 +1,8 @@
 """The routing table's look-up beside a function that does one dict get: random questions, in turns, in one process.
 
 Four ways to rule: every municipality by itself; every district for its municipalities; the same with rules that began
-one day; and every district with rules of its own for each single service, so that no two services share anything. CPU time, so that neighbours on the machine
-count less; each turn asks anew and nothing is remembered from one to the next.
+one day; and every district with rules of its own for each single service, so that no two services share anything.
+CPU time, so that neighbours on the machine count less; each turn asks anew and nothing is remembered from one to the next.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 _SIZES = {"hessen": (421, 26), "germany": (10_952, 400)}
 _SERVICES = tuple(service_urn(f"99{number:012d}") for number in range(575))
 _ASKED = 20_000
-_TURNS = 15
+_TURNS = 9
 _LEAST_RATIO = 0.3
 
 Question = tuple[Area, str]

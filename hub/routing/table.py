@@ -14,7 +14,7 @@ import hashlib
 import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -55,22 +55,23 @@ class Route(NamedTuple):
         return f"Route({self.destination_id} by {self.rule.id})"
 
 
+_Answer = Route | tuple[Rule, ...] | None
+
+
 class _Sequence:
-    """What stands at one prefix where it depends on the moment.
+    """What holds somewhere where it depends on the moment.
 
     Before, between and after ``edges`` one of ``answers`` holds: a route, rules that contradict each other, or None for
     no rule, so that a wider area decides.
     """
 
-    __slots__ = ("answers", "edges", "rules")
+    __slots__ = ("answers", "edges")
 
-    def __init__(self, rules: tuple[Rule, ...], routes: dict[str, Route]) -> None:
-        edges = {edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge is not None}
-        self.rules = rules
-        self.edges = sorted(edges)
-        self.answers = [_settled(rules, routes, on) for on in (_DAWN, *self.edges)]
+    def __init__(self, edges: Iterable[datetime], at: Callable[[datetime], _Answer]) -> None:
+        self.edges = sorted(set(edges))
+        self.answers = [at(on) for on in (_DAWN, *self.edges)]
 
-    def at(self, on: datetime) -> Route | tuple[Rule, ...] | None:
+    def at(self, on: datetime) -> _Answer:
         """Return what holds at the moment ``on``."""
         return self.answers[bisect_right(self.edges, on)]
 
@@ -81,24 +82,25 @@ _Entry = Route | _Sequence
 class _Group:
     """The rules of services that are ruled alike.
 
-    ``entries`` say by prefix what stands there; ``row`` says it for each region: one route, or what has to be asked in
-    turn, the narrowest area first, or None for no rule.
+    ``standing`` are the rules by prefix, ``entries`` say what they come to there, and ``row`` what holds in each region.
     """
 
-    __slots__ = ("entries", "row")
+    __slots__ = ("entries", "row", "standing")
 
     def __init__(self, rules: Iterable[Rule], routes: dict[str, Route], regions: Iterable[tuple[str, ...]]) -> None:
-        standing: dict[str, tuple[Rule, ...]] = {}
+        self.standing: dict[str, tuple[Rule, ...]] = {}
         for rule in rules:
-            standing[rule.area.ars] = (*standing.get(rule.area.ars, ()), rule)
-        self.entries = {prefix: _entry(found, routes) for prefix, found in standing.items()}
-        self.row = [self._answer(prefixes) for prefixes in regions]
+            self.standing[rule.area.ars] = (*self.standing.get(rule.area.ars, ()), rule)
+        self.entries = {prefix: _entry(found, routes) for prefix, found in self.standing.items()}
+        self.row = [self._over(prefixes) for prefixes in regions]
 
-    def _answer(self, prefixes: tuple[str, ...]) -> Route | tuple[_Entry, ...] | None:
+    def _over(self, prefixes: tuple[str, ...]) -> _Entry | None:
+        """Return what the prefixes come to together, the narrowest area first."""
         found = [entry for entry in map(self.entries.get, prefixes) if entry is not None]
-        if not found:
-            return None
-        return found[0] if isinstance(found[0], Route) else tuple(found)
+        if not found or isinstance(found[0], Route):
+            return found[0] if found else None
+        edges = (edge for entry in found if isinstance(entry, _Sequence) for edge in entry.edges)
+        return _Sequence(edges, lambda on: _first(found, on))
 
 
 class RoutingTable:
@@ -155,34 +157,29 @@ class RoutingTable:
             found = None
         if isinstance(found, Route):
             return found
-        for entry in found or ():
-            answer = entry if isinstance(entry, Route) else entry.at(on)
+        if found is not None:
+            answer = found.answers[bisect_right(found.edges, on)]
             if isinstance(answer, Route):
                 return answer
-            if answer is not None:
-                break
         return self._resolve(area, service, on)
 
     def find(self, area: Area, service: str, on: datetime) -> tuple[Rule, ...]:
         """Return the deciding rules, one per destination: one is an answer, none and several are not."""
         group = self._groups.get(service)
-        for prefix in area.prefixes() if group is not None else ():
-            entry = group.entries.get(prefix)  # type: ignore[union-attr]  # without a group there is no prefix
-            answer = entry.at(on) if isinstance(entry, _Sequence) else entry
-            if answer is not None:
-                return (answer.rule,) if isinstance(answer, Route) else answer
-        return ()
+        if group is None:
+            return ()
+        answer = _first((group.entries.get(prefix) for prefix in area.prefixes()), on)
+        return (answer.rule,) if isinstance(answer, Route) else answer or ()
 
     def rules_at(self, prefix: str, service: str) -> tuple[Rule, ...]:
         """Return the rules that stand at exactly this prefix for a service, whatever their validity."""
         group = self._groups.get(service)
-        return _rules_of(group.entries.get(prefix)) if group is not None else ()
+        return group.standing.get(prefix, ()) if group is not None else ()
 
     def rules_for(self, service: str) -> Iterator[Rule]:
         """Iterate over all rules that name a service."""
         group = self._groups.get(service)
-        for entry in group.entries.values() if group is not None else ():
-            yield from _rules_of(entry)
+        return itertools.chain.from_iterable(group.standing.values()) if group is not None else iter(())
 
     def explain(self, area: Area, service: str, on: datetime) -> Explanation:
         """Tell prefix by prefix which rules were considered and why each was taken or passed over."""
@@ -228,13 +225,15 @@ def _regions(gazetteer: Gazetteer, rules: Iterable[Rule]) -> tuple[dict[str, int
     return regions, list(numbers)
 
 
-def _entry(rules: tuple[Rule, ...], routes: dict[str, Route]) -> Route | _Sequence:
+def _entry(rules: tuple[Rule, ...], routes: dict[str, Route]) -> _Entry:
+    """Return what the rules at one prefix come to."""
     if len(rules) == 1 and rules[0].is_unbounded:
         return routes[rules[0].id]
-    return _Sequence(rules, routes)
+    edges = (edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge is not None)
+    return _Sequence(edges, lambda on: _settled(rules, routes, on))
 
 
-def _settled(rules: tuple[Rule, ...], routes: dict[str, Route], on: datetime) -> Route | tuple[Rule, ...] | None:
+def _settled(rules: tuple[Rule, ...], routes: dict[str, Route], on: datetime) -> _Answer:
     """Return what rules at one prefix say at a moment; of several for one destination the first by id counts."""
     winners = {rule.destination: rule for rule in reversed(rules) if rule.holds(on)}
     if len(winners) > 1:
@@ -242,10 +241,10 @@ def _settled(rules: tuple[Rule, ...], routes: dict[str, Route], on: datetime) ->
     return next((routes[rule.id] for rule in winners.values()), None)
 
 
-def _rules_of(entry: Route | _Sequence | None) -> tuple[Rule, ...]:
-    if entry is None:
-        return ()
-    return (entry.rule,) if isinstance(entry, Route) else entry.rules
+def _first(entries: Iterable[_Entry | None], on: datetime) -> _Answer:
+    """Return the first answer at a moment."""
+    answers = (entry.at(on) if isinstance(entry, _Sequence) else entry for entry in entries)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 def _version(rules: Iterable[Rule]) -> str:
