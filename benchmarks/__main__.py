@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, attachments, check, profile, sealed
+from benchmarks import accept, attachments, check, profile, routing, sealed
 
 _OUT = Path(__file__).parent / "out"
 
@@ -17,7 +17,9 @@ _OUT = Path(__file__).parent / "out"
 def main() -> None:
     """Measure what was asked for, print it, and keep the figures in ``benchmarks/out/bench.json``."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", choices=["check", "accept", "sealed", "attachments"], help="measure this alone")
+    parser.add_argument(
+        "--only", choices=["check", "routing", "accept", "sealed", "attachments"], help="measure this alone"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each run of the accept path lasts")
     parser.add_argument("--attachment-mb", type=int, default=100, help="size of one attachment (the limit is 500)")
     parser.add_argument("--profile", action="store_true", help="print the largest costs of the accept path instead")
@@ -27,6 +29,7 @@ def main() -> None:
     )
     measurements: dict[str, Callable[[], dict[str, Any]]] = {
         "check": check.run,
+        "routing": routing.run,
         "accept": lambda: accept.run(seconds=options.seconds),
         "sealed": sealed.run,
         "attachments": lambda: attachments.run(megabytes=options.attachment_mb),

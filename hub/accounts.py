@@ -162,7 +162,7 @@ class Accounts:
             created_at=now,
         )
         self._records.add(account, audit=_audit(actor, "account.add", name, now, after=_public(account)))
-        return _person(account)
+        return person_of(account)
 
     def list(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
         """Return one page of accounts, by name."""
@@ -204,7 +204,7 @@ class Accounts:
         if account is None or not fits or account.disabled_at is not None or not self._code_fits(account, code, now):
             self._note_failure(name, address, now)
             raise _wrong()
-        return _person(account)
+        return person_of(account)
 
     def log_in(
         self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
@@ -230,7 +230,7 @@ class Accounts:
             return None
         if now - stored.seen_at >= _SEEN_EVERY:
             self._records.see_session(fingerprint, now)
-        return Session(person=_person(account), csrf=stored.csrf)
+        return Session(person=person_of(account), csrf=stored.csrf)
 
     def log_out(self, token: str) -> None:
         """End a session."""
@@ -298,7 +298,8 @@ def same_csrf(session: Session, given: str) -> bool:
     return hmac.compare_digest(session.csrf.encode(), given.encode())
 
 
-def _person(account: Account) -> Person:
+def person_of(account: Account) -> Person:
+    """Return who an account belongs to."""
     return Person(
         name=account.name,
         full_name=account.full_name,

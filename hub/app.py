@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,15 +22,20 @@ from hub.admission import Admission
 from hub.api import edge, fit_connect
 from hub.api.applications import Applications
 from hub.api.catalogues import Catalogues
+from hub.api.client_admin import ClientAdmin
 from hub.api.dead_letters import DeadLetterDesk
+from hub.api.destination_admin import DestinationAdmin
 from hub.api.dryrun import DryRun
 from hub.api.health import Health
 from hub.api.measure import Measured
 from hub.api.metrics import Metrics
 from hub.api.oauth import OAuth
 from hub.api.pages import Pages
+from hub.api.people import People, person
 from hub.api.proofs import Proofs
+from hub.api.table_admin import TableAdmin
 from hub.areas import Gazetteer
+from hub.bearers import Bearers
 from hub.callbacks import CallbackTools, CallbackWorker, Herald
 from hub.checkpoints import Checkpoints
 from hub.circuit import Breaker
@@ -46,12 +51,14 @@ from hub.dispatch import Dispatcher, Rules
 from hub.duties import Clock, Duty, sweep_orphans
 from hub.errors import ConfigurationError, Text
 from hub.exchange.cases import Cases
+from hub.exchange.stewardship import Stewardship
 from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
 from hub.meters import Meters
 from hub.notices import MailServer, Noticeboard, Postman
 from hub.outbound import Outbound
 from hub.proof import Notary
+from hub.registry import Registry
 from hub.resources import shipped
 from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
@@ -229,11 +236,17 @@ def gauges(hub: Hub) -> Gauges:
 def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
+    people = People(
+        bearers=Bearers(store=hub.store, accounts=hub.accounts),
+        directory=hub.directory,
+        of_client=oauth.token_info,
+        clock=hub.clock,
+    )
     application = edge.build(
-        _handlers(hub, oauth),
+        _handlers(hub, oauth) | _administration(hub, people),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
-        token_info=oauth.token_info,
+        token_info=people.token_info,
         production=hub.settings.production,
         limits=edge.Limits(),
         lifespan=_lifespan(hub, work=work),
@@ -257,8 +270,41 @@ def asgi(hub: Hub, *, work: bool) -> Any:
     return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
 
 
-def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
-    """Map every operationId of ``openapi.yaml`` to the method that answers it."""
+def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of administrators' operations to the methods that answer them."""
+    tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
+    registered = ClientAdmin(registry=Registry(hub.store), person=person, clock=hub.clock)
+    destinations = DestinationAdmin(stewardship=stewardship(hub), person=person, clock=hub.clock)
+    return {
+        "persons.token": people.token,
+        "persons.revoke": people.revoke,
+        **_named("tables", tables, *_TABLE_OPERATIONS),
+        **_named("clients", registered, "list", "show", "create", "rotate", "disable"),
+        **_named("destinations", destinations, *_DESTINATION_OPERATIONS),
+    }
+
+
+_TABLE_OPERATIONS = (
+    *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
+    *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
+)
+_DESTINATION_OPERATIONS = (
+    *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
+)
+
+
+def _named(room: str, desk: object, *names: str) -> dict[str, Callable[..., Any]]:
+    return {f"{room}.{name}": getattr(desk, name) for name in names}
+
+
+def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
+    """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
+    files = hub.settings.data / "secrets" if confined else None
+    return Stewardship(store=hub.store, policy=hub.policy, adapters=_adapters, files=files)
+
+
+def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
+    """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
     applications = Applications(
         intake=hub.intake,
         desk=hub.desk,
@@ -271,6 +317,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
     catalogues = Catalogues(
         catalog=hub.catalogs,
         table=lambda: hub.book.active(hub.clock()),
+        table_at=hub.book.at,
         gazetteer=hub.gazetteer,
         keys=hub.keys,
         clock=hub.clock,

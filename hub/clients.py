@@ -23,13 +23,14 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.directory import Directory
-from hub.errors import Invalid, NotFound, Text, TooMany, Unauthenticated
+from hub.errors import Forbidden, Invalid, NotFound, Text, TooMany, Unauthenticated
 from hub.parties import Client, ClientKind
 from hub.store import Store
 
 #: Longest life of an access token (FIT-Connect section 2).
 TOKEN_LIFE = timedelta(seconds=1800)
 _TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type, not a secret
+_OWN_SCOPES = "urn:rathaus-hub:scope:"
 _SCOPES = "https://schema.fitko.de/fit-connect/oauth/scopes/"
 #: Failed secrets within this time lock a client id for the rest of it.
 _THROTTLE_WINDOW = timedelta(seconds=60)
@@ -46,6 +47,10 @@ class Right(StrEnum):
     SUBSCRIBE = "subscribe"
     #: Create and change own destinations and keys.
     MANAGE = "manage"
+    #: See what administrators see: routing tables, clients, destinations. Machines only; persons have rights of their own.
+    SEE = "see"
+    #: Draft routing tables.
+    EDIT = "edit"
 
 
 #: Scope tokens of today, and the right that each gives.
@@ -53,6 +58,8 @@ SCOPES: dict[str, Right] = {
     f"{_SCOPES}send-submissions": Right.SEND,
     f"{_SCOPES}subscribe-destinations": Right.SUBSCRIBE,
     f"{_SCOPES}manage-destinations": Right.MANAGE,
+    f"{_OWN_SCOPES}see": Right.SEE,
+    f"{_OWN_SCOPES}edit": Right.EDIT,
 }
 #: Beginnings of the older scope tokens, and the right that each gives.
 _OLD_SCOPES = {
@@ -66,7 +73,11 @@ _AND_SERVICE = "+send:service:"
 _DEFAULT_SCOPES = {
     ClientKind.SENDER: (f"{_SCOPES}send-submissions",),
     ClientKind.SUBSCRIBER: (f"{_SCOPES}subscribe-destinations",),
+    ClientKind.MACHINE: (f"{_OWN_SCOPES}see", f"{_OWN_SCOPES}edit"),
 }
+#: Kinds that persons may create and give secrets to. Whoever knew a machine's secret could draft by it and approve the
+#: draft as somebody else; so machines are made on the command line, by those who could change the database anyway.
+FOR_PERSONS = (ClientKind.SENDER, ClientKind.SUBSCRIBER)
 
 
 def right_of(scope: str) -> Right | None:
@@ -133,6 +144,18 @@ def new_client(
         created_at=now,
     )
     return client, secret
+
+
+def insist_for_persons(kind: str) -> None:
+    """Raise ``Forbidden`` for a kind of clients that persons may not create or give a secret."""
+    if kind not in FOR_PERSONS:
+        raise Forbidden(
+            Text(
+                "Clients dieser Art legt nur die Befehlszeile an (hub clients), damit die zweite Person eine andere bleibt.",
+                "Clients of this kind are made on the command line only (hub clients), so that the second person is another.",
+            ),
+            slug="machine-client",
+        )
 
 
 def hash_secret(secret: str) -> str:
@@ -203,19 +226,6 @@ class Clients:
         if client is None or client.disabled_at is not None:
             raise _bad_token()
         return caller
-
-    def rotate_secret(self, client_id: str) -> str:
-        """Give a client a new secret and return it; the old one stops working at once."""
-        secret = secrets.token_urlsafe(32)
-        if self._store.client(client_id) is None:
-            raise NotFound(
-                Text(
-                    f"Es gibt keinen Client {client_id}. „hub clients list“ zeigt alle.",
-                    f"There is no client {client_id}. 'hub clients list' shows all.",
-                )
-            )
-        self._store.set_client_secret(client_id, hash_secret(secret))
-        return secret
 
     def _verify(self, token: str) -> Caller:
         try:

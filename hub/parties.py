@@ -25,6 +25,8 @@ class ClientKind(StrEnum):
     SENDER = "sender"
     #: A specialist system: collects, accepts, rejects; may own destinations.
     SUBSCRIBER = "subscriber"
+    #: Automation of the administrators (GitOps): drafts and checks routing tables, and approves nothing.
+    MACHINE = "machine"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 from stage import BAUEN, NOW, Stage
 
+from hub.accounts import Accounts, Role
 from hub.app import development_authority
 from hub.cli.destinations import destinations
 from hub.crypto.jwk import make_rsa_pair
-from hub.errors import HubError, Malformed, NotFound
+from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound
 from hub.store import Circuit, Store
 
 
@@ -106,15 +108,31 @@ def test_another_adapter_closes_the_circuit(stage: Stage, tmp_path: Path):
     store.close()
 
 
-def test_a_new_key_takes_over_once_it_is_used(data: Path, stage: Stage, key_files: dict[str, Path]):
+@pytest.fixture
+def by(stage: Stage, tmp_path: Path):
+    """Return the options of an operator who logs in."""
+    secret = tmp_path / "password"
+    secret.write_text("korrekt pferd batterie")
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
+    for name in ("otto", "olga"):
+        accounts.add(name, secret.read_text(), roles=(Role.OPERATOR,), actor="cli:test", now=stage.clock())
+    return lambda name: ["--as", name, "--password-file", str(secret)]
+
+
+def test_a_new_key_takes_over_once_two_operators_say_so(by, data: Path, stage: Stage, key_files: dict[str, Path]):
     destination_id = stage.cast["destinations"][0]["destination_id"]
     kid = json.loads(key_files["encryption"].read_text())["kid"]
-    assert isinstance(refused(data, "key", "use", destination_id, kid), Malformed)
+    assert isinstance(refused(data, "key", "use", destination_id, kid, *by("otto")), NotFound)
     assert "added" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
     assert "was there" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
     assert f"{kid}  *" not in done(data, "show", destination_id)
-    done(data, "key", "use", destination_id, kid)
+    assert "noted" in done(data, "key", "use", destination_id, kid, *by("otto"))
+    assert isinstance(refused(data, "key", "use", destination_id, kid, *by("otto")), Forbidden)
+    assert f"{kid}  *" not in done(data, "show", destination_id)
+    assert "otto + olga" in done(data, "key", "use", destination_id, kid, *by("olga"))
     assert f"{kid}  *" in done(data, "show", destination_id)
+    assert isinstance(refused(data, "key", "retire", destination_id, kid, *by("otto")), Conflict)
 
 
 def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str, Any]):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from stand_in import Client
 
+from hub import accounts
 from hub.api import edge
 from hub.api.addresses import _folded
 from hub.api.contracts import compiled, violations
@@ -89,10 +90,12 @@ def test_every_limit_is_one_that_the_edge_knows():
     assert found <= edge._LIMITS.keys()
 
 
-def test_scopes_are_the_rights_of_clients():
+def test_scopes_are_the_rights_of_clients_and_persons():
     schemes = CONTRACT["components"]["securitySchemes"]
     assert [scheme["type"] for scheme in schemes.values()] == ["oauth2"]
-    assert set(schemes["oauth2"]["flows"]["clientCredentials"]["scopes"]) == {right.value for right in Right}
+    flows = schemes["oauth2"]["flows"]
+    assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in Right}
+    assert set(flows["password"]["scopes"]) == {right.value for right in accounts.Right}
 
 
 @every_operation

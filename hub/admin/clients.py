@@ -7,7 +7,7 @@ from secrets import token_urlsafe
 from starlette.responses import Response
 
 from hub.admin.visit import Visit
-from hub.clients import hash_secret, new_client
+from hub.clients import FOR_PERSONS, hash_secret, insist_for_persons, new_client
 from hub.errors import Forbidden, Invalid, Text
 from hub.parties import Client, ClientKind
 
@@ -22,7 +22,7 @@ def create(visit: Visit) -> Response:
     form = visit.form
     kind, name, tenant = form.text("kind"), form.text("name", longest=200), form.text("tenant", longest=12)
     tenant = tenant or visit.person.tenant
-    if kind not in set(ClientKind) or not name or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
+    if kind not in FOR_PERSONS or not name or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
         raise Invalid(
             Text(
                 "Ein Client braucht eine Art, einen Namen und als Mandant ein ARS-Präfix (oder keinen).",
@@ -47,6 +47,7 @@ def create(visit: Visit) -> Response:
 def rotate(visit: Visit) -> Response:
     """Give a client a new secret; the old one stops working at once."""
     client = visit.scope.client(visit.parts["id"])
+    insist_for_persons(client.kind)
     secret = token_urlsafe(32)
     audit = visit.audit("client.rotate", f"client:{client.client_id}")
     visit.tools.store.set_client_secret(client.client_id, hash_secret(secret), audit=audit)
@@ -63,5 +64,5 @@ def disable(visit: Visit) -> Response:
 
 def _list(visit: Visit, *, client: Client | None = None, secret: str = "") -> Response:
     return visit.page(
-        "clients.html", clients=visit.scope.clients(), kinds=list(ClientKind), fresh=client, secret=secret
+        "clients.html", clients=visit.scope.clients(), kinds=list(FOR_PERSONS), fresh=client, secret=secret
     )

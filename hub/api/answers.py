@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.clients import Caller
+from hub.errors import Malformed, Text
 from hub.store import Page
 
 #: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).
@@ -50,3 +52,19 @@ def visitor() -> Caller | None:
     """Return who makes the request that is being handled, None for somebody without a token."""
     found: Caller | None = (context.context.get("token_info") or {}).get("caller")
     return found
+
+
+def moment_of(text: str) -> datetime:
+    """Read a moment with its offset (RFC 3339); raise ``Malformed``."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Malformed(
+        Text(
+            "Ein Zeitpunkt hat die Form 2026-12-01T00:00:00+01:00.", "A moment has the form 2026-12-01T00:00:00+01:00."
+        ),
+        slug="schema-violation",
+    )

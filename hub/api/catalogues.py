@@ -11,6 +11,7 @@ import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.answers import moment_of
 from hub.api.places import area_of
 from hub.areas import Gazetteer
 from hub.crypto.keyring import HubKeys
@@ -22,6 +23,8 @@ from hub.validation.differences import Change
 _CHANGES = 2_000
 #: Comparisons under way at once: each walks through two whole standards.
 _COMPARING = 1
+#: Tables of other moments read at once: anybody may ask, and each has to be put together again.
+_RECALLING = 1
 
 
 class Catalogues:
@@ -32,16 +35,19 @@ class Catalogues:
         *,
         catalog: Callable[[], SchemaCatalog],
         table: Callable[[], RoutingTable],
+        table_at: Callable[[datetime], RoutingTable],
         gazetteer: Gazetteer,
         keys: HubKeys,
         clock: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._table = table
+        self._table_at = table_at
         self._gazetteer = gazetteer
         self._keys = keys
         self._clock = clock
         self._comparing = anyio.CapacityLimiter(_COMPARING)
+        self._recalling = anyio.CapacityLimiter(_RECALLING)
 
     async def schemas(self, standard: str | None = None) -> dict[str, Any]:
         """List all schemas in all versions, or those of one standard."""
@@ -66,10 +72,16 @@ class Catalogues:
             "changes": [_change_json(change) for change in changes[:_CHANGES]],
         }
 
-    async def explain(self, service: str, ars: str | None = None, ags: str | None = None) -> dict[str, Any]:
-        """Explain which authority is responsible, and why."""
+    async def explain(
+        self, service: str, ars: str | None = None, ags: str | None = None, at: str | None = None
+    ) -> dict[str, Any]:
+        """Explain which authority is responsible, was or will be, and why."""
         area = area_of(ars, ags, self._gazetteer)
-        return _explanation_json(self._table().explain(area, service, self._clock()))
+        if at is None:
+            return _explanation_json(self._table().explain(area, service, self._clock()))
+        moment = moment_of(at)
+        table = await anyio.to_thread.run_sync(self._table_at, moment, limiter=self._recalling)
+        return _explanation_json(table.explain(area, service, moment))
 
     async def hub_keys(self) -> ConnexionResponse:
         """Return the keys that verify receipts (and everything else that the hub signs)."""

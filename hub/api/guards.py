@@ -35,6 +35,9 @@ _ONCE = frozenset(
     }
 )
 _MEDIA_TYPE = re.compile(r"\s*([!#$&^_.+\-a-z0-9]+/[!#$&^_.+\-a-z0-9]+)\s*(?:;(.*))?", re.DOTALL)
+_TEXT = frozenset({"utf-8", "us-ascii"})
+#: Spreadsheets write Windows-1252 (its old name is close enough); who reads CSV finds out which of them it is.
+_CHARSETS = {"text/csv": _TEXT | {"windows-1252", "cp1252", "iso-8859-1"}}
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([a-z0-9_.:\-]*)\"?", re.IGNORECASE)
 
 
@@ -242,7 +245,7 @@ def _plain_content_type(value: str) -> str | None:
     if parameters is None:
         return media_type
     charset = _CHARSET.search(f";{parameters}")
-    if charset is not None and charset[1].lower() not in {"utf-8", "us-ascii"}:
+    if charset is not None and charset[1].lower() not in _CHARSETS.get(media_type, _TEXT):
         return None
     return f"{media_type};{parameters}" if media_type.startswith("multipart/") else media_type
 

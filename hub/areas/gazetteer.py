@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -35,9 +34,8 @@ class Gazetteer:
         listed[:0] = [changes[0].old for changes in self._successions.values()]
         self._places = _indexed(listed)
         self._by_ags = {place.area.ags: place for place in listed if len(place.area.ars) == LENGTHS[0]}
-        #: Every area that has always existed and still does, with its prefix for each of ``LENGTHS``: what is asked of
-        #: these does not depend on the day.
-        self.lasting = {p.area.ars: _by_level(p.area) for p in self if not (p.valid_from or p.valid_until)}
+        #: Every area that has always existed and still does: what is asked of these does not depend on the day.
+        self.lasting = tuple(place.area for place in self if not (place.valid_from or place.valid_until))
         self._words = {ars: words_of(place) for ars, place in self._places.items() if searchable(place)}
 
     @classmethod
@@ -171,11 +169,3 @@ def _association(area: Area, members: Sequence[Place]) -> Place:
 
 def _stands(place: Place, on: date | None) -> bool:
     return place.valid_until is None if on is None else place.exists(on)
-
-
-def _by_level(area: Area) -> tuple[str, ...]:
-    """Return the area's prefix for each of ``LENGTHS``, empty where the area is wider.
-
-    Interned: look-ups compare addresses, and a district's municipalities share one string.
-    """
-    return tuple(sys.intern(area.ars[:length]) if length <= len(area.ars) else "" for length in LENGTHS)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from hub.app import Hub
 from hub.cli.options import data_option, opened
-from hub.clients import new_client
+from hub.cli.persons import operating_user
 from hub.parties import Client, ClientKind
-from hub.store import Store
+from hub.registry import Registry
 
 
 @click.group()
@@ -25,10 +26,14 @@ def clients() -> None:
 @click.option("--tenant", default="", help="ARS prefix whose administrators may see it.")
 @data_option
 def add(name: str, kind: str, manage: bool, tenant: str, data: Path) -> None:
-    """Add a client and print its secret, once."""
+    """Add a client and print its secret, once.
+
+    KIND machine is the automation of administrators: it drafts and checks routing tables over the API and approves nothing.
+    """
     with opened(data) as hub:
-        client, secret = new_client(ClientKind(kind), name, now=hub.clock(), tenant=tenant, manage=manage)
-        hub.store.add_client(client)
+        client, secret = _registry(hub).create(
+            operating_user(), kind=kind, name=name, tenant=tenant, manage=manage, now=hub.clock()
+        )
     click.echo(f"client_id      {client.client_id}")
     click.echo(f"client_secret  {secret}")
     click.echo(
@@ -42,7 +47,7 @@ def add(name: str, kind: str, manage: bool, tenant: str, data: Path) -> None:
 def list_(data: Path) -> None:
     """List all clients."""
     with opened(data) as hub:
-        for client in _all(hub.store):
+        for client in _all(hub):
             state = "gesperrt / disabled" if client.disabled_at else "aktiv / active"
             click.echo(f"{client.client_id}  {client.kind.value:<10}  {state:<20}  {client.name}")
 
@@ -53,7 +58,7 @@ def list_(data: Path) -> None:
 def rotate(client_id: str, data: Path) -> None:
     """Give a client a new secret; the old one stops working at once."""
     with opened(data) as hub:
-        secret = hub.clients.rotate_secret(client_id)
+        _, secret = _registry(hub).rotate(client_id, operating_user(), now=hub.clock())
     click.echo(f"client_secret  {secret}")
 
 
@@ -63,12 +68,16 @@ def rotate(client_id: str, data: Path) -> None:
 def disable(client_id: str, data: Path) -> None:
     """Lock a client out; its tokens stop working within a second."""
     with opened(data) as hub:
-        hub.store.disable_client(client_id, hub.clock())
+        _registry(hub).disable(client_id, operating_user(), now=hub.clock())
 
 
-def _all(store: Store) -> Iterator[Client]:
+def _registry(hub: Hub) -> Registry:
+    return Registry(hub.store, machines=True)
+
+
+def _all(hub: Hub) -> Iterator[Client]:
     offset = 0
-    while (page := store.clients(offset=offset, limit=500)).items:
+    while (page := _registry(hub).list(operating_user(), offset=offset, limit=500)).items:
         yield from page.items
         offset += len(page.items)
 

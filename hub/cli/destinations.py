@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from hub.app import Hub
+from hub.app import Hub, stewardship
 from hub.cli.options import data_option, opened
-from hub.errors import ConfigurationError, NotFound, Text
-from hub.exchange.access import existing_destination
-from hub.exchange.destinations import Destinations, Draft
+from hub.cli.persons import logged_in, operating_user, person_options
+from hub.errors import ConfigurationError, Text
+from hub.exchange.destinations import Draft
+from hub.exchange.stewardship import KeyAction, KeyChange, Stewardship
 from hub.parties import Destination, OfferedService
-from hub.store import Circuit
 
 _PAGE = 500
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
@@ -47,16 +45,20 @@ def list_(tenant: str | None, data: Path) -> None:
 def show(destination_id: UUID, data: Path) -> None:
     """Show one destination, its services and its keys."""
     with opened(data) as hub:
-        destination = existing_destination(hub.store, destination_id)
+        standing = _stewardship(hub).show(destination_id, operating_user())
+        destination = standing.destination
         for name, value in _facts(destination):
             click.echo(f"{name:<12}  {value}")
         for service in destination.services:
             click.echo(f"service       {service.identifier}  {' '.join(service.regions)}")
             for uri, media_type in service.schemas:
                 click.echo(f"              {uri}  ({media_type})")
-        for key in hub.store.keys(destination_id):
+        for key in standing.keys:
             current = "  *" if key.kid == destination.encryption_kid else ""
             click.echo(f"key           {key.use:<8} {key.kid}{current}")
+        for change in standing.changes:
+            second = change.settled_by or "?"
+            click.echo(f"change        {change.action:<8} {change.kid}  {change.proposed_by} + {second}")
 
 
 @destinations.command()
@@ -93,15 +95,14 @@ def add(
         encryption_kid=sealing.get("kid"),
     )
     with opened(data) as hub:
-        _insist_on_client(hub, owner)
-        made = _desk(hub).create(
+        made = _stewardship(hub).create(
             draft,
+            operating_user(),
             encryption_key=sealing,
             signature_key=_jwk(signing_key),
             owner=owner,
             tenant=tenant,
             now=hub.clock(),
-            actor=_actor(),
         )
     click.echo(f"destination   {made.destination_id}")
 
@@ -141,13 +142,9 @@ def adapter(destination_id: UUID, name: str, options: str, data: Path) -> None:
 
     Its circuit is closed: what failed before says nothing of the new way.
     """
-    config = _options(options)
-    _check_adapter(name, config)
+    draft = Draft(adapter=name, adapter_config=_options(options))
     with opened(data) as hub:
-        destination = existing_destination(hub.store, destination_id)
-        draft = Draft(adapter=name, adapter_config=config)
-        _desk(hub).amend(destination, draft, actor=_actor(), now=hub.clock())
-        hub.store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), hub.clock())
+        _stewardship(hub).change(destination_id, draft, operating_user(), now=hub.clock())
     click.echo(f"{destination_id}  {name}")
 
 
@@ -163,9 +160,8 @@ def key() -> None:
 def key_add(destination_id: UUID, jwk: Path, data: Path) -> None:
     """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one."""
     with opened(data) as hub:
-        destination = existing_destination(hub.store, destination_id)
         document = _jwk(jwk)
-        added = _desk(hub).put_key(destination, document, actor=_actor(), now=hub.clock())
+        added = _stewardship(hub).add_key(destination_id, document, operating_user(), now=hub.clock())
     state = "hinterlegt / added" if added else "war schon da / was there"
     click.echo(f"{document['kid']}  {state}")
 
@@ -173,29 +169,47 @@ def key_add(destination_id: UUID, jwk: Path, data: Path) -> None:
 @key.command("use")
 @click.argument("destination_id", type=click.UUID)
 @click.argument("kid")
+@person_options
 @data_option
-def key_use(destination_id: UUID, kid: str, data: Path) -> None:
-    """Seal to this key from now on; it must have been added before."""
+def key_use(destination_id: UUID, kid: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+    """Seal to this key from now on; it must have been added before.
+
+    Two operators: the first one's word is noted, the same command by a second one carries it out.
+    """
     with opened(data) as hub:
-        destination = existing_destination(hub.store, destination_id)
-        _desk(hub).amend(destination, Draft(encryption_kid=kid), actor=_actor(), now=hub.clock())
-    click.echo(f"{destination_id}  {kid}")
+        person = logged_in(hub, name, password_file, code)
+        _say(_stewardship(hub).change_key(destination_id, kid, KeyAction.ACTIVATE, person, now=hub.clock()))
+
+
+@key.command("retire")
+@click.argument("destination_id", type=click.UUID)
+@click.argument("kid")
+@person_options
+@data_option
+def key_retire(destination_id: UUID, kid: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+    """Use a key for nothing new; it stays readable for old proof. Two operators, as for 'key use'."""
+    with opened(data) as hub:
+        person = logged_in(hub, name, password_file, code)
+        _say(_stewardship(hub).change_key(destination_id, kid, KeyAction.RETIRE, person, now=hub.clock()))
+
+
+def _say(change: KeyChange) -> None:
+    if change.settled_at is None:
+        click.echo(
+            f"{change.kid}  vorgemerkt, eine zweite Person muss bestätigen / noted, a second person has to confirm"
+        )
+    else:
+        click.echo(f"{change.kid}  {change.action.value}: {change.proposed_by} + {change.settled_by}")
 
 
 def _set_status(destination_id: UUID, status: str, data: Path) -> None:
     with opened(data) as hub:
-        destination = existing_destination(hub.store, destination_id)
-        _desk(hub).amend(destination, Draft(status=status), actor=_actor(), now=hub.clock())
+        _stewardship(hub).change(destination_id, Draft(status=status), operating_user(), now=hub.clock())
     click.echo(f"{destination_id}  {status}")
 
 
-def _desk(hub: Hub) -> Destinations:
-    return Destinations(store=hub.store, policy=hub.policy)
-
-
-def _actor() -> str:
-    """Return who acts, for the audit log."""
-    return f"cli:{getpass.getuser()}"
+def _stewardship(hub: Hub) -> Stewardship:
+    return stewardship(hub, confined=False)
 
 
 def _facts(destination: Destination) -> list[tuple[str, str]]:
@@ -211,17 +225,6 @@ def _facts(destination: Destination) -> list[tuple[str, str]]:
         ("callback", callback),
         ("metadata", " ".join(destination.metadata_versions)),
     ]
-
-
-def _insist_on_client(hub: Hub, client_id: str) -> None:
-    if hub.store.client(client_id) is None:
-        raise NotFound(
-            Text(
-                f"Es gibt keinen Client {client_id}. „hub clients list“ zeigt alle.",
-                f"There is no client {client_id}. 'hub clients list' shows all.",
-            ),
-            slug="client-not-found",
-        )
 
 
 def _schema(text: str) -> tuple[str, str]:
@@ -249,19 +252,6 @@ def _options(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise click.BadParameter("a JSON object is wanted", param_hint="--options")
     return document
-
-
-def _check_adapter(name: str, config: dict[str, Any]) -> None:
-    """Build the adapter once, which touches nothing; an unknown name or option is refused here, not at a delivery."""
-    known = {entry.name: entry for entry in entry_points(group="hub.adapters")}
-    if name not in known:
-        names = ", ".join(sorted(known))
-        raise ConfigurationError(
-            Text(
-                f"Es gibt keinen Adapter „{name}“. Bekannt sind: {names}.", f"No adapter '{name}'. Known are: {names}."
-            )
-        )
-    known[name].load()(config)
 
 
 COMMANDS = (destinations,)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from hub.accounts import Accounts, Person
+from hub.accounts import Accounts, Person, Role
 from hub.app import Hub
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +33,12 @@ def person_options(command: F) -> F:
 def accounts_of(hub: Hub) -> Accounts:
     """Return the accounts of a hub."""
     return hub.accounts
+
+
+def operating_user() -> Person:
+    """Return the machine's user as an operator: whoever may write the data folder may do what operators may."""
+    user = getpass.getuser()
+    return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,))
 
 
 def logged_in(hub: Hub, name: str, password_file: Path | None, code: str) -> Person:

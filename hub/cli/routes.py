@@ -63,14 +63,20 @@ def list_(data: Path) -> None:
 @click.option("--format", "kind", type=click.Choice(["csv", "yaml"]), default="yaml", show_default=True)
 @click.option("--version", "number", type=int, default=None, help="Number of the version.  [default: the active one]")
 @click.option(
+    "--at", default=None, help="The version that was or will be active at this moment (ISO 8601 with offset)."
+)
+@click.option(
+    "--encoding", type=click.Choice(["utf-8", "windows-1252"]), default="utf-8", show_default=True, help="Of CSV."
+)
+@click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: standard output]"
 )
 @data_option
-def export(kind: str, number: int | None, output: Path | None, data: Path) -> None:
+def export(kind: str, number: int | None, at: str | None, encoding: str, output: Path | None, data: Path) -> None:
     """Write a version's rules as CSV or YAML."""
     with opened(data) as hub:
-        table = _table(book_of(hub), number, hub.clock())
-    content = to_csv(table) if kind == "csv" else to_yaml(table)
+        table = _table(book_of(hub), number, _moment(at) or hub.clock())
+    content = to_csv(table, encoding=encoding) if kind == "csv" else to_yaml(table)
     if output is None:
         click.echo(content, nl=False)
     else:

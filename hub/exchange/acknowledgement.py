@@ -19,6 +19,7 @@ from hub.exchange.tokens import Claimed, read_token
 from hub.parties import Destination
 from hub.proof import TOKEN_TYPE
 from hub.store import CaseHead, Store, StoredMessage
+from hub.store.key_changes import KeyChanges
 from hub.submission import State
 
 _MOST_PROBLEMS = 500
@@ -89,11 +90,12 @@ class Acknowledgement:
 
     def _verify(self, claimed: Claimed, issuer: Destination) -> None:
         jwk = self._store.key(issuer.destination_id, claimed.kid)
-        if jwk is None or jwk.get("key_ops") != ["verify"]:
+        retired = KeyChanges(self._store).is_retired(issuer.destination_id, claimed.kid)
+        if jwk is None or jwk.get("key_ops") != ["verify"] or retired:
             raise SealBroken(
                 Text(
-                    "Unter dieser kid ist für den Zustellpunkt kein Signaturschlüssel hinterlegt. Hinterlegen Sie ihn zuerst.",
-                    "The destination has no signature key under this kid. Add the key first.",
+                    "Unter dieser kid hat der Zustellpunkt keinen gültigen Signaturschlüssel. Hinterlegen Sie ihn zuerst.",
+                    "The destination has no valid signature key under this kid. Add the key first.",
                 ),
                 issue={"header": "kid"},
             )

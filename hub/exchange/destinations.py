@@ -15,6 +15,7 @@ from hub.exchange.access import existing_destination, own_destination, owns
 from hub.exchange.receivers import Receivers
 from hub.parties import Callback, Destination, OfferedService
 from hub.store import AuditEntry, Page, Store, StoredKey
+from hub.store.key_changes import KeyChanges
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
 _STATUS: Mapping[str, frozenset[str]] = {
@@ -220,7 +221,8 @@ class Destinations:
 
     def _insist_on_key(self, destination: Destination, kid: str) -> None:
         jwk = self._store.key(destination.destination_id, kid)
-        if jwk is None or jwk.get("key_ops") != ["wrapKey"]:
+        retired = KeyChanges(self._store).is_retired(destination.destination_id, kid)
+        if jwk is None or jwk.get("key_ops") != ["wrapKey"] or retired:
             raise _malformed(
                 "Unter dieser encryptionKid ist kein Schlüssel zum Verschlüsseln hinterlegt. Laden Sie ihn zuerst hoch.",
                 "No key for sealing is on record under this encryptionKid. Upload it first.",

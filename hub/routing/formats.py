@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hub.errors import ConfigurationError, Malformed, Refused, Text, TooLarge
+from hub.errors import ConfigurationError, Invalid, Malformed, Refused, Text, TooLarge
 from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
 from hub.routing.rules import Rule, rule_from_row
 
@@ -30,10 +30,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 Row = tuple[int, dict[str, str]]
 
 
-def to_csv(rules: Iterable[Rule]) -> bytes:
-    """Return the rules, sorted by id, as CSV: semicolon, CRLF, UTF-8 with BOM, formulas disarmed by an apostrophe.
+def to_csv(rules: Iterable[Rule], encoding: str = "utf-8") -> bytes:
+    """Return the rules, sorted by id, as CSV: semicolon, CRLF, formulas disarmed by an apostrophe.
 
+    UTF-8 gets a BOM, without which spreadsheets take it for something else; the other ``encoding`` is ``windows-1252``.
     Areas are written as regions (``DE06439``): a spreadsheet would take the bare digits for a number.
+    Raises :class:`Invalid` where Windows-1252 cannot say exactly this.
     """
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, COLUMNS, delimiter=";", lineterminator="\r\n")
@@ -41,7 +43,7 @@ def to_csv(rules: Iterable[Rule]) -> bytes:
     for rule in sorted(rules, key=lambda r: r.id):
         row = rule.as_row() | {"area": rule.area.as_region()}
         writer.writerow({column: _disarmed(cell) for column, cell in row.items()})
-    return out.getvalue().encode("utf-8-sig")
+    return out.getvalue().encode("utf-8-sig") if encoding == "utf-8" else _in_windows_1252(out.getvalue())
 
 
 def from_csv(content: bytes) -> tuple[Rule, ...]:
@@ -52,6 +54,11 @@ def from_csv(content: bytes) -> tuple[Rule, ...]:
     """
     require_size(content, _MAX_CSV_BYTES)
     return _collected(_csv_rows(_decoded(content)))
+
+
+def from_rows(rows: Iterable[Row]) -> tuple[Rule, ...]:
+    """Read rules from (place, texts by column), sorted by id. Raises as :func:`from_csv` does."""
+    return _collected(iter(rows))
 
 
 def to_yaml(rules: Iterable[Rule]) -> bytes:
@@ -82,6 +89,23 @@ def read_folder(folder: Path) -> tuple[Rule, ...]:
             Text(f"{folder} enthält keine Regeln (rules*.yaml).", f"{folder} holds no rules (rules*.yaml).")
         )
     return tuple(rules)
+
+
+def _in_windows_1252(text: str) -> bytes:
+    """Encode ``text``, if reading it back gives the same: some sequences of its bytes would be read as UTF-8."""
+    try:
+        content = text.encode("cp1252")
+        exact = _decoded(content) == text
+    except (UnicodeEncodeError, Malformed):
+        exact = False
+    if not exact:
+        raise Invalid(
+            Text(
+                "Die Tabelle enthält Zeichen, die es in Windows-1252 nicht gibt. Nehmen Sie UTF-8.",
+                "The table has characters that Windows-1252 does not have. Take UTF-8.",
+            )
+        )
+    return content
 
 
 def _decoded(content: bytes) -> str:

@@ -2,6 +2,10 @@
 
 The longest ARS prefix wins among the rules that hold at that moment. No rule, or two destinations at the same prefix,
 is a refusal; there is no default route.
+
+All that does not depend on the question is settled when a table is made. Areas that the rules cannot tell apart form one
+region (all municipalities of a district, where only districts have rules), and services that are ruled alike share a row
+with the answer for each region. So a look-up is two dict gets and an index, and makes no object.
 """
 
 from __future__ import annotations
@@ -9,41 +13,29 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import sys
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from hub.areas import LENGTHS, Area, Gazetteer, Place
+from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, Text
 from hub.routing import refusals
 from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
-from hub.routing.rules import OnInvalid, Rule, day_start, legal_day
+from hub.routing.rules import OnInvalid, Rule, legal_day
 from hub.routing.services import ServiceRegister
 
-#: Answers are kept once found, with the span in which they hold, up to this many (about 40 MB).
-_KEPT_ROUTES = 262_144
-
 _DAWN = datetime.min.replace(tzinfo=UTC)
-_DUSK = datetime.max.replace(tzinfo=UTC)
-_new_route = tuple.__new__
 
 
 class Route(NamedTuple):
-    """The answer of the table: which rule decides for ``area``, hence which destination, and why.
-
-    The same question has this answer from ``since`` (included) until ``until`` (excluded).
-    A named tuple, not a dataclass: it is made on the look-up's path, where a frozen dataclass costs four times more.
-    """
+    """The answer of the table: which rule decides, hence which destination. One for each rule, whatever was asked."""
 
     rule: Rule
-    area: Area
     table: RoutingTable
-    since: datetime = _DAWN
-    until: datetime = _DUSK
 
     @property
     def destination_id(self) -> UUID:
@@ -55,33 +47,60 @@ class Route(NamedTuple):
         """The version of the table that decided."""
         return self.table.version
 
-    @property
-    def why(self) -> tuple[Text, ...]:
-        """The reasons in words."""
-        return reasons(self.rule, self.area, self.table.gazetteer)
+    def why(self, area: Area) -> tuple[Text, ...]:
+        """Return the reasons in words, for the area that was asked for."""
+        return reasons(self.rule, area, self.table.gazetteer)
 
     def __repr__(self) -> str:
-        return f"Route({self.area} -> {self.destination_id} by {self.rule.id})"
+        return f"Route({self.destination_id} by {self.rule.id})"
 
 
-#: What stands at one prefix: a single unbounded rule, or several or bounded rules to be judged by the moment.
-_Entry = Rule | tuple[Rule, ...]
+_Answer = Route | tuple[Rule, ...] | None
+
+
+class _Sequence:
+    """What holds somewhere where it depends on the moment.
+
+    Before, between and after ``edges`` one of ``answers`` holds: a route, rules that contradict each other, or None for
+    no rule, so that a wider area decides.
+    """
+
+    __slots__ = ("answers", "edges")
+
+    def __init__(self, edges: Iterable[datetime], at: Callable[[datetime], _Answer]) -> None:
+        self.edges = sorted(set(edges))
+        self.answers = [at(on) for on in (_DAWN, *self.edges)]
+
+    def at(self, on: datetime) -> _Answer:
+        """Return what holds at the moment ``on``."""
+        return self.answers[bisect_right(self.edges, on)]
+
+
+_Entry = Route | _Sequence
 
 
 class _Group:
     """The rules of services that are ruled alike.
 
-    ``entries`` are the rules by prefix, ``levels`` the indices of ``LENGTHS`` at which there are any, and ``routes``,
-    by ARS, answers found before, each with its span.
+    ``standing`` are the rules by prefix, ``entries`` say what they come to there, and ``row`` what holds in each region.
     """
 
-    __slots__ = ("entries", "levels", "routes")
+    __slots__ = ("entries", "row", "standing")
 
-    def __init__(self, entries: dict[str, _Entry], routes: dict[str, Route]) -> None:
-        lengths = {len(prefix) for prefix in entries}
-        self.entries = entries
-        self.levels = tuple(level for level, length in enumerate(LENGTHS) if length in lengths)
-        self.routes = routes
+    def __init__(self, rules: Iterable[Rule], routes: dict[str, Route], regions: Iterable[tuple[str, ...]]) -> None:
+        self.standing: dict[str, tuple[Rule, ...]] = {}
+        for rule in rules:
+            self.standing[rule.area.ars] = (*self.standing.get(rule.area.ars, ()), rule)
+        self.entries = {prefix: _entry(found, routes) for prefix, found in self.standing.items()}
+        self.row = [self._over(prefixes) for prefixes in regions]
+
+    def _over(self, prefixes: tuple[str, ...]) -> _Entry | None:
+        """Return what the prefixes come to together, the narrowest area first."""
+        found = [entry for entry in map(self.entries.get, prefixes) if entry is not None]
+        if not found or isinstance(found[0], Route):
+            return found[0] if found else None
+        edges = (edge for entry in found if isinstance(entry, _Sequence) for edge in entry.edges)
+        return _Sequence(edges, lambda on: _first(found, on))
 
 
 class RoutingTable:
@@ -95,9 +114,10 @@ class RoutingTable:
         self.gazetteer = gazetteer
         self.services = services
         self.version = _version(self.rules)
-        self._lasting = gazetteer.lasting
-        self._groups = self._grouped()
-        self._room = _KEPT_ROUTES
+        self._routes = {rule.id: Route(rule, self) for rule in self.rules}
+        self._regions, distinct = _regions(gazetteer, self.rules)
+        self._groups = self._grouped(distinct)
+        self._rows = {service: group.row for service, group in self._groups.items()}
 
     @classmethod
     def load(cls, folder: Path, gazetteer: Gazetteer) -> RoutingTable:
@@ -131,110 +151,100 @@ class RoutingTable:
         Raises :class:`~hub.errors.NoRoute` with the members ``cause`` (unknown-area, dissolved-area, unknown-service,
         no-rule, ambiguous), ``nearest`` (rules) and, where there is one, ``successors``.
         """
-        group = self._groups.get(service)
-        if group is not None:
-            route = group.routes.get(area.ars)
-            if route is not None and route.since <= on < route.until:
-                return route
-            prefixes = self._lasting.get(area.ars)
-            if prefixes is not None:
-                entries = group.entries
-                for level in group.levels:
-                    entry = entries.get(prefixes[level])
-                    if type(entry) is Rule:
-                        return self._keep(group, _new_route(Route, (entry, area, self, _DAWN, _DUSK)))
-                    if entry is not None:
-                        break
+        try:
+            found = self._rows[service][self._regions[area.ars]]
+        except KeyError:
+            found = None
+        if isinstance(found, Route):
+            return found
+        if found is not None:
+            answer = found.answers[bisect_right(found.edges, on)]
+            if isinstance(answer, Route):
+                return answer
         return self._resolve(area, service, on)
 
     def find(self, area: Area, service: str, on: datetime) -> tuple[Rule, ...]:
         """Return the deciding rules, one per destination: one is an answer, none and several are not."""
-        return self._decide(area, service, on)[0]
+        group = self._groups.get(service)
+        if group is None:
+            return ()
+        answer = _first((group.entries.get(prefix) for prefix in area.prefixes()), on)
+        return (answer.rule,) if isinstance(answer, Route) else answer or ()
 
     def rules_at(self, prefix: str, service: str) -> tuple[Rule, ...]:
         """Return the rules that stand at exactly this prefix for a service, whatever their validity."""
         group = self._groups.get(service)
-        return _rules_of(group.entries.get(prefix, ())) if group is not None else ()
+        return group.standing.get(prefix, ()) if group is not None else ()
 
     def rules_for(self, service: str) -> Iterator[Rule]:
         """Iterate over all rules that name a service."""
         group = self._groups.get(service)
-        for entry in group.entries.values() if group is not None else ():
-            yield from _rules_of(entry)
+        return itertools.chain.from_iterable(group.standing.values()) if group is not None else iter(())
 
     def explain(self, area: Area, service: str, on: datetime) -> Explanation:
         """Tell prefix by prefix which rules were considered and why each was taken or passed over."""
         return explain(self, area, service, on)
 
-    def _decide(self, area: Area, service: str, on: datetime) -> tuple[tuple[Rule, ...], list[datetime]]:
-        """Return the deciding rules, and the moments at which another answer may begin."""
-        edges: list[datetime] = []
-        for prefix in area.prefixes():
-            rules = self.rules_at(prefix, service)
-            edges += [edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge is not None]
-            winners = {rule.destination: rule for rule in reversed(rules) if rule.holds(on)}
-            if winners:
-                return tuple(sorted(winners.values(), key=lambda rule: rule.id)), edges
-        return (), edges
-
-    def _keep(self, group: _Group, route: Route) -> Route:
-        """Remember a route while there is room and return it; threads may race, harmlessly."""
-        ars = route.area.ars
-        if ars in group.routes:
-            group.routes[ars] = route
-        elif self._room > 0:
-            self._room -= 1
-            group.routes[ars] = route
-        return route
-
-    def _grouped(self) -> dict[str, _Group]:
+    def _grouped(self, regions: Sequence[tuple[str, ...]]) -> dict[str, _Group]:
         """Return each service's group; services with the very same rules share one."""
         _require_unique(self.rules)
         by_service: dict[str, list[int]] = {}
         for at, rule in enumerate(self.rules):
             for service in rule.services:
                 by_service.setdefault(service, []).append(at)
-        ready = {rule.id: self._alone(rule) for rule in self.rules if rule.area.ars in self._lasting}
         groups: dict[tuple[int, ...], _Group] = {}
         chosen: dict[str, _Group] = {}
         for service, numbers in by_service.items():
             signature = tuple(numbers)
             if signature not in groups:
-                entries = _entries(self.rules[at] for at in signature)
-                singles = [rules[0] for rules in map(_rules_of, entries.values()) if len(rules) == 1]
-                routes = {rule.area.ars: ready[rule.id] for rule in singles if rule.id in ready}
-                groups[signature] = _Group(entries, routes)
+                groups[signature] = _Group((self.rules[at] for at in signature), self._routes, regions)
             chosen[service] = groups[signature]
         return chosen
 
-    def _alone(self, rule: Rule) -> Route:
-        """Return the answer for a rule's own area, if no other rule stands there for the service."""
-        return Route(rule, rule.area, self, rule.valid_from or _DAWN, rule.valid_until or _DUSK)
-
     def _resolve(self, area: Area, service: str, on: datetime) -> Route:
-        """Answer what depends on the moment, and refuse."""
+        """Answer for an area that has begun or ended once, and refuse."""
         place = self.gazetteer.find(area)
         if place is None or not place.exists(legal_day(on)):
             raise refusals.no_such_area(self, area, on)
         if service not in self._groups and service not in self.services:
             raise refusals.unknown_service(self, area, service, on)
-        winners, edges = self._decide(area, service, on)
+        winners = self.find(area, service, on)
         if len(winners) != 1:
             raise refusals.undecided(self, area, service, on, winners)
-        edges += _edges_of(place)
-        since, until = max(filter(on.__ge__, edges), default=_DAWN), min(filter(on.__lt__, edges), default=_DUSK)
-        return self._keep(self._groups[service], Route(winners[0], area, self, since, until))
+        return self._routes[winners[0].id]
 
 
-def _edges_of(place: Place) -> list[datetime]:
-    """Return the moments at which the place begins and ends to exist."""
-    starts = [place.valid_from] if place.valid_from is not None else []
-    ends = [place.valid_until + timedelta(days=1)] if place.valid_until is not None else []
-    return [day_start(day) for day in starts + ends]
+def _regions(gazetteer: Gazetteer, rules: Iterable[Rule]) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    """Return the number of each lasting area's region, and the prefixes with rules that make each region."""
+    ruled = {rule.area.ars for rule in rules}
+    numbers: dict[tuple[str, ...], int] = {}
+    regions = {
+        area.ars: numbers.setdefault(tuple(filter(ruled.__contains__, area.prefixes())), len(numbers))
+        for area in gazetteer.lasting
+    }
+    return regions, list(numbers)
 
 
-def _rules_of(entry: _Entry) -> tuple[Rule, ...]:
-    return (entry,) if isinstance(entry, Rule) else entry
+def _entry(rules: tuple[Rule, ...], routes: dict[str, Route]) -> _Entry:
+    """Return what the rules at one prefix come to."""
+    if len(rules) == 1 and rules[0].is_unbounded:
+        return routes[rules[0].id]
+    edges = (edge for rule in rules for edge in (rule.valid_from, rule.valid_until) if edge is not None)
+    return _Sequence(edges, lambda on: _settled(rules, routes, on))
+
+
+def _settled(rules: tuple[Rule, ...], routes: dict[str, Route], on: datetime) -> _Answer:
+    """Return what rules at one prefix say at a moment; of several for one destination the first by id counts."""
+    winners = {rule.destination: rule for rule in reversed(rules) if rule.holds(on)}
+    if len(winners) > 1:
+        return tuple(sorted(winners.values(), key=lambda rule: rule.id))
+    return next((routes[rule.id] for rule in winners.values()), None)
+
+
+def _first(entries: Iterable[_Entry | None], on: datetime) -> _Answer:
+    """Return the first answer at a moment."""
+    answers = (entry.at(on) if isinstance(entry, _Sequence) else entry for entry in entries)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 def _version(rules: Iterable[Rule]) -> str:
@@ -250,18 +260,6 @@ def _content(rule: Rule) -> list[object]:
     content: list[object] = [rule.id, rule.area.ars, rule.services, str(rule.destination), *span, rule.note]
     # What most rules do is not written, so a table without policies keeps the version that it had before there were any.
     return content if rule.on_invalid is OnInvalid.REJECT else [*content, rule.on_invalid.value]
-
-
-def _entries(rules: Iterable[Rule]) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
-    for rule in rules:
-        prefix = sys.intern(rule.area.ars)
-        standing = entries.get(prefix)
-        if standing is not None:
-            entries[prefix] = (*_rules_of(standing), rule)
-        else:
-            entries[prefix] = rule if rule.is_unbounded else (rule,)
-    return entries
 
 
 def _require_unique(rules: tuple[Rule, ...]) -> None:

@@ -6,6 +6,7 @@
 from hub.store.routes import Activation, TableVersion, VersionState
 from hub.tables.book import HUB, DryRun, Shift, Sources, TableBook
 from hub.tables.facts import destination_facts, key_valid_until, open_book
+from hub.tables.scope import rules_within
 
 __all__ = [
     "HUB",
@@ -19,4 +20,5 @@ __all__ = [
     "destination_facts",
     "key_valid_until",
     "open_book",
+    "rules_within",
 ]

@@ -39,7 +39,9 @@ from hub.tables.judgement import (
     not_approved,
     pending_first,
     same_person,
+    within_scope,
 )
+from hub.tables.scope import diff_within, findings_within
 
 #: How old an answer of :meth:`TableBook.active` may be.
 FRESH = timedelta(seconds=1)
@@ -176,7 +178,7 @@ class TableBook:
         check_text(title)
         base = self.activation(now).number
         before = self.table(base)
-        table = before if rules is None else self._table_of(rules)
+        table = before if rules is None else self._table_of(within_scope(person, before, rules))
         insist_on_scope(person, before, table)
         version = _new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
         audit = _audit(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
@@ -194,6 +196,17 @@ class TableBook:
         version, before, after = self.version(number), self.table(number), self._table_of(rules)
         insist_on_scope(person, before, after)
         return self._store_change(version, before, after, person, revision=revision, now=now, text=text)
+
+    def replace_rules(
+        self, number: int, rules: Iterable[Rule], person: Person, *, revision: int, now: datetime, text: str = ""
+    ) -> TableVersion:
+        """Put a file's rules in the place of a draft's; people with a tenant replace their own ones only.
+
+        Raises as :meth:`change` does.
+        """
+        person.insist(Right.EDIT)
+        mine = within_scope(person, self.table(number), rules)
+        return self.change(number, mine, person, revision=revision, now=now, text=text)
 
     def put_rule(
         self, number: int, rule: Rule, person: Person, *, revision: int, now: datetime, replaces: str | None = None
@@ -235,14 +248,20 @@ class TableBook:
         rebased = replace(version, based_on=active)
         return self._store_change(rebased, mine, after, person, revision=revision, now=now, text=f"onto {active}")
 
-    def findings(self, number: int, *, now: datetime) -> list[Finding]:
-        """Check a version as things are now, errors first."""
-        return self._checked(self.table(number), now)
+    def findings(self, number: int, *, now: datetime, tenant: str = "") -> list[Finding]:
+        """Check a version as things are now, errors first; with a tenant what concerns it."""
+        table = self.table(number)
+        found = self._checked(table, now)
+        return findings_within(tenant, table, found) if tenant else found
 
-    def compare(self, number: int, *, now: datetime, with_number: int | None = None) -> Diff:
-        """Return what changes from another version, the active one unless told otherwise, to this one."""
+    def compare(self, number: int, *, now: datetime, with_number: int | None = None, tenant: str = "") -> Diff:
+        """Return what changes from another version, the active one unless told otherwise, to this one.
+
+        With a tenant only what concerns it.
+        """
         other = self.at(now) if with_number is None else self.table(with_number)
-        return diff(other, self.table(number), self._sources.gazetteer, on=now)
+        changes = diff(other, self.table(number), self._sources.gazetteer, on=now)
+        return diff_within(tenant, changes) if tenant else changes
 
     def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> DryRun:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""

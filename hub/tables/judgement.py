@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hub.accounts import Person
 from hub.errors import Conflict, Forbidden, Invalid, Text
 from hub.routing import Finding, RoutingTable, Rule, Severity
 
 _MAX_TEXT = 500
+#: So many findings stand in a refusal; the check lists all.
+_MAX_TOLD = 100
 
 
 def changed_rules(before: RoutingTable, after: RoutingTable) -> list[tuple[Rule | None, Rule | None]]:
@@ -51,16 +55,34 @@ def insist_on_scope(person: Person, before: RoutingTable, after: RoutingTable) -
     """Raise ``Forbidden`` where a change touches rules outside the person's scope."""
     if not person.tenant:
         return
-    touched = [rule for pair in changed_rules(before, after) for rule in pair if rule is not None]
-    outside = sorted({rule.id for rule in touched if not person.covers(rule.area.ars)})
-    if outside:
-        raise Forbidden(
+    touched = (rule for pair in changed_rules(before, after) for rule in pair if rule is not None)
+    if not all(person.covers(rule.area.ars) for rule in touched):
+        raise _outside(person)
+
+
+def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) -> list[Rule]:
+    """Return what a file of rules makes of ``before``: for people with a tenant others' rules stay as they are.
+
+    So a district's file may hold its own rules alone, or all of them. Raises ``Forbidden`` where it changes or adds a rule
+    of somebody else's, ``Conflict`` where it takes the name of one.
+    """
+    given = list(rules)
+    if not person.tenant:
+        return given
+    others = {rule.id: rule for rule in before if not person.covers(rule.area.ars)}
+    mine = [rule for rule in given if person.covers(rule.area.ars)]
+    if any(others.get(rule.id) != rule for rule in given if not person.covers(rule.area.ars)):
+        raise _outside(person)
+    taken = sorted(rule.id for rule in mine if rule.id in others)
+    if taken:
+        raise Conflict(
             Text(
-                f"Ihr Konto ist für {person.tenant} zuständig; die Änderung betrifft andere Gebiete.",
-                f"Your account is for {person.tenant}; the change touches other areas.",
+                f"Eine Regel {taken[0]} gibt es schon, für ein anderes Gebiet. Wählen Sie einen anderen Namen.",
+                f"There is a rule {taken[0]} already, for another area. Choose another name.",
             ),
-            slug="outside-tenant",
+            slug="already-exists",
         )
+    return [*others.values(), *mine]
 
 
 def insist_on_fitness(findings: list[Finding], *, word: str) -> None:
@@ -74,7 +96,7 @@ def insist_on_fitness(findings: list[Finding], *, word: str) -> None:
                 f"The check finds {len(errors)} errors. The first: {first.text.en} {first.remedy.en}",
             ),
             slug="table-unfit",
-            findings=[{"code": each.code.value, "rows": list(each.rows)} for each in errors],
+            findings=[_told(each) for each in errors[:_MAX_TOLD]],
         )
     if findings and not word.strip():
         raise Invalid(
@@ -83,7 +105,22 @@ def insist_on_fitness(findings: list[Finding], *, word: str) -> None:
                 f"The check finds {len(findings)} warnings. Write why that is all right.",
             ),
             slug="word-needed",
+            findings=[_told(each) for each in findings[:_MAX_TOLD]],
         )
+
+
+def _told(finding: Finding) -> dict[str, object]:
+    return {"code": finding.code.value, "rows": list(finding.rows)}
+
+
+def _outside(person: Person) -> Forbidden:
+    return Forbidden(
+        Text(
+            f"Ihr Konto ist für {person.tenant} zuständig; die Änderung betrifft andere Gebiete.",
+            f"Your account is for {person.tenant}; the change touches other areas.",
+        ),
+        slug="outside-tenant",
+    )
 
 
 def check_text(text: str) -> None:
