@@ -128,7 +128,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     directory = Directory(store=store, policy=policy)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
-    gazetteer = Gazetteer.load(rules / "areas")
+    gazetteer = _gazetteer(settings, rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
     book = open_book(
         store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
@@ -285,6 +285,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
         "schemas.list": catalogues.schemas,
         "schemas.show": catalogues.schema,
         "schemas.diff": catalogues.differences,
+        "areas.search": catalogues.areas,
         "routes.explain": catalogues.explain,
         "keys.hub": catalogues.hub_keys,
         "keys.submission": catalogues.submission_keys,
@@ -380,6 +381,23 @@ def open_blobs(settings: Settings) -> Blobs:
         secret_file=settings.blobs_secret_file,
     )
     return S3Blobs(place)
+
+
+def postal_codes_of(settings: Settings) -> Path:
+    """Return where an operator's list of postal codes lies, if there is one."""
+    return settings.data / "areas" / "postal_codes.csv"
+
+
+def _gazetteer(settings: Settings, folder: Path) -> Gazetteer:
+    """Read the areas, and the postal codes if there are any; codes that do not fit the areas do not stop the start."""
+    gazetteer, codes = Gazetteer.load(folder), postal_codes_of(settings)
+    if not codes.is_file():
+        return gazetteer
+    try:
+        return gazetteer.with_postal_codes(codes)
+    except ConfigurationError as error:
+        _log.warning("no postal codes, import them anew (hub areas import-postal-codes): %s", error)
+        return gazetteer
 
 
 def _openid(settings: Settings, store: Store, accounts: Accounts, keys: HubKeys) -> OpenIdLogin | None:

@@ -23,7 +23,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.accounts import Right, same_csrf
-from hub.admin import clients, destinations, figures, letters, log, openid, schemas, sessions, submissions, tables
+from hub.admin import (
+    areas,
+    clients,
+    destinations,
+    figures,
+    letters,
+    log,
+    openid,
+    schemas,
+    sessions,
+    submissions,
+    tables,
+)
 from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admin.words import FILTERS
 from hub.errors import (
@@ -98,7 +110,7 @@ _PAGES = (
     _page("GET", "/submissions", Right.SEE, submissions.search),
     _page("GET", "/submissions/{id}", Right.SEE, submissions.trace),
     _page("GET", "/routing", Right.SEE, tables.active),
-    _page("GET", "/routing/areas", Right.SEE, tables.areas),
+    _page("GET", "/routing/areas", Right.SEE, areas.index),
     _page("GET", "/routing/explain", Right.SEE, tables.explain),
     _page("GET", "/routing/versions", Right.SEE, tables.versions),
     _page("POST", "/routing/versions", Right.EDIT, tables.draft),

@@ -24,6 +24,7 @@ PAGES = (
     ("submissions", "/submissions"),
     ("routing", "/routing"),
     ("areas", "/routing/areas?below=06439"),
+    ("areas-service", "/routing/areas?service=99012008001000&q=hanau&below=064350014014"),
     ("explain", f"/routing/explain?ars={TAUNUSSTEIN}&service=99012008001000"),
     ("versions", "/routing/versions"),
     ("version", "/routing/versions/1"),
@@ -212,9 +213,21 @@ def test_the_area_search_answers_while_typing(visit, pages):
         pytest.skip("the front-end files are not fetched (npm ci && npm run vendor)")
     page = visit("viktor")
     page.goto(f"{pages.base}/routing/areas")
-    page.get_by_label("Name oder Postleitzahl").press_sequentially("taunuss")
+    page.get_by_label("Name, ARS, AGS oder Postleitzahl").press_sequentially("taunuss")
     page.get_by_role("link", name=re.compile("^Taunusstein")).wait_for(timeout=5000)
     assert "q=" not in page.url
+
+
+def test_a_gap_is_reached_on_the_map_by_keyboard(visit, pages):
+    page = visit("viktor")
+    page.goto(f"{pages.base}/routing/areas?service=99012008001000")
+    page.get_by_role("button", name="Anzeigen").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Waldeck-Frankenberg")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#d-06635")
+    page.get_by_role("link", name="Bad Arolsen").wait_for()
+    _picture(page, "areas-gap")
 
 
 def test_everything_can_be_reached_by_keyboard(visit):
