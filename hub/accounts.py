@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -77,12 +77,16 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything)."""
+    """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
+
+    ``is_local`` says that the hub knows the person by a password; else an OpenID Connect provider vouches for them.
+    """
 
     name: str
     full_name: str
     roles: tuple[Role, ...]
     tenant: str = ""
+    is_local: bool = True
 
     def may(self, right: Right) -> bool:
         """Tell whether one of the person's roles gives the right."""
@@ -122,10 +126,13 @@ class SecretBox(Protocol):
 
 
 class Accounts:
-    """Makes accounts, checks log-ins and keeps sessions."""
+    """Makes accounts, checks log-ins and keeps sessions; without ``passwords`` nobody logs in by one."""
 
-    def __init__(self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None) -> None:
+    def __init__(
+        self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None, passwords: bool = True
+    ) -> None:
         self._records = AccountRecords(store)
+        self._passwords = passwords
         self._box = box
         self._hasher = hasher or PasswordHasher()
         # Each hash takes 64 MiB by design: a storm of log-ins must not take the whole memory.
@@ -177,6 +184,7 @@ class Accounts:
     def set_password(self, name: str, password: str, *, actor: str, now: datetime) -> None:
         """Replace the password and end the account's sessions."""
         account = self._existing(name)
+        _insist_on_local(account)
         _check_password(password, account.name)
         changed = replace(account, password_hash=self._hasher.hash(password))
         self._records.change(changed, audit=_changed(actor, "account.password", account, changed, now))
@@ -184,6 +192,7 @@ class Accounts:
     def set_totp(self, name: str, *, actor: str, now: datetime, on: bool = True) -> str | None:
         """Give the account a new second factor, or take it away; return the ``otpauth://`` address to scan, once."""
         account = self._existing(name)
+        _insist_on_local(account)
         secret = pyotp.random_base32()
         sealed = self._box.seal_secret(secret.encode(), context=_context(account.name)) if on else None
         changed = replace(account, totp=sealed)
@@ -194,15 +203,18 @@ class Accounts:
         """Return who has these credentials.
 
         Raises:
+            Forbidden: this hub takes no passwords.
             Unauthenticated: some part is wrong; which one is not said.
             TooMany: too many failures of this name or from this address.
         """
+        if not self._passwords:
+            raise _no_passwords()
         name = name.lower()[:100]
-        self._refuse_if_throttled(name, address, now)
+        self.refuse_if_throttled(name=name, address=address, now=now)
         account = self._records.account(name)
         fits = self._fits(account, password)
         if account is None or not fits or account.disabled_at is not None or not self._code_fits(account, code, now):
-            self._note_failure(name, address, now)
+            self.note_failure(name=name, address=address, now=now)
             raise _wrong()
         return person_of(account)
 
@@ -210,12 +222,16 @@ class Accounts:
         self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
     ) -> tuple[str, Session]:
         """Check credentials as :meth:`check` does and begin a session; return its token, for the cookie alone."""
-        person = self.check(name, password, code, address=address, now=now)
+        return self.begin_session(self.check(name, password, code, address=address, now=now), by="password", now=now)
+
+    def begin_session(self, person: Person, *, by: str, now: datetime) -> tuple[str, Session]:
+        """Begin a session of somebody whose identity was proven ``by`` password or openid; a new token each time."""
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
         stored = StoredSession(
             token_hash=_fingerprint(token), account=person.name, csrf=csrf, created_at=now, seen_at=now
         )
-        self._records.begin_session(stored, audit=_audit(person.name, "session.begin", person.name, now))
+        audit = _audit(person.name, "session.begin", person.name, now, after={"by": by})
+        self._records.begin_session(stored, audit=audit)
         return token, Session(person=person, csrf=csrf)
 
     def session(self, token: str, *, now: datetime) -> Session | None:
@@ -239,6 +255,7 @@ class Accounts:
     def sweep(self, now: datetime) -> int:
         """Forget sessions that are over and failures that no longer count (a periodic duty); return how many."""
         gone = self._records.forget_sessions(created_before=now - LONGEST, seen_before=now - IDLE)
+        gone += self._records.forget_answers(now - _WINDOW)
         return gone + self._records.forget_failures(now - _WINDOW)
 
     def _existing(self, name: str) -> Account:
@@ -253,13 +270,14 @@ class Accounts:
         return account
 
     def _fits(self, account: Account | None, password: str) -> bool:
-        stored = self._nobody if account is None else account.password_hash
+        # Neither an unknown name nor one without a password may answer faster than a wrong password.
+        stored = account.password_hash if account is not None and account.is_local else self._nobody
         try:
             with self._hashing:
                 self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
         except (VerifyMismatchError, InvalidHashError):
             return False
-        return account is not None
+        return account is not None and account.is_local
 
     def _code_fits(self, account: Account, code: str, now: datetime) -> bool:
         """Tell whether the code is good now or was a step ago, and use it up; without a second factor none is asked."""
@@ -276,9 +294,10 @@ class Accounts:
                 return self._records.use_code(account.name, candidate)
         return False
 
-    def _refuse_if_throttled(self, name: str, address: str, now: datetime) -> None:
+    def refuse_if_throttled(self, *, name: str = "", address: str, now: datetime) -> None:
+        """Raise ``TooMany`` after too many failed log-ins of a name, or from an address."""
         since = now - _WINDOW
-        locked = self._records.failures(f"name:{name}", since) >= _MOST_BY_NAME
+        locked = bool(name) and self._records.failures(f"name:{name}", since) >= _MOST_BY_NAME
         if not locked and address:
             locked = self._records.failures(f"address:{address}", since) >= _MOST_BY_ADDRESS
         if locked:
@@ -287,8 +306,10 @@ class Accounts:
                 retry_after=_WINDOW,
             )
 
-    def _note_failure(self, name: str, address: str, now: datetime) -> None:
-        self._records.note_failure(f"name:{name}", now)
+    def note_failure(self, *, name: str = "", address: str, now: datetime) -> None:
+        """Note a failed log-in of a name, and from an address."""
+        if name:
+            self._records.note_failure(f"name:{name}", now)
         if address:
             self._records.note_failure(f"address:{address}", now)
 
@@ -298,6 +319,22 @@ def same_csrf(session: Session, given: str) -> bool:
     return hmac.compare_digest(session.csrf.encode(), given.encode())
 
 
+def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
+    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one.
+
+    They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
+    the other has a password alone: these may belong to one human, too.
+    """
+    records = AccountRecords(store)
+
+    def is_local(each: str) -> bool:
+        account = records.account(each)
+        return account is None or account.is_local
+
+    mine = is_local(name)
+    return any(each == name or is_local(each) != mine for each in others)
+
+
 def person_of(account: Account) -> Person:
     """Return who an account belongs to."""
     return Person(
@@ -305,6 +342,7 @@ def person_of(account: Account) -> Person:
         full_name=account.full_name,
         roles=tuple(Role(role) for role in account.roles),
         tenant=account.tenant,
+        is_local=account.is_local,
     )
 
 
@@ -370,6 +408,27 @@ def _check_password(password: str, name: str) -> None:
                 f"A password has at least {_SHORTEST_PASSWORD} characters and does not contain the account's name.",
             )
         )
+
+
+def _insist_on_local(account: Account) -> None:
+    """Refuse to give a password or second factor to an account that a provider vouches for."""
+    if not account.is_local:
+        raise Invalid(
+            Text(
+                "Dieses Konto gehört zum Anmeldedienst (OpenID Connect): Passwort und zweiter Faktor liegen dort.",
+                "This account belongs to the OpenID Connect provider: password and second factor are kept there.",
+            )
+        )
+
+
+def _no_passwords() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Die Anmeldung mit Passwort ist abgeschaltet (passwords = off). Melden Sie sich über den Anmeldedienst an.",
+            "Logging in by password is turned off (passwords = off). Log in by the OpenID Connect provider.",
+        ),
+        slug="passwords-off",
+    )
 
 
 def _wrong() -> Unauthenticated:

@@ -56,6 +56,7 @@ from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
 from hub.meters import Meters
 from hub.notices import MailServer, Noticeboard, Postman
+from hub.openid import Grants, OpenIdLogin, Provider, Registration
 from hub.outbound import Outbound
 from hub.proof import Notary
 from hub.registry import Registry
@@ -72,6 +73,7 @@ from hub.validation.catalog import SchemaCatalog
 
 _log = logging.getLogger(__name__)
 _ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
+_PROVIDER_ANSWER_LIMIT = 256 * 1024  # Bytes; keys with their certificate chains take some 30 kB.
 _ORPHAN_GRACE = timedelta(hours=24)
 
 
@@ -99,6 +101,7 @@ class Hub:
     table: RoutingTable
     book: TableBook
     accounts: Accounts
+    openid: OpenIdLogin | None
     notary: Notary
     checkpoints: Checkpoints
     intake: Intake
@@ -136,13 +139,13 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     directory = Directory(store=store, policy=policy)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
-    gazetteer = Gazetteer.load(rules / "areas")
+    gazetteer = _gazetteer(settings, rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
     book = open_book(
         store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
     )
     book.begin(table, now=clock())
-    accounts = Accounts(store=store, box=keys)
+    accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
     notary = Notary(store=store, keys=keys)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
     meters = Meters()
@@ -190,6 +193,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         table=table,
         book=book,
         accounts=accounts,
+        openid=_openid(settings, store, accounts, keys),
         notary=notary,
         checkpoints=checkpoints,
         intake=intake,
@@ -265,6 +269,8 @@ def asgi(hub: Hub, *, work: bool) -> Any:
             version=__version__,
             free_bytes=hub.blobs.free_bytes,
             disk_watermark=hub.settings.disk_watermark_bytes,
+            openid=hub.openid,
+            passwords=hub.settings.takes_passwords,
         )
     )
     return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
@@ -339,6 +345,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         "schemas.list": catalogues.schemas,
         "schemas.show": catalogues.schema,
         "schemas.diff": catalogues.differences,
+        "areas.search": catalogues.areas,
         "routes.explain": catalogues.explain,
         "keys.hub": catalogues.hub_keys,
         "keys.submission": catalogues.submission_keys,
@@ -437,6 +444,53 @@ def open_blobs(settings: Settings) -> Blobs:
         secret_file=settings.blobs_secret_file,
     )
     return S3Blobs(place)
+
+
+def postal_codes_of(settings: Settings) -> Path:
+    """Return where an operator's list of postal codes lies, if there is one."""
+    return settings.data / "areas" / "postal_codes.csv"
+
+
+def _gazetteer(settings: Settings, folder: Path) -> Gazetteer:
+    """Read the areas, and the postal codes if there are any; codes that do not fit the areas do not stop the start."""
+    gazetteer, codes = Gazetteer.load(folder), postal_codes_of(settings)
+    if not codes.is_file():
+        return gazetteer
+    try:
+        return gazetteer.with_postal_codes(codes)
+    except ConfigurationError as error:
+        _log.warning("no postal codes, import them anew (hub areas import-postal-codes): %s", error)
+        return gazetteer
+
+
+def _openid(settings: Settings, store: Store, accounts: Accounts, keys: HubKeys) -> OpenIdLogin | None:
+    """Log people in by the configured provider; raise ``ConfigurationError`` for files that cannot be used."""
+    if not settings.openid_issuer:
+        return None
+    try:
+        secret = Path(settings.openid_client_secret_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            Text("openid_client_secret_file ist nicht lesbar.", "openid_client_secret_file cannot be read.")
+        ) from error
+    registration = Registration(
+        issuer=settings.openid_issuer,
+        client_id=settings.openid_client_id,
+        secret=secret,
+        redirect_uri=f"{settings.canonical_url}{admin.OPENID_CALLBACK}",
+        scopes=tuple(settings.openid_scopes.split()),
+    )
+    outbound = Outbound(
+        allow_private_addresses=settings.allow_private_addresses or settings.openid_private_network,
+        answer_limit=_PROVIDER_ANSWER_LIMIT,
+    )
+    return OpenIdLogin(
+        store=store,
+        accounts=accounts,
+        box=keys,
+        provider=Provider(registration=registration, outbound=outbound),
+        grants=Grants.load(Path(settings.openid_roles_file), settings.openid_roles_claim),
+    )
 
 
 def _process(settings: Settings) -> str:

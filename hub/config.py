@@ -28,6 +28,7 @@ _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 _CHOICES = {
     "environment": _ENVIRONMENTS,
     "metrics": {"on", "loopback", "off"},
+    "passwords": {"on", "off"},
     "public_validation": {"auto", "on", "off"},
     "smtp_security": {"starttls", "none"},
     "log_format": {"text", "json"},
@@ -121,6 +122,22 @@ class Settings:
     mail_operators: str = ""
     #: Where traces go (OTLP over HTTP, e.g. http://localhost:4318/v1/traces); empty for none.
     otel_endpoint: str = ""
+    #: Issuer of the OpenID Connect provider by which people log in to the admin pages; empty for none.
+    openid_issuer: str = ""
+    #: The hub's client id there. The provider must allow exactly one redirect: base_url + /admin/oidc/callback.
+    openid_client_id: str = ""
+    #: File with the client's secret.
+    openid_client_secret_file: str = ""
+    #: The ID token's claim that says what a person may do: a name, or a JSON Pointer (/realm_access/roles).
+    openid_roles_claim: str = "roles"
+    #: TOML file that maps values of that claim to roles and a tenant.
+    openid_roles_file: str = ""
+    #: What is asked of the provider besides ``openid``, separated by blanks.
+    openid_scopes: str = "profile"
+    #: The provider may lie in a private network (in production over https all the same).
+    openid_private_network: bool = False
+    #: Whether local accounts log in by password: ``on``, or ``off`` where OpenID Connect is the only way in.
+    passwords: str = "on"
     #: Callbacks and adapters may reach private addresses and plain http. For development and tests only.
     allow_private_addresses: bool = False
 
@@ -133,6 +150,11 @@ class Settings:
     def validates_publicly(self) -> bool:
         """Whether ``/validate`` is there."""
         return self.public_validation == "on" or (self.public_validation == "auto" and not self.production)
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether local accounts log in by password."""
+        return self.passwords == "on"
 
     @property
     def database(self) -> str:
@@ -237,6 +259,7 @@ def _judge(settings: Settings) -> None:
             )
         )
     _judge_mail(settings)
+    _judge_openid(settings)
 
 
 def _judge_mail(settings: Settings) -> None:
@@ -265,5 +288,30 @@ def _judge_mail(settings: Settings) -> None:
             Text(
                 "smtp_security = none ist in production nur für einen Mailserver auf diesem Rechner erlaubt.",
                 "smtp_security = none is allowed in production for a mail server on this machine only.",
+            )
+        )
+
+
+def _judge_openid(settings: Settings) -> None:
+    """Refuse half a configuration of the provider, and one that would lock everybody out."""
+    needed = ("openid_client_id", "openid_client_secret_file", "openid_roles_file")
+    missing = [name for name in needed if not getattr(settings, name)]
+    if settings.openid_issuer and missing:
+        names = ", ".join(missing)
+        raise ConfigurationError(
+            Text(f"Zu openid_issuer fehlt: {names}.", f"With openid_issuer there must be: {names}.")
+        )
+    if settings.production and settings.openid_issuer and not settings.openid_issuer.startswith("https://"):
+        raise ConfigurationError(
+            Text(
+                "In production muss openid_issuer mit https:// beginnen.",
+                "In production openid_issuer must begin with https://.",
+            )
+        )
+    if settings.passwords == "off" and not settings.openid_issuer:
+        raise ConfigurationError(
+            Text(
+                "Ohne openid_issuer käme mit passwords = off niemand mehr hinein.",
+                "Without openid_issuer nobody could get in with passwords = off.",
             )
         )

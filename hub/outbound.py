@@ -1,8 +1,8 @@
 """The way out to addresses that others chose: no way inward, no way round (server-side request forgery).
 
 A request goes to an address that was judged itself, not to a name that is looked up once more, which leaves no gap for DNS
-rebinding. It follows no redirect, asks no proxy, sends no credentials, and ends at a deadline however slowly the other
-side answers.
+rebinding. It follows no redirect, asks no proxy, sends no credentials of its own, and ends at a deadline however slowly
+the other side answers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from hub.errors import Invalid, Text
@@ -30,10 +30,14 @@ _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
-    """What came of one request: the answer's status, or None and a note (no payload, no secret) where there was none."""
+    """What came of one request: the answer's status, or None and a note (no payload, no secret) where there was none.
+
+    ``content`` is the answer's body as far as it was read.
+    """
 
     status: int | None
     note: str
+    content: bytes = field(repr=False, default=b"")
 
     @property
     def taken(self) -> bool:
@@ -43,7 +47,7 @@ class Posted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outbound:
-    """Posts to foreign addresses.
+    """Sends requests to foreign addresses.
 
     ``allow_private_addresses`` opens private networks and plain http; for development and tests only. ``timeout`` is for
     the whole request, in seconds; of the answer at most ``answer_limit`` bytes are read.
@@ -63,6 +67,13 @@ class Outbound:
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
         """Post ``body`` once and say what came of it."""
+        return self._send("POST", url, body, headers)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Posted:
+        """Ask for ``url`` once and say what came of it."""
+        return self._send("GET", url, None, headers)
+
+    def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Posted:
         try:
             target = self._parsed(url)
             addresses = self._addresses(target)
@@ -70,18 +81,20 @@ class Outbound:
             return Posted(status=None, note=_why(error))
         line = _Line(target, addresses, self.timeout)
         try:
-            return self._exchange(line, target, body, headers)
+            return self._exchange(line, method, target, body, headers)
         except (OSError, http.client.HTTPException) as error:
             return Posted(status=None, note="no answer in time" if line.late else _why(error))
         finally:
             line.hang_up()
 
-    def _exchange(self, line: _Line, target: SplitResult, body: bytes, headers: Mapping[str, str]) -> Posted:
+    def _exchange(
+        self, line: _Line, method: str, target: SplitResult, body: bytes | None, headers: Mapping[str, str]
+    ) -> Posted:
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        line.request("POST", path, body=body, headers=dict(headers))
+        line.request(method, path, body=body, headers=dict(headers))
         answer = line.getresponse()
-        answer.read(self.answer_limit)
-        return Posted(status=answer.status, note=f"HTTP {answer.status}")
+        content = answer.read(self.answer_limit)
+        return Posted(status=answer.status, note=f"HTTP {answer.status}", content=content)
 
     def _parsed(self, url: str) -> SplitResult:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
@@ -10,9 +11,10 @@ import pytest
 from argon2 import PasswordHasher
 from routing_book import NOW
 
-from hub.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, same_csrf
+from hub.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, may_be_one_human, same_csrf
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
-from hub.store import tables
+from hub.store import AuditEntry, tables
+from hub.store.accounts import AccountRecords
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table
 
@@ -161,6 +163,44 @@ def test_what_is_over_is_swept(accounts):
     _failing(accounts)
     assert accounts.sweep(NOW) == 0
     assert accounts.sweep(NOW + timedelta(hours=1)) == 2
+
+
+def test_an_identity_has_one_account(accounts, store):
+    records = AccountRecords(store)
+    known = replace(records.account("erika"), issuer="https://id.example.org", subject="p-1", password_hash="")
+    records.change(known, audit=AuditEntry(at=NOW, actor="cli", action="account.link", target="account:erika"))
+    assert records.by_identity("https://id.example.org", "p-1") == known
+    for issuer, subject in (("https://id.example.org", "p-2"), ("https://other.example.org", "p-1")):
+        assert records.by_identity(issuer, subject) is None
+    entry = AuditEntry(at=NOW, actor="cli", action="account.add", target="account:zwei")
+    with pytest.raises(Conflict):
+        records.add(replace(known, name="zwei"), audit=entry)
+    assert "account.add" not in [each.entry.action for each in store.audit().items][1:]
+
+
+def test_a_providers_answer_is_used_once_and_forgotten_when_it_is_too_old_anyway(accounts, store):
+    records = AccountRecords(store)
+    assert [records.use_answer(state, NOW) for state in ("a", "b", "a")] == [True, True, False]
+    assert accounts.sweep(NOW + timedelta(minutes=14)) == 0
+    assert accounts.sweep(NOW + timedelta(minutes=16)) == 2
+
+
+def test_a_local_and_a_providers_account_may_be_one_human_and_two_of_a_kind_are_not(accounts, store):
+    records = AccountRecords(store)
+    for name, subject in (("vera", "p-1"), ("udo", "p-2")):
+        accounts.add(name, PASSWORD, roles=(Role.VIEWER,), actor="cli", now=NOW)
+        entry = AuditEntry(at=NOW, actor="cli", action="account.link", target=f"account:{name}")
+        records.change(replace(records.account(name), issuer="https://i", subject=subject), audit=entry)
+    accounts.add("anton", PASSWORD, roles=(Role.VIEWER,), actor="cli", now=NOW)
+    for one, others, expected in (
+        ("erika", ["erika"], True),
+        ("erika", ["anton"], False),
+        ("erika", ["vera"], True),
+        ("vera", ["anton", "udo"], True),
+        ("vera", ["udo"], False),
+        ("vera", [], False),
+    ):
+        assert may_be_one_human(store, one, others) is expected, (one, others)
 
 
 def test_unknown_accounts_cannot_be_changed(accounts):

@@ -4,6 +4,9 @@
 """
 
 from hub.admin.application import Mounted, build
-from hub.admin.visit import Tools
+from hub.admin.visit import CALLBACK, ROOT, Tools
 
-__all__ = ["Mounted", "Tools", "build"]
+#: Where the OpenID Connect provider sends people back to, below the hub's address.
+OPENID_CALLBACK = ROOT + CALLBACK
+
+__all__ = ["OPENID_CALLBACK", "Mounted", "Tools", "build"]

@@ -23,8 +23,20 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.accounts import Right, same_csrf
-from hub.admin import clients, destinations, figures, letters, log, schemas, sessions, submissions, tables
-from hub.admin.visit import ROOT, Form, Language, Tools, Visit
+from hub.admin import (
+    areas,
+    clients,
+    destinations,
+    figures,
+    letters,
+    log,
+    openid,
+    schemas,
+    sessions,
+    submissions,
+    tables,
+)
+from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admin.words import FILTERS
 from hub.errors import (
     Conflict,
@@ -86,6 +98,9 @@ def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
 _PAGES = (
     _page("GET", "/login", None, sessions.show),
     _page("POST", "/login", None, sessions.log_in),
+    _page("GET", "/oidc/login", None, openid.depart),
+    _page("GET", CALLBACK, None, openid.arrive),
+    _page("GET", "/oidc/logout", None, openid.leave),
     _page("POST", "/logout", Right.SEE, sessions.log_out),
     _page("GET", "/account", Right.SEE, sessions.account),
     _page("POST", "/account/password", Right.SEE, sessions.change_password),
@@ -95,7 +110,7 @@ _PAGES = (
     _page("GET", "/submissions", Right.SEE, submissions.search),
     _page("GET", "/submissions/{id}", Right.SEE, submissions.trace),
     _page("GET", "/routing", Right.SEE, tables.active),
-    _page("GET", "/routing/areas", Right.SEE, tables.areas),
+    _page("GET", "/routing/areas", Right.SEE, areas.index),
     _page("GET", "/routing/explain", Right.SEE, tables.explain),
     _page("GET", "/routing/versions", Right.SEE, tables.versions),
     _page("POST", "/routing/versions", Right.EDIT, tables.draft),
@@ -234,6 +249,7 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         secure=secure,
         partial=request.headers.get("hx-request") == "true",
         token=request.cookies.get(sessions.cookie_name(secure=secure), ""),
+        ticket=request.cookies.get(openid.cookie_name(secure=secure), ""),
     )
 
 

@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.accounts import LONGEST
 from hub.admin.visit import ROOT, Visit, inside
-from hub.errors import Refused, TooMany, Unauthenticated
+from hub.errors import HubError, Refused, TooMany, Unauthenticated
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -16,25 +16,47 @@ def cookie_name(*, secure: bool) -> str:
 
 def show(visit: Visit) -> Response:
     """Show the form."""
-    return visit.page("login.html", error=None, name="", next=inside(visit.query.text("next")))
+    return form(visit)
+
+
+def form(
+    visit: Visit, *, status: int = 200, error: HubError | None = None, name: str = "", next_page: str = ""
+) -> Response:
+    """Return the page on which people log in, in the ways that this hub offers."""
+    tools = visit.tools
+    return visit.page(
+        "login.html",
+        status=status,
+        error=error,
+        name=name,
+        next=inside(next_page or visit.query.text("next")),
+        openid=tools.openid,
+        passwords=tools.passwords,
+    )
 
 
 def log_in(visit: Visit) -> Response:
     """Check the credentials and begin a session with a new token, whatever cookie came along."""
-    form = visit.form
-    name, next_page = form.text("name", longest=100), inside(form.text("next"))
+    sent = visit.form
+    name, next_page = sent.text("name", longest=100), inside(sent.text("next"))
     try:
         token, _ = visit.tools.accounts.log_in(
             name,
-            form.fields.get("password", ""),
-            form.text("code", longest=20),
+            sent.fields.get("password", ""),
+            sent.text("code", longest=20),
             address=visit.address,
             now=visit.now,
         )
     except (Unauthenticated, TooMany) as error:
         status = 401 if isinstance(error, Refused) else 429
-        return visit.page("login.html", status=status, error=error, name=name, next=next_page)
+        return form(visit, status=status, error=error, name=name, next_page=next_page)
     response = RedirectResponse(next_page, status_code=303)
+    set_cookie(visit, response, token)
+    return response
+
+
+def set_cookie(visit: Visit, response: Response, token: str) -> None:
+    """Hand a session's token to the browser."""
     response.set_cookie(
         cookie_name(secure=visit.secure),
         token,
@@ -44,7 +66,6 @@ def log_in(visit: Visit) -> Response:
         httponly=True,
         samesite="strict",
     )
-    return response
 
 
 def account(visit: Visit) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -39,22 +38,6 @@ def active(visit: Visit) -> Response:
         history=book.history(limit=20).items,
         rows=ROWS,
     )
-
-
-def areas(visit: Visit) -> Response:
-    """Search areas by name or postal code, or walk down the tree; a partial answer for the search field."""
-    gazetteer, wanted = visit.tools.gazetteer, visit.query.text("q", longest=100)
-    below = visit.query.text("below", longest=12)
-    places: Sequence[Any]
-    error: HubError | None = None
-    try:
-        places = gazetteer.search([f"{word}*" for word in wanted.split()][:5], limit=100).places if wanted else ()
-    except Refused as refused:
-        places, error = (), refused
-    if not wanted:
-        places = _children(visit, below)
-    template = "areas_list.html" if visit.partial else "areas.html"
-    return visit.page(template, places=places, wanted=wanted, below=below, error=error)
 
 
 def explain(visit: Visit) -> Response:
@@ -278,18 +261,6 @@ def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
 
 def _names(visit: Visit) -> dict[UUID, str]:
     return {each.destination_id: each.name for each in visit.scope.destinations()}
-
-
-def _children(visit: Visit, below: str) -> list[Any]:
-    """Return the next level of places below a prefix."""
-    standing = [place for place in visit.tools.gazetteer if place.valid_until is None]
-    inside = [place for place in standing if place.area.ars.startswith(below) and place.area.ars != below]
-    ars = {place.area.ars for place in inside}
-    return [
-        place
-        for place in inside
-        if not any(prefix in ars for prefix in place.area.prefixes()[1:] if len(prefix) > len(below))
-    ]
 
 
 def _moment(text: str) -> datetime | None:

@@ -18,6 +18,7 @@ from hub.admin.scope import Scope
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Invalid, Malformed, NotFound, Text
+from hub.openid import OpenIdLogin
 from hub.store import AuditEntry, Store
 from hub.tables import TableBook
 from hub.validation.catalog import SchemaCatalog
@@ -25,6 +26,8 @@ from hub.validation.catalog import SchemaCatalog
 Language = Literal["de", "en"]
 #: Where the pages live.
 ROOT = "/admin"
+#: Where the OpenID Connect provider sends people back to.
+CALLBACK = "/oidc/callback"
 #: A page of these pages, and nothing else: no scheme, no host, no second slash that a browser takes for one, no step up.
 _INSIDE = re.compile(r"/admin(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?(\?[A-Za-z0-9_.=&%+-]*)?")
 _LONGEST_FIELD = 2_000
@@ -48,6 +51,10 @@ class Tools:
     version: str
     free_bytes: Callable[[], int]
     disk_watermark: int
+    #: Logging in by a provider; None where none is configured.
+    openid: OpenIdLogin | None = None
+    #: Whether local accounts log in by password.
+    passwords: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +103,8 @@ class Visit:
     partial: bool
     session: Session | None = None
     token: str = field(repr=False, default="")
+    #: The cookie of a log-in under way at the provider.
+    ticket: str = field(repr=False, default="")
 
     @property
     def person(self) -> Person:
@@ -154,7 +163,8 @@ class Visit:
 
 def inside(path: str) -> str:
     """Return ``path`` if it is a page of these pages, else the first one (no open redirect)."""
-    return path if _INSIDE.fullmatch(path) and not path.startswith("/admin/log") else f"{ROOT}/"
+    leads_on = _INSIDE.fullmatch(path) and not path.startswith((f"{ROOT}/log", f"{ROOT}/oidc"))
+    return path if leads_on else f"{ROOT}/"
 
 
 _NOTES: Mapping[str, Text] = {

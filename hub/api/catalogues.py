@@ -13,7 +13,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import moment_of
 from hub.api.places import area_of
-from hub.areas import Gazetteer
+from hub.areas import Gazetteer, Place, look_up
 from hub.crypto.keyring import HubKeys
 from hub.routing import Explanation, RoutingTable
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
@@ -83,6 +83,16 @@ class Catalogues:
         table = await anyio.to_thread.run_sync(self._table_at, moment, limiter=self._recalling)
         return _explanation_json(table.explain(area, service, moment))
 
+    async def areas(self, q: str, offset: int = 0, limit: int = 100) -> dict[str, Any]:
+        """Look areas up by key, postal code or name."""
+        found = await anyio.to_thread.run_sync(look_up, self._gazetteer, q)
+        shown = found.places[offset : offset + limit]
+        return {
+            "total": len(found.places),
+            "choice": found.choice,
+            "areas": [_area_json(self._gazetteer, place) for place in shown],
+        }
+
     async def hub_keys(self) -> ConnexionResponse:
         """Return the keys that verify receipts (and everything else that the hub signs)."""
         return _published(self._keys.hub_jwks())
@@ -122,6 +132,25 @@ def _change_json(change: Change) -> dict[str, Any]:
         "place": change.place,
         "must": change.must,
         "text": {"de": change.text.de, "en": change.text.en},
+    }
+
+
+def _area_json(gazetteer: Gazetteer, place: Place) -> dict[str, Any]:
+    def change(ars: str, on: date) -> dict[str, str]:
+        return {"ars": ars, "name": gazetteer.name(ars), "on": on.isoformat()}
+
+    return {
+        "ars": place.area.ars,
+        "ags": place.area.ags,
+        "name": place.name,
+        "kind": place.kind.value,
+        "inhabitants": place.inhabitants,
+        "validFrom": _iso(place.valid_from),
+        "validUntil": _iso(place.valid_until),
+        "postalCodes": list(place.postal_codes),
+        "within": [{"ars": each.area.ars, "name": each.name} for each in gazetteer.above(place.area)],
+        "cameFrom": [change(one.old.area.ars, one.on) for one in gazetteer.came_from(place.area)],
+        "became": [change(one.new.ars, one.on) for one in gazetteer.became(place.area)],
     }
 
 

@@ -9,6 +9,19 @@ Gemeindeverzeichnis-Informationssystem.
 
 from hub.areas.area import LENGTHS, Area
 from hub.areas.gazetteer import Gazetteer, SearchResult
+from hub.areas.lookup import Found, look_up
 from hub.areas.place import AreaKind, Place, Succession
+from hub.areas.postal import import_postal_codes
 
-__all__ = ["LENGTHS", "Area", "AreaKind", "Gazetteer", "Place", "SearchResult", "Succession"]
+__all__ = [
+    "LENGTHS",
+    "Area",
+    "AreaKind",
+    "Found",
+    "Gazetteer",
+    "Place",
+    "SearchResult",
+    "Succession",
+    "import_postal_codes",
+    "look_up",
+]

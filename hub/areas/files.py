@@ -47,9 +47,12 @@ def read_successions(path: Path) -> Iterator[Succession]:
 
 
 def read_postal_codes(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (row, postal code, ARS) of a CSV with the columns ``plz`` and ``ars``; other columns are ignored."""
-    for row, fields in _rows(path, required={"plz", "ars"}, strict=False):
-        yield row, fields["plz"], fields["ars"]
+    """Yield (row, postal code, ARS or AGS) of a CSV with the columns ``plz`` and ``ars`` or ``ags``; others are ignored."""
+    for row, fields in _rows(path, required={"plz"}, strict=False):
+        key = fields.get("ars") or fields.get("ags")
+        if not key:
+            raise bad_row(path, row, Text("Es fehlt ars oder ags.", "There is no ars or ags."))
+        yield row, fields["plz"], key
 
 
 def _rows(path: Path, *, required: set[str], strict: bool = True) -> Iterator[tuple[int, dict[str, str]]]:

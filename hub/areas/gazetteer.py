@@ -109,18 +109,34 @@ class Gazetteer:
         digits = str(prefix)
         return tuple(p for p in self if p.is_district and p.area.ars.startswith(digits) and _stands(p, on))
 
-    def search(self, words: Sequence[str], offset: int = 0, limit: int = 100) -> SearchResult:
+    def above(self, ars: Area | str) -> tuple[Place, ...]:
+        """Return the wider areas that a place lies in, next larger first, without doubles (see ``searchable``)."""
+        wider = (self.find(prefix) for prefix in Area(str(ars)).prefixes()[1:])
+        return tuple(place for place in wider if place is not None and searchable(place))
+
+    def became(self, ars: Area | str) -> tuple[Succession, ...]:
+        """Return what a place became part of, or was renamed to, and when; empty if it never was dissolved."""
+        return tuple(self._successions.get(str(ars), ()))
+
+    def came_from(self, ars: Area | str) -> tuple[Succession, ...]:
+        """Return what a place took the place of, and when."""
+        digits = str(ars)
+        return tuple(each for changes in self._successions.values() for each in changes if each.new.ars == digits)
+
+    def search(
+        self, words: Sequence[str], offset: int = 0, limit: int = 100, *, dissolved: bool = False
+    ) -> SearchResult:
         """Find areas whose name or postal code matches every word (FIT-Connect Routing API, ``areaSearchexpression``).
 
         A word matches a whole word of the name; ``*`` stands for any letters (``Rhein*``, ``*stadt``, ``*gau*``).
-        Case and umlauts do not matter (``Rödermark``, ``RODERMARK``, ``roedermark``). Dissolved areas are not
-        found. Raises :class:`Malformed` for an expression that breaks the pattern, :class:`TooLarge` for too many.
+        Case and umlauts do not matter (``Rödermark``, ``RODERMARK``, ``roedermark``). Dissolved areas are found only
+        if asked for. Raises :class:`Malformed` for an expression that breaks the pattern, :class:`TooLarge` for too many.
         """
         search = Search(words)
         hits = [
             place
             for place in self
-            if place.valid_until is None
+            if (dissolved or place.valid_until is None)
             and (known := self._words.get(place.area.ars)) is not None
             and search.matches(known)
         ]

@@ -13,6 +13,8 @@ import click
 from hub.accounts import Role
 from hub.cli.options import data_option, opened
 from hub.cli.persons import accounts_of
+from hub.errors import ConfigurationError, Text
+from hub.openid import link
 
 _PAGE = 500
 
@@ -54,7 +56,7 @@ def list_(data: Path) -> None:
         while page := accounts_of(hub).list(offset=offset, limit=_PAGE).items:
             for each in page:
                 state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
-                factor = "TOTP" if each.totp else "-"
+                factor = "OIDC" if not each.is_local else "TOTP" if each.totp else "-"
                 roles = ",".join(each.roles)
                 click.echo(f"{each.name:<20}  {state:<19}  {factor:<4}  {each.tenant or '*':<12}  {roles}")
             offset += len(page)
@@ -91,6 +93,19 @@ def totp(name: str, off: bool, data: Path) -> None:
     with opened(data) as hub:
         address = accounts_of(hub).set_totp(name, actor=_actor(), now=hub.clock(), on=not off)
     click.echo(address or f"Ohne zweiten Faktor / without second factor: {name.lower()}")
+
+
+@accounts.command("link")
+@click.argument("name")
+@click.option("--subject", required=True, help="The person's 'sub' at the configured OpenID Connect provider.")
+@data_option
+def link_(name: str, subject: str, data: Path) -> None:
+    """Hand a local account over to the provider: name and history stay, password and second factor go."""
+    with opened(data) as hub:
+        if hub.openid is None:
+            raise ConfigurationError(Text("openid_issuer ist nicht gesetzt.", "openid_issuer is not set."))
+        link(hub.store, name, issuer=hub.openid.issuer, subject=subject, actor=_actor(), now=hub.clock())
+    click.echo(f"Konto verbunden / account linked: {name.lower()}")
 
 
 def _new_password(source: Path | None) -> str:

@@ -5,6 +5,7 @@
 """
 
 from hub.routing.check import check
+from hub.routing.coverage import Cover, CoverState, DistrictCover, Survey, survey
 from hub.routing.destinations import DestinationFacts, PlannedDestination, load_destinations
 from hub.routing.diff import Diff, RouteChange, RuleChange, diff
 from hub.routing.explain import Considered, Explanation, Tried
@@ -18,8 +19,11 @@ __all__ = [
     "LEIKA_PREFIX",
     "Code",
     "Considered",
+    "Cover",
+    "CoverState",
     "DestinationFacts",
     "Diff",
+    "DistrictCover",
     "Explanation",
     "Finding",
     "OnInvalid",
@@ -31,6 +35,7 @@ __all__ = [
     "RuleChange",
     "ServiceRegister",
     "Severity",
+    "Survey",
     "Tried",
     "check",
     "day_start",
@@ -42,6 +47,7 @@ __all__ = [
     "load_destinations",
     "rule_from_row",
     "service_urn",
+    "survey",
     "to_csv",
     "to_yaml",
 ]

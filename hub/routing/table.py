@@ -145,6 +145,13 @@ class RoutingTable:
         """The services that at least one rule names, in order."""
         return tuple(sorted(self._groups))
 
+    def alike(self) -> list[tuple[str, ...]]:
+        """Return the routed services by groups that have the very same rules: one answer holds for all of a group."""
+        groups: dict[int, list[str]] = {}
+        for service in self.routed_services:
+            groups.setdefault(id(self._groups[service]), []).append(service)
+        return [tuple(services) for services in groups.values()]
+
     def route(self, area: Area, service: str, on: datetime) -> Route:
         """Return the one responsible destination at the aware moment ``on``.
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from hub.errors import Conflict
 from hub.store.annex import Annex
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -55,6 +56,18 @@ accounts = Table(
     Column("totp_step", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("disabled_at", BigInteger),
+    #: Who vouches for the person (an OpenID Connect issuer), and by which name there; NULL: a local account.
+    Column("issuer", Text),
+    Column("subject", Text),
+    Index("ix_accounts_identity", "issuer", "subject", unique=True),
+)
+
+#: Answers of the provider that were used, by their state's SHA-256: none is good twice, on any node.
+openid_answers = Table(
+    "openid_answers",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
 )
 
 sessions = Table(
@@ -80,7 +93,10 @@ Index("ix_login_failures_subject", login_failures.c.subject, login_failures.c.at
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """A person's account. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything)."""
+    """A person's account. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
+
+    A local account has a password; one of an OpenID Connect provider has ``issuer`` and ``subject`` and no password.
+    """
 
     name: str
     full_name: str
@@ -90,6 +106,13 @@ class Account:
     totp: str | None = field(repr=False, default=None)
     created_at: datetime
     disabled_at: datetime | None = None
+    issuer: str | None = None
+    subject: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the hub itself knows the person, by a password."""
+        return self.issuer is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +146,12 @@ class AccountRecords(Annex):
         row = self._read(lambda connection: connection.execute(select(accounts).where(accounts.c.name == name)).first())
         return None if row is None else _account(row)
 
+    def by_identity(self, issuer: str, subject: str) -> Account | None:
+        """Return the account of a provider's person, disabled or not."""
+        wanted = select(accounts).where(accounts.c.issuer == issuer, accounts.c.subject == subject)
+        row = self._read(lambda connection: connection.execute(wanted).first())
+        return None if row is None else _account(row)
+
     def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
         """Return one page of accounts, by name."""
         return self._page(select(accounts).order_by(accounts.c.name), _account, offset=offset, limit=limit)
@@ -145,6 +174,29 @@ class AccountRecords(Annex):
         unused = (accounts.c.name == name) & (accounts.c.totp_step < step)
         statement = update(accounts).where(unused).values(totp_step=step)
         return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def use_answer(self, state_hash: str, now: datetime) -> bool:
+        """Note that a provider's answer was used; return False if it was used before."""
+
+        def write(connection: Connection) -> bool:
+            seen = select(openid_answers.c.at).where(openid_answers.c.state_hash == state_hash)
+            if connection.execute(seen).first() is not None:
+                return False
+            try:
+                connection.execute(insert(openid_answers), {"state_hash": state_hash, "at": micros(now)})
+            except IntegrityError as exc:
+                raise already_there("Die Antwort", "Answer", state_hash[:8]) from exc
+            return True
+
+        try:
+            return self._write(write)
+        except Conflict:
+            return False  # Another node was faster.
+
+    def forget_answers(self, before: datetime) -> int:
+        """Forget answers that are too old to be used anyway, and return how many."""
+        statement = delete(openid_answers).where(openid_answers.c.at < micros(before))
+        return self._write(lambda connection: connection.execute(statement).rowcount)
 
     def begin_session(self, session: StoredSession, *, audit: AuditEntry) -> None:
         """Store a new session."""
@@ -217,6 +269,8 @@ def _row(account: Account) -> dict[str, Any]:
         "totp_step": 0,
         "created_at": micros(account.created_at),
         "disabled_at": maybe_micros(account.disabled_at),
+        "issuer": account.issuer,
+        "subject": account.subject,
     }
 
 
@@ -240,6 +294,8 @@ def _account(row: Row[Any]) -> Account:
         totp=row.totp,
         created_at=moment(row.created_at),
         disabled_at=maybe_moment(row.disabled_at),
+        issuer=row.issuer,
+        subject=row.subject,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from hub.accounts import Person, Right, Role
+from hub.accounts import Person, Right, Role, may_be_one_human
 from hub.areas import Area, Gazetteer
 from hub.errors import Conflict, Invalid, NoRoute, NotFound, Text
 from hub.routing import (
@@ -88,6 +88,7 @@ class TableBook:
     """All versions of the routing table, and the one that is active."""
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
+        self._store = store
         self._versions = TableVersions(store)
         self._overview = Overview(store)
         self._sources = sources
@@ -289,8 +290,8 @@ class TableBook:
         person.insist(Right.APPROVE)
         check_text(text)
         version = self.version(number)
-        if person.name in version.editors:
-            raise same_person(number)
+        if may_be_one_human(self._store, person.name, version.editors):
+            raise same_person(number, same_account=person.name in version.editors)
         self._insist_on_base(version, now)
         table = self.table(number)
         insist_on_scope(person, self._base_of(version, now), table)

@@ -129,15 +129,23 @@ def check_text(text: str) -> None:
         raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
 
 
-def same_person(number: int) -> Forbidden:
-    """Return the refusal of somebody who approves their own work."""
-    return Forbidden(
-        Text(
+def same_person(number: int, *, same_account: bool) -> Forbidden:
+    """Return the refusal of somebody who approves their own work, or may do so under another account."""
+    if same_account:
+        text = Text(
             f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss eine zweite Person.",
             f"You have edited table {number} yourself. A second person has to approve it.",
-        ),
-        slug="second-person",
-    )
+        )
+    else:
+        text = Text(
+            f"Ihr Konto und das, mit dem Tabelle {number} bearbeitet wurde, können derselben Person gehören: Eines ist "
+            "lokal, das andere vom Anmeldedienst. Freigeben muss, wer auf dieselbe Art angemeldet ist "
+            "(„hub accounts link“ verbindet ein lokales Konto mit dem Anmeldedienst).",
+            f"Your account and the one that edited table {number} may belong to one person: one is local, the other the "
+            "OpenID Connect provider's. Somebody has to approve who logs in the same way ('hub accounts link' binds a "
+            "local account to the provider).",
+        )
+    return Forbidden(text, slug="second-person")
 
 
 def not_approved(number: int) -> Invalid:

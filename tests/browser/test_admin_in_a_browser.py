@@ -16,7 +16,7 @@ import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
 from store_values import buried, claim, record
 
-pytest_plugins = ["admin_pages"]
+pytest_plugins = ["admin_pages", "openid_pages"]
 OUT = Path(__file__).parents[1] / "out"
 _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 PAGES = (
@@ -24,6 +24,7 @@ PAGES = (
     ("submissions", "/submissions"),
     ("routing", "/routing"),
     ("areas", "/routing/areas?below=06439"),
+    ("areas-service", "/routing/areas?service=99012008001000&q=hanau&below=064350014014"),
     ("explain", f"/routing/explain?ars={TAUNUSSTEIN}&service=99012008001000"),
     ("versions", "/routing/versions"),
     ("version", "/routing/versions/1"),
@@ -212,9 +213,21 @@ def test_the_area_search_answers_while_typing(visit, pages):
         pytest.skip("the front-end files are not fetched (npm ci && npm run vendor)")
     page = visit("viktor")
     page.goto(f"{pages.base}/routing/areas")
-    page.get_by_label("Name oder Postleitzahl").press_sequentially("taunuss")
+    page.get_by_label("Name, ARS, AGS oder Postleitzahl").press_sequentially("taunuss")
     page.get_by_role("link", name=re.compile("^Taunusstein")).wait_for(timeout=5000)
     assert "q=" not in page.url
+
+
+def test_a_gap_is_reached_on_the_map_by_keyboard(visit, pages):
+    page = visit("viktor")
+    page.goto(f"{pages.base}/routing/areas?service=99012008001000")
+    page.get_by_role("button", name="Anzeigen").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Waldeck-Frankenberg")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#d-06635")
+    page.get_by_role("link", name="Bad Arolsen").wait_for()
+    _picture(page, "areas-gap")
 
 
 def test_everything_can_be_reached_by_keyboard(visit):
@@ -257,3 +270,39 @@ def test_the_pages_stand_without_the_design_system(visit):
         page.goto(page.url.split("/admin")[0] + "/admin" + dict(PAGES)[name])
         _picture(page, f"plain-{name}")
         _insist_on_access(page, name)
+
+
+def test_a_person_logs_in_by_the_identity_provider_and_out_again(chromium, entrance):
+    entrance.provider.asks = True
+    context = chromium.new_context(viewport={"width": 360, "height": 740}, locale="de-DE")
+    context.set_default_timeout(8_000)
+    complaints = []
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+    page.goto(f"{entrance.pages.base}/routing")
+    _picture(page, "login-openid")
+    _insist_on_access(page, "login-openid")
+    page.get_by_role("link", name="Über den Anmeldedienst anmelden").click()
+    page.get_by_role("button", name="Ich bin es").click()
+    page.get_by_role("heading", name="Zuständigkeiten").wait_for()
+    page.get_by_role("link", name="Erika M.").wait_for()
+    strict = next(cookie for cookie in context.cookies() if cookie["name"] == "hub-session")
+    assert (strict["sameSite"], strict["httpOnly"]) == ("Strict", True)
+    page.get_by_role("button", name="Abmelden").click()
+    page.get_by_role("link", name="Auch dort abmelden").click()
+    page.get_by_role("heading", name="Abgemeldet beim Anmeldedienst").wait_for()
+    page.goto(f"{entrance.pages.base}/")
+    page.get_by_role("heading", name="Anmelden").wait_for()
+    context.close()
+    assert complaints == []
+
+
+def test_the_page_after_the_identity_provider_is_accessible(chromium, entrance):
+    page = chromium.new_page(viewport={"width": 360, "height": 740})
+    page.goto(f"{entrance.pages.base}/login")
+    # Kept from leading on by itself, to be looked at.
+    page.set_content(entrance.walk(next="/admin/routing").text.replace('http-equiv="refresh"', 'name="kept"'))
+    page.get_by_text("Sie sind angemeldet als Erika M.").wait_for()
+    _picture(page, "openid-360")
+    _insist_on_access(page, "openid")
+    page.close()
