@@ -88,7 +88,7 @@ class Acknowledgement:
         return destination
 
     def _verify(self, claimed: Claimed, issuer: Destination) -> None:
-        jwk = self._store.key(issuer.destination_id, claimed.kid)
+        jwk = self._store.usable_key(issuer.destination_id, claimed.kid)
         if jwk is None or jwk.get("key_ops") != ["verify"]:
             raise SealBroken(
                 Text(
