@@ -201,11 +201,12 @@ def test_a_test_delivery_shows_its_steps_once_a_minute(pages):
 
 def test_a_test_delivery_to_a_folder_leaves_a_sealed_package_there(pages, tmp_path):
     here = pages.stage.destination_id("Frankfurt")
-    place = pages.store.destination(here)
-    pages.store.replace_destination(replace(place, adapter_config={"path": str(tmp_path)}))
+    place, inbox = pages.store.destination(here), tmp_path / "inbox"
+    inbox.mkdir()
+    pages.store.replace_destination(replace(place, adapter_config={"path": str(inbox)}))
     page = pages.as_("otto").post(f"/destinations/{here}/trial").text
     assert "hat die Testzustellung bestätigt" in page
-    (folder,) = tmp_path.iterdir()
+    (folder,) = inbox.iterdir()
     assert json.loads((folder / "manifest.json").read_text())["publicService"]["name"].startswith("TESTZUSTELLUNG")
     assert b"Testzustellung" not in (folder / "data.jwe").read_bytes()
 

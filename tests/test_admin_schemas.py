@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from stage import TAUNUSSTEIN, WIESBADEN
+from stage import NOW, TAUNUSSTEIN, WIESBADEN
 
-from hub.admin.plots import STRIP, WIDTH, plot_of, whole_spans
+from hub.admin.plots import STRIP, WIDTH, by_destination, plot_of, whole_spans
 from hub.store.overview import Activity, Tally
 
 pytest_plugins = ["admin_pages"]
@@ -110,7 +111,8 @@ def test_two_versions_are_compared_in_the_page(pages):
         pages.stage.hub.catalogs._looked -= 10
         otto.get("/schemas")
     text = otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "2.0"}).text
-    assert "Diese Nachricht gibt es nicht mehr." in text
+    assert "<strong>1</strong> Änderungen" in text
+    assert "Hat einen anderen Typ: int statt string." in text
     assert otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "9"}).status_code == 422
 
 
@@ -134,24 +136,24 @@ def _activity(since, here, **counts):
     return Activity(since=since, span=timedelta(hours=1), **{name: tallies(name) for name in names})
 
 
-def test_what_is_open_is_reckoned_back_from_now(pages):
-    now, here = pages.stage.clock(), uuid4()
+def test_what_is_open_is_reckoned_back_from_now():
+    now, here = NOW, uuid4()
     activity = _activity(now, here, accepted=[5, 0, 2], delivered=[1, 3, 0], ended=[1, 3, 0])
-    plot = plot_of(activity, {here}, buckets=3, open_now=3)
+    plot = plot_of(activity, buckets=3, open_now=3)
     assert [row.waiting for row in plot.rows] == [4, 1, 3]
     assert plot.sums == {"accepted": 7, "delivered": 4, "failed": 0}
 
 
-def test_nothing_makes_an_empty_plot(pages):
-    plot = plot_of(_activity(pages.stage.clock(), uuid4()), {uuid4()}, buckets=24, open_now=0)
+def test_nothing_makes_an_empty_plot():
+    plot = plot_of(_activity(NOW, uuid4()), buckets=24, open_now=0)
     assert plot.empty
     assert (plot.outline, plot.most_waiting, len(plot.rows)) == ("", 0, 24)
 
 
-def test_large_numbers_stay_inside_the_drawing_and_small_ones_stay_visible(pages):
+def test_large_numbers_stay_inside_the_drawing_and_small_ones_stay_visible():
     here = uuid4()
-    activity = _activity(pages.stage.clock(), here, accepted=[1_000_000] * 23 + [1], failed=[0, 1])
-    plot = plot_of(activity, {here}, buckets=24, open_now=10**9)
+    activity = _activity(NOW, here, accepted=[1_000_000] * 23 + [1], failed=[0, 1])
+    plot = plot_of(activity, buckets=24, open_now=10**9)
     for bar in plot.bars:
         assert bar.height >= 2
         assert bar.x >= 0
@@ -162,14 +164,17 @@ def test_large_numbers_stay_inside_the_drawing_and_small_ones_stay_visible(pages
         assert 0 <= y <= STRIP
 
 
-def test_other_destinations_do_not_count(pages):
+def test_each_destination_has_its_own_part():
     here, there = uuid4(), uuid4()
-    activity = _activity(pages.stage.clock(), there, accepted=[9])
-    assert plot_of(activity, {here}, buckets=1, open_now=0).empty
+    now = NOW
+    one, two = _activity(now, here, accepted=[1, 2]), _activity(now, there, failed=[9])
+    parts = by_destination(replace(one, failed=two.failed))
+    assert plot_of(parts[here], buckets=2, open_now=0).sums == {"accepted": 3, "delivered": 0, "failed": 0}
+    assert plot_of(parts[there], buckets=2, open_now=0).sums == {"accepted": 0, "delivered": 0, "failed": 9}
 
 
-def test_the_last_span_holds_now(pages):
-    now = pages.stage.clock()
+def test_the_last_span_holds_now():
+    now = NOW
     for span, buckets in ((timedelta(hours=1), 24), (timedelta(days=1), 30)):
         since = whole_spans(now, span, buckets)
         assert since + (buckets - 1) * span <= now < since + buckets * span

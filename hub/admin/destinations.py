@@ -47,7 +47,7 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
     destination = scope.destination(visit.id("id"))
     dossier = scope.dossier(destination, since=visit.now - _COLLECTED_WITHIN)
     table = visit.tools.tables.active(visit.now)
-    activities, here = Activities(visit), (destination.destination_id,)
+    activities, here = Activities(visit), destination.destination_id
     backlog = scope.backlog(destination)
     open_now = sum(backlog.get(state, 0) for state in (DeliveryState.QUEUED, DeliveryState.WAITING))
     return visit.page(
@@ -65,8 +65,8 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
         services=table.services,
         rules=[rule for rule in table if rule.destination == destination.destination_id],
         next_states=_STEPS.get(destination.status, ()),
-        day=activities.day(here, open_now),
-        month=activities.month(here, open_now),
+        day=activities.day(open_now, here),
+        month=activities.month(open_now, here),
         width=WIDTH,
         height=HEIGHT,
         strip=STRIP,

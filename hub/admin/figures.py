@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from uuid import UUID
@@ -12,11 +12,12 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.keys import Ladder, ladder
-from hub.admin.plots import HEIGHT, STRIP, WIDTH, Plot, plot_of, whole_spans
+from hub.admin.plots import HEIGHT, STRIP, WIDTH, Plot, by_destination, plot_of, whole_spans
 from hub.admin.visit import Visit
 from hub.errors import Unavailable
 from hub.parties import Destination
 from hub.store import Backlog, DeliveryState
+from hub.store.overview import Activity
 
 _HOURS, _DAYS = 24, 30
 #: Destinations on one page: each has two plots.
@@ -66,24 +67,32 @@ class Card:
 
 
 class Activities:
-    """The last 24 hours and 30 days of everything in a person's scope, as plots of any destinations together."""
+    """The last 24 hours and 30 days of everything in a person's scope, as plots of one destination or of all."""
 
     def __init__(self, visit: Visit) -> None:
         hour, day = timedelta(hours=1), timedelta(days=1)
         self._hours = visit.scope.activity(since=whole_spans(visit.now, hour, _HOURS), span=hour)
         self._days = visit.scope.activity(since=whole_spans(visit.now, day, _DAYS), span=day)
+        self._by_hour = by_destination(self._hours)
+        self._by_day = by_destination(self._days)
 
-    def day(self, wanted: Collection[UUID], open_now: int) -> Plot:
-        """Return the plot of the last 24 hours."""
-        return plot_of(self._hours, wanted, buckets=_HOURS, open_now=open_now)
+    def day(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 24 hours, of all destinations or of one."""
+        return plot_of(_part(self._hours, self._by_hour, here), buckets=_HOURS, open_now=open_now)
 
-    def month(self, wanted: Collection[UUID], open_now: int) -> Plot:
-        """Return the plot of the last 30 days."""
-        return plot_of(self._days, wanted, buckets=_DAYS, open_now=open_now)
+    def month(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 30 days, of all destinations or of one."""
+        return plot_of(_part(self._days, self._by_day, here), buckets=_DAYS, open_now=open_now)
 
     def failing(self) -> set[UUID]:
         """Return the destinations with attempts in vain within the last 24 hours."""
         return {tally.destination_id for tally in self._hours.failed}
+
+
+def _part(whole: Activity, parts: Mapping[UUID, Activity], here: UUID | None) -> Activity:
+    if here is None:
+        return whole
+    return parts.get(here, replace(whole, accepted=(), delivered=(), ended=(), failed=()))
 
 
 def overview(visit: Visit) -> Response:
@@ -93,7 +102,6 @@ def overview(visit: Visit) -> Response:
     words = visit.query.text("q", longest=100).casefold().split()
     found = [each for each in places if all(word in each.destination.name.casefold() for word in words)]
     start = visit.offset()
-    everywhere = {each.destination.destination_id for each in places}
     open_now = sum(each.count(DeliveryState.QUEUED, DeliveryState.WAITING) for each in places)
     return visit.page(
         "overview.html",
@@ -101,8 +109,8 @@ def overview(visit: Visit) -> Response:
         total=len(found),
         rows=_ROWS,
         searched=bool(words),
-        day=activities.day(everywhere, open_now),
-        month=activities.month(everywhere, open_now),
+        day=activities.day(open_now),
+        month=activities.month(open_now),
         totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
         failing=sum(each.trouble is Trouble.FAILING for each in places),
         waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant)),
@@ -176,9 +184,9 @@ def _trouble(
 
 
 def _card(place: Place, activities: Activities) -> Card:
-    here = (place.destination.destination_id,)
+    here = place.destination.destination_id
     open_now = place.count(DeliveryState.QUEUED, DeliveryState.WAITING)
-    return Card(place=place, day=activities.day(here, open_now), month=activities.month(here, open_now))
+    return Card(place=place, day=activities.day(open_now, here), month=activities.month(open_now, here))
 
 
 def _by_destination(backlog: Iterable[Backlog]) -> Mapping[UUID, list[Backlog]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -56,12 +57,30 @@ class Plot:
         return not self.bars and not self.most_waiting
 
 
-def plot_of(activity: Activity, wanted: Collection[UUID], *, buckets: int, open_now: int) -> Plot:
-    """Return the plot of the ``wanted`` destinations together over ``buckets`` spans, of which the last one is now's.
+def by_destination(activity: Activity) -> Mapping[UUID, Activity]:
+    """Return the activity of each destination that did anything."""
+    found: dict[UUID, dict[str, list[Tally]]] = defaultdict(lambda: defaultdict(list))
+    for name in (*_SERIES, "ended"):
+        for tally in getattr(activity, name):
+            found[tally.destination_id][name].append(tally)
+    return {
+        here: replace(
+            activity,
+            accepted=tuple(series["accepted"]),
+            delivered=tuple(series["delivered"]),
+            ended=tuple(series["ended"]),
+            failed=tuple(series["failed"]),
+        )
+        for here, series in found.items()
+    }
+
+
+def plot_of(activity: Activity, *, buckets: int, open_now: int) -> Plot:
+    """Return the plot of all destinations of an activity together over ``buckets`` spans, the last of which is now's.
 
     ``open_now`` is how many of their deliveries are queued or wait in a mailbox.
     """
-    counts = {name: _counts(getattr(activity, name), wanted, buckets) for name in (*_SERIES, "ended")}
+    counts = {name: _counts(getattr(activity, name), buckets) for name in (*_SERIES, "ended")}
     waiting = _backwards(counts["accepted"], counts["ended"], open_now)
     top = max(1, *(number for name in _SERIES for number in counts[name]))
     rows = tuple(
@@ -132,9 +151,9 @@ def _outline(waiting: Sequence[int]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def _counts(tallies: Iterable[Tally], wanted: Collection[UUID], buckets: int) -> list[int]:
+def _counts(tallies: Iterable[Tally], buckets: int) -> list[int]:
     counts = [0] * buckets
     for tally in tallies:
-        if tally.destination_id in wanted and 0 <= tally.bucket < buckets:
+        if 0 <= tally.bucket < buckets:
             counts[tally.bucket] += tally.count
     return counts
