@@ -65,6 +65,7 @@ class FitConnect:
     """Deliver to a destination of another FIT-Connect service."""
 
     name = "fit_connect"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

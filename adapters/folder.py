@@ -37,6 +37,7 @@ class Folder:
     """Deliver into the directory ``path`` (absolute; it must exist when the adapter opens)."""
 
     name = "folder"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._root = Path(read_options(self.name, Options, config).path)

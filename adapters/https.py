@@ -68,6 +68,7 @@ class Https:
     """POST deliveries to ``url`` with the delivery id as Idempotency-Key."""
 
     name = "https"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
 from hub.submission import Outcome, OutcomeKind, Package
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """There are none."""
 
 
 class Mailbox:
@@ -17,6 +23,7 @@ class Mailbox:
     """
 
     name = "mailbox"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         if config:

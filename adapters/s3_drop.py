@@ -65,6 +65,7 @@ class S3Drop:
     """Deliver into a bucket."""
 
     name = "s3_drop"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

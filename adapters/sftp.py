@@ -53,6 +53,7 @@ class Sftp:
     """Deliver into ``folder`` of an SFTP server."""
 
     name = "sftp"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

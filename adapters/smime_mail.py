@@ -87,6 +87,7 @@ class SmimeMail:
     """Deliver by mail."""
 
     name = "smime_mail"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

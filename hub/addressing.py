@@ -84,7 +84,7 @@ class AddressBook:
         return self._once(f"signature:{destination.destination_id}", [kid, said], sign)
 
     def _parameters(self, destination: Destination) -> dict[str, Any]:
-        jwk = self._store.key(destination.destination_id, destination.encryption_kid)
+        jwk = self._store.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
             raise NotFound(
                 Text(

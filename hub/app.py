@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,11 @@ from hub.directory import Directory
 from hub.dispatch import Dispatcher, Rules
 from hub.duties import Clock, Duty, sweep_orphans
 from hub.errors import ConfigurationError, Text
+from hub.exchange.adapter_settings import AdapterSettings
 from hub.exchange.cases import Cases
+from hub.exchange.key_changes import KeyDesk
 from hub.exchange.stewardship import Stewardship
+from hub.exchange.trials import Trials
 from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
 from hub.meters import Meters
@@ -68,8 +72,10 @@ from hub.store import Blobs, LocalBlobs, Store
 from hub.tables import TableBook, open_book
 from hub.traces import Traces, open_traces
 from hub.undelivered import Undelivered
+from hub.validation.arrivals import Arrivals
 from hub.validation.book import CatalogBook
 from hub.validation.catalog import SchemaCatalog
+from hub.validation.standing import write_standing
 
 _log = logging.getLogger(__name__)
 _ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
@@ -271,6 +277,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
             disk_watermark=hub.settings.disk_watermark_bytes,
             openid=hub.openid,
             passwords=hub.settings.takes_passwords,
+            **admin_desks(hub),
         )
     )
     return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
@@ -307,6 +314,20 @@ def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
     """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
     files = hub.settings.data / "secrets" if confined else None
     return Stewardship(store=hub.store, policy=hub.policy, adapters=_adapters, files=files)
+
+
+def admin_desks(hub: Hub) -> dict[str, Any]:
+    """Return what the pages change destinations, keys and schemas with."""
+    adapters = AdapterSettings(_adapters())
+    mine = hub.settings.data / "schemas"
+    return {
+        "stewardship": stewardship(hub),
+        "keys": KeyDesk(store=hub.store, policy=hub.policy),
+        "adapters": adapters,
+        "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
+        "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),
+        "set_standing": partial(write_standing, mine),
+    }
 
 
 def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:

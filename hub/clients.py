@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -291,6 +291,12 @@ class Clients:
         if len(self._failures) >= _CACHE_SIZE:
             self._failures.clear()
         self._failures.setdefault(client_id, deque(maxlen=_THROTTLE_FAILURES)).append(now)
+
+
+def bound_to(client: Client, region: str) -> Client:
+    """Return a sender that may send for the area ``region`` (ARS) alone."""
+    others = tuple(scope for scope in client.scopes if right_of(scope) is not Right.SEND)
+    return replace(client, scopes=(f"{_IN_REGION}{region}", *others))
 
 
 def rights_of(scopes: Sequence[str]) -> list[str]:

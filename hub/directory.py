@@ -50,7 +50,7 @@ class Directory:
         return self._fresh(name, now, lambda: self._judged(destination, now))
 
     def _judged(self, destination: Destination, now: datetime) -> EncryptionKey:
-        jwk = self._store.key(destination.destination_id, destination.encryption_kid)
+        jwk = self._store.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
             raise _no_key(destination, Text("Er ist nicht hinterlegt.", "It is not on record."))
         try:

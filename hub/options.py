@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -11,6 +11,39 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from hub.errors import ConfigurationError, Text
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """An option as an adapter declares it. ``kind`` is str, int, float or bool; one with ``default`` None may be left out.
+
+    ``is_file``: its value names a file on the hub's machine, whose content is never shown.
+    """
+
+    name: str
+    kind: type
+    required: bool
+    default: Any = None
+
+    @property
+    def is_file(self) -> bool:
+        """Tell whether it names a file."""
+        return self.name.endswith("_file")
+
+
+def declared(kind: type) -> tuple[Option, ...]:
+    """Return the options that the dataclass ``kind`` declares, in its order."""
+    types = get_type_hints(kind)
+    return tuple(
+        Option(
+            name=each.name,
+            kind=_first_kind(types[each.name]),
+            required=each.default is MISSING,
+            default=None if each.default is MISSING else each.default,
+        )
+        for each in fields(kind)
+    )
+
 
 #: Bytes of a file that holds one secret, or a few keys or certificates.
 _FILE_LIMIT = 256 * 1024
@@ -72,6 +105,13 @@ def read_secret(adapter: str, option: str, path: str) -> str:
     if not secret.isprintable():
         raise _bad_file(adapter, option)
     return secret
+
+
+def _first_kind(kind: Any) -> type:
+    """Return what a value is if it is not None."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    found: type = next(each for each in kinds if each is not NoneType)
+    return found
 
 
 def _fits(value: object, kind: Any) -> bool:

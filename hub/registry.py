@@ -8,7 +8,8 @@ from datetime import datetime
 from secrets import token_urlsafe
 
 from hub.accounts import Person, Right
-from hub.clients import hash_secret, insist_for_persons, new_client
+from hub.areas import Area
+from hub.clients import bound_to, hash_secret, insist_for_persons, new_client
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.parties import Client, ClientKind
 from hub.store import AuditEntry, Page, Store
@@ -52,13 +53,24 @@ class Registry:
         return client
 
     def create(
-        self, person: Person, *, kind: str, name: str, tenant: str = "", manage: bool = False, now: datetime
+        self,
+        person: Person,
+        *,
+        kind: str,
+        name: str,
+        tenant: str = "",
+        region: str = "",
+        manage: bool = False,
+        now: datetime,
     ) -> tuple[Client, str]:
         """Create a client and return it with its secret, which is never shown again.
 
+        A sender may be bound to a ``region`` (ARS): its tokens then serve for that area alone.
+
         Raises:
-            Forbidden: the right is missing, the tenant is another's, or the kind is not for persons to create.
+            Forbidden: the right is missing, tenant or region are another's, or the kind is not for persons to create.
             Invalid: no name, or a tenant that is no ARS prefix.
+            Malformed: a region that is no ARS.
         """
         person.insist(Right.OPERATE)
         tenant = tenant or person.tenant
@@ -74,6 +86,9 @@ class Registry:
             )
         insist_on_tenant(person, tenant)
         client, secret = new_client(ClientKind(kind), name, now=now, tenant=tenant, manage=manage)
+        if region and client.kind is ClientKind.SENDER:
+            insist_on_tenant(person, region)
+            client = bound_to(client, Area.from_ars(region).ars)
         self._store.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
         return client, secret
 

@@ -97,6 +97,11 @@ def new_id(now: datetime) -> UUID:
     return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62) | (random & ~(0b11 << 62)))
 
 
+def oldest_id(since: datetime) -> UUID:
+    """Return what every :func:`new_id` made at ``since`` or later is not below: ids made then can be found by their index."""
+    return UUID(int=(int(since.timestamp() * 1000) & ((1 << 48) - 1)) << 80)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cover:
     """What stands on the envelope of an application: everything but its contents.

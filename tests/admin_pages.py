@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 
 from hub.accounts import Accounts, Role
 from hub.admin import Mounted, Tools, build
+from hub.app import admin_desks
 from hub.tables import TableBook
 
 PASSWORD = "korrekt pferd batterie"
@@ -67,6 +68,7 @@ class Pages:
     base: str
     accounts: Accounts
     tables: TableBook
+    tools: Tools
     password: str = PASSWORD
     _open: list[Browser] = field(default_factory=list)
 
@@ -106,6 +108,7 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
         version="0",
         free_bytes=hub.blobs.free_bytes,
         disk_watermark=0,
+        **admin_desks(hub),
     )
 
 
@@ -132,7 +135,7 @@ def pages(stage: Any) -> Iterator[Pages]:
         accounts.add(name, PASSWORD, roles=roles, tenant=tenant, actor="cli:test", now=stage.clock())
     tools = tools_of(stage.hub, accounts, "http://127.0.0.1")
     base, stop = serve(Mounted(build(tools), nothing))
-    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables)
+    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
     yield served
     for browser in served._open:
         browser.http.close()

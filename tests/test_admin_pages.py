@@ -221,7 +221,8 @@ def test_an_operator_sends_dead_letters_again(pages):
     operator.post("/dead", cause="receiver", text="Empfänger läuft wieder")
     entries = [each.entry for each in pages.store.audit(newest_first=True).items]
     again = [entry for entry in entries if entry.action == "delivery.redrive"]
-    assert {entry.target for entry in again} == {f"delivery:{each.delivery_id}" for each in (one, two)}
+    assert {entry.target for entry in again} == {f"delivery:{one.delivery_id}", "deliveries"}
+    assert pages.store.delivery(two.submission.submission_id).state == "queued"
     assert again[0].after["text"] == "Empfänger läuft wieder"
 
 

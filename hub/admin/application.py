@@ -24,17 +24,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.accounts import Right, same_csrf
 from hub.admin import (
+    adapters,
     areas,
     clients,
     destinations,
     figures,
+    keys,
     letters,
     log,
+    offers,
     openid,
+    packages,
     schemas,
     sessions,
     submissions,
     tables,
+    trials,
 )
 from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admin.words import FILTERS
@@ -54,6 +59,7 @@ from hub.errors import (
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.
 _LARGEST_BODY = 16 * 1024 * 1024
+_MOST_FILES = 2
 _MAX_FIELDS = 200
 _STATUS: tuple[tuple[type[HubError], int], ...] = (
     (Malformed, 400),
@@ -83,12 +89,17 @@ Answer = Callable[[Visit], Response]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Page:
-    """One page: how it is reached, which right it takes (None: none, not even a session), and who answers."""
+    """One page: how it is reached, which right it takes (None: none, not even a session), and who answers.
+
+    ``largest``: bytes of a body; ``files``: how many may come with it.
+    """
 
     method: str
     path: str
     right: Right | None
     answer: Answer
+    largest: int = _LARGEST_BODY
+    files: int = _MOST_FILES
 
 
 def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
@@ -126,10 +137,42 @@ _PAGES = (
     _page("POST", "/routing/versions/{number}/approve", Right.APPROVE, tables.approve),
     _page("POST", "/routing/versions/{number}/activate", Right.APPROVE, tables.activate),
     _page("GET", "/destinations", Right.SEE, destinations.index),
+    _page("GET", "/destinations/keys", Right.SEE, keys.index),
+    _page("GET", "/destinations/new", Right.OPERATE, destinations.new),
+    _page("POST", "/destinations/new", Right.OPERATE, destinations.create),
     _page("GET", "/destinations/{id}", Right.SEE, destinations.show),
+    _page("GET", "/destinations/{id}/edit", Right.OPERATE, destinations.edit),
+    _page("POST", "/destinations/{id}/edit", Right.OPERATE, destinations.change),
+    _page("POST", "/destinations/{id}/status", Right.OPERATE, destinations.set_status),
+    _page("GET", "/destinations/{id}/service", Right.OPERATE, offers.edit),
+    _page("POST", "/destinations/{id}/service", Right.OPERATE, offers.put),
+    _page("POST", "/destinations/{id}/service/drop", Right.OPERATE, offers.drop),
+    _page("GET", "/destinations/{id}/adapter", Right.OPERATE, adapters.edit),
+    _page("POST", "/destinations/{id}/adapter", Right.OPERATE, adapters.put),
+    _page("GET", "/destinations/{id}/key", Right.OPERATE, keys.new),
+    _page("POST", "/destinations/{id}/key", Right.OPERATE, keys.propose_new),
+    _page("POST", "/destinations/{id}/key/propose", Right.OPERATE, keys.propose),
+    _page("POST", "/destinations/{id}/key/approve", Right.APPROVE, keys.approve),
+    _page("POST", "/destinations/{id}/key/refuse", Right.SEE, keys.refuse),
+    _page("POST", "/destinations/{id}/trial", Right.OPERATE, trials.run),
     _page("POST", "/destinations/{id}/circuit", Right.OPERATE, destinations.close_circuit),
     _page("POST", "/destinations/{id}/callback", Right.OPERATE, destinations.redrive_callback),
     _page("GET", "/schemas", Right.SEE, schemas.index),
+    _page("GET", "/schemas/diff", Right.SEE, schemas.difference),
+    _page("GET", "/schemas/import", Right.OPERATE, packages.form),
+    _Page(
+        method="POST",
+        path="/schemas/import",
+        right=Right.OPERATE,
+        answer=packages.receive,
+        largest=packages.LARGEST,
+        files=packages.MOST_FILES,
+    ),
+    _page("GET", "/schemas/import/{id}", Right.OPERATE, packages.show),
+    _page("POST", "/schemas/import/{id}/admit", Right.OPERATE, packages.admit),
+    _page("POST", "/schemas/import/{id}/discard", Right.OPERATE, packages.discard),
+    _page("GET", "/schemas/{standard}/{version}", Right.SEE, schemas.show),
+    _page("POST", "/schemas/{standard}/{version}/standing", Right.OPERATE, schemas.decide),
     _page("GET", "/clients", Right.SEE, clients.index),
     _page("POST", "/clients", Right.OPERATE, clients.create),
     _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),
@@ -202,7 +245,7 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
         try:
             if page.method == "POST":
                 _insist_on_same_origin(request)
-                visit = replace(visit, form=await _form(request))
+                visit = replace(visit, form=await _form(request, page))
         except HubError as error:
             return _refusal(visit, error)
         return await run_in_threadpool(_answered, page, visit)
@@ -289,25 +332,28 @@ def _insist_on_same_origin(request: Request) -> None:
         )
 
 
-async def _form(request: Request) -> Form:
+async def _form(request: Request, page: _Page) -> Form:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _LARGEST_BODY:
-            raise TooLarge(Text("Das Formular ist zu groß (16 MiB).", "The form is too large (16 MiB)."))
+        if len(body) > page.largest:
+            size = f"{page.largest // 2**20} MiB"
+            raise TooLarge(Text(f"Das Formular ist zu groß ({size}).", f"The form is too large ({size})."))
 
     async def replay() -> Message:
         return {"type": "http.request", "body": bytes(body), "more_body": False}
 
     fields: dict[str, str] = {}
     files: dict[str, tuple[str, bytes]] = {}
-    async with Request(request.scope, replay).form(max_files=2, max_fields=_MAX_FIELDS) as form:
+    uploads = []
+    async with Request(request.scope, replay).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 files[name] = (value.filename or "", await value.read())
+                uploads.append(files[name])
             else:
                 fields[name] = value
-    return Form(fields=fields, files=files)
+    return Form(fields=fields, files=files, uploads=tuple(uploads))
 
 
 def _to_log_in(page: _Page, visit: Visit) -> Response:

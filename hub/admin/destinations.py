@@ -1,83 +1,156 @@
-"""Destinations: services, keys with their end, adapter settings, circuit breaker."""
+"""Destinations: the list, one with everything known of it, creating and changing it, its circuit and callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+import re
+from dataclasses import replace
+from datetime import timedelta
 
 from starlette.responses import Response
 
-from hub.admin.visit import Visit
-from hub.crypto.keys import expires_at
-from hub.parties import Destination
-from hub.store import Circuit, DeliveryState
-from hub.tables import key_valid_until
+from hub.admin.figures import Activities
+from hub.admin.keys import bars, ladder, read_key
+from hub.admin.plots import HEIGHT, STRIP, WIDTH
+from hub.admin.visit import ROWS, Visit
+from hub.errors import HubError, Invalid, Refused, Text
+from hub.exchange.adapter_settings import shown
+from hub.exchange.destinations import Draft
+from hub.exchange.trials import TrialReport
+from hub.parties import ClientKind
+from hub.store import DeliveryState
 
-#: The rungs of the ladder: fewer days than this left, and the colour that says so.
-_RUNGS = ((14, "danger"), (30, "warning"), (90, "info"))
 #: Notices that the page shows; the audit log has them all.
 _NOTICES = 20
-#: Options whose value is never shown, should somebody put a secret where a file's name belongs.
-_SECRET = ("secret", "password", "token", "passphrase")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ladder:
-    """How long a destination's encryption key is good: days left (None: no usable key), and the colour of that."""
-
-    until: datetime | None
-    days: int | None
-    colour: str
-
-
-def ladder(visit: Visit, destination: Destination) -> Ladder:
-    """Return how urgent a destination's key is."""
-    until = key_valid_until(visit.tools.store, visit.tools.policy, destination, visit.now)
-    if until is None:
-        return Ladder(until=None, days=None, colour="danger")
-    days = (until - visit.now) // timedelta(days=1)
-    colour = next((colour for limit, colour in _RUNGS if days < limit), "success")
-    return Ladder(until=until, days=days, colour=colour)
+_CONTACT = ("legalName", "address", "phone", "email")
+_METADATA_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
+_EMAIL = re.compile(r"[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}")
+_LONGEST_CONTACT = 300
+#: How far back "last collected" looks.
+_COLLECTED_WITHIN = timedelta(days=30)
+_STEPS = {"created": ("active",), "active": ("inactive",), "inactive": ("active", "decommissioned")}
 
 
 def index(visit: Visit) -> Response:
-    """List the destinations."""
-    rows = [(each, ladder(visit, each)) for each in visit.scope.destinations()]
-    return visit.page("destinations.html", rows=rows)
+    """List the destinations whose name or id holds the words of the search."""
+    words = visit.query.text("q", longest=100).casefold().split()
+    found = [
+        each
+        for each in visit.scope.destinations()
+        if all(word in f"{each.name} {each.destination_id} {each.tenant} {each.adapter}".casefold() for word in words)
+    ]
+    start = visit.offset()
+    rows = [(each, ladder(visit, each)) for each in found[start : start + ROWS]]
+    return visit.page("destinations.html", found=rows, total=len(found), rows=ROWS, searched=bool(words))
 
 
-def show(visit: Visit) -> Response:
-    """Show one destination."""
+def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | None = None) -> Response:
+    """Show one destination; ``report`` is of a test delivery that was just made."""
     scope = visit.scope
     destination = scope.destination(visit.id("id"))
-    backlog = [one for one in scope.waiting() if one.destination_id == destination.destination_id]
+    dossier = scope.dossier(destination, since=visit.now - _COLLECTED_WITHIN)
     table = visit.tools.tables.active(visit.now)
+    activities, here = Activities(visit), destination.destination_id
+    backlog = scope.backlog(destination)
+    open_now = sum(backlog.get(state, 0) for state in (DeliveryState.QUEUED, DeliveryState.WAITING))
     return visit.page(
         "destination.html",
+        status=200 if error is None else 422,
         destination=destination,
         ladder=ladder(visit, destination),
-        keys=[(key, expires_at(key.jwk)) for key in scope.keys(destination)],
+        bars=bars(visit, destination),
+        changes=visit.tools.keys.of(destination),
         circuit=scope.circuit(destination),
-        callbacks=scope.dead_callbacks(destination),
+        dossier=dossier,
+        dead_callbacks=dossier.callback_states.get(DeliveryState.DEAD, 0),
+        settings=shown(destination.adapter_config),
+        backlog=backlog,
         notices=scope.notices(destination, limit=_NOTICES),
-        settings=_shown(destination.adapter_config),
-        backlog={one.state.value: one.count for one in backlog},
-        dead=DeliveryState.DEAD.value,
         services=table.services,
         rules=[rule for rule in table if rule.destination == destination.destination_id],
+        next_states=_STEPS.get(destination.status, ()),
+        day=activities.day(open_now, here),
+        month=activities.month(open_now, here),
+        width=WIDTH,
+        height=HEIGHT,
+        strip=STRIP,
+        report=report,
+        error=error,
     )
+
+
+def new(visit: Visit) -> Response:
+    """Show the empty form for a new destination."""
+    return _form(visit, {"tenant": visit.person.tenant})
+
+
+def create(visit: Visit) -> Response:
+    """Create a destination with its first keys, within the person's scope; it takes nothing until a second person says so."""
+    entered = _entered(visit)
+    try:
+        draft = _draft(entered)
+        sealing = read_key(visit, "encryption", operation="wrapKey")
+        signing = read_key(visit, "signature", operation="verify")
+        made = visit.tools.stewardship.create(
+            replace(draft, metadata_versions=_METADATA_VERSIONS, encryption_kid=sealing.get("kid")),
+            visit.person,
+            encryption_key=sealing,
+            signature_key=signing,
+            owner=entered["owner"],
+            tenant=entered["tenant"],
+            now=visit.now,
+        )
+    except Refused as refused:
+        return _form(visit, entered, error=refused)
+    return visit.to(f"/destinations/{made.destination_id}", note="created")
+
+
+def edit(visit: Visit) -> Response:
+    """Show the form for name and contact."""
+    destination = visit.scope.destination(visit.id("id"))
+    contact = {name: str(destination.contact.get(name, "")) for name in _CONTACT}
+    return _form(visit, {"name": destination.name, **contact}, of=True)
+
+
+def change(visit: Visit) -> Response:
+    """Change name and contact; whatever else the contact holds stays."""
+    destination = visit.scope.destination(visit.id("id"))
+    entered = _entered(visit)
+    try:
+        draft = _draft(entered)
+        kept = {name: value for name, value in destination.contact.items() if name not in _CONTACT}
+        draft = replace(draft, contact={**kept, **(draft.contact or {})})
+        visit.tools.stewardship.change(destination.destination_id, draft, visit.person, now=visit.now)
+    except Refused as refused:
+        return _form(visit, entered, of=True, error=refused)
+    return visit.to(f"/destinations/{destination.destination_id}", note="saved")
+
+
+def set_status(visit: Visit) -> Response:
+    """Let a destination take submissions, or none; the first time a second person has to."""
+    destination = visit.scope.destination(visit.id("id"))
+    status = visit.form.text("status", longest=20)
+    if status not in _STEPS.get(destination.status, ()):
+        raise Invalid(Text("Diesen Schritt gibt es hier nicht.", "There is no such step here."))
+    if status == "decommissioned" and visit.form.text("sure") != "yes":
+        raise Invalid(
+            Text(
+                "Stilllegen ist endgültig. Bestätigen Sie es mit dem Häkchen.",
+                "Decommissioning is for good. Confirm it with the check mark.",
+            )
+        )
+    try:
+        visit.tools.stewardship.change(destination.destination_id, Draft(status=status), visit.person, now=visit.now)
+    except Refused as refused:
+        return show(visit, error=refused)
+    return visit.to(f"/destinations/{destination.destination_id}", note="saved")
 
 
 def close_circuit(visit: Visit) -> Response:
     """Close a circuit breaker, so that deliveries are attempted at once."""
-    destination = visit.scope.destination(visit.id("id"))
-    closed = Circuit(destination_id=destination.destination_id)
-    visit.tools.store.change_circuit(destination.destination_id, lambda _: closed, visit.now)
-    target = f"destination:{destination.destination_id}"
-    visit.tools.store.append_audit(visit.audit("circuit.close", target, text=visit.form.text("text", longest=500)))
-    return visit.to(f"/destinations/{destination.destination_id}", note="closed")
+    destination_id = visit.id("id")
+    text = visit.form.text("text", longest=500)
+    visit.tools.stewardship.close_circuit(destination_id, visit.person, text=text, now=visit.now)
+    return visit.to(f"/destinations/{destination_id}", note="closed")
 
 
 def redrive_callback(visit: Visit) -> Response:
@@ -86,13 +159,40 @@ def redrive_callback(visit: Visit) -> Response:
     for each in visit.scope.dead_callbacks(destination):
         if visit.tools.store.redrive_callback(each.callback_id, visit.now):
             target = f"callback:{each.callback_id}"
-            visit.tools.store.append_audit(visit.audit("callback.redrive", target))
+            visit.tools.store.append_audit(
+                visit.audit("callback.redrive", target, destination=str(destination.destination_id))
+            )
     return visit.to(f"/destinations/{destination.destination_id}", note="redriven")
 
 
-def _shown(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the adapter's options as texts; a secret is a file's name, and anything else by that name is hidden."""
-    return {
-        name: "•••" if any(word in name for word in _SECRET) and not name.endswith("_file") else str(value)
-        for name, value in sorted(config.items())
-    }
+def _form(visit: Visit, entered: dict[str, str], *, of: bool = False, error: HubError | None = None) -> Response:
+    """Show the form, with what was entered; ``of`` an existing destination."""
+    subscribers = [
+        each for each in visit.scope.clients() if each.kind is ClientKind.SUBSCRIBER and each.disabled_at is None
+    ]
+    return visit.page(
+        "destination_form.html",
+        status=200 if error is None else 422,
+        destination=visit.scope.destination(visit.id("id")) if of else None,
+        entered=dict.fromkeys(("name", "owner", "tenant", *_CONTACT), "") | entered,
+        subscribers=subscribers,
+        error=error,
+    )
+
+
+def _entered(visit: Visit) -> dict[str, str]:
+    form = visit.form
+    short = {name: form.text(name, longest=200) for name in ("name", "owner", "tenant")}
+    return short | {name: form.text(name, longest=_LONGEST_CONTACT) for name in _CONTACT}
+
+
+def _draft(entered: dict[str, str]) -> Draft:
+    if not entered["name"] or not _EMAIL.fullmatch(entered["email"]):
+        raise Invalid(
+            Text(
+                "Ein Zustellpunkt braucht einen Namen und eine Mailadresse, unter der die Behörde erreichbar ist.",
+                "A destination needs a name and a mail address under which the authority is reached.",
+            )
+        )
+    contact = {name: entered[name] for name in _CONTACT if entered[name]}
+    return Draft(name=entered["name"], contact={"legalName": entered["name"], **contact})

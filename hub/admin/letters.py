@@ -7,10 +7,9 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.visit import ROWS, Visit
-from hub.errors import Conflict, Invalid, Malformed, Text
+from hub.dead_letters import By, DeadLetters
+from hub.errors import Invalid, Malformed, Text
 from hub.submission import DeadCause
-
-_MOST = 500
 
 
 def index(visit: Visit) -> Response:
@@ -30,29 +29,26 @@ def index(visit: Visit) -> Response:
 
 
 def redrive(visit: Visit) -> Response:
-    """Send one dead letter again, or all of a cause."""
-    form, text = visit.form, visit.form.text("text", longest=500)
+    """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
+    form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
+    letters = DeadLetters(store=visit.tools.store)
+    by = By(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
-        wanted = [visit.scope.delivery(_uuid(one)).delivery_id]
+        delivery = visit.scope.delivery(_uuid(one))
+        letters.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)
     elif cause is not None:
-        wanted = [each.delivery_id for each in visit.scope.dead(cause, offset=0, limit=_MOST).items]
+        letters.redrive_all(cause, within=_within(visit, form.text("destination", longest=36)), by=by)
     else:
         raise Invalid(Text("Wählen Sie eine Zustellung oder eine Ursache.", "Choose a delivery or a cause."))
-    for delivery_id in wanted:
-        _redrive(visit, delivery_id, text, alone=bool(one))
     return visit.to("/dead", note="redriven")
 
 
-def _redrive(visit: Visit, delivery_id: UUID, text: str, *, alone: bool) -> None:
-    try:
-        again = visit.tools.store.redrive(delivery_id, visit.now)
-    except Conflict:
-        if alone:
-            raise
-        return  # Answered meanwhile: among many there is nothing left to do for this one.
-    if again:
-        visit.tools.store.append_audit(visit.audit("delivery.redrive", f"delivery:{delivery_id}", text=text))
+def _within(visit: Visit, destination: str) -> set[UUID] | None:
+    """Return the destinations that are meant; None is everything, for people who see everything."""
+    if destination:
+        return {visit.scope.destination(_uuid(destination)).destination_id}
+    return {each.destination_id for each in visit.scope.destinations()} if visit.person.tenant else None
 
 
 def _cause(text: str) -> DeadCause | None:
@@ -63,4 +59,4 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as exc:
-        raise Malformed(Text("Das ist keine Zustellung.", "This is no delivery.")) from exc
+        raise Malformed(Text("Das ist keine Kennung.", "This is no id.")) from exc

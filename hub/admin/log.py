@@ -22,9 +22,11 @@ class Verdict:
 
 def index(visit: Visit) -> Response:
     """List the audit log, newest first; with ``verify`` its chain is verified from the first record on."""
-    page = visit.scope.audit(offset=visit.offset(), limit=ROWS)
-    verdict = _verified(visit) if visit.query.text("verify") == "1" else None
-    return visit.page("audit.html", page=page, verdict=verdict, rows=ROWS)
+    query = visit.query
+    wanted = {name: query.text(name, longest=200) for name in ("actor", "action", "target")}
+    page = visit.scope.audit(offset=visit.offset(), limit=ROWS, **wanted)
+    verdict = _verified(visit) if query.text("verify") == "1" else None
+    return visit.page("audit.html", page=page, wanted=wanted, verdict=verdict, rows=ROWS)
 
 
 def _verified(visit: Visit) -> Verdict:

@@ -1,18 +1,186 @@
-"""Schemas: versions, validity, where they are used."""
+"""Schemas: every version with its standing and origin, where it is used, what changed between two, and deciding on it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from itertools import groupby
+
 from starlette.responses import Response
 
-from hub.admin.visit import Visit
+from hub.admin.visit import ROWS, Visit
+from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text
+from hub.parties import Destination
+from hub.validation.catalog import SchemaEntry
+from hub.validation.manifest import Manifest, Status
+from hub.validation.standing import Standing
+
+_DAYS = 30
+#: Changes that one page lists; the total is always told.
+_MOST_CHANGES = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edition:
+    """One version of one standard: its schemas, who offers them, and how many submissions were checked against them."""
+
+    manifest: Manifest
+    entries: list[SchemaEntry]
+    offered_by: list[Destination] = field(default_factory=list)
+    submissions: int = 0
 
 
 def index(visit: Visit) -> Response:
-    """List every schema of the catalogue and who offers it."""
-    used: dict[str, list[str]] = {}
+    """List the standards and their versions, those that somebody offers first."""
+    editions = _editions(visit, visit.tools.catalog().entries())
+    wanted = visit.query.text("q", longest=100).casefold()
+    found = [each for each in editions if wanted in _said(each)]
+    found.sort(key=lambda each: (not each.offered_by, not each.submissions))
+    start = visit.offset()
+    return visit.page(
+        "schemas.html",
+        editions=found[start : start + ROWS],
+        total=len(found),
+        rows=ROWS,
+        day=visit.now.date(),
+        days=_DAYS,
+        arrivals=visit.tools.arrivals.waiting() if _whole(visit) else [],
+    )
+
+
+def show(visit: Visit, *, error: HubError | None = None) -> Response:
+    """Show one version."""
+    edition = _edition(visit)
+    others = [
+        each.manifest.version
+        for each in visit.tools.catalog().entries()
+        if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
+    ]
+    return visit.page(
+        "schema.html",
+        status=200 if error is None else 422,
+        edition=edition,
+        others=list(dict.fromkeys(others)),
+        day=visit.now.date(),
+        days=_DAYS,
+        states=list(Status),
+        may_decide=_whole(visit),
+        error=error,
+    )
+
+
+def difference(visit: Visit) -> Response:
+    """Show what a sender must and may change from one version to another."""
+    query = visit.query
+    standard, old, new = (query.text(name, longest=100) for name in ("standard", "old", "new"))
+    changes = visit.tools.catalog().diff(standard, old, new)
+    must = [change for change in changes if change.must]
+    shown = changes if query.text("all") == "1" else must
+    return visit.page(
+        "schema_diff.html",
+        standard=standard,
+        old=old,
+        new=new,
+        must=len(must),
+        may=len(changes) - len(must),
+        everything=query.text("all") == "1",
+        changes=shown[:_MOST_CHANGES],
+        left=max(0, len(shown) - _MOST_CHANGES),
+    )
+
+
+def decide(visit: Visit) -> Response:
+    """Announce, put into force or withdraw a version; what was accepted under it stays accepted."""
+    visit.scope.insist_on_everything()
+    edition = _edition(visit)
+    manifest, form = edition.manifest, visit.form
+    try:
+        standing = Standing(
+            status=_status(form.text("status", longest=20)),
+            valid_from=day_of(form.text("valid_from", longest=10)),
+            valid_until=day_of(form.text("valid_until", longest=10)),
+        )
+        if standing.status is not Status.VALID and edition.offered_by and form.text("sure") != "yes":
+            raise _still_offered(len(edition.offered_by))
+    except Refused as refused:
+        return show(visit, error=refused)
+    visit.tools.set_standing((manifest.standard, manifest.version), standing)
+    said = {"status": standing.status.value, "valid_from": standing.valid_from, "valid_until": standing.valid_until}
+    before = {"status": manifest.status.value, "valid_from": manifest.valid_from, "valid_until": manifest.valid_until}
+    entry = visit.audit("schema.standing", f"schema:{manifest.standard}/{manifest.version}")
+    entry = replace(entry, before=_texts(before), after={**_texts(said), "text": form.text("text", longest=500)})
+    visit.tools.store.append_audit(entry)
+    return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
+
+
+def day_of(text: str) -> date | None:
+    """Read a day; raise ``Malformed``."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as exc:
+        raise Malformed(Text("Ein Tag hat die Form 2026-12-31.", "A day has the form 2026-12-31.")) from exc
+
+
+def _texts(said: Mapping[str, object]) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in said.items()}
+
+
+def _status(text: str) -> Status:
+    if text not in set(Status):
+        raise Malformed(Text("Diesen Status gibt es nicht.", "There is no such status."))
+    return Status(text)
+
+
+def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[Edition]:
+    offered: dict[str, list[Destination]] = {}
     for each in visit.scope.destinations():
         for uri in {uri for service in each.services for uri, _ in service.schemas}:
-            used.setdefault(uri, []).append(each.name)
-    entries = visit.tools.catalog().entries()
-    day = visit.now.date()
-    return visit.page("schemas.html", entries=entries, used=used, day=day)
+            offered.setdefault(uri, []).append(each)
+    used = visit.scope.schema_use(since=visit.now - timedelta(days=_DAYS))
+
+    def edition(group: list[SchemaEntry]) -> Edition:
+        by = {each.destination_id: each for one in group for uri in one.uris for each in offered.get(uri, [])}
+        return Edition(
+            manifest=group[0].manifest,
+            entries=group,
+            offered_by=sorted(by.values(), key=lambda each: each.name),
+            submissions=sum(used.get(one.uri, 0) for one in group),
+        )
+
+    ordered = sorted(entries, key=_name)
+    return [edition(list(group)) for _, group in groupby(ordered, key=_name)]
+
+
+def _edition(visit: Visit) -> Edition:
+    wanted = (visit.parts["standard"], visit.parts["version"])
+    mine = [each for each in visit.tools.catalog().entries() if _name(each) == wanted]
+    if not mine:
+        raise NotFound(Text("Diese Version steht nicht im Katalog.", "This version is not in the catalogue."))
+    return _editions(visit, mine)[0]
+
+
+def _name(entry: SchemaEntry) -> tuple[str, str]:
+    return entry.manifest.standard, entry.manifest.version
+
+
+def _said(edition: Edition) -> str:
+    manifest = edition.manifest
+    titles = " ".join(f"{each.item.title} {each.uri}" for each in edition.entries)
+    return f"{manifest.standard} {manifest.version} {titles}".casefold()
+
+
+def _whole(visit: Visit) -> bool:
+    """Tell whether the person may decide for all tenants: the catalogue is everybody's."""
+    return not visit.person.tenant
+
+
+def _still_offered(number: int) -> Invalid:
+    return Invalid(
+        Text(
+            f"{number} Zustellpunkte bieten diese Version an; ihre Anträge würden abgewiesen. Bestätigen Sie das mit dem "
+            "Häkchen.",
+            f"{number} destinations offer this version; their applications would be refused. Confirm it with the check "
+            "mark.",
+        )
+    )

@@ -5,7 +5,7 @@ Whatever lies outside does not exist for the person: the answer is "not found", 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,6 +19,7 @@ from hub.store import (
     Backlog,
     CallbackView,
     Circuit,
+    DeliveryState,
     DeliveryView,
     NoticeView,
     OutgoingCallback,
@@ -28,6 +29,9 @@ from hub.store import (
     StoredKey,
     StoredMessage,
 )
+from hub.store.circuits import CircuitChange, CircuitHistory
+from hub.store.dossier import Dossier
+from hub.store.figures import Figures, Sums
 from hub.store.overview import Activity, Overview, Wanted
 from hub.submission import DeadCause
 
@@ -44,6 +48,16 @@ class Trace:
     delivery: DeliveryView | None
     reads: Sequence[Read]
     callbacks: Sequence[CallbackView]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DestinationDossier:
+    """What is known of a destination besides its record."""
+
+    callback_states: Mapping[DeliveryState, int]
+    callbacks: Sequence[CallbackView]
+    circuit_changes: Sequence[CircuitChange]
+    last_collected: datetime | None
 
 
 class Scope:
@@ -75,6 +89,39 @@ class Scope:
     def circuit(self, destination: Destination) -> Circuit:
         """Return a visible destination's circuit breaker."""
         return self._store.circuit(self.destination(destination.destination_id).destination_id)
+
+    def dossier(self, destination: Destination, *, since: datetime) -> DestinationDossier:
+        """Return what else is known of a visible destination; what it collected is looked for from ``since`` on."""
+        here = self.destination(destination.destination_id).destination_id
+        dossier = Dossier(self._store)
+        return DestinationDossier(
+            callback_states=dossier.callback_states(here),
+            callbacks=dossier.callbacks(here),
+            circuit_changes=CircuitHistory(self._store).of(here),
+            last_collected=dossier.last_collected(here, since=since),
+        )
+
+    def backlog(self, destination: Destination) -> dict[str, int]:
+        """Return how many deliveries of a visible destination are queued, waiting or dead."""
+        here = self.destination(destination.destination_id).destination_id
+        return {one.state.value: one.count for one in self.waiting() if one.destination_id == here}
+
+    def troubled(self) -> list[Circuit]:
+        """Return the circuits of visible destinations that are not closed or have counted failures."""
+        found = Figures(self._store).troubled(limit=_PAGE)
+        if not self._tenant:
+            return found
+        mine = {each.destination_id for each in self.destinations()}
+        return [each for each in found if each.destination_id in mine]
+
+    def sums(self) -> Sums:
+        """Return what waits besides deliveries; it speaks of everybody."""
+        self.insist_on_everything()
+        return Figures(self._store).sums()
+
+    def schema_use(self, *, since: datetime) -> dict[str, int]:
+        """Return how many visible submissions since then were checked against each schema, by its URI."""
+        return self._overview.schema_use(since=since, tenant=self._tenant)
 
     def dead_callbacks(self, destination: Destination) -> list[OutgoingCallback]:
         """Return the callbacks to a visible destination that were given up, oldest first."""
@@ -143,10 +190,14 @@ class Scope:
             raise _nothing()
         return found
 
-    def audit(self, *, offset: int, limit: int) -> Page[AuditRecord]:
+    def audit(
+        self, *, offset: int, limit: int, actor: str = "", action: str = "", target: str = ""
+    ) -> Page[AuditRecord]:
         """Return one page of the audit log, newest first; it speaks of everybody, so a tenant's people do not see it."""
         self.insist_on_everything()
-        return self._store.audit(offset=offset, limit=limit, newest_first=True)
+        return self._store.audit(
+            actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
+        )
 
     def audit_chain(self, *, offset: int, limit: int) -> Page[AuditRecord]:
         """Return one page of the audit log, oldest first, to verify it."""

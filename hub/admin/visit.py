@@ -18,10 +18,16 @@ from hub.admin.scope import Scope
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Invalid, Malformed, NotFound, Text
+from hub.exchange.adapter_settings import AdapterSettings
+from hub.exchange.key_changes import By, KeyDesk
+from hub.exchange.stewardship import Stewardship
+from hub.exchange.trials import Trials
 from hub.openid import OpenIdLogin
 from hub.store import AuditEntry, Store
 from hub.tables import TableBook
+from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog
+from hub.validation.standing import Edition, Standing
 
 Language = Literal["de", "en"]
 #: Where the pages live.
@@ -51,6 +57,12 @@ class Tools:
     version: str
     free_bytes: Callable[[], int]
     disk_watermark: int
+    stewardship: Stewardship
+    keys: KeyDesk
+    adapters: AdapterSettings
+    trials: Trials
+    arrivals: Arrivals
+    set_standing: Callable[[Edition, Standing], None]
     #: Logging in by a provider; None where none is configured.
     openid: OpenIdLogin | None = None
     #: Whether local accounts log in by password.
@@ -59,10 +71,11 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """What was sent: single values by name, and uploaded files."""
+    """What was sent: single values by name, uploaded files by name, and all files of a folder in their order."""
 
     fields: Mapping[str, str] = field(repr=False, default_factory=dict)
     files: Mapping[str, tuple[str, bytes]] = field(repr=False, default_factory=dict)
+    uploads: tuple[tuple[str, bytes], ...] = field(repr=False, default=())
 
     def text(self, name: str, *, longest: int = _LONGEST_FIELD) -> str:
         """Return a field without blanks at its ends; empty if it was not sent. Raise ``Invalid`` if it is too long."""
@@ -157,6 +170,10 @@ class Visit:
         """Return the audit entry of what the person does."""
         return AuditEntry(at=self.now, actor=self.person.name, action=action, target=target, after=after)
 
+    def by(self) -> By:
+        """Return who acts now, with the text that the form gives as the reason."""
+        return By(actor=self.person.name, now=self.now, text=self.form.text("text", longest=500))
+
     def _t(self, de: str, en: str) -> str:
         return de if self.language == "de" else en
 
@@ -178,6 +195,13 @@ _NOTES: Mapping[str, Text] = {
     "refreshed": Text("Auf den aktiven Stand gebracht.", "Brought up to the active table."),
     "redriven": Text("Wird erneut zugestellt.", "Will be delivered again."),
     "disabled": Text("Gesperrt.", "Disabled."),
+    "created": Text("Angelegt.", "Created."),
+    "key-proposed": Text(
+        "Vorgeschlagen. Eine zweite Person muss zustimmen.", "Proposed. A second person has to approve it."
+    ),
+    "key-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
+    "key-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
+    "admitted": Text("Das Paket steht im Katalog.", "The package is in the catalogue."),
     "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),
     "password": Text("Das Passwort ist geändert. Melden Sie sich neu an.", "The password is changed. Log in again."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),

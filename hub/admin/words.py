@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from hub.errors import Text
+from hub.exchange.trials import TrialStage
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
+from hub.store.key_changes import KeyChangeState, KeyStep
 from hub.store.routes import VersionState
 from hub.submission import DeadCause, OutcomeKind, State
+from hub.validation.manifest import Status
 
 _WORDS: Mapping[str, Text] = {
     State.INCOMPLETE.value: Text("angekündigt", "announced"),
@@ -48,6 +51,21 @@ _WORDS: Mapping[str, Text] = {
     "inactive": Text("inaktiv", "inactive"),
     "created": Text("angelegt", "created"),
     "decommissioned": Text("stillgelegt", "decommissioned"),
+    KeyStep.ADD.value: Text("hinterlegen", "put on record"),
+    KeyStep.ACTIVATE.value: Text("verwenden", "use"),
+    KeyStep.RETIRE.value: Text("zurückziehen", "retire"),
+    KeyChangeState.OPEN.value: Text("wartet auf zweite Person", "waits for a second person"),
+    KeyChangeState.REFUSED.value: Text("abgelehnt", "refused"),
+    KeyChangeState.WITHDRAWN.value: Text("zurückgenommen", "taken back"),
+    Status.ANNOUNCED.value: Text("angekündigt", "announced"),
+    Status.VALID.value: Text("gültig", "valid"),
+    Status.WITHDRAWN.value: Text("zurückgezogen", "withdrawn"),
+    TrialStage.KEY.value: Text("Schlüssel geprüft", "Key judged"),
+    TrialStage.SEAL.value: Text("Testinhalt versiegelt", "Test content sealed"),
+    TrialStage.SETTINGS.value: Text("Einstellungen gelesen", "Settings read"),
+    TrialStage.DELIVER.value: Text("Zustellung versucht", "Delivery attempted"),
+    TrialStage.OPEN.value: Text("Adapter geöffnet", "Adapter opened"),
+    "closed": Text("geschlossen", "closed"),
     "error": Text("Fehler", "error"),
     "warning": Text("Warnung", "warning"),
 }
@@ -64,6 +82,9 @@ _COLOURS: Mapping[str, str] = {
     OutcomeKind.UNREACHABLE.value: "danger",
     "decommissioned": "danger",
     "error": "danger",
+    KeyChangeState.OPEN.value: "warning",
+    Status.ANNOUNCED.value: "info",
+    Status.VALID.value: "success",
     "inactive": "warning",
     NoticeKind.UNCOLLECTED.value: "warning",
     NoticeKind.OVERDUE.value: "warning",
@@ -74,6 +95,8 @@ _COLOURS: Mapping[str, str] = {
     VersionState.DRAFT.value: "warning",
 }
 _KIB = 1024
+#: Beyond so many days an end is none: keys without a certificate have one in the year 9999.
+_ENDLESS = 36_500
 _UUID_LENGTH = 36
 
 
@@ -115,7 +138,45 @@ def _bytes(size: int) -> str:
     return f"{amount:.1f} GiB"
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {
+def _moment(moment: datetime | None) -> str:
+    """Write a moment without seconds: what is compared at a glance."""
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _number(value: int, language: str) -> str:
+    """Write a number with its thousands apart."""
+    return f"{value:,}".replace(",", "\u202f" if language == "de" else ",")
+
+
+def _days(days: int | None, language: str) -> str:
+    if days is None:
+        return "–"
+    if days > _ENDLESS:
+        return "ohne Ablauf" if language == "de" else "no end"
+    if language == "de":
+        return f"noch {days} Tage" if days != 1 else "noch 1 Tag"
+    return f"{days} days left" if days != 1 else "1 day left"
+
+
+def _said(value: Any, language: str) -> str:
+    """Write a value of the audit log for people."""
+    if isinstance(value, bool):
+        return {("de", True): "ja", ("de", False): "nein", ("en", True): "yes", ("en", False): "no"}[language, value]
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_said(each, language)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_said(each, language) for each in value) or "–"
+    return str(value)
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "said": _said,
+    "zip": zip,
+    "moment": _moment,
+    "number": _number,
+    "days": _days,
     "when": _when,
     "day": _day,
     "word": _word,

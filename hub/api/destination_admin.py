@@ -13,9 +13,10 @@ from hub.accounts import Person
 from hub.api.answers import FRESH, in_thread, json_answer, paged
 from hub.crypto.keys import expires_at
 from hub.exchange.destinations import Draft
-from hub.exchange.stewardship import KeyAction, KeyChange, Standing, Stewardship
+from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship
 from hub.parties import Destination, OfferedService
 from hub.store import Circuit, OutgoingCallback, StoredKey
+from hub.store.key_changes import KeyChangeState
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
 _METADATA = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
@@ -70,11 +71,11 @@ class DestinationAdmin:
 
     async def activate_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
         """Seal to this key from now on: 202 after the first person's word, 200 after the second's."""
-        return await self._change_key(destinationId, keyId, KeyAction.ACTIVATE)
+        return await self._change_key(destinationId, keyId, KeyStep.ACTIVATE)
 
     async def retire_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
         """Use this key for nothing new: 202 after the first person's word, 200 after the second's."""
-        return await self._change_key(destinationId, keyId, KeyAction.RETIRE)
+        return await self._change_key(destinationId, keyId, KeyStep.RETIRE)
 
     async def close_circuit(
         self,
@@ -88,24 +89,21 @@ class DestinationAdmin:
         )
         return json_answer(self._circuit(circuit), headers=FRESH)
 
-    async def _change_key(self, destination_id: str, kid: str, action: KeyAction) -> ConnexionResponse:
+    async def _change_key(self, destination_id: str, kid: str, step: KeyStep) -> ConnexionResponse:
         change = await in_thread(
-            self._stewardship.change_key, UUID(destination_id), kid, action, self._person(), now=self._clock()
+            self._stewardship.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
         )
-        return json_answer(_change(change), 202 if change.settled_at is None else 200, FRESH)
+        return json_answer(_change(change), 202 if change.state is KeyChangeState.OPEN else 200, FRESH)
 
     async def _standing(self, destination_id: UUID) -> ConnexionResponse:
         standing: Standing = await in_thread(self._stewardship.show, destination_id, self._person())
         destination = standing.destination
-        retired = {
-            each.kid for each in standing.changes if each.action is KeyAction.RETIRE and each.settled_at is not None
-        }
         answer = _head(destination) | {
             "contact": dict(destination.contact),
             "metadataVersions": list(destination.metadata_versions),
             "services": [_service(each) for each in destination.services],
             "adapterOptions": _shown(destination.adapter_config),
-            "keys": [_key(key, destination, retired) for key in standing.keys],
+            "keys": [_key(key, destination) for key in standing.keys],
             "keyChanges": [_change(each) for each in standing.changes],
             "circuit": self._circuit(standing.circuit),
             "callback": None if destination.callback is None else {"url": destination.callback.url},
@@ -169,12 +167,12 @@ def _shown(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in sorted(options.items()) if isinstance(value, str | int | float | bool)}
 
 
-def _key(key: StoredKey, destination: Destination, retired: set[str]) -> dict[str, Any]:
+def _key(key: StoredKey, destination: Destination) -> dict[str, Any]:
     return {
         "kid": key.kid,
         "use": "encryption" if key.use == "wrapKey" else "signature",
         "current": key.kid == destination.encryption_kid,
-        "retired": key.kid in retired,
+        "retired": key.retired_at is not None,
         "addedAt": _moment(key.added_at),
         "expiresAt": _moment(expires_at(key.jwk)),
     }
@@ -183,12 +181,12 @@ def _key(key: StoredKey, destination: Destination, retired: set[str]) -> dict[st
 def _change(change: KeyChange) -> dict[str, Any]:
     return {
         "kid": change.kid,
-        "action": change.action.value,
-        "state": "waiting" if change.settled_at is None else "done",
+        "action": change.step.value,
+        "state": change.state.value,
         "proposedBy": change.proposed_by,
         "proposedAt": _moment(change.proposed_at),
-        "settledBy": change.settled_by,
-        "settledAt": _moment(change.settled_at),
+        "settledBy": change.decided_by,
+        "settledAt": _moment(change.decided_at),
     }
 
 

@@ -14,7 +14,7 @@ from hub.cli.options import data_option, opened
 from hub.cli.persons import logged_in, operating_user, person_options
 from hub.errors import ConfigurationError, Text
 from hub.exchange.destinations import Draft
-from hub.exchange.stewardship import KeyAction, KeyChange, Stewardship
+from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
 from hub.parties import Destination, OfferedService
 
 _PAGE = 500
@@ -57,8 +57,8 @@ def show(destination_id: UUID, data: Path) -> None:
             current = "  *" if key.kid == destination.encryption_kid else ""
             click.echo(f"key           {key.use:<8} {key.kid}{current}")
         for change in standing.changes:
-            second = change.settled_by or "?"
-            click.echo(f"change        {change.action:<8} {change.kid}  {change.proposed_by} + {second}")
+            second = change.decided_by or "?"
+            click.echo(f"change        {change.step:<8} {change.kid}  {change.proposed_by} + {second}")
 
 
 @destinations.command()
@@ -178,7 +178,7 @@ def key_use(destination_id: UUID, kid: str, name: str, password_file: Path | Non
     """
     with opened(data) as hub:
         person = logged_in(hub, name, password_file, code)
-        _say(_stewardship(hub).change_key(destination_id, kid, KeyAction.ACTIVATE, person, now=hub.clock()))
+        _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.ACTIVATE, person, now=hub.clock()))
 
 
 @key.command("retire")
@@ -190,16 +190,16 @@ def key_retire(destination_id: UUID, kid: str, name: str, password_file: Path | 
     """Use a key for nothing new; it stays readable for old proof. Two operators, as for 'key use'."""
     with opened(data) as hub:
         person = logged_in(hub, name, password_file, code)
-        _say(_stewardship(hub).change_key(destination_id, kid, KeyAction.RETIRE, person, now=hub.clock()))
+        _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.RETIRE, person, now=hub.clock()))
 
 
 def _say(change: KeyChange) -> None:
-    if change.settled_at is None:
+    if change.decided_at is None:
         click.echo(
             f"{change.kid}  vorgemerkt, eine zweite Person muss bestätigen / noted, a second person has to confirm"
         )
     else:
-        click.echo(f"{change.kid}  {change.action.value}: {change.proposed_by} + {change.settled_by}")
+        click.echo(f"{change.kid}  {change.step.value}: {change.proposed_by} + {change.decided_by}")
 
 
 def _set_status(destination_id: UUID, status: str, data: Path) -> None:

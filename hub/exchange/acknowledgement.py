@@ -19,7 +19,6 @@ from hub.exchange.tokens import Claimed, read_token
 from hub.parties import Destination
 from hub.proof import TOKEN_TYPE
 from hub.store import CaseHead, Store, StoredMessage
-from hub.store.key_changes import KeyChanges
 from hub.submission import State
 
 _MOST_PROBLEMS = 500
@@ -89,9 +88,8 @@ class Acknowledgement:
         return destination
 
     def _verify(self, claimed: Claimed, issuer: Destination) -> None:
-        jwk = self._store.key(issuer.destination_id, claimed.kid)
-        retired = KeyChanges(self._store).is_retired(issuer.destination_id, claimed.kid)
-        if jwk is None or jwk.get("key_ops") != ["verify"] or retired:
+        jwk = self._store.usable_key(issuer.destination_id, claimed.kid)
+        if jwk is None or jwk.get("key_ops") != ["verify"]:
             raise SealBroken(
                 Text(
                     "Unter dieser kid hat der Zustellpunkt keinen gültigen Signaturschlüssel. Hinterlegen Sie ihn zuerst.",

@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from hub.clients import Caller
-from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
+from hub.crypto.keys import KeyPolicy
 from hub.errors import KeyRefused, Malformed, NotFound, Text
 from hub.exchange.access import existing_destination, own_destination, owns
+from hub.exchange.adapter_settings import shown
+from hub.exchange.judging import judged, use_of
 from hub.exchange.receivers import Receivers
 from hub.parties import Callback, Destination, OfferedService
 from hub.store import AuditEntry, Page, Store, StoredKey
-from hub.store.key_changes import KeyChanges
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
 _STATUS: Mapping[str, frozenset[str]] = {
@@ -24,8 +25,6 @@ _STATUS: Mapping[str, frozenset[str]] = {
     "inactive": frozenset({"active", "inactive", "decommissioned"}),
     "decommissioned": frozenset({"decommissioned"}),
 }
-
-_KEY_MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +119,8 @@ class Destinations:
                 "encryptionKid muss die kid von encryptionPublicKey sein.",
                 "encryptionKid must be the kid of encryptionPublicKey.",
             )
-        sealing = self._judged(encryption_key, use="wrapKey", now=now)
-        signing = self._judged(signature_key, use="verify", now=now)
+        sealing = judged(encryption_key, use="wrapKey", now=now, policy=self._policy)
+        signing = judged(signature_key, use="verify", now=now, policy=self._policy)
         contact = draft.contact or {}
         destination = Destination(
             destination_id=uuid4(),
@@ -195,34 +194,23 @@ class Destinations:
 
     def put_key(self, destination: Destination, jwk: Mapping[str, Any], *, actor: str, now: datetime) -> bool:
         """Add a key on behalf of ``actor``, who may do so; errors as :meth:`add_key`."""
-        use = "verify" if jwk.get("key_ops") == ["verify"] else "wrapKey"
-        judged = self._judged(jwk, use=use, now=now)
+        use = use_of(jwk)
+        key = judged(jwk, use=use, now=now, policy=self._policy)
         entry = AuditEntry(
             at=now,
             actor=actor,
             action="destination.key",
             target=str(destination.destination_id),
-            after={"kid": judged["kid"], "use": use},
+            after={"kid": key["kid"], "use": use},
         )
         try:
-            return self._store.add_key(destination.destination_id, judged, now, audit=entry)
+            return self._store.add_key(destination.destination_id, key, now, audit=entry)
         except KeyRefused as exc:
             raise Malformed(exc.detail, slug="key-refused") from exc
 
-    def _judged(self, jwk: Mapping[str, Any], *, use: str, now: datetime) -> dict[str, Any]:
-        """Return a key that passed the policy, with the members of FIT-Connect's keys and no other."""
-        judge = judge_signature_key if use == "verify" else judge_encryption_key
-        try:
-            judge(dict(jwk), now=now, policy=self._policy)
-        except KeyRefused as exc:
-            # FIT-Connect's API says 400 where a key in a body is bad.
-            raise Malformed(exc.detail, slug="key-refused", **exc.members) from exc
-        return {name: jwk[name] for name in _KEY_MEMBERS if name in jwk}
-
     def _insist_on_key(self, destination: Destination, kid: str) -> None:
-        jwk = self._store.key(destination.destination_id, kid)
-        retired = KeyChanges(self._store).is_retired(destination.destination_id, kid)
-        if jwk is None or jwk.get("key_ops") != ["wrapKey"] or retired:
+        jwk = self._store.usable_key(destination.destination_id, kid)
+        if jwk is None or jwk.get("key_ops") != ["wrapKey"]:
             raise _malformed(
                 "Unter dieser encryptionKid ist kein Schlüssel zum Verschlüsseln hinterlegt. Laden Sie ihn zuerst hoch.",
                 "No key for sealing is on record under this encryptionKid. Upload it first.",
@@ -246,7 +234,7 @@ def _audited(destination: Destination, said: Mapping[str, Any]) -> dict[str, Any
     """Return the named parts for the audit log, secrets left out."""
     values: dict[str, Any] = {name: getattr(destination, name) for name in said}
     if "adapter_config" in values:
-        values["adapter_config"] = sorted(destination.adapter_config)
+        values["adapter_config"] = shown(destination.adapter_config)
     if "callback" in values:
         values["callback"] = None if destination.callback is None else destination.callback.url
     if "services" in values:

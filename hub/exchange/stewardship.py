@@ -10,12 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from hub.accounts import Person, Right
-from hub.crypto.keys import KeyPolicy, judge_encryption_key
-from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
+from hub.crypto.keys import KeyPolicy
+from hub.errors import Forbidden, Invalid, NotFound, Text
 from hub.exchange.destinations import Destinations, Draft
-from hub.parties import Destination
+from hub.exchange.judging import use_of
+from hub.exchange.key_changes import By, KeyDesk
+from hub.parties import ClientKind, Destination
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
-from hub.store.key_changes import KeyAction, KeyChange, KeyChanges
+from hub.store.key_changes import KeyChange, KeyChangeState, KeyStep
 
 _MOST_CALLBACKS = 500
 
@@ -37,7 +39,8 @@ class Standing:
 class Stewardship:
     """Reads and changes destinations for a person.
 
-    ``files`` is the folder in which files have to lie that adapters' options name, None for any (the command line).
+    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file,
+    and no second person for a first start, for whoever may use it could change the database anyway.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Stewardship:
         self._adapters = adapters
         self._files = files
         self._destinations = Destinations(store=store, policy=policy)
-        self._changes = KeyChanges(store)
+        self._desk = KeyDesk(store=store, policy=policy)
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
@@ -68,7 +71,7 @@ class Stewardship:
         return Standing(
             destination=destination,
             keys=self._store.keys(destination_id),
-            changes=self._changes.of(destination_id),
+            changes=self._desk.of(destination),
             circuit=self._store.circuit(destination_id),
             dead_callbacks=[each for each in callbacks if each.party == str(destination_id)],
         )
@@ -99,7 +102,7 @@ class Stewardship:
                 slug="outside-tenant",
             )
         self._insist_on_owner(owner, person)
-        self._insist_on_adapter(draft, None)
+        self._insist_on_adapter(draft, None, person)
         return self._destinations.create(
             draft,
             encryption_key=encryption_key,
@@ -116,59 +119,77 @@ class Stewardship:
         Another adapter, or other options, close the circuit: what failed before says nothing of the new way.
 
         Raises:
-            Forbidden, NotFound: the right is missing; not in the person's scope.
+            Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it.
             Malformed, ConfigurationError: a step of status that does not exist; an adapter or option that is wrong.
         """
         person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
-        self._insist_on_adapter(draft, destination)
+        self._insist_on_adapter(draft, destination, person)
+        if draft.status == "active" and self._files is not None:
+            self._desk.insist_on_second_person(destination, actor=person.name)
         changed = self._destinations.amend(destination, replace(draft, encryption_kid=None), actor=person.name, now=now)
         if draft.adapter is not None or draft.adapter_config is not None:
             self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
         return changed
 
     def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
-        """Add a key; it is used for nothing until it is activated. Return False where it was there already."""
-        person.insist(Right.OPERATE)
-        return self._destinations.put_key(self._mine(destination_id, person), jwk, actor=person.name, now=now)
+        """Add a key for sealing; it is used for nothing until it is activated. Return False where it was there already.
 
-    def change_key(
-        self, destination_id: UUID, kid: str, action: KeyAction, person: Person, *, now: datetime
-    ) -> KeyChange:
+        Raises:
+            Forbidden, NotFound: the right is missing; not in the person's scope.
+            Malformed: the key policy refuses it, or it is for signatures: that counts at once, so :meth:`change_key` adds it.
+        """
+        person.insist(Right.OPERATE)
+        destination = self._mine(destination_id, person)
+        if use_of(jwk) == "verify":
+            raise Invalid(
+                Text(
+                    "Ein Signaturschlüssel gilt sofort; ihn fügt die Behörde selbst hinzu, oder zwei Personen auf den "
+                    "Verwaltungsseiten.",
+                    "A signature key counts at once; the authority adds it itself, or two persons on the admin pages.",
+                ),
+                slug="second-person",
+            )
+        return self._destinations.put_key(destination, jwk, actor=person.name, now=now)
+
+    def change_key(self, destination_id: UUID, kid: str, step: KeyStep, by: Person, *, now: datetime) -> KeyChange:
         """Activate or retire a key: the first person's word is noted, another person's same word carries it out.
 
         Raises:
             Forbidden: the right is missing, or it is the first person again (``second-person``).
             NotFound: no such destination or key in the person's scope.
-            Conflict: the key is retired, is the current one (retire), or is not for sealing (activate).
-            Invalid: the key policy refuses the key by now.
+            Conflict: there is nothing to change, or another change of the key waits. Malformed: the key policy refuses it.
         """
-        person.insist(Right.OPERATE)
-        destination = self._mine(destination_id, person)
-        self._insist_on_step(destination, self._key(destination, kid), action, now)
-        waiting = self._waiting(destination_id, kid, action)
+        by.insist(Right.OPERATE)
+        destination = self._mine(destination_id, by)
+        word = By(actor=by.name, now=now)
+        waiting = next(
+            (
+                each
+                for each in self._desk.of(destination)
+                if (each.kid, each.step, each.state) == (kid, step, KeyChangeState.OPEN)
+            ),
+            None,
+        )
         if waiting is None:
-            return self._propose(destination_id, kid, action, person, now)
-        if waiting.proposed_by == person.name:
-            raise _same_person()
-        audit = _audit(person, f"key.{action.value}", destination_id, kid, now, proposed_by=waiting.proposed_by)
-        audit = replace(audit, before={"encryption_kid": destination.encryption_kid})
-        use_kid = kid if action is KeyAction.ACTIVATE else None
-        self._changes.settle(waiting, person.name, now, audit=audit, use_kid=use_kid)
-        return replace(waiting, settled_by=person.name, settled_at=now)
+            return self._desk.propose(destination, step, kid, by=word)
+        return self._desk.approve(destination, waiting.change_id, by=word)
 
     def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
         """Close the circuit breaker, so that deliveries are attempted at once."""
         person.insist(Right.OPERATE)
         self._mine(destination_id, person)
-        closed = Circuit(destination_id=destination_id)
-        self._store.change_circuit(destination_id, lambda _: closed, now)
         after = {"text": text} if text else {}
-        target = f"destination:{destination_id}"
-        self._store.append_audit(
-            AuditEntry(at=now, actor=person.name, action="circuit.close", target=target, after=after)
+        entry = AuditEntry(
+            at=now, actor=person.name, action="circuit.close", target=f"destination:{destination_id}", after=after
         )
-        return closed
+
+        def audited(before: Circuit) -> AuditEntry:
+            until = None if before.open_until is None else before.open_until.isoformat()
+            return replace(entry, before={"failures": before.failures, "open_until": until})
+
+        closed = Circuit(destination_id=destination_id)
+        return self._store.change_circuit(destination_id, lambda _: closed, now, audit=audited)
 
     def _mine(self, destination_id: UUID, person: Person) -> Destination:
         found = self._store.destination(destination_id)
@@ -182,62 +203,19 @@ class Stewardship:
             )
         return found
 
-    def _key(self, destination: Destination, kid: str) -> StoredKey:
-        found = next((key for key in self._store.keys(destination.destination_id) if key.kid == kid), None)
-        if found is None:
-            raise NotFound(
-                Text("Diesen Schlüssel hat der Zustellpunkt nicht.", "The destination has no such key."),
-                slug="key-not-found",
-            )
-        return found
-
-    def _waiting(self, destination_id: UUID, kid: str, action: KeyAction) -> KeyChange | None:
-        return next(
-            (
-                each
-                for each in self._changes.of(destination_id)
-                if (each.kid, each.action, each.settled_at) == (kid, action, None)
-            ),
-            None,
-        )
-
-    def _propose(self, destination_id: UUID, kid: str, action: KeyAction, person: Person, now: datetime) -> KeyChange:
-        change = KeyChange(
-            destination_id=destination_id, kid=kid, action=action, proposed_by=person.name, proposed_at=now
-        )
-        self._changes.propose(change, audit=_audit(person, f"key.{action.value}.propose", destination_id, kid, now))
-        return change
-
-    def _insist_on_step(self, destination: Destination, key: StoredKey, action: KeyAction, now: datetime) -> None:
-        if self._changes.is_retired(destination.destination_id, key.kid):
-            raise _impossible("Der Schlüssel ist zurückgezogen.", "The key is retired.")
-        current = key.kid == destination.encryption_kid
-        if action is KeyAction.RETIRE:
-            if current:
-                raise _impossible(
-                    "Der gültige Schlüssel lässt sich nicht zurückziehen. Schalten Sie erst einen anderen frei.",
-                    "The current key cannot be retired. Activate another one first.",
-                )
-            return
-        if current or key.use != "wrapKey":
-            raise _impossible(
-                "Nur ein Schlüssel zum Verschlüsseln, der noch nicht gilt, lässt sich freischalten.",
-                "Only a key for sealing that is not the current one can be activated.",
-            )
-        judge_encryption_key(dict(key.jwk), now=now, policy=self._policy)
-
     def _insist_on_owner(self, owner: str, person: Person) -> None:
         client = self._store.client(owner)
-        if client is None or not person.covers(client.tenant):
+        usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
+        if client is None or not usable or not person.covers(client.tenant):
             raise NotFound(
                 Text(
-                    f"Es gibt keinen Client {owner}. „hub clients list“ zeigt alle.",
-                    f"There is no client {owner}. 'hub clients list' shows all.",
+                    f"Es gibt keinen empfangenden Client {owner}, der nicht gesperrt ist. „hub clients list“ zeigt alle.",
+                    f"There is no subscriber {owner} that is not disabled. 'hub clients list' shows all.",
                 ),
                 slug="client-not-found",
             )
 
-    def _insist_on_adapter(self, draft: Draft, before: Destination | None) -> None:
+    def _insist_on_adapter(self, draft: Draft, before: Destination | None, person: Person) -> None:
         """Build the adapter once, which touches nothing: a wrong name or option is refused here, not at a delivery."""
         if draft.adapter is None and draft.adapter_config is None:
             return
@@ -253,8 +231,23 @@ class Stewardship:
             )
         options = draft.adapter_config or {}
         if self._files is not None:
-            _insist_on_confinement(options, self._files)
+            _insist_on_everything(person)
+            kept = before.adapter_config if before is not None and before.adapter == name else {}
+            changed = {option: value for option, value in options.items() if kept.get(option) != value}
+            _insist_on_confinement(changed, self._files)
         known[name](options)
+
+
+def _insist_on_everything(person: Person) -> None:
+    """Adapters' options name files and networks of the hub, so people of one tenant do not write them."""
+    if person.tenant:
+        raise Forbidden(
+            Text(
+                "Adapter stellen nur Personen ein, deren Konto auf keinen Mandanten beschränkt ist.",
+                "Only persons whose account is bound to no tenant set adapters.",
+            ),
+            slug="outside-tenant",
+        )
 
 
 def _insist_on_confinement(options: Mapping[str, Any], folder: Path) -> None:
@@ -285,22 +278,4 @@ def _lies_in(folder: Path, value: object) -> bool:
     return Path(value).is_absolute() and Path(value).resolve().is_relative_to(folder.resolve())
 
 
-def _audit(person: Person, action: str, destination_id: UUID, kid: str, now: datetime, **after: object) -> AuditEntry:
-    return AuditEntry(at=now, actor=person.name, action=action, target=str(destination_id), after={"kid": kid, **after})
-
-
-def _same_person() -> Forbidden:
-    return Forbidden(
-        Text(
-            "Sie haben das schon vorgeschlagen. Bestätigen muss es eine zweite Person.",
-            "You have proposed this already. A second person has to confirm it.",
-        ),
-        slug="second-person",
-    )
-
-
-def _impossible(de: str, en: str) -> Conflict:
-    return Conflict(Text(de, en), slug="invalid-state-transition")
-
-
-__all__ = ["KeyAction", "KeyChange", "Standing", "Stewardship"]
+__all__ = ["KeyChange", "KeyStep", "Standing", "Stewardship"]

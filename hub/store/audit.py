@@ -26,10 +26,28 @@ class Audit(Database):
         """Append ``entry`` to the chain and return it as recorded."""
         return self._write(lambda connection: write_audit(connection, entry))
 
-    def audit(self, *, offset: int = 0, limit: int = 100, newest_first: bool = False) -> Page[AuditRecord]:
-        """Return one page of the audit log, oldest first unless asked otherwise."""
-        order = _AUDIT.c.seq.desc() if newest_first else _AUDIT.c.seq
-        return self._page(select(_AUDIT).order_by(order), _record, offset=offset, limit=limit)
+    def audit(
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        target: str = "",
+        offset: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> Page[AuditRecord]:
+        """Return one page of the audit log, oldest first unless asked otherwise.
+
+        ``actor`` is whole, ``action`` a beginning (``destination.``), ``target`` any part; empty ones do not narrow it.
+        """
+        statement = select(_AUDIT).order_by(_AUDIT.c.seq.desc() if newest_first else _AUDIT.c.seq)
+        if actor:
+            statement = statement.where(_AUDIT.c.actor == actor)
+        if action:
+            statement = statement.where(_AUDIT.c.action.startswith(action, autoescape=True))
+        if target:
+            statement = statement.where(_AUDIT.c.target.contains(target, autoescape=True))
+        return self._page(statement, _record, offset=offset, limit=limit)
 
     def record_read(self, *, client: str, message_id: UUID, what: str, now: datetime) -> None:
         """Record durably that ``client`` read ``what`` (``metadata``, ``data``, ``attachment:<uuid>``) of a message."""

@@ -83,7 +83,7 @@ class Callbacks(Database):
         """Return what became of a case's callbacks, the newest first; the oldest of very many are left out."""
         here = _CALLBACKS.c.case_id == str(case_id)
         statement = select(_CALLBACKS).where(here).order_by(_CALLBACKS.c.created_at.desc()).limit(_SHOWN)
-        return self._read(lambda connection: [_view(row) for row in connection.execute(statement)])
+        return self._read(lambda connection: [to_view(row) for row in connection.execute(statement)])
 
     def redrive_callback(self, callback_id: UUID, now: datetime) -> bool:
         """Make a callback that was given up due again; False if it was not given up. ``NotFound`` for an unknown one."""
@@ -138,7 +138,8 @@ def _claim(row: Any) -> CallbackClaim:
     return CallbackClaim(callback=_callback(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
 
 
-def _view(row: Any) -> CallbackView:
+def to_view(row: Any) -> CallbackView:
+    """Return a callback of a row, and what became of it."""
     return CallbackView(
         callback=_callback(row),
         state=DeliveryState(row.state),

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text,
 from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.audit import write_audit
+from hub.store.circuits import write_circuit_change
 from hub.store.database import MOST_ITEMS, Database, clamp, maybe_micros, maybe_moment, micros, moment, not_found
 from hub.store.notices import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
@@ -174,13 +175,28 @@ class Deliveries(Database):
         """Return a destination's circuit breaker; closed with no failures if nothing is known."""
         return self._read(lambda connection: _circuit(connection, destination_id))
 
-    def change_circuit(self, destination_id: UUID, change: Callable[[Circuit], Circuit], now: datetime) -> Circuit:
-        """Replace a circuit by ``change(circuit)`` (pure), one change at a time; return the new one."""
+    def change_circuit(
+        self,
+        destination_id: UUID,
+        change: Callable[[Circuit], Circuit],
+        now: datetime,
+        *,
+        audit: Callable[[Circuit], AuditEntry] | None = None,
+    ) -> Circuit:
+        """Replace a circuit by ``change(circuit)`` (pure), one change at a time; return the new one.
+
+        Openings and closings are kept as history. A person's change is audited; ``audit`` is told the circuit before it.
+        """
         here = _CIRCUITS.c.destination_id == str(destination_id)
 
         def write(connection: Connection) -> Circuit:
             connection.execute(_ENSURE_CIRCUIT, {"destination_id": str(destination_id), "now": micros(now)})
-            changed = change(_circuit(connection, destination_id))
+            before = _circuit(connection, destination_id)
+            changed = change(before)
+            if changed.open_until != before.open_until:
+                write_circuit_change(connection, changed, now)
+            if audit is not None:
+                write_audit(connection, audit(before))
             values = {
                 "failures": changed.failures,
                 "open_until": maybe_micros(changed.open_until),

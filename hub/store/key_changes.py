@@ -1,187 +1,218 @@
-"""Changes of destinations' keys that wait for a second person, and those that were carried out."""
+"""Changes of destinations' keys that people propose and a second person decides; approving applies them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    Row,
-    Table,
-    Text,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, insert, select, update
 
-from hub.errors import Conflict
-from hub.errors import Text as Words
+from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.audit import write_audit
-from hub.store.database import in_postgresql, maybe_moment, micros, moment
-from hub.store.records import AuditEntry
-from hub.store.tables import metadata
-
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
-
-key_changes = Table(
-    "destination_key_changes",
-    metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Text, nullable=False),
-    Column("kid", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("proposed_by", Text, nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("settled_by", Text),
-    Column("settled_at", BigInteger),
-    ForeignKeyConstraint(
-        ["destination_id", "kid"],
-        ["destination_keys.destination_id", "destination_keys.kid"],
-        name="fk_destination_key_changes_key",
-    ),
+from hub.store.database import (
+    clamp,
+    from_json,
+    in_postgresql,
+    maybe_json,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
 )
-Index("ix_destination_key_changes_key", key_changes.c.destination_id, key_changes.c.kid)
+from hub.store.parties import put_key
+from hub.store.records import AuditEntry
+
+_CHANGES = tables.key_changes
+_KEYS = tables.destination_keys
+_DESTINATIONS = tables.destinations
 
 
-class KeyAction(StrEnum):
-    """What may be done to a key."""
+class KeyStep(StrEnum):
+    """What is to be done with a key."""
 
-    #: Seal to it from now on.
+    #: Put it on record: a signature key counts from then on, an encryption key is there to be activated.
+    ADD = "add"
+    #: Seal to it from then on; a key that is not on record yet is added with it.
     ACTIVATE = "activate"
-    #: Never seal to it again, and take no new event that it signed. It stays readable for old proof.
+    #: Use it for nothing new; it stays readable.
     RETIRE = "retire"
+
+
+class KeyChangeState(StrEnum):
+    """What became of a proposal."""
+
+    #: Waits for a second person.
+    OPEN = "open"
+    #: Approved by a second person, and done.
+    APPROVED = "approved"
+    #: Turned down by a second person.
+    REFUSED = "refused"
+    #: Taken back by whoever proposed it.
+    WITHDRAWN = "taken-back"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyChange:
-    """What one person wants to do to a key; ``settled_by`` is the second person, None while it waits for one."""
+    """A proposal and its end. ``jwk`` is the public key where it is not on record yet."""
 
+    change_id: int = 0
     destination_id: UUID
+    step: KeyStep
     kid: str
-    action: KeyAction
+    jwk: Mapping[str, Any] | None = None
+    reason: str
     proposed_by: str
     proposed_at: datetime
-    settled_by: str | None = None
-    settled_at: datetime | None = None
+    state: KeyChangeState = KeyChangeState.OPEN
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    remark: str = ""
 
 
 class KeyChanges(Annex):
-    """Reads and writes changes of keys. Every step takes its audit entry into its transaction."""
+    """Keeps proposals. Every step takes its audit entry into its transaction."""
 
-    def of(self, destination_id: UUID) -> Sequence[KeyChange]:
-        """Return all changes of a destination's keys, oldest first."""
-        statement = (
-            select(key_changes).where(key_changes.c.destination_id == str(destination_id)).order_by(key_changes.c.seq)
-        )
-        return [_change(row) for row in self._read(lambda connection: connection.execute(statement).all())]
+    def propose(self, change: KeyChange, *, audit: AuditEntry) -> KeyChange:
+        """Store a proposal; raise ``Conflict`` where one for this key is open already."""
 
-    def is_retired(self, destination_id: UUID, kid: str) -> bool:
-        """Tell whether a key was retired."""
-        here = _here(destination_id, kid) & (key_changes.c.action == KeyAction.RETIRE.value)
-        statement = select(key_changes.c.seq).where(here, key_changes.c.settled_at.is_not(None)).limit(1)
-        return self._read(lambda connection: connection.execute(statement).first()) is not None
-
-    def propose(self, change: KeyChange, *, audit: AuditEntry) -> None:
-        """Note what one person wants; raise ``Conflict`` where the same waits already."""
-        row = {
-            "destination_id": str(change.destination_id),
-            "kid": change.kid,
-            "action": change.action.value,
-            "proposed_by": change.proposed_by,
-            "proposed_at": micros(change.proposed_at),
-        }
-
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> KeyChange:
             _lock(connection)
-            waiting = select(key_changes.c.seq).where(_waiting(change))
-            if connection.execute(waiting).first() is not None:
-                raise _overtaken()
-            connection.execute(insert(key_changes), row)
+            twin = and_(
+                _CHANGES.c.destination_id == str(change.destination_id),
+                _CHANGES.c.kid == change.kid,
+                _CHANGES.c.state == KeyChangeState.OPEN.value,
+            )
+            if connection.execute(select(_CHANGES.c.change_id).where(twin)).first() is not None:
+                raise _already_open()
+            made = connection.execute(insert(_CHANGES).returning(_CHANGES.c.change_id), _row(change)).scalar_one()
             write_audit(connection, audit)
+            return _one(connection, made)
 
-        self._write(write)
+        return self._write(write)
 
-    def settle(
-        self, change: KeyChange, by: str, now: datetime, *, audit: AuditEntry, use_kid: str | None = None
-    ) -> None:
-        """Carry a waiting change out, and with ``use_kid`` make this the key that is sealed to, in one transaction.
+    def decide(self, decided: KeyChange, *, audit: AuditEntry) -> KeyChange:
+        """Store the end of a proposal, and do what an approved one asks for.
 
-        Raises ``Conflict`` where it does not wait any more.
+        Raises:
+            Conflict: somebody decided it before.
+            KeyRefused: meanwhile another key has its ``kid``.
         """
-        values = {"settled_by": by, "settled_at": micros(now)}
 
-        def write(connection: Connection) -> None:
-            _lock(connection)
-            if connection.execute(update(key_changes).where(_waiting(change)).values(values)).rowcount == 0:
-                raise _overtaken()
-            if change.action is KeyAction.RETIRE and _is_current(connection, change):
-                raise _overtaken()
-            if use_kid is not None:
-                _use(connection, change.destination_id, use_kid, now)
+        def write(connection: Connection) -> KeyChange:
+            still_open = and_(_CHANGES.c.change_id == decided.change_id, _CHANGES.c.state == KeyChangeState.OPEN.value)
+            if connection.execute(update(_CHANGES).where(still_open).values(_row(decided))).rowcount == 0:
+                raise _decided_before()
+            if decided.state is KeyChangeState.APPROVED:
+                _apply(connection, decided)
             write_audit(connection, audit)
+            return _one(connection, decided.change_id)
 
-        self._write(write)
+        return self._write(write)
+
+    def change(self, change_id: int) -> KeyChange:
+        """Return a proposal; raise ``NotFound``."""
+        return self._read(lambda connection: _one(connection, change_id))
+
+    def of(self, destination_id: UUID, *, limit: int = 50) -> list[KeyChange]:
+        """Return a destination's proposals, open or decided, the newest first."""
+        here = _CHANGES.c.destination_id == str(destination_id)
+        statement = select(_CHANGES).where(here).order_by(_CHANGES.c.change_id.desc()).limit(clamp(limit))
+        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
+
+    def open(self, *, tenant: str = "", limit: int = 500) -> list[KeyChange]:
+        """Return all open proposals for destinations of a tenant, the oldest first."""
+        inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
+        statement = (
+            select(_CHANGES)
+            .join(_DESTINATIONS, _DESTINATIONS.c.destination_id == _CHANGES.c.destination_id)
+            .where(_CHANGES.c.state == KeyChangeState.OPEN.value, inside)
+            .order_by(_CHANGES.c.change_id)
+            .limit(clamp(limit))
+        )
+        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
 
 
-def _use(connection: Connection, destination_id: UUID, kid: str, now: datetime) -> None:
-    table = tables.destinations
-    values = {"encryption_kid": kid, "updated_at": micros(now)}
-    connection.execute(update(table).where(table.c.destination_id == str(destination_id)).values(values))
-
-
-def _is_current(connection: Connection, change: KeyChange) -> bool:
-    table = tables.destinations
-    same = (table.c.destination_id == str(change.destination_id)) & (table.c.encryption_kid == change.kid)
-    return connection.execute(select(table.c.destination_id).where(same)).first() is not None
+def _apply(connection: Connection, change: KeyChange) -> None:
+    at = change.decided_at or change.proposed_at
+    if change.jwk is not None:
+        put_key(connection, change.destination_id, change.jwk["key_ops"][0], change.jwk, at)
+    here = and_(_KEYS.c.destination_id == str(change.destination_id), _KEYS.c.kid == change.kid)
+    if change.step is KeyStep.RETIRE:
+        connection.execute(update(_KEYS).where(here).values(retired_at=micros(at)))
+    if change.step is KeyStep.ACTIVATE:
+        values = {"encryption_kid": change.kid, "updated_at": micros(at)}
+        where = _DESTINATIONS.c.destination_id == str(change.destination_id)
+        connection.execute(update(_DESTINATIONS).where(where).values(values))
 
 
 def _lock(connection: Connection) -> None:
-    """Let one change of keys at a time be judged and written; a SQLite transaction that writes is alone anyway."""
+    """Let one proposal be stored at a time; SQLite's writer is alone anyway."""
     if in_postgresql(connection):
-        connection.exec_driver_sql("LOCK TABLE destination_key_changes IN EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE key_changes IN EXCLUSIVE MODE")
 
 
-def _here(destination_id: UUID, kid: str) -> Any:
-    return (key_changes.c.destination_id == str(destination_id)) & (key_changes.c.kid == kid)
+def _one(connection: Connection, change_id: int) -> KeyChange:
+    row = connection.execute(select(_CHANGES).where(_CHANGES.c.change_id == change_id)).first()
+    if row is None:
+        raise not_found("key-change-not-found", "Die Schlüsseländerung", "Key change", str(change_id))
+    return _change(row)
 
 
-def _waiting(change: KeyChange) -> Any:
-    same = key_changes.c.action == change.action.value
-    return _here(change.destination_id, change.kid) & same & key_changes.c.settled_at.is_(None)
+def _row(change: KeyChange) -> dict[str, Any]:
+    return {
+        "destination_id": str(change.destination_id),
+        "step": change.step.value,
+        "kid": change.kid,
+        "jwk": maybe_json(None if change.jwk is None else dict(change.jwk)),
+        "reason": change.reason,
+        "proposed_by": change.proposed_by,
+        "proposed_at": micros(change.proposed_at),
+        "state": change.state.value,
+        "decided_by": change.decided_by,
+        "decided_at": maybe_micros(change.decided_at),
+        "remark": change.remark,
+    }
 
 
-def _change(row: Row[Any]) -> KeyChange:
+def _change(row: Any) -> KeyChange:
     return KeyChange(
+        change_id=row.change_id,
         destination_id=UUID(row.destination_id),
+        step=KeyStep(row.step),
         kid=row.kid,
-        action=KeyAction(row.action),
+        jwk=from_json(row.jwk),
+        reason=row.reason,
         proposed_by=row.proposed_by,
         proposed_at=moment(row.proposed_at),
-        settled_by=row.settled_by,
-        settled_at=maybe_moment(row.settled_at),
+        state=KeyChangeState(row.state),
+        decided_by=row.decided_by,
+        decided_at=maybe_moment(row.decided_at),
+        remark=row.remark,
     )
 
 
-def _overtaken() -> Conflict:
+def _already_open() -> Conflict:
     return Conflict(
-        Words(
-            "Jemand war schneller. Sehen Sie sich den Zustellpunkt noch einmal an.",
-            "Somebody was faster. Look at the destination again.",
+        Text(
+            "Für diesen Schlüssel wartet schon eine Änderung auf eine zweite Person. Entscheiden Sie zuerst über sie.",
+            "A change of this key waits for a second person already. Decide on that one first.",
         ),
-        slug="overtaken",
+        slug="key-change-open",
     )
 
 
-__all__ = ["KeyAction", "KeyChange", "KeyChanges"]
+def _decided_before() -> Conflict:
+    return Conflict(
+        Text(
+            "Über diese Änderung ist schon entschieden. Laden Sie die Seite neu.",
+            "This change has been decided already. Load the page again.",
+        ),
+        slug="key-change-decided",
+    )

@@ -17,7 +17,7 @@ from hub.store.database import micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.records import Backlog, DeliveryState, DeliveryView, Page, StoredMessage
 from hub.store.rows import to_message
-from hub.submission import DeadCause, OutcomeKind, State
+from hub.submission import DeadCause, OutcomeKind, State, oldest_id
 
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
@@ -37,12 +37,17 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activity:
-    """What happened in equal spans since ``since``: accepted submissions, finished deliveries, failed attempts."""
+    """What happened in equal spans since ``since``.
+
+    ``accepted``: submissions; ``delivered``: deliveries that the receiver has; ``ended``: those and the given up;
+    ``failed``: attempts that came to nothing.
+    """
 
     since: datetime
     span: timedelta
     accepted: tuple[Tally, ...]
     delivered: tuple[Tally, ...]
+    ended: tuple[Tally, ...]
     failed: tuple[Tally, ...]
 
 
@@ -74,10 +79,12 @@ class Overview(Annex):
     """Reads for people, each bounded by a tenant (an ARS prefix; empty: everything)."""
 
     def activity(self, *, since: datetime, span: timedelta, tenant: str = "") -> Activity:
-        """Count per destination and span."""
+        """Count per destination and span; each count walks an index from ``since`` on, however much there is before it."""
         messages, deliveries, attempts = _MESSAGES.c, _DELIVERIES.c, _ATTEMPTS.c
-        submitted = messages.kind == Subject.SUBMISSION.value
-        done = deliveries.state.in_([DeliveryState.DELIVERED.value, DeliveryState.WAITING.value])
+        # Delivery ids begin with the time of their submission (UUIDv7), so their primary key serves as an index of time.
+        lately = deliveries.delivery_id >= str(oldest_id(since))
+        done = deliveries.state == DeliveryState.DELIVERED.value
+        over = deliveries.state.in_([DeliveryState.DELIVERED.value, DeliveryState.DEAD.value])
         failed = attempts.outcome.not_in(_GOOD)
         start, width = micros(since), span // timedelta(microseconds=1)
 
@@ -92,17 +99,21 @@ class Overview(Annex):
         tried = tally(attempts.ended_at, deliveries.destination_id, failed).select_from(
             _ATTEMPTS.join(_DELIVERIES, attempts.delivery_id == deliveries.delivery_id)
         )
+        came = tally(messages.submitted_at, deliveries.destination_id, lately).select_from(
+            _DELIVERIES.join(_MESSAGES, deliveries.submission_id == messages.message_id)
+        )
         statements = (
-            tally(messages.submitted_at, messages.destination_id, submitted),
+            came,
             tally(deliveries.finished_at, deliveries.destination_id, done),
+            tally(deliveries.finished_at, deliveries.destination_id, over),
             tried,
         )
 
         def read(connection: Connection) -> list[tuple[Tally, ...]]:
             return [tuple(map(_tally, connection.execute(statement))) for statement in statements]
 
-        accepted, delivered, failures = self._read(read)
-        return Activity(since=since, span=span, accepted=accepted, delivered=delivered, failed=failures)
+        accepted, delivered, ended, failures = self._read(read)
+        return Activity(since=since, span=span, accepted=accepted, delivered=delivered, ended=ended, failed=failures)
 
     def submissions(self, wanted: Wanted, *, tenant: str = "", offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
         """Return one page of submissions without contents, newest first."""
@@ -189,6 +200,22 @@ class Overview(Annex):
             Backlog(destination_id=UUID(where), state=DeliveryState(state), count=number, oldest_at=moment(oldest))
             for where, state, number, oldest in rows
         ]
+
+    def schema_use(self, *, since: datetime, tenant: str = "") -> dict[str, int]:
+        """Return how many submissions since then were checked against each schema, by its URI."""
+        columns = _MESSAGES.c
+        statement = (
+            select(columns.schema_uri, func.count())
+            .where(
+                columns.message_id >= str(oldest_id(since)),
+                columns.kind == Subject.SUBMISSION.value,
+                columns.schema_uri.is_not(None),
+                _within(columns.destination_id, tenant),
+            )
+            .group_by(columns.schema_uri)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {uri: number for uri, number in rows}  # noqa: C416  # a row is no pair to mypy
 
     def routed(self, *, since: datetime, tenant: str = "", limit: int = 20_000) -> list[Routed]:
         """Return the latest submissions since then that were routed by area, newest first."""

@@ -79,7 +79,7 @@ class Parties(Database):
             taken = already_there("Den Zustellpunkt", "Destination", destination.destination_id)
             _insert_once(connection, _DESTINATIONS, _destination_row(destination), taken)
             for use, jwk in keys:
-                _put_key(connection, destination.destination_id, use, jwk, destination.created_at)
+                put_key(connection, destination.destination_id, use, jwk, destination.created_at)
 
         self._write(write)
 
@@ -139,7 +139,7 @@ class Parties(Database):
         def write(connection: Connection) -> bool:
             if not read_destinations(connection, {str(destination_id)}):
                 raise _no_destination(destination_id)
-            added = _put_key(connection, destination_id, jwk["key_ops"][0], jwk, now)
+            added = put_key(connection, destination_id, jwk["key_ops"][0], jwk, now)
             if added:
                 _audit(connection, audit)
             return added
@@ -147,8 +147,16 @@ class Parties(Database):
         return self._write(write)
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
-        """Return a public JWK of a destination."""
+        """Return a public JWK of a destination, retired or not, to check what is old."""
         statement = select(_KEYS.c.jwk).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
+        text = self._read(lambda connection: connection.execute(statement).scalar())
+        jwk: Mapping[str, Any] | None = from_json(text)
+        return jwk
+
+    def usable_key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
+        """Return a public JWK of a destination unless it is retired: the one to ask for what is new."""
+        here = (_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid, _KEYS.c.retired_at.is_(None))
+        statement = select(_KEYS.c.jwk).where(*here)
         text = self._read(lambda connection: connection.execute(statement).scalar())
         jwk: Mapping[str, Any] | None = from_json(text)
         return jwk
@@ -194,7 +202,8 @@ def _insert_once(connection: Connection, table: Table, row: Mapping[str, Any], t
         raise taken from exc
 
 
-def _put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping[str, Any], now: datetime) -> bool:
+def put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping[str, Any], now: datetime) -> bool:
+    """Add a key; False where the very same one is there already. Raise ``KeyRefused`` where another has its ``kid``."""
     kid = str(jwk["kid"])
     text = to_json(dict(jwk))
     known = connection.execute(
@@ -301,4 +310,10 @@ def read_callback(row: Any) -> Callback | None:
 
 
 def _key(row: Any) -> StoredKey:
-    return StoredKey(kid=row.kid, use=row.use, jwk=from_json(row.jwk), added_at=moment(row.added_at))
+    return StoredKey(
+        kid=row.kid,
+        use=row.use,
+        jwk=from_json(row.jwk),
+        added_at=moment(row.added_at),
+        retired_at=maybe_moment(row.retired_at),
+    )

@@ -53,12 +53,16 @@ class Remembered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredKey:
-    """A destination's public key. ``use`` is ``wrapKey`` or ``verify``; ``jwk`` the public JWK (RFC 7517)."""
+    """A destination's public key. ``use`` is ``wrapKey`` or ``verify``; ``jwk`` the public JWK (RFC 7517).
+
+    One with ``retired_at`` is used for nothing new and kept for old seals and signatures.
+    """
 
     kid: str
     use: str
     jwk: Mapping[str, Any]
     added_at: datetime
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -85,6 +85,8 @@ destination_keys = Table(
     Column("use", Text, nullable=False),
     Column("jwk", Text, nullable=False),
     _time("added_at"),
+    #: Since when it is used for nothing new; it stays readable, so that old seals and signatures can be checked.
+    _time("retired_at", optional=True),
     PrimaryKeyConstraint("destination_id", "kid"),
 )
 
@@ -279,6 +281,9 @@ Index(
     postgresql_where=text("state <> 'delivered'"),
 )
 
+#: What was delivered lately, for the pages; written when a delivery ends, never on the way in.
+Index("ix_deliveries_finished_at", deliveries.c.finished_at)
+
 attempts = Table(
     "attempts",
     metadata,
@@ -292,6 +297,7 @@ attempts = Table(
     Column("repeat", Boolean, nullable=False),
     PrimaryKeyConstraint("delivery_id", "n"),
 )
+Index("ix_attempts_ended_at", attempts.c.ended_at)
 
 circuits = Table(
     "circuits",
@@ -301,6 +307,37 @@ circuits = Table(
     _time("open_until", optional=True),
     _time("changed_at"),
 )
+
+#: Every opening and closing of a circuit, the latest few of each destination.
+circuit_changes = Table(
+    "circuit_changes",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    _time("at"),
+    Column("failures", Integer, nullable=False),
+    _time("open_until", optional=True),
+)
+Index("ix_circuit_changes_destination_id", circuit_changes.c.destination_id, circuit_changes.c.seq)
+
+#: What people want done with a destination's key, and what a second person said to it.
+key_changes = Table(
+    "key_changes",
+    metadata,
+    Column("change_id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("jwk", Text),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    _time("proposed_at"),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    _time("decided_at", optional=True),
+    Column("remark", Text, nullable=False),
+)
+Index("ix_key_changes_destination_id", key_changes.c.destination_id, key_changes.c.change_id)
 
 callbacks = Table(
     "callbacks",
@@ -327,6 +364,7 @@ Index(
     postgresql_where=callbacks.c.next_attempt_at.is_not(None),
 )
 Index("ix_callbacks_finished_at", callbacks.c.finished_at)
+Index("ix_callbacks_party", callbacks.c.party, callbacks.c.created_at)
 
 duties = Table(
     "duties",

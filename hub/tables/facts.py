@@ -50,7 +50,7 @@ def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UU
 
 def key_valid_until(store: Store, policy: KeyPolicy, destination: Destination, now: datetime) -> datetime | None:
     """Return when the destination's encryption key ends; None if it has none that is good now."""
-    jwk = store.key(destination.destination_id, destination.encryption_kid)
+    jwk = store.usable_key(destination.destination_id, destination.encryption_kid)
     if jwk is None:
         return None
     try:

@@ -16,12 +16,13 @@ from hub.errors import ConfigurationError
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.limits import Limits
 from hub.validation.manifest import NAME
+from hub.validation.standing import NAME as STANDING
 
 _log = logging.getLogger(__name__)
 #: Seconds between two looks at the folders.
 _LOOK_EVERY = 1.0
 
-#: Name, change time in nanoseconds, size and file number of each manifest.
+#: Name, change time in nanoseconds, size and file number of each manifest, and of what operators decided on them.
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
 
@@ -69,7 +70,7 @@ class CatalogBook:
 def _stamp(roots: tuple[Path, ...]) -> _Stamp:
     found = []
     for root in roots:
-        for path in sorted(root.glob(f"*/*/{NAME}")):
+        for path in [root / STANDING, *sorted(root.glob(f"*/*/{NAME}"))]:
             try:
                 status = path.stat()
             except FileNotFoundError:

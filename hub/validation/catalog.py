@@ -22,6 +22,7 @@ from hub.validation.limits import Limits
 from hub.validation.manifest import Status
 from hub.validation.report import Report
 from hub.validation.schematron import BusinessRules
+from hub.validation.standing import Edition, Standing, read_standings
 from hub.validation.xml import XmlDocument, read_xml
 from hub.validation.xsd import XsdSchema
 from hub.validation.xsd11 import Xsd11Schema
@@ -69,7 +70,8 @@ class SchemaCatalog:
         """
         folders = [path.parent for root in roots if root.is_dir() for path in sorted(root.glob("*/*/catalog.yaml"))]
         versions = [load_version(folder) for folder in folders]
-        entries = [entry for version in versions for entry in version.entries]
+        standings = read_standings(roots)
+        entries = [_standing(entry, standings) for version in versions for entry in version.entries]
         code_lists = CodeLists(one for version in versions for one in version.code_lists)
         return cls(entries, limits=limits, code_lists=code_lists)
 
@@ -234,6 +236,12 @@ class SchemaCatalog:
     def _unknown(self, detail: Text, near: Iterable[SchemaEntry]) -> UnknownSchema:
         listed = [entry.uri for entry in near] or list(self.uris())
         return UnknownSchema(detail, known=sorted(set(listed))[:_LISTED])
+
+
+def _standing(entry: SchemaEntry, standings: Mapping[Edition, Standing]) -> SchemaEntry:
+    """Return the entry as operators decided on its version, if they did."""
+    decided = standings.get((entry.manifest.standard, entry.manifest.version))
+    return entry if decided is None else replace(entry, manifest=decided.over(entry.manifest))
 
 
 def _mark(document: Any) -> str | None:

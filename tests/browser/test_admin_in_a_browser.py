@@ -5,6 +5,7 @@ Skipped, with the reason, where Chromium or playwright is absent. Pictures lie i
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -29,7 +30,10 @@ PAGES = (
     ("versions", "/routing/versions"),
     ("version", "/routing/versions/1"),
     ("destinations", "/destinations"),
+    ("keys", "/destinations/keys"),
     ("schemas", "/schemas"),
+    ("schema", "/schemas/bauantrag/1.0"),
+    ("nothing-found", "/submissions?q=zzzz"),
     ("clients", "/clients"),
     ("dead", "/dead"),
     ("audit", "/audit?verify=1"),
@@ -188,6 +192,131 @@ def test_a_key_that_ends_soon_is_warned_of(visit, pages):
     _insist_on_access(page, "key-ends")
 
 
+def _key_file(pages: Any, folder: Path) -> Path:
+    from hub.app import development_authority
+    from hub.crypto.jwk import make_rsa_pair
+
+    now = pages.stage.clock()
+    authority = development_authority(pages.stage.hub.settings, now=now)
+    public, _ = make_rsa_pair("encryption")
+    file = folder / "key.json"
+    file.write_text(json.dumps(authority.issue(public, subject="Wiesbaden", now=now, days=60)))
+    return file
+
+
+def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path):
+    here = pages.stage.destination_id("Wiesbaden")
+    before = pages.store.destination(here).encryption_kid
+    operator, approver = visit("otto"), visit("anton")
+    operator.goto(f"{pages.base}/destinations/{here}")
+    operator.get_by_role("link", name="Schlüssel hinterlegen").click()
+    operator.get_by_label("oder hier einfügen").fill("{}")
+    operator.get_by_role("button", name="Prüfen und vorschlagen").click()
+    operator.get_by_text("Schlüsselprüfung 1").wait_for()
+    _picture(operator, "key-refused")
+    _insist_on_access(operator, "key-refused")
+    operator.get_by_label("oder hier einfügen").fill("")
+    operator.get_by_label("Datei: JWK").set_input_files(_key_file(pages, tmp_path))
+    operator.get_by_label("Grund").fill("läuft ab")
+    operator.get_by_role("button", name="Prüfen und vorschlagen").click()
+    operator.get_by_text("Eine zweite Person muss zustimmen").wait_for()
+    assert operator.get_by_role("button", name="Freigeben").count() == 0
+    assert pages.store.destination(here).encryption_kid == before
+
+    approver.get_by_role("link", name="Schlüsseländerungen warten").click()
+    _picture(approver, "key-waits")
+    _insist_on_access(approver, "key-waits")
+    approver.get_by_role("button", name="Freigeben").click()
+    approver.get_by_text("Freigegeben und wirksam").wait_for()
+    assert pages.store.destination(here).encryption_kid != before
+    assert approver.get_by_text("noch 60 Tage").count() >= 1
+    _picture(approver, "key-changed")
+
+
+def test_a_destination_is_created_tested_and_put_into_service(visit, pages, tmp_path):
+    from hub.app import development_authority
+    from hub.crypto.jwk import make_rsa_pair
+
+    now = pages.stage.clock()
+    authority = development_authority(pages.stage.hub.settings, now=now)
+    signing = tmp_path / "signing.json"
+    signing.write_text(json.dumps(authority.issue(make_rsa_pair("signing")[0], subject="E", now=now, days=60)))
+    operator, other = visit("otto"), visit("doris")
+    operator.goto(f"{pages.base}/destinations/new")
+    _picture(operator, "destination-new")
+    _insist_on_access(operator, "destination-new")
+    operator.get_by_label("Name", exact=True).fill("Stadt Eltville")
+    operator.get_by_label("E-Mail").fill("post@eltville.example")
+    operator.get_by_label("Mandant").fill("06439")
+    operator.get_by_label("Schlüssel zum Verschlüsseln").set_input_files(_key_file(pages, tmp_path))
+    operator.get_by_label("Schlüssel für Signaturen").set_input_files(signing)
+    operator.get_by_role("button", name="Anlegen").click()
+    operator.get_by_text("Noch nicht in Betrieb").wait_for()
+    operator.get_by_role("link", name="Leistung hinzufügen").click()
+    operator.get_by_label("Leistung (LeiKa").fill("99012008001000")
+    _insist_on_access(operator, "offer")
+    operator.get_by_role("button", name="Prüfen und speichern").click()
+    operator.get_by_text("Gespeichert.").wait_for()
+    operator.get_by_role("button", name="Testzustellung").click()
+    operator.get_by_text("Bei einem Postfach schickt der Hub nichts").wait_for()
+    _picture(operator, "test-delivery")
+    _insist_on_access(operator, "test-delivery")
+    operator.get_by_role("button", name="In Betrieb nehmen").click()
+    operator.get_by_role("alert").wait_for()
+    assert "zweite Person" in operator.get_by_role("alert").inner_text()
+    other.goto(operator.url.removesuffix("/status").removesuffix("/trial"))
+    other.get_by_role("button", name="In Betrieb nehmen").click()
+    other.get_by_role("button", name="Aussetzen").wait_for()
+
+
+def test_a_schema_package_is_checked_before_it_is_taken_over(visit, pages, tmp_path):
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "m.xsd").write_text(
+        '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t">'
+        '<xs:element name="m" type="xs:string"/></xs:schema>'
+    )
+    operator = visit("otto")
+    operator.goto(f"{pages.base}/schemas")
+    operator.get_by_role("link", name="Paket einbringen").click()
+    _picture(operator, "schema-import")
+    _insist_on_access(operator, "schema-import")
+    operator.get_by_label("Standard (Kurzname)").fill("probe")
+    operator.get_by_label("Version", exact=True).fill("1.0")
+    operator.get_by_label("oder ein ganzer Ordner").set_input_files(folder)
+    operator.get_by_role("button", name="Hochladen und prüfen").click()
+    operator.get_by_text("noch nicht im Katalog").wait_for()
+    _picture(operator, "schema-arrival")
+    _insist_on_access(operator, "schema-arrival")
+    assert operator.get_by_text("bestanden").count() == 5
+    operator.get_by_role("button", name="In den Katalog übernehmen").click()
+    operator.get_by_text("Das Paket steht im Katalog.").wait_for()
+    assert (pages.stage.data / "schemas" / "probe" / "1.0" / "catalog.yaml").is_file()
+
+
+def test_an_operators_forms_are_accessible_on_a_narrow_screen(visit, pages):
+    here = pages.stage.destination_id("Rheingau")
+    page = visit("otto", width=360)
+    paths = ("adapter", "adapter?name=sftp", "key", "edit", "service", "")
+    for name, path in (*((path, f"/destinations/{here}/{path}".rstrip("/")) for path in paths), ("client", "/clients")):
+        page.goto(f"{pages.base}{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+        _insist_on_access(page, name or "destination")
+        _picture(page, f"form-{name.replace('?name=', '-') or 'destination'}-360")
+
+
+def test_the_overview_is_a_picture_and_a_table(visit, pages):
+    _dead(pages)
+    page = visit("viktor")
+    figure = page.get_by_role("img", name=re.compile("Letzte 24 Stunden: Balken"))
+    assert figure.bounding_box()["height"] > 60
+    page.get_by_text("Zahlen: Letzte 24 Stunden").click()
+    row = page.get_by_role("row", name=re.compile("2026-11-20 12:00")).first
+    assert [cell.inner_text() for cell in row.get_by_role("cell").all()] == ["1", "0", "1", "0"]
+    first = page.locator("section.card h2 a").first
+    assert "Rheingau-Taunus-Kreis" in first.inner_text()
+
+
 def test_a_district_sees_its_own_only(visit, pages):
     _dead(pages, area=TAUNUSSTEIN)
     page = visit("walter")
@@ -200,10 +329,21 @@ def test_a_district_sees_its_own_only(visit, pages):
 def test_a_viewer_is_offered_nothing_to_do(visit, pages):
     _dead(pages)
     page = visit("viktor")
-    for path in ("/routing/versions", "/routing/versions/1", "/clients", "/dead"):
+    here = pages.stage.destination_id("Rheingau")
+    mine = (
+        "/destinations",
+        "/destinations/keys",
+        f"/destinations/{here}",
+        "/schemas",
+        "/schemas/bauantrag/1.0",
+        "/audit",
+    )
+    for path in ("/routing/versions", "/routing/versions/1", "/clients", "/dead", *mine):
         page.goto(f"{pages.base}{path}")
         offered = [button.inner_text() for button in page.get_by_role("button").all()]
         assert set(offered) <= {"Abmelden", "Suchen"}, path
+        for name in ("anlegen", "hinterlegen", "hinzufügen", "einbringen", "ändern"):
+            assert page.get_by_role("link", name=re.compile(f"{name}$")).count() == 0, (path, name)
 
 
 def test_the_area_search_answers_while_typing(visit, pages):

@@ -36,6 +36,7 @@ class Put:
     """PUT deliveries below ``url``."""
 
     name = "put"
+    options = Options
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)

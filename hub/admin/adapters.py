@@ -1,0 +1,129 @@
+"""Adapter settings: a form made from the options that an adapter declares; a secret is the name of a file, never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from hub.admin.visit import Form, Visit
+from hub.errors import HubError, Invalid, Refused, Text
+from hub.exchange.destinations import Draft
+from hub.options import Option
+from hub.parties import Destination
+
+_LONGEST = 8_000
+#: What the usual options mean; an adapter of somebody else's may have others, which stand there by their name alone.
+_HINTS: Mapping[str, Text] = {
+    "url": Text("Adresse, an die zugestellt wird (https)", "address to deliver to (https)"),
+    "token_url": Text("Adresse des Token-Endpunkts", "address of the token endpoint"),
+    "submission_api": Text("Basisadresse ohne Version", "base address without version"),
+    "endpoint": Text("Adresse des Speicherdienstes", "address of the storage service"),
+    "bucket": Text("Name des Eimers", "name of the bucket"),
+    "prefix": Text("Anfang aller Objektnamen", "beginning of all object names"),
+    "region": Text("Region des Speicherdienstes", "region of the storage service"),
+    "host": Text("Name des Servers", "name of the server"),
+    "port": Text("Port", "port"),
+    "user": Text("Anmeldename", "user name"),
+    "host_key": Text(
+        "öffentlicher Schlüssel des Servers, je Zeile einer", "the server's public key or keys, one a line"
+    ),
+    "folder": Text("Ordner auf dem Server", "folder on the server"),
+    "path": Text("absoluter Ordner auf der Maschine des Hubs", "absolute folder on the hub's machine"),
+    "sender": Text("Absenderadresse", "sender's mail address"),
+    "recipient": Text("Empfängeradresse", "receiver's mail address"),
+    "client_id": Text("Kennung beim Token-Endpunkt", "id at the token endpoint"),
+    "destination_id": Text("Kennung des Zustellpunkts dort", "the destination's id over there"),
+    "timeout": Text("Sekunden für einen ganzen Versuch", "seconds for a whole attempt"),
+    "inline_limit": Text(
+        "Bytes, ab denen Anlagen als Adresse gehen", "bytes above which attachments go by their address"
+    ),
+    "size_limit": Text("Bytes der größten Mail", "bytes of the largest mail"),
+    "allow_http": Text(
+        "erlaubt unverschlüsselte Verbindungen: nur im eigenen Netz", "allows plain connections: own network only"
+    ),
+    "allow_private_addresses": Text(
+        "erlaubt Ziele im eigenen Netz des Hubs", "allows receivers inside the hub's own network"
+    ),
+}
+_FILE = Text(
+    "Name einer Datei auf der Maschine des Hubs; ihr Inhalt wird nie gezeigt",
+    "name of a file on the hub's machine; its content is never shown",
+)
+
+
+def edit(visit: Visit) -> Response:
+    """Show the form of the destination's adapter, or of the one that is to replace it."""
+    destination = _destination(visit)
+    name = visit.query.text("name", longest=60) or destination.adapter
+    config = destination.adapter_config if name == destination.adapter else {}
+    return _form(visit, destination, name, {option: str(value) for option, value in config.items()})
+
+
+def put(visit: Visit) -> Response:
+    """Keep the settings if the adapter takes them; else they come back with the reason."""
+    destination = _destination(visit)
+    name = visit.form.text("name", longest=60)
+    try:
+        config = _config(visit.form, visit.tools.adapters.options(name) or ())
+        draft = Draft(adapter=name, adapter_config=config)
+        visit.tools.stewardship.change(destination.destination_id, draft, visit.person, now=visit.now)
+    except Refused as refused:
+        entered = {option: visit.form.text(f"o-{option}", longest=_LONGEST) for option in _names(visit, name)}
+        return _form(visit, destination, name, entered, error=refused)
+    return visit.to(f"/destinations/{destination.destination_id}", note="saved")
+
+
+def _destination(visit: Visit) -> Destination:
+    """Return the destination; settings name files and networks of the hub, so people of one tenant do not write them."""
+    destination = visit.scope.destination(visit.id("id"))
+    visit.scope.insist_on_everything()
+    return destination
+
+
+def _names(visit: Visit, name: str) -> list[str]:
+    known = visit.tools.adapters.names()
+    return [option.name for option in visit.tools.adapters.options(name) or ()] if name in known else []
+
+
+def _config(form: Form, options: tuple[Option, ...]) -> dict[str, Any]:
+    """Return what was entered as options: what was left empty, or is as usual anyway, is left out."""
+    found: dict[str, Any] = {}
+    for option in options:
+        text = form.text(f"o-{option.name}", longest=_LONGEST)
+        value: Any = text == "yes" if option.kind is bool else text
+        if value in ("", option.default):
+            continue
+        found[option.name] = _number(option, text) if option.kind in (int, float) else value
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _number(option: Option, text: str) -> float | None:
+    try:
+        number = option.kind(text.replace(",", "."))
+    except ValueError as exc:
+        raise Invalid(
+            Text(f"Die Option {option.name} ist eine Zahl.", f"The option {option.name} is a number.")
+        ) from exc
+    return None if number == option.default else number
+
+
+def _form(
+    visit: Visit, destination: Destination, name: str, values: Mapping[str, str], *, error: HubError | None = None
+) -> Response:
+    adapters = visit.tools.adapters
+    installed = name in adapters.names()
+    return visit.page(
+        "adapter.html",
+        status=200 if error is None else 422,
+        destination=destination,
+        name=name,
+        names=adapters.names(),
+        installed=installed,
+        options=adapters.options(name) if installed else (),
+        values=values,
+        hints=_HINTS,
+        file_hint=_FILE,
+        error=error,
+    )

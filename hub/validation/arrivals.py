@@ -1,0 +1,248 @@
+"""Packages that people hand in: imported beside the catalogue, with all checks, and taken into it when somebody says so.
+
+Each lies in a folder of its own, ``<id>/<standard>/<version>/``, with ``arrival.json`` beside; the catalogue does not look
+there. What does not pass the checks leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from hub.errors import Conflict, Invalid, Malformed, NotFound, Text, TooLarge, TooMany
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.imports import import_standard
+from hub.validation.limits import MIB
+from hub.validation.manifest import NAME, Manifest, Status, read_manifest
+
+#: Bytes of all files that are handed in at once, and their number.
+MOST_BYTES = 64 * MIB
+MOST_FILES = 2_000
+#: Packages that wait for a decision.
+_MOST_WAITING = 20
+_NOTE = "arrival.json"
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """A file as it was handed in; ``name`` may hold folders."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What is said of a package."""
+
+    standard: str
+    version: str
+    valid_from: date | None = None
+    valid_until: date | None = None
+    status: Status = Status.VALID
+    provenance: str = ""
+    licence: str = ""
+    messages: str = "*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """A package that passed the checks and waits. ``predecessor`` is the newest version of its standard, if there is one.
+
+    ``must`` and ``may`` count what a sender must and may change from there.
+    """
+
+    arrival_id: str
+    manifest: Manifest
+    brought_by: str
+    brought_at: datetime
+    predecessor: str | None = None
+    must: int = 0
+    may: int = 0
+
+
+class Arrivals:
+    """Takes packages in, and into the catalogue."""
+
+    def __init__(self, folder: Path, target: Path, *, catalog: Callable[[], SchemaCatalog]) -> None:
+        self._folder = folder
+        self._target = target
+        self._catalog = catalog
+        self._importing = Lock()
+
+    def receive(self, uploads: Sequence[Upload], wish: Wish, *, by: str, now: datetime) -> Arrival:
+        """Check a package (one ZIP, or the files of a folder) as ``hub schemas import`` does, and keep it.
+
+        Raises:
+            Malformed, TooLarge, Conflict, ConfigurationError: as :func:`~hub.validation.imports.import_standard`.
+            TooMany: another import is under way, or too many packages wait.
+        """
+        if not self._importing.acquire(blocking=False):
+            raise _busy()
+        try:
+            return self._receive(uploads, wish, by, now)
+        finally:
+            self._importing.release()
+
+    def waiting(self) -> list[Arrival]:
+        """Return what waits, the oldest first."""
+        notes = self._folder.glob(f"*/{_NOTE}") if self._folder.is_dir() else ()
+        found = [self._read(note.parent.name) for note in notes]
+        return sorted(found, key=lambda each: each.brought_at)
+
+    def arrival(self, arrival_id: str) -> Arrival:
+        """Return one that waits; raise ``NotFound``."""
+        if not _ID.fullmatch(arrival_id) or not (self._folder / arrival_id / _NOTE).is_file():
+            raise NotFound(Text("Dieses Paket wartet nicht (mehr).", "This package does not wait (any more)."))
+        return self._read(arrival_id)
+
+    def admit(self, arrival_id: str) -> Arrival:
+        """Take a package into the catalogue, where it counts within a second.
+
+        Raises:
+            NotFound: it does not wait. Conflict: the version is there by now.
+            ConfigurationError: another version has one of its URIs by now.
+        """
+        arrival = self.arrival(arrival_id)
+        self._insist_on_room(arrival.manifest.standard, arrival.manifest.version)
+        self._insist_on_own_uris(self._folder / arrival_id)
+        target = self._target / arrival.manifest.standard / arrival.manifest.version
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._place(arrival_id, arrival.manifest).rename(target)
+        shutil.rmtree(self._folder / arrival_id, ignore_errors=True)
+        return arrival
+
+    def discard(self, arrival_id: str) -> Arrival:
+        """Drop a package; raise ``NotFound`` for one that does not wait."""
+        arrival = self.arrival(arrival_id)
+        shutil.rmtree(self._folder / arrival_id, ignore_errors=True)
+        return arrival
+
+    def _receive(self, uploads: Sequence[Upload], wish: Wish, by: str, now: datetime) -> Arrival:
+        if len(self.waiting()) >= _MOST_WAITING:
+            raise _too_many()
+        self._insist_on_room(wish.standard, wish.version)
+        arrival_id = uuid4().hex
+        folder = self._folder / arrival_id
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            manifest = self._imported(uploads, wish, folder)
+            self._insist_on_own_uris(folder)
+            facts = {"by": by, "at": now.isoformat(), **self._compared(manifest, folder)}
+            # Written last: what is there without it was interrupted, and nobody sees it.
+            (folder / _NOTE).write_bytes(orjson.dumps(facts))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return self._read(arrival_id)
+
+    def _imported(self, uploads: Sequence[Upload], wish: Wish, folder: Path) -> Manifest:
+        with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
+            source = _packed(uploads, Path(scratch) / "package.zip")
+            return import_standard(
+                source,
+                folder,
+                standard=wish.standard,
+                version=wish.version,
+                valid_from=wish.valid_from,
+                valid_until=wish.valid_until,
+                status=wish.status,
+                provenance=wish.provenance or uploads[0].name.partition("/")[0][:200],
+                licence=wish.licence,
+                messages=wish.messages or "*",
+            )
+
+    def _compared(self, manifest: Manifest, folder: Path) -> dict[str, Any]:
+        known = [e for e in self._catalog().entries() if e.manifest.standard == manifest.standard]
+        if not known:
+            return {}
+        before = known[0].manifest.version
+        both = SchemaCatalog([*known, *SchemaCatalog.load(folder).entries()])
+        changes = both.diff(manifest.standard, before, manifest.version)
+        must = sum(change.must for change in changes)
+        return {"predecessor": before, "must": must, "may": len(changes) - must}
+
+    def _insist_on_room(self, standard: str, version: str) -> None:
+        taken = {(e.manifest.standard, e.manifest.version) for e in self._catalog().entries()}
+        if (standard, version) in taken:
+            raise Conflict(
+                Text(
+                    f"{standard} {version} steht schon im Katalog. Wählen Sie eine andere Version.",
+                    f"{standard} {version} is in the catalogue already. Choose another version.",
+                )
+            )
+
+    def _insist_on_own_uris(self, folder: Path) -> None:
+        """Raise ``ConfigurationError`` where a schema of the package has a URI that is taken."""
+        SchemaCatalog([*self._catalog().entries(), *SchemaCatalog.load(folder).entries()])
+
+    def _place(self, arrival_id: str, manifest: Manifest) -> Path:
+        return self._folder / arrival_id / manifest.standard / manifest.version
+
+    def _read(self, arrival_id: str) -> Arrival:
+        folder = self._folder / arrival_id
+        facts = orjson.loads((folder / _NOTE).read_bytes())
+        manifest = read_manifest(next(folder.glob(f"*/*/{NAME}")).parent)
+        return Arrival(
+            arrival_id=arrival_id,
+            manifest=manifest,
+            brought_by=facts["by"],
+            brought_at=datetime.fromisoformat(facts["at"]),
+            predecessor=facts.get("predecessor"),
+            must=facts.get("must", 0),
+            may=facts.get("may", 0),
+        )
+
+
+def _packed(uploads: Sequence[Upload], path: Path) -> Path:
+    """Write what was handed in as one ZIP: its reader refuses names that leave the package, whoever chose them."""
+    if not uploads:
+        raise Invalid(Text("Wählen Sie ein ZIP oder einen Ordner.", "Choose a ZIP or a folder."))
+    if len(uploads) > MOST_FILES or sum(len(each.content) for each in uploads) > MOST_BYTES:
+        raise TooLarge(
+            Text(
+                f"Höchstens {MOST_FILES} Dateien mit zusammen {MOST_BYTES // MIB} MiB. Größeres nimmt „hub schemas import“.",
+                f"At most {MOST_FILES} files of {MOST_BYTES // MIB} MiB in all. 'hub schemas import' takes more.",
+            )
+        )
+    if len(uploads) == 1 and uploads[0].name.lower().endswith(".zip"):
+        path.write_bytes(uploads[0].content)
+        return path
+    if len({each.name for each in uploads}) < len(uploads):
+        raise Malformed(
+            Text("Zwei Dateien haben denselben Namen. Laden Sie ein ZIP.", "Two files have one name. Upload a ZIP.")
+        )
+    with zipfile.ZipFile(path, "w") as archive:
+        for each in uploads:
+            archive.writestr(each.name, each.content)
+    return path
+
+
+def _busy() -> TooMany:
+    return TooMany(
+        Text(
+            "Gerade wird ein anderes Paket geprüft. Versuchen Sie es gleich noch einmal.",
+            "Another package is being checked. Try again in a moment.",
+        )
+    )
+
+
+def _too_many() -> TooMany:
+    return TooMany(
+        Text(
+            "Es warten schon zu viele Pakete. Nehmen Sie sie in den Katalog, oder verwerfen Sie sie.",
+            "Too many packages wait already. Take them into the catalogue, or discard them.",
+        )
+    )
