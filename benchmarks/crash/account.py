@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Account:
     overtaken: int = 0
     #: Deliveries that the hub isolated after three lapsed leases; they were sent again by hand.
     set_aside: int = 0
+    #: By what means harm was done, where there are several.
+    how: str = ""
     statuses: Mapping[str, int] = field(default_factory=dict)
     faults: Sequence[str] = field(default_factory=list)
 
@@ -49,6 +51,12 @@ class Account:
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "holds": self.holds}
+
+
+def broken_off(why: str) -> Account:
+    """Return the account of a scenario that did not come to its end: nothing is known, so nothing holds."""
+    nothing = dict.fromkeys((each.name for each in fields(Account) if each.type == "int"), 0)
+    return Account(**nothing, faults=[f"broken off: {why}"])
 
 
 def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, kills: int) -> Account:

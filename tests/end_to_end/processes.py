@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import requests
 
+from benchmarks.crash.nodes import BYTECODE
+
 HUB = [sys.executable, "-m", "hub.cli"]
 _PATIENCE = 40.0
 
@@ -42,7 +44,7 @@ class HubProcess:
         self._output = self.log.open("ab")
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, **settings, **env},
+            env={**os.environ, **BYTECODE, **settings, **env},
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,

@@ -21,6 +21,8 @@ from hub.crypto.keyring import HubKeys
 from hub.proof import Notary
 
 pytest_plugins = ["bucket"]
+#: Each test starts four hub processes and a database.
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_a_node_paused_past_its_lease_loses_its_say_and_the_repeat_is_flagged(ma
 
 
 def test_without_its_database_a_hub_says_503_and_recovers_without_a_restart(made_once, postgresql, tmp_path):
-    account = database_outage(Setting(template=made_once, folder=tmp_path / "scene", seconds=4), postgresql)
+    account = database_outage(Setting(template=made_once, folder=tmp_path / "scene", seconds=2), postgresql)
     assert account.faults == []
     assert account.acknowledged == account.delivered + account.open > 0
     assert account.kills == 0

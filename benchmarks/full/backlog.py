@@ -1,0 +1,175 @@
+"""A PostgreSQL full of queued deliveries: one accepted application, copied in the database with ids of its own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, Table, create_engine, text
+
+from benchmarks.crash.postgresql import Postgresql, binaries
+from benchmarks.crash.scenery import copy_to_postgresql, make_data
+from hub import app
+from hub.config import load_settings
+from hub.store import Store, tables
+from hub.submission import Application, Cover, MediaType
+
+_EXAMPLE = Path(__file__).parents[2] / "schemas" / "bauantrag" / "1.0" / "examples" / "good-einfamilienhaus.xml"
+_SERVICE, _AREA = "urn:de:fim:leika:leistung:99012008001000", "064390015015"
+#: What a copy does not share with its original.
+_OWN = {
+    "case_id": "f.case_id",
+    "message_id": "f.message_id",
+    "submission_id": "f.message_id",
+    "subject_id": "f.message_id",
+    "delivery_id": "f.delivery_id",
+    "destination_id": "f.destination_id",
+    "jti": "gen_random_uuid()::text",
+    "next_attempt_at": "f.due",
+    "accepted_at": "f.due",
+}
+_ON_DISK = ("listen_addresses=", "max_connections=80", "shared_buffers=256MB", "max_wal_size=4GB")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hall:
+    """A server with the demo's parties, a data folder that belongs to it, and a submission to copy."""
+
+    server: Postgresql
+    data: Path
+    engine: Engine
+    template: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def receivers(self, number: int, adapter: str, config: Any) -> list[UUID]:
+        """Replace all other deliveries and receivers by ``number`` new ones; ``config(n)`` gives their options."""
+        store = Store(self.url)
+        (original,) = [one for one in store.destinations(limit=100).items if str(one.destination_id) == self._origin()]
+        made = [
+            replace(
+                original,
+                destination_id=uuid4(),
+                name=f"Amt {n}",
+                adapter=adapter,
+                adapter_config=config(n),
+                callback=None,
+            )
+            for n in range(number)
+        ]
+        for one in made:
+            store.add_destination(one)
+        store.close()
+        return [one.destination_id for one in made]
+
+    def _origin(self) -> str:
+        with self.engine.connect() as connection:
+            found: str = connection.execute(
+                text("SELECT destination_id FROM messages WHERE message_id = :id"), {"id": self.template}
+            ).scalar_one()
+        return found
+
+    def fill(self, destinations: list[UUID], each: int) -> None:
+        """Queue ``each`` copies for every one of ``destinations``, due now."""
+        values = {
+            "ids": json.dumps([str(one) for one in destinations]),
+            "each": each,
+            "due": time.time_ns() // 1000,
+            "template": self.template,
+        }
+        with self.engine.begin() as connection:
+            connection.execute(text(_FRESH), values)
+            for table, key in _COPIED:
+                connection.execute(text(_copy(table, key)), {"template": self.template})
+            connection.execute(text("DROP TABLE fresh"))
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+    def count(self, where: str, **values: Any) -> int:
+        """Count deliveries."""
+        with self.engine.connect() as connection:
+            found: int = connection.execute(text(f"SELECT count(*) FROM deliveries WHERE {where}"), values).scalar_one()
+        return found
+
+    def empty(self) -> None:
+        """Take everything away but the submission to copy."""
+        with self.engine.begin() as connection:
+            for statement in _EMPTY:
+                connection.execute(text(statement), {"template": self.template})
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+
+_FRESH = """
+CREATE TEMP TABLE fresh AS
+SELECT gen_random_uuid()::text AS case_id, gen_random_uuid()::text AS message_id, gen_random_uuid()::text AS delivery_id,
+    d.id AS destination_id, CAST(:due AS BIGINT) + g AS due
+FROM generate_series(1, :each) g CROSS JOIN json_array_elements_text(CAST(:ids AS JSON)) AS d(id)
+"""
+_COPIED: tuple[tuple[Table, str], ...] = (
+    (tables.cases, "case_id = (SELECT case_id FROM messages WHERE message_id = :template)"),
+    (tables.messages, "message_id = :template"),
+    (tables.contents, "message_id = :template"),
+    (tables.events, "subject_id = :template"),
+    (tables.deliveries, "submission_id = :template"),
+)
+_EMPTY = (
+    "DELETE FROM attempts",
+    "DELETE FROM callbacks",
+    "DELETE FROM circuits",
+    "DELETE FROM deliveries WHERE submission_id <> :template",
+    "DELETE FROM events WHERE subject_id <> :template",
+    "DELETE FROM contents WHERE message_id <> :template",
+    "DELETE FROM messages WHERE message_id <> :template",
+    "DELETE FROM cases WHERE case_id NOT IN (SELECT case_id FROM messages)",
+    "DELETE FROM destinations WHERE name LIKE 'Amt %'",
+)
+
+
+def _copy(table: Table, key: str) -> str:
+    columns = [column.name for column in table.columns if column.autoincrement is not True]
+    values = ", ".join(_OWN.get(name, f"t.{name}") for name in columns)
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {values} FROM fresh f, {table.name} t WHERE t.{key}"
+
+
+@contextmanager
+def hall() -> Iterator[Hall]:
+    """Start a PostgreSQL on disk, with its synchronous commit, and put one application into it."""
+    programs = binaries()
+    if programs is None:
+        raise SystemExit("PostgreSQL's server programs (initdb, postgres) are not on this machine")
+    with (
+        tempfile.TemporaryDirectory(prefix="hub-full-") as name,
+        Postgresql(programs, parent=Path(tempfile.gettempdir()), settings=_ON_DISK) as server,
+    ):
+        data = Path(name) / "data"
+        make_data(data)
+        copy_to_postgresql(data, server.url)
+        engine = create_engine(server.url)
+        yield Hall(server=server, data=data, engine=engine, template=_accept(data, server.url, engine))
+        engine.dispose()
+
+
+def _accept(data: Path, url: str, engine: Engine) -> str:
+    """Take in one application, and put its delivery aside."""
+    hub = app.build(load_settings(data, {}, database_url=url, disk_watermark_bytes=0))
+    sender = json.loads((data / "demo.json").read_text(encoding="utf-8"))["sender"]["client_id"]
+    cover = Cover(sender=sender, service=_SERVICE, area=_AREA)
+    application = Application(cover=cover, media_type=MediaType.XML, data=_EXAMPLE.read_bytes())
+    with hub.intake.open(cover, now=app.utc_now()) as reception:
+        reception.accept(application, now=app.utc_now()).result(30)
+    hub.close()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET next_attempt_at = NULL"))
+        # Copies start their chains anew; there is nothing about callbacks to measure here.
+        found: str = connection.execute(text("SELECT message_id FROM messages")).scalar_one()
+    return found
