@@ -18,6 +18,8 @@ from hub.crypto.keys import read_decryption_key
 from hub.store import DeliveryState, Store
 
 _LARGEST = 1024 * 1024
+#: Whatever dies or fills up, a sender is never told that the hub is at a loss.
+_BROKEN = {"500", "501", "502"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,7 @@ def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, ki
     faults += mixed + _mixed_up(promises, got, plaintexts, set(senders.sent.values()))
     lost = [each for each, state in standing.items() if state is None]
     faults += [f"{each}: acknowledged, not delivered, not open" for each in lost]
+    faults += [f"{count} answers {status}" for status, count in senders.statuses.items() if status in _BROKEN]
     if senders.retry_after_missing:
         faults.append(f"{senders.retry_after_missing} answers 503 without Retry-After")
     return Account(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from hub.submission import Application, Cover, MediaType
 
 _EXAMPLE = Path(__file__).parents[2] / "schemas" / "bauantrag" / "1.0" / "examples" / "good-einfamilienhaus.xml"
 _SERVICE, _AREA = "urn:de:fim:leika:leistung:99012008001000", "064390015015"
+#: Microseconds until the first of deliveries that fall due one after the other: everything is running by then.
+_SOON = 5_000_000
 #: What a copy does not share with its original.
 _OWN = {
     "case_id": "f.case_id",
@@ -46,65 +48,67 @@ class Hall:
     data: Path
     engine: Engine
     template: str
+    origin: UUID
 
     @property
     def url(self) -> str:
         return self.server.url
 
-    def receivers(self, number: int, adapter: str, config: Any) -> list[UUID]:
-        """Replace all other deliveries and receivers by ``number`` new ones; ``config(n)`` gives their options."""
+    def receivers(self, configs: Sequence[Mapping[str, Any]], adapter: str) -> list[UUID]:
+        """Add a receiver for each of ``configs``, the options of its ``adapter``; it wants no callbacks."""
         store = Store(self.url)
-        (original,) = [one for one in store.destinations(limit=100).items if str(one.destination_id) == self._origin()]
+        original = store.destination(self.origin)
+        assert original is not None
         made = [
             replace(
                 original,
                 destination_id=uuid4(),
                 name=f"Amt {n}",
                 adapter=adapter,
-                adapter_config=config(n),
+                adapter_config=config,
                 callback=None,
             )
-            for n in range(number)
+            for n, config in enumerate(configs)
         ]
         for one in made:
             store.add_destination(one)
         store.close()
         return [one.destination_id for one in made]
 
-    def _origin(self) -> str:
-        with self.engine.connect() as connection:
-            found: str = connection.execute(
-                text("SELECT destination_id FROM messages WHERE message_id = :id"), {"id": self.template}
-            ).scalar_one()
-        return found
-
-    def fill(self, destinations: list[UUID], each: int) -> None:
-        """Queue ``each`` copies for every one of ``destinations``, due now."""
+    def fill(self, destinations: Sequence[UUID], each: int, *, seconds: float = 0.0) -> None:
+        """Queue ``each`` copies for every one of ``destinations``: due now, or evenly over the next ``seconds``."""
         values = {
             "ids": json.dumps([str(one) for one in destinations]),
             "each": each,
-            "due": time.time_ns() // 1000,
-            "template": self.template,
+            "due": time.time_ns() // 1000 + (_SOON if seconds else 0),
+            "step": int(seconds * 1_000_000 / each),
         }
         with self.engine.begin() as connection:
             connection.execute(text(_FRESH), values)
             for table, key in _COPIED:
                 connection.execute(text(_copy(table, key)), {"template": self.template})
             connection.execute(text("DROP TABLE fresh"))
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+        self._tidy()
 
-    def count(self, where: str, **values: Any) -> int:
-        """Count deliveries."""
+    def left(self) -> int:
+        """Return how many deliveries are queued."""
+        return int(
+            self.rows("SELECT count(*) FROM deliveries WHERE state = 'queued' AND next_attempt_at IS NOT NULL")[0][0]
+        )
+
+    def rows(self, statement: str, **values: Any) -> list[Any]:
+        """Ask the database."""
         with self.engine.connect() as connection:
-            found: int = connection.execute(text(f"SELECT count(*) FROM deliveries WHERE {where}"), values).scalar_one()
-        return found
+            return list(connection.execute(text(statement), values))
 
     def empty(self) -> None:
         """Take everything away but the submission to copy."""
         with self.engine.begin() as connection:
             for statement in _EMPTY:
                 connection.execute(text(statement), {"template": self.template})
+        self._tidy()
+
+    def _tidy(self) -> None:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
 
@@ -112,7 +116,7 @@ class Hall:
 _FRESH = """
 CREATE TEMP TABLE fresh AS
 SELECT gen_random_uuid()::text AS case_id, gen_random_uuid()::text AS message_id, gen_random_uuid()::text AS delivery_id,
-    d.id AS destination_id, CAST(:due AS BIGINT) + g AS due
+    d.id AS destination_id, CAST(:due AS BIGINT) + CAST(g * :step + random() * :step AS BIGINT) AS due
 FROM generate_series(1, :each) g CROSS JOIN json_array_elements_text(CAST(:ids AS JSON)) AS d(id)
 """
 _COPIED: tuple[tuple[Table, str], ...] = (
@@ -155,12 +159,13 @@ def hall() -> Iterator[Hall]:
         make_data(data)
         copy_to_postgresql(data, server.url)
         engine = create_engine(server.url)
-        yield Hall(server=server, data=data, engine=engine, template=_accept(data, server.url, engine))
+        template, origin = _accept(data, server.url, engine)
+        yield Hall(server=server, data=data, engine=engine, template=template, origin=UUID(origin))
         engine.dispose()
 
 
-def _accept(data: Path, url: str, engine: Engine) -> str:
-    """Take in one application, and put its delivery aside."""
+def _accept(data: Path, url: str, engine: Engine) -> tuple[str, str]:
+    """Take in one application, put its delivery aside, and return its id and its receiver's."""
     hub = app.build(load_settings(data, {}, database_url=url, disk_watermark_bytes=0))
     sender = json.loads((data / "demo.json").read_text(encoding="utf-8"))["sender"]["client_id"]
     cover = Cover(sender=sender, service=_SERVICE, area=_AREA)
@@ -170,6 +175,5 @@ def _accept(data: Path, url: str, engine: Engine) -> str:
     hub.close()
     with engine.begin() as connection:
         connection.execute(text("UPDATE deliveries SET next_attempt_at = NULL"))
-        # Copies start their chains anew; there is nothing about callbacks to measure here.
-        found: str = connection.execute(text("SELECT message_id FROM messages")).scalar_one()
-    return found
+        found = connection.execute(text("SELECT message_id, destination_id FROM messages")).one()
+    return found.message_id, found.destination_id
