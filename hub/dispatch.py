@@ -74,7 +74,7 @@ class AdapterPool:
     def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
         self._known = known
         self._lock = threading.Lock()
-        self._adapters: dict[str, Adapter] = {}
+        self._adapters: dict[str, Future[Adapter]] = {}
 
     def of(self, destination: Destination) -> Adapter:
         """Return the open adapter for ``destination``.
@@ -86,19 +86,30 @@ class AdapterPool:
             [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
         )
         with self._lock:
-            adapter = self._adapters.get(name)
-            if adapter is None:
-                adapter = self._build(destination)
-                adapter.open()
-                self._adapters[name] = adapter
-            return adapter
+            known = self._adapters.get(name)
+            opening = known or self._adapters.setdefault(name, Future())
+        if known is None:
+            # Outside the lock: what hangs here (a folder on a dead server) keeps nobody else from their adapter.
+            self._open(destination, name, opening)
+        return opening.result()
 
     def close(self) -> None:
         """Close all adapters."""
         with self._lock:
-            for adapter in self._adapters.values():
-                adapter.close()
+            for opened in self._adapters.values():
+                opened.result().close()
             self._adapters.clear()
+
+    def _open(self, destination: Destination, name: str, opening: Future[Adapter]) -> None:
+        try:
+            adapter = self._build(destination)
+            adapter.open()
+        except BaseException as error:
+            with self._lock:
+                del self._adapters[name]
+            opening.set_exception(error)
+            raise
+        opening.set_result(adapter)
 
     def _build(self, destination: Destination) -> Adapter:
         kind = self._known.get(destination.adapter)
