@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import requests
 from sqlalchemy import Engine, Table, create_engine, text
 
 from benchmarks.crash.postgresql import Postgresql, binaries
@@ -25,6 +27,7 @@ EXAMPLE = Path(__file__).parents[2] / "schemas" / "bauantrag" / "1.0" / "example
 SERVICE, AREA = "urn:de:fim:leika:leistung:99012008001000", "064390015015"
 #: Microseconds until the first of deliveries that fall due one after the other: everything is running by then.
 _SOON = 5_000_000
+_PATIENCE = 120.0
 #: What a copy does not share with its original.
 _OWN = {
     "case_id": "f.case_id",
@@ -169,8 +172,7 @@ def hall() -> Iterator[Hall]:
 def _accept(data: Path, url: str, engine: Engine) -> tuple[str, str]:
     """Take in one application, put its delivery aside, and return its id and its receiver's."""
     hub = app.build(load_settings(data, {}, database_url=url, disk_watermark_bytes=0))
-    sender = json.loads((data / "demo.json").read_text(encoding="utf-8"))["sender"]["client_id"]
-    cover = Cover(sender=sender, service=SERVICE, area=AREA)
+    cover = Cover(sender=sender_of(data)["client_id"], service=SERVICE, area=AREA)
     application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE.read_bytes())
     with hub.intake.open(cover, now=app.utc_now()) as reception:
         reception.accept(application, now=app.utc_now()).result(30)
@@ -179,3 +181,39 @@ def _accept(data: Path, url: str, engine: Engine) -> tuple[str, str]:
         connection.execute(text("UPDATE deliveries SET next_attempt_at = NULL"))
         found = connection.execute(text("SELECT message_id, destination_id FROM messages")).one()
     return found.message_id, found.destination_id
+
+
+def sender_of(data: Path) -> dict[str, str]:
+    """Return the demo sender's client id and secret."""
+    found: dict[str, str] = json.loads((data / "demo.json").read_text(encoding="utf-8"))["sender"]
+    return found
+
+
+def token_of(data: Path, port: int) -> str:
+    """Return a token for the demo's sender, as soon as the server gives one."""
+    login = {"grant_type": "client_credentials", **sender_of(data)}
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            answer = requests.post(f"http://127.0.0.1:{port}/token", data=login, timeout=10)
+            return str(answer.json()["access_token"])
+        except requests.RequestException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def application_request(port: int, token: str, *, keyed: bool) -> Callable[[int], bytes]:
+    """Return a function that writes the n-th request with an application, with an idempotency key of its own if ``keyed``."""
+    target = "/hub/v1/applications?" + urlencode({"service": SERVICE, "ars": AREA})
+    document = EXAMPLE.read_bytes()
+    always = (
+        f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/xml\r\nContent-Length: {len(document)}\r\n"
+    )
+
+    def request(_: int) -> bytes:
+        key = f"Idempotency-Key: {uuid4().hex}\r\n" if keyed else ""
+        return f"{always}{key}\r\n".encode() + document
+
+    return request

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
-from uuid import uuid4
-
-import requests
 
 from benchmarks import load
 from benchmarks.crash.nodes import free_port
-from benchmarks.full.backlog import AREA, EXAMPLE, SERVICE, Hall
+from benchmarks.full.backlog import Hall, application_request, token_of
 from benchmarks.full.processes import resident_mebibytes, running
 from hub.store import Store
 
@@ -35,7 +30,7 @@ def run(hall: Hall, *, seconds: float) -> dict[str, Any]:
         running("hub.cli", "serve", "--no-work", "--port", str(door), *data, env=environment) as serving,
         running("hub.cli", "work", *data, env=environment) as working,
     ):
-        request = _request(door, _token(hall, door))
+        request = application_request(door, token_of(hall.data, door), keyed=True)
         over, points = threading.Event(), []
 
         def look() -> None:
@@ -63,33 +58,6 @@ def _point_at(hall: Hall, url: str) -> None:
     assert stored is not None
     store.replace_destination(replace(stored, adapter_config={**stored.adapter_config, "url": url}))
     store.close()
-
-
-def _token(hall: Hall, port: int) -> str:
-    login = json.loads((hall.data / "demo.json").read_text(encoding="utf-8"))["sender"]
-    base, end = f"http://127.0.0.1:{port}", time.monotonic() + _PATIENCE
-    while True:
-        try:
-            answer = requests.post(f"{base}/token", data={"grant_type": "client_credentials", **login}, timeout=10)
-            return str(answer.json()["access_token"])
-        except requests.RequestException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-
-
-def _request(port: int, token: str) -> Any:
-    target = "/hub/v1/applications?" + urlencode({"service": SERVICE, "ars": AREA})
-    document = EXAMPLE.read_bytes()
-
-    def request(_: int) -> bytes:
-        head = (
-            f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
-            f"Idempotency-Key: {uuid4().hex}\r\nContent-Type: application/xml\r\nContent-Length: {len(document)}\r\n\r\n"
-        )
-        return head.encode() + document
-
-    return request
 
 
 def _drained(hall: Hall) -> float:
