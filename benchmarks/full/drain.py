@@ -31,7 +31,6 @@ def run(hall: Hall, *, number: int, seconds: float) -> dict[str, Any]:
     hall.fill(hall.receivers([{}] * _RECEIVERS, "sink"), number // _RECEIVERS)
     work = running("benchmarks.full.sink", str(hall.data), hall.url)
     results["hub"] = _drained(work, hall.left, seconds)
-    hall.empty()
     conninfo = f"host={hall.server.folder} user=hub dbname=postgres"
     for kind, counting in _OPEN.items():
         called(
