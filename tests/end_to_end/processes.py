@@ -17,7 +17,7 @@ import requests
 from benchmarks.crash.nodes import BYTECODE
 
 HUB = [sys.executable, "-m", "hub.cli"]
-_PATIENCE = 40.0
+_PATIENCE = 90.0
 
 
 def free_port() -> int:
