@@ -72,18 +72,24 @@ def random_kills(setting: Setting, postgresql: Postgresql | None = None) -> Acco
 
 def database_outage(setting: Setting, postgresql: Postgresql) -> Account:
     """Stop PostgreSQL in order, then kill it; no hub process is restarted, and none may say 2xx meanwhile."""
+    faults: list[str] = []
     with _hub(setting, postgresql) as (play, _, _):
         with play.senders() as senders:
             time.sleep(2)
             for end in (postgresql.stop, postgresql.kill):
                 end()
+                # Answers to what was committed before are still on their way.
+                time.sleep(1)
+                said = senders.statuses["202"]
                 time.sleep(setting.seconds)
+                if senders.statuses["202"] > said:
+                    faults.append("somebody was told 202 while the database was away")
                 postgresql.start()
                 time.sleep(3)
             accepted = senders.statuses["202"]
             time.sleep(3)
         account = _settled(play, senders)
-    faults = list(account.faults)
+    faults += account.faults
     if not account.statuses.get("503"):
         faults.append("nobody was told 503 while the database was away")
     if senders.statuses["202"] <= accepted:

@@ -30,9 +30,7 @@ def main() -> None:
         " count, absolute numbers are this machine's\n"
     )
     measurements: dict[str, Callable[[Hall], dict[str, Any]]] = {
-        "neighbours": lambda here: neighbours.run(
-            here, each=4 if short else 20, seconds=5 if short else 25, rounds=1 if short else 2
-        ),
+        "neighbours": lambda here: neighbours.run(here, each=4 if short else 20, rounds=1 if short else 2),
         "sustained": lambda here: sustained.run(here, seconds=10 if short else 90),
         # Last, for it leaves the database full.
         "drain": lambda here: drain.run(here, number=1_000 if short else 100_000, seconds=10 if short else 150),
