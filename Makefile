@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check bench crash lock clean
+.PHONY: help pages run test check bench bench-full crash lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -47,12 +47,22 @@ check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 bench: $(VENV)/test.stamp ## Measure accepted applications a second against the raw composite (bounded, < 2 min).
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# What the hub is compared with, and what draws, stay out of the hub's own environment.
+$(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/yardstick
+	$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/yardstick/bin/python -r benchmarks/full/requirements.lock
+	@touch $@
+
+bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run and the price of proof (PostgreSQL, < 20 min).
+	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)
+
 crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 90 s).
 	$(BIN)/python -W ignore -m benchmarks.crash $(ARGS)
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra schematron --extra otel --extra build --extra dev pyproject.toml -o tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate benchmarks/full/requirements.in -o benchmarks/full/requirements.lock
 
 clean: ## Remove the virtual environment, caches and build products (not data).
 	rm -rf $(VENV) build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache benchmarks/out

@@ -116,6 +116,7 @@ def restore_files(source: Path, data: Path, manifest: Mapping[str, Any]) -> None
         for name in manifest["files"]:
             if name != DATABASE:
                 _copy(source / _inside(name), data / _inside(name))
+        _sync_folder(data)
 
 
 def restore_database(source: Path, database: Path) -> None:
@@ -124,6 +125,7 @@ def restore_database(source: Path, database: Path) -> None:
         raise _not_empty(database)
     with _translated():
         _copy(source / DATABASE, database)
+        _sync_folder(database.parent)
 
 
 def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozenset[str]:

@@ -57,7 +57,7 @@ class Settings:
     routing_rules: str = ""
     #: How long one delivery attempt may hold its lease.
     lease_seconds: int = 120
-    #: How many deliveries one node attempts at once.
+    #: How many deliveries one node attempts at once; with those that only wait for their receiver, up to four times as many.
     delivery_threads: int = 8
     #: First and longest wait between attempts, and when a delivery is given up.
     retry_first_seconds: int = 5

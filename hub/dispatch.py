@@ -28,6 +28,7 @@ from hub.events import Event, EventKind, Subject
 from hub.leases import Leases
 from hub.meters import Meters
 from hub.proof import Notary
+from hub.slots import Slots
 from hub.store import AttemptResult, Blobs, Claim, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.traces import NoTraces, Traces
@@ -35,11 +36,9 @@ from hub.traces import NoTraces, Traces
 _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
+#: Seconds to wait for further slots once one got free.
+_COMPANY = 0.003
 _PER_DESTINATION = 4
-#: An attempt that takes longer waits for its receiver, not for this machine, and another may begin beside it.
-_SLOW = timedelta(seconds=5)
-#: How many times as many attempts as a node's own number may run, if the rest are slow.
-_STRETCH = 4
 #: Characters of a note; one line for operators.
 _LONGEST_NOTE = 200
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
@@ -115,9 +114,8 @@ class Dispatcher:
         self._traces = traces or NoTraces()
         self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
+        self._slots = Slots(rules.threads, clock=clock)
         self._wake = threading.Event()
-        self._lock = threading.Lock()
-        self._running: dict[UUID, datetime] = {}
 
     def wake(self) -> None:
         """Look at the queue now instead of at the next tick."""
@@ -136,17 +134,17 @@ class Dispatcher:
             self._adapters.close()
 
     def _work_until(self, stop: threading.Event) -> None:
-        with ThreadPoolExecutor(self._rules.threads * _STRETCH, thread_name_prefix="deliver") as pool:
+        with ThreadPoolExecutor(self._slots.most, thread_name_prefix="deliver") as pool:
             while not stop.is_set():
                 self._wake.clear()
                 try:
-                    idle = not self._hand_out(pool)
-                    pause = self._pause(self._clock()) if idle else 0.0
+                    pause = self._hand_out(pool)
                 except Unavailable as error:
                     _log.warning("queue: %s", error)
                     pause = _LOOK_AGAIN.total_seconds()
-                if pause:
-                    self._wake.wait(pause)
+                if pause and self._wake.wait(pause):
+                    # Attempts that share a commit end together: one claim for all their slots costs as much as for one.
+                    stop.wait(_COMPANY)
 
     def run_once(self) -> int:
         """Attempt what is due now, one after the other; return how many attempts were made."""
@@ -157,25 +155,21 @@ class Dispatcher:
                 self._settle([claim])
         return len(claims)
 
-    def _hand_out(self, pool: ThreadPoolExecutor) -> int:
-        """Claim as many as may run besides those that do; a hanging attempt keeps only its own thread."""
+    def _hand_out(self, pool: ThreadPoolExecutor) -> float:
+        """Claim for the slots that are free now; return seconds to wait before the next look, unless woken."""
         now = self._clock()
-        claims = self._claim(now, self._free(now))
+        claims = self._claim(now, self._slots.free())
         lasting = [claim for claim in claims if not _is_instant(claim)]
         self._leases.taken(lasting, at=now)
-        with self._lock:
-            self._running.update((claim.delivery_id, now) for claim in lasting)
+        self._slots.take(claim.delivery_id for claim in lasting)
         for claim in lasting:
             pool.submit(self._work, claim)
         self._settle([claim for claim in claims if _is_instant(claim)])
-        return len(claims)
-
-    def _free(self, now: datetime) -> int:
-        """Return how many attempts may begin: receivers that hang fill a bounded part of the room, never all of it."""
-        threads = self._rules.threads
-        with self._lock:
-            brisk = sum(now - since < _SLOW for since in self._running.values())
-            return max(0, min(threads - brisk, threads * _STRETCH - len(self._running)))
+        if not claims:
+            return self._pause(self._clock())
+        # An attempt that ends wakes us; what is over at once may be followed by more.
+        full = len(lasting) == len(claims) and not self._slots.free()
+        return _LOOK_AGAIN.total_seconds() if full else 0.0
 
     def _work(self, claim: Claim) -> None:
         try:
@@ -184,8 +178,7 @@ class Dispatcher:
         except Exception:  # noqa: BLE001  # nobody waits for this thread's end; the lease runs out: outcome unknown
             _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
         finally:
-            with self._lock:
-                self._running.pop(claim.delivery_id, None)
+            self._slots.give_back(claim.delivery_id)
             self._wake.set()
 
     def _claim(self, now: datetime, limit: int) -> list[Claim]:

@@ -18,6 +18,8 @@ from hub.errors import Unavailable
 from hub.store import Blobs, Store
 
 _log = logging.getLogger(__name__)
+# It warns of each tick that finds the one before still at work, which is what we ask it to do.
+logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

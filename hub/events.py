@@ -129,11 +129,14 @@ class Event:
 
     def entry_hash(self) -> str:
         """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the entry)."""
-        entry: dict[str, Any] = {"seq": self.seq, "claims": self.claims(), "digests": dict(self.digests)}
+        return self._hash_as(self.seq, self.previous)
+
+    def _hash_as(self, seq: int, previous: str) -> str:
+        entry: dict[str, Any] = {"seq": seq, "claims": self.claims(), "digests": dict(self.digests)}
         if not self.by_hub:
             entry["jws"] = self.jws
         canonical = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
+        return hashlib.sha256(bytes.fromhex(previous) + canonical).hexdigest()
 
 
 def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list[Event]:
@@ -141,7 +144,7 @@ def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list
     linked: list[Event] = []
     for event in events:
         seq += 1
-        numbered = replace(event, seq=seq, previous=head)
-        head = numbered.entry_hash()
-        linked.append(replace(numbered, hash=head))
+        digest = event._hash_as(seq, head)  # noqa: SLF001  # a copy only to be hashed would cost as much as the hash
+        linked.append(replace(event, seq=seq, previous=head, hash=digest))
+        head = digest
     return linked

@@ -60,7 +60,7 @@ class Gauges:
 
     def _look(self, now: datetime) -> list[Metric]:
         try:
-            seen = [*self._deliveries(), *self._circuits(now), *self._sums(), self._oldest(now)]
+            seen = [*self._deliveries(), *self._circuits(now), *self._sums(), self._oldest(now), self._uncovered(now)]
             answers = 1
         except Unavailable:
             seen, answers = [], 0
@@ -117,6 +117,11 @@ class Gauges:
         due = self._store.next_due(now)
         age = 0.0 if due is None else max(0.0, (now - due).total_seconds())
         return _one("hub_oldest_due_seconds", "How long the longest due delivery waits for its attempt.", age)
+
+    def _uncovered(self, now: datetime) -> Metric:
+        since = self._figures.uncovered_since()
+        age = 0.0 if since is None else max(0.0, (now - since).total_seconds())
+        return _one("hub_uncovered_seconds", "How long the end of a case's log waits for a checkpoint.", age)
 
     def _fixed(self) -> Iterator[Metric]:
         facts = self._facts

@@ -21,7 +21,8 @@ from hub.store import Page, Store
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
 TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # a media type, not a secret
-_BATCH = 100
+#: Events that one call signs at most: some seconds of one core.
+_MOST = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +61,21 @@ class Notary:
         """Return the event's token, signing it if it has none."""
         if event.jws is not None:
             return event.jws
-        signed = jws.sign_ps512(self._keys.signing, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
-        return self._store.set_jws(event.case_id, event.seq, signed)
+        return self._store.set_jws(event.case_id, event.seq, self._signed(event))
 
-    def sign_pending(self, *, limit: int = _BATCH) -> int:
-        """Sign up to ``limit`` events that nobody has read yet; return how many."""
-        pending = self._store.unsigned(limit)
-        for event in pending:
-            self.token(event)
-        return len(pending)
+    def sign_pending(self, *, limit: int = _MOST) -> int:
+        """Sign up to ``limit`` events that nobody has read yet, oldest first; return how many."""
+        number = 0
+        while number < limit and (pending := self._store.unsigned(limit - number)):
+            # While one is signed, those before it are being stored, many with one commit.
+            storing = [self._store.setting_jws(one.case_id, one.seq, self._signed(one)) for one in pending]
+            for stored in storing:
+                stored.result()
+            number += len(storing)
+        return number
+
+    def _signed(self, event: Event) -> str:
+        return jws.sign_ps512(self._keys.signing, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
 
     def verify(self, case_ids: Iterable[UUID]) -> LogReport:
         """Verify chains, tokens and stored digests of the given cases, without any network."""

@@ -25,7 +25,7 @@ _UNPRIVILEGED = ("postgres", "nobody")
 _QUICK = ("fsync=off", "full_page_writes=off", "listen_addresses=", "max_connections=80", "shared_buffers=32MB")
 
 
-def _binaries() -> Path | None:
+def binaries() -> Path | None:
     """Find the folder of initdb and postgres: on the path, or where Debian and others keep it."""
     found = shutil.which("initdb")
     known = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parts[-2].zfill(3))
@@ -36,9 +36,9 @@ def _binaries() -> Path | None:
 class PostgresqlServer:
     """A cluster in a temporary folder, reachable by a unix socket in it alone. PostgreSQL refuses to run as root."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, programs: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hub-pg-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
-        self._binaries = binaries
+        self._programs = programs
         self._as: dict[str, object] = {}
         if os.geteuid() == 0:
             self._as = {"user": _existing_user(), "extra_groups": []}
@@ -53,7 +53,7 @@ class PostgresqlServer:
     def _start(self) -> subprocess.Popen[bytes]:
         settings = [part for one in (*_QUICK, f"unix_socket_directories={self.folder}") for part in ("-c", one)]
         return subprocess.Popen(
-            [str(self._binaries / "postgres"), "-D", "data", *settings],
+            [str(self._programs / "postgres"), "-D", "data", *settings],
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ class PostgresqlServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
-            [str(self._binaries / program), *arguments], cwd=self.folder, check=True, capture_output=True, **self._as
+            [str(self._programs / program), *arguments], cwd=self.folder, check=True, capture_output=True, **self._as
         )
 
 
@@ -99,11 +99,11 @@ def _existing_user() -> str:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """An empty, migrated PostgreSQL database; whoever takes it empties it first."""
-    binaries = _binaries()
-    if binaries is None:
+    programs = binaries()
+    if programs is None:
         pytest.skip("PostgreSQL's server programs (initdb, postgres) are not on this machine")
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    server = PostgresqlServer(binaries)
+    server = PostgresqlServer(programs)
     try:
         server.wait()
         store = Store(server.url)

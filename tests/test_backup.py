@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from stage import BAUANTRAG
+from sqlalchemy import create_engine, text
+from stage import BAUANTRAG, Stage, VirtualClock
 from store_values import claim, known_destination, record
 
 from hub import app
@@ -135,6 +139,84 @@ def test_a_restored_hub_proves_delivers_and_remembers(stage, tmp_path):
     hub.close()
 
 
+def test_a_restored_postgresql_proves_and_delivers_as_the_documented_steps_say(
+    made_once, postgresql_url, tmp_path, monkeypatch
+):
+    from store_servers import binaries, empty
+
+    from benchmarks.crash.scenery import copy_to_postgresql
+
+    programs = binaries()
+    if not all((programs / name).exists() for name in ("pg_dump", "pg_restore")):
+        pytest.skip("PostgreSQL's client programs (pg_dump, pg_restore) are not on this machine")
+    empty(postgresql_url)
+    address = postgresql_url.replace("+psycopg", "")
+    data = tmp_path / "data"
+    shutil.copytree(made_once, data)
+    copy_to_postgresql(data, postgresql_url)
+    with on_postgresql(data, address) as stage:
+        receipt, _ = with_attachment(stage)
+        stage.accept()
+        stage.hub.checkpoints.make(stage.clock())
+        subprocess.run(
+            [programs / "pg_dump", "--format=custom", f"--file={tmp_path / 'hub.dump'}", address],
+            check=True,
+            timeout=60,
+        )
+        monkeypatch.setenv("HUB_DATABASE_URL", address)
+        run("backup", tmp_path / "copy", "--data", data)
+        stage.accept()  # After the dump: lost with the old database.
+        published = stage.hub.keys.hub_jwks()
+    with another_database(postgresql_url) as there:
+        subprocess.run(
+            [programs / "pg_restore", "--clean", "--if-exists", f"--dbname={there}", tmp_path / "hub.dump"],
+            check=True,
+            timeout=60,
+        )
+        monkeypatch.setenv("HUB_DATABASE_URL", there)
+        new = tmp_path / "new"
+        assert "2 offene Zustellungen" in run("restore", tmp_path / "copy", "--data", new)
+        assert "unversehrt" in run("log", "verify", "--checkpoints", "--data", new)
+        case = verify_receipt(receipt, published)["txn"].removeprefix("case:")
+        (tmp_path / "receipt.jws").write_text(receipt)
+        (tmp_path / "proof.json").write_text(run("log", "proof", case, "--data", new))
+        (tmp_path / "jwks.json").write_text(json.dumps(published))
+        options = ("--jwks", tmp_path / "jwks.json", "--proof", tmp_path / "proof.json")
+        assert "genuine" in run("receipt", "verify", tmp_path / "receipt.jws", *options)
+        with on_postgresql(new, there) as again:
+            claims = again.hub.store.claim(
+                again.clock(), lease=again.hub.settings.lease, node="n", limit=10, per_destination=10
+            )
+            assert [one.repeat for one in claims] == [True, True]
+            contents = [part for one in claims for _, part in one.submission.contents.parts()]
+            for part in contents:
+                whole = b"".join(again.hub.blobs.chunks(part))
+                assert hashlib.sha512(whole).hexdigest() == part.sha512
+
+
+@contextmanager
+def on_postgresql(data, url):
+    """A hub whose parties lie in a PostgreSQL database."""
+    clock = VirtualClock()
+    settings = load_settings(data, {}, database_url=url, disk_watermark_bytes=0, allow_private_addresses=True)
+    hub = app.build(settings, clock=clock)
+    yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
+    hub.close()
+
+
+@contextmanager
+def another_database(url):
+    """An empty database beside the one that ``url`` names."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE restored"))
+        try:
+            yield url.replace("+psycopg", "").replace("/postgres?", "/restored?")
+        finally:
+            connection.execute(text("DROP DATABASE restored WITH (FORCE)"))
+    engine.dispose()
+
+
 def test_a_blob_that_retention_deletes_meanwhile_makes_the_database_be_copied_again(source, stage, tmp_path):
     _, blob = with_attachment(stage)
     copies = []
@@ -151,8 +233,6 @@ def test_a_blob_that_retention_deletes_meanwhile_makes_the_database_be_copied_ag
             copies.append(target)
             if len(copies) == 1:
                 stage.hub.blobs.delete(blob)
-                from sqlalchemy import text
-
                 stage.hub.store._write(lambda connection: connection.execute(text("DELETE FROM contents")))
 
     from dataclasses import replace

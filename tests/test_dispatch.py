@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from stage import FRANKFURT
 
 from hub.adapter_pool import AdapterPool
 from hub.callbacks import Herald
 from hub.crypto.receipts import claims_of
 from hub.delivery import Schedule
 from hub.dispatch import Dispatcher, Rules
-from hub.errors import ConfigurationError
+from hub.errors import ConfigurationError, Text
 from hub.events import EventKind
 from hub.store import DeliveryState
 from hub.submission import DeadCause, Outcome, OutcomeKind
@@ -182,17 +184,102 @@ def test_a_hung_receiver_does_not_hold_up_another(scripted):
             delivered.set()
             return outcome(OutcomeKind.DELIVERED)
 
-    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
-    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    stage = beside(scripted, "prompt")
     for _ in range(6):
+        stage.accept()
+    stage.accept(area=FRANKFURT)
+    with running(dispatcher(stage, adapters={"scripted": Hanging, "prompt": Prompt}), release):
+        assert delivered.wait(5)
+
+
+def test_receivers_that_hang_give_their_slots_to_others(scripted):
+    """Two of them hold as many attempts as the node makes at once, and somebody else's turn comes all the same."""
+    release, delivered, hanging = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    class Hanging(Scripted):
+        def deliver(self, package):
+            hanging.release()
+            release.wait(20)
+            return outcome(OutcomeKind.DELIVERED)
+
+    class Prompt(Scripted):
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    for _ in range(4):
         scripted.accept()
-    scripted.accept(area="064120000000")
+    stage = beside(scripted, "prompt")
+    working = dispatcher(stage, adapters={"scripted": Hanging, "prompt": Prompt})
+    with running(working, release):
+        assert all(hanging.acquire(timeout=5) for _ in range(4))
+        stage.accept(area=FRANKFURT)
+        working.wake()
+        assert not delivered.wait(0.2)
+        stage.clock.pass_(seconds=1)
+        working.wake()
+        assert delivered.wait(5)
+
+
+def test_an_adapter_that_hangs_while_it_opens_keeps_nobody_from_theirs(scripted):
+    release, delivered, opening = threading.Event(), threading.Event(), threading.Event()
+
+    class Hanging(Scripted):
+        def open(self):
+            opening.set()
+            release.wait(20)
+
+        def deliver(self, package):
+            return outcome(OutcomeKind.DELIVERED)
+
+    class Prompt(Scripted):
+        def deliver(self, package):
+            delivered.set()
+            return outcome(OutcomeKind.DELIVERED)
+
+    stage = beside(scripted, "prompt")
+    stage.accept()
+    working = dispatcher(stage, adapters={"scripted": Hanging, "prompt": Prompt})
+    with running(working, release):
+        assert opening.wait(5)
+        stage.accept(area=FRANKFURT)
+        working.wake()
+        assert delivered.wait(5)
+
+
+def test_an_adapter_is_opened_once_and_one_that_fails_to_open_is_tried_again(scripted):
+    opened = []
+
+    class Shy(Scripted):
+        def open(self):
+            opened.append(self)
+            if len(opened) == 1:
+                raise ConfigurationError(Text("Noch nicht.", "Not yet."))
+
+    pool = AdapterPool({"scripted": Shy})
+    destination = scripted.hub.store.destination(scripted.destination_id("Rheingau"))
+    with pytest.raises(ConfigurationError):
+        pool.of(destination)
+    assert pool.of(destination) is pool.of(destination) is opened[1]
+    assert len(opened) == 2
+    pool.close()
+
+
+def beside(stage, adapter):
+    """The stage with a second receiver, in Frankfurt."""
+    stored = stage.hub.store.destination(stage.destination_id("Frankfurt"))
+    stage.hub.store.replace_destination(replace(stored, adapter=adapter, adapter_config={}))
+    return stage
+
+
+@contextmanager
+def running(working: Dispatcher, release: threading.Event):
+    """The dispatcher at work; at the end whoever hangs is let go."""
     stop = threading.Event()
-    working = dispatcher(scripted, adapters={"scripted": Hanging, "prompt": Prompt})
     thread = threading.Thread(target=working.run, args=[stop])
     thread.start()
     try:
-        assert delivered.wait(5)
+        yield
     finally:
         release.set()
         stop.set()

@@ -109,6 +109,16 @@ def test_an_attempt_is_counted_by_adapter_and_outcome(stage):
     assert "_created" not in text
 
 
+def test_what_no_checkpoint_covers_grows_old_until_one_does(stage):
+    gauges = app.gauges(stage.hub)
+    stage.accept()
+    stage.clock.pass_(minutes=6)
+    assert value(stage.hub.meters.text(gauges).decode(), "hub_uncovered_seconds") == 360
+    stage.hub.checkpoints.make(stage.clock())
+    stage.clock.pass_(minutes=1)
+    assert value(stage.hub.meters.text(gauges).decode(), "hub_uncovered_seconds") == 0
+
+
 def test_circuits_and_dead_letters_are_shown(stage):
     there = stage.destination_id("Rheingau")
     stage.hub.store.change_circuit(

@@ -308,6 +308,9 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path):
         store.ready()
     with pytest.raises(StoreUnavailable):
         store.set_setting("a", "1")
+    # The shortest way in, by which every keyed application comes.
+    with pytest.raises(StoreUnavailable):
+        store.remembered("online-service", "key")
     store.close()
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.crash.account import Account
+from benchmarks.crash.account import Account, broken_off
 from benchmarks.crash.postgresql import Postgresql, binaries
 from benchmarks.crash.scenarios import (
     Setting,
+    clock_jumps,
     database_outage,
     disk_full,
     every_point,
@@ -45,16 +48,30 @@ def main() -> None:
                 setting = Setting(
                     template=template, folder=Path(name) / title.replace(" ", "-"), seconds=options.seconds or seconds
                 )
-                results[title] = _told(title, scenario(setting))
+                results[title] = _told(title, _run(scenario, setting))
                 _keep(results, time.monotonic() - started)
-    print(f"{len(results)} scenarios in {time.monotonic() - started:.0f} s")
+    load, cores = os.getloadavg()[2], os.cpu_count()
+    print(f"{len(results)} scenarios in {time.monotonic() - started:.0f} s; load {load:.1f} on {cores} cores")
     sys.exit(0 if results and all(each.holds for each in results.values()) else 1)
+
+
+def _run(scenario: Scenario, setting: Setting) -> Account:
+    """Run a scenario; one that breaks off has failed, and the others are run all the same."""
+    try:
+        return scenario(setting)
+    except Exception:  # noqa: BLE001  # whatever it was, it is reported as this scenario's fault
+        return broken_off(traceback.format_exc())
 
 
 def _keep(results: dict[str, Account], seconds: float) -> None:
     """Write what is known so far: a run that is broken off has still counted."""
     _OUT.mkdir(exist_ok=True)
-    document = {"seconds": round(seconds), "scenarios": {title: each.as_json() for title, each in results.items()}}
+    document = {
+        "seconds": round(seconds),
+        "load": round(os.getloadavg()[1], 1),
+        "cores": os.cpu_count(),
+        "scenarios": {title: each.as_json() for title, each in results.items()},
+    }
     (_OUT / "crash.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
@@ -70,6 +87,7 @@ def _scenarios(*, short: bool) -> Iterator[tuple[str, float, Scenario]]:
     if not short:
         yield "postgresql each point", 0, _on_postgresql(every_point)
         yield "postgresql paused nodes", 60, _on_postgresql(paused_nodes)
+        yield "postgresql clock jumps", 60, _on_postgresql(clock_jumps)
     yield "postgresql random kills", 6 if short else 180, _on_postgresql(random_kills)
     if not short:
         yield "postgresql outage", 60, _on_postgresql(database_outage)
@@ -91,7 +109,8 @@ def _told(title: str, account: Account) -> Account:
         f" (lost {account.lost}, dead {account.dead}); {account.kills} kills, {account.receptions} receptions,"
         f" {account.repeats} repeats, at most {account.most_receptions_of_one} of one, {account.overtaken} overtaken,"
         f" {account.set_aside} set aside and sent again;"
-        f" {account.opened} opened and compared; answers {dict(account.statuses)}",
+        f" {account.opened} opened and compared; answers {dict(account.statuses)}"
+        + (f"; by {account.how}" if account.how else ""),
         flush=True,
     )
     for fault in account.faults[:20]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from hub.crypto.keys import read_decryption_key
 from hub.store import DeliveryState, Store
 
 _LARGEST = 1024 * 1024
+#: Whatever dies or fills up, a sender is never told that the hub is at a loss.
+_BROKEN = {"500", "501", "502"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,8 @@ class Account:
     overtaken: int = 0
     #: Deliveries that the hub isolated after three lapsed leases; they were sent again by hand.
     set_aside: int = 0
+    #: By what means harm was done, where there are several.
+    how: str = ""
     statuses: Mapping[str, int] = field(default_factory=dict)
     faults: Sequence[str] = field(default_factory=list)
 
@@ -49,6 +53,12 @@ class Account:
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "holds": self.holds}
+
+
+def broken_off(why: str) -> Account:
+    """Return the account of a scenario that did not come to its end: nothing is known, so nothing holds."""
+    nothing = dict.fromkeys((each.name for each in fields(Account) if each.type == "int"), 0)
+    return Account(**nothing, faults=[f"broken off: {why}"])
 
 
 def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, kills: int) -> Account:
@@ -63,6 +73,7 @@ def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, ki
     faults += mixed + _mixed_up(promises, got, plaintexts, set(senders.sent.values()))
     lost = [each for each, state in standing.items() if state is None]
     faults += [f"{each}: acknowledged, not delivered, not open" for each in lost]
+    faults += [f"{count} answers {status}" for status, count in senders.statuses.items() if status in _BROKEN]
     if senders.retry_after_missing:
         faults.append(f"{senders.retry_after_missing} answers 503 without Retry-After")
     return Account(

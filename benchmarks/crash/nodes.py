@@ -14,7 +14,11 @@ from pathlib import Path
 
 import requests
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
+#: A process that is started again and again reads the bytecode that the first one wrote, whatever its surroundings say;
+#: compiling anew takes longer than everything else of a start. Beside the interpreter: as trusted as what it runs.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode")}
+HUB = ("hub.cli",)  # The module that a process runs.
 
 
 def free_port() -> int:
@@ -28,14 +32,24 @@ def free_port() -> int:
 class Node:
     """One ``hub serve`` or ``hub work``; ``start`` may be called again after an end, on the same port."""
 
-    def __init__(self, name: str, data: Path, command: tuple[str, ...], env: dict[str, str], logs: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        data: Path,
+        command: tuple[str, ...],
+        env: dict[str, str],
+        logs: Path,
+        *,
+        program: tuple[str, ...] = HUB,
+    ) -> None:
         self.name = name
+        self._program = program
         self.serves = "serve" in command
         self.port = free_port() if self.serves else 0
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._data = data
         self._command = command
-        self._env = {"HUB_NODE": name, **env}
+        self._env = {"HUB_NODE": name, **BYTECODE, **env}
         self.log = logs / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.kills = 0
@@ -46,7 +60,7 @@ class Node:
         extra = {"HUB_CRASH_AT": crash_at} if crash_at else {}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hub.cli", *self._command, *where, "--data", str(self._data)],
+                [sys.executable, "-m", *self._program, *self._command, *where, "--data", str(self._data)],
                 env={**os.environ, **self._env, **extra},
                 stdout=output,
                 stderr=output,

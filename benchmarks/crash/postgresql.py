@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +19,7 @@ import psycopg
 _MEMORY = Path("/dev/shm")
 _UNPRIVILEGED = ("postgres", "nobody")
 _SETTINGS = ("listen_addresses=", "max_connections=80", "shared_buffers=32MB")
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 def binaries() -> Path | None:
@@ -29,11 +31,13 @@ def binaries() -> Path | None:
 
 
 class Postgresql:
-    """One cluster. PostgreSQL refuses to run as root, so root lends it another user."""
+    """One cluster, in memory unless a ``parent`` folder is named. PostgreSQL refuses to run as root: root lends it a user."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, parent: Path | None = None, settings: Sequence[str] = _SETTINGS) -> None:
         self._programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="hub-pg-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
+        self._settings = settings
+        memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+        self.folder = Path(tempfile.mkdtemp(prefix="hub-pg-", dir=parent or memory))
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             names = {entry.pw_name for entry in pwd.getpwall()}
@@ -50,15 +54,7 @@ class Postgresql:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        settings = [part for one in (*_SETTINGS, f"unix_socket_directories={self.folder}") for part in ("-c", one)]
-        self._process = subprocess.Popen(
-            [str(self._programs / "postgres"), "-D", "data", *settings],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            **self._as,
-        )
+        self._process = self._launched()
         end = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -67,7 +63,21 @@ class Postgresql:
             except psycopg.OperationalError:
                 if time.monotonic() > end:
                     raise
+                if self._process.poll() is not None:
+                    # After a kill it gives up if a process of before has not ended yet.
+                    self._process = self._launched()
                 time.sleep(0.05)
+
+    def _launched(self) -> subprocess.Popen[bytes]:
+        settings = [part for one in (*self._settings, f"unix_socket_directories={self.folder}") for part in ("-c", one)]
+        return subprocess.Popen(
+            [str(self._programs / "postgres"), "-D", "data", *settings],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._as,
+        )
 
     def stop(self) -> None:
         """Shut down as an operator does: running transactions are rolled back, connections are cut."""
@@ -76,7 +86,11 @@ class Postgresql:
     def kill(self) -> None:
         """End all its processes as a power cut would."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            # Each backend leads a session of its own, so the group is not all of them; the parent goes first, lest it recover.
+            backends = _children(self._process.pid)
+            for pid in (self._process.pid, *backends):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait(_PATIENCE)
             self._process = None
 
@@ -96,3 +110,9 @@ class Postgresql:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes whose parent is ``pid``."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in tasks for child in file.read_text(encoding="ascii").split()]

@@ -25,6 +25,8 @@ _AT_THE_DOOR = frozenset(POINTS[:5])
 _PASSED = range(3, 12)
 #: Bytes of the small disk: room for the start and little more.
 _SMALL_DISK = 24 * 1024 * 1024
+#: Seconds that a clock is wrong by, several leases; the last is right again.
+_JUMPS = (-20, -10, 10, 20, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,18 +72,24 @@ def random_kills(setting: Setting, postgresql: Postgresql | None = None) -> Acco
 
 def database_outage(setting: Setting, postgresql: Postgresql) -> Account:
     """Stop PostgreSQL in order, then kill it; no hub process is restarted, and none may say 2xx meanwhile."""
+    faults: list[str] = []
     with _hub(setting, postgresql) as (play, _, _):
         with play.senders() as senders:
             time.sleep(2)
             for end in (postgresql.stop, postgresql.kill):
                 end()
+                # Answers to what was committed before are still on their way.
+                time.sleep(1)
+                said = senders.statuses["202"]
                 time.sleep(setting.seconds)
+                if senders.statuses["202"] > said:
+                    faults.append("somebody was told 202 while the database was away")
                 postgresql.start()
                 time.sleep(3)
             accepted = senders.statuses["202"]
             time.sleep(3)
         account = _settled(play, senders)
-    faults = list(account.faults)
+    faults += account.faults
     if not account.statuses.get("503"):
         faults.append("nobody was told 503 while the database was away")
     if senders.statuses["202"] <= accepted:
@@ -100,6 +108,20 @@ def paused_nodes(setting: Setting, postgresql: Postgresql) -> Account:
                 victim.pause()
                 time.sleep(4)
                 victim.resume()
+        return _settled(play, senders)
+
+
+def clock_jumps(setting: Setting, postgresql: Postgresql) -> Account:
+    """Set the clock of one process after the other wrong by more than a lease, forward and back, and right again."""
+    with _hub(setting, postgresql, wrong_clocks=True) as (play, _, _):
+        with play.senders() as senders:
+            end = time.monotonic() + setting.seconds
+            while time.monotonic() < end:
+                victim = random.choice(play.nodes)
+                _set_clock(play.clock_of(victim.name), random.choice(_JUMPS))
+                time.sleep(random.uniform(1, 4))
+            for node in play.nodes:
+                _set_clock(play.clock_of(node.name), 0)
         return _settled(play, senders)
 
 
@@ -133,14 +155,18 @@ def disk_full(setting: Setting) -> Account:
         faults.append("the disk never got full")
     if not went_on:
         faults.append("nothing was accepted after there was room again")
-    return replace(account, faults=faults)
+    how = "a quota (RLIMIT_FSIZE): a small disk cannot be mounted here" if limited else "a small disk (tmpfs)"
+    return replace(account, faults=faults, how=how)
 
 
 @contextmanager
-def _hub(setting: Setting, postgresql: Postgresql | None) -> Iterator[tuple[Scene, list[Node], list[Node]]]:
+def _hub(
+    setting: Setting, postgresql: Postgresql | None, *, wrong_clocks: bool = False
+) -> Iterator[tuple[Scene, list[Node], list[Node]]]:
     """One process on SQLite; two that serve and two that deliver on PostgreSQL."""
     url = "" if postgresql is None else postgresql.url
     with scene(setting.template, setting.folder, database_url=url) as play:
+        play.wrong_clocks = wrong_clocks
         if postgresql is None:
             whole = play.node("hub", "serve")
             doors = workers = [whole]
@@ -157,7 +183,7 @@ def _hub(setting: Setting, postgresql: Postgresql | None) -> Iterator[tuple[Scen
 def _dies_at(victim: Node, point: str) -> bool:
     victim.kill()
     victim.start(crash_at=f"{point}:{random.choice(_PASSED)}")
-    return victim.died_by_itself(30)
+    return victim.died_by_itself(60)
 
 
 def _revive(node: Node) -> None:
@@ -174,6 +200,13 @@ def _settled(play: Scene, senders: Senders) -> Account:
     for node in play.nodes:
         node.end()
     return replace(play.account(senders), set_aside=set_aside)
+
+
+def _set_clock(file: Path, seconds: int) -> None:
+    """Replace the file: nobody reads half of it."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(str(seconds), encoding="ascii")
+    fresh.replace(file)
 
 
 def _wait(happened: Callable[[], bool], seconds: float) -> None:

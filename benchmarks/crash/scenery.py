@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, insert, select
 
 from benchmarks.crash.account import Account, reckon
 from benchmarks.crash.ledger import Ledger
-from benchmarks.crash.nodes import Node
+from benchmarks.crash.nodes import HUB, Node
 from benchmarks.crash.receiver import Receiver
 from benchmarks.crash.senders import Senders, login_of
 from hub import app
@@ -68,13 +68,19 @@ class Scene:
     promises: Ledger
     nodes: list[Node] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    wrong_clocks: bool = False
 
     def node(self, name: str, *command: str) -> Node:
-        """Add a process; it is not started yet."""
+        """Add a process; it is not started yet. In a scene of wrong clocks it takes its time from a file of its own."""
         env = ENVIRONMENT | self.env | ({"HUB_DATABASE_URL": self.database_url} if self.database_url else {})
-        made = Node(name, self.data, command, env, self.folder)
+        program = ("benchmarks.crash.wrong_clock", str(self.clock_of(name))) if self.wrong_clocks else HUB
+        made = Node(name, self.data, command, env, self.folder, program=program)
         self.nodes.append(made)
         return made
+
+    def clock_of(self, name: str) -> Path:
+        """Return the file that says by how many seconds a node's clock is wrong."""
+        return self.folder / f"{name}.clock"
 
     def urls(self) -> list[str]:
         return [node.base_url for node in self.nodes if node.serves and node.alive]

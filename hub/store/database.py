@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeVar, cast
@@ -65,16 +65,14 @@ class Database:
 
     def _glance(self, lookup: Lookup, *values: Any) -> Any:
         """Return the one row of ``lookup``, or None: a look on the accept path, where a transaction costs four times more."""
-        with translated():
-            connection = self._reading.raw_connection()
         try:
-            cursor = connection.cursor()
-            cursor.execute(lookup.sql[self._reading.dialect.paramstyle], values)
-            return cursor.fetchone()
+            with translated(), closing(self._reading.raw_connection()) as connection:
+                cursor = connection.cursor()
+                cursor.execute(lookup.sql[self._reading.dialect.paramstyle], values)
+                return cursor.fetchone()
         except self._reading.dialect.loaded_dbapi.Error as exc:
+            # Nothing wraps the driver's errors here, not even those of a connection that turns out to be dead.
             raise unavailable() from exc
-        finally:
-            connection.close()
 
     def _page(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, select
 
 from hub.store import tables
 from hub.store.annex import Annex
-from hub.store.database import clamp
+from hub.store.database import clamp, maybe_moment
 from hub.store.deliveries import to_circuit
 from hub.store.notices import notices
 from hub.store.records import Circuit, DeliveryState
@@ -18,6 +19,7 @@ _CALLBACKS = tables.callbacks.c
 _NOTICES = notices.c
 _CONTENTS = tables.contents.c
 _EVENTS = tables.events.c
+_CASES = tables.cases.c
 _CIRCUITS = tables.circuits
 
 
@@ -55,6 +57,11 @@ class Figures(Annex):
             return {name: int(connection.execute(one).scalar_one()) for name, one in statements.items()}
 
         return Sums(**self._read(read))
+
+    def uncovered_since(self) -> datetime | None:
+        """Return when the event was written that waits longest for a checkpoint; None if none waits."""
+        statement = select(func.min(_CASES.last_event_at)).where(literal_column("covered < seq"))
+        return self._read(lambda connection: maybe_moment(connection.execute(statement).scalar()))
 
     def troubled(self, *, limit: int) -> list[Circuit]:
         """Return circuits that are not closed or have counted failures, the longest open first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -86,6 +87,10 @@ class Log(Database):
 
         Raise ``NotFound`` for an unknown event.
         """
+        return self.setting_jws(case_id, seq, jws).result()
+
+    def setting_jws(self, case_id: UUID, seq: int, jws: str) -> Future[str]:
+        """Do as :meth:`set_jws`, without waiting: of many that are begun together, all share one commit."""
         here = and_(_EVENTS.c.case_id == str(case_id), _EVENTS.c.seq == seq)
         store = update(_EVENTS).where(here, _EVENTS.c.jws.is_(None)).values(jws=jws)
 
@@ -97,7 +102,7 @@ class Log(Database):
                 raise not_found("event-not-found", "Das Ereignis", "Event", f"{case_id}/{seq}")
             return stored
 
-        return self._write(write)
+        return self._begin(write)
 
     def unsigned(self, limit: int = 100) -> list[Event]:
         """Return up to ``limit`` events that wait for the hub's signature, oldest first."""

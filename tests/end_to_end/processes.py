@@ -14,8 +14,10 @@ from typing import Any, Self
 
 import requests
 
+from benchmarks.crash.nodes import BYTECODE
+
 HUB = [sys.executable, "-m", "hub.cli"]
-_PATIENCE = 40.0
+_PATIENCE = 90.0
 
 
 def free_port() -> int:
@@ -42,7 +44,7 @@ class HubProcess:
         self._output = self.log.open("ab")
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, **settings, **env},
+            env={**os.environ, **BYTECODE, **settings, **env},
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,

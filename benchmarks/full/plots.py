@@ -1,0 +1,100 @@
+"""Draw what ``full.json`` says, one picture for each question, as SVG and PNG. Runs beside the yardstick: needs matplotlib.
+
+python -m benchmarks.full.plots FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+_HUB, _OTHER, _BARE, _SICK = "#1f5fa8", "#c2571a", "#7a7a7a", "#a8322a"
+
+
+def drain(result: dict[str, Any]) -> Any:
+    """How fast does a queue empty?"""
+    figure, (lines, bars) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[2, 1])
+    for kind, colour in (("hub", _HUB), ("procrastinate", _OTHER), ("bare", _BARE)):
+        points = result[kind]["points"]
+        lines.plot([at for at, _ in points], [done for _, done in points], color=colour, label=kind)
+        bars.bar(kind, result[kind]["per_second"], color=colour)
+        bars.text(kind, result[kind]["per_second"], f"{result[kind]['per_second']:.0f}", ha="center", va="bottom")
+    lines.set(xlabel="seconds", ylabel="deliveries done", title=f"{result['queued']:,} queued, one process each")
+    lines.legend()
+    bars.set(
+        yscale="log",
+        ylabel="per second (log)",
+        title=f"hub / procrastinate = {result['hub against procrastinate']:.1f}",
+    )
+    return figure
+
+
+def neighbours(result: dict[str, Any]) -> Any:
+    """Do 47 healthy receivers notice three sick ones?"""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4))
+    for axis, name, unit in ((axes[0], "per_second", "deliveries per second"), (axes[1], "p99_ms", "p99 in ms")):
+        for company, colour in (("healthy", _HUB), ("sick", _SICK)):
+            label = "all healthy" if company == "healthy" else "one hangs, one\ndrips, one fails"
+            value = result[company][name]
+            axis.bar(label, value, color=colour)
+            axis.text(label, value, f"{value:.0f}", ha="center", va="bottom")
+        axis.set(ylabel=unit)
+    axes[0].set_title(f"throughput kept: {result['throughput kept']:.2f}")
+    axes[1].set_title(f"p99 times {result['p99 times']:.2f}")
+    return figure
+
+
+def sustained(result: dict[str, Any]) -> Any:
+    """Does anything creep?"""
+    figure, (rates, memory) = plt.subplots(2, 1, figsize=(9, 6), sharex=True)
+    points = result["points"]
+    at = [one[0] for one in points]
+    for column, label, colour in ((1, "accepted", _HUB), (2, "delivered", _OTHER)):
+        pairs = pairwise(points)
+        rates.plot(at[1:], [(b[column] - a[column]) / (b[0] - a[0]) for a, b in pairs], color=colour, label=label)
+    for column, label, colour in ((3, "serving", _HUB), (4, "delivering", _OTHER)):
+        memory.plot(at, [one[column] for one in points], color=colour, label=label)
+    rates.set(ylabel="per second", title="sustained run", ylim=(0, None))
+    memory.set(xlabel="seconds", ylabel="memory in MiB", ylim=(0, None))
+    rates.legend()
+    memory.legend()
+    return figure
+
+
+def proof(result: dict[str, Any]) -> Any:
+    """What does proof cost?"""
+    figure, axis = plt.subplots(figsize=(7, 3))
+    for way, colour in (("unproven", _BARE), ("proven", _HUB)):
+        value = result[way]["cpu_ms_each"]
+        axis.barh(way, value, color=colour)
+        axis.text(value, way, f" {value:.2f} ms", va="center")
+    axis.set(
+        xlabel="CPU for each accepted application, ms",
+        title=f"proof: {100 * result['cost_of_cpu']:.0f} % of CPU, {100 * result['cost_of_throughput']:.0f} % of throughput",
+    )
+    axis.margins(x=0.2)
+    return figure
+
+
+def main(folder: Path) -> None:
+    """Draw what was measured."""
+    results = json.loads((folder / "full.json").read_text(encoding="utf-8"))
+    for draw in (drain, neighbours, sustained, proof):
+        name = draw.__name__
+        if name in results:
+            figure = draw(results[name])
+            for suffix in ("svg", "png"):
+                figure.savefig(folder / f"full-{name}.{suffix}", bbox_inches="tight", dpi=120)
+            plt.close(figure)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

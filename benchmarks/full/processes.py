@@ -1,0 +1,54 @@
+"""Processes that are measured: started, watched by their CPU time and memory, and ended by their handle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.crash.nodes import BYTECODE
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+#: The interpreter with what the hub is compared with, and with what draws; ``make bench-full`` puts it there.
+YARDSTICK = str(Path(sys.prefix) / "yardstick" / "bin" / "python")
+_ENVIRONMENT = {
+    "HUB_ALLOW_PRIVATE_ADDRESSES": "true",
+    "HUB_DISK_WATERMARK_BYTES": "0",
+    "PYTHONWARNINGS": "ignore",
+    **BYTECODE,
+}
+
+
+@contextmanager
+def running(
+    *module: str, python: str = sys.executable, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``python -m module …``; at the end it is killed, for nobody waits for what it has under way."""
+    process = subprocess.Popen(
+        [python, "-m", *module], env={**os.environ, **_ENVIRONMENT, **(env or {})}, stdin=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=60)
+
+
+def called(module: Sequence[str], *, python: str, seconds: float) -> None:
+    """Run ``python -m module …`` to its end."""
+    subprocess.run([python, "-m", *module], env={**os.environ, **_ENVIRONMENT}, check=True, timeout=seconds)
+
+
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU time that a process has used so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mebibytes(process: subprocess.Popen[bytes]) -> float:
+    """Return the memory that a process holds now."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
