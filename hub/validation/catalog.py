@@ -18,11 +18,11 @@ from hub.validation.codelists import CodeLists
 from hub.validation.differences import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
-from hub.validation.limits import Limits
+from hub.validation.limits import MIB, Limits
 from hub.validation.manifest import Status
 from hub.validation.report import Report
 from hub.validation.schematron import BusinessRules
-from hub.validation.xml import XmlDocument, read_xml
+from hub.validation.xml import XmlDocument, parse_tree, read_xml
 from hub.validation.xsd import XsdSchema
 from hub.validation.xsd11 import Xsd11Schema
 
@@ -30,6 +30,8 @@ __all__ = ["SchemaCatalog", "SchemaEntry"]
 
 #: Known schemas that a refusal lists.
 _LISTED = 50
+#: The largest document whose codes are looked up: that needs a tree.
+CODED_BYTES = 4 * MIB
 #: Answers that are remembered: schema, service and root or $schema, by day.
 _REMEMBERED = 4096
 
@@ -69,8 +71,8 @@ class SchemaCatalog:
         """
         folders = [path.parent for root in roots if root.is_dir() for path in sorted(root.glob("*/*/catalog.yaml"))]
         versions = [load_version(folder) for folder in folders]
-        entries = [entry for version in versions for entry in version.entries]
         code_lists = CodeLists(one for version in versions for one in version.code_lists)
+        entries = [entry.pinned_with(code_lists.sha256) for version in versions for entry in version.entries]
         return cls(entries, limits=limits, code_lists=code_lists)
 
     def entries(self) -> tuple[SchemaEntry, ...]:
@@ -174,9 +176,10 @@ class SchemaCatalog:
         if not self._code_lists or b"listURI" not in document.data:
             return report
         words = judge.words()
-        if document.tree is None:
-            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED))
-        wrong = self._code_lists.check(document.tree, words)
+        if document.tree is None and len(document.data) > CODED_BYTES:
+            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED), complete=False)
+        tree = parse_tree(document.data) if document.tree is None else document.tree
+        wrong = self._code_lists.check(tree, words)
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
 
     def _with_rules(
@@ -184,14 +187,14 @@ class SchemaCatalog:
     ) -> Report:
         if not report.valid:
             # Rules rely on the schema: of a document that breaks it they would say what is not so.
-            return replace(report, notes=(*report.notes, _RULES_LATER))
+            return replace(report, notes=(*report.notes, _RULES_LATER), complete=False)
         words = judge.words()
         found = rules.check(document, words, self._limits)
-        if not found.violations and not found.notes:
+        if not found.violations and found.complete:
             return report
         named = replace(report, namespaces=words.namespaces) if found.violations else report
         merged = named.extended(found.violations, notes=found.notes, cap=self._limits.violations)
-        return replace(merged, total=report.total + found.total)
+        return replace(merged, total=report.total + found.total, complete=report.complete and found.complete)
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)

@@ -15,7 +15,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,7 @@ from hub.validation.codelists import read_code_list
 from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
 from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import compiled as compiled_json
-from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, closure_hash, write_manifest
+from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, write_manifest
 from hub.validation.packages import read_package
 from hub.validation.patterns import refuse_dangerous_patterns
 from hub.validation.schematron import BusinessRules, rule_files
@@ -38,6 +38,8 @@ from hub.validation.xsd import XSD, XsdSource, compiled
 from hub.validation.xsd11 import Xsd11Schema
 
 IDENTIFIERS = "identifiers.json"
+#: Where rules of the operator's own are kept beside a package that stays as it was published.
+OWN_RULES = "own-rules/"
 _CODE_LISTS = (".xml", ".gc")
 _MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
 _ONLY_IN_XSD11 = tuple(
@@ -60,6 +62,8 @@ class Edition:
     licence: str = ""
     #: File name pattern of the message schemas, where the package's own structure does not tell.
     messages: str = "*"
+    #: Business rules of the operator's own, by file name; they judge beside those of the package.
+    own_rules: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def import_standard(
@@ -76,10 +80,12 @@ def import_standard(
     provenance: str = "",
     licence: str = "",
     messages: str = "*",
+    rules: Iterable[Path] = (),
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
-    ``catalog`` is a location list for documents outside the package. Nothing is overwritten.
+    ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own.
+    Nothing is overwritten.
 
     Raises:
         Malformed: The package cannot be read.
@@ -97,6 +103,7 @@ def import_standard(
         provenance=provenance or str(source.name),
         licence=licence or "see the package",
         messages=messages,
+        own_rules={f"{OWN_RULES}{path.name}": path.read_bytes() for path in rules},
     )
     folder = target / edition.standard / edition.version
     if folder.exists():
@@ -132,7 +139,7 @@ def _xsd_edition(
     table = identifier_table(library, closures) if kind is Kind.XSD else None
     if table is not None:
         files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
-    rules = {name: package[name] for name in rule_files(package)}
+    rules = {**{name: package[name] for name in rule_files(package)}, **edition.own_rules}
     if rules:
         BusinessRules(rules).compile()
         files |= rules
@@ -144,7 +151,7 @@ def _xsd_edition(
             uri=f"{base}#{PurePosixPath(name).stem}",
             file=name,
             closure=closures[name],
-            sha256=closure_hash(closures[name], hashes),
+            sha256="",
             roots=roots_of(library, name),
             services=edition.services,
         )
@@ -152,7 +159,7 @@ def _xsd_edition(
     )
     manifest = _manifest(edition, kind, items, hashes, uri=base)
     table_name = IDENTIFIERS if table is not None else None
-    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)), files
+    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
 
 
 def _needs_xsd11(schema: Any) -> bool:
@@ -191,13 +198,13 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manif
                 uri=str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
                 file=name,
                 closure=tuple(sorted(documents)),
-                sha256=closure_hash(documents, hashes),
+                sha256="",
                 services=edition.services,
                 title=str(document.get("title", ""))[:200],
             )
         )
     manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
-    return manifest, {name: package[name] for name in documents}
+    return manifest.pinned(), {name: package[name] for name in documents}
 
 
 def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
@@ -215,12 +222,12 @@ def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[
             uri=f"{one.uri}_{one.version}",
             file=name,
             closure=(name,),
-            sha256=closure_hash((name,), hashes),
+            sha256="",
             services=(),
         )
         for name, one in lists.items()
     )
-    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None), files
+    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None).pinned(), files
 
 
 def _manifest(
