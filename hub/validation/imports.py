@@ -2,7 +2,7 @@
 
 1. The package is read under caps; names and links that leave it are refused.
 2. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
-   the message roots.
+   the message roots. A package without any is one of building blocks.
 3. Their closures are found locally; what is missing is refused by name.
 4. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
    translated.
@@ -23,6 +23,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import orjson
+from lxml import etree
 
 from hub.errors import ConfigurationError, Conflict, Text
 from hub.validation.closure import Library, LocationList
@@ -34,7 +35,7 @@ from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, wr
 from hub.validation.packages import read_package
 from hub.validation.patterns import refuse_dangerous_patterns
 from hub.validation.schematron import BusinessRules, rule_files
-from hub.validation.xsd import XSD, XsdSource, compiled
+from hub.validation.xsd import XSD, XsdSource, compiled, parse_schema_document
 from hub.validation.xsd11 import Xsd11Schema
 
 IDENTIFIERS = "identifiers.json"
@@ -249,13 +250,11 @@ def _manifest(
 
 
 def _message_schemas(library: Library, edition: Edition) -> list[str]:
-    own = sorted(library.files)
-    used = {reference for name in own for reference in library.references(name) if reference != name}
-    entries = [
-        name
-        for name in own
-        if name not in used and fnmatch(PurePosixPath(name).name, edition.messages) and roots_of(library, name)
-    ]
+    own = [name for name in sorted(library.files) if fnmatch(PurePosixPath(name).name, edition.messages)]
+    used = {reference for name in sorted(library.files) for reference in library.references(name) if reference != name}
+    unused = [name for name in own if name not in used]
+    # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
+    entries = [name for name in unused if roots_of(library, name)] or unused
     if not entries:
         raise _nothing()
     return entries
@@ -285,10 +284,15 @@ def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) 
         return None
     with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
         folder = Path(scratch)
-        _write_files(folder, library.files)
+        _write_files(folder, {name: _without_doctype(name, content) for name, content in library.files.items()})
         places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
         schemas = [build_schema(path, places.get) for path in _gathered(folder, library, referring)]
         return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
+
+
+def _without_doctype(name: str, content: bytes) -> bytes:
+    """Leave out a document type declaration (xmldsig has one), which xmlschema refuses; entities are resolved before."""
+    return etree.tostring(parse_schema_document(content, name)) if b"<!DOCTYPE" in content else content
 
 
 def _gathered(folder: Path, library: Library, names: list[str]) -> Iterator[str]:

@@ -219,8 +219,6 @@ def _check_references(manifest: Manifest) -> None:
     for item in manifest.schemas:
         if item.file not in item.closure:
             raise ValueError(f"the closure of {item.file} does not hold it")
-        if manifest.kind in (Kind.XSD, Kind.XSD11) and not item.roots:
-            raise ValueError(f"{item.file} has no roots")
 
 
 def _item(document: Any) -> SchemaItem:
