@@ -66,5 +66,7 @@ def _ratio(kind: str, what: str, ours: Callable[[], None], bare: Callable[[], No
                 work()
             best[work] = min(best[work], (time.thread_time() - started) / (count // _ROUNDS))
     ratio = best[ours] / best[bare]
-    print(f"check {kind}: {what}: bare {best[bare] * 1e6:.0f} µs, hub {best[ours] * 1e6:.0f} µs of CPU, ratio {ratio:.2f}")
+    print(
+        f"check {kind}: {what}: bare {best[bare] * 1e6:.0f} µs, hub {best[ours] * 1e6:.0f} µs of CPU, ratio {ratio:.2f}"
+    )
     return ratio

@@ -94,7 +94,7 @@ LOST = {
     "a rule that extends nothing": '<sch:pattern><sch:rule context="*"><sch:extends rule="x"/></sch:rule></sch:pattern>',
     "an instance of no pattern": '<sch:pattern is-a="x"/>',
     "a variable with content": '<sch:let name="x"><a/></sch:let>',
-    "an unknown element in an abstract rule": '<sch:pattern><sch:rule abstract="true" id="a"><sch:asert/></sch:rule></sch:pattern>',
+    "an unknown element in an abstract rule": '<sch:pattern><sch:rule abstract="true"><sch:asert/></sch:rule></sch:pattern>',
 }
 
 

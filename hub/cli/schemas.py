@@ -133,7 +133,9 @@ def try_(file: Path, data: Path) -> None:
 @click.option("--provenance", default="", help="Where the package comes from.")
 @click.option("--licence", default="", help="Under which licence it may be used.")
 @click.option("--messages", default="*", show_default=True, help="File name pattern of the message schemas.")
-@click.option("--service", "services", multiple=True, help="LeiKa URN of a service that it serves; repeatable. Default: any.")
+@click.option(
+    "--service", "services", multiple=True, help="LeiKa URN of a service that it serves; repeatable. Default: any."
+)
 @click.option(
     "--rules",
     multiple=True,
