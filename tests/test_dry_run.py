@@ -72,20 +72,36 @@ def test_an_unknown_schema_is_told_on_the_page(served):
 
 def test_a_broken_document_is_marked_at_its_line(served):
     answer = tried(served, text="<a>\n<b></a>")
-    assert re.search(r'<tr class="error"><td>2</td>', answer.text)
+    assert re.search(r'<li value="2" id="z2" class="has error">', answer.text)
+    assert 'href="#z2"' in answer.text
 
 
 def test_a_violation_stands_beside_its_line_and_the_report_can_be_downloaded(served):
     answer = tried(served, text=BAD)
     lines = answer.text.partition("<h2>Nachricht /")[2]
-    row = re.search(r'<tr class="error"><td>(\d+)</td><td><code>(.*?)</code></td><td>(.*?)</td></tr>', lines)
+    row = re.search(
+        r'<li value="(\d+)" id="z\1" class="has error"><div><code>(.*?)</code><div>(.*?)</div></div></li>', lines
+    )
     assert "xml.element-missing" in row[3]
     assert 'lang="en"' in row[3]
+    assert f'<a href="#z{row[1]}">' in answer.text
     embedded = re.search(r'download="report.json" href="data:application/json;base64,([^"]+)"', answer.text)[1]
     report = json.loads(base64.b64decode(embedded))
     assert (report["valid"], report["violations"][0]["line"]) == (False, int(row[1]))
     xml = re.search(r'download="report.xml" href="data:application/xml;base64,([^"]+)"', answer.text)[1]
     assert b"<assessment>reject" in base64.b64decode(xml)
+
+
+def test_what_was_pasted_stands_in_the_form_again_to_be_corrected(served):
+    answer = tried(served, text="\n<a>&amp;</a>", schema="urn:x")
+    assert re.search(r"<textarea[^>]*>\n\r?\n&lt;a&gt;&amp;amp;&lt;/a&gt;</textarea>", answer.text)
+    assert 'value="urn:x"' in answer.text
+
+
+def test_of_a_long_document_the_lines_near_its_findings_are_shown_and_the_rest_is_counted(served):
+    answer = tried(served, text="<a>" + "\n" * 5_000 + "<b></a>")
+    assert "… 4998 Zeilen / lines …" in answer.text
+    assert answer.text.count("<li value=") == 3
 
 
 def test_an_uploaded_file_wins_over_the_text(served):
@@ -105,6 +121,7 @@ def test_json_is_checked_by_the_schema_that_is_named(served):
 
 def test_the_page_is_german_first_has_no_script_and_fits_small_screens(served):
     answer = requests.get(f"{served.base_url}/validate", timeout=20)
+    assert "✗" not in answer.text
     assert answer.text.startswith('<!doctype html><html lang="de">')
     assert "width=device-width" in answer.text
     assert "<script" not in answer.text

@@ -23,6 +23,9 @@ SETS = {
     "xbau 2.5": XOEV / "xbau-2.5" / "xsd",
     "xwasser 1.0": XOEV / "xwasser-1.0" / "schemas" / "V1_0_0",
     "xschule 1.2": XOEV / "xschule" / "xsd",
+    "xbildung 1.2": XOEV / "xbildung",
+    "xbildung-artefacts 1.2": XOEV / "xbildung-artefacts" / "1.2",
+    "basis 1": XOEV / "basis",
 }
 #: What the two engines disagree on: libxml2 takes them, and each holds a reference that leads nowhere.
 DANGLING = {
@@ -177,6 +180,17 @@ def test_official_sets_import_and_every_root_compiles(catalog):
         counts[name] = counts.get(name, 0) + len(entry.item.roots)
     assert counts["xbau 2.6"] >= 117
     assert set(counts) == set(SETS)
+    # Building blocks have no messages of their own.
+    assert {name for name, count in counts.items() if not count} == {"xbildung-artefacts 1.2", "xbildung 1.2"}
+
+
+@needs_shared_data
+def test_the_folder_of_every_official_set_is_brought_in_as_it_lies(tmp_path):
+    manifest = import_standard(
+        XOEV / "xbau-2.6", tmp_path, standard="xbau", version="2.6", catalog=CATALOG, messages="*-baugenehmigung.xsd"
+    )
+    assert manifest.rules == ("sch/xbau-schematron-leere-elemente.sch", "sch/xbau-schematron.sch")
+    assert not [name for name in manifest.files if name.startswith("instances")]
 
 
 @needs_shared_data

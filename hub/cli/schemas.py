@@ -52,6 +52,7 @@ def show(uri: str, data: Path) -> None:
         "Gültig / valid": f"{manifest.valid_from or '…'} – {manifest.valid_until or '…'}",
         "Leistungen / services": "alle / any" if item.services is None else ", ".join(item.services) or "–",
         "SHA-256": item.sha256,
+        "aufgezeichnet / recorded": entry.ref.sha256,
         "Herkunft / provenance": manifest.provenance,
         "Lizenz / licence": manifest.licence,
         "Dateien / files": str(len(item.closure)),
@@ -132,6 +133,15 @@ def try_(file: Path, data: Path) -> None:
 @click.option("--provenance", default="", help="Where the package comes from.")
 @click.option("--licence", default="", help="Under which licence it may be used.")
 @click.option("--messages", default="*", show_default=True, help="File name pattern of the message schemas.")
+@click.option(
+    "--service", "services", multiple=True, help="LeiKa URN of a service that it serves; repeatable. Default: any."
+)
+@click.option(
+    "--rules",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Schematron file of your own that judges beside the package's; repeatable.",
+)
 @data_option
 def import_(
     source: Path,
@@ -144,6 +154,8 @@ def import_(
     provenance: str,
     licence: str,
     messages: str,
+    services: tuple[str, ...],
+    rules: tuple[Path, ...],
     data: Path,
 ) -> None:
     """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
@@ -160,6 +172,8 @@ def import_(
         provenance=provenance,
         licence=licence,
         messages=messages,
+        services=services or None,
+        rules=rules,
     )
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(

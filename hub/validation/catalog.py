@@ -12,18 +12,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hub.errors import ConfigurationError, Text, UnknownSchema
+from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
 from hub.submission import MediaType, SchemaRef
 from hub.validation.codelists import CodeLists
 from hub.validation.differences import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
-from hub.validation.limits import Limits
+from hub.validation.limits import MIB, Limits
 from hub.validation.manifest import Status
 from hub.validation.report import Report
 from hub.validation.schematron import BusinessRules
 from hub.validation.standing import Edition, Standing, read_standings
-from hub.validation.xml import XmlDocument, read_xml
+from hub.validation.threads import in_own_thread, is_worn, note_strange
+from hub.validation.xml import XmlDocument, parse_tree, read_xml
 from hub.validation.xsd import XsdSchema
 from hub.validation.xsd11 import Xsd11Schema
 
@@ -31,6 +32,8 @@ __all__ = ["SchemaCatalog", "SchemaEntry"]
 
 #: Known schemas that a refusal lists.
 _LISTED = 50
+#: The largest document whose codes are looked up: that needs a tree.
+CODED_BYTES = 4 * MIB
 #: Answers that are remembered: schema, service and root or $schema, by day.
 _REMEMBERED = 4096
 
@@ -71,8 +74,12 @@ class SchemaCatalog:
         folders = [path.parent for root in roots if root.is_dir() for path in sorted(root.glob("*/*/catalog.yaml"))]
         versions = [load_version(folder) for folder in folders]
         standings = read_standings(roots)
-        entries = [_standing(entry, standings) for version in versions for entry in version.entries]
         code_lists = CodeLists(one for version in versions for one in version.code_lists)
+        entries = [
+            _standing(entry.pinned_with(code_lists.sha256), standings)
+            for version in versions
+            for entry in version.entries
+        ]
         return cls(entries, limits=limits, code_lists=code_lists)
 
     def entries(self) -> tuple[SchemaEntry, ...]:
@@ -152,11 +159,32 @@ class SchemaCatalog:
             TooLarge: The payload is over a cap.
             UnknownSchema: No schema in force fits, or more than one.
         """
-        document = self._read(media_type, data)
-        entry = self._choose(_Asked(media_type, schema, service, on, _mark(document)))
-        if not isinstance(entry.judge, JsonSchema):
-            report = self._xml_report(entry, entry.judge, document)
-            return report if entry.rules is None else self._with_rules(report, entry.rules, entry.judge, document)
+        if media_type is not MediaType.XML:
+            return self._check_json(data, schema, service, on)
+        if len(data) > self._limits.tree_bytes or is_worn():
+            return in_own_thread(lambda: self._check_xml(data, schema, service, on))
+        try:
+            report = self._check_xml(data, schema, service, on)
+        except Refused:
+            note_strange(len(data))
+            raise
+        # What keeps its schema has the schema's names, processing instructions aside.
+        if report.violations or data.find(b"?", data.find(b"?>") + 2) >= 0:
+            note_strange(len(data))
+        return report
+
+    def _check_xml(self, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+        document = read_xml(data, self._limits)
+        entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root))
+        judge = entry.judge
+        assert not isinstance(judge, JsonSchema)  # noqa: S101  # Only schemas of the asked media type are chosen.
+        report = self._xml_report(entry, judge, document)
+        return report if entry.rules is None else self._with_rules(report, entry.rules, judge, document)
+
+    def _check_json(self, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+        document = read_json(data, self._limits)
+        entry = self._choose(_Asked(MediaType.JSON, schema, service, on, _mark(document)))
+        assert isinstance(entry.judge, JsonSchema)  # noqa: S101  # As above.
         violations, total = entry.judge.check(document, data, self._limits)
         if not violations:
             return entry.clean
@@ -176,9 +204,10 @@ class SchemaCatalog:
         if not self._code_lists or b"listURI" not in document.data:
             return report
         words = judge.words()
-        if document.tree is None:
-            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED))
-        wrong = self._code_lists.check(document.tree, words)
+        if document.tree is None and len(document.data) > CODED_BYTES:
+            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED), complete=False)
+        tree = parse_tree(document.data) if document.tree is None else document.tree
+        wrong = self._code_lists.check(tree, words)
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
 
     def _with_rules(
@@ -186,14 +215,14 @@ class SchemaCatalog:
     ) -> Report:
         if not report.valid:
             # Rules rely on the schema: of a document that breaks it they would say what is not so.
-            return replace(report, notes=(*report.notes, _RULES_LATER))
+            return replace(report, notes=(*report.notes, _RULES_LATER), complete=False)
         words = judge.words()
         found = rules.check(document, words, self._limits)
-        if not found.violations and not found.notes:
+        if not found.violations and found.complete:
             return report
         named = replace(report, namespaces=words.namespaces) if found.violations else report
         merged = named.extended(found.violations, notes=found.notes, cap=self._limits.violations)
-        return replace(merged, total=report.total + found.total)
+        return replace(merged, total=report.total + found.total, complete=report.complete and found.complete)
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)

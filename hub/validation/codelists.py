@@ -7,6 +7,7 @@ a list that is, is a warning too: the code could not be checked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,8 @@ class CodeList:
     version: str
     codes: frozenset[str] = field(repr=False)
     closed: bool = True
+    #: Of the document that it was read from, lower-case hex.
+    sha256: str = ""
 
 
 def read_code_list(content: bytes, name: str, *, closed: bool = True) -> CodeList:
@@ -49,7 +52,8 @@ def read_code_list(content: bytes, name: str, *, closed: bool = True) -> CodeLis
         raise ConfigurationError(
             Text(f"{name} ist keine Genericode-Codeliste.", f"{name} is not a Genericode code list."), file=name
         )
-    return CodeList(uri=uri, version=version, codes=frozenset(_values(root, column)), closed=closed)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return CodeList(uri=uri, version=version, codes=frozenset(_values(root, column)), closed=closed, sha256=sha256)
 
 
 class CodeLists:
@@ -59,6 +63,13 @@ class CodeLists:
         self._lists: dict[str, Mapping[str, CodeList]] = {}
         for one in lists:
             self._lists[one.uri] = {**self._lists.get(one.uri, {}), one.version: one}
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 over the sorted lines ``<sha256> <uri>_<version> closed|open`` of all lists; None if there is none."""
+        lists = [one for versions in self._lists.values() for one in versions.values()]
+        lines = sorted(f"{one.sha256} {one.uri}_{one.version} {'closed' if one.closed else 'open'}\n" for one in lists)
+        return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
     def __bool__(self) -> bool:
         return bool(self._lists)

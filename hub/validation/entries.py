@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,8 @@ class SchemaEntry:
     clean: Report = field(repr=False, compare=False)
     #: Business rules for every message of the version.
     rules: BusinessRules | None = field(repr=False, compare=False, default=None)
+    #: Whether messages name code lists (listURI), so that those of the catalogue have a say.
+    coded: bool = False
 
     @property
     def uri(self) -> str:
@@ -46,6 +49,14 @@ class SchemaEntry:
         """Every URI under which senders may name the schema; that of its version included."""
         version = (self.manifest.uri,) if self.manifest.uri else ()
         return (self.item.uri, *self.item.aliases, *version)
+
+    def pinned_with(self, code_lists: str | None) -> SchemaEntry:
+        """Return the entry with the hash of all code lists in what is recorded, if its messages are judged by them."""
+        if code_lists is None or not self.coded:
+            return self
+        both = f"{self.ref.sha256} schema\n{code_lists} code-lists\n"
+        ref = replace(self.ref, sha256=hashlib.sha256(both.encode()).hexdigest())
+        return replace(self, ref=ref, clean=replace(self.clean, schema=ref))
 
     def serves(self, service: str | None) -> bool:
         """Whether payloads for a service may use the schema; without a service they may."""
@@ -79,9 +90,17 @@ def load_version(folder: Path) -> Version:
         return Version(code_lists=tuple(_code_list(folder, item) for item in manifest.schemas))
     table = _identifiers(folder, manifest)
     rules = BusinessRules({name: (folder / name).read_bytes() for name in manifest.rules}) if manifest.rules else None
+    coded = {name for name in manifest.files if name.lower().endswith(".xsd") and _names_lists(folder / name)}
     return Version(
-        entries=tuple(replace(_entry(folder, manifest, item, table), rules=rules) for item in manifest.schemas)
+        entries=tuple(
+            replace(_entry(folder, manifest, item, table), rules=rules, coded=not coded.isdisjoint(item.closure))
+            for item in manifest.schemas
+        )
     )
+
+
+def _names_lists(path: Path) -> bool:
+    return b"listURI" in path.read_bytes()
 
 
 def _code_list(folder: Path, item: SchemaItem) -> CodeList:
@@ -113,7 +132,7 @@ def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
         uri=item.uri,
         standard=manifest.standard,
         version=manifest.version,
-        sha256=item.sha256,
+        sha256=manifest.pinned_hash(item),
         media_type=manifest.kind.media_type,
     )
 

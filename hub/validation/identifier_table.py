@@ -12,7 +12,7 @@ import xmlschema
 from xmlschema.validators import XsdAnyElement
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdName, IdType
+from hub.validation.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
 from hub.validation.xsd import XSD
 
 _KINDS = {f"{XSD}ID": ID, f"{XSD}IDREF": IDREF, f"{XSD}IDREFS": IDREFS}
@@ -102,17 +102,7 @@ class _Derivation:
             roots={tag: short[key] for tag, key in self.roots.items() if key in short},
             # A type that leads nowhere must be known too: xsi:type may choose it instead of one that does.
             named={name: short.get(key, "") for name, key in self.named.items()},
-            names={} if any(kind.open for kind in kept.values()) else self._names(kinds),
         )
-
-    def _names(self, kinds: dict[str, IdType]) -> dict[str, IdName]:
-        """Return what elements of each name hold, over all types that an element of that name has anywhere."""
-        attributes = {key: frozenset(_attributes(kind)) for key, kind in self._entered()}
-        of_name: dict[str, set[str]] = {}
-        for tag, key in (*self.roots.items(), *(pair for kind in kinds.values() for pair in kind.children.items())):
-            of_name.setdefault(tag, set()).add(key)
-        found = {tag: _merged([(kinds[key], attributes[key]) for key in keys]) for tag, keys in of_name.items()}
-        return {tag: name for tag, name in found.items() if name.text is not None or name.attributes}
 
     def _enter(self, kind: Any) -> None:
         self._types.append(kind)
@@ -144,21 +134,6 @@ class _Derivation:
             attributes=attributes,
             children={child.name: self._keys[id(child.type)] for child in _children(kind)},
         )
-
-
-def _merged(held: list[tuple[IdType, frozenset[str]]]) -> IdName:
-    """Return what elements hold whose types are given, each with the names of all its attributes."""
-    texts = {kind.text for kind, _ in held}
-    attributes: dict[str, str] = {}
-    sure = {""} if texts == {ID} else set()
-    for name in {name for kind, _ in held for name in kind.attributes}:
-        found = {kind.attributes.get(name) for kind, named in held if name in named}
-        # Where types disagree it counts as a reference: then nothing is sure of it.
-        attributes[name] = ID if found <= {ID, None} else IDREFS
-        if found == {ID}:
-            sure.add(name)
-    text = next((kind for kind in (IDREFS, IDREF, ID) if kind in texts), None)
-    return IdName(text=text, sure=frozenset(sure), attributes=attributes)
 
 
 def _attributes(kind: Any) -> dict[str, Any]:

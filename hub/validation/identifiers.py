@@ -10,16 +10,18 @@ The table knows named types too, because a document may choose one by xsi:type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from lxml import etree
 
 from hub.validation.xml import Listener
 
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
-#: Bytes of a document from which a matcher of many names is worth making.
-_MATCHER_PAYS = 6_000
+#: How many of the given words are ids of the document.
+_FOUND = etree.XPath("count(id($words))")
 KINDS = frozenset({ID, IDREF, IDREFS})
 
 
@@ -37,28 +39,12 @@ class IdType:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IdName:
-    """What elements of one name may hold, in any of their types.
-
-    ``sure`` names what is an xs:ID in every type that has it at all: attributes, and ``""`` for the text.
-    """
-
-    text: str | None = None
-    sure: frozenset[str] = frozenset()
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class IdentifierTable:
-    """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type.
-
-    ``names`` is a short cut for what most documents need; it is empty where a wildcard makes names unreliable.
-    """
+    """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type."""
 
     types: Mapping[str, IdType]
     roots: Mapping[str, str]
     named: Mapping[str, str]
-    names: Mapping[str, IdName] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> IdentifierTable:
@@ -75,21 +61,12 @@ class IdentifierTable:
             },
             roots=dict(document["roots"]),
             named=dict(document["named"]),
-            names={
-                tag: IdName(
-                    sure=frozenset(value["sure"]),
-                    text=value.get("text"),
-                    attributes=dict(value.get("attributes", {})),
-                )
-                for tag, value in document.get("names", {}).items()
-            },
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as plain values, empty parts left out."""
         return {
             "types": {key: _type_as_json(value) for key, value in sorted(self.types.items())},
-            "names": {tag: {"sure": sorted(name.sure), **_held(name)} for tag, name in sorted(self.names.items())},
             "roots": dict(sorted(self.roots.items())),
             "named": dict(sorted(self.named.items())),
         }
@@ -101,6 +78,11 @@ class IdentifierTable:
             kind.text is not None or any(value != ID for value in kind.attributes.values())
             for kind in self.types.values()
         )
+
+    def elements(self) -> Iterator[tuple[str, IdType]]:
+        """Yield name and type of every element that matters anywhere, save where a document chooses its type itself."""
+        yield from ((tag, self.types[key]) for tag, key in self.roots.items())
+        yield from ((tag, self.types[key]) for kind in self.types.values() for tag, key in kind.children.items())
 
     def type_of_root(self, tag: str) -> IdType | None:
         """Return what matters of a root element, or None."""
@@ -161,36 +143,31 @@ class IdentifierWalk:
             self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
         self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
         self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
-        self._names = {tag: (name.text, name.sure, tuple(name.attributes.items())) for tag, name in table.names.items()}
+        self._text_ids, self._references = _outstanding(table)
 
-    def surely_whole(self, root: Any, *, size: int) -> bool:
-        """Whether a look at names alone shows that no id is repeated and no reference dangles.
+    def surely_whole(self, root: Any) -> bool:
+        """Whether a look by names shows that no id is repeated and no reference dangles; False says nothing.
 
-        It takes everything that may be an id or a reference for one, and lets references point only at what is an id in
-        every type of that name. False says nothing: then the walk decides. The document must have no xsi:type;
-        ``size`` is its length in bytes.
+        The tree must have been found valid: libxml2 has then entered every attribute of type xs:ID, once, among the
+        document's ids. What may be a reference, in any type of its name, is taken for one. The document must have no xsi:type.
         """
-        if not self._names:
+        if self._text_ids and next(root.iter(*self._text_ids), None) is not None:
             return False
-        ids: set[str] = set()
-        sure_ids: set[str] = set()
-        references: set[str] = set()
-        # Elements are picked out by libxml2 where that pays; the matcher itself costs as much as a small document.
-        for element in root.iter(*self._names) if size > _MATCHER_PAYS else root.iter():
-            name = self._names.get(element.tag)
-            if name is None:
-                continue
-            for place, kind, value in _possibly(element, name):
-                if kind != ID:
-                    references.update(value.split())
-                    continue
-                word = value.strip()
-                if word in ids:
+        if not self._references:
+            return True
+        words: list[str] = []
+        for element in root.iter(*self._references):
+            holds_text, attributes = self._references[element.tag]
+            if holds_text:
+                if len(element) == 0:
+                    words.append(element.text or "")
+                elif not isinstance(element[0].tag, str):
+                    # A comment or an instruction may split the text.
                     return False
-                ids.add(word)
-                if place in name[1]:
-                    sure_ids.add(word)
-        return references <= sure_ids
+                # An element with children is of another type of that name.
+            words += [element.get(name, "") for name in attributes]
+        together = " ".join(words)
+        return not together or _FOUND(root, words=together) == len(set(together.split()))
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
@@ -280,13 +257,19 @@ def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
-def _possibly(
-    element: Any, name: tuple[str | None, frozenset[str], tuple[tuple[str, str], ...]]
-) -> list[tuple[str, str, str]]:
-    """Return place (attribute, or "" for the text), kind and value of what an element may hold."""
-    text, _, attributes = name
-    held = [(place, kind, value) for place, kind in attributes if (value := element.get(place)) is not None]
-    return held if text is None else [*held, ("", text, _text(element))]
+def _outstanding(table: IdentifierTable) -> tuple[tuple[str, ...], dict[str, tuple[bool, tuple[str, ...]]]]:
+    """Return the elements whose text may be an id, and those that may refer: by their text, by which attributes."""
+    text_ids: set[str] = set()
+    texts: set[str] = set()
+    attributes: dict[str, set[str]] = {}
+    for tag, kind in table.elements():
+        if kind.text == ID:
+            text_ids.add(tag)
+        elif kind.text is not None:
+            texts.add(tag)
+        attributes.setdefault(tag, set()).update(name for name, held in kind.attributes.items() if held != ID)
+    referring = texts | {tag for tag, names in attributes.items() if names}
+    return tuple(text_ids), {tag: (tag in texts, tuple(attributes[tag])) for tag in referring}
 
 
 def _note_element(element: Any, kind: _Kind, met: Identifiers) -> None:
@@ -305,18 +288,13 @@ def _text(element: Any) -> str:
 
 
 def _type_as_json(kind: IdType) -> dict[str, Any]:
-    document = _held(kind)
-    if kind.open:
-        document["open"] = True
-    if kind.children:
-        document["children"] = dict(sorted(kind.children.items()))
-    return document
-
-
-def _held(kind: IdType | IdName) -> dict[str, Any]:
     document: dict[str, Any] = {}
     if kind.text is not None:
         document["text"] = kind.text
     if kind.attributes:
         document["attributes"] = dict(sorted(kind.attributes.items()))
+    if kind.open:
+        document["open"] = True
+    if kind.children:
+        document["children"] = dict(sorted(kind.children.items()))
     return document

@@ -2,7 +2,7 @@
 
 1. The package is read under caps; names and links that leave it are refused.
 2. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
-   the message roots.
+   the message roots. A package without any is one of building blocks.
 3. Their closures are found locally; what is missing is refused by name.
 4. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
    translated.
@@ -15,7 +15,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import orjson
+from lxml import etree
 
 from hub.errors import ConfigurationError, Conflict, Text
 from hub.validation.closure import Library, LocationList
@@ -30,14 +31,16 @@ from hub.validation.codelists import read_code_list
 from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
 from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import compiled as compiled_json
-from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, closure_hash, write_manifest
+from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, write_manifest
 from hub.validation.packages import read_package
 from hub.validation.patterns import refuse_dangerous_patterns
 from hub.validation.schematron import BusinessRules, rule_files
-from hub.validation.xsd import XSD, XsdSource, compiled
+from hub.validation.xsd import XSD, XsdSource, compiled, parse_schema_document
 from hub.validation.xsd11 import Xsd11Schema
 
 IDENTIFIERS = "identifiers.json"
+#: Where rules of the operator's own are kept beside a package that stays as it was published.
+OWN_RULES = "own-rules/"
 _CODE_LISTS = (".xml", ".gc")
 _MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
 _ONLY_IN_XSD11 = tuple(
@@ -60,6 +63,8 @@ class Edition:
     licence: str = ""
     #: File name pattern of the message schemas, where the package's own structure does not tell.
     messages: str = "*"
+    #: Business rules of the operator's own, by file name; they judge beside those of the package.
+    own_rules: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def import_standard(
@@ -76,10 +81,12 @@ def import_standard(
     provenance: str = "",
     licence: str = "",
     messages: str = "*",
+    rules: Iterable[Path] = (),
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
-    ``catalog`` is a location list for documents outside the package. Nothing is overwritten.
+    ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own.
+    Nothing is overwritten.
 
     Raises:
         Malformed: The package cannot be read.
@@ -97,6 +104,7 @@ def import_standard(
         provenance=provenance or str(source.name),
         licence=licence or "see the package",
         messages=messages,
+        own_rules={f"{OWN_RULES}{path.name}": path.read_bytes() for path in rules},
     )
     folder = target / edition.standard / edition.version
     if folder.exists():
@@ -132,7 +140,7 @@ def _xsd_edition(
     table = identifier_table(library, closures) if kind is Kind.XSD else None
     if table is not None:
         files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
-    rules = {name: package[name] for name in rule_files(package)}
+    rules = {**{name: package[name] for name in rule_files(package)}, **edition.own_rules}
     if rules:
         BusinessRules(rules).compile()
         files |= rules
@@ -144,7 +152,7 @@ def _xsd_edition(
             uri=f"{base}#{PurePosixPath(name).stem}",
             file=name,
             closure=closures[name],
-            sha256=closure_hash(closures[name], hashes),
+            sha256="",
             roots=roots_of(library, name),
             services=edition.services,
         )
@@ -152,7 +160,7 @@ def _xsd_edition(
     )
     manifest = _manifest(edition, kind, items, hashes, uri=base)
     table_name = IDENTIFIERS if table is not None else None
-    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)), files
+    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
 
 
 def _needs_xsd11(schema: Any) -> bool:
@@ -191,13 +199,13 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manif
                 uri=str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
                 file=name,
                 closure=tuple(sorted(documents)),
-                sha256=closure_hash(documents, hashes),
+                sha256="",
                 services=edition.services,
                 title=str(document.get("title", ""))[:200],
             )
         )
     manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
-    return manifest, {name: package[name] for name in documents}
+    return manifest.pinned(), {name: package[name] for name in documents}
 
 
 def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
@@ -215,12 +223,12 @@ def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[
             uri=f"{one.uri}_{one.version}",
             file=name,
             closure=(name,),
-            sha256=closure_hash((name,), hashes),
+            sha256="",
             services=(),
         )
         for name, one in lists.items()
     )
-    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None), files
+    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None).pinned(), files
 
 
 def _manifest(
@@ -242,13 +250,11 @@ def _manifest(
 
 
 def _message_schemas(library: Library, edition: Edition) -> list[str]:
-    own = sorted(library.files)
-    used = {reference for name in own for reference in library.references(name) if reference != name}
-    entries = [
-        name
-        for name in own
-        if name not in used and fnmatch(PurePosixPath(name).name, edition.messages) and roots_of(library, name)
-    ]
+    own = [name for name in sorted(library.files) if fnmatch(PurePosixPath(name).name, edition.messages)]
+    used = {reference for name in sorted(library.files) for reference in library.references(name) if reference != name}
+    unused = [name for name in own if name not in used]
+    # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
+    entries = [name for name in unused if roots_of(library, name)] or unused
     if not entries:
         raise _nothing()
     return entries
@@ -278,10 +284,15 @@ def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) 
         return None
     with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
         folder = Path(scratch)
-        _write_files(folder, library.files)
+        _write_files(folder, {name: _without_doctype(name, content) for name, content in library.files.items()})
         places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
         schemas = [build_schema(path, places.get) for path in _gathered(folder, library, referring)]
         return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
+
+
+def _without_doctype(name: str, content: bytes) -> bytes:
+    """Leave out a document type declaration (xmldsig has one), which xmlschema refuses; entities are resolved before."""
+    return etree.tostring(parse_schema_document(content, name)) if b"<!DOCTYPE" in content else content
 
 
 def _gathered(folder: Path, library: Library, names: list[str]) -> Iterator[str]:

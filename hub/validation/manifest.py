@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -57,7 +57,8 @@ class Status(StrEnum):
 class SchemaItem:
     """One schema of a version. ``services`` None: any service; empty: none, it is used by its URI alone.
 
-    ``sha256`` pins the closure: the file and everything that it includes, imports or refers to.
+    ``closure`` is the file and everything that it includes, imports or refers to; ``sha256`` pins it, with the business rules
+    and the table of identifiers of its version.
     """
 
     uri: str
@@ -91,6 +92,19 @@ class Manifest:
     identifiers: str | None = None
     #: Schematron files: business rules for every message of the version.
     rules: tuple[str, ...] = ()
+
+    def judging(self, item: SchemaItem) -> tuple[str, ...]:
+        """Return every file that has a say in what a schema accepts: its closure, business rules, table of identifiers."""
+        table = (self.identifiers,) if self.identifiers else ()
+        return tuple(sorted({*item.closure, *self.rules, *table}))
+
+    def pinned_hash(self, item: SchemaItem) -> str:
+        """Return the hash of everything by which a schema judges, as it is recorded with what was checked."""
+        return closure_hash(self.judging(item), self.files)
+
+    def pinned(self) -> Manifest:
+        """Return the manifest with the hash of each of its schemas."""
+        return replace(self, schemas=tuple(replace(item, sha256=self.pinned_hash(item)) for item in self.schemas))
 
     def in_force(self, on: date) -> bool:
         """Whether payloads of this version are taken on a day; both dates are inclusive."""
@@ -162,7 +176,8 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise _unusable(folder / name, "its content is not the pinned one")
     for item in manifest.schemas:
-        if closure_hash(item.closure, manifest.files) != item.sha256:
+        # Earlier manifests pinned the closure alone here; each of their files is pinned all the same.
+        if item.sha256 not in (manifest.pinned_hash(item), closure_hash(item.closure, manifest.files)):
             raise _unusable(folder / item.file, "the hash of its closure is not the pinned one")
 
 
@@ -204,8 +219,6 @@ def _check_references(manifest: Manifest) -> None:
     for item in manifest.schemas:
         if item.file not in item.closure:
             raise ValueError(f"the closure of {item.file} does not hold it")
-        if manifest.kind in (Kind.XSD, Kind.XSD11) and not item.roots:
-            raise ValueError(f"{item.file} has no roots")
 
 
 def _item(document: Any) -> SchemaItem:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 
 from hub.validation.closure import Library
 from hub.validation.imports import IDENTIFIERS, identifier_table, roots_of, sha256_of
-from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, closure_hash, manifest_from, write_manifest
+from hub.validation.manifest import NAME, Kind, Manifest, manifest_from, write_manifest
 
 
 def pin(folder: Path) -> Manifest:
@@ -44,21 +43,17 @@ def _pinned_xsd(folder: Path, manifest: Manifest) -> Manifest:
         (folder / IDENTIFIERS).write_bytes(files[IDENTIFIERS])
     hashes = {name: sha256_of(content) for name, content in files.items()}
     items = tuple(
-        replace(_closed(item, closures[item.file], hashes), roots=roots_of(library, item.file))
-        for item in manifest.schemas
+        replace(item, closure=closures[item.file], roots=roots_of(library, item.file)) for item in manifest.schemas
     )
-    return replace(manifest, schemas=items, files=hashes, identifiers=IDENTIFIERS if table is not None else None)
+    name = IDENTIFIERS if table is not None else None
+    return replace(manifest, schemas=items, files=hashes, identifiers=name).pinned()
 
 
 def _pinned_json(folder: Path, manifest: Manifest) -> Manifest:
     hashes = {item.file: sha256_of((folder / item.file).read_bytes()) for item in manifest.schemas}
     closure = tuple(sorted(hashes))
-    items = tuple(replace(_closed(item, closure, hashes), roots=()) for item in manifest.schemas)
-    return replace(manifest, schemas=items, files=hashes)
-
-
-def _closed(item: SchemaItem, closure: tuple[str, ...], hashes: Mapping[str, str]) -> SchemaItem:
-    return replace(item, closure=closure, sha256=closure_hash(closure, hashes))
+    items = tuple(replace(item, closure=closure, roots=()) for item in manifest.schemas)
+    return replace(manifest, schemas=items, files=hashes).pinned()
 
 
 if __name__ == "__main__":

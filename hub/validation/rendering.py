@@ -26,7 +26,10 @@ _WORDS = {
         "shown": "Verstöße genannt",
         "of": "von",
         "schema": "Schema",
-        "head": ("Zeile", "Stelle", "Regel", "Was ist zu tun", "Erwartet"),
+        "head": ("Zeile", "Schwere", "Stelle", "Regel", "Was ist zu tun", "Erwartet"),
+        "error": "Fehler",
+        "warning": "Hinweis",
+        "incomplete": "Nicht jede Regel wurde geprüft (siehe Hinweise).",
         "notes": "Hinweise",
     },
     "en": {
@@ -36,7 +39,10 @@ _WORDS = {
         "shown": "violations named",
         "of": "of",
         "schema": "Schema",
-        "head": ("Line", "Place", "Rule", "What to do", "Expected"),
+        "head": ("Line", "Severity", "Place", "Rule", "What to do", "Expected"),
+        "error": "error",
+        "warning": "warning",
+        "incomplete": "Not every rule was run (see the notes).",
         "notes": "Notes",
     },
 }
@@ -45,7 +51,8 @@ _WORDS = {
 def as_xml(report: Report, *, document_sha256: str, now: datetime) -> bytes:
     """Return the report as XML. ``document_sha256`` identifies the document that was checked; ``now`` is aware UTC."""
     own: Any = {None: NAMESPACE}
-    root = etree.Element(f"{{{NAMESPACE}}}report", nsmap=own, valid=str(report.valid).lower())
+    verdict = {"valid": str(report.valid).lower(), "complete": str(report.complete).lower()}
+    root = etree.Element(f"{{{NAMESPACE}}}report", verdict, nsmap=own)
     identification = _below(root, "identification")
     _below(identification, "timestamp", now.isoformat())
     _below(identification, "documentHash", document_sha256, algorithm="SHA-256")
@@ -66,6 +73,7 @@ def as_text(report: Report) -> str:
     """Return the report as lines for a terminal: a verdict, then one line per violation and note."""
     schema = report.schema
     verdict = "gültig / valid" if report.valid else "ungültig / invalid"
+    verdict += "" if report.complete else ", unvollständig geprüft / not completely checked"
     lines = [f"{verdict}: {schema.uri} {schema.version} ({len(report.violations)}/{report.total})"]
     for violation in report.violations:
         place = violation.path or "/"
@@ -84,11 +92,12 @@ def as_html(report: Report, *, language: Language = "de") -> str:
     rows = "".join(_row(violation, language) for violation in report.violations)
     head = "".join(f'<th scope="col">{escape(word)}</th>' for word in words["head"])
     verdict = words["valid" if report.valid else "invalid"]
+    incomplete = "" if report.complete else f" {words['incomplete']}"
     schema = report.schema
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
     counted = f"<p>{len(report.violations)} {words['of']} {report.total} {words['shown']}.</p>" if rows else ""
     return (
-        f'<section class="report" lang="{language}"><h2>{words["title"]}</h2><p><strong>{verdict}</strong></p>'
+        f'<section class="report" lang="{language}"><h2>{words["title"]}</h2><p><strong>{verdict}</strong>{incomplete}</p>'
         f"<p>{words['schema']}: {escape(schema.standard)} {escape(schema.version)} <code>{escape(schema.uri)}</code></p>"
         f"{counted}{table}{_notes(report.notes, language)}</section>"
     )
@@ -97,6 +106,7 @@ def as_html(report: Report, *, language: Language = "de") -> str:
 def _row(violation: Violation, language: Language) -> str:
     cells = (
         str(violation.line or "–"),
+        str(_WORDS[language][violation.severity]),
         f"<code>{escape(violation.path or '/')}</code>",
         f"<code>{escape(violation.rule)}</code>",
         escape(_said(violation.text, language)),

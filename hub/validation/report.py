@@ -50,8 +50,8 @@ class Violation:
 class Report:
     """What came of checking one document against one schema.
 
-    ``violations`` are capped, ``total`` is not. ``notes`` say what was not checked. ``namespaces`` maps the prefixes of
-    XPath locations to namespace names.
+    ``violations`` are capped, ``total`` is not. ``complete`` is False where a rule of the standard was not run; ``notes`` say
+    which, and why. ``namespaces`` maps the prefixes of XPath locations to namespace names.
     """
 
     schema: SchemaRef
@@ -59,6 +59,7 @@ class Report:
     total: int = 0
     notes: tuple[Text, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
+    complete: bool = True
 
     @property
     def valid(self) -> bool:
@@ -69,6 +70,7 @@ class Report:
         """Return the report as the validation interface answers it."""
         return {
             "valid": self.valid,
+            "complete": self.complete,
             "schema": {
                 "uri": self.schema.uri,
                 "standard": self.schema.standard,

@@ -125,8 +125,10 @@ RULES: dict[str, Text] = {
         "The document breaks a business rule of its standard at this place. Check the values that the rule names.",
     ),
     "schematron.not-evaluated": Text(
-        "Diese Geschäftsregel ließ sich an dieser Stelle nicht auswerten. Der Antrag wird deshalb nicht abgelehnt.",
-        "This business rule could not be evaluated at this place. The application is not refused for that.",
+        "Die genannten Geschäftsregeln ließen sich hier nicht auswerten und gelten deshalb als nicht erfüllt. Prüfen Sie Form "
+        "und Vollständigkeit der Angaben; stimmen sie, melden Sie die Regel dem Betreiber.",
+        "The named business rules could not be evaluated here and therefore count as broken. Check form and completeness of "
+        "the values; if they are right, report the rule to the operator.",
     ),
     # JSON: by keyword (JSON Schema 2020-12, validation and applicator vocabularies; older names beside them).
     "json.required": Text(

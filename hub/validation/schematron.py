@@ -1,74 +1,30 @@
-"""Business rules in ISO Schematron (ISO/IEC 19757-3) with the query bindings of XSLT, run by Saxon.
+"""Business rules in ISO Schematron (ISO/IEC 19757-3), run by Saxon and reported.
 
-Every pattern becomes a stylesheet of its own, so that its variables stay its own. Within a pattern the first rule whose context
-matches a node judges it. A stylesheet answers lines ``<number of the assertion> <state> <place>`` and never a value of the
-document: an author's words are shown only where they are constant. Phases are ignored: every pattern runs.
+An author's words are shown only where they are constant. A rule that could not be evaluated counts as broken: nobody knows
+whether the document keeps it, and an error that nobody looked for must not pass for none.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from lxml import etree
-
-from hub.errors import ConfigurationError, Text
+from hub.errors import Text
 from hub.validation.limits import MIB, Limits
 from hub.validation.report import Severity, Violation
 from hub.validation.rules import text_of
 from hub.validation.saxon import Transformer, installed
+from hub.validation.translation import Assertion, RuleSet, translated
 from hub.validation.vocabulary import Vocabulary
 from hub.validation.xml import XmlDocument, parse_tree
 from hub.validation.xml_report import document_path
-from hub.validation.xsd import parse_schema_document
 
 #: The largest document whose business rules are run: they need a tree in Saxon.
 DOCUMENT_BYTES = 4 * MIB
-_SCH = "{http://purl.oclc.org/dsdl/schematron}"
-_XSL_NAMESPACE = "http://www.w3.org/1999/XSL/Transform"
-_XSL = f"{{{_XSL_NAMESPACE}}}"
-_XS_NAMESPACE = "http://www.w3.org/2001/XMLSchema"
-#: Query bindings, and the version of XSLT that a stylesheet names for each.
-_BINDINGS = {"": "1.0", "xslt": "1.0", "xslt1": "1.0", "xslt2": "3.0", "xslt3": "3.0"}
-#: What of XSLT may stand in a schema, beside its own elements.
-_EMBEDDED = (f"{_XSL}function", f"{_XSL}key")
-#: Functions and instructions that reach outside the document.
-_REACHING = re.compile(
-    r"\b(?:doc|doc-available|document|collection|uri-collection|unparsed-text(?:-lines|-available)?|json-doc|transform|"
-    r"environment-variable|available-environment-variables|load-xquery-module|system-property|evaluate|stream-available|function-lookup)\s*[(#]"
-)
-_REACHING_ELEMENTS = frozenset(
-    f"{_XSL}{name}"
-    for name in ("import", "include", "result-document", "source-document", "evaluate", "use-package", "merge")
-)
-#: ``expand-text`` would hide expressions in texts.
-_REACHING_ATTRIBUTES = ("href", "expand-text", f"{_XSL}expand-text")
-_WARNING = frozenset({"warning", "warn", "info", "information", "hint"})
-_SHOWN = 400
-_ODD = re.compile(r"[^A-Za-z0-9._-]+")
-#: The place of the node in question: the positions of its ancestors and itself among their sibling elements.
-_PLACE = "string-join(ancestor-or-self::*/string(count(preceding-sibling::*) + 1), '/')"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assertion:
-    """One assertion or report. ``words`` are its author's, empty where they would hold a value of the document."""
-
-    rule: str
-    severity: Severity
-    words: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleSet:
-    """Business rules, translated: one stylesheet per pattern, and what the numbers in their answers stand for."""
-
-    stylesheets: tuple[str, ...] = field(repr=False)
-    assertions: tuple[Assertion, ...]
+#: Rules that are named where none of a whole pattern could be evaluated.
+_NAMED = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +34,21 @@ class RuleFindings:
     violations: tuple[Violation, ...] = ()
     total: int = 0
     notes: tuple[Text, ...] = ()
+    #: Whether every rule was evaluated.
+    complete: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Finding:
+    """Assertions that fail at one place (positions among sibling elements), or that could not be evaluated."""
+
+    assertions: tuple[Assertion, ...]
+    evaluated: bool
+    place: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        return "error" if any(one.severity == "error" for one in self.assertions) else "warning"
 
 
 class BusinessRules:
@@ -96,18 +67,19 @@ class BusinessRules:
             ConfigurationError: The rules are wrong.
         """
         if not installed():
-            return RuleFindings(notes=(_NOT_INSTALLED,))
+            return RuleFindings(notes=(_NOT_INSTALLED,), complete=False)
         if len(document.data) > DOCUMENT_BYTES:
-            return RuleFindings(notes=(_TOO_LARGE,))
+            return RuleFindings(notes=(_TOO_LARGE,), complete=False)
         transformer, rules = self._translated()
-        answers = transformer.run(document.data)
-        notes = (_PARTLY,) if None in answers else ()
-        lines = [line for answer in answers for line in (answer or "").split("\n") if line]
-        if not lines:
-            return RuleFindings(notes=notes)
+        found = sorted(_findings(transformer.run(document.data), rules), key=_severity)
+        if not found:
+            return RuleFindings()
         tree = parse_tree(document.data) if document.tree is None else document.tree
-        found = sorted((_violation(line, rules, tree, words) for line in lines[: limits.violations]), key=_order)
-        return RuleFindings(violations=tuple(found), total=len(lines), notes=notes)
+        named = sorted((_violation(one, tree, words) for one in found[: limits.violations]), key=_order)
+        complete = all(one.evaluated for one in found)
+        return RuleFindings(
+            violations=tuple(named), total=len(found), notes=() if complete else (_PARTLY,), complete=complete
+        )
 
     def compile(self) -> None:
         """Translate the rules, and compile them if Saxon is there.
@@ -129,182 +101,37 @@ class BusinessRules:
         return self._ready
 
 
-def translated(files: Mapping[str, bytes]) -> RuleSet:
-    """Translate Schematron files (name -> content).
-
-    Raises:
-        ConfigurationError: One is no Schematron, uses what is not supported, or reaches outside the document.
-    """
-    writer = _Writer()
-    for number, (name, content) in enumerate(sorted(files.items()), start=1):
-        schema = parse_schema_document(content, name)
-        if schema.tag != f"{_SCH}schema":
-            raise _unusable(name, "kein ISO-Schematron", "it is no ISO Schematron")
-        _refuse_what_reaches_out(schema, name)
-        writer.add(schema, name, prefix=f"{number}." if len(files) > 1 else "")
-    return RuleSet(stylesheets=tuple(writer.stylesheets), assertions=tuple(writer.assertions))
+def _findings(answers: list[str | None], rules: RuleSet) -> Iterator[_Finding]:
+    for answer, (first, after) in zip(answers, rules.patterns, strict=True):
+        if answer is None and first < after:
+            yield _Finding(assertions=rules.assertions[first:after], evaluated=False)
+        for line in (answer or "").split("\n"):
+            if line:
+                yield _finding(line, rules)
 
 
-def _refuse_what_reaches_out(schema: Any, name: str) -> None:
-    for node in schema.iter("*"):
-        reaches = node.tag in _REACHING_ELEMENTS or any(_REACHING.search(value) for value in node.attrib.values())
-        if reaches or node.tag == f"{_SCH}include" or any(node.get(name) is not None for name in _REACHING_ATTRIBUTES):
-            raise _unusable(
-                name,
-                f"Zeile {node.sourceline} greift auf etwas außerhalb des Dokuments zu",
-                f"line {node.sourceline} reaches outside the document",
-            )
+def _finding(line: str, rules: RuleSet) -> _Finding:
+    number, state, rest = line.split(" ", 2)
+    if state == "C":
+        return _Finding(assertions=rules.assertions[int(number) : int(rest)], evaluated=False)
+    return _Finding(assertions=(rules.assertions[int(number)],), evaluated=state == "F", place=rest)
 
 
-class _Writer:
-    """Writes stylesheets and counts assertions."""
-
-    def __init__(self) -> None:
-        self.stylesheets: list[str] = []
-        self.assertions: list[Assertion] = []
-
-    def add(self, schema: Any, name: str, *, prefix: str) -> None:
-        version = _BINDINGS.get(schema.get("queryBinding", "").lower())
-        if version is None:
-            raise _unusable(name, "unbekanntes queryBinding", "unknown queryBinding")
-        abstract = {pattern.get("id"): pattern for pattern in _patterns(schema) if pattern.get("abstract") == "true"}
-        concrete = [pattern for pattern in _patterns(schema) if pattern.get("abstract") != "true"]
-        for number, pattern in enumerate(concrete, start=1):
-            body = _instance(pattern, abstract, name) if pattern.get("is-a") else pattern
-            sheet = self._sheet(schema, version)
-            self._pattern(sheet, body, name, f"{prefix}{number}")
-            self.stylesheets.append(etree.tostring(sheet, encoding="unicode"))
-
-    def _sheet(self, schema: Any, version: str) -> Any:
-        names = {prefix: uri for prefix, uri in schema.nsmap.items() if prefix and prefix not in ("xsl", "xml")}
-        names |= {node.get("prefix"): node.get("uri") for node in schema.iterchildren(f"{_SCH}ns")}
-        names.pop("xml", None)
-        sheet = etree.Element(
-            f"{_XSL}stylesheet", nsmap={"xs": _XS_NAMESPACE, **names, "xsl": _XSL_NAMESPACE}, version=version
-        )
-        etree.SubElement(sheet, f"{_XSL}output", method="text")
-        for node in schema.iterchildren(*_EMBEDDED):
-            sheet.append(deepcopy(node))
-        _let(sheet, schema)
-        return sheet
-
-    def _pattern(self, sheet: Any, pattern: Any, name: str, place: str) -> None:
-        _let(sheet, pattern)
-        start = etree.SubElement(sheet, f"{_XSL}template", match="/", priority="0")
-        etree.SubElement(start, f"{_XSL}apply-templates", select="/", mode="rules")
-        # Where no rule is for a node, its attributes and children are looked at all the same.
-        _descend(etree.SubElement(sheet, f"{_XSL}template", match="/|node()|@*", mode="rules", priority="0"))
-        abstract = {
-            rule.get("id"): rule for rule in pattern.iterchildren(f"{_SCH}rule") if rule.get("abstract") == "true"
-        }
-        concrete = [rule for rule in pattern.iterchildren(f"{_SCH}rule") if rule.get("abstract") != "true"]
-        for number, rule in enumerate(concrete, start=1):
-            template = etree.SubElement(
-                sheet,
-                f"{_XSL}template",
-                match=_required(rule, "context", name),
-                mode="rules",
-                priority=str(len(concrete) - number + 1),
-            )
-            self._rule(template, list(_inlined(rule, abstract, name, ())), f"{place}.{number}")
-            _descend(template)
-
-    def _rule(self, template: Any, parts: list[tuple[Any, Any]], place: str) -> None:
-        count = 0
-        for rule, part in parts:
-            if part.tag == f"{_SCH}let":
-                _variable(template, part)
-                continue
-            count += 1
-            _test(template, part, len(self.assertions))
-            self.assertions.append(_assertion(rule, part, f"{place}.{count}"))
-
-
-def _patterns(schema: Any) -> Iterator[Any]:
-    return iter(schema.iterchildren(f"{_SCH}pattern"))
-
-
-def _instance(pattern: Any, abstract: Mapping[str, Any], name: str) -> Any:
-    """Return an abstract pattern with its parameters filled in (ISO/IEC 19757-3, section 6.3)."""
-    template = abstract.get(pattern.get("is-a"))
-    if template is None:
-        raise _unusable(name, "abstraktes Muster fehlt", "an abstract pattern is missing")
-    values = {node.get("name"): node.get("value", "") for node in pattern.iterchildren(f"{_SCH}param")}
-    body = deepcopy(template)
-    for node in body.iter("*"):
-        for key in ("context", "test", "value", "select", "path"):
-            if node.get(key) is not None:
-                node.set(key, re.sub(r"\$([\w.-]+)", lambda match: values.get(match[1], match[0]), node.get(key)))
-    return body
-
-
-def _inlined(rule: Any, abstract: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """Yield variables and assertions of a rule in order, those of the rules that it extends in their place."""
-    for part in rule.iterchildren(*(f"{_SCH}{kind}" for kind in ("let", "assert", "report", "extends"))):
-        if part.tag != f"{_SCH}extends":
-            yield rule, part
-            continue
-        wanted = part.get("rule")
-        if wanted not in abstract or wanted in above:
-            raise _unusable(name, "abstrakte Regel fehlt oder läuft im Kreis", "an abstract rule is missing or loops")
-        yield from _inlined(abstract[wanted], abstract, name, (*above, wanted))
-
-
-def _let(parent: Any, scope: Any) -> None:
-    for node in scope.iterchildren(f"{_SCH}let"):
-        _variable(parent, node)
-
-
-def _variable(parent: Any, node: Any) -> None:
-    if node.get("value") is None:
-        raise _unusable(node.get("name", ""), "let ohne value", "a let without a value")
-    etree.SubElement(parent, f"{_XSL}variable", name=node.get("name"), select=node.get("value"))
-
-
-def _test(template: Any, part: Any, number: int) -> None:
-    test = _required(part, "test", str(number))
-    attempt = etree.SubElement(template, f"{_XSL}try")
-    broken = f"not({test}\n)" if part.tag == f"{_SCH}assert" else f"boolean({test}\n)"
-    found = etree.SubElement(attempt, f"{_XSL}if", test=broken)
-    etree.SubElement(
-        found, f"{_XSL}value-of", select=f"concat('{number} F ', {_PLACE}, '&#10;')".replace("&#10;", "\n")
-    )
-    # A rule that cannot be evaluated is its author's fault: it is told, and does not refuse the document.
-    caught = etree.SubElement(attempt, f"{_XSL}catch")
-    etree.SubElement(caught, f"{_XSL}value-of", select=f"concat('{number} E ', {_PLACE}, '\n')")
-
-
-def _descend(template: Any) -> None:
-    etree.SubElement(template, f"{_XSL}apply-templates", select="@*|node()", mode="rules")
-
-
-def _assertion(rule: Any, part: Any, place: str) -> Assertion:
-    named = _ODD.sub("-", part.get("id", "")).strip("-")[:100]
-    roles = {node.get(key, "").lower() for node in (part, rule) for key in ("role", "flag")} - {""}
-    own = {part.get(key, "").lower() for key in ("role", "flag")} - {""}
-    constant = next(part.iter(f"{_SCH}value-of", f"{_SCH}name", f"{_XSL}value-of"), None) is None
-    return Assertion(
-        rule=f"schematron.{named or place}",
-        severity="warning" if (own or roles) & _WARNING else "error",
-        words=" ".join("".join(part.itertext("*")).split())[:_SHOWN] if constant else "",
-    )
-
-
-def _violation(line: str, rules: RuleSet, tree: Any, words: Vocabulary) -> Violation:
-    number, state, *place = line.split(" ")
-    assertion = rules.assertions[int(number)]
-    element = _element(tree, place[0] if place else "")
-    text = text_of("schematron.not-evaluated" if state == "E" else "schematron")
-    violation = Violation(
-        rule=assertion.rule,
-        severity=assertion.severity,
+def _violation(found: _Finding, tree: Any, words: Vocabulary) -> Violation:
+    element = _element(tree, found.place)
+    assertion = found.assertions[0]
+    expected = assertion.words
+    if not found.evaluated:
+        expected = ", ".join(dict.fromkeys(one.rule for one in found.assertions[:_NAMED]))
+    return Violation(
+        rule=assertion.rule if found.evaluated else "schematron.not-evaluated",
+        severity=found.severity,
         path=document_path(element, words),
         path_kind="xpath",
         line=element.sourceline,
-        expected=assertion.words or None,
-        text=text,
+        expected=expected or None,
+        text=text_of("schematron" if found.evaluated else "schematron.not-evaluated"),
     )
-    return replace(violation, severity="warning") if state == "E" else violation
 
 
 def _element(tree: Any, place: str) -> Any:
@@ -315,25 +142,12 @@ def _element(tree: Any, place: str) -> Any:
     return element
 
 
+def _severity(found: _Finding) -> Severity:
+    return found.severity
+
+
 def _order(violation: Violation) -> tuple[str, int]:
     return violation.severity, violation.line or 0
-
-
-def _required(node: Any, key: str, name: str) -> str:
-    value: str | None = node.get(key)
-    if value is None:
-        raise _unusable(name, f"{key} fehlt in Zeile {node.sourceline}", f"{key} is missing in line {node.sourceline}")
-    return value
-
-
-def _unusable(name: str, german: str, english: str) -> ConfigurationError:
-    return ConfigurationError(
-        Text(
-            f"Die Geschäftsregeln {name} sind unbrauchbar: {german}. Prüfen Sie das Paket.",
-            f"The business rules {name} cannot be used: {english}. Check the package.",
-        ),
-        file=name,
-    )
 
 
 def rule_files(names: Iterable[str]) -> tuple[str, ...]:
@@ -346,8 +160,10 @@ _NOT_INSTALLED = Text(
     "The business rules (Schematron) were not run: this installation lacks the extra 'schematron'.",
 )
 _PARTLY = Text(
-    "Ein Teil der Geschäftsregeln (Schematron) ließ sich auf dieses Dokument nicht anwenden und wurde nicht geprüft.",
-    "Some of the business rules (Schematron) could not be applied to this document and were not run.",
+    "Ein Teil der Geschäftsregeln (Schematron) ließ sich auf dieses Dokument nicht anwenden; was nicht geprüft werden "
+    "konnte, gilt als nicht erfüllt.",
+    "Some of the business rules (Schematron) could not be applied to this document; what could not be checked counts as "
+    "broken.",
 )
 _TOO_LARGE = Text(
     f"Das Dokument ist größer als {DOCUMENT_BYTES // MIB} MiB; seine Geschäftsregeln (Schematron) wurden nicht geprüft.",

@@ -27,6 +27,8 @@ from hub.validation.xml_report import Finding, document_path, findings, violatio
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
 BASE = "hub:///"
 XSD = "{http://www.w3.org/2001/XMLSchema}"
+#: Without these bytes no element of a document chooses its type by xsi:type.
+_CHOOSES_TYPE = b":type"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,7 @@ class XsdSchema:
     def __init__(self, source: XsdSource, *, roots: tuple[str, ...], identifiers: IdentifierTable | None) -> None:
         self._source = source
         self._roots = roots
+        self._known_roots = frozenset(roots)
         self._identifiers = identifiers
         self._walk = IdentifierWalk(identifiers) if identifiers is not None else None
         self._refers = identifiers is not None and identifiers.refers
@@ -73,7 +76,7 @@ class XsdSchema:
             Malformed: A streamed document is not well-formed.
             TooLarge: A streamed document is nested too deeply or holds too long a text.
         """
-        if document.root not in self._roots:
+        if document.root not in self._known_roots:
             return self._wrong_root(limits)
         if document.tree is not None:
             return self._check_tree(document.tree, document.data, limits)
@@ -96,7 +99,7 @@ class XsdSchema:
 
     def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
-        if valid and not self._refers:
+        if valid and (not self._refers or self._surely_whole(tree, data)):
             return _NOTHING
         met = self._met(tree, data)
         if valid and not met.repeated and not any(met.dangling()):
@@ -123,15 +126,13 @@ class XsdSchema:
             return Listener()
         return IdentifierListener(self._identifiers)
 
+    def _surely_whole(self, tree: Any, data: bytes) -> bool:
+        return self._walk is not None and _CHOOSES_TYPE not in data and self._walk.surely_whole(tree)
+
     def _met(self, tree: Any | None, data: bytes) -> Identifiers:
-        """Return the identifiers of a document; none at all if a quick look shows that they are in order."""
         if self._walk is None:
             return Identifiers()
-        root = parse_tree(data) if tree is None else tree
-        typed = b":type" in data
-        if not typed and self._walk.surely_whole(root, size=len(data)):
-            return Identifiers()
-        return self._walk(root, typed=typed)
+        return self._walk(parse_tree(data) if tree is None else tree, typed=_CHOOSES_TYPE in data)
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self.words()
