@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,6 +11,8 @@ from datetime import timedelta
 from hub.delivery import Adapter, Sealing, sealing_of
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.parties import Destination
+
+_log = logging.getLogger(__name__)
 
 
 class _Place:
@@ -69,13 +72,15 @@ class AdapterPool:
             ) from error
 
     def close(self) -> None:
-        """Close all adapters."""
+        """Close all adapters; one that fails to is logged and keeps no other open."""
         with self._lock:
             places = list(self._places.values())
             self._places.clear()
-        for place in places:
-            if place.adapter is not None:
-                place.adapter.close()
+        for adapter in [place.adapter for place in places if place.adapter is not None]:
+            try:
+                adapter.close()
+            except Exception:  # noqa: BLE001  # whoever wrote it, the others are closed all the same
+                _log.exception("adapter %s does not close", adapter.name)
 
     def _build(self, destination: Destination) -> Adapter:
         kind = self._known.get(destination.adapter)

@@ -344,6 +344,22 @@ def test_an_adapter_that_fails_to_open_is_tried_again_and_opened_anew(scripted):
     assert view(scripted, submission_id).state is DeliveryState.DELIVERED
 
 
+def test_an_adapter_that_does_not_close_keeps_no_other_open(stage):
+    closed = []
+
+    class Stubborn(Scripted):
+        def close(self):
+            closed.append(self.config["number"])
+            raise OSError
+
+    pool = AdapterPool({"scripted": Stubborn})
+    there = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    for number in range(2):
+        pool.of(replace(there, adapter="scripted", adapter_config={"number": number}))
+    pool.close()
+    assert closed == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("said", "kind", "noted"),
     [

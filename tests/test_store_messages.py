@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +33,7 @@ from store_values import (
 from hub.errors import Conflict, Invalid, NotFound
 from hub.events import GENESIS, EventKind, Subject, chain
 from hub.store import DeliveryState
-from hub.submission import Contents, State
+from hub.submission import Contents, Form, Sealed, State
 
 pytest_plugins = ["store_servers"]
 
@@ -403,3 +404,17 @@ def test_what_was_delivered_and_answered_is_remembered_to_the_microsecond(store)
     (claimed,) = claim(store)
     assert record(store, claimed, started_at=odd, ended_at=odd)
     assert store.delivery(made.submission_id).attempts[0].started_at == odd
+
+
+def test_contents_in_another_form_are_bytes_and_in_no_list_of_jwes(store):
+    there = known_destination(store)
+    jwes = accepted(store, there.destination_id)
+    der = bytes(range(256))
+    part = Sealed(tag="", sha512=hashlib.sha512(der).hexdigest(), size=len(der), jwe=der)
+    contents = Contents(metadata=part, data=part, attachments={uuid4(): part}, form=Form.CMS)
+    cms = accepted(store, there.destination_id, contents=contents)
+    assert store.message(cms.submission_id).contents == contents
+    assert {claimed.submission.contents.form for claimed in claim(store)} == {Form.JOSE, Form.CMS}
+    for form, made in ((Form.JOSE, jwes), (Form.CMS, cms)):
+        (only,) = store.messages(destination_ids=[there.destination_id], state=State.SUBMITTED, form=form).items
+        assert (only.id, only.form) == (made.submission_id, form)

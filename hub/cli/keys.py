@@ -10,6 +10,7 @@ import click
 
 from hub import app
 from hub.cli.options import data_option, opened, settings_for
+from hub.crypto.certificates import as_jwk, read_file
 from hub.crypto.keys import make_rsa_pair
 
 
@@ -37,6 +38,17 @@ def make(folder: Path, subject: str, days: int, data: Path) -> None:
         _write(folder / f"{use}-public.json", certified, mode=0o644)
         _write(folder / f"{use}-private.json", private, mode=0o600)
         click.echo(f"{use:<10} kid {certified['kid']}  {folder / f'{use}-public.json'}")
+
+
+@keys.command()
+@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--use", type=click.Choice(["encryption", "signing"]), default="encryption", show_default=True)
+def jwk(certificate: Path, use: str) -> None:
+    """Write an authority's certificate (PEM with its chain, own one first; or DER) as the JWK that 'destinations' takes.
+
+    With it a mail program's S/MIME certificate becomes a destination's key; 'destinations key add' judges it.
+    """
+    click.echo(json.dumps(as_jwk(read_file(certificate), use=use), indent=1))
 
 
 @keys.command()

@@ -14,11 +14,14 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 
-from hub.crypto.jwk import refused
+from hub.crypto import base64url
+from hub.crypto.jwk import public_rsa_jwk, refused
 from hub.errors import ConfigurationError, KeyRefused, Text
 
 Certificate = x509.Certificate
@@ -43,6 +46,28 @@ def read_chain(x5c: Any) -> tuple[Certificate, ...]:
 def write_chain(chain: Sequence[Certificate]) -> list[str]:
     """Return ``chain`` (leaf first) as the value of a JWK's ``x5c``."""
     return [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii") for certificate in chain]
+
+
+def as_jwk(chain: Sequence[Certificate], *, use: str) -> dict[str, Any]:
+    """Return the public key of ``chain`` (leaf first) as a destination's JWK with ``x5c``, unjudged.
+
+    ``use`` is "encryption" or "signing". The kid is the leaf's SHA-256 (x5t#S256, RFC 7517 section 4.9): a renewed
+    certificate over the same key is another entry, for registered keys are never replaced.
+
+    Raises:
+        KeyRefused: no RSA key, or more certificates than a key may have.
+    """
+    public_key = chain[0].public_key()
+    if not isinstance(public_key, RSAPublicKey):
+        raise refused(
+            3,
+            "Das Zertifikat enthält keinen RSA-Schlüssel. Beantragen Sie eines mit RSA, mindestens 4096 Bit.",
+            "The certificate holds no RSA key. Apply for one with RSA, at least 4096 bits.",
+        )
+    if len(chain) > _CHAIN_LIMIT:
+        raise _unreadable()
+    kid = base64url.encode(chain[0].fingerprint(SHA256())).decode("ascii")
+    return public_rsa_jwk(public_key, use=use, kid=kid) | {"x5c": write_chain(chain)}
 
 
 def certifies(certificate: Certificate, public_key: PublicKeyTypes) -> bool:

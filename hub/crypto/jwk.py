@@ -64,6 +64,12 @@ def make_rsa_pair(use: str, *, kid_prefix: str = "", bits: int = 4096) -> tuple[
     return public, public | {"key_ops": [private_operation]} | _private_members(private_key)
 
 
+def public_rsa_jwk(public_key: rsa.RSAPublicKey, *, use: str, kid: str) -> dict[str, Any]:
+    """Return a public key as the JWK of a destination; ``use`` as in :func:`make_rsa_pair`."""
+    alg, operation, _private_operation = _RSA_USES[use]
+    return public_jwk(public_key, kid=kid, operation=operation, alg=alg)
+
+
 def make_ed25519_pair(kid_prefix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """Make an Ed25519 key and return (public JWK with verify, private JWK with sign) (RFC 8037)."""
     private_key = ed25519.Ed25519PrivateKey.generate()

@@ -73,7 +73,7 @@ class CmsSealer:
         """Count plaintext that has arrived in memory, which is sealed once the application is judged."""
         self._expected += size
         self._insist_on_room(self._expected + self._taken)
-        self._reservation.grow(size * (cms.COPIES + 1))  # Besides the sealer's copies there is the caller's own.
+        self._reservation.grow(size)  # The caller's own copy; the sealer's are counted when they are made.
 
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> Writer:
         """Begin a part; without a name it gets one after its type."""
