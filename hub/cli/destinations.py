@@ -17,8 +17,11 @@ from hub.errors import ConfigurationError, NotFound, Text
 from hub.exchange.access import existing_destination
 from hub.exchange.destinations import Destinations, Draft
 from hub.parties import Destination, OfferedService
+from hub.store import DeliveryState
 
 _PAGE = 500
+#: Notices that are shown, the newest.
+_NOTICES = 5
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 
 
@@ -56,6 +59,11 @@ def show(destination_id: UUID, data: Path) -> None:
         for key in hub.store.keys(destination_id):
             current = "  *" if key.kid == destination.encryption_kid else ""
             click.echo(f"key           {key.use:<8} {key.kid}{current}")
+        for view in hub.store.notices(about=f"destination:{destination_id}", limit=_NOTICES).items:
+            mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
+            click.echo(
+                f"notice        {view.notice.created_at:%Y-%m-%d}  {view.notice.kind}  mail: {mailed} {view.note}"
+            )
 
 
 @destinations.command()
