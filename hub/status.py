@@ -9,7 +9,7 @@ from uuid import UUID
 from hub.clients import Caller
 from hub.errors import NotFound, Text
 from hub.events import Event, EventKind, Subject
-from hub.store import Attempt, DeliveryView, Store, StoredMessage
+from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 from hub.submission import OutcomeKind, State
 
 _EVENT_TEXTS = {
@@ -34,6 +34,11 @@ _OUTCOME_TEXTS = {
     ),
     OutcomeKind.UNKNOWN: Text("Zustellversuch: keine Antwort", "Delivery attempt: no answer"),
 }
+
+_CALLBACK_LOST = Text(
+    "Ihre Rückrufadresse antwortet nicht: Benachrichtigung aufgegeben, der Antrag ist davon nicht betroffen",
+    "Your callback address does not answer: the news was given up, the application is not affected",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +82,7 @@ class StatusDesk:
         view = self._store.delivery(submission_id)
         events = self._store.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
         steps = [_event_step(event) for event in events] + [_attempt_step(attempt) for attempt in _attempts(view)]
+        steps += [_callback_step(each) for each in self._lost_callbacks(message)]
         return Progress(
             submission_id=message.id,
             case_id=message.case_id,
@@ -98,6 +104,11 @@ class StatusDesk:
             raise _not_found()
         return receipt
 
+    def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
+        """Return what was to tell the sender of this case and was given up."""
+        told = self._store.case_callbacks(message.case_id)
+        return [each for each in told if each.callback.party == message.sender and each.state is DeliveryState.DEAD]
+
     def _own(self, submission_id: UUID, caller: Caller) -> StoredMessage:
         message = self._store.message(submission_id, Subject.SUBMISSION)
         if message is None or message.sender != caller.client_id:
@@ -116,6 +127,12 @@ def _event_step(event: Event) -> HistoryStep:
 def _attempt_step(attempt: Attempt) -> HistoryStep:
     return HistoryStep(
         at=attempt.ended_at, step=f"attempt-{attempt.outcome.value}", text=_OUTCOME_TEXTS[attempt.outcome]
+    )
+
+
+def _callback_step(lost: CallbackView) -> HistoryStep:
+    return HistoryStep(
+        at=lost.finished_at or lost.callback.created_at, step="callback-unreachable", text=_CALLBACK_LOST
     )
 
 

@@ -14,11 +14,12 @@ from sealed_door import Door, Sent, movable_door, patch, post  # noqa: F401  # m
 from sealed_replies import reply_to
 
 from hub.callbacks import CallbackTools, CallbackWorker, at_rest
+from hub.clients import Caller
 from hub.crypto.hmacs import verify_callback
 from hub.notices import Noticeboard
 from hub.outbound import Outbound, Posted
 from hub.outbox import SCHEDULE
-from hub.parties import Callback
+from hub.parties import Callback, ClientKind
 from hub.store import OutgoingCallback
 
 SECRET = "0123456789abcdef" * 2
@@ -136,6 +137,9 @@ def test_operators_are_told_of_an_online_service_that_stays_away(own_door: Door,
     assert told(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
     (view,) = own_door.hub.store.case_callbacks(UUID(sent.case_id))
     assert (view.state.value, view.note) == ("dead", "HTTP 503")
+    caller = Caller(client_id=client, kind=ClientKind.SENDER, scopes=(), expires_at=own_door.clock())
+    history = own_door.hub.desk.progress(UUID(sent.submission_id), caller=caller).history
+    assert history[-1].step == "callback-unreachable"
 
 
 def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_all(own_door: Door, post_office: Post):

@@ -18,7 +18,9 @@ from hub.app import development_authority
 from hub.cli.destinations import destinations
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound
-from hub.store import Circuit, Store
+from hub.notices import Noticeboard
+from hub.store import Circuit, NoticeKind, Store
+from hub.store.notices import write_telling
 
 
 @pytest.fixture
@@ -145,3 +147,14 @@ def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str
     assert (entry.action, entry.target) == ("destination.change", destination_id)
     assert entry.actor.startswith("cli:")
     assert (entry.before, entry.after) == ({"status": "active"}, {"status": "inactive"})
+
+
+def test_a_destinations_notices_are_shown_with_what_became_of_their_mail(stage: Stage):
+    here = str(stage.destination_id("Wiesbaden"))
+    for mails in (True, False):
+        board = Noticeboard(store=stage.hub.store, mails=mails)
+        telling = board.telling(NoticeKind.UNCOLLECTED, here, {}, occasion=str(mails), now=stage.clock())
+        stage.hub.store._write(lambda connection, told=telling: write_telling(connection, told))
+    stage.hub.close()
+    shown = [line.split() for line in done(stage.data, "show", here).splitlines() if line.startswith("notice")]
+    assert sorted(line[2:] for line in shown) == [["uncollected", "mail:", "-"], ["uncollected", "mail:", "queued"]]

@@ -13,7 +13,8 @@ from stage import serving, staged
 
 TESTS = Path(__file__).parent
 #: Bounded: this many generated requests for each operation and party, and seconds for all of them together.
-EXAMPLES, SECONDS = "4", 90
+EXAMPLES, SECONDS = "4", 240
+pytestmark = pytest.mark.timeout(SECONDS + 60)
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 

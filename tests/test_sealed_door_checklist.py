@@ -676,6 +676,29 @@ def test_a_callback_is_taken_away_by_null_and_by_a_put_without_it(door: Door):
     assert door.refused(put(door.subscriber, target, body | {"encryptionKid": "unknown-kid"}), 400)
 
 
+def test_a_key_rollover_leaves_old_keys_readable_and_what_was_sealed_for_them_welcome(
+    door: Door, key_pairs: dict[str, Any]
+):
+    made = post(door.subscriber, "/v2/destinations", new_destination(key_pairs, "v2")).json
+    target, old = f"/v2/destinations/{made['destinationId']}", made["encryptionKid"]
+    assert put(door.subscriber, target, {**_replaceable(made), "status": "created"}).json["status"] == "created"
+    public, _private = make_rsa_pair("encryption")
+    authority = development_authority(door.hub.settings, now=door.clock())
+    new = authority.issue(public, subject="Neustadt", now=door.clock(), days=30)
+    assert door.refused(patch(door.subscriber, target, {"encryptionKid": new["kid"]}), 400)
+    assert post(door.subscriber, f"/destination-api{target}/keys", new).status == 201
+    changed = patch(door.subscriber, target, {"encryptionKid": new["kid"], "status": "active"})
+    assert (changed.status, changed.json["encryptionKid"]) == (200, new["kid"])
+    listed = door.anybody.get(f"/destination-api{target}/keys").json["keys"]
+    assert (listed[0]["kid"], {old, new["kid"]} <= {key["kid"] for key in listed}) == (new["kid"], True)
+    assert door.anybody.get(f"{target}/keys/{old}").json["kid"] == old
+
+
+def _replaceable(shown: dict[str, Any]) -> dict[str, Any]:
+    names = ("status", "publicServices", "encryptionKid", "metadataVersions", "contactInformation")
+    return {name: shown[name] for name in names}
+
+
 def test_a_decommissioned_destination_stays_readable_and_takes_nothing(door: Door):
     destination = door.give_destination(door.stage.cast["subscriber"]["client_id"])
     target = f"/v2/destinations/{destination.destination_id}"

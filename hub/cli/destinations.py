@@ -16,8 +16,11 @@ from hub.errors import ConfigurationError, Text
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
 from hub.parties import Destination, OfferedService
+from hub.store import DeliveryState
 
 _PAGE = 500
+#: Notices that are shown, the newest.
+_NOTICES = 5
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 
 
@@ -59,6 +62,11 @@ def show(destination_id: UUID, data: Path) -> None:
         for change in standing.changes:
             second = change.decided_by or "?"
             click.echo(f"change        {change.step:<8} {change.kid}  {change.proposed_by} + {second}")
+        for view in hub.store.notices(about=f"destination:{destination_id}", limit=_NOTICES).items:
+            mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
+            click.echo(
+                f"notice        {view.notice.created_at:%Y-%m-%d}  {view.notice.kind}  mail: {mailed} {view.note}"
+            )
 
 
 @destinations.command()

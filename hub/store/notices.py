@@ -183,7 +183,9 @@ def _due(kind: NoticeKind, before: datetime, number: int) -> tuple[ColumnElement
     # A reply may wait for the online service; the authority is reminded of its own only.
     owner = select(_DESTINATIONS.c.owner).where(_DESTINATIONS.c.destination_id == _MESSAGES.c.destination_id)
     its_own = or_(_MESSAGES.c.kind == Subject.SUBMISSION.value, _MESSAGES.c.addressee == owner.scalar_subquery())
-    return and_(told_less, in_mailbox, its_own, _MESSAGES.c.collected_at.is_(None), age < micros(before)), age
+    # What was pushed and never answered stays open for years; it is told apart by its contents, which are gone.
+    there = and_(_MESSAGES.c.collected_at.is_(None), _MESSAGES.c.deleted_at.is_(None))
+    return and_(told_less, there, in_mailbox, its_own, age < micros(before)), age
 
 
 def _lagging(row: Any) -> Lagging:

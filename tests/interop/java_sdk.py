@@ -17,6 +17,8 @@ from running_hub import RunningHub
 
 PROJECT = Path(__file__).with_name("java")
 SDK = "dev.fitko.fitconnect.sdk:client"
+#: As pinned in the project's description.
+_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 #: Maven's words for "the repository has no such thing"; anything else that goes wrong is a failure, not a skip.
 _ABSENT = re.compile(r"Could not find artifact " + re.escape(SDK) + r"|" + re.escape(SDK) + r"\S* was not found in")
 #: Maven's words for "no repository can be reached".
@@ -80,11 +82,21 @@ def build(line: str) -> JavaSdk:
         timeout=500,
     )
     if done.returncode and _ABSENT.search(done.stdout):
+        assert not _has_another_version(target), f"{SDK} is there, but not as pinned for {line}: pin what is"
         pytest.skip(f"the package repository in reach does not have {SDK} as pinned for {line}")
     if done.returncode and _UNREACHABLE.search(done.stdout):
         pytest.skip(f"no package repository can be reached for {SDK}")
     assert done.returncode == 0, done.stdout[-6000:]
     return JavaSdk(line=line, class_path=os.pathsep.join([str(target / "classes"), paths.read_text().strip()]))
+
+
+def _has_another_version(folder: Path) -> bool:
+    """Whether the repository in reach has any version at all; then a pin is wrong, which is no reason to skip."""
+    wanted = f"-Dartifact={SDK}:RELEASE"
+    command = ["mvn", "-B", "-U", f"{_DEPENDENCY_PLUGIN}:get", wanted, "-Dtransitive=false"]
+    # Away from the project's own description, which needs a line to be chosen.
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode == 0
 
 
 #: The lines are pointed at the hub's two mounts: the old one at the root, the new one below the prefixes.

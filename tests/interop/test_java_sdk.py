@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
+import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import java_signatures
 import pytest
 import requests
-from java_sdk import Facts, JavaSdk, build, configuration
+from java_sdk import PROJECT, Facts, JavaSdk, build, configuration
 from running_hub import ANSWER_LIMIT, Offer, RunningHub, good_example
+
+from hub.crypto.jwk import make_rsa_pair
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n<antrag><vorname>Jürgen</vorname></antrag>\n'
 JSON = '{"antrag": {"vorname": "Jürgen"}}'
@@ -161,6 +167,41 @@ def test_the_router_finds_area_and_destination_and_trusts_their_signatures(
     facts = sdk.run(steps, tmp_path)
     assert any("Wiesbaden" in area["name"] for area in facts.of("areas")["areas"])
     assert offer.destination_id in facts.of("destinations")["destination_ids"]
+
+
+def test_the_authority_replies_where_the_sdk_can(
+    sdk: JavaSdk, hub: RunningHub, offers: Mapping[str, Offer], configs: Mapping[str, Path], tmp_path: Path
+) -> None:
+    offer, config = offers["json"], configs["json"]
+    key = tmp_path / "reply-key.json"
+    key.write_text(json.dumps(make_rsa_pair("encryption", kid_prefix="reply-")[0]))
+    answer = tmp_path / "answer.json"
+    answer.write_text(JSON)
+    steps = [
+        _send("json", offer, config, tmp_path),
+        {"step": "collect", "config": config, "label": "json", "outcome": "leave"},
+        {"step": "reply", "config": config, "label": "json", "key": key, "data": answer, "schema": offer.schema_uri},
+    ]
+    facts = sdk.run(steps, tmp_path)
+    replied = facts.of("reply")
+    if "unsupported" in replied:
+        pytest.skip(f"{sdk.line} offers no replies: {replied['unsupported']}")
+    waiting = requests.get(
+        hub.url(f"/v1/replies?caseId={replied['case_id']}"),
+        headers={"Authorization": f"Bearer {hub.token('sender')}"},
+        timeout=ANSWER_LIMIT,
+    ).json()
+    assert [row["replyId"] for row in waiting["replies"]] == [replied["reply_id"]]
+
+
+def test_the_program_compiles_against_what_users_of_the_sdk_call(tmp_path: Path) -> None:
+    """Where the SDK itself can be had, the tests above compile against it."""
+    if not shutil.which("javac"):
+        pytest.skip("no JDK on this machine")
+    sources = [*(PROJECT / "src").rglob("*.java"), *java_signatures.write(tmp_path / "signatures")]
+    command = ["javac", "--release", "17", "-Xlint:all", "-Werror", "-d", tmp_path / "classes", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def _callback(config: Path, *, age: int = 0, secret: str = SECRET) -> dict[str, Any]:

@@ -25,7 +25,7 @@ final class ByName {
                 continue;
             }
         }
-        throw new IllegalStateException("this SDK line has none of " + List.of(names));
+        throw new Missing("this SDK line has none of " + List.of(names));
     }
 
     /** Calls the first of the comma-separated {@code names} on {@code target} that takes {@code arguments}. */
@@ -33,7 +33,7 @@ final class ByName {
         Method method = Arrays.stream(names.split(","))
                 .flatMap(name -> find(target.getClass(), name, false, arguments).stream())
                 .findFirst()
-                .orElseThrow(() -> new IllegalStateException(target.getClass().getName() + " has none of " + names));
+                .orElseThrow(() -> new Missing(target.getClass().getName() + " has none of " + names));
         return invoke(method, target, arguments);
     }
 

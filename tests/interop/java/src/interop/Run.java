@@ -11,6 +11,7 @@ public final class Run {
 
     private final Sending sending = new Sending();
     private final Collecting collecting = new Collecting();
+    private final Replying replying = new Replying();
     private final Routing routing = new Routing();
 
     private Run() {
@@ -50,6 +51,7 @@ public final class Run {
             case "collect" -> collecting.collect(
                     step, step.has("label") ? sending.id(step.text("label")) : step.uuid("submission"));
             case "drain" -> collecting.drain(step);
+            case "reply" -> replying.reply(step, sending.caseOf(step.text("label")));
             case "callback" -> collecting.callback(step);
             case "areas" -> routing.areas(step);
             case "destinations" -> routing.destinations(step);

@@ -58,6 +58,11 @@ final class Sending {
         return sent.get(label).getSubmissionId();
     }
 
+    /** The case of what was sent under {@code label}. */
+    UUID caseOf(String label) {
+        return sent.get(label).getCaseId();
+    }
+
     /** {@code config label} */
     Facts status(Step step) {
         Object status = ByName.call(
