@@ -93,6 +93,13 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
         assert fact in shown
     assert isinstance(refused(data, "adapter", destination_id, "pigeon"), HubError)
     assert isinstance(refused(data, "adapter", destination_id, "mailbox", "--options", '{"speed": 9}'), HubError)
+    done(data, "rename", destination_id, "Neustadt, Ordnungsamt")
+    offer = ("--service", BAUEN.replace("99012", "99050"), "--region", "DE06439", "--schema", "urn:a=application/json")
+    done(data, "services", destination_id, *offer)
+    shown = done(data, "show", destination_id)
+    assert "Ordnungsamt" in shown
+    assert "DE06439" in shown
+    assert "urn:xoev-de:xbau" not in shown
     done(data, "deactivate", destination_id)
     done(data, "decommission", destination_id, "--yes")
     assert isinstance(refused(data, "activate", destination_id), Malformed)

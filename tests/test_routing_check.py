@@ -282,3 +282,38 @@ def test_facts_are_taken_from_a_stored_destination():
     )
     expected = DestinationFacts(name="Amt", status="inactive", key_valid_until=ON, offers=offers)
     assert DestinationFacts.of(stored, key_valid_until=ON) == expected
+
+
+OTHER_OFFER = OfferedService(identifier=BUILDING, regions=("DE06414",), schemas=((XSD, "application/xml"),))
+NO_SCHEMA = OfferedService(identifier=BUILDING, regions=("DE",), schemas=())
+UNKNOWN_SERVICE = service_urn("99050012104999")
+#: What is wrong, what the finding is, the rows that it names, and what its remedy speaks of (English).
+FAULTS = [
+    ([rule("a"), rule("b", "06439", TWO)], GOOD, Code.CONTRADICTION, ("a", "b"), "End one rule"),
+    ([rule("a"), rule("b")], GOOD, Code.OVERLAP, ("a", "b"), "Remove the service"),
+    ([rule("a", "064399999999")], GOOD, Code.UNKNOWN_AREA, ("a",), "Rheingau-Taunus-Kreis"),
+    ([rule("a", "064350014014")], GOOD, Code.DISSOLVED_AREA, ("a",), "one for the successor"),
+    ([rule("a", "06439", ONE, UNKNOWN_SERVICE)], GOOD, Code.UNKNOWN_SERVICE, ("a",), "Correct the key"),
+    ([rule("a")], {}, Code.DESTINATION_MISSING, ("a",), "Create the destination"),
+    ([rule("a")], {ONE: facts(status="inactive")}, Code.DESTINATION_INACTIVE, ("a",), "Activate it"),
+    ([rule("a")], {ONE: facts(key=None)}, Code.DESTINATION_KEY, ("a",), "deposit a new key"),
+    ([rule("a")], {ONE: facts(key=ON + timedelta(days=1))}, Code.KEY_ENDING, ("a",), "deposit a new key"),
+    ([rule("a")], {ONE: facts(offers=[])}, Code.SERVICE_NOT_OFFERED, ("a",), "Add service"),
+    ([rule("a")], {ONE: facts(offers=[OTHER_OFFER])}, Code.REGION_NOT_OFFERED, ("a",), "Add service"),
+    ([rule("a")], {ONE: facts(offers=[NO_SCHEMA])}, Code.SCHEMA_NOT_OFFERED, ("a",), "Add service"),
+    ([rule("a", "06439")], GOOD, Code.GAP, (), "Make rules"),
+    ([rule("a", "06439")], GOOD, Code.UNRULED, (), "Make rules"),
+]
+
+
+@pytest.mark.parametrize(("rules", "destinations", "code", "rows", "remedy"), FAULTS, ids=lambda value: str(value)[:24])
+def test_every_kind_of_finding_names_its_rows_and_a_remedy(rules, destinations, code, rows, remedy):
+    finding = next(f for f in found(*rules, destinations=destinations, gaps=True) if f.code is code)
+    assert finding.rows == rows
+    assert remedy in finding.remedy.en
+    # What has no row has areas or services to look at.
+    assert finding.rows or finding.areas or finding.services
+
+
+def test_no_kind_of_finding_is_without_its_test():
+    assert {code for _, _, code, _, _ in FAULTS} == set(Code)

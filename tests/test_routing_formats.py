@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.areas import Area, Gazetteer
-from hub.errors import ConfigurationError, Malformed, Refused, TooLarge
+from hub.errors import ConfigurationError, Invalid, Malformed, Refused, TooLarge
 from hub.routing import RoutingTable, Rule, from_csv, from_yaml, load_destinations, service_urn, to_csv, to_yaml
 
 ROOT = Path(__file__).parents[1] / "routing_rules"
@@ -270,3 +271,43 @@ def test_every_rule_round_trips_through_csv_and_yaml(one):
     assert from_csv(to_csv([one])) == (one,)
     assert from_yaml(to_yaml([one])) == (one,)
     assert to_csv(from_csv(to_csv([one]))) == to_csv([one])
+
+
+def sayable(text: str) -> bool:
+    """Whether Windows-1252 has all characters, and its bytes are not what UTF-8 has for another text."""
+    try:
+        content = text.encode("cp1252")
+    except UnicodeEncodeError:
+        return False
+    try:
+        return content.decode() == text
+    except UnicodeDecodeError:
+        return True
+
+
+western = st.text(st.characters(codec="cp1252", exclude_categories=["Cc"]), max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(some_rules, max_size=3), st.one_of(western, printable))
+def test_what_windows_1252_can_say_round_trips_and_what_it_cannot_is_refused(many, note):
+    named = [replace(one, id=f"r{at}", note=note.strip()) for at, one in enumerate(many)]
+    if sayable(to_csv(named).decode("utf-8-sig")):
+        assert from_csv(to_csv(named, encoding="windows-1252")) == tuple(named)
+    else:
+        with pytest.raises(Invalid):
+            to_csv(named, encoding="windows-1252")
+
+
+def test_text_that_windows_1252_would_turn_into_other_text_is_refused():
+    misread = replace(rule(), note="Ã¤")  # the bytes that UTF-8 has for ä
+    with pytest.raises(Invalid):
+        to_csv([misread], encoding="windows-1252")
+    assert from_csv(to_csv([misread])) == (misread,)
+
+
+def test_umlauts_and_dashes_survive_windows_1252():
+    one = replace(rule(), note="Straße „Überall“ – 5 €")
+    content = to_csv([one], encoding="windows-1252")
+    assert "Straße".encode("cp1252") in content
+    assert from_csv(content) == (one,)

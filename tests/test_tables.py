@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from routing_book import APPROVER, BAUEN, BOTH, DISTRICT, EDITOR, HUNDE, KREIS, NOW, RULES, STADT, VIEWER, book, rule
@@ -238,6 +240,27 @@ def test_nobody_waits_while_a_new_table_is_read(tables):
         thread.join(timeout=5)
     assert [len(each) for each in answers] == [3]
     assert len(old) == 2
+
+
+def test_look_ups_go_on_while_tables_are_activated_and_rolled_back(tables):
+    idstein, moments, answers, stop = Area("064390008008"), itertools.count(), [], Event()
+
+    def ask():
+        while not stop.is_set():
+            now = NOW + timedelta(seconds=next(moments))
+            answers.append(tables.active(now).route(idstein, BAUEN, now).destination_id)
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            for turn in range(5):
+                _live(tables, replace(IDSTEIN, id=f"idstein-{turn}"), now=NOW + timedelta(seconds=next(moments)))
+                tables.rollback(APPROVER, now=NOW + timedelta(seconds=next(moments)), text="zurück")
+        finally:
+            stop.set()
+    assert [each.result() for each in asking] == [None] * 4
+    assert len(answers) > 100
+    assert set(answers) <= {KREIS, STADT}
 
 
 def test_every_action_stands_in_the_audit_log(tables, store):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 from typing import Any
+from uuid import UUID
 
 import pytest
+import requests
 from stage import BAUEN, TAUNUSSTEIN, WIESBADEN
 
 from hub.crypto.receipts import claims_of
@@ -254,3 +258,48 @@ def test_the_files_say_what_the_book_says(office):
     assert erika.get("/routes/versions/1/export").content == to_yaml(table)
     listed = erika.get("/routes/versions/1/rules", params={"limit": 500}).json()
     assert [each["id"] for each in listed["rules"]] == [each.id for each in table]
+
+
+def test_loading_a_new_table_drops_no_request(office):
+    erika, anton = office.as_("erika"), office.as_("anton")
+    asked, answers, stop = {"service": BAUEN, "ars": TAUNUSSTEIN}, [], Event()
+
+    def ask():
+        with requests.Session() as http:
+            while not stop.is_set():
+                answer = http.get(f"{office.base}/hub/v1/routes/explain", params=asked, timeout=30)
+                answers.append((answer.status_code, answer.json()["rule"]))
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        try:
+            for turn in range(3):
+                office.stage.clock.pass_(seconds=2)
+                path, tag = drafted(erika)
+                tag = erika.change("PUT", f"{path}/rules/neu-{turn}", tag, json=rule(TAUNUSSTEIN)).headers["ETag"]
+                assert anton.change("POST", f"{path}/approve", tag, json={"text": "gelesen"}).status_code == 200
+                assert anton.post(f"{path}/activate").status_code == 200
+                office.stage.clock.pass_(seconds=2)
+                anton.post("/routes/rollback", json={"text": "zurück"})
+        finally:
+            stop.set()
+    assert [each.result() for each in asking] == [None] * 3
+    assert {status for status, _ in answers} == {200}
+    assert {"rtk-bauaufsicht"} <= {name for _, name in answers} <= {"rtk-bauaufsicht", "neu-0", "neu-1", "neu-2"}
+
+
+def test_a_submission_keeps_the_version_that_it_was_routed_by(office):
+    hub, erika = office.stage.hub, office.as_("erika")
+    first = claims_of(office.stage.accept().receipt)
+    path, tag = drafted(erika)
+    tag = erika.change("PUT", f"{path}/rules/neu", tag, json=rule(TAUNUSSTEIN)).headers["ETag"]
+    approved(office, path, tag)
+    office.as_("anton").post(f"{path}/activate")
+    office.stage.clock.pass_(seconds=2)
+    second = claims_of(office.stage.accept().receipt)
+    numbers = [1, int(path.rpartition("/")[2])]
+    for number, receipt in zip(numbers, (first, second), strict=True):
+        submission_id = UUID(receipt["sub"].removeprefix("submission:"))
+        content = erika.get(f"/routes/versions/{number}").json()["contentVersion"]
+        assert hub.store.message(submission_id).table_version == content
+        assert receipt["route"]["table"] == content

@@ -111,7 +111,7 @@ def dry_run_json(found: DryRun) -> dict[str, Any]:
     return {
         "since": _moment(found.since),
         "total": found.total,
-        "changed": len(found.shifts),
+        "changed": found.changed,
         "shifts": [
             {
                 "submissionId": str(each.submission_id),

@@ -93,12 +93,11 @@ def add(
     data: Path,
 ) -> None:
     """Add a destination from its two public keys; it stays in status created until 'activate'."""
-    taken = tuple(_schema(each) for each in schemas)
     sealing = _jwk(encryption_key)
     draft = Draft(
         name=name,
         contact={"legalName": name, "email": email},
-        services=tuple(OfferedService(identifier=each, regions=regions, schemas=taken) for each in services),
+        services=_offered(services, regions, schemas),
         metadata_versions=_VERSIONS,
         encryption_kid=sealing.get("kid"),
     )
@@ -138,6 +137,33 @@ def deactivate(destination_id: UUID, data: Path) -> None:
 def decommission(destination_id: UUID, data: Path) -> None:
     """Take a destination out of service for good; its keys stay, so that old proof can be verified."""
     _set_status(destination_id, "decommissioned", data)
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@click.argument("name")
+@data_option
+def rename(destination_id: UUID, name: str, data: Path) -> None:
+    """Give a destination another name."""
+    with opened(data) as hub:
+        _stewardship(hub).change(destination_id, Draft(name=name), operating_user(), now=hub.clock())
+    click.echo(f"{destination_id}  {name}")
+
+
+@destinations.command()
+@click.argument("destination_id", type=click.UUID)
+@click.option("--service", "identifiers", multiple=True, required=True, help="Service it takes (URN); repeatable.")
+@click.option("--region", "regions", multiple=True, required=True, help="Region it takes (DE + ARS); repeatable.")
+@click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
+@data_option
+def services(
+    destination_id: UUID, identifiers: tuple[str, ...], regions: tuple[str, ...], schemas: tuple[str, ...], data: Path
+) -> None:
+    """Replace the services that a destination takes, all of them."""
+    draft = Draft(services=_offered(identifiers, regions, schemas))
+    with opened(data) as hub:
+        _stewardship(hub).change(destination_id, draft, operating_user(), now=hub.clock())
+    click.echo(f"{destination_id}  {len(identifiers)}")
 
 
 @destinations.command()
@@ -233,6 +259,13 @@ def _facts(destination: Destination) -> list[tuple[str, str]]:
         ("callback", callback),
         ("metadata", " ".join(destination.metadata_versions)),
     ]
+
+
+def _offered(
+    identifiers: tuple[str, ...], regions: tuple[str, ...], schemas: tuple[str, ...]
+) -> tuple[OfferedService, ...]:
+    taken = tuple(_schema(each) for each in schemas)
+    return tuple(OfferedService(identifier=each, regions=regions, schemas=taken) for each in identifiers)
 
 
 def _schema(text: str) -> tuple[str, str]:

@@ -146,7 +146,7 @@ def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
         _show_diff(hub, book, chosen, other)
         if days:
             found = book.dry_run(chosen, days=days, now=now)
-            click.echo(f"{len(found.shifts)} von/of {found.total} Einreichungen/submissions ({days} Tage/days)")
+            click.echo(f"{found.changed} von/of {found.total} Einreichungen/submissions ({days} Tage/days)")
             for shift in found.shifts:
                 click.echo(f"  {shift.submission_id}  {shift.before or '-'} -> {shift.after or '-'}")
 

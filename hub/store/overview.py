@@ -251,6 +251,22 @@ class Overview(Annex):
             for row in rows
         ]
 
+    def routed_counts(self, *, since: datetime, tenant: str = "") -> dict[tuple[str, str], int]:
+        """Count all submissions since then that were routed by area, by (area, service)."""
+        columns = _MESSAGES.c
+        statement = (
+            select(columns.area, columns.service_identifier, func.count())
+            .where(
+                columns.kind == Subject.SUBMISSION.value,
+                columns.submitted_at >= micros(since),
+                columns.area.is_not(None),
+                _within(columns.destination_id, tenant),
+            )
+            .group_by(columns.area, columns.service_identifier)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {(area, service): number for area, service, number in rows}
+
 
 def _within(destination_id: Any, tenant: str) -> ColumnElement[bool]:
     """The condition that a row's destination belongs to the tenant: the one place where this is decided."""

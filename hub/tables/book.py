@@ -65,10 +65,14 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """What a draft would have done with the real submissions since ``since``: ids and counts only."""
+    """What a draft would have done with the real submissions since ``since``: ids and counts only.
+
+    ``total`` and ``changed`` count all of them; ``shifts`` are those of the latest submissions.
+    """
 
     since: datetime
     total: int
+    changed: int
     shifts: tuple[Shift, ...]
 
 
@@ -268,16 +272,18 @@ class TableBook:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
         since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
         old, new = self.at(now), self.table(number)
-        routed = self._overview.routed(since=since, tenant=tenant)
-        pairs = {(each.area, each.service) for each in routed}
-        answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in pairs}
+        counts = self._overview.routed_counts(since=since, tenant=tenant)
+        answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in counts}
+        changed = {pair: both for pair, both in answers.items() if both[0] != both[1]}
+        latest = self._overview.routed(since=since, tenant=tenant) if changed else []
         shifts = tuple(
             Shift(submission_id=each.submission_id, service=each.service, area=each.area, before=before, after=after)
-            for each in routed
-            for before, after in [answers[each.area, each.service]]
+            for each in latest
+            for before, after in [changed.get((each.area, each.service), (None, None))]
             if before != after
         )
-        return DryRun(since=since, total=len(routed), shifts=shifts)
+        total, moved = sum(counts.values()), sum(counts[pair] for pair in changed)
+        return DryRun(since=since, total=total, changed=moved, shifts=shifts)
 
     def approve(self, number: int, person: Person, *, revision: int, now: datetime, text: str = "") -> TableVersion:
         """Approve a draft at exactly this revision; it is immutable from then on.
