@@ -6,6 +6,7 @@
 from hub.store.routes import Activation, TableVersion, VersionState
 from hub.tables.book import HUB, DryRun, Shift, Sources, TableBook
 from hub.tables.facts import destination_facts, key_valid_until, open_book
+from hub.tables.sight import completed, diff_seen, findings_seen, rules_seen, sees
 
 __all__ = [
     "HUB",
@@ -16,7 +17,12 @@ __all__ = [
     "TableBook",
     "TableVersion",
     "VersionState",
+    "completed",
     "destination_facts",
+    "diff_seen",
+    "findings_seen",
     "key_valid_until",
     "open_book",
+    "rules_seen",
+    "sees",
 ]

@@ -40,6 +40,7 @@ from hub.tables.judgement import (
     pending_first,
     same_person,
 )
+from hub.tables.sight import findings_seen
 
 #: How old an answer of :meth:`TableBook.active` may be.
 FRESH = timedelta(seconds=1)
@@ -277,7 +278,7 @@ class TableBook:
         table = self.table(number)
         insist_on_scope(person, self._base_of(version, now), table)
         findings = self._checked(table, now)
-        insist_on_fitness(findings, word=text)
+        insist_on_fitness(findings, word=text, seen=findings_seen(person, table, findings))
         approved = replace(
             version, state=VersionState.APPROVED, approved_by=person.name, approved_at=now, approval_text=text.strip()
         )
@@ -314,7 +315,8 @@ class TableBook:
             raise pending_first()
         table = self.table(number)
         insist_on_scope(person, self.at(now), table)
-        insist_on_fitness(self._checked(table, now), word="-")
+        findings = self._checked(table, now)
+        insist_on_fitness(findings, word="-", seen=findings_seen(person, table, findings))
         activation = _activation(number, person, now=now, since=since, reason=text.strip())
         return self._begin(activation, person, "routes.activate", now)
 
