@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 import threading
@@ -211,11 +212,19 @@ class Accounts:
             raise _no_passwords()
         name = name.lower()[:100]
         self.refuse_if_throttled(name=name, address=address, now=now)
-        account = self._records.account(name)
-        fits = self._fits(account, password)
-        if account is None or not fits or account.disabled_at is not None or not self._code_fits(account, code, now):
-            self.note_failure(name=name, address=address, now=now)
-            raise _wrong()
+        with self._hashing:
+            # Once more: who waited here must count the failures of those before, or a burst would be as many free guesses.
+            self.refuse_if_throttled(name=name, address=address, now=now)
+            account = self._records.account(name)
+            fits = self._fits(account, password)
+            if (
+                account is None
+                or not fits
+                or account.disabled_at is not None
+                or not self._code_fits(account, code, now)
+            ):
+                self.note_failure(name=name, address=address, now=now)
+                raise _wrong()
         return person_of(account)
 
     def log_in(
@@ -273,8 +282,7 @@ class Accounts:
         # Neither an unknown name nor one without a password may answer faster than a wrong password.
         stored = account.password_hash if account is not None and account.is_local else self._nobody
         try:
-            with self._hashing:
-                self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
+            self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
         except (VerifyMismatchError, InvalidHashError):
             return False
         return account is not None and account.is_local
@@ -299,7 +307,7 @@ class Accounts:
         since = now - _WINDOW
         locked = bool(name) and self._records.failures(f"name:{name}", since) >= _MOST_BY_NAME
         if not locked and address:
-            locked = self._records.failures(f"address:{address}", since) >= _MOST_BY_ADDRESS
+            locked = self._records.failures(f"address:{_neighbourhood(address)}", since) >= _MOST_BY_ADDRESS
         if locked:
             raise TooMany(
                 Text("Zu viele Fehlversuche. Warten Sie 15 Minuten.", "Too many failed attempts. Wait for 15 minutes."),
@@ -311,7 +319,7 @@ class Accounts:
         if name:
             self._records.note_failure(f"name:{name}", now)
         if address:
-            self._records.note_failure(f"address:{address}", now)
+            self._records.note_failure(f"address:{_neighbourhood(address)}", now)
 
 
 def same_csrf(session: Session, given: str) -> bool:
@@ -344,6 +352,17 @@ def person_of(account: Account) -> Person:
         tenant=account.tenant,
         is_local=account.is_local,
     )
+
+
+def _neighbourhood(address: str) -> str:
+    """Return what counts as one address: of IPv6 the /64 that a household or a rented server has to itself."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _fingerprint(token: str) -> str:

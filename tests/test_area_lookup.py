@@ -307,6 +307,46 @@ def test_an_area_is_shown_with_its_story(pages):
     assert "Entstanden aus" in pages.as_("viktor").get("/routing/areas", params={"below": HANAU_2026}).text
 
 
+@pytest.fixture
+def pages_with(pages):
+    """The pages with another gazetteer or other tools."""
+    from dataclasses import replace
+
+    from admin_pages import nothing, serve, tools_of
+
+    from hub.admin import Mounted, build
+
+    stops = []
+
+    def open_(name, **tools):
+        made = replace(tools_of(pages.stage.hub, pages.accounts, "http://127.0.0.1"), **tools)
+        base, stop = serve(Mounted(build(made), nothing))
+        stops.append(stop)
+        browser = replace(pages.browser(name), base=base)
+        assert browser.log_in().status_code == 303
+        return browser
+
+    yield open_
+    for stop in stops:
+        stop()
+
+
+def test_one_postal_code_of_several_municipalities_is_a_choice_on_the_page(pages_with, with_codes):
+    text = pages_with("viktor", gazetteer=with_codes).get("/routing/areas", params={"q": "65529"}).text
+    assert "Diese Postleitzahl haben mehrere Gemeinden. Wählen Sie eine:" in text
+    assert f'href="/admin/routing/areas?below={TAUNUSSTEIN}#area"' in text
+    shown = pages_with("viktor", gazetteer=with_codes).get("/routing/areas", params={"below": TAUNUSSTEIN}).text
+    assert "65232 65529" in shown
+
+
+def test_a_tree_of_a_whole_country_opens_where_it_is_asked_to(pages, monkeypatch):
+    monkeypatch.setattr("hub.admin.areas._MOST_IN_TREE", 400)
+    closed = pages.as_("viktor").get("/routing/areas").text
+    assert "17 Gemeinden zeigen" in closed
+    assert "Taunusstein" not in closed
+    assert "Taunusstein" in pages.as_("viktor").get("/routing/areas", params={"below": "06439"}).text
+
+
 def test_a_district_sees_the_cover_of_its_own_municipalities_only(pages):
     text = pages.as_("walter").get("/routing/areas", params={"service": BAUEN}).text
     assert "Jede der 1 Gemeinden ist versorgt" in text

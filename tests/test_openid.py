@@ -293,6 +293,34 @@ def test_passwords_can_be_turned_off(entrance):
         accounts.check("anton", entrance.pages.password, now=entrance.pages.stage.clock())
 
 
+def test_accounts_are_linked_and_listed_by_command(stage, provider, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from hub.cli import main
+
+    (tmp_path / "secret").write_text("geheim\n")
+    (tmp_path / "groups.toml").write_text(GROUPS)
+    monkeypatch.setenv("HUB_DATA", str(stage.data))
+    stage.hub.accounts.add("vera", "korrekt pferd batterie", roles=(Role.VIEWER,), actor="cli", now=stage.clock())
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        return result.exit_code, result.output
+
+    assert run("accounts", "link", "vera", "--subject", "p-1")[0] == 1, "no provider is configured"
+    for name, value in (
+        ("ISSUER", provider.issuer),
+        ("CLIENT_ID", "rathaus-hub"),
+        ("CLIENT_SECRET_FILE", str(tmp_path / "secret")),
+        ("ROLES_FILE", str(tmp_path / "groups.toml")),
+    ):
+        monkeypatch.setenv(f"HUB_OPENID_{name}", value)
+    assert run("accounts", "link", "vera", "--subject", "p-1") == (0, "Konto verbunden / account linked: vera\n")
+    assert run("accounts", "link", "vera", "--subject", "p-2")[0] == 1
+    (listed,) = (line for line in run("accounts", "list")[1].splitlines() if line.startswith("vera"))
+    assert "OIDC" in listed
+
+
 WRONG_SETTINGS = {
     "an issuer alone": {"openid_issuer": "https://id.example.org"},
     "no way in at all": {"passwords": "off"},

@@ -17,6 +17,8 @@ from hub.errors import HubError, Refused
 from hub.routing import CoverState, DistrictCover, RoutingTable, Survey, service_urn, survey
 
 _MOST_FOUND = 100
+#: A tree of a land shows all its municipalities; one of the whole country only those that were asked for.
+_MOST_IN_TREE = 1_500
 _REGION_DIGITS = 3
 _LONGEST_ARS = 12
 
@@ -44,6 +46,7 @@ def index(visit: Visit) -> Response:
         tile_width=WIDTH,
         tile_height=HEIGHT,
         regions=_by_region(looked),
+        most_in_tree=_MOST_IN_TREE,
         letters=_letters(looked) if service is not None else {},
         names={each.destination_id: each.name for each in visit.scope.destinations()},
         below=below,

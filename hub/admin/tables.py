@@ -13,8 +13,19 @@ from starlette.responses import Response
 from hub.admin.visit import ROWS, Visit
 from hub.areas import Area
 from hub.errors import HubError, Malformed, NotFound, Refused, Text
-from hub.routing import Finding, Rule, Severity, from_csv, from_yaml, rule_from_row, service_urn, to_csv, to_yaml
-from hub.tables import TableVersion, VersionState
+from hub.routing import (
+    Finding,
+    RoutingTable,
+    Rule,
+    Severity,
+    from_csv,
+    from_yaml,
+    rule_from_row,
+    service_urn,
+    to_csv,
+    to_yaml,
+)
+from hub.tables import TableVersion, VersionState, findings_seen, rules_seen, sees
 
 _FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
 _LONGEST_SERVICES = 400_000
@@ -80,7 +91,8 @@ def draft(visit: Visit) -> Response:
     name, content = visit.form.files.get("file", ("", b""))
     rules: Iterable[Rule] | None = None
     if content:
-        rules = from_csv(content) if name.lower().endswith(".csv") else from_yaml(content)
+        uploaded = from_csv(content) if name.lower().endswith(".csv") else from_yaml(content)
+        rules = uploaded
     title = visit.form.text("title", longest=200) or name
     made = visit.tools.tables.draft(visit.person, title=title, now=visit.now, rules=rules)
     return visit.to(f"/routing/versions/{made.number}", note="drafted")
@@ -91,9 +103,11 @@ def version(visit: Visit) -> Response:
     book, number = visit.tools.tables, _number(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now)
-    fresh, known = _told_apart(findings, book.findings(book.activation(visit.now).number, now=visit.now))
+    standing = book.findings(book.activation(visit.now).number, now=visit.now)
+    seen = findings_seen(visit.person.tenant, table, findings)
+    fresh, known = _told_apart(seen, standing)
     rules, total = _found(visit, table)
-    changes = book.compare(number, now=visit.now)
+    changes = book.compare(number, now=visit.now, tenant=visit.person.tenant)
     return visit.page(
         "version.html",
         version=shown,
@@ -102,6 +116,7 @@ def version(visit: Visit) -> Response:
         activation=book.activation(visit.now),
         fresh=fresh[:_MOST_ON_PAGE],
         known=known[:_MOST_ON_PAGE],
+        unseen=len(findings) - len(seen),
         errors=sum(finding.severity is Severity.ERROR for finding in findings),
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         flagged={row: finding.severity.value for finding in reversed(findings) for row in finding.rows},
@@ -118,9 +133,10 @@ def version(visit: Visit) -> Response:
 
 
 def export(visit: Visit) -> Response:
-    """Download a version as CSV or YAML."""
+    """Download a version as CSV or YAML: for a tenant's people, the rules of their area."""
     number = _number(visit)
-    table = visit.tools.tables.table(number)
+    whole = visit.tools.tables.table(number)
+    table = RoutingTable(rules_seen(visit.person.tenant, whole), gazetteer=whole.gazetteer, services=whole.services)
     is_csv = visit.query.text("format") == "csv"
     content = to_csv(table) if is_csv else to_yaml(table)
     kind, ending = ("text/csv; charset=utf-8", "csv") if is_csv else ("application/yaml", "yaml")
@@ -220,7 +236,7 @@ def _number(visit: Visit) -> int:
 def _rule(visit: Visit, rule_id: str) -> Rule:
     table = visit.tools.tables.table(_number(visit))
     found = next((rule for rule in table if rule.id == rule_id), None)
-    if found is None:
+    if found is None or not sees(visit.person.tenant, found):
         raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."))
     return found
 
@@ -252,9 +268,7 @@ def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
         said = " ".join((rule.id, *place, rule.note, *what)).casefold()
         return all(word in said for word in words)
 
-    tenant = visit.person.tenant
-    mine = [rule for rule in table if rule.area.ars.startswith(tenant) or tenant.startswith(rule.area.ars)]
-    found = [rule for rule in mine if not words or fits(rule)]
+    found = [rule for rule in rules_seen(visit.person.tenant, table) if not words or fits(rule)]
     start = visit.offset()
     return found[start : start + ROWS], len(found)
 

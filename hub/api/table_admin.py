@@ -25,7 +25,7 @@ from hub.api.told import (
 from hub.errors import Malformed, NotFound, Text
 from hub.routing import Rule, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import Page
-from hub.tables import TableBook, TableVersion, rules_within
+from hub.tables import TableBook, TableVersion, rules_seen
 
 
 class TableAdmin:
@@ -179,7 +179,7 @@ class TableAdmin:
         return self._book.replace_rules(number, rules, person, revision=revision, now=self._clock(), text="file")
 
     def _visible(self, number: int, person: Person) -> Sequence[Rule]:
-        return rules_within(person.tenant, self._book.table(number))
+        return rules_seen(person.tenant, self._book.table(number))
 
     def _exported(self, number: int, person: Person, kind: str, encoding: str) -> bytes:
         rules = [rule for rule in self._book.table(number) if person.covers(rule.area.ars)]

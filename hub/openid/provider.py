@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,11 @@ from hub.outbound import Outbound, Posted
 
 #: How long the provider's document and keys are believed without asking again.
 FRESH = timedelta(hours=1)
+#: Nobody asks again so soon after the provider did not answer, and nobody queues behind those who ask.
+_PAUSE = timedelta(seconds=10)
+_PATIENCE = 2.0
+#: How many wait for the provider's answers at once: the threads are those of all pages and interfaces.
+_AT_ONCE = 4
 #: An unknown key id makes the keys be fetched anew, at most this often: anybody may invent one.
 _AGAIN = timedelta(seconds=30)
 _WELL_KNOWN = "/.well-known/openid-configuration"
@@ -57,7 +62,8 @@ class Provider:
     def __init__(self, *, registration: Registration, outbound: Outbound) -> None:
         self.registration = registration
         self._outbound = outbound
-        self._lock = threading.Lock()
+        self._asking = threading.BoundedSemaphore(_AT_ONCE)
+        self._silent_until: datetime | None = None
         self._document: tuple[datetime, Mapping[str, Any]] | None = None
         self._keys: tuple[datetime, list[Jwk]] | None = None
 
@@ -102,11 +108,11 @@ class Provider:
         code = answer.get("code", "")
         if "error" in answer or not 0 < len(code) <= _LONGEST_CODE or not code.isascii() or not code.isprintable():
             raise refused("no-code")
-        token = self._exchange(code, request, metadata)
+        token = self._exchange(code, request, metadata, now)
         expected = Expected(issuer=mine.issuer, client_id=mine.client_id, nonce=request.nonce)
         return verified(token, self._keys_for(key_id(token), now), expected, now=now)
 
-    def _exchange(self, code: str, request: Request, metadata: Mapping[str, Any]) -> str:
+    def _exchange(self, code: str, request: Request, metadata: Mapping[str, Any], now: datetime) -> str:
         """Exchange the code for tokens and return the ID token (RFC 6749 section 4.1.3); the others are not kept."""
         mine = self.registration
         fields = {
@@ -121,7 +127,7 @@ class Provider:
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         else:
             fields |= {"client_id": mine.client_id, "client_secret": mine.secret}
-        said = self._outbound.post(metadata["token_endpoint"], urlencode(fields).encode(), headers)
+        said = self._asked(lambda out: out.post(metadata["token_endpoint"], urlencode(fields).encode(), headers), now)
         if said.status == _BAD_REQUEST:
             raise refused("code")  # Used before, expired, or another client's.
         token = _document(said).get("id_token")
@@ -129,15 +135,28 @@ class Provider:
             raise refused("no-id-token")
         return token
 
-    def _metadata(self, now: datetime) -> Mapping[str, Any]:
-        with self._lock:
-            if self._document is None or not self._document[0] <= now < self._document[0] + FRESH:
-                self._document = (now, self._discovered())
-            return self._document[1]
+    def _asked(self, ask: Callable[[Outbound], Posted], now: datetime) -> Posted:
+        """Ask the provider something, unless it was silent just now or too many wait for it already."""
+        resting = self._silent_until is not None and self._silent_until - _PAUSE <= now < self._silent_until
+        if resting or not self._asking.acquire(timeout=_PATIENCE):
+            raise _unusable()
+        try:
+            said = ask(self._outbound)
+        finally:
+            self._asking.release()
+        self._silent_until = now + _PAUSE if said.status is None else None
+        return said
 
-    def _discovered(self) -> Mapping[str, Any]:
+    def _metadata(self, now: datetime) -> Mapping[str, Any]:
+        # Two threads may ask at once, harmlessly; none waits for the other with a lock in its hand.
+        if self._document is None or not self._document[0] <= now < self._document[0] + FRESH:
+            self._document = (now, self._discovered(now))
+        return self._document[1]
+
+    def _discovered(self, now: datetime) -> Mapping[str, Any]:
         issuer = self.registration.issuer
-        document = _document(self._outbound.get(issuer.rstrip("/") + _WELL_KNOWN, {"Accept": "application/json"}))
+        well_known = issuer.rstrip("/") + _WELL_KNOWN
+        document = _document(self._asked(lambda out: out.get(well_known, {"Accept": "application/json"}), now))
         if document.get("issuer") != issuer:
             raise _unusable()  # Section 4.3: it must be the very same, or another party speaks for it.
         for name in _ENDPOINTS:
@@ -158,15 +177,15 @@ class Provider:
 
     def _keys_for(self, kid: str | None, now: datetime) -> list[Jwk]:
         jwks_uri = self._metadata(now)["jwks_uri"]
-        with self._lock:
-            at, keys = self._keys if self._keys is not None else (None, [])
-            known = kid is None or any(key.get("kid") == kid for key in keys)
-            if at is None or not at <= now < at + (FRESH if known else _AGAIN):
-                found = _document(self._outbound.get(jwks_uri, {"Accept": "application/json"})).get("keys")
-                listed = found if isinstance(found, list) else []
-                keys = [key for key in listed[:_MOST_KEYS] if isinstance(key, dict)]
-                self._keys = (now, keys)
-            return keys
+        at, keys = self._keys if self._keys is not None else (None, [])
+        known = kid is None or any(key.get("kid") == kid for key in keys)
+        if at is None or not at <= now < at + (FRESH if known else _AGAIN):
+            said = self._asked(lambda out: out.get(jwks_uri, {"Accept": "application/json"}), now)
+            found = _document(said).get("keys")
+            listed = found if isinstance(found, list) else []
+            keys = [key for key in listed[:_MOST_KEYS] if isinstance(key, dict)]
+            self._keys = (now, keys)
+        return keys
 
 
 def _document(said: Posted) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 from hub.store.routes import Activation, TableVersion, VersionState
 from hub.tables.book import HUB, DryRun, Shift, Sources, TableBook
 from hub.tables.facts import destination_facts, key_valid_until, open_book
-from hub.tables.scope import rules_within
+from hub.tables.sight import diff_seen, findings_seen, rules_seen, sees
 
 __all__ = [
     "HUB",
@@ -18,7 +18,10 @@ __all__ = [
     "TableVersion",
     "VersionState",
     "destination_facts",
+    "diff_seen",
+    "findings_seen",
     "key_valid_until",
     "open_book",
-    "rules_within",
+    "rules_seen",
+    "sees",
 ]

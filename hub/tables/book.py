@@ -41,7 +41,7 @@ from hub.tables.judgement import (
     same_person,
     within_scope,
 )
-from hub.tables.scope import diff_within, findings_within
+from hub.tables.sight import diff_seen, findings_seen
 
 #: How old an answer of :meth:`TableBook.active` may be.
 FRESH = timedelta(seconds=1)
@@ -257,7 +257,7 @@ class TableBook:
         """Check a version as things are now, errors first; with a tenant what concerns it."""
         table = self.table(number)
         found = self._checked(table, now)
-        return findings_within(tenant, table, found) if tenant else found
+        return findings_seen(tenant, table, found)
 
     def compare(self, number: int, *, now: datetime, with_number: int | None = None, tenant: str = "") -> Diff:
         """Return what changes from another version, the active one unless told otherwise, to this one.
@@ -266,7 +266,7 @@ class TableBook:
         """
         other = self.at(now) if with_number is None else self.table(with_number)
         changes = diff(other, self.table(number), self._sources.gazetteer, on=now)
-        return diff_within(tenant, changes) if tenant else changes
+        return diff_seen(tenant, changes)
 
     def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> DryRun:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
@@ -302,7 +302,7 @@ class TableBook:
         table = self.table(number)
         insist_on_scope(person, self._base_of(version, now), table)
         findings = self._checked(table, now)
-        insist_on_fitness(findings, word=text)
+        insist_on_fitness(findings, word=text, seen=findings_seen(person.tenant, table, findings))
         approved = replace(
             version, state=VersionState.APPROVED, approved_by=person.name, approved_at=now, approval_text=text.strip()
         )
@@ -339,7 +339,8 @@ class TableBook:
             raise pending_first()
         table = self.table(number)
         insist_on_scope(person, self.at(now), table)
-        insist_on_fitness(self._checked(table, now), word="-")
+        findings = self._checked(table, now)
+        insist_on_fitness(findings, word="-", seen=findings_seen(person.tenant, table, findings))
         activation = _activation(number, person, now=now, since=since, reason=text.strip())
         return self._begin(activation, person, "routes.activate", now)
 

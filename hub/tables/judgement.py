@@ -85,18 +85,25 @@ def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) ->
     return [*others.values(), *mine]
 
 
-def insist_on_fitness(findings: list[Finding], *, word: str) -> None:
-    """Raise ``Invalid`` for errors, and for warnings without a word."""
+def insist_on_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) -> None:
+    """Raise ``Invalid`` for errors, and for warnings without a word; it tells of those that the person has ``seen``."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    told = [finding for finding in seen if finding.severity is Severity.ERROR]
     if errors:
-        first = errors[0]
+        first = (
+            Text(
+                f"Der erste: {told[0].text.de} {told[0].remedy.de}", f"The first: {told[0].text.en} {told[0].remedy.en}"
+            )
+            if told
+            else Text("Sie betreffen andere Mandanten.", "They concern other tenants.")
+        )
         raise Invalid(
             Text(
-                f"Die Prüfung findet {len(errors)} Fehler. Der erste: {first.text.de} {first.remedy.de}",
-                f"The check finds {len(errors)} errors. The first: {first.text.en} {first.remedy.en}",
+                f"Die Prüfung findet {len(errors)} Fehler. {first.de}",
+                f"The check finds {len(errors)} errors. {first.en}",
             ),
             slug="table-unfit",
-            findings=[_told(each) for each in errors[:_MAX_TOLD]],
+            findings=[_told(each) for each in told[:_MAX_TOLD]],
         )
     if findings and not word.strip():
         raise Invalid(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pyotp
 import pytest
 import requests
 from stage import TAUNUSSTEIN, WIESBADEN
 from store_values import buried, claim, record
 
-from hub.accounts import same_csrf
+from hub.accounts import Role, same_csrf
 from hub.admin.application import _PAGES
 from hub.admin.visit import inside
+from hub.errors import TooMany, Unauthenticated
 
 pytest_plugins = ["admin_pages"]
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
@@ -114,6 +117,73 @@ def test_a_log_out_ends_the_session_on_the_server(pages):
     assert pages.accounts.session(token, now=pages.stage.clock()) is None
 
 
+def test_a_session_that_is_used_all_day_ends_all_the_same(pages):
+    person = pages.as_("viktor")
+    for _ in range(29):
+        pages.stage.clock.pass_(minutes=20)
+        assert person.get("/").status_code == 200
+        assert not person.get("/").url.endswith("/login")
+    pages.stage.clock.pass_(minutes=21)
+    assert person.get("/").url.endswith("/login")
+
+
+# Guesses
+
+
+def _guesses(pages, **more):
+    """How many of thirty guesses at once were really tried."""
+
+    def guess(number):
+        try:
+            pages.accounts.check("viktor", f"falsch geraten {number}", now=pages.stage.clock(), **more)
+        except Unauthenticated:
+            return 1
+        except TooMany:
+            return 0
+        raise AssertionError
+
+    with ThreadPoolExecutor(max_workers=30) as at_once:
+        return sum(at_once.map(guess, range(30)))
+
+
+def test_a_burst_of_guesses_is_no_way_round_the_throttle(pages):
+    assert 5 <= _guesses(pages) <= 6, "five, and one that was tried beside the fifth"
+
+
+def test_one_ipv6_network_is_one_address(pages):
+    now = pages.stage.clock()
+    for number in range(30):
+        with pytest.raises(Unauthenticated):
+            pages.accounts.check(f"n{number}", "falsch geraten!!", address=f"2001:db8:0:1::{number:x}", now=now)
+    with pytest.raises(TooMany):
+        pages.accounts.check("viktor", pages.password, address="2001:db8:0:1:ffff::1", now=now)
+    pages.accounts.check("viktor", pages.password, address="2001:db8:0:2::1", now=now)
+
+
+def test_an_ipv4_address_is_the_same_in_the_clothes_of_ipv6(pages):
+    now = pages.stage.clock()
+    for number in range(30):
+        with pytest.raises(Unauthenticated):
+            pages.accounts.check(f"n{number}", "falsch geraten!!", address="::ffff:192.0.2.1", now=now)
+    with pytest.raises(TooMany):
+        pages.accounts.check("viktor", pages.password, address="192.0.2.1", now=now)
+
+
+def test_a_code_that_was_seen_over_a_shoulder_is_used_up(pages):
+    address = pages.accounts.set_totp("viktor", actor="cli", now=pages.stage.clock())
+    code = pyotp.parse_uri(address).at(pages.stage.clock())
+    assert pages.browser("viktor").log_in(code=code).status_code == 303
+    assert pages.browser("viktor").log_in(code=code).status_code == 401
+    pages.stage.clock.pass_(seconds=20)
+    assert pages.browser("viktor").log_in(code=code).status_code == 401
+
+
+def test_codes_are_not_guessed_any_longer_than_passwords(pages):
+    pages.accounts.set_totp("viktor", actor="cli", now=pages.stage.clock())
+    answers = [pages.browser("viktor").log_in(code=f"{number:06}").status_code for number in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+
+
 # Foreign tenants (IDOR)
 
 
@@ -174,6 +244,70 @@ def test_wildcards_do_not_widen_a_search(pages):
         assert "0 Einreichungen" in walter.get("/submissions", params={"q": text}).text
 
 
+FOREIGN = ("Rheingau-Taunus-Kreis, Bauaufsicht", "0f4d7a52-6a3c-4f0e-9d6b-3c1f5e8a6439", "rtk-bau")
+
+
+def _drafted(pages, **changes):
+    """A draft of the neighbours, who point a rule of theirs elsewhere."""
+    doris = pages.as_("doris")
+    doris.post("/routing/versions", title="Umbau")
+    rule = {"id": "rtk-neu", "area": "064390008008", "services": "99012008001000", "note": "intern: Frau X geht"}
+    doris.post("/routing/versions/2/rule", revision=1, destination=FOREIGN[1], **{**rule, **changes})
+    return doris
+
+
+def test_no_page_tells_a_district_of_anothers_destinations_and_drafts(pages):
+    pages.stage.clock.pass_(days=710)  # Keys end soon: the check has something to say of everybody.
+    taken = _dead(pages, area=TAUNUSSTEIN)
+    _drafted(pages)
+    walter = pages.as_("walter")
+    ids = (taken.submission.submission_id, taken.destination.destination_id, taken.delivery_id, pages.stage.sender)
+    for page in _PAGES:
+        for each in ids:
+            path = page.path.replace("{id}", str(each)).replace("{number}", "2")
+            text = walter.get(path).text if page.method == "GET" else ""
+            for said in (*FOREIGN, "rtk-neu", "Frau X", str(taken.submission.case_id)):
+                assert said not in text, (path, said)
+    for path in ("/routing/versions/2/rule?id=rtk-neu", "/routing/versions/2/rule?id=rtk-bau"):
+        assert walter.get(path).status_code == 404
+    for kind in ("csv", "yaml"):
+        content = walter.get("/routing/versions/2/export", params={"format": kind}).text
+        assert "wiesbaden" in content.lower()
+        assert not any(said in content for said in (*FOREIGN, "rtk-neu", "Frau X"))
+
+
+def test_a_district_sees_what_concerns_itself_in_a_draft(pages):
+    pages.stage.clock.pass_(days=710)
+    doris = _drafted(pages)
+    text = doris.get("/routing/versions/2").text
+    assert "rtk-neu" in text
+    assert f"Der Schlüssel von {FOREIGN[0]}" in text
+    assert "weitere Befunde betreffen andere Mandanten" in text
+    assert "Der Schlüssel von Landeshauptstadt Wiesbaden" not in text
+    assert "Der Schlüssel von Landeshauptstadt Wiesbaden" in pages.as_("viktor").get("/routing/versions/2").text
+
+
+@pytest.mark.parametrize("kind", ["csv", "yaml"])
+def test_a_districts_export_goes_back_without_the_others_rules(pages, kind):
+    walter = pages.as_("walter")
+    content = walter.get("/routing/versions/1/export", params={"format": kind}).content
+    answer = walter.post("/routing/versions", files={"file": (f"t.{kind}", content)})
+    assert "0 Änderungen" in answer.text
+    assert pages.tables.table(2).version == pages.tables.table(1).version
+
+
+def test_a_refused_approval_tells_a_district_nothing_of_others(pages):
+    here, now = pages.store.destination(pages.stage.destination_id("Rheingau")), pages.stage.clock()
+    pages.store.replace_destination(replace(here, status="inactive", updated_at=now))
+    walter = pages.as_("walter")
+    walter.post("/routing/versions", title="x")
+    pages.accounts.add("wanda", pages.password, roles=(Role.APPROVER,), tenant="06414", actor="cli:test", now=now)
+    answer = pages.as_("wanda").post("/routing/versions/2/approve", revision=1, text="gelesen")
+    assert answer.status_code == 422
+    assert "Sie betreffen andere Mandanten" in answer.text
+    assert here.name not in answer.text
+
+
 # A viewer who clicks anyway
 
 
@@ -201,6 +335,8 @@ def test_a_script_in_a_name_stays_text_everywhere(pages):
         *("/", "/submissions", "/destinations", f"/destinations/{here.destination_id}", "/clients", "/dead", "/audit"),
         *(
             "/routing",
+            "/routing/areas?service=99012008001000",
+            f"/routing/explain?ars={TAUNUSSTEIN}&service=99012008001000",
             "/routing/versions",
             "/routing/versions/2",
             "/routing/versions/2/rule?id=x",

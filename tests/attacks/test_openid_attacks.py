@@ -310,6 +310,50 @@ def test_thirty_failures_lock_the_address(entrance):
     assert entrance.pages.browser("").get("/oidc/login", allow_redirects=False).status_code == 429
 
 
+def test_a_silent_provider_does_not_take_all_threads(entrance):
+    """The threads are those of all pages and interfaces; whoever presses the button must not queue behind a dead provider."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+    from time import monotonic, sleep
+
+    from hub.errors import Unavailable
+    from hub.openid import Provider
+    from hub.outbound import Outbound, Posted
+
+    asked, answer = [], Event()
+
+    class Silent(Outbound):
+        """The network, in which nobody answers."""
+
+        def get(self, url, headers):
+            asked.append(url)
+            answer.wait(20)
+            return Posted(status=None, note="no answer in time")
+
+    provider, now = (
+        Provider(registration=entrance.login._provider.registration, outbound=Silent()),
+        entrance.provider.clock(),
+    )
+
+    def press(_):
+        with pytest.raises(Unavailable):
+            provider.way_out("x", now=now)
+
+    with ThreadPoolExecutor(max_workers=30) as people:
+        waits = [people.submit(press, number) for number in range(30)]
+        deadline = monotonic() + 15
+        while sum(wait.done() for wait in waits) < 26 and monotonic() < deadline:
+            sleep(0.05)
+        refused_meanwhile = sum(wait.done() for wait in waits)
+        answer.set()
+        for wait in waits:
+            wait.result(timeout=10)
+    assert refused_meanwhile == 26
+    assert len(asked) == 4
+    press(0)
+    assert len(asked) == 4, "for a while nobody asks again"
+
+
 def test_a_document_that_leads_inward_or_in_clear_is_not_followed(entrance):
     from dataclasses import replace
 

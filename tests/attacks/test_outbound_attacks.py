@@ -56,6 +56,7 @@ def test_an_address_that_leads_inward_or_is_ambiguous_is_refused(url: str):
     with pytest.raises(Invalid):
         OUT.check(url)
     assert OUT.post(url, b"{}", {}).status is None
+    assert OUT.get(url, {}).status is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1"])
