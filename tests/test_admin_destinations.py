@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from stage import BAUEN, TAUNUSSTEIN
+from stage import BAUEN, CANARY, TAUNUSSTEIN
 
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
@@ -248,3 +248,24 @@ def test_destinations_are_searched_and_paged(pages):
     person = pages.as_("viktor")
     assert "Wiesbaden" in person.get("/destinations", params={"q": "wiesb"}).text
     assert "Kein Zustellpunkt passt dazu" in person.get("/destinations", params={"q": "zzz"}).text
+
+
+def test_every_form_speaks_both_languages_and_shows_no_payload(pages, here):
+    pages.stage.accept()
+    otto = pages.as_("otto")
+    own = ("", "/edit", "/service", f"/service?service={BAUEN}", "/adapter", "/adapter?name=smime_mail", "/key")
+    for path in (*(f"/destinations/{here}{each}" for each in own), "/destinations/new", "/schemas/import"):
+        texts = []
+        for language in ("de", "en"):
+            answer = otto.get(path, params={"lang": language})
+            assert answer.status_code == 200, path
+            assert f'<html lang="{language}">' in answer.text
+            assert CANARY not in answer.text
+            assert "style=" not in answer.text
+            texts.append(answer.text)
+        assert texts[0] != texts[1], path
+
+
+def test_the_language_is_switched_on_the_same_list(pages):
+    text = pages.as_("viktor").get("/destinations", params={"q": "wies", "note": "saved"}).text
+    assert 'href="?q=wies&amp;lang=en"' in text or 'href="?q=wies&lang=en"' in text

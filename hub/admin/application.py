@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -346,13 +347,21 @@ async def _form(request: Request, page: _Page) -> Form:
     fields: dict[str, str] = {}
     files: dict[str, tuple[str, bytes]] = {}
     uploads = []
-    async with Request(request.scope, replay).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                files[name] = (value.filename or "", await value.read())
-                uploads.append(files[name])
-            else:
-                fields[name] = value
+    try:
+        async with Request(request.scope, replay).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    files[name] = (value.filename or "", await value.read())
+                    uploads.append(files[name])
+                else:
+                    fields[name] = value
+    except HTTPException as exc:
+        raise Malformed(
+            Text(
+                f"Das Formular ist nicht lesbar, oder es hat mehr als {page.files} Dateien oder {_MAX_FIELDS} Felder.",
+                f"The form cannot be read, or it has more than {page.files} files or {_MAX_FIELDS} fields.",
+            )
+        ) from exc
     return Form(fields=fields, files=files, uploads=tuple(uploads))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hub.accounts import Right
-from hub.admin.visit import Visit
+from hub.admin.visit import ROWS, Visit
 from hub.crypto.deposits import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
@@ -103,10 +103,14 @@ def bars(visit: Visit, destination: Destination) -> list[Bar]:
 def index(visit: Visit) -> Response:
     """Show the ladder of all destinations, the most urgent first, and the changes that wait for a second person."""
     rows = [(each, ladder(visit, each)) for each in visit.scope.destinations() if each.status != "decommissioned"]
+    rows.sort(key=lambda row: (row[1].days is not None, row[1].days or 0, row[0].name))
+    start = visit.offset()
     names = {each.destination_id: each.name for each in visit.scope.destinations()}
     return visit.page(
         "keys.html",
-        keys=sorted(rows, key=lambda row: (row[1].days is not None, row[1].days or 0, row[0].name)),
+        keys=rows[start : start + ROWS],
+        total=len(rows),
+        rows=ROWS,
         rungs=RUNGS,
         span=SPAN,
         changes=visit.tools.keys.open(tenant=visit.person.tenant),

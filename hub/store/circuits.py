@@ -6,14 +6,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 
-from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.database import clamp, maybe_micros, maybe_moment, micros, moment
 from hub.store.records import Circuit
+from hub.store.tables import metadata
 
-_CHANGES = tables.circuit_changes
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+_CHANGES = Table(
+    "circuit_changes",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("open_until", BigInteger),
+)
+Index("ix_circuit_changes_destination_id", _CHANGES.c.destination_id, _CHANGES.c.seq)
 #: Changes that are kept of each destination: a receiver may wish for pauses all day long.
 _KEPT = 200
 

@@ -9,9 +9,23 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    and_,
+    insert,
+    select,
+    update,
+)
 
-from hub.errors import Conflict, Text
+from hub.errors import Conflict
+from hub.errors import Text as Words
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.audit import write_audit
@@ -29,7 +43,24 @@ from hub.store.database import (
 from hub.store.parties import put_key
 from hub.store.records import AuditEntry
 
-_CHANGES = tables.key_changes
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+_CHANGES = Table(
+    "key_changes",
+    tables.metadata,
+    Column("change_id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("jwk", Text),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", BigInteger),
+    Column("remark", Text, nullable=False),
+)
+Index("ix_key_changes_destination_id", _CHANGES.c.destination_id, _CHANGES.c.change_id)
 _KEYS = tables.destination_keys
 _DESTINATIONS = tables.destinations
 
@@ -200,7 +231,7 @@ def _change(row: Any) -> KeyChange:
 
 def _already_open() -> Conflict:
     return Conflict(
-        Text(
+        Words(
             "Für diesen Schlüssel wartet schon eine Änderung auf eine zweite Person. Entscheiden Sie zuerst über sie.",
             "A change of this key waits for a second person already. Decide on that one first.",
         ),
@@ -210,7 +241,7 @@ def _already_open() -> Conflict:
 
 def _decided_before() -> Conflict:
     return Conflict(
-        Text(
+        Words(
             "Über diese Änderung ist schon entschieden. Laden Sie die Seite neu.",
             "This change has been decided already. Load the page again.",
         ),

@@ -308,37 +308,6 @@ circuits = Table(
     _time("changed_at"),
 )
 
-#: Every opening and closing of a circuit, the latest few of each destination.
-circuit_changes = Table(
-    "circuit_changes",
-    metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
-    _time("at"),
-    Column("failures", Integer, nullable=False),
-    _time("open_until", optional=True),
-)
-Index("ix_circuit_changes_destination_id", circuit_changes.c.destination_id, circuit_changes.c.seq)
-
-#: What people want done with a destination's key, and what a second person said to it.
-key_changes = Table(
-    "key_changes",
-    metadata,
-    Column("change_id", _SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
-    Column("step", Text, nullable=False),
-    Column("kid", Text, nullable=False),
-    Column("jwk", Text),
-    Column("reason", Text, nullable=False),
-    Column("proposed_by", Text, nullable=False),
-    _time("proposed_at"),
-    Column("state", Text, nullable=False),
-    Column("decided_by", Text),
-    _time("decided_at", optional=True),
-    Column("remark", Text, nullable=False),
-)
-Index("ix_key_changes_destination_id", key_changes.c.destination_id, key_changes.c.change_id)
-
 callbacks = Table(
     "callbacks",
     metadata,
