@@ -197,6 +197,13 @@ def test_what_waits_for_a_signature_is_listed_oldest_first(store):
     assert len(store.unsigned(2)) == 2
 
 
+def test_of_many_signatures_stored_at_once_each_counts_only_where_there_was_none(store):
+    made = accepted(store, known_destination(store).destination_id)
+    store.set_jws(made.case_id, 1, "first.x.y")
+    store.keep_tokens([(made.case_id, 1, "second.x.y"), (made.case_id, 2, "only.x.y")])
+    assert [event.jws for event in store.events(made.case_id).items] == ["first.x.y", "only.x.y"]
+
+
 def test_one_changed_byte_is_found(store):
     made = accepted(store, known_destination(store).destination_id)
     tamper = text('UPDATE events SET digests = \'{"data":"00"}\' WHERE seq = 2')

@@ -26,6 +26,13 @@ _BUSY_SECONDS = 5
 _STATEMENT_SECONDS = 60
 _CONNECT_SECONDS = 5
 _POOL_WAIT_SECONDS = 10
+#: A server that vanished without a word (power, network, fail-over) is noticed in half a minute, not in a quarter of an hour.
+_NOTICE_SILENCE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 #: The writer's connection, and one for migrations. No error text repeats a bound value.
 _ONE: Mapping[str, Any] = {"pool_size": 1, "max_overflow": 1, "hide_parameters": True}
 #: RETURNING came with 3.35.
@@ -173,6 +180,7 @@ def _postgresql_arguments() -> dict[str, Any]:
     milliseconds = _STATEMENT_SECONDS * 1000
     return {
         "connect_timeout": _CONNECT_SECONDS,
+        **_NOTICE_SILENCE,
         "application_name": "rathaus-hub",
         "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
     }

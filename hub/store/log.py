@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, NotFound, Text
@@ -27,6 +26,12 @@ _DELIVERIES = tables.deliveries
 _INSERT = Insert(_EVENTS)
 _HEAD = Lookup(_CASES, columns=["seq", "head", "tombstone"], by=["case_id"], lock=True)
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
+
+_SIGN = (
+    update(_EVENTS)
+    .where(_EVENTS.c.case_id == bindparam("case"), _EVENTS.c.seq == bindparam("number"), _EVENTS.c.jws.is_(None))
+    .values(jws=bindparam("token"))
+)
 
 #: Which time of a message an event sets.
 _TIMES: Mapping[EventKind, str] = {
@@ -87,10 +92,6 @@ class Log(Database):
 
         Raise ``NotFound`` for an unknown event.
         """
-        return self.setting_jws(case_id, seq, jws).result()
-
-    def setting_jws(self, case_id: UUID, seq: int, jws: str) -> Future[str]:
-        """Do as :meth:`set_jws`, without waiting: of many that are begun together, all share one commit."""
         here = and_(_EVENTS.c.case_id == str(case_id), _EVENTS.c.seq == seq)
         store = update(_EVENTS).where(here, _EVENTS.c.jws.is_(None)).values(jws=jws)
 
@@ -102,7 +103,12 @@ class Log(Database):
                 raise not_found("event-not-found", "Das Ereignis", "Event", f"{case_id}/{seq}")
             return stored
 
-        return self._begin(write)
+        return self._write(write)
+
+    def keep_tokens(self, tokens: Sequence[tuple[UUID, int, str]]) -> None:
+        """Store the hub's signatures (case id, seq, token) of events that have none yet, with one statement."""
+        rows = [{"case": str(case_id), "number": seq, "token": jws} for case_id, seq, jws in tokens]
+        self._write(lambda connection: connection.execute(_SIGN, rows).rowcount)
 
     def unsigned(self, limit: int = 100) -> list[Event]:
         """Return up to ``limit`` events that wait for the hub's signature, oldest first."""
