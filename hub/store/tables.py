@@ -124,8 +124,7 @@ messages = Table(
     Column("sender", Text, nullable=False),
     Column("addressee", Text),
     Column("door", Text, nullable=False),
-    #: How the contents are sealed. The default is for nodes of the version before.
-    Column("form", Text, nullable=False, server_default="jose"),
+    Column("form", Text, nullable=False, server_default="jose"),  # The default is for nodes of the version before.
     Column("state", Text, nullable=False),
     Column("service_identifier", Text, nullable=False),
     Column("service_name", Text, nullable=False),
