@@ -166,8 +166,8 @@ class IdentifierWalk:
                 # An element that has children is of another type of that name; its text is blank.
                 words.append(element.text or "")
             words += [element.get(name, "") for name in attributes]
-        together = " ".join(words)
-        return not together or _FOUND(root, words=together) == len(set(together.split()))
+        found = " ".join(words).split()
+        return not found or _FOUND(root, words=" ".join(found)) == len(set(found))
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
