@@ -1,6 +1,6 @@
 """The admin pages on a stage, behind a real HTTP server, with people who may do different things.
 
-A pytest plugin: a test module names it in ``pytest_plugins``.
+A pytest plugin, loaded by ``conftest.py``.
 """
 
 from __future__ import annotations

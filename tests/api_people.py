@@ -1,6 +1,6 @@
 """Persons and machines who administer a served hub over its API.
 
-A pytest plugin: a test module names it in ``pytest_plugins``.
+A pytest plugin, loaded by ``conftest.py``.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for ev
 
 from hub.crypto import keys
 
+#: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
+pytest_plugins = ["store_servers", "bucket", "admin_pages", "openid_pages", "api_people"]
+
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
 

@@ -1,6 +1,6 @@
 """The admin pages with a small OpenID Connect provider beside them, and the ways of a browser between both.
 
-A pytest plugin: a test module names ``admin_pages`` and this one, in this order, in ``pytest_plugins``.
+A pytest plugin, loaded by ``conftest.py`` after ``admin_pages``.
 """
 
 from __future__ import annotations

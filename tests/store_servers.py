@@ -1,6 +1,6 @@
 """A store on each engine, for tests: SQLite from a migrated template, PostgreSQL from a server of the tests' own.
 
-A pytest plugin: a test module names it in ``pytest_plugins``.
+A pytest plugin, loaded by ``conftest.py``.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from hub.store.accounts import AccountRecords
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table
 
-pytest_plugins = ["store_servers"]
 PASSWORD = "korrekt pferd batterie"
 MINUTE = timedelta(minutes=1)
 

@@ -14,8 +14,6 @@ from stage import BAUEN, CANARY, TAUNUSSTEIN
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
 
-pytest_plugins = ["admin_pages"]
-
 
 @pytest.fixture(scope="session")
 def pairs():

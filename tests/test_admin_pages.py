@@ -9,8 +9,6 @@ import pytest
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
 from store_values import buried, claim, record
 
-pytest_plugins = ["admin_pages"]
-
 EVERY_PAGE = (
     "/",
     "/account",

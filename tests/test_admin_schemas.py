@@ -15,7 +15,6 @@ from stage import NOW, TAUNUSSTEIN, WIESBADEN
 from hub.admin.plots import STRIP, WIDTH, by_destination, plot_of, whole_spans
 from hub.store.overview import Activity, Tally
 
-pytest_plugins = ["admin_pages"]
 SCHEMA = (
     '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t">'
     '<xs:element name="m" type="{}"/></xs:schema>'

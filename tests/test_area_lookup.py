@@ -15,7 +15,6 @@ from hub.areas import Gazetteer, import_postal_codes, look_up
 from hub.errors import ConfigurationError, Malformed, TooLarge
 from hub.routing import CoverState, RoutingTable, survey
 
-pytest_plugins = ["admin_pages"]
 RULES = Path(__file__).parents[1] / "routing_rules"
 HANAU_2025, HANAU_2026 = "064350014014", "064150000000"
 #: A list of an operator, invented: one code for two municipalities, one row of another land.

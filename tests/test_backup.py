@@ -25,8 +25,6 @@ from hub.store import Store
 from hub.store.recovery import Recovery
 from hub.submission import MediaType
 
-pytest_plugins = ["store_servers", "bucket"]
-
 
 def run(*arguments: object, code: int = 0) -> str:
     result = CliRunner().invoke(main, [str(each) for each in arguments])

@@ -14,8 +14,6 @@ from hub.errors import NotFound, StoreUnavailable
 from hub.store import Blobs, LocalBlobs, SpillingSink
 from hub.submission import INLINE_LIMIT, Sealed
 
-pytest_plugins = ["bucket"]
-
 FUTURE = datetime.now(UTC) + timedelta(hours=1)
 PAST = datetime.now(UTC) - timedelta(hours=1)
 

@@ -17,8 +17,6 @@ from hub.errors import Conflict, NotFound, SealBroken
 from hub.events import EventKind
 from hub.store.checkpoints import CheckpointLog
 
-pytest_plugins = ["store_servers"]
-
 LATER = NOW + timedelta(seconds=5)
 
 

@@ -24,8 +24,6 @@ from hub.meters import Meters
 from hub.store import Circuit, DeliveryState, LocalBlobs, Store
 from hub.submission import DeadCause, Outcome, OutcomeKind
 
-pytest_plugins = ["store_servers"]
-
 BREAKER = Breaker()
 REFUSED = Outcome(kind=OutcomeKind.REFUSED, note="HTTP 422", cause=DeadCause.PAYLOAD)
 DELIVERED = Outcome(kind=OutcomeKind.DELIVERED, note="HTTP 201")

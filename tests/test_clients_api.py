@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import requests
 
-pytest_plugins = ["api_people"]
-
 
 def token_of(office, client: dict) -> requests.Response:
     form = {

@@ -12,8 +12,6 @@ from hub.checkpoints import Checkpoints
 from hub.crypto.keyring import HubKeys
 from hub.leases import Leases
 
-pytest_plugins = ["store_servers"]
-
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 

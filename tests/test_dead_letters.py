@@ -35,8 +35,6 @@ from hub.store.figures import Figures
 from hub.submission import DeadCause, Outcome, OutcomeKind, State
 from hub.undelivered import Undelivered
 
-pytest_plugins = ["store_servers"]
-
 BY = By(actor="cli:anna", now=NOW + timedelta(hours=1), reason="receiver is back")
 DAY = timedelta(days=1)
 _LATER = Step(kind=StepKind.RETRY, due=NOW + timedelta(minutes=1))

@@ -12,8 +12,6 @@ from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
 from hub.store import Circuit
 
-pytest_plugins = ["api_people"]
-
 
 @pytest.fixture(scope="module")
 def pairs():

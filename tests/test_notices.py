@@ -32,8 +32,6 @@ from hub.store.notices import write_telling
 from hub.submission import Outcome, OutcomeKind
 from hub.undelivered import Undelivered
 
-pytest_plugins = ["store_servers"]
-
 DAY = timedelta(days=1)
 BASE = "https://hub.example.org"
 AUTHORITY, OPERATORS, SENDER = "bauamt@example.org", "betrieb@example.org", "hub@example.org"

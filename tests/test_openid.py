@@ -14,8 +14,6 @@ from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFoun
 from hub.openid import Grants, Provider, link
 from hub.outbound import Outbound
 
-pytest_plugins = ["admin_pages", "openid_pages"]
-
 
 def _accounts(entrance):
     return {each.name: each for each in entrance.pages.accounts.list().items}

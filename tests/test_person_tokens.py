@@ -8,8 +8,6 @@ import pytest
 from hub.bearers import Bearers
 from hub.errors import Unauthenticated
 
-pytest_plugins = ["api_people"]
-
 
 def test_wrong_credentials_get_no_token_and_the_answer_does_not_say_why(office):
     answers = [office.log_in("erika", "nicht das passwort"), office.log_in("niemand")]

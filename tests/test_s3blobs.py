@@ -12,8 +12,6 @@ from hub.config import load_settings
 from hub.errors import ConfigurationError, StoreUnavailable
 from hub.store import LocalBlobs
 
-pytest_plugins = ["bucket"]
-
 FUTURE = datetime.now(UTC) + timedelta(hours=1)
 PAST = datetime.now(UTC) - timedelta(hours=1)
 MEBIBYTE = 1024 * 1024

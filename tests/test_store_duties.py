@@ -17,8 +17,6 @@ from hub.errors import NotFound
 from hub.events import GENESIS
 from hub.store import AuditEntry
 
-pytest_plugins = ["store_servers"]
-
 
 def _hold(store, node, now=NOW, name="sweep"):
     return store.hold_duty(name, node=node, now=now, lease=MINUTE)

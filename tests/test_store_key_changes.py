@@ -16,7 +16,6 @@ from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
 from hub.store.overview import Overview
 from hub.submission import MediaType, SchemaRef, new_id
 
-pytest_plugins = ["store_servers"]
 JWK = {"kid": "new-key-1", "kty": "RSA", "key_ops": ["wrapKey"], "n": "AQ", "e": "AQAB", "alg": "RSA-OAEP-256"}
 
 

@@ -24,8 +24,6 @@ from hub.events import GENESIS, EventKind
 from hub.store import DeliveryState
 from hub.submission import DeadCause, State
 
-pytest_plugins = ["store_servers"]
-
 
 def _accept(store, made, there, **changes):
     make = answer(EventKind.ACCEPT, made.case_id, made.submission_id, there.destination_id, **changes)

@@ -35,8 +35,6 @@ from hub.events import GENESIS, EventKind, Subject, chain
 from hub.store import DeliveryState
 from hub.submission import Contents, Form, Sealed, State
 
-pytest_plugins = ["store_servers"]
-
 
 def _count(store, table: str) -> int:
     return store._read(lambda connection: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())

@@ -14,8 +14,6 @@ from store_values import NOW, accepted, claim, known_destination, record
 from hub.errors import ConfigurationError, StoreUnavailable
 from hub.store import Store, tables
 
-pytest_plugins = ["store_servers"]
-
 
 def _fresh(url: str, tmp_path: Path) -> str:
     """The URL of a database without any table."""

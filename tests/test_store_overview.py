@@ -10,7 +10,6 @@ from store_values import FINISHED, NOW, RECEIVED, accepted, buried, claim, known
 from hub.store.overview import Overview, Wanted
 from hub.submission import DeadCause, State
 
-pytest_plugins = ["store_servers"]
 HOUR = timedelta(hours=1)
 
 

@@ -12,8 +12,6 @@ from hub.errors import Conflict, KeyRefused, NotFound
 from hub.parties import ClientKind
 from hub.store import AuditEntry
 
-pytest_plugins = ["store_servers"]
-
 _ENTRY = AuditEntry(at=NOW, actor="admin", action="add", target="party")
 
 

@@ -34,8 +34,6 @@ from hub.events import EventKind
 from hub.store import Circuit, DeliveryState, tables
 from hub.submission import DeadCause, Outcome, OutcomeKind, State
 
-pytest_plugins = ["store_servers"]
-
 _SOON = NOW + timedelta(seconds=10)
 _AGAIN = Step(kind=StepKind.RETRY, due=NOW + MINUTE)
 _UNREACHABLE = Outcome(kind=OutcomeKind.UNREACHABLE, note="connection refused")

@@ -32,8 +32,6 @@ from hub.events import EventKind, Subject
 from hub.store import DeliveryState
 from hub.submission import Contents, State
 
-pytest_plugins = ["store_servers"]
-
 _LATER = NOW + MINUTE
 
 

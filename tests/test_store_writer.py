@@ -16,8 +16,6 @@ from hub.store import Store
 from hub.store.engine import writing_engine
 from hub.store.writer import Declined, Joint, Writer, nothing_written
 
-pytest_plugins = ["store_servers"]
-
 
 def _put(name: str):
     def write(connection: Connection) -> str:

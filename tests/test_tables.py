@@ -18,7 +18,6 @@ from hub.routing import from_csv, from_yaml, to_csv, to_yaml
 from hub.store.routes import VersionState
 from hub.tables import TableBook
 
-pytest_plugins = ["store_servers"]
 LATER = NOW + timedelta(hours=1)
 IDSTEIN = rule("idstein-bau", "064390008008", [BAUEN], to=STADT)
 

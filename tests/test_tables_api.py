@@ -15,7 +15,6 @@ from stage import BAUEN, TAUNUSSTEIN, WIESBADEN
 from hub.crypto.receipts import claims_of
 from hub.routing import from_csv, from_yaml, to_csv, to_yaml
 
-pytest_plugins = ["api_people"]
 IDSTEIN = "064390008008"
 TOWN = "7b1c9e04-2d58-4c7a-8f31-5a9e0c406414"
 DISTRICT = "0f4d7a52-6a3c-4f0e-9d6b-3c1f5e8a6439"

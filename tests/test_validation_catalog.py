@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lxml import etree
 from hub.errors import ConfigurationError, Malformed, UnknownSchema
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.manifest import read_manifest, write_manifest
+from hub.validation.manifest import closure_hash, read_manifest, write_manifest
 from hub.validation.pinning import pin
 from hub.validation.rules import RULES
 
@@ -211,6 +212,17 @@ def test_the_newest_version_in_force_is_taken(tmp_path):
 
 def test_a_missing_folder_is_an_empty_catalogue(tmp_path):
     assert SchemaCatalog.load(tmp_path / "nowhere").entries() == ()
+
+
+def test_a_manifest_that_pins_its_closure_alone_is_read_and_records_everything_that_judges(tmp_path):
+    folder = folder_of(tmp_path, "bauantrag/1.0")
+    manifest = read_manifest(folder)
+    item = manifest.schemas[0]
+    alone = closure_hash(item.closure, manifest.files)
+    assert alone != item.sha256
+    earlier = replace(manifest, schemas=(replace(item, sha256=alone),))
+    (folder / "catalog.yaml").write_text(write_manifest(earlier))
+    assert SchemaCatalog.load(tmp_path).ref(item.uri).sha256 == item.sha256
 
 
 def test_a_reference_pins_the_closure(catalog):

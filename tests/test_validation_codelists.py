@@ -57,6 +57,32 @@ def test_a_code_that_an_open_list_lacks_is_a_warning(tmp_path):
     assert report.valid
 
 
+def test_the_lists_that_judge_are_part_of_the_hash_that_is_recorded(tmp_path):
+    hashes = set()
+    for number, (codes, closed) in enumerate([((), True), (("REG",), True), (("REG", "FRE"), True), (("REG",), False)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        loaded = catalog(folder, *codes, closed=closed) if codes else SchemaCatalog.load(SCHEMAS)
+        report = check(loaded)
+        assert report.schema == loaded.ref(report.schema.uri)
+        hashes.add(report.schema.sha256)
+        # What no code list judges keeps its hash.
+        json = loaded.ref("https://schema.rathaus-hub.example/fim-hundesteuer/1.0/anmeldung.schema.json")
+        assert json == SchemaCatalog.load(SCHEMAS).ref(json.uri)
+    assert len(hashes) == 4
+
+
+def test_codes_of_a_streamed_document_are_looked_up_too(tmp_path):
+    long = HOUSE.replace("Zweigeschossig", "Zweigeschossig " + "<!-- lang -->" * 6_000)
+    report = check(catalog(tmp_path, "REG"), long)
+    assert ([one.rule for one in report.violations], report.complete) == (["codelist.code"], True)
+
+
+def test_a_document_too_large_for_its_codes_is_not_called_complete(tmp_path):
+    report = check(catalog(tmp_path, "REG"), HOUSE.replace("</bau:vorhaben>", " " * 4_200_000 + "</bau:vorhaben>"))
+    assert (report.valid, report.complete, len(report.notes)) == (True, False, 1)
+
+
 def test_an_unknown_version_of_a_known_list_is_a_warning(tmp_path):
     report = check(catalog(tmp_path, "VER", version="2"))
     assert [(v.rule, v.severity, v.expected) for v in report.violations] == [("codelist.version", "warning", "2")]

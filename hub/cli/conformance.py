@@ -12,18 +12,20 @@ from typing import Any
 import click
 
 from hub import app
-from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
 from hub.errors import Refused
 from hub.resources import shipped
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.limits import Limits
+from hub.validation.report import Violation
 from hub.validation.xml import read_xml
 
 #: Where the score is kept, in the sender's folder.
 SCORE = "conformance.json"
-_SUFFIXES = frozenset({".xml", ".json"})
+_SUFFIXES = {".xml": MediaType.XML, ".json": MediaType.JSON}
+#: Violations of one file that are told; the rest is told by ``hub validate``.
+_SAID = 3
 #: Files of one folder that are looked at.
 _FILES = 10_000
 
@@ -35,7 +37,7 @@ class Tried:
     file: str
     message: str | None
     valid: bool
-    broken: tuple[str, ...] = ()
+    broken: tuple[Violation, ...] = ()
     reason: str = ""
 
 
@@ -65,6 +67,8 @@ def sender(standard: str, version: str, folder: Path | None, data: Path) -> None
     if folder is None:
         return
     score = _score(standard, version, messages, tried, now)
+    for message in _lost(folder, score):
+        click.echo(f"nicht mehr nachgewiesen / no longer proven: {message.rpartition('}')[2]}")
     (folder / SCORE).write_text(json.dumps(score, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     if not tried or not all(one.valid for one in tried):
         raise SystemExit(1)
@@ -81,7 +85,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> Tried:
-    name, kind = path.relative_to(folder).as_posix(), media_type_of(path)
+    name, kind = path.relative_to(folder).as_posix(), _SUFFIXES[path.suffix.lower()]
     try:
         content = path.read_bytes()
         only = catalog.uris()[0] if kind is MediaType.JSON and len(catalog.uris()) == 1 else None
@@ -90,8 +94,7 @@ def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> Tri
         report = catalog.check(media_type=kind, data=content, schema=only, service=None, on=now.date())
     except Refused as error:
         return Tried(file=name, message=None, valid=False, reason=f"{error.detail.de} / {error.detail.en}")
-    broken = tuple(dict.fromkeys(violation.rule for violation in report.violations))
-    return Tried(file=name, message=message, valid=report.valid, broken=broken)
+    return Tried(file=name, message=message, valid=report.valid, broken=report.violations)
 
 
 def _score(standard: str, version: str, messages: tuple[str, ...], tried: list[Tried], now: datetime) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def _score(standard: str, version: str, messages: tuple[str, ...], tried: list[T
                 "file": one.file,
                 "message": one.message,
                 "valid": one.valid,
-                "rules": list(one.broken),
+                "rules": list(dict.fromkeys(violation.rule for violation in one.broken)),
                 "reason": one.reason,
             }
             for one in tried
@@ -116,12 +119,28 @@ def _score(standard: str, version: str, messages: tuple[str, ...], tried: list[T
     }
 
 
+def _lost(folder: Path, score: dict[str, Any]) -> list[str]:
+    """Return the messages that the score before this one of the same version counted as proven and this one does not."""
+    try:
+        before = json.loads((folder / SCORE).read_bytes())
+        same = (before["standard"], before["version"]) == (score["standard"], score["version"])
+        return sorted(map(str, set(before["proven"]) - set(score["proven"]))) if same else []
+    except (OSError, ValueError, KeyError, TypeError):
+        # There is none yet, or it is not ours.
+        return []
+
+
 def _print(messages: tuple[str, ...], tried: list[Tried]) -> None:
     for line in _table(messages, tried):
         click.echo(line)
     for one in tried:
         if not one.valid:
-            click.echo(f"  {one.file}: {one.reason or ', '.join(one.broken)}")
+            click.echo(f"  {one.file}: {one.reason}" if one.reason else f"  {one.file}:")
+            for violation in one.broken[:_SAID]:
+                place = f"Zeile / line {violation.line}" if violation.line is not None else violation.path
+                click.echo(f"    {place} [{violation.rule}] {violation.text.de} / {violation.text.en}")
+            if len(one.broken) > _SAID:
+                click.echo(f"    … hub validate {one.file}")
     proven = {one.message for one in tried if one.valid}
     click.echo(f"{sum(message in proven for message in messages)} / {len(messages)} Nachrichten / messages")
 

@@ -52,7 +52,7 @@ def show(uri: str, data: Path) -> None:
         "Gültig / valid": f"{manifest.valid_from or '…'} – {manifest.valid_until or '…'}",
         "Leistungen / services": "alle / any" if item.services is None else ", ".join(item.services) or "–",
         "SHA-256": item.sha256,
-        "aufgezeichnet / recorded": entry.ref.sha256,
+        "mit Codelisten / lists": entry.ref.sha256 if entry.ref.sha256 != item.sha256 else "–",
         "Herkunft / provenance": manifest.provenance,
         "Lizenz / licence": manifest.licence,
         "Dateien / files": str(len(item.closure)),

@@ -145,11 +145,12 @@ class IdentifierWalk:
         self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
         self._text_ids, self._references = _outstanding(table)
 
-    def surely_whole(self, root: Any) -> bool:
+    def surely_whole(self, root: Any, *, plain: bool) -> bool:
         """Whether a look by names shows that no id is repeated and no reference dangles; False says nothing.
 
         The tree must have been found valid: libxml2 has then entered every attribute of type xs:ID, once, among the
-        document's ids. What may be a reference, in any type of its name, is taken for one. The document must have no xsi:type.
+        document's ids. What may be a reference, in any type of its name, is taken for one. The document must have no xsi:type;
+        ``plain`` promises that it has no comments and no processing instructions either.
         """
         if self._text_ids and next(root.iter(*self._text_ids), None) is not None:
             return False
@@ -159,15 +160,14 @@ class IdentifierWalk:
         for element in root.iter(*self._references):
             holds_text, attributes = self._references[element.tag]
             if holds_text:
-                if len(element) == 0:
-                    words.append(element.text or "")
-                elif not isinstance(element[0].tag, str):
+                if not plain and len(element) and not isinstance(element[0].tag, str):
                     # A comment or an instruction may split the text.
                     return False
-                # An element with children is of another type of that name.
+                # An element that has children is of another type of that name; its text is blank.
+                words.append(element.text or "")
             words += [element.get(name, "") for name in attributes]
-        together = " ".join(words)
-        return not together or _FOUND(root, words=together) == len(set(together.split()))
+        found = " ".join(words).split()
+        return not found or _FOUND(root, words=" ".join(found)) == len(set(found))
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.

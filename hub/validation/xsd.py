@@ -127,7 +127,11 @@ class XsdSchema:
         return IdentifierListener(self._identifiers)
 
     def _surely_whole(self, tree: Any, data: bytes) -> bool:
-        return self._walk is not None and _CHOOSES_TYPE not in data and self._walk.surely_whole(tree)
+        if self._walk is None or _CHOOSES_TYPE in data:
+            return False
+        # One character is found much faster than two: rather a look too many than a comment overlooked.
+        plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
+        return self._walk.surely_whole(tree, plain=plain)
 
     def _met(self, tree: Any | None, data: bytes) -> Identifiers:
         if self._walk is None:

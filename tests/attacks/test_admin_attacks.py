@@ -16,7 +16,6 @@ from hub.admin.application import _PAGES
 from hub.admin.visit import inside
 from hub.errors import TooMany, Unauthenticated
 
-pytest_plugins = ["admin_pages"]
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ANY_ID = "00000000-0000-0000-0000-000000000001"
 

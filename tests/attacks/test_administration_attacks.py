@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from stage import BAUEN, TAUNUSSTEIN, WIESBADEN
 
-pytest_plugins = ["api_people"]
 #: walter administers Wiesbaden (06414), doris the Rheingau-Taunus-Kreis (06439).
 DORIS_AREA = "064390008008"
 DISTRICT = "0f4d7a52-6a3c-4f0e-9d6b-3c1f5e8a6439"

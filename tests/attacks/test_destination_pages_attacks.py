@@ -13,7 +13,6 @@ from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
 from hub.exchange.key_changes import By
 
-pytest_plugins = ["admin_pages"]
 SCRIPT = "<script>alert(1)</script>"
 
 

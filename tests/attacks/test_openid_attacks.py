@@ -15,8 +15,6 @@ from stage import NOW
 from hub.errors import Unauthenticated
 from hub.openid.id_token import Expected, verified
 
-pytest_plugins = ["admin_pages", "openid_pages"]
-
 
 def _segment(document):
     return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()

@@ -13,8 +13,6 @@ from hub.errors import Malformed, NotFound
 from hub.store import LocalBlobs
 from hub.submission import Service
 
-pytest_plugins = ["store_servers"]
-
 TRICKS = (
     "",
     ".",

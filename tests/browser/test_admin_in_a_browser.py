@@ -17,7 +17,6 @@ import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
 from store_values import buried, claim, record
 
-pytest_plugins = ["admin_pages", "openid_pages"]
 OUT = Path(__file__).parents[1] / "out"
 _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 PAGES = (

@@ -19,7 +19,6 @@ from hub.checkpoints import Checkpoints
 from hub.crypto.keyring import HubKeys
 from hub.proof import Notary
 
-pytest_plugins = ["bucket"]
 #: Each test starts four hub processes and a database.
 pytestmark = pytest.mark.timeout(240)
 
