@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["drain", "neighbours", "sustained", "proof"], help="measure this alone")
     parser.add_argument("--short", action="store_true", help="a hundredth of it, to see that it runs")
     options = parser.parse_args()
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     short = options.short
     print(
         f"CPython {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}; ratios within one run"
