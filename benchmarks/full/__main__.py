@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["drain", "neighbours", "sustained", "proof"], help="measure this alone")
     parser.add_argument("--short", action="store_true", help="a hundredth of it, to see that it runs")
     options = parser.parse_args()
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     short = options.short
     print(
         f"CPython {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}; ratios within one run"
@@ -33,7 +37,7 @@ def main() -> None:
         "neighbours": lambda here: neighbours.run(here, each=4 if short else 20, rounds=1 if short else 2),
         "sustained": lambda here: sustained.run(here, seconds=10 if short else 90),
         # Last, for it leaves the database full.
-        "drain": lambda here: drain.run(here, number=1_000 if short else 100_000, seconds=10 if short else 150),
+        "drain": lambda here: drain.run(here, number=1_000 if short else 100_000, seconds=3 if short else 40),
     }
     begun = time.monotonic()
     results: dict[str, Any] = {}
@@ -44,7 +48,7 @@ def main() -> None:
                     results[name] = measure(here)
                     _keep(results, begun)
     if options.only in {None, "proof"}:
-        results["proof"] = proof.run(seconds=1 if short else 5, rounds=1 if short else 8)
+        results["proof"] = proof.run(seconds=1 if short else 5, rounds=1 if short else 6)
     _keep(results, begun)
     called(["benchmarks.full.plots", str(_OUT)], python=YARDSTICK, seconds=120)
     print(f"{len(results)} measurements in {time.monotonic() - begun:.0f} s; pictures in {_OUT}")

@@ -7,14 +7,15 @@ the bare loop is what SKIP LOCKED costs at the least.
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from subprocess import Popen
 from typing import Any
 
 from benchmarks.full.backlog import Hall
-from benchmarks.full.processes import YARDSTICK, called, cpu_seconds, running
+from benchmarks.full.processes import YARDSTICK, called, running
 
 _RECEIVERS = 50
 _OPEN = {
@@ -22,50 +23,65 @@ _OPEN = {
     "bare": "SELECT count(*) FROM bare_jobs WHERE state = 'ready'",
 }
 #: So many are done before the clock starts: the start of a process is not measured.
-_WARM = 200
+_WARM = 100
+_TURNS = 3
+_PATIENCE = 300.0
 
 
 def run(hall: Hall, *, number: int, seconds: float) -> dict[str, Any]:
-    """Drain ``number`` of each, for ``seconds`` at most; return rates and the way there."""
-    results: dict[str, Any] = {"queued": number}
-    hall.fill(hall.receivers([{}] * _RECEIVERS, "sink"), number // _RECEIVERS)
-    work = running("benchmarks.full.sink", str(hall.data), hall.url)
-    results["hub"] = _drained(work, hall.left, seconds)
+    """Queue ``number`` for each, and let them drain in turns of ``seconds``, so that all see the same machine."""
     conninfo = f"host={hall.server.folder} user=hub dbname=postgres"
-    for kind, counting in _OPEN.items():
-        called(
-            ["benchmarks.full.yardstick", kind, "fill", conninfo, str(number)], python=YARDSTICK, seconds=seconds + 120
-        )
-        work = running("benchmarks.full.yardstick", kind, "work", conninfo, str(number), python=YARDSTICK)
-        results[kind] = _drained(work, lambda statement=counting: int(hall.rows(statement)[0][0]), seconds)
+    hall.fill(hall.receivers([{}] * _RECEIVERS, "sink"), number // _RECEIVERS)
     for kind in _OPEN:
-        results[f"hub against {kind}"] = results["hub"]["per_second"] / results[kind]["per_second"]
+        filling = ["benchmarks.full.yardstick", kind, "fill", conninfo, str(number)]
+        called(filling, python=YARDSTICK, seconds=_PATIENCE)
+    turns: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("hub", *_OPEN)}
+    for _ in range(_TURNS):
+        work = running("benchmarks.full.sink", str(hall.data), hall.url)
+        turns["hub"].append(_drained(work, hall.left, seconds))
+        for kind, counting in _OPEN.items():
+            work = running("benchmarks.full.yardstick", kind, "work", conninfo, str(number), python=YARDSTICK)
+            turns[kind].append(_drained(work, lambda statement=counting: int(hall.rows(statement)[0][0]), seconds))
+    results: dict[str, Any] = {"queued": number, **{kind: _together(seen) for kind, seen in turns.items()}}
+    for kind in _OPEN:
+        pairs = zip(turns["hub"], turns[kind], strict=True)
+        ratios = [one["per_second"] / other["per_second"] for one, other in pairs if other["done"]]
+        results[f"hub against {kind}"] = statistics.median(ratios)
     _tell(results)
     return results
 
 
 def _drained(working: AbstractContextManager[Popen[bytes]], left: Callable[[], int], seconds: float) -> dict[str, Any]:
-    """Watch a worker empty its queue."""
+    """Watch a worker at its queue for ``seconds``, or until it is empty."""
     first = left()
-    with working as worker:
-        while left() > first - _WARM:
+    if not first:
+        return {"done": 0, "seconds": 0.0, "per_second": 0.0, "points": []}
+    with working:
+        end = time.monotonic() + _PATIENCE
+        while left() > max(0, first - _WARM) and time.monotonic() < end:
             time.sleep(0.05)
-        begun, start, cpu = time.perf_counter(), left(), cpu_seconds(worker)
+        begun, start = time.perf_counter(), left()
         points = [(0.0, start)]
         while points[-1][1] and points[-1][0] < seconds:
             time.sleep(0.25)
             points.append((time.perf_counter() - begun, left()))
-            used = cpu_seconds(worker) if worker.poll() is None else None
-            cpu_used = used - cpu if used is not None else None
-    took, end = points[-1]
-    done = start - end
+    took, now = points[-1]
     return {
-        "done": done,
-        "seconds": round(took, 1),
-        "per_second": done / took,
-        "cpu_ms_each": None if cpu_used is None else 1000 * cpu_used / done,
-        "points": [(round(at, 2), start - now) for at, now in points],
+        "done": start - now,
+        "seconds": took,
+        "per_second": (start - now) / max(took, 0.01),
+        "points": [(at, start - one) for at, one in points],
     }
+
+
+def _together(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Put turns one behind the other."""
+    points: list[tuple[float, int]] = []
+    seconds, done = 0.0, 0
+    for turn in turns:
+        points += [(round(seconds + at, 2), done + so_far) for at, so_far in turn["points"]]
+        seconds, done = seconds + turn["seconds"], done + turn["done"]
+    return {"done": done, "seconds": round(seconds, 1), "per_second": done / max(seconds, 0.01), "points": points}
 
 
 def _tell(results: dict[str, Any]) -> None:
