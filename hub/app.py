@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -223,17 +223,11 @@ def gauges(hub: Hub) -> Gauges:
 def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
-    people = People(
-        bearers=Bearers(store=hub.store, accounts=hub.accounts),
-        directory=hub.directory,
-        of_client=oauth.token_info,
-        clock=hub.clock,
-    )
     application = edge.build(
-        _handlers(hub, oauth) | _administration(hub, people),
+        _handlers(hub, oauth),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
-        token_info=people.token_info,
+        token_info=_people(hub, oauth).token_info,
         production=hub.settings.production,
         limits=edge.Limits(),
         lifespan=_lifespan(hub, work=work),
@@ -255,6 +249,12 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         )
     )
     return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
+
+
+def _people(hub: Hub, oauth: OAuth) -> People:
+    """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
+    bearers = Bearers(store=hub.store, accounts=hub.accounts)
+    return People(bearers=bearers, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
 
 
 def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
@@ -290,8 +290,8 @@ def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
     return Stewardship(store=hub.store, policy=hub.policy, adapters=_adapters, files=files)
 
 
-def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
-    """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
+def _handlers(hub: Hub, oauth: OAuth) -> Mapping[str, Callable[..., Any]]:
+    """Map every operationId of ``openapi.yaml`` to the method that answers it."""
     applications = Applications(
         intake=hub.intake,
         desk=hub.desk,
@@ -341,6 +341,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         "dry_run.form": dry_run.form,
         "dry_run.judge": dry_run.judge,
         **fit_connect.handlers(_fit_connect(hub)),
+        **_administration(hub, _people(hub, oauth)),
     }
 
 
