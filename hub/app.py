@@ -246,17 +246,11 @@ def gauges(hub: Hub) -> Gauges:
 def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
-    people = People(
-        bearers=Bearers(store=hub.store, accounts=hub.accounts),
-        directory=hub.directory,
-        of_client=oauth.token_info,
-        clock=hub.clock,
-    )
     application = edge.build(
-        _handlers(hub, oauth) | _administration(hub, people),
+        _handlers(hub, oauth),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
-        token_info=people.token_info,
+        token_info=_people(hub, oauth).token_info,
         production=hub.settings.production,
         limits=edge.Limits(),
         lifespan=_lifespan(hub, work=work),
@@ -281,6 +275,12 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         )
     )
     return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
+
+
+def _people(hub: Hub, oauth: OAuth) -> People:
+    """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
+    bearers = Bearers(store=hub.store, accounts=hub.accounts)
+    return People(bearers=bearers, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
 
 
 def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
@@ -382,6 +382,7 @@ def _handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         "dry_run.form": dry_run.form,
         "dry_run.judge": dry_run.judge,
         **fit_connect.handlers(_fit_connect(hub)),
+        **_administration(hub, _people(hub, oauth)),
     }
 
 

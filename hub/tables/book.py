@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.accounts import Person, Right, Role, may_be_one_human
-from hub.areas import Area, Gazetteer
-from hub.errors import Conflict, Invalid, NoRoute, NotFound, Text
+from hub.areas import Gazetteer
+from hub.errors import Conflict, Invalid, NotFound, Text
 from hub.routing import (
     DestinationFacts,
     Diff,
@@ -41,6 +41,7 @@ from hub.tables.judgement import (
     same_person,
     within_scope,
 )
+from hub.tables.rehearsal import DryRun, rehearse
 from hub.tables.sight import diff_seen, findings_seen
 
 #: How old an answer of :meth:`TableBook.active` may be.
@@ -50,30 +51,6 @@ _KEPT = 8
 _MAX_DAYS = 365
 #: Who makes the first version, from files.
 HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
-    """A submission that a draft would have sent elsewhere; None: nowhere."""
-
-    submission_id: UUID
-    service: str
-    area: str
-    before: UUID | None
-    after: UUID | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DryRun:
-    """What a draft would have done with the real submissions since ``since``: ids and counts only.
-
-    ``total`` and ``changed`` count all of them; ``shifts`` are those of the latest submissions.
-    """
-
-    since: datetime
-    total: int
-    changed: int
-    shifts: tuple[Shift, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,19 +248,7 @@ class TableBook:
     def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> DryRun:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
         since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
-        old, new = self.at(now), self.table(number)
-        counts = self._overview.routed_counts(since=since, tenant=tenant)
-        answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in counts}
-        changed = {pair: both for pair, both in answers.items() if both[0] != both[1]}
-        latest = self._overview.routed(since=since, tenant=tenant) if changed else []
-        shifts = tuple(
-            Shift(submission_id=each.submission_id, service=each.service, area=each.area, before=before, after=after)
-            for each in latest
-            for before, after in [changed.get((each.area, each.service), (None, None))]
-            if before != after
-        )
-        total, moved = sum(counts.values()), sum(counts[pair] for pair in changed)
-        return DryRun(since=since, total=total, changed=moved, shifts=shifts)
+        return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, tenant=tenant)
 
     def approve(self, number: int, person: Person, *, revision: int, now: datetime, text: str = "") -> TableVersion:
         """Approve a draft at exactly this revision; it is immutable from then on.
@@ -456,13 +421,6 @@ class TableBook:
                 slug="table-not-found",
             )
         return found.number
-
-
-def _destination(table: RoutingTable, area: str, service: str, on: datetime) -> UUID | None:
-    try:
-        return table.route(Area(area), service, on).destination_id
-    except NoRoute:
-        return None
 
 
 def _rows(table: RoutingTable) -> RuleRows:
