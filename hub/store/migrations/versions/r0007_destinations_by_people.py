@@ -9,8 +9,8 @@ from alembic import op
 from hub.store import circuits as _circuits  # noqa: F401
 from hub.store import key_changes as _key_changes  # noqa: F401
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
