@@ -36,6 +36,9 @@ from hub.traces import NoTraces, Traces
 _log = logging.getLogger(__name__)
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
+#: Seconds to wait for company after deliveries that took no time: a look at the queue and a commit cost as much for one as
+#: for dozens, and both come off what accepts applications.
+_GATHER = 0.02
 _PER_DESTINATION = 4
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
 _INSTANT = frozenset({"mailbox"})
@@ -180,13 +183,15 @@ class Dispatcher:
             while not stop.is_set():
                 self._wake.clear()
                 try:
-                    idle = not self._hand_out(pool)
-                    pause = self._pause(self._clock()) if idle else 0.0
+                    claims = self._hand_out(pool)
+                    pause = 0.0 if claims else self._pause(self._clock())
                 except Unavailable as error:
                     _log.warning("queue: %s", error)
-                    pause = _LOOK_AGAIN.total_seconds()
+                    claims, pause = [], _LOOK_AGAIN.total_seconds()
                 if pause:
                     self._wake.wait(pause)
+                elif all(map(_is_instant, claims)):
+                    stop.wait(_GATHER)
 
     def run_once(self) -> int:
         """Attempt what is due now, one after the other; return how many attempts were made."""
@@ -197,7 +202,7 @@ class Dispatcher:
                 self._settle([claim])
         return len(claims)
 
-    def _hand_out(self, pool: ThreadPoolExecutor) -> int:
+    def _hand_out(self, pool: ThreadPoolExecutor) -> list[Claim]:
         """Claim for the threads that are free now; a hanging attempt keeps only its own thread."""
         with self._lock:
             free = self._rules.threads - self._busy
@@ -210,7 +215,7 @@ class Dispatcher:
         for claim in lasting:
             pool.submit(self._work, claim)
         self._settle([claim for claim in claims if _is_instant(claim)])
-        return len(claims)
+        return claims
 
     def _work(self, claim: Claim) -> None:
         try:

@@ -129,11 +129,15 @@ class Event:
 
     def entry_hash(self) -> str:
         """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the entry)."""
-        entry: dict[str, Any] = {"seq": self.seq, "claims": self.claims(), "digests": dict(self.digests)}
+        return self.hash_at(self.seq, self.previous)
+
+    def hash_at(self, seq: int, previous: str) -> str:
+        """Compute :meth:`entry_hash` as if the entry stood at ``seq`` after an entry with the hash ``previous``."""
+        entry: dict[str, Any] = {"seq": seq, "claims": self.claims(), "digests": dict(self.digests)}
         if not self.by_hub:
             entry["jws"] = self.jws
         canonical = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
+        return hashlib.sha256(bytes.fromhex(previous) + canonical).hexdigest()
 
 
 def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list[Event]:
@@ -141,7 +145,7 @@ def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list
     linked: list[Event] = []
     for event in events:
         seq += 1
-        numbered = replace(event, seq=seq, previous=head)
-        head = numbered.entry_hash()
-        linked.append(replace(numbered, hash=head))
+        entry_hash = event.hash_at(seq, head)
+        linked.append(replace(event, seq=seq, previous=head, hash=entry_hash))
+        head = entry_hash
     return linked

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from hub.crypto.jwe import JweWriter, Seal
+from hub.crypto.jwe import JweWriter, Seal, encrypt
 from hub.crypto.keys import EncryptionKey
 from hub.errors import Text, TooLarge
 from hub.store import Blobs, SpillingSink
-from hub.submission import Sealed
+from hub.submission import INLINE_LIMIT, Sealed
 
 #: FIT-Connect section 15.
 MOST_ATTACHMENTS = 100
+#: Bytes of plaintext whose JWE is sure to stay in the row: base64url makes 4 bytes of 3, header and key take below 4 KiB.
+_IN_ONE_GO = (INLINE_LIMIT - 4096) * 3 // 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +129,18 @@ class AttachmentHasher:
             plaintext_sha512=self._hash.hexdigest(),
         )
         self._done(facts)
+
+
+def sealed_whole(plaintext: bytes, content_type: str, *, key: EncryptionKey, blobs: Blobs) -> tuple[Sealed, str]:
+    """Seal what lies in memory; return it with the SHA-512 (hex) of the plaintext. Only a large one is written as a stream."""
+    if len(plaintext) <= _IN_ONE_GO:
+        jwe, seal = encrypt(key, plaintext, content_type)
+        return Sealed(tag=seal.tag, sha512=seal.sha512, size=seal.size, jwe=jwe), seal.plaintext_sha512
+    sink = SpillingSink(blobs)
+    writer = JweWriter(key, content_type=content_type, sink=sink.write)
+    writer.write(plaintext)
+    seal = writer.finish()
+    return sealed_content(seal, sink), seal.plaintext_sha512
 
 
 def sealed_content(seal: Seal, sink: SpillingSink) -> Sealed:

@@ -7,12 +7,11 @@ from uuid import uuid4
 
 import orjson
 
-from hub.crypto.jwe import JweWriter
 from hub.crypto.keys import EncryptionKey
 from hub.errors import InvalidPayload, Text
-from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_content
+from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_whole
 from hub.routing import OnInvalid
-from hub.store import Blobs, SpillingSink
+from hub.store import Blobs
 from hub.validation.report import Report
 
 #: The name under which a receiver finds the report.
@@ -39,14 +38,11 @@ def sealed_report(report: Report, *, key: EncryptionKey, blobs: Blobs) -> Sealed
 
     It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.
     """
-    sink = SpillingSink(blobs)
-    writer = JweWriter(key, content_type=_MEDIA_TYPE, sink=sink.write)
-    writer.write(orjson.dumps(report.as_json()))
-    seal = writer.finish()
+    sealed, plaintext_sha512 = sealed_whole(orjson.dumps(report.as_json()), _MEDIA_TYPE, key=key, blobs=blobs)
     facts = AttachmentFacts(
-        part_name="", filename=REPORT_FILENAME, media_type=_MEDIA_TYPE, plaintext_sha512=seal.plaintext_sha512
+        part_name="", filename=REPORT_FILENAME, media_type=_MEDIA_TYPE, plaintext_sha512=plaintext_sha512
     )
-    return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed_content(seal, sink))
+    return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed)
 
 
 def verdict(report: Report, policy: OnInvalid) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class _Derivation:
             roots={tag: short[key] for tag, key in self.roots.items() if key in short},
             # A type that leads nowhere must be known too: xsi:type may choose it instead of one that does.
             named={name: short.get(key, "") for name, key in self.named.items()},
-            names={} if any(kind.open for kind in kept.values()) else self._names(kinds),
+            names=self._names(kinds),
         )
 
     def _names(self, kinds: dict[str, IdType]) -> dict[str, IdName]:
@@ -112,7 +112,7 @@ class _Derivation:
         for tag, key in (*self.roots.items(), *(pair for kind in kinds.values() for pair in kind.children.items())):
             of_name.setdefault(tag, set()).add(key)
         found = {tag: _merged([(kinds[key], attributes[key]) for key in keys]) for tag, keys in of_name.items()}
-        return {tag: name for tag, name in found.items() if name.text is not None or name.attributes}
+        return {tag: name for tag, name in found.items() if name.text is not None or name.attributes or name.open}
 
     def _enter(self, kind: Any) -> None:
         self._types.append(kind)
@@ -158,7 +158,8 @@ def _merged(held: list[tuple[IdType, frozenset[str]]]) -> IdName:
         if found == {ID}:
             sure.add(name)
     text = next((kind for kind in (IDREFS, IDREF, ID) if kind in texts), None)
-    return IdName(text=text, sure=frozenset(sure), attributes=attributes)
+    is_open = any(kind.open for kind, _ in held)
+    return IdName(text=text, open=is_open, sure=frozenset(sure), attributes=attributes)
 
 
 def _attributes(kind: Any) -> dict[str, Any]:

@@ -40,10 +40,12 @@ class IdType:
 class IdName:
     """What elements of one name may hold, in any of their types.
 
-    ``sure`` names what is an xs:ID in every type that has it at all: attributes, and ``""`` for the text.
+    ``sure`` names what is an xs:ID in every type that has it at all: attributes, and ``""`` for the text. ``open`` says
+    that a wildcard in one of the types lets any element in, so that below it names say nothing.
     """
 
     text: str | None = None
+    open: bool = False
     sure: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,7 +54,7 @@ class IdName:
 class IdentifierTable:
     """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type.
 
-    ``names`` is a short cut for what most documents need; it is empty where a wildcard makes names unreliable.
+    ``names`` is a short cut for what most documents need; a table made before wildcards stood in it has none.
     """
 
     types: Mapping[str, IdType]
@@ -79,6 +81,7 @@ class IdentifierTable:
                 tag: IdName(
                     sure=frozenset(value["sure"]),
                     text=value.get("text"),
+                    open=bool(value.get("open", False)),
                     attributes=dict(value.get("attributes", {})),
                 )
                 for tag, value in document.get("names", {}).items()
@@ -152,6 +155,17 @@ class _Kind:
         self.children: dict[str, _Kind] = {}
 
 
+class _Name:
+    """An :class:`IdName` laid out for the quick look: places (attributes, ``""`` for the text), kind, surely an id or not."""
+
+    __slots__ = ("open", "places")
+
+    def __init__(self, name: IdName) -> None:
+        held = [*name.attributes.items(), *([] if name.text is None else [("", name.text)])]
+        self.open = name.open
+        self.places = tuple((place, kind, place in name.sure) for place, kind in held)
+
+
 class IdentifierWalk:
     """Walks trees by one table. Thread-safe."""
 
@@ -161,7 +175,7 @@ class IdentifierWalk:
             self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
         self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
         self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
-        self._names = {tag: (name.text, name.sure, tuple(name.attributes.items())) for tag, name in table.names.items()}
+        self._names = {tag: _Name(name) for tag, name in table.names.items()}
 
     def surely_whole(self, root: Any, *, size: int) -> bool:
         """Whether a look at names alone shows that no id is repeated and no reference dangles.
@@ -170,27 +184,30 @@ class IdentifierWalk:
         every type of that name. False says nothing: then the walk decides. The document must have no xsi:type;
         ``size`` is its length in bytes.
         """
-        if not self._names:
+        names = self._names
+        if not names:
             return False
-        ids: set[str] = set()
+        ids: list[str] = []
         sure_ids: set[str] = set()
-        references: set[str] = set()
+        references: list[str] = []
         # Elements are picked out by libxml2 where that pays; the matcher itself costs as much as a small document.
-        for element in root.iter(*self._names) if size > _MATCHER_PAYS else root.iter():
-            name = self._names.get(element.tag)
+        for element in root.iter(*names) if size > _MATCHER_PAYS else root.iter():
+            name = names.get(element.tag)
             if name is None:
                 continue
-            for place, kind, value in _possibly(element, name):
-                if kind != ID:
-                    references.update(value.split())
+            if name.open:
+                return False
+            for place, kind, sure in name.places:
+                value = element.get(place) if place else _text(element)
+                if value is None:
                     continue
-                word = value.strip()
-                if word in ids:
-                    return False
-                ids.add(word)
-                if place in name[1]:
-                    sure_ids.add(word)
-        return references <= sure_ids
+                if kind == ID:
+                    ids.append(value.strip())
+                    if sure:
+                        sure_ids.add(ids[-1])
+                else:
+                    references += value.split()
+        return len(set(ids)) == len(ids) and sure_ids.issuperset(references)
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
@@ -280,15 +297,6 @@ def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
-def _possibly(
-    element: Any, name: tuple[str | None, frozenset[str], tuple[tuple[str, str], ...]]
-) -> list[tuple[str, str, str]]:
-    """Return place (attribute, or "" for the text), kind and value of what an element may hold."""
-    text, _, attributes = name
-    held = [(place, kind, value) for place, kind in attributes if (value := element.get(place)) is not None]
-    return held if text is None else [*held, ("", text, _text(element))]
-
-
 def _note_element(element: Any, kind: _Kind, met: Identifiers) -> None:
     for name, attribute_kind in kind.attributes:
         value = element.get(name)
@@ -306,15 +314,13 @@ def _text(element: Any) -> str:
 
 def _type_as_json(kind: IdType) -> dict[str, Any]:
     document = _held(kind)
-    if kind.open:
-        document["open"] = True
     if kind.children:
         document["children"] = dict(sorted(kind.children.items()))
     return document
 
 
 def _held(kind: IdType | IdName) -> dict[str, Any]:
-    document: dict[str, Any] = {}
+    document: dict[str, Any] = {"open": True} if kind.open else {}
     if kind.text is not None:
         document["text"] = kind.text
     if kind.attributes:
