@@ -20,8 +20,8 @@ from uuid import uuid4
 import requests
 
 from benchmarks import payload
-from benchmarks.sealed import announcement, sealing_key
-from benchmarks.served import Served, prepare_data, running, serving
+from benchmarks.sealed import announcement
+from benchmarks.served import Served, prepare_data, running, sealing_key, serving
 from hub.crypto.jose import encrypt
 from hub.crypto.jwe import JweWriter
 

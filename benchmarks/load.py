@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _READ = 65536
+#: Seconds without any answer after which a run is given up.
+_PATIENCE = 60.0
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 
@@ -50,7 +52,10 @@ class _Connection:
 
     def receive(self) -> int | None:
         """Read what came; return the status once the answer is complete."""
-        self.came += self.socket.recv(_READ)
+        piece = self.socket.recv(_READ)
+        if not piece:
+            raise ConnectionError("the server hung up")
+        self.came += piece
         head = self.came.find(_END_OF_HEAD)
         if head < 0:
             return None
@@ -74,7 +79,10 @@ def post(port: int, request: Callable[[int], bytes], *, connections: int, second
             opened.send(request(number))
             number += 1
         while running:
-            for handle, _ in poll.poll():
+            ready = poll.poll(_PATIENCE)
+            if not ready:
+                raise TimeoutError("no answer came")
+            for handle, _ in ready:
                 connection = running[handle]
                 status = connection.receive()
                 if status is None:

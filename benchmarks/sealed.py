@@ -6,16 +6,14 @@ import json
 import statistics
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from benchmarks import accept, payload
-from benchmarks.served import SERVICE, WIESBADEN, Served, prepare_data, serving
+from benchmarks.served import SERVICE, WIESBADEN, Served, prepare_data, sealing_key, serving
 from hub.crypto.jose import encrypt
-from hub.crypto.keys import KeyPolicy, judge_encryption_key
 
 _EACH = 250
 _TURNS = 4
@@ -53,13 +51,6 @@ def announcement(*attachments: str) -> dict[str, Any]:
         "announcedAttachments": list(attachments),
         "publicService": {"identifier": SERVICE, "name": "Bauantrag"},
     }
-
-
-def sealing_key(jwk: dict[str, Any]) -> Any:
-    """Return the destination's key, ready for use."""
-    bare = {name: value for name, value in jwk.items() if name != "x5c"}
-    policy = KeyPolicy(allow_self_signed=True)
-    return judge_encryption_key(bare, now=datetime.now(UTC), policy=policy, require_x5c=False)
 
 
 def _plain(served: Served, message: payload.Message) -> Iterator[None]:
