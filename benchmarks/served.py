@@ -129,7 +129,7 @@ def running(command: list[str], port: int, *, path: str) -> Iterator[subprocess.
 
 
 def _wait(url: str) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             if requests.get(url, timeout=1).ok:
                 return
