@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=["check", "routing", "accept", "sealed", "attachments"], help="measure this alone"
     )
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each run of the accept path lasts")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each run of the accept path lasts")
     parser.add_argument("--attachment-mb", type=int, default=100, help="size of one attachment (the limit is 500)")
     parser.add_argument("--profile", action="store_true", help="print the largest costs of the accept path instead")
     options = parser.parse_args()

@@ -13,8 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks import accept, load, payload
-from benchmarks.sealed import sealing_key
-from benchmarks.served import ARS, SERVICE, WIESBADEN, prepare_data, serving
+from benchmarks.served import ARS, SERVICE, WIESBADEN, prepare_data, sealing_key, serving
 from hub import app
 from hub.config import load_settings
 from hub.crypto.jose import encrypt
@@ -26,8 +25,6 @@ from hub.submission import Application, Cover, MediaType, Submission, new_id
 _COUNT = 200
 _ROUNDS = 5
 _TOGETHER = 16
-#: About the size of the metadata that the hub writes without attachments.
-_METADATA = 700
 
 
 def run(*, seconds: float = 4.0) -> dict[str, float]:
@@ -55,7 +52,7 @@ def _stages(data: Path, message: payload.Message, key: object) -> dict[str, floa
     hub = app.build(load_settings(data, {"HUB_DISK_WATERMARK_BYTES": "0"}))
     try:
         accepted = _accepted(hub, message)
-        metadata = b"{" + b" " * _METADATA + b"}"
+        metadata = b"{" + b" " * accept.METADATA + b"}"
         today = datetime.now(UTC).date()
         validate = _spent(
             lambda: hub.catalog.check(

@@ -1,24 +1,31 @@
-"""The sealed door beside the plain one: CPU time of the server for one submission, in turns on one server."""
+"""The sealed door beside the plain one: CPU time of the server for one submission, in turns on one server.
+
+Once one after the other, where each request pays for a commit of its own, and once with several senders at once, who share
+commits as they do on a busy hub. The sealed door takes two requests and two commits where the plain door takes one.
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
 import tempfile
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from benchmarks import accept, payload
-from benchmarks.served import SERVICE, WIESBADEN, Served, prepare_data, serving
+from benchmarks.served import SERVICE, WIESBADEN, Served, prepare_data, sealing_key, serving
 from hub.crypto.jose import encrypt
-from hub.crypto.keys import KeyPolicy, judge_encryption_key
 
-_EACH = 250
-_TURNS = 4
+#: Submits one submission with each step.
+Door = Callable[[], Iterator[None]]
+
+_EACH = 120
+_SENDERS = (1, 8)
+_TURNS = 2
 
 
 def run() -> dict[str, float]:
@@ -29,21 +36,37 @@ def run() -> dict[str, float]:
         jwk = prepare_data(data, message)
         # Nothing is delivered meanwhile: what follows acceptance is the same for both doors.
         with serving(data, work=False) as served:
-            doors = {"plain": _plain(served, message), "sealed": _sealed(served, message, jwk)}
-            spent: dict[str, list[float]] = {"plain": [], "sealed": []}
-            for turn in range(_TURNS + 1):
-                for name, door in doors.items():
-                    before = served.cpu_seconds()
-                    for _ in range(_EACH):
-                        next(door)
-                    if turn:  # The first turn warms.
-                        spent[name].append((served.cpu_seconds() - before) * 1000 / _EACH)
-    plain, sealed = statistics.median(spent["plain"]), statistics.median(spent["sealed"])
-    print(f"sealed: {message.name}, one after the other, CPU of the server")
-    print(f"  plain door      {plain:8.2f} ms   (accept)")
-    print(f"  sealed door     {sealed:8.2f} ms   (announce + submit)")
-    print(f"  ratio           {sealed / plain:8.2f}    (aim: at most 1)\n")
-    return {"plain_cpu_ms": plain, "sealed_cpu_ms": sealed, "sealed_ratio": sealed / plain}
+            doors: dict[str, Door] = {
+                "plain": lambda: _plain(served, message),
+                "sealed": lambda: _sealed(served, message, jwk),
+            }
+            spent = {senders: _spent(served, doors, senders) for senders in _SENDERS}
+    print(f"sealed: {message.name}, CPU of the server")
+    results: dict[str, float] = {}
+    for senders, each in spent.items():
+        ratio = each["sealed"] / each["plain"]
+        print(
+            f"  {senders} at once   plain door (accept) {each['plain']:.2f} ms, "
+            f"sealed door (announce + submit) {each['sealed']:.2f} ms, ratio {ratio:.2f} (aim: at most 1)"
+        )
+        results |= {f"{name}_{senders}_cpu_ms": value for name, value in each.items()}
+        results[f"sealed_{senders}_ratio"] = ratio
+    print()
+    return results
+
+
+def _spent(served: Served, doors: Mapping[str, Door], senders: int) -> dict[str, float]:
+    """Return the CPU milliseconds of one submission through each door, with so many senders at once."""
+    open_ = {name: [door() for _ in range(senders)] for name, door in doors.items()}
+    spent: dict[str, list[float]] = {name: [] for name in doors}
+    with ThreadPoolExecutor(senders) as pool:
+        for turn in range(_TURNS + 1):
+            for name, senders_of in open_.items():
+                before = served.cpu_seconds()
+                list(pool.map(lambda one: [next(one) for _ in range(_EACH // senders)], senders_of))
+                if turn:  # The first turn warms.
+                    spent[name].append((served.cpu_seconds() - before) * 1000 / (_EACH // senders * senders))
+    return {name: statistics.median(each) for name, each in spent.items()}
 
 
 def announcement(*attachments: str) -> dict[str, Any]:
@@ -53,13 +76,6 @@ def announcement(*attachments: str) -> dict[str, Any]:
         "announcedAttachments": list(attachments),
         "publicService": {"identifier": SERVICE, "name": "Bauantrag"},
     }
-
-
-def sealing_key(jwk: dict[str, Any]) -> Any:
-    """Return the destination's key, ready for use."""
-    bare = {name: value for name, value in jwk.items() if name != "x5c"}
-    policy = KeyPolicy(allow_self_signed=True)
-    return judge_encryption_key(bare, now=datetime.now(UTC), policy=policy, require_x5c=False)
 
 
 def _plain(served: Served, message: payload.Message) -> Iterator[None]:

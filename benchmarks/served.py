@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ import requests
 from benchmarks import payload
 from hub import app
 from hub.config import load_settings
+from hub.crypto.keys import KeyPolicy, judge_encryption_key
 from hub.demo.cast import prepare
 from hub.parties import OfferedService
 from hub.submission import MediaType
@@ -96,6 +98,13 @@ def prepare_data(data: Path, message: payload.Message) -> dict[str, Any]:
     return dict(jwk)
 
 
+def sealing_key(jwk: dict[str, Any]) -> Any:
+    """Return the destination's key, ready for use."""
+    bare = {name: value for name, value in jwk.items() if name != "x5c"}
+    policy = KeyPolicy(allow_self_signed=True)
+    return judge_encryption_key(bare, now=datetime.now(UTC), policy=policy, require_x5c=False)
+
+
 @contextmanager
 def serving(data: Path, *, work: bool = True) -> Iterator[Served]:
     """Serve from a process of its own; with ``work`` it delivers, too."""
@@ -120,7 +129,7 @@ def running(command: list[str], port: int, *, path: str) -> Iterator[subprocess.
 
 
 def _wait(url: str) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             if requests.get(url, timeout=1).ok:
                 return

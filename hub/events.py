@@ -129,9 +129,10 @@ class Event:
 
     def entry_hash(self) -> str:
         """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the entry)."""
-        return self._hash_as(self.seq, self.previous)
+        return self.hash_at(self.seq, self.previous)
 
-    def _hash_as(self, seq: int, previous: str) -> str:
+    def hash_at(self, seq: int, previous: str) -> str:
+        """Compute :meth:`entry_hash` as if the entry stood at ``seq`` after an entry with the hash ``previous``."""
         entry: dict[str, Any] = {"seq": seq, "claims": self.claims(), "digests": dict(self.digests)}
         if not self.by_hub:
             entry["jws"] = self.jws
@@ -144,7 +145,7 @@ def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list
     linked: list[Event] = []
     for event in events:
         seq += 1
-        digest = event._hash_as(seq, head)  # noqa: SLF001  # a copy only to be hashed would cost as much as the hash
-        linked.append(replace(event, seq=seq, previous=head, hash=digest))
-        head = digest
+        entry_hash = event.hash_at(seq, head)
+        linked.append(replace(event, seq=seq, previous=head, hash=entry_hash))
+        head = entry_hash
     return linked

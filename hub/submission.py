@@ -7,12 +7,14 @@ alone, so storing or sending plaintext is a type error.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hub.parties import Callback, Destination
 
@@ -90,11 +92,43 @@ class DeadCause(StrEnum):
     HUB = "hub"
 
 
+class _Randomness(threading.local):
+    """The operating system's random bytes, fetched for many ids at once, and apart for each thread.
+
+    Asking for each id alone would let go of the interpreter each time, and getting it back costs more than the id.
+    For names only: what must stay secret is asked for when it is needed.
+    """
+
+    left = b""
+
+    def bits(self) -> int:
+        """Return 128 random bits."""
+        if not self.left:
+            self.left = os.urandom(_RANDOM_STOCK)
+        taken, self.left = self.left[:16], self.left[16:]
+        return int.from_bytes(taken, "big")
+
+    def forget(self) -> None:
+        """Drop the stock: a forked process must not name things as its parent does."""
+        self.left = b""
+
+
+_RANDOM_STOCK = 16 * 64
+_randomness = _Randomness()
+os.register_at_fork(after_in_child=_randomness.forget)
+
+
+def random_id() -> UUID:
+    """Return a fresh version 4 UUID (RFC 9562 section 5.4)."""
+    random = _randomness.bits() & ~((0xF << 76) | (0b11 << 62))
+    return UUID(int=random | (0x4 << 76) | (0b10 << 62))
+
+
 def new_id(now: datetime) -> UUID:
     """Return a fresh version 7 UUID (RFC 9562 section 5.7): neighbours in time are neighbours in the index."""
     milliseconds = int(now.timestamp() * 1000) & ((1 << 48) - 1)
-    random = uuid4().int & ((0xFFF << 64) | ((1 << 64) - 1))
-    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62) | (random & ~(0b11 << 62)))
+    random = _randomness.bits() & ((0xFFF << 64) | ((1 << 62) - 1))
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62) | random)
 
 
 def oldest_id(since: datetime) -> UUID:

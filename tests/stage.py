@@ -71,8 +71,7 @@ class Stage:
         """Send one application through the plain door, as the API does."""
         envelope = self.cover(**cover)
         application = Application(cover=envelope, media_type=media_type, data=data)
-        with self.hub.intake.open(envelope, now=self.clock()) as reception:
-            return reception.accept(application, now=self.clock()).result(timeout=10)
+        return self.hub.intake.accept(application, now=self.clock()).result(timeout=10)
 
     def destination(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = next(each for each in self.cast["destinations"] if name in each["name"])

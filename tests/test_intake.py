@@ -141,6 +141,19 @@ def test_the_same_key_and_another_body_are_a_conflict(stage):
         stage.accept(BAUANTRAG.replace(b"Einfamilienhaus", b"Zweifamilienhaus") + b"\n", idempotency_key="k-1")
 
 
+def test_a_repeat_that_would_be_refused_now_gets_its_earlier_receipt(stage):
+    first = stage.accept(idempotency_key="k-1")
+    destination = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.replace_destination(replace(destination, status="inactive"))
+    stage.clock.pass_(seconds=2)
+    with pytest.raises(NoRoute):
+        stage.accept(idempotency_key="k-2")
+    assert stage.accept(idempotency_key="k-1") == replace(first, again=True)
+    with pytest.raises(IdempotencyConflict):
+        stage.accept(BAUANTRAG + b"\n", idempotency_key="k-1")
+    assert stage.hub.store.cases().total == 1
+
+
 def test_the_same_key_from_many_threads_gives_one_submission(stage):
     with ThreadPoolExecutor(8) as pool:
         answers = [job.result() for job in [pool.submit(stage.accept, idempotency_key="k-1") for _ in range(16)]]

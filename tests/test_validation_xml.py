@@ -177,6 +177,22 @@ def test_references_behind_a_wildcard_are_checked(tmp_path):
     assert rules(check(loaded, b'<r><s id="a" to="c"/><s id="b"/></r>')) == ["xml.idref-dangling"]
 
 
+APART = """
+<xs:complexType name="T"><xs:sequence>
+  <xs:element name="s" type="S" minOccurs="0" maxOccurs="9"/><xs:element name="any" type="Any" minOccurs="0"/>
+</xs:sequence></xs:complexType>
+<xs:complexType name="S"><xs:attribute name="id" type="xs:ID"/><xs:attribute name="to" type="xs:IDREF"/></xs:complexType>
+<xs:complexType name="Any"><xs:sequence><xs:any processContents="skip"/></xs:sequence></xs:complexType>"""
+
+
+def test_a_wildcard_elsewhere_hides_no_reference_and_lends_no_id(tmp_path):
+    loaded = imported(tmp_path, APART)
+    assert check(loaded, b'<r><s id="a" to="b"/><s id="b"/></r>').valid
+    assert rules(check(loaded, b'<r><s id="a" to="c"/></r>')) == ["xml.idref-dangling"]
+    unjudged = b'<r><s id="a" to="c"/><any><s id="c"/></any></r>'
+    assert rules(check(loaded, unjudged)) == ["xml.idref-dangling"]
+
+
 def test_comments_and_white_space_do_not_change_a_reference(tmp_path):
     loaded = imported(tmp_path, SAME_NAME)
     document = b"<r><a><key> o<!-- -->ne\n</key></a><b><key/></b><ref>on<!-- x -->e</ref></r>"

@@ -7,6 +7,7 @@ memory, and nothing is ever spooled to disk.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -24,7 +25,6 @@ from hub.api.operations import visit
 from hub.api.places import area_of
 from hub.areas import Gazetteer
 from hub.clients import Caller
-from hub.crypto.receipts import claims_of
 from hub.errors import Malformed, Text, TooLarge
 from hub.exchange.access import insist_on_sending
 from hub.intake import Accepted, Intake, Reception, Replay
@@ -63,6 +63,7 @@ class Applications:
         self._base_url = base_url
         self._data_limit = data_limit
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
+        self._returns = _Returns()
 
     async def create(
         self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
@@ -87,22 +88,17 @@ class Applications:
         return self._answer(accepted)
 
     def _accepted(self, application: Application) -> asyncio.Future[Accepted]:
-        """Accept in a thread. The future resolves after the commit: this loop is woken once for all of it."""
+        """Accept in a thread. The future resolves after the commit: this loop is woken once for all that was in it."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Accepted] = loop.create_future()
-        self._threads.submit(
-            self._accept_small, application, lambda done: loop.call_soon_threadsafe(_settle, waiting, done)
-        )
+        self._threads.submit(self._accept_small, application, lambda done: self._returns.put(loop, waiting, done))
         return waiting
 
     def _accept_small(self, application: Application, tell: Callable[[Future[Accepted]], object]) -> None:
         """Open and accept in one go: a change of thread costs as much as sealing."""
         stored: Future[Accepted]
         try:
-            now = self._clock()
-            with self._intake.open(application.cover, now=now) as reception:
-                reception.take(len(application.data))
-                stored = reception.accept(application, now=now)
+            stored = self._intake.accept(application, now=self._clock())
         except Exception as error:  # noqa: BLE001  # whatever it is, the request that waits must be told
             stored = Future()
             stored.set_exception(error)
@@ -213,7 +209,7 @@ class Applications:
         await self._in_thread(sealer.finish)
 
     def _answer(self, accepted: Accepted) -> ConnexionResponse:
-        claims = claims_of(accepted.receipt)
+        claims = accepted.claims
         submission_id = claims["sub"].removeprefix("submission:")
         link = f"{self._base_url}/hub/v1/applications/{submission_id}"
         body = {
@@ -234,6 +230,26 @@ class Applications:
 def _announced_size(request: Request) -> int:
     length = request.headers.get("content-length")
     return int(length) if length is not None else _SMALL + 1
+
+
+class _Returns:
+    """Brings results from other threads back to the event loop: one call wakes it for all that came until it runs."""
+
+    def __init__(self) -> None:
+        self._came: deque[tuple[asyncio.Future[Accepted], Future[Accepted]]] = deque()
+        self._called = False
+
+    def put(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[Accepted], done: Future[Accepted]) -> None:
+        """Have ``waiting`` settled with ``done`` on its loop; may be called from any thread."""
+        self._came.append((waiting, done))
+        if not self._called:
+            self._called = True
+            loop.call_soon_threadsafe(self._settle_all)
+
+    def _settle_all(self) -> None:
+        self._called = False  # First: what comes from now on calls again, so nothing is left behind.
+        while self._came:
+            _settle(*self._came.popleft())
 
 
 def _settle(waiting: asyncio.Future[Accepted], done: Future[Accepted]) -> None:

@@ -6,7 +6,7 @@ Attachments are streams in both directions and are never in memory as a whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -178,21 +178,28 @@ class Messages:
 
 
 async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
-    """Store a body while it arrives: one piece is being stored, the next one collected."""
+    """Store a body while it arrives: some chunks are being stored, the next ones collected. They are never copied together."""
     storing: asyncio.Future[None] | None = None
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
+    size = 0
     try:
         async for chunk in stream:
-            pieces.append(chunk)
-            if sum(map(len, pieces)) >= _PIECE:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size >= _PIECE:
                 await _settled(storing)
-                storing = asyncio.ensure_future(in_thread(upload.write, b"".join(pieces)))
-                pieces.clear()
+                storing = asyncio.ensure_future(in_thread(_store, upload, chunks))
+                chunks, size = [], 0
         await _settled(storing)
-        storing = asyncio.ensure_future(in_thread(upload.write, b"".join(pieces)))
+        storing = asyncio.ensure_future(in_thread(_store, upload, chunks))
     finally:
         # Nobody may abort or finish an upload while a thread still writes to it.
         await _settled(storing)
+
+
+def _store(upload: Upload, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        upload.write(chunk)
 
 
 async def _settled(storing: asyncio.Future[None] | None) -> None:

@@ -15,7 +15,6 @@ from hub import app
 from hub.areas import Area
 from hub.cli.options import data_option, opened, settings_for
 from hub.clients import Caller
-from hub.crypto.receipts import claims_of
 from hub.errors import InvalidPayload, NotFound, Text
 from hub.events import Subject
 from hub.intake import Reception, Replay
@@ -69,7 +68,7 @@ def submit(
             for attachment in attachments:
                 _attach(reception, attachment)
             accepted = reception.accept(application, now=hub.clock()).result()
-    claims = claims_of(accepted.receipt)
+    claims = accepted.claims
     if receipt_file is not None:
         receipt_file.write_text(accepted.receipt + "\n", encoding="ascii")
     click.echo(f"submissionId  {claims['sub'].removeprefix('submission:')}")

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -36,6 +37,8 @@ OAEP_256 = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA2
 _GCM_LIMIT = 2**36 - 32
 #: Larger writes are cut into slices, so that the ciphertext of one slice, not of all, lies in memory.
 _SLICE = 3 * 256 * 1024
+#: A key seals many contents of few types; each header is about 200 bytes.
+_HEADERS_KEPT = 4096
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( ?;[ -~]{1,100})?")
 
 
@@ -92,7 +95,7 @@ def encrypt(key: EncryptionKey, plaintext: bytes, content_type: str) -> tuple[by
         UnsupportedMedia: ``content_type`` is no media type.
     """
     cek, iv = os.urandom(CEK_SIZE), os.urandom(IV_SIZE)
-    protected = _protected(key, content_type)
+    protected = _protected(key.kid, content_type)
     sealed = AESGCM(cek).encrypt(iv, plaintext, protected)
     parts = (
         protected,
@@ -122,7 +125,7 @@ class JweWriter:
 
     def __init__(self, key: EncryptionKey, *, content_type: str, sink: Callable[[bytes], object]) -> None:
         cek, iv = os.urandom(CEK_SIZE), os.urandom(IV_SIZE)
-        protected = _protected(key, content_type)
+        protected = _protected(key.kid, content_type)
         self._sink = sink
         self._encryptor = Cipher(AES256(cek), GCM(iv)).encryptor()
         self._encryptor.authenticate_additional_data(protected)
@@ -180,9 +183,10 @@ def insist_on_media_type(content_type: str) -> None:
         )
 
 
-def _protected(key: EncryptionKey, content_type: str) -> bytes:
+@lru_cache(_HEADERS_KEPT)
+def _protected(kid: str, content_type: str) -> bytes:
     insist_on_media_type(content_type)
-    members = {"alg": WRAP_ALGORITHM, "enc": ENCRYPTION, "kid": key.kid, "cty": content_type}
+    members = {"alg": WRAP_ALGORITHM, "enc": ENCRYPTION, "kid": kid, "cty": content_type}
     return base64url.encode(json.dumps(members, separators=(",", ":")).encode("ascii"))
 
 

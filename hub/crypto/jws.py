@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -100,9 +101,13 @@ def verify_eddsa(jws: str, key: VerificationKey, *, typ: str | None) -> bytes:
 
 
 def _signing_input(key: SigningKey, payload: bytes, *, typ: str) -> bytes:
-    members = {"alg": key.alg, "typ": typ, "kid": key.kid}
-    protected = json.dumps(members, separators=(",", ":")).encode("ascii")
-    return base64url.encode(protected) + b"." + base64url.encode(payload)
+    return _protected(key.alg, typ, key.kid) + b"." + base64url.encode(payload)
+
+
+@lru_cache
+def _protected(alg: str, typ: str, kid: str) -> bytes:
+    members = {"alg": alg, "typ": typ, "kid": kid}
+    return base64url.encode(json.dumps(members, separators=(",", ":")).encode("ascii"))
 
 
 def _open(jws: str, key: VerificationKey, *, alg: str, typ: str | None) -> tuple[bytes, bytes, bytes]:

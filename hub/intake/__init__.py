@@ -2,7 +2,8 @@
 
 The order is part of the contract, cheap refusals first:
 
-1. idempotency: a known key needs no sealing, only a comparison; the same body gets the same receipt, another is a conflict;
+1. idempotency: the same body gets the same receipt, another is a conflict. What arrives in parts is looked up first, so that
+   a known key costs no sealing; what lies in memory whole meets the gate in (7), and is looked up where it would be refused;
 2. admission: enough disk, enough memory, a callback address that may be called;
 3. the responsible authority and its key (both must be known before the first attachment byte is sealed);
 4. attachments, sealed while they arrive;

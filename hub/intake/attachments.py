@@ -12,10 +12,12 @@ from hub.crypto.jwe import Seal
 from hub.errors import Text, TooLarge
 from hub.intake.sealing import Sealer
 from hub.store import Blobs, SpillingSink
-from hub.submission import Sealed
+from hub.submission import INLINE_LIMIT, Sealed
 
 #: FIT-Connect section 15.
 MOST_ATTACHMENTS = 100
+#: Bytes of plaintext whose JWE is sure to stay in the row: base64url makes 4 bytes of 3, header and key take below 4 KiB.
+_IN_ONE_GO = (INLINE_LIMIT - 4096) * 3 // 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +129,20 @@ class AttachmentHasher:
             plaintext_sha512=self._hash.hexdigest(),
         )
         self._done(facts)
+
+
+def sealed_whole(
+    plaintext: bytes, content_type: str, filename: str, *, sealer: Sealer, blobs: Blobs
+) -> tuple[Sealed, str]:
+    """Seal what lies in memory; return it with the SHA-512 (hex) of the plaintext. Only a large one is written as a stream."""
+    if len(plaintext) <= _IN_ONE_GO:
+        content, seal = sealer.seal(plaintext, content_type=content_type, filename=filename)
+        return Sealed(tag=seal.tag, sha512=seal.sha512, size=seal.size, jwe=content), seal.plaintext_sha512
+    sink = SpillingSink(blobs)
+    writer = sealer.open(sink.write, content_type=content_type, filename=filename)
+    writer.write(plaintext)
+    seal = writer.finish()
+    return sealed_content(seal, sink), seal.plaintext_sha512
 
 
 def sealed_content(seal: Seal, sink: SpillingSink) -> Sealed:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import datetime
 
 from hub.areas import Area
-from hub.errors import NoRoute, Text
+from hub.errors import HubError, NoRoute, Text
 from hub.intake.reception import Reception, Replay
+from hub.intake.repetition import Accepted
 from hub.intake.tools import Tools
 from hub.parties import Destination
 from hub.routing import Route
-from hub.submission import Cover, MediaType
+from hub.submission import Application, Cover, MediaType
 from hub.validation.report import Report
 
 
@@ -28,11 +30,36 @@ class Intake:
             NoRoute: nobody, or more than one, is responsible.
             KeyUnavailable: the responsible authority has no usable key.
         """
+        return self._replay(cover) or self._reception(cover, now)
+
+    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+        """Open and accept in one go what lies in memory whole; errors as :meth:`open` and ``Reception.accept``.
+
+        The store's own gate recognises a repeat, so a new application, which nearly all are, is spared the look-up. One
+        that is refused may still be a repeat: then the earlier answer holds, whatever was refused now.
+        """
+        try:
+            with self._reception(application.cover, now) as reception:
+                return self._taken(reception, application, now)
+        except HubError:
+            replay = self._replay(application.cover)
+            if replay is None:
+                raise
+            with replay:
+                return self._taken(replay, application, now)
+
+    def _taken(self, opened: Reception | Replay, application: Application, now: datetime) -> Future[Accepted]:
+        opened.take(len(application.data))
+        return opened.accept(application, now=now)
+
+    def _replay(self, cover: Cover) -> Replay | None:
+        if cover.idempotency_key is None:
+            return None
+        known = self._tools.store.remembered(cover.sender, cover.idempotency_key)
+        return None if known is None else Replay(self._tools, cover, known)
+
+    def _reception(self, cover: Cover, now: datetime) -> Reception:
         tools = self._tools
-        if cover.idempotency_key is not None:
-            known = tools.store.remembered(cover.sender, cover.idempotency_key)
-            if known is not None:
-                return Replay(tools, cover, known)
         tools.admission.check_disk()
         if cover.callback is not None:
             tools.outbound.check(cover.callback.url)

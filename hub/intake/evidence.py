@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from hub.events import Event, EventKind, Subject, chain
 from hub.parties import Destination
 from hub.routing import Route
-from hub.submission import Form, Sealed, Submission
+from hub.submission import Form, Sealed, Submission, random_id
 
 
 def first_events(submission: Submission, *, issuer: str) -> list[Event]:
@@ -19,7 +18,7 @@ def first_events(submission: Submission, *, issuer: str) -> list[Event]:
         return Event(
             case_id=submission.case_id,
             seq=0,
-            jti=uuid4(),
+            jti=random_id(),
             subject=Subject.SUBMISSION,
             subject_id=submission.submission_id,
             kind=kind,
@@ -54,7 +53,7 @@ def receipt_claims(
     schema = submission.schema
     claims = {
         "iss": issuer,
-        "jti": str(uuid4()),
+        "jti": str(random_id()),
         "iat": int(submission.submitted_at.timestamp()),
         "sub": f"submission:{submission.submission_id}",
         "txn": f"case:{submission.case_id}",

@@ -8,10 +8,10 @@ from uuid import uuid4
 import orjson
 
 from hub.errors import InvalidPayload, Text
-from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_content
+from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_whole
 from hub.intake.sealing import Sealer
 from hub.routing import OnInvalid
-from hub.store import Blobs, SpillingSink
+from hub.store import Blobs
 from hub.validation.report import Report
 
 #: The name under which a receiver finds the report.
@@ -38,14 +38,12 @@ def sealed_report(report: Report, *, sealer: Sealer, blobs: Blobs) -> SealedAtta
 
     It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.
     """
-    sink = SpillingSink(blobs)
-    writer = sealer.open(sink.write, content_type=_MEDIA_TYPE, filename=REPORT_FILENAME)
-    writer.write(orjson.dumps(report.as_json()))
-    seal = writer.finish()
+    content = orjson.dumps(report.as_json())
+    sealed, plaintext_sha512 = sealed_whole(content, _MEDIA_TYPE, REPORT_FILENAME, sealer=sealer, blobs=blobs)
     facts = AttachmentFacts(
-        part_name="", filename=REPORT_FILENAME, media_type=_MEDIA_TYPE, plaintext_sha512=seal.plaintext_sha512
+        part_name="", filename=REPORT_FILENAME, media_type=_MEDIA_TYPE, plaintext_sha512=plaintext_sha512
     )
-    return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed_content(seal, sink))
+    return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed)
 
 
 def verdict(report: Report, policy: OnInvalid) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -24,7 +25,7 @@ from hub.intake.attachments import (
     AttachmentSealer,
     IncomingAttachment,
     SealedAttachment,
-    sealed_content,
+    sealed_whole,
     too_many_attachments,
 )
 from hub.intake.evidence import first_events, receipt_claims
@@ -35,7 +36,7 @@ from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
 from hub.parties import Destination
 from hub.routing import OnInvalid, Route
-from hub.store import OutgoingCallback, Remembered, SpillingSink
+from hub.store import OutgoingCallback, Remembered
 from hub.submission import (
     Application,
     Contents,
@@ -99,7 +100,9 @@ class Replay(_Opened):
         """
         del now  # The answer is the one of back then, whatever has become of schema, route or key since.
         settled: Future[Accepted] = Future()
-        settled.set_result(again(self._known, fingerprint(self._tools.keys, application, self._attachments)))
+        data_sha512 = hashlib.sha512(application.data).hexdigest()
+        mac = fingerprint(self._tools.keys, application, self._attachments, data_sha512=data_sha512)
+        settled.set_result(again(self._known, mac))
         return settled
 
 
@@ -157,13 +160,16 @@ class Reception(_Opened):
         reach("after-read")
         report = self._validated(application, now)
         reach("after-validate")
-        submission = self._submission(application, report, now)
+        data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
+        submission = self._submission(application, report.schema, data, data_sha512, now)
         reach("after-seal")
         events = first_events(submission, issuer=self._tools.base_url)
-        receipt = make_receipt(self._tools.keys.receipt, self._claims(submission, events, report))
+        claims = self._claims(submission, events, report)
+        receipt = make_receipt(self._tools.keys.receipt, claims)
         mac, idempotency = "", None
         if self._cover.idempotency_key is not None:
-            mac = fingerprint(self._tools.keys, application, [each.facts for each in self._attachments])
+            facts = [each.facts for each in self._attachments]
+            mac = fingerprint(self._tools.keys, application, facts, data_sha512=data_sha512)
             idempotency = (self._cover.idempotency_key, mac)
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
         told = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
@@ -177,9 +183,9 @@ class Reception(_Opened):
             quarantine=quarantine,
         )
         self._kept = True
-        return self._when_stored(stored, receipt, mac)
+        return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac)
 
-    def _when_stored(self, stored: Future[Remembered | None], receipt: str, mac: str) -> Future[Accepted]:
+    def _when_stored(self, stored: Future[Remembered | None], new: Accepted, mac: str) -> Future[Accepted]:
         accepted: Future[Accepted] = Future()
 
         def settle(done: Future[Remembered | None]) -> None:
@@ -190,7 +196,7 @@ class Reception(_Opened):
             earlier = done.result()
             reach("after-commit")
             if earlier is None:
-                accepted.set_result(Accepted(receipt=receipt))
+                accepted.set_result(new)
                 return
             self._drop()  # A twin was faster; its contents count, ours are dropped.
             try:
@@ -248,9 +254,9 @@ class Reception(_Opened):
                 offered=sorted(offered),
             )
 
-    def _submission(self, application: Application, report: Report, now: datetime) -> Submission:
-        schema = report.schema
-        data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
+    def _submission(
+        self, application: Application, schema: SchemaRef, data: Sealed, data_sha512: str, now: datetime
+    ) -> Submission:
         metadata = self._metadata(application, schema, data_sha512, now)
         contents = Contents(
             metadata=self._seal(metadata, MediaType.JSON.value, "metadata")[0],
@@ -275,12 +281,8 @@ class Reception(_Opened):
         )
 
     def _seal(self, plaintext: bytes, content_type: str, name: str) -> tuple[Sealed, str]:
-        sink = SpillingSink(self._tools.blobs)
         filename = f"{name}.{content_type.rpartition('/')[2]}"
-        writer = self._sealer.open(sink.write, content_type=content_type, filename=filename)
-        writer.write(plaintext)
-        seal = writer.finish()
-        return sealed_content(seal, sink), seal.plaintext_sha512
+        return sealed_whole(plaintext, content_type, filename, sealer=self._sealer, blobs=self._tools.blobs)
 
     def _metadata(self, application: Application, schema: SchemaRef, data_sha512: str, now: datetime) -> bytes:
         document = compose(

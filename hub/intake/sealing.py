@@ -7,7 +7,7 @@ from typing import Protocol
 
 from hub.admission import Reservation
 from hub.crypto import cms
-from hub.crypto.jwe import JweWriter, Seal
+from hub.crypto.jwe import JweWriter, Seal, encrypt
 from hub.crypto.keys import EncryptionKey
 from hub.delivery import Sealing
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
@@ -39,6 +39,9 @@ class Sealer(Protocol):
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> Writer:
         """Begin a part; ``sink`` gets its sealed form. Errors as :meth:`expect`, and ``UnsupportedMedia``."""
 
+    def seal(self, plaintext: bytes, *, content_type: str, filename: str | None) -> tuple[bytes, Seal]:
+        """Seal a small part in one go; return its sealed form. Errors as :meth:`open`."""
+
 
 class JoseSealer:
     """Seals JWEs as a stream: of any size, and what is not in memory yet never is. The file name is metadata's to say."""
@@ -56,6 +59,10 @@ class JoseSealer:
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> JweWriter:  # noqa: ARG002
         """Begin a part."""
         return JweWriter(self._key, content_type=content_type, sink=sink)
+
+    def seal(self, plaintext: bytes, *, content_type: str, filename: str | None) -> tuple[bytes, Seal]:  # noqa: ARG002
+        """Seal a small part."""
+        return encrypt(self._key, plaintext, content_type)
 
 
 class CmsSealer:
@@ -80,6 +87,14 @@ class CmsSealer:
         self._take(cms.OVERHEAD)
         name = filename or f"anlage.{content_type.partition(';')[0].rpartition('/')[2]}"
         return _Counted(cms.CmsWriter(self._key, content_type=content_type, filename=name, sink=sink), self._take)
+
+    def seal(self, plaintext: bytes, *, content_type: str, filename: str | None) -> tuple[bytes, Seal]:
+        """Seal a small part."""
+        sealed: list[bytes] = []
+        writer = self.open(sealed.append, content_type=content_type, filename=filename)
+        writer.write(plaintext)
+        seal = writer.finish()
+        return b"".join(sealed), seal
 
     def _take(self, size: int) -> None:
         self._taken += size

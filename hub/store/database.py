@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, TypeVar, cast
@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from hub.errors import Conflict, NotFound, StoreUnavailable, Text
+from hub.errors import Conflict, NotFound, Text
 from hub.store.engine import translated, unavailable
 from hub.store.records import Page
 from hub.store.writer import Writer
@@ -36,8 +36,8 @@ class Database:
     def __init__(self, *, writing: Engine, reading: Engine) -> None:
         self._writing = writing
         self._reading = reading
-        self._writer = Writer(writing)
         self._wake: Callable[[], None] = _nobody
+        self._writer = Writer(writing, wake=self._wake_up)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
@@ -50,10 +50,7 @@ class Database:
         self._reading.dispose()
 
     def _begin(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
-        future = self._writer.run(write)
-        if wakes:
-            future.add_done_callback(self._wake_up)
-        return future
+        return self._writer.run(write, wakes=wakes)
 
     def _write(self, write: Callable[[Connection], T]) -> T:
         return self._writer.run(write).result()
@@ -74,6 +71,9 @@ class Database:
             # Nothing wraps the driver's errors here, not even those of a connection that turns out to be dead.
             raise unavailable() from exc
 
+    def _wake_up(self) -> None:
+        self._wake()
+
     def _page(
         self,
         statement: Select[Any],
@@ -91,11 +91,6 @@ class Database:
             return Page(items=tuple(convert(row) for row in rows), offset=offset, total=total)
 
         return self._read(read)
-
-    def _wake_up(self, future: Future[Any]) -> None:
-        with suppress(StoreUnavailable):
-            if not future.cancelled() and future.exception() is None:
-                self._wake()
 
 
 class Lookup:

@@ -38,6 +38,10 @@ _LINGER = 0.002
 _DOWN = 2
 
 
+def _nobody() -> None:
+    """Wake nobody."""
+
+
 class Declined(Exception):
     """A signal to the writer: a write was refused before it changed anything, so its neighbours need no second run."""
 
@@ -73,13 +77,17 @@ class Joint(ABC):
 class _Job:
     write: Callable[[Connection], Any]
     future: Future[Any]
+    wakes: bool
 
 
 class Writer:
     """Runs writes on one thread and one connection. ``close`` finishes what waits and refuses what comes later."""
 
-    def __init__(self, engine: Engine, *, batch: int = BATCH, waiting: int = WAITING) -> None:
+    def __init__(
+        self, engine: Engine, *, batch: int = BATCH, waiting: int = WAITING, wake: Callable[[], None] = _nobody
+    ) -> None:
         self._engine = engine
+        self._wake = wake
         self._batch = batch
         self._waiting = waiting
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -89,8 +97,10 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
 
-    def run(self, write: Callable[[Connection], T]) -> Future[T]:
+    def run(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
         """Queue ``write``; the future holds its result after the durable commit, or its error.
+
+        With ``wakes`` the writer's ``wake`` is called after that commit, once for all writes in it.
 
         Errors in the future: whatever ``write`` raises; ``StoreUnavailable`` if it is not certain that it was stored;
         ``Overloaded`` if too much waits.
@@ -102,7 +112,7 @@ class Writer:
             elif self._jobs.qsize() >= self._waiting:
                 future.set_exception(_overloaded())
             else:
-                self._jobs.put(_Job(write=write, future=future))
+                self._jobs.put(_Job(write=write, future=future, wakes=wakes))
         return future
 
     def close(self) -> None:
@@ -183,6 +193,8 @@ class Writer:
             return True
         for job, result in zip(jobs, results, strict=True):
             _resolve(job.future, result)
+        if any(job.wakes for job in jobs):
+            self._wake()
         return True
 
     def _connected(self) -> Connection:
