@@ -173,7 +173,7 @@ def test_an_empty_deflate_stream_is_refused(forge: Forger, open_it: Opener) -> N
         open_it(forge(header=protected(zip="DEF"), content=b""))
 
 
-@pytest.mark.parametrize("content", [b"\xff" * 100, b"\x07", os.urandom(50)])
+@pytest.mark.parametrize("content", [b"\xff" * 100, b"\x07", bytes(range(200, 250))])
 def test_what_is_no_deflate_stream_is_refused(forge: Forger, open_it: Opener, content: bytes) -> None:
     with pytest.raises(SealBroken):
         open_it(forge(header=protected(zip="DEF"), content=content))
