@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from store_values import (
     FINISHED,
     LEASE,
@@ -212,6 +212,17 @@ def test_ten_thousand_due_deliveries_of_one_destination_starve_no_other(store):
         served.update(one.destination.destination_id for one in taken)
         assert all(record(store, one) for one in taken)
     assert served == {quiet.destination_id: 10, crowded.destination_id: 20}
+
+
+def test_a_delivery_that_makes_no_sense_holds_up_no_other(store):
+    there = known_destination(store).destination_id
+    odd, sound = accepted(store, there), accepted(store, there, due=NOW + timedelta(microseconds=1))
+    nonsense = update(tables.messages).where(tables.messages.c.message_id == str(odd.submission_id)).values(door="odd")
+    store._write(lambda connection: connection.execute(nonsense))
+    with pytest.raises(ValueError, match="odd"):
+        claim(store, now=_SOON, limit=1)
+    (taken,) = claim(store, now=_SOON, limit=1)
+    assert taken.submission == sound
 
 
 def test_a_destination_gets_no_more_than_its_share_at_once(store):

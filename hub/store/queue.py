@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -153,15 +154,24 @@ class Queue(Database):
         if limit > 0 or not instant:
             turns.append({"turn": 0, "limit": clamp(limit), "per_destination": clamp(per_destination)})
 
-        def write(connection: Connection) -> Sequence[Any]:
-            statement = _CLAIM_POSTGRESQL if in_postgresql(connection) else _CLAIM_SQLITE
+        def write(connection: Connection) -> Callable[[], list[Claim]]:
+            shared = in_postgresql(connection)
+            statement = _CLAIM_POSTGRESQL if shared else _CLAIM_SQLITE
             rows = [row for turn in turns for row in connection.execute(statement, always | turn)]
             lapsed = [row for row in rows if row.lapsed_by is not None]
             INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
-            return rows
+            if not rows:
+                return list
+            if shared:
+                # Read at once: a transaction of its own costs further round trips.
+                with suppress(KeyError, ValueError, TypeError):
+                    claims = _claims(connection, rows, node)
+                    return lambda: claims
+            # SQLite's writer is what intake waits for; its readers wait for nobody. What makes no sense is leased before
+            # it is complained of: rolled back, it would be the first to be claimed again, and hold up all others.
+            return lambda: self._read(lambda reading: _claims(reading, rows, node))
 
-        taken = self._write(write)
-        return self._read(lambda connection: _claims(connection, taken, node)) if taken else []
+        return self._write(write)()
 
     def record(
         self,
