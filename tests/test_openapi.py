@@ -181,6 +181,20 @@ def test_connexion_serves_it_and_an_operation_without_a_handler_stops_the_start(
     assert real_app(production=True).get("/openapi.json").json["paths"].keys() == CONTRACT["paths"].keys()
 
 
+def test_no_other_path_fits_what_the_paths_that_are_tried_first_fit():
+    first = [path.split("/") for path in CONTRACT["paths"] if path.startswith(edge._ASKED_MOST)]
+    others = [path.split("/") for path in CONTRACT["paths"] if not path.startswith(edge._ASKED_MOST)]
+    assert first
+    assert not [(one, other) for one in first for other in others if _fit(one, other)]
+
+
+def _fit(one: list[str], other: list[str]) -> bool:
+    """Whether some address fits both paths."""
+    return len(one) == len(other) and all(
+        left == right or left.startswith("{") or right.startswith("{") for left, right in zip(one, other, strict=True)
+    )
+
+
 def test_swagger_ui_loads_from_the_hub_alone():
     client = real_app(production=False)
     page = client.get("/docs/").body.decode()

@@ -165,9 +165,10 @@ class IdentifierWalk:
                     return False
                 # An element that has children is of another type of that name; its text is blank.
                 words.append(element.text or "")
-            words += [element.get(name, "") for name in attributes]
-        found = " ".join(words).split()
-        return not found or _FOUND(root, words=" ".join(found)) == len(set(found))
+            if attributes:
+                words += [element.get(name, "") for name in attributes]
+        found = set(" ".join(words).split())
+        return not found or _FOUND(root, words=" ".join(found)) == len(found)
 
     def __call__(self, root: Any, *, typed: bool = True) -> Identifiers:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.

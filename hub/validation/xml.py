@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +71,7 @@ def read_xml(data: bytes, limits: Limits) -> XmlDocument:
 def parse_tree(text: bytes) -> Any:
     """Parse UTF-8 bytes into a tree (its root element)."""
     try:
-        root = etree.fromstring(text, _parser())
+        root = etree.fromstring(text, _TREES.parser)
     except etree.XMLSyntaxError as error:
         raise _unreadable(error) from error
     if root.getroottree().docinfo.internalDTD is not None:
@@ -131,7 +132,6 @@ def _feed(parser: etree.XMLParser, text: bytes, enough: int) -> None:
 
 
 def _parser(*, target: Any = None, schema: etree.XMLSchema | None = None) -> etree.XMLParser:
-    # A parser locks while it is in use and costs less than a microsecond: one per document.
     return etree.XMLParser(
         encoding="UTF-8",
         target=target,
@@ -144,6 +144,16 @@ def _parser(*, target: Any = None, schema: etree.XMLSchema | None = None) -> etr
         huge_tree=False,
         collect_ids=False,
     )
+
+
+class _Trees(threading.local):
+    """Each thread's parser of trees: it locks while it is in use, and its buffers cost a twentieth of a small document."""
+
+    def __init__(self) -> None:
+        self.parser = _parser()
+
+
+_TREES = _Trees()
 
 
 def _first_tag(text: bytes) -> str:

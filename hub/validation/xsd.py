@@ -127,7 +127,8 @@ class XsdSchema:
         return IdentifierListener(self._identifiers)
 
     def _surely_whole(self, tree: Any, data: bytes) -> bool:
-        if self._walk is None or _CHOOSES_TYPE in data:
+        # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
+        if self._walk is None or data.rfind(_CHOOSES_TYPE) >= 0:
             return False
         # One character is found much faster than two: rather a look too many than a comment overlooked.
         plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
