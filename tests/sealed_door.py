@@ -64,9 +64,9 @@ class Door:
         self.stage = stage
         self.hub = stage.hub
         self.clock = stage.clock
-        self.parts = replace(app._fit_connect(self.hub), **parts)
+        self.parts = replace(app.fit_connect_parts(self.hub), **parts)
         oauth = OAuth(clients=self.hub.clients, clock=self.clock)
-        handlers = dict(app._handlers(self.hub, oauth)) | fit_connect.handlers(self.parts)
+        handlers = dict(app.handlers(self.hub, oauth)) | fit_connect.handlers(self.parts)
         application = edge.build(
             handlers,
             specification=shipped("openapi.yaml"),

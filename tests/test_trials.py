@@ -157,9 +157,9 @@ def test_nobody_waits_for_a_receiver_that_hangs(stage):
 
 
 def test_the_form_knows_each_shipped_adapters_options(stage):
-    from hub.app import _adapters
+    from hub.app import installed_adapters
 
-    settings = AdapterSettings(_adapters())
+    settings = AdapterSettings(installed_adapters())
     options = {option.name: option for option in settings.options("https")}
     assert (options["url"].required, options["url"].kind) == (True, str)
     assert (options["timeout"].required, options["timeout"].kind, options["timeout"].default) == (False, float, 30.0)

@@ -1,0 +1,25 @@
+"""The composition root: settings in, objects wired, ASGI application out. Nothing else builds the hub.
+
+``openings`` opens what settings name, ``wiring`` builds the objects, ``interfaces`` serves them.
+"""
+
+from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, stewardship
+from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
+from hub.app.wiring import Hub, build, gauges, working
+
+__all__ = [
+    "Hub",
+    "admin_desks",
+    "asgi",
+    "build",
+    "development_authority",
+    "fit_connect_parts",
+    "gauges",
+    "handlers",
+    "installed_adapters",
+    "open_blobs",
+    "postal_codes_of",
+    "stewardship",
+    "utc_now",
+    "working",
+]

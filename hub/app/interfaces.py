@@ -1,0 +1,222 @@
+"""The ASGI application: which method answers each operation of the contract, and the pages beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from connexion import context
+
+from hub import __version__, admin
+from hub.api import edge, fit_connect
+from hub.api.applications import Applications
+from hub.api.catalogues import Catalogues
+from hub.api.client_admin import ClientAdmin
+from hub.api.dead_letters import DeadLetterDesk
+from hub.api.destination_admin import DestinationAdmin
+from hub.api.dryrun import DryRun
+from hub.api.health import Health
+from hub.api.measure import Measured
+from hub.api.metrics import Metrics
+from hub.api.oauth import OAuth
+from hub.api.pages import Pages
+from hub.api.people import People, person
+from hub.api.proofs import Proofs
+from hub.api.table_admin import TableAdmin
+from hub.app.openings import (
+    installed_adapters,
+)
+from hub.app.wiring import Hub, gauges, working
+from hub.bearers import Bearers
+from hub.clients import Caller
+from hub.dead_letters import DeadLetters
+from hub.exchange.adapter_settings import AdapterSettings
+from hub.exchange.cases import Cases
+from hub.exchange.key_changes import KeyDesk
+from hub.exchange.stewardship import Stewardship
+from hub.exchange.trials import Trials
+from hub.registry import Registry
+from hub.resources import shipped
+from hub.validation.arrivals import Arrivals
+from hub.validation.standing import write_standing
+
+_TABLE_OPERATIONS = (
+    *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
+    *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
+)
+_DESTINATION_OPERATIONS = (
+    *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
+)
+
+
+def asgi(hub: Hub, *, work: bool) -> Any:
+    """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
+    oauth = OAuth(clients=hub.clients, clock=hub.clock)
+    application = edge.build(
+        handlers(hub, oauth),
+        specification=shipped("openapi.yaml"),
+        base_url=hub.settings.canonical_url,
+        token_info=people_desk(hub, oauth).token_info,
+        production=hub.settings.production,
+        limits=edge.Limits(),
+        lifespan=_lifespan(hub, work=work),
+    )
+    pages = admin.build(
+        admin.Tools(
+            store=hub.store,
+            accounts=hub.accounts,
+            tables=hub.book,
+            catalog=lambda: hub.catalog,
+            policy=hub.policy,
+            gazetteer=hub.gazetteer,
+            clock=hub.clock,
+            base_url=hub.settings.canonical_url,
+            production=hub.settings.production,
+            version=__version__,
+            free_bytes=hub.blobs.free_bytes,
+            disk_watermark=hub.settings.disk_watermark_bytes,
+            openid=hub.openid,
+            passwords=hub.settings.takes_passwords,
+            **admin_desks(hub),
+        )
+    )
+    return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
+
+
+def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
+    """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
+    files = hub.settings.data / "secrets" if confined else None
+    return Stewardship(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files)
+
+
+def admin_desks(hub: Hub) -> dict[str, Any]:
+    """Return what the pages change destinations, keys and schemas with."""
+    adapters = AdapterSettings(installed_adapters())
+    mine = hub.settings.data / "schemas"
+    return {
+        "stewardship": stewardship(hub),
+        "keys": KeyDesk(store=hub.store, policy=hub.policy),
+        "adapters": adapters,
+        "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
+        "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),
+        "set_standing": partial(write_standing, mine),
+    }
+
+
+def people_desk(hub: Hub, oauth: OAuth) -> People:
+    """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
+    bearers = Bearers(store=hub.store, accounts=hub.accounts)
+    return People(bearers=bearers, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
+
+
+def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
+    """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
+    applications = Applications(
+        intake=hub.intake,
+        desk=hub.desk,
+        gazetteer=hub.gazetteer,
+        caller=_caller,
+        clock=hub.clock,
+        base_url=hub.settings.canonical_url,
+        data_limit=edge.Limits().data_part,
+    )
+    catalogues = Catalogues(
+        catalog=hub.catalogs,
+        table=lambda: hub.book.active(hub.clock()),
+        table_at=hub.book.at,
+        gazetteer=hub.gazetteer,
+        keys=hub.keys,
+        clock=hub.clock,
+    )
+    health = Health(store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes)
+    letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
+    metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
+    proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)
+    dry_run = DryRun(
+        catalog=hub.catalogs, admission=hub.admission, clock=hub.clock, allowed=hub.settings.validates_publicly
+    )
+    pages = Pages(docs=not hub.settings.production)
+    return {
+        "applications.create": applications.create,
+        "applications.status": applications.status,
+        "applications.receipt": applications.receipt,
+        "validations.create": applications.validate,
+        "cases.proof": proofs.show,
+        "schemas.list": catalogues.schemas,
+        "schemas.show": catalogues.schema,
+        "schemas.diff": catalogues.differences,
+        "areas.search": catalogues.areas,
+        "routes.explain": catalogues.explain,
+        "keys.hub": catalogues.hub_keys,
+        "keys.submission": catalogues.submission_keys,
+        "keys.portal": catalogues.portal_keys,
+        "oauth.token": oauth.token,
+        "dead_letters.list": letters.list,
+        "dead_letters.redrive": letters.redrive,
+        "dead_letters.redrive_all": letters.redrive_all,
+        "metrics.show": metrics.show,
+        "health.live": health.live,
+        "health.ready": health.ready,
+        "pages.home": pages.home,
+        "dry_run.form": dry_run.form,
+        "dry_run.judge": dry_run.judge,
+        **fit_connect.handlers(fit_connect_parts(hub)),
+        **_administration(hub, people_desk(hub, oauth)),
+    }
+
+
+def fit_connect_parts(hub: Hub) -> fit_connect.Parts:
+    """Return what FIT-Connect's handlers are made of."""
+    return fit_connect.Parts(
+        store=hub.store,
+        blobs=hub.blobs,
+        keys=hub.keys,
+        notary=hub.notary,
+        policy=hub.policy,
+        gazetteer=hub.gazetteer,
+        table=lambda: hub.book.active(hub.clock()),
+        admission=hub.admission,
+        outbound=hub.outbound,
+        base_url=hub.settings.canonical_url,
+        caller=_caller,
+        clock=hub.clock,
+        sealing=hub.adapters.sealing,
+    )
+
+
+def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of administrators' operations to the methods that answer them."""
+    tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
+    registered = ClientAdmin(registry=Registry(hub.store), person=person, clock=hub.clock)
+    destinations = DestinationAdmin(stewardship=stewardship(hub), person=person, clock=hub.clock)
+    return {
+        "persons.token": people.token,
+        "persons.revoke": people.revoke,
+        **_named("tables", tables, *_TABLE_OPERATIONS),
+        **_named("clients", registered, "list", "show", "create", "rotate", "disable"),
+        **_named("destinations", destinations, *_DESTINATION_OPERATIONS),
+    }
+
+
+def _named(room: str, desk: object, *names: str) -> dict[str, Callable[..., Any]]:
+    return {f"{room}.{name}": getattr(desk, name) for name in names}
+
+
+def _caller() -> Caller:
+    """Return who makes the request that is being handled."""
+    caller: Caller = context.context["token_info"]["caller"]
+    return caller
+
+
+def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        try:
+            with working(hub) if work else nullcontext():
+                yield
+        finally:
+            hub.close()
+
+    return lifespan

@@ -1,0 +1,323 @@
+"""The hub's objects, built from settings in the order in which they depend on each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from hub import __version__, crashpoints
+from hub.accounts import Accounts
+from hub.adapter_pool import AdapterPool
+from hub.admission import Admission
+from hub.app.openings import (
+    installed_adapters,
+    key_policy,
+    open_blobs,
+    open_board,
+    open_gazetteer,
+    open_login,
+    open_mail_server,
+    process_of,
+    utc_now,
+)
+from hub.areas import Gazetteer
+from hub.callbacks import CallbackTools, CallbackWorker, Herald
+from hub.checkpoints import Checkpoints
+from hub.circuit import Breaker
+from hub.clients import Clients
+from hub.config import Settings
+from hub.crypto.keyring import HubKeys
+from hub.crypto.keys import KeyPolicy
+from hub.delivery import Schedule
+from hub.directory import Directory
+from hub.dispatch import Dispatcher, Rules
+from hub.duties import Clock, Duty, sweep_orphans
+from hub.gauges import Facts, Gauges
+from hub.intake import Intake, Tools
+from hub.meters import Meters
+from hub.notices import Noticeboard, Postman
+from hub.openid import OpenIdLogin
+from hub.outbound import Outbound
+from hub.proof import Notary
+from hub.resources import shipped
+from hub.retention import Periods, Retention
+from hub.routing import RoutingTable
+from hub.status import StatusDesk
+from hub.store import Blobs, Store
+from hub.tables import TableBook, open_book
+from hub.traces import Traces, open_traces
+from hub.undelivered import Undelivered
+from hub.validation.book import CatalogBook
+from hub.validation.catalog import SchemaCatalog
+
+_ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
+_ORPHAN_GRACE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hub:
+    """Everything built, in the order in which it depends on each other."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+    store: Store
+    blobs: Blobs
+    keys: HubKeys
+    policy: KeyPolicy
+    directory: Directory
+    admission: Admission
+    outbound: Outbound
+    clients: Clients
+    catalogs: CatalogBook
+    gazetteer: Gazetteer
+    table: RoutingTable
+    book: TableBook
+    accounts: Accounts
+    openid: OpenIdLogin | None
+    notary: Notary
+    checkpoints: Checkpoints
+    intake: Intake
+    desk: StatusDesk
+    adapters: AdapterPool
+    dispatcher: Dispatcher
+    messenger: CallbackWorker
+    postman: Postman | None
+    duties: Clock
+    meters: Meters
+    traces: Traces
+
+    @property
+    def catalog(self) -> SchemaCatalog:
+        """The schema catalogue of the moment."""
+        return self.catalogs()
+
+    def close(self) -> None:
+        """Write out what waits and let go of files and connections."""
+        self.store.close()
+        self.traces.close()
+
+
+def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub:
+    """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    crashpoints.arm(settings.crash_at)
+    blobs = open_blobs(settings)
+    store = Store(settings.database, blobs=blobs)
+    store.migrate()
+    # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
+    first_start = store.cases(limit=1).total == 0
+    keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
+    policy = key_policy(settings, clock())
+    directory = Directory(store=store, policy=policy)
+    catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
+    rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
+    gazetteer = open_gazetteer(settings, rules / "areas")
+    table = RoutingTable.load(rules, gazetteer)
+    book = open_book(
+        store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
+    )
+    book.begin(table, now=clock())
+    accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
+    notary = Notary(store=store, keys=keys)
+    checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
+    meters = Meters()
+    traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
+    pool = AdapterPool(installed_adapters())
+    dispatcher = _dispatcher(settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces)
+    store.on_delivery_due(dispatcher.wake)
+    board = open_board(settings, store)
+    outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
+    admission = Admission(
+        memory_budget=settings.memory_budget_bytes,
+        free_bytes=blobs.free_bytes,
+        disk_watermark=settings.disk_watermark_bytes,
+    )
+    tools = Tools(
+        store=store,
+        blobs=blobs,
+        keys=keys,
+        directory=directory,
+        catalog=catalogs,
+        table=lambda: book.active(clock()),
+        admission=admission,
+        outbound=outbound,
+        herald=Herald(store=store),
+        base_url=settings.canonical_url,
+        attachment_limit=_ATTACHMENT_LIMIT,
+        sealing=pool.sealing,
+    )
+    return Hub(
+        settings=settings,
+        clock=clock,
+        store=store,
+        blobs=blobs,
+        keys=keys,
+        policy=policy,
+        directory=directory,
+        admission=admission,
+        outbound=outbound,
+        clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
+        catalogs=catalogs,
+        gazetteer=gazetteer,
+        table=table,
+        book=book,
+        accounts=accounts,
+        openid=open_login(settings, store, accounts, keys),
+        notary=notary,
+        checkpoints=checkpoints,
+        intake=Intake(tools),
+        desk=StatusDesk(store=store),
+        adapters=pool,
+        dispatcher=dispatcher,
+        messenger=_messenger(settings, store, keys, outbound=outbound, board=board, clock=clock),
+        postman=_postman(settings, store, clock),
+        duties=Clock(
+            store=store,
+            node=process_of(settings),
+            duties=_duties(settings, store, blobs, keys, board=board, accounts=accounts, meters=meters),
+            clock=clock,
+        ),
+        meters=meters,
+        traces=traces,
+    )
+
+
+@contextmanager
+def working(hub: Hub) -> Iterator[None]:
+    """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
+    stop = threading.Event()
+    workers = [
+        threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
+        threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
+    ]
+    if hub.postman is not None:
+        workers.append(threading.Thread(target=hub.postman.run, args=[stop], name="notices"))
+    for worker in workers:
+        worker.start()
+    hub.duties.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        hub.dispatcher.wake()
+        for worker in workers:
+            worker.join()
+        hub.duties.stop()
+
+
+def gauges(hub: Hub) -> Gauges:
+    """Return what the store knows, as gauges."""
+    facts = Facts(
+        version=__version__,
+        table=lambda: hub.book.active(hub.clock()).version,
+        schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
+    )
+    return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
+
+
+def _dispatcher(
+    settings: Settings,
+    store: Store,
+    blobs: Blobs,
+    notary: Notary,
+    clock: Callable[[], datetime],
+    *,
+    pool: AdapterPool,
+    meters: Meters,
+    traces: Traces,
+) -> Dispatcher:
+    return Dispatcher(
+        store=store,
+        blobs=blobs,
+        adapters=pool,
+        notary=notary,
+        herald=Herald(store=store),
+        rules=Rules(
+            node=process_of(settings),
+            lease=settings.lease,
+            schedule=Schedule(
+                first=timedelta(seconds=settings.retry_first_seconds),
+                longest=timedelta(seconds=settings.retry_longest_seconds),
+                give_up=timedelta(seconds=settings.give_up_seconds),
+            ),
+            threads=settings.delivery_threads,
+            base_url=settings.canonical_url,
+            breaker=Breaker(
+                threshold=settings.circuit_failures,
+                first=timedelta(seconds=settings.circuit_first_seconds),
+                longest=timedelta(seconds=settings.circuit_longest_seconds),
+            ),
+            most_lapses=settings.poison_lapses,
+        ),
+        clock=clock,
+        meters=meters,
+        traces=traces,
+    )
+
+
+def _retention(settings: Settings, store: Store, keys: HubKeys, board: Noticeboard) -> Callable[[datetime], int]:
+    periods = Periods(
+        incomplete=timedelta(seconds=settings.incomplete_seconds),
+        finished=timedelta(seconds=settings.finished_seconds),
+        unanswered=timedelta(seconds=settings.uncollected_seconds),
+        case=timedelta(seconds=settings.case_seconds),
+    )
+    herald, base_url = Herald(store=store), settings.canonical_url
+    return Retention(store=store, herald=herald, board=board, keys=keys, base_url=base_url, periods=periods).run
+
+
+def _messenger(
+    settings: Settings,
+    store: Store,
+    keys: HubKeys,
+    *,
+    outbound: Outbound,
+    board: Noticeboard,
+    clock: Callable[[], datetime],
+) -> CallbackWorker:
+    node = process_of(settings)
+    tools = CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node=node, clock=clock)
+    return CallbackWorker(tools)
+
+
+def _postman(settings: Settings, store: Store, clock: Callable[[], datetime]) -> Postman | None:
+    """Return who sends notices; None where there is no mail server."""
+    server = open_mail_server(settings)
+    if server is None:
+        return None
+    node, base_url = process_of(settings), settings.canonical_url
+    return Postman(store=store, server=server, base_url=base_url, node=node, clock=clock)
+
+
+def _duties(
+    settings: Settings,
+    store: Store,
+    blobs: Blobs,
+    keys: HubKeys,
+    *,
+    board: Noticeboard,
+    accounts: Accounts,
+    meters: Meters,
+) -> list[Duty]:
+    remembered = timedelta(seconds=settings.idempotency_seconds)
+    give_up = timedelta(seconds=settings.give_up_seconds)
+    checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
+    notary = Notary(store=store, keys=keys)
+    undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
+    return [
+        Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
+        Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
+        Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
+        Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
+        Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
+        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys, board)),
+        Duty(
+            name="forget-idempotency",
+            every=timedelta(hours=1),
+            run=lambda now: store.forget_idempotency(now - remembered),
+        ),
+    ]
