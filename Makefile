@@ -35,8 +35,8 @@ pages: ## Fetch the look of the admin pages (KERN, htmx); they work without it, 
 run: $(VENV)/run.stamp ## Start hub and demo specialist system, send demo applications, show what happens.
 	@$(BIN)/hub run $(ARGS)
 
-test: $(VENV)/test.stamp ## Run the whole test suite.
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/test.stamp ## Run the whole test suite, in four processes: much of it waits.
+	$(BIN)/pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/ruff check

@@ -112,7 +112,7 @@ def entrance(stage: Any, provider: SmallProvider, tmp_path: Path) -> Iterator[En
     login = login_by(provider, stage.hub, accounts, groups)
     tools = replace(tools_of(stage.hub, accounts, base.removesuffix("/admin")), openid=login)
     built.append(Mounted(build(tools), nothing))
-    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables)
+    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
     yield Entrance(pages=served, provider=provider, login=login)
     for browser in served._open:
         browser.http.close()

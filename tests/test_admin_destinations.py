@@ -126,10 +126,15 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
     form = otto.get(f"/destinations/{here}/adapter", params={"name": "sftp"}).text
     for name in ("host", "host_key", "key_file", "password_file", "allow_private_addresses"):
         assert f'name="o-{name}"' in form
-    fields = {"o-url": "https://in.example/x", "o-secret_file": "/run/secrets/push", "o-timeout": "12,5"}
+    secret = str(pages.stage.data / "secrets" / "push")
+    fields = {"o-url": "https://in.example/x", "o-secret_file": secret, "o-timeout": "12,5"}
+    elsewhere = otto.post(
+        f"/destinations/{here}/adapter", name="https", **{**fields, "o-secret_file": "/run/secrets/x"}
+    )
+    assert (elsewhere.status_code, "Legen Sie sie dort ab" in elsewhere.text) == (422, True)
     assert "Gespeichert" in otto.post(f"/destinations/{here}/adapter", name="https", **fields).text
     kept = pages.store.destination(here).adapter_config
-    assert kept == {"url": "https://in.example/x", "secret_file": "/run/secrets/push", "timeout": 12.5}
+    assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5}
     (entry,) = _audit(pages, "destination.change")
     assert entry.after["adapter_config"]["url"] == "https://in.example/x"
     assert "allow_http" in entry.before["adapter_config"]
@@ -138,10 +143,10 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
-        ("https", {"o-url": "http://in.example/x", "o-secret_file": "s"}, "url"),
+        ("https", {"o-url": "http://in.example/x"}, "url"),
         ("https", {"o-url": "https://in.example/x"}, "braucht eine der Optionen"),
-        ("https", {"o-url": "https://in.example/x", "o-secret_file": "s", "o-timeout": "soon"}, "ist eine Zahl"),
-        ("folder", {"o-path": "relative"}, "absoluten Pfad"),
+        ("https", {"o-url": "https://in.example/x", "o-timeout": "soon"}, "ist eine Zahl"),
+        ("folder", {"o-path": "relative"}, "Legen Sie sie dort ab"),
         ("nowhere", {}, "Es gibt keinen Adapter"),
     ],
 )

@@ -148,7 +148,10 @@ class KeyDesk:
             return
         key = known.get(change.kid)
         if key is None:
-            raise NotFound(Text("Diesen Schlüssel gibt es hier nicht.", "There is no such key here."))
+            raise NotFound(
+                Text("Diesen Schlüssel hat der Zustellpunkt nicht.", "The destination has no such key."),
+                slug="key-not-found",
+            )
         if key.retired_at is not None:
             raise _nothing_to_change(
                 "Der Schlüssel ist schon zurückgezogen, und das bleibt so.", "The key is retired, and that stays."

@@ -96,9 +96,12 @@ class Stewardship:
         """
         person.insist(Right.OPERATE)
         tenant = tenant or person.tenant
-        if not person.covers(tenant):
+        if not person.covers(tenant) or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
             raise Forbidden(
-                Text(f"Ihr Konto ist auf {person.tenant} beschränkt.", f"Your account is bound to {person.tenant}."),
+                Text(
+                    "Der Mandant ist ein ARS-Präfix innerhalb Ihres Zuständigkeitsbereichs.",
+                    "The tenant is an ARS prefix within your scope.",
+                ),
                 slug="outside-tenant",
             )
         self._insist_on_owner(owner, person)

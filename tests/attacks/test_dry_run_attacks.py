@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+import lxml.html
 import pytest
 import requests
 from stage import CANARY
@@ -34,9 +33,10 @@ def tried(served, **fields) -> requests.Response:
 @pytest.mark.parametrize("document", SCRIPTS.values(), ids=SCRIPTS)
 def test_a_script_in_a_document_is_shown_and_never_markup(served, document):
     answer = tried(served, text=document, schema='"><script>alert(2)</script>')
-    markup = re.sub(r"&[a-z#0-9]+;", "", answer.text)
     assert answer.status_code == 200
-    assert not re.search(r"<(script|img|svg)|alert\(2\)", markup)
+    page = lxml.html.document_fromstring(answer.text)
+    assert [element.tag for element in page.iter() if element.tag in {"script", "img", "svg"}] == []
+    assert [name for element in page.iter() for name in element.attrib if name.startswith("on")] == []
     assert "&lt;" in answer.text
 
 
