@@ -69,3 +69,19 @@ def test_a_newcomer_sees_few_names():
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     ignored = {"data", "build", "dist", "node_modules"}
     assert len(visible - ignored) <= 18
+
+
+def test_every_place_that_the_papers_name_is_there():
+    for paper in (README, CONTRIBUTING):
+        linked = [target for target in re.findall(r"\]\(([^)#]+)\)", paper) if "://" not in target]
+        named = re.findall(r"`((?:hub|adapters|tests|schemas|routing_rules|certs|benchmarks)/[\w./-]+)`", paper)
+        assert [place for place in linked + named if not (ROOT / place).exists()] == []
+
+
+def test_the_drawn_floors_are_those_that_are_enforced():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    floors = [floor.replace(" | ", " · ") for floor in contracts[0]["layers"]]
+    drawn = re.search(r"## Layout.*?```text\n(.*?)```", CONTRIBUTING, re.DOTALL)[1].splitlines()
+    assert [re.split(r"\s{2,}", line.strip())[0] for line in drawn] == floors
