@@ -11,6 +11,7 @@ import pytest
 from hub.areas import Area, Gazetteer
 from hub.errors import NoRoute
 from hub.routing import RoutingTable, ServiceRegister, load_destinations, service_urn
+from hub.validation.catalog import SchemaCatalog
 
 ROOT = Path(__file__).parents[1] / "routing_rules"
 LEIKA = Path(__file__).parents[1].parent / "shared" / "data" / "leika"
@@ -41,6 +42,14 @@ def test_every_service_key_exists_in_the_catalogue_under_this_name():
         rows = list(csv.DictReader(file, delimiter=";"))
     assert len(rows) >= 25
     assert [(row["key"], row["name"]) for row in rows] == [(row["key"], official[row["key"]]["name"]) for row in rows]
+
+
+def test_every_schema_that_a_destination_offers_serves_one_of_its_services(destinations):
+    catalog = SchemaCatalog.load(ROOT.parent / "schemas")
+    serving = {entry.ref.uri: entry for entry in catalog.entries()}
+    for destination in destinations.values():
+        for uri in destination.schema_uris:
+            assert any(serving[uri].serves(service) for service in destination.services), (destination.name, uri)
 
 
 def test_services_marked_as_used_in_munich_are():
