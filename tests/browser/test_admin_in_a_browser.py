@@ -32,6 +32,8 @@ PAGES = (
     ("keys", "/destinations/keys"),
     ("schemas", "/schemas"),
     ("schema", "/schemas/bauantrag/1.0"),
+    ("schema-diff", "/schemas/diff?standard=bauantrag&old=1.0&new=1.0"),
+    ("error", "/submissions/00000000-0000-0000-0000-000000000000"),
     ("nothing-found", "/submissions?q=zzzz"),
     ("clients", "/clients"),
     ("dead", "/dead"),
