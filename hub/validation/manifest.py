@@ -55,7 +55,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaItem:
-    """One schema of a version. ``services`` None: any service; empty: none, it is used by its URI alone.
+    """One schema of a version. ``services`` None: any service, where a payload or request names it; empty: no service at all.
 
     ``closure`` is the file and everything that it includes, imports or refers to; ``sha256`` pins it, with the business rules
     and the table of identifiers of its version.
