@@ -41,6 +41,7 @@ class Gate:
         self.target = target
         self.mode = Mode.PASS
         self._released = threading.Event()
+        self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server((HOST, 0))
         # Small, so that a caller who is not listened to notices inside a large content.
@@ -51,7 +52,8 @@ class Gate:
 
     def close(self) -> None:
         """Hang up on everybody and stop listening; whoever connects afterwards is refused."""
-        self._released.set()
+        with self._lock:
+            self._released.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -64,10 +66,19 @@ class Gate:
         while not self._released.is_set():
             try:
                 caller, _address = self._listener.accept()
+                self._hold(caller)
             except OSError:
                 return
-            self._open.append(caller)
             threading.Thread(target=self._serve, args=[caller, self.mode], daemon=True).start()
+
+    def _hold(self, connection: socket.socket) -> None:
+        """Keep a connection for :meth:`close`; where that has been, close it and raise ``OSError``."""
+        with self._lock:
+            if not self._released.is_set():
+                self._open.append(connection)
+                return
+        connection.close()
+        raise ConnectionAbortedError
 
     def _serve(self, caller: socket.socket, mode: Mode) -> None:
         with contextlib.suppress(OSError):
@@ -81,7 +92,7 @@ class Gate:
         server = socket.create_connection((HOST, self.target))
         for each in (caller, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open.append(server)
+        self._hold(server)
         threading.Thread(target=self._back, args=[server, caller], daemon=True).start()
         passed = 0
         try:
