@@ -338,12 +338,12 @@ def test_one_postal_code_of_several_municipalities_is_a_choice_on_the_page(pages
     assert "65232 65529" in shown
 
 
-def test_a_tree_of_a_whole_country_opens_where_it_is_asked_to(pages, monkeypatch):
-    monkeypatch.setattr("hub.admin.areas._MOST_IN_TREE", 400)
-    closed = pages.as_("viktor").get("/routing/areas").text
+def test_a_tree_of_a_whole_country_opens_where_it_is_asked_to(pages_with):
+    viktor = pages_with("viktor", most_in_tree=400)
+    closed = viktor.get("/routing/areas").text
     assert "17 Gemeinden zeigen" in closed
     assert "Taunusstein" not in closed
-    assert "Taunusstein" in pages.as_("viktor").get("/routing/areas", params={"below": "06439"}).text
+    assert "Taunusstein" in viktor.get("/routing/areas", params={"below": "06439"}).text
 
 
 def test_a_district_sees_the_cover_of_its_own_municipalities_only(pages):

@@ -17,8 +17,6 @@ from hub.errors import HubError, Refused
 from hub.routing import CoverState, DistrictCover, RoutingTable, Survey, service_urn, survey
 
 _MOST_FOUND = 100
-#: A tree of a land shows all its municipalities; one of the whole country only those that were asked for.
-_MOST_IN_TREE = 1_500
 _REGION_DIGITS = 3
 _LONGEST_ARS = 12
 
@@ -46,7 +44,7 @@ def index(visit: Visit) -> Response:
         tile_width=WIDTH,
         tile_height=HEIGHT,
         regions=_by_region(looked),
-        most_in_tree=_MOST_IN_TREE,
+        most_in_tree=visit.tools.most_in_tree,
         letters=_letters(looked) if service is not None else {},
         names={each.destination_id: each.name for each in visit.scope.destinations()},
         below=below,

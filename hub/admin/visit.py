@@ -67,6 +67,8 @@ class Tools:
     openid: OpenIdLogin | None = None
     #: Whether local accounts log in by password.
     passwords: bool = True
+    #: A tree of a land shows all its municipalities; one of more than these only those that were asked for.
+    most_in_tree: int = 1_500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
