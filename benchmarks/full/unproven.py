@@ -24,9 +24,10 @@ from hub.duties import Clock, Duty
 from hub.intake import Accepted, Intake
 from hub.intake.reception import Reception
 from hub.store import tables
-from hub.store.database import Insert, micros
+from hub.store.database import micros
 from hub.store.queue import delivery_row
 from hub.store.rows import sealed_row, submitted_row
+from hub.store.statements import Insert
 from hub.store.writer import Joint
 from hub.submission import Application, Cover, MediaType, Submission
 

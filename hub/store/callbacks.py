@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Index, delete, literal_column, select, text, update
 
 from hub.store import tables
-from hub.store.database import Database, Insert, maybe_moment, micros, moment, not_found
+from hub.store.database import Database, maybe_moment, micros, moment, not_found
 from hub.store.notices import write_telling
 from hub.store.outbox import Outbox, Tried, fresh
 from hub.store.records import CallbackClaim, CallbackView, DeliveryState, OutgoingCallback, Page, Telling
+from hub.store.statements import Insert
 
 _CALLBACKS = tables.callbacks
 Index("ix_callbacks_case_id", _CALLBACKS.c.case_id)

@@ -35,8 +35,9 @@ from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.store import tables
 from hub.store.annex import Annex
-from hub.store.database import Insert, micros, moment
+from hub.store.database import micros, moment
 from hub.store.records import CaseHead
+from hub.store.statements import Insert
 
 checkpoints = Table(
     "checkpoints",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine, Select, Table, func, select
+from sqlalchemy import Connection, Engine, Select, func, select
 
 from hub.errors import Conflict, NotFound, Text
 from hub.store.engine import translated, unavailable
 from hub.store.records import Page
+from hub.store.statements import Lookup
 from hub.store.writer import Writer
 
 T = TypeVar("T")
@@ -26,8 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_ITEMS = 500
 #: Beyond any list's end, and within what every engine takes as a number.
 _FARTHEST = 1 << 31
-#: How each driver marks a value in a statement: SQLite's and PostgreSQL's.
-_MARKS = (("qmark", "?"), ("pyformat", "%s"))
 
 
 class Database:
@@ -64,9 +62,7 @@ class Database:
         """Return the one row of ``lookup``, or None: a look on the accept path, where a transaction costs four times more."""
         try:
             with translated(), closing(self._reading.raw_connection()) as connection:
-                cursor = connection.cursor()
-                cursor.execute(lookup.sql[self._reading.dialect.paramstyle], values)
-                return cursor.fetchone()
+                return lookup.one(connection.cursor(), self._reading.dialect.paramstyle, values)
         except self._reading.dialect.loaded_dbapi.Error as exc:
             # Nothing wraps the driver's errors here, not even those of a connection that turns out to be dead.
             raise unavailable() from exc
@@ -91,79 +87,6 @@ class Database:
             return Page(items=tuple(convert(row) for row in rows), offset=offset, total=total)
 
         return self._read(read)
-
-
-class Lookup:
-    """A SELECT of rows by equal columns, written once for each driver's way of marking values.
-
-    Put together by SQLAlchemy on each call, it would cost several times more. ``lock`` holds the rows to the
-    transaction's end; SQLite's writer, which is alone, needs none.
-    """
-
-    def __init__(self, table: Table, columns: Sequence[str], by: Sequence[str], *, lock: bool = False) -> None:
-        self.sql = {
-            style: f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608  # names of our own tables
-            f" WHERE {' AND '.join(f'{name} = {mark}' for name in by)}{suffix}"
-            for style, mark, suffix in (("qmark", "?", ""), ("pyformat", "%s", " FOR UPDATE" if lock else ""))
-        }
-
-    def rows(self, connection: Connection, *values: Any) -> Sequence[Any]:
-        """Return the rows whose columns have ``values``, in no order."""
-        return connection.exec_driver_sql(self.sql[connection.dialect.paramstyle], values).all()
-
-    def row(self, connection: Connection, *values: Any) -> Any:
-        """Return one such row, or None."""
-        return connection.exec_driver_sql(self.sql[connection.dialect.paramstyle], values).first()
-
-
-class Insert:
-    """An INSERT of all columns of a table, compiled once: the accept path runs it thousands of times a second.
-
-    Rows are mappings with every column (a missing one is a KeyError, not a silent NULL).
-    """
-
-    def __init__(self, table: Table, suffix: str = "") -> None:
-        columns = [column.name for column in table.columns if column.autoincrement is not True]
-        self._pick = cast("Callable[[Mapping[str, Any]], tuple[Any, ...]]", itemgetter(*columns))
-        self._sql = {
-            style: f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608  # names of our own tables
-            f" VALUES ({', '.join([mark] * len(columns))}) {suffix}"
-            for style, mark in _MARKS
-        }
-
-    def __call__(self, connection: Connection, *rows: Mapping[str, Any]) -> int:
-        """Insert ``rows`` and return how many were written."""
-        return self.raw(connection, [self._pick(row) for row in rows])
-
-    def row(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Put ``row`` in column order, for :meth:`raw`; done by the caller, it spares the writer's time."""
-        return self._pick(row)
-
-    def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Insert rows that :meth:`row` prepared."""
-        if not rows:
-            return 0
-        sql = self._sql[connection.dialect.paramstyle]
-        return connection.exec_driver_sql(sql, rows[0] if len(rows) == 1 else list(rows)).rowcount
-
-
-class Update:
-    """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, written once; for many rows at once.
-
-    ``filled`` are changed besides, unless the new value is None.
-    """
-
-    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str], *, filled: Sequence[str] = ()) -> None:
-        self._sql = {}
-        for style, mark in _MARKS:
-            new = [f"{name} = {mark}" for name in changed] + [f"{name} = COALESCE({mark}, {name})" for name in filled]
-            here = " AND ".join(f"{name} = {mark}" for name in by)
-            self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {here}"  # noqa: S608  # our own names
-
-    def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Change rows: each tuple holds the new values, then those to look for."""
-        if rows:
-            connection.exec_driver_sql(self._sql[connection.dialect.paramstyle], list(rows))
 
 
 def clamp(limit: int) -> int:

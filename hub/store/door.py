@@ -16,12 +16,13 @@ from hub.errors import NotFound, Refused, Text
 from hub.events import GENESIS, Event
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, Lookup, already_there, micros
+from hub.store.database import Database, already_there, micros
 from hub.store.engine import names_unknown
 from hub.store.log import advance, event_row, insert_events
 from hub.store.queue import delivery_row, quarantined_row
 from hub.store.records import OutgoingCallback, Remembered
 from hub.store.rows import sealed_row, submitted_row
+from hub.store.statements import Insert, Lookup
 from hub.store.writer import Joint
 from hub.submission import State, Submission
 

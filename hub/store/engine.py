@@ -35,8 +35,8 @@ _NOTICE_SILENCE = {
 }
 #: The writer's connection, and one for migrations. No error text repeats a bound value.
 _ONE: Mapping[str, Any] = {"pool_size": 1, "max_overflow": 1, "hide_parameters": True}
-#: RETURNING came with 3.35.
-_OLDEST_SQLITE = (3, 35, 0)
+#: RETURNING came with 3.35, json_each became a part of every build with 3.38.
+_OLDEST_SQLITE = (3, 38, 0)
 #: 16 MiB of write-ahead log between checkpoints, 32 MiB of pages in memory per connection.
 _CHECKPOINT_PAGES = 4096
 _CACHE_KIB = 32 * 1024
@@ -157,7 +157,7 @@ def _set_up_sqlite(engine: Engine, *, begin: str, writes: bool) -> None:
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise ConfigurationError(
-                Text("SQLite ist älter als 3.35. Bitte aktualisieren.", "SQLite is older than 3.35. Please update it.")
+                Text("SQLite ist älter als 3.38. Bitte aktualisieren.", "SQLite is older than 3.38. Please update it.")
             )
         # The driver's own transaction control starts deferred transactions, which fail where they must wait.
         connection.isolation_level = None

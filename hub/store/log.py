@@ -14,8 +14,9 @@ from hub.errors import Conflict, NotFound, Text
 from hub.events import Event, EventKind, Subject, chain, next_state
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Insert, Lookup, Update, clamp, from_json, micros, moment, not_found, to_json
+from hub.store.database import Database, clamp, from_json, micros, moment, not_found, to_json
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
+from hub.store.statements import Insert, Lookup, Update
 from hub.store.writer import nothing_written
 from hub.submission import DeadCause, State
 
@@ -24,7 +25,7 @@ _EVENTS = tables.events
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _INSERT = Insert(_EVENTS)
-_HEAD = Lookup(_CASES, columns=["seq", "head", "tombstone"], by=["case_id"], lock=True)
+_HEAD = Lookup(_CASES, columns=["case_id", "seq", "head", "tombstone"], by=["case_id"], lock=True)
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
 _SIGN = (
@@ -118,15 +119,19 @@ class Log(Database):
 
 def lock_case(connection: Connection, case_id: UUID) -> CaseHead:
     """Return the end of a case's chain and hold it until the transaction's end; raise ``NotFound`` for an unknown case."""
-    row = _HEAD.row(connection, str(case_id))
-    if row is None or row.tombstone is not None:
-        raise _no_case(case_id)
-    return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
+    return _head(case_id, _HEAD.row(connection, str(case_id)))
 
 
 def lock_cases(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID, CaseHead]:
     """Do the same for several cases, always in the same order, so that nobody waits in a circle."""
-    return {case_id: lock_case(connection, case_id) for case_id in sorted(case_ids, key=str)}
+    found = {row.case_id: row for row in _HEAD.among(connection, [str(one) for one in case_ids])}
+    return {case_id: _head(case_id, found.get(str(case_id))) for case_id in case_ids}
+
+
+def _head(case_id: UUID, row: Any) -> CaseHead:
+    if row is None or row.tombstone is not None:
+        raise _no_case(case_id)
+    return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
 
 
 def _no_case(case_id: UUID) -> NotFound:
@@ -164,11 +169,21 @@ def move(connection: Connection, message_id: UUID, state: State | None, events: 
     """Write what ``events`` make of a message: its state, its times, and the end of its delivery if it is answered."""
     if state is None or not events:
         return
+    move_all(connection, [(message_id, state, events)])
+
+
+def move_all(connection: Connection, moves: Sequence[tuple[UUID, State, Sequence[Event]]]) -> None:
+    """Do what :func:`move` does for several messages: (id, state after the events, events)."""
+    _MOVE.raw(connection, [_moved(message_id, state, events) for message_id, state, events in moves])
+    for message_id, _, events in moves:
+        answer = next((event for event in events if event.kind in _ANSWERS), None)
+        if answer is not None:
+            end_delivery(connection, message_id, answered=not answer.by_hub, now=answer.issued_at)
+
+
+def _moved(message_id: UUID, state: State, events: Sequence[Event]) -> tuple[Any, ...]:
     times = {_TIMES[event.kind]: micros(event.issued_at) for event in events if event.kind in _TIMES}
-    _MOVE.raw(connection, [(state.value, *(times.get(name) for name in _MOVED), str(message_id))])
-    answer = next((event for event in events if event.kind in _ANSWERS), None)
-    if answer is not None:
-        end_delivery(connection, message_id, answered=not answer.by_hub, now=answer.issued_at)
+    return state.value, *(times.get(name) for name in _MOVED), str(message_id)
 
 
 _ANSWERS = {EventKind.FORWARD, EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE}

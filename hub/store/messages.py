@@ -15,7 +15,7 @@ from hub.errors import Conflict, Invalid, Refused, Text
 from hub.events import GENESIS, Subject
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, Lookup, micros, moment, not_found
+from hub.store.database import Database, micros, moment, not_found
 from hub.store.door import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
 from hub.store.log import advance, lock_case, move, write_events
 from hub.store.queue import delivery_row
@@ -39,6 +39,7 @@ from hub.store.rows import (
     sealed_row,
     to_message,
 )
+from hub.store.statements import Lookup
 from hub.store.writer import nothing_written
 from hub.submission import Contents, Form, Sealed, State
 

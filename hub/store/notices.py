@@ -28,7 +28,7 @@ from sqlalchemy import (
 from hub.events import Subject
 from hub.store import tables
 from hub.store.audit import write_audit
-from hub.store.database import Database, Insert, from_json, maybe_moment, micros, moment, to_json
+from hub.store.database import Database, from_json, maybe_moment, micros, moment, to_json
 from hub.store.outbox import Outbox, Tried, fresh
 from hub.store.records import (
     DeliveryState,
@@ -40,6 +40,7 @@ from hub.store.records import (
     Page,
     Telling,
 )
+from hub.store.statements import Insert
 
 notices = Table(
     "notices",

@@ -27,10 +27,12 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.records import AuditEntry, Page, StoredKey
+from hub.store.statements import Lookup
 
 _CLIENTS = tables.clients
 _DESTINATIONS = tables.destinations
 _KEYS = tables.destination_keys
+_DESTINATION = Lookup(_DESTINATIONS, columns=[column.name for column in _DESTINATIONS.columns], by=["destination_id"])
 
 
 class Parties(Database):
@@ -186,8 +188,7 @@ class Parties(Database):
 
 def read_destinations(connection: Connection, destination_ids: set[str]) -> dict[str, Destination]:
     """Read destinations by id."""
-    statement = select(_DESTINATIONS).where(_DESTINATIONS.c.destination_id.in_(destination_ids))
-    return {row.destination_id: _destination(row) for row in connection.execute(statement)}
+    return {row.destination_id: _destination(row) for row in _DESTINATION.among(connection, destination_ids)}
 
 
 def _audit(connection: Connection, entry: AuditEntry | None) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, select, text, update
+from sqlalchemy import Connection, and_, update
 
 from hub.circuit import Standing
 from hub.delivery import Step
@@ -20,11 +20,12 @@ from hub.store.parties import read_destinations
 from hub.store.records import Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import announced_of, contents_of, read_parts, to_submission
+from hub.store.statements import Lookup, Query
 from hub.submission import DeadCause, Outcome, OutcomeKind, new_id
 
 _DELIVERIES = tables.deliveries
-_CIRCUITS = tables.circuits
-_MESSAGES = tables.messages
+_CIRCUIT = Lookup(tables.circuits, columns=["destination_id", "failures", "open_until"], by=["destination_id"])
+_MESSAGE = Lookup(tables.messages, columns=[column.name for column in tables.messages.columns], by=["message_id"])
 
 #: The destinations with anything unfinished, found by jumping along the index: the cost does not grow with a backlog.
 _RECEIVERS = """
@@ -52,7 +53,7 @@ seats AS (
         ) AS busy
     FROM receivers r JOIN destinations z ON z.destination_id = r.destination_id
         LEFT JOIN circuits c ON c.destination_id = r.destination_id
-    WHERE CASE WHEN z.adapter IN :instant THEN 1 ELSE 0 END = :turn
+    WHERE CASE WHEN z.adapter {instant} THEN 1 ELSE 0 END = :turn
         AND (c.open_until IS NULL OR c.open_until <= :now)
 )"""
 
@@ -84,6 +85,18 @@ candidates AS (
     ) q
 )"""
 
+_TAKEN = (
+    "delivery_id",
+    "submission_id",
+    "destination_id",
+    "attempts",
+    "repeat",
+    "fencing",
+    "lapses",
+    "accepted_at",
+    "lapsed_by",
+    "lapsed_at",
+)
 #: First everybody's first, then everybody's second: a backlog takes only its own turn; who goes first is drawn.
 #: A row that still names a holder is a lease that ran out: an attempt whose end nobody knows.
 _TAKE = """
@@ -98,16 +111,16 @@ UPDATE deliveries SET
     next_attempt_at = :until,
     fencing = fencing + 1
 WHERE delivery_id IN (SELECT delivery_id FROM candidates WHERE place <= room ORDER BY place, random() LIMIT :limit)
-RETURNING delivery_id, submission_id, destination_id, attempts, repeat, fencing, lapses, accepted_at, lapsed_by, lapsed_at
-"""
+RETURNING """ + ", ".join(_TAKEN)  # noqa: S608  # our own columns
 
-_ADAPTERS: BindParameter[str] = bindparam("instant", expanding=True)
-_CLAIM_SQLITE = text(_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE).bindparams(_ADAPTERS)
-_CLAIM_POSTGRESQL = text(_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE).bindparams(_ADAPTERS)
+_CLAIM = Query(
+    sqlite=_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE,
+    postgresql=_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE,
+    columns=_TAKEN,
+    several=["instant"],
+)
 #: Deliveries to instant adapters that one claim takes: enough to share a commit, few enough to lie in memory.
 _TOGETHER = 64
-#: An IN needs something to look for.
-_NO_ADAPTER = ""
 
 #: When each destination's first delivery may be attempted, its circuit considered.
 _FIRST_DUE = """
@@ -119,7 +132,8 @@ SELECT min(CASE WHEN c.open_until > q.due THEN c.open_until ELSE q.due END) FROM
     FROM receivers r WHERE r.destination_id IS NOT NULL
 ) q LEFT JOIN circuits c ON c.destination_id = q.destination_id
 """
-_NEXT_DUE = text(_RECEIVERS + _FIRST_DUE)
+_WHEN = _RECEIVERS + _FIRST_DUE
+_NEXT_DUE = Query(sqlite=_WHEN, postgresql=_WHEN, columns=["due"])
 
 _CLOSED = Standing()
 _LAPSED_NOTE = "the lease ran out before a result was recorded"
@@ -149,15 +163,14 @@ class Queue(Database):
         claimed besides, also with a ``limit`` of 0.
         """
         start = micros(now)
-        always = {"now": start, "until": micros(now + lease), "node": node, "instant": list(instant) or [_NO_ADAPTER]}
+        always = {"now": start, "until": micros(now + lease), "node": node, "instant": instant}
         turns = [{"turn": 1, "limit": _TOGETHER, "per_destination": _TOGETHER}] if instant else []
         if limit > 0 or not instant:
             turns.append({"turn": 0, "limit": clamp(limit), "per_destination": clamp(per_destination)})
 
         def write(connection: Connection) -> Callable[[], list[Claim]]:
             shared = in_postgresql(connection)
-            statement = _CLAIM_POSTGRESQL if shared else _CLAIM_SQLITE
-            rows = [row for turn in turns for row in connection.execute(statement, always | turn)]
+            rows = [row for turn in turns for row in _CLAIM(connection, always | turn)]
             lapsed = [row for row in rows if row.lapsed_by is not None]
             INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
             if not rows:
@@ -214,7 +227,7 @@ class Queue(Database):
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
 
         def read(connection: Connection) -> datetime | None:
-            return maybe_moment(connection.execute(_NEXT_DUE).scalar())
+            return maybe_moment(_NEXT_DUE(connection)[0].due)
 
         return self._read(read)
 
@@ -255,9 +268,7 @@ def quarantined_row(submission_id: str, destination_id: str, at: datetime) -> di
 
 def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Claim]:
     ids = [row.submission_id for row in taken]
-    messages = {
-        row.message_id: row for row in connection.execute(select(_MESSAGES).where(_MESSAGES.c.message_id.in_(ids)))
-    }
+    messages = {row.message_id: row for row in _MESSAGE.among(connection, ids)}
     parts = read_parts(connection, ids)
     receivers = {row.destination_id for row in taken}
     destinations, circuits = read_destinations(connection, receivers), _read_circuits(connection, receivers)
@@ -286,10 +297,9 @@ def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Cla
 
 def _read_circuits(connection: Connection, destination_ids: set[str]) -> dict[str, Standing]:
     """Read how the circuit breakers stand that were ever needed."""
-    statement = select(_CIRCUITS).where(_CIRCUITS.c.destination_id.in_(destination_ids))
     return {
         row.destination_id: Standing(failures=row.failures, open_until=maybe_moment(row.open_until))
-        for row in connection.execute(statement)
+        for row in _CIRCUIT.among(connection, destination_ids)
     }
 
 

@@ -8,26 +8,35 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from hub.delivery import Step, StepKind
 from hub.events import Event, chain
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Insert, Update, maybe_micros, micros
-from hub.store.log import event_row, fitting, insert_events, lock_cases, move, move_heads
+from hub.store.database import maybe_micros, micros
+from hub.store.log import event_row, fitting, insert_events, lock_cases, move_all, move_heads
 from hub.store.records import CaseHead, Claim, DeliveryState, OutgoingCallback
+from hub.store.statements import Insert, Query, Update
 from hub.store.writer import Joint
 from hub.submission import Outcome, OutcomeKind, State
 
 _DELIVERIES = tables.deliveries
-_MESSAGES = tables.messages
 INSERT_ATTEMPT = Insert(tables.attempts)
 _LEAVE = Update(_DELIVERIES, changed=["leased_by", "attempts", "repeat"], by=["delivery_id"])
 _PROCEED = Update(
     _DELIVERIES,
     changed=["leased_by", "attempts", "repeat", "state", "next_attempt_at", "cause", "finished_at"],
     by=["delivery_id"],
+)
+_NOW = """
+SELECT d.delivery_id, d.fencing, d.leased_by, d.repeat, d.state, m.state
+FROM deliveries d JOIN messages m ON m.message_id = d.submission_id WHERE d.delivery_id {ids}"""
+_STANDING = Query(
+    sqlite=_NOW,
+    postgresql=_NOW + " ORDER BY d.delivery_id FOR UPDATE OF d",
+    columns=["delivery_id", "fencing", "leased_by", "repeat", "state", "message_state"],
+    several=["ids"],
 )
 
 
@@ -66,23 +75,8 @@ class AttemptResult(Joint):
 
 def _standing(connection: Connection, results: Sequence[AttemptResult]) -> dict[str, Any]:
     """Return how deliveries and their messages stand, held until the transaction's end, by delivery id."""
-    ids = sorted({str(one.claim.delivery_id) for one in results})
-    columns = _DELIVERIES.c
-    statement = (
-        select(
-            columns.delivery_id,
-            columns.fencing,
-            columns.leased_by,
-            columns.repeat,
-            columns.state,
-            _MESSAGES.c.state.label("message_state"),
-        )
-        .join(_MESSAGES, _MESSAGES.c.message_id == columns.submission_id)
-        .where(columns.delivery_id.in_(ids))
-        .order_by(columns.delivery_id)
-        .with_for_update(of=_DELIVERIES)
-    )
-    return {row.delivery_id: row for row in connection.execute(statement)}
+    ids = {str(one.claim.delivery_id) for one in results}
+    return {row.delivery_id: row for row in _STANDING(connection, {"ids": ids})}
 
 
 def _owned(result: AttemptResult, standing: dict[str, Any]) -> bool:
@@ -118,6 +112,7 @@ def _write_news(
     """Chain the events that still fit on to their cases, and move their submissions."""
     written: list[Event] = []
     last: dict[UUID, Event] = {}
+    moves: list[tuple[UUID, State, Sequence[Event]]] = []
     for one in results:
         submission = one.claim.submission
         before = State(standing[str(one.claim.delivery_id)].message_state)
@@ -129,8 +124,9 @@ def _write_news(
         last[submission.case_id] = end = chained[-1]
         heads[submission.case_id] = CaseHead(case_id=submission.case_id, seq=end.seq, hash=end.hash)
         written += chained
-        if after is not before:
-            move(connection, submission.submission_id, after, chained)
+        if after is not None and after is not before:
+            moves.append((submission.submission_id, after, chained))
+    move_all(connection, moves)
     insert_events(connection, [event_row(event) for event in written])
     move_heads(connection, list(last.values()))
 

@@ -6,17 +6,19 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from hub.events import Subject
 from hub.parties import Callback
 from hub.store import tables
-from hub.store.database import Lookup, from_json, maybe_moment, micros, moment, to_json
+from hub.store.database import from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage
+from hub.store.statements import Lookup
 from hub.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
 
-_CONTENTS = tables.contents
-_PARTS = Lookup(_CONTENTS, columns=["part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"])
+_PARTS = Lookup(
+    tables.contents, columns=["message_id", "part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"]
+)
 _ATTACHMENT = "attachment:"
 _METADATA = "metadata"
 _DATA = "data"
@@ -159,7 +161,7 @@ def read_parts_of(connection: Connection, message_id: str) -> dict[str, Sealed]:
 def read_parts(connection: Connection, message_ids: Collection[str]) -> dict[str, dict[str, Sealed]]:
     """Read all sealed parts of messages, by message id and part."""
     found: dict[str, dict[str, Sealed]] = {message_id: {} for message_id in message_ids}
-    for row in connection.execute(select(_CONTENTS).where(_CONTENTS.c.message_id.in_(message_ids))):
+    for row in _PARTS.among(connection, message_ids):
         found[row.message_id][row.part] = _sealed(row)
     return found
 
