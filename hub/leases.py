@@ -44,6 +44,12 @@ class Leases:
             until = self._until.get((claim.delivery_id, claim.fencing))
         return until is not None and self._clock() >= until
 
+    def let_go(self, claims: Iterable[Claim]) -> None:
+        """Forget the leases of what was given back."""
+        with self._lock:
+            for claim in claims:
+                self._until.pop((claim.delivery_id, claim.fencing), None)
+
     @contextmanager
     def held(self, claim: Claim) -> Iterator[None]:
         """Keep the lease of ``claim`` alive for as long as the block runs."""

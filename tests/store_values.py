@@ -197,8 +197,16 @@ def answer(kind: EventKind, case_id: UUID, subject_id: UUID, issuer: UUID, **cha
     return lambda _head, _state: [made]
 
 
-def claim(store: Store, *, now: datetime = NOW, node: str = "node-a", limit: int = 100, each: int = 100) -> list[Claim]:
-    return store.claim(now, lease=LEASE, node=node, limit=limit, per_destination=each)
+def claim(
+    store: Store,
+    *,
+    now: datetime = NOW,
+    node: str = "node-a",
+    limit: int = 100,
+    each: int = 100,
+    suspects: bool = True,
+) -> list[Claim]:
+    return store.claim(now, lease=LEASE, node=node, limit=limit, per_destination=each, suspects=suspects)
 
 
 def record(store: Store, claimed: Claim, outcome: Outcome = RECEIVED, step: Step = FINISHED, **more: Any) -> bool:

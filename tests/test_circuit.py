@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
 from hub.adapter_pool import AdapterPool
+from hub.attempting import Rules
 from hub.breakers import Breakers
 from hub.circuit import Breaker, Standing, next_standing
 from hub.delivery import Schedule
-from hub.dispatch import Dispatcher, Rules
+from hub.dispatch import Dispatcher
 from hub.leases import Leases
 from hub.meters import Meters
 from hub.store import Circuit, DeliveryState, LocalBlobs, Store
@@ -310,6 +311,28 @@ def test_a_delivery_whose_workers_died_is_set_aside_and_not_attempted_again(yard
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert yard.tried[there] == 0
     assert yard.value("hub_deliveries_isolated_total") == 1
+
+
+def test_what_kills_its_workers_takes_no_other_along(yard):
+    there = yard.destination()
+    poison, *others = [accepted(yard.store, there).submission_id for _ in range(6)]
+    for _ in range(12):
+        claims = claim(yard.store, now=yard.now)
+        if any(one.lapses == 3 for one in claims):
+            break
+        if poison in {one.submission.submission_id for one in claims}:
+            # The worker dies with all that it holds; their leases run out.
+            yard.now += timedelta(minutes=2)
+            others.append(accepted(yard.store, there).submission_id)
+        else:
+            for one in claims:
+                record(yard.store, one)
+    assert [one.submission.submission_id for one in claims if one.lapses == 3] == [poison]
+    yard.now += timedelta(minutes=2)
+    while yard.dispatcher().run_once():
+        pass
+    assert [yard.store.delivery(one).state for one in others] == [DeliveryState.DELIVERED] * len(others)
+    assert yard.store.delivery(poison).cause is DeadCause.HUB
 
 
 def test_two_deaths_are_not_enough(yard):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,10 +14,11 @@ import pytest
 from stage import FRANKFURT
 
 from hub.adapter_pool import AdapterPool
+from hub.attempting import Rules
 from hub.callbacks import Herald
 from hub.crypto.receipts import claims_of
 from hub.delivery import Schedule
-from hub.dispatch import Dispatcher, Rules
+from hub.dispatch import Dispatcher
 from hub.errors import ConfigurationError, Text
 from hub.events import EventKind
 from hub.store import DeliveryState
@@ -74,8 +76,8 @@ def outcome(kind, **more) -> Outcome:
     return Outcome(kind=kind, note="as told", **more)
 
 
-def accepted(stage) -> UUID:
-    return UUID(claims_of(stage.accept().receipt)["sub"].removeprefix("submission:"))
+def accepted(stage, **more) -> UUID:
+    return UUID(claims_of(stage.accept(**more).receipt)["sub"].removeprefix("submission:"))
 
 
 def view(stage, submission_id):
@@ -219,6 +221,59 @@ def test_receivers_that_hang_give_their_slots_to_others(scripted):
         stage.clock.pass_(seconds=1)
         working.wake()
         assert delivered.wait(5)
+
+
+def test_what_a_node_has_claimed_and_not_begun_is_given_back_when_it_stops(scripted):
+    """It got through four in no time, claims more than it has slots, and then its receiver hangs: a restart loses no time."""
+    release, hanging, stop = threading.Event(), threading.Semaphore(0), threading.Event()
+    beside(scripted, "scripted")
+    areas = [None, FRANKFURT] * 6
+    submissions = [accepted(scripted, **({"area": area} if area else {})) for area in areas]
+
+    class Tiring(Scripted):
+        def deliver(self, package):
+            type(self).got.append(package)
+            if len(type(self).got) > 4:
+                hanging.release()
+                release.wait(20)
+            return outcome(OutcomeKind.DELIVERED)
+
+    working = dispatcher(scripted, adapters={"scripted": Tiring})
+    thread = threading.Thread(target=working.run, args=[stop])
+    thread.start()
+    try:
+        assert all(hanging.acquire(timeout=5) for _ in range(4))
+        now = scripted.clock()
+        assert scripted.hub.store.next_due(now) > now
+        stop.set()
+        working.wake()
+        assert wait_for(lambda: scripted.hub.store.next_due(now) == now)
+    finally:
+        release.set()
+        thread.join()
+    views = [view(scripted, one) for one in submissions]
+    assert [one.state for one in views].count(DeliveryState.DELIVERED) == 8
+    waiting = [one for one in views if one.state is DeliveryState.QUEUED]
+    assert [(one.attempts, one.next_attempt_at) for one in waiting] == [((), scripted.clock())] * 4
+
+
+def test_results_are_recorded_while_other_attempts_run(scripted):
+    """An attempt waits for no commit: its slot is free as soon as its receiver has answered."""
+    for _ in range(9):
+        scripted.accept()
+    Scripted.answers = [outcome(OutcomeKind.DELIVERED)] * 9
+    with running(dispatcher(scripted), threading.Event()):
+        assert wait_for(lambda: scripted.hub.store.next_due(scripted.clock()) is None)
+    assert [package.repeat for package in Scripted.got] == [False] * 9
+
+
+def wait_for(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def test_an_adapter_that_hangs_while_it_opens_keeps_nobody_from_theirs(scripted):

@@ -96,14 +96,18 @@ def test_the_queue_never_scans_its_table(sqlite_template):
     store = Store(f"sqlite:///{sqlite_template}")
     from hub.store import queue
 
-    bound = {"now": 1, "until": 2, "node": "'n'", "limit": 10, "per_destination": 5, "turn": 0}
-    for query in (queue._CLAIM, queue._NEXT_DUE):
+    bound = {"now": 1, "until": 2, "node": "'n'", "limit": 10, "per_destination": 5, "turn": 0, "suspects": 1}
+    for query, index in (
+        (queue._CLAIM, "ix_deliveries_due"),
+        (queue._CLAIM, "ix_deliveries_suspect"),
+        (queue._NEXT_DUE, "ix_deliveries_due"),
+    ):
         sql = query.sql["qmark"].replace(":instant", """'["mailbox"]'""")
         for name, value in bound.items():
             sql = sql.replace(f":{name}", str(value))
         plan = _plans(store, sql)
         assert "SCAN deliveries" not in plan
-        assert "ix_deliveries_due" in plan
+        assert index in plan
     store.close()
 
 

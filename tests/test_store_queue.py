@@ -107,6 +107,74 @@ def test_a_lapsed_lease_is_an_attempt_of_unknown_outcome(store):
     assert (history[0].node, history[0].started_at, history[0].ended_at) == ("dies", NOW, NOW + LEASE)
 
 
+def died(store, *, since, times):
+    """So many times in a row workers died with all that was due; return when the last lease ran out."""
+    for n in range(times):
+        claim(store, now=since + LEASE * n)
+    return since + LEASE * times
+
+
+def test_what_died_twice_with_its_worker_is_claimed_one_by_one(store):
+    there = known_destination(store).destination_id
+    for _ in range(3):
+        accepted(store, there)
+    now = died(store, since=NOW, times=2)
+    fresh = accepted(store, there)
+    taken = claim(store, now=now)
+    assert [one.suspect for one in taken].count(True) == 1
+    assert fresh.submission_id in {one.submission.submission_id for one in taken}
+    (next_one,) = claim(store, now=now)
+    assert next_one.suspect
+    assert claim(store, now=now, suspects=False) == []
+
+
+def test_once_is_the_fate_of_all_that_a_dead_worker_held(store):
+    there = known_destination(store).destination_id
+    for _ in range(3):
+        accepted(store, there)
+    now = died(store, since=NOW, times=1)
+    assert [one.lapses for one in claim(store, now=now, suspects=False)] == [1, 1, 1]
+
+
+def test_lapses_count_in_a_row(store):
+    accepted(store, known_destination(store).destination_id)
+    now = died(store, since=NOW, times=2)
+    (taken,) = claim(store, now=now)
+    assert taken.lapses == 2
+    assert record(store, taken, _UNREACHABLE, _AGAIN, ended_at=now)
+    (again,) = claim(store, now=now + MINUTE)
+    assert (again.lapses, again.repeat) == (0, True)
+
+
+def test_a_suspect_of_a_busy_receiver_waits_like_any_other(store):
+    there = known_destination(store).destination_id
+    accepted(store, there)
+    now = died(store, since=NOW, times=2)
+    accepted(store, there)
+    assert len(claim(store, now=now, each=1, suspects=False)) == 1
+    assert claim(store, now=now, each=1) == []
+
+
+def test_what_was_not_begun_is_given_back_without_a_trace(store):
+    made = accepted(store, known_destination(store).destination_id)
+    (taken,) = claim(store, node="node-a")
+    store.give_back([taken], NOW)
+    assert not record(store, taken)
+    (again,) = claim(store, node="node-b")
+    assert (again.attempt, again.repeat, again.lapses) == (1, False, 0)
+    assert store.delivery(made.submission_id).attempts == ()
+
+
+def test_what_is_not_ours_any_more_cannot_be_given_back(store):
+    made = accepted(store, known_destination(store).destination_id)
+    (late,) = claim(store)
+    (current,) = claim(store, now=NOW + LEASE)
+    store.give_back([late], NOW)
+    assert record(store, current)
+    store.give_back([current], NOW)
+    assert store.delivery(made.submission_id).next_attempt_at is None
+
+
 def test_whoever_is_late_but_unchallenged_still_counts(store):
     accepted(store, known_destination(store).destination_id)
     (late,) = claim(store)

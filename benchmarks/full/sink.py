@@ -11,10 +11,11 @@ from typing import Any
 
 from hub import app
 from hub.adapter_pool import AdapterPool
+from hub.attempting import Rules
 from hub.callbacks import Herald
 from hub.config import load_settings
 from hub.delivery import Adapter, Schedule
-from hub.dispatch import Dispatcher, Rules
+from hub.dispatch import Dispatcher
 from hub.submission import Outcome, OutcomeKind, Package
 
 

@@ -25,6 +25,7 @@ from hub.app.openings import (
     utc_now,
 )
 from hub.areas import Gazetteer
+from hub.attempting import Rules
 from hub.callbacks import CallbackTools, CallbackWorker, Herald
 from hub.checkpoints import Checkpoints
 from hub.circuit import Breaker
@@ -34,7 +35,7 @@ from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.delivery import Schedule
 from hub.directory import Directory
-from hub.dispatch import Dispatcher, Rules
+from hub.dispatch import Dispatcher
 from hub.duties import Clock, Duty, sweep_orphans
 from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools

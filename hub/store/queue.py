@@ -17,7 +17,7 @@ from hub.events import Event
 from hub.store import tables
 from hub.store.database import Database, clamp, in_postgresql, maybe_moment, micros, moment
 from hub.store.parties import read_destinations
-from hub.store.records import Claim, DeliveryState, OutgoingCallback
+from hub.store.records import SUSPECT_LAPSES, Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import announced_of, contents_of, read_parts, to_submission
 from hub.store.statements import Lookup, Query
@@ -57,21 +57,30 @@ seats AS (
         AND (c.open_until IS NULL OR c.open_until <= :now)
 )"""
 
-_CANDIDATES_SQLITE = """,
+#: Leases of it ran out in a row, this one included if it is one: what more than once died with its worker.
+_SUSPECT = f"(d.lapses > 0 AND d.lapses + CASE WHEN d.leased_by IS NULL THEN 0 ELSE 1 END >= {SUSPECT_LAPSES})"
+
+#: CROSS JOIN keeps SQLite to the order in which tables are named: suspects first, for they are few.
+_CANDIDATES_SQLITE = f""",
 candidates AS (
     SELECT q.delivery_id, s.room,
         s.busy + row_number() OVER (PARTITION BY q.destination_id ORDER BY q.next_attempt_at, q.delivery_id) AS place
     FROM seats s JOIN deliveries q ON q.delivery_id IN (
         SELECT d.delivery_id FROM deliveries d
-        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now
+        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now AND (:turn = 1 OR NOT {_SUSPECT})
         ORDER BY d.next_attempt_at LIMIT :per_destination
     )
     WHERE s.busy < s.room
-)"""
+),
+suspects AS (
+    SELECT d.delivery_id FROM deliveries d CROSS JOIN seats s ON s.destination_id = d.destination_id AND s.busy < s.room
+    WHERE d.next_attempt_at <= :now AND {_SUSPECT}
+    ORDER BY d.next_attempt_at LIMIT :suspects
+)"""  # noqa: S608  # a condition of our own
 
 #: PostgreSQL locks what it considers; other nodes step over it instead of waiting. Locking re-reads a row that was
 #: claimed in between, so nobody gets it twice.
-_CANDIDATES_POSTGRESQL = """,
+_CANDIDATES_POSTGRESQL = f""",
 chosen AS MATERIALIZED (
     SELECT destination_id, room, busy FROM seats WHERE busy < room ORDER BY busy, random() LIMIT :limit
 ),
@@ -80,10 +89,15 @@ candidates AS (
         s.busy + row_number() OVER (PARTITION BY s.destination_id ORDER BY q.next_attempt_at, q.delivery_id) AS place
     FROM chosen s CROSS JOIN LATERAL (
         SELECT d.delivery_id, d.next_attempt_at FROM deliveries d
-        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now
+        WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now AND (:turn = 1 OR NOT {_SUSPECT})
         ORDER BY d.next_attempt_at LIMIT :per_destination FOR UPDATE SKIP LOCKED
     ) q
-)"""
+),
+suspects AS MATERIALIZED (
+    SELECT d.delivery_id FROM deliveries d JOIN seats s ON s.destination_id = d.destination_id AND s.busy < s.room
+    WHERE d.next_attempt_at <= :now AND {_SUSPECT}
+    ORDER BY d.next_attempt_at LIMIT :suspects FOR UPDATE OF d SKIP LOCKED
+)"""  # noqa: S608  # a condition of our own
 
 _TAKEN = (
     "delivery_id",
@@ -98,6 +112,7 @@ _TAKEN = (
     "lapsed_at",
 )
 #: First everybody's first, then everybody's second: a backlog takes only its own turn; who goes first is drawn.
+#: Suspects come besides, one at most, so that what kills workers takes no other suspect along.
 #: A row that still names a holder is a lease that ran out: an attempt whose end nobody knows.
 _TAKE = """
 UPDATE deliveries SET
@@ -110,7 +125,12 @@ UPDATE deliveries SET
     claimed_at = :now,
     next_attempt_at = :until,
     fencing = fencing + 1
-WHERE delivery_id IN (SELECT delivery_id FROM candidates WHERE place <= room ORDER BY place, random() LIMIT :limit)
+WHERE delivery_id IN (
+    SELECT delivery_id FROM (
+        SELECT delivery_id, place FROM candidates WHERE place <= room
+        UNION ALL SELECT delivery_id, 0 AS place FROM suspects
+    ) taken ORDER BY place, random() LIMIT :limit
+)
 RETURNING """ + ", ".join(_TAKEN)  # noqa: S608  # our own columns
 
 _CLAIM = Query(
@@ -151,6 +171,7 @@ class Queue(Database):
         limit: int,
         per_destination: int,
         instant: Collection[str] = (),
+        suspects: bool = True,
     ) -> list[Claim]:
         """Lease due deliveries to ``node`` until ``now + lease``: at most ``limit``, the longest due of a destination first.
 
@@ -159,14 +180,17 @@ class Queue(Database):
         instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the lapse stands in the
         history as an attempt of unknown outcome.
 
+        Of the suspects (:attr:`Claim.suspect`) one is among them at most, and only with ``suspects``.
+
         ``instant`` names adapters whose attempts are over at once. Neither bound counts for them: some dozens are
         claimed besides, also with a ``limit`` of 0.
         """
         start = micros(now)
         always = {"now": start, "until": micros(now + lease), "node": node, "instant": instant}
-        turns = [{"turn": 1, "limit": _TOGETHER, "per_destination": _TOGETHER}] if instant else []
+        turns = [{"turn": 1, "limit": _TOGETHER, "per_destination": _TOGETHER, "suspects": 0}] if instant else []
         if limit > 0 or not instant:
-            turns.append({"turn": 0, "limit": clamp(limit), "per_destination": clamp(per_destination)})
+            bounds = {"limit": clamp(limit), "per_destination": clamp(per_destination), "suspects": int(suspects)}
+            turns.append({"turn": 0} | bounds)
 
         def write(connection: Connection) -> Callable[[], list[Claim]]:
             shared = in_postgresql(connection)
@@ -222,6 +246,17 @@ class Queue(Database):
         open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
         longer = update(_DELIVERIES).where(open_).values(next_attempt_at=micros(until))
         return self._write(lambda connection: connection.execute(longer).rowcount == 1)
+
+    def give_back(self, claims: Sequence[Claim], now: datetime) -> None:
+        """Let others have what was claimed and not begun, at once and without a lapse; what is not ours any more is left."""
+        due = {"leased_by": None, "next_attempt_at": micros(now)}
+
+        def write(connection: Connection) -> None:
+            for claim in claims:
+                open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
+                connection.execute(update(_DELIVERIES).where(open_).values(due))
+
+        self._begin(write, wakes=True).result()
 
     def next_due(self, now: datetime) -> datetime | None:  # noqa: ARG002  # the caller's clock; kept in the contract
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""

@@ -146,12 +146,16 @@ class Announcement:
     callback: Callback | None = None
 
 
+#: Leases in a row that ran out, from which on a delivery is suspect: once is the fate of all that a dead worker held.
+SUSPECT_LAPSES = 2
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A leased delivery. Whoever holds ``fencing`` may record its attempt; after a lapse another number holds.
 
     ``attempt`` counts from 1; ``repeat`` says that an earlier attempt may have reached the receiver; ``lapses`` counts
-    leases that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
+    leases in a row that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
     accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then.
     """
 
@@ -165,6 +169,11 @@ class Claim:
     lapses: int
     accepted_at: datetime
     circuit: Standing = field(default_factory=Standing)
+
+    @property
+    def suspect(self) -> bool:
+        """Whether workers may have died of it: such ones are attempted one by one, so that they take no others along."""
+        return self.lapses >= SUSPECT_LAPSES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

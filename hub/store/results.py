@@ -23,10 +23,10 @@ from hub.submission import Outcome, OutcomeKind, State
 
 _DELIVERIES = tables.deliveries
 INSERT_ATTEMPT = Insert(tables.attempts)
-_LEAVE = Update(_DELIVERIES, changed=["leased_by", "attempts", "repeat"], by=["delivery_id"])
+_LEAVE = Update(_DELIVERIES, changed=["leased_by", "attempts", "repeat", "lapses"], by=["delivery_id"])
 _PROCEED = Update(
     _DELIVERIES,
-    changed=["leased_by", "attempts", "repeat", "state", "next_attempt_at", "cause", "finished_at"],
+    changed=["leased_by", "attempts", "repeat", "lapses", "state", "next_attempt_at", "cause", "finished_at"],
     by=["delivery_id"],
 )
 _NOW = """
@@ -86,7 +86,8 @@ def _owned(result: AttemptResult, standing: dict[str, Any]) -> bool:
 
 def _lease(result: AttemptResult, row: Any) -> tuple[Any, ...]:
     repeat = bool(row.repeat) or result.outcome.kind is OutcomeKind.UNKNOWN
-    return None, result.claim.attempt, repeat
+    # Its worker lived to tell: lapses count in a row.
+    return None, result.claim.attempt, repeat, 0
 
 
 def _progress(result: AttemptResult) -> tuple[Any, ...]:

@@ -279,6 +279,13 @@ Index(
     sqlite_where=text("state <> 'delivered'"),
     postgresql_where=text("state <> 'delivered'"),
 )
+#: What workers may have died of; most of the time there is none.
+Index(
+    "ix_deliveries_suspect",
+    deliveries.c.next_attempt_at,
+    sqlite_where=text("lapses > 0 AND next_attempt_at IS NOT NULL"),
+    postgresql_where=text("lapses > 0 AND next_attempt_at IS NOT NULL"),
+)
 
 #: What was delivered lately, for the pages; written when a delivery ends, never on the way in.
 Index("ix_deliveries_finished_at", deliveries.c.finished_at)

@@ -10,11 +10,12 @@ from stage import BAUANTRAG, serving, staged
 
 from adapters.fit_connect import FitConnect
 from hub.adapter_pool import AdapterPool
+from hub.attempting import Rules
 from hub.callbacks import Herald
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.delivery import Schedule
-from hub.dispatch import Dispatcher, Rules
+from hub.dispatch import Dispatcher
 from hub.submission import Application, MediaType
 
 

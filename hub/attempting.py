@@ -1,0 +1,206 @@
+"""One attempt: what an adapter makes of a delivery, what follows from it, and what is to be recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, overload
+from uuid import UUID
+
+from hub.adapter_pool import AdapterPool
+from hub.callbacks import Herald
+from hub.circuit import Breaker
+from hub.crashpoints import reach
+from hub.delivery import Schedule, StepKind, next_step
+from hub.errors import ConfigurationError
+from hub.events import Event, EventKind, Subject
+from hub.leases import Leases
+from hub.meters import Meters
+from hub.proof import Notary
+from hub.store import AttemptResult, Blobs, Claim
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package, random_id
+from hub.traces import Traces
+
+_log = logging.getLogger(__name__)
+#: Characters of a note; one line for operators.
+_LONGEST_NOTE = 200
+#: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
+INSTANT = frozenset({"mailbox"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How this node works: its name, its leases, its schedule, its concurrency.
+
+    ``longest_attempt`` is how long a lease is renewed at most; ``most_lapses`` how many leases of a delivery may run out in
+    a row before it is set aside, for it may be what its workers die of.
+    """
+
+    node: str
+    lease: timedelta
+    schedule: Schedule
+    threads: int
+    base_url: str
+    breaker: Breaker = field(default_factory=Breaker)
+    longest_attempt: timedelta = timedelta(minutes=70)
+    most_lapses: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempting:
+    """Makes attempts, from several threads."""
+
+    blobs: Blobs
+    adapters: AdapterPool
+    notary: Notary
+    herald: Herald
+    leases: Leases
+    rules: Rules
+    clock: Callable[[], datetime]
+    meters: Meters
+    traces: Traces
+
+    def attempt(self, claim: Claim) -> AttemptResult:
+        """Make one attempt, whatever the adapter does, and decide what comes next."""
+        started = self.clock()
+        outcome = self._deliver(claim)
+        ended = self.clock()
+        step = next_step(
+            outcome,
+            attempt=claim.attempt,
+            accepted_at=claim.accepted_at,
+            now=ended,
+            schedule=self.rules.schedule,
+        )
+        done = step.kind is StepKind.FINISH
+        return AttemptResult(
+            claim=claim,
+            outcome=outcome,
+            step=step,
+            started_at=started,
+            ended_at=ended,
+            events=[self._notified(claim, ended)] if done else (),
+            callbacks=self.herald.notified(claim.submission, now=ended) if done else (),
+        )
+
+    def _deliver(self, claim: Claim) -> Outcome:
+        if claim.lapses >= self.rules.most_lapses and not is_instant(claim):
+            return self._set_aside(claim)
+        with self.traces.deliver(**_facts(claim)) as span:
+            outcome = self._try(claim)
+            span.tell(outcome=outcome.kind.value)
+            return outcome
+
+    def _set_aside(self, claim: Claim) -> Outcome:
+        """Do not attempt what workers may have died of; a person decides (what needs no adapter's code kills nobody)."""
+        self.meters.isolated()
+        _log.error("delivery %s: set aside, %d attempts of it never ended", claim.delivery_id, claim.lapses)
+        note = f"not attempted: {claim.lapses} leases ran out, its workers may have died of it"
+        return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.HUB)
+
+    def _try(self, claim: Claim) -> Outcome:
+        try:
+            adapter = self.adapters.of(claim.destination)
+        except ConfigurationError as error:
+            return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
+            _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+            note = f"adapter does not open: {type(error).__name__}"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+        form = claim.submission.contents.form
+        if form not in self.adapters.sealing(claim.destination).takes:
+            # Its adapter was changed since: what is sealed cannot be sealed anew.
+            note = f"not attempted: sealed as {form.value}, which {claim.destination.adapter} does not take here"
+            return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.CONFIGURATION)
+        if self.leases.lapsed(claim):
+            note = "not attempted: this node slept through its lease"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+        reach("before-send")
+        try:
+            outcome = adapter.deliver(self._package(claim))
+        except Exception as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
+            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
+            return Outcome(
+                kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
+            )
+        reach("after-send")
+        return _as_reported(outcome)
+
+    def _package(self, claim: Claim) -> Package:
+        return Package(
+            delivery_id=claim.delivery_id,
+            attempt=claim.attempt,
+            repeat=claim.repeat,
+            submission=claim.submission,
+            destination=claim.destination,
+            event_log=_LateLog(self.notary, claim.submission.case_id),
+            read=self.blobs.chunks,
+            base_url=self.rules.base_url,
+        )
+
+    def _notified(self, claim: Claim, now: datetime) -> Event:
+        """Return the event that says that the receiver was told or got it (FIT-Connect section 9.2)."""
+        return Event(
+            case_id=claim.submission.case_id,
+            seq=0,
+            jti=random_id(),
+            subject=Subject.SUBMISSION,
+            subject_id=claim.submission.submission_id,
+            kind=EventKind.NOTIFY,
+            issuer=self.rules.base_url,
+            by_hub=True,
+            issued_at=now,
+        )
+
+
+class _LateLog(Sequence[str]):
+    """A case's event log, signed only when an adapter looks at it: what waits in a mailbox needs no token yet."""
+
+    def __init__(self, notary: Notary, case_id: UUID) -> None:
+        self._notary = notary
+        self._case_id = case_id
+
+    @cached_property
+    def _tokens(self) -> Sequence[str]:
+        return self._notary.tokens(self._case_id).items
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._tokens[index]
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+
+def _as_reported(outcome: Any) -> Outcome:
+    """Return what an adapter said, if it is an outcome at all; anybody may have written it."""
+    if not isinstance(outcome, Outcome):
+        return Outcome(kind=OutcomeKind.UNKNOWN, note="adapter reports no outcome", cause=DeadCause.HUB)
+    note = outcome.note if outcome.note.isprintable() else repr(outcome.note)
+    return (
+        outcome if note == outcome.note and len(note) <= _LONGEST_NOTE else replace(outcome, note=note[:_LONGEST_NOTE])
+    )
+
+
+def _facts(claim: Claim) -> dict[str, str | int]:
+    """Return what a trace may say of an attempt: identifiers."""
+    return {
+        "delivery_id": str(claim.delivery_id),
+        "submission_id": str(claim.submission.submission_id),
+        "destination_id": str(claim.destination.destination_id),
+        "adapter": claim.destination.adapter,
+        "attempt": claim.attempt,
+    }
+
+
+def is_instant(claim: Claim) -> bool:
+    """Say whether an attempt is over at once, by nobody's doing."""
+    return claim.destination.adapter in INSTANT
