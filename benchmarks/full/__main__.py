@@ -24,7 +24,7 @@ def main() -> None:
     """Measure what was asked for, print it, keep the figures in ``benchmarks/out/full.json``, and draw them."""
     parser = argparse.ArgumentParser(prog="make bench-full", description=__doc__)
     parser.add_argument("--only", choices=["drain", "neighbours", "sustained", "proof"], help="measure this alone")
-    parser.add_argument("--short", action="store_true", help="a hundredth of it, to see that it runs")
+    parser.add_argument("--short", action="store_true", help="a tenth of it, to see that it runs")
     options = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -37,7 +37,7 @@ def main() -> None:
         "neighbours": lambda here: neighbours.run(here, each=4 if short else 20, rounds=1 if short else 2),
         "sustained": lambda here: sustained.run(here, seconds=10 if short else 90),
         # Last, for it leaves the database full.
-        "drain": lambda here: drain.run(here, number=1_000 if short else 100_000, seconds=3 if short else 40),
+        "drain": lambda here: drain.run(here, number=9_000 if short else 100_000, seconds=6 if short else 60),
     }
     begun = time.monotonic()
     results: dict[str, Any] = {}

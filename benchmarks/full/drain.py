@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from subprocess import Popen
 from typing import Any
 
@@ -24,8 +25,10 @@ _OPEN = {
 }
 #: So many are done before the clock starts: the start of a process is not measured.
 _WARM = 100
+#: Seconds between two looks at a queue's length.
+_LOOK = 0.1
 _TURNS = 3
-_PATIENCE = 300.0
+_PATIENCE = 60.0
 
 
 def run(hall: Hall, *, number: int, seconds: float) -> dict[str, Any]:
@@ -36,12 +39,14 @@ def run(hall: Hall, *, number: int, seconds: float) -> dict[str, Any]:
         filling = ["benchmarks.full.yardstick", kind, "fill", conninfo, str(number)]
         called(filling, python=YARDSTICK, seconds=_PATIENCE)
     turns: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("hub", *_OPEN)}
+    share = number // _TURNS
     for _ in range(_TURNS):
         work = running("benchmarks.full.sink", str(hall.data), hall.url)
-        turns["hub"].append(_drained(work, hall.left, seconds))
+        turns["hub"].append(_drained(work, hall.left, share, seconds))
         for kind, counting in _OPEN.items():
             work = running("benchmarks.full.yardstick", kind, "work", conninfo, str(number), python=YARDSTICK)
-            turns[kind].append(_drained(work, lambda statement=counting: int(hall.rows(statement)[0][0]), seconds))
+            left = partial(_count, hall, counting)
+            turns[kind].append(_drained(work, left, share, seconds))
     results: dict[str, Any] = {"queued": number, **{kind: _together(seen) for kind, seen in turns.items()}}
     for kind in _OPEN:
         pairs = zip(turns["hub"], turns[kind], strict=True)
@@ -51,19 +56,26 @@ def run(hall: Hall, *, number: int, seconds: float) -> dict[str, Any]:
     return results
 
 
-def _drained(working: AbstractContextManager[Popen[bytes]], left: Callable[[], int], seconds: float) -> dict[str, Any]:
-    """Watch a worker at its queue for ``seconds``, or until it is empty."""
+def _count(hall: Hall, statement: str) -> int:
+    return int(hall.rows(statement)[0][0])
+
+
+def _drained(
+    working: AbstractContextManager[Popen[bytes]], left: Callable[[], int], share: int, seconds: float
+) -> dict[str, Any]:
+    """Watch a worker at its queue for ``seconds``, or until its turn's ``share`` is done; what it holds then is left."""
     first = left()
-    if not first:
+    if first < share // 2:
+        # A short queue may be empty before its last turn.
         return {"done": 0, "seconds": 0.0, "per_second": 0.0, "points": []}
     with working:
         end = time.monotonic() + _PATIENCE
-        while left() > max(0, first - _WARM) and time.monotonic() < end:
+        while left() > max(0, first - min(_WARM, share // 3)) and time.monotonic() < end:
             time.sleep(0.05)
         begun, start = time.perf_counter(), left()
         points = [(0.0, start)]
-        while points[-1][1] and points[-1][0] < seconds:
-            time.sleep(0.25)
+        while points[-1][1] > max(0, first - share) and points[-1][0] < seconds:
+            time.sleep(_LOOK)
             points.append((time.perf_counter() - begun, left()))
     took, now = points[-1]
     return {
