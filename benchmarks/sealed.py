@@ -23,7 +23,7 @@ from hub.crypto.jose import encrypt
 #: Submits one submission with each step.
 Door = Callable[[], Iterator[None]]
 
-_EACH = 120
+_EACH = 400
 _SENDERS = (1, 8)
 _TURNS = 2
 

@@ -176,7 +176,7 @@ def making(message: Announcement, *kinds: EventKind, **changes: Any) -> Callable
 
 def announced(store: Store, destination_id: UUID, *attachments: UUID, **changes: Any) -> Announcement:
     made = announcement(destination_id, *attachments, **changes)
-    store.announce(made, making(made, EventKind.CREATE))
+    store.announce(made, making(made, EventKind.CREATE)).result()
     return made
 
 

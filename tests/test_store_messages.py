@@ -184,17 +184,17 @@ def test_nothing_is_announced_twice_or_into_nowhere(store):
     there = known_destination(store)
     message = announced(store, there.destination_id)
     with pytest.raises(Conflict):
-        store.announce(message, making(message, EventKind.CREATE))
+        store.announce(message, making(message, EventKind.CREATE)).result()
     same_case = replace(message, id=uuid4())
     with pytest.raises(Conflict):
-        store.announce(same_case, making(same_case, EventKind.CREATE))
+        store.announce(same_case, making(same_case, EventKind.CREATE)).result()
     elsewhere = announcement(there.destination_id, new_case=False)
     with pytest.raises(NotFound) as caught:
-        store.announce(elsewhere, making(elsewhere, EventKind.CREATE))
+        store.announce(elsewhere, making(elsewhere, EventKind.CREATE)).result()
     assert caught.value.slug == "case-not-found"
     unknown = announcement(uuid4())
     with pytest.raises(NotFound) as caught:
-        store.announce(unknown, making(unknown, EventKind.CREATE))
+        store.announce(unknown, making(unknown, EventKind.CREATE)).result()
     assert caught.value.slug == "destination-not-found"
     assert (_count(store, "messages"), _count(store, "cases")) == (1, 1)
 

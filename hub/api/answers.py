@@ -1,14 +1,12 @@
-"""Answers of FIT-Connect's operations: JSON, pages of lists, and work that waits in a thread."""
+"""Answers of FIT-Connect's operations: JSON, and pages of lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
-import anyio.to_thread
 import orjson
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
@@ -19,11 +17,6 @@ from hub.store import Page
 
 #: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).
 FRESH = {"Cache-Control": "no-cache"}
-
-
-async def in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    """Do blocking work in a thread and return its result."""
-    return await anyio.to_thread.run_sync(partial(work, *args, **named))
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ConnexionResponse:

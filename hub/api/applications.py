@@ -6,10 +6,8 @@ memory, and nothing is ever spooled to disk.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
+from hub.api.errands import in_thread, until_stored
 from hub.api.guards import arrival
 from hub.api.multipart import Part, parts
 from hub.api.operations import visit
@@ -63,7 +62,6 @@ class Applications:
         self._base_url = base_url
         self._data_limit = data_limit
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
-        self._returns = _Returns()
 
     async def create(
         self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
@@ -75,50 +73,35 @@ class Applications:
         if came.media_type != "multipart/form-data" and _announced_size(request) <= _SMALL:
             data = await self._read_limited(request.stream())
             application = Application(cover=cover, media_type=MediaType(came.media_type), data=data)
-            return self._answer(await self._accepted(application))
-        reception = await self._in_thread(self._intake.open, cover, now=self._clock())
+            # Open and accept in one go: a change of thread costs as much as sealing.
+            accept = partial(self._intake.accept, application, now=self._clock())
+            return self._answer(await until_stored(accept, pool=self._threads))
+        reception = await in_thread(self._intake.open, cover, now=self._clock())
         with reception:
             if came.media_type == "multipart/form-data":
                 application = await self._read_parts(request, reception, cover)
             else:
                 data = await self._read_whole(request.stream(), reception)
                 application = Application(cover=cover, media_type=MediaType(came.media_type), data=data)
-            stored = await self._in_thread(reception.accept, application, now=self._clock())
-            accepted = await asyncio.wrap_future(stored)
+            accept = partial(reception.accept, application, now=self._clock())
+            accepted = await until_stored(accept, pool=self._threads)
         return self._answer(accepted)
-
-    def _accepted(self, application: Application) -> asyncio.Future[Accepted]:
-        """Accept in a thread. The future resolves after the commit: this loop is woken once for all that was in it."""
-        loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Accepted] = loop.create_future()
-        self._threads.submit(self._accept_small, application, lambda done: self._returns.put(loop, waiting, done))
-        return waiting
-
-    def _accept_small(self, application: Application, tell: Callable[[Future[Accepted]], object]) -> None:
-        """Open and accept in one go: a change of thread costs as much as sealing."""
-        stored: Future[Accepted]
-        try:
-            stored = self._intake.accept(application, now=self._clock())
-        except Exception as error:  # noqa: BLE001  # whatever it is, the request that waits must be told
-            stored = Future()
-            stored.set_exception(error)
-        stored.add_done_callback(tell)
 
     async def status(self, submissionId: str) -> dict[str, Any]:  # noqa: N803  # the parameter's name in openapi.yaml
         """Tell the state and the history."""
-        progress = await self._in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
+        progress = await in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
         return _progress_json(progress, self._base_url)
 
     async def receipt(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
         """Return the signed receipt again."""
-        receipt = await self._in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
+        receipt = await in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
         return ConnexionResponse(status_code=200, body=receipt, content_type="application/jose")
 
     async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
         """Validate only: the report, valid or not, is the answer."""
         request = visit()
         data = await self._read_limited(request.stream())
-        report = await self._in_thread(
+        report = await in_thread(
             self._intake.check,
             data,
             media_type=MediaType(arrival(request.scope).media_type),
@@ -149,9 +132,6 @@ class Applications:
             idempotency_key=headers.get("idempotency-key"),
             callback=Callback(url=url, secret=secret) if url and secret else None,
         )
-
-    async def _in_thread(self, work: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
 
     async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
         data = bytearray()
@@ -203,10 +183,10 @@ class Applications:
         async for chunk in part.chunks():
             piece += chunk
             if len(piece) >= _PIECE:
-                await self._in_thread(sealer.write, bytes(piece))
+                await in_thread(sealer.write, bytes(piece))
                 piece.clear()
-        await self._in_thread(sealer.write, bytes(piece))
-        await self._in_thread(sealer.finish)
+        await in_thread(sealer.write, bytes(piece))
+        await in_thread(sealer.finish)
 
     def _answer(self, accepted: Accepted) -> ConnexionResponse:
         claims = accepted.claims
@@ -230,36 +210,6 @@ class Applications:
 def _announced_size(request: Request) -> int:
     length = request.headers.get("content-length")
     return int(length) if length is not None else _SMALL + 1
-
-
-class _Returns:
-    """Brings results from other threads back to the event loop: one call wakes it for all that came until it runs."""
-
-    def __init__(self) -> None:
-        self._came: deque[tuple[asyncio.Future[Accepted], Future[Accepted]]] = deque()
-        self._called = False
-
-    def put(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[Accepted], done: Future[Accepted]) -> None:
-        """Have ``waiting`` settled with ``done`` on its loop; may be called from any thread."""
-        self._came.append((waiting, done))
-        if not self._called:
-            self._called = True
-            loop.call_soon_threadsafe(self._settle_all)
-
-    def _settle_all(self) -> None:
-        self._called = False  # First: what comes from now on calls again, so nothing is left behind.
-        while self._came:
-            _settle(*self._came.popleft())
-
-
-def _settle(waiting: asyncio.Future[Accepted], done: Future[Accepted]) -> None:
-    if waiting.done():
-        return  # Whoever waited has given up; what is stored stays stored.
-    error = done.exception()
-    if error is None:
-        waiting.set_result(done.result())
-    else:
-        waiting.set_exception(error)
 
 
 def _data_type(content_type: str) -> MediaType:

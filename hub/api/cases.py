@@ -10,8 +10,9 @@ from uuid import UUID
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import ids, in_thread, json_answer, nothing, paged
+from hub.api.answers import ids, json_answer, nothing, paged
 from hub.api.dialects import Dialect, case_row
+from hub.api.errands import in_thread
 from hub.clients import Caller
 from hub.errors import Malformed, Text
 from hub.exchange.acknowledgement import Acknowledgement

@@ -9,7 +9,8 @@ from typing import Any
 from connexion.lifecycle import ConnexionResponse
 
 from hub.accounts import Person
-from hub.api.answers import FRESH, in_thread, json_answer, paged
+from hub.api.answers import FRESH, json_answer, paged
+from hub.api.errands import in_thread
 from hub.clients import rights_of
 from hub.parties import Client
 from hub.registry import Registry

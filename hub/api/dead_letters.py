@@ -9,7 +9,8 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import in_thread, json_answer, paged
+from hub.api.answers import json_answer, paged
+from hub.api.errands import in_thread
 from hub.clients import Caller
 from hub.dead_letters import By, DeadLetters
 from hub.errors import NotFound, Text

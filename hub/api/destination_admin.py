@@ -10,7 +10,8 @@ from uuid import UUID
 from connexion.lifecycle import ConnexionResponse
 
 from hub.accounts import Person
-from hub.api.answers import FRESH, in_thread, json_answer, paged
+from hub.api.answers import FRESH, json_answer, paged
+from hub.api.errands import in_thread
 from hub.crypto.keys import expires_at
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship

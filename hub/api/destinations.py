@@ -11,8 +11,9 @@ from uuid import UUID
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import FRESH, in_thread, json_answer, nothing, paged, visitor
+from hub.api.answers import FRESH, json_answer, nothing, paged, visitor
 from hub.api.dialects import Dialect
+from hub.api.errands import in_thread
 from hub.callbacks import at_rest
 from hub.clients import Caller
 from hub.crypto.keyring import HubKeys

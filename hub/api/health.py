@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.errands import in_thread
 from hub.errors import Unavailable
 from hub.store import Blobs, Store
 
@@ -26,7 +26,7 @@ class Health:
 
     async def ready(self) -> ConnexionResponse:
         """Say whether database and disk can take an application now: 200 or 503."""
-        checks = await anyio.to_thread.run_sync(self._checks)
+        checks = await in_thread(self._checks)
         ready = all(checks.values())
         body = {"status": "ok" if ready else "unavailable", "checks": checks}
         headers = {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "10"})

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,9 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
-from hub.api.answers import in_thread, json_answer, nothing, paged
+from hub.api.answers import json_answer, nothing, paged
 from hub.api.dialects import Dialect
+from hub.api.errands import in_thread, until_stored
 from hub.api.limits import Limits
 from hub.api.readers import strict_json
 from hub.callbacks import at_rest
@@ -95,12 +97,9 @@ class Messages:
         reservation = self.counter.admission.reserve()
         try:
             body = await self._body(reservation)
-            message, stored = await in_thread(self._submit, UUID(message_id), body, self.counter.caller())
-            await asyncio.wrap_future(stored)
+            return await until_stored(partial(self._submit, UUID(message_id), body, self.counter.caller()))
         finally:
             reservation.release()
-        found: StoredMessage = message
-        return found
 
     async def collect(self, message_id: str) -> Collected:
         """Return a message with its sealed metadata and data."""
@@ -163,7 +162,7 @@ class Messages:
             body += chunk
         return bytes(body)
 
-    def _submit(self, message_id: UUID, body: bytes, caller: Caller) -> tuple[StoredMessage, Future[bool]]:
+    def _submit(self, message_id: UUID, body: bytes, caller: Caller) -> Future[StoredMessage]:
         """Parse and submit in one go: a change of thread costs as much as either."""
         metadata, data = _parts(strict_json(body, self.counter.limits))
         return self.counter.submitting.submit(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-import anyio.to_thread
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.errands import in_thread
 from hub.errors import NotFound, Text
 from hub.gauges import Gauges
 from hub.meters import Meters
@@ -39,7 +39,7 @@ class Metrics:
                     "There is no such address. All of them stand in /openapi.json.",
                 )
             )
-        text = await anyio.to_thread.run_sync(self._meters.text, self._gauges)
+        text = await in_thread(self._meters.text, self._gauges)
         return ConnexionResponse(
             status_code=200, body=text, content_type=_TEXT_FORMAT, headers={"Cache-Control": "no-store"}
         )

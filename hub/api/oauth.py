@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
-import anyio.to_thread
 import orjson
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.errands import in_thread
 from hub.clients import Clients, Token, rights_of
 from hub.errors import Malformed, Text
 
@@ -40,7 +40,7 @@ class OAuth:
         if not client_id or not secret:
             client_id, secret = _basic()
         issue = partial(self._clients.issue, client_id, secret, body.get("scope") or None, now=self._clock())
-        return _json(_token_json(await anyio.to_thread.run_sync(issue)))
+        return _json(_token_json(await in_thread(issue)))
 
     def token_info(self, token: str) -> dict[str, Any]:
         """Return who holds a token, for connexion's security check.

@@ -10,7 +10,8 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.accounts import Person, Right, Role
-from hub.api.answers import in_thread, json_answer, nothing
+from hub.api.answers import json_answer, nothing
+from hub.api.errands import in_thread
 from hub.api.operations import visit
 from hub.bearers import PREFIX, Bearers
 from hub.clients import Caller

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import in_thread, json_answer
+from hub.api.answers import json_answer
+from hub.api.errands import in_thread
 from hub.checkpoints import Checkpoints
 from hub.clients import Caller
 from hub.exchange.cases import Cases

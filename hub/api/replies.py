@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response
 
-from hub.api.answers import in_thread, json_answer, paged
+from hub.api.answers import json_answer, paged
 from hub.api.dialects import reply, reply_row
+from hub.api.errands import in_thread, until_stored
 from hub.api.messages import Messages, contents
 from hub.events import Subject
 from hub.exchange.announcing import ReplyWish
@@ -27,9 +29,8 @@ class Replies(Messages):
             announced=tuple(UUID(each) for each in body.get("announcedAttachments") or ()),
             callback=self.callback(body),
         )
-        message = await in_thread(
-            self.counter.announcing.announce_reply, wish, caller=self.counter.caller(), now=self.counter.clock()
-        )
+        announce = self.counter.announcing.announce_reply
+        message = await until_stored(partial(announce, wish, caller=self.counter.caller(), now=self.counter.clock()))
         answer = {
             "destinationId": str(message.destination_id),
             "replyId": str(message.id),

@@ -13,7 +13,8 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.addressing import AddressBook
-from hub.api.answers import in_thread, json_answer
+from hub.api.answers import json_answer
+from hub.api.errands import in_thread
 from hub.api.places import area_of
 from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text

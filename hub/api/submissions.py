@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response
 
-from hub.api.answers import in_thread, json_answer, paged
+from hub.api.answers import json_answer, paged
 from hub.api.dialects import submission_row
+from hub.api.errands import in_thread, until_stored
 from hub.api.messages import Messages, contents
 from hub.errors import Malformed, Text
 from hub.events import Subject
@@ -26,9 +28,8 @@ class Submissions(Messages):
     async def announce(self, body: dict[str, Any]) -> ConnexionResponse:
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
-        message = await in_thread(
-            self.counter.announcing.announce, wish, caller=self.counter.caller(), now=self.counter.clock()
-        )
+        announce = self.counter.announcing.announce
+        message = await until_stored(partial(announce, wish, caller=self.counter.caller(), now=self.counter.clock()))
         answer = {
             "destinationId": str(message.destination_id),
             "submissionId": str(message.id),

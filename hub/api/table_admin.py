@@ -9,7 +9,8 @@ from typing import Any
 from connexion.lifecycle import ConnexionResponse
 
 from hub.accounts import Person, Right
-from hub.api.answers import FRESH, in_thread, json_answer, moment_of, paged
+from hub.api.answers import FRESH, json_answer, moment_of, paged
+from hub.api.errands import in_thread
 from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.told import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -48,8 +49,8 @@ class Announcing:
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
 
-    def announce(self, wish: SubmissionWish, *, caller: Caller, now: datetime) -> Announcement:
-        """Announce a submission in a new or an existing case.
+    def announce(self, wish: SubmissionWish, *, caller: Caller, now: datetime) -> Future[Announcement]:
+        """Announce a submission in a new or an existing case; the future resolves after the commit.
 
         Raises:
             NotFound: no such destination, or no such case of the caller's with it.
@@ -82,11 +83,10 @@ class Announcing:
             area=wish.region,
             callback=wish.callback,
         )
-        self._tools.store.announce(message, self._creating(message, now))
-        return message
+        return self._tools.store.announce(message, self._creating(message, now))
 
-    def announce_reply(self, wish: ReplyWish, *, caller: Caller, now: datetime) -> Announcement:
-        """Announce a reply to the other party of a case.
+    def announce_reply(self, wish: ReplyWish, *, caller: Caller, now: datetime) -> Future[Announcement]:
+        """Announce a reply to the other party of a case; the future resolves after the commit.
 
         Raises:
             NotFound: no such case. Forbidden: the caller is no party of it.
@@ -111,8 +111,7 @@ class Announcing:
             created_at=now,
             callback=wish.callback,
         )
-        self._tools.store.announce(message, self._creating(message, now))
-        return message
+        return self._tools.store.announce(message, self._creating(message, now))
 
     def _announced(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
         """Return each id once: a public client announces one id for all of its attachments."""

@@ -35,10 +35,10 @@ class Submitting:
         caller: Caller,
         profile: Profile,
         now: datetime,
-    ) -> tuple[StoredMessage, Future[bool]]:
-        """Complete a message with its sealed metadata and data; the future resolves after the commit.
+    ) -> Future[StoredMessage]:
+        """Complete a message with its sealed metadata and data; the future holds it, as announced, after the commit.
 
-        The very same parts once more are answered as the first time; the future then holds False.
+        The very same parts once more are answered as the first time.
 
         Raises:
             NotFound, Forbidden: no such message of the caller's.
@@ -71,8 +71,9 @@ class Submitting:
             first_attempt_at=now if kind is Subject.SUBMISSION else None,
             callbacks=self._news(message, destination, now),
         )
-        stored.add_done_callback(lambda done: self._settle(done, parts))
-        return message, stored
+        answer: Future[StoredMessage] = Future()
+        stored.add_done_callback(lambda done: self._settle(done, parts, message, answer))
+        return answer
 
     def _part(self, jwe: str, profile: Profile, media_types: set[MediaType]) -> Sealed:
         scanner = JweScanner(
@@ -124,12 +125,17 @@ class Submitting:
 
         return make
 
-    def _settle(self, done: Future[bool], parts: Sequence[Sealed]) -> None:
-        """Drop parts that no row refers to: a repeat of what was submitted before, or a refusal."""
+    def _settle(
+        self, done: Future[bool], parts: Sequence[Sealed], message: StoredMessage, answer: Future[StoredMessage]
+    ) -> None:
+        """Answer, and drop parts that no row refers to: a repeat of what was submitted before, or a refusal."""
         error = done.exception()
-        repeated = error is None and not done.result()
-        if repeated or isinstance(error, Conflict | Invalid | NotFound):
+        if isinstance(error, Conflict | Invalid | NotFound) or (error is None and not done.result()):
             self._tools.drop(parts)
+        if error is None:
+            answer.set_result(message)
+        else:
+            answer.set_exception(error)
 
 
 def _no_data() -> Invalid:

@@ -56,15 +56,17 @@ _CASE_OF = Lookup(_MESSAGES, columns=["case_id"], by=["message_id"])
 class Messages(Database):
     """What was sent, in either direction, and the cases that it belongs to."""
 
-    def announce(self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()) -> None:
+    def announce(
+        self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()
+    ) -> Future[Announcement]:
         """Store a message to come, and its case if it is new; ``make(head, None)`` gives the create event.
 
-        Raises:
-            NotFound: no such case (``new_case`` is False).
-            Conflict: an id is taken.
+        The future holds ``message`` after the durable commit.
+
+        Errors in the future: ``NotFound``, no such case (``new_case`` is False); ``Conflict``, an id is taken.
         """
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> Announcement:
             head = _case_of(connection, message)
             events = make(head, None)
             state = advance(None, events)
@@ -74,8 +76,9 @@ class Messages(Database):
                 raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
             write_events(connection, head, events)
             write_callbacks(connection, callbacks)
+            return message
 
-        self._write(write)
+        return self._begin(write)
 
     def put_attachment(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
         """Store an attachment in place of an earlier one; return the name of the blob that nothing refers to any more.
