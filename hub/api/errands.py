@@ -35,8 +35,13 @@ async def in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
         raise
 
 
-async def until_stored(work: Callable[[], Future[T]], *, pool: ThreadPoolExecutor = _POOL) -> T:
-    """Begin ``work`` in a thread; return what the future holds that it returns, which is resolved after a commit."""
+async def until_stored(work: Callable[[], Future[T]], *, pool: ThreadPoolExecutor = _POOL, here: bool = False) -> T:
+    """Begin ``work`` in a thread; return what the future holds that it returns, which is resolved after a commit.
+
+    With ``here``, for work that waits for nothing and is soon done, it is begun on the loop: a change of thread costs more.
+    """
+    if here:
+        return await _brought(work())
     stored: Future[T] = Future()
     pool.submit(_followed, work, stored)
     return await _brought(stored)

@@ -31,6 +31,7 @@ from hub.exchange.collection import Collection
 from hub.exchange.destinations import Destinations
 from hub.exchange.limits import ExchangeLimits
 from hub.exchange.receivers import Receivers
+from hub.exchange.recent import RecentAnnouncements
 from hub.exchange.sending import SendingTools
 from hub.exchange.submitting import Submitting
 from hub.exchange.uploading import Uploading
@@ -166,6 +167,7 @@ def _counter(parts: Parts, receivers: Receivers) -> Counter:
         store=parts.store,
         blobs=parts.blobs,
         receivers=receivers,
+        recent=RecentAnnouncements(parts.store),
         herald=Herald(store=parts.store),
         admission=parts.admission,
         base_url=parts.base_url,

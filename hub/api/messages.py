@@ -97,7 +97,9 @@ class Messages:
         reservation = self.counter.admission.reserve()
         try:
             body = await self._body(reservation)
-            return await until_stored(partial(self._submit, UUID(message_id), body, self.counter.caller()))
+            submission_id = UUID(message_id)
+            here = self.counter.submitting.at_hand(submission_id, len(body), now=self.counter.clock())
+            return await until_stored(partial(self._submit, submission_id, body, self.counter.caller()), here=here)
         finally:
             reservation.release()
 

@@ -28,8 +28,9 @@ class Submissions(Messages):
     async def announce(self, body: dict[str, Any]) -> ConnexionResponse:
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
-        announce = self.counter.announcing.announce
-        message = await until_stored(partial(announce, wish, caller=self.counter.caller(), now=self.counter.clock()))
+        announcing, now = self.counter.announcing, self.counter.clock()
+        announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now)
+        message = await until_stored(announce, here=announcing.at_hand(wish, now=now))
         answer = {
             "destinationId": str(message.destination_id),
             "submissionId": str(message.id),

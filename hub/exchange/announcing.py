@@ -49,6 +49,10 @@ class Announcing:
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
 
+    def at_hand(self, wish: SubmissionWish, *, now: datetime) -> bool:
+        """Say whether :meth:`announce` begins without a look into the store: then it waits for nothing but its commit."""
+        return wish.case_id is None and self._tools.receivers.at_hand(wish.destination_id, now=now)
+
     def announce(self, wish: SubmissionWish, *, caller: Caller, now: datetime) -> Future[Announcement]:
         """Announce a submission in a new or an existing case; the future resolves after the commit.
 
@@ -83,7 +87,7 @@ class Announcing:
             area=wish.region,
             callback=wish.callback,
         )
-        return self._tools.store.announce(message, self._creating(message, now))
+        return self._announced_in_store(message, now)
 
     def announce_reply(self, wish: ReplyWish, *, caller: Caller, now: datetime) -> Future[Announcement]:
         """Announce a reply to the other party of a case; the future resolves after the commit.
@@ -111,7 +115,16 @@ class Announcing:
             created_at=now,
             callback=wish.callback,
         )
-        return self._tools.store.announce(message, self._creating(message, now))
+        return self._announced_in_store(message, now)
+
+    def _announced_in_store(self, message: Announcement, now: datetime) -> Future[Announcement]:
+        stored = self._tools.store.announce(message, self._creating(message, now))
+        stored.add_done_callback(self._remember)
+        return stored
+
+    def _remember(self, stored: Future[Announcement]) -> None:
+        if stored.exception() is None:
+            self._tools.recent.note(stored.result())
 
     def _announced(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
         """Return each id once: a public client announces one id for all of its attachments."""

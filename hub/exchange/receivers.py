@@ -23,14 +23,22 @@ class Receivers:
 
     def existing(self, destination_id: UUID, *, now: datetime) -> Destination:
         """Return a destination in any status; raise ``NotFound`` for an unknown one."""
-        known = self._known.get(destination_id)
-        if known is not None and now - FRESH < known[0] <= now:
-            return known[1]
+        known = self._fresh(destination_id, now)
+        if known is not None:
+            return known
         destination = existing_destination(self._store, destination_id)
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[destination_id] = (now, destination)
         return destination
+
+    def at_hand(self, destination_id: UUID, *, now: datetime) -> bool:
+        """Say whether :meth:`existing` would answer without a look into the store."""
+        return self._fresh(destination_id, now) is not None
+
+    def _fresh(self, destination_id: UUID, now: datetime) -> Destination | None:
+        known = self._known.get(destination_id)
+        return known[1] if known is not None and now - FRESH < known[0] <= now else None
 
     def forget(self, destination_id: UUID) -> None:
         """Look this one up anew next time."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hub.admission import Admission
 from hub.callbacks import Herald
@@ -16,9 +16,10 @@ from hub.errors import Invalid, Text, TooLarge
 from hub.events import Event, EventKind, Subject
 from hub.exchange.limits import ExchangeLimits
 from hub.exchange.receivers import Receivers
+from hub.exchange.recent import RecentAnnouncements
 from hub.parties import Destination
 from hub.store import Blobs, SpillingSink, Store
-from hub.submission import Form, Sealed
+from hub.submission import Form, Sealed, random_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class SendingTools:
     store: Store
     blobs: Blobs
     receivers: Receivers
+    recent: RecentAnnouncements
     herald: Herald
     admission: Admission
     base_url: str
@@ -81,7 +83,7 @@ class SendingTools:
         return Event(
             case_id=case_id,
             seq=0,
-            jti=uuid4(),
+            jti=random_id(),
             subject=subject,
             subject_id=subject_id,
             kind=kind,

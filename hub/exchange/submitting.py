@@ -9,14 +9,17 @@ from uuid import UUID
 
 from hub.clients import Caller
 from hub.crypto.scanner import JweScanner
-from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text
+from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text, TooLarge
 from hub.events import Event, EventKind, Subject
 from hub.exchange.access import own_message
 from hub.exchange.limits import Profile, too_large_together
 from hub.exchange.sending import SendingTools, sealed_of
 from hub.parties import Destination
 from hub.store import CaseHead, MakeCompletion, OutgoingCallback, SpillingSink, StoredMessage
-from hub.submission import Contents, MediaType, Sealed, State
+from hub.submission import INLINE_LIMIT, Contents, MediaType, Sealed, State
+
+#: Bytes of a body that are parsed and scanned in the time that a change of thread takes; none of its parts spills into a blob.
+_SMALL = INLINE_LIMIT
 
 
 class Submitting:
@@ -24,6 +27,11 @@ class Submitting:
 
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
+
+    def at_hand(self, message_id: UUID, size: int, *, now: datetime) -> bool:
+        """Say whether :meth:`submit` of a body of ``size`` bytes waits for nothing but its commit, and is done with it soon."""
+        message = self._tools.recent.at_hand(message_id)
+        return size <= _SMALL and message is not None and self._tools.receivers.at_hand(message.destination_id, now=now)
 
     def submit(
         self,
@@ -44,10 +52,11 @@ class Submitting:
             NotFound, Forbidden: no such message of the caller's.
             SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit, or the receiver's.
             Invalid: data are missing, or the destination takes what the plain door seals, and nothing else.
-            In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing).
+            In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing), TooLarge
+            (all parts together).
         """
         self._tools.admission.check_disk()
-        message = own_message(self._tools.store.message(message_id, kind), caller)
+        message = own_message(self._tools.recent.find(message_id, kind), caller)
         destination = self._tools.receivers.existing(message.destination_id, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
             # Its adapter may have changed since the announcement.
@@ -59,7 +68,6 @@ class Submitting:
             parts.append(self._part(metadata, profile, {MediaType.JSON}))
             if data is not None:
                 parts.append(self._part(data, profile, set(MediaType)))
-            self._insist_on_total(message, parts)
         except (SealBroken, Invalid):
             self._tools.drop(parts)
             raise
@@ -96,10 +104,8 @@ class Submitting:
         sink.write(content)
         return sealed_of(scanned, sink)
 
-    def _insist_on_total(self, message: StoredMessage, parts: Sequence[Sealed]) -> None:
-        total = sum(sealed.size for sealed in (*message.uploaded.values(), *parts))
-        if message.state is State.INCOMPLETE and total > self._tools.limits.total:
-            self._tools.drop(parts)
+    def _insist_on_total(self, contents: Contents) -> None:
+        if sum(sealed.size for _, sealed in contents.parts()) > self._tools.limits.total:
             raise too_large_together(self._tools.limits.total)
 
     def _news(self, message: StoredMessage, destination: Destination, now: datetime) -> list[OutgoingCallback]:
@@ -111,6 +117,7 @@ class Submitting:
 
     def _submitting(self, message: StoredMessage, now: datetime) -> MakeCompletion:
         def make(_head: CaseHead, contents: Contents) -> Sequence[Event]:
+            self._insist_on_total(contents)
             return (
                 self._tools.event(
                     message.case_id,
@@ -129,8 +136,9 @@ class Submitting:
         self, done: Future[bool], parts: Sequence[Sealed], message: StoredMessage, answer: Future[StoredMessage]
     ) -> None:
         """Answer, and drop parts that no row refers to: a repeat of what was submitted before, or a refusal."""
+        self._tools.recent.forget(message.id)
         error = done.exception()
-        if isinstance(error, Conflict | Invalid | NotFound) or (error is None and not done.result()):
+        if isinstance(error, Conflict | Invalid | NotFound | TooLarge) or (error is None and not done.result()):
             self._tools.drop(parts)
         if error is None:
             answer.set_result(message)
