@@ -268,6 +268,8 @@ def _page(cases: list[dict[str, Any]]) -> str:
 def _row(case: Mapping[str, Any]) -> str:
     report = case["validation"]["report"]
     verdict = "nicht geprüft" if report is None else "gültig" if report["valid"] else "ungültig"
+    if report is not None and not report.get("complete", True):
+        verdict += ", nicht vollständig geprüft"
     cells = (
         f"{datetime.fromisoformat(str(case['receivedAt'])):%d.%m.%Y %H:%M:%S} UTC",
         case["publicService"]["name"] or case["publicService"]["identifier"],
