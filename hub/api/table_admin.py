@@ -9,7 +9,7 @@ from typing import Any
 from connexion.lifecycle import ConnexionResponse
 
 from hub.accounts import Person, Right
-from hub.api.answers import FRESH, in_thread, json_answer, moment_of, paged
+from hub.api.answers import FRESH, etag, in_thread, json_answer, known_state, moment_of, paged
 from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.told import (
@@ -193,16 +193,13 @@ def _read(kind: str, given: Any) -> tuple[Rule, ...]:
 
 
 def _told(version: TableVersion, status: int = 200, headers: dict[str, str] | None = None) -> ConnexionResponse:
-    return json_answer(version_json(version), status, {**FRESH, "ETag": _tag(version), **(headers or {})})
-
-
-def _tag(version: TableVersion) -> str:
-    return f'"{version.revision}-{version.state.value}"'
+    tag = etag(f"{version.revision}-{version.state.value}")
+    return json_answer(version_json(version), status, {**FRESH, **tag, **(headers or {})})
 
 
 def _revision() -> int:
-    """Return the revision that the request was made on; the contract has checked the form of ``If-Match``."""
-    return int(visit().headers["if-match"].strip().strip('"').partition("-")[0])
+    """Return the revision that the request was made on."""
+    return int(known_state().partition("-")[0])
 
 
 def _media_type() -> str:

@@ -116,21 +116,27 @@ class Stewardship:
             actor=person.name,
         )
 
-    def change(self, destination_id: UUID, draft: Draft, person: Person, *, now: datetime) -> Destination:
+    def change(
+        self, destination_id: UUID, draft: Draft, person: Person, *, now: datetime, expected: str | None = None
+    ) -> Destination:
         """Replace the parts that ``draft`` says, each as a whole; keys are changed by :meth:`change_key` alone.
+
+        ``expected`` is the revision that the person saw.
 
         Another adapter, or other options, close the circuit: what failed before says nothing of the new way.
 
         Raises:
             Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it.
             Malformed, ConfigurationError: a step of status that does not exist; an adapter or option that is wrong.
+            Conflict: somebody changed it since ``expected`` (slug ``overtaken``).
         """
         person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
         self._insist_on_adapter(draft, destination, person)
         if draft.status == "active" and self._files is not None:
             self._desk.insist_on_second_person(destination, actor=person.name)
-        changed = self._destinations.amend(destination, replace(draft, encryption_kid=None), actor=person.name, now=now)
+        draft = replace(draft, encryption_kid=None)
+        changed = self._destinations.amend(destination, draft, actor=person.name, now=now, expected=expected)
         if draft.adapter is not None or draft.adapter_config is not None:
             self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
         return changed

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     insert,
     select,
     update,
@@ -178,7 +179,10 @@ def _apply(connection: Connection, change: KeyChange) -> None:
     if change.step is KeyStep.RETIRE:
         connection.execute(update(_KEYS).where(here).values(retired_at=micros(at)))
     if change.step is KeyStep.ACTIVATE:
-        values = {"encryption_kid": change.kid, "updated_at": micros(at)}
+        # Always later than before: the time of the last change is what a change has to name.
+        updated = _DESTINATIONS.c.updated_at
+        later = case((updated >= micros(at), updated + 1), else_=micros(at))
+        values = {"encryption_kid": change.kid, "updated_at": later}
         where = _DESTINATIONS.c.destination_id == str(change.destination_id)
         connection.execute(update(_DESTINATIONS).where(where).values(values))
 
