@@ -81,6 +81,7 @@ class Person:
     """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
 
     ``is_local`` says that the hub knows the person by a password; else an OpenID Connect provider vouches for them.
+    ``is_named`` is False for the machine's user on the command line, who may be anybody that works there.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Person:
     roles: tuple[Role, ...]
     tenant: str = ""
     is_local: bool = True
+    is_named: bool = True
 
     def may(self, right: Right) -> bool:
         """Tell whether one of the person's roles gives the right."""
@@ -341,6 +343,16 @@ def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
 
     mine = is_local(name)
     return any(each == name or is_local(each) != mine for each in others)
+
+
+def anybody_may(store: Store, right: Right) -> bool:
+    """Tell whether there is a person with a right: an account that has it and is not disabled."""
+    records, offset = AccountRecords(store), 0
+    while accounts := records.accounts(offset=offset, limit=500).items:
+        if any(each.disabled_at is None and person_of(each).may(right) for each in accounts):
+            return True
+        offset += len(accounts)
+    return False
 
 
 def person_of(account: Account) -> Person:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hub.accounts import Person, Right
+from hub.accounts import Person, Right, anybody_may
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, NotFound, Text
 from hub.exchange.destinations import Destinations, Draft
@@ -39,8 +39,8 @@ class Standing:
 class Stewardship:
     """Reads and changes destinations for a person.
 
-    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file,
-    and no second person for a first start, for whoever may use it could change the database anyway.
+    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
+    whoever may use it could change the database anyway.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class Stewardship:
         person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
         self._insist_on_adapter(draft, destination, person)
-        if draft.status == "active" and self._files is not None:
-            self._desk.insist_on_second_person(destination, actor=person.name)
+        if draft.status == "active":
+            self._insist_on_second_person(destination, person)
         draft = replace(draft, encryption_kid=None)
         changed = self._destinations.amend(destination, draft, actor=person.name, now=now, expected=expected)
         if draft.adapter is not None or draft.adapter_config is not None:
@@ -212,6 +212,21 @@ class Stewardship:
             )
         return found
 
+    def _insist_on_second_person(self, destination: Destination, person: Person) -> None:
+        """Whoever works at the machine may be the one who created it, and counts only until there are others."""
+        if person.is_named:
+            self._desk.insist_on_second_person(destination, actor=person.name)
+        elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
+            raise Forbidden(
+                Text(
+                    "Zum ersten Mal nimmt einen Zustellpunkt eine zweite Person in Betrieb, sobald es Konten mit der Rolle "
+                    "operator gibt. Nennen Sie die Person mit --as.",
+                    "As soon as there are accounts with the role operator, a second person puts a destination into service "
+                    "for the first time. Name the person with --as.",
+                ),
+                slug="second-person",
+            )
+
     def _insist_on_owner(self, owner: str, person: Person) -> None:
         client = self._store.client(owner)
         usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
@@ -239,8 +254,8 @@ class Stewardship:
                 slug="unknown-adapter",
             )
         options = draft.adapter_config or {}
+        _insist_on_everything(person)
         if self._files is not None:
-            _insist_on_everything(person)
             kept = before.adapter_config if before is not None and before.adapter == name else {}
             changed = {option: value for option, value in options.items() if kept.get(option) != value}
             _insist_on_confinement(changed, self._files)
