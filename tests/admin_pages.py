@@ -101,7 +101,7 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
         tables=hub.book,
         catalog=lambda: hub.catalog,
         policy=hub.policy,
-        gazetteer=hub.gazetteer,
+        gazetteer=hub.gazetteers,
         clock=hub.clock,
         base_url=base_url,
         production=False,

@@ -39,7 +39,7 @@ def put(visit: Visit) -> Response:
             row["regions"].replace(",", " ").split(),
             row["schemas"].split(),
             register=tools.tables.active(visit.now).services,
-            gazetteer=tools.gazetteer,
+            gazetteer=tools.gazetteer(),
             catalog=tools.catalog(),
             on=visit.now.date(),
         )

@@ -50,7 +50,7 @@ class Tools:
     tables: TableBook
     catalog: Callable[[], SchemaCatalog]
     policy: KeyPolicy
-    gazetteer: Gazetteer
+    gazetteer: Callable[[], Gazetteer]
     clock: Callable[[], datetime]
     base_url: str
     production: bool
