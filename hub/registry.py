@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from secrets import token_urlsafe
 
-from hub.accounts import Person, Right
 from hub.areas import Area
 from hub.clients import bound_to, hash_secret, insist_for_persons, new_client
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.parties import Client, ClientKind
+from hub.persons import Person, Right
 from hub.store import AuditEntry, Page, Store
 
 _PAGE = 500

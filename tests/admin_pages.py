@@ -17,9 +17,10 @@ import requests
 import uvicorn
 from argon2 import PasswordHasher
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.admin import Mounted, Tools, build
 from hub.app import admin_desks
+from hub.persons import Role
 from hub.tables import TableBook
 
 PASSWORD = "korrekt pferd batterie"

@@ -13,9 +13,10 @@ import requests
 from admin_pages import PASSWORD, PEOPLE
 from argon2 import PasswordHasher
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.clients import new_client
 from hub.parties import ClientKind
+from hub.persons import Role
 
 #: Besides those of the pages: a second operator, and somebody who may do everything.
 MORE: dict[str, tuple[tuple[Role, ...], str]] = {

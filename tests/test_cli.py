@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from shared_data import CATALOG, XWASSER, needs_shared_data
 from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
-from hub.accounts import Role
 from hub.cli import main
+from hub.persons import Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 from stage import BAUEN, NOW, Stage
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.app import development_authority
 from hub.cli.clients import clients
 from hub.cli.destinations import destinations
@@ -23,6 +23,7 @@ from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
 from hub.notices import Noticeboard
+from hub.persons import Role
 from hub.store import Circuit, NoticeKind, Store
 from hub.store.notices import write_telling
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person
 from hub.api.answers import FRESH, etag, in_thread, json_answer, known_state, paged
 from hub.clients import rights_of
 from hub.parties import Client
+from hub.persons import Person
 from hub.registry import Registry
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}

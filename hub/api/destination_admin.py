@@ -9,12 +9,12 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person
 from hub.api.answers import FRESH, etag, in_thread, json_answer, known_state, paged
 from hub.crypto.keys import expires_at
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship
 from hub.parties import Destination, OfferedService
+from hub.persons import Person
 from hub.store import Circuit, OutgoingCallback, StoredKey
 from hub.store.key_changes import KeyChangeState
 

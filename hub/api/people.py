@@ -9,7 +9,6 @@ from typing import Any
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person, Right, Role
 from hub.api.answers import in_thread, json_answer, nothing
 from hub.api.operations import visit
 from hub.bearers import PREFIX, Bearers
@@ -17,6 +16,7 @@ from hub.clients import Caller
 from hub.clients import Right as ClientRight
 from hub.directory import Directory
 from hub.parties import ClientKind
+from hub.persons import Person, Right, Role
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 #: What a machine is trusted with at most: no machine approves, or operates.

@@ -8,7 +8,6 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person, Right
 from hub.api.answers import FRESH, etag, in_thread, json_answer, known_state, moment_of, paged
 from hub.api.guards import arrival
 from hub.api.operations import visit
@@ -23,6 +22,7 @@ from hub.api.told import (
     version_json,
 )
 from hub.errors import Malformed, NotFound, Text
+from hub.persons import Person, Right
 from hub.routing import Rule, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import Page
 from hub.tables import TableBook, TableVersion, rules_seen

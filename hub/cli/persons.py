@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from hub.accounts import Accounts, Person, Role
+from hub.accounts import Accounts
 from hub.app import Hub
+from hub.persons import Person, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 

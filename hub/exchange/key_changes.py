@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub.accounts import may_be_one_human
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
+from hub.persons import may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hub.accounts import Person, Right, anybody_may
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, NotFound, Text
 from hub.exchange.destinations import Destinations, Draft
 from hub.exchange.judging import use_of
 from hub.exchange.key_changes import By, KeyDesk
 from hub.parties import ClientKind, Destination
+from hub.persons import Person, Right, anybody_may
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChangeState, KeyStep
 

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
-    Integer,
     Table,
     Text,
     and_,
@@ -44,11 +43,10 @@ from hub.store.database import (
 from hub.store.parties import put_key
 from hub.store.records import AuditEntry
 
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
 _CHANGES = Table(
     "key_changes",
     tables.metadata,
-    Column("change_id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("change_id", tables.SERIAL, primary_key=True, autoincrement=True),
     Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
     Column("step", Text, nullable=False),
     Column("kid", Text, nullable=False),

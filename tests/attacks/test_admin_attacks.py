@@ -11,10 +11,11 @@ import requests
 from stage import TAUNUSSTEIN, WIESBADEN
 from store_values import buried, claim, record
 
-from hub.accounts import Role, same_csrf
+from hub.accounts import same_csrf
 from hub.admin.application import _PAGES
 from hub.admin.visit import inside
 from hub.errors import TooMany, Unauthenticated
+from hub.persons import Role
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ANY_ID = "00000000-0000-0000-0000-000000000001"
