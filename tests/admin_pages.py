@@ -16,6 +16,7 @@ import pytest
 import requests
 import uvicorn
 from argon2 import PasswordHasher
+from store_values import buried, claim, record
 
 from hub.accounts import Accounts
 from hub.admin import Mounted, Tools, build
@@ -72,6 +73,15 @@ class Pages:
     tools: Tools
     password: str = PASSWORD
     _open: list[Browser] = field(default_factory=list)
+
+    def dead_letter(self, **cover: Any) -> Any:
+        """Send an application whose delivery fails for good."""
+        self.stage.accept(**cover)
+        (taken,) = claim(self.store, now=self.stage.clock())
+        outcome, step = buried()
+        now = self.stage.clock()
+        assert record(self.store, taken, outcome, step, started_at=now, ended_at=now)
+        return taken
 
     def browser(self, name: str) -> Browser:
         made = Browser(base=self.base, name=name)
