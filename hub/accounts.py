@@ -1,4 +1,4 @@
-"""People who administer the hub: accounts, roles, the second factor, sessions, and the throttle on failed log-ins.
+"""Accounts of those who administer the hub: passwords, the second factor, sessions, and the throttle on failed log-ins.
 
 A log-in is checked in this order: (1) throttle of name and address, (2) account there and not disabled, (3) password,
 (4) time-based code where the account has a second factor, each code once. Whatever fails, the answer is the same.
@@ -12,10 +12,9 @@ import ipaddress
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 import pyotp
@@ -23,6 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from hub.errors import Forbidden, Invalid, NotFound, Text, TooMany, Unauthenticated
+from hub.persons import Person, Role, person_of
 from hub.store import AuditEntry, Page, Store
 from hub.store.accounts import Account, AccountRecords, StoredSession
 
@@ -44,68 +44,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _TENANT = re.compile(r"[0-9]{0,12}")
 _CODE = re.compile(r"[0-9]{6}")
 _ISSUER = "Rathaus-Hub"
-
-
-class Role(StrEnum):
-    """What a person is trusted with; one person may have several."""
-
-    #: Sees everything in scope, changes nothing.
-    VIEWER = "viewer"
-    #: Writes drafts of routing tables.
-    EDITOR = "editor"
-    #: Approves and activates what others drafted.
-    APPROVER = "approver"
-    #: Sends dead letters again, manages clients, closes circuits.
-    OPERATOR = "operator"
-
-
-class Right(StrEnum):
-    """What a page or command needs."""
-
-    SEE = "see"
-    EDIT = "edit"
-    APPROVE = "approve"
-    OPERATE = "operate"
-
-
-_RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.VIEWER: frozenset({Right.SEE}),
-    Role.EDITOR: frozenset({Right.SEE, Right.EDIT}),
-    Role.APPROVER: frozenset({Right.SEE, Right.APPROVE}),
-    Role.OPERATOR: frozenset({Right.SEE, Right.OPERATE}),
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Person:
-    """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
-
-    ``is_local`` says that the hub knows the person by a password; else an OpenID Connect provider vouches for them.
-    """
-
-    name: str
-    full_name: str
-    roles: tuple[Role, ...]
-    tenant: str = ""
-    is_local: bool = True
-
-    def may(self, right: Right) -> bool:
-        """Tell whether one of the person's roles gives the right."""
-        return any(right in _RIGHTS[role] for role in self.roles)
-
-    def insist(self, right: Right) -> None:
-        """Raise ``Forbidden`` unless the person has the right."""
-        if not self.may(right):
-            raise Forbidden(
-                Text(
-                    f"Ihr Konto darf das nicht. Nötig ist das Recht „{right}“; fragen Sie die Administration des Hubs.",
-                    f"Your account may not do this. It takes the right '{right}'; ask the hub's administrators.",
-                )
-            )
-
-    def covers(self, ars: str) -> bool:
-        """Tell whether an area lies within the person's scope."""
-        return ars.startswith(self.tenant)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,33 +263,6 @@ class Accounts:
 def same_csrf(session: Session, given: str) -> bool:
     """Compare a form's token with the session's, in constant time."""
     return hmac.compare_digest(session.csrf.encode(), given.encode())
-
-
-def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
-    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one.
-
-    They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
-    the other has a password alone: these may belong to one human, too.
-    """
-    records = AccountRecords(store)
-
-    def is_local(each: str) -> bool:
-        account = records.account(each)
-        return account is None or account.is_local
-
-    mine = is_local(name)
-    return any(each == name or is_local(each) != mine for each in others)
-
-
-def person_of(account: Account) -> Person:
-    """Return who an account belongs to."""
-    return Person(
-        name=account.name,
-        full_name=account.full_name,
-        roles=tuple(Role(role) for role in account.roles),
-        tenant=account.tenant,
-        is_local=account.is_local,
-    )
 
 
 def _neighbourhood(address: str) -> str:

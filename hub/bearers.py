@@ -10,8 +10,9 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from hub.accounts import IDLE, Accounts, Person, person_of
+from hub.accounts import IDLE, Accounts
 from hub.errors import Text, Unauthenticated
+from hub.persons import Person, person_of
 from hub.store import AuditEntry, Store
 from hub.store.accounts import AccountRecords, StoredSession
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,11 @@ class Client:
     created_at: datetime
     disabled_at: datetime | None = None
 
+    @property
+    def revision(self) -> str:
+        """Return a mark of this state (16 hexadecimal digits), which another secret or a lock-out changes."""
+        return hashlib.sha256(f"{self.secret_hash} {self.disabled_at}".encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OfferedService:
@@ -79,3 +87,8 @@ class Destination:
     callback: Callback | None = None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def revision(self) -> str:
+        """Return a mark of this state (digits): every change moves ``updated_at`` on by a microsecond at least."""
+        return str((self.updated_at - _EPOCH) // timedelta(microseconds=1))

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from secrets import token_urlsafe
 
-from hub.accounts import Person, Right
 from hub.areas import Area
 from hub.clients import bound_to, hash_secret, insist_for_persons, new_client
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.parties import Client, ClientKind
+from hub.persons import Person, Right
 from hub.store import AuditEntry, Page, Store
 
 _PAGE = 500
@@ -92,13 +92,17 @@ class Registry:
         self._store.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
         return client, secret
 
-    def rotate(self, client_id: str, person: Person, *, now: datetime) -> tuple[Client, str]:
+    def rotate(
+        self, client_id: str, person: Person, *, now: datetime, expected: str | None = None
+    ) -> tuple[Client, str]:
         """Give a client a new secret and return it, once; the old one stops working at once.
+
+        ``expected`` is the revision that the person saw.
 
         Raises:
             Forbidden: the right is missing, or the kind is not for persons.
             NotFound: no such client in the person's scope.
-            Conflict: it is disabled.
+            Conflict: it is disabled, or somebody else gave it a new secret meanwhile (slug ``overtaken``).
         """
         person.insist(Right.OPERATE)
         client = self.show(client_id, person)
@@ -113,9 +117,11 @@ class Registry:
                 slug="invalid-state-transition",
             )
         secret = token_urlsafe(32)
+        after = replace(client, secret_hash=hash_secret(secret))
         audit = _audit(person, "client.rotate", client, now)
-        self._store.set_client_secret(client_id, hash_secret(secret), audit=audit)
-        return client, secret
+        expected = client.revision if expected is None else expected
+        self._store.set_client_secret(client_id, after.secret_hash, expected=expected, audit=audit)
+        return after, secret
 
     def disable(self, client_id: str, person: Person, *, now: datetime) -> Client:
         """Lock a client out for good; its tokens stop working within a second. A second time changes nothing."""

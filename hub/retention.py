@@ -24,7 +24,7 @@ from hub.crypto.keyring import HubKeys
 from hub.errors import Conflict, NotFound
 from hub.events import EVENT_PREFIX, Event, EventKind
 from hub.notices import Noticeboard
-from hub.store import Case, CaseHead, Lagging, MakeEvents, NoticeKind, Store, StoredMessage, Telling
+from hub.store import Case, CaseHead, MakeEvents, NoticeKind, Store, StoredMessage
 from hub.submission import State
 
 _log = logging.getLogger(__name__)
@@ -177,22 +177,16 @@ class Retention:
         return make
 
     def _remind_of(self, destination_id: UUID, number: int, period: timedelta, now: datetime) -> int:
-        """Give a destination one reminder of all that is due; what falls due later that day waits for the next one's."""
-
-        def make(lag: Lagging) -> Telling:
-            facts = {
-                "deliveries": lag.number,
-                "notice": number,
-                "days": period.days,
-                "since": lag.oldest_at.date().isoformat(),
-                "rejectedAfterDays": self._periods.unanswered.days,
-                "deletedAfterDays": self._periods.finished.days,
-            }
-            occasion = f"{number} {now.date().isoformat()}"
-            return self._board.telling(NoticeKind.UNCOLLECTED, str(destination_id), facts, occasion=occasion, now=now)
-
-        kind, before = NoticeKind.UNCOLLECTED, now - period
-        told = self._store.give_notice(kind, before, destination_id=destination_id, number=number, make=make)
+        """Give a destination one reminder of all that is due."""
+        periods = self._periods
+        told = self._board.tell_of_lag(
+            NoticeKind.UNCOLLECTED,
+            destination_id,
+            number=number,
+            period=period,
+            then={"rejectedAfterDays": periods.unanswered, "deletedAfterDays": periods.finished},
+            now=now,
+        )
         if told:
             _log.warning(
                 "destination %s: %d submissions wait for collection (reminder %d)", destination_id, told, number

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hub.meters import Meters
 from hub.notices import Noticeboard
-from hub.store import DeliveryView, Lagging, NoticeKind, Store, Telling
+from hub.store import DeliveryView, NoticeKind, Store, Telling
 
 _log = logging.getLogger(__name__)
 #: Deliveries given up in one go, and goes in one run: a run is bounded, the next one goes on.
@@ -65,32 +65,21 @@ class Undelivered:
 
     def _notified(self, number: int, now: datetime) -> int:
         """Give notice ``number`` (from 1) to each destination that is due one."""
-        before = now - self._notices[number - 1]
-        told = 0
-        for lag in self._store.lagging(NoticeKind.OVERDUE, before, number=number):
-            about = self._give_notice(lag.destination_id, number, now)
+        kind, period, told = NoticeKind.OVERDUE, self._notices[number - 1], 0
+        for lag in self._store.lagging(kind, now - period, number=number):
+            about = self._board.tell_of_lag(
+                kind,
+                lag.destination_id,
+                number=number,
+                period=period,
+                then={"givenUpAfterDays": self._give_up},
+                now=now,
+            )
             if about:
                 self._meters.noticed(number)
                 _log.warning("destination %s: %d deliveries overdue (notice %d)", lag.destination_id, about, number)
             told += about
         return told
-
-    def _give_notice(self, destination_id: UUID, number: int, now: datetime) -> int:
-        period = self._notices[number - 1]
-
-        def make(lag: Lagging) -> Telling:
-            facts = {
-                "deliveries": lag.number,
-                "notice": number,
-                "days": period.days,
-                "since": lag.oldest_at.date().isoformat(),
-                "givenUpAfterDays": self._give_up.days,
-            }
-            occasion = f"{number} {now.date().isoformat()}"
-            return self._board.telling(NoticeKind.OVERDUE, str(destination_id), facts, occasion=occasion, now=now)
-
-        kind, before = NoticeKind.OVERDUE, now - period
-        return self._store.give_notice(kind, before, destination_id=destination_id, number=number, make=make)
 
     def _each(self, work: Callable[[], int]) -> int:
         done = 0

@@ -16,10 +16,12 @@ import pytest
 import requests
 import uvicorn
 from argon2 import PasswordHasher
+from store_values import buried, claim, record
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.admin import Mounted, Tools, build
 from hub.app import admin_desks
+from hub.persons import Role
 from hub.tables import TableBook
 
 PASSWORD = "korrekt pferd batterie"
@@ -72,6 +74,15 @@ class Pages:
     password: str = PASSWORD
     _open: list[Browser] = field(default_factory=list)
 
+    def dead_letter(self, **cover: Any) -> Any:
+        """Send an application whose delivery fails for good."""
+        self.stage.accept(**cover)
+        (taken,) = claim(self.store, now=self.stage.clock())
+        outcome, step = buried()
+        now = self.stage.clock()
+        assert record(self.store, taken, outcome, step, started_at=now, ended_at=now)
+        return taken
+
     def browser(self, name: str) -> Browser:
         made = Browser(base=self.base, name=name)
         self._open.append(made)
@@ -101,7 +112,7 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
         tables=hub.book,
         catalog=lambda: hub.catalog,
         policy=hub.policy,
-        gazetteer=hub.gazetteer,
+        gazetteer=hub.gazetteers,
         clock=hub.clock,
         base_url=base_url,
         production=False,

@@ -13,9 +13,10 @@ import requests
 from admin_pages import PASSWORD, PEOPLE
 from argon2 import PasswordHasher
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.clients import new_client
 from hub.parties import ClientKind
+from hub.persons import Role
 
 #: Besides those of the pages: a second operator, and somebody who may do everything.
 MORE: dict[str, tuple[tuple[Role, ...], str]] = {
@@ -45,6 +46,19 @@ class Party:
     def change(self, method: str, path: str, tag: str, **more: Any) -> requests.Response:
         """Change something on the state that ``tag`` names."""
         return self.call(method, path, headers={"If-Match": tag, **more.pop("headers", {})}, **more)
+
+    def tag(self, path: str) -> str:
+        """Return the ``ETag`` of what is there, or any where this party sees nothing."""
+        return self.get(path).headers.get("ETag", '"0000000000000000"')
+
+    def amend(self, path: str, **body: Any) -> requests.Response:
+        """Change members of what is there now."""
+        return self.change("PATCH", path, self.tag(path), json=body)
+
+    def rotate(self, client_id: str) -> requests.Response:
+        """Give a client a new secret."""
+        path = f"/clients/{client_id}"
+        return self.change("POST", f"{path}/rotate", self.tag(path))
 
 
 @dataclass

@@ -18,10 +18,11 @@ from argon2 import PasswordHasher
 from jwcrypto import jwk
 from openid_provider import CLIENT_ID, GROUPS, SECRET, SmallProvider, make_key, running
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.admin import OPENID_CALLBACK, Mounted, build
 from hub.openid import Grants, OpenIdLogin, Provider, Registration
 from hub.outbound import Outbound
+from hub.persons import Role
 
 
 @dataclass

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from hub.accounts import Person, Role
 from hub.areas import Area, AreaKind, Gazetteer, Place
 from hub.parties import OfferedService
+from hub.persons import Person, Role
 from hub.routing import DestinationFacts, Rule, ServiceRegister
 from hub.store import Store
 from hub.submission import Service

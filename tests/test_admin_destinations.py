@@ -38,6 +38,12 @@ def _audit(pages, action):
     return [each.entry for each in pages.store.audit(action=action).items]
 
 
+def _post(person, pages, path, **fields):
+    """Post a form that was opened just now."""
+    destination = pages.store.destination(UUID(str(path.split("/")[2])))
+    return person.post(path, revision=destination.revision, **fields)
+
+
 def _new(pages, person, files, **fields):
     owner = pages.stage.cast["subscriber"]["client_id"]
     given = {"name": "Stadt Eltville", "email": "post@eltville.example", "owner": owner, "tenant": "06439", **fields}
@@ -50,8 +56,8 @@ def test_a_destination_is_created_offered_and_put_into_service_by_two_people(pag
     assert "Angelegt" in page.text
     made = re.search(r"/destinations/([0-9a-f-]{36})", page.url)[1]
     assert "Noch wird keine Leistung angeboten" in page.text
-    saved = otto.post(
-        f"/destinations/{made}/service", service="99012008001000", regions="06439", schemas="", replaces=""
+    saved = _post(
+        otto, pages, f"/destinations/{made}/service", service="99012008001000", regions="06439", schemas="", replaces=""
     )
     assert "Gespeichert" in saved.text
     (offered,) = pages.store.destination(UUID(made)).services
@@ -87,11 +93,32 @@ def test_a_weak_key_is_refused_with_its_reason(pages, files):
 def test_name_and_contact_are_changed_and_audited_before_and_after(pages, here):
     otto = pages.as_("otto")
     assert "Bauaufsicht" in otto.get(f"/destinations/{here}/edit").text
-    otto.post(f"/destinations/{here}/edit", name="Kreis, Bauamt", email="neu@example.org", phone="1")
+    _post(otto, pages, f"/destinations/{here}/edit", name="Kreis, Bauamt", email="neu@example.org", phone="1")
     (entry,) = _audit(pages, "destination.change")
     assert entry.before["name"].startswith("Rheingau-Taunus-Kreis")
     assert entry.after["name"] == "Kreis, Bauamt"
     assert entry.after["contact"]["email"] == "neu@example.org"
+
+
+FORMS = {
+    "edit": {"name": "Anders", "email": "a@b.example"},
+    "service": {"service": "99012008001000", "regions": TAUNUSSTEIN, "schemas": "", "replaces": ""},
+    "service/drop": {"service": BAUEN},
+    "adapter": {"name": "mailbox"},
+}
+
+
+@pytest.mark.parametrize(("form", "fields"), FORMS.items(), ids=FORMS)
+def test_a_form_that_was_opened_before_somebody_elses_change_is_not_saved(pages, here, form, fields):
+    otto = pages.as_("otto")
+    opened = otto.get(f"/destinations/{here}" + ("" if form == "service/drop" else f"/{form}")).text
+    revision = re.search(r'name="revision" value="([0-9]+)"', opened)[1]
+    _post(otto, pages, f"/destinations/{here}/edit", name="Inzwischen", email="neu@example.org")
+    changed = pages.store.destination(here)
+    late = otto.post(f"/destinations/{here}/{form}", revision=revision, **fields)
+    assert late.status_code in {409, 422}
+    assert "hat inzwischen jemand geändert" in late.text
+    assert pages.store.destination(here) == changed
 
 
 @pytest.mark.parametrize(
@@ -106,7 +133,7 @@ def test_name_and_contact_are_changed_and_audited_before_and_after(pages, here):
 )
 def test_an_offer_that_cannot_be_kept_says_why(pages, here, fields, said):
     given = {"service": "99012008001000", "regions": "06439", "schemas": "", "replaces": "", **fields}
-    page = pages.as_("otto").post(f"/destinations/{here}/service", **given)
+    page = _post(pages.as_("otto"), pages, f"/destinations/{here}/service", **given)
     assert page.status_code == 422
     assert said in page.text
 
@@ -115,9 +142,9 @@ def test_an_offer_is_changed_and_dropped(pages, here):
     otto = pages.as_("otto")
     before = len(pages.store.destination(here).services)
     assert "DE06439" in otto.get(f"/destinations/{here}/service", params={"service": BAUEN}).text
-    otto.post(f"/destinations/{here}/service", service=BAUEN, regions=TAUNUSSTEIN, schemas="", replaces=BAUEN)
+    _post(otto, pages, f"/destinations/{here}/service", service=BAUEN, regions=TAUNUSSTEIN, schemas="", replaces=BAUEN)
     assert len(pages.store.destination(here).services) == before
-    otto.post(f"/destinations/{here}/service/drop", service=BAUEN)
+    _post(otto, pages, f"/destinations/{here}/service/drop", service=BAUEN)
     assert BAUEN not in {each.identifier for each in pages.store.destination(here).services}
 
 
@@ -128,11 +155,11 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
         assert f'name="o-{name}"' in form
     secret = str(pages.stage.data / "secrets" / "push")
     fields = {"o-url": "https://in.example/x", "o-secret_file": secret, "o-timeout": "12,5"}
-    elsewhere = otto.post(
-        f"/destinations/{here}/adapter", name="https", **{**fields, "o-secret_file": "/run/secrets/x"}
+    elsewhere = _post(
+        otto, pages, f"/destinations/{here}/adapter", name="https", **{**fields, "o-secret_file": "/run/secrets/x"}
     )
     assert (elsewhere.status_code, "Legen Sie sie dort ab" in elsewhere.text) == (422, True)
-    assert "Gespeichert" in otto.post(f"/destinations/{here}/adapter", name="https", **fields).text
+    assert "Gespeichert" in _post(otto, pages, f"/destinations/{here}/adapter", name="https", **fields).text
     kept = pages.store.destination(here).adapter_config
     assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5}
     (entry,) = _audit(pages, "destination.change")
@@ -152,7 +179,7 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
 )
 def test_settings_that_an_adapter_does_not_take_are_not_kept(pages, here, name, fields, said):
     before = pages.store.destination(here).adapter_config
-    page = pages.as_("otto").post(f"/destinations/{here}/adapter", name=name, **fields)
+    page = _post(pages.as_("otto"), pages, f"/destinations/{here}/adapter", name=name, **fields)
     assert page.status_code == 422
     assert said in page.text
     assert pages.store.destination(here).adapter_config == before

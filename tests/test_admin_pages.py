@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
-from store_values import buried, claim, record
+from store_values import claim, record
 
 EVERY_PAGE = (
     "/",
@@ -37,16 +37,6 @@ NEW_RULE = {
     "note": "",
     "replaces": "",
 }
-
-
-def _dead(pages, **cover):
-    """A submission whose delivery failed for good."""
-    pages.stage.accept(**cover)
-    (taken,) = claim(pages.store, now=pages.stage.clock())
-    outcome, step = buried()
-    now = pages.stage.clock()
-    assert record(pages.store, taken, outcome, step, started_at=now, ended_at=now)
-    return taken
 
 
 def _draft(pages, person, **changes):
@@ -107,7 +97,7 @@ def test_a_session_ends_by_log_out_and_by_time(pages):
 
 
 def test_the_trace_of_a_submission_tells_every_step_and_reader(pages):
-    accepted = _dead(pages)
+    accepted = pages.dead_letter()
     message_id = accepted.submission.submission_id
     pages.store.record_read(client="fachverfahren-7", message_id=message_id, what="data", now=pages.stage.clock())
     text = pages.as_("viktor").get(f"/submissions/{message_id}").text
@@ -130,7 +120,7 @@ def test_submissions_are_found_by_id_area_state_and_destination(pages):
 
 
 def test_the_overview_draws_what_happened(pages):
-    _dead(pages)
+    pages.dead_letter()
     text = pages.as_("viktor").get("/").text
     assert 'class="bar bar--accepted"' in text
     assert 'class="bar bar--failed"' in text
@@ -209,7 +199,7 @@ def test_areas_are_found_by_the_beginning_of_their_name(pages):
 
 
 def test_an_operator_sends_dead_letters_again(pages):
-    one = _dead(pages)
+    one = pages.dead_letter()
     operator = pages.as_("otto")
     assert "Empfänger (1)" in operator.get("/dead").text
     answer = operator.post("/dead", delivery=str(one.delivery_id))
@@ -217,7 +207,7 @@ def test_an_operator_sends_dead_letters_again(pages):
     assert "Nichts ist gescheitert" in answer.text
     (taken,) = claim(pages.store, now=pages.stage.clock())
     record(pages.store, taken)
-    two = _dead(pages, area=WIESBADEN)
+    two = pages.dead_letter(area=WIESBADEN)
     operator.post("/dead", cause="receiver", text="Empfänger läuft wieder")
     entries = [each.entry for each in pages.store.audit(newest_first=True).items]
     again = [entry for entry in entries if entry.action == "delivery.redrive"]

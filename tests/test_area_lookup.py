@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from shared_data import SHARED
 from stage import BAUEN, NOW, TAUNUSSTEIN
 
 from hub.admin.tiles import tile_map
-from hub.areas import Gazetteer, import_postal_codes, look_up
+from hub.areas import Gazetteer, GazetteerBook, import_postal_codes, look_up
 from hub.errors import ConfigurationError, Malformed, TooLarge
 from hub.routing import CoverState, RoutingTable, survey
 
@@ -173,7 +174,7 @@ def test_areas_are_found_and_shown_by_command(run, tmp_path):
         assert run("areas", *missing)[0] == 1
 
 
-def test_postal_codes_are_imported_by_command_and_count_from_the_next_start(run, tmp_path):
+def test_postal_codes_are_imported_by_command(run, tmp_path):
     (tmp_path / "list.csv").write_text(LIST, encoding="utf-8")
     code, said = run("areas", "import-postal-codes", str(tmp_path / "list.csv"))
     assert code == 0
@@ -185,6 +186,43 @@ def test_postal_codes_are_imported_by_command_and_count_from_the_next_start(run,
     (tmp_path / "list.csv").write_text("plz;ars\n1;1\n")
     assert run("areas", "import-postal-codes", str(tmp_path / "list.csv"))[0] == 1
     assert run("areas", "search", "65529")[0] == 0
+
+
+def found_over_http(served, code: str) -> int:
+    """How many municipalities a running hub finds by a postal code, over both interfaces."""
+    ours = served.get("/hub/v1/areas", params={"q": code}).json()["total"]
+    theirs = served.get("/v1/areas", params={"areaSearchexpression": code}).json()["totalCount"]
+    assert ours == theirs
+    return int(ours)
+
+
+def test_a_running_hub_takes_up_an_imported_list_without_a_restart(served, run, tmp_path):
+    assert found_over_http(served, "65529") == 0
+    (tmp_path / "list.csv").write_text(LIST, encoding="utf-8")
+    assert run("areas", "import-postal-codes", str(tmp_path / "list.csv"))[0] == 0
+    last = time.monotonic() + 10
+    while served.get("/hub/v1/areas", params={"q": "65529"}).json()["total"] == 0 and time.monotonic() < last:
+        time.sleep(0.2)
+    assert found_over_http(served, "65529") == 2
+
+
+def test_the_list_is_looked_at_once_a_second_and_only_a_good_one_counts(gazetteer, tmp_path):
+    moment, kept = [0.0], tmp_path / "codes.csv"
+    book = GazetteerBook(gazetteer, kept, monotonic=lambda: moment[0])
+
+    def found(*, later: float = 1.0) -> int:
+        moment[0] += later
+        return len(book().by_postal_code("65232"))
+
+    assert found() == 0
+    kept.write_text(f"plz;ars\n65232;{TAUNUSSTEIN}\n")
+    assert found(later=0.5) == 0
+    assert found(later=0.5) == 1
+    assert book() is book()
+    kept.write_text("plz;ars\n65232;064399999999\n")
+    assert found() == 1
+    kept.unlink()
+    assert found() == 0
 
 
 def test_codes_that_do_not_fit_the_areas_any_more_do_not_stop_the_start(run, stage):
@@ -331,10 +369,10 @@ def pages_with(pages):
 
 
 def test_one_postal_code_of_several_municipalities_is_a_choice_on_the_page(pages_with, with_codes):
-    text = pages_with("viktor", gazetteer=with_codes).get("/routing/areas", params={"q": "65529"}).text
+    text = pages_with("viktor", gazetteer=lambda: with_codes).get("/routing/areas", params={"q": "65529"}).text
     assert "Diese Postleitzahl haben mehrere Gemeinden. Wählen Sie eine:" in text
     assert f'href="/admin/routing/areas?below={TAUNUSSTEIN}#area"' in text
-    shown = pages_with("viktor", gazetteer=with_codes).get("/routing/areas", params={"below": TAUNUSSTEIN}).text
+    shown = pages_with("viktor", gazetteer=lambda: with_codes).get("/routing/areas", params={"below": TAUNUSSTEIN}).text
     assert "65232 65529" in shown
 
 

@@ -13,6 +13,7 @@ from shared_data import CATALOG, XWASSER, needs_shared_data
 from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 from hub.cli import main
+from hub.persons import Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")
@@ -152,6 +153,30 @@ def test_a_client_is_added_rotated_and_disabled_and_its_secret_is_shown_once(hub
     assert secret not in hub("clients", "rotate", client_id)[1]
     assert hub("clients", "disable", client_id)[0] == 0
     assert "disabled" in hub("clients", "list")[1]
+
+
+def test_a_named_person_makes_clients_within_the_own_rights(hub, stage, tmp_path):
+    people = json.loads((stage.data / "demo" / "accounts.json").read_text())
+    secret = tmp_path / "password"
+    stage.hub.accounts.add("viktor", people["demo-anna"], roles=(Role.VIEWER,), actor="cli:test", now=stage.clock())
+
+    def by(name):
+        secret.write_text(people["demo-anna"] if name == "viktor" else people[name])
+        return "--as", name, "--password-file", str(secret)
+
+    code, said = hub("clients", "add", "Ein Portal", "--kind", "sender", *by("viktor"))
+    assert (code, "operate" in said) == (1, True)
+    client_id = re.search(
+        r"client_id\s+(\S+)", hub("clients", "add", "P", "--kind", "machine", *by("demo-anna"))[1]
+    ).group(1)
+    assert hub("clients", "rotate", client_id, *by("demo-ben"))[0] == 0
+    assert hub("clients", "disable", client_id, *by("demo-anna"))[0] == 0
+    entries = [each.entry for each in stage.hub.store.audit(target=client_id).items]
+    assert [(each.action, each.actor) for each in entries] == [
+        ("client.add", "demo-anna"),
+        ("client.rotate", "demo-ben"),
+        ("client.disable", "demo-anna"),
+    ]
 
 
 def test_schemas_are_listed(hub):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +15,15 @@ from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 from stage import BAUEN, NOW, Stage
 
-from hub.accounts import Accounts, Role
+from hub.accounts import Accounts
 from hub.app import development_authority
+from hub.cli.clients import clients
 from hub.cli.destinations import destinations
+from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair
-from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound
+from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
 from hub.notices import Noticeboard
+from hub.persons import Role
 from hub.store import Circuit, NoticeKind, Store
 from hub.store.notices import write_telling
 
@@ -72,6 +77,24 @@ def add(data: Path, stage: Stage, key_files: dict[str, Path], **more: str) -> li
     return ["add", "Neustadt", *[part for name, value in values.items() for part in (f"--{name}", value)]]
 
 
+@pytest.fixture
+def by(stage: Stage, tmp_path: Path):
+    """Return the options of somebody who logs in: operators, a viewer, and one bound to Wiesbaden."""
+    secret = tmp_path / "password"
+    secret.write_text("korrekt pferd batterie")
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
+    people = {
+        "otto": (Role.OPERATOR, ""),
+        "olga": (Role.OPERATOR, ""),
+        "viktor": (Role.VIEWER, ""),
+        "walter": (Role.OPERATOR, "06414"),
+    }
+    for name, (role, tenant) in people.items():
+        accounts.add(name, secret.read_text(), roles=(role,), tenant=tenant, actor="cli:test", now=stage.clock())
+    return lambda name: ["--as", name, "--password-file", str(secret)]
+
+
 def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files: dict[str, Path]):
     unknown = "00000000-0000-4000-8000-000000000000"
     assert isinstance(refused(data, "show", unknown), NotFound)
@@ -81,12 +104,69 @@ def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files
     assert run(data, *add(data, stage, key_files, schema="no media type")).exit_code == 2
 
 
+def audited(data: Path, target: str) -> list[tuple[str, str]]:
+    store = Store(load_settings(data, {}).database)
+    entries = [each.entry for each in store.audit(target=target, limit=500).items]
+    store.close()
+    return [(entry.action, entry.actor) for entry in entries]
+
+
+def test_a_named_person_has_the_rights_and_the_scope_of_the_account(by, data: Path, stage: Stage, tmp_path: Path):
+    here = str(stage.destination_id("Rheingau"))
+    own = str(stage.destination_id("Wiesbaden"))
+    options = ("--options", json.dumps({"path": str(tmp_path)}))
+    for arguments in (("rename", here, "x"), ("deactivate", here), ("adapter", here, "folder", *options)):
+        assert isinstance(refused(data, *arguments, *by("viktor")), Forbidden)
+        assert isinstance(refused(data, *arguments, *by("walter")), NotFound)
+    assert isinstance(refused(data, "adapter", own, "folder", *options, *by("walter")), Forbidden)
+    (tmp_path / "password").write_text("falsch falsch falsch")
+    assert isinstance(refused(data, "rename", here, "x", *by("otto")), Unauthenticated)
+    assert audited(data, here) == []
+
+
+def test_what_a_named_person_did_stands_under_that_name(by, data: Path, stage: Stage, tmp_path: Path):
+    here = str(stage.destination_id("Rheingau"))
+    done(data, "adapter", here, "folder", "--options", json.dumps({"path": str(tmp_path)}), *by("otto"))
+    done(data, "rename", here, "Kreis", *by("olga"))
+    assert audited(data, here) == [("destination.change", "otto"), ("destination.change", "olga")]
+
+
+def second_person(data: Path, *arguments: str) -> None:
+    error = refused(data, *arguments)
+    assert isinstance(error, Forbidden)
+    assert error.slug == "second-person"
+
+
+def test_whoever_created_a_destination_does_not_start_it(by, data: Path, stage: Stage, key_files: dict[str, Path]):
+    destination_id = done(data, *add(data, stage, key_files), *by("otto")).split()[1]
+    second_person(data, "activate", destination_id, *by("otto"))
+    second_person(data, "activate", destination_id)
+    done(data, "deactivate", destination_id, *by("otto"))
+    second_person(data, "activate", destination_id, *by("otto"))
+    second_person(data, "activate", destination_id)
+    done(data, "activate", destination_id, *by("olga"))
+    done(data, "deactivate", destination_id, *by("otto"))
+    done(data, "activate", destination_id, *by("otto"))
+
+
+def test_the_first_set_up_needs_no_accounts_and_is_audited(stage: Stage, key_files: dict[str, Path], tmp_path: Path):
+    fresh = tmp_path / "fresh"
+    shutil.copytree(stage.data / "pki", fresh / "pki")
+    made = CliRunner().invoke(clients, ["add", "Amt", "--kind", "subscriber", "--data", str(fresh)])
+    owner = made.output.split()[1]
+    destination_id = done(fresh, *add(fresh, stage, key_files, owner=owner)).split()[1]
+    done(fresh, "activate", destination_id)
+    assert "active" in done(fresh, "show", destination_id)
+    actors = {actor for target in (owner, destination_id) for _, actor in audited(fresh, target)}
+    assert actors == {f"cli:{getpass.getuser()}"}
+
+
 def test_a_destination_is_added_activated_and_given_an_adapter(
-    data: Path, stage: Stage, key_files: dict[str, Path], tmp_path: Path
+    by, data: Path, stage: Stage, key_files: dict[str, Path], tmp_path: Path
 ):
     destination_id = done(data, *add(data, stage, key_files)).split()[1]
     assert f"{destination_id}  created" in done(data, "list")
-    done(data, "activate", destination_id)
+    done(data, "activate", destination_id, *by("otto"))
     done(data, "adapter", destination_id, "folder", "--options", json.dumps({"path": str(tmp_path)}))
     shown = done(data, "show", destination_id)
     for fact in ("active", "folder", "options       path", BAUEN, "urn:xoev-de:xbau", "wrapKey", "verify"):
@@ -115,18 +195,6 @@ def test_another_adapter_closes_the_circuit(stage: Stage, tmp_path: Path):
     store = Store(stage.hub.settings.database)
     assert store.circuit(destination_id) == Circuit(destination_id=destination_id)
     store.close()
-
-
-@pytest.fixture
-def by(stage: Stage, tmp_path: Path):
-    """Return the options of an operator who logs in."""
-    secret = tmp_path / "password"
-    secret.write_text("korrekt pferd batterie")
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
-    for name in ("otto", "olga"):
-        accounts.add(name, secret.read_text(), roles=(Role.OPERATOR,), actor="cli:test", now=stage.clock())
-    return lambda name: ["--as", name, "--password-file", str(secret)]
 
 
 def test_a_new_key_takes_over_once_two_operators_say_so(by, data: Path, stage: Stage, key_files: dict[str, Path]):

@@ -20,8 +20,8 @@ def test_only_operators_change_clients(office, person):
     somebody = office.as_(person)
     known = somebody.get("/clients").json()["clients"][0]["clientId"]
     assert somebody.post("/clients", json={"kind": "sender", "name": "x"}).status_code == 403
-    for verb in ("rotate", "disable"):
-        assert somebody.post(f"/clients/{known}/{verb}").status_code == 403
+    assert somebody.rotate(known).status_code == 403
+    assert somebody.post(f"/clients/{known}/disable").status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_machine_is_made_and_given_secrets_on_the_command_line_only(office):
     machine = next(each for each in berta.get("/clients").json()["clients"] if each["kind"] == "machine")
     for answer in (
         berta.post("/clients", json={"kind": "machine", "name": "Mein Automat"}),
-        berta.post(f"/clients/{machine['clientId']}/rotate"),
+        berta.rotate(machine["clientId"]),
     ):
         assert answer.status_code == 403
         assert answer.json()["type"].endswith("machine-client")
@@ -64,7 +64,7 @@ def test_a_secret_is_shown_once_works_and_stops_with_the_next(office):
     assert token_of(office, client).status_code == 200
     assert client["clientSecret"] not in otto.get(f"/clients/{client['clientId']}").text
     assert client["clientSecret"] not in otto.get("/clients").text
-    rotated = otto.post(f"/clients/{client['clientId']}/rotate").json()
+    rotated = otto.rotate(client["clientId"]).json()
     assert token_of(office, client).status_code == 401
     assert token_of(office, rotated).status_code == 200
 
@@ -79,13 +79,13 @@ def test_a_disabled_client_is_out_for_good_with_its_tokens(office):
     office.stage.clock.pass_(seconds=2)
     assert sender.get(status).status_code == 401
     assert token_of(office, client).status_code == 401
-    assert otto.post(f"/clients/{client['clientId']}/rotate").status_code == 409
+    assert otto.rotate(client["clientId"]).status_code == 409
 
 
 def test_every_change_is_audited_with_actor_object_and_no_secret(office):
     otto = office.as_("otto")
     client = otto.post("/clients", json={"kind": "subscriber", "name": "Fachverfahren", "manage": True}).json()
-    otto.post(f"/clients/{client['clientId']}/rotate")
+    otto.rotate(client["clientId"])
     otto.post(f"/clients/{client['clientId']}/disable")
     target = f"client:{client['clientId']}"
     mine = [entry for entry in office.audited() if entry[2] == target]
@@ -94,3 +94,25 @@ def test_every_change_is_audited_with_actor_object_and_no_secret(office):
     assert entries[0].after["name"] == "Fachverfahren"
     assert client["clientSecret"] not in repr(entries)
     assert (entries[-1].before, entries[-1].after) == ({"disabled": False}, {"disabled": True})
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}, {"If-Match": "1"}], ids=["none", "any", "bare"])
+def test_a_new_secret_is_asked_for_in_a_known_state(office, headers):
+    otto = office.as_("otto")
+    client = otto.post("/clients", json={"kind": "sender", "name": "Onlinedienst"}).json()
+    assert otto.post(f"/clients/{client['clientId']}/rotate", headers=headers).status_code == 400
+    assert token_of(office, client).status_code == 200
+
+
+def test_two_who_rotate_at_once_do_not_take_each_others_secret_away(office):
+    otto, olga = office.as_("otto"), office.as_("olga")
+    made = otto.post("/clients", json={"kind": "sender", "name": "Onlinedienst"})
+    path = f"/clients/{made.json()['clientId']}"
+    seen = olga.tag(path)
+    assert seen == made.headers["ETag"]
+    first = otto.change("POST", f"{path}/rotate", seen)
+    late = olga.change("POST", f"{path}/rotate", seen)
+    assert (first.status_code, late.status_code) == (200, 409)
+    assert late.json()["type"].endswith("overtaken")
+    assert token_of(office, first.json()).status_code == 200
+    assert olga.change("POST", f"{path}/rotate", first.headers["ETag"]).status_code == 200

@@ -61,7 +61,7 @@ def test_only_operators_change_destinations(office, keys, person):
     somebody, path = office.as_(person), of_district(office)
     assert somebody.get(path).status_code == 200
     assert somebody.post("/destinations", json=wish(office, keys)).status_code == 403
-    assert somebody.call("PATCH", path, json={"status": "inactive"}).status_code == 403
+    assert somebody.amend(path, status="inactive").status_code == 403
     assert somebody.post(f"{path}/keys", json=keys["encryption"]).status_code == 403
     assert somebody.post(f"{path}/circuit/close").status_code == 403
 
@@ -79,7 +79,7 @@ def test_only_operators_change_destinations(office, keys, person):
 )
 def test_an_adapter_or_option_that_is_wrong_is_refused_before_it_is_kept(office, adapter, status, says):
     otto, path = office.as_("otto"), of_district(office)
-    answer = otto.call("PATCH", path, json={"adapter": adapter})
+    answer = otto.amend(path, adapter=adapter)
     assert (answer.status_code, slug(answer)) == (status, says)
     assert (
         otto.get(path).json()["adapter"]
@@ -126,6 +126,34 @@ def test_a_weak_key_is_not_added(office, keys):
     assert (answer.status_code, slug(answer)) == (400, "key-refused")
 
 
+@pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}, {"If-Match": '"1-draft"'}], ids=["none", "any", "tables"])
+def test_a_change_names_the_state_that_it_was_made_on(office, headers):
+    otto, path = office.as_("otto"), of_district(office)
+    answer = otto.call("PATCH", path, json={"name": "Anders"}, headers=headers)
+    assert (answer.status_code, slug(answer)) == (400, "schema-violation")
+    assert otto.get(path).json()["name"] != "Anders"
+
+
+def test_a_change_made_on_an_older_state_is_refused_and_changes_nothing(office):
+    otto, olga, path = office.as_("otto"), office.as_("olga"), of_district(office)
+    seen = otto.tag(path)
+    first = olga.change("PATCH", path, seen, json={"contact": {"legalName": "Kreis", "email": "neu@kreis.example"}})
+    late = otto.change("PATCH", path, seen, json={"contact": {"legalName": "Kreis", "email": "alt@kreis.example"}})
+    assert (first.status_code, late.status_code, slug(late)) == (200, 409, "overtaken")
+    assert otto.get(path).json()["contact"]["email"] == "neu@kreis.example"
+    assert otto.change("PATCH", path, first.headers["ETag"], json={"name": "Kreis"}).status_code == 200
+
+
+def test_a_change_of_keys_is_a_change_too(office, keys):
+    otto, olga, path = office.as_("otto"), office.as_("olga"), of_district(office)
+    otto.post(f"{path}/keys", json=keys["encryption"])
+    seen = otto.tag(path)
+    for person in (otto, olga):
+        person.post(f"{path}/keys/{keys['encryption']['kid']}/activate")
+    assert slug(otto.change("PATCH", path, seen, json={"name": "Kreis"})) == "overtaken"
+    assert otto.get(path).json()["encryptionKid"] == keys["encryption"]["kid"]
+
+
 # --- the way it goes
 
 
@@ -136,11 +164,11 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     assert (made.json()["status"], made.json()["adapter"]) == ("created", "mailbox")
     path = made.headers["Location"].removeprefix("/hub/v1")
     drop = office.stage.data / "secrets" / "drop"
-    changed = otto.call("PATCH", path, json={"adapter": {"name": "folder", "options": {"path": str(drop)}}})
+    changed = otto.amend(path, adapter={"name": "folder", "options": {"path": str(drop)}})
     assert (changed.status_code, changed.json()["adapter"]) == (200, "folder"), changed.text
-    alone = otto.call("PATCH", path, json={"status": "active"})
+    alone = otto.amend(path, status="active")
     assert (alone.status_code, slug(alone)) == (403, "second-person")
-    assert office.as_("olga").call("PATCH", path, json={"status": "active"}).json()["status"] == "active"
+    assert office.as_("olga").amend(path, status="active").json()["status"] == "active"
     shown = otto.get(path).json()
     assert shown["adapterOptions"] == {"path": str(drop)}
     assert shown["services"][0]["identifier"] == BAUEN

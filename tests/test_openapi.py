@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from stand_in import Client
 
-from hub import accounts
+from hub import persons
 from hub.api import edge
 from hub.api.addresses import _folded
 from hub.api.contracts import compiled, violations
@@ -95,7 +95,7 @@ def test_scopes_are_the_rights_of_clients_and_persons():
     assert [scheme["type"] for scheme in schemes.values()] == ["oauth2"]
     flows = schemes["oauth2"]["flows"]
     assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in Right}
-    assert set(flows["password"]["scopes"]) == {right.value for right in accounts.Right}
+    assert set(flows["password"]["scopes"]) == {right.value for right in persons.Right}
 
 
 @every_operation

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from openid_provider import GROUPS, SECRET, make_key, session_cookie
 
-from hub.accounts import Person, Right, Role
 from hub.admin import Mounted, build
 from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from hub.openid import Grants, Provider, link
 from hub.outbound import Outbound
+from hub.persons import Person, Right, Role
 
 
 def _accounts(entrance):

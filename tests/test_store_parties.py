@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import uuid4
 
@@ -87,6 +88,58 @@ def test_a_replaced_destination_keeps_its_birthday(store):
     changed = replace(made, status="inactive", adapter="https", callback=None, updated_at=NOW + MINUTE)
     store.replace_destination(replace(changed, created_at=NOW + MINUTE))
     assert store.destination(made.destination_id) == changed
+
+
+def _renamed(name: str):
+    return lambda before: replace(before, name=name)
+
+
+def _told(before, after):
+    return replace(_ENTRY, before={"name": before.name}, after={"name": after.name})
+
+
+def test_a_change_made_on_an_older_state_is_refused_whole(store):
+    made = known_destination(store)
+    changed = store.change_destination(made.destination_id, _renamed("A"), audit=_told, expected=made.revision)
+    with pytest.raises(Conflict) as caught:
+        store.change_destination(made.destination_id, _renamed("B"), audit=_told, expected=made.revision)
+    assert caught.value.slug == "overtaken"
+    assert store.destination(made.destination_id) == changed
+    assert store.audit().total == 1
+    with pytest.raises(NotFound):
+        store.change_destination(uuid4(), _renamed("A"), audit=_told)
+
+
+def test_every_change_moves_the_revision_on_whatever_the_clock_says(store):
+    made = known_destination(store)
+    seen = {made.revision}
+    for hour in (0, 0, -1):
+
+        def change(before, hour=hour):
+            return replace(before, updated_at=NOW + MINUTE * 60 * hour)
+
+        seen.add(store.change_destination(made.destination_id, change, audit=_told).revision)
+    assert len(seen) == 4
+    assert store.destination(made.destination_id).created_at == made.created_at
+
+
+def test_changes_of_different_parts_at_the_same_time_do_not_undo_each_other(store):
+    made = known_destination(store)
+    changes = [_renamed("A"), lambda before: replace(before, adapter="folder")]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: store.change_destination(made.destination_id, one, audit=_told), changes))
+    found = store.destination(made.destination_id)
+    assert (found.name, found.adapter) == ("A", "folder")
+
+
+def test_a_secret_is_replaced_only_in_the_state_that_was_seen(store):
+    seen = client()
+    store.add_client(seen)
+    store.set_client_secret(seen.client_id, "$argon2id$one", expected=seen.revision)
+    with pytest.raises(Conflict) as caught:
+        store.set_client_secret(seen.client_id, "$argon2id$two", expected=seen.revision)
+    assert caught.value.slug == "overtaken"
+    assert store.client(seen.client_id).secret_hash == "$argon2id$one"
 
 
 def test_destinations_are_found_by_owner_status_and_tenant_prefix(store):

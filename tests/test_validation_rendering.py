@@ -21,7 +21,7 @@ REF = SchemaRef(uri="urn:s" + EVIL, standard="s", version="1", sha256="0" * 64, 
 
 
 def report_of(*violations: Violation, notes: tuple[Text, ...] = ()) -> Report:
-    return Report(schema=REF, violations=violations, total=len(violations), notes=notes)
+    return Report(schema=REF, violations=violations, total=len(violations), remarks=notes)
 
 
 def violation() -> Violation:

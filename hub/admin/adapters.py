@@ -68,7 +68,9 @@ def put(visit: Visit) -> Response:
     try:
         config = _config(visit.form, visit.tools.adapters.options(name) or ())
         draft = Draft(adapter=name, adapter_config=config)
-        visit.tools.stewardship.change(destination.destination_id, draft, visit.person, now=visit.now)
+        visit.tools.stewardship.change(
+            destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
+        )
     except Refused as refused:
         entered = {option: visit.form.text(f"o-{option}", longest=_LONGEST) for option in _names(visit, name)}
         return _form(visit, destination, name, entered, error=refused)
@@ -118,6 +120,7 @@ def _form(
         "adapter.html",
         status=200 if error is None else 422,
         destination=destination,
+        revision=visit.form.text("revision") or destination.revision,
         name=name,
         names=adapters.names(),
         installed=installed,

@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.accounts import Right, same_csrf
+from hub.accounts import same_csrf
 from hub.admin import (
     adapters,
     areas,
@@ -56,6 +56,7 @@ from hub.errors import (
     TooMany,
     Unauthenticated,
 )
+from hub.persons import Right
 
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.

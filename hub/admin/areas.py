@@ -56,7 +56,7 @@ def index(visit: Visit) -> Response:
 
 def _found(visit: Visit, wanted: str) -> tuple[Found, HubError | None]:
     try:
-        return look_up(visit.tools.gazetteer, wanted), None
+        return look_up(visit.tools.gazetteer(), wanted), None
     except Refused as error:
         return Found(places=()), error
 
@@ -69,7 +69,7 @@ def _service(visit: Visit, table: RoutingTable) -> str | None:
 
 
 def _place(visit: Visit, below: str) -> Place | None:
-    return visit.tools.gazetteer.find(below) if below else None
+    return visit.tools.gazetteer().find(below) if below else None
 
 
 def _by_region(looked: Survey) -> list[tuple[str, Sequence[DistrictCover]]]:

@@ -119,7 +119,9 @@ def change(visit: Visit) -> Response:
         draft = _draft(entered)
         kept = {name: value for name, value in destination.contact.items() if name not in _CONTACT}
         draft = replace(draft, contact={**kept, **(draft.contact or {})})
-        visit.tools.stewardship.change(destination.destination_id, draft, visit.person, now=visit.now)
+        visit.tools.stewardship.change(
+            destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
+        )
     except Refused as refused:
         return _form(visit, entered, of=True, error=refused)
     return visit.to(f"/destinations/{destination.destination_id}", note="saved")
@@ -170,10 +172,12 @@ def _form(visit: Visit, entered: dict[str, str], *, of: bool = False, error: Hub
     subscribers = [
         each for each in visit.scope.clients() if each.kind is ClientKind.SUBSCRIBER and each.disabled_at is None
     ]
+    destination = visit.scope.destination(visit.id("id")) if of else None
     return visit.page(
         "destination_form.html",
         status=200 if error is None else 422,
-        destination=visit.scope.destination(visit.id("id")) if of else None,
+        destination=destination,
+        revision=visit.form.text("revision") or (destination.revision if destination else ""),
         entered=dict.fromkeys(("name", "owner", "tenant", *_CONTACT), "") | entered,
         subscribers=subscribers,
         error=error,

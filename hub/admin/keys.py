@@ -9,12 +9,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hub.accounts import Right
 from hub.admin.visit import ROWS, Visit
 from hub.crypto.deposits import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.parties import Destination
+from hub.persons import Right
 from hub.store import StoredKey
 from hub.store.key_changes import KeyStep
 from hub.tables import key_valid_until

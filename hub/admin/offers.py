@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.responses import Response
 
 from hub.admin.visit import Visit
@@ -37,14 +39,13 @@ def put(visit: Visit) -> Response:
             row["regions"].replace(",", " ").split(),
             row["schemas"].split(),
             register=tools.tables.active(visit.now).services,
-            gazetteer=tools.gazetteer,
+            gazetteer=tools.gazetteer(),
             catalog=tools.catalog(),
             on=visit.now.date(),
         )
         _insist_on_scope(visit, made)
         others = [each for each in destination.services if each.identifier not in {made.identifier, replaces}]
-        services = tuple(sorted((*others, made), key=lambda each: each.identifier))
-        tools.stewardship.change(destination.destination_id, Draft(services=services), visit.person, now=visit.now)
+        _keep(visit, destination, (*others, made))
     except Refused as refused:
         return _form(visit, destination, row, replaces=replaces, error=refused)
     return visit.to(f"/destinations/{destination.destination_id}", note="saved")
@@ -54,9 +55,16 @@ def drop(visit: Visit) -> Response:
     """Take one service away."""
     destination = visit.scope.destination(visit.id("id"))
     gone = _offered(destination, visit.form.text("service", longest=200))
-    services = tuple(each for each in destination.services if each is not gone)
-    visit.tools.stewardship.change(destination.destination_id, Draft(services=services), visit.person, now=visit.now)
+    _keep(visit, destination, [each for each in destination.services if each is not gone])
     return visit.to(f"/destinations/{destination.destination_id}", note="saved")
+
+
+def _keep(visit: Visit, destination: Destination, services: Iterable[OfferedService]) -> None:
+    """Keep the services, in the state that the person saw: they are replaced as a whole."""
+    draft = Draft(services=tuple(sorted(services, key=lambda each: each.identifier)))
+    visit.tools.stewardship.change(
+        destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
+    )
 
 
 def _offered(destination: Destination, identifier: str) -> OfferedService:
@@ -88,6 +96,7 @@ def _form(
         "offer.html",
         status=200 if error is None else 422,
         destination=destination,
+        revision=visit.form.text("revision") or destination.revision,
         row=row,
         replaces=replaces,
         services=[(urn, services.name(urn)) for urn in services],

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from hub.accounts import Person
 from hub.errors import Forbidden, NotFound, Text
 from hub.events import Event
 from hub.parties import Client, Destination
+from hub.persons import Person
 from hub.store import (
     AuditRecord,
     Backlog,

@@ -67,7 +67,7 @@ def trace(visit: Visit) -> Response:
         steps=_steps(visit, found),
         table=table,
         service=book.active(visit.now).services.name(found.message.service.identifier),
-        area=visit.tools.gazetteer.name(found.message.area) if found.message.area else "",
+        area=visit.tools.gazetteer().name(found.message.area) if found.message.area else "",
     )
 
 

@@ -260,7 +260,7 @@ def _rule_form(
 def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
     """Return one page of the rules that the person's search leaves: by id, area, place, service or destination."""
     words = visit.query.text("q", longest=200).casefold().split()
-    gazetteer, names, services = visit.tools.gazetteer, _names(visit), visit.tools.tables.active(visit.now).services
+    gazetteer, names, services = visit.tools.gazetteer(), _names(visit), visit.tools.tables.active(visit.now).services
 
     def fits(rule: Rule) -> bool:
         place = (rule.area.ars, gazetteer.name(rule.area), names.get(rule.destination, ""))

@@ -13,7 +13,7 @@ from uuid import UUID
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from hub.accounts import Accounts, Person, Right, Session
+from hub.accounts import Accounts, Session
 from hub.admin.scope import Scope
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
@@ -23,6 +23,7 @@ from hub.exchange.key_changes import By, KeyDesk
 from hub.exchange.stewardship import Stewardship
 from hub.exchange.trials import Trials
 from hub.openid import OpenIdLogin
+from hub.persons import Person, Right
 from hub.store import AuditEntry, Store
 from hub.tables import TableBook
 from hub.validation.arrivals import Arrivals
@@ -50,7 +51,7 @@ class Tools:
     tables: TableBook
     catalog: Callable[[], SchemaCatalog]
     policy: KeyPolicy
-    gazetteer: Gazetteer
+    gazetteer: Callable[[], Gazetteer]
     clock: Callable[[], datetime]
     base_url: str
     production: bool

@@ -11,6 +11,7 @@ import orjson
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.operations import visit
 from hub.clients import Caller
 from hub.errors import Malformed, Text
 from hub.store import Page
@@ -29,6 +30,17 @@ def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None 
 def nothing(status: int = 204, headers: Mapping[str, str] | None = None) -> ConnexionResponse:
     """Return an answer without a body."""
     return ConnexionResponse(status_code=status, body=b"", headers=dict(headers or {}))
+
+
+def etag(state: str) -> dict[str, str]:
+    """Return the header that marks the state of what is shown (RFC 9110 section 8.8.3); a change has to repeat it."""
+    return {"ETag": f'"{state}"'}
+
+
+def known_state() -> str:
+    """Return the state that a change was made on; the contract requires ``If-Match`` and has checked its form."""
+    header: str = visit().headers["if-match"]
+    return header.strip().strip('"')
 
 
 def paged(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:

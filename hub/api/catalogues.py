@@ -36,7 +36,7 @@ class Catalogues:
         catalog: Callable[[], SchemaCatalog],
         table: Callable[[], RoutingTable],
         table_at: Callable[[datetime], RoutingTable],
-        gazetteer: Gazetteer,
+        gazetteer: Callable[[], Gazetteer],
         keys: HubKeys,
         clock: Callable[[], datetime],
     ) -> None:
@@ -76,7 +76,7 @@ class Catalogues:
         self, service: str, ars: str | None = None, ags: str | None = None, at: str | None = None
     ) -> dict[str, Any]:
         """Explain which authority is responsible, was or will be, and why."""
-        area = area_of(ars, ags, self._gazetteer)
+        area = area_of(ars, ags, self._table().gazetteer)
         if at is None:
             return _explanation_json(self._table().explain(area, service, self._clock()))
         moment = moment_of(at)
@@ -85,12 +85,13 @@ class Catalogues:
 
     async def areas(self, q: str, offset: int = 0, limit: int = 100) -> dict[str, Any]:
         """Look areas up by key, postal code or name."""
-        found = await anyio.to_thread.run_sync(look_up, self._gazetteer, q)
+        gazetteer = await anyio.to_thread.run_sync(self._gazetteer)
+        found = await anyio.to_thread.run_sync(look_up, gazetteer, q)
         shown = found.places[offset : offset + limit]
         return {
             "total": len(found.places),
             "choice": found.choice,
-            "areas": [_area_json(self._gazetteer, place) for place in shown],
+            "areas": [_area_json(gazetteer, place) for place in shown],
         }
 
     async def hub_keys(self) -> ConnexionResponse:

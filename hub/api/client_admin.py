@@ -8,11 +8,11 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person
-from hub.api.answers import FRESH, json_answer, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, paged
 from hub.api.errands import in_thread
 from hub.clients import rights_of
 from hub.parties import Client
+from hub.persons import Person
 from hub.registry import Registry
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
@@ -33,7 +33,8 @@ class ClientAdmin:
 
     async def show(self, clientId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
         """Show one client."""
-        return json_answer(_json(await in_thread(self._registry.show, clientId, self._person())), headers=FRESH)
+        client = await in_thread(self._registry.show, clientId, self._person())
+        return json_answer(_json(client), headers={**FRESH, **etag(client.revision)})
 
     async def create(self, body: dict[str, Any]) -> ConnexionResponse:
         """Create a client: 201 with its secret."""
@@ -46,18 +47,21 @@ class ClientAdmin:
             manage=body.get("manage", False),
             now=self._clock(),
         )
-        headers = {"Location": f"/hub/v1/clients/{client.client_id}", **_NEVER_KEPT}
+        headers = {"Location": f"/hub/v1/clients/{client.client_id}", **_NEVER_KEPT, **etag(client.revision)}
         return json_answer(_json(client) | {"clientSecret": secret}, 201, headers)
 
     async def rotate(self, clientId: str) -> ConnexionResponse:  # noqa: N803
         """Give a client a new secret."""
-        client, secret = await in_thread(self._registry.rotate, clientId, self._person(), now=self._clock())
-        return json_answer(_json(client) | {"clientSecret": secret}, headers=_NEVER_KEPT)
+        client, secret = await in_thread(
+            self._registry.rotate, clientId, self._person(), now=self._clock(), expected=known_state()
+        )
+        headers = {**_NEVER_KEPT, **etag(client.revision)}
+        return json_answer(_json(client) | {"clientSecret": secret}, headers=headers)
 
     async def disable(self, clientId: str) -> ConnexionResponse:  # noqa: N803
         """Lock a client out."""
         client = await in_thread(self._registry.disable, clientId, self._person(), now=self._clock())
-        return json_answer(_json(client), headers=FRESH)
+        return json_answer(_json(client), headers={**FRESH, **etag(client.revision)})
 
 
 def _json(client: Client) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person
-from hub.api.answers import FRESH, json_answer, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, paged
 from hub.api.errands import in_thread
 from hub.crypto.keys import expires_at
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship
 from hub.parties import Destination, OfferedService
+from hub.persons import Person
 from hub.store import Circuit, OutgoingCallback, StoredKey
 from hub.store.key_changes import KeyChangeState
 
@@ -55,15 +55,20 @@ class DestinationAdmin:
             tenant=body.get("tenant", ""),
             now=self._clock(),
         )
-        headers = {"Location": f"/hub/v1/destinations/{made.destination_id}", **FRESH}
+        headers = {"Location": f"/hub/v1/destinations/{made.destination_id}", **FRESH, **etag(made.revision)}
         return json_answer(_head(made), 201, headers)
 
     async def change(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
-        """Replace the members that are given, each as a whole."""
+        """Replace the members that are given, each as a whole, in the state that ``If-Match`` names."""
         changed = await in_thread(
-            self._stewardship.change, UUID(destinationId), _draft(body), self._person(), now=self._clock()
+            self._stewardship.change,
+            UUID(destinationId),
+            _draft(body),
+            self._person(),
+            now=self._clock(),
+            expected=known_state(),
         )
-        return json_answer(_head(changed), headers=FRESH)
+        return json_answer(_head(changed), headers={**FRESH, **etag(changed.revision)})
 
     async def add_key(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Add a public key; it is used for nothing until two persons activate it."""
@@ -110,7 +115,7 @@ class DestinationAdmin:
             "callback": None if destination.callback is None else {"url": destination.callback.url},
             "deadCallbacks": [_callback(each) for each in standing.dead_callbacks],
         }
-        return json_answer(answer, headers=FRESH)
+        return json_answer(answer, headers={**FRESH, **etag(destination.revision)})
 
     def _circuit(self, circuit: Circuit) -> dict[str, Any]:
         until = circuit.open_until

@@ -47,14 +47,14 @@ _INFO = {"v1": {"major": 1, "minor": 1, "patch": 3}, "v2": {"major": 2, "minor":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What FIT-Connect's APIs are made of. ``table`` is asked anew each time, so that a reload drops no request."""
+    """What FIT-Connect's APIs are made of. ``table`` and ``gazetteer`` are asked anew each time: a reload drops no request."""
 
     store: Store
     blobs: Blobs
     keys: HubKeys
     notary: Notary
     policy: KeyPolicy
-    gazetteer: Gazetteer
+    gazetteer: Callable[[], Gazetteer]
     table: Callable[[], RoutingTable]
     admission: Admission
     outbound: Outbound

@@ -132,6 +132,8 @@ def _verdict(report: Report) -> str:
     kind = "error" if errors else ("good" if report.complete and not report.total else "warning")
     mark = {"error": "✗ Ungültig", "good": "✓ Gültig", "warning": "✓ Gültig, mit Hinweisen"}[kind]
     english = {"error": "invalid", "good": "valid", "warning": "valid, with notes"}[kind]
+    if not errors and not report.complete:
+        mark, english = "✓ Gültig, aber nicht vollständig geprüft", "valid, but not completely checked"
     sentence = (
         "Das Dokument erfüllt sein Schema." if report.valid else "Das Dokument verletzt sein Schema oder seine Regeln."
     )

@@ -9,7 +9,6 @@ from typing import Any
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person, Right, Role
 from hub.api.answers import json_answer, nothing
 from hub.api.errands import in_thread
 from hub.api.operations import visit
@@ -18,6 +17,7 @@ from hub.clients import Caller
 from hub.clients import Right as ClientRight
 from hub.directory import Directory
 from hub.parties import ClientKind
+from hub.persons import Person, Right, Role
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 #: What a machine is trusted with at most: no machine approves, or operates.

@@ -77,7 +77,7 @@ class RoutingService:
         self,
         *,
         version: str,
-        gazetteer: Gazetteer,
+        gazetteer: Callable[[], Gazetteer],
         table: Callable[[], RoutingTable],
         destinations: Destinations,
         book: AddressBook,
@@ -102,7 +102,8 @@ class RoutingService:
         allowance = self._allowance()
         if allowance.spent:
             return _too_many(allowance)
-        found = await in_thread(self._gazetteer.search, list(areaSearchexpression), offset, limit)
+        gazetteer = await in_thread(self._gazetteer)
+        found = await in_thread(gazetteer.search, list(areaSearchexpression), offset, limit)
         body = {
             "count": len(found.places),
             "offset": offset,
@@ -155,7 +156,7 @@ class RoutingService:
     def _area_of(self, ars: str | None, ags: str | None) -> Area:
         """Read a key; ids of areas are their ARS, as this API gives them out."""
         short = ags is not None and len(ags) < len("06414000")
-        return Area.from_ags(ags) if short and ags is not None else area_of(ars, ags, self._gazetteer)
+        return Area.from_ags(ags) if short and ags is not None else area_of(ars, ags, self._table().gazetteer)
 
     def _route(self, destination: Destination) -> dict[str, Any]:
         entry = self._book.entry(destination, now=self._clock(), parameters=self._version == "v1")

@@ -8,8 +8,7 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.accounts import Person, Right
-from hub.api.answers import FRESH, json_answer, moment_of, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, moment_of, paged
 from hub.api.errands import in_thread
 from hub.api.guards import arrival
 from hub.api.operations import visit
@@ -24,6 +23,7 @@ from hub.api.told import (
     version_json,
 )
 from hub.errors import Malformed, NotFound, Text
+from hub.persons import Person, Right
 from hub.routing import Rule, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import Page
 from hub.tables import TableBook, TableVersion, rules_seen
@@ -194,16 +194,13 @@ def _read(kind: str, given: Any) -> tuple[Rule, ...]:
 
 
 def _told(version: TableVersion, status: int = 200, headers: dict[str, str] | None = None) -> ConnexionResponse:
-    return json_answer(version_json(version), status, {**FRESH, "ETag": _tag(version), **(headers or {})})
-
-
-def _tag(version: TableVersion) -> str:
-    return f'"{version.revision}-{version.state.value}"'
+    tag = etag(f"{version.revision}-{version.state.value}")
+    return json_answer(version_json(version), status, {**FRESH, **tag, **(headers or {})})
 
 
 def _revision() -> int:
-    """Return the revision that the request was made on; the contract has checked the form of ``If-Match``."""
-    return int(visit().headers["if-match"].strip().strip('"').partition("-")[0])
+    """Return the revision that the request was made on."""
+    return int(known_state().partition("-")[0])
 
 
 def _media_type() -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hub import admin
 from hub.accounts import Accounts
-from hub.areas import Gazetteer
 from hub.config import Settings
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
@@ -77,18 +76,6 @@ def open_blobs(settings: Settings) -> Blobs:
 def postal_codes_of(settings: Settings) -> Path:
     """Return where an operator's list of postal codes lies, if there is one."""
     return settings.data / "areas" / "postal_codes.csv"
-
-
-def open_gazetteer(settings: Settings, folder: Path) -> Gazetteer:
-    """Read the areas, and the postal codes if there are any; codes that do not fit the areas do not stop the start."""
-    gazetteer, codes = Gazetteer.load(folder), postal_codes_of(settings)
-    if not codes.is_file():
-        return gazetteer
-    try:
-        return gazetteer.with_postal_codes(codes)
-    except ConfigurationError as error:
-        _log.warning("no postal codes, import them anew (hub areas import-postal-codes): %s", error)
-        return gazetteer
 
 
 def development_authority(settings: Settings, *, now: datetime) -> InsecureDevelopmentAuthority:

@@ -18,13 +18,13 @@ from hub.app.openings import (
     key_policy,
     open_blobs,
     open_board,
-    open_gazetteer,
     open_login,
     open_mail_server,
+    postal_codes_of,
     process_of,
     utc_now,
 )
-from hub.areas import Gazetteer
+from hub.areas import Gazetteer, GazetteerBook
 from hub.attempting import Rules
 from hub.callbacks import CallbackTools, CallbackWorker, Herald
 from hub.checkpoints import Checkpoints
@@ -74,7 +74,9 @@ class Hub:
     outbound: Outbound
     clients: Clients
     catalogs: CatalogBook
+    #: The areas; :attr:`gazetteers` gives them with the postal codes of the moment, for those who search.
     gazetteer: Gazetteer
+    gazetteers: GazetteerBook
     table: RoutingTable
     book: TableBook
     accounts: Accounts
@@ -116,7 +118,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     directory = Directory(store=store, policy=policy)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
-    gazetteer = open_gazetteer(settings, rules / "areas")
+    gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer)
     book = open_book(
         store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
@@ -164,6 +166,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
         clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
         catalogs=catalogs,
         gazetteer=gazetteer,
+        gazetteers=GazetteerBook(gazetteer, postal_codes_of(settings)),
         table=table,
         book=book,
         accounts=accounts,

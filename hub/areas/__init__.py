@@ -8,6 +8,7 @@ Gemeindeverzeichnis-Informationssystem.
 """
 
 from hub.areas.area import LENGTHS, Area
+from hub.areas.book import GazetteerBook
 from hub.areas.gazetteer import Gazetteer, SearchResult
 from hub.areas.lookup import Found, look_up
 from hub.areas.place import AreaKind, Place, Succession
@@ -19,6 +20,7 @@ __all__ = [
     "AreaKind",
     "Found",
     "Gazetteer",
+    "GazetteerBook",
     "Place",
     "SearchResult",
     "Succession",

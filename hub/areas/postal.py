@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub.areas.area import AGS_LENGTH
-from hub.areas.files import bad_row, read_postal_codes
+from hub.areas.files import read_postal_codes
 from hub.areas.gazetteer import Gazetteer
 from hub.errors import Text
+from hub.sheets import bad_row
 
 _CODE = re.compile(r"[0-9]{5}")
 

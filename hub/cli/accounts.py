@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from hub.accounts import Role
 from hub.cli.options import data_option, opened
 from hub.cli.persons import accounts_of
 from hub.errors import ConfigurationError, Text
 from hub.openid import link
+from hub.persons import Role
 
 _PAGE = 500
 

@@ -14,6 +14,7 @@ import click
 from hub import app
 from hub.areas import Area
 from hub.cli.options import data_option, opened, settings_for
+from hub.cli.verdicts import verdict
 from hub.clients import Caller
 from hub.errors import InvalidPayload, NotFound, Text
 from hub.events import Subject
@@ -75,9 +76,8 @@ def submit(
     click.echo(f"caseId        {claims['txn'].removeprefix('case:')}")
     click.echo(f"an / to       {claims['destination']['name']} ({claims['destination']['destinationId']})")
     click.echo(f"Schema        {claims['schema']['uri']} {claims['schema']['version']}")
-    if "validation" in claims:
-        verdict = claims["validation"]
-        click.echo(f"ungültig / invalid: {verdict['violations']} ({verdict['onInvalid']})", err=True)
+    for line in verdict(claims):
+        click.echo(line, err=True)
 
 
 @click.command(short_help="Stand und Verlauf / state and history.")
@@ -116,7 +116,8 @@ def validate(file: Path, schema: str | None, form: str | None, as_json: bool, da
 def _tell(report: Report) -> None:
     if not report.valid:
         raise _invalid(report)
-    click.secho(f"gültig / valid: {report.schema.uri} {report.schema.version}", fg="green")
+    incomplete = "" if report.complete else ", nicht vollständig geprüft / not completely checked"
+    click.secho(f"gültig / valid{incomplete}: {report.schema.uri} {report.schema.version}", fg="green")
     for note in report.notes:
         click.echo(f"  {note.de}\n  {note.en}")
 

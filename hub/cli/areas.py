@@ -25,7 +25,7 @@ def areas() -> None:
 def search(words: tuple[str, ...], data: Path) -> None:
     """Find areas by name or part of it, ARS, AGS, the beginning of either, or postal code. Exit 1 if there is none."""
     with opened(data) as hub:
-        gazetteer = hub.gazetteer
+        gazetteer = hub.gazetteers()
     found = look_up(gazetteer, " ".join(words))
     if not found.places:
         raise _nothing(" ".join(words))
@@ -46,7 +46,7 @@ def search(words: tuple[str, ...], data: Path) -> None:
 def show(key: str, data: Path) -> None:
     """Show one area by ARS or AGS: what it lies in, since when it exists, what it was and became."""
     with opened(data) as hub:
-        gazetteer = hub.gazetteer
+        gazetteer = hub.gazetteers()
     place = gazetteer.by_ags(key) if len(key) == len("06414000") else gazetteer.find(key)
     if place is None:
         raise _nothing(key)
@@ -67,9 +67,7 @@ def import_postal_codes_(source: Path, data: Path) -> None:
     )
     if made.foreign:
         click.echo(f"{made.foreign} Zeilen anderer Länder ausgelassen / rows of other lands left out")
-    click.echo(
-        "Laufende Dienste lesen die Liste beim nächsten Start / running services read the list when they next start."
-    )
+    click.echo("Laufende Dienste nehmen sie innerhalb von Sekunden auf / running services take it up within seconds.")
 
 
 def _facts(gazetteer: Gazetteer, place: Place) -> list[tuple[str, str]]:

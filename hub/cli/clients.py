@@ -1,4 +1,7 @@
-"""``hub clients``: who may call the hub."""
+"""``hub clients``: who may call the hub.
+
+A person may be named (``--as``), and then has the rights and the scope of the account; else the machine's user acts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import click
 
 from hub.app import Hub
 from hub.cli.options import data_option, opened
-from hub.cli.persons import operating_user
+from hub.cli.persons import Login, acting, may_name_person, operating_user
 from hub.parties import Client, ClientKind
 from hub.registry import Registry
 
@@ -24,15 +27,16 @@ def clients() -> None:
 @click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), required=True)
 @click.option("--manage", is_flag=True, help="May create and change its own destinations.")
 @click.option("--tenant", default="", help="ARS prefix whose administrators may see it.")
+@may_name_person
 @data_option
-def add(name: str, kind: str, manage: bool, tenant: str, data: Path) -> None:
+def add(name: str, kind: str, manage: bool, tenant: str, login: Login, data: Path) -> None:
     """Add a client and print its secret, once.
 
     KIND machine is the automation of administrators: it drafts and checks routing tables over the API and approves nothing.
     """
     with opened(data) as hub:
         client, secret = _registry(hub).create(
-            operating_user(), kind=kind, name=name, tenant=tenant, manage=manage, now=hub.clock()
+            acting(hub, login), kind=kind, name=name, tenant=tenant, manage=manage, now=hub.clock()
         )
     click.echo(f"client_id      {client.client_id}")
     click.echo(f"client_secret  {secret}")
@@ -54,21 +58,23 @@ def list_(data: Path) -> None:
 
 @clients.command()
 @click.argument("client_id")
+@may_name_person
 @data_option
-def rotate(client_id: str, data: Path) -> None:
+def rotate(client_id: str, login: Login, data: Path) -> None:
     """Give a client a new secret; the old one stops working at once."""
     with opened(data) as hub:
-        _, secret = _registry(hub).rotate(client_id, operating_user(), now=hub.clock())
+        _, secret = _registry(hub).rotate(client_id, acting(hub, login), now=hub.clock())
     click.echo(f"client_secret  {secret}")
 
 
 @clients.command()
 @click.argument("client_id")
+@may_name_person
 @data_option
-def disable(client_id: str, data: Path) -> None:
+def disable(client_id: str, login: Login, data: Path) -> None:
     """Lock a client out; its tokens stop working within a second."""
     with opened(data) as hub:
-        _registry(hub).disable(client_id, operating_user(), now=hub.clock())
+        _registry(hub).disable(client_id, acting(hub, login), now=hub.clock())
 
 
 def _registry(hub: Hub) -> Registry:

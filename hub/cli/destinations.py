@@ -1,4 +1,8 @@
-"""``hub destinations``: who receives, with which keys, by which adapter."""
+"""``hub destinations``: who receives, with which keys, by which adapter.
+
+A person may be named (``--as``), and then has the rights and the scope of the account; else the machine's user acts, and the
+audit log says so. Where two persons count, both are named.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import click
 
 from hub.app import Hub, stewardship
 from hub.cli.options import data_option, opened
-from hub.cli.persons import logged_in, operating_user, person_options
+from hub.cli.persons import Login, acting, logged_in, may_name_person, operating_user, person_options
 from hub.errors import ConfigurationError, Text
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
@@ -79,6 +83,7 @@ def show(destination_id: UUID, data: Path) -> None:
 @click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
 @click.option("--encryption-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @click.option("--signing-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@may_name_person
 @data_option
 def add(
     name: str,
@@ -90,6 +95,7 @@ def add(
     schemas: tuple[str, ...],
     encryption_key: Path,
     signing_key: Path,
+    login: Login,
     data: Path,
 ) -> None:
     """Add a destination from its two public keys; it stays in status created until 'activate'."""
@@ -104,7 +110,7 @@ def add(
     with opened(data) as hub:
         made = _stewardship(hub).create(
             draft,
-            operating_user(),
+            acting(hub, login),
             encryption_key=sealing,
             signature_key=_jwk(signing_key),
             owner=owner,
@@ -116,37 +122,41 @@ def add(
 
 @destinations.command()
 @click.argument("destination_id", type=click.UUID)
+@may_name_person
 @data_option
-def activate(destination_id: UUID, data: Path) -> None:
-    """Let a destination take submissions."""
-    _set_status(destination_id, "active", data)
+def activate(destination_id: UUID, login: Login, data: Path) -> None:
+    """Let a destination take submissions; the first time a second person has to, once there are operators."""
+    _set_status(destination_id, "active", login, data)
 
 
 @destinations.command()
 @click.argument("destination_id", type=click.UUID)
+@may_name_person
 @data_option
-def deactivate(destination_id: UUID, data: Path) -> None:
+def deactivate(destination_id: UUID, login: Login, data: Path) -> None:
     """Let a destination take no more submissions for now; what waits there stays."""
-    _set_status(destination_id, "inactive", data)
+    _set_status(destination_id, "inactive", login, data)
 
 
 @destinations.command()
 @click.argument("destination_id", type=click.UUID)
 @click.confirmation_option(prompt="Für immer außer Dienst? / Out of service for good?")
+@may_name_person
 @data_option
-def decommission(destination_id: UUID, data: Path) -> None:
+def decommission(destination_id: UUID, login: Login, data: Path) -> None:
     """Take a destination out of service for good; its keys stay, so that old proof can be verified."""
-    _set_status(destination_id, "decommissioned", data)
+    _set_status(destination_id, "decommissioned", login, data)
 
 
 @destinations.command()
 @click.argument("destination_id", type=click.UUID)
 @click.argument("name")
+@may_name_person
 @data_option
-def rename(destination_id: UUID, name: str, data: Path) -> None:
+def rename(destination_id: UUID, name: str, login: Login, data: Path) -> None:
     """Give a destination another name."""
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, Draft(name=name), operating_user(), now=hub.clock())
+        _stewardship(hub).change(destination_id, Draft(name=name), acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {name}")
 
 
@@ -155,14 +165,20 @@ def rename(destination_id: UUID, name: str, data: Path) -> None:
 @click.option("--service", "identifiers", multiple=True, required=True, help="Service it takes (URN); repeatable.")
 @click.option("--region", "regions", multiple=True, required=True, help="Region it takes (DE + ARS); repeatable.")
 @click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
+@may_name_person
 @data_option
 def services(
-    destination_id: UUID, identifiers: tuple[str, ...], regions: tuple[str, ...], schemas: tuple[str, ...], data: Path
+    destination_id: UUID,
+    identifiers: tuple[str, ...],
+    regions: tuple[str, ...],
+    schemas: tuple[str, ...],
+    login: Login,
+    data: Path,
 ) -> None:
     """Replace the services that a destination takes, all of them."""
     draft = Draft(services=_offered(identifiers, regions, schemas))
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, draft, operating_user(), now=hub.clock())
+        _stewardship(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {len(identifiers)}")
 
 
@@ -170,15 +186,16 @@ def services(
 @click.argument("destination_id", type=click.UUID)
 @click.argument("name")
 @click.option("--options", default="{}", help="The adapter's options, as JSON; secrets as names of files.")
+@may_name_person
 @data_option
-def adapter(destination_id: UUID, name: str, options: str, data: Path) -> None:
+def adapter(destination_id: UUID, name: str, options: str, login: Login, data: Path) -> None:
     """Choose by which adapter a destination gets its submissions; options are checked before they are kept.
 
     Its circuit is closed: what failed before says nothing of the new way.
     """
     draft = Draft(adapter=name, adapter_config=_options(options))
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, draft, operating_user(), now=hub.clock())
+        _stewardship(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {name}")
 
 
@@ -190,12 +207,13 @@ def key() -> None:
 @key.command("add")
 @click.argument("destination_id", type=click.UUID)
 @click.argument("jwk", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@may_name_person
 @data_option
-def key_add(destination_id: UUID, jwk: Path, data: Path) -> None:
+def key_add(destination_id: UUID, jwk: Path, login: Login, data: Path) -> None:
     """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one."""
     with opened(data) as hub:
         document = _jwk(jwk)
-        added = _stewardship(hub).add_key(destination_id, document, operating_user(), now=hub.clock())
+        added = _stewardship(hub).add_key(destination_id, document, acting(hub, login), now=hub.clock())
     state = "hinterlegt / added" if added else "war schon da / was there"
     click.echo(f"{document['kid']}  {state}")
 
@@ -205,13 +223,13 @@ def key_add(destination_id: UUID, jwk: Path, data: Path) -> None:
 @click.argument("kid")
 @person_options
 @data_option
-def key_use(destination_id: UUID, kid: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def key_use(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
     """Seal to this key from now on; it must have been added before.
 
     Two operators: the first one's word is noted, the same command by a second one carries it out.
     """
     with opened(data) as hub:
-        person = logged_in(hub, name, password_file, code)
+        person = logged_in(hub, login)
         _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.ACTIVATE, person, now=hub.clock()))
 
 
@@ -220,10 +238,10 @@ def key_use(destination_id: UUID, kid: str, name: str, password_file: Path | Non
 @click.argument("kid")
 @person_options
 @data_option
-def key_retire(destination_id: UUID, kid: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def key_retire(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
     """Use a key for nothing new; it stays readable for old proof. Two operators, as for 'key use'."""
     with opened(data) as hub:
-        person = logged_in(hub, name, password_file, code)
+        person = logged_in(hub, login)
         _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.RETIRE, person, now=hub.clock()))
 
 
@@ -236,9 +254,9 @@ def _say(change: KeyChange) -> None:
         click.echo(f"{change.kid}  {change.step.value}: {change.proposed_by} + {change.decided_by}")
 
 
-def _set_status(destination_id: UUID, status: str, data: Path) -> None:
+def _set_status(destination_id: UUID, status: str, login: Login, data: Path) -> None:
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, Draft(status=status), operating_user(), now=hub.clock())
+        _stewardship(hub).change(destination_id, Draft(status=status), acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {status}")
 
 

@@ -1,33 +1,63 @@
-"""Logging in as a person on the command line, where a second person counts."""
+"""Who does it on the command line: a person who logs in, or the machine's user where nobody has to be named."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from hub.accounts import Accounts, Person, Role
+from hub.accounts import Accounts
 from hub.app import Hub
+from hub.persons import Person, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """What was said of a person; ``name`` is None where nobody was named."""
+
+    name: str | None
+    password_file: Path | None
+    code: str = field(repr=False)
+
+
 def person_options(command: F) -> F:
-    """Add ``--as NAME``, ``--password-file FILE`` and ``--code DIGITS``."""
-    for option in (
+    """Add ``--as NAME``, ``--password-file FILE`` and ``--code DIGITS``, which the command gets as ``login``."""
+    return _login_options(command, required=True, text="Account of the person who does this.")
+
+
+def may_name_person(command: F) -> F:
+    """Add the options of :func:`person_options` to a command that the machine's user may do as well."""
+    return _login_options(
+        command, required=False, text="Account of the person who does this.  [default: the machine's user]"
+    )
+
+
+def _login_options(command: F, *, required: bool, text: str) -> F:
+    @wraps(command)
+    def logging_in(*given: Any, name_: str | None, password_file: Path | None, code: str, **named: Any) -> Any:
+        return command(*given, login=Login(name=name_, password_file=password_file, code=code), **named)
+
+    options = (
         click.option("--code", default="", help="Six digits of the second factor, if the account has one."),
         click.option(
             "--password-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="File with the password; without it the password is asked for.",
         ),
-        click.option("--as", "name", required=True, help="Account of the person who does this."),
-    ):
-        command = option(command)
-    return command
+        click.option("--as", "name_", required=required, help=text),
+    )
+    changed: Any = logging_in
+    for option in options:
+        changed = option(changed)
+    found: F = changed
+    return found
 
 
 def accounts_of(hub: Hub) -> Accounts:
@@ -38,13 +68,19 @@ def accounts_of(hub: Hub) -> Accounts:
 def operating_user() -> Person:
     """Return the machine's user as an operator: whoever may write the data folder may do what operators may."""
     user = getpass.getuser()
-    return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,))
+    return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,), is_named=False)
 
 
-def logged_in(hub: Hub, name: str, password_file: Path | None, code: str) -> Person:
+def acting(hub: Hub, login: Login) -> Person:
+    """Return the person who is named, or the machine's user; errors as :func:`logged_in`."""
+    return operating_user() if login.name is None else logged_in(hub, login)
+
+
+def logged_in(hub: Hub, login: Login) -> Person:
     """Return the person behind the options of :func:`person_options`; raise ``Unauthenticated`` or ``TooMany``."""
-    if password_file is not None:
-        password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    name = login.name or ""
+    if login.password_file is not None:
+        password = login.password_file.read_text(encoding="utf-8").rstrip("\r\n")
     else:
         password = click.prompt(f"Passwort / password ({name})", hide_input=True, err=True)
-    return accounts_of(hub).check(name, password, code, now=hub.clock())
+    return accounts_of(hub).check(name, password, login.code, now=hub.clock())

@@ -11,6 +11,7 @@ import click
 
 from hub.checkpoints import insist_on_receipt, verify_proof
 from hub.cli.options import data_option, opened
+from hub.cli.verdicts import verdict
 from hub.crypto.receipts import verify_receipt
 from hub.errors import NotFound, Text
 from hub.store import Store
@@ -47,6 +48,8 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
         insist_on_receipt(found, claims)
         click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
     click.secho("echt / genuine", fg="green")
+    for line in verdict(claims):
+        click.secho(line, fg="yellow")
     click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
 
 

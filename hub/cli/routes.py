@@ -11,7 +11,7 @@ import click
 from hub.app import Hub
 from hub.areas import Area
 from hub.cli.options import data_option, opened
-from hub.cli.persons import logged_in, person_options
+from hub.cli.persons import Login, logged_in, person_options
 from hub.errors import Malformed, Text
 from hub.routing import Finding, RoutingTable, Rule, Severity, from_csv, from_yaml, to_csv, to_yaml
 from hub.routing.formats import read_folder
@@ -88,11 +88,11 @@ def export(kind: str, number: int | None, at: str | None, encoding: str, output:
 @click.option("--title", default="", help="What the draft is for.")
 @person_options
 @data_option
-def import_(source: Path, title: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def import_(source: Path, title: str, login: Login, data: Path) -> None:
     """Make a draft from a CSV or YAML file, or from a folder of rules*.yaml."""
     rules = _read(source)
     with opened(data) as hub:
-        person, now, book = logged_in(hub, name, password_file, code), hub.clock(), book_of(hub)
+        person, now, book = logged_in(hub, login), hub.clock(), book_of(hub)
         draft = book.draft(person, title=title or source.name, now=now, rules=rules)
         click.echo(f"Entwurf / draft {draft.number}")
         _show_findings(book.findings(draft.number, now=now))
@@ -103,14 +103,14 @@ def import_(source: Path, title: str, name: str, password_file: Path | None, cod
 @click.option("--title", default="", help="What the draft is for.")
 @person_options
 @data_option
-def apply(source: Path, title: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def apply(source: Path, title: str, login: Login, data: Path) -> None:
     """Bring the table to what a file or folder says: nothing where it says the same, else a draft to be approved.
 
     Exit 1 if the check finds errors.
     """
     rules = _read(source)
     with opened(data) as hub:
-        person, now, book = logged_in(hub, name, password_file, code), hub.clock(), book_of(hub)
+        person, now, book = logged_in(hub, login), hub.clock(), book_of(hub)
         active = book.at(now)
         if RoutingTable(rules, gazetteer=active.gazetteer, services=active.services) == active:
             click.echo("0 Änderungen (0 changes)")
@@ -156,10 +156,10 @@ def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
 @click.option("--text", default="", help="Why it is all right; needed where the check warns.")
 @person_options
 @data_option
-def approve(number: int, text: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def approve(number: int, text: str, login: Login, data: Path) -> None:
     """Approve a draft as the second person."""
     with opened(data) as hub:
-        person, book = logged_in(hub, name, password_file, code), book_of(hub)
+        person, book = logged_in(hub, login), book_of(hub)
         revision = book.version(number).revision
         book.approve(number, person, revision=revision, now=hub.clock(), text=text)
     click.echo(f"Freigegeben / approved: {number}")
@@ -171,12 +171,10 @@ def approve(number: int, text: str, name: str, password_file: Path | None, code:
 @click.option("--text", default="", help="Why.")
 @person_options
 @data_option
-def activate(
-    number: int, at: str | None, text: str, name: str, password_file: Path | None, code: str, data: Path
-) -> None:
+def activate(number: int, at: str | None, text: str, login: Login, data: Path) -> None:
     """Activate an approved version, now or at a time; running hubs follow within a second."""
     with opened(data) as hub:
-        person = logged_in(hub, name, password_file, code)
+        person = logged_in(hub, login)
         begun = book_of(hub).activate(number, person, now=hub.clock(), at=_moment(at), text=text)
     click.echo(f"Aktiv / active: {number} ab / from {begun.since.isoformat()}")
 
@@ -186,10 +184,10 @@ def activate(
 @click.option("--text", required=True, help="Why.")
 @person_options
 @data_option
-def rollback(number: int | None, text: str, name: str, password_file: Path | None, code: str, data: Path) -> None:
+def rollback(number: int | None, text: str, login: Login, data: Path) -> None:
     """Bring back the version that was active before."""
     with opened(data) as hub:
-        person = logged_in(hub, name, password_file, code)
+        person = logged_in(hub, login)
         begun = book_of(hub).rollback(person, now=hub.clock(), text=text, number=number)
     click.echo(f"Aktiv / active: {begun.number}")
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ import orjson
 
 from hub.connector.config import Listen, unusable
 from hub.connector.envelope import MOST_ATTACHMENTS, malformed, require_jwe, require_uuid
+from hub.connector.server import QuietHandler, QuietServer
 from hub.crypto.hmacs import verify_callback
 from hub.errors import (
     Forbidden,
@@ -72,26 +72,25 @@ class Listener:
     def __init__(self, settings: Listen, take: Taker, now: Callable[[], datetime]) -> None:
         try:
             secret = settings.secret_file.read_text("utf-8").strip()
-            self._server = _Server((settings.address, settings.port), _Handler)
-            if settings.certificate_file is not None:
-                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-                context.load_cert_chain(settings.certificate_file, settings.key_file)
-                # The handshake happens in the request's thread: a silent client must not stop the others.
-                self._server.socket = context.wrap_socket(
-                    self._server.socket, server_side=True, do_handshake_on_connect=False
-                )
+            desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now)
+            tls = _tls(settings)
+            self._server = QuietServer(settings.address, settings.port, _Handler, desk)
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("listen", "lässt sich nicht öffnen", "cannot be opened") from exc
-        self._server.desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.port = self._server.port
+        self._server.begin(tls)
 
     def close(self) -> None:
         """Stop listening; requests that are being answered are finished."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
+
+
+def _tls(settings: Listen) -> ssl.SSLContext | None:
+    if settings.certificate_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return context
 
 
 def read_push(body: bytes) -> Push:
@@ -160,23 +159,12 @@ class _Desk:
     places: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, _PLACES))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    desk: _Desk
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: broken connections are everyday, and the default prints a traceback."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     server_version = "rathaus-hub-connector"
-    sys_version = ""
     timeout = _SOCKET_TIMEOUT
-    disable_nagle_algorithm = True
-    server: _Server
+    server: QuietServer[_Desk]
 
-    def do_POST(self) -> None:  # The name that http.server wants.
+    def do_POST(self) -> None:  # noqa: N802  # The name that http.server wants.
         try:
             status, answer = self._take()
         except HubError as exc:
@@ -233,6 +221,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "10")
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_args: Any) -> None:
-        """Keep quiet: the journal is the record."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hmac
 import os
 import shutil
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +26,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from hub.connector.config import HttpHandover, Settings, is_loopback, unusable
 from hub.connector.filename import safe_name
+from hub.connector.server import QuietHandler, QuietServer
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _CHUNK = 256 * 1024
@@ -62,13 +61,12 @@ class SpecialistSystem:
     def __init__(self, *, port: int, folder: Path, secret: str | None, now: Callable[[], datetime]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._server = _Server(("127.0.0.1", port), _Handler)
+            desk = _Desk(folder=folder, secret=secret, now=now)
+            self._server = QuietServer("127.0.0.1", port, _Handler, desk)
         except OSError as exc:
             raise unusable("specialist", "lässt sich nicht öffnen", "cannot be opened") from exc
-        self._server.desk = _Desk(folder=folder, secret=secret, now=now)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self.port = self._server.port
+        self._server.begin()
 
     @classmethod
     def of(cls, settings: Settings, now: Callable[[], datetime]) -> Self | None:
@@ -82,28 +80,15 @@ class SpecialistSystem:
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    desk: _Desk
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: broken connections are everyday, and the default prints a traceback."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     server_version = "Fachverfahren"
-    sys_version = ""
     timeout = _SOCKET_TIMEOUT
-    disable_nagle_algorithm = True
-    server: _Server
+    server: QuietServer[_Desk]
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # Names that http.server wants.
         if not self._is_local():
             self._answer(403, b"", "text/plain")
         elif self.path == "/cases.json":
@@ -113,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, b"", "text/plain")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         status = self._take()
         # What was not read of a refused request would be taken for the next one.
         self.close_connection = status >= 400  # noqa: PLR2004  # Refusals.
@@ -176,9 +161,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_args: Any) -> None:
-        """Keep quiet: the page shows what came in."""
 
 
 class _Case:
@@ -268,6 +250,8 @@ def _page(cases: list[dict[str, Any]]) -> str:
 def _row(case: Mapping[str, Any]) -> str:
     report = case["validation"]["report"]
     verdict = "nicht geprüft" if report is None else "gültig" if report["valid"] else "ungültig"
+    if report is not None and not report.get("complete", True):
+        verdict += ", nicht vollständig geprüft"
     cells = (
         f"{datetime.fromisoformat(str(case['receivedAt'])):%d.%m.%Y %H:%M:%S} UTC",
         case["publicService"]["name"] or case["publicService"]["identifier"],

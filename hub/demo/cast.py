@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hub.accounts import Role
 from hub.app import Hub, development_authority
 from hub.clients import new_client
 from hub.crypto.jwk import make_rsa_pair
 from hub.parties import ClientKind, Destination, OfferedService
+from hub.persons import Role
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
 

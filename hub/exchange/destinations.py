@@ -155,22 +155,32 @@ class Destinations:
         """
         return self.amend(own_destination(self._store, destination_id, caller), draft, actor=caller.client_id, now=now)
 
-    def amend(self, destination: Destination, draft: Draft, *, actor: str, now: datetime) -> Destination:
-        """Change a destination on behalf of ``actor``, who may do so; errors as :meth:`change`."""
+    def amend(
+        self, destination: Destination, draft: Draft, *, actor: str, now: datetime, expected: str | None = None
+    ) -> Destination:
+        """Change a destination on behalf of ``actor``, who may do so; errors as :meth:`change`.
+
+        ``expected`` is the revision that the change was made on; ``Conflict`` where somebody changed it since.
+        """
         said = draft.parts()
-        self._insist_on_status(destination, draft.status)
         if draft.encryption_kid is not None:
             self._insist_on_key(destination, draft.encryption_kid)
-        changed = replace(destination, **said, updated_at=now)
-        entry = AuditEntry(
-            at=now,
-            actor=actor,
-            action="destination.change",
-            target=str(destination.destination_id),
-            before=_audited(destination, said),
-            after=_audited(changed, said),
-        )
-        self._store.replace_destination(changed, audit=entry)
+
+        def change(before: Destination) -> Destination:
+            self._insist_on_status(before, draft.status)
+            return replace(before, **said, updated_at=now)
+
+        def audit(before: Destination, after: Destination) -> AuditEntry:
+            return AuditEntry(
+                at=now,
+                actor=actor,
+                action="destination.change",
+                target=str(before.destination_id),
+                before=_audited(before, said),
+                after=_audited(after, said),
+            )
+
+        changed = self._store.change_destination(destination.destination_id, change, audit=audit, expected=expected)
         self._receivers.forget(changed.destination_id)
         return changed
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub.accounts import may_be_one_human
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
+from hub.persons import may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
+
+#: Changes of a destination, the oldest, among which its first start is looked for.
+_MOST_CHANGES = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,19 @@ class KeyDesk:
         """Return all proposals that wait, within a tenant."""
         return self._changes.open(tenant=tenant)
 
+    def awaits_first_start(self, destination: Destination) -> bool:
+        """Tell whether a destination was made by the hub's people or its owner and has never taken a submission yet.
+
+        One that was set to ``inactive`` before it ever was active still waits.
+        """
+        if destination.status != "inactive":
+            return destination.status == "created"
+        here = str(destination.destination_id)
+        if not self._store.audit(action="destination.create", target=here, limit=1).total:
+            return False
+        changes = self._store.audit(action="destination.change", target=here, limit=_MOST_CHANGES).items
+        return all(each.entry.after.get("status") != "active" for each in changes)
+
     def insist_on_second_person(self, destination: Destination, *, actor: str) -> None:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.
 
@@ -95,7 +111,7 @@ class KeyDesk:
         """
         here = str(destination.destination_id)
         made = self._store.audit(action="destination.create", target=here, actor=actor, limit=1)
-        if destination.status == "created" and made.total:
+        if made.total and self.awaits_first_start(destination):
             raise Forbidden(
                 Text(
                     "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn eine "

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hub.accounts import Person, Right
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, NotFound, Text
 from hub.exchange.destinations import Destinations, Draft
 from hub.exchange.judging import use_of
 from hub.exchange.key_changes import By, KeyDesk
 from hub.parties import ClientKind, Destination
+from hub.persons import Person, Right, anybody_may
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChangeState, KeyStep
 
@@ -39,8 +39,8 @@ class Standing:
 class Stewardship:
     """Reads and changes destinations for a person.
 
-    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file,
-    and no second person for a first start, for whoever may use it could change the database anyway.
+    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
+    whoever may use it could change the database anyway.
     """
 
     def __init__(
@@ -116,21 +116,27 @@ class Stewardship:
             actor=person.name,
         )
 
-    def change(self, destination_id: UUID, draft: Draft, person: Person, *, now: datetime) -> Destination:
+    def change(
+        self, destination_id: UUID, draft: Draft, person: Person, *, now: datetime, expected: str | None = None
+    ) -> Destination:
         """Replace the parts that ``draft`` says, each as a whole; keys are changed by :meth:`change_key` alone.
+
+        ``expected`` is the revision that the person saw.
 
         Another adapter, or other options, close the circuit: what failed before says nothing of the new way.
 
         Raises:
             Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it.
             Malformed, ConfigurationError: a step of status that does not exist; an adapter or option that is wrong.
+            Conflict: somebody changed it since ``expected`` (slug ``overtaken``).
         """
         person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
         self._insist_on_adapter(draft, destination, person)
-        if draft.status == "active" and self._files is not None:
-            self._desk.insist_on_second_person(destination, actor=person.name)
-        changed = self._destinations.amend(destination, replace(draft, encryption_kid=None), actor=person.name, now=now)
+        if draft.status == "active":
+            self._insist_on_second_person(destination, person)
+        draft = replace(draft, encryption_kid=None)
+        changed = self._destinations.amend(destination, draft, actor=person.name, now=now, expected=expected)
         if draft.adapter is not None or draft.adapter_config is not None:
             self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
         return changed
@@ -206,6 +212,21 @@ class Stewardship:
             )
         return found
 
+    def _insist_on_second_person(self, destination: Destination, person: Person) -> None:
+        """Whoever works at the machine may be the one who created it, and counts only until there are others."""
+        if person.is_named:
+            self._desk.insist_on_second_person(destination, actor=person.name)
+        elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
+            raise Forbidden(
+                Text(
+                    "Zum ersten Mal nimmt einen Zustellpunkt eine zweite Person in Betrieb, sobald es Konten mit der Rolle "
+                    "operator gibt. Nennen Sie die Person mit --as.",
+                    "As soon as there are accounts with the role operator, a second person puts a destination into service "
+                    "for the first time. Name the person with --as.",
+                ),
+                slug="second-person",
+            )
+
     def _insist_on_owner(self, owner: str, person: Person) -> None:
         client = self._store.client(owner)
         usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
@@ -233,8 +254,8 @@ class Stewardship:
                 slug="unknown-adapter",
             )
         options = draft.adapter_config or {}
+        _insist_on_everything(person)
         if self._files is not None:
-            _insist_on_everything(person)
             kept = before.adapter_config if before is not None and before.adapter == name else {}
             changed = {option: value for option, value in options.items() if kept.get(option) != value}
             _insist_on_confinement(changed, self._files)

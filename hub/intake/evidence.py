@@ -48,7 +48,7 @@ def receipt_claims(
 ) -> dict[str, Any]:
     """Return what the receipt says: what was received, when, under which schema, for whom by which rule, and its hashes.
 
-    ``validation`` is the verdict on what was accepted although it breaks its schema.
+    ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely.
     """
     schema = submission.schema
     claims = {

@@ -1,4 +1,8 @@
-"""Applications that break their schema: refused, unless the rule that routes them says otherwise (``OnInvalid``)."""
+"""Applications that are not flawless: those that break their schema, and those that could not be checked completely.
+
+The first are refused unless the rule that routes them says otherwise (``OnInvalid``). The second are accepted, since nothing
+speaks against them; receipt, answer and authority are told which checks were not done.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +50,13 @@ def sealed_report(report: Report, *, sealer: Sealer, blobs: Blobs) -> SealedAtta
     return SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed)
 
 
-def verdict(report: Report, policy: OnInvalid) -> dict[str, Any]:
-    """Return what the receipt says of an application that was accepted although it is invalid."""
-    return {"valid": False, "violations": report.total, "onInvalid": policy.value}
+def verdict(report: Report, policy: OnInvalid) -> dict[str, Any] | None:
+    """Return what the receipt says of a check: None if it was complete and found no error.
+
+    Its size is bounded: counts, and of each check that was not done the hub's own words.
+    """
+    if report.valid and report.complete:
+        return None
+    invalid = {} if report.valid else {"violations": report.total, "onInvalid": policy.value}
+    unchecked = [each.as_json() for each in report.unchecked]
+    return {"valid": report.valid, "complete": report.complete, **invalid, "unchecked": unchecked}

@@ -227,14 +227,18 @@ class Reception(_Opened):
         if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
             raise refusal(report)
         self._refuse_if_not_offered(report.schema)
-        if not report.valid and self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT:
-            self._add_report(report)
+        self._add_report(report)
         return report
 
     def _add_report(self, report: Report) -> None:
-        if len(self._attachments) >= MOST_ATTACHMENTS:
+        """Enclose the report where the policy wants it, or where the authority would not know what was left unchecked."""
+        unsaid = not report.complete if report.valid else self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT
+        if not unsaid:
+            return
+        if len(self._attachments) < MOST_ATTACHMENTS:
+            self._report = sealed_report(report, sealer=self._sealer, blobs=self._tools.blobs)
+        elif not report.valid:
             raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
-        self._report = sealed_report(report, sealer=self._sealer, blobs=self._tools.blobs)
 
     def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
         offered = {
@@ -324,7 +328,7 @@ class Reception(_Opened):
             route=self._route,
             destination=self._destination,
             kid=self._key.kid,
-            validation=None if report.valid else verdict(report, self._route.rule.on_invalid),
+            validation=verdict(report, self._route.rule.on_invalid),
         )
 
     def _attached(self, sealer: AttachmentSealer, attachment: SealedAttachment) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
 from hub.parties import Destination
-from hub.store import AuditEntry, Notice, NoticeKind, Store, Telling
+from hub.store import AuditEntry, Lagging, Notice, NoticeKind, Store, Telling
 from hub.wire.mail import is_address
 
 #: Ids of notices follow from their occasion (RFC 9562, version 5): of two who decide the same, one writes it.
@@ -59,6 +59,34 @@ class Noticeboard:
             for recipient in self._recipients(kind, destination)
         )
         return Telling(entry=entry, notices=notices)
+
+    def tell_of_lag(
+        self,
+        kind: NoticeKind,
+        destination_id: UUID,
+        *,
+        number: int,
+        period: timedelta,
+        then: Mapping[str, timedelta],
+        now: datetime,
+    ) -> int:
+        """Give a destination notice ``number`` (from 1) of all that lags for a ``period``; return of how many submissions.
+
+        ``then`` says what follows after how many days. What falls due later that day waits for the next day's notice.
+        """
+
+        def make(lag: Lagging) -> Telling:
+            facts = {
+                "deliveries": lag.number,
+                "notice": number,
+                "days": period.days,
+                "since": lag.oldest_at.date().isoformat(),
+                **{name: after.days for name, after in then.items()},
+            }
+            occasion = f"{number} {now.date().isoformat()}"
+            return self.telling(kind, str(destination_id), facts, occasion=occasion, now=now)
+
+        return self.store.give_notice(kind, now - period, destination_id=destination_id, number=number, make=make)
 
     def _recipients(self, kind: NoticeKind, destination: Destination | None) -> list[str]:
         """Return each address once; one empty text where nobody can be mailed."""

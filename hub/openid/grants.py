@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.accounts import Role
 from hub.errors import ConfigurationError, Forbidden, Text
+from hub.persons import Role
 
 _EVERYTHING = "*"
 _LONGEST_TENANT = 12

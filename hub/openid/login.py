@@ -19,12 +19,13 @@ from typing import Any
 
 import orjson
 
-from hub.accounts import Accounts, Person, SecretBox
+from hub.accounts import Accounts, SecretBox
 from hub.errors import Forbidden, Malformed, Refused, SealBroken
 from hub.openid.grants import Grants
 from hub.openid.id_token import refused
 from hub.openid.people import Identity, People
 from hub.openid.provider import Provider, Request
+from hub.persons import Person
 from hub.store import AuditEntry, Store
 from hub.store.accounts import AccountRecords
 

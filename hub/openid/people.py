@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub.accounts import Person, person_of
 from hub.errors import Conflict, Forbidden, NotFound, Text
 from hub.openid.grants import Grant
+from hub.persons import Person, person_of
 from hub.store import AuditEntry, Store
 from hub.store.accounts import Account, AccountRecords
 

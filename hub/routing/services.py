@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hub.errors import ConfigurationError, HubError, Text
+from hub.errors import HubError, Text
 from hub.routing.rules import LEIKA_PREFIX, service_urn
+from hub.sheets import bad_row, sheet_rows
 from hub.submission import Service
 
-_MAX_FILE_BYTES = 4 * 1024 * 1024
-_COLUMNS = ["key", "name", "source"]
+#: A register of all services has 10,000 rows; a file beyond this is a mistake.
+_LARGEST = 4 * 1024 * 1024
+_COLUMNS = ("key", "name", "source")
 #: Longer wishes are cut before they are compared: difflib's time grows with the square.
 _MAX_COMPARED = 120
 #: Below this likeness (0 to 1) a suggestion confuses more than it helps.
@@ -33,10 +34,7 @@ class ServiceRegister:
     @classmethod
     def load(cls, path: Path) -> ServiceRegister:
         """Read a CSV (semicolon, UTF-8) with the columns ``key;name;source``. Raises :class:`ConfigurationError`."""
-        reader = csv.DictReader(_text(path).splitlines(), delimiter=";")
-        if reader.fieldnames != _COLUMNS:
-            raise _bad(path, 1, Text(f"Spalten: {';'.join(_COLUMNS)}.", f"Columns: {';'.join(_COLUMNS)}."))
-        return cls(list(_read(path, reader)))
+        return cls(_read(path))
 
     def __contains__(self, service: object) -> bool:
         return service in self._names
@@ -94,32 +92,17 @@ def _ratio(one: str, other: str) -> float:
     return matcher.ratio()
 
 
-def _read(path: Path, reader: csv.DictReader[str]) -> Iterator[Service]:
+def _read(path: Path) -> Iterator[Service]:
     seen: set[str] = set()
-    for row, fields in enumerate(reader, start=2):
-        if None in fields or None in fields.values() or not fields["name"]:
-            raise _bad(path, row, Text("Die Zahl der Spalten stimmt nicht.", "The number of columns is wrong."))
+    for row, fields in sheet_rows(path, columns=_COLUMNS, largest=_LARGEST):
+        if not fields["name"]:
+            raise bad_row(path, row, Text("Der Name fehlt.", "The name is missing."))
         try:
             urn = service_urn(fields["key"])
         except HubError as exc:
-            raise _bad(path, row, exc.detail) from exc
+            raise bad_row(path, row, exc.detail) from exc
         if urn in seen:
-            raise _bad(path, row, Text("Der Schlüssel steht schon weiter oben.", "The key stands further up already."))
+            why = Text("Der Schlüssel steht schon weiter oben.", "The key stands further up already.")
+            raise bad_row(path, row, why)
         seen.add(urn)
         yield Service(identifier=urn, name=fields["name"])
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise _bad(path, 1, Text("Die Datei ist zu groß.", "The file is too large."))
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        why = Text("Die Datei fehlt oder ist nicht als UTF-8 lesbar.", "The file is missing or not readable as UTF-8.")
-        raise _bad(path, 1, why) from exc
-
-
-def _bad(path: Path, row: int, why: Text) -> ConfigurationError:
-    return ConfigurationError(
-        Text(f"{path.name}, Zeile {row}: {why.de}", f"{path.name}, row {row}: {why.en}"), file=path.name, row=row
-    )

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
-    Integer,
     Row,
     Table,
     Text,
@@ -38,9 +37,7 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.records import AuditEntry, Page
-from hub.store.tables import metadata
-
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+from hub.store.tables import SERIAL, metadata
 
 accounts = Table(
     "accounts",
@@ -84,7 +81,7 @@ sessions = Table(
 login_failures = Table(
     "login_failures",
     metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
     Column("subject", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )

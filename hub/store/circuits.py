@@ -23,13 +23,12 @@ from sqlalchemy import (
 from hub.store.annex import Annex
 from hub.store.database import clamp, maybe_micros, maybe_moment, micros, moment
 from hub.store.records import Circuit
-from hub.store.tables import metadata
+from hub.store.tables import SERIAL, metadata
 
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
 _CHANGES = Table(
     "circuit_changes",
     metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
     Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("failures", Integer, nullable=False),

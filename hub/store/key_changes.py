@@ -15,10 +15,10 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
-    Integer,
     Table,
     Text,
     and_,
+    case,
     insert,
     select,
     update,
@@ -43,11 +43,10 @@ from hub.store.database import (
 from hub.store.parties import put_key
 from hub.store.records import AuditEntry
 
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
 _CHANGES = Table(
     "key_changes",
     tables.metadata,
-    Column("change_id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("change_id", tables.SERIAL, primary_key=True, autoincrement=True),
     Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
     Column("step", Text, nullable=False),
     Column("kid", Text, nullable=False),
@@ -178,7 +177,10 @@ def _apply(connection: Connection, change: KeyChange) -> None:
     if change.step is KeyStep.RETIRE:
         connection.execute(update(_KEYS).where(here).values(retired_at=micros(at)))
     if change.step is KeyStep.ACTIVATE:
-        values = {"encryption_kid": change.kid, "updated_at": micros(at)}
+        # Always later than before: the time of the last change is what a change has to name.
+        updated = _DESTINATIONS.c.updated_at
+        later = case((updated >= micros(at), updated + 1), else_=micros(at))
+        values = {"encryption_kid": change.kid, "updated_at": later}
         where = _DESTINATIONS.c.destination_id == str(change.destination_id)
         connection.execute(update(_DESTINATIONS).where(where).values(values))
 

@@ -59,12 +59,7 @@ notices = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
 )
-Index(
-    "ix_notices_due",
-    notices.c.next_attempt_at,
-    sqlite_where=notices.c.next_attempt_at.is_not(None),
-    postgresql_where=notices.c.next_attempt_at.is_not(None),
-)
+tables.partial_index("ix_notices_due", "next_attempt_at IS NOT NULL", notices.c.next_attempt_at)
 Index("ix_notices_about", notices.c.about, notices.c.created_at)
 Index("ix_notices_finished_at", notices.c.finished_at)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Table, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import KeyRefused, Text
+from hub.errors import Conflict, KeyRefused, Text
 from hub.parties import Callback, Client, ClientKind, Destination, OfferedService
 from hub.store import tables
 from hub.store.audit import write_audit
@@ -63,9 +64,27 @@ class Parties(Database):
         first = case((_CLIENTS.c.disabled_at.is_(None), micros(now)), else_=_CLIENTS.c.disabled_at)
         self._change_client(client_id, {"disabled_at": first}, audit)
 
-    def set_client_secret(self, client_id: str, secret_hash: str, *, audit: AuditEntry | None = None) -> None:
-        """Replace a client's secret hash (argon2id). Raise ``NotFound`` for an unknown client."""
-        self._change_client(client_id, {"secret_hash": secret_hash}, audit)
+    def set_client_secret(
+        self, client_id: str, secret_hash: str, *, expected: str | None = None, audit: AuditEntry | None = None
+    ) -> None:
+        """Replace a client's secret hash (argon2id). ``expected`` is the revision that it is to be replaced in.
+
+        Raises:
+            NotFound: there is no such client.
+            Conflict: its secret was replaced, or it was disabled, since ``expected`` (slug ``overtaken``).
+        """
+        here = _CLIENTS.c.client_id == client_id
+
+        def write(connection: Connection) -> None:
+            row = connection.execute(select(_CLIENTS).where(here).with_for_update()).first()
+            if row is None:
+                raise _no_client(client_id)
+            if expected is not None and expected != _client(row).revision:
+                raise _overtaken("Den Client", "client", client_id)
+            connection.execute(update(_CLIENTS).where(here).values(secret_hash=secret_hash))
+            _audit(connection, audit)
+
+        self._write(write)
 
     def add_destination(
         self,
@@ -96,6 +115,40 @@ class Parties(Database):
             _audit(connection, audit)
 
         self._write(write)
+
+    def change_destination(
+        self,
+        destination_id: UUID,
+        change: Callable[[Destination], Destination],
+        *,
+        audit: Callable[[Destination, Destination], AuditEntry],
+        expected: str | None = None,
+    ) -> Destination:
+        """Replace a destination by ``change(destination)`` (pure), one change at a time; return the new one.
+
+        ``audit`` is told the destination before and after. ``expected`` is the revision that the change was made on.
+
+        Raises:
+            NotFound: there is no such destination.
+            Conflict: somebody changed it since ``expected`` (slug ``overtaken``).
+        """
+        here = _DESTINATIONS.c.destination_id == str(destination_id)
+
+        def write(connection: Connection) -> Destination:
+            row = connection.execute(select(_DESTINATIONS).where(here).with_for_update()).first()
+            if row is None:
+                raise _no_destination(destination_id)
+            before = _destination(row)
+            if expected is not None and expected != before.revision:
+                raise _overtaken("Den Zustellpunkt", "destination", before.name)
+            changed = change(before)
+            later = max(changed.updated_at, before.updated_at + timedelta(microseconds=1))
+            changed = replace(changed, created_at=before.created_at, updated_at=later)
+            connection.execute(update(_DESTINATIONS).where(here).values(_destination_row(changed)))
+            write_audit(connection, audit(before, changed))
+            return changed
+
+        return self._write(write)
 
     def destination(self, destination_id: UUID) -> Destination | None:
         """Return a destination in any status."""
@@ -180,7 +233,7 @@ class Parties(Database):
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
-                raise not_found("client-not-found", "Den Client", "Client", client_id)
+                raise _no_client(client_id)
             _audit(connection, audit)
 
         self._write(write)
@@ -222,6 +275,20 @@ def put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping
             )
         )
     return False
+
+
+def _no_client(client_id: str) -> Exception:
+    return not_found("client-not-found", "Den Client", "Client", client_id)
+
+
+def _overtaken(what: str, english: str, name: str) -> Conflict:
+    return Conflict(
+        Text(
+            f"{what} {name} hat inzwischen jemand geändert. Laden Sie ihn neu und wiederholen Sie die Änderung.",
+            f"Somebody has changed {english} {name} meanwhile. Load it again and repeat the change.",
+        ),
+        slug="overtaken",
+    )
 
 
 def _no_destination(destination_id: UUID) -> Exception:

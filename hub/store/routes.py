@@ -30,9 +30,7 @@ from hub.store.annex import Annex
 from hub.store.audit import write_audit
 from hub.store.database import from_json, in_postgresql, maybe_micros, maybe_moment, micros, moment, not_found, to_json
 from hub.store.records import AuditEntry, Page
-from hub.store.tables import metadata
-
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+from hub.store.tables import SERIAL, metadata
 
 versions = Table(
     "routing_versions",
@@ -58,7 +56,7 @@ versions = Table(
 activations = Table(
     "routing_activations",
     metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
     Column("number", Integer, ForeignKey("routing_versions.number"), nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("made_by", Text, nullable=False),

@@ -7,6 +7,8 @@ compact JWEs, CMS, or names of blobs that hold them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,12 +37,18 @@ metadata = MetaData(
 )
 
 #: SQLite gives rising row numbers to INTEGER PRIMARY KEY alone.
-_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _time(name: str, *, optional: bool = False) -> Column[int]:
     """Return a column for one instant, in microseconds since 1970 UTC."""
     return Column(name, BigInteger, nullable=optional)
+
+
+def partial_index(name: str, condition: str, *columns: Column[Any], unique: bool = False) -> Index:
+    """Index only the rows that ``condition`` (SQL) names: a row is in few such indexes at a time, so writes stay cheap."""
+    where = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 clients = Table(
@@ -104,15 +112,10 @@ cases = Table(
     #: Up to which event a signed checkpoint covers the log. The default is for nodes of the version before.
     Column("covered", Integer, nullable=False, server_default="0"),
 )
-Index("ix_cases_uncovered", cases.c.case_id, sqlite_where=text("covered < seq"), postgresql_where=text("covered < seq"))
+partial_index("ix_cases_uncovered", "covered < seq", cases.c.case_id)
 Index("ix_cases_sender", cases.c.sender, cases.c.created_at)
 Index("ix_cases_destination_id", cases.c.destination_id, cases.c.created_at)
-Index(
-    "ix_cases_last_event_at",
-    cases.c.last_event_at,
-    sqlite_where=cases.c.tombstone.is_(None),
-    postgresql_where=cases.c.tombstone.is_(None),
-)
+partial_index("ix_cases_last_event_at", "tombstone IS NULL", cases.c.last_event_at)
 
 messages = Table(
     "messages",
@@ -149,25 +152,20 @@ messages = Table(
 )
 
 
-def _part_of_messages(name: str, condition: str, *columns: Column[str] | Column[int]) -> Index:
-    """Index only the messages that ``condition`` names: a message is in few of these at a time, so writes stay cheap."""
-    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
-
-
-_part_of_messages(
+partial_index(
     "ix_messages_waiting",
     "state IN ('submitted', 'forwarded')",
     messages.c.destination_id,
     messages.c.submitted_at,
 )
-_part_of_messages(
+partial_index(
     "ix_messages_addressee",
     "kind = 'reply' AND state = 'submitted'",
     messages.c.addressee,
     messages.c.submitted_at,
 )
-_part_of_messages("ix_messages_incomplete", "state = 'incomplete'", messages.c.created_at)
-_part_of_messages(
+partial_index("ix_messages_incomplete", "state = 'incomplete'", messages.c.created_at)
+partial_index(
     "ix_messages_finished", "state IN ('accepted', 'rejected') AND deleted_at IS NULL", messages.c.finished_at
 )
 
@@ -183,12 +181,7 @@ contents = Table(
     Column("blob", Text),
     PrimaryKeyConstraint("message_id", "part"),
 )
-Index(
-    "ix_contents_blob",
-    contents.c.blob,
-    sqlite_where=contents.c.blob.is_not(None),
-    postgresql_where=contents.c.blob.is_not(None),
-)
+partial_index("ix_contents_blob", "blob IS NOT NULL", contents.c.blob)
 
 #: No foreign key to messages: the row is the gate of its transaction and must be the first one written.
 idempotency = Table(
@@ -223,19 +216,8 @@ events = Table(
     PrimaryKeyConstraint("case_id", "seq"),
 )
 #: Only others' tokens can be replayed; the hub's own ids are fresh, and their index would be the dearest of all.
-Index(
-    "uq_events_jti",
-    events.c.jti,
-    unique=True,
-    sqlite_where=text("NOT by_hub"),
-    postgresql_where=text("NOT by_hub"),
-)
-Index(
-    "ix_events_unsigned",
-    events.c.issued_at,
-    sqlite_where=events.c.jws.is_(None),
-    postgresql_where=events.c.jws.is_(None),
-)
+partial_index("uq_events_jti", "NOT by_hub", events.c.jti, unique=True)
+partial_index("ix_events_unsigned", "jws IS NULL", events.c.issued_at)
 
 deliveries = Table(
     "deliveries",
@@ -259,33 +241,13 @@ deliveries = Table(
     _time("accepted_at"),
     _time("finished_at", optional=True),
 )
-Index(
-    "ix_deliveries_due",
-    deliveries.c.destination_id,
-    deliveries.c.next_attempt_at,
-    sqlite_where=deliveries.c.next_attempt_at.is_not(None),
-    postgresql_where=deliveries.c.next_attempt_at.is_not(None),
+partial_index(
+    "ix_deliveries_due", "next_attempt_at IS NOT NULL", deliveries.c.destination_id, deliveries.c.next_attempt_at
 )
-Index(
-    "ix_deliveries_leased",
-    deliveries.c.destination_id,
-    sqlite_where=deliveries.c.leased_by.is_not(None),
-    postgresql_where=deliveries.c.leased_by.is_not(None),
-)
-Index(
-    "ix_deliveries_open",
-    deliveries.c.state,
-    deliveries.c.destination_id,
-    sqlite_where=text("state <> 'delivered'"),
-    postgresql_where=text("state <> 'delivered'"),
-)
+partial_index("ix_deliveries_leased", "leased_by IS NOT NULL", deliveries.c.destination_id)
+partial_index("ix_deliveries_open", "state <> 'delivered'", deliveries.c.state, deliveries.c.destination_id)
 #: What workers may have died of; most of the time there is none.
-Index(
-    "ix_deliveries_suspect",
-    deliveries.c.next_attempt_at,
-    sqlite_where=text("lapses > 0 AND next_attempt_at IS NOT NULL"),
-    postgresql_where=text("lapses > 0 AND next_attempt_at IS NOT NULL"),
-)
+partial_index("ix_deliveries_suspect", "lapses > 0 AND next_attempt_at IS NOT NULL", deliveries.c.next_attempt_at)
 
 #: What was delivered lately, for the pages; written when a delivery ends, never on the way in.
 Index("ix_deliveries_finished_at", deliveries.c.finished_at)
@@ -332,12 +294,7 @@ callbacks = Table(
     _time("created_at"),
     _time("finished_at", optional=True),
 )
-Index(
-    "ix_callbacks_due",
-    callbacks.c.next_attempt_at,
-    sqlite_where=callbacks.c.next_attempt_at.is_not(None),
-    postgresql_where=callbacks.c.next_attempt_at.is_not(None),
-)
+partial_index("ix_callbacks_due", "next_attempt_at IS NOT NULL", callbacks.c.next_attempt_at)
 Index("ix_callbacks_finished_at", callbacks.c.finished_at)
 Index("ix_callbacks_party", callbacks.c.party, callbacks.c.created_at)
 
@@ -353,7 +310,7 @@ duties = Table(
 reads = Table(
     "reads",
     metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=True),
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
     _time("at"),
     Column("client", Text, nullable=False),
     Column("message_id", Text, nullable=False, index=True),
@@ -363,7 +320,7 @@ reads = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("seq", _SERIAL, primary_key=True, autoincrement=False),
+    Column("seq", SERIAL, primary_key=True, autoincrement=False),
     _time("at"),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),

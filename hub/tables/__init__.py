@@ -4,9 +4,10 @@
 """
 
 from hub.store.routes import Activation, TableVersion, VersionState
-from hub.tables.book import HUB, Sources, TableBook
+from hub.tables.book import HUB, TableBook
 from hub.tables.facts import destination_facts, key_valid_until, open_book
 from hub.tables.rehearsal import DryRun, Shift
+from hub.tables.shelf import Sources
 from hub.tables.sight import diff_seen, findings_seen, rules_seen, sees
 
 __all__ = [

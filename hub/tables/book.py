@@ -7,29 +7,24 @@ who never changed it, approves it: errors of the check block, warnings need a wo
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from hub.accounts import Person, Right, Role, may_be_one_human
-from hub.areas import Gazetteer
 from hub.errors import Conflict, Invalid, NotFound, Text
+from hub.persons import Person, Right, Role, may_be_one_human
 from hub.routing import (
-    DestinationFacts,
     Diff,
     Finding,
     RoutingTable,
     Rule,
-    ServiceRegister,
     check,
     diff,
-    rule_from_row,
 )
-from hub.store import AuditEntry, Page, Store
+from hub.store import Store
 from hub.store.overview import Overview
-from hub.store.routes import Activation, RuleRows, TableVersion, TableVersions, VersionState
+from hub.store.routes import Activation, TableVersion, VersionState
+from hub.tables.entries import audited, new_activation, new_version, rows_of
 from hub.tables.judgement import (
     check_text,
     delta,
@@ -42,40 +37,20 @@ from hub.tables.judgement import (
     within_scope,
 )
 from hub.tables.rehearsal import DryRun, rehearse
+from hub.tables.shelf import Sources, TableShelf
 from hub.tables.sight import diff_seen, findings_seen
 
-#: How old an answer of :meth:`TableBook.active` may be.
-FRESH = timedelta(seconds=1)
-#: Tables kept in memory; a pass over history must not fill it.
-_KEPT = 8
 _MAX_DAYS = 365
 #: Who makes the first version, from files.
 HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sources:
-    """What tables are read and judged with."""
-
-    gazetteer: Gazetteer
-    services: ServiceRegister
-    #: The destinations as a check needs them.
-    facts: Callable[[datetime], Mapping[UUID, DestinationFacts]]
-    #: The URIs of all known schemas.
-    schemas: Callable[[], Collection[str]]
-
-
-class TableBook:
-    """All versions of the routing table, and the one that is active."""
+class TableBook(TableShelf):
+    """All versions of the routing table, the one that is active, and the way of a change."""
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
-        self._store = store
-        self._versions = TableVersions(store)
+        super().__init__(store=store, sources=sources)
         self._overview = Overview(store)
-        self._sources = sources
-        self._lock = threading.Lock()
-        self._current: tuple[datetime, int, RoutingTable] | None = None
-        self._kept: dict[tuple[int, int], RoutingTable] = {}
 
     def begin(self, rules: Iterable[Rule], *, now: datetime) -> None:
         """Make ``rules`` version 1 and activate it, unless there are versions already."""
@@ -83,73 +58,15 @@ class TableBook:
             return
         table = self._table_of(rules)
         title = "Aus Dateien / from files"
-        first = _new_version(table, title=title, person=HUB, based_on=None, now=now)
+        first = new_version(table, title=title, person=HUB, based_on=None, now=now)
         first = replace(first, number=1, state=VersionState.APPROVED, approved_by=HUB.name, approved_at=now)
-        activation = _activation(1, HUB, now=now, since=now, reason=title)
+        activation = new_activation(1, HUB, now=now, since=now, reason=title)
         try:
             self._versions.add(
-                first, _rows(table), activation=activation, audit=_audit(HUB, "routes.begin", 1, now, text=title)
+                first, rows_of(table), activation=activation, audit=audited(HUB, "routes.begin", 1, now, text=title)
             )
         except Conflict:
             return  # Another node began at the same time.
-
-    def active(self, now: datetime) -> RoutingTable:
-        """Return the active table, at most :data:`FRESH` old; nobody waits while another thread reads a new one.
-
-        Raises ``NotFound`` where no version is active: there is no default.
-        """
-        current = self._current
-        if current is not None and now - FRESH < current[0] <= now:
-            return current[2]
-        if current is not None and not self._lock.acquire(blocking=False):
-            return current[2]
-        if current is None:
-            self._lock.acquire()
-        try:
-            return self._renewed(now)
-        finally:
-            self._lock.release()
-
-    def activation(self, on: datetime) -> Activation:
-        """Return the activation that holds at a moment, also in the past; raise ``NotFound`` before the first."""
-        found = self._versions.active(on)
-        if found is None:
-            raise NotFound(
-                Text(
-                    "Es ist keine Zuständigkeitstabelle aktiv. Aktivieren Sie eine.",
-                    "No routing table is active. Activate one.",
-                ),
-                slug="table-not-found",
-            )
-        return found
-
-    def table(self, number: int) -> RoutingTable:
-        """Return a version's table; raise ``NotFound``."""
-        version = self.version(number)
-        key = (number, version.revision)
-        found = self._kept.get(key)
-        if found is None:
-            found = self._table_of(rule_from_row(row) for row in self._versions.rows(number))
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            self._kept[key] = found
-        return found
-
-    def at(self, moment: datetime) -> RoutingTable:
-        """Return the table that was, or will be, active at a moment."""
-        return self.table(self.activation(moment).number)
-
-    def version(self, number: int) -> TableVersion:
-        """Return a version; raise ``NotFound``."""
-        return self._versions.version(number)
-
-    def versions(self, *, offset: int = 0, limit: int = 100) -> Page[TableVersion]:
-        """Return one page of versions, newest first."""
-        return self._versions.versions(offset=offset, limit=limit)
-
-    def history(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
-        """Return one page of activations, latest first; coming and cancelled ones included."""
-        return self._versions.activations(offset=offset, limit=limit)
 
     def draft(self, person: Person, *, title: str, now: datetime, rules: Iterable[Rule] | None = None) -> TableVersion:
         """Make a draft from ``rules``, or from the active table.
@@ -162,9 +79,9 @@ class TableBook:
         before = self.table(base)
         table = before if rules is None else self._table_of(within_scope(person, before, rules))
         insist_on_scope(person, before, table)
-        version = _new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
-        audit = _audit(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
-        return self._versions.add(version, _rows(table), audit=audit)
+        version = new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
+        audit = audited(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
+        return self._versions.add(version, rows_of(table), audit=audit)
 
     def change(
         self, number: int, rules: Iterable[Rule], person: Person, *, revision: int, now: datetime, text: str = ""
@@ -217,7 +134,7 @@ class TableBook:
         version = self.version(number)
         insist_on_scope(person, self._base_of(version, now), self.table(number))
         settled = replace(version, state=VersionState.DISCARDED, changed_by=person.name, changed_at=now)
-        audit = _audit(person, "routes.discard", number, now)
+        audit = audited(person, "routes.discard", number, now)
         return self._versions.settle(settled, expected=revision, audit=audit)
 
     def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
@@ -271,7 +188,7 @@ class TableBook:
         approved = replace(
             version, state=VersionState.APPROVED, approved_by=person.name, approved_at=now, approval_text=text.strip()
         )
-        audit = _audit(
+        audit = audited(
             person,
             "routes.approve",
             number,
@@ -306,7 +223,7 @@ class TableBook:
         insist_on_scope(person, self.at(now), table)
         findings = self._checked(table, now)
         insist_on_fitness(findings, word="-", seen=findings_seen(person.tenant, table, findings))
-        activation = _activation(number, person, now=now, since=since, reason=text.strip())
+        activation = new_activation(number, person, now=now, since=since, reason=text.strip())
         return self._begin(activation, person, "routes.activate", now)
 
     def rollback(self, person: Person, *, now: datetime, text: str, number: int | None = None) -> Activation:
@@ -323,7 +240,7 @@ class TableBook:
         insist_on_scope(person, self.at(now), self.table(target))
         for coming in self._pending(now):
             self.cancel(coming.seq, person, now=now)
-        activation = _activation(target, person, now=now, since=now, reason=text.strip())
+        activation = new_activation(target, person, now=now, since=now, reason=text.strip())
         return self._begin(activation, person, "routes.rollback", now)
 
     def cancel(self, seq: int, person: Person, *, now: datetime) -> None:
@@ -333,19 +250,11 @@ class TableBook:
         if coming is not None:
             insist_on_scope(person, self.at(now), self.table(coming.number))
         number = coming.number if coming is not None else 0
-        self._versions.cancel(seq, now, audit=_audit(person, "routes.cancel", number, now, activation=seq))
-
-    def _renewed(self, now: datetime) -> RoutingTable:
-        number = self.activation(now).number
-        known = self._current
-        # An approved version never changes, so its number says it all.
-        table = known[2] if known is not None and known[1] == number else self.table(number)
-        self._current = (now, number, table)
-        return table
+        self._versions.cancel(seq, now, audit=audited(person, "routes.cancel", number, now, activation=seq))
 
     def _begin(self, activation: Activation, person: Person, action: str, now: datetime) -> Activation:
         before = {"number": self.activation(now).number}
-        audit = _audit(
+        audit = audited(
             person, action, activation.number, now, text=activation.reason, since=activation.since.isoformat()
         )
         begun = self._versions.activate(activation, audit=replace(audit, before=before))
@@ -372,14 +281,11 @@ class TableBook:
             changed_by=person.name,
             changed_at=now,
         )
-        audit = _audit(person, "routes.change", version.number, now, text=text, content_version=after.version)
+        audit = audited(person, "routes.change", version.number, now, text=text, content_version=after.version)
         audit = replace(
             audit, before={"content_version": before.version}, after={**audit.after, **delta(before, after)}
         )
-        return self._versions.change(changed, _rows(after), expected=revision, audit=audit)
-
-    def _table_of(self, rules: Iterable[Rule]) -> RoutingTable:
-        return RoutingTable(rules, gazetteer=self._sources.gazetteer, services=self._sources.services)
+        return self._versions.change(changed, rows_of(after), expected=revision, audit=audit)
 
     def _checked(self, table: RoutingTable, now: datetime) -> list[Finding]:
         sources = self._sources
@@ -421,35 +327,3 @@ class TableBook:
                 slug="table-not-found",
             )
         return found.number
-
-
-def _rows(table: RoutingTable) -> RuleRows:
-    return RuleRows(rows=[rule.as_row() for rule in table], content_version=table.version)
-
-
-def _new_version(
-    table: RoutingTable, *, title: str, person: Person, based_on: int | None, now: datetime
-) -> TableVersion:
-    return TableVersion(
-        number=0,
-        state=VersionState.DRAFT,
-        revision=1,
-        title=title,
-        content_version=table.version,
-        size=len(table),
-        based_on=based_on,
-        editors=(person.name,),
-        created_by=person.name,
-        created_at=now,
-        changed_by=person.name,
-        changed_at=now,
-    )
-
-
-def _activation(number: int, person: Person, *, now: datetime, since: datetime, reason: str) -> Activation:
-    return Activation(seq=0, number=number, since=since, made_by=person.name, made_at=now, reason=reason)
-
-
-def _audit(person: Person, action: str, number: int, now: datetime, **after: object) -> AuditEntry:
-    said = {name: value for name, value in after.items() if value != ""}
-    return AuditEntry(at=now, actor=person.name, action=action, target=f"routing-table:{number}", after=said)

@@ -15,7 +15,8 @@ from hub.errors import KeyRefused
 from hub.parties import Destination
 from hub.routing import DestinationFacts, ServiceRegister
 from hub.store import Store
-from hub.tables.book import Sources, TableBook
+from hub.tables.book import TableBook
+from hub.tables.shelf import Sources
 
 _PAGE = 500
 #: A key without a certificate has no end (development only; production refuses it).

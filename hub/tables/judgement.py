@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hub.accounts import Person
 from hub.errors import Conflict, Forbidden, Invalid, Text
+from hub.persons import Person
 from hub.routing import Finding, RoutingTable, Rule, Severity
 
 _MAX_TEXT = 500

@@ -20,8 +20,8 @@ from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
 from hub.validation.limits import MIB, Limits
 from hub.validation.manifest import Status
-from hub.validation.report import Report
-from hub.validation.schematron import BusinessRules
+from hub.validation.report import Cause, Check, Report, Unchecked
+from hub.validation.schematron import RULES_LATER, BusinessRules
 from hub.validation.standing import Edition, Standing, read_standings
 from hub.validation.threads import in_own_thread, is_worn, note_strange
 from hub.validation.xml import XmlDocument, parse_tree, read_xml
@@ -198,14 +198,14 @@ class SchemaCatalog:
                 schema=entry.ref,
                 violations=found.violations,
                 total=found.total,
-                notes=found.notes,
+                remarks=found.notes,
                 namespaces=found.namespaces,
             )
         if not self._code_lists or b"listURI" not in document.data:
             return report
         words = judge.words()
         if document.tree is None and len(document.data) > CODED_BYTES:
-            return replace(report, notes=(*report.notes, _CODES_NOT_CHECKED), complete=False)
+            return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
         tree = parse_tree(document.data) if document.tree is None else document.tree
         wrong = self._code_lists.check(tree, words)
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
@@ -214,15 +214,14 @@ class SchemaCatalog:
         self, report: Report, rules: BusinessRules, judge: XsdSchema | Xsd11Schema, document: XmlDocument
     ) -> Report:
         if not report.valid:
-            # Rules rely on the schema: of a document that breaks it they would say what is not so.
-            return replace(report, notes=(*report.notes, _RULES_LATER), complete=False)
+            return replace(report, unchecked=(*report.unchecked, RULES_LATER))
         words = judge.words()
         found = rules.check(document, words, self._limits)
-        if not found.violations and found.complete:
+        if not found.violations and not found.unchecked:
             return report
         named = replace(report, namespaces=words.namespaces) if found.violations else report
-        merged = named.extended(found.violations, notes=found.notes, cap=self._limits.violations)
-        return replace(merged, total=report.total + found.total, complete=report.complete and found.complete)
+        merged = named.extended(found.violations, cap=self._limits.violations)
+        return replace(merged, total=report.total + found.total, unchecked=(*report.unchecked, *found.unchecked))
 
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
@@ -321,13 +320,13 @@ def _not_in_force(entry: SchemaEntry) -> Text:
     )
 
 
-_CODES_NOT_CHECKED = Text(
-    "Das Dokument ist zu groß, um seine Codes gegen die Codelisten zu prüfen; das Schema wurde geprüft.",
-    "The document is too large to check its codes against the code lists; the schema was checked.",
-)
-_RULES_LATER = Text(
-    "Die Geschäftsregeln (Schematron) wurden nicht geprüft, weil das Dokument sein Schema verletzt.",
-    "The business rules (Schematron) were not run because the document breaks its schema.",
+_CODES_NOT_CHECKED = Unchecked(
+    check=Check.CODE_LISTS,
+    cause=Cause.TOO_LARGE,
+    text=Text(
+        "Das Dokument ist zu groß, um seine Codes gegen die Codelisten zu prüfen; das Schema wurde geprüft.",
+        "The document is too large to check its codes against the code lists; the schema was checked.",
+    ),
 )
 _NO_VERSION = Text(
     "Diese Version des Standards steht nicht im Katalog. Bringen Sie sie ein, oder nennen Sie eine andere.",

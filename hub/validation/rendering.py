@@ -73,7 +73,7 @@ def as_text(report: Report) -> str:
     """Return the report as lines for a terminal: a verdict, then one line per violation and note."""
     schema = report.schema
     verdict = "gültig / valid" if report.valid else "ungültig / invalid"
-    verdict += "" if report.complete else ", unvollständig geprüft / not completely checked"
+    verdict += "" if report.complete else ", nicht vollständig geprüft / not completely checked"
     lines = [f"{verdict}: {schema.uri} {schema.version} ({len(report.violations)}/{report.total})"]
     for violation in report.violations:
         place = violation.path or "/"

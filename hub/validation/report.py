@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Literal
 
 from hub.errors import Text
@@ -46,25 +47,70 @@ class Violation:
         }
 
 
+class Check(StrEnum):
+    """What a standard asks of a document beside its schema, and what may therefore be left undone."""
+
+    #: The values of coded elements are those of their code lists.
+    CODE_LISTS = "code-lists"
+    #: The rules in Schematron hold.
+    BUSINESS_RULES = "business-rules"
+
+
+class Cause(StrEnum):
+    """Why a check was left undone."""
+
+    #: The document is larger than the check can bear.
+    TOO_LARGE = "too-large"
+    #: This installation lacks what the check needs.
+    NOT_INSTALLED = "not-installed"
+    #: Some of the rules cannot be evaluated on this document; each counts as broken.
+    NOT_EVALUATED = "not-evaluated"
+    #: The document breaks its schema, on which the check relies.
+    SCHEMA_BROKEN = "schema-broken"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchecked:
+    """One check that was not done, or not wholly, and why. The texts are the hub's own: nothing of the document is in them."""
+
+    check: Check
+    cause: Cause
+    text: Text
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in reports and receipts."""
+        return {"check": self.check, "cause": self.cause, "text": {"de": self.text.de, "en": self.text.en}}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """What came of checking one document against one schema.
 
-    ``violations`` are capped, ``total`` is not. ``complete`` is False where a rule of the standard was not run; ``notes`` say
-    which, and why. ``namespaces`` maps the prefixes of XPath locations to namespace names.
+    ``violations`` are capped, ``total`` is not. ``unchecked`` says which checks of the standard were not done.
+    ``namespaces`` maps the prefixes of XPath locations to namespace names.
     """
 
     schema: SchemaRef
     violations: tuple[Violation, ...] = ()
     total: int = 0
-    notes: tuple[Text, ...] = ()
+    remarks: tuple[Text, ...] = ()
+    unchecked: tuple[Unchecked, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
-    complete: bool = True
 
     @property
     def valid(self) -> bool:
         """Whether no rule of severity ``error`` is broken."""
         return not any(violation.severity == "error" for violation in self.violations)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every check of the standard was done."""
+        return not self.unchecked
+
+    @property
+    def notes(self) -> tuple[Text, ...]:
+        """Return what is to be said of the report as a whole: remarks, and what was not checked."""
+        return (*self.remarks, *(each.text for each in self.unchecked))
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as the validation interface answers it."""
@@ -81,11 +127,12 @@ class Report:
             "total": self.total,
             "violations": [violation.as_json() for violation in self.violations],
             "notes": [{"de": note.de, "en": note.en} for note in self.notes],
+            "unchecked": [each.as_json() for each in self.unchecked],
             "namespaces": dict(self.namespaces),
         }
 
-    def extended(self, violations: Iterable[Violation], *, notes: Iterable[Text] = (), cap: int) -> Report:
+    def extended(self, violations: Iterable[Violation], *, cap: int) -> Report:
         """Return the report with the findings of a further judge; errors are named before warnings."""
         found = tuple(violations)
         merged = sorted((*self.violations, *found), key=lambda violation: violation.severity)
-        return replace(self, violations=tuple(merged[:cap]), total=self.total + len(found), notes=(*self.notes, *notes))
+        return replace(self, violations=tuple(merged[:cap]), total=self.total + len(found))

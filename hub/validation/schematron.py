@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.errors import Text
 from hub.validation.limits import MIB, Limits
-from hub.validation.report import Severity, Violation
+from hub.validation.report import Cause, Check, Severity, Unchecked, Violation
 from hub.validation.rules import text_of
 from hub.validation.saxon import Transformer, installed
 from hub.validation.translation import Assertion, RuleSet, translated
@@ -33,9 +33,8 @@ class RuleFindings:
 
     violations: tuple[Violation, ...] = ()
     total: int = 0
-    notes: tuple[Text, ...] = ()
-    #: Whether every rule was evaluated.
-    complete: bool = True
+    #: Rules that were not run, or could not be evaluated.
+    unchecked: tuple[Unchecked, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,19 +66,17 @@ class BusinessRules:
             ConfigurationError: The rules are wrong.
         """
         if not installed():
-            return RuleFindings(notes=(_NOT_INSTALLED,), complete=False)
+            return RuleFindings(unchecked=(_NOT_INSTALLED,))
         if len(document.data) > DOCUMENT_BYTES:
-            return RuleFindings(notes=(_TOO_LARGE,), complete=False)
+            return RuleFindings(unchecked=(_TOO_LARGE,))
         transformer, rules = self._translated()
         found = sorted(_findings(transformer.run(document.data), rules), key=_severity)
         if not found:
             return RuleFindings()
         tree = parse_tree(document.data) if document.tree is None else document.tree
         named = sorted((_violation(one, tree, words) for one in found[: limits.violations]), key=_order)
-        complete = all(one.evaluated for one in found)
-        return RuleFindings(
-            violations=tuple(named), total=len(found), notes=() if complete else (_PARTLY,), complete=complete
-        )
+        unchecked = () if all(one.evaluated for one in found) else (_PARTLY,)
+        return RuleFindings(violations=tuple(named), total=len(found), unchecked=unchecked)
 
     def compile(self) -> None:
         """Translate the rules, and compile them if Saxon is there.
@@ -155,17 +152,30 @@ def rule_files(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.lower().endswith(".sch")))
 
 
-_NOT_INSTALLED = Text(
+def _unchecked(cause: Cause, de: str, en: str) -> Unchecked:
+    return Unchecked(check=Check.BUSINESS_RULES, cause=cause, text=Text(de, en))
+
+
+_NOT_INSTALLED = _unchecked(
+    Cause.NOT_INSTALLED,
     "Die Geschäftsregeln (Schematron) wurden nicht geprüft: dazu fehlt die Erweiterung „schematron“ dieser Installation.",
     "The business rules (Schematron) were not run: this installation lacks the extra 'schematron'.",
 )
-_PARTLY = Text(
+_PARTLY = _unchecked(
+    Cause.NOT_EVALUATED,
     "Ein Teil der Geschäftsregeln (Schematron) ließ sich auf dieses Dokument nicht anwenden; was nicht geprüft werden "
     "konnte, gilt als nicht erfüllt.",
     "Some of the business rules (Schematron) could not be applied to this document; what could not be checked counts as "
     "broken.",
 )
-_TOO_LARGE = Text(
+_TOO_LARGE = _unchecked(
+    Cause.TOO_LARGE,
     f"Das Dokument ist größer als {DOCUMENT_BYTES // MIB} MiB; seine Geschäftsregeln (Schematron) wurden nicht geprüft.",
     f"The document is larger than {DOCUMENT_BYTES // MIB} MiB; its business rules (Schematron) were not run.",
+)
+#: Of a document that breaks its schema rules would say what is not so: they rely on it.
+RULES_LATER = _unchecked(
+    Cause.SCHEMA_BROKEN,
+    "Die Geschäftsregeln (Schematron) wurden nicht geprüft, weil das Dokument sein Schema verletzt.",
+    "The business rules (Schematron) were not run because the document breaks its schema.",
 )

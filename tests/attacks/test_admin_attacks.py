@@ -9,24 +9,15 @@ import pyotp
 import pytest
 import requests
 from stage import TAUNUSSTEIN, WIESBADEN
-from store_values import buried, claim, record
 
-from hub.accounts import Role, same_csrf
+from hub.accounts import same_csrf
 from hub.admin.application import _PAGES
 from hub.admin.visit import inside
 from hub.errors import TooMany, Unauthenticated
+from hub.persons import Role
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ANY_ID = "00000000-0000-0000-0000-000000000001"
-
-
-def _dead(pages, **cover):
-    pages.stage.accept(**cover)
-    (taken,) = claim(pages.store, now=pages.stage.clock())
-    outcome, step = buried()
-    now = pages.stage.clock()
-    assert record(pages.store, taken, outcome, step, started_at=now, ended_at=now)
-    return taken
 
 
 def _paths(method):
@@ -187,7 +178,7 @@ def test_codes_are_not_guessed_any_longer_than_passwords(pages):
 
 
 def test_a_district_sees_nothing_of_another(pages):
-    foreign = _dead(pages, area=TAUNUSSTEIN)
+    foreign = pages.dead_letter(area=TAUNUSSTEIN)
     name = "Rheingau-Taunus-Kreis, Bauaufsicht"
     walter = pages.as_("walter")
     submission, destination = foreign.submission.submission_id, foreign.destination.destination_id
@@ -205,7 +196,7 @@ def test_a_district_sees_nothing_of_another(pages):
 
 
 def test_a_district_cannot_touch_anothers_things(pages):
-    foreign = _dead(pages, area=TAUNUSSTEIN)
+    foreign = pages.dead_letter(area=TAUNUSSTEIN)
     walter = pages.as_("walter")
     assert walter.post("/dead", delivery=str(foreign.delivery_id)).status_code == 404
     walter.post("/dead", cause="receiver")
@@ -257,7 +248,7 @@ def _drafted(pages, **changes):
 
 def test_no_page_tells_a_district_of_anothers_destinations_and_drafts(pages):
     pages.stage.clock.pass_(days=710)  # Keys end soon: the check has something to say of everybody.
-    taken = _dead(pages, area=TAUNUSSTEIN)
+    taken = pages.dead_letter(area=TAUNUSSTEIN)
     _drafted(pages)
     walter = pages.as_("walter")
     ids = (taken.submission.submission_id, taken.destination.destination_id, taken.delivery_id, pages.stage.sender)
@@ -329,7 +320,7 @@ def test_a_script_in_a_name_stays_text_everywhere(pages):
     erika.post("/routing/versions", title=SCRIPT)
     rule = {"id": "x", "area": TAUNUSSTEIN, "services": "99012008001000", "destination": str(here.destination_id)}
     erika.post("/routing/versions/2/rule", revision=1, note=SCRIPT, **rule)
-    _dead(pages)
+    pages.dead_letter()
     for path in (
         *("/", "/submissions", "/destinations", f"/destinations/{here.destination_id}", "/clients", "/dead", "/audit"),
         *(

@@ -42,7 +42,7 @@ def test_a_foreign_destination_answers_like_one_that_does_not_exist(office, path
 
 def test_a_foreign_destination_cannot_be_changed(office):
     walter = office.as_("walter")
-    assert walter.call("PATCH", f"/destinations/{DISTRICT}", json={"status": "inactive"}).status_code == 404
+    assert walter.amend(f"/destinations/{DISTRICT}", status="inactive").status_code == 404
     assert office.stage.hub.store.destination(office.stage.destination_id("Rheingau")).status == "active"
     listed = {each["destinationId"] for each in walter.get("/destinations").json()["destinations"]}
     assert DISTRICT not in listed
@@ -55,7 +55,10 @@ def test_foreign_clients_are_neither_seen_nor_touched_nor_made(office):
     assert client["tenant"] == "06439"
     assert client["clientId"] not in walter.get("/clients", params={"limit": 500}).text
     for method, path in (("GET", ""), ("POST", "/rotate"), ("POST", "/disable")):
-        assert walter.call(method, f"/clients/{client['clientId']}{path}").status_code == 404
+        answer = walter.change(
+            method, f"/clients/{client['clientId']}{path}", doris.tag(f"/clients/{client['clientId']}")
+        )
+        assert answer.status_code == 404
     for tenant in ("06439", "06", "0"):
         refused = walter.post("/clients", json={"kind": "sender", "name": "x", "tenant": tenant})
         assert (refused.status_code, slug(refused)) == (403, "outside-tenant")
@@ -159,9 +162,7 @@ def test_no_option_makes_the_hub_send_its_own_files_away(office, options):
     secrets.mkdir()
     (secrets / "link").symlink_to(office.stage.data / "pki")
     named = {name: value.format(data=office.stage.data) for name, value in options.items()}
-    answer = office.as_("otto").call(
-        "PATCH", f"/destinations/{DISTRICT}", json={"adapter": {"name": "https", "options": named}}
-    )
+    answer = office.as_("otto").amend(f"/destinations/{DISTRICT}", adapter={"name": "https", "options": named})
     assert (answer.status_code, slug(answer)) == (403, "option-not-allowed")
     assert str(office.stage.data) not in answer.text
 
@@ -169,14 +170,14 @@ def test_no_option_makes_the_hub_send_its_own_files_away(office, options):
 def test_no_option_makes_the_hub_write_into_its_own_folders(office):
     for path in (office.stage.data / "pki", office.stage.data / "blobs", "/etc"):
         adapter = {"name": "folder", "options": {"path": str(path)}}
-        answer = office.as_("otto").call("PATCH", f"/destinations/{DISTRICT}", json={"adapter": adapter})
+        answer = office.as_("otto").amend(f"/destinations/{DISTRICT}", adapter=adapter)
         assert slug(answer) == "option-not-allowed", path
 
 
 @pytest.mark.parametrize("switch", ["allow_private_addresses", "allow_http"])
 def test_the_switches_that_open_the_own_network_are_not_for_the_api(office, switch):
     adapter = {"name": "sftp", "options": {"host": "10.0.0.1", switch: True}}
-    answer = office.as_("otto").call("PATCH", f"/destinations/{DISTRICT}", json={"adapter": adapter})
+    answer = office.as_("otto").amend(f"/destinations/{DISTRICT}", adapter=adapter)
     assert slug(answer) == "option-not-allowed"
 
 
@@ -184,7 +185,7 @@ def test_the_switches_that_open_the_own_network_are_not_for_the_api(office, swit
 
 
 def test_a_key_change_by_patch_goes_round_nobody(office):
-    answer = office.as_("otto").call("PATCH", f"/destinations/{DISTRICT}", json={"encryptionKid": "mine"})
+    answer = office.as_("otto").amend(f"/destinations/{DISTRICT}", encryptionKid="mine")
     assert answer.status_code == 400
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
-from store_values import buried, claim, record
 
 OUT = Path(__file__).parents[1] / "out"
 _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
@@ -93,15 +92,6 @@ def _is_foreign(request: Any, pages: Any) -> bool:
     return not request.url.startswith((pages.base, "data:"))
 
 
-def _dead(pages: Any, **cover: Any) -> Any:
-    pages.stage.accept(**cover)
-    (taken,) = claim(pages.store, now=pages.stage.clock())
-    outcome, step = buried()
-    now = pages.stage.clock()
-    assert record(pages.store, taken, outcome, step, started_at=now, ended_at=now)
-    return taken
-
-
 def _picture(page: Any, name: str) -> None:
     page.screenshot(path=str(OUT / f"{name}.png"), full_page=True)
 
@@ -174,7 +164,7 @@ def test_a_contradiction_is_shown_and_refused(visit, pages):
 
 
 def test_an_operator_redrives_a_dead_letter(visit, pages):
-    taken = _dead(pages)
+    taken = pages.dead_letter()
     operator = visit("otto")
     operator.goto(f"{pages.base}/dead")
     _picture(operator, "dead-letter")
@@ -308,7 +298,7 @@ def test_an_operators_forms_are_accessible_on_a_narrow_screen(visit, pages):
 
 
 def test_the_overview_is_a_picture_and_a_table(visit, pages):
-    _dead(pages)
+    pages.dead_letter()
     page = visit("viktor")
     figure = page.get_by_role("img", name=re.compile("Letzte 24 Stunden: Balken"))
     assert figure.bounding_box()["height"] > 60
@@ -320,7 +310,7 @@ def test_the_overview_is_a_picture_and_a_table(visit, pages):
 
 
 def test_a_district_sees_its_own_only(visit, pages):
-    _dead(pages, area=TAUNUSSTEIN)
+    pages.dead_letter(area=TAUNUSSTEIN)
     page = visit("walter")
     _picture(page, "tenant")
     assert page.get_by_role("link", name="Landeshauptstadt Wiesbaden").count() == 1
@@ -329,7 +319,7 @@ def test_a_district_sees_its_own_only(visit, pages):
 
 
 def test_a_viewer_is_offered_nothing_to_do(visit, pages):
-    _dead(pages)
+    pages.dead_letter()
     page = visit("viktor")
     here = pages.stage.destination_id("Rheingau")
     mine = (
@@ -385,7 +375,7 @@ def test_everything_can_be_reached_by_keyboard(visit):
 
 @pytest.mark.parametrize("width", [1280, 360])
 def test_every_page_is_accessible_and_fits_its_screen(visit, pages, width):
-    taken = _dead(pages)
+    taken = pages.dead_letter()
     pages.stage.accept(area=WIESBADEN)
     page = visit("viktor", width=width)
     trace = ("submission", f"/submissions/{taken.submission.submission_id}")

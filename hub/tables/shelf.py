@@ -1,0 +1,116 @@
+"""Versions of the routing table as they stand: each, and the one that is active now, was or will be.
+
+A version's table is put together from its rows when it is first asked for; what decides now is at most a second old.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from hub.areas import Gazetteer
+from hub.errors import NotFound, Text
+from hub.routing import DestinationFacts, RoutingTable, Rule, ServiceRegister, rule_from_row
+from hub.store import Page, Store
+from hub.store.routes import Activation, TableVersion, TableVersions
+
+#: How old an answer of :meth:`TableShelf.active` may be.
+FRESH = timedelta(seconds=1)
+#: Tables kept in memory; a pass over history must not fill it.
+_KEPT = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """What tables are read and judged with."""
+
+    gazetteer: Gazetteer
+    services: ServiceRegister
+    #: The destinations as a check needs them.
+    facts: Callable[[datetime], Mapping[UUID, DestinationFacts]]
+    #: The URIs of all known schemas.
+    schemas: Callable[[], Collection[str]]
+
+
+class TableShelf:
+    """All versions of the routing table, to be read; the book changes them."""
+
+    def __init__(self, *, store: Store, sources: Sources) -> None:
+        self._store = store
+        self._versions = TableVersions(store)
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._current: tuple[datetime, int, RoutingTable] | None = None
+        self._kept: dict[tuple[int, int], RoutingTable] = {}
+
+    def active(self, now: datetime) -> RoutingTable:
+        """Return the active table, at most :data:`FRESH` old; nobody waits while another thread reads a new one.
+
+        Raises ``NotFound`` where no version is active: there is no default.
+        """
+        current = self._current
+        if current is not None and now - FRESH < current[0] <= now:
+            return current[2]
+        if current is not None and not self._lock.acquire(blocking=False):
+            return current[2]
+        if current is None:
+            self._lock.acquire()
+        try:
+            return self._renewed(now)
+        finally:
+            self._lock.release()
+
+    def activation(self, on: datetime) -> Activation:
+        """Return the activation that holds at a moment, also in the past; raise ``NotFound`` before the first."""
+        found = self._versions.active(on)
+        if found is None:
+            raise NotFound(
+                Text(
+                    "Es ist keine Zuständigkeitstabelle aktiv. Aktivieren Sie eine.",
+                    "No routing table is active. Activate one.",
+                ),
+                slug="table-not-found",
+            )
+        return found
+
+    def table(self, number: int) -> RoutingTable:
+        """Return a version's table; raise ``NotFound``."""
+        version = self.version(number)
+        key = (number, version.revision)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._table_of(rule_from_row(row) for row in self._versions.rows(number))
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = found
+        return found
+
+    def at(self, moment: datetime) -> RoutingTable:
+        """Return the table that was, or will be, active at a moment."""
+        return self.table(self.activation(moment).number)
+
+    def version(self, number: int) -> TableVersion:
+        """Return a version; raise ``NotFound``."""
+        return self._versions.version(number)
+
+    def versions(self, *, offset: int = 0, limit: int = 100) -> Page[TableVersion]:
+        """Return one page of versions, newest first."""
+        return self._versions.versions(offset=offset, limit=limit)
+
+    def history(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
+        """Return one page of activations, latest first; coming and cancelled ones included."""
+        return self._versions.activations(offset=offset, limit=limit)
+
+    def _renewed(self, now: datetime) -> RoutingTable:
+        number = self.activation(now).number
+        known = self._current
+        # An approved version never changes, so its number says it all.
+        table = known[2] if known is not None and known[1] == number else self.table(number)
+        self._current = (now, number, table)
+        return table
+
+    def _table_of(self, rules: Iterable[Rule]) -> RoutingTable:
+        return RoutingTable(rules, gazetteer=self._sources.gazetteer, services=self._sources.services)
