@@ -68,6 +68,7 @@ class JweHeader:
     zip: str | None
 
 
+@lru_cache(maxsize=_HEADERS_KEPT)
 def read_header(
     segment: bytes, *, allow_zip: bool = False, require_cty: bool = False, require_kid: bool = True
 ) -> JweHeader:

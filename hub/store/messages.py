@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, u
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, Invalid, Refused, Text
-from hub.events import GENESIS, Subject
+from hub.events import Subject, chain
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, micros, moment, not_found
+from hub.store.database import Database, in_postgresql, micros, moment, not_found
 from hub.store.door import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
-from hub.store.log import advance, lock_case, move, write_events
+from hub.store.log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.queue import delivery_row
 from hub.store.records import (
     Announcement,
@@ -50,7 +50,6 @@ _DESTINATIONS = tables.destinations
 _COLUMNS = [column.name for column in _MESSAGES.columns]
 _MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
 _HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
-_CASE_OF = Lookup(_MESSAGES, columns=["case_id"], by=["message_id"])
 
 
 class Messages(Database):
@@ -67,14 +66,22 @@ class Messages(Database):
         """
 
         def write(connection: Connection) -> Announcement:
-            head = _case_of(connection, message)
-            events = make(head, None)
+            head = CaseHead(case_id=message.case_id)
+            if not message.new_case:
+                with nothing_written():
+                    head = lock_case(connection, message.case_id)
+            events = chain(make(head, None), head=head.hash, seq=head.seq)
             state = advance(None, events)
+            end = CaseHead(case_id=message.case_id, seq=events[-1].seq, hash=events[-1].hash)
+            if message.new_case:
+                _open_case(connection, message, end, events[-1].issued_at)
+            else:
+                move_heads(connection, events[-1:])
             try:
                 INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
             except IntegrityError as exc:
                 raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
-            write_events(connection, head, events)
+            insert_events(connection, [event_row(event) for event in events])
             write_callbacks(connection, callbacks)
             return message
 
@@ -225,19 +232,16 @@ class Messages(Database):
         return self._page(statement, read_case, offset=offset, limit=limit)
 
 
-def _case_of(connection: Connection, message: Announcement) -> CaseHead:
-    if not message.new_case:
-        with nothing_written():
-            return lock_case(connection, message.case_id)
-    created_at = micros(message.created_at)
+def _open_case(connection: Connection, message: Announcement, end: CaseHead, at: datetime) -> None:
+    """Insert the case that begins with ``message``; its chain ends with ``end``, of ``at``."""
     row = {
         "case_id": str(message.case_id),
         "destination_id": str(message.destination_id),
         "sender": message.sender,
-        "seq": 0,
-        "head": GENESIS,
-        "created_at": created_at,
-        "last_event_at": created_at,
+        "seq": end.seq,
+        "head": end.hash,
+        "created_at": micros(message.created_at),
+        "last_event_at": micros(at),
         "tombstone": None,
         "covered": 0,
     }
@@ -245,7 +249,6 @@ def _case_of(connection: Connection, message: Announcement) -> CaseHead:
         INSERT_CASE(connection, row)
     except IntegrityError as exc:
         raise taken(exc, "Den Vorgang", "Case", message.case_id) from exc
-    return CaseHead(case_id=message.case_id)
 
 
 def _kept_back() -> ColumnElement[bool]:
@@ -263,11 +266,12 @@ def _locked(connection: Connection, message_id: UUID) -> Any:
 
 def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, Any]:
     """Lock a message's case, then the message: everybody locks in this order, so nobody waits in a circle."""
-    found = _CASE_OF.row(connection, str(message_id))
-    if found is None:
+    row = _MESSAGE.row(connection, str(message_id))
+    if row is None:
         raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
-    head = lock_case(connection, UUID(found.case_id))
-    return head, _locked(connection, message_id)
+    head = lock_case(connection, UUID(row.case_id))
+    # Where others write, too, what was read before the lock is of yesterday.
+    return head, _locked(connection, message_id) if in_postgresql(connection) else row
 
 
 def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
