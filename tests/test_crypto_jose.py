@@ -145,7 +145,7 @@ def test_the_scanner_stops_at_its_limit_and_at_the_header(encryption_key: keys.E
         scanner.feed(base64url.encode(b'{"alg":"none"}') + b".")
 
 
-@pytest.mark.parametrize("size", [1_000, 262_144, 1_048_576, 3_000_000])
+@pytest.mark.parametrize("size", [100, 262_144, 1_048_576, 5_000_000])
 def test_a_scanner_that_hashes_beside_finds_the_same(encryption_key: keys.EncryptionKey, size: int) -> None:
     jwe, _ = jose.encrypt(encryption_key, os.urandom(3_000_000), "application/pdf")
     with ThreadPoolExecutor(2) as pool:
