@@ -71,16 +71,21 @@ def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict
     for parallel in _PARALLEL:
         sides: list[_Raw | _Hub] = [raw, hub]
         runs: dict[_Raw | _Hub, list[dict[str, _Run]]] = {raw: [], hub: []}
+        others, begun = _others(sides), time.perf_counter()
         with hub.served.watched() as grown:
             for _ in range(turns):
                 for side in sides:
                     runs[side].append(_turn(side, parallel, jwe))
                 sides.reverse()
+        lost = (_others(sides) - others) / (time.perf_counter() - begun) / (os.cpu_count() or 1)
         for way in _WAYS:
             pairs = [(one[way], other[way]) for one, other in zip(runs[raw], runs[hub], strict=True)]
             results |= _told(way, parallel, pairs, megabytes * parallel)
-        print(f"  memory at {parallel} at once: +{grown[0]:.0f} MiB (aim: at most {_MOST_GROWTH})")
-        results[f"attachment_{parallel}_growth_mib"] = grown[0]
+        print(
+            f"  memory at {parallel} at once: +{grown[0]:.0f} MiB (aim: at most {_MOST_GROWTH}); "
+            f"{lost:.0%} of the cores went to others"
+        )
+        results |= {f"attachment_{parallel}_growth_mib": grown[0], f"attachment_{parallel}_cores_lost": lost}
     print()
     return results
 
@@ -124,6 +129,14 @@ def _turn(side: _Raw | _Hub, parallel: int, jwe: Path) -> dict[str, _Run]:
     found["down"] = _all(side.served, [_download(port, path, side.receiver, jwe) for path in paths])
     side.forget()
     return found
+
+
+def _others(sides: list[_Raw | _Hub]) -> float:
+    """Return the CPU seconds so far of whatever is neither measured nor measures: neighbours, and the kernel's own threads."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, fields[1:8])
+    busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(side.served.cpu_seconds() for side in sides) - time.process_time()
 
 
 def _touch(size: int) -> None:
