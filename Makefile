@@ -53,7 +53,7 @@ $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock
 	$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/yardstick/bin/python -r benchmarks/full/requirements.lock
 	@touch $@
 
-bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run and the price of proof (PostgreSQL, < 20 min).
+bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)
 
 crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 90 s).

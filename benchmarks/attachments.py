@@ -1,19 +1,24 @@
 """Attachments up and down, 1 and 4 at once, beside a server that only streams and syncs; and the memory that it takes.
 
-Raw and hub run in turns on the same disk, and what either has stored stays there to the end: a file that is deleted leaves
-warm memory behind, in which the next one is written twice as fast. What is sent is one real JWE; the hub reads its header,
-checks every character of it, and hashes it on the way in.
+Raw and hub run in turns on the same disk and in the same order of steps; who begins changes from turn to turn, and ratios are
+taken between neighbours. Before each upload as much memory as it will fill is touched and given back, and what was stored is
+deleted after its download: so both write into memory that the machine has at hand. In a virtual machine a page that was never
+used costs ten times its copy: that would hide what either does, and spare it to whoever comes second after a deletion. What is
+sent is one real JWE; the hub reads its header, checks every character of it, and hashes it on the way in.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
+import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,12 +33,21 @@ from hub.crypto.jwe import JweWriter
 
 _PARALLEL = (1, 4)
 _PIECE = 1024 * 1024
-_TURNS = 2
+_TURNS = 3
 _MOST_GROWTH = 64
 _AIM = 0.6
+_WAYS = ("up", "down")
 
 
-def run(*, megabytes: int) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """One way of one side: seconds until the last transfer had ended, and CPU seconds of the server."""
+
+    seconds: float
+    cpu: float
+
+
+def run(*, megabytes: int, turns: int = _TURNS) -> dict[str, Any]:
     """Measure and print; return the figures."""
     message = payload.message()
     with tempfile.TemporaryDirectory() as name:
@@ -41,44 +55,115 @@ def run(*, megabytes: int) -> dict[str, Any]:
         jwk = prepare_data(folder / "data", message)
         jwe = folder / "attachment.jwe"
         _write_jwe(jwe, sealing_key(jwk), megabytes * 1_000_000)
+        (folder / "raw").mkdir()
         port = 19_480 + os.getpid() % 1000
-        os.environ["RAW_FOLDER"] = str(folder)
+        os.environ["RAW_FOLDER"] = str(folder / "raw")
         command = [sys.executable, "-m", "uvicorn", "benchmarks.raw_stream:application", "--port", str(port)]
         command += ["--no-access-log", "--log-level", "warning", "--lifespan", "off"]
-        with running(command, port, path="/"), serving(folder / "data", work=False) as served:
-            return _report(_Hub(served, sealing_key(jwk)), port, jwe, megabytes)
+        with running(command, port, path="/") as process, serving(folder / "data", work=False) as served:
+            raw = _Raw(Served(pid=process.pid, port=port, data=folder / "raw"))
+            return _report(raw, _Hub(served, sealing_key(jwk)), jwe, megabytes, turns)
 
 
-def _report(hub: _Hub, raw_port: int, jwe: Path, megabytes: int) -> dict[str, Any]:
-    print(f"attachments: {megabytes} MB each")
+def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict[str, Any]:
+    print(f"attachments: {megabytes} MB each, median of {turns} turns")
     results: dict[str, Any] = {"attachment_megabytes": megabytes}
     for parallel in _PARALLEL:
-        raw: dict[str, list[float]] = {"up": [], "down": []}
-        ours: dict[str, list[float]] = {"up": [], "down": []}
+        sides: list[_Raw | _Hub] = [raw, hub]
+        runs: dict[_Raw | _Hub, list[dict[str, _Run]]] = {raw: [], hub: []}
+        others, begun = _others(sides), time.perf_counter()
         with hub.served.watched() as grown:
-            for _ in range(_TURNS):
-                names = [uuid4().hex for _ in range(parallel)]
-                raw["up"].append(_all([_upload(raw_port, f"/{name}", "", jwe) for name in names]))
-                raw["down"].append(_all([_download(raw_port, f"/{name}", "", jwe) for name in names]))
-                paths = hub.announce(parallel)
-                ours["up"].append(_all([_upload(hub.served.port, path, hub.sender, jwe) for path in paths]))
-                hub.submit(paths[0])
-                ours["down"].append(_all([_download(hub.served.port, path, hub.subscriber, jwe) for path in paths]))
-        for way in ("up", "down"):
-            ratio = min(raw[way]) / min(ours[way])
-            speed = megabytes * parallel / min(ours[way])
-            print(
-                f"  {way:4} {parallel} at once: raw {megabytes * parallel / min(raw[way]):5.0f} MB/s, hub {speed:5.0f} MB/s, "
-                f"ratio {ratio:.2f} (aim {_AIM})"
-            )
-            results |= {
-                f"attachment_{way}_{parallel}_ratio": ratio,
-                f"attachment_{way}_{parallel}_mb_per_second": speed,
-            }
-        print(f"  memory at {parallel} at once: +{grown[0]:.0f} MiB (aim: at most {_MOST_GROWTH})")
-        results[f"attachment_{parallel}_growth_mib"] = grown[0]
+            for _ in range(turns):
+                for side in sides:
+                    runs[side].append(_turn(side, parallel, jwe))
+                sides.reverse()
+        lost = (_others(sides) - others) / (time.perf_counter() - begun) / (os.cpu_count() or 1)
+        for way in _WAYS:
+            pairs = [(one[way], other[way]) for one, other in zip(runs[raw], runs[hub], strict=True)]
+            results |= _told(way, parallel, pairs, megabytes * parallel)
+        print(
+            f"  memory at {parallel} at once: +{grown[0]:.0f} MiB (aim: at most {_MOST_GROWTH}); "
+            f"{lost:.0%} of the cores went to others"
+        )
+        results |= {f"attachment_{parallel}_growth_mib": grown[0], f"attachment_{parallel}_cores_lost": lost}
     print()
     return results
+
+
+def _told(way: str, parallel: int, pairs: list[tuple[_Run, _Run]], megabytes: int) -> dict[str, Any]:
+    """Print one line; ``pairs`` are raw and hub, turn by turn."""
+    ratios = [raw.seconds / hub.seconds for raw, hub in pairs]
+    ratio = statistics.median(ratios)
+    speeds, costs = zip(
+        *(
+            (
+                megabytes / statistics.median(one.seconds for one in side),
+                1000 * statistics.median(one.cpu for one in side) / megabytes,
+            )
+            for side in zip(*pairs, strict=True)
+        ),
+        strict=True,
+    )
+    print(
+        f"  {way:4} {parallel} at once: raw {speeds[0]:5.0f} MB/s at {costs[0]:.2f} ms CPU a MB, "
+        f"hub {speeds[1]:5.0f} MB/s at {costs[1]:.2f}, ratio {ratio:.2f} "
+        f"(turns {', '.join(f'{one:.2f}' for one in ratios)}; aim {_AIM})"
+    )
+    name = f"attachment_{way}_{parallel}"
+    return {
+        f"{name}_ratio": ratio,
+        f"{name}_ratios": ratios,
+        f"{name}_mb_per_second": speeds[1],
+        f"{name}_raw_mb_per_second": speeds[0],
+        f"{name}_cpu_ms": costs[1],
+        f"{name}_raw_cpu_ms": costs[0],
+    }
+
+
+def _turn(side: _Raw | _Hub, parallel: int, jwe: Path) -> dict[str, _Run]:
+    """Send, fetch, and delete ``parallel`` attachments."""
+    paths, port = side.begin(parallel), side.served.port
+    _touch(parallel * jwe.stat().st_size)
+    found = {"up": _all(side.served, [_upload(port, path, side.sender, jwe) for path in paths])}
+    side.complete(paths)
+    found["down"] = _all(side.served, [_download(port, path, side.receiver, jwe) for path in paths])
+    side.forget()
+    return found
+
+
+def _others(sides: list[_Raw | _Hub]) -> float:
+    """Return the CPU seconds so far of whatever is neither measured nor measures: neighbours, and the kernel's own threads."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, fields[1:8])
+    busy = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(side.served.cpu_seconds() for side in sides) - time.process_time()
+
+
+def _touch(size: int) -> None:
+    """Use ``size`` bytes of memory and give them back."""
+    with mmap.mmap(-1, size) as memory:
+        for at in range(0, size, mmap.PAGESIZE):
+            memory[at] = 1
+
+
+class _Raw:
+    """The yardstick's side."""
+
+    sender = receiver = ""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    def begin(self, count: int) -> list[str]:
+        """Return paths to send to."""
+        return [f"/{uuid4().hex}" for _ in range(count)]
+
+    def complete(self, paths: list[str]) -> None:
+        """Do nothing: what was sent can be fetched."""
+
+    def forget(self) -> None:
+        """Delete what was sent."""
+        _delete(self.served.data)
 
 
 class _Hub:
@@ -86,20 +171,24 @@ class _Hub:
 
     def __init__(self, served: Served, key: Any) -> None:
         self.served = served
-        self.sender, self.subscriber = served.token("sender"), served.token("subscriber")
+        self.sender, self.receiver = served.token("sender"), served.token("subscriber")
         content = encrypt(key, b'{"contentStructure": {}}', "application/json")[0].decode()
         self._contents = {"encryptedMetadata": content, "encryptedData": content}
         self._base = "/submission-api/v2/submissions"
 
-    def announce(self, count: int) -> list[str]:
+    def begin(self, count: int) -> list[str]:
         """Announce a submission; return its attachments' paths."""
         ids = [str(uuid4()) for _ in range(count)]
         answer = self._call("POST", self._base, announcement(*ids))
         return [f"{self._base}/{answer.json()['submissionId']}/attachments/{one}" for one in ids]
 
-    def submit(self, path: str) -> None:
-        """Complete the submission of an attachment's path."""
-        self._call("PUT", path.partition("/attachments/")[0], self._contents)
+    def complete(self, paths: list[str]) -> None:
+        """Complete the submission of the attachments."""
+        self._call("PUT", paths[0].partition("/attachments/")[0], self._contents)
+
+    def forget(self) -> None:
+        """Delete the contents, behind the hub's back."""
+        _delete(self.served.data / "blobs")
 
     def _call(self, method: str, path: str, body: dict[str, Any]) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.sender}"}
@@ -109,25 +198,19 @@ class _Hub:
         return answer
 
 
-def _all(transfers: list[Callable[[], None]]) -> float:
-    """Run all at once; return the seconds until the last has ended."""
-    failed: list[BaseException] = []
+def _delete(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.unlink()
 
-    def one(transfer: Callable[[], None]) -> None:
-        try:
-            transfer()
-        except BaseException as error:  # noqa: BLE001  # told to the thread that waits
-            failed.append(error)
 
-    threads = [threading.Thread(target=one, args=[transfer]) for transfer in transfers]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
-    return time.perf_counter() - started
+def _all(served: Served, transfers: list[Callable[[], None]]) -> _Run:
+    """Run all at once, and tell what it took until the last had ended."""
+    with ThreadPoolExecutor(len(transfers)) as pool:
+        cpu, started = served.cpu_seconds(), time.perf_counter()
+        for ended in [pool.submit(transfer) for transfer in transfers]:
+            ended.result()
+        return _Run(seconds=time.perf_counter() - started, cpu=served.cpu_seconds() - cpu)
 
 
 def _upload(port: int, path: str, token: str, jwe: Path) -> Callable[[], None]:

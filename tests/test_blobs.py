@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,11 @@ def _fail_midway(blobs: Blobs) -> None:
     with blobs.writer() as writer:
         writer.write(b"abc")
         raise RuntimeError
+
+
+def _spill(sink: SpillingSink) -> None:
+    sink.write(b"abc")
+    sink.finish()
 
 
 def _files(folder: Path) -> list[Path]:
@@ -162,6 +168,35 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(folder):
     assert _files(folder) == []
 
 
+def test_a_disk_that_fails_at_the_end_is_unavailable_and_leaves_nothing(local, folder, monkeypatch):
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    writer = local.writer()
+    writer.write(b"abc")
+    descriptor = writer._file
+    monkeypatch.setattr(os, "fdatasync", broken)
+    with pytest.raises(StoreUnavailable):
+        writer.commit()
+    writer.abort()
+    assert _files(folder) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_large_blob_is_on_its_way_to_the_disk_before_it_is_complete(local, monkeypatch):
+    advised, real = [], os.posix_fadvise
+    monkeypatch.setattr(os, "posix_fadvise", lambda *args: (advised.append(args[1:3]), real(*args)))
+    piece = os.urandom(3_000_000)
+    with local.writer() as writer:
+        for _ in range(8):
+            writer.write(piece)
+        name = writer.commit()
+    assert [start for start, _ in advised] == [0, *(start + size for start, size in advised[:-1])]
+    assert sum(size for _, size in advised) > 16_000_000
+    assert b"".join(local.read(name)) == piece * 8
+
+
 def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreUnavailable):
@@ -187,6 +222,19 @@ def test_a_large_content_goes_to_a_blob_in_order(blobs):
     jwe, blob = sink.finish()
     assert jwe is None
     assert b"".join(blobs.read(blob)) == b"abcdefghi"
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+def test_a_content_that_a_failing_disk_broke_leaves_nothing(local, folder, monkeypatch, call):
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "I/O error")
+
+    sink = SpillingSink(local, inline_limit=1)
+    monkeypatch.setattr(os, call, broken)
+    with pytest.raises(StoreUnavailable):
+        _spill(sink)
+    monkeypatch.undo()
+    assert _files(folder) == []
 
 
 def test_an_aborted_content_leaves_nothing(local, folder):

@@ -7,6 +7,7 @@ import json
 import os
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -142,6 +143,14 @@ def test_the_scanner_stops_at_its_limit_and_at_the_header(encryption_key: keys.E
     scanner = jose.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
     with pytest.raises(SealBroken):
         scanner.feed(base64url.encode(b'{"alg":"none"}') + b".")
+
+
+@pytest.mark.parametrize("size", [100, 262_144, 1_048_576, 5_000_000])
+def test_a_scanner_that_hashes_beside_finds_the_same(encryption_key: keys.EncryptionKey, size: int) -> None:
+    jwe, _ = jose.encrypt(encryption_key, os.urandom(3_000_000), "application/pdf")
+    with ThreadPoolExecutor(2) as pool:
+        assert scanned(jwe, size, pool=pool) == scanned(jwe, size)
+        assert scanned(jwe, size, pool=pool).sha512 == hashlib.sha512(jwe).hexdigest()
 
 
 @pytest.mark.parametrize("content_type", ["", "json", "a/b\n", "ä/b", "application/", "a/" + "b" * 200, 'a/b"'])

@@ -5,7 +5,11 @@ What stands in a file of its own, by its kind, is named in ``ELSEWHERE``.
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, kinds, patch, post, put, pu
 from stage import BAUANTRAG, WIESBADEN
 from stand_in import Answer
 
+from hub.api.messages import _pour
 from hub.app import development_authority
 from hub.clients import new_client
 from hub.crypto import jws
@@ -28,6 +33,7 @@ from hub.events import Subject
 from hub.exchange.limits import STRICT, ExchangeLimits
 from hub.exchange.uploading import Uploading
 from hub.parties import ClientKind
+from hub.submission import INLINE_LIMIT
 
 #: Lines whose tests stand elsewhere: file and names.
 ELSEWHERE: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -332,6 +338,44 @@ def test_12_too_large_is_413_by_content_length_and_by_counting(door: Door):
     with pytest.raises(TooLarge):
         upload.write(door.seal(b"x" * 3000).encode())
     upload.abort()
+
+
+def test_12_a_disk_that_fails_at_the_end_of_an_upload_is_503_and_leaves_nothing(door: Door, monkeypatch):
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    def kept() -> list[Path]:
+        return [path for path in (door.stage.data / "blobs").rglob("*") if path.is_file()]
+
+    attachment_id = str(uuid4())
+    announced = door.announce(attachment_id)["submissionId"]
+    large, before = door.seal(b"x" * INLINE_LIMIT), kept()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", broken)
+        assert door.refused(door.upload(announced, attachment_id, large), 503)
+    assert kept() == before
+    assert door.upload(announced, attachment_id, large).status == 204
+
+
+def test_12_an_attachment_that_trickles_in_does_not_pile_up(door: Door):
+    held, most = 0, 0
+
+    class Slow:
+        def write(self, _chunk: bytes) -> None:
+            nonlocal held
+            held -= 1
+
+        def finish(self) -> None:
+            assert held == 0
+
+    async def trickle() -> AsyncIterator[bytes]:
+        nonlocal held, most
+        for _ in range(20_000):
+            held, most = held + 1, max(most, held + 1)
+            yield b"A"
+
+    asyncio.run(_pour(trickle(), Slow()))
+    assert most < 1000
 
 
 def test_13_version_1_submits_leniently_with_202(door: Door):

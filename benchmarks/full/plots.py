@@ -84,10 +84,26 @@ def proof(result: dict[str, Any]) -> Any:
     return figure
 
 
+def attachments(result: dict[str, Any]) -> Any:
+    """How fast do the largest attachments go up and down?"""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    cases = [(way, parallel) for way in ("up", "down") for parallel in (1, 4)]
+    for at, (way, parallel) in enumerate(cases):
+        name = f"attachment_{way}_{parallel}"
+        for shift, key, colour in ((-0.2, "raw_mb_per_second", _BARE), (0.2, "mb_per_second", _HUB)):
+            axis.bar(at + shift, result[f"{name}_{key}"], width=0.4, color=colour)
+        axis.text(at + 0.2, result[f"{name}_mb_per_second"], f"{result[f'{name}_ratio']:.2f}", ha="center", va="bottom")
+    axis.set_xticks(range(len(cases)), [f"{way}, {parallel} at once" for way, parallel in cases])
+    axis.set(
+        ylabel="MB per second", title=f"{result['attachment_megabytes']} MB: bare stream and fsync (grey), hub (blue)"
+    )
+    return figure
+
+
 def main(folder: Path) -> None:
     """Draw what was measured."""
     results = json.loads((folder / "full.json").read_text(encoding="utf-8"))
-    for draw in (drain, neighbours, sustained, proof):
+    for draw in (drain, neighbours, sustained, proof, attachments):
         name = draw.__name__
         if name in results:
             figure = draw(results[name])

@@ -42,6 +42,8 @@ from hub.submission import Sealed
 _JOSE = "application/jose"
 #: Ciphertext is handed to the storing thread in pieces of about this size.
 _PIECE = 1024 * 1024
+#: … or of so many chunks, where a sender lets it trickle in.
+_MOST_CHUNKS = 256
 #: A JSON body is read, parsed and taken apart; each step holds it once more.
 _COPIES = 3
 
@@ -89,7 +91,6 @@ class Messages:
             # Whatever ends the request, a client that hangs up included, leaves no half blob behind.
             await in_thread(upload.abort)
             raise
-        await in_thread(upload.finish)
         return nothing()
 
     async def complete(self, message_id: str) -> StoredMessage:
@@ -179,7 +180,10 @@ class Messages:
 
 
 async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
-    """Store a body while it arrives: some chunks are being stored, the next ones collected. They are never copied together."""
+    """Store a body while it arrives: some chunks are being stored, the next ones collected. They are never copied together.
+
+    Many small ones are stored early, for each is a Python object, far larger than a few bytes.
+    """
     storing: asyncio.Future[None] | None = None
     chunks: list[bytes] = []
     size = 0
@@ -187,12 +191,12 @@ async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
         async for chunk in stream:
             chunks.append(chunk)
             size += len(chunk)
-            if size >= _PIECE:
+            if size >= _PIECE or len(chunks) >= _MOST_CHUNKS:
                 await _settled(storing)
                 storing = asyncio.ensure_future(in_thread(_store, upload, chunks))
                 chunks, size = [], 0
         await _settled(storing)
-        storing = asyncio.ensure_future(in_thread(_store, upload, chunks))
+        storing = asyncio.ensure_future(in_thread(_finish, upload, chunks))
     finally:
         # Nobody may abort or finish an upload while a thread still writes to it.
         await _settled(storing)
@@ -201,6 +205,11 @@ async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
 def _store(upload: Upload, chunks: Iterable[bytes]) -> None:
     for chunk in chunks:
         upload.write(chunk)
+
+
+def _finish(upload: Upload, chunks: Iterable[bytes]) -> None:
+    _store(upload, chunks)
+    upload.finish()
 
 
 async def _settled(storing: asyncio.Future[None] | None) -> None:

@@ -6,9 +6,11 @@ One parser for everybody: the sealed door only looks (:class:`JweScanner`), ``op
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from hub.crypto import base64url
+from hub.crypto.hashing import Hash, Sha512Beside
 from hub.crypto.header import HEADER_SEGMENT_LIMIT
 from hub.crypto.jwe import IV_SIZE, TAG_SIZE, JweHeader, read_header
 from hub.errors import SealBroken, Text, TooLarge
@@ -129,12 +131,21 @@ class Splitter:
 class JweScanner:
     """Looks at a foreign JWE while it streams by: ``feed`` it in any pieces, then ``finish``. Decrypts nothing.
 
-    ``limit`` is the most bytes of the whole JWE. ``require_kid`` may be lifted for old senders.
+    ``limit`` is the most bytes of the whole JWE. ``require_kid`` may be lifted for old senders. With ``pool`` the JWE is
+    hashed there, while the caller goes on.
     """
 
-    def __init__(self, *, allow_zip: bool, require_cty: bool, limit: int, require_kid: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        allow_zip: bool,
+        require_cty: bool,
+        limit: int,
+        require_kid: bool = True,
+        pool: Executor | None = None,
+    ) -> None:
         self._splitter = Splitter(allow_zip=allow_zip, require_cty=require_cty, require_kid=require_kid, limit=limit)
-        self._hash = hashlib.sha512()
+        self._hash: Hash = hashlib.sha512() if pool is None else Sha512Beside(pool)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece.

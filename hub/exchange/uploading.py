@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from hub.clients import Caller
 from hub.crypto.scanner import JweScanner, Scanned
-from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text
+from hub.errors import Conflict, Invalid, NotFound, Text
 from hub.events import Subject
 from hub.exchange.access import own_message
 from hub.exchange.limits import Profile, too_large_together
@@ -35,23 +37,19 @@ class Upload:
 
     def finish(self) -> None:
         """Judge the end and store; errors as :meth:`write`, and Conflict where the message was submitted meanwhile."""
-        try:
-            scanned = self._scanner.finish()
-        except SealBroken:
-            self.abort()
-            raise
-        self._keep(scanned, self._sink)
+        self._keep(self._scanner.finish(), self._sink)
 
     def abort(self) -> None:
-        """Leave no trace."""
+        """Leave no trace of what was not finished; whoever writes or finishes calls it after any error."""
         self._sink.abort()
 
 
 class Uploading:
-    """Begins uploads."""
+    """Begins uploads. Large ones are hashed by a pool of as many threads as there are processors."""
 
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
+        self._hashing = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="hashing")
 
     def begin(
         self,
@@ -84,7 +82,11 @@ class Uploading:
         if declared is not None and declared > limit:
             raise too_large_together(limit)
         scanner = JweScanner(
-            allow_zip=profile.allow_zip, require_cty=False, require_kid=profile.require_kid, limit=limit
+            allow_zip=profile.allow_zip,
+            require_cty=False,
+            require_kid=profile.require_kid,
+            limit=limit,
+            pool=self._hashing,
         )
 
         def keep(scanned: Scanned, sink: SpillingSink) -> None:

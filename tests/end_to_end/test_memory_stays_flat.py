@@ -1,9 +1,10 @@
-"""Large attachments through a real process: streamed both ways, refused early, and never in memory as a whole."""
+"""Large attachments through a real process: streamed both ways, refused early, never in memory as a whole, gone if broken."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import shutil
 import socket
 import threading
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from processes import HubProcess
+from processes import HubProcess, wait_for
 
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, public_rsa_key
@@ -194,6 +195,53 @@ def test_a_body_that_does_not_say_how_large_it_is_is_counted(
         answer = line.recv(65_536)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert _kept(running) == before
+
+
+def _put(running: HubProcess, party: dict[str, requests.Session], sealing: Sealing, size: int) -> str:
+    """The head of an upload of ``size`` bytes to a new submission."""
+    attachment_id = str(uuid4())
+    path = announce(running, party, sealing, attachment_id).removeprefix(running.base_url)
+    return (
+        f"PUT {path}/attachments/{attachment_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Authorization: {party['sender'].headers['Authorization']}\r\n"
+        f"Content-Type: application/jose\r\nContent-Length: {size}\r\n\r\n"
+    )
+
+
+def test_a_sender_that_goes_away_midway_leaves_nothing(
+    running: HubProcess, party: dict[str, requests.Session], sealing: Sealing
+):
+    before = _kept(running)
+    head = _put(running, party, sealing, 60_000_000)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=60) as line:
+        line.sendall(head.encode("latin-1"))
+        for piece in sealing.pieces(30_000_000):
+            line.sendall(piece)
+        wait_for(lambda: _kept(running) != before, running.log)
+    wait_for(lambda: _kept(running) == before, running.log)
+
+
+def test_a_disk_that_takes_no_more_midway_is_told_and_leaves_nothing(
+    running: HubProcess, party: dict[str, requests.Session], sealing: Sealing
+):
+    before = _kept(running)
+    content = b"".join(sealing.pieces(40_000_000))
+    pid, limits = running._process.pid, resource.prlimit(running._process.pid, resource.RLIMIT_FSIZE)
+
+    def upload() -> bytes:
+        head = _put(running, party, sealing, len(content))
+        with socket.create_connection(("127.0.0.1", running.port), timeout=60) as line:
+            line.sendall(head.encode("latin-1") + content)
+            return line.recv(65_536)
+
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (24_000_000, limits[1]))
+    try:
+        refused = upload()
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert _kept(running) == before
+    assert upload().startswith(b"HTTP/1.1 204 ")
 
 
 def _pour(line: socket.socket, pieces: Iterator[bytes]) -> None:
