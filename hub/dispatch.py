@@ -38,6 +38,8 @@ _COMPANY = 0.003
 #: for dozens, and both come off what accepts applications.
 _GATHER = 0.02
 _PER_DESTINATION = 4
+#: What was claimed and waits for a slot for so long is given back, sooner where leases are short.
+_PATIENCE = timedelta(seconds=5)
 
 
 class Dispatcher:
@@ -63,7 +65,7 @@ class Dispatcher:
         self._meters = meters or Meters()
         self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
-        self._hand = Hand(rules.threads, clock=clock)
+        self._hand = Hand(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=clock)
         self._results: queue.SimpleQueue[tuple[AttemptResult, Future[bool]] | None] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._attempting = Attempting(

@@ -26,15 +26,17 @@ _MOMENT = timedelta(milliseconds=100)
 _AHEAD = 8
 #: Results that wait to be recorded at most, in slots: beyond it the store is slower than the receivers.
 _UNRECORDED = 16
-#: What has waited here for longer is for another node, or for later.
-_STALE = timedelta(seconds=5)
 
 
 class Hand:
-    """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers."""
+    """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers.
 
-    def __init__(self, number: int, *, clock: Callable[[], datetime]) -> None:
+    What has waited here for longer than ``patience``, well within a lease, is for another node, or for later.
+    """
+
+    def __init__(self, number: int, *, patience: timedelta, clock: Callable[[], datetime]) -> None:
         self._number = number
+        self._patience = patience
         self.most = number * _STRETCH
         self._clock = clock
         self._lock = threading.Lock()
@@ -102,7 +104,7 @@ class Hand:
         now = self._clock()
         kept: list[Claim] = []
         with self._lock:
-            while self._waiting and (everything or now - self._waiting[0][1] >= _STALE):
+            while self._waiting and (everything or now - self._waiting[0][1] >= self._patience):
                 claim, _ = self._waiting.popleft()
                 self._suspects.discard(claim.delivery_id)
                 kept.append(claim)

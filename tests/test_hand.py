@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def hand(clock) -> Hand:
-    return Hand(2, clock=clock)
+    return Hand(2, patience=timedelta(seconds=5), clock=clock)
 
 
 def claims(number, *, suspect=False):
