@@ -9,7 +9,6 @@ import pytest
 from stage import BAUANTRAG, CANARY, serving
 
 from hub.errors import ConfigurationError
-from hub.meters import Meters
 from hub.traces import ALLOWED, NoTraces, OpenTelemetry, open_traces
 
 memory = pytest.importorskip(
@@ -112,8 +111,8 @@ def test_a_trace_parent_that_is_none_begins_a_new_trace(traces, exporter, parent
 def test_no_personal_data_of_a_whole_walk_is_in_any_span(stage, traces, exporter, caplog):
     caplog.set_level(logging.CRITICAL)
     object.__setattr__(stage.hub, "traces", traces)
-    stage.hub.dispatcher._traces = traces
-    stage.hub.dispatcher._meters = Meters()
+    dispatcher = stage.hub.dispatcher
+    dispatcher._attempting = replace(dispatcher._attempting, traces=traces)
     there = stage.hub.store.destination(stage.destination_id("Rheingau"))
     stage.hub.store.replace_destination(replace(there, adapter="mailbox", adapter_config={}))
     with serving(stage) as served:

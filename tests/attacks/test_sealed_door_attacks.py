@@ -332,7 +332,7 @@ def test_all_parts_together_have_a_limit_that_parallel_uploads_cannot_dodge(door
             caller=door.sending_caller,
             profile=STRICT,
             now=door.clock(),
-        )
+        ).result(5)
     with pytest.raises(TooLarge):
         begin(ids[0]).write(jwe_)
 
