@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Folder:
     def deliver(self, package: Package) -> Outcome:
         """Write one delivery; an earlier attempt's complete directory counts as delivered."""
         final = self._root / str(package.delivery_id)
-        working = self._root / f".{package.delivery_id}.{uuid4().hex}.part"
+        working = _draft(self._root, package)
         try:
             if (final / MANIFEST).is_file():
                 return self._found()
@@ -71,9 +72,16 @@ class Folder:
         """Hold nothing."""
 
     def _clear_leftovers(self, package: Package) -> None:
-        """Remove what a crash in an earlier attempt of this delivery left behind."""
+        """Remove what a crash in an earlier attempt of this delivery left behind.
+
+        It may be alive after all, on another node. Taken away whole, it fails; emptied file by file, it would be published
+        with what is written after.
+        """
         for leftover in self._root.glob(f".{package.delivery_id}.*.part"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            aside = _draft(self._root, package)
+            with suppress(OSError):  # Another attempt was faster.
+                leftover.rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
 
     def _publish(self, working: Path, final: Path) -> Outcome:
         try:
@@ -90,6 +98,11 @@ class Folder:
         # The earlier attempt may have died between its rename and its fsync.
         _sync(self._root)
         return Outcome(kind=OutcomeKind.DELIVERED, note="was already there, whole")
+
+
+def _draft(root: Path, package: Package) -> Path:
+    """Return a path for what is not whole: no two attempts write to one."""
+    return root / f".{package.delivery_id}.{uuid4().hex}.part"
 
 
 def _write_all(working: Path, package: Package) -> None:
