@@ -91,6 +91,11 @@ def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
     return any(each == name or is_local(each) != mine for each in others)
 
 
+def is_account(store: Store, name: str) -> bool:
+    """Tell whether somebody who acted was a person with an account, not a client or the machine's user."""
+    return AccountRecords(store).account(name) is not None
+
+
 def anybody_may(store: Store, right: Right) -> bool:
     """Tell whether there is a person with a right: an account that has it and is not disabled."""
     records, offset = AccountRecords(store), 0

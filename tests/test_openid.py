@@ -10,9 +10,11 @@ from openid_provider import GROUPS, SECRET, make_key, session_cookie
 from hub.admin import Mounted, build
 from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from hub.exchange.key_changes import KeyDesk
 from hub.openid import Grants, Provider, link
 from hub.outbound import Outbound
 from hub.persons import Person, Right, Role
+from hub.store import AuditEntry
 
 
 def _accounts(entrance):
@@ -227,6 +229,20 @@ def test_a_local_account_is_no_second_person_beside_one_of_the_provider(entrance
     assert refused.status_code == 403
     assert "hub accounts link" in refused.text
     assert entrance.pages.tables.version(number).approved_by is None
+
+
+def test_a_local_account_is_no_second_person_for_a_first_start_either(entrance):
+    """Who created a destination with its keys at the provider's account may have a password beside it."""
+    entrance.as_("p-1", "hub-redaktion")
+    _local(entrance, "anton")
+    stage, creator = entrance.pages.stage, _account(entrance, "p-1").name
+    store, place = stage.hub.store, stage.hub.store.destination(stage.destination_id("Wiesbaden"))
+    target = str(place.destination_id)
+    store.append_audit(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
+    desk = KeyDesk(store=store, policy=stage.hub.policy)
+    with pytest.raises(Forbidden) as refusal:
+        desk.insist_on_second_person(replace(place, status="created"), actor="anton")
+    assert refusal.value.slug == "second-person"
 
 
 def test_a_linked_account_keeps_its_name_and_counts_as_the_providers(entrance):

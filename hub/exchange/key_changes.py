@@ -15,7 +15,7 @@ from hub.crypto.keys import KeyPolicy
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
-from hub.persons import may_be_one_human
+from hub.persons import is_account, may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
 
@@ -107,11 +107,14 @@ class KeyDesk:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.
 
         Raises:
-            Forbidden: ``actor`` created it.
+            Forbidden: ``actor`` created it, or may be the human who did.
         """
         here = str(destination.destination_id)
-        made = self._store.audit(action="destination.create", target=here, actor=actor, limit=1)
-        if made.total and self.awaits_first_start(destination):
+        made = self._store.audit(action="destination.create", target=here, limit=1).items
+        creators = [each.entry.actor for each in made]
+        # Clients and the machine's user have no account that could be somebody's second one.
+        people = [name for name in creators if name == actor or is_account(self._store, name)]
+        if self.awaits_first_start(destination) and may_be_one_human(self._store, actor, people):
             raise Forbidden(
                 Text(
                     "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn eine "
