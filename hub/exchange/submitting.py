@@ -29,9 +29,14 @@ class Submitting:
         self._tools = tools
 
     def at_hand(self, message_id: UUID, size: int, *, now: datetime) -> bool:
-        """Say whether :meth:`submit` of a body of ``size`` bytes waits for nothing but its commit, and is done with it soon."""
+        """Say whether :meth:`submit` of a body of ``size`` bytes waits for nothing but its commit, and is done with it soon.
+
+        Replies are not: who hears of one is looked up.
+        """
         message = self._tools.recent.at_hand(message_id)
-        return size <= _SMALL and message is not None and self._tools.receivers.at_hand(message.destination_id, now=now)
+        if message is None or message.kind is not Subject.SUBMISSION or size > _SMALL:
+            return False
+        return self._tools.receivers.at_hand(message.destination_id, now=now)
 
     def submit(
         self,
