@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceEr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hub.errors import ConfigurationError, Malformed, StoreUnavailable, Text
+from hub.store.statements import driver_errors
 
 #: How long a SQLite connection waits for another process's write lock.
 _BUSY_SECONDS = 5
@@ -165,7 +166,9 @@ def _set_up_sqlite(engine: Engine, *, begin: str, writes: bool) -> None:
             connection.execute(pragma)
 
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        # Every batch of writes begins here, so the driver is asked directly.
+        with driver_errors(connection):
+            connection.connection.cursor().execute(begin)
 
     event.listen(engine, "connect", connect)
     event.listen(engine, "begin", start)

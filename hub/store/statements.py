@@ -28,28 +28,29 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 @contextmanager
+def driver_errors(connection: Connection) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy would have; no bound value stands in them."""
+    dialect = connection.dialect
+    try:
+        yield
+    except dialect.loaded_dbapi.Error as exc:
+        wrapped: Any = DBAPIError.instance(
+            None, None, exc, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+        )
+        raise wrapped from exc
+
+
+@contextmanager
 def driver_cursor(connection: Connection) -> Iterator[Any]:
     """Lend the driver's own cursor, within the connection's transaction, which is begun if need be."""
     if not connection.in_transaction():
         connection.begin()
     cursor = connection.connection.cursor()
     try:
-        yield cursor
-    except connection.dialect.loaded_dbapi.Error as exc:
-        raise as_sqlalchemy(exc, connection) from exc
+        with driver_errors(connection):
+            yield cursor
     finally:
         cursor.close()
-
-
-def as_sqlalchemy(error: Exception, connection: Connection) -> Exception:
-    """Return what SQLAlchemy would have raised for a driver's ``error``; no bound value stands in it."""
-    dialect = connection.dialect
-    return cast(
-        "Exception",
-        DBAPIError.instance(
-            None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect, ismulti=False
-        ),
-    )
 
 
 class Lookup:
