@@ -135,6 +135,7 @@ _EMPTY = (
     "DELETE FROM attempts",
     "DELETE FROM callbacks",
     "DELETE FROM circuits",
+    "DELETE FROM circuit_changes",
     "DELETE FROM deliveries WHERE submission_id <> :template",
     "DELETE FROM events WHERE subject_id <> :template",
     "DELETE FROM contents WHERE message_id <> :template",
