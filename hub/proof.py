@@ -6,7 +6,7 @@ randomised: the first stored signature wins (compare-and-set) and is what everyb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -57,19 +57,30 @@ class Notary:
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
         """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now."""
         page = self._store.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
-        return Page(items=tuple(self.token(event) for event in page.items), offset=page.offset, total=page.total)
+        return Page(items=tuple(self._tokens(page.items)), offset=page.offset, total=page.total)
 
     def token(self, event: Event) -> str:
         """Return the event's token, signing it if it has none."""
-        if event.jws is not None:
-            return event.jws
-        return self._store.set_jws(event.case_id, event.seq, self._signed(event))
+        return self._tokens([event])[0]
+
+    def _tokens(self, events: Sequence[Event]) -> list[str]:
+        """Return the events' tokens, signing those that have none; a commit is shared by all of them."""
+        bare = [event for event in events if event.jws is None]
+        fresh = dict(zip(map(_place, bare), self._kept(bare), strict=True))
+        return [event.jws or fresh[_place(event)] for event in events]
+
+    def _kept(self, events: Sequence[Event]) -> list[str]:
+        tokens: list[str] = []
+        for first in range(0, len(events), _TOGETHER):
+            some = events[first : first + _TOGETHER]
+            tokens += self._store.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in some])
+        return tokens
 
     def sign_pending(self, *, limit: int = _MOST) -> int:
         """Sign up to ``limit`` events that nobody has read yet, oldest first; return how many."""
         number = 0
         while number < limit and (pending := self._store.unsigned(min(_TOGETHER, limit - number))):
-            self._store.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in pending])
+            self._kept(pending)
             number += len(pending)
         return number
 
@@ -149,3 +160,7 @@ class Notary:
                 )
             )
         return verification_key(jwk)
+
+
+def _place(event: Event) -> tuple[UUID, int]:
+    return event.case_id, event.seq

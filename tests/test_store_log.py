@@ -177,11 +177,11 @@ def test_two_accepts_at_once_are_one_accept(open_store):
 def test_the_first_signature_is_everybodys(open_store):
     nodes = [open_store(), open_store()]
     made = accepted(nodes[0], known_destination(nodes[0]).destination_id)
-    assert nodes[0].set_jws(made.case_id, 1, "first.x.y") == "first.x.y"
-    assert nodes[1].set_jws(made.case_id, 1, "second.x.y") == "first.x.y"
+    assert nodes[0].keep_tokens([(made.case_id, 1, "first.x.y")]) == ["first.x.y"]
+    assert nodes[1].keep_tokens([(made.case_id, 1, "second.x.y")]) == ["first.x.y"]
     assert nodes[0].events(made.case_id).items[0].jws == "first.x.y"
     with pytest.raises(NotFound):
-        nodes[0].set_jws(made.case_id, 9, "z")
+        nodes[0].keep_tokens([(made.case_id, 9, "z")])
 
 
 def test_what_waits_for_a_signature_is_listed_oldest_first(store):
@@ -189,7 +189,7 @@ def test_what_waits_for_a_signature_is_listed_oldest_first(store):
     younger = accepted(store, there.destination_id)
     older = accepted(store, there.destination_id, submitted_at=NOW - MINUTE)
     _accept(store, younger, there)
-    store.set_jws(older.case_id, 2, "a.b.c")
+    store.keep_tokens([(older.case_id, 2, "a.b.c")])
     assert [(entry.case_id, entry.seq) for entry in store.unsigned(10)][:1] == [(older.case_id, 1)]
     assert len(store.unsigned(10)) == 3
     assert len(store.unsigned(2)) == 2
@@ -197,8 +197,9 @@ def test_what_waits_for_a_signature_is_listed_oldest_first(store):
 
 def test_of_many_signatures_stored_at_once_each_counts_only_where_there_was_none(store):
     made = accepted(store, known_destination(store).destination_id)
-    store.set_jws(made.case_id, 1, "first.x.y")
-    store.keep_tokens([(made.case_id, 1, "second.x.y"), (made.case_id, 2, "only.x.y")])
+    store.keep_tokens([(made.case_id, 1, "first.x.y")])
+    both = [(made.case_id, 1, "second.x.y"), (made.case_id, 2, "only.x.y")]
+    assert store.keep_tokens(both) == ["first.x.y", "only.x.y"]
     assert [event.jws for event in store.events(made.case_id).items] == ["first.x.y", "only.x.y"]
 
 

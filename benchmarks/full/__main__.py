@@ -41,7 +41,7 @@ def main() -> None:
     )
     measurements: dict[str, Callable[[Hall], dict[str, Any]]] = {
         "neighbours": lambda here: neighbours.run(here, each=4 if short else 20, rounds=1 if short else 2),
-        "sustained": lambda here: sustained.run(here, seconds=10 if short else 90),
+        "sustained": lambda here: sustained.run(here, seconds=10 if short else 60),
         # Last, for it leaves the database full.
         "drain": lambda here: drain.run(here, number=9_000 if short else 100_000, seconds=6 if short else 40),
     }

@@ -16,7 +16,7 @@ from hub.store import Store
 _CONNECTIONS = 8
 #: Seconds between two looks.
 _LOOK = 2.0
-_PATIENCE = 120.0
+_PATIENCE = 240.0
 
 
 def run(hall: Hall, *, seconds: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, NotFound, Text
@@ -28,11 +28,8 @@ _INSERT = Insert(_EVENTS)
 _HEAD = Lookup(_CASES, columns=["case_id", "seq", "head", "tombstone"], by=["case_id"], lock=True)
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
-_SIGN = (
-    update(_EVENTS)
-    .where(_EVENTS.c.case_id == bindparam("case"), _EVENTS.c.seq == bindparam("number"), _EVENTS.c.jws.is_(None))
-    .values(jws=bindparam("token"))
-)
+_SIGN = Update(_EVENTS, changed=["jws"], by=["case_id", "seq"], unset=["jws"])
+_SIGNED = Lookup(_EVENTS, columns=["jws"], by=["case_id", "seq"])
 
 #: Which time of a message an event sets.
 _TIMES: Mapping[EventKind, str] = {
@@ -88,33 +85,32 @@ class Log(Database):
 
         return self._write(write)
 
-    def set_jws(self, case_id: UUID, seq: int, jws: str) -> str:
-        """Store the hub's signature of an event unless it has one; return the one that counts, the first stored.
+    def keep_tokens(self, tokens: Sequence[tuple[UUID, int, str]]) -> list[str]:
+        """Store the hub's signatures (case id, seq, token) of events that have none; return those that count, the first stored.
 
         Raise ``NotFound`` for an unknown event.
         """
-        here = and_(_EVENTS.c.case_id == str(case_id), _EVENTS.c.seq == seq)
-        store = update(_EVENTS).where(here, _EVENTS.c.jws.is_(None)).values(jws=jws)
+        rows = [(jws, str(case_id), seq) for case_id, seq, jws in tokens]
 
-        def write(connection: Connection) -> str:
-            if connection.execute(store).rowcount:
-                return jws
-            stored: str | None = connection.execute(select(_EVENTS.c.jws).where(here)).scalar()
-            if stored is None:
-                raise not_found("event-not-found", "Das Ereignis", "Event", f"{case_id}/{seq}")
-            return stored
+        def write(connection: Connection) -> list[str]:
+            if _SIGN.raw(connection, rows) == len(rows):
+                return [jws for jws, _, _ in rows]
+            # Another node was faster, with some of them at least.
+            return [_token(_SIGNED.row(connection, case_id, seq), case_id, seq) for _, case_id, seq in rows]
 
         return self._write(write)
-
-    def keep_tokens(self, tokens: Sequence[tuple[UUID, int, str]]) -> None:
-        """Store the hub's signatures (case id, seq, token) of events that have none yet, with one statement."""
-        rows = [{"case": str(case_id), "number": seq, "token": jws} for case_id, seq, jws in tokens]
-        self._write(lambda connection: connection.execute(_SIGN, rows).rowcount)
 
     def unsigned(self, limit: int = 100) -> list[Event]:
         """Return up to ``limit`` events that wait for the hub's signature, oldest first."""
         statement = select(_EVENTS).where(_EVENTS.c.jws.is_(None)).order_by(_EVENTS.c.issued_at).limit(clamp(limit))
         return self._read(lambda connection: [_event(row) for row in connection.execute(statement)])
+
+
+def _token(row: Any, case_id: str, seq: int) -> str:
+    if row is None:
+        raise not_found("event-not-found", "Das Ereignis", "Event", f"{case_id}/{seq}")
+    token: str = row.jws
+    return token
 
 
 def lock_case(connection: Connection, case_id: UUID) -> CaseHead:

@@ -130,19 +130,27 @@ class Insert:
 class Update:
     """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, for many rows at once.
 
-    ``filled`` are changed besides, unless the new value is None.
+    ``filled`` are changed besides, unless the new value is None. Rows in which one of ``unset`` has a value are left alone.
     """
 
-    def __init__(self, table: Table, changed: Sequence[str], by: Sequence[str], *, filled: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        table: Table,
+        changed: Sequence[str],
+        by: Sequence[str],
+        *,
+        filled: Sequence[str] = (),
+        unset: Sequence[str] = (),
+    ) -> None:
         self._sql = {}
         for style, mark in _MARKS:
             new = [f"{name} = {mark}" for name in changed] + [f"{name} = COALESCE({mark}, {name})" for name in filled]
-            here = " AND ".join(f"{name} = {mark}" for name in by)
+            here = " AND ".join([*(f"{name} = {mark}" for name in by), *(f"{name} IS NULL" for name in unset)])
             self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {here}"  # noqa: S608  # our own names
 
-    def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Change rows: each tuple holds the new values, then those to look for."""
-        _run(connection, self._sql, rows)
+    def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Change rows: each tuple holds the new values, then those to look for; return how many were changed."""
+        return _run(connection, self._sql, rows)
 
 
 class Query:
