@@ -74,7 +74,7 @@ class UnprovenReception:
 
     hub: app.Hub
     real: Reception
-    receipt: str
+    answer: Accepted
 
     def __enter__(self) -> Self:
         self.real.__enter__()
@@ -89,11 +89,14 @@ class UnprovenReception:
 
     def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
         """Do what ``Reception.accept`` does, without the proof."""
-        report = self.real._validated(application, now)  # noqa: SLF001  # the same steps, some of them left out
-        submission = self.real._submission(application, report, now)  # noqa: SLF001
+        real = self.real
+        report = real._validated(application, now)  # noqa: SLF001  # the same steps, some of them left out
+        data, data_sha512 = real._seal(application.data, application.media_type.value, "antrag")  # noqa: SLF001
+        submission = real._submission(application, report.schema, data, data_sha512, now)  # noqa: SLF001
         accepted: Future[Accepted] = Future()
         stored = self.hub.store._begin(Unproven(submission), wakes=True)  # noqa: SLF001
-        stored.add_done_callback(lambda _: accepted.set_result(Accepted(receipt=self.receipt)))
+        real._kept = True  # noqa: SLF001
+        stored.add_done_callback(lambda _: accepted.set_result(self.answer))
         return accepted
 
 
@@ -103,20 +106,18 @@ class UnprovenIntake(Intake):
     def __init__(self, hub: app.Hub) -> None:
         super().__init__(hub.intake._tools)  # noqa: SLF001  # it works with the same
         self._hub = hub
-        self._receipt = _a_receipt(hub)
+        self._answer = _an_answer(hub)
 
-    def open(self, cover: Cover, *, now: datetime) -> Any:
+    def _reception(self, cover: Cover, now: datetime) -> Any:
         """Open the real one and hide it."""
-        real = super().open(cover, now=now)
-        assert isinstance(real, Reception)
-        return UnprovenReception(hub=self._hub, real=real, receipt=self._receipt)
+        return UnprovenReception(hub=self._hub, real=super()._reception(cover, now), answer=self._answer)
 
 
-def _a_receipt(hub: app.Hub) -> str:
+def _an_answer(hub: app.Hub) -> Accepted:
     cover = Cover(sender=sender_of(hub.settings.data)["client_id"], service=SERVICE, area=AREA)
     application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE.read_bytes())
     with hub.intake.open(cover, now=hub.clock()) as reception:
-        return reception.accept(application, now=hub.clock()).result(30).receipt
+        return reception.accept(application, now=hub.clock()).result(30)
 
 
 def main(data: Path, port: int, *, proven: bool) -> None:
