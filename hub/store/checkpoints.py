@@ -23,11 +23,9 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    bindparam,
     func,
     literal_column,
     select,
-    update,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -37,7 +35,7 @@ from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.database import micros, moment
 from hub.store.records import CaseHead
-from hub.store.statements import Insert
+from hub.store.statements import Insert, Update
 
 checkpoints = Table(
     "checkpoints",
@@ -138,7 +136,7 @@ class CheckpointLog(Annex):
             for position, head in enumerate(heads)
         ]
         # Always in the same order, so that nobody waits in a circle with those who append.
-        covered = [{"case": str(head.case_id), "upto": head.seq} for head in heads]
+        covered = [(head.seq, str(head.case_id), head.seq) for head in heads]
 
         def write(connection: Connection) -> None:
             try:
@@ -146,7 +144,7 @@ class CheckpointLog(Annex):
             except IntegrityError as exc:
                 raise _too_late(checkpoint.number) from exc
             _INSERT_LEAF.raw(connection, leaves)
-            connection.execute(_COVER, covered)
+            _COVER.raw(connection, covered)
 
         self._write(write)
 
@@ -201,11 +199,7 @@ class CheckpointLog(Annex):
         return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
 
 
-_COVER = (
-    update(_CASES)
-    .where(_CASES.c.case_id == bindparam("case"), _CASES.c.covered < bindparam("upto"))
-    .values(covered=bindparam("upto"))
-)
+_COVER = Update(_CASES, changed=["covered"], by=["case_id"], rising=["covered"])
 
 
 def _head(row: Any) -> CaseHead:

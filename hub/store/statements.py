@@ -130,7 +130,8 @@ class Insert:
 class Update:
     """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, for many rows at once.
 
-    ``filled`` are changed besides, unless the new value is None. Rows in which one of ``unset`` has a value are left alone.
+    ``filled`` are changed besides, unless the new value is None. Rows in which one of ``unset`` has a value are left alone,
+    and so are those in which one of ``rising`` has reached its new value; these values stand once more at the end.
     """
 
     def __init__(
@@ -141,12 +142,14 @@ class Update:
         *,
         filled: Sequence[str] = (),
         unset: Sequence[str] = (),
+        rising: Sequence[str] = (),
     ) -> None:
         self._sql = {}
         for style, mark in _MARKS:
             new = [f"{name} = {mark}" for name in changed] + [f"{name} = COALESCE({mark}, {name})" for name in filled]
-            here = " AND ".join([*(f"{name} = {mark}" for name in by), *(f"{name} IS NULL" for name in unset)])
-            self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {here}"  # noqa: S608  # our own names
+            here = [f"{name} = {mark}" for name in by] + [f"{name} IS NULL" for name in unset]
+            here += [f"{name} < {mark}" for name in rising]
+            self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {' AND '.join(here)}"  # noqa: S608  # our own names
 
     def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Change rows: each tuple holds the new values, then those to look for; return how many were changed."""
