@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, cast
@@ -52,6 +53,8 @@ class XmlFindings:
 
 
 _NOTHING = XmlFindings()
+#: How often a schema is compiled before it counts as wrong.
+_TRIES = 3
 
 
 class XsdSchema:
@@ -194,9 +197,19 @@ class XsdSchema:
 def compiled(source: XsdSource) -> etree.XMLSchema:
     """Compile a schema from its closure alone.
 
+    libxml2 has one loader of included documents for the whole process, which lxml sets and sets back. Under load, and once in
+    many starts, a part of a good schema was not found at the first try; the next one found it.
+
     Raises:
         ConfigurationError: It is wrong, or needs a document outside the closure.
     """
+    for _ in range(_TRIES - 1):
+        with suppress(ConfigurationError):
+            return _compiled_once(source)
+    return _compiled_once(source)
+
+
+def _compiled_once(source: XsdSource) -> etree.XMLSchema:
     parser = _schema_parser()
     parser.resolvers.add(_Closure(source))
     try:
