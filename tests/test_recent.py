@@ -12,7 +12,7 @@ from store_values import NOW, announced, announcement, known_destination
 
 from hub.events import Subject
 from hub.exchange import recent
-from hub.exchange.recent import RecentAnnouncements
+from hub.exchange.recent import RecentAnnouncements, as_announced
 from hub.exchange.submitting import Submitting
 
 
@@ -24,14 +24,14 @@ def remembered(store):
 def test_what_is_not_remembered_is_looked_up(store, remembered):
     message = announced(store, known_destination(store).destination_id)
     assert remembered.at_hand(message.id) is None
-    assert remembered.find(message.id, Subject.SUBMISSION) == message.stored()
+    assert remembered.find(message.id, Subject.SUBMISSION) == as_announced(message)
     assert remembered.find(uuid4(), Subject.SUBMISSION) is None
 
 
 def test_what_is_remembered_is_what_the_store_says(store, remembered):
     message = announced(store, known_destination(store).destination_id)
     remembered.note(message)
-    assert remembered.at_hand(message.id) == store.message(message.id) == message.stored()
+    assert remembered.at_hand(message.id) == store.message(message.id) == as_announced(message)
     assert remembered.find(message.id, Subject.REPLY) is None
     remembered.forget(message.id)
     assert remembered.at_hand(message.id) is None
@@ -62,4 +62,4 @@ def test_only_small_submissions_of_what_is_known_begin_at_once(door: Door):
 
 
 def test_times_of_the_store_are_those_of_the_announcement():
-    assert announcement(uuid4()).stored().created_at == NOW
+    assert as_announced(announcement(uuid4())).created_at == NOW

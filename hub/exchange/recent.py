@@ -11,6 +11,7 @@ from uuid import UUID
 
 from hub.events import Subject
 from hub.store import Announcement, Store, StoredMessage
+from hub.submission import Form, State
 
 #: So many are kept, the latest; each takes about a kilobyte.
 _MOST = 5_000
@@ -27,7 +28,7 @@ class RecentAnnouncements:
     def note(self, announcement: Announcement) -> None:
         """Remember an announcement that is stored."""
         with self._lock:
-            self._known[announcement.id] = announcement.stored()
+            self._known[announcement.id] = as_announced(announcement)
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
 
@@ -46,3 +47,33 @@ class RecentAnnouncements:
         if known is None:
             return self._store.message(message_id, kind)
         return known if known.kind is kind else None
+
+
+def as_announced(announcement: Announcement) -> StoredMessage:
+    """Return the message as it lies in the store when nothing of it was uploaded yet."""
+    return StoredMessage(
+        kind=announcement.kind,
+        id=announcement.id,
+        case_id=announcement.case_id,
+        destination_id=announcement.destination_id,
+        sender=announcement.sender,
+        addressee=announcement.addressee,
+        door=announcement.door,
+        state=State.INCOMPLETE,
+        service=announcement.service,
+        area=announcement.area,
+        announced=announcement.announced,
+        contents=None,
+        uploaded={},
+        form=Form.JOSE,
+        schema=None,
+        table_version=None,
+        callback=announcement.callback,
+        receipt=None,
+        notices=0,
+        created_at=announcement.created_at,
+        submitted_at=None,
+        collected_at=None,
+        finished_at=None,
+        deleted_at=None,
+    )

@@ -73,7 +73,7 @@ class Submitting:
             parts.append(self._part(metadata, profile, {MediaType.JSON}))
             if data is not None:
                 parts.append(self._part(data, profile, set(MediaType)))
-        except (SealBroken, Invalid):
+        except (SealBroken, Invalid, TooLarge):
             self._tools.drop(parts)
             raise
         stored = self._tools.store.complete(

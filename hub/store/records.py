@@ -145,35 +145,6 @@ class Announcement:
     addressee: str | None = None
     callback: Callback | None = None
 
-    def stored(self) -> StoredMessage:
-        """Return the message as it lies in the store when nothing of it was uploaded yet."""
-        return StoredMessage(
-            kind=self.kind,
-            id=self.id,
-            case_id=self.case_id,
-            destination_id=self.destination_id,
-            sender=self.sender,
-            addressee=self.addressee,
-            door=self.door,
-            state=State.INCOMPLETE,
-            service=self.service,
-            area=self.area,
-            announced=self.announced,
-            contents=None,
-            uploaded={},
-            form=Form.JOSE,
-            schema=None,
-            table_version=None,
-            callback=self.callback,
-            receipt=None,
-            notices=0,
-            created_at=self.created_at,
-            submitted_at=None,
-            collected_at=None,
-            finished_at=None,
-            deleted_at=None,
-        )
-
 
 #: Leases in a row that ran out, from which on a delivery is suspect: once is the fate of all that a dead worker held.
 SUSPECT_LAPSES = 2
