@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from hub.errors import Overloaded, StoreUnavailable, Text
+
+#: Seconds for which a disk that had room still has: asking lets go of the interpreter, which each application would pay.
+_FRESH = 0.25
 
 
 class Reservation:
@@ -32,14 +37,26 @@ class Reservation:
 
 
 class Admission:
-    """Counts plaintext bytes in memory against a budget and watches the disk's free space."""
+    """Counts plaintext bytes in memory against a budget and watches the disk's free space.
 
-    def __init__(self, *, memory_budget: int, free_bytes: Callable[[], int], disk_watermark: int) -> None:
+    ``ticks`` are seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_budget: int,
+        free_bytes: Callable[[], int],
+        disk_watermark: int,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._budget = memory_budget
         self._used = 0
         self._lock = threading.Lock()
         self._free_bytes = free_bytes
         self._watermark = disk_watermark
+        self._ticks = ticks
+        self._looked = -math.inf
 
     def check_disk(self) -> None:
         """Refuse below the watermark, so that what was acknowledged can still be delivered.
@@ -47,6 +64,9 @@ class Admission:
         Raises:
             StoreUnavailable: less than the watermark is free.
         """
+        now = self._ticks()
+        if now - self._looked < _FRESH:
+            return
         if self._free_bytes() < self._watermark:
             raise StoreUnavailable(
                 Text(
@@ -55,6 +75,7 @@ class Admission:
                 ),
                 retry_after=timedelta(minutes=5),
             )
+        self._looked = now
 
     def reserve(self) -> Reservation:
         """Begin an empty reservation."""

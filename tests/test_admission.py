@@ -39,3 +39,24 @@ def test_what_is_released_can_be_used_again_and_a_second_release_changes_nothing
 
 def test_above_the_watermark_there_is_room():
     admission(free=10).check_disk()
+
+
+def test_a_disk_that_had_room_is_asked_again_after_a_quarter_of_a_second():
+    free, now = [1000], [0.0]
+    room = Admission(memory_budget=1, free_bytes=lambda: free[0], disk_watermark=10, ticks=lambda: now[0])
+    room.check_disk()
+    free[0] = 9
+    now[0] = 0.2
+    room.check_disk()
+    now[0] = 0.25
+    with pytest.raises(StoreUnavailable):
+        room.check_disk()
+
+
+def test_a_full_disk_is_asked_each_time_so_that_room_counts_at_once():
+    free = [9]
+    room = Admission(memory_budget=1, free_bytes=lambda: free[0], disk_watermark=10, ticks=lambda: 0.0)
+    with pytest.raises(StoreUnavailable):
+        room.check_disk()
+    free[0] = 10
+    room.check_disk()

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Seconds after which a thread must let another one run. At the default of ten times as much, an event loop that shares
-#: the interpreter with threads that hash or validate stands still for longer than a request takes.
-_TURN = 0.0005
+#: Seconds after which a thread must let another one run. At the default of 5 ms, an event loop that shares the interpreter
+#: with threads that hash or validate stands still for longer than a request takes; at a quarter of this, a tenth of all CPU
+#: goes into taking turns.
+_TURN = 0.002
 #: Objects that are made before the collector looks for cycles. By default it looks several times a request, and on its
 #: larger rounds at every schema and route that was loaded at the start.
 _COLLECT_AFTER = (50_000, 20, 20)

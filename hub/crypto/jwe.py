@@ -95,7 +95,7 @@ def encrypt(key: EncryptionKey, plaintext: bytes, content_type: str) -> tuple[by
     Raises:
         UnsupportedMedia: ``content_type`` is no media type.
     """
-    cek, iv = os.urandom(CEK_SIZE), os.urandom(IV_SIZE)
+    cek, iv = _fresh_key()
     protected = _protected(key.kid, content_type)
     sealed = AESGCM(cek).encrypt(iv, plaintext, protected)
     parts = (
@@ -115,6 +115,12 @@ def encrypt(key: EncryptionKey, plaintext: bytes, content_type: str) -> tuple[by
     )
 
 
+def _fresh_key() -> tuple[bytes, bytes]:
+    """Return a content key and an IV, asked for in one go: each question lets go of the interpreter."""
+    random = os.urandom(CEK_SIZE + IV_SIZE)
+    return random[:CEK_SIZE], random[CEK_SIZE:]
+
+
 class JweWriter:
     """Seals a stream: ``write`` plaintext in any pieces, ``finish`` once. ``sink`` gets the compact JWE as it arises.
 
@@ -125,7 +131,7 @@ class JweWriter:
     """
 
     def __init__(self, key: EncryptionKey, *, content_type: str, sink: Callable[[bytes], object]) -> None:
-        cek, iv = os.urandom(CEK_SIZE), os.urandom(IV_SIZE)
+        cek, iv = _fresh_key()
         protected = _protected(key.kid, content_type)
         self._sink = sink
         self._encryptor = Cipher(AES256(cek), GCM(iv)).encryptor()

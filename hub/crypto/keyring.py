@@ -7,8 +7,10 @@ restart. A retired signing key loses its private half for good, and its public h
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,6 +31,8 @@ from hub.crypto.keys import SigningKey, VerificationKey, read_signing_key, verif
 from hub.errors import ConfigurationError, SealBroken, Text
 
 INDEX_FILE = "keyring.json"
+#: Seconds for which the list of keys is not looked at again.
+FRESH = 1.0
 
 _CERTIFICATE_VALIDITY = timedelta(days=1095)
 _SEALED_FORMAT = "s1"
@@ -59,11 +63,17 @@ class _Entry:
 
 
 class HubKeys:
-    """The keyring of a folder. Private keys are read when first needed; all methods may be called from any thread."""
+    """The keyring of a folder. Private keys are read when first needed; all methods may be called from any thread.
 
-    def __init__(self, folder: Path) -> None:
+    Another process's change of key is followed within :data:`FRESH` seconds, and at once where its key is met or asked for.
+    ``ticks`` are seconds of a clock that never goes back.
+    """
+
+    def __init__(self, folder: Path, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
+        self._ticks = ticks
         self._seen: tuple[tuple[int, int, int], tuple[_Entry, ...]] | None = None
+        self._looked = -math.inf
         self._material: dict[str, SigningKey | bytes] = {}
         self._verification: dict[str, VerificationKey] = {}
 
@@ -109,11 +119,11 @@ class HubKeys:
         Raises:
             SealBroken: the hub never had a signing key of that name.
         """
-        for entry in self._entries():
-            if entry.kind is KeyKind.SIGNING and entry.kid == kid and entry.public is not None:
-                if kid not in self._verification:
-                    self._verification[kid] = verification_key(entry.public)
-                return self._verification[kid]
+        entry = self._find(KeyKind.SIGNING, kid)
+        if entry is not None and entry.public is not None:
+            if kid not in self._verification:
+                self._verification[kid] = verification_key(entry.public)
+            return self._verification[kid]
         raise SealBroken(
             Text(
                 "Diesen Schlüssel hat der Hub nie verwendet. Das Token stammt von einer anderen Stelle.",
@@ -148,6 +158,7 @@ class HubKeys:
                 )
             )
         with keyfiles.locked(self._folder):
+            self._look()
             retired = self._current(KeyKind(kind))
             kept = (
                 replace(each, retired_at=now.isoformat()) if each.kid == retired.kid else each
@@ -173,8 +184,7 @@ class HubKeys:
         """
         version, _, rest = sealed.partition(".")
         kid, _, text = rest.partition(".")
-        known = {entry.kid for entry in self._entries() if entry.kind is KeyKind.SECRETS}
-        if version != _SEALED_FORMAT or kid not in known:
+        if version != _SEALED_FORMAT or self._find(KeyKind.SECRETS, kid) is None:
             raise _not_ours()
         content = base64url.decode(text.encode("ascii", errors="replace"), part="secret")
         cipher = AESGCM(self._secret_key(kid))
@@ -188,7 +198,7 @@ class HubKeys:
         try:
             return self._load_signing_key(self._current(kind))
         except FileNotFoundError:
-            self._seen = None
+            self._look()
         try:
             return self._load_signing_key(self._current(kind))
         except FileNotFoundError as exc:
@@ -227,11 +237,24 @@ class HubKeys:
                 return entry
         raise _unreadable(self._folder)
 
+    def _find(self, kind: KeyKind, kid: str) -> _Entry | None:
+        """Return a key of the list, current or retired; one that is not known may just have been made elsewhere."""
+        for entries in (self._entries, self._look):
+            for entry in entries():
+                if entry.kind is kind and entry.kid == kid:
+                    return entry
+        return None
+
     def _published(self, *kinds: KeyKind) -> dict[str, Any]:
-        entries = sorted(self._entries(), key=lambda entry: entry.retired_at is not None)
+        entries = sorted(self._look(), key=lambda entry: entry.retired_at is not None)
         return {"keys": [dict(each.public) for kind in kinds for each in entries if each.kind is kind and each.public]}
 
     def _entries(self) -> tuple[_Entry, ...]:
+        """Return the list as it stood on disk a moment ago: a look lets go of the interpreter, which each receipt would pay."""
+        seen = self._seen
+        return self._look() if seen is None or self._ticks() - self._looked >= FRESH else seen[1]
+
+    def _look(self) -> tuple[_Entry, ...]:
         """Return the list as it stands on disk; reading it again only where the file is another one."""
         path = self._folder / INDEX_FILE
         try:
@@ -240,6 +263,7 @@ class HubKeys:
             seen = self._seen
             if seen is None or seen[0] != stamp:
                 self._seen = seen = (stamp, _read_entries(keyfiles.read(path)))
+            self._looked = self._ticks()
         except (FileNotFoundError, ValueError, KeyError, TypeError) as exc:
             raise _unreadable(self._folder) from exc
         return seen[1]

@@ -23,9 +23,11 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     func,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -33,9 +35,9 @@ from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.store import tables
 from hub.store.annex import Annex
-from hub.store.database import micros, moment
+from hub.store.database import in_postgresql, micros, moment
 from hub.store.records import CaseHead
-from hub.store.statements import Insert, Update
+from hub.store.statements import Insert
 
 checkpoints = Table(
     "checkpoints",
@@ -64,6 +66,9 @@ _LEAVES = checkpoint_leaves
 _INSERT = Insert(checkpoints)
 _INSERT_LEAF = Insert(checkpoint_leaves)
 _UNCOVERED: ColumnElement[bool] = literal_column("covered < seq")
+#: The end of a log as one text; ids are of one length, so the texts are in the ids' order.
+_BETWEEN, _BESIDE = ":", ","
+_END = _CASES.c.case_id + _BETWEEN + cast(_CASES.c.seq, Text) + _BETWEEN + _CASES.c.head
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +99,11 @@ class CheckpointLog(Annex):
 
     def uncovered(self, limit: int) -> list[CaseHead]:
         """Return up to ``limit`` ends of logs that no checkpoint covers yet, in the order of their case ids."""
-        statement = (
-            select(_CASES.c.case_id, _CASES.c.seq, _CASES.c.head)
-            .where(_UNCOVERED)
-            .order_by(_CASES.c.case_id)
-            .limit(limit)
-        )
-        return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
+        first = select(_END.label("end")).where(_UNCOVERED).order_by(_CASES.c.case_id).limit(limit).subquery()
+        # As one value: fetching row by row would let others take the interpreter at each, and wait for it again.
+        statement = select(func.aggregate_strings(first.c.end, _BESIDE))
+        ends = self._read(lambda connection: connection.execute(statement).scalar())
+        return [_end(end) for end in sorted(ends.split(_BESIDE))] if ends else []
 
     def last(self) -> Checkpoint | None:
         """Return the newest checkpoint."""
@@ -135,16 +138,13 @@ class CheckpointLog(Annex):
             )
             for position, head in enumerate(heads)
         ]
-        # Always in the same order, so that nobody waits in a circle with those who append.
-        covered = [(head.seq, str(head.case_id), head.seq) for head in heads]
-
         def write(connection: Connection) -> None:
             try:
                 _INSERT.raw(connection, [row])
             except IntegrityError as exc:
                 raise _too_late(checkpoint.number) from exc
             _INSERT_LEAF.raw(connection, leaves)
-            _COVER.raw(connection, covered)
+            _cover(connection, checkpoint.number)
 
         self._write(write)
 
@@ -199,7 +199,19 @@ class CheckpointLog(Annex):
         return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
 
 
-_COVER = Update(_CASES, changed=["covered"], by=["case_id"], rising=["covered"])
+def _cover(connection: Connection, number: int) -> None:
+    """Note at the cases of a checkpoint how far it covers them: one statement, however many there are."""
+    leaf = and_(_LEAVES.c.number == number, _LEAVES.c.case_id == _CASES.c.case_id)
+    if in_postgresql(connection):
+        # Always in the same order, so that nobody waits in a circle with those who append.
+        held = select(_CASES.c.case_id).join(_LEAVES, leaf).order_by(_CASES.c.case_id).with_for_update(of=_CASES)
+        connection.execute(held)
+    connection.execute(update(_CASES).where(leaf, _CASES.c.covered < _LEAVES.c.seq).values(covered=_LEAVES.c.seq))
+
+
+def _end(text: str) -> CaseHead:
+    case_id, seq, head = text.split(_BETWEEN)
+    return CaseHead(case_id=UUID(case_id), seq=int(seq), hash=head)
 
 
 def _head(row: Any) -> CaseHead:

@@ -13,6 +13,7 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from sqlalchemy.exc import DBAPIError
 #: How each driver marks a value in a statement, by SQLAlchemy's names of the ways: SQLite's and PostgreSQL's.
 _SQLITE, _POSTGRESQL = "qmark", "pyformat"
 _MARKS = ((_SQLITE, "?"), (_POSTGRESQL, "%s"))
+#: Rows that one statement of SQLite's inserts: few forms, each prepared once, make up every number.
+_TOGETHER = (64, 16, 4, 2, 1)
 #: A value's name in the text of a :class:`Query`.
 _NAMED = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 _NOTHING: Mapping[str, Any] = {}
@@ -108,11 +111,10 @@ class Insert:
     def __init__(self, table: Table, suffix: str = "") -> None:
         columns = [column.name for column in table.columns if column.autoincrement is not True]
         self._pick = cast("Callable[[Mapping[str, Any]], tuple[Any, ...]]", itemgetter(*columns))
-        self._sql = {
-            style: f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608  # names of our own tables
-            f" VALUES ({', '.join([mark] * len(columns))}) {suffix}"
-            for style, mark in _MARKS
-        }
+        start = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608  # names of our own tables
+        self._sql = {style: f"{start}({', '.join([mark] * len(columns))}) {suffix}" for style, mark in _MARKS}
+        row = f"({', '.join(['?'] * len(columns))})"
+        self._together = {number: f"{start}{', '.join([row] * number)} {suffix}" for number in _TOGETHER}
 
     def __call__(self, connection: Connection, *rows: Mapping[str, Any]) -> int:
         """Insert ``rows`` and return how many were written."""
@@ -124,14 +126,25 @@ class Insert:
 
     def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Insert rows that :meth:`row` prepared."""
-        return _run(connection, self._sql, rows)
+        if len(rows) < 2 or connection.dialect.paramstyle != _SQLITE:  # noqa: PLR2004  # one row is not several
+            return _run(connection, self._sql, rows)
+        with driver_cursor(connection) as cursor:
+            return sum(self._several(cursor, rows))
+
+    def _several(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> Iterator[int]:
+        """Insert several rows at once: SQLite's driver lets go of the interpreter at each run of a statement, also of many."""
+        done = 0
+        for number in _TOGETHER:
+            while len(rows) - done >= number:
+                values = tuple(chain.from_iterable(rows[done : done + number]))
+                yield int(cursor.execute(self._together[number], values).rowcount)
+                done += number
 
 
 class Update:
     """An UPDATE of the columns ``changed`` where the columns ``by`` have given values, for many rows at once.
 
-    ``filled`` are changed besides, unless the new value is None. Rows in which one of ``unset`` has a value are left alone,
-    and so are those in which one of ``rising`` has reached its new value; these values stand once more at the end.
+    ``filled`` are changed besides, unless the new value is None. Rows in which one of ``unset`` has a value are left alone.
     """
 
     def __init__(
@@ -142,13 +155,11 @@ class Update:
         *,
         filled: Sequence[str] = (),
         unset: Sequence[str] = (),
-        rising: Sequence[str] = (),
     ) -> None:
         self._sql = {}
         for style, mark in _MARKS:
             new = [f"{name} = {mark}" for name in changed] + [f"{name} = COALESCE({mark}, {name})" for name in filled]
             here = [f"{name} = {mark}" for name in by] + [f"{name} IS NULL" for name in unset]
-            here += [f"{name} < {mark}" for name in rising]
             self._sql[style] = f"UPDATE {table.name} SET {', '.join(new)} WHERE {' AND '.join(here)}"  # noqa: S608  # our own names
 
     def raw(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
