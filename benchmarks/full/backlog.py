@@ -204,10 +204,15 @@ def token_of(data: Path, port: int) -> str:
             time.sleep(0.1)
 
 
-def application_request(port: int, token: str, *, keyed: bool) -> Callable[[int], bytes]:
-    """Return a function that writes the n-th request with an application, with an idempotency key of its own if ``keyed``."""
-    target = "/hub/v1/applications?" + urlencode({"service": SERVICE, "ars": AREA})
-    document = EXAMPLE.read_bytes()
+def application_request(
+    port: int, token: str, *, keyed: bool, area: str = AREA, document: bytes | None = None
+) -> Callable[[int], bytes]:
+    """Return a function that writes the n-th request with an application, with an idempotency key of its own if ``keyed``.
+
+    Without a ``document`` it is the example.
+    """
+    target = "/hub/v1/applications?" + urlencode({"service": SERVICE, "ars": area})
+    document = EXAMPLE.read_bytes() if document is None else document
     always = (
         f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/xml\r\nContent-Length: {len(document)}\r\n"

@@ -71,16 +71,18 @@ def sustained(result: dict[str, Any]) -> Any:
 
 def proof(result: dict[str, Any]) -> Any:
     """What does proof cost?"""
-    figure, axis = plt.subplots(figsize=(7, 3))
-    for way, colour in (("unproven", _BARE), ("proven", _HUB)):
-        value = result[way]["cpu_ms_each"]
-        axis.barh(way, value, color=colour)
-        axis.text(value, way, f" {value:.2f} ms", va="center")
-    axis.set(
-        xlabel="CPU for each accepted application, ms",
-        title=f"proof: {100 * result['cost_of_cpu']:.0f} % of CPU, {100 * result['cost_of_throughput']:.0f} % of throughput",
-    )
-    axis.margins(x=0.2)
+    figure, axes = plt.subplots(2, figsize=(7, 5), sharex=True)
+    for axis, kind in zip(axes, ("standard", "small"), strict=True):
+        one = result[kind]
+        for way, colour in (("unproven", _BARE), ("proven", _HUB)):
+            value = one[way]["cpu_ms_each"]
+            axis.barh(way, value, color=colour)
+            axis.text(value, way, f" {value:.2f} ms", va="center")
+        cpu, throughput = 100 * one["cost_of_cpu"], 100 * one["cost_of_throughput"]
+        axis.set(title=f"proof, {one['bytes']} bytes: {cpu:.0f} % of CPU, {throughput:.0f} % of throughput")
+        axis.margins(x=0.2)
+    axes[-1].set(xlabel="CPU for each accepted application, ms")
+    figure.tight_layout()
     return figure
 
 

@@ -76,4 +76,6 @@ def receipt_claims(
 
 def _proven(sealed: Sealed) -> dict[str, Any]:
     proven: dict[str, Any] = {"sha512": sealed.sha512, "size": sealed.size}
-    return proven | {"authenticationTag": sealed.tag} if sealed.tag else proven
+    if sealed.tag:
+        proven["authenticationTag"] = sealed.tag
+    return proven

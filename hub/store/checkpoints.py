@@ -138,6 +138,7 @@ class CheckpointLog(Annex):
             )
             for position, head in enumerate(heads)
         ]
+
         def write(connection: Connection) -> None:
             try:
                 _INSERT.raw(connection, [row])
