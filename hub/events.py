@@ -8,11 +8,11 @@ signed, its bytes), not the hub's own signature: PS512 is randomised and the hub
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
@@ -70,8 +70,13 @@ TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
 #: What a receiving client may write; everything else is the hub's.
 RECEIVER_MAY_WRITE = frozenset({EventKind.FORWARD, EventKind.ACCEPT, EventKind.REJECT})
 
+#: What a receiver's last word on a message is.
+ANSWERS = frozenset({EventKind.ACCEPT, EventKind.REJECT})
+
 #: The chain's value before a case's first event.
 GENESIS = "0" * 64
+
+T = TypeVar("T")
 
 
 def next_state(state: State | None, kind: EventKind) -> State:
@@ -149,3 +154,39 @@ def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list
         linked.append(replace(event, seq=seq, previous=head, hash=entry_hash))
         head = entry_hash
     return linked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside(Generic[T]):
+    """Something that no log holds but a history shows. An ``attempt`` to deliver never comes after the answer to it."""
+
+    at: datetime
+    step: T
+    attempt: bool = False
+
+
+def history(log: Sequence[tuple[Event, T]], beside: Iterable[Beside[T]]) -> list[T]:
+    """Return the steps of ``log`` in its own order, and what lies beside it where its time falls.
+
+    The order of events is that of the log, never that of their times: a receiver's token tells whole seconds of another
+    clock (RFC 7519, NumericDate), so it seems older than what the hub wrote in the same second.
+    """
+    told: list[T] = []
+    waiting = sorted(beside, key=lambda one: one.at)
+    for event, step in log:
+        until = _latest(event)
+        answered = event.kind in ANSWERS
+        later = []
+        for one in waiting:
+            if one.at < until or (answered and one.attempt):
+                told.append(one.step)
+            else:
+                later.append(one)
+        waiting = later
+        told.append(step)
+    return told + [one.step for one in waiting]
+
+
+def _latest(event: Event) -> datetime:
+    """Return when an event happened at the latest, by its issuer's clock."""
+    return event.issued_at if event.by_hub else event.issued_at.replace(microsecond=999_999)

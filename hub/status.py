@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hub.clients import Caller
 from hub.errors import NotFound, Text
-from hub.events import Event, EventKind, Subject
+from hub.events import Beside, Event, EventKind, Subject, history
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 from hub.submission import OutcomeKind, State
 
@@ -81,8 +81,8 @@ class StatusDesk:
         message = self._own(submission_id, caller)
         view = self._store.delivery(submission_id)
         events = self._store.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
-        steps = [_event_step(event) for event in events] + [_attempt_step(attempt) for attempt in _attempts(view)]
-        steps += [_callback_step(each) for each in self._lost_callbacks(message)]
+        beside = [_attempt_step(attempt) for attempt in _attempts(view)]
+        beside += [_callback_step(each) for each in self._lost_callbacks(message)]
         return Progress(
             submission_id=message.id,
             case_id=message.case_id,
@@ -90,7 +90,7 @@ class StatusDesk:
             state=message.state,
             delivery=view.state if view is not None else "queued",
             accepted_at=message.submitted_at or message.created_at,
-            history=tuple(sorted(steps, key=lambda step: step.at)),
+            history=tuple(history([(event, _event_step(event)) for event in events], beside)),
         )
 
     def receipt(self, submission_id: UUID, *, caller: Caller) -> str:
@@ -124,16 +124,18 @@ def _event_step(event: Event) -> HistoryStep:
     return HistoryStep(at=event.issued_at, step=f"{event.kind.value}-submission", text=_EVENT_TEXTS[event.kind])
 
 
-def _attempt_step(attempt: Attempt) -> HistoryStep:
-    return HistoryStep(
+def _attempt_step(attempt: Attempt) -> Beside[HistoryStep]:
+    step = HistoryStep(
         at=attempt.ended_at, step=f"attempt-{attempt.outcome.value}", text=_OUTCOME_TEXTS[attempt.outcome]
     )
+    return Beside(at=step.at, step=step, attempt=True)
 
 
-def _callback_step(lost: CallbackView) -> HistoryStep:
-    return HistoryStep(
+def _callback_step(lost: CallbackView) -> Beside[HistoryStep]:
+    step = HistoryStep(
         at=lost.finished_at or lost.callback.created_at, step="callback-unreachable", text=_CALLBACK_LOST
     )
+    return Beside(at=step.at, step=step)
 
 
 def _not_found() -> NotFound:

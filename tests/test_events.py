@@ -1,7 +1,7 @@
 """The event log: state machine, claims and hash chain."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import Conflict
-from hub.events import GENESIS, TRANSITIONS, Event, EventKind, Subject, chain, next_state
+from hub.events import GENESIS, TRANSITIONS, Beside, Event, EventKind, Subject, chain, history, next_state
 from hub.submission import State
 
 CASE = UUID("e89e107e-ed79-40e6-ad34-4e770f9df263")
@@ -104,3 +104,47 @@ def test_a_foreign_token_is_part_of_the_chain_and_the_hubs_own_signature_is_not(
     assert replace(own, jws="signed.later.x").entry_hash() == own.hash
     foreign = chain([event(by_hub=False, jws="a.b.c")])[0]
     assert replace(foreign, jws="a.b.d").entry_hash() != foreign.hash
+
+
+START = datetime(2026, 1, 1, 12, 0, 10, 120_000, tzinfo=UTC)
+_LOG = st.lists(
+    st.builds(
+        event,
+        kind=st.sampled_from(list(EventKind)),
+        by_hub=st.booleans(),
+        issued_at=st.integers(-3_000, 3_000).map(lambda ms: START + timedelta(milliseconds=ms)),
+    ),
+    max_size=8,
+)
+
+
+def test_a_receivers_whole_seconds_do_not_put_its_answer_before_the_submission():
+    whole = START.replace(microsecond=0)
+    log = [
+        event(issued_at=START),
+        event(EventKind.SUBMIT, issued_at=START),
+        event(EventKind.NOTIFY, issued_at=START + timedelta(milliseconds=200)),
+        event(EventKind.ACCEPT, by_hub=False, issued_at=whole),
+    ]
+    attempt = Beside(at=START + timedelta(milliseconds=180), step="attempt", attempt=True)
+    told = history([(one, one.kind.value) for one in log], [attempt])
+    assert told == ["create", "submit", "attempt", "notify", "accept"]
+
+
+def test_an_attempt_stands_before_its_answer_even_if_it_ended_after_it():
+    log = [event(issued_at=START), event(EventKind.ACCEPT, by_hub=False, issued_at=START)]
+    late = [Beside(at=START + timedelta(seconds=5), step="attempt", attempt=True)]
+    lost = [Beside(at=START + timedelta(seconds=6), step="callback")]
+    told = history([(one, one.kind.value) for one in log], late + lost)
+    assert told == ["create", "attempt", "accept", "callback"]
+
+
+@given(_LOG, st.lists(st.tuples(st.integers(-3_000, 3_000), st.booleans()), max_size=8))
+def test_a_history_keeps_the_logs_order_and_loses_nothing_whatever_the_clocks_say(log, beside):
+    others = [
+        Beside(at=START + timedelta(milliseconds=ms), step=("beside", n), attempt=attempt)
+        for n, (ms, attempt) in enumerate(beside)
+    ]
+    told = history([(one, ("log", n)) for n, one in enumerate(log)], others)
+    assert [n for kind, n in told if kind == "log"] == list(range(len(log)))
+    assert sorted(told) == sorted([("log", n) for n in range(len(log))] + [one.step for one in others])

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from hub.admin.scope import Trace
 from hub.admin.visit import ROWS, Visit
 from hub.errors import Malformed, Text
+from hub.events import Beside, Event, history
 from hub.store.overview import Wanted
 from hub.submission import State
 
@@ -72,22 +73,14 @@ def trace(visit: Visit) -> Response:
 
 
 def _steps(visit: Visit, found: Trace) -> list[Step]:
-    steps = [
-        Step(
-            at=event.issued_at,
-            kind=visit.say(Text("Ereignis", "Event")),
-            what=event.kind.name.lower(),
-            who="Hub" if event.by_hub else event.issuer,
-            note=f"#{event.seq} {event.hash[:16]}…",
-        )
-        for event in found.events
-    ]
+    beside: list[Beside[Step]] = []
     for attempt in found.delivery.attempts if found.delivery is not None else ():
         note = f"{attempt.note} ({visit.say(Text('Wiederholung', 'repeat'))})" if attempt.repeat else attempt.note
         kind = f"{visit.say(Text('Versuch', 'Attempt'))} {attempt.n}"
-        steps.append(Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note))
+        step = Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note)
+        beside.append(Beside(at=step.at, step=step, attempt=True))
     read_word = visit.say(Text("Gelesen", "Read"))
-    steps += [Step(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
+    steps = [Step(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
     callback_word = visit.say(Text("Rückruf", "Callback"))
     steps += [
         Step(
@@ -99,7 +92,18 @@ def _steps(visit: Visit, found: Trace) -> list[Step]:
         )
         for each in found.callbacks
     ]
-    return sorted(steps, key=lambda step: step.at)
+    beside += [Beside(at=step.at, step=step) for step in steps]
+    return history([(event, _event_step(visit, event)) for event in found.events], beside)
+
+
+def _event_step(visit: Visit, event: Event) -> Step:
+    return Step(
+        at=event.issued_at,
+        kind=visit.say(Text("Ereignis", "Event")),
+        what=event.kind.name.lower(),
+        who="Hub" if event.by_hub else event.issuer,
+        note=f"#{event.seq} {event.hash[:16]}…",
+    )
 
 
 def _uuid(text: str) -> UUID | None:

@@ -44,7 +44,8 @@ class Acknowledgement:
          6. ``iss`` is the receiving destination, and that belongs to the caller;
          7. the key that the header names is a key of that destination for ``verify``;
          8. the signature verifies;
-         9. accept repeats the authentication tags of what is stored; reject lists problems; nothing else has a payload;
+         9. accept repeats the authentication tags of what is stored; reject lists problems; nothing else has a payload.
+            In version 1 an old token, without ``$schema``, has no payload whatever it says (FIT-Connect, section 9.1);
         10. the step fits the state, and the ``jti`` is new (in the transaction that appends).
 
         Raises:
@@ -57,7 +58,8 @@ class Acknowledgement:
         _insist_on_writer(claimed, profile)
         issuer = self._issuer(claimed, message, caller)
         self._verify(claimed, issuer)
-        _insist_on_payload(claimed, message)
+        if not (claimed.bare and profile.takes_bare_events):
+            _insist_on_payload(claimed, message)
         news = self._herald.answered(message, now=now)
         self._store.append(case_id, message.id, _appending(claimed), callbacks=news)
 

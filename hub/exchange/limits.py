@@ -37,15 +37,29 @@ class Profile:
     require_data: bool
     #: Whether an intermediate system may take a submission over (forward-submission).
     may_forward: bool
+    #: Whether an event token without ``$schema`` may leave its payload empty, as the first version of the API had it.
+    takes_bare_events: bool
 
 
 #: Version 1: what its clients get wrong is tolerated.
 LENIENT = Profile(
-    version="v1", allow_zip=True, require_cty=False, require_kid=False, require_data=False, may_forward=True
+    version="v1",
+    allow_zip=True,
+    require_cty=False,
+    require_kid=False,
+    require_data=False,
+    may_forward=True,
+    takes_bare_events=True,
 )
 #: Version 2: the profile as published.
 STRICT = Profile(
-    version="v2", allow_zip=False, require_cty=True, require_kid=True, require_data=True, may_forward=False
+    version="v2",
+    allow_zip=False,
+    require_cty=True,
+    require_kid=True,
+    require_data=True,
+    may_forward=False,
+    takes_bare_events=False,
 )
 
 

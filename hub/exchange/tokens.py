@@ -27,7 +27,10 @@ _LATEST = 253_402_300_799
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """What a token claims; nothing of it is proven before its signature is."""
+    """What a token claims; nothing of it is proven before its signature is.
+
+    ``bare``: an old token, without ``$schema`` and therefore with an empty payload (FIT-Connect, section 9.1).
+    """
 
     token: str = field(repr=False)
     kid: str
@@ -39,6 +42,7 @@ class Claimed:
     case_id: UUID
     kind: EventKind
     payload: Mapping[str, Any] = field(repr=False)
+    bare: bool = False
 
 
 def read_token(token: str) -> Claimed:
@@ -75,6 +79,7 @@ def read_token(token: str) -> Claimed:
         case_id=_uuid(_after(claims, "txn", "case:"), "txn"),
         kind=kind,
         payload=payload,
+        bare="$schema" not in claims and not payload,
     )
 
 
