@@ -345,3 +345,21 @@ def test_what_another_district_is_told_is_not_shown(pages):
     pages.store._write(lambda connection: write_telling(connection, telling))
     assert "nicht abgeholt" in pages.as_("doris").get(f"/destinations/{here}").text
     assert pages.as_("walter").get(f"/destinations/{here}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/routing/versions/1/nothing", "/static/nothing.css"])
+def test_an_address_without_a_page_is_answered_in_the_look_of_the_others(pages, path):
+    stranger, person = pages.browser("viktor"), pages.as_("viktor")
+    for browser in (stranger, person):
+        answer = browser.get(f"{path}?lang=en")
+        assert answer.status_code == 404
+        assert "hub.css" in answer.text
+        assert "There is no such page" in answer.text
+    assert 'aria-label="Main navigation"' in person.get(f"{path}?lang=en").text
+    assert "Main navigation" not in stranger.get(f"{path}?lang=en").text
+
+
+def test_a_request_that_no_page_takes_is_answered_in_the_look_of_the_others(pages):
+    answer = pages.browser("viktor").http.put(f"{pages.base}/login", timeout=10)
+    assert answer.status_code == 404
+    assert "Diese Seite gibt es nicht" in answer.text

@@ -28,6 +28,7 @@ from hub.adapter_kit.cases import Family
 from hub.adapter_kit.workshop import Places
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
+from hub.files.strict_yaml import load_yaml
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _LIMIT = 64 * 1024
@@ -58,7 +59,7 @@ def read_trial(text: str) -> Trial:
         ConfigurationError: it is no YAML mapping of ``family``, ``options`` and ``hasty``.
     """
     try:
-        document = yaml.safe_load(text)
+        document = load_yaml(text)
         family = Family(document.pop("family"))
         options, hasty = document.pop("options", {}), document.pop("hasty", {})
         fits = not document and all(isinstance(name, str) for name in [*options.keys(), *hasty.keys()])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -202,7 +203,9 @@ def build(tools: Tools) -> ASGIApp:
         for each in _PAGES
     ]
     routes.insert(0, Mount("/static", StaticFiles(directory=_FOLDER / "static")))
-    return _Headers(Starlette(routes=[Mount(ROOT, routes=routes)]), https=tools.base_url.startswith("https://"))
+    missing = partial(_missing, tools=tools, pages=pages)
+    app = Starlette(routes=[Mount(ROOT, routes=routes)], exception_handlers={404: missing, 405: missing})
+    return _Headers(app, https=tools.base_url.startswith("https://"))
 
 
 class Mounted:
@@ -253,6 +256,17 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
         return await run_in_threadpool(_answered, page, visit)
 
     return answer
+
+
+async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Environment) -> Response:
+    """Answer an address that no page has, or that takes no such request, in the look of the others."""
+
+    def answered() -> Response:
+        visit = _visit(request, tools, pages)
+        session = tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+        return _with_language(visit, _refusal(replace(visit, session=session), NotFound(_NO_PAGE)))
+
+    return await run_in_threadpool(answered)
 
 
 def _answered(page: _Page, visit: Visit) -> Response:
@@ -369,6 +383,12 @@ async def _form(request: Request, page: _Page) -> Form:
 def _to_log_in(page: _Page, visit: Visit) -> Response:
     query = f"?next={visit.path.split('?', maxsplit=1)[0]}" if page.method == "GET" and visit.path != f"{ROOT}/" else ""
     return RedirectResponse(f"{ROOT}/login{query}", status_code=303)
+
+
+_NO_PAGE = Text(
+    "Diese Seite gibt es nicht. Prüfen Sie die Adresse, oder gehen Sie über die Übersicht.",
+    "There is no such page. Check the address, or go by the overview.",
+)
 
 
 def _refusal(visit: Visit, error: HubError) -> Response:

@@ -33,6 +33,7 @@ from hub.api.limits import Limits
 from hub.api.operations import AnswerCheck, Handling, Layer, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
+from hub.files.strict_yaml import load_yaml
 
 __all__ = ["Limits", "build"]
 
@@ -119,7 +120,7 @@ def load(specification: Path) -> dict[str, Any]:
         ConfigurationError: it cannot be read.
     """
     try:
-        contract: dict[str, Any] = yaml.load(specification.read_bytes(), Loader=yaml.CSafeLoader)
+        contract: dict[str, Any] = load_yaml(specification.read_bytes())
         orjson.dumps(contract)  # YAML reads a bare ``on`` or ``404`` as something that is no name in JSON.
     except (OSError, yaml.YAMLError, orjson.JSONEncodeError) as error:
         raise _unusable(specification.name) from error

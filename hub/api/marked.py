@@ -1,6 +1,7 @@
 """The pages of the dry run: a form, and a message marked with what its report says, line by line.
 
-No script and no foreign asset. Every character of the message is escaped, and those that a browser would act upon are shown as
+No script, and no asset but the sheet of the hub's other pages.
+Every character of the message is escaped, and those that a browser would act upon are shown as
 marks. Findings stand beside their lines where there is room and below them where there is not.
 """
 
@@ -22,39 +23,36 @@ from hub.validation.report import Report, Violation
 _LINES, _AROUND, _CHARACTERS = 3_000, 2, 400
 _SCHEMAS = 300
 
+#: What the hub's own sheet does not have; its colours, dark ones included, come from there.
 _STYLE = """
-*{box-sizing:border-box}
-body{font:1rem/1.5 system-ui,sans-serif;margin:0;color:#171a1c;background:#f5f6f7}
-main{max-width:80rem;margin:0 auto;padding:1rem}
-header{background:#171a1c;color:#fff;padding:.6rem 1rem}header a{color:#fff}
-h1{font-size:1.6rem;margin:.8rem 0 .3rem}h2{font-size:1.2rem;margin:1.6rem 0 .5rem}
-[lang=en]{color:#4b5358}p{margin:.3rem 0}
-.card{background:#fff;border:1px solid #c9ced1;border-radius:.4rem;padding:1rem;margin:1rem 0}
+main{display:block}h1{margin:.8rem 0 .3rem}h2{margin:1.6rem 0 .5rem}
+[lang=en]{color:var(--soft)}p{margin:.3rem 0}
+.card{margin:1rem 0}
 label{display:block;font-weight:600;margin-top:1rem}
-input,textarea,button{font:inherit;max-width:100%}
-input[list],textarea{width:100%;border:1px solid #5c666b;border-radius:.25rem;padding:.5rem;background:#fff;color:inherit}
 textarea{min-height:14rem;font-family:ui-monospace,monospace;font-size:.9rem}
-button{margin-top:1rem;padding:.7rem 1.6rem;border:0;border-radius:.25rem;background:#0b4f9e;color:#fff;font-weight:600}
-button:hover{background:#083c78}a{color:#0b4f9e}
-:focus-visible{outline:3px solid #ffb000;outline-offset:2px}
+button{margin-top:1rem;padding:.7rem 1.6rem;border:0;border-radius:4px;background:var(--link);color:var(--on-strong);
+font:inherit;font-weight:600;cursor:pointer}
 .verdict{border-left:.6rem solid;font-size:1.05rem}.verdict strong{font-size:1.25rem}
-.verdict.error{border-left-color:#b3261e}.verdict.good{border-left-color:#1b7a3d}.verdict.warning{border-left-color:#8a6100}
-.badge{display:inline-block;border-radius:.25rem;padding:0 .5rem;font-size:.85rem;font-weight:600;color:#fff}
-.badge.error{background:#b3261e}.badge.warning{background:#7a5600}
-ol.findings{list-style:none;padding:0 1rem}ol.findings>li{padding:.7rem 0}ol.findings>li+li{border-top:1px solid #c9ced1}
+.verdict.error{border-left-color:var(--bad)}.verdict.good{border-left-color:var(--good)}
+.verdict.warning{border-left-color:var(--warn)}
+.badge{display:inline-block;border-radius:4px;padding:0 .5rem;font-size:.85rem;font-weight:600;color:var(--on-strong)}
+.badge.error{background:var(--bad)}.badge.warning{background:var(--warn)}
+ol.findings{display:block;padding:0 1rem}ol.findings>li{padding:.7rem 0}ol.findings>li+li{border-top:1px solid var(--line)}
 code,pre{font-family:ui-monospace,monospace;font-size:.85rem;overflow-wrap:anywhere;white-space:pre-wrap}
-ol.lines{background:#fff;border:1px solid #c9ced1;border-radius:.4rem;margin:0;padding:0 0 0 4.2rem}
-ol.lines>li{padding:0 .6rem;min-height:1.5rem}ol.lines>li::marker{font-size:.85rem;color:#4b5358}
-ol.lines>li.error{background:#fdeceb}ol.lines>li.warning{background:#fff5d6}ol.lines>li:target{outline:2px solid #0b4f9e}
-ol.lines>li.gap{list-style:none;color:#4b5358;background:#f5f6f7}
-.said{border-left:.25rem solid #b3261e;background:#fff;padding:.3rem .7rem;margin:.2rem 0 .5rem;font-size:.95rem}
-li.warning .said{border-left-color:#7a5600}
-.scroll{overflow-x:auto}table{border-collapse:collapse}th,td{border:1px solid #c9ced1;padding:.3rem;text-align:left}
+ol.lines{border:1px solid var(--line);border-radius:4px;margin:0;padding:0 0 0 4.2rem}
+ol.lines>li{padding:0 .6rem;min-height:1.5rem}ol.lines>li::marker{font-size:.85rem;color:var(--soft)}
+ol.lines>li.error{background:var(--bad-bg)}ol.lines>li.warning{background:var(--warn-bg)}
+ol.lines>li:target{outline:2px solid var(--link)}
+ol.lines>li.gap{list-style:none;color:var(--soft);background:var(--wash)}
+.said{border-left:.25rem solid var(--bad);background:var(--ground);padding:.3rem .7rem;margin:.2rem 0 .5rem;font-size:.95rem}
+li.warning .said{border-left-color:var(--warn)}
+.scroll{max-height:none;overflow-x:auto}table{border-collapse:collapse}
+th,td{border:1px solid var(--line);padding:.3rem;text-align:left}
 @media(min-width:64rem){
 ol.lines>li.has>div{display:grid;grid-template-columns:1fr minmax(20rem,28rem);gap:1rem}}
 """.replace("\n", "")
 POLICY = (
-    "default-src 'none'; style-src 'sha256-"
+    "default-src 'none'; font-src 'self'; style-src 'self' 'sha256-"
     + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -65,7 +63,8 @@ def page(body: str) -> str:
     return (
         '<!doctype html><html lang="de"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Nachricht prüfen – Rathaus-Hub</title>'
-        f'<style>{_STYLE}</style></head><body><header><a href="/">Rathaus-Hub</a></header><main><h1>Nachricht prüfen</h1>'
+        f'<link rel="stylesheet" href="/admin/static/hub.css"><style>{_STYLE}</style></head><body><header class="top">'
+        '<div class="top__row"><a class="brand" href="/">Rathaus-Hub</a></div><p></p></header><main><h1>Nachricht prüfen</h1>'
         "<p>Wie der Hub eine Nachricht beurteilen würde – ohne sie einzureichen. Sie wird nur im Arbeitsspeicher gehalten "
         "und nicht gespeichert; senden Sie trotzdem keine echten Anträge.</p>"
         '<p lang="en">How the hub would judge a message, without submitting it. It is held in memory only and not stored; '

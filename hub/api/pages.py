@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from html import escape
 
 from connexion.lifecycle import ConnexionResponse
@@ -62,17 +62,13 @@ _GROUPS = (
         ),
     ),
 )
-_DOCS = frozenset({"/docs", "/openapi.json"})
-_INK, _LINE, _WASH, _LINK = "#171a2b", "#8a8fa8", "#f3f4f8", "#14347a"
 
 
 class Pages:
-    """Handler of ``/``. Without ``docs`` nothing leads to Swagger UI, which is off in production."""
+    """Handler of ``/``. ``closed`` are addresses that this hub does not serve, so nothing leads there."""
 
-    def __init__(self, *, docs: bool) -> None:
-        groups = "\n".join(
-            _group(title, [link for link in links if docs or link[0] not in _DOCS]) for title, links in _GROUPS
-        )
+    def __init__(self, *, closed: Collection[str] = ()) -> None:
+        groups = "\n".join(_group(title, [link for link in links if link[0] not in closed]) for title, links in _GROUPS)
         self._page = _PAGE.format(picture=_picture(), groups=groups)
 
     async def home(self) -> ConnexionResponse:
@@ -92,19 +88,19 @@ def _group(title: tuple[str, str], links: Iterable[tuple[str, str, str]]) -> str
 
 
 def _picture() -> str:
-    """Draw the walk of an application; presentation attributes only, for the page's policy allows no inline style."""
+    """Draw the walk of an application; the style sheet colours it, in light and in dark."""
     steps = "".join(
-        f'<rect x="{261 + 110 * place}" y="52" width="100" height="56" rx="4" fill="{_WASH}" stroke="{_LINK}"/>'
+        f'<rect x="{261 + 110 * place}" y="52" width="100" height="56" rx="4" class="walk__step"/>'
         + _label(311 + 110 * place, 76, de, 16)
         + _label(311 + 110 * place, 97, en, 13)
         for place, (de, en) in enumerate(_STEPS)
     )
     return (
-        '<svg viewBox="0 0 1060 172" role="img" aria-labelledby="walk" font-family="inherit">'
+        '<svg class="walk" viewBox="0 0 1060 172" role="img" aria-labelledby="walk" font-family="inherit">'
         '<title id="walk">Ein Onlinedienst reicht einen Antrag ein; der Hub prüft, ordnet zu, versiegelt, beweist und stellt '
         "dem Fachverfahren der Kommune zu; dessen Annahme oder Ablehnung kommt auf demselben Weg zurück.</title>"
         + _box(2, 172, "Onlinedienst", "online service")
-        + f'<rect x="240" y="14" width="582" height="146" rx="6" fill="none" stroke="{_INK}"/>'
+        + '<rect x="240" y="14" width="582" height="146" rx="6" class="walk__hub"/>'
         + _label(531, 38, "Rathaus-Hub", 16)
         + steps
         + _box(886, 172, "Fachverfahren", "specialist system")
@@ -118,15 +114,15 @@ def _picture() -> str:
 
 def _box(x: int, width: int, de: str, en: str) -> str:
     return (
-        f'<rect x="{x}" y="44" width="{width}" height="72" rx="6" fill="#fff" stroke="{_INK}"/>'
+        f'<rect x="{x}" y="44" width="{width}" height="72" rx="6" class="walk__box"/>'
         + _label(x + width // 2, 76, de, 17)
         + _label(x + width // 2, 99, en, 13)
     )
 
 
 def _label(x: int, y: int, text: str, size: int) -> str:
-    return f'<text x="{x}" y="{y}" font-size="{size}" text-anchor="middle" fill="{_INK}">{escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" font-size="{size}">{escape(text)}</text>'
 
 
 def _arrow(way: str) -> str:
-    return f'<path d="{way}" fill="none" stroke="{_LINE}" stroke-width="2"/>'
+    return f'<path d="{way}" class="walk__way"/>'

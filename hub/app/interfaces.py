@@ -31,6 +31,7 @@ from hub.app.openings import (
 from hub.app.wiring import Hub, gauges, working
 from hub.bearers import Bearers
 from hub.clients import Caller
+from hub.config import Settings
 from hub.dead_letters import DeadLetters
 from hub.exchange.adapter_settings import AdapterSettings
 from hub.exchange.cases import Cases
@@ -137,7 +138,7 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
     dry_run = DryRun(
         catalog=hub.catalogs, admission=hub.admission, clock=hub.clock, allowed=hub.settings.validates_publicly
     )
-    pages = Pages(docs=not hub.settings.production)
+    pages = Pages(closed=_closed(hub.settings))
     return {
         "applications.create": applications.create,
         "applications.status": applications.status,
@@ -165,6 +166,11 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         **fit_connect.handlers(fit_connect_parts(hub)),
         **_administration(hub, people_desk(hub, oauth)),
     }
+
+
+def _closed(settings: Settings) -> list[str]:
+    """Return the addresses that this hub answers with 404 on purpose."""
+    return [*(["/docs"] if settings.production else []), *([] if settings.validates_publicly else ["/validate"])]
 
 
 def fit_connect_parts(hub: Hub) -> fit_connect.Parts:

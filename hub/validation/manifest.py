@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from hub.errors import ConfigurationError, Text
+from hub.files.strict_yaml import load_yaml
 from hub.submission import MediaType
 
 NAME = "catalog.yaml"
@@ -122,7 +123,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > _LARGEST:
             raise _unusable(path, "it is too large")
-        document = yaml.safe_load(path.read_bytes())
+        document = load_yaml(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise _unusable(path, str(error)) from error
     try:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
-import yaml
 
+from hub.files.strict_yaml import load_yaml
 from hub.validation.closure import Library
 from hub.validation.imports import IDENTIFIERS, identifier_table, roots_of, sha256_of
 from hub.validation.manifest import NAME, Kind, Manifest, manifest_from, write_manifest
@@ -23,7 +23,7 @@ def pin(folder: Path) -> Manifest:
     Raises:
         ConfigurationError: A schema or the manifest cannot be used.
     """
-    document = yaml.safe_load((folder / NAME).read_bytes())
+    document = load_yaml((folder / NAME).read_bytes())
     # What is about to be pinned anew is left out; placeholders keep the manifest's shape.
     items = [{**item, "closure": [item["file"]], "sha256": "", "roots": ["?"]} for item in document["schemas"]]
     kept = {key: value for key, value in document.items() if key not in ("identifiers", "locations")}

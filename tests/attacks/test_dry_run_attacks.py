@@ -43,7 +43,7 @@ def test_a_script_in_a_document_is_shown_and_never_markup(served, document):
 def test_the_policy_allows_no_script_no_foreign_asset_and_no_frame(served):
     for answer in (tried(served, text="<a/>"), requests.get(f"{served.base_url}/validate", timeout=20)):
         policy = answer.headers["Content-Security-Policy"]
-        assert policy.startswith("default-src 'none'; style-src 'sha256-")
+        assert policy.startswith("default-src 'none'; font-src 'self'; style-src 'self' 'sha256-")
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["Cache-Control"] == "no-store"

@@ -98,13 +98,15 @@ def _picture(page: Any, name: str) -> None:
 
 def _insist_on_access(page: Any, name: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page).response["violations"]
-    grave = [
-        (each["id"], [node["target"] for node in each["nodes"]][:3])
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-    ]
-    assert grave == [], name
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page).response["violations"]
+        grave = [
+            (each["id"], [node["target"] for node in each["nodes"]][:3])
+            for each in found
+            if each["impact"] in {"serious", "critical"}
+        ]
+        assert grave == [], (name, scheme)
 
 
 def test_two_people_bring_a_rule_into_force_and_back(visit, pages):
@@ -373,6 +375,7 @@ def test_everything_can_be_reached_by_keyboard(visit):
     assert {"Einreichungen", "Zuständigkeiten", "Zustellpunkte", "Abmelden"} <= seen
 
 
+@pytest.mark.timeout(400)  # Some fifty runs of axe: each page in light and in dark.
 @pytest.mark.parametrize("width", [1280, 360])
 def test_every_page_is_accessible_and_fits_its_screen(visit, pages, width):
     taken = pages.dead_letter()

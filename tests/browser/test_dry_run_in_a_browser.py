@@ -31,6 +31,8 @@ def test_a_vendor_pastes_sees_corrects_and_finds_no_barrier(served, width):
         assert page.locator(f"ol.lines {target} .said").is_visible()
         assert page.input_value("#text").strip() == BROKEN.read_text(encoding="utf-8").strip()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert axe.Axe().run(page).violations_count == 0
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            assert axe.Axe().run(page).response["violations"] == [], scheme
         assert foreign == []
         browser.close()

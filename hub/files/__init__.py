@@ -1,0 +1,1 @@
+"""Files that people and packages hand in, read strictly."""
