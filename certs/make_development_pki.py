@@ -10,9 +10,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hub.crypto import keyfiles
 from hub.crypto.keys import make_rsa_pair
 from hub.crypto.pki import InsecureDevelopmentAuthority
+from hub.files import vault
 
 
 def main() -> None:
@@ -23,13 +23,13 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=730, help="validity of the certificates")
     options = parser.parse_args()
     now = datetime.now(UTC)
-    keyfiles.make_folder(options.folder)
+    vault.make_folder(options.folder)
     authority = InsecureDevelopmentAuthority.load_or_create(options.folder / "authority", now=now, production=False)
     for use in ("encryption", "signing"):
         public, private = make_rsa_pair(use)
         certified = authority.issue(public, subject=options.subject, now=now, days=options.days)
         for name, document in ((f"{use}-public.json", certified), (f"{use}-private.json", private)):
-            keyfiles.write(options.folder / name, json.dumps(document, indent=1).encode("utf-8"))
+            vault.write(options.folder / name, json.dumps(document, indent=1).encode("utf-8"))
         sys.stdout.write(f"{use:<10} kid {certified['kid']}  {options.folder / f'{use}-public.json'}\n")
 
 

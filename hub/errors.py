@@ -16,12 +16,17 @@ HubError
 │       ├── NoRoute           no authority, or more than one; carries the nearest rules
 │       ├── KeyRefused        a key that is weak, expired, mismatched or not for this use
 │       ├── SealBroken        a JWE or JWS that does not verify or breaks the profile
-│       └── ConfigurationError  settings, rules or adapter options that cannot be used
+│       └── InvalidSettings   adapter options, tables or packages that somebody hands in and nobody can use
+├── ConfigurationError        the hub's own settings, keys, schemas or tables cannot be used: an operator must act
 └── Unavailable               nothing to change; try again later (``retry_after``)
     ├── StoreUnavailable      database or blob store cannot be reached or is full
     ├── Overloaded            memory or concurrency admission says no for now
     ├── TooMany               this caller asked, or failed, too often in a short time
     └── KeyUnavailable        the responsible authority has no usable key; an operator is alarmed
+
+A fault of the hub's own configuration is never the fault of who asks: at the start it stops the start, while serving it is
+answered like an outage (503) and told to the operators. What judges a document does not know whose it is, and raises
+``ConfigurationError``; whoever takes one from a person judges it within :func:`handed_in`.
 
 Anything else that is raised is a bug and becomes a 500 without a text of its own.
 
@@ -31,7 +36,8 @@ never repeats a value of a payload.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -178,11 +184,36 @@ class SealBroken(Invalid):
     title = Text("Verschlüsselung oder Signatur ungültig", "Invalid encryption or signature")
 
 
-class ConfigurationError(Invalid):
-    """Settings, rules or adapter options that cannot be used; stops the start, not the first delivery."""
+class InvalidSettings(Invalid):
+    """Adapter options, a routing table or a package of schemas that somebody hands in, and that cannot be used."""
+
+    slug = "configuration"
+    title = Text("Angaben unbrauchbar", "Unusable settings")
+
+
+class ConfigurationError(HubError):
+    """The hub's own settings, keys, schemas or tables cannot be used; stops the start, and is an outage while serving."""
 
     slug = "configuration"
     title = Text("Konfiguration unbrauchbar", "Unusable configuration")
+    #: What those outside are told of it; ``detail`` names files and is for the operators.
+    outside: ClassVar[Text] = Text(
+        "Der Hub ist zurzeit nicht richtig eingerichtet; sein Betrieb ist benachrichtigt. Versuchen Sie es später erneut.",
+        "The hub is not set up properly at the moment; its operators have been alerted. Try again later.",
+    )
+
+
+@contextmanager
+def handed_in() -> Iterator[None]:
+    """Judge what the caller hands in: where it cannot be used, the caller must change it, and nobody alarms operators.
+
+    Raises:
+        InvalidSettings: in the place of a ``ConfigurationError`` within.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        raise InvalidSettings(error.detail, **error.members) from error
 
 
 class Unavailable(HubError):

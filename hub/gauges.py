@@ -35,6 +35,7 @@ class Facts:
     version: str
     table: Callable[[], str]
     schemas: Callable[[], Iterable[tuple[str, str]]]
+    keys_usable: Callable[[], bool]
 
 
 class Gauges:
@@ -125,6 +126,10 @@ class Gauges:
 
     def _fixed(self) -> Iterator[Metric]:
         facts = self._facts
+        usable = facts.keys_usable()
+        yield _one(
+            "hub_keys_usable", "Whether every key file in use is there and as it must be (1) or not (0).", usable
+        )
         yield _one("hub_free_bytes", "Bytes free where contents lie.", self._blobs.free_bytes())
         info = GaugeMetricFamily("hub_info", "Versions of this process.", labels=["version", "table"])
         info.add_metric([facts.version, facts.table()], 1)

@@ -41,6 +41,7 @@ class Meters:
         self._labels: dict[str, set[str]] = {}
         self._accepted = self._counter("hub_accepted", "Submissions by door and what came of them.", "door", "outcome")
         self._refused = self._counter("hub_refusals", "Answers that are problems, by the problem's slug.", "slug")
+        self._faults = self._counter("hub_configuration_faults", "Requests that the hub's own configuration made fail.")
         self._accept = self._histogram("hub_accept_seconds", "Time to accept a submission.", _ACCEPT_BUCKETS, "door")
         self._attempts = self._counter(
             "hub_attempts", "Delivery attempts by adapter and outcome.", "adapter", "outcome"
@@ -64,6 +65,10 @@ class Meters:
     def refused(self, slug: str) -> None:
         """Count a problem."""
         self._refused.labels(self._bounded("slug", slug)).inc()
+
+    def misconfigured(self) -> None:
+        """Count a request that failed because of the hub's own keys, schemas, tables or settings."""
+        self._faults.inc()
 
     def attempted(self, *, adapter: str, outcome: str, took: timedelta) -> None:
         """Count a delivery attempt."""

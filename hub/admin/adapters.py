@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hub.admin.visit import Form, Visit
-from hub.errors import HubError, Invalid, Refused, Text
+from hub.errors import HubError, Invalid, Refused, Text, handed_in
 from hub.exchange.destinations import Draft
 from hub.options import Option
 from hub.parties import Destination
@@ -66,7 +66,9 @@ def put(visit: Visit) -> Response:
     destination = _destination(visit)
     name = visit.form.text("name", longest=60)
     try:
-        config = _config(visit.form, visit.tools.adapters.options(name) or ())
+        with handed_in():
+            options = visit.tools.adapters.options(name)
+        config = _config(visit.form, options or ())
         draft = Draft(adapter=name, adapter_config=config)
         visit.tools.stewardship.change(
             destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")

@@ -6,6 +6,7 @@ In order: (1) size of the body, (2) same origin for everything that changes, (3)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,6 +47,7 @@ from hub.admin import (
 from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admin.words import FILTERS
 from hub.errors import (
+    ConfigurationError,
     Conflict,
     Forbidden,
     HubError,
@@ -56,6 +58,7 @@ from hub.errors import (
     TooLarge,
     TooMany,
     Unauthenticated,
+    Unavailable,
 )
 from hub.persons import Right
 
@@ -86,6 +89,8 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+_log = logging.getLogger(__name__)
 
 Answer = Callable[[Visit], Response]
 
@@ -253,7 +258,13 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
                 visit = replace(visit, form=await _form(request, page))
         except HubError as error:
             return _refusal(visit, error)
-        return await run_in_threadpool(_answered, page, visit)
+        try:
+            return await run_in_threadpool(_answered, page, visit)
+        except ConfigurationError as error:
+            # Counted by who measures, like every other answer that is the hub's own fault.
+            request.scope.setdefault("extensions", {})["problem"] = error.slug
+            _log.error("page %s: %s", page.path, error.detail.en)
+            return _refusal(visit, Unavailable(error.outside))
 
     return answer
 
@@ -287,6 +298,8 @@ def _answered(page: _Page, visit: Visit) -> Response:
             )
         session.person.insist(page.right)
         return _with_language(visit, page.answer(visit))
+    except ConfigurationError:
+        raise
     except HubError as error:
         return _refusal(visit, error)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
 from hub.api.errands import in_thread
-from hub.errors import Unavailable
+from hub.errors import ConfigurationError, Unavailable
 from hub.store import Blobs, Store
 
 
 class Health:
-    """Handlers of ``/health``."""
+    """Handlers of ``/health``; ``faults`` returns what is wrong with the hub's keys."""
 
-    def __init__(self, *, store: Store, blobs: Blobs, watermark: int) -> None:
+    def __init__(
+        self, *, store: Store, blobs: Blobs, watermark: int, faults: Callable[[], Sequence[ConfigurationError]]
+    ) -> None:
         self._store = store
         self._blobs = blobs
+        self._faults = faults
         self._watermark = watermark
 
     async def live(self) -> dict[str, Any]:
@@ -25,10 +29,13 @@ class Health:
         return {"status": "ok"}
 
     async def ready(self) -> ConnexionResponse:
-        """Say whether database and disk can take an application now: 200 or 503."""
-        checks = await in_thread(self._checks)
+        """Say whether database, disk and keys can take an application now: 200 or 503, with what an operator has to do."""
+        faults = await in_thread(self._faults)
+        checks = await in_thread(self._checks) | {"keys": not faults}
         ready = all(checks.values())
-        body = {"status": "ok" if ready else "unavailable", "checks": checks}
+        body: dict[str, Any] = {"status": "ok" if ready else "unavailable", "checks": checks}
+        if faults:
+            body["faults"] = [{"de": fault.detail.de, "en": fault.detail.en} for fault in faults]
         headers = {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "10"})
         return ConnexionResponse(
             status_code=200 if ready else 503, body=orjson.dumps(body), content_type="application/json", headers=headers

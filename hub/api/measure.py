@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.errors import ConfigurationError
 from hub.meters import Meters
 from hub.traces import Traces
 
@@ -64,6 +65,8 @@ class Measured:
     def _count(self, noted: dict[str, Any], status: int, took: timedelta) -> None:
         if "problem" in noted:
             self._meters.refused(noted["problem"])
+            if noted["problem"] == ConfigurationError.slug and status >= _NO_ANSWER:
+                self._meters.misconfigured()
         door = _DOORS.get(_operation(noted))
         if door is not None:
             self._meters.answered(door=door, status=status, took=took)

@@ -45,6 +45,7 @@ _STATUS: Mapping[type[HubError], int] = {
     errors.Refused: 400,
     errors.TooMany: 429,
     errors.Unavailable: 503,
+    errors.ConfigurationError: 503,
 }
 #: Occurrences whose status is more particular than their class's.
 _STATUS_BY_SLUG = {"method-not-allowed": 405, "request-timeout": 408, "uri-too-long": 414, "headers-too-large": 431}
@@ -52,6 +53,9 @@ _INTERNAL = Text(
     "Im Hub ist ein Fehler aufgetreten. Nennen Sie dem Betrieb bitte die Kennung aus „instance“.",
     "Something went wrong inside the hub. Please tell its operators the identifier in 'instance'.",
 )
+
+#: When to ask again after an outage of the hub's own making, which ends when somebody mends it.
+_MENDED_SECONDS = 60
 
 _log = logging.getLogger(__name__)
 
@@ -188,6 +192,9 @@ def _of_hub_error(error: HubError) -> Problem:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    if isinstance(error, errors.ConfigurationError):
+        headers["Retry-After"] = str(_MENDED_SECONDS)
+        return Problem(status=status, slug=error.slug, title=error.title, detail=error.outside, headers=headers)
     return Problem(
         status=status,
         slug=error.slug,
@@ -279,8 +286,8 @@ def _note(problem: Problem, error: Exception, scope: Scope) -> None:
     if problem.status < 500:  # noqa: PLR2004  # HTTP's own number
         _log.info(facts)
         return
-    # This one is ours and speaks of rules and places alone.
-    told = str(error) if isinstance(error, BrokenContractError) else ""
+    # These are ours and speak of rules, files and places alone.
+    told = str(error) if isinstance(error, (BrokenContractError, errors.ConfigurationError)) else ""
     cause = error.__cause__ or error.__context__
     places = " < ".join(
         f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)[-8:])

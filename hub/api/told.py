@@ -71,7 +71,7 @@ def rule_of(document: Mapping[str, Any]) -> Rule:
 
 
 def rules_of(documents: Iterable[Mapping[str, Any]]) -> tuple[Rule, ...]:
-    """Read many; raise ``ConfigurationError`` whose member ``problems`` names every bad one by its number in the list."""
+    """Read many; raise ``InvalidSettings`` whose member ``problems`` names every bad one by its number in the list."""
     return from_rows(enumerate(map(_row, documents), start=1))
 
 

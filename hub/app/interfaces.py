@@ -131,7 +131,9 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         keys=hub.keys,
         clock=hub.clock,
     )
-    health = Health(store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes)
+    health = Health(
+        store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes, faults=hub.keys.faults
+    )
     letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)

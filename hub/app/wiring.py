@@ -104,8 +104,14 @@ class Hub:
         self.traces.close()
 
 
-def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub:
-    """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing."""
+def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, keys_judged: bool = True) -> Hub:
+    """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing.
+
+    Without ``keys_judged`` a bad key file fails what needs it, not the start: that is for commands that look and mend.
+
+    Raises:
+        ConfigurationError: something that settings name, or a key file, cannot be used; names it.
+    """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     crashpoints.arm(settings.crash_at)
     blobs = open_blobs(settings)
@@ -114,6 +120,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Hub
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
     first_start = store.cases(limit=1).total == 0
     keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
+    if keys_judged:
+        keys.insist()
     policy = key_policy(settings, clock())
     directory = Directory(store=store, policy=policy)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
@@ -219,6 +227,7 @@ def gauges(hub: Hub) -> Gauges:
         version=__version__,
         table=lambda: hub.book.active(hub.clock()).version,
         schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
+        keys_usable=lambda: not hub.keys.faults(),
     )
     return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
 

@@ -26,7 +26,7 @@ from hub.cli import (
     schemas,
     servers,
 )
-from hub.errors import HubError, InvalidPayload, Refused
+from hub.errors import HubError, InvalidPayload, Unavailable
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
 _REFUSED, _LATER = 1, 3
@@ -43,7 +43,7 @@ class _HubGroup(click.Group):
             click.echo(f"{error.title.en}: {error.detail.en}", err=True)
             if isinstance(error, InvalidPayload):
                 _print_violations(error)
-            sys.exit(_REFUSED if isinstance(error, Refused) else _LATER)
+            sys.exit(_LATER if isinstance(error, Unavailable) else _REFUSED)
 
 
 def _print_violations(error: InvalidPayload) -> None:

@@ -12,7 +12,7 @@ import click
 import uvicorn
 
 from hub import app, logs
-from hub.cli.options import data_option, opened, settings_for
+from hub.cli.options import data_option, settings_for
 from hub.config import Settings
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
@@ -91,9 +91,13 @@ def work(data: Path) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with opened(data) as hub, app.working(hub):
-        _show_metrics(hub)
-        stop.wait()
+    hub = app.build(settings)
+    try:
+        with app.working(hub):
+            _show_metrics(hub)
+            stop.wait()
+    finally:
+        hub.close()
 
 
 def application() -> object:

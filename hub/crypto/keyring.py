@@ -2,7 +2,8 @@
 
 A folder (mode 0700) holds ``keyring.json``, which lists every key ever used with its public half, and one private file
 (0600) per key. Making and retiring a key swaps ``keyring.json`` in one rename; every node notices and follows without a
-restart. A retired signing key loses its private half for good, and its public half stays published.
+restart, as it does when a file is lost, opened to others, or restored. A retired signing key loses its private half for
+good, and its public half stays published.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hub.crypto import base64url, issuance, keyfiles
+from hub.crypto import base64url, issuance
 from hub.crypto.certificates import write_chain
 from hub.crypto.jwe import IV_SIZE
 from hub.crypto.jwk import Jwk, make_ed25519_pair, make_rsa_pair
 from hub.crypto.keys import SigningKey, VerificationKey, read_signing_key, verification_key
+from hub.crypto.material import SECRET_SIZE, KeyEntry, KeyKind, Material, check_of
 from hub.errors import ConfigurationError, SealBroken, Text
+from hub.files import vault
 
 INDEX_FILE = "keyring.json"
 #: Seconds for which the list of keys is not looked at again.
@@ -38,32 +40,8 @@ _CERTIFICATE_VALIDITY = timedelta(days=1095)
 _SEALED_FORMAT = "s1"
 
 
-class KeyKind(StrEnum):
-    """What a key of the hub is for; one key serves one purpose."""
-
-    #: PS512: event tokens and access tokens.
-    SIGNING = "signing"
-    #: Ed25519: receipts.
-    RECEIPT = "receipt"
-    #: PS512: addressing information (FIT-Connect's portal role).
-    PORTAL = "portal"
-    #: HMAC-SHA256: fingerprints of requests.
-    IDEMPOTENCY = "idempotency"
-    #: AES-256-GCM: secrets at rest, such as callback secrets.
-    SECRETS = "secrets"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    kind: KeyKind
-    kid: str
-    created_at: str
-    retired_at: str | None = None
-    public: Jwk | None = field(default=None, repr=False)
-
-
 class HubKeys:
-    """The keyring of a folder. Private keys are read when first needed; all methods may be called from any thread.
+    """The keyring of a folder. Private keys are read when first needed, or by :meth:`insist`; any thread may call any method.
 
     Another process's change of key is followed within :data:`FRESH` seconds, and at once where its key is met or asked for.
     ``ticks`` are seconds of a clock that never goes back.
@@ -72,9 +50,9 @@ class HubKeys:
     def __init__(self, folder: Path, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._ticks = ticks
-        self._seen: tuple[tuple[int, int, int], tuple[_Entry, ...]] | None = None
+        self._seen: tuple[tuple[int, ...], tuple[KeyEntry, ...]] | None = None
         self._looked = -math.inf
-        self._material: dict[str, SigningKey | bytes] = {}
+        self._material = Material(folder)
         self._verification: dict[str, VerificationKey] = {}
 
     @classmethod
@@ -86,12 +64,35 @@ class HubKeys:
         """
         keys = cls(folder)
         if create:
-            keyfiles.make_folder(folder)
-            with keyfiles.locked(folder):
+            vault.make_folder(folder)
+            with vault.locked(folder):
                 if not (folder / INDEX_FILE).exists():
                     keys._write(tuple(keys._make(kind, now) for kind in KeyKind))
         keys._entries()
         return keys
+
+    def insist(self) -> None:
+        """Read and judge the file of every key in use.
+
+        Raises:
+            ConfigurationError: one is missing, open to others, broken or another key's; names the file.
+        """
+        for fault in self.faults():
+            raise fault
+
+    def faults(self) -> Sequence[ConfigurationError]:
+        """Return what is wrong with the keyring now: with its list, or with the file of any key in use."""
+        try:
+            vault.insist_on_privacy(self._folder)
+            entries = self._look()
+            found = self._material.faults(_with_files(entries))
+            if found and (again := self._look()) is not entries:
+                # Another node changed a key in between.
+                found = self._material.faults(_with_files(again))
+        except ConfigurationError as fault:
+            return [fault]
+        missing = set(KeyKind) - {entry.kind for entry in self._entries() if entry.retired_at is None}
+        return [_unreadable(self._folder), *found] if missing else found
 
     @property
     def signing(self) -> SigningKey:
@@ -111,7 +112,7 @@ class HubKeys:
     @property
     def idempotency(self) -> bytes:
         """The 32-byte key for :func:`hub.crypto.hmacs.idempotency_mac`."""
-        return self._secret_key(self._current(KeyKind.IDEMPOTENCY).kid)
+        return self._material.secret_key(self._current(KeyKind.IDEMPOTENCY))
 
     def verification_key(self, kid: str) -> VerificationKey:
         """Return the current or retired key that verifies the hub's event and access tokens.
@@ -157,7 +158,7 @@ class HubKeys:
                     f'Keys of kind "{kind}" cannot be rotated. Possible: signing, receipt, portal, secrets.',
                 )
             )
-        with keyfiles.locked(self._folder):
+        with vault.locked(self._folder):
             self._look()
             retired = self._current(KeyKind(kind))
             kept = (
@@ -166,15 +167,15 @@ class HubKeys:
             )
             self._write((self._make(retired.kind, now), *kept))
         if retired.public is not None:
-            keyfiles.remove(self._private_file(retired.kid))
+            vault.remove(self._material.path(retired.kid))
 
     def seal_secret(self, secret: bytes, *, context: str) -> str:
         """Return ``secret`` encrypted for rest; ``context`` says where it belongs and must be the same on opening."""
-        kid = self._current(KeyKind.SECRETS).kid
+        entry = self._current(KeyKind.SECRETS)
         iv = os.urandom(IV_SIZE)
-        cipher = AESGCM(self._secret_key(kid))
-        sealed = iv + cipher.encrypt(iv, secret, _secret_binding(kid, context))
-        return f"{_SEALED_FORMAT}.{kid}.{base64url.encode(sealed).decode('ascii')}"
+        cipher = AESGCM(self._material.secret_key(entry))
+        sealed = iv + cipher.encrypt(iv, secret, _secret_binding(entry.kid, context))
+        return f"{_SEALED_FORMAT}.{entry.kid}.{base64url.encode(sealed).decode('ascii')}"
 
     def open_secret(self, sealed: str, *, context: str) -> bytes:
         """Return a secret that :meth:`seal_secret` sealed, under the current or a retired key.
@@ -184,60 +185,34 @@ class HubKeys:
         """
         version, _, rest = sealed.partition(".")
         kid, _, text = rest.partition(".")
-        if version != _SEALED_FORMAT or self._find(KeyKind.SECRETS, kid) is None:
+        entry = self._find(KeyKind.SECRETS, kid)
+        if version != _SEALED_FORMAT or entry is None:
             raise _not_ours()
         content = base64url.decode(text.encode("ascii", errors="replace"), part="secret")
-        cipher = AESGCM(self._secret_key(kid))
+        cipher = AESGCM(self._material.secret_key(entry))
         try:
             return cipher.decrypt(content[:IV_SIZE], content[IV_SIZE:], _secret_binding(kid, context))
         except (InvalidTag, ValueError) as exc:
             raise _not_ours() from exc
 
     def _signing_key(self, kind: KeyKind) -> SigningKey:
+        entry = self._current(kind)
+        try:
+            return self._material.signing_key(entry)
+        except ConfigurationError:
+            if not self._material.lacks(entry):
+                raise
         # A second look finds the successor where another node rotated between reading the list and the file.
-        try:
-            return self._load_signing_key(self._current(kind))
-        except FileNotFoundError:
-            self._look()
-        try:
-            return self._load_signing_key(self._current(kind))
-        except FileNotFoundError as exc:
-            raise _unreadable(self._folder) from exc
+        self._look()
+        return self._material.signing_key(self._current(kind))
 
-    def _load_signing_key(self, entry: _Entry) -> SigningKey:
-        known = self._material.get(entry.kid)
-        if not isinstance(known, SigningKey):
-            known = read_signing_key(self._read_private(entry.kid), written_by_us=True)
-            self._material[entry.kid] = known
-        return known
-
-    def _secret_key(self, kid: str) -> bytes:
-        known = self._material.get(kid)
-        if not isinstance(known, bytes):
-            try:
-                known = base64url.decode(self._read_private(kid)["k"].encode("ascii"), part="k")
-            except (FileNotFoundError, KeyError) as exc:
-                raise _unreadable(self._folder) from exc
-            self._material[kid] = known
-        return known
-
-    def _read_private(self, kid: str) -> dict[str, Any]:
-        try:
-            document: dict[str, Any] = orjson.loads(keyfiles.read(self._private_file(kid)))
-        except orjson.JSONDecodeError as exc:
-            raise _unreadable(self._folder) from exc
-        return document
-
-    def _private_file(self, kid: str) -> Path:
-        return self._folder / f"{kid}.json"
-
-    def _current(self, kind: KeyKind) -> _Entry:
+    def _current(self, kind: KeyKind) -> KeyEntry:
         for entry in self._entries():
             if entry.kind is kind and entry.retired_at is None:
                 return entry
         raise _unreadable(self._folder)
 
-    def _find(self, kind: KeyKind, kid: str) -> _Entry | None:
+    def _find(self, kind: KeyKind, kid: str) -> KeyEntry | None:
         """Return a key of the list, current or retired; one that is not known may just have been made elsewhere."""
         for entries in (self._entries, self._look):
             for entry in entries():
@@ -249,34 +224,40 @@ class HubKeys:
         entries = sorted(self._look(), key=lambda entry: entry.retired_at is not None)
         return {"keys": [dict(each.public) for kind in kinds for each in entries if each.kind is kind and each.public]}
 
-    def _entries(self) -> tuple[_Entry, ...]:
+    def _entries(self) -> tuple[KeyEntry, ...]:
         """Return the list as it stood on disk a moment ago: a look lets go of the interpreter, which each receipt would pay."""
         seen = self._seen
         return self._look() if seen is None or self._ticks() - self._looked >= FRESH else seen[1]
 
-    def _look(self) -> tuple[_Entry, ...]:
+    def _look(self) -> tuple[KeyEntry, ...]:
         """Return the list as it stands on disk; reading it again only where the file is another one."""
         path = self._folder / INDEX_FILE
         try:
             status = path.stat()
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
             seen = self._seen
             if seen is None or seen[0] != stamp:
-                self._seen = seen = (stamp, _read_entries(keyfiles.read(path)))
-            self._looked = self._ticks()
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as exc:
+                self._seen = seen = (stamp, _read_entries(vault.read(path)))
+        except (OSError, ValueError, KeyError, TypeError) as exc:
             raise _unreadable(self._folder) from exc
+        self._material.renew(_with_files(seen[1]))
+        self._looked = self._ticks()
         return seen[1]
 
-    def _write(self, entries: tuple[_Entry, ...]) -> None:
+    def _write(self, entries: tuple[KeyEntry, ...]) -> None:
         document = {"version": 1, "keys": [_as_document(entry) for entry in entries]}
-        keyfiles.write(self._folder / INDEX_FILE, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        vault.write(self._folder / INDEX_FILE, orjson.dumps(document, option=orjson.OPT_INDENT_2))
         self._seen = None
 
-    def _make(self, kind: KeyKind, now: datetime) -> _Entry:
+    def _make(self, kind: KeyKind, now: datetime) -> KeyEntry:
         public, private = _MAKERS[kind](kind, now)
-        keyfiles.write(self._private_file(private["kid"]), orjson.dumps(private))
-        return _Entry(kind=kind, kid=private["kid"], created_at=now.isoformat(), public=public)
+        vault.write(self._material.path(private["kid"]), orjson.dumps(private))
+        check = None if "k" not in private else check_of(base64url.decode(private["k"].encode("ascii"), part="k"))
+        return KeyEntry(kind=kind, kid=private["kid"], created_at=now.isoformat(), public=public, check=check)
+
+
+def _with_files(entries: Iterable[KeyEntry]) -> list[KeyEntry]:
+    return [entry for entry in entries if entry.has_private_half]
 
 
 def _make_ps512(kind: KeyKind, now: datetime) -> tuple[Jwk, dict[str, Any]]:
@@ -300,7 +281,7 @@ def _make_ed25519(kind: KeyKind, _: datetime) -> tuple[Jwk, dict[str, Any]]:
 
 def _make_secret(kind: KeyKind, _: datetime) -> tuple[None, dict[str, Any]]:
     kid = f"hub-{kind}-{secrets.token_urlsafe(16)}"
-    return None, {"kty": "oct", "kid": kid, "k": base64url.encode(os.urandom(32)).decode("ascii")}
+    return None, {"kty": "oct", "kid": kid, "k": base64url.encode(os.urandom(SECRET_SIZE)).decode("ascii")}
 
 
 _MAKERS: Mapping[KeyKind, Callable[[KeyKind, datetime], tuple[Jwk | None, dict[str, Any]]]] = {
@@ -312,27 +293,30 @@ _MAKERS: Mapping[KeyKind, Callable[[KeyKind, datetime], tuple[Jwk | None, dict[s
 }
 
 
-def _read_entries(content: bytes) -> tuple[_Entry, ...]:
+def _read_entries(content: bytes) -> tuple[KeyEntry, ...]:
     return tuple(
-        _Entry(
+        KeyEntry(
             kind=KeyKind(each["kind"]),
             kid=each["kid"],
             created_at=each["created_at"],
             retired_at=each["retired_at"],
             public=each["public"],
+            # Keyrings from before there were checks have none.
+            check=each.get("check"),
         )
         for each in orjson.loads(content)["keys"]
     )
 
 
-def _as_document(entry: _Entry) -> dict[str, Any]:
-    return {
+def _as_document(entry: KeyEntry) -> dict[str, Any]:
+    said = {
         "kind": entry.kind.value,
         "kid": entry.kid,
         "created_at": entry.created_at,
         "retired_at": entry.retired_at,
         "public": entry.public,
     }
+    return said if entry.check is None else said | {"check": entry.check}
 
 
 def _secret_binding(kid: str, context: str) -> bytes:

@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from hub.crypto import issuance, keyfiles
+from hub.crypto import issuance
 from hub.crypto.certificates import Certificate, write_chain
 from hub.crypto.jwk import EXPONENT, Jwk, public_rsa_key, refused
 from hub.errors import ConfigurationError, Text
+from hub.files import vault
 
 KEY_FILE = "insecure-development-ca.key.pem"
 CERTIFICATE_FILE = "insecure-development-ca.pem"
@@ -55,8 +56,8 @@ class InsecureDevelopmentAuthority:
                     "configure its trust anchors.",
                 )
             )
-        keyfiles.make_folder(folder)
-        with keyfiles.locked(folder):
+        vault.make_folder(folder)
+        with vault.locked(folder):
             if not (folder / CERTIFICATE_FILE).exists():
                 _create(folder, now)
             return _load(folder)
@@ -90,16 +91,16 @@ def _create(folder: Path, now: datetime) -> None:
     private_key = rsa.generate_private_key(EXPONENT, 4096)
     certificate = issuance.authority(private_key, subject=_SUBJECT, now=now, validity=_VALIDITY)
     pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    keyfiles.write(folder / KEY_FILE, pem)
+    vault.write(folder / KEY_FILE, pem)
     # The certificate comes last: where it is, the key is.
-    keyfiles.write(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
+    vault.write(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
 
 
 def _load(folder: Path) -> InsecureDevelopmentAuthority:
     try:
-        certificate = x509.load_pem_x509_certificate(keyfiles.read(folder / CERTIFICATE_FILE))
+        certificate = x509.load_pem_x509_certificate(vault.read(folder / CERTIFICATE_FILE))
         private_key = load_pem_private_key(
-            keyfiles.read(folder / KEY_FILE), password=None, unsafe_skip_rsa_key_validation=True
+            vault.read(folder / KEY_FILE), password=None, unsafe_skip_rsa_key_validation=True
         )
     except (ValueError, FileNotFoundError) as exc:
         raise _unreadable(folder) from exc

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from hub.crypto.keys import KeyPolicy
-from hub.errors import Forbidden, Invalid, NotFound, Text
+from hub.errors import Forbidden, Invalid, NotFound, Text, handed_in
 from hub.exchange.destinations import Destinations, Draft
 from hub.exchange.judging import use_of
 from hub.exchange.key_changes import By, KeyDesk
@@ -92,7 +92,7 @@ class Stewardship:
         Raises:
             Forbidden: the right is missing, or the tenant is another's.
             NotFound: no such client in the person's scope.
-            Malformed, ConfigurationError: a key that is refused; an adapter or option that is wrong.
+            Malformed, InvalidSettings: a key that is refused; an adapter or option that is wrong.
         """
         person.insist(Right.OPERATE)
         tenant = tenant or person.tenant
@@ -127,7 +127,7 @@ class Stewardship:
 
         Raises:
             Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it.
-            Malformed, ConfigurationError: a step of status that does not exist; an adapter or option that is wrong.
+            Malformed, InvalidSettings: a step of status that does not exist; an adapter or option that is wrong.
             Conflict: somebody changed it since ``expected`` (slug ``overtaken``).
         """
         person.insist(Right.OPERATE)
@@ -259,7 +259,8 @@ class Stewardship:
             kept = before.adapter_config if before is not None and before.adapter == name else {}
             changed = {option: value for option, value in options.items() if kept.get(option) != value}
             _insist_on_confinement(changed, self._files)
-        known[name](options)
+        with handed_in():
+            known[name](options)
 
 
 def _insist_on_everything(person: Person) -> None:

@@ -1,1 +1,1 @@
-"""Files that people and packages hand in, read strictly."""
+"""Files that people and packages hand in, read strictly; and files that hold secrets."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hub.errors import ConfigurationError, Invalid, Malformed, Refused, Text, TooLarge
+from hub.errors import ConfigurationError, Invalid, InvalidSettings, Malformed, Refused, Text, TooLarge
 from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
 from hub.routing.rules import Rule, rule_from_row
 
@@ -49,7 +49,7 @@ def to_csv(rules: Iterable[Rule], encoding: str = "utf-8") -> bytes:
 def from_csv(content: bytes) -> tuple[Rule, ...]:
     """Read rules from CSV in UTF-8 (with or without BOM) or Windows-1252, sorted by id.
 
-    Raises :class:`TooLarge`, :class:`Malformed` (encoding, columns) or :class:`ConfigurationError` whose member
+    Raises :class:`TooLarge`, :class:`Malformed` (encoding, columns) or :class:`InvalidSettings` whose member
     ``problems`` lists every bad row.
     """
     require_size(content, _MAX_CSV_BYTES)
@@ -223,9 +223,9 @@ def _collected(rows: Iterator[Row]) -> tuple[Rule, ...]:
     return tuple(sorted(rules.values(), key=lambda r: r.id))
 
 
-def _unusable(problems: list[Mapping[str, Any]]) -> ConfigurationError:
+def _unusable(problems: list[Mapping[str, Any]]) -> InvalidSettings:
     first, more = problems[0], len(problems) - 1
-    return ConfigurationError(
+    return InvalidSettings(
         Text(
             f"Zeile {first['line']}: {first['de']}" + (f" (und {more} weitere Zeilen)" if more else ""),
             f"Line {first['line']}: {first['en']}" + (f" (and {more} more lines)" if more else ""),

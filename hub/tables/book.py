@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hub.errors import Conflict, Invalid, NotFound, Text
+from hub.errors import Conflict, Invalid, NotFound, Text, handed_in
 from hub.persons import Person, Right, Role, may_be_one_human
 from hub.routing import (
     Diff,
@@ -77,7 +77,7 @@ class TableBook(TableShelf):
         check_text(title)
         base = self.activation(now).number
         before = self.table(base)
-        table = before if rules is None else self._table_of(within_scope(person, before, rules))
+        table = before if rules is None else self._table_from(within_scope(person, before, rules))
         insist_on_scope(person, before, table)
         version = new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
         audit = audited(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
@@ -92,7 +92,7 @@ class TableBook(TableShelf):
         """
         person.insist(Right.EDIT)
         check_text(text)
-        version, before, after = self.version(number), self.table(number), self._table_of(rules)
+        version, before, after = self.version(number), self.table(number), self._table_from(rules)
         insist_on_scope(person, before, after)
         return self._store_change(version, before, after, person, revision=revision, now=now, text=text)
 
@@ -142,7 +142,7 @@ class TableBook(TableShelf):
         person.insist(Right.EDIT)
         version, active = self.version(number), self.activation(now).number
         mine, theirs = self.table(number), self.table(active)
-        after = self._table_of(merged(self._base_of(version, now), mine, theirs))
+        after = self._table_from(merged(self._base_of(version, now), mine, theirs))
         insist_on_scope(person, theirs, after)
         rebased = replace(version, based_on=active)
         return self._store_change(rebased, mine, after, person, revision=revision, now=now, text=f"onto {active}")
@@ -286,6 +286,11 @@ class TableBook(TableShelf):
             audit, before={"content_version": before.version}, after={**audit.after, **delta(before, after)}
         )
         return self._versions.change(changed, rows_of(after), expected=revision, audit=audit)
+
+    def _table_from(self, rules: Iterable[Rule]) -> RoutingTable:
+        """Return a table of what a person hands in."""
+        with handed_in():
+            return self._table_of(rules)
 
     def _checked(self, table: RoutingTable, now: datetime) -> list[Finding]:
         sources = self._sources

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.areas import Gazetteer
-from hub.errors import NotFound, Text
+from hub.errors import ConfigurationError, NotFound, Refused, Text
 from hub.routing import DestinationFacts, RoutingTable, Rule, ServiceRegister, rule_from_row
 from hub.store import Page, Store
 from hub.store.routes import Activation, TableVersion, TableVersions
@@ -82,7 +82,7 @@ class TableShelf:
         key = (number, version.revision)
         found = self._kept.get(key)
         if found is None:
-            found = self._table_of(rule_from_row(row) for row in self._versions.rows(number))
+            found = self._stored(number)
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             self._kept[key] = found
@@ -111,6 +111,18 @@ class TableShelf:
         table = known[2] if known is not None and known[1] == number else self.table(number)
         self._current = (now, number, table)
         return table
+
+    def _stored(self, number: int) -> RoutingTable:
+        try:
+            return self._table_of(rule_from_row(row) for row in self._versions.rows(number))
+        except Refused as exc:
+            # It was judged when it was made, so what cannot be read now is the hub's fault and nobody else's.
+            raise ConfigurationError(
+                Text(
+                    f"Die Zuständigkeitstabelle {number} ist nicht lesbar: {exc.detail.de}",
+                    f"Routing table {number} cannot be read: {exc.detail.en}",
+                )
+            ) from exc
 
     def _table_of(self, rules: Iterable[Rule]) -> RoutingTable:
         return RoutingTable(rules, gazetteer=self._sources.gazetteer, services=self._sources.services)

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import orjson
 
-from hub.errors import Conflict, Invalid, Malformed, NotFound, Text, TooLarge, TooMany
+from hub.errors import Conflict, Invalid, Malformed, NotFound, Text, TooLarge, TooMany, handed_in
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.imports import import_standard
 from hub.validation.limits import MIB
@@ -86,7 +86,7 @@ class Arrivals:
         """Check a package (one ZIP, or the files of a folder) as ``hub schemas import`` does, and keep it.
 
         Raises:
-            Malformed, TooLarge, Conflict, ConfigurationError: as :func:`~hub.validation.imports.import_standard`.
+            Malformed, TooLarge, Conflict, InvalidSettings: as :func:`~hub.validation.imports.import_standard`.
             TooMany: another import is under way, or too many packages wait.
         """
         if not self._importing.acquire(blocking=False):
@@ -113,7 +113,7 @@ class Arrivals:
 
         Raises:
             NotFound: it does not wait. Conflict: the version is there by now.
-            ConfigurationError: another version has one of its URIs by now.
+            InvalidSettings: another version has one of its URIs by now.
         """
         arrival = self.arrival(arrival_id)
         self._insist_on_room(arrival.manifest.standard, arrival.manifest.version)
@@ -149,7 +149,7 @@ class Arrivals:
         return self._read(arrival_id)
 
     def _imported(self, uploads: Sequence[Upload], wish: Wish, folder: Path) -> Manifest:
-        with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
+        with handed_in(), tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
             source = _packed(uploads, Path(scratch) / "package.zip")
             return import_standard(
                 source,
@@ -185,8 +185,10 @@ class Arrivals:
             )
 
     def _insist_on_own_uris(self, folder: Path) -> None:
-        """Raise ``ConfigurationError`` where a schema of the package has a URI that is taken."""
-        SchemaCatalog([*self._catalog().entries(), *SchemaCatalog.load(folder).entries()])
+        """Raise ``InvalidSettings`` where a schema of the package has a URI that is taken."""
+        known = self._catalog().entries()
+        with handed_in():
+            SchemaCatalog([*known, *SchemaCatalog.load(folder).entries()])
 
     def _place(self, arrival_id: str, manifest: Manifest) -> Path:
         return self._folder / arrival_id / manifest.standard / manifest.version

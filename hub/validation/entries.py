@@ -117,7 +117,7 @@ def _judge(
     folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None
 ) -> XsdSchema | Xsd11Schema | JsonSchema:
     def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
+        return _content(folder / name)
 
     if manifest.kind is Kind.JSON_SCHEMA:
         return JsonSchema(_schema_document(folder / item.file), resources=lambda: _resources(folder, item))
@@ -144,9 +144,23 @@ def _resources(folder: Path, item: SchemaItem) -> Iterator[tuple[str, Any]]:
             yield str(document.get("$id", name)), document
 
 
+def _content(path: Path) -> bytes:
+    """Return a file of the catalogue, which may be read for the first time long after it was verified."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            Text(
+                f"{path} fehlt oder ist nicht lesbar. Stellen Sie die Datei aus der Sicherung wieder her.",
+                f"{path} is missing or cannot be read. Restore the file from the backup.",
+            ),
+            file=path.name,
+        ) from error
+
+
 def _schema_document(path: Path) -> Mapping[str, Any]:
     try:
-        document = orjson.loads(path.read_bytes())
+        document = orjson.loads(_content(path))
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(Text(f"{path} ist kein JSON.", f"{path} is not JSON.")) from error
     if not isinstance(document, dict):
