@@ -193,3 +193,15 @@ def test_the_overview_counts_what_the_store_holds_and_puts_trouble_first(pages):
     assert text.index("Landeshauptstadt Wiesbaden</a>") < text.index("Brüder-Grimm-Stadt Hanau</a>")
     assert ">gestört<" in text
     assert "Zahlen" in text
+
+
+@pytest.mark.parametrize("name", ["a\nb.xsd", "a" * 300 + ".xsd", "d/" * 2_000 + "m.xsd", "m.xsd/m.xsd"])
+def test_a_package_with_an_odd_name_is_refused_on_the_page(pages, name):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m.xsd", SCHEMA.format("xs:string"))
+        archive.writestr(name, SCHEMA.format("xs:string"))
+    page = pages.as_("otto").post("/schemas/import", files={"archive": ("p.zip", packed.getvalue())}, **WISH)
+    assert page.status_code == 422
+    assert "Ein Name im Paket" in page.text
+    assert list((pages.stage.data / "schema-arrivals").iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hub.validation.imports import import_standard
 from hub.validation.limits import Limits
 from hub.validation.manifest import Kind
 from hub.validation.xml import read_xml
-from hub.validation.xsd11 import Xsd11Schema
+from hub.validation.xsd11 import BOUNDS, Xsd11Schema
 
 PERIOD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t"
   elementFormDefault="qualified">
@@ -62,7 +63,9 @@ def test_an_assertion_that_holds_is_valid(folder):
 
 def test_a_child_that_takes_too_long_is_killed(folder):
     entry = SchemaCatalog.load(folder).entries()[0]
-    slow = Xsd11Schema(entry.judge._source, folder=entry.folder, roots=entry.item.roots, seconds=0.05)
+    slow = Xsd11Schema(
+        entry.judge._source, folder=entry.folder, roots=entry.item.roots, bounds=replace(BOUNDS, seconds=0.05)
+    )
     started = time.perf_counter()
     with pytest.raises(TooLarge, match="took too long"):
         slow.check(read_xml(MESSAGE.format("2026-12-31").encode(), Limits()), Limits())

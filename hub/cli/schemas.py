@@ -10,7 +10,7 @@ import click
 from hub import app
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
-from hub.errors import ConfigurationError, NotFound, Text
+from hub.errors import ConfigurationError, NotFound, Text, handed_in
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.entries import load_version
@@ -160,21 +160,22 @@ def import_(
 ) -> None:
     """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
     click.echo(f"Übersetze / compiling {standard} {version} …", err=True)
-    manifest = import_standard(
-        source,
-        settings_for(data).data / "schemas",
-        standard=standard,
-        version=version,
-        catalog=catalog,
-        valid_from=valid_from.date() if valid_from else None,
-        valid_until=valid_until.date() if valid_until else None,
-        status=Status(status),
-        provenance=provenance,
-        licence=licence,
-        messages=messages,
-        services=services or None,
-        rules=rules,
-    )
+    with handed_in():
+        manifest = import_standard(
+            source,
+            settings_for(data).data / "schemas",
+            standard=standard,
+            version=version,
+            catalog=catalog,
+            valid_from=valid_from.date() if valid_from else None,
+            valid_until=valid_until.date() if valid_until else None,
+            status=Status(status),
+            provenance=provenance,
+            licence=licence,
+            messages=messages,
+            services=services or None,
+            rules=rules,
+        )
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(
         f"{standard} {version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "

@@ -20,11 +20,12 @@ from uuid import uuid4
 
 import orjson
 
-from hub.errors import Conflict, Invalid, Malformed, NotFound, Text, TooLarge, TooMany, handed_in
-from hub.validation.catalog import SchemaCatalog
-from hub.validation.imports import import_standard
+from hub.errors import Conflict, Invalid, NotFound, StoreUnavailable, Text, TooLarge, TooMany, handed_in
+from hub.validation.catalog import SchemaCatalog, insist_on_own_uris
+from hub.validation.imports import compared, import_standard
 from hub.validation.limits import MIB
 from hub.validation.manifest import NAME, Manifest, Status, read_manifest
+from hub.validation.packages import refuse_odd_names
 
 #: Bytes of all files that are handed in at once, and their number.
 MOST_BYTES = 64 * MIB
@@ -88,11 +89,14 @@ class Arrivals:
         Raises:
             Malformed, TooLarge, Conflict, InvalidSettings: as :func:`~hub.validation.imports.import_standard`.
             TooMany: another import is under way, or too many packages wait.
+            StoreUnavailable: the disk does not take it.
         """
         if not self._importing.acquire(blocking=False):
             raise _busy()
         try:
             return self._receive(uploads, wish, by, now)
+        except OSError as error:
+            raise _not_stored() from error
         finally:
             self._importing.release()
 
@@ -117,10 +121,14 @@ class Arrivals:
         """
         arrival = self.arrival(arrival_id)
         self._insist_on_room(arrival.manifest.standard, arrival.manifest.version)
-        self._insist_on_own_uris(self._folder / arrival_id)
+        self._insist_on_own_uris(arrival.manifest)
         target = self._target / arrival.manifest.standard / arrival.manifest.version
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._place(arrival_id, arrival.manifest).rename(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._place(arrival_id, arrival.manifest).rename(target)
+        except OSError as error:
+            # The catalogue may not have seen yet what somebody else brought in.
+            raise _there_already(target.parent.name, target.name) if target.exists() else _not_stored() from error
         shutil.rmtree(self._folder / arrival_id, ignore_errors=True)
         return arrival
 
@@ -139,7 +147,7 @@ class Arrivals:
         folder.mkdir(parents=True, mode=0o700)
         try:
             manifest = self._imported(uploads, wish, folder)
-            self._insist_on_own_uris(folder)
+            self._insist_on_own_uris(manifest)
             facts = {"by": by, "at": now.isoformat(), **self._compared(manifest, folder)}
             # Written last: what is there without it was interrupted, and nobody sees it.
             (folder / _NOTE).write_bytes(orjson.dumps(facts))
@@ -169,26 +177,19 @@ class Arrivals:
         if not known:
             return {}
         before = known[0].manifest.version
-        both = SchemaCatalog([*known, *SchemaCatalog.load(folder).entries()])
-        changes = both.diff(manifest.standard, before, manifest.version)
-        must = sum(change.must for change in changes)
-        return {"predecessor": before, "must": must, "may": len(changes) - must}
+        with handed_in():
+            must, may = compared(known[0].folder, folder / manifest.standard / manifest.version)
+        return {"predecessor": before, "must": must, "may": may}
 
     def _insist_on_room(self, standard: str, version: str) -> None:
         taken = {(e.manifest.standard, e.manifest.version) for e in self._catalog().entries()}
         if (standard, version) in taken:
-            raise Conflict(
-                Text(
-                    f"{standard} {version} steht schon im Katalog. Wählen Sie eine andere Version.",
-                    f"{standard} {version} is in the catalogue already. Choose another version.",
-                )
-            )
+            raise _there_already(standard, version)
 
-    def _insist_on_own_uris(self, folder: Path) -> None:
+    def _insist_on_own_uris(self, manifest: Manifest) -> None:
         """Raise ``InvalidSettings`` where a schema of the package has a URI that is taken."""
-        known = self._catalog().entries()
         with handed_in():
-            SchemaCatalog([*known, *SchemaCatalog.load(folder).entries()])
+            insist_on_own_uris([*(entry.item for entry in self._catalog().entries()), *manifest.schemas])
 
     def _place(self, arrival_id: str, manifest: Manifest) -> Path:
         return self._folder / arrival_id / manifest.standard / manifest.version
@@ -222,14 +223,29 @@ def _packed(uploads: Sequence[Upload], path: Path) -> Path:
     if len(uploads) == 1 and uploads[0].name.lower().endswith(".zip"):
         path.write_bytes(uploads[0].content)
         return path
-    if len({each.name for each in uploads}) < len(uploads):
-        raise Malformed(
-            Text("Zwei Dateien haben denselben Namen. Laden Sie ein ZIP.", "Two files have one name. Upload a ZIP.")
-        )
+    refuse_odd_names(each.name for each in uploads)
     with zipfile.ZipFile(path, "w") as archive:
         for each in uploads:
             archive.writestr(each.name, each.content)
     return path
+
+
+def _there_already(standard: str, version: str) -> Conflict:
+    return Conflict(
+        Text(
+            f"{standard} {version} steht schon im Katalog. Wählen Sie eine andere Version.",
+            f"{standard} {version} is in the catalogue already. Choose another version.",
+        )
+    )
+
+
+def _not_stored() -> StoreUnavailable:
+    return StoreUnavailable(
+        Text(
+            "Das Paket ließ sich nicht ablegen. Prüfen Sie freien Platz und Rechte des Datenordners.",
+            "The package could not be stored. Check free space and permissions of the data folder.",
+        )
+    )
 
 
 def _busy() -> TooMany:

@@ -19,7 +19,7 @@ from hub.validation.differences import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
 from hub.validation.limits import MIB, Limits
-from hub.validation.manifest import Status
+from hub.validation.manifest import SchemaItem, Status
 from hub.validation.report import Cause, Check, Report, Unchecked
 from hub.validation.schematron import RULES_LATER, BusinessRules
 from hub.validation.standing import Edition, Standing, read_standings
@@ -62,7 +62,7 @@ class SchemaCatalog:
         self._by_service = _index(self._entries, lambda entry: entry.item.services or ())
         # The catalogue never changes, so neither does an answer; only what was found is remembered.
         self._chosen: dict[_Asked, SchemaEntry] = {}
-        _refuse_shared_uris(self._entries)
+        insist_on_own_uris(entry.item for entry in self._entries)
 
     @classmethod
     def load(cls, *roots: Path, limits: Limits | None = None) -> SchemaCatalog:
@@ -293,10 +293,11 @@ def _index(entries: Iterable[SchemaEntry], keys: Any) -> Mapping[str, tuple[Sche
     return index
 
 
-def _refuse_shared_uris(entries: Iterable[SchemaEntry]) -> None:
+def insist_on_own_uris(items: Iterable[SchemaItem]) -> None:
+    """Raise ``ConfigurationError`` where two schemas have one URI."""
     seen: set[str] = set()
-    for entry in entries:
-        for uri in (entry.item.uri, *entry.item.aliases):
+    for item in items:
+        for uri in (item.uri, *item.aliases):
             if uri in seen:
                 raise ConfigurationError(
                     Text(f"Zwei Schemata haben die URI {uri}.", f"Two schemas have the URI {uri}."), uri=uri

@@ -6,7 +6,7 @@ location list, which maps them to files of a local mirror.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,15 @@ class LocationList:
 class Library:
     """The documents of a package and, once asked for, those that its location list knows. Used by one thread."""
 
-    def __init__(self, package: Mapping[str, bytes], outside: LocationList | None) -> None:
+    def __init__(
+        self, package: Mapping[str, bytes], outside: LocationList | None, at: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Take a package; ``at`` is told which document is read, before it is."""
         self.files: dict[str, bytes] = {name: data for name, data in package.items() if name.lower().endswith(".xsd")}
         #: Foreign addresses and missing files that were met, and the file that stands for each.
         self.locations: dict[str, str] = {}
         self._outside = outside
+        self._at = at
         self._references: dict[str, tuple[str, ...]] = {}
         self._trees: dict[str, Any] = {}
 
@@ -70,6 +74,7 @@ class Library:
             ConfigurationError: It is not well-formed, declares a DTD with content, or is no XSD.
         """
         if name not in self._trees:
+            self._at(name)
             root = parse_schema_document(self.files[name], name)
             if root.tag != f"{XSD}schema":
                 raise ConfigurationError(Text(f"{name} ist kein XSD.", f"{name} is not an XSD."), file=name)

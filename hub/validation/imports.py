@@ -1,70 +1,41 @@
 """Bringing an official package in: copied unmodified, hashed, compiled offline, and described by a manifest.
 
-1. The package is read under caps; names and links that leave it are refused.
-2. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
-   the message roots. A package without any is one of building blocks.
-3. Their closures are found locally; what is missing is refused by name.
-4. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
-   translated.
-5. Everything is written beside the target first and then renamed: a broken import leaves nothing behind.
+A package is another's code: a schema of a few kilobytes can make a compiler take gigabytes. So it is read and judged whole in a
+process of its own, with limits of memory and time; if that process is lost, the hub says at which file and by which limit.
+What was written by then lies beside the target and is removed: a broken import leaves nothing behind. What came through is
+compiled by the hub itself from then on.
 """
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from datetime import date
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import orjson
-from lxml import etree
 
-from hub.errors import ConfigurationError, Conflict, Text
-from hub.validation.closure import Library, LocationList
-from hub.validation.codelists import read_code_list
-from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
-from hub.validation.identifiers import IdentifierTable
-from hub.validation.json import compiled as compiled_json
-from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status, write_manifest
+from hub import errors
+from hub.errors import ConfigurationError, Conflict, HubError, StoreUnavailable, Text, TooLarge
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.closure import LocationList
+from hub.validation.editions import OWN_RULES, Edition, edition_of, write_files
+from hub.validation.entries import load_version
+from hub.validation.limits import MIB
+from hub.validation.manifest import NAME, Manifest, Status, read_manifest, write_manifest
 from hub.validation.packages import read_package
-from hub.validation.patterns import refuse_dangerous_patterns
-from hub.validation.schematron import BusinessRules, rule_files
-from hub.validation.xsd import XSD, XsdSource, compiled, parse_schema_document
-from hub.validation.xsd11 import Xsd11Schema
+from hub.validation.sandbox import Bounds, Ended, ask, question_of
 
-IDENTIFIERS = "identifiers.json"
-#: Where rules of the operator's own are kept beside a package that stays as it was published.
-OWN_RULES = "own-rules/"
-_CODE_LISTS = (".xml", ".gc")
-_MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
-_ONLY_IN_XSD11 = tuple(
-    f"{XSD}{name}" for name in ("assert", "assertion", "alternative", "openContent", "override", "defaultOpenContent")
-)
+_log = logging.getLogger(__name__)
+#: What judging a package may take. The largest standards of today take 0.1 GB and 5 s.
+BOUNDS = Bounds(memory=1024 * MIB, cpu=90, seconds=180)
 _SAFE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Edition:
-    """What an operator says of a package: names, dates, and which services its schemas serve (None: any)."""
-
-    standard: str
-    version: str
-    valid_from: date | None = None
-    valid_until: date | None = None
-    status: Status = Status.VALID
-    services: tuple[str, ...] | None = None
-    provenance: str = ""
-    licence: str = ""
-    #: File name pattern of the message schemas, where the package's own structure does not tell.
-    messages: str = "*"
-    #: Business rules of the operator's own, by file name; they judge beside those of the package.
-    own_rules: Mapping[str, bytes] = field(default_factory=dict)
+_LONGEST_NAME = 100
 
 
 def import_standard(
@@ -82,6 +53,7 @@ def import_standard(
     licence: str = "",
     messages: str = "*",
     rules: Iterable[Path] = (),
+    bounds: Bounds = BOUNDS,
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
@@ -89,290 +61,246 @@ def import_standard(
     Nothing is overwritten.
 
     Raises:
-        Malformed: The package cannot be read.
-        TooLarge: The package is over a cap.
+        Malformed: The package cannot be read, or holds names that nobody can write.
+        TooLarge: The package is over a cap, or judging it took more than ``bounds``.
         Conflict: The version is there already.
         ConfigurationError: A reference is unresolved, a schema does not compile, or a pattern is dangerous.
+        StoreUnavailable: The disk does not take it.
     """
-    edition = Edition(
-        standard=_checked(standard),
-        version=_checked(version),
-        valid_from=valid_from,
-        valid_until=valid_until,
-        status=status,
-        services=None if services is None else tuple(services),
-        provenance=provenance or str(source.name),
-        licence=licence or "see the package",
-        messages=messages,
-        own_rules={f"{OWN_RULES}{path.name}": path.read_bytes() for path in rules},
-    )
-    folder = target / edition.standard / edition.version
+    folder = target / _checked(standard) / _checked(version)
     if folder.exists():
-        raise Conflict(
+        raise _taken(standard, version)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=target))
+        try:
+            _ask(
+                {
+                    "do": "import",
+                    "source": str(source.resolve()),
+                    "scratch": str(scratch.resolve()),
+                    "catalog": None if catalog is None else str(catalog.resolve()),
+                    "rules": [str(path.resolve()) for path in rules],
+                    "edition": {
+                        "standard": standard,
+                        "version": version,
+                        "valid_from": valid_from,
+                        "valid_until": valid_until,
+                        "status": status,
+                        "services": None if services is None else list(services),
+                        "provenance": provenance or str(source.name),
+                        "licence": licence or "see the package",
+                        "messages": messages,
+                    },
+                },
+                bounds,
+            )
+            folder.parent.mkdir(exist_ok=True)
+            (scratch / standard / version).rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        # Another import may have been faster.
+        raise _taken(standard, version) if folder.exists() else _not_written() from error
+    return read_manifest(folder)
+
+
+def compared(before: Path, after: Path, *, bounds: Bounds = BOUNDS) -> tuple[int, int]:
+    """Return how much a sender must and may change from one version (a folder of a catalogue) to another one of its standard.
+
+    Raises:
+        TooLarge: Comparing them took more than ``bounds``.
+        ConfigurationError: One of them cannot be used.
+    """
+    done = _ask({"do": "compare", "before": str(before.resolve()), "after": str(after.resolve())}, bounds)
+    return int(done["must"]), int(done["may"])
+
+
+def _ask(question: Mapping[str, Any], bounds: Bounds) -> Any:
+    ended = ask("hub.validation.imports", question, bounds=bounds)
+    name, answer = _told(ended)
+    if ended.code != 0 or answer is None:
+        raise _lost(name, ended, bounds)
+    if "done" in answer:
+        return answer["done"]
+    if "kind" in answer:
+        _log.warning("a package stumbles at %s: %s", name, answer["kind"])
+        raise _lost(name, ended, bounds, answer["error"])
+    raise _error(answer)
+
+
+def _told(ended: Ended) -> tuple[str, Any]:
+    """Return the file at hand when a process ended, and its answer, None if it did not come to one."""
+    name, answer = "?", None
+    for line in ended.answer.split(b"\n"):
+        try:
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # Half a line, or what a library had to say.
+        if isinstance(said, str):
+            name = said
+        elif isinstance(said, dict):
+            answer = said
+    return name, answer
+
+
+def _error(answer: Mapping[str, Any]) -> HubError:
+    """Return what was raised in the process; its class is one of the tree's."""
+    kind = getattr(errors, answer["error"], None)
+    assert isinstance(kind, type)  # noqa: S101  # Our own process answers.
+    assert issubclass(kind, HubError)  # noqa: S101
+    members = {name: value for name, value in answer["members"].items() if name != "slug"}
+    return kind(Text(answer["de"], answer["en"]), slug=answer["slug"], **members)
+
+
+def _lost(name: str, ended: Ended, bounds: Bounds, cause: str = "") -> HubError:
+    if cause == "disk":
+        return _not_written()
+    if cause == "depth":
+        limit, german, english = "depth", "zu tief geschachtelt", "nested too deeply"
+    elif cause == "unknown":
+        return ConfigurationError(
             Text(
-                f"{edition.standard} {edition.version} ist schon eingebracht. Wählen Sie eine andere Version.",
-                f"{edition.standard} {edition.version} is there already. Choose another version.",
-            )
+                f"{name} ließ sich nicht übersetzen. Prüfen Sie die Datei mit einem Werkzeug ihres Formats.",
+                f"{name} could not be compiled. Check the file with a tool of its format.",
+            ),
+            file=name,
         )
-    package = read_package(source)
-    if any(name.lower().endswith(".xsd") for name in package):
-        manifest, files = _xsd_edition(package, edition, LocationList.read(catalog) if catalog is not None else None)
-    elif any(name.lower().endswith(".json") for name in package):
-        manifest, files = _json_edition(package, edition)
+    elif ended.out_of_time:
+        limit = "time"
+        german = f"es brauchte mehr als {bounds.cpu} s Rechenzeit oder {bounds.seconds:g} s insgesamt"
+        english = f"it took more than {bounds.cpu} s of processor time or {bounds.seconds:g} s in all"
     else:
-        manifest, files = _code_list_edition(package, edition)
-    _write(folder, manifest, files)
-    return manifest
-
-
-def _xsd_edition(
-    package: Mapping[str, bytes], edition: Edition, outside: LocationList | None
-) -> tuple[Manifest, dict[str, bytes]]:
-    library = Library(package, outside)
-    entries = _message_schemas(library, edition)
-    closures = {name: library.closure(name) for name in entries}
-    used = sorted({name for closure in closures.values() for name in closure})
-    refuse_dangerous_patterns((name, library.tree(name)) for name in used)
-    files = {name: library.files[name] for name in used}
-    kind = Kind.XSD11 if any(_needs_xsd11(library.tree(name)) for name in used) else Kind.XSD
-    _compile(entries, closures, library, kind)
-    # xmlschema, which judges by XML Schema 1.1, follows references itself.
-    table = identifier_table(library, closures) if kind is Kind.XSD else None
-    if table is not None:
-        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
-    rules = {**{name: package[name] for name in rule_files(package)}, **edition.own_rules}
-    if rules:
-        BusinessRules(rules).compile()
-        files |= rules
-    hashes = {name: sha256_of(content) for name, content in files.items()}
-    locations = {address: name for address, name in library.locations.items() if name in files}
-    base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
-    items = tuple(
-        SchemaItem(
-            uri=f"{base}#{PurePosixPath(name).stem}",
-            file=name,
-            closure=closures[name],
-            sha256="",
-            roots=roots_of(library, name),
-            services=edition.services,
-        )
-        for name in entries
+        limit = "memory"
+        german = f"es brauchte mehr als {bounds.memory // MIB} MiB Speicher"
+        english = f"it took more than {bounds.memory // MIB} MiB of memory"
+    return TooLarge(
+        Text(
+            f"Die Prüfung des Pakets wurde bei {name} abgebrochen: {german}. Vereinfachen Sie diese Datei, oder fragen Sie "
+            "ihren Herausgeber.",
+            f"Checking the package was given up at {name}: {english}. Simplify that file, or ask its publisher.",
+        ),
+        file=name,
+        limit=limit,
     )
-    manifest = _manifest(edition, kind, items, hashes, uri=base)
-    table_name = IDENTIFIERS if table is not None else None
-    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
-
-
-def _needs_xsd11(schema: Any) -> bool:
-    if (schema.get(_MIN_VERSION) or "").startswith("1.1"):
-        return True
-    return next(schema.iter(*_ONLY_IN_XSD11), None) is not None
-
-
-def _compile(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, kind: Kind) -> None:
-    if kind is Kind.XSD:
-        for name in entries:
-            compiled(_source(name, closures[name], library))
-        return
-    with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
-        _write_files(Path(scratch), library.files)
-        for name in entries:
-            Xsd11Schema(_source(name, closures[name], library), folder=Path(scratch), roots=()).compile()
-
-
-def _json_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
-    documents = {
-        name: document
-        for name, data in package.items()
-        if fnmatch(name, edition.messages) and (document := _schema(name, data)) is not None
-    }
-    if not documents:
-        raise _nothing()
-    hashes = {name: sha256_of(package[name]) for name in documents}
-    resources = [(str(document.get("$id", name)), document) for name, document in documents.items()]
-    items = []
-    for name, document in documents.items():
-        refuse_dangerous_patterns([(name, document)])
-        compiled_json(document, [(uri, other) for uri, other in resources if other is not document])
-        items.append(
-            SchemaItem(
-                uri=str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
-                file=name,
-                closure=tuple(sorted(documents)),
-                sha256="",
-                services=edition.services,
-                title=str(document.get("title", ""))[:200],
-            )
-        )
-    manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
-    return manifest.pinned(), {name: package[name] for name in documents}
-
-
-def _code_list_edition(package: Mapping[str, bytes], edition: Edition) -> tuple[Manifest, dict[str, bytes]]:
-    files = {
-        name: content
-        for name, content in package.items()
-        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and fnmatch(PurePosixPath(name).name, edition.messages)
-    }
-    if not files:
-        raise _nothing()
-    hashes = {name: sha256_of(content) for name, content in files.items()}
-    lists = {name: read_code_list(content, name) for name, content in files.items()}
-    items = tuple(
-        SchemaItem(
-            uri=f"{one.uri}_{one.version}",
-            file=name,
-            closure=(name,),
-            sha256="",
-            services=(),
-        )
-        for name, one in lists.items()
-    )
-    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None).pinned(), files
-
-
-def _manifest(
-    edition: Edition, kind: Kind, items: tuple[SchemaItem, ...], hashes: Mapping[str, str], *, uri: str | None
-) -> Manifest:
-    return Manifest(
-        standard=edition.standard,
-        version=edition.version,
-        kind=kind,
-        status=edition.status,
-        valid_from=edition.valid_from,
-        valid_until=edition.valid_until,
-        provenance=edition.provenance,
-        licence=edition.licence,
-        schemas=items,
-        files=hashes,
-        uri=uri,
-    )
-
-
-def _message_schemas(library: Library, edition: Edition) -> list[str]:
-    own = [name for name in sorted(library.files) if fnmatch(PurePosixPath(name).name, edition.messages)]
-    used = {reference for name in sorted(library.files) for reference in library.references(name) if reference != name}
-    unused = [name for name in own if name not in used]
-    # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
-    entries = [name for name in unused if roots_of(library, name)] or unused
-    if not entries:
-        raise _nothing()
-    return entries
-
-
-def roots_of(library: Library, name: str) -> tuple[str, ...]:
-    """Return the global elements of a schema's own namespace, its includes included, abstract ones left out."""
-    namespace = library.tree(name).get("targetNamespace", "")
-    roots = []
-    for member in library.closure(name):
-        schema = library.tree(member)
-        if schema.get("targetNamespace", "") == namespace:
-            roots += [
-                f"{{{namespace}}}{node.get('name')}" if namespace else str(node.get("name"))
-                for node in schema.iterchildren(f"{XSD}element")
-                if node.get("abstract") not in ("true", "1")
-            ]
-    return tuple(sorted(set(roots)))
-
-
-def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) -> IdentifierTable | None:
-    """Return the table of identifiers of message schemas with the given closures, or None if nothing refers."""
-    referring = [
-        name for name, closure in closures.items() if has_identifiers(library.tree(member) for member in closure)
-    ]
-    if not referring:
-        return None
-    with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
-        folder = Path(scratch)
-        _write_files(folder, {name: _without_doctype(name, content) for name, content in library.files.items()})
-        places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
-        schemas = [build_schema(path, places.get) for path in _gathered(folder, library, referring)]
-        return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
-
-
-def _without_doctype(name: str, content: bytes) -> bytes:
-    """Leave out a document type declaration (xmldsig has one), which xmlschema refuses; entities are resolved before."""
-    return etree.tostring(parse_schema_document(content, name)) if b"<!DOCTYPE" in content else content
-
-
-def _gathered(folder: Path, library: Library, names: list[str]) -> Iterator[str]:
-    """Yield one schema document per target namespace that includes the given ones: building each costs a second."""
-    namespaces: dict[str, list[str]] = {}
-    for name in names:
-        namespaces.setdefault(library.tree(name).get("targetNamespace", ""), []).append(name)
-    for number, (namespace, members) in enumerate(namespaces.items()):
-        includes = "".join(f"<xs:include schemaLocation={quoteattr((folder / name).as_uri())}/>" for name in members)
-        target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
-        path = folder / f"gathered-{number}.xsd"
-        path.write_text(f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>')
-        yield str(path)
-
-
-def _source(name: str, closure: tuple[str, ...], library: Library) -> XsdSource:
-    return XsdSource(file=name, closure=closure, read=library.files.__getitem__, locations=library.locations)
-
-
-def _version_uri(schemas: Iterable[Any], edition: Edition) -> str | None:
-    """Return ``<kennung>_<version>`` (the XRepository's form) if a schema names its standard (XÖV handbook, appinfo)."""
-    for schema in schemas:
-        name = schema.findtext(f"{XSD}annotation/{XSD}appinfo/standard/kennung", "").strip()
-        if name.startswith("urn:") and name.rpartition(":")[2].casefold() == edition.standard.casefold():
-            return f"{name}_{edition.version}"
-    return None
-
-
-def _own_uri(edition: Edition) -> str:
-    return f"https://schema.rathaus-hub.example/{edition.standard}/{edition.version}"
-
-
-def _schema(name: str, data: bytes) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
-    is_schema = isinstance(document, dict) and "$schema" in document and "json-schema.org" in str(document["$schema"])
-    return document if is_schema else None
-
-
-def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of a file as lower-case hex."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def _write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder.parent))
-    try:
-        _write_files(scratch, files)
-        (scratch / NAME).write_text(write_manifest(manifest), encoding="utf-8")
-        scratch.chmod(0o755)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 def _checked(name: str) -> str:
-    if not name or not _SAFE_NAME.issuperset(name) or name.startswith("."):
+    if not name or len(name) > _LONGEST_NAME or not _SAFE_NAME.issuperset(name) or name.startswith("."):
         raise ConfigurationError(
             Text(
-                f"{name!r} taugt nicht als Name: nur Buchstaben, Ziffern, Punkt, Unter- und Bindestrich.",
-                f"{name!r} cannot be a name: letters, digits, dot, underscore and hyphen only.",
+                f"{name[:_LONGEST_NAME]!r} taugt nicht als Name: nur Buchstaben, Ziffern, Punkt, Unter- und Bindestrich, "
+                f"höchstens {_LONGEST_NAME}.",
+                f"{name[:_LONGEST_NAME]!r} cannot be a name: letters, digits, dot, underscore and hyphen only, at most "
+                f"{_LONGEST_NAME}.",
             )
         )
     return name
 
 
-def _nothing() -> ConfigurationError:
-    return ConfigurationError(
+def _taken(standard: str, version: str) -> Conflict:
+    return Conflict(
         Text(
-            "Das Paket enthält kein Nachrichtenschema (ein XSD mit globalem Element oder ein JSON Schema).",
-            "The package holds no message schema (an XSD with a global element, or a JSON Schema).",
+            f"{standard} {version} ist schon eingebracht. Wählen Sie eine andere Version.",
+            f"{standard} {version} is there already. Choose another version.",
         )
     )
+
+
+def _not_written() -> StoreUnavailable:
+    return StoreUnavailable(
+        Text(
+            "Das Paket ließ sich nicht ablegen. Prüfen Sie freien Platz und Rechte des Datenordners.",
+            "The package could not be stored. Check free space and permissions of the data folder.",
+        )
+    )
+
+
+# What follows runs in the child.
+
+#: What it means if something else is raised than an error of the hub's own.
+_LOST = ((MemoryError, "memory"), (RecursionError, "depth"), (OSError, "disk"))
+
+
+def _say(document: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _serve(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        if question["do"] == "import":
+            return {"done": _bring_in(question)}
+        return {"done": _compare(Path(question["before"]), Path(question["after"]))}
+    except HubError as error:
+        members = dict(error.members)
+        return {
+            "error": type(error).__name__,
+            "slug": error.slug,
+            "de": error.detail.de,
+            "en": error.detail.en,
+            "members": members,
+        }
+    except Exception as error:  # noqa: BLE001  # A library that stumbles over a file has judged it; the hub names the file.
+        met = _behind(error)
+        cause = next((name for kind, name in _LOST if any(isinstance(one, kind) for one in met)), "unknown")
+        return {"error": cause, "kind": type(error).__name__}
+
+
+def _behind(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what led to it: libraries wrap that there is no memory left."""
+    met: list[BaseException] = []
+    while error is not None and error not in met:
+        met.append(error)
+        error = error.__cause__ or error.__context__
+    return met
+
+
+def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts = question["edition"]
+    services = facts["services"]
+    edition = Edition(
+        standard=facts["standard"],
+        version=facts["version"],
+        valid_from=_day(facts["valid_from"]),
+        valid_until=_day(facts["valid_until"]),
+        status=Status(facts["status"]),
+        services=None if services is None else tuple(services),
+        provenance=facts["provenance"],
+        licence=facts["licence"],
+        messages=facts["messages"],
+        own_rules={f"{OWN_RULES}{Path(path).name}": Path(path).read_bytes() for path in question["rules"]},
+    )
+    source = Path(question["source"])
+    _say(source.name)
+    package = read_package(source)
+    outside = None if question["catalog"] is None else LocationList.read(Path(question["catalog"]))
+    manifest, files = edition_of(package, edition, outside, _say)
+    folder = Path(question["scratch"]) / edition.standard / edition.version
+    write_files(folder, files)
+    _say(NAME)
+    (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+    # What the hub will do with it later was done once within the limits.
+    for entry in load_version(folder).entries:
+        _say(entry.item.file)
+        entry.judge.outline()
+    return {}
+
+
+def _compare(before: Path, after: Path) -> Mapping[str, Any]:
+    entries = [entry for folder in (before, after) for entry in load_version(folder).entries]
+    changes = SchemaCatalog(entries).diff(before.parent.name, before.name, after.name)
+    must = sum(change.must for change in changes)
+    return {"must": must, "may": len(changes) - must}
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+if __name__ == "__main__":
+    _question, _ = question_of()
+    _say(_serve(_question))
+    sys.stdout.flush()
+    # Nothing is torn down that a hostile file may have left behind.
+    os._exit(0)

@@ -13,7 +13,7 @@ import orjson
 
 from hub.files.strict_yaml import load_yaml
 from hub.validation.closure import Library
-from hub.validation.imports import IDENTIFIERS, identifier_table, roots_of, sha256_of
+from hub.validation.editions import IDENTIFIERS, identifier_table, roots_of, sha256_of
 from hub.validation.manifest import NAME, Kind, Manifest, manifest_from, write_manifest
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from hub.errors import ConfigurationError, Text, TooLarge
+from hub.validation.sandbox import ENVIRONMENT, confine, unconfine_addresses
 
 #: How long one document, and the start of a process, may take.
 SECONDS = 20.0
@@ -91,6 +92,7 @@ class Transformer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=dict(ENVIRONMENT),
         )
         self._child = child
         weakref.finalize(self, _end, child)
@@ -188,12 +190,14 @@ def _run(program: Any, node: Any, failure: type[Exception]) -> str | None:
 
 
 def _limit_memory() -> None:
+    confine()
+    # Saxon reserves far more addresses than it uses, so what is limited is data, not addresses.
+    unconfine_addresses()
     try:
         import resource
     except ImportError:
         # Not every system has it; the parent's timeout still holds.
         return
-    # Saxon reserves far more addresses than it uses, so what is limited is data, not addresses.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 

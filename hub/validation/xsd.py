@@ -202,6 +202,7 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
 
     Raises:
         ConfigurationError: It is wrong, or needs a document outside the closure.
+        MemoryError: There is none left, which says nothing of the schema.
     """
     for _ in range(_TRIES - 1):
         with suppress(ConfigurationError):
@@ -216,6 +217,7 @@ def _compiled_once(source: XsdSource) -> etree.XMLSchema:
         root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
         return etree.XMLSchema(root)
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
+        _tell_memory(error)
         raise ConfigurationError(
             Text(
                 f"Das Schema {source.file} lässt sich nicht übersetzen. Prüfen Sie es mit einem XSD-Werkzeug: {error}",
@@ -230,14 +232,22 @@ def parse_schema_document(content: bytes, name: str) -> Any:
 
     Raises:
         ConfigurationError: It is not well-formed or has a document type declaration that declares anything.
+        MemoryError: There is none left, which says nothing of the document.
     """
     try:
         root = etree.fromstring(content, _schema_parser(), base_url=BASE + name)
     except etree.XMLSyntaxError as error:
+        _tell_memory(error)
         raise ConfigurationError(
             Text(f"{name} ist kein wohlgeformtes XML.", f"{name} is not well-formed XML."), file=name
         ) from error
     return root
+
+
+def _tell_memory(error: Exception) -> None:
+    """Raise ``MemoryError`` where libxml2 had none left: it tells of that as of a mistake in the document."""
+    if any(entry.type_name == "ERR_NO_MEMORY" for entry in getattr(error, "error_log", ())):
+        raise MemoryError from error
 
 
 def resolved(location: str, base: str, known: Callable[[str], bool], locations: Mapping[str, str]) -> str | None:

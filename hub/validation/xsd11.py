@@ -7,7 +7,6 @@ that need it.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,31 +14,32 @@ from threading import Lock
 from typing import Any
 
 import orjson
+import xmlschema
 
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.limits import MIB, Limits
 from hub.validation.outline import Outline, outline_of_xsd
 from hub.validation.report import Violation
 from hub.validation.rules import text_of
+from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.vocabulary import Vocabulary
-from hub.validation.xml import XmlDocument
+from hub.validation.xml import XmlDocument, parse_tree
 from hub.validation.xml_report import document_path
 from hub.validation.xsd import XmlFindings, XsdSource, parse_schema_document
 
 #: The largest document that a child judges, and its limits.
 DOCUMENT_BYTES = 4 * MIB
-SECONDS = 20
-MEMORY_BYTES = 1024 * MIB
+BOUNDS = Bounds(memory=1024 * MIB, cpu=20, seconds=20)
 
 
 class Xsd11Schema:
     """A schema that judges documents in child processes. Thread-safe."""
 
-    def __init__(self, source: XsdSource, *, folder: Path, roots: tuple[str, ...], seconds: float = SECONDS) -> None:
+    def __init__(self, source: XsdSource, *, folder: Path, roots: tuple[str, ...], bounds: Bounds = BOUNDS) -> None:
         self._source = source
         self._folder = folder
         self._roots = roots
-        self._seconds = seconds
+        self._bounds = bounds
         self._lock = Lock()
         self._vocabulary: Vocabulary | None = None
 
@@ -91,20 +91,33 @@ class Xsd11Schema:
             "locations": dict(self._source.locations),
             "cap": cap,
         }
-        command = [sys.executable, "-P", "-m", "hub.validation.xsd11", orjson.dumps(question).decode()]
-        try:
-            child = subprocess.run(command, input=data, capture_output=True, timeout=self._seconds, check=False)
-        except subprocess.TimeoutExpired as error:
-            # run() has killed the child.
-            raise TooLarge(_GIVEN_UP) from error
-        if child.returncode == _WRONG_SCHEMA:
-            raise ConfigurationError(
-                Text(f"Das Schema {self._source.file} ist fehlerhaft.", f"The schema {self._source.file} is wrong."),
-                file=self._source.file,
-            )
-        if child.returncode != 0:
+        ended = ask("hub.validation.xsd11", question, data, bounds=self._bounds)
+        if ended.code == _WRONG_SCHEMA:
+            raise _wrong(self._source)
+        if ended.code != 0:
             raise TooLarge(_GIVEN_UP)
-        return orjson.loads(child.stdout)
+        return orjson.loads(ended.answer)
+
+
+def compiled_xsd11(source: XsdSource, folder: Path) -> xmlschema.XMLSchema11:
+    """Compile a schema whose documents lie in ``folder``, in this process: only where it may be lost.
+
+    Raises:
+        ConfigurationError: It is wrong.
+    """
+    places = {address: (folder / name).as_uri() for address, name in source.locations.items()}
+    try:
+        return xmlschema.XMLSchema11(
+            str(folder / source.file), defuse="always", allow="local", uri_mapper=lambda uri: places.get(uri, uri)
+        )
+    except (xmlschema.XMLSchemaException, OSError, ValueError) as error:
+        raise _wrong(source) from error
+
+
+def _wrong(source: XsdSource) -> ConfigurationError:
+    return ConfigurationError(
+        Text(f"Das Schema {source.file} ist fehlerhaft.", f"The schema {source.file} is wrong."), file=source.file
+    )
 
 
 def _violation(rule: str, path: str, line: int | None, expected: str | None) -> Violation:
@@ -140,22 +153,20 @@ _RULES = {
 
 
 def _serve(question: dict[str, Any], data: bytes) -> bytes:
-    import xmlschema
-
-    from hub.validation.xml import parse_tree
-
     folder = Path(question["folder"])
-    places = {address: (folder / name).as_uri() for address, name in question["locations"].items()}
+
+    def read(name: str) -> bytes:
+        return (folder / name).read_bytes()
+
+    closure = tuple(question["closure"])
+    source = XsdSource(file=question["file"], closure=closure, read=read, locations=question["locations"])
     try:
-        schema = xmlschema.XMLSchema11(
-            str(folder / question["file"]), defuse="always", allow="local", uri_mapper=lambda uri: places.get(uri, uri)
-        )
-    except (xmlschema.XMLSchemaException, OSError, ValueError):
+        schema = compiled_xsd11(source, folder)
+    except ConfigurationError:
         sys.exit(_WRONG_SCHEMA)
     if not data:
         return orjson.dumps({"violations": [], "total": 0})
-    documents = ((folder / name).read_bytes() for name in question["closure"])
-    words = Vocabulary.of(parse_schema_document(content, "") for content in documents)
+    words = Vocabulary.of(parse_schema_document(read(name), "") for name in closure)
     found: list[dict[str, Any]] = []
     total = 0
     for error in schema.iter_errors(parse_tree(data)):
@@ -181,16 +192,6 @@ def _described(error: Any, words: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _limit_resources() -> None:
-    try:
-        import resource
-    except ImportError:
-        # Not every system has it; the parent's timeout still holds.
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (2 * SECONDS, 2 * SECONDS))
-
-
 _LARGE = Text(
     f"Dokumente dieses Standards (XML Schema 1.1) dürfen höchstens {DOCUMENT_BYTES // MIB} MiB groß sein.",
     f"Documents of this standard (XML Schema 1.1) may have at most {DOCUMENT_BYTES // MIB} MiB.",
@@ -201,5 +202,4 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
-    _limit_resources()
-    sys.stdout.buffer.write(_serve(orjson.loads(sys.argv[1]), sys.stdin.buffer.read()))
+    sys.stdout.buffer.write(_serve(*question_of()))
