@@ -8,7 +8,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from hub.errors import ConfigurationError, Conflict, Invalid, Malformed, NotFound, TooLarge, TooMany, UnknownSchema
+from hub.errors import (
+    ConfigurationError,
+    Conflict,
+    Invalid,
+    InvalidSettings,
+    Malformed,
+    NotFound,
+    TooLarge,
+    TooMany,
+    UnknownSchema,
+)
 from hub.submission import MediaType
 from hub.validation import arrivals as arrivals_module
 from hub.validation.arrivals import Arrivals, Upload, Wish
@@ -74,7 +84,7 @@ def test_once_admitted_it_judges_payloads(arrivals, book):
 
 
 def test_a_package_that_does_not_compile_leaves_nothing_behind(arrivals, tmp_path):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidSettings):
         bring(arrivals, content=schema("1", body='<xs:element name="m" type="nowhere"/>'))
     assert arrivals.waiting() == []
     assert list((tmp_path / "arrivals").iterdir()) == []
@@ -94,7 +104,7 @@ def test_a_version_or_a_uri_that_is_taken_is_refused(arrivals):
         name="a.json", content=b'{"$schema": "http://json-schema.org/draft-07/schema#", "$id": "https://a.example/x"}'
     )
     arrivals.admit(arrivals.receive([one], Wish(standard="json", version="1"), by="otto", now=NOW).arrival_id)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidSettings):
         arrivals.receive([one], Wish(standard="json", version="2"), by="otto", now=NOW)
 
 
