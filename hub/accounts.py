@@ -1,14 +1,14 @@
 """Accounts of those who administer the hub: passwords, the second factor, sessions, and the throttle on failed log-ins.
 
-A log-in is checked in this order: (1) throttle of name and address, (2) account there and not disabled, (3) password,
-(4) time-based code where the account has a second factor, each code once. Whatever fails, the answer is the same.
+A log-in is checked in this order: (1) throttle of name and address (:mod:`hub.identity.throttle`), (2) account there and
+not disabled, (3) password, (4) time-based code where the account has a second factor, each code once. Whatever fails, the
+answer is the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 import threading
@@ -21,7 +21,8 @@ import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from hub.errors import Forbidden, Invalid, NotFound, Text, TooMany, Unauthenticated
+from hub.errors import Forbidden, Invalid, NotFound, Text, Unauthenticated
+from hub.identity.throttle import Bounds, Throttle
 from hub.persons import Person, Role, person_of
 from hub.store import AuditEntry, Page, Store
 from hub.store.accounts import Account, AccountRecords, StoredSession
@@ -31,10 +32,9 @@ IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=10)
 #: How exactly the last use is noted; each note is a write.
 _SEEN_EVERY = timedelta(minutes=1)
-#: Failed log-ins within this time that lock a name, and a network address.
-_WINDOW = timedelta(minutes=15)
-_MOST_BY_NAME = 5
-_MOST_BY_ADDRESS = 30
+#: How many failed log-ins turn people away. People choose their passwords, so a name has a bound over all addresses, too
+#: (NIST SP 800-63B, section 5.2.2), from which those are exempt where the person logged in of late.
+BOUNDS = Bounds(kind="person", window=timedelta(minutes=15), by_pair=5, by_address=30, by_subject=100)
 _SHORTEST_PASSWORD = 12
 #: argon2 would hash a novel; nobody's password is one.
 _LONGEST_PASSWORD = 256
@@ -71,6 +71,7 @@ class Accounts:
         self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None, passwords: bool = True
     ) -> None:
         self._records = AccountRecords(store)
+        self._throttle = Throttle(store=store, bounds=BOUNDS)
         self._passwords = passwords
         self._box = box
         self._hasher = hasher or PasswordHasher()
@@ -149,10 +150,10 @@ class Accounts:
         if not self._passwords:
             raise _no_passwords()
         name = name.lower()[:100]
-        self.refuse_if_throttled(name=name, address=address, now=now)
+        self._throttle.refuse(subject=name, address=address, now=now)
         with self._hashing:
             # Once more: who waited here must count the failures of those before, or a burst would be as many free guesses.
-            self.refuse_if_throttled(name=name, address=address, now=now)
+            self._throttle.refuse(subject=name, address=address, now=now)
             account = self._records.account(name)
             fits = self._fits(account, password)
             if (
@@ -161,8 +162,9 @@ class Accounts:
                 or account.disabled_at is not None
                 or not self._code_fits(account, code, now)
             ):
-                self.note_failure(name=name, address=address, now=now)
+                self._throttle.note(subject=name, address=address, now=now)
                 raise _wrong()
+        self._throttle.passed(subject=name, address=address, now=now)
         return person_of(account)
 
     def log_in(
@@ -202,8 +204,8 @@ class Accounts:
     def sweep(self, now: datetime) -> int:
         """Forget sessions that are over and failures that no longer count (a periodic duty); return how many."""
         gone = self._records.forget_sessions(created_before=now - LONGEST, seen_before=now - IDLE)
-        gone += self._records.forget_answers(now - _WINDOW)
-        return gone + self._records.forget_failures(now - _WINDOW)
+        gone += self._records.forget_answers(now - BOUNDS.window)
+        return gone + self._records.forget_failures(now - BOUNDS.window) + self._throttle.sweep(now)
 
     def _existing(self, name: str) -> Account:
         account = self._records.account(name.lower())
@@ -240,40 +242,10 @@ class Accounts:
                 return self._records.use_code(account.name, candidate)
         return False
 
-    def refuse_if_throttled(self, *, name: str = "", address: str, now: datetime) -> None:
-        """Raise ``TooMany`` after too many failed log-ins of a name, or from an address."""
-        since = now - _WINDOW
-        locked = bool(name) and self._records.failures(f"name:{name}", since) >= _MOST_BY_NAME
-        if not locked and address:
-            locked = self._records.failures(f"address:{_neighbourhood(address)}", since) >= _MOST_BY_ADDRESS
-        if locked:
-            raise TooMany(
-                Text("Zu viele Fehlversuche. Warten Sie 15 Minuten.", "Too many failed attempts. Wait for 15 minutes."),
-                retry_after=_WINDOW,
-            )
-
-    def note_failure(self, *, name: str = "", address: str, now: datetime) -> None:
-        """Note a failed log-in of a name, and from an address."""
-        if name:
-            self._records.note_failure(f"name:{name}", now)
-        if address:
-            self._records.note_failure(f"address:{_neighbourhood(address)}", now)
-
 
 def same_csrf(session: Session, given: str) -> bool:
     """Compare a form's token with the session's, in constant time."""
     return hmac.compare_digest(session.csrf.encode(), given.encode())
-
-
-def _neighbourhood(address: str) -> str:
-    """Return what counts as one address: of IPv6 the /64 that a household or a rented server has to itself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _fingerprint(token: str) -> str:

@@ -7,8 +7,9 @@ the URIs of today and the older ``send:region:DE…`` / ``subscribe:destination:
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
-from collections import deque
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,20 +22,25 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from hub.crypto import jws
+from hub.crypto.hmacs import idempotency_mac
 from hub.crypto.keyring import HubKeys
 from hub.directory import Directory
-from hub.errors import Forbidden, Invalid, NotFound, Text, TooMany, Unauthenticated
+from hub.errors import Forbidden, Invalid, NotFound, Text, Unauthenticated
+from hub.identity.throttle import Bounds, Throttle
 from hub.parties import Client, ClientKind
 from hub.store import Store
+from hub.store.logins import Logins
 
 #: Longest life of an access token (FIT-Connect section 2).
 TOKEN_LIFE = timedelta(seconds=1800)
 _TOKEN_TYPE = "at+jwt"  # noqa: S105  # a media type, not a secret
 _OWN_SCOPES = "urn:rathaus-hub:scope:"
 _SCOPES = "https://schema.fitko.de/fit-connect/oauth/scopes/"
-#: Failed secrets within this time lock a client id for the rest of it.
-_THROTTLE_WINDOW = timedelta(seconds=60)
-_THROTTLE_FAILURES = 10
+#: Wrong secrets that turn a client id away at one address, and an address whatever the ids. There is no bound over all
+#: addresses: secrets have 256 random bits, so nobody guesses one, and a stranger could keep the client out.
+_BOUNDS = Bounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
+#: Slow hashes under way at once.
+_HASHES_AT_ONCE = 4
 _CACHE_SIZE = 10_000
 
 
@@ -163,6 +169,13 @@ def hash_secret(secret: str) -> str:
     return _hasher().hash(secret)
 
 
+def _secret_fits(secret_hash: str, secret: str) -> bool:
+    try:
+        return _hasher().verify(secret_hash, secret)
+    except (VerifyMismatchError, InvalidHashError):
+        return False
+
+
 def _hasher() -> PasswordHasher:
     return PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
 
@@ -179,21 +192,23 @@ class Clients:
         # Both caches only save work: losing them costs one argon2 or one RSA verification.
         self._known_secrets: dict[bytes, str] = {}
         self._known_tokens: dict[bytes, Caller] = {}
-        self._failures: dict[str, deque[datetime]] = {}
+        self._logins = Logins(store)
+        self._throttle = Throttle(store=store, bounds=_BOUNDS)
+        self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
+        # An unknown client must take as long as a wrong secret.
+        self._nobody = hash_secret(secrets.token_urlsafe(32))
 
-    def issue(self, client_id: str, secret: str, scope: str | None, *, now: datetime) -> Token:
-        """Exchange client credentials for an access token.
+    def issue(self, client_id: str, secret: str, scope: str | None, *, address: str = "", now: datetime) -> Token:
+        """Exchange client credentials, sent from a network ``address``, for an access token.
+
+        A secret that the client logged in with before is good whatever others tried meanwhile, and costs no commit.
 
         Raises:
             Unauthenticated: unknown client, wrong secret, disabled client (slug ``invalid_client``).
             Invalid: a scope that the client does not have (slug ``invalid_scope``).
-            TooMany: too many wrong secrets for this client in the last minute.
+            TooMany: too many wrong secrets from this address in the last minute, and this one was never good before.
         """
-        self._refuse_if_throttled(client_id, now)
-        client = self._store.client(client_id)
-        if client is None or client.disabled_at is not None or not self._secret_fits(client, secret):
-            self._note_failure(client_id, now)
-            raise _bad_credentials()
+        client = self._authenticated(client_id, secret, address, now)
         scopes = self._granted(client, scope)
         claims = {
             "iss": self._issuer,
@@ -227,6 +242,44 @@ class Clients:
             raise _bad_token()
         return caller
 
+    def _authenticated(self, client_id: str, secret: str, address: str, now: datetime) -> Client:
+        client = self._store.client(client_id)
+        if client is not None and client.disabled_at is not None:
+            client = None
+        if client is not None and self._is_proven(client, secret):
+            return client
+        self._throttle.refuse(subject=client_id, address=address, now=now)
+        with self._hashing:
+            # Once more: who waited here must count the failures of those before.
+            self._throttle.refuse(subject=client_id, address=address, now=now)
+            fits = _secret_fits(client.secret_hash if client is not None else self._nobody, secret)
+            if client is None or not fits:
+                self._throttle.note(subject=client_id, address=address, now=now)
+                raise _bad_credentials()
+        self._logins.prove(client.client_id, self._mac(client, secret))
+        self._remember(client, secret)
+        return client
+
+    def _is_proven(self, client: Client, secret: str) -> bool:
+        """Tell at constant cost whether the client logged in with this secret before, here or in another process."""
+        if self._known_secrets.get(self._fingerprint(f"{client.client_id}\0{secret}")) == client.secret_hash:
+            return True
+        mac = self._logins.proven(client.client_id)
+        if mac is None or not hmac.compare_digest(mac, self._mac(client, secret)):
+            return False
+        self._remember(client, secret)
+        return True
+
+    def _mac(self, client: Client, secret: str) -> str:
+        """Return a hash under the hub's key; it covers the slow hash, so that a new secret voids it."""
+        parts = ("client-secret", client.client_id, client.secret_hash, secret)
+        return idempotency_mac(self._keys.idempotency, [part.encode("utf-8", "surrogatepass") for part in parts])
+
+    def _remember(self, client: Client, secret: str) -> None:
+        if len(self._known_secrets) >= _CACHE_SIZE:
+            self._known_secrets.clear()
+        self._known_secrets[self._fingerprint(f"{client.client_id}\0{secret}")] = client.secret_hash
+
     def _verify(self, token: str) -> Caller:
         try:
             header = jws.read_jws_header(token)
@@ -257,40 +310,9 @@ class Clients:
     def _owns_any(self, client: Client) -> bool:
         return self._store.destinations(owner=client.client_id, offset=0, limit=1).total > 0
 
-    def _secret_fits(self, client: Client, secret: str) -> bool:
-        fingerprint = self._fingerprint(f"{client.client_id}\0{secret}")
-        if self._known_secrets.get(fingerprint) == client.secret_hash:
-            return True
-        try:
-            _hasher().verify(client.secret_hash, secret)
-        except (VerifyMismatchError, InvalidHashError):
-            return False
-        if len(self._known_secrets) >= _CACHE_SIZE:
-            self._known_secrets.clear()
-        self._known_secrets[fingerprint] = client.secret_hash
-        return True
-
     def _fingerprint(self, text: str) -> bytes:
         """Return a keyed hash, so that neither secrets nor tokens lie in the caches."""
-        return hashlib.blake2b(text.encode(), key=self._cache_key, digest_size=32).digest()
-
-    def _refuse_if_throttled(self, client_id: str, now: datetime) -> None:
-        recent = self._failures.get(client_id)
-        while recent and recent[0] < now - _THROTTLE_WINDOW:
-            recent.popleft()
-        if recent and len(recent) >= _THROTTLE_FAILURES:
-            raise TooMany(
-                Text(
-                    "Zu viele falsche Anmeldungen für diesen Client. Bitte warten Sie eine Minute.",
-                    "Too many failed log-ins for this client. Please wait a minute.",
-                ),
-                retry_after=_THROTTLE_WINDOW,
-            )
-
-    def _note_failure(self, client_id: str, now: datetime) -> None:
-        if len(self._failures) >= _CACHE_SIZE:
-            self._failures.clear()
-        self._failures.setdefault(client_id, deque(maxlen=_THROTTLE_FAILURES)).append(now)
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._cache_key, digest_size=32).digest()
 
 
 def bound_to(client: Client, region: str) -> Client:

@@ -162,7 +162,8 @@ def test_what_is_over_is_swept(accounts):
     accounts.log_in("erika", PASSWORD, now=NOW)
     _failing(accounts)
     assert accounts.sweep(NOW) == 0
-    assert accounts.sweep(NOW + timedelta(hours=1)) == 2
+    # The session, and the failure of the name here, of the name, and of the address.
+    assert accounts.sweep(NOW + timedelta(hours=1)) == 4
 
 
 def test_an_identity_has_one_account(accounts, store):
@@ -244,3 +245,19 @@ def test_a_tenant_covers_what_lies_below_its_prefix():
     assert person.covers("064390015015")
     assert not person.covers("06")
     assert not person.covers("064140000000")
+
+
+def test_wrong_passwords_from_elsewhere_keep_nobody_out(accounts):
+    _failing(accounts, times=5, address="198.51.100.7")
+    with pytest.raises(TooMany):
+        accounts.log_in("erika", PASSWORD, address="198.51.100.7", now=NOW)
+    accounts.log_in("erika", PASSWORD, address="192.0.2.1", now=NOW)
+
+
+def test_guessing_one_name_from_many_addresses_ends_and_spares_where_its_owner_logged_in(accounts):
+    accounts.log_in("erika", PASSWORD, address="192.0.2.1", now=NOW)
+    for number in range(100):
+        _failing(accounts, address=f"198.51.100.{number}")
+    with pytest.raises(TooMany):
+        accounts.log_in("erika", PASSWORD, address="203.0.113.1", now=NOW)
+    accounts.log_in("erika", PASSWORD, address="192.0.2.1", now=NOW)

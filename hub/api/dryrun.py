@@ -21,7 +21,7 @@ from hub.admission import Admission
 from hub.api import marked
 from hub.api.guards import arrival
 from hub.api.multipart import parts
-from hub.api.operations import visit
+from hub.api.operations import caller_address, visit
 from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
@@ -78,7 +78,7 @@ class DryRun:
         """Judge what was sent and show the report beside it."""
         self._refuse_if_closed()
         request = visit()
-        self._count(request.client.host if request.client is not None else "")
+        self._count(caller_address())
         reservation = self._admission.reserve()
         try:
             # The document, its text and its page.

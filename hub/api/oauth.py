@@ -15,6 +15,7 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.api.errands import in_thread
+from hub.api.operations import caller_address
 from hub.clients import Clients, Token, rights_of
 from hub.errors import Malformed, Text
 
@@ -39,7 +40,8 @@ class OAuth:
         client_id, secret = body.get("client_id"), body.get("client_secret")
         if not client_id or not secret:
             client_id, secret = _basic()
-        issue = partial(self._clients.issue, client_id, secret, body.get("scope") or None, now=self._clock())
+        scope, address, now = body.get("scope") or None, caller_address(), self._clock()
+        issue = partial(self._clients.issue, client_id, secret, scope, address=address, now=now)
         return _json(_token_json(await in_thread(issue)))
 
     def token_info(self, token: str) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def visit() -> Request:
     return _VISIT.get()
 
 
+def caller_address() -> str:
+    """Return the network address that the request comes from, as the server determined it; empty where there is none."""
+    client = visit().client
+    return client.host if client is not None else ""
+
+
 class Layer(RoutedMiddleware[Any]):  # type: ignore[misc]  # connexion has no types
     """A layer that is made anew for each operation of the contract, once, at the start."""
 

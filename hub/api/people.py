@@ -11,7 +11,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import json_answer, nothing
 from hub.api.errands import in_thread
-from hub.api.operations import visit
+from hub.api.operations import caller_address, visit
 from hub.bearers import PREFIX, Bearers
 from hub.clients import Caller
 from hub.clients import Right as ClientRight
@@ -50,7 +50,7 @@ class People:
             body["name"],
             body["password"],
             body.get("code", ""),
-            address=_address(),
+            address=caller_address(),
             now=self._clock(),
         )
         answer = {
@@ -100,11 +100,6 @@ def person() -> Person:
 
 def _scopes(person: Person) -> list[str]:
     return [right.value for right in Right if person.may(right)]
-
-
-def _address() -> str:
-    client = visit().client
-    return client.host if client is not None else ""
 
 
 def _bearer() -> str:

@@ -19,8 +19,9 @@ from typing import Any
 
 import orjson
 
-from hub.accounts import Accounts, SecretBox
+from hub.accounts import BOUNDS, Accounts, SecretBox
 from hub.errors import Forbidden, Malformed, Refused, SealBroken
+from hub.identity.throttle import Throttle
 from hub.openid.grants import Grants
 from hub.openid.id_token import refused
 from hub.openid.people import Identity, People
@@ -68,6 +69,7 @@ class OpenIdLogin:
     def __init__(self, *, store: Store, accounts: Accounts, box: SecretBox, provider: Provider, grants: Grants) -> None:
         self._store = store
         self._accounts = accounts
+        self._throttle = Throttle(store=store, bounds=BOUNDS)
         self._records = AccountRecords(store)
         self._people = People(store)
         self._box = box
@@ -81,7 +83,7 @@ class OpenIdLogin:
 
     def depart(self, next_page: str, *, address: str, now: datetime) -> Departure:
         """Begin a log-in; raise ``TooMany`` after too many failures, ``Unavailable`` without the provider."""
-        self._accounts.refuse_if_throttled(address=address, now=now)
+        self._throttle.refuse(address=address, now=now)
         request = Request(
             state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48)
         )
@@ -104,13 +106,13 @@ class OpenIdLogin:
             Forbidden: the provider's person has no role here, or was disabled.
             Unavailable: the provider cannot be reached.
         """
-        self._accounts.refuse_if_throttled(address=address, now=now)
+        self._throttle.refuse(address=address, now=now)
         try:
             ticket = self._redeemed(answer, cookie, now)
             claims = self._provider.claims(answer, ticket.request, now=now)
             person = self._admitted(claims, now)
         except Refused as error:
-            self._accounts.note_failure(address=address, now=now)
+            self._throttle.note(address=address, now=now)
             _log.warning("openid log-in refused: %s %s", error.slug, error.members.get("check", ""))
             raise
         token, _ = self._accounts.begin_session(person, by="openid", now=now)

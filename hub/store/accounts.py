@@ -1,4 +1,4 @@
-"""People: their accounts, their sessions, and how often a log-in failed."""
+"""People: their accounts and their sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     insert,
     select,
     update,
@@ -78,6 +77,7 @@ sessions = Table(
     Column("seen_at", BigInteger, nullable=False),
 )
 
+#: Where nodes of the version before count failed log-ins; see :mod:`hub.store.logins`.
 login_failures = Table(
     "login_failures",
     metadata,
@@ -124,7 +124,7 @@ class StoredSession:
 
 
 class AccountRecords(Annex):
-    """Reads and writes accounts, sessions and failures. Changes of accounts take their audit entry along."""
+    """Reads and writes accounts and sessions. Changes of accounts take their audit entry along."""
 
     def add(self, account: Account, *, audit: AuditEntry) -> None:
         """Store a new account; raise ``Conflict`` where its name is taken."""
@@ -238,19 +238,8 @@ class AccountRecords(Annex):
         over = (sessions.c.created_at < micros(created_before)) | (sessions.c.seen_at < micros(seen_before))
         return self._write(lambda connection: connection.execute(delete(sessions).where(over)).rowcount)
 
-    def note_failure(self, subject: str, now: datetime) -> None:
-        """Note a failed log-in of ``subject`` (an account's or a network address's name)."""
-        row = {"subject": subject, "at": micros(now)}
-        self._write(lambda connection: connection.execute(insert(login_failures), row).rowcount)
-
-    def failures(self, subject: str, since: datetime) -> int:
-        """Return how many log-ins of ``subject`` failed since then."""
-        here = (login_failures.c.subject == subject) & (login_failures.c.at >= micros(since))
-        statement = select(func.count()).select_from(login_failures).where(here)
-        return int(self._read(lambda connection: connection.execute(statement).scalar_one()))
-
     def forget_failures(self, before: datetime) -> int:
-        """Forget old failures and return how many."""
+        """Forget old failures that nodes of the version before noted, and return how many."""
         statement = delete(login_failures).where(login_failures.c.at < micros(before))
         return self._write(lambda connection: connection.execute(statement).rowcount)
 
