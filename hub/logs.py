@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 #: Members of a line; whatever else a library attaches to a record is dropped.
 MEMBERS = ("at", "level", "logger", "message", "thread", "error", "places")
@@ -49,6 +50,8 @@ def set_up(*, as_json: bool, level: int) -> None:
 
 
 def _json_formatter() -> logging.Formatter:
+    import structlog  # lines for people, as every short command writes them, need none of it
+
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,

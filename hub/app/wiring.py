@@ -104,23 +104,24 @@ class Hub:
         self.traces.close()
 
 
-def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, keys_judged: bool = True) -> Hub:
+def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True) -> Hub:
     """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing.
 
-    Without ``keys_judged`` a bad key file fails what needs it, not the start: that is for commands that look and mend.
+    Who ``serves`` (or works) brings older tables up to this version and is stopped by a bad key file. For commands that look
+    and mend, tables have to be of this version already, and a bad key file fails what needs it.
 
     Raises:
-        ConfigurationError: something that settings name, or a key file, cannot be used; names it.
+        ConfigurationError: something that settings name, a key file or the tables cannot be used; names it.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     crashpoints.arm(settings.crash_at)
     blobs = open_blobs(settings)
     store = Store(settings.database, blobs=blobs)
-    store.migrate()
+    store.migrate() if serves else store.require_tables()
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
     first_start = store.cases(limit=1).total == 0
     keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
-    if keys_judged:
+    if serves:
         keys.insist()
     policy = key_policy(settings, clock())
     directory = Directory(store=store, policy=policy)

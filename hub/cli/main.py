@@ -4,36 +4,76 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
 
 import click
+from click.formatting import HelpFormatter
 
 from hub import __version__, logs
-from hub.cli import (
-    accounts,
-    adapters,
-    applications,
-    areas,
-    backup,
-    circuits,
-    clients,
-    conformance,
-    connector,
-    dead,
-    destinations,
-    keys,
-    proof,
-    routes,
-    schemas,
-    servers,
-)
 from hub.errors import HubError, InvalidPayload, Unavailable
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
 _REFUSED, _LATER = 1, 3
 
 
+#: Every command: the module under ``hub.cli`` that holds it, and its line in ``hub --help``, so that neither the help nor
+#: another command has to load what only this one needs.
+_COMMANDS = {
+    "accounts": ("accounts", "Konten für die Verwaltungsseiten / accounts for the admin pages."),
+    "adapters": ("adapters", "Adapter / adapters."),
+    "areas": ("areas", "Gebiete und Postleitzahlen / areas and postal codes."),
+    "backup": ("backup", "Sichern, auch im Betrieb / back up, also while it runs."),
+    "circuits": ("circuits", "Sicherungen / circuit breakers."),
+    "clients": ("clients", "OAuth-Clients / OAuth clients."),
+    "conformance": ("conformance", "Konformität von Absendern / conformance of senders."),
+    "connector": ("connector", "Konnektor in der Kommune / the municipal side."),
+    "dead": ("dead", "Unzustellbares / dead letters."),
+    "destinations": ("destinations", "Zustellpunkte / destinations."),
+    "keys": ("keys", "Schlüssel / keys."),
+    "log": ("proof", "Ereignisprotokolle / event logs."),
+    "migrate": ("migrate", "Tabellen auf diesen Stand bringen / bring the tables up to this version."),
+    "receipt": ("proof", "Eingangsbestätigungen / receipts."),
+    "restore": ("backup", "Wiederherstellen / build the data folder anew from a backup."),
+    "route": ("routes", "Zuständigkeiten / responsibilities."),
+    "routes": (
+        "routes",
+        "Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and their versions.",
+    ),
+    "run": ("servers", "Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one."),
+    "schemas": ("schemas", "Schemata des Katalogs / schemas of the catalogue."),
+    "serve": ("servers", "Schnittstellen bedienen / serve the interfaces."),
+    "status": ("applications", "Stand und Verlauf / state and history."),
+    "submit": ("applications", "Antrag einreichen / submit an application."),
+    "validate": ("applications", "Prüfen, ohne einzureichen / validate FILE: exit 0 if it is valid, 1 if not."),
+    "work": ("servers", "Zustellen, ohne zu bedienen / deliver without serving."),
+}
+
+
 class _HubGroup(click.Group):
-    """Turns the hub's own errors into one line each; anything else is a bug and keeps its traceback."""
+    """Loads a command when it is called, and turns the hub's own errors into one line each.
+
+    Anything else that is raised is a bug and keeps its traceback.
+    """
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        """Load a command; None for a name that is none."""
+        found = _COMMANDS.get(name)
+        if found is None:
+            return None
+        module = import_module(f"hub.cli.{found[0]}")
+        command: click.Command = next(each for each in module.COMMANDS if each.name == name)
+        return command
+
+    def format_commands(self, _: click.Context, formatter: HelpFormatter) -> None:
+        """Write the commands with their lines, none of them loaded."""
+        width = formatter.width - 6 - max(map(len, _COMMANDS))
+        unloaded = {name: click.Command(name, short_help=line) for name, (_, line) in sorted(_COMMANDS.items())}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(width)) for name, each in unloaded.items()])
 
     def invoke(self, context: click.Context) -> object:
         try:
@@ -62,26 +102,3 @@ def main(verbose: bool) -> None:
     Exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 not available now.
     """
     logs.set_up(as_json=False, level=logging.INFO if verbose else logging.WARNING)
-
-
-_MODULES = (
-    servers,
-    applications,
-    schemas,
-    conformance,
-    routes,
-    areas,
-    destinations,
-    adapters,
-    dead,
-    circuits,
-    clients,
-    accounts,
-    keys,
-    proof,
-    backup,
-    connector,
-)
-for module in _MODULES:
-    for command in module.COMMANDS:
-        main.add_command(command)

@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hub import app
 from hub.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hub import app
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,9 +38,11 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
 
 
 @contextmanager
-def opened(data: Path) -> Iterator[app.Hub]:
-    """Build the hub for one command and close it afterwards; a bad key file fails what needs it, and no look or repair."""
-    hub = app.build(settings_for(data), keys_judged=False)
+def opened(data: Path, *, serves: bool = False) -> Iterator[app.Hub]:
+    """Build the hub for one command and close it afterwards; what a command that ``serves`` does besides, ``build`` says."""
+    from hub import app  # the whole hub: commands that do not open it need not load it
+
+    hub = app.build(settings_for(data), serves=serves)
     try:
         yield hub
     finally:

@@ -43,7 +43,7 @@ def explain(service: str, ars: str, at: str | None, data: Path) -> None:
 
 @click.group()
 def routes() -> None:
-    """Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and their versions."""
+    """Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and versions."""
 
 
 @routes.command("list")

@@ -53,13 +53,32 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
         """Return the revision of the tables, None before the first migration."""
         return self._read(current_revision)
 
+    def require_tables(self) -> None:
+        """Make the tables where there are none yet, and leave those that are there as they are.
+
+        Raises:
+            ConfigurationError: the tables are those of another version of the program.
+        """
+        current, head = self.schema_revision(), head_revision()
+        if current is None:
+            self.migrate()
+        elif current != head:
+            raise ConfigurationError(
+                Text(
+                    f"Die Tabellen der Datenbank haben den Stand {current}, dieses Programm braucht {head}. Sichern Sie, dann: "
+                    "„hub migrate“. Läuft der Hub in einer neueren Version, so nehmen Sie deren Programm.",
+                    f"The database's tables are at {current}, this program needs {head}. Back up, then: 'hub migrate'. If the "
+                    "hub runs in a newer version, use that version's program.",
+                )
+            )
+
     def ready(self) -> None:
         """Raise ``StoreUnavailable`` unless the database answers and has the tables that this program knows."""
         if self.schema_revision() != head_revision():
             raise StoreUnavailable(
                 Text(
-                    "Die Tabellen der Datenbank passen nicht zu dieser Version. Starten Sie „hub run“ oder migrieren Sie.",
-                    "The database's tables do not fit this version. Start 'hub run' or migrate.",
+                    "Die Tabellen der Datenbank passen nicht zu dieser Version. Führen Sie „hub migrate“ aus.",
+                    "The database's tables do not fit this version. Run 'hub migrate'.",
                 )
             )
         self._write(lambda connection: connection.execute(text("SELECT 1")).scalar_one())

@@ -101,7 +101,7 @@ def test_the_server_commands_say_which_file_and_leave_with_exit_code_1(
 def test_commands_that_look_and_mend_still_work_without_a_key(made_once: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(made_once, tmp_path / "data"))
     _file(data / "pki", KeyKind.RECEIPT).unlink()
-    hub = app.build(load_settings(data, {}, disk_watermark_bytes=0), clock=VirtualClock(), keys_judged=False)
+    hub = app.build(load_settings(data, {}, disk_watermark_bytes=0), clock=VirtualClock(), serves=False)
     hub.keys.rotate("receipt", VirtualClock()())
     hub.keys.insist()
     hub.close()
