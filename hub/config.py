@@ -34,6 +34,8 @@ _CHOICES = {
     "log_format": {"text", "json"},
     "log_level": {"info", "warning", "error"},
 }
+#: Settings that would let nobody in at nought.
+_POSITIVE = ("connections", "head_seconds", "head_bytes", "pause_seconds", "body_seconds", "body_bytes_per_second")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,16 @@ class Settings:
     disk_watermark_bytes: int = 512 * 1024 * 1024
     #: How much plaintext may be in memory at once, over all requests of this process.
     memory_budget_bytes: int = 512 * 1024 * 1024
+    #: Connections of one process at once; at the bound, those without a request make room for new ones.
+    connections: int = 800
+    #: How long a client may take to its first request, and between an answer and the end of its next request's header.
+    head_seconds: int = 15
+    #: The largest request line and header section together.
+    head_bytes: int = 65_536
+    #: How long a body may pause, and take in all; so many bytes earn it another second.
+    pause_seconds: int = 30
+    body_seconds: int = 30
+    body_bytes_per_second: int = 8_000
     #: How long an idempotency key is remembered.
     idempotency_seconds: int = 30 * 86_400
     #: Retention (FIT-Connect section 15): incomplete, after the end, unanswered in a mailbox, tokens of a case.
@@ -227,6 +239,9 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _judge(settings: Settings) -> None:
+    for name in _POSITIVE:
+        if getattr(settings, name) < 1:
+            raise ConfigurationError(Text(f"{name} muss mindestens 1 sein.", f"{name} must be at least 1."))
     for name, known in _CHOICES.items():
         if getattr(settings, name) not in known:
             words = ", ".join(sorted(known))

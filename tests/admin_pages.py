@@ -20,6 +20,7 @@ from store_values import buried, claim, record
 
 from hub.accounts import Accounts
 from hub.admin import Mounted, Tools, build
+from hub.api.protocol import Bounds, server_options
 from hub.app import admin_desks
 from hub.persons import Role
 from hub.tables import TableBook
@@ -124,7 +125,8 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
 
 
 def serve(app: Any) -> tuple[str, Callable[[], None]]:
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", server_header=False)
+    options = {**server_options(Bounds()), "log_level": "error"}
+    config = uvicorn.Config(app, port=0, lifespan="off", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

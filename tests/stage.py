@@ -95,14 +95,15 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def staged(made_once: Path, folder: Path) -> Iterator[Stage]:
-    """A hub on a copy of the data folder."""
+def staged(made_once: Path, folder: Path, **settings: Any) -> Iterator[Stage]:
+    """A hub on a copy of the data folder, with other settings if they are named."""
     from hub import app
 
     data = folder / "data"
     shutil.copytree(made_once, data)
     clock = VirtualClock()
-    hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=clock)
+    chosen = {"allow_private_addresses": True, "disk_watermark_bytes": 0, **settings}
+    hub = app.build(load_settings(data, {}, **chosen), clock=clock)
     yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
     hub.close()
 
@@ -146,9 +147,8 @@ def serving(stage: Stage) -> Iterator[Served]:
 
     from hub import app
 
-    config = uvicorn.Config(
-        app.asgi(stage.hub, work=False), port=0, log_level="error", lifespan="on", http="httptools", server_header=False
-    )
+    options = {**app.server_options(stage.hub.settings), "log_level": "error"}
+    config = uvicorn.Config(app.asgi(stage.hub, work=False), port=0, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -16,6 +16,7 @@ import uvicorn
 from stand_in import CONTRACT, GOOD, NOTE, WEAK, Client, StandIn, contract_without, edge_app
 
 from hub.api.guards import Limits
+from hub.api.protocol import Bounds, server_options
 from hub.errors import ConfigurationError
 
 
@@ -33,9 +34,8 @@ def client(folder: Path) -> Client:
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
     """A real server on a free port."""
-    config = uvicorn.Config(
-        edge_app(folder), host="127.0.0.1", port=0, lifespan="on", ws="none", log_config=None, http="httptools"
-    )
+    options = {**server_options(Bounds()), "log_config": None}
+    config = uvicorn.Config(edge_app(folder), host="127.0.0.1", port=0, lifespan="on", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

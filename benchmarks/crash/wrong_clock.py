@@ -33,7 +33,7 @@ def main() -> None:
         _work(hub)
     else:
         application = app.asgi(hub, work=not options.no_work)
-        uvicorn.run(application, port=options.port, access_log=False, log_level="warning", lifespan="on")
+        uvicorn.run(application, port=options.port, **app.server_options(hub.settings))
 
 
 def wrong_by(file: Path) -> Callable[[], datetime]:

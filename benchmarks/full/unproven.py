@@ -132,7 +132,7 @@ def main(data: Path, port: int, *, proven: bool) -> None:
         else:
             hub = replace(hub, intake=UnprovenIntake(hub))
         application = app.asgi(hub, work=False)
-        uvicorn.run(application, port=port, access_log=False, log_level="warning", lifespan="on", http="httptools")
+        uvicorn.run(application, port=port, **app.server_options(hub.settings))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from hub.api.addresses import Prefixed, check_path, check_query, unmounted
 from hub.api.limits import Limits
 from hub.errors import Malformed, Text, TooLarge, UnsupportedMedia
 
-__all__ = ["Arrival", "Cap", "Gate", "Limits", "SafeHeaders", "Surface", "arrival"]
+__all__ = ["Arrival", "Cap", "Gate", "Limits", "SafeHeaders", "Surface", "Unhurried", "arrival"]
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 #: Header fields of which a second one is an attempt to be read in two ways (RFC 9110 section 5.3).
@@ -116,7 +117,7 @@ class Gate:
         plain.setdefault("extensions", {})["hub"] = Arrival(
             api=api, path=scope["path"], media_type=media_type, content_type=content_type, query=query
         )
-        await self._app(plain, _counted(receive, cap, self._limits.pause), send)
+        await self._app(plain, _counted(receive, cap, self._limits), send)
 
     def _cap(self, method: str, path: str, media_type: str) -> int:
         for cap in self._surface.caps:
@@ -260,20 +261,38 @@ def _plain_scope(scope: Scope, path: str, content_type: str) -> Scope:
     return plain
 
 
-def _counted(receive: Receive, cap: int, pause: float) -> Receive:
-    """Wrap ``receive`` so that a body over ``cap`` bytes, or one that pauses too long, ends the request."""
+class Unhurried:
+    """An ASGI layer for an application with caps of its own on sizes: ends bodies that take too long."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
+        await self._app(scope, _counted(receive, self._limits.total, self._limits), send)
+
+
+def _counted(receive: Receive, cap: int, limits: Limits) -> Receive:
+    """Wrap ``receive`` so that a body over ``cap`` bytes, or one that comes too slowly, ends the request.
+
+    Only waiting counts as time: what the hub takes to store a piece is not the sender's.
+    """
     seen = 0
+    waited = 0.0
     more = True
 
     async def counted() -> Message:
-        nonlocal seen, more
+        nonlocal seen, waited, more
         if not more:
             return await receive()
+        began = time.monotonic()
+        patience = min(limits.pause, limits.body_seconds + seen / limits.body_rate - waited)
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(patience):
                 message = await receive()
         except TimeoutError as error:
-            raise _too_slow(pause) from error
+            raise _too_slow(limits) from error
+        waited += time.monotonic() - began
         seen += len(message.get("body", b""))
         more = message.get("more_body", False)
         if seen > cap:
@@ -285,11 +304,13 @@ def _counted(receive: Receive, cap: int, pause: float) -> Receive:
     return counted
 
 
-def _too_slow(pause: float) -> Malformed:
+def _too_slow(limits: Limits) -> Malformed:
     return Malformed(
         Text(
-            f"Der Inhalt kam {pause:.0f} Sekunden lang nicht weiter. Senden Sie die Anfrage noch einmal.",
-            f"The body did not continue for {pause:.0f} seconds. Send the request again.",
+            f"Der Inhalt kam {limits.pause:.0f} Sekunden lang nicht weiter, oder langsamer als {limits.body_rate} Byte in "
+            "der Sekunde. Senden Sie die Anfrage noch einmal.",
+            f"The body did not continue for {limits.pause:.0f} seconds, or came at less than {limits.body_rate} bytes a "
+            "second. Send the request again.",
         ),
         slug="request-timeout",
     )

@@ -32,6 +32,10 @@ class Limits:
     json_depth: int = 64
     json_digits: int = 40
     #: Seconds that a body may pause before the request is given up.
-    pause: float = 60.0
+    pause: float = 30.0
+    #: Seconds that the sender of a body may take in all, and bytes that earn it another one (64 kbit/s: a slow line in a
+    #: village brings 375 MB within half a day).
+    body_seconds: float = 30.0
+    body_rate: int = 8_000
     #: Caps in bytes for single operations, by operationId; they win over the contract's.
     overrides: Mapping[str, int] = field(default_factory=dict)

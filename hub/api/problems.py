@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -296,7 +297,26 @@ def _note(problem: Problem, error: Exception, scope: Scope) -> None:
 
 
 async def _answer(problem: Problem, scope: Scope, send: Send) -> None:
-    path: str = scope["path"]
+    status, headers, body = _rendered(problem, scope["path"], scope["headers"])
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def spoken(error: Exception, *, path: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return what ``error`` becomes as an answer for the wire (RFC 9112), the last one of its connection.
+
+    For what is refused before it is a request; ``path`` and ``headers`` are as far as they came.
+    """
+    status, fields, body = _rendered(problem_of(error), path.partition("?")[0], headers)
+    fields += [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
+    return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
+
+
+def _rendered(
+    problem: Problem, path: str, asked: list[tuple[bytes, bytes]]
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, header fields and body."""
     headers = dict(problem.headers)
     status = problem.status
     if path in TOKEN_PATHS:
@@ -306,15 +326,8 @@ async def _answer(problem: Problem, scope: Scope, send: Send) -> None:
         if status == 401:  # noqa: PLR2004  # HTTP's own number
             headers["WWW-Authenticate"] = 'Basic realm="token"'
     else:
-        language = preferred_language(scope["headers"])
+        language = preferred_language(asked)
         body = orjson.dumps(problem.document(path, language), default=str)
         headers |= {"Content-Type": MEDIA_TYPE, "Content-Language": language, "Vary": "Accept-Language"}
     headers["Content-Length"] = str(len(body))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
+    return status, [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()], body

@@ -3,7 +3,7 @@
 ``openings`` opens what settings name, ``wiring`` builds the objects, ``interfaces`` serves them.
 """
 
-from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, stewardship
+from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, server_options, stewardship
 from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
 from hub.app.wiring import Hub, build, gauges, working
 
@@ -19,6 +19,7 @@ __all__ = [
     "installed_adapters",
     "open_blobs",
     "postal_codes_of",
+    "server_options",
     "stewardship",
     "utc_now",
     "working",

@@ -17,6 +17,7 @@ from hub.api.client_admin import ClientAdmin
 from hub.api.dead_letters import DeadLetterDesk
 from hub.api.destination_admin import DestinationAdmin
 from hub.api.dryrun import DryRun
+from hub.api.guards import Unhurried
 from hub.api.health import Health
 from hub.api.measure import Measured
 from hub.api.metrics import Metrics
@@ -24,6 +25,8 @@ from hub.api.oauth import OAuth
 from hub.api.pages import Pages
 from hub.api.people import People, person
 from hub.api.proofs import Proofs
+from hub.api.protocol import Bounds
+from hub.api.protocol import server_options as options_within
 from hub.api.table_admin import TableAdmin
 from hub.app.openings import (
     installed_adapters,
@@ -47,6 +50,8 @@ _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
     *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
 )
+#: Bytes of forms with which somebody still unknown asks for a token.
+_SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
 )
@@ -55,13 +60,14 @@ _DESTINATION_OPERATIONS = (
 def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
+    limits = _limits(hub.settings)
     application = edge.build(
         handlers(hub, oauth),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
         token_info=people_desk(hub, oauth).token_info,
         production=hub.settings.production,
-        limits=edge.Limits(),
+        limits=limits,
         lifespan=_lifespan(hub, work=work),
     )
     pages = admin.build(
@@ -83,7 +89,25 @@ def asgi(hub: Hub, *, work: bool) -> Any:
             **admin_desks(hub),
         )
     )
-    return Measured(admin.Mounted(pages, application), meters=hub.meters, traces=hub.traces)
+    mounted = admin.Mounted(Unhurried(pages, limits=limits), application)
+    return Measured(mounted, meters=hub.meters, traces=hub.traces)
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return how uvicorn serves the application; host, port and number of processes are for the caller to add."""
+    bounds = Bounds(
+        head_bytes=settings.head_bytes, head_seconds=settings.head_seconds, connections=settings.connections
+    )
+    return {**options_within(bounds), "lifespan": "on"}
+
+
+def _limits(settings: Settings) -> edge.Limits:
+    return edge.Limits(
+        pause=settings.pause_seconds,
+        body_seconds=settings.body_seconds,
+        body_rate=settings.body_bytes_per_second,
+        overrides=_SMALL_FORMS,
+    )
 
 
 def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:

@@ -73,11 +73,7 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
         host=settings.host,
         port=settings.port,
         workers=workers,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        lifespan="on",
-        http="httptools",
+        **app.server_options(settings),
     )
 
 

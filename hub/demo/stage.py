@@ -94,11 +94,7 @@ def _serving(hub: app.Hub) -> Iterator[None]:
         app.asgi(hub, work=True),
         host=hub.settings.host,
         port=hub.settings.port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        lifespan="on",
-        http="httptools",
+        **app.server_options(hub.settings),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="server")

@@ -1,0 +1,355 @@
+"""HTTP/1.1 on one connection: uvicorn's protocol with bounds on what a stranger may send before anybody has looked at it.
+
+The parser gathers a request line and a header section until they are complete, however long that takes. So bytes and time are
+bounded here, before the application: of request line and header section (RFC 9112 sections 3 and 5), of chunk extensions and
+trailers (section 7.1), of requests that wait behind an answer (section 9.3.2), and of connections. A connection on which no
+answer is being made must complete its next request head in time, however it spends that time: silent, with half a head, or
+with what is left of a body that nobody wants.
+
+``Upgrade`` is never taken up (RFC 9110 section 7.8), and a request that offers it is served as if it had not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httptools
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from hub.api.problems import ProblemNet, spoken
+from hub.errors import HubError, Malformed, Overloaded, Text, TooLarge
+
+__all__ = ["BoundedProtocol", "Bounds", "server_options"]
+
+#: Bytes of a request line. Paths and queries over the caps of ``hub.api.limits`` are refused with better words.
+_LONGEST_LINE = 16 * 1024
+#: Requests that may wait behind an answer on one connection. Nothing that the hub talks to sends more than one ahead.
+_MOST_AHEAD = 16
+#: Bytes around chunks that each byte of a body pays for: a client may send every byte as a chunk of its own.
+_FRAMING = 16
+#: Seconds for which a refused client is still listened to, so that it comes to read the answer.
+_PARTING = 2.0
+#: Connections over the bound that are still told so; more are cut without a word.
+_SURPLUS = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What strangers may take up. Times are seconds, sizes bytes."""
+
+    #: Request line and header section together.
+    head_bytes: int = 64 * 1024
+    #: From the connection, or the answer before, to the end of the header section.
+    head_seconds: float = 15.0
+    #: Connections of one process; at the bound, those without a request make room for new ones.
+    connections: int = 800
+    #: How long a client may leave an answer unread.
+    unread_seconds: float = 60.0
+
+
+def server_options(bounds: Bounds) -> dict[str, Any]:
+    """Return what uvicorn is told wherever the hub serves; host, port and life are for the caller to add."""
+    return {
+        "http": partial(BoundedProtocol, bounds=bounds),
+        "ws": "none",
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+    }
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection within ``bounds``."""
+
+    def __init__(self, *arguments: Any, bounds: Bounds, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._bounds = bounds
+        self.url = b""
+        self.headers = []
+        self.since = self.loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
+        self._surplus = False  # Over the bound on connections: what it asks for is refused.
+        self._begun = False  # Whether a head has begun and not ended.
+        self._heads = 0  # Header sections that were completed.
+        self._gathered = 0  # Bytes that came since the last complete one, as far as no callback has told of them.
+        self._size = 0  # Bytes of this request's head that callbacks told of.
+        self._in_body = False
+        self._body = 0
+        self._framing = 0
+        self._codings: list[bytes] = []
+        self._offers = False
+        self._reason: HubError | None = None
+        self._parting: bytes | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        self._timer = self.loop.call_later(self._bounds.head_seconds, self._look)
+        if len(self.connections) > self._bounds.connections:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
+
+    def pause_writing(self) -> None:
+        """Hold the answer back, for as long as its reader may take to go on."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._bounds.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, up to the bounds."""
+        self._unset_keepalive_if_required()
+        while data and self._parting is None:
+            heads, in_body, body = self._heads, self._in_body, self._body
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as paused:
+                data = self._without_offer() + data[paused.args[0] :]
+                continue
+            except httptools.HttpParserError:
+                self._refuse(self._reason or _BROKEN)
+                return
+            self._account(len(data), heads=heads, in_body=in_body, body=body)
+            return
+
+    def _account(self, size: int, *, heads: int, in_body: bool, body: int) -> None:
+        """Count what the parser holds, or has skipped, without a callback that would have told."""
+        if self._heads != heads:
+            return
+        if in_body and self._in_body:
+            self._framing += size - (self._body - body)
+            if self._framing > self._bounds.head_bytes + _FRAMING * self._body:
+                self._refuse(_HEAD_TOO_LARGE)
+        elif not in_body:
+            self._gathered += size
+            if self._gathered > self._bounds.head_bytes:
+                self._refuse(_HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless too many wait already."""
+        if len(self.pipeline) >= _MOST_AHEAD:
+            raise self._stop(_TOO_FAR_AHEAD)
+        self._begun = True
+        self._size = 0
+        self._codings = []
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self._size += len(url)
+        if self._size > min(_LONGEST_LINE, self._bounds.head_bytes):
+            raise self._stop(_LINE_TOO_LONG)
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field. Fields behind a body are none of the request's (RFC 9110 section 6.5.1)."""
+        if self._in_body:
+            return
+        self._size += len(name) + len(value) + 4
+        if self._size > self._bounds.head_bytes:
+            raise self._stop(_HEAD_TOO_LARGE)
+        name = name.lower()
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._codings.append(value)
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Start the request, if its framing can be read in one way."""
+        self._heads += 1
+        self._gathered = self._body = self._framing = 0
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise self._stop(_BROKEN)
+            self._offers = True
+            return
+        if self._codings and not self._is_chunked():
+            raise self._stop(_CODED)
+        super().on_headers_complete()
+        self._begun, self._in_body = False, True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_body = False
+        if not self._offers:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request."""
+        self.since = self.loop.time()
+        if self._timer is None and not self.transport.is_closing():
+            self._timer = self.loop.call_later(self._bounds.head_seconds, self._look)
+        super().on_response_complete()
+        if self._parting is not None and not self.is_busy():
+            self._part()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        if self._surplus:
+            cycle.keep_alive = False
+            app = _FULL
+        super()._start_asgi_task(cycle, app)
+
+    def _is_chunked(self) -> bool:
+        one = len(self._codings) == 1 and self._codings[0].strip(b" \t").lower() == b"chunked"
+        return one and self.parser.get_http_version() == "1.1"
+
+    def is_busy(self) -> bool:
+        """Tell whether an answer is being made."""
+        return bool(self.pipeline) or (self._running is not None and not self._running.response_complete)
+
+    def _without_offer(self) -> bytes:
+        """Return the head of the request that offered an upgrade without the offer, for a parser that saw none of it."""
+        self._offers = self._in_body = False
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [option for option in value.split(b",") if option.strip().lower() not in _OFFER]
+                lines.append(b"connection: " + b",".join(kept))
+            elif name not in _OFFER:
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _make_room(self) -> None:
+        """Close the connection that has gone longest without a request; without one, this one is too many."""
+        idle = [each for each in self.connections if isinstance(each, BoundedProtocol) and not each.is_busy()]
+        idle = [each for each in idle if each is not self and not each.transport.is_closing()]
+        if idle:
+            longest = min(idle, key=lambda each: each.since)
+            longest.transport.abort()
+            return
+        self._surplus = True
+        if len(self.connections) > self._bounds.connections + _SURPLUS:
+            self.transport.abort()
+
+    def _look(self) -> None:
+        """End a connection that keeps its next request waiting; look again later at any other."""
+        self._timer = None
+        if self.transport.is_closing() or self.is_busy():
+            return  # The end of the answer looks again.
+        left = self.since + self._bounds.head_seconds - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look)
+        elif self._begun or self._gathered:
+            self._refuse(_HEAD_TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _stop(self, reason: HubError) -> _StopError:
+        """Return what a callback raises to stop the parser."""
+        self._reason = reason
+        return _StopError()
+
+    def _refuse(self, reason: HubError) -> None:
+        """Take nothing more; tell why, after the answers that are due before it, and close."""
+        self._parting = spoken(reason, path=self.url.decode("latin-1"), headers=self.headers)
+        if self._in_body:
+            self._give_up(self.cycle)
+        if not self.is_busy():
+            self._part()
+
+    def _give_up(self, cycle: RequestResponseCycle) -> None:
+        """End the request whose body cannot be taken, as if its sender had gone."""
+        if self.pipeline:
+            self.pipeline.popleft()  # It still waits for its turn.
+            return
+        if cycle.response_started:
+            self._parting = b""  # Its answer is out, at least in part.
+        cycle.disconnected = cycle.response_complete = True
+        cycle.message_event.set()
+
+    def _part(self) -> None:
+        """Say the last word. Closing at once would take it back where the client still sends (TCP resets)."""
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self.transport.write(self._parting or b"")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_PARTING, self.transport.close)
+
+
+class _StopError(Exception):
+    """Stops the parser from within a callback."""
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive, send
+    raise Overloaded(
+        Text(
+            "Der Hub hat gerade zu viele Verbindungen. Bitte gleich noch einmal versuchen.",
+            "The hub has too many connections just now. Please try again shortly.",
+        )
+    )
+
+
+_FULL: ASGIApp = ProblemNet(_full)
+_OFFER = frozenset({b"upgrade", b"http2-settings"})
+_BROKEN = Malformed(
+    Text(
+        "Das ist keine HTTP-Anfrage, wie RFC 9112 sie beschreibt. Prüfen Sie Anfragezeile, Kopfzeilen und Länge.",
+        "This is no HTTP request as RFC 9112 has it. Check request line, header fields and length.",
+    )
+)
+_CODED = Malformed(
+    Text(
+        "Transfer-Encoding darf nur „chunked“ sein, einmal, in HTTP/1.1. Senden Sie den Inhalt unkomprimiert.",
+        "Transfer-Encoding may only be 'chunked', once, in HTTP/1.1. Send the body as it is.",
+    )
+)
+_TOO_FAR_AHEAD = Malformed(
+    Text(
+        f"Höchstens {_MOST_AHEAD} Anfragen dürfen auf ihre Antwort warten. Senden Sie die übrigen noch einmal.",
+        f"At most {_MOST_AHEAD} requests may wait for their answers. Send the others again.",
+    )
+)
+_LINE_TOO_LONG = TooLarge(
+    Text(
+        f"Die Anfragezeile ist zu lang: erlaubt sind {_LONGEST_LINE} Byte.",
+        f"The request line is too long: {_LONGEST_LINE} bytes are allowed.",
+    ),
+    slug="uri-too-long",
+)
+_HEAD_TOO_LARGE = TooLarge(
+    Text(
+        "Kopfzeilen, Trailer oder Chunk-Erweiterungen der Anfrage sind zu groß. Senden Sie weniger davon.",
+        "The header fields, trailers or chunk extensions of the request are too large. Send fewer of them.",
+    ),
+    slug="headers-too-large",
+)
+_HEAD_TOO_SLOW = Malformed(
+    Text(
+        "Die Kopfzeilen der Anfrage kamen nicht rechtzeitig an. Senden Sie die Anfrage noch einmal.",
+        "The header fields of the request did not arrive in time. Send the request again.",
+    ),
+    slug="request-timeout",
+)
