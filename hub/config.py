@@ -75,9 +75,11 @@ class Settings:
     head_seconds: int = 15
     #: The largest request line and header section together.
     head_bytes: int = 65_536
-    #: How long a body may pause, and take in all; so many bytes earn it another second.
+    #: How long the sender of a body may pause.
     pause_seconds: int = 30
+    #: How long the sender of a body may take in all, and longer only as its bytes earn it.
     body_seconds: int = 30
+    #: So many bytes of a body earn its sender another second.
     body_bytes_per_second: int = 8_000
     #: How long an idempotency key is remembered.
     idempotency_seconds: int = 30 * 86_400

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import uvicorn
@@ -18,6 +18,7 @@ from hub.api.protocol import Bounds, server_options
 #: Longer than any bound of a test, and than a busy machine takes: who waits so long has waited in vain.
 PATIENCE = 30.0
 _PIECE = 64 * 1024
+_ESTABLISHED = 1  # Of TCP's states, as Linux counts them.
 
 
 @contextmanager
@@ -58,7 +59,7 @@ class Wire:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE, source_address=(source, 0))
         self._file = self._socket.makefile("rb")
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,7 +103,7 @@ class Wire:
         if not seen:
             return True
         state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-        return state not in {1}  # TCP_ESTABLISHED
+        return bool(state != _ESTABLISHED)
 
     def reply(self, *, head: bool = False) -> Reply:
         """Read one answer; interim ones (100 Continue) are passed over."""

@@ -21,7 +21,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -209,7 +209,10 @@ def build(tools: Tools) -> ASGIApp:
     ]
     routes.insert(0, Mount("/static", StaticFiles(directory=_FOLDER / "static")))
     missing = partial(_missing, tools=tools, pages=pages)
-    app = Starlette(routes=[Mount(ROOT, routes=routes)], exception_handlers={404: missing, 405: missing})
+    # A redirect would lead to wherever the Host header says, and take the form along.
+    mounted = Mount(ROOT, app=Router(routes, redirect_slashes=False))
+    app = Starlette(routes=[mounted], exception_handlers={404: missing, 405: missing})
+    app.router.redirect_slashes = False
     return _Headers(app, https=tools.base_url.startswith("https://"))
 
 
@@ -224,6 +227,8 @@ class Mounted:
         """Answer one connection."""
         path = scope.get("path", "")
         mine = scope["type"] == "http" and (path == ROOT or path.startswith(f"{ROOT}/"))
+        if mine and path == ROOT:
+            scope = {**scope, "path": f"{ROOT}/", "raw_path": f"{ROOT}/".encode()}
         await (self._pages if mine else self._app)(scope, receive, send)
 
 

@@ -24,6 +24,7 @@ from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
 from connexion.security import OAuthSecurityHandler
+from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.api import pace
@@ -151,7 +152,7 @@ def _layers(
         partial(Gate, limits=limits, surface=_surface(contract, limits)),
         partial(_PublishedContract, document=published),
         None if production else _Docs,
-        RoutingMiddleware,
+        _Routing,
         SecurityMiddleware,
         partial(Layer, make=partial(RequestCheck, limits=limits)),
         partial(Layer, make=AnswerCheck) if check_answers else None,
@@ -294,8 +295,34 @@ class _PublishedContract:
         await send({"type": "http.response.body", "body": self._body})
 
 
+def _without_redirects(router: Router) -> None:
+    """Have an address with a slash too many, or one too few, be none.
+
+    The router would redirect to an address made of the Host header and the scheme that it sees, along with method and body: a
+    secret in a form went wherever that leads.
+    """
+    router.redirect_slashes = False
+    for route in router.routes:
+        if isinstance(route, Mount) and isinstance(route.app, Router):
+            _without_redirects(route.app)
+
+
+class _Routing(RoutingMiddleware):  # type: ignore[misc]  # connexion has no types
+    """connexion's router, without redirects."""
+
+    def add_api(self, *arguments: Any, **named: Any) -> None:
+        """Add the contract's paths."""
+        super().add_api(*arguments, **named)
+        _without_redirects(self.router)
+
+
 class _Docs(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has no types
     """Swagger UI under its own path; connexion would ask its router on every request."""
+
+    def add_api(self, *arguments: Any, **named: Any) -> None:
+        """Add the pages."""
+        super().add_api(*arguments, **named)
+        _without_redirects(self.router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the pages, or hand on."""

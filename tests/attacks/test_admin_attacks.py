@@ -405,3 +405,14 @@ def test_tokens_are_compared_whole(pages):
     _, session = pages.accounts.log_in("viktor", "korrekt pferd batterie", now=pages.stage.clock())
     assert not same_csrf(session, session.csrf[:-1])
     assert not same_csrf(session, "")
+
+
+def test_a_slash_too_many_or_too_few_is_no_redirect_to_the_host_that_is_named(pages):
+    for target in ("/login/", "/destinations/", "/static", "/nowhere/"):
+        for method in ("GET", "POST"):
+            answer = requests.request(
+                method, pages.base + target, headers={"Host": "evil.example"}, timeout=10, allow_redirects=False
+            )
+            assert answer.status_code == 404, target
+    bare = requests.get(pages.base, headers={"Host": "evil.example"}, timeout=10, allow_redirects=False)
+    assert (bare.status_code, bare.headers["location"]) == (303, "/admin/login")

@@ -54,7 +54,16 @@ def answers(port: int) -> bool:
         (b"\r\n" * (FLOOD // 2), 431),
         (WHOLE + HEAD + b"X-Long: " + b"a" * FLOOD, 431),
     ],
-    ids=["long line", "long query", "long value", "long name", "many fields", "blanks", "empty lines", "second request"],
+    ids=[
+        "long line",
+        "long query",
+        "long value",
+        "long name",
+        "many fields",
+        "blanks",
+        "empty lines",
+        "second request",
+    ],
 )
 def test_a_head_without_end_is_refused_before_it_is_gathered(port: int, attack: bytes, status: int):
     with Wire(port) as wire:
@@ -165,7 +174,9 @@ def test_a_body_that_does_not_come_is_told_408_and_ends_the_connection(port: int
 
 def test_a_body_that_nobody_wants_ends_the_connection(port: int):
     with Wire(port) as wire:
-        wire.send(b"POST /hub/v1/mine HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
+        wire.send(
+            b"POST /hub/v1/mine HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+        )
         assert wire.reply().status == 401
         assert wire.drip(b" ") < PATIENCE
 
@@ -276,7 +287,10 @@ def test_chunks_in_http_1_0_are_refused(port: int):
         assert wire.rest() == b""
 
 
-@pytest.mark.parametrize("attack", [b"\x16\x03\x01\x02\x00\x01\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize(
+    "attack",
+    [b"\x16\x03\x01\x02\x00\x01\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"],
+)
 def test_what_is_no_request_is_refused_and_ends_the_connection(port: int, attack: bytes):
     with Wire(port) as wire:
         wire.send(attack)

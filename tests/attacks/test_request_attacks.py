@@ -214,3 +214,12 @@ def test_no_request_whatever_is_a_server_error(
             method, target.replace("?", "", max(0, target.count("?") - 1)), ("Content-Type", media_type), body=body
         )
         assert answer.status < 500
+
+
+@pytest.mark.parametrize("target", ["/token/", "/hub/v1/notes/", "/v1/info/", "/openapi.json/", "/docs", "/v1"])
+def test_a_slash_too_many_or_too_few_leads_nowhere(client: Client, target: str):
+    for method in ("GET", "POST"):
+        headers = [("Host", "evil.example"), ("Content-Type", "application/json")]
+        answer = client.ask(method, target, *headers, body=[b"{}"] if method == "POST" else None)
+        assert (answer.status, answer.slug) == (404, "not-found"), target
+        assert "location" not in answer.headers
