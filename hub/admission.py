@@ -30,6 +30,14 @@ class Reservation:
         self._admission.take(size)
         self._size += size
 
+    def insist_on_room(self, size: int) -> None:
+        """Take nothing, but refuse where ``size`` bytes more would not fit: before a body of that length is read.
+
+        Raises:
+            Overloaded: the budget has no room for so much.
+        """
+        self._admission.insist_on_room(size)
+
     def release(self) -> None:
         """Give everything back; may be called twice."""
         self._admission.give_back(self._size)
@@ -84,15 +92,19 @@ class Admission:
     def take(self, size: int) -> None:
         """Count ``size`` bytes in."""
         with self._lock:
-            if self._used + size > self._budget:
-                raise Overloaded(
-                    Text(
-                        "Der Hub verarbeitet gerade zu viele große Anträge. Bitte gleich noch einmal versuchen.",
-                        "The hub is busy with too many large applications. Please try again shortly.",
-                    ),
-                    retry_after=timedelta(seconds=5),
-                )
+            self.insist_on_room(size)
             self._used += size
+
+    def insist_on_room(self, size: int) -> None:
+        """Refuse where ``size`` bytes more would not fit."""
+        if self._used + size > self._budget:
+            raise Overloaded(
+                Text(
+                    "Der Hub verarbeitet gerade zu viele große Anträge. Bitte gleich noch einmal versuchen.",
+                    "The hub is busy with too many large applications. Please try again shortly.",
+                ),
+                retry_after=timedelta(seconds=5),
+            )
 
     def give_back(self, size: int) -> None:
         """Count ``size`` bytes out."""

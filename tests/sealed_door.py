@@ -74,6 +74,7 @@ class Door:
             token_info=oauth.token_info,
             production=True,
             limits=edge.Limits(),
+            admission=self.hub.admission,
         )
         self.anybody = Client(patient(application), (("Accept-Language", "en"),))
         self.sender = self.client("sender")

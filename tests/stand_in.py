@@ -14,6 +14,7 @@ from typing import Any
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.admission import Admission
 from hub.api import edge
 from hub.api.guards import Limits, arrival
 from hub.api.multipart import parts
@@ -203,6 +204,7 @@ def edge_app(folder: Path, *, error: Exception | None = None, **changes: Any) ->
         "token_info": token_info,
         "production": True,
         "limits": Limits(),
+        "admission": Admission(memory_budget=10**9, free_bytes=lambda: 0, disk_watermark=0),
         **changes,
     }
     return edge.build(settings.pop("handlers", StandIn(error).handlers()), **settings)

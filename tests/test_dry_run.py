@@ -12,7 +12,6 @@ import pytest
 import requests
 from stage import BAUANTRAG, NOW, SCHEMAS
 
-from hub.admission import Admission
 from hub.api.dryrun import _REQUESTS, DryRun
 from hub.config import load_settings
 from hub.errors import ConfigurationError, NotFound, TooMany
@@ -23,9 +22,8 @@ HUND = SCHEMAS / "fim-hundesteuer/1.0"
 
 
 def page(**more) -> DryRun:
-    admission = Admission(memory_budget=10**8, free_bytes=lambda: 10**9, disk_watermark=0)
     catalog = SchemaCatalog.load(SCHEMAS)
-    return DryRun(catalog=lambda: catalog, admission=admission, clock=lambda: NOW, **{"allowed": True, **more})
+    return DryRun(catalog=lambda: catalog, memory_budget=10**8, clock=lambda: NOW, **{"allowed": True, **more})
 
 
 def tried(served, **fields) -> requests.Response:

@@ -11,6 +11,7 @@ import pytest
 from stand_in import Client
 
 from hub import persons
+from hub.admission import Admission
 from hub.api import edge
 from hub.api.addresses import _folded
 from hub.api.contracts import compiled, violations
@@ -67,6 +68,7 @@ def real_app(*, production: bool) -> Client:
             token_info=lambda _: None,
             production=production,
             limits=Limits(),
+            admission=Admission(memory_budget=10**9, free_bytes=lambda: 0, disk_watermark=0),
         )
     )
 

@@ -1,12 +1,14 @@
 """The ASGI application of the pages: which page answers what, and what every request has to pass.
 
-In order: (1) size of the body, (2) same origin for everything that changes, (3) session, (4) CSRF token, (5) right,
-(6) the page. A page is a plain function from a visit to a response and runs in a thread.
+In order: (1) same origin for everything that changes, (2) session, (3) right, and only then (4) the form, up to the page's
+size and as far as the memory budget goes, (5) CSRF token, (6) the page. A page is a plain function from a visit to a response
+and runs in a thread.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +27,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.accounts import same_csrf
+from hub.accounts import Session, same_csrf
 from hub.admin import (
     adapters,
     areas,
@@ -46,6 +48,7 @@ from hub.admin import (
 )
 from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admin.words import FILTERS
+from hub.admission import Reservation
 from hub.errors import (
     ConfigurationError,
     Conflict,
@@ -65,6 +68,8 @@ from hub.persons import Right
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.
 _LARGEST_BODY = 16 * 1024 * 1024
+#: The form of somebody who is not logged in.
+_SMALLEST_BODY = 16 * 1024
 _MOST_FILES = 2
 _MAX_FIELDS = 200
 _STATUS: tuple[tuple[type[HubError], int], ...] = (
@@ -116,7 +121,7 @@ def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
 
 _PAGES = (
     _page("GET", "/login", None, sessions.show),
-    _page("POST", "/login", None, sessions.log_in),
+    _Page(method="POST", path="/login", right=None, answer=sessions.log_in, largest=_SMALLEST_BODY, files=0),
     _page("GET", "/oidc/login", None, openid.depart),
     _page("GET", CALLBACK, None, openid.arrive),
     _page("GET", "/oidc/logout", None, openid.leave),
@@ -259,19 +264,30 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
         visit = _visit(request, tools, pages)
         try:
             if page.method == "POST":
-                _insist_on_same_origin(request)
-                visit = replace(visit, form=await _form(request, page))
-        except HubError as error:
-            return _refusal(visit, error)
-        try:
+                return await _taken(request, page, visit)
             return await run_in_threadpool(_answered, page, visit)
         except ConfigurationError as error:
             # Counted by who measures, like every other answer that is the hub's own fault.
             request.scope.setdefault("extensions", {})["problem"] = error.slug
             _log.error("page %s: %s", page.path, error.detail.en)
             return _refusal(visit, Unavailable(error.outside))
+        except HubError as error:
+            return _refusal(visit, error)
 
     return answer
+
+
+async def _taken(request: Request, page: _Page, visit: Visit) -> Response:
+    """Read a form and answer it, if it comes from somebody who may send it."""
+    _insist_on_same_origin(request)
+    if not await run_in_threadpool(_is_expected, page, visit):
+        return _to_log_in(page, visit)
+    held = visit.tools.admission.reserve()
+    try:
+        visit = replace(visit, form=await _form(request, page, held))
+        return await run_in_threadpool(_answered, page, visit)
+    finally:
+        held.release()
 
 
 async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Environment) -> Response:
@@ -285,11 +301,28 @@ async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Envir
     return await run_in_threadpool(answered)
 
 
+def _session(visit: Visit) -> Session | None:
+    return visit.tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+
+
+def _is_expected(page: _Page, visit: Visit) -> bool:
+    """Tell whether a form is worth reading; False where nobody is logged in.
+
+    Raises:
+        Forbidden: whoever is has no right to the page.
+    """
+    session = None if page.right is None else _session(visit)
+    if page.right is not None and session is not None:
+        session.person.insist(page.right)
+    return page.right is None or session is not None
+
+
 def _answered(page: _Page, visit: Visit) -> Response:
     try:
         if page.right is None:
             return _with_language(visit, page.answer(visit))
-        session = visit.tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+        # Once more for a form: its session may have ended while it came.
+        session = _session(visit)
         if session is None:
             return _to_log_in(page, visit)
         visit = replace(visit, session=session)
@@ -366,22 +399,40 @@ def _insist_on_same_origin(request: Request) -> None:
         )
 
 
-async def _form(request: Request, page: _Page) -> Form:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > page.largest:
-            size = f"{page.largest // 2**20} MiB"
-            raise TooLarge(Text(f"Das Formular ist zu groß ({size}).", f"The form is too large ({size})."))
+def _limited(request: Request, page: _Page, held: Reservation) -> Receive:
+    """Return a ``receive`` that counts a form against the page's cap and the memory budget, its announced length first."""
+    seen = 0
 
-    async def replay() -> Message:
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+    def count(size: int) -> None:
+        if size > page.largest:
+            largest = f"{page.largest // 1024} KiB"
+            raise TooLarge(Text(f"Das Formular ist zu groß ({largest}).", f"The form is too large ({largest})."))
 
+    announced = request.headers.get("content-length", "0")
+    expected = int(announced) if announced.isdecimal() else 0
+    count(expected)
+    held.insist_on_room(expected)
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        size = len(message.get("body", b""))
+        seen += size
+        count(seen)
+        held.grow(size)
+        return message
+
+    return limited
+
+
+async def _form(request: Request, page: _Page, held: Reservation) -> Form:
+    """Read a form while it comes; what of it is large lies in a temporary file until the page has it."""
+    receive = _limited(request, page, held)
     fields: dict[str, str] = {}
     files: dict[str, tuple[str, bytes]] = {}
     uploads = []
     try:
-        async with Request(request.scope, replay).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
+        async with Request(request.scope, receive).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
                     files[name] = (value.filename or "", await value.read())
@@ -411,4 +462,7 @@ _NO_PAGE = Text(
 
 def _refusal(visit: Visit, error: HubError) -> Response:
     status = next(number for kind, number in _STATUS if isinstance(error, kind))
-    return visit.page("error.html", status=status, error=error)
+    response = visit.page("error.html", status=408 if error.slug == "request-timeout" else status, error=error)
+    if isinstance(error, Unavailable):
+        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    return response

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hub.accounts import Accounts, Session
 from hub.admin.scope import Scope
+from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Invalid, Malformed, NotFound, Text
@@ -58,6 +59,7 @@ class Tools:
     version: str
     free_bytes: Callable[[], int]
     disk_watermark: int
+    admission: Admission
     stewardship: Stewardship
     keys: KeyDesk
     adapters: AdapterSettings

@@ -7,7 +7,7 @@ memory, and nothing is ever spooled to disk.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from starlette.requests import Request
 from hub.api.errands import in_thread, until_stored
 from hub.api.guards import arrival
 from hub.api.multipart import Part, parts
-from hub.api.operations import visit
+from hub.api.operations import reservation, visit
 from hub.api.places import area_of
 from hub.areas import Gazetteer
 from hub.clients import Caller
@@ -30,6 +30,7 @@ from hub.intake import Accepted, Intake, Reception, Replay
 from hub.parties import Callback
 from hub.status import Progress, StatusDesk
 from hub.submission import Application, Cover, MediaType
+from hub.validation.report import Report
 
 #: A body up to this size is read before anything else is done with it.
 _SMALL = 256 * 1024
@@ -102,18 +103,22 @@ class Applications:
 
     async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
         """Validate only: the report, valid or not, is the answer."""
-        request = visit()
-        data = await self._read_limited(request.stream())
-        report = await in_thread(
+        request, held = visit(), reservation()
+        data = bytearray()
+        async for chunk in request.stream():
+            self._count(len(data) + len(chunk))
+            held.grow(len(chunk))
+            data += chunk
+        check = partial(
             self._intake.check,
-            data,
+            bytes(data),
             media_type=MediaType(arrival(request.scope).media_type),
             schema=schema,
             service=service,
             now=self._clock(),
         )
-        answer: dict[str, Any] = report.as_json()
-        return answer
+        pool = self._threads if len(data) <= _SMALL else self._threads_for_large
+        return (await until_stored(partial(_done, check), pool=pool)).as_json()
 
     def _cover(self, request: Request, service: str, area: str, schema: str | None) -> Cover:
         headers = request.headers
@@ -208,6 +213,12 @@ class Applications:
         return ConnexionResponse(
             status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
         )
+
+
+def _done(check: Callable[[], Report]) -> Future[Report]:
+    done: Future[Report] = Future()
+    done.set_result(check())
+    return done
 
 
 def _announced_size(request: Request) -> int:

@@ -18,6 +18,7 @@ from connexion.uri_parsing import OpenAPIURIParser
 from starlette.requests import cookie_parser
 from starlette.types import Message, Receive, Scope
 
+from hub.admission import Reservation
 from hub.api.guards import arrival
 from hub.errors import ConfigurationError, Malformed, Text
 
@@ -29,6 +30,8 @@ _STRICT_PATHS = "/hub/"
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _MAX_SCHEMA_DEPTH = 60
 _MAX_VIOLATIONS = 50
+#: A body that is read whole is held, parsed and taken apart; each step holds it once more.
+_COPIES = 3
 #: Members that are none of a direction's business (OpenAPI 3.0, Schema Object).
 _HIDDEN_IN = {"request": "readOnly", "response": "writeOnly"}
 _SUBSCHEMAS = ("items", "not", "additionalProperties")
@@ -137,7 +140,7 @@ class Body:
             if found:
                 raise _refused(found)
         elif self._required:
-            raise _malformed("Der Inhalt der Anfrage fehlt.", "The request has no body.", slug="body-required")
+            raise body_required()
         return document, _replayed(body, receive)
 
 
@@ -300,6 +303,49 @@ async def _read(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if not message.get("more_body", False):
             return bytes(body)
+
+
+async def begun(receive: Receive) -> Receive:
+    """Wait for the first byte of a body whose length nobody told; return a ``receive`` that plays it again.
+
+    Raises:
+        Malformed: it ends without one.
+    """
+    first = await receive()
+    while first["type"] == "http.request" and not first.get("body"):
+        if not first.get("more_body", False):
+            raise body_required()
+        first = await receive()
+    played = False
+
+    async def whole() -> Message:
+        nonlocal played
+        if played:
+            return await receive()
+        played = True
+        return first
+
+    return whole
+
+
+def counted_in(receive: Receive, reservation: Reservation) -> Receive:
+    """Return a ``receive`` that counts what comes into a share of the memory budget; raises :class:`Overloaded`."""
+
+    async def counted() -> Message:
+        message = await receive()
+        reservation.grow(_COPIES * len(message.get("body", b"")))
+        return message
+
+    return counted
+
+
+def body_required() -> Malformed:
+    """Return the refusal of a request without the body that its operation needs."""
+    return _malformed(
+        "Der Inhalt der Anfrage fehlt. Was hineingehört, steht in /openapi.json bei dieser Operation.",
+        "The request has no body. /openapi.json tells at this operation what belongs into it.",
+        slug="body-required",
+    )
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

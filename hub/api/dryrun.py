@@ -17,7 +17,7 @@ import anyio.to_thread
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
-from hub.admission import Admission
+from hub.admission import Admission, Reservation
 from hub.api import marked
 from hub.api.guards import arrival
 from hub.api.multipart import parts
@@ -29,6 +29,7 @@ from hub.validation.catalog import SchemaCatalog
 #: The largest message that is tried, in bytes (the contract's cap on the whole form is the same).
 _LARGEST = 1_000_000
 _FIELD = 2_000
+_COPIES = 3
 _PARTS = 4
 #: Checks under way at once, and requests that one address may make in a window of seconds.
 _AT_ONCE = 2
@@ -56,13 +57,13 @@ class DryRun:
         self,
         *,
         catalog: Callable[[], SchemaCatalog],
-        admission: Admission,
+        memory_budget: int,
         clock: Callable[[], datetime],
         allowed: bool,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
-        self._admission = admission
+        self._budget = Admission(memory_budget=memory_budget, free_bytes=lambda: 0, disk_watermark=0)
         self._clock = clock
         self._allowed = allowed
         self._monotonic = monotonic
@@ -79,11 +80,11 @@ class DryRun:
         self._refuse_if_closed()
         request = visit()
         self._count(caller_address())
-        reservation = self._admission.reserve()
+        reservation = self._budget.reserve()
         try:
-            # The document, its text and its page.
-            reservation.grow(4 * _LARGEST)
-            sent = await _read(request)
+            sent = await _read(request, reservation)
+            # Its text and its page, beside what came.
+            reservation.grow(_COPIES * len(sent.content))
             body = await anyio.to_thread.run_sync(self._answer, sent, limiter=self._at_once)
         finally:
             reservation.release()
@@ -132,7 +133,7 @@ class DryRun:
         self._recent[address] = times
 
 
-async def _read(request: Request) -> _Form:
+async def _read(request: Request, reservation: Reservation) -> _Form:
     form = _Form()
     size = 0
     async for part in parts(request.stream(), arrival(request.scope).content_type, cap=_PARTS):
@@ -141,6 +142,7 @@ async def _read(request: Request) -> _Form:
             size += len(chunk)
             if size > _LARGEST or (part.name == "schema" and len(content) + len(chunk) > _FIELD):
                 raise TooLarge(_LARGE)
+            reservation.grow(len(chunk))
             content += chunk
         if part.name == "file":
             form.file = bytes(content)

@@ -27,6 +27,7 @@ from connexion.security import OAuthSecurityHandler
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub.admission import Admission
 from hub.api import pace
 from hub.api.addresses import PREFIXES
 from hub.api.guards import Cap, Gate, SafeHeaders, Surface
@@ -59,6 +60,7 @@ def build(
     token_info: Callable[[str], Any],
     production: bool,
     limits: Limits,
+    admission: Admission,
     lifespan: Callable[[Any], Any] | None = None,
     check_answers: bool = True,
 ) -> ASGIApp:
@@ -72,6 +74,7 @@ def build(
         token_info: returns ``{"sub": …, "scope": …}`` for a token, or None, or raises Unauthenticated. May be async.
         production: leaves Swagger UI out.
         limits: caps on requests.
+        admission: the memory budget that bodies count against.
         lifespan: an async context manager around the application's life.
         check_answers: whether JSON answers are held against the contract before they leave.
 
@@ -83,7 +86,15 @@ def build(
     _match(contract, handlers)
     published = {**contract, "servers": [{"url": base_url}]}
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
-    layers = _layers(contract, published, limits, base_url=base_url, production=production, check_answers=check_answers)
+    layers = _layers(
+        contract,
+        published,
+        limits,
+        admission,
+        base_url=base_url,
+        production=production,
+        check_answers=check_answers,
+    )
     app = ConnexionMiddleware(
         Layer(nowhere, make=lambda operation, _: Handling(operation, operation.function)),
         import_name=__name__,
@@ -140,6 +151,7 @@ def _layers(
     contract: Mapping[str, Any],
     published: Mapping[str, Any],
     limits: Limits,
+    admission: Admission,
     *,
     base_url: str,
     production: bool,
@@ -154,7 +166,7 @@ def _layers(
         None if production else _Docs,
         _Routing,
         SecurityMiddleware,
-        partial(Layer, make=partial(RequestCheck, limits=limits)),
+        partial(Layer, make=partial(RequestCheck, limits=limits, admission=admission)),
         partial(Layer, make=AnswerCheck) if check_answers else None,
         LifespanMiddleware,
         ContextMiddleware,

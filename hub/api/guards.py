@@ -72,13 +72,15 @@ class Arrival:
 
     ``api`` is ``submission``, ``destination`` or ``routing`` where FIT-Connect is spoken, else ``hub``. ``path`` is
     what the client asked for, mount included. ``media_type`` is lower case, without parameters, empty without a body;
-    ``content_type`` keeps the parameters (a multipart boundary). ``query`` holds names and values as they came.
+    ``content_type`` keeps the parameters (a multipart boundary). ``length`` is of the body in bytes, None where it is not
+    told before it comes. ``query`` holds names and values as they came.
     """
 
     api: str
     path: str
     media_type: str
     content_type: str
+    length: int | None = 0
     query: tuple[tuple[str, str], ...] = ()
 
 
@@ -115,7 +117,12 @@ class Gate:
             raise _too_large(cap)
         plain = _plain_scope(scope, path, content_type)
         plain.setdefault("extensions", {})["hub"] = Arrival(
-            api=api, path=scope["path"], media_type=media_type, content_type=content_type, query=query
+            api=api,
+            path=scope["path"],
+            media_type=media_type,
+            content_type=content_type,
+            length=None if b"transfer-encoding" in fields else length or 0,
+            query=query,
         )
         await self._app(plain, _counted(receive, cap, self._limits), send)
 

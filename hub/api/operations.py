@@ -22,8 +22,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api.contracts import STREAM, Body, BrokenContractError, Parameters, compiled, violations
-from hub.api.guards import arrival
+from hub.admission import Admission, Reservation
+from hub.api.contracts import (
+    STREAM,
+    Body,
+    BrokenContractError,
+    Parameters,
+    begun,
+    body_required,
+    compiled,
+    counted_in,
+    violations,
+)
+from hub.api.guards import Arrival, arrival
 from hub.api.limits import Limits
 from hub.api.readers import strict_form, strict_json
 
@@ -34,6 +45,11 @@ Handler = Callable[..., Any]
 _FORM = "application/x-www-form-urlencoded"
 #: Where the checked arguments of a request wait for the handler.
 _ARGUMENTS = "hub.arguments"
+#: Where the request's share of the memory budget lies.
+_RESERVATION = "hub.reservation"
+#: Caps on bodies (``x-limit``) that are handed on while they arrive, and bytes of such a one that are in memory at most.
+_IN_PIECES = frozenset({"attachment", "total"})
+_PIECE = 2 * 1024 * 1024
 _FIRST_ERROR = 400
 _VISIT: ContextVar[Request] = ContextVar("visit")
 
@@ -72,29 +88,60 @@ class _Operations(RoutedAPI[ASGIApp]):  # type: ignore[misc]  # connexion has no
 
 
 class RequestCheck:
-    """Checks parameters, media type and body of one operation's requests, and puts down what the handler gets."""
+    """Checks parameters, media type and body of one operation's requests, and puts down what the handler gets.
 
-    def __init__(self, operation: Any, next_app: ASGIApp, *, limits: Limits) -> None:
+    A body is read only where there is room for it, and what is held of it counts against the budget to the request's end.
+    """
+
+    def __init__(self, operation: Any, next_app: ASGIApp, *, limits: Limits, admission: Admission) -> None:
         self._next = next_app
+        self._admission = admission
         self._parameters = Parameters(operation.parameters)
-        required = operation.request_body.get("required", False)
+        self._required = operation.request_body.get("required", False)
         content = operation.request_body.get("content", {})
         self._bodies = {
-            kind: _body(kind, entry.get("schema", {}), limits, required=required) for kind, entry in content.items()
+            kind: _body(kind, entry.get("schema", {}), limits, required=self._required)
+            for kind, entry in content.items()
+        }
+        self._in_pieces = {
+            kind for kind, entry in content.items() if entry.get("schema", {}).get("x-limit") in _IN_PIECES
         }
         self._usual = next(iter(self._bodies), "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
-        arguments = self._parameters.read(scope)
-        if self._bodies:
-            media_type = arrival(scope).media_type or self._usual
-            if media_type not in self._bodies:
-                raise UnsupportedMediaTypeProblem
-            body = self._bodies[media_type]
-            if body is not None:
-                arguments["body"], receive = await body.read(receive)
-        scope["extensions"][_ARGUMENTS] = arguments
-        await self._next(scope, receive, send)
+        arguments = scope["extensions"][_ARGUMENTS] = self._parameters.read(scope)
+        if not self._bodies:
+            await self._next(scope, receive, send)
+            return
+        reservation = scope["extensions"][_RESERVATION] = self._admission.reserve()
+        try:
+            receive = await self._taken(arrival(scope), receive, arguments, reservation)
+            await self._next(scope, receive, send)
+        finally:
+            reservation.release()
+
+    async def _taken(
+        self, came: Arrival, receive: Receive, arguments: dict[str, Any], reservation: Reservation
+    ) -> Receive:
+        """Read the body if it is a small one; return the ``receive`` that the handler gets."""
+        if self._required and came.length == 0:
+            raise body_required()
+        media_type = came.media_type or self._usual
+        if media_type not in self._bodies:
+            raise UnsupportedMediaTypeProblem
+        body, expected = self._bodies[media_type], came.length or 0
+        reservation.insist_on_room(min(expected, _PIECE) if media_type in self._in_pieces else expected)
+        if body is not None:
+            arguments["body"], receive = await body.read(counted_in(receive, reservation))
+        elif self._required and came.length is None:
+            receive = await begun(receive)
+        return receive
+
+
+def reservation() -> Reservation:
+    """Return the share of the memory budget that the request being handled holds to its end."""
+    held: Reservation = visit().scope["extensions"][_RESERVATION]
+    return held
 
 
 def _body(media_type: str, schema: Mapping[str, Any], limits: Limits, *, required: bool) -> Body | None:
@@ -182,7 +229,7 @@ class Handling:
         extensions = scope["extensions"]
         given: dict[str, Any] = extensions[_ARGUMENTS]
         if self._streams_body and "body" not in given:
-            given["body"] = await request.body()
+            given["body"] = await Request(scope, counted_in(receive, extensions[_RESERVATION])).body()
         named = {self._names[name]: value for name, value in given.items() if name in self._names}
         # What the security check found out wins over parameters of the same name.
         named |= extensions.get("connexion_context", {})

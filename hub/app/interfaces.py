@@ -51,6 +51,8 @@ _TABLE_OPERATIONS = (
     *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
 )
 #: Bytes of forms with which somebody still unknown asks for a token.
+#: Bytes that messages tried by strangers may take up: a budget of their own, so that they never cost an application its place.
+_TRIED = 32 * 1024 * 1024
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
@@ -68,6 +70,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         token_info=people_desk(hub, oauth).token_info,
         production=hub.settings.production,
         limits=limits,
+        admission=hub.admission,
         lifespan=_lifespan(hub, work=work),
     )
     pages = admin.build(
@@ -126,6 +129,7 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
         "adapters": adapters,
         "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
         "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),
+        "admission": hub.admission,
         "set_standing": partial(write_standing, mine),
     }
 
@@ -162,7 +166,7 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)
     dry_run = DryRun(
-        catalog=hub.catalogs, admission=hub.admission, clock=hub.clock, allowed=hub.settings.validates_publicly
+        catalog=hub.catalogs, memory_budget=_TRIED, clock=hub.clock, allowed=hub.settings.validates_publicly
     )
     pages = Pages(closed=_closed(hub.settings))
     return {
