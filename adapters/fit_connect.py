@@ -24,8 +24,8 @@ from hub.envelope import MixedUp, checked, completion, not_readable
 from hub.errors import Unavailable
 from hub.options import read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.transport.connection import Line
 from hub.wire.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.wire.line import Line
 from hub.wire.tokens import NoToken, Tokens, by_secret
 
 _ANSWER_LIMIT = 64 * 1024

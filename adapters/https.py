@@ -23,8 +23,8 @@ from hub.envelope import MixedUp, message, not_readable
 from hub.errors import KeyRefused, Unavailable
 from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import Outcome, Package
+from hub.transport.connection import Line
 from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.wire.line import Line
 from hub.wire.tokens import NoToken, Tokens, by_assertion
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.

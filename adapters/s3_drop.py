@@ -19,13 +19,14 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from hub import reasons
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
 from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.transport.connection import BEFORE_CONNECTING, CONFIGURED, Line, reason_for
 from hub.wire.http import insist_on_address, insist_on_timeout
-from hub.wire.line import Inward, Line
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential  # Only types; the library has no such names when it runs.
@@ -180,22 +181,23 @@ class _Upload:
     def explain(self, exc: BaseError | OSError) -> Outcome:
         """Say what a failed attempt means; messages of the server are not repeated."""
         configured = DeadCause.CONFIGURATION
-        if isinstance(exc, Inward):
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note="address is not public", cause=configured)
         if isinstance(exc, FileNotFoundError | PermissionDeniedError | UnauthenticatedError):
-            note = "bucket is missing" if isinstance(exc, FileNotFoundError) else "credentials refused"
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=configured)
+            known = reasons.NO_BUCKET if isinstance(exc, FileNotFoundError) else reasons.CREDENTIALS_REFUSED
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=known.note, cause=configured)
         kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
+        found = reason_for(exc, late=False)
+        if found in BEFORE_CONNECTING:
+            return Outcome(kind=kind, note=found.note, cause=configured if found in CONFIGURED else None)
         if isinstance(exc, TimeoutError):
-            return Outcome(kind=kind, note="no answer in time")
+            return Outcome(kind=kind, note=reasons.SILENT_IN_TIME.note)
         # The library has no finer kinds: what it says is all there is to tell them apart.
         said = str(exc)
         if "certificate" in said.lower():
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note="TLS refused", cause=configured)
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=reasons.TLS_NOT_TRUSTED.note, cause=configured)
         answered = _STATUS.search(said)
         if answered is not None:
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"HTTP {answered.group(1) or answered.group(2)}")
-        return Outcome(kind=kind, note="no answer" if self._committing else "not reachable")
+        return Outcome(kind=kind, note=(reasons.SILENT if self._committing else reasons.NOT_REACHABLE).note)
 
 
 _: type[Adapter] = S3Drop

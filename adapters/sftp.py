@@ -17,8 +17,8 @@ from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_re
 from hub.errors import Unavailable
 from hub.options import insist, read_file, read_options, read_secret, unusable
 from hub.submission import Outcome, Package
-from hub.wire.http import insist_on_timeout
-from hub.wire.line import Line
+from hub.transport.connection import Line
+from hub.wire.http import insist_on_host, insist_on_timeout
 from hub.wire.sftp import Server, read_client_key, read_host_keys, upload
 
 
@@ -43,6 +43,7 @@ class Options:
         one = (self.key_file is None) != (self.password_file is None)
         insist("sftp", one, "braucht key_file oder password_file", "needs either key_file or password_file")
         insist_on_timeout("sftp", self.timeout, 3600)  # An hour for large attachments on a slow line.
+        insist_on_host("sftp", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         insist("sftp", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         plain = self.folder and ".." not in PurePosixPath(self.folder).parts and self.folder.isprintable()

@@ -23,8 +23,8 @@ from hub.envelope import MANIFEST, MixedUp, file_name, linked_attachments, manif
 from hub.errors import Unavailable
 from hub.options import insist, read_options, read_secret
 from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
-from hub.wire.http import client_tls, insist_on_timeout
-from hub.wire.line import Line
+from hub.transport.connection import Line
+from hub.wire.http import client_tls, insist_on_host, insist_on_timeout
 from hub.wire.mail import Envelope, Login, is_address, post
 
 #: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
@@ -72,6 +72,7 @@ class Options:
             fits = is_address(address)
             insist("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
         insist_on_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
+        insist_on_host("smime_mail", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         insist("smime_mail", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         room = self.size_limit >= _SMALLEST

@@ -1,31 +1,29 @@
 """The way out to addresses that others chose: no way inward, no way round (server-side request forgery).
 
-A request goes to an address that was judged itself, not to a name that is looked up once more, which leaves no gap for DNS
-rebinding. It follows no redirect, asks no proxy, sends no credentials of its own, and ends at a deadline however slowly
-the other side answers.
+A request follows no redirect, asks no proxy, sends no credentials of its own, and ends at a deadline however slowly the
+other side answers, its name's look-up included (:class:`~hub.transport.connection.Line`). An address is judged when it is
+entered, and by the same rules when it is used.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import ipaddress
-import re
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
+from hub import reasons
 from hub.errors import Invalid, Text
+from hub.reasons import Reason
+from hub.transport.addresses import is_public, may_reach
+from hub.transport.connection import Line, reason_for
+from hub.transport.hosts import literal, url_parts
+from hub.transport.resolving import RESOLVER, Resolver
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})")
-_PRINTABLE = re.compile(r"[\x21-\x7e]{9,2000}")
 _PORTS = {"http": 80, "https": 443}
-#: Translation of IPv6 into IPv4 addresses (RFC 6052); what is behind cannot be judged.
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+#: Beside https's own port, addresses that others chose may name those that no service of a system has (RFC 6335).
+_FIRST_FREE_PORT = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,19 +47,22 @@ class Posted:
 class Outbound:
     """Sends requests to foreign addresses.
 
-    ``allow_private_addresses`` opens private networks and plain http; for development and tests only. ``timeout`` is for
-    the whole request, in seconds; of the answer at most ``answer_limit`` bytes are read.
+    ``allow_private_addresses`` opens private networks and plain http; for development and tests only. ``any_port`` opens the
+    ports of system services, for addresses that an operator chose. ``timeout`` is for the whole request, in seconds; of the
+    answer at most ``answer_limit`` bytes are read.
     """
 
     allow_private_addresses: bool = False
+    any_port: bool = False
     timeout: float = 10.0
     answer_limit: int = 16 * 1024
+    resolver: Resolver = field(repr=False, default=RESOLVER)
 
     def check(self, url: str) -> None:
         """Judge an address by its form, before anything is sent to it.
 
         Raises:
-            Invalid: no https URL, or one with credentials, a strange host, or an address that is not public.
+            Invalid: no https URL, or one with credentials, an impossible host or port, or an address that is not public.
         """
         self._parsed(url)
 
@@ -76,146 +77,98 @@ class Outbound:
     def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Posted:
         try:
             target = self._parsed(url)
-            addresses = self._addresses(target)
-        except (Invalid, OSError) as error:
-            return Posted(status=None, note=_why(error))
-        line = _Line(target, addresses, self.timeout)
-        try:
-            return self._exchange(line, method, target, body, headers)
-        except (OSError, http.client.HTTPException) as error:
-            return Posted(status=None, note="no answer in time" if line.late else _why(error))
-        finally:
-            line.hang_up()
+        except Invalid:
+            return _silent(reasons.NO_ADDRESS)
+        with Line(timeout=self.timeout, public_only=not self.allow_private_addresses, resolver=self.resolver) as line:
+            connection = _Connection(line, target)
+            # Headers are the hub's own: one that cannot be sent is a bug, and raises before anything is sent.
+            connection.begin(method, target, body, headers)
+            try:
+                return self._heard(connection, body)
+            except Exception as error:  # noqa: BLE001  # whatever a library raises at what a stranger sends, it is no answer
+                return _silent(_why(error, late=line.late))
+            finally:
+                connection.close()
 
-    def _exchange(
-        self, line: _Line, method: str, target: SplitResult, body: bytes | None, headers: Mapping[str, str]
-    ) -> Posted:
-        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        line.request(method, path, body=body, headers=dict(headers))
-        answer = line.getresponse()
+    def _heard(self, connection: _Connection, body: bytes | None) -> Posted:
+        connection.endheaders(body)
+        answer = connection.getresponse()
         content = answer.read(self.answer_limit)
-        return Posted(status=answer.status, note=f"HTTP {answer.status}", content=content)
+        return Posted(status=answer.status, note=reasons.http_note(answer.status), content=content)
 
     def _parsed(self, url: str) -> SplitResult:
         try:
-            target = urlsplit(url)
-            port = target.port
-        except ValueError as exc:
-            raise _refused() from exc
-        schemes = _PORTS if self.allow_private_addresses else {"https": 443}
-        host = target.hostname or ""
-        named = _HOST.fullmatch(host) is not None or _address(host) is not None
-        if not _PRINTABLE.fullmatch(url) or target.scheme not in schemes or not named or port == 0:
-            raise _refused()
-        if target.username is not None or target.password is not None or "#" in url or "\\" in url:
-            raise _refused()
-        address = _address(host)
-        if address is not None and not self._may_reach(address):
-            raise _refused()
+            target = url_parts(url, _PORTS if self.allow_private_addresses else {"https"})
+        except Invalid as exc:
+            raise _refused(exc.detail) from exc
+        address = literal(target.hostname or "")
+        if address is not None and not may_reach(address, private=self.allow_private_addresses):
+            raise _refused(_NOT_PUBLIC)
+        usual = target.port is None or target.port == _PORTS[target.scheme] or target.port >= _FIRST_FREE_PORT
+        if not usual and not self.any_port and not self.allow_private_addresses:
+            raise _refused(_WRONG_PORT)
         return target
 
-    def _addresses(self, target: SplitResult) -> list[tuple[str, int]]:
-        port = target.port or _PORTS[target.scheme]
-        found = socket.getaddrinfo(target.hostname, port, type=socket.SOCK_STREAM)
-        addresses = [(str(entry[4][0]), port) for entry in found]
-        judged = [_address(address.partition("%")[0]) for address, _ in addresses]
-        # One inward address among several is an attempt, not an accident.
-        if not all(address is not None and self._may_reach(address) for address in judged):
-            raise _refused()
-        return addresses
 
-    def _may_reach(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        return self.allow_private_addresses or is_public(address)
+class _Connection(http.client.HTTPConnection):
+    """One request's connection on a line."""
 
-
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Tell whether an address lies in the public internet, also where it hides in another one (RFC 4291, 3056, 6052)."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None or any(address in network for network in _NAT64):
-            return False
-    return address.is_global and not address.is_multicast
-
-
-class _Line(http.client.HTTPConnection):
-    """One request's connection: dials only the judged addresses and is cut at the deadline.
-
-    The watch is a second handle on the same connection: shutting it down ends a handshake, a send or a read that hangs.
-    """
-
-    def __init__(self, target: SplitResult, addresses: list[tuple[str, int]], timeout: float) -> None:
-        super().__init__(target.hostname or "", target.port or _PORTS[target.scheme], timeout=timeout)
+    def __init__(self, line: Line, target: SplitResult) -> None:
+        super().__init__(target.hostname or "", target.port or _PORTS[target.scheme])
+        self._line = line
         self._secure = target.scheme == "https"
-        self._addresses = addresses
-        self._deadline = time.monotonic() + timeout
-        self._watch: socket.socket | None = None
-        self._timer: threading.Timer | None = None
-        self.late = False
+
+    def begin(self, method: str, target: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Write the head, which sends nothing yet."""
+        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+        self.putrequest(method, path)
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        for name, value in {**length, **headers}.items():
+            self.putheader(name, value)
 
     def connect(self) -> None:
-        """Dial the first address that answers."""
-        dialled = self._dial()
-        self._watch = dialled.dup()
-        self._timer = threading.Timer(self._left(), self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-        if self._secure:
-            dialled = ssl.create_default_context().wrap_socket(dialled, server_hostname=self.host)
+        """Dial."""
+        dialled = self._line.dial(self.host, self.port)
         self.sock = dialled
-
-    def hang_up(self) -> None:
-        """Close everything and stop the watch."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-        if self._watch is not None:
-            self._watch.close()
-        self.close()
-
-    def _dial(self) -> socket.socket:
-        for address in self._addresses[:-1]:
-            with contextlib.suppress(OSError):
-                return socket.create_connection(address, timeout=self._left())
-        return socket.create_connection(self._addresses[-1], timeout=self._left())
-
-    def _left(self) -> float:
-        return max(0.001, self._deadline - time.monotonic())
-
-    def _cut(self) -> None:
-        self.late = True
-        if self._watch is not None:
-            with contextlib.suppress(OSError):
-                self._watch.shutdown(socket.SHUT_RDWR)
+        if self._secure:
+            self.sock = ssl.create_default_context().wrap_socket(dialled, server_hostname=self.host)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _why(error: Exception) -> str:
+def _why(error: Exception, *, late: bool) -> Reason:
     """Name a failure for operators; messages of libraries may quote what was sent."""
-    if isinstance(error, Invalid):
-        return "address refused"
-    if isinstance(error, ssl.SSLError):
-        return "TLS refused"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return "name not found"
-    return "not reachable" if isinstance(error, ConnectionError) else f"no answer ({type(error).__name__})"
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
+        return reasons.SILENT_IN_TIME if late else reasons.NOT_SPOKEN
+    found = reason_for(error, late=late)
+    return _AS_CALLED.get(found.code, found)
 
 
-def _refused() -> Invalid:
+#: Nobody here knows how far a request got, and whether an address is refused before or after its name was looked up.
+_AS_CALLED = {
+    reasons.TIMED_OUT.code: reasons.SILENT_IN_TIME,
+    reasons.NOT_PUBLIC.code: reasons.NO_ADDRESS,
+    reasons.NO_HOST.code: reasons.NO_ADDRESS,
+}
+
+
+def _silent(reason: Reason) -> Posted:
+    return Posted(status=None, note=reason.note)
+
+
+_NOT_PUBLIC = Text("Sie muss im öffentlichen Netz liegen.", "It must lie in the public network.")
+_WRONG_PORT = Text(
+    f"Als Port sind 443 und die ab {_FIRST_FREE_PORT} möglich.",
+    f"Its port may be 443 or one from {_FIRST_FREE_PORT} on.",
+)
+
+
+def _refused(fault: Text) -> Invalid:
     return Invalid(
         Text(
-            "Die Adresse muss mit https:// beginnen, ohne Zugangsdaten und Fragment sein und im öffentlichen Netz "
-            "liegen.",
-            "The address must begin with https://, hold no credentials and no fragment, and lie in the public network.",
+            f"Die Adresse wird nicht angenommen. {fault.de} Geben Sie eine https-Adresse im öffentlichen Netz an.",
+            f"The address is not taken. {fault.en} Give an https address in the public network.",
         ),
         slug="callback-url-refused",
     )
+
+
+__all__ = ["Outbound", "Posted", "is_public"]

@@ -112,7 +112,7 @@ def test_a_mail_server_that_is_away_delays_and_never_loses(store, postman, works
     assert postman(port).run_once() == 1
     assert postman(port).run_once() == 0
     assert states(store) == [("queued", 1)]
-    assert store.notices().items[0].note == "not reachable"
+    assert store.notices().items[0].note == "connection refused"
     clock.pass_(minutes=2)
     with mail_server(workshop, port=port) as server:
         assert postman(port).run_once() == 1
@@ -177,7 +177,7 @@ def test_nothing_is_mailed_to_a_server_that_does_not_prove_its_name(store, postm
     with MailServer(workshop.tls(trouble), user="hub", password=SECRET) as server:
         postman(server.port).run_once()
     assert server.mails == []
-    assert store.notices().items[0].note == "TLS refused"
+    assert store.notices().items[0].note == "TLS certificate not trusted"
 
 
 @pytest.mark.parametrize("setting", ["password_file", "ca_file"])

@@ -112,6 +112,7 @@ def open_login(settings: Settings, store: Store, accounts: Accounts, keys: HubKe
     )
     outbound = Outbound(
         allow_private_addresses=settings.allow_private_addresses or settings.openid_private_network,
+        any_port=True,
         answer_limit=_PROVIDER_ANSWER_LIMIT,
     )
     return OpenIdLogin(

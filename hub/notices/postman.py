@@ -15,7 +15,8 @@ from hub.notices.letter import letter
 from hub.outbox import SCHEDULE, Carried, Courier
 from hub.store import NoticeClaim, Store, Tried
 from hub.submission import OutcomeKind
-from hub.wire.line import Line
+from hub.transport.connection import Line
+from hub.transport.hosts import host_fault
 from hub.wire.mail import Envelope, Login, post
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class MailServer:
         Raises:
             ConfigurationError: one of the files cannot be used.
         """
+        if host_fault(host) is not None:
+            raise _unusable_host()
         login = Login(user=user, password=_password(Path(password_file))) if user else None
         return cls(host=host, port=port, sender=sender, tls=_tls(ca_file) if starttls else None, login=login)
 
@@ -105,6 +108,15 @@ def _tls(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as exc:  # ssl.SSLError is one.
         raise _unusable("smtp_ca_file") from exc
+
+
+def _unusable_host() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Die Einstellung smtp_host nennt keinen Server, den es geben kann. Tragen Sie seinen Namen oder seine Adresse ein.",
+            "Setting smtp_host names no server that can exist. Give its name or its address.",
+        )
+    )
 
 
 def _unusable(setting: str) -> ConfigurationError:

@@ -1,14 +1,14 @@
 """HTTP requests of an adapter, and what their answers mean for a delivery.
 
-A request goes out on a :class:`~hub.wire.line.Line`: no redirect is followed, no proxy asked, no environment read. No
-answer after the whole request went out is *unknown*, before that *unreachable*.
+A request goes out on a :class:`~hub.transport.connection.Line`: no redirect is followed, no proxy asked, no environment read.
+No answer after the whole request went out is *unknown*, before that *unreachable*.
 """
 
 from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -16,9 +16,12 @@ from http import HTTPStatus
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
+from hub.errors import Invalid, Text
 from hub.options import insist, unusable
+from hub.reasons import CONNECTION_LOST, SILENT, SILENT_IN_TIME, http_note
 from hub.submission import DeadCause, Outcome, OutcomeKind
-from hub.wire.line import Inward, Line
+from hub.transport.connection import CONFIGURED, Line, reason_for
+from hub.transport.hosts import host_fault, url_parts
 
 _PORTS = {"http": 80, "https": 443}
 _PIECE = 64 * 1024
@@ -70,12 +73,26 @@ def insist_on_address(adapter: str, option: str, url: str | None, *, allow_http:
     Raises:
         ConfigurationError: it is not.
     """
+    fault = None if url is None else _address_fault(url, {"https", "http"} if allow_http else {"https"})
     insist(
         adapter,
-        url is None or _is_plain_address(url, {"https", "http"} if allow_http else {"https"}),
-        f"braucht in {option} eine https-Adresse nur aus Host und Pfad",
-        f"needs an https address in {option}, of host and path alone",
+        fault is None,
+        f"braucht in {option} eine https-Adresse nur aus Host und Pfad{'' if fault is None else _after(fault.de)}",
+        f"needs an https address in {option}, of host and path alone{'' if fault is None else _after(fault.en)}",
     )
+
+
+def insist_on_host(adapter: str, host: str) -> None:
+    """Refuse a configured ``host`` that no server can have.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    fault = host_fault(host)
+    if fault is not None:
+        raise unusable(
+            adapter, f"braucht in host einen Server{_after(fault.de)}", f"needs a server in host{_after(fault.en)}"
+        )
 
 
 def client_tls(adapter: str, ca_file: str | None) -> ssl.SSLContext:
@@ -99,16 +116,19 @@ def insist_on_timeout(adapter: str, timeout: float, longest: int) -> None:
     insist(adapter, 0 < timeout <= longest, f"braucht 0 < timeout <= {longest}", f"needs 0 < timeout <= {longest}")
 
 
-def _is_plain_address(url: str, schemes: set[str]) -> bool:
+def _address_fault(url: str, schemes: Collection[str]) -> Text | None:
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        return False
-    written = url.isascii() and url.isprintable() and " " not in url
-    return written and parts.scheme in schemes and bool(parts.hostname) and port != 0
+        parts = url_parts(url, schemes)
+    except Invalid as exc:
+        return exc.detail
+    if parts.query:
+        return Text("Sie enthält eine Abfrage (?).", "It holds a query (?).")
+    return None
+
+
+def _after(fault: str) -> str:
+    """Return a fault as the end of a sentence whose full stop comes later."""
+    return f": {fault.removesuffix('.')}"
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
@@ -130,14 +150,14 @@ def request(  # noqa: PLR0917  # Method, address, headers and content are a requ
     """Send one request of ``length`` body bytes and return the answer, with up to ``answer_limit`` bytes of its body.
 
     Raises:
-        Silence: no answer came. Whatever ``content`` raises passes through.
+        Silence: no answer came. Whatever else ``content`` raises passes through.
     """
     with _Connection(line, tls, urlsplit(url)) as connection:
         try:
             connection.open()
             complete = connection.send_all(method, headers, content, length)
             return connection.hear(answer_limit, complete=complete)
-        except (OSError, http.client.HTTPException) as exc:
+        except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: what the library cannot read.
             raise connection.silence(exc) from exc
 
 
@@ -146,7 +166,7 @@ def judge(answer: Answer, now: datetime) -> Outcome:
     status = answer.status
     kind, cause = _MEANINGS.get(status) or _CLASSES.get(status // 100, (OutcomeKind.REFUSED, DeadCause.CONFIGURATION))
     wish = _wish(answer.retry_after, now) if kind is OutcomeKind.UNREACHABLE else None
-    return Outcome(kind=kind, note=f"HTTP {status}", retry_after=wish, disable=status == HTTPStatus.GONE, cause=cause)
+    return Outcome(kind=kind, note=http_note(status), retry_after=wish, disable=status == HTTPStatus.GONE, cause=cause)
 
 
 def _wish(value: str | None, now: datetime) -> timedelta | None:
@@ -212,13 +232,12 @@ class _Connection(http.client.HTTPConnection):
 
     def silence(self, exc: Exception) -> Silence:
         """Say what a failed request means."""
-        if isinstance(exc, Inward):
-            return Silence("address is not public", sent=False, cause=DeadCause.CONFIGURATION)
         late = self._line.late
+        reason = reason_for(exc, late=late)
         # With TLS 1.3 the refusal of a client certificate arrives as an alert after the request was sent.
-        refused = isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-        if refused and not late and (not self._began or "ALERT" in str(exc).upper()):
-            return Silence("TLS refused", sent=False, cause=DeadCause.CONFIGURATION)
+        refused = reason in CONFIGURED and (not self._began or "ALERT" in str(exc).upper())
+        if refused:
+            return Silence(reason.note, sent=False, cause=DeadCause.CONFIGURATION)
         if self._sent:
-            return Silence("no answer in time" if late else "no answer", sent=True)
-        return Silence("timed out" if late else "not reachable", sent=False)
+            return Silence((SILENT_IN_TIME if late else SILENT).note, sent=True)
+        return Silence((CONNECTION_LOST if reason in CONFIGURED else reason).note, sent=False)

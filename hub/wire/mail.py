@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from hub import reasons
 from hub.submission import DeadCause, Outcome, OutcomeKind
-from hub.wire.line import Inward, Line
+from hub.transport.connection import CONFIGURED, Line, reason_for
 
 #: Bytes that a server may say in one connection.
 _CHATTER = 256 * 1024
@@ -66,12 +67,8 @@ def post(
         return talk.hand_over(envelope)
     except _Reply as reply:
         return reply.outcome
-    except Inward:
-        return _unreachable("address is not public", _CONFIGURATION)
-    except ssl.SSLError:
-        return talk.silence() if line.late or talk.ended else _unreachable("TLS refused", _CONFIGURATION)
-    except (OSError, smtplib.SMTPException, ValueError):  # ValueError: replies that smtplib cannot read.
-        return talk.silence()
+    except (OSError, smtplib.SMTPException, ValueError) as exc:  # ValueError: replies that smtplib cannot read.
+        return talk.silence(exc)
     finally:
         talk.close()
 
@@ -99,19 +96,19 @@ class _Talk(smtplib.SMTP):
         if tls is None:
             return
         if not self.has_extn("starttls"):
-            raise _Reply(_unreachable("server offers no STARTTLS", _CONFIGURATION))
+            raise _Reply(_unreachable(reasons.NO_STARTTLS.note, _CONFIGURATION))
         self._insist(self.starttls(context=tls)[0], _READY, "STARTTLS", _trouble)
         self._insist(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
 
     def login_as(self, login: Login) -> None:
         if not self.has_extn("auth"):
-            raise _Reply(_unreachable("server offers no login", _CONFIGURATION))
+            raise _Reply(_unreachable(reasons.NO_LOGIN.note, _CONFIGURATION))
         try:
             self.login(login.user, login.password)
         except smtplib.SMTPAuthenticationError as exc:
             raise _Reply(_trouble(exc.smtp_code, "login")) from exc
         except smtplib.SMTPNotSupportedError as exc:
-            raise _Reply(_unreachable("server offers no login that the hub knows", _CONFIGURATION)) from exc
+            raise _Reply(_unreachable(reasons.NO_KNOWN_LOGIN.note, _CONFIGURATION)) from exc
 
     def hand_over(self, envelope: Envelope) -> Outcome:
         size = [f"SIZE={len(envelope.mail)}"] if self.has_extn("size") else []
@@ -124,15 +121,18 @@ class _Talk(smtplib.SMTP):
         self.send(b".\r\n")
         code = self.getreply()[0]
         if code < _TAKEN:  # Nothing that a server may say here.
-            return self.silence()
+            raise smtplib.SMTPServerDisconnected
         self._insist(code, _TAKEN, "end of mail", _content_refused)
         return Outcome(kind=OutcomeKind.DELIVERED, note="mail taken over by the server")
 
-    def silence(self) -> Outcome:
+    def silence(self, exc: Exception) -> Outcome:
         late = self._line.late
         if self.ended:
-            return Outcome(kind=OutcomeKind.UNKNOWN, note="no answer in time" if late else "no answer")
-        return _unreachable("timed out" if late else "not reachable")
+            note = (reasons.SILENT_IN_TIME if late else reasons.SILENT).note
+            return Outcome(kind=OutcomeKind.UNKNOWN, note=note)
+        lost = isinstance(exc, smtplib.SMTPServerDisconnected) and not late
+        reason = reasons.CONNECTION_LOST if lost else reason_for(exc, late=late)
+        return _unreachable(reason.note, _CONFIGURATION if reason in CONFIGURED else None)
 
     def _insist(self, code: int, wanted: int, step: str, refusal: Callable[[int, str], Outcome]) -> None:
         if code == wanted or (wanted == _TAKEN and code // 100 == 2):  # noqa: PLR2004  # SMTP's own numbers

@@ -16,10 +16,12 @@ from uuid import uuid4
 
 import asyncssh
 
+from hub import reasons
 from hub.envelope import MixedUp
 from hub.errors import HubError
+from hub.reasons import Reason
 from hub.submission import DeadCause, Outcome, OutcomeKind
-from hub.wire.line import Inward, Line
+from hub.transport.connection import Inward, Line, NoHost, reason_for
 
 #: What to write: relative name and content, in order; the last one makes the place whole.
 Files = Callable[[], Iterable[tuple[str, Iterable[bytes]]]]
@@ -27,13 +29,14 @@ Files = Callable[[], Iterable[tuple[str, Iterable[bytes]]]]
 _LOST = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection)
 _TOO_FULL = (asyncssh.SFTPNoSpaceOnFilesystem, asyncssh.SFTPQuotaExceeded)
 _NOT_ALLOWED = (asyncssh.SFTPPermissionDenied, asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
-_NOTES: tuple[tuple[Any, str], ...] = (
-    (Inward, "address is not public"),
-    (asyncssh.HostKeyNotVerifiable, "host key is not the one in the options"),
-    (asyncssh.KeyExchangeFailed, "no key exchange that both sides allow"),
-    (asyncssh.PermissionDenied, "login refused"),
-    (_TOO_FULL, "no space at the receiver"),
-    (_NOT_ALLOWED, "folder is missing or not writable"),
+_REASONS: tuple[tuple[Any, Reason], ...] = (
+    (Inward, reasons.NOT_PUBLIC),
+    (NoHost, reasons.NO_HOST),
+    (asyncssh.HostKeyNotVerifiable, reasons.HOST_KEY),
+    (asyncssh.KeyExchangeFailed, reasons.NO_KEY_EXCHANGE),
+    (asyncssh.PermissionDenied, reasons.LOGIN_REFUSED),
+    (_TOO_FULL, reasons.NO_SPACE),
+    (_NOT_ALLOWED, reasons.NO_FOLDER),
 )
 
 
@@ -68,7 +71,7 @@ def upload(line: Line, server: Server, place: PurePosixPath, files: Files, *, la
     try:
         # An event loop for each attempt: the library is asynchronous alone.
         return asyncio.run(attempt.run(line, server, files))
-    except (asyncssh.Error, OSError, EOFError) as exc:
+    except (asyncssh.Error, OSError, EOFError, ValueError) as exc:
         return attempt.explain(exc, late=line.late)
 
 
@@ -96,14 +99,16 @@ class _Upload:
 
     def explain(self, exc: Exception, *, late: bool) -> Outcome:
         """Say what a failed attempt means."""
-        for kind, note in _NOTES:
+        for kind, known in _REASONS:
             if isinstance(exc, kind):
                 cause = None if kind is _TOO_FULL else DeadCause.CONFIGURATION
-                return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=cause)
-        late = late or isinstance(exc, TimeoutError)
+                return Outcome(kind=OutcomeKind.UNREACHABLE, note=known.note, cause=cause)
+        reason = reason_for(exc, late=late)
         if self._committing:
-            return Outcome(kind=OutcomeKind.UNKNOWN, note="no answer in time" if late else "no answer")
-        note = "timed out" if late else f"not reachable ({type(exc).__name__})"
+            late = reason is reasons.TIMED_OUT
+            return Outcome(kind=OutcomeKind.UNKNOWN, note=(reasons.SILENT_IN_TIME if late else reasons.SILENT).note)
+        lost = isinstance(exc, asyncssh.Error | EOFError) and reason is reasons.NOT_REACHABLE
+        note = f"{reasons.CONNECTION_LOST.note} ({type(exc).__name__})" if lost else reason.note
         return Outcome(kind=OutcomeKind.UNREACHABLE, note=note)
 
     async def _write_all(self, sftp: asyncssh.SFTPClient, files: Files) -> Outcome:

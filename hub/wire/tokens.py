@@ -15,8 +15,8 @@ import orjson
 from hub.crypto.jws import sign_ps512
 from hub.crypto.keys import SigningKey
 from hub.submission import DeadCause, Outcome, OutcomeKind
+from hub.transport.connection import Line
 from hub.wire.http import Answer, Silence, request
-from hub.wire.line import Line
 
 _ANSWER_LIMIT = 64 * 1024
 _TOKEN_LIMIT = 16 * 1024

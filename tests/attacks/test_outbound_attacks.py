@@ -100,3 +100,46 @@ def test_an_untrusted_certificate_is_refused(tmp_path):
     with Partner(tls=context) as partner:
         posted = Outbound(allow_private_addresses=True, timeout=2).post(f"{partner.url}/cb", b"{}", {})
     assert posted.status is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a..example.org",
+        f"{'a' * 64}.example.org",
+        f"{'a.' * 127}example",
+        "xn--.example.org",
+        "example.org.",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[fe80::1%25eth0]",
+        "[::ffff:8.8.8.8]",
+    ],
+)
+def test_a_name_that_nothing_can_have_is_refused_when_it_is_entered_and_ends_an_attempt_when_it_is_not(host: str):
+    with pytest.raises(Invalid) as refused:
+        OUT.check(f"https://{host}/cb")
+    assert refused.value.detail.de
+    assert OUT.post(f"https://{host}/cb", b"{}", {}).note == "address refused"
+
+
+def test_the_metadata_of_a_cloud_stays_shut_also_where_private_addresses_are_open():
+    wide = Outbound(allow_private_addresses=True, timeout=1)
+    for host in ("169.254.169.254", "[fe80::a9fe:a9fe]", "[fd00:ec2::254]", "100.100.100.200", "[64:ff9b::a9fe:a9fe]"):
+        with pytest.raises(Invalid):
+            wide.check(f"http://{host}/latest/meta-data/iam")
+        assert wide.get(f"http://{host}/latest/meta-data/iam", {}).status is None
+
+
+def test_a_name_that_leads_to_the_metadata_of_a_cloud_is_not_called():
+    from hub.transport.resolving import Resolver
+
+    wide = Outbound(allow_private_addresses=True, timeout=1, resolver=Resolver(lambda _host: ["169.254.169.254"]))
+    assert wide.get("http://metadata.example/latest", {}).note == "address refused"
+
+
+def test_a_mail_port_is_no_callback_address():
+    with pytest.raises(Invalid):
+        OUT.check("https://mail.example.org:25/")
