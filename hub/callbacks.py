@@ -8,14 +8,18 @@ the ids in the body.
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import orjson
 
+from hub import reasons
 from hub.crypto.hmacs import sign_callback
 from hub.crypto.keyring import HubKeys
 from hub.delivery import Schedule
@@ -32,9 +36,13 @@ _log = logging.getLogger(__name__)
 _TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"
 #: What a sealed callback secret is bound to; it travels from the party's record to the outbox as it is.
 _CONTEXT = "callback"
-#: An address that gave no answer is left alone for this long, or a hung receiver with many callbacks would hold up all others.
+#: A host that gave no answer is left alone for this long, or a hung receiver with many callbacks would hold up all others; so
+#: is a party several of whose hosts did not.
 _REST = timedelta(minutes=1)
+_MOST_SILENT = 3
 _MOST_RESTING = 10_000
+#: What finds its host's share taken is due again after this.
+_TURN = timedelta(seconds=2)
 
 
 def at_rest(callback: Callback | None, keys: HubKeys) -> Callback | None:
@@ -103,7 +111,10 @@ class Herald:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallbackTools:
-    """What the worker works with. ``board`` tells people of a callback that was given up."""
+    """What the worker works with. ``board`` tells people of a callback that was given up.
+
+    Of ``batch`` slots, one party and one host get ``share`` each.
+    """
 
     store: Store
     keys: HubKeys
@@ -115,26 +126,84 @@ class CallbackTools:
     #: Longer than one attempt can take.
     lease: timedelta = timedelta(minutes=2)
     batch: int = 16
+    share: int = 4
+
+
+class _Rests:
+    """Who is left alone for a while: hosts that gave no answer, and parties several of whose hosts in a row gave none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, datetime] = {}
+        self._silent: dict[str, set[str]] = {}
+
+    def rests(self, party: str, host: str, now: datetime) -> bool:
+        """Tell whether neither is to be asked now."""
+        with self._lock:
+            return any(self._until.get(key, now) > now for key in _keys(party, host))
+
+    def note(self, party: str, host: str, *, answered: bool, now: datetime) -> None:
+        """Note whether a host gave an answer, whatever it said."""
+        with self._lock:
+            if answered:
+                self._silent.pop(party, None)
+                return
+            self._make_room(now)
+            for_host, for_party = _keys(party, host)
+            self._until[for_host] = now + _REST
+            silent = self._silent.setdefault(party, set())
+            silent.add(host)
+            if len(silent) >= _MOST_SILENT:
+                self._until[for_party] = now + _REST
+                self._silent.pop(party)
+
+    def _make_room(self, now: datetime) -> None:
+        if len(self._until) >= _MOST_RESTING:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+        if len(self._until) >= _MOST_RESTING or len(self._silent) >= _MOST_RESTING:
+            self._until.clear()
+            self._silent.clear()
 
 
 class CallbackWorker(Courier[CallbackClaim]):
-    """Posts the callbacks of the outbox."""
+    """Posts the callbacks of the outbox.
+
+    Receivers are strangers. No party and no host has more than its share under way, those that give no answer are left
+    alone for a minute, and the claim takes parties in turns: who is slow delays nobody else, also with many addresses.
+    """
 
     carries = "callback"
 
     def __init__(self, tools: CallbackTools) -> None:
-        super().__init__(clock=tools.clock, schedule=tools.schedule)
+        super().__init__(clock=tools.clock, schedule=tools.schedule, slots=tools.batch)
         self._tools = tools
-        self._resting: dict[str, datetime] = {}
+        self._rests = _Rests()
 
-    def claim(self, now: datetime) -> Sequence[CallbackClaim]:
-        """Lease what is due."""
+    def claim(self, now: datetime, *, room: int) -> Sequence[CallbackClaim]:
+        """Lease what is due; what finds its host's share taken waits for its turn."""
         tools = self._tools
-        return tools.store.claim_callbacks(now, lease=tools.lease, node=tools.node, limit=tools.batch)
+        claims = tools.store.claim_callbacks(now, lease=tools.lease, node=tools.node, limit=room, share=tools.share)
+        hosts = Counter(host_of(claim.callback.url) for claim in self.under_way())
+        begun: list[CallbackClaim] = []
+        waiting: list[CallbackClaim] = []
+        for claim in claims:
+            host = host_of(claim.callback.url)
+            (begun if hosts[host] < tools.share else waiting).append(claim)
+            hosts[host] += 1
+        if waiting:
+            tools.store.postpone_callbacks(waiting, now + _TURN)
+        return begun
 
     def carry(self, claim: CallbackClaim) -> Carried:
         """Post one callback, unless its receiver gave no answer just now."""
-        posted = self._post_unless_resting(claim.callback)
+        callback, host = claim.callback, host_of(claim.callback.url)
+        if self._rests.rests(callback.party, host, self._tools.clock()):
+            return Carried(taken=False, note=reasons.RESTING.note)
+        posted = self._post(callback)
+        if posted is None:
+            return Carried(taken=False, note="secret cannot be opened")
+        if posted.note != reasons.NO_ADDRESS.note:  # An address that is refused took nobody's time.
+            self._rests.note(callback.party, host, answered=posted.status is not None, now=self._tools.clock())
         return Carried(taken=posted.taken, note=posted.note)
 
     def record(self, claim: CallbackClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:
@@ -164,22 +233,12 @@ class CallbackWorker(Courier[CallbackClaim]):
             NoticeKind.CALLBACK_UNREACHABLE, callback.party, facts, occasion=occasion, now=now
         )
 
-    def _post_unless_resting(self, callback: OutgoingCallback) -> Posted:
-        now = self._tools.clock()
-        if self._resting.get(callback.url, now) > now:
-            return Posted(status=None, note="gave no answer just now")
-        posted = self._post(callback)
-        if posted.status is None:
-            if len(self._resting) >= _MOST_RESTING:
-                self._resting.clear()
-            self._resting[callback.url] = self._tools.clock() + _REST
-        return posted
-
-    def _post(self, callback: OutgoingCallback) -> Posted:
+    def _post(self, callback: OutgoingCallback) -> Posted | None:
+        """Post; None where the hub cannot read the secret, which is no fault of the receiver's."""
         try:
             secret = self._tools.keys.open_secret(callback.secret, context=_CONTEXT).decode()
         except SealBroken:
-            return Posted(status=None, note="secret cannot be opened")
+            return None
         body = callback.body.encode()
         timestamp = int(self._tools.clock().timestamp())
         headers = {
@@ -189,6 +248,18 @@ class CallbackWorker(Courier[CallbackClaim]):
             "User-Agent": "rathaus-hub",
         }
         return self._tools.outbound.post(callback.url, body, headers)
+
+
+def _keys(party: str, host: str) -> tuple[str, str]:
+    return f"host:{host}", f"party:{party}"
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address as shares count it; all addresses that have none are one."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _outgoing(callback: Callback | None, party: str, body: str, case_id: UUID, now: datetime) -> list[OutgoingCallback]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
+from hub import reasons
 from hub.delivery import Schedule
 from hub.errors import Unavailable
 
@@ -19,6 +20,14 @@ _log = logging.getLogger(__name__)
 SCHEDULE = Schedule(
     first=timedelta(minutes=1), factor=2.0, longest=timedelta(hours=1), give_up=timedelta(days=3), jitter=0.2
 )
+#: An attempt that has run for so long is waiting for its receiver, and another may begin beside it.
+_SLOW = timedelta(seconds=1)
+#: So many times the slots may be under way in all.
+_STRETCH = 4
+#: Seconds to wait for further slots once one got free: a claim costs a commit, for one as for many.
+_COMPANY = 0.01
+#: Seconds after which an attempt under way may have become a waiting one.
+_LOOK_AGAIN = 0.5
 
 
 class Claimed(Protocol):
@@ -45,20 +54,28 @@ class Carried:
 
 
 class Courier(ABC, Generic[C]):
-    """Carries one outbox. Any number of nodes do; each thing is leased to one of them at a time."""
+    """Carries one outbox. Any number of nodes do; each thing is leased to one of them at a time.
+
+    ``slots`` attempts work at once. One that waits for its receiver gives its slot away, up to a bound; a slot that gets
+    free is filled at once, whoever else still waits.
+    """
 
     #: What is carried, for names of threads and lines of the log.
     carries: str
     #: Seconds between two looks at an empty outbox.
     pause = 0.5
 
-    def __init__(self, *, clock: Callable[[], datetime], schedule: Schedule) -> None:
+    def __init__(self, *, clock: Callable[[], datetime], schedule: Schedule, slots: int) -> None:
         self._clock = clock
         self._schedule = schedule
+        self._slots = slots
+        self._lock = threading.Lock()
+        self._under_way: dict[threading.Thread, tuple[C, datetime]] = {}
+        self._ended = threading.Event()
 
     @abstractmethod
-    def claim(self, now: datetime) -> Sequence[C]:
-        """Lease what is due."""
+    def claim(self, now: datetime, *, room: int) -> Sequence[C]:
+        """Lease what is due, ``room`` things at most."""
 
     @abstractmethod
     def carry(self, claim: C) -> Carried:
@@ -69,29 +86,84 @@ class Courier(ABC, Generic[C]):
         """Record an attempt: taken, or to be made again, or (None) given up."""
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set."""
-        while not stop.is_set():
-            try:
-                made = self.run_once()
-            except Unavailable as error:
-                _log.warning("%ss: %s", self.carries, error)
-                made = 0
-            if not made:
-                stop.wait(self.pause)
+        """Work until ``stop`` is set; attempts under way are finished and recorded."""
+        try:
+            while not stop.is_set():
+                self._ended.clear()
+                try:
+                    begun = self._fill()
+                except Unavailable as error:
+                    _log.warning("%ss: %s", self.carries, error)
+                    begun = []
+                if not begun:
+                    self._rest(stop)
+        finally:
+            _join(self._threads())
+
+    def under_way(self) -> list[C]:
+        """Return what is being attempted now."""
+        with self._lock:
+            return [claim for claim, _ in self._under_way.values()]
 
     def run_once(self) -> int:
-        """Attempt what is due now, at once but bounded; return how many attempts were made."""
-        claims = self.claim(self._clock())
+        """Attempt what is due now, as far as there are slots, and wait for the ends; return how many attempts were made."""
+        begun = self._fill()
+        _join(begun)
+        return len(begun)
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Wait for a slot that gets free, or for what becomes due."""
+        if not self._threads():
+            stop.wait(self.pause)
+        elif self._ended.wait(_LOOK_AGAIN):
+            stop.wait(_COMPANY)
+
+    def _fill(self) -> list[threading.Thread]:
+        """Begin an attempt in each slot that is free."""
+        room = self._room()
+        claims = self.claim(self._clock(), room=room) if room else ()
+        return [self._begin(claim) for claim in claims]
+
+    def _begin(self, claim: C) -> threading.Thread:
         # A thread each: one receiver that hangs must not use up the others' leases.
-        threads = [threading.Thread(target=self._attempt, args=[claim], name=self.carries) for claim in claims]
-        for thread in threads:
+        thread = threading.Thread(target=self._work, args=[claim], name=self.carries)
+        with self._lock:
+            self._under_way[thread] = claim, self._clock()
+        try:
             thread.start()
-        for thread in threads:
-            thread.join()
-        return len(claims)
+        except RuntimeError:  # No thread to be had: the lease runs out, and somebody tries again.
+            self._leave(thread)
+            raise
+        return thread
+
+    def _room(self) -> int:
+        now = self._clock()
+        with self._lock:
+            working = sum(now - since < _SLOW for _, since in self._under_way.values())
+            return max(0, min(self._slots - working, self._slots * _STRETCH - len(self._under_way)))
+
+    def _threads(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._under_way)
+
+    def _leave(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._under_way.pop(thread, None)
+        self._ended.set()
+
+    def _work(self, claim: C) -> None:
+        try:
+            self._attempt(claim)
+        finally:
+            self._leave(threading.current_thread())
 
     def _attempt(self, claim: C) -> None:
-        carried = self.carry(claim)
+        """Make one attempt and record it, whatever it dies of: what is not recorded would be tried for ever."""
+        try:
+            carried = self.carry(claim)
+        except BaseException as error:  # noqa: BLE001  # whatever a library raises is what came of it
+            _log.exception("%s: the attempt failed", self.carries)
+            carried = Carried(taken=False, note=f"{reasons.FAILED.note} ({type(error).__name__})")
         now = self._clock()
         again = None if carried.taken else self._next(claim, now)
         try:
@@ -99,7 +171,14 @@ class Courier(ABC, Generic[C]):
         except Unavailable as error:
             # Nothing was recorded: the lease runs out and somebody tries again.
             _log.warning("%s: %s", self.carries, error)
+        except Exception:  # noqa: BLE001  # likewise, and nobody waits for this thread
+            _log.exception("%s: the attempt was not recorded", self.carries)
 
     def _next(self, claim: C, now: datetime) -> datetime | None:
         due = now + self._schedule.wait(claim.attempt, random.random())  # noqa: S311  # jitter, not a secret
         return due if due <= claim.created_at + self._schedule.give_up else None
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()

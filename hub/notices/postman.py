@@ -64,15 +64,15 @@ class Postman(Courier[NoticeClaim]):
     def __init__(
         self, *, store: Store, server: MailServer, base_url: str, node: str, clock: Callable[[], datetime]
     ) -> None:
-        super().__init__(clock=clock, schedule=SCHEDULE)
+        super().__init__(clock=clock, schedule=SCHEDULE, slots=_BATCH)
         self._store = store
         self._server = server
         self._base_url = base_url
         self._node = node
 
-    def claim(self, now: datetime) -> Sequence[NoticeClaim]:
+    def claim(self, now: datetime, *, room: int) -> Sequence[NoticeClaim]:
         """Lease what is due."""
-        return self._store.claim_notices(now, lease=_LEASE, node=self._node, limit=_BATCH)
+        return self._store.claim_notices(now, lease=_LEASE, node=self._node, limit=room)
 
     def carry(self, claim: NoticeClaim) -> Carried:
         """Hand one mail to the server. No answer at its end means that it may have been taken: it is sent again."""

@@ -39,13 +39,24 @@ class Callbacks(Database):
         """Put a callback into the outbox, due at once."""
         self._write(lambda connection: write_callbacks(connection, [callback]))
 
-    def claim_callbacks(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[CallbackClaim]:
-        """Lease up to ``limit`` due callbacks to ``node``, the longest due first."""
+    def claim_callbacks(
+        self, now: datetime, *, lease: timedelta, node: str, limit: int, share: int | None = None
+    ) -> list[CallbackClaim]:
+        """Lease up to ``limit`` due callbacks to ``node``, the longest due first.
+
+        Fair over parties. Of a party, at most ``share`` are under way on all nodes; without one, as many as the limit.
+        """
+        bounds = {"limit": limit, "share": limit if share is None else share}
 
         def write(connection: Connection) -> list[CallbackClaim]:
-            return [_claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit)]
+            return [_claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, **bounds)]
 
         return self._write(write)
+
+    def postpone_callbacks(self, claims: Sequence[CallbackClaim], until: datetime) -> int:
+        """Give back callbacks that were not attempted; they are due again at ``until``, and no attempt is counted."""
+        keys = {claim.callback.callback_id: claim.fencing for claim in claims}
+        return self._write(lambda connection: _OUTBOX.postpone(connection, keys, until))
 
     def record_callback(
         self,

@@ -5,7 +5,7 @@ One column runs each, as in the queue of deliveries: ``next_attempt_at`` is due,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,48 @@ WHERE {key} IN (
 )
 RETURNING *
 """
+
+#: The same, fair over parties: each gets the room that its attempts under way leave, and everybody's first come before
+#: anybody's second; who goes first is drawn. Parties are found by jumping along the index of what is not over, so that the
+#: cost grows with their number and not with a backlog.
+_CLAIM_FAIRLY = """
+WITH RECURSIVE parties (party) AS (
+    SELECT min(party) FROM {table} WHERE next_attempt_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(q.party) FROM {table} q WHERE q.next_attempt_at IS NOT NULL AND q.party > p.party)
+    FROM parties p WHERE p.party IS NOT NULL
+),
+seats AS (
+    SELECT p.party, (
+        SELECT count(*) FROM {table} b WHERE b.party = p.party AND b.leased_by IS NOT NULL AND b.next_attempt_at > :now
+    ) AS busy
+    FROM parties p WHERE p.party IS NOT NULL
+),
+{candidates}
+UPDATE {table}
+SET next_attempt_at = :until, leased_by = :node, fencing = fencing + 1,
+    attempts = attempts + CASE WHEN leased_by IS NULL THEN 0 ELSE 1 END
+WHERE {key} IN (SELECT {key} FROM candidates WHERE place <= :share ORDER BY place, random() LIMIT :limit)
+RETURNING *
+"""
+_CANDIDATES_SQLITE = """candidates AS (
+    SELECT q.{key},
+        s.busy + row_number() OVER (PARTITION BY q.party ORDER BY q.next_attempt_at, q.{key}) AS place
+    FROM seats s JOIN {table} q ON q.{key} IN (
+        SELECT d.{key} FROM {table} d WHERE d.party = s.party AND d.next_attempt_at <= :now
+        ORDER BY d.next_attempt_at LIMIT :share
+    )
+    WHERE s.busy < :share
+)"""
+_CANDIDATES_POSTGRESQL = """candidates AS MATERIALIZED (
+    SELECT q.{key},
+        s.busy + row_number() OVER (PARTITION BY s.party ORDER BY q.next_attempt_at, q.{key}) AS place
+    FROM seats s CROSS JOIN LATERAL (
+        SELECT d.{key}, d.next_attempt_at FROM {table} d WHERE d.party = s.party AND d.next_attempt_at <= :now
+        ORDER BY d.next_attempt_at LIMIT :share FOR UPDATE SKIP LOCKED
+    ) q
+    WHERE s.busy < :share
+)"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +90,47 @@ class Outbox:
     def __init__(self, table: Table, key: str) -> None:
         self._table = table
         self._key = table.c[key]
+        names = {"table": table.name, "key": key}
         self._claim = {
-            locked: text(_CLAIM.format(table=table.name, key=key, lock="FOR UPDATE SKIP LOCKED" if locked else ""))
+            locked: text(_CLAIM.format(**names, lock="FOR UPDATE SKIP LOCKED" if locked else ""))
             for locked in (False, True)
         }
+        self._claim_fairly = {
+            locked: text(_CLAIM_FAIRLY.format(**names, candidates=candidates.format(**names)))
+            for locked, candidates in ((False, _CANDIDATES_SQLITE), (True, _CANDIDATES_POSTGRESQL))
+        }
 
-    def claim(self, connection: Connection, now: datetime, *, lease: timedelta, node: str, limit: int) -> Sequence[Any]:
-        """Lease up to ``limit`` due rows to ``node``, the longest due first, and return them oldest first."""
+    def claim(
+        self,
+        connection: Connection,
+        now: datetime,
+        *,
+        lease: timedelta,
+        node: str,
+        limit: int,
+        share: int | None = None,
+    ) -> Sequence[Any]:
+        """Lease up to ``limit`` due rows to ``node``, the longest due first, and return them oldest first.
+
+        With a ``share``, for tables with a column ``party``: fair over parties, none of which has more than that under way
+        on all nodes (nodes that claim in the same instant may exceed it by what they took).
+        """
         values = {"now": micros(now), "until": micros(now + lease), "node": node, "limit": clamp(limit)}
-        rows = connection.execute(self._claim[in_postgresql(connection)], values).all()
+        shared = in_postgresql(connection)
+        if share is None:
+            rows = connection.execute(self._claim[shared], values).all()
+        else:
+            rows = connection.execute(self._claim_fairly[shared], values | {"share": share}).all()
         return sorted(rows, key=lambda row: row.created_at)
+
+    def postpone(self, connection: Connection, keys: Mapping[UUID, int], until: datetime) -> int:
+        """Give back what was not attempted, until when it waits; ``keys`` tell the number of each lease. Return how many."""
+        waits = {"next_attempt_at": micros(until), "leased_by": None}
+        done = 0
+        for key, fencing in keys.items():
+            ours = and_(self._key == str(key), self._table.c.fencing == fencing, self._table.c.leased_by.is_not(None))
+            done += connection.execute(update(self._table).where(ours).values(waits)).rowcount
+        return done
 
     def record(self, connection: Connection, key: UUID, *, fencing: int, attempt: int, tried: Tried) -> bool:
         """Record attempt number ``attempt``; False, and nothing written, if the lease was lost."""

@@ -274,6 +274,9 @@ circuits = Table(
     Column("failures", Integer, nullable=False),
     _time("open_until", optional=True),
     _time("changed_at"),
+    # What only settings can mend, as a reason's code, and since when: for as long as the circuit is not closed.
+    Column("fault", Text),
+    _time("fault_since", optional=True),
 )
 
 callbacks = Table(
@@ -295,6 +298,8 @@ callbacks = Table(
     _time("finished_at", optional=True),
 )
 partial_index("ix_callbacks_due", "next_attempt_at IS NOT NULL", callbacks.c.next_attempt_at)
+partial_index("ix_callbacks_turns", "next_attempt_at IS NOT NULL", callbacks.c.party, callbacks.c.next_attempt_at)
+partial_index("ix_callbacks_leased", "leased_by IS NOT NULL", callbacks.c.party, callbacks.c.next_attempt_at)
 Index("ix_callbacks_finished_at", callbacks.c.finished_at)
 Index("ix_callbacks_party", callbacks.c.party, callbacks.c.created_at)
 
