@@ -44,12 +44,13 @@ class Callbacks(Database):
     ) -> list[CallbackClaim]:
         """Lease up to ``limit`` due callbacks to ``node``, the longest due first.
 
-        Fair over parties. Of a party, at most ``share`` are under way on all nodes; without one, as many as the limit.
+        With a ``share`` fair over parties, of each of which at most so many are under way on all nodes.
         """
-        bounds = {"limit": limit, "share": limit if share is None else share}
 
         def write(connection: Connection) -> list[CallbackClaim]:
-            return [_claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, **bounds)]
+            return [
+                _claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
+            ]
 
         return self._write(write)
 
