@@ -1,53 +1,71 @@
-"""The adapters of this process: one for each destination and configuration, and how to seal for them."""
+"""The adapters of this process: one for each destination, as its settings say now, and how to seal for them."""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
-from collections.abc import Mapping
-from datetime import timedelta
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from hub.delivery import Adapter, Sealing, sealing_of
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.parties import Destination
 
 _log = logging.getLogger(__name__)
+#: Adapters that are kept open at most; beyond it the one that was not used for the longest time is closed.
+_MOST = 1_000
 
 
 class _Place:
-    """Where one adapter is kept, with a lock of its own: one that takes long to open holds up its own destination alone."""
+    """Where one adapter is kept, with a lock of its own: one that takes long to open holds up its own destination alone.
 
-    def __init__(self) -> None:
+    ``users`` are the attempts that have it, counted under the pool's lock; ``since`` is the age of its settings.
+    """
+
+    def __init__(self, name: str, since: datetime) -> None:
+        self.name = name
+        self.since = since
+        self.users = 0
         self.lock = threading.Lock()
         self.adapter: Adapter | None = None
 
 
 class AdapterPool:
-    """Builds and keeps one adapter per destination and configuration."""
+    """Builds and keeps one adapter per destination. Other settings take its place, and close it once nobody uses it."""
 
-    def __init__(self, known: Mapping[str, type[Adapter]]) -> None:
+    def __init__(self, known: Mapping[str, type[Adapter]], *, most: int = _MOST) -> None:
         self._known = known
+        self._most = most
         self._lock = threading.Lock()
-        self._places: dict[str, _Place] = {}
+        #: By destination, the one that was used last at the end.
+        self._places: OrderedDict[UUID, _Place] = OrderedDict()
 
-    def of(self, destination: Destination) -> Adapter:
-        """Return the open adapter for ``destination``.
+    @contextmanager
+    def lent(self, destination: Destination) -> Iterator[Adapter]:
+        """Give the open adapter for ``destination``; it stays open for as long as the block runs.
 
         Raises:
             ConfigurationError: no adapter of that name, or options that it does not take.
         """
-        name = json.dumps(
-            [str(destination.destination_id), destination.adapter, dict(destination.adapter_config)], sort_keys=True
-        )
-        with self._lock:
-            place = self._places.setdefault(name, _Place())
-        with place.lock:
-            if place.adapter is None:
-                adapter = self._build(destination)
-                adapter.open()
-                place.adapter = adapter
-            return place.adapter
+        place = self._taken(destination)
+        try:
+            with place.lock:
+                if place.adapter is None:
+                    adapter = self._build(destination)
+                    adapter.open()
+                    place.adapter = adapter
+            yield place.adapter
+        finally:
+            self._given_back(destination.destination_id, place)
+
+    def of(self, destination: Destination) -> Adapter:
+        """Return the open adapter for ``destination``, which others' settings may close; errors as :meth:`lent`."""
+        with self.lent(destination) as adapter:
+            return adapter
 
     def sealing(self, destination: Destination) -> Sealing:
         """Return how to seal for ``destination``; where this process lacks its adapter, as for all that have no wishes.
@@ -76,11 +94,45 @@ class AdapterPool:
         with self._lock:
             places = list(self._places.values())
             self._places.clear()
-        for adapter in [place.adapter for place in places if place.adapter is not None]:
-            try:
-                adapter.close()
-            except Exception:  # noqa: BLE001  # whoever wrote it, the others are closed all the same
-                _log.exception("adapter %s does not close", adapter.name)
+        for place in places:
+            _close(place)
+
+    def _taken(self, destination: Destination) -> _Place:
+        """Return the place of ``destination`` with one user more; what it displaces and nobody uses is closed."""
+        name = json.dumps([destination.adapter, dict(destination.adapter_config)], sort_keys=True)
+        here = destination.destination_id
+        displaced: list[_Place] = []
+        with self._lock:
+            place = self._places.get(here)
+            if place is None or place.name != name:
+                new = _Place(name, destination.updated_at)
+                # A delivery that was claimed before a change brings the old settings: it must not displace the new ones.
+                if place is None or place.since <= new.since:
+                    displaced += [] if place is None else [place]
+                    self._places[here] = new
+                place = new
+            place.since = max(place.since, destination.updated_at)
+            place.users += 1
+            if self._places.get(here) is place:
+                self._places.move_to_end(here)
+            displaced += self._crowded_out()
+            unused = [each for each in displaced if not each.users]
+        for each in unused:
+            _close(each)
+        return place
+
+    def _crowded_out(self) -> list[_Place]:
+        """Take away what was not used for the longest time, as far as there is too much; whatever is in use stays."""
+        over = len(self._places) - self._most
+        idle = [here for here, place in self._places.items() if not place.users] if over > 0 else []
+        return [self._places.pop(here) for here in idle[:over]]
+
+    def _given_back(self, here: UUID, place: _Place) -> None:
+        with self._lock:
+            place.users -= 1
+            over = not place.users and self._places.get(here) is not place
+        if over:
+            _close(place)
 
     def _build(self, destination: Destination) -> Adapter:
         kind = self._known.get(destination.adapter)
@@ -93,3 +145,14 @@ class AdapterPool:
                 )
             )
         return kind(destination.adapter_config)
+
+
+def _close(place: _Place) -> None:
+    """Close what is open there, once; an adapter that fails to is its own affair, whoever wrote it."""
+    adapter, place.adapter = place.adapter, None
+    if adapter is None:
+        return
+    try:
+        adapter.close()
+    except Exception:  # noqa: BLE001  # the others are closed all the same
+        _log.exception("adapter %s does not close", adapter.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,7 +15,7 @@ from hub.adapter_pool import AdapterPool
 from hub.callbacks import Herald
 from hub.circuit import Breaker
 from hub.crashpoints import reach
-from hub.delivery import Schedule, StepKind, next_step
+from hub.delivery import Adapter, Schedule, StepKind, next_step
 from hub.errors import ConfigurationError
 from hub.events import Event, EventKind, Subject
 from hub.leases import Leases
@@ -102,14 +103,18 @@ class Attempting:
         return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.HUB)
 
     def _try(self, claim: Claim) -> Outcome:
-        try:
-            adapter = self.adapters.of(claim.destination)
-        except ConfigurationError as error:
-            return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
-        except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
-            _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
-            note = f"adapter does not open: {type(error).__name__}"
-            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+        with ExitStack() as until_done:
+            try:
+                adapter = until_done.enter_context(self.adapters.lent(claim.destination))
+            except ConfigurationError as error:
+                return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+            except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
+                _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+                note = f"adapter does not open: {type(error).__name__}"
+                return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+            return self._handed_over(adapter, claim)
+
+    def _handed_over(self, adapter: Adapter, claim: Claim) -> Outcome:
         form = claim.submission.contents.form
         if form not in self.adapters.sealing(claim.destination).takes:
             # Its adapter was changed since: what is sealed cannot be sealed anew.
