@@ -132,7 +132,7 @@ class Door:
 
     @property
     def sending_tools(self) -> SendingTools:
-        return fit_connect._counter(self.parts, Receivers(self.hub.store)).announcing._tools
+        return fit_connect._counter(self.parts, Receivers(self.hub.directory)).announcing._tools
 
     @property
     def sending_caller(self) -> Caller:

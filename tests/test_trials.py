@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from openssl_cms import opened, pem_key
 
 from hub.crypto.keys import read_decryption_key
 from hub.crypto.opening import decrypt
-from hub.delivery import Adapter
-from hub.errors import ConfigurationError, Text, TooMany
+from hub.delivery import Adapter, Sealing
+from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
 from hub.exchange.adapter_settings import AdapterSettings, shown
+from hub.exchange.trial_content import trial_contents
 from hub.exchange.trials import CONTENT, SERVICE, Trials, TrialStage
-from hub.submission import Outcome, OutcomeKind
+from hub.submission import Form, Outcome, OutcomeKind
 
 
 class Recorder:
@@ -154,6 +158,115 @@ def test_nobody_waits_for_a_receiver_that_hangs(stage):
     finally:
         hang.set()
     assert report.outcome.kind is OutcomeKind.UNKNOWN
+
+
+def hanging_trials(stage, until):
+    """Test deliveries by an adapter that comes back when told to."""
+
+    class Hanging(Recorder):
+        def deliver(self, package):
+            until.wait(60)
+            return super().deliver(package)
+
+    return Trials(
+        store=stage.hub.store,
+        policy=stage.hub.policy,
+        adapters=AdapterSettings({"recorder": Hanging}),
+        base_url="https://hub.example",
+        patience=timedelta(milliseconds=20),
+    )
+
+
+def wait_for_threads(name):
+    for thread in [each for each in threading.enumerate() if each.name.startswith(name)]:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_hung_test_keeps_its_place_until_its_thread_ends(stage):
+    hang, here = threading.Event(), place(stage)
+    trials = hanging_trials(stage, hang)
+    trials.run(here, actor="otto", now=stage.clock())
+    stage.clock.pass_(minutes=5)
+    with pytest.raises(TooMany, match="still runs"):
+        trials.run(here, actor="otto", now=stage.clock())
+    assert sum(each.name.startswith("trial ") for each in threading.enumerate()) == 1
+    hang.set()
+    wait_for_threads("trial ")
+    assert trials.run(here, actor="otto", now=stage.clock()).outcome.kind is not None
+    wait_for_threads("trial ")
+
+
+def test_hung_tests_hold_a_bounded_number_of_threads_in_all(stage):
+    hang, model = threading.Event(), place(stage)
+    trials = hanging_trials(stage, hang)
+    refused = 0
+    for _ in range(12):
+        there = replace(model, destination_id=uuid4())
+        keys = [(key.use, key.jwk) for key in stage.hub.store.keys(model.destination_id)]
+        stage.hub.store.add_destination(there, keys)
+        try:
+            trials.run(there, actor="otto", now=stage.clock())
+        except TooMany:
+            refused += 1
+    alive = sum(each.name.startswith("trial ") for each in threading.enumerate())
+    assert (alive, refused) == (4, 8)
+    hang.set()
+    wait_for_threads("trial ")
+    assert trials.run(model, actor="otto", now=stage.clock()).outcome is not None
+    wait_for_threads("trial ")
+
+
+class MailOnly(Recorder):
+    """Takes CMS, and JWEs where its options say so."""
+
+    name = "mail_only"
+
+    @classmethod
+    def sealing(cls, config):
+        takes = {Form.CMS, Form.JOSE} if config.get("accepts_jwe") else {Form.CMS}
+        return Sealing(form=Form.CMS, takes=frozenset(takes), most=1000)
+
+
+def mail_trials(stage):
+    Recorder.packages.clear()
+    adapters = AdapterSettings({"mail_only": MailOnly})
+    return Trials(store=stage.hub.store, policy=stage.hub.policy, adapters=adapters, base_url="https://hub.example")
+
+
+@pytest.mark.parametrize(("options", "said"), [({}, "cms: "), ({"accepts_jwe": True}, "cms, jose: ")])
+def test_a_destination_that_reads_mail_is_tested_with_cms(stage, tmp_path, options, said):
+    there = replace(place(stage), adapter="mail_only", adapter_config=options)
+    report = mail_trials(stage).run(there, actor="otto", now=stage.clock())
+    assert report.good
+    assert next(step for step in report.steps if step.stage is TrialStage.SEAL).text.en.startswith(said)
+    (package,) = Recorder.packages
+    assert package.submission.contents.form is Form.CMS
+    private = pem_key(stage.destination("Wiesbaden")["private_decryption_jwk"])
+    file = opened(package.submission.contents.data.jwe, private, tmp_path, inform="DER")
+    assert json.loads(file.body) == CONTENT
+
+
+def test_a_key_without_a_certificate_fails_the_test_of_a_destination_that_reads_mail(stage):
+    there = replace(place(stage), adapter="mail_only")
+    jwk = dict(stage.hub.store.key(there.destination_id, there.encryption_kid))
+    bare = {name: value for name, value in jwk.items() if name != "x5c"} | {"kid": "without-certificate"}
+    stage.hub.store.add_key(there.destination_id, bare, stage.clock())
+    trials = mail_trials(stage)
+    report = trials.run(replace(there, encryption_kid="without-certificate"), actor="otto", now=stage.clock())
+    assert stages(report) == [(TrialStage.KEY, False)]
+    assert "x5c" in report.steps[-1].text.en
+    assert (report.outcome, Recorder.packages) == (None, [])
+
+
+def test_what_cannot_be_sealed_to_as_cms_is_a_step_of_its_own(stage):
+    """The key policy wants a certificate, so only a key that it never saw gets this far: the seal says so by itself."""
+    there = place(stage)
+    key = stage.hub.directory.encryption_key(there, now=stage.clock())
+    bare = replace(key, jwk={name: value for name, value in key.jwk.items() if name != "x5c"})
+    assert trial_contents(bare, Form.JOSE).form is Form.JOSE
+    with pytest.raises(KeyRefused, match="certificate"):
+        trial_contents(bare, Form.CMS)
 
 
 def test_the_form_knows_each_shipped_adapters_options(stage):

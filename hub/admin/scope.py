@@ -108,11 +108,7 @@ class Scope:
 
     def troubled(self) -> list[Circuit]:
         """Return the circuits of visible destinations that are not closed or have counted failures."""
-        found = Figures(self._store).troubled(limit=_PAGE)
-        if not self._tenant:
-            return found
-        mine = {each.destination_id for each in self.destinations()}
-        return [each for each in found if each.destination_id in mine]
+        return Figures(self._store).troubled(limit=_PAGE, tenant=self._tenant)
 
     def sums(self) -> Sums:
         """Return what waits besides deliveries; it speaks of everybody."""

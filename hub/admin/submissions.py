@@ -59,9 +59,7 @@ def trace(visit: Visit) -> Response:
     """Show what happened to one submission, in order."""
     found = visit.scope.trace(visit.id("id"))
     book = visit.tools.tables
-    table = next(
-        (each for each in book.versions(limit=500).items if each.content_version == found.message.table_version), None
-    )
+    table = book.version_of(found.message.table_version) if found.message.table_version else None
     return visit.page(
         "submission.html",
         trace=found,

@@ -14,12 +14,9 @@ from hub.api.errands import in_thread
 from hub.clients import Caller
 from hub.dead_letters import By, DeadLetters
 from hub.errors import NotFound, Text
-from hub.exchange.access import owns
+from hub.exchange.access import reach
 from hub.store import DeliveryView, Store
 from hub.submission import DeadCause
-
-#: Destinations of one client that one request covers.
-_MOST_DESTINATIONS = 500
 
 
 class DeadLetterDesk:
@@ -70,8 +67,7 @@ class DeadLetterDesk:
         """Return the caller's destinations inside its tenant, or the one that it names."""
         client = self._store.client(caller.client_id)
         tenant = client.tenant if client is not None else ""
-        page = self._store.destinations(owner=caller.client_id, tenant=tenant, limit=_MOST_DESTINATIONS)
-        own = frozenset(each.destination_id for each in page.items if owns(caller, each))
+        own = self._store.destination_ids(owner=caller.client_id, tenant=tenant, among=reach(caller))
         if destination_id is None:
             return own
         wanted = frozenset({UUID(destination_id)})

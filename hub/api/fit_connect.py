@@ -24,6 +24,7 @@ from hub.clients import Caller
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.delivery import Sealing
+from hub.directory import Directory
 from hub.exchange.acknowledgement import Acknowledgement
 from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
@@ -54,6 +55,7 @@ class Parts:
     keys: HubKeys
     notary: Notary
     policy: KeyPolicy
+    directory: Directory
     gazetteer: Callable[[], Gazetteer]
     table: Callable[[], RoutingTable]
     admission: Admission
@@ -70,7 +72,7 @@ class Parts:
 def handlers(parts: Parts) -> dict[str, Handler]:
     """Return the handlers of both versions, by operationId."""
     found: dict[str, Handler] = {}
-    receivers = Receivers(parts.store)
+    receivers = Receivers(parts.directory)
     for version, dialect in (("v1", V1()), ("v2", V2())):
         for name, handler in _of_version(parts, receivers, version, dialect).items():
             found[f"fit_connect.{version}.{name}"] = handler
@@ -81,7 +83,7 @@ def _of_version(parts: Parts, receivers: Receivers, version: str, dialect: Diale
     return {
         **_messages(parts, receivers, dialect),
         **_cases(parts, dialect),
-        **_destinations(parts, receivers, dialect),
+        **_destinations(parts, dialect),
         **_routing(parts, version),
         "info": Info(version).show,
     }
@@ -120,9 +122,9 @@ def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     }
 
 
-def _destinations(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[str, Handler]:
+def _destinations(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     desk = DestinationDesk(
-        destinations=Destinations(store=parts.store, policy=parts.policy, receivers=receivers),
+        destinations=Destinations(store=parts.store, policy=parts.policy),
         dialect=dialect,
         keys=parts.keys,
         outbound=parts.outbound,

@@ -211,6 +211,7 @@ def fit_connect_parts(hub: Hub) -> fit_connect.Parts:
         keys=hub.keys,
         notary=hub.notary,
         policy=hub.policy,
+        directory=hub.directory,
         gazetteer=hub.gazetteers,
         table=lambda: hub.book.active(hub.clock()),
         admission=hub.admission,

@@ -125,6 +125,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
         keys.insist()
     policy = key_policy(settings, clock())
     directory = Directory(store=store, policy=policy)
+    store.on_party_changed(directory.forget)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
     gazetteer = Gazetteer.load(rules / "areas")

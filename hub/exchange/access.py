@@ -24,13 +24,7 @@ def existing_destination(store: Store, destination_id: UUID) -> Destination:
     """
     destination = store.destination(destination_id)
     if destination is None:
-        raise NotFound(
-            Text(
-                f"Den Zustellpunkt {destination_id} gibt es nicht. Prüfen Sie die destinationId.",
-                f"Destination {destination_id} does not exist. Check the destinationId.",
-            ),
-            slug="destination-not-found",
-        )
+        raise no_destination(destination_id)
     return destination
 
 
@@ -54,7 +48,8 @@ def own_destination(store: Store, destination_id: UUID, caller: Caller) -> Desti
 
 def owns(caller: Caller, destination: Destination) -> bool:
     """Tell whether a destination is the caller's, as far as its token reaches."""
-    return destination.owner == caller.client_id and _reaches(caller, destination.destination_id)
+    within = reach(caller)
+    return destination.owner == caller.client_id and (within is None or destination.destination_id in within)
 
 
 def insist_on_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> None:
@@ -103,6 +98,17 @@ def insist_on_party(store: Store, case: Case, caller: Caller) -> None:
         raise _not_a_party()
 
 
+def no_destination(destination_id: UUID) -> NotFound:
+    """Return the error for a destination that does not exist."""
+    return NotFound(
+        Text(
+            f"Den Zustellpunkt {destination_id} gibt es nicht. Prüfen Sie die destinationId.",
+            f"Destination {destination_id} does not exist. Check the destinationId.",
+        ),
+        slug="destination-not-found",
+    )
+
+
 def message_not_found() -> NotFound:
     """Return the error for a submission or reply that cannot be had."""
     return NotFound(
@@ -122,11 +128,21 @@ def case_not_found() -> NotFound:
     )
 
 
-def _reaches(caller: Caller, destination_id: UUID) -> bool:
-    """Tell whether the token's scopes, if they name destinations at all, name this one."""
+def reach(caller: Caller) -> frozenset[UUID] | None:
+    """Return the destinations that the token's scopes name; None where they bind it to none, so that it reaches all of its own.
+
+    A list is narrowed by this before it is counted and cut into pages.
+    """
     bound = [scope for scope in caller.scopes if scope.startswith(_BOUND)]
     free = any(scope.endswith(("/subscribe-destinations", "/manage-destinations")) for scope in caller.scopes)
-    return free or not bound or any(scope.endswith(f":{destination_id}") for scope in bound)
+    return None if free or not bound else frozenset(filter(None, map(_named, bound)))
+
+
+def _named(scope: str) -> UUID | None:
+    try:
+        return UUID(scope.rpartition(":")[2])
+    except ValueError:
+        return None
 
 
 def _covers(scope: str, service: str, area: str) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hub.clients import Caller
 from hub.events import Subject
-from hub.exchange.access import case_not_found, insist_on_party, message_not_found
+from hub.exchange.access import case_not_found, insist_on_party, message_not_found, reach
 from hub.proof import Notary
 from hub.store import Case, Page, Store
 
@@ -33,8 +33,8 @@ class Cases:
         self._notary = notary
 
     def of_party(self, *, caller: Caller, offset: int, limit: int) -> Page[Case]:
-        """Return the cases in which the caller is a party, oldest first."""
-        return self._store.cases(caller.client_id, offset=offset, limit=limit)
+        """Return the cases in which the caller is a party, oldest first, as far as its token reaches."""
+        return self._store.cases(caller.client_id, among=reach(caller), offset=offset, limit=limit)
 
     def show(self, case_id: UUID, *, caller: Caller) -> CaseView:
         """Return one case.

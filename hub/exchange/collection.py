@@ -10,14 +10,12 @@ from uuid import UUID
 from hub.clients import Caller
 from hub.errors import NotFound, Text
 from hub.events import Subject
-from hub.exchange.access import message_not_found, own_destination, owns
+from hub.exchange.access import message_not_found, own_destination, reach
 from hub.store import Blobs, Page, Store, StoredMessage
 from hub.submission import Contents, Form, Sealed, State
 
 #: States in which contents may be read; after accept or reject they are gone for everybody.
 _READABLE = frozenset({State.SUBMITTED, State.FORWARDED})
-#: Destinations of one subscriber that one list covers.
-_MOST_DESTINATIONS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,9 +126,8 @@ class Collection:
             # A reply to the online service is not its author's to collect.
             raise message_not_found()
 
-    def _own_destinations(self, caller: Caller) -> Sequence[UUID]:
-        page = self._store.destinations(owner=caller.client_id, offset=0, limit=_MOST_DESTINATIONS)
-        return [destination.destination_id for destination in page.items if owns(caller, destination)]
+    def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
+        return self._store.destination_ids(owner=caller.client_id, among=reach(caller))
 
     def _text(self, sealed: Sealed) -> str:
         return b"".join(self._blobs.chunks(sealed)).decode("ascii")

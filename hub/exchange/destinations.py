@@ -11,10 +11,9 @@ from uuid import UUID, uuid4
 from hub.clients import Caller
 from hub.crypto.keys import KeyPolicy
 from hub.errors import KeyRefused, Malformed, NotFound, Text
-from hub.exchange.access import existing_destination, own_destination, owns
+from hub.exchange.access import existing_destination, own_destination, reach
 from hub.exchange.adapter_settings import shown
 from hub.exchange.judging import judged, use_of
-from hub.exchange.receivers import Receivers
 from hub.parties import Callback, Destination, OfferedService
 from hub.store import AuditEntry, Page, Store, StoredKey
 
@@ -57,10 +56,9 @@ class Draft:
 class Destinations:
     """Reads and changes destinations. Every change is audited in the transaction that makes it."""
 
-    def __init__(self, *, store: Store, policy: KeyPolicy, receivers: Receivers | None = None) -> None:
+    def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
         self._store = store
         self._policy = policy
-        self._receivers = receivers or Receivers(store)
 
     def show(self, destination_id: UUID) -> Destination:
         """Return a destination in any status; raise ``NotFound`` for an unknown one."""
@@ -71,9 +69,8 @@ class Destinations:
         return self._store.destination(destination_id)
 
     def of_owner(self, *, caller: Caller, offset: int, limit: int) -> Page[Destination]:
-        """Return the caller's destinations, oldest first."""
-        page = self._store.destinations(owner=caller.client_id, offset=offset, limit=limit)
-        return replace(page, items=tuple(each for each in page.items if owns(caller, each)))
+        """Return the caller's destinations, oldest first, as far as its token reaches."""
+        return self._store.destinations(owner=caller.client_id, among=reach(caller), offset=offset, limit=limit)
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any]:
         """Return a destination's public key, current or not, so that old seals and signatures can be checked.
@@ -180,9 +177,7 @@ class Destinations:
                 after=_audited(after, said),
             )
 
-        changed = self._store.change_destination(destination.destination_id, change, audit=audit, expected=expected)
-        self._receivers.forget(changed.destination_id)
-        return changed
+        return self._store.change_destination(destination.destination_id, change, audit=audit, expected=expected)
 
     def delete(self, destination_id: UUID, *, caller: Caller, now: datetime) -> None:
         """Take a destination out of service for good; its record and keys stay, so that old proof can be verified.

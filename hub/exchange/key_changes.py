@@ -19,8 +19,7 @@ from hub.persons import is_account, may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey
 from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
 
-#: Changes of a destination, the oldest, among which its first start is looked for.
-_MOST_CHANGES = 500
+_PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +99,12 @@ class KeyDesk:
         here = str(destination.destination_id)
         if not self._store.audit(action="destination.create", target=here, limit=1).total:
             return False
-        changes = self._store.audit(action="destination.change", target=here, limit=_MOST_CHANGES).items
-        return all(each.entry.after.get("status") != "active" for each in changes)
+        seen = 0
+        while changes := self._store.audit(action="destination.change", target=here, offset=seen, limit=_PAGE).items:
+            if any(each.entry.after.get("status") == "active" for each in changes):
+                return False
+            seen += len(changes)
+        return True
 
     def insist_on_second_person(self, destination: Destination, *, actor: str) -> None:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.

@@ -67,13 +67,13 @@ class Stewardship:
         """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
         person.insist(Right.SEE)
         destination = self._mine(destination_id, person)
-        callbacks = self._store.dead_callbacks(limit=_MOST_CALLBACKS).items
+        callbacks = self._store.dead_callbacks(party=str(destination_id), limit=_MOST_CALLBACKS).items
         return Standing(
             destination=destination,
             keys=self._store.keys(destination_id),
             changes=self._desk.of(destination),
             circuit=self._store.circuit(destination_id),
-            dead_callbacks=[each for each in callbacks if each.party == str(destination_id)],
+            dead_callbacks=callbacks,
         )
 
     def create(

@@ -1,71 +1,49 @@
-"""Test deliveries: a harmless content, marked as a test, sealed to a destination's key and sent by its real adapter.
+"""Test deliveries: a harmless content, marked as a test, sealed as a real one is and sent by the destination's real adapter.
 
-In order: (1) the key is judged, (2) the content is sealed, (3) the adapter is built from its settings, (4) it opens what it
-needs, (5) it makes one attempt. The first step that fails ends the test. Nothing is stored but the audit entry, no retry
-follows, and the circuit breaker does not hear of it.
+In order: (1) the key is judged, (2) the adapter is built from its settings, (3) the content is sealed in the form that the
+plain door would make for it, and in every other that the adapter takes, so that a key that cannot be sealed to is found here;
+(4) the adapter opens what it needs, (5) it makes one attempt, with the first form. The first step that fails ends the test.
+Nothing is stored but the audit entry, no retry follows, and the circuit breaker does not hear of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from hub import __version__
-from hub.crypto import jwe
 from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
-from hub.delivery import Adapter
+from hub.delivery import Adapter, Sealing, sealing_of
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
 from hub.exchange.adapter_settings import AdapterSettings
+from hub.exchange.trial_content import CONTENT, SERVICE, trial_contents, trial_package
 from hub.parties import Destination
 from hub.store import AuditEntry, Store
-from hub.submission import (
-    Contents,
-    DeadCause,
-    Door,
-    Outcome,
-    OutcomeKind,
-    Package,
-    Sealed,
-    Service,
-    Submission,
-    new_id,
-)
+from hub.submission import DeadCause, Outcome, OutcomeKind, Package, new_id
 
 _log = logging.getLogger(__name__)
 #: One test for each destination within this time, over all nodes: a receiver is nobody's toy.
 PAUSE = timedelta(minutes=1)
 #: How long somebody waits for an attempt; an adapter's own timeout may be longer.
 _PATIENCE = timedelta(seconds=45)
-#: Tests under way at once in this process: each holds a thread.
-_AT_ONCE = 2
-#: No service of any authority: a receiver that decides by services leaves it alone.
-SERVICE = Service(
-    identifier="urn:de:rathaus-hub:testzustellung", name="TESTZUSTELLUNG – keine echte Einreichung, bitte verwerfen"
-)
-SCHEMA = "https://schema.rathaus-hub.example/testzustellung/1.0/testzustellung.schema.json"
-_SENDER = "Rathaus-Hub (Testzustellung)"
-#: All that a test says: no data of any person.
-CONTENT = {
-    "testzustellung": True,
-    "hinweis": "Dies ist eine Testzustellung des Rathaus-Hubs und keine Einreichung. Bitte verwerfen.",
-    "note": "This is a test delivery of Rathaus-Hub and no submission. Please discard.",
-}
+#: Tests under way at once in this process, one for each destination. Each holds a thread and its place among these until
+#: its adapter comes back, however long ago whoever asked for it was answered.
+_AT_ONCE = 4
 
 
 class TrialStage(StrEnum):
     """The steps of a test, in their order."""
 
     KEY = "key"
-    SEAL = "seal"
     SETTINGS = "settings"
+    SEAL = "seal"
     OPEN = "opened"
     DELIVER = "deliver"
 
@@ -112,25 +90,24 @@ class Trials:
         self._adapters = adapters
         self._base_url = base_url
         self._patience = patience
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._slots = _Slots(_AT_ONCE)
 
     def run(self, destination: Destination, *, actor: str, now: datetime) -> TrialReport:
         """Make one test delivery and audit it.
 
         Raises:
-            TooMany: this destination was tested within the last minute, or others are being tested.
+            TooMany: this destination was tested within the last minute, an attempt of an earlier test still runs, or too
+                many others are being tested.
         """
         trial_id = new_id(now)
-        if not self._slots.acquire(blocking=False):
-            raise _busy()
-        try:
+        with self._slots.taken(destination.destination_id) as slot:
             name = f"trial:{destination.destination_id}"
             if self._store.hold_duty(name, node=str(trial_id), now=now, lease=PAUSE) is None:
                 raise _too_soon()
-            run = _Run(destination, trial_id, now, self._base_url, self._patience)
+            run = _Run(
+                destination, trial_id=trial_id, now=now, base_url=self._base_url, patience=self._patience, slot=slot
+            )
             report = run.report(self._adapters, self._judged(destination, now))
-        finally:
-            self._slots.release()
         self._store.append_audit(_entry(destination, report, actor))
         return report
 
@@ -144,17 +121,75 @@ class Trials:
             return error
 
 
+class _Slots:
+    """Places for tests under way: one for each destination, and ``most`` in all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._held: set[UUID] = set()
+
+    @contextmanager
+    def taken(self, destination_id: UUID) -> Iterator[_Slot]:
+        """Hold a place for as long as the block runs, and a thread that it was given to; raise ``TooMany`` without one."""
+        with self._lock:
+            if destination_id in self._held:
+                raise _still_running()
+            if len(self._held) >= self._most:
+                raise _busy()
+            self._held.add(destination_id)
+        slot = _Slot(partial(self._let_go, destination_id))
+        try:
+            yield slot
+        finally:
+            slot.leave()
+
+    def _let_go(self, destination_id: UUID) -> None:
+        with self._lock:
+            self._held.discard(destination_id)
+
+
+class _Slot:
+    """A place among the tests under way, which is free once the last of those who share it has left."""
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        self._let_go = let_go
+        self._lock = threading.Lock()
+        self._holders = 1
+
+    def share(self) -> None:
+        """Let one holder more stay in it."""
+        with self._lock:
+            self._holders += 1
+
+    def leave(self) -> None:
+        """Let one holder leave."""
+        with self._lock:
+            self._holders -= 1
+            last = not self._holders
+        if last:
+            self._let_go()
+
+
 class _Run:
     """One test, step by step."""
 
     def __init__(
-        self, destination: Destination, trial_id: UUID, now: datetime, base_url: str, patience: timedelta
+        self,
+        destination: Destination,
+        *,
+        trial_id: UUID,
+        now: datetime,
+        base_url: str,
+        patience: timedelta,
+        slot: _Slot,
     ) -> None:
         self._destination = destination
         self._trial_id = trial_id
         self._now = now
         self._base_url = base_url
         self._patience = patience
+        self._slot = slot
         self._steps: list[TrialStep] = []
 
     def report(self, adapters: AdapterSettings, key: EncryptionKey | KeyRefused) -> TrialReport:
@@ -172,20 +207,38 @@ class _Run:
             self._note(TrialStage.KEY, key.detail, good=False)
             return None
         self._note(TrialStage.KEY, Text(f"kid {key.kid}", f"kid {key.kid}"))
-        package = self._package(key)
+        name = self._destination.adapter
         try:
-            adapter = adapters.kind(self._destination.adapter)(self._destination.adapter_config)
+            kind = adapters.kind(name)
+            adapter = kind(self._destination.adapter_config)
+            sealing = sealing_of(kind, self._destination.adapter_config)
         except ConfigurationError as error:
             self._note(TrialStage.SETTINGS, error.detail, good=False)
             return None
-        name = self._destination.adapter
         self._note(TrialStage.SETTINGS, Text(f"Adapter {name}", f"adapter {name}"))
+        try:
+            package = self._package(key, sealing)
+        except KeyRefused as error:
+            self._note(TrialStage.SEAL, error.detail, good=False)
+            return None
         return self._attempt(adapter, package)
 
     def _attempt(self, adapter: Adapter, package: Package) -> Outcome | None:
         found: list[Outcome | ConfigurationError] = []
-        worker = threading.Thread(target=lambda: found.append(_delivered(adapter, package)), daemon=True)
-        worker.start()
+
+        def attempt() -> None:
+            try:
+                found.append(_delivered(adapter, package))
+            finally:
+                self._slot.leave()
+
+        worker = threading.Thread(target=attempt, name=f"trial {self._destination.destination_id}", daemon=True)
+        self._slot.share()
+        try:
+            worker.start()
+        except RuntimeError:  # The machine gives no thread more.
+            self._slot.leave()
+            raise
         worker.join(self._patience.total_seconds())
         if not found:
             seconds = self._patience.total_seconds()
@@ -202,35 +255,14 @@ class _Run:
     def _note(self, stage: TrialStage, text: Text, *, good: bool = True) -> None:
         self._steps.append(TrialStep(stage=stage, good=good, text=text))
 
-    def _package(self, key: EncryptionKey) -> Package:
-        data, seal = jwe.encrypt(key, _encoded(CONTENT), "application/json")
-        metadata, _ = jwe.encrypt(key, _encoded(_metadata(seal.plaintext_sha512)), "application/json")
-        contents = Contents(metadata=_sealed(metadata), data=_sealed(data))
-        size, digest = contents.metadata.size + seal.size, seal.sha512[:16]
-        self._note(
-            TrialStage.SEAL,
-            Text(f"{size} Byte, SHA-512 der Daten {digest}…", f"{size} bytes, data's SHA-512 {digest}…"),
-        )
-        submission = Submission(
-            submission_id=self._trial_id,
-            case_id=new_id(self._now),
-            destination_id=self._destination.destination_id,
-            sender=_SENDER,
-            door=Door.PLAIN,
-            service=SERVICE,
-            area=None,
-            contents=contents,
-            submitted_at=self._now,
-        )
-        return Package(
-            delivery_id=self._trial_id,
-            attempt=1,
-            repeat=False,
-            submission=submission,
-            destination=self._destination,
-            event_log=(),
-            read=_read,
-            base_url=self._base_url,
+    def _package(self, key: EncryptionKey, sealing: Sealing) -> Package:
+        forms = [sealing.form, *sorted(sealing.takes - {sealing.form})]
+        contents, *_others = [trial_contents(key, form) for form in forms]
+        size = sum(sealed.size for _part, sealed in contents.parts())
+        how = ", ".join(form.value for form in forms)
+        self._note(TrialStage.SEAL, Text(f"{how}: {size} Byte versiegelt", f"{how}: {size} bytes sealed"))
+        return trial_package(
+            self._destination, contents, trial_id=self._trial_id, now=self._now, base_url=self._base_url
         )
 
 
@@ -246,36 +278,6 @@ def _delivered(adapter: Adapter, package: Package) -> Outcome | ConfigurationErr
     except Exception as error:  # noqa: BLE001  # as in the dispatcher: an adapter's bug is a result here, not ours
         _log.exception("test delivery %s: the adapter failed", package.delivery_id)
         return Outcome(kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB)
-
-
-def _metadata(data_sha512: str) -> dict[str, Any]:
-    return {
-        "$schema": "https://schema.fitko.de/fit-connect/metadata/2.1.0/metadata.schema.json",
-        "contentStructure": {
-            "data": {
-                "hash": {"type": "sha512", "content": data_sha512},
-                "submissionSchema": {"schemaUri": SCHEMA, "mimeType": "application/json"},
-            },
-            "attachments": [],
-        },
-        "author": {
-            "name": _SENDER,
-            "product": {"name": "Rathaus-Hub", "version": __version__, "manufacturer": "Rathaus-Hub"},
-        },
-    }
-
-
-def _encoded(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode("utf-8")
-
-
-def _sealed(content: bytes) -> Sealed:
-    tag = content.rpartition(b".")[2].decode("ascii")
-    return Sealed(tag=tag, sha512=hashlib.sha512(content).hexdigest(), size=len(content), jwe=content)
-
-
-def _read(sealed: Sealed) -> Iterator[bytes]:
-    return iter([sealed.jwe or b""])
 
 
 def _entry(destination: Destination, report: TrialReport, actor: str) -> AuditEntry:
@@ -334,6 +336,18 @@ def _too_soon() -> TooMany:
         Text(
             "Dieser Zustellpunkt wurde gerade getestet. Warten Sie eine Minute.",
             "This destination has just been tested. Wait a minute.",
+        ),
+        retry_after=PAUSE,
+    )
+
+
+def _still_running() -> TooMany:
+    return TooMany(
+        Text(
+            "Der Versuch eines früheren Tests dieses Zustellpunkts läuft noch: Das empfangende System hält ihn offen. "
+            "Prüfen Sie dort, und versuchen Sie es später noch einmal.",
+            "The attempt of an earlier test of this destination still runs: the receiving system keeps it open. Look "
+            "there, and try again later.",
         ),
         retry_after=PAUSE,
     )

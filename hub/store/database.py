@@ -35,11 +35,17 @@ class Database:
         self._writing = writing
         self._reading = reading
         self._wake: Callable[[], None] = _nobody
+        #: Shared with every annex: who is told of changed parties.
+        self._told: list[Callable[[UUID | str], None]] = []
         self._writer = Writer(writing, wake=self._wake_up)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
         self._wake = wake
+
+    def on_party_changed(self, tell: Callable[[UUID | str], None]) -> None:
+        """Call ``tell`` with the id of every destination and client that this process changed, before the changer goes on."""
+        self._told.append(tell)
 
     def close(self) -> None:
         """Finish waiting writes and close all connections."""
@@ -52,6 +58,14 @@ class Database:
 
     def _write(self, write: Callable[[Connection], T]) -> T:
         return self._writer.run(write).result()
+
+    def _write_party(self, party: UUID | str, write: Callable[[Connection], T]) -> T:
+        """Run ``write``, which changes a party or its keys, and tell of it: also where nobody knows whether it was stored."""
+        try:
+            return self._write(write)
+        finally:
+            for tell in self._told:
+                tell(party)
 
     def _read(self, read: Callable[[Connection], T]) -> T:
         """Run ``read`` in one snapshot."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from hub.store import tables
 from hub.store.annex import Annex
@@ -21,6 +21,7 @@ _CONTENTS = tables.contents.c
 _EVENTS = tables.events.c
 _CASES = tables.cases.c
 _CIRCUITS = tables.circuits
+_DESTINATIONS = tables.destinations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,13 +64,20 @@ class Figures(Annex):
         statement = select(func.min(_CASES.last_event_at)).where(literal_column("covered < seq"))
         return self._read(lambda connection: maybe_moment(connection.execute(statement).scalar()))
 
-    def troubled(self, *, limit: int) -> list[Circuit]:
-        """Return circuits that are not closed or have counted failures, the longest open first."""
+    def troubled(self, *, limit: int, tenant: str = "") -> list[Circuit]:
+        """Return circuits of a tenant's destinations that are not closed or have counted failures, the longest open first."""
         columns = _CIRCUITS.c
         statement = (
             select(_CIRCUITS)
-            .where((columns.failures > 0) | columns.open_until.is_not(None))
+            .where((columns.failures > 0) | columns.open_until.is_not(None), *_of_tenant(tenant))
             .order_by(columns.open_until.desc(), columns.destination_id)
             .limit(clamp(limit))
         )
         return self._read(lambda connection: [to_circuit(row) for row in connection.execute(statement)])
+
+
+def _of_tenant(tenant: str) -> list[ColumnElement[bool]]:
+    if not tenant:
+        return []
+    inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
+    return [_CIRCUITS.c.destination_id.in_(select(_DESTINATIONS.c.destination_id).where(inside))]

@@ -144,16 +144,17 @@ class KeyChanges(Annex):
             write_audit(connection, audit)
             return _one(connection, decided.change_id)
 
-        return self._write(write)
+        return self._write_party(decided.destination_id, write)
 
     def change(self, change_id: int) -> KeyChange:
         """Return a proposal; raise ``NotFound``."""
         return self._read(lambda connection: _one(connection, change_id))
 
     def of(self, destination_id: UUID, *, limit: int = 50) -> list[KeyChange]:
-        """Return a destination's proposals, open or decided, the newest first."""
+        """Return a destination's proposals: all that are open, then those decided, each the newest first."""
         here = _CHANGES.c.destination_id == str(destination_id)
-        statement = select(_CHANGES).where(here).order_by(_CHANGES.c.change_id.desc()).limit(clamp(limit))
+        decided = case((_CHANGES.c.state == KeyChangeState.OPEN.value, 0), else_=1)
+        statement = select(_CHANGES).where(here).order_by(decided, _CHANGES.c.change_id.desc()).limit(clamp(limit))
         return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
 
     def open(self, *, tenant: str = "", limit: int = 500) -> list[KeyChange]:

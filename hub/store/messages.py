@@ -223,11 +223,23 @@ class Messages(Database):
         row = self._read(lambda connection: connection.execute(statement).first())
         return None if row is None else read_case(row)
 
-    def cases(self, party: str | None = None, *, offset: int = 0, limit: int = 100) -> Page[Case]:
-        """Return one page of cases, oldest first: those whose sender or whose destination's owner is ``party``, else all."""
+    def cases(
+        self,
+        party: str | None = None,
+        *,
+        among: Collection[UUID] | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[Case]:
+        """Return one page of cases, oldest first: those whose sender or whose destination's owner is ``party``, else all.
+
+        ``among``: as owner only of these destinations.
+        """
         statement = select(_CASES).order_by(_CASES.c.created_at, _CASES.c.case_id)
         if party is not None:
             owned = select(_DESTINATIONS.c.destination_id).where(_DESTINATIONS.c.owner == party)
+            if among is not None:
+                owned = owned.where(_DESTINATIONS.c.destination_id.in_(sorted(map(str, among))))
             statement = statement.where(or_(_CASES.c.sender == party, _CASES.c.destination_id.in_(owned)))
         return self._page(statement, read_case, offset=offset, limit=limit)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, KeyRefused, Text
@@ -47,7 +47,7 @@ class Parties(Database):
             taken = already_there("Den Client", "Client", client.client_id)
             _insert_once(connection, _CLIENTS, _client_row(client), taken)
 
-        self._write(write)
+        self._write_party(client.client_id, write)
 
     def client(self, client_id: str) -> Client | None:
         """Return a client, disabled or not."""
@@ -84,7 +84,7 @@ class Parties(Database):
             connection.execute(update(_CLIENTS).where(here).values(secret_hash=secret_hash))
             _audit(connection, audit)
 
-        self._write(write)
+        self._write_party(client_id, write)
 
     def add_destination(
         self,
@@ -102,7 +102,7 @@ class Parties(Database):
             for use, jwk in keys:
                 put_key(connection, destination.destination_id, use, jwk, destination.created_at)
 
-        self._write(write)
+        self._write_party(destination.destination_id, write)
 
     def replace_destination(self, destination: Destination, *, audit: AuditEntry | None = None) -> None:
         """Replace all of a destination but its keys and ``created_at``. Raise ``NotFound`` for an unknown one."""
@@ -114,7 +114,7 @@ class Parties(Database):
                 raise _no_destination(destination.destination_id)
             _audit(connection, audit)
 
-        self._write(write)
+        self._write_party(destination.destination_id, write)
 
     def change_destination(
         self,
@@ -148,7 +148,7 @@ class Parties(Database):
             write_audit(connection, audit(before, changed))
             return changed
 
-        return self._write(write)
+        return self._write_party(destination_id, write)
 
     def destination(self, destination_id: UUID) -> Destination | None:
         """Return a destination in any status."""
@@ -162,19 +162,29 @@ class Parties(Database):
         owner: str | None = None,
         tenant: str | None = None,
         status: str | None = None,
+        among: Collection[UUID] | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Destination]:
-        """Return one page of destinations, oldest first; ``tenant`` is an ARS prefix and includes all below it."""
+        """Return one page of destinations, oldest first; ``tenant`` is an ARS prefix and includes all below it.
+
+        ``among``: only these; an empty one means none.
+        """
         table = _DESTINATIONS
-        statement = select(table).order_by(table.c.created_at, table.c.destination_id)
-        if owner is not None:
-            statement = statement.where(table.c.owner == owner)
-        if tenant:
-            statement = statement.where(table.c.tenant.startswith(tenant, autoescape=True))
+        statement = (
+            select(table).where(*_narrowed(owner, tenant, among)).order_by(table.c.created_at, table.c.destination_id)
+        )
         if status is not None:
             statement = statement.where(table.c.status == status)
         return self._page(statement, _destination, offset=offset, limit=limit)
+
+    def destination_ids(
+        self, *, owner: str, tenant: str | None = None, among: Collection[UUID] | None = None
+    ) -> frozenset[UUID]:
+        """Return the ids of all destinations of ``owner``, narrowed as by :meth:`destinations`."""
+        statement = select(_DESTINATIONS.c.destination_id).where(*_narrowed(owner, tenant, among))
+        found = self._read(lambda connection: connection.execute(statement).scalars().all())
+        return frozenset(map(UUID, found))
 
     def add_key(
         self,
@@ -199,7 +209,7 @@ class Parties(Database):
                 _audit(connection, audit)
             return added
 
-        return self._write(write)
+        return self._write_party(destination_id, write)
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
         """Return a public JWK of a destination, retired or not, to check what is old."""
@@ -236,7 +246,19 @@ class Parties(Database):
                 raise _no_client(client_id)
             _audit(connection, audit)
 
-        self._write(write)
+        self._write_party(client_id, write)
+
+
+def _narrowed(owner: str | None, tenant: str | None, among: Collection[UUID] | None) -> list[ColumnElement[bool]]:
+    columns = _DESTINATIONS.c
+    found = []
+    if owner is not None:
+        found.append(columns.owner == owner)
+    if tenant:
+        found.append(columns.tenant.startswith(tenant, autoescape=True))
+    if among is not None:
+        found.append(columns.destination_id.in_(sorted(map(str, among))))
+    return found
 
 
 def read_destinations(connection: Connection, destination_ids: set[str]) -> dict[str, Destination]:

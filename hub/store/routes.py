@@ -219,9 +219,12 @@ class TableVersions(Annex):
         rows: list[dict[str, str]] = from_json(text)
         return rows
 
-    def versions(self, *, offset: int = 0, limit: int = 100) -> Page[TableVersion]:
-        """Return one page of versions, newest first."""
-        return self._page(select(*_HEAD).order_by(versions.c.number.desc()), _version, offset=offset, limit=limit)
+    def versions(self, *, content_version: str = "", offset: int = 0, limit: int = 100) -> Page[TableVersion]:
+        """Return one page of versions (of those with the rules that ``content_version`` names), newest first."""
+        statement = select(*_HEAD).order_by(versions.c.number.desc())
+        if content_version:
+            statement = statement.where(versions.c.content_version == content_version)
+        return self._page(statement, _version, offset=offset, limit=limit)
 
     def activations(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
         """Return one page of activations, latest beginning first, cancelled and coming ones included."""

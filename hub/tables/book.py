@@ -7,9 +7,10 @@ who never changed it, approves it: errors of the check block, warnings need a wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from hub.errors import Conflict, Invalid, NotFound, Text, handed_in
 from hub.persons import Person, Right, Role, may_be_one_human
@@ -41,6 +42,7 @@ from hub.tables.shelf import Sources, TableShelf
 from hub.tables.sight import diff_seen, findings_seen
 
 _MAX_DAYS = 365
+_PAGE = 500
 #: Who makes the first version, from files.
 HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
 
@@ -315,13 +317,21 @@ class TableBook(TableShelf):
             )
 
     def _pending(self, now: datetime) -> list[Activation]:
-        return [each for each in self.history(limit=100).items if each.since > now and each.cancelled_at is None]
+        coming = takewhile(lambda each: each.since > now, self._all_history())
+        return [each for each in coming if each.cancelled_at is None]
+
+    def _all_history(self) -> Iterator[Activation]:
+        """Return every activation, the latest beginning first."""
+        seen = 0
+        while items := self.history(offset=seen, limit=_PAGE).items:
+            yield from items
+            seen += len(items)
 
     def _earlier(self, number: int | None, now: datetime) -> int:
         if number is None:
             found = self._versions.previous(now)
         else:
-            past = (each for each in self.history(limit=500).items if each.since <= now and each.cancelled_at is None)
+            past = (each for each in self._all_history() if each.since <= now and each.cancelled_at is None)
             found = next((each for each in past if each.number == number), None)
         if found is None:
             raise NotFound(

@@ -100,6 +100,10 @@ class TableShelf:
         """Return one page of versions, newest first."""
         return self._versions.versions(offset=offset, limit=limit)
 
+    def version_of(self, content_version: str) -> TableVersion | None:
+        """Return the newest version with these rules, None where there is none."""
+        return next(iter(self._versions.versions(content_version=content_version, limit=1).items), None)
+
     def history(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
         """Return one page of activations, latest first; coming and cancelled ones included."""
         return self._versions.activations(offset=offset, limit=limit)
