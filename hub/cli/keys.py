@@ -78,6 +78,7 @@ def rotate(kind: str, data: Path) -> None:
 
 def _write(path: Path, document: object, *, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    os.fchmod(descriptor, mode)  # One that was there before may be open to others.
     with os.fdopen(descriptor, "w", encoding="utf-8") as target:
         json.dump(document, target, indent=1)
 

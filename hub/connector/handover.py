@@ -79,10 +79,11 @@ class Folder:
         """Write a complete, hidden copy, durably; ``Unavailable`` if the disk says no."""
         hidden = self._hidden(opened.envelope.submission_id)
         try:
-            (self._root / _MARK).touch()
+            (self._root / _MARK).touch(mode=0o600)
             shutil.rmtree(hidden, ignore_errors=True)
-            hidden.mkdir()
-            (hidden / "attachments").mkdir()
+            # Opened contents and the names of attachments are personal data, whatever the umask of the account is.
+            hidden.mkdir(mode=0o700)
+            (hidden / "attachments").mkdir(mode=0o700)
             for attachment in opened.attachments:
                 _write(hidden / "attachments" / attachment.file_name, attachment.chunks())
             _write(hidden / "metadata.json", [opened.metadata])
@@ -201,7 +202,7 @@ class _Form:
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         for chunk in chunks:
             file.write(chunk)

@@ -60,7 +60,7 @@ class SpecialistSystem:
 
     def __init__(self, *, port: int, folder: Path, secret: str | None, now: Callable[[], datetime]) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             desk = _Desk(folder=folder, secret=secret, now=now)
             self._server = QuietServer("127.0.0.1", port, _Handler, desk)
         except OSError as exc:
@@ -171,7 +171,8 @@ class _Case:
         if kind != b"multipart/form-data" or b"boundary" not in options:
             raise ValueError(content_type)
         self._folder = folder
-        (folder / "attachments").mkdir(parents=True)
+        for each in (folder, folder / "attachments"):
+            each.mkdir(mode=0o700, exist_ok=True)
         self._file: BufferedWriter | None = None
         self._name, self._value, self._disposition, self._parts = b"", b"", b"", 0
         callbacks: Any = {
@@ -192,7 +193,8 @@ class _Case:
         self._parser.finalize()
         if not (self._folder / "antrag.json").is_file():
             raise ValueError(self._parts)
-        (self._folder / "received.json").write_bytes(orjson.dumps(dict(facts)))
+        with _private(self._folder / "received.json") as file:
+            file.write(orjson.dumps(dict(facts)))
 
     def close(self) -> None:
         if self._file is not None:
@@ -221,12 +223,16 @@ class _Case:
         name = safe_name(options.get(b"filename", b"").decode("utf-8", "replace"), f"{self._parts}.bin")
         attached = options.get(b"name") == b"attachment"
         path = self._folder / "attachments" / name if attached else self._folder / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        self._file = os.fdopen(descriptor, "wb")
+        self._file = _private(path)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])
+
+
+def _private(path: Path) -> BufferedWriter:
+    """Open a new file that only this account may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _cases(folder: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ class InsecureThrowawayAuthority:
     """Certifies loopback servers and clients; ``ca_file`` is its own certificate. Keys lie unencrypted in ``folder``."""
 
     def __init__(self, folder: Path, *, now: datetime) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1())

@@ -50,12 +50,10 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     if target.is_file():
         return Cast(folder=folder, document=json.loads(target.read_text(encoding="utf-8")))
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / "push.secret").write_text(os.urandom(32).hex(), encoding="ascii")
-    (folder / "push.secret").chmod(0o600)
+    _write_secret(folder / "push.secret", os.urandom(32).hex())
     sender = _client(hub, ClientKind.SENDER, "Demo-Onlinedienst")
     subscriber = _client(hub, ClientKind.SUBSCRIBER, "Demo-Fachverfahren")
-    (folder / "subscriber.secret").write_text(subscriber["client_secret"], encoding="ascii")
-    (folder / "subscriber.secret").chmod(0o600)
+    _write_secret(folder / "subscriber.secret", subscriber["client_secret"])
     destinations = []
     for role in roles():
         say(f"  Schlüssel für / keys for {role.name} …")
@@ -80,6 +78,13 @@ def _accounts(hub: Hub, folder: Path) -> None:
         people[name] = secrets.token_urlsafe(12)
         hub.accounts.add(name, people[name], roles=roles, actor="demo", now=hub.clock())
     write_private(folder / "accounts.json", people)
+
+
+def _write_secret(target: Path, text: str) -> None:
+    """Write what only the owner may read, at no moment anybody else."""
+    target.touch(mode=0o600)
+    target.chmod(0o600)
+    target.write_text(text, encoding="ascii")
 
 
 def write_private(target: Path, document: Any) -> None:

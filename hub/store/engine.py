@@ -137,7 +137,7 @@ def sqlite_file(url: str) -> Path | None:
 def create_privately(file: Path) -> None:
     """Create an empty SQLite file that only its owner may read; WAL and shared memory inherit the mode."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as exc:
         raise unavailable() from exc
