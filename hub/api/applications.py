@@ -184,11 +184,14 @@ class Applications:
         )
 
     async def _seal_part(self, reception: Reception | Replay, part: Part) -> None:
+        chunks = part.chunks()
+        piece = bytearray(await anext(chunks, b""))
+        if not piece and part.is_empty_field:
+            return  # A form's file field that nobody filled (HTML, section 4.10.22.4).
         sealer = reception.attach(
             name=part.name, filename=part.filename, media_type=part.content_type or "application/octet-stream"
         )
-        piece = bytearray()
-        async for chunk in part.chunks():
+        async for chunk in chunks:
             piece += chunk
             if len(piece) >= _PIECE:
                 await in_thread(sealer.write, bytes(piece))

@@ -8,6 +8,7 @@ from typing import Any
 from hub import __version__
 from hub.errors import Malformed, Text
 from hub.intake.attachments import SealedAttachment
+from hub.intake.labels import media_type_of
 from hub.submission import SchemaRef
 
 METADATA_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/2.1.0/metadata.schema.json"
@@ -106,7 +107,7 @@ def _described(attachment: SealedAttachment, note: Mapping[str, Any]) -> dict[st
     described = {
         "attachmentId": str(attachment.attachment_id),
         "purpose": "attachment",
-        "mimeType": facts.media_type,
+        "mimeType": media_type_of(facts.media_type),
         "hash": {"type": "sha512", "content": facts.plaintext_sha512},
     }
     if facts.filename:

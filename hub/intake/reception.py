@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from hub.callbacks import at_rest
 from hub.crashpoints import reach
 from hub.crypto.keys import EncryptionKey
 from hub.crypto.receipts import make_receipt
-from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Text
+from hub.errors import ConfigurationError, IdempotencyConflict, Invalid, InvalidPayload, Text
 from hub.events import Event
 from hub.intake.attachments import (
     MOST_ATTACHMENTS,
@@ -51,6 +52,9 @@ from hub.submission import (
     new_id,
 )
 from hub.validation.report import Report
+
+#: Places that a fault of the hub's own names.
+_PLACES = 5
 
 
 class _Opened:
@@ -289,24 +293,23 @@ class Reception(_Opened):
         return sealed_whole(plaintext, content_type, filename, sealer=self._sealer, blobs=self._tools.blobs)
 
     def _metadata(self, application: Application, schema: SchemaRef, data_sha512: str, now: datetime) -> bytes:
-        document = compose(
-            application.metadata,
+        """Return the metadata, checked: no receipt is given for what the authority must turn down.
+
+        Raises:
+            InvalidPayload: what the sender says in them violates their schema.
+            ConfigurationError: what the hub writes does, such as a schema's URI that is none.
+        """
+        composed = partial(
+            compose,
             sender=self._cover.sender,
             schema=schema,
             data_sha512=data_sha512,
             attachments=self._attachments,
             report=self._report,
         )
-        if application.metadata:
-            self._refuse_bad_metadata(orjson.dumps(document), now)
-        return orjson.dumps(rendered(document, self._destination.metadata_versions))
-
-    def _refuse_bad_metadata(self, encoded: bytes, now: datetime) -> None:
-        """Check what the sender contributed; what the hub writes alone is right by construction."""
-        report = self._tools.catalog().check(
-            media_type=MediaType.JSON, data=encoded, schema=METADATA_SCHEMA, service=None, on=now.date()
-        )
-        if not report.valid:
+        document = composed(application.metadata)
+        report = self._judged(document, now)
+        if not report.valid and application.metadata and self._judged(composed({}), now).valid:
             raise InvalidPayload(
                 Text(
                     "Der Teil „metadata“ verletzt das FIT-Connect-Metadatenschema 2.1.0.",
@@ -315,6 +318,18 @@ class Reception(_Opened):
                 violations=[violation.as_json() for violation in report.violations],
                 total=report.total,
             )
+        if not report.valid:
+            raise _unfit_metadata(report, schema)
+        return orjson.dumps(rendered(document, self._destination.metadata_versions))
+
+    def _judged(self, document: dict[str, Any], now: datetime) -> Report:
+        return self._tools.catalog().check(
+            media_type=MediaType.JSON,
+            data=orjson.dumps(document),
+            schema=METADATA_SCHEMA,
+            service=None,
+            on=now.date(),
+        )
 
     def _enclosed(self) -> list[SealedAttachment]:
         """Return the sender's attachments, then the report of the hub's own if there is one."""
@@ -341,3 +356,15 @@ class Reception(_Opened):
         for attachment in self._enclosed():
             if attachment.sealed.blob is not None:
                 self._tools.blobs.delete(attachment.sealed.blob)
+
+
+def _unfit_metadata(report: Report, schema: SchemaRef) -> ConfigurationError:
+    places = ", ".join(violation.path for violation in report.violations[:_PLACES])
+    return ConfigurationError(
+        Text(
+            f"Die Metadaten, die der Hub schreibt, verletzen ihr Schema an {places}. Prüfen Sie das Schema {schema.uri} im "
+            "Katalog.",
+            f"The metadata that the hub writes violate their schema at {places}. Check the schema {schema.uri} in the "
+            "catalogue.",
+        )
+    )

@@ -11,6 +11,7 @@ from hub.crypto.jwe import JweWriter, Seal, encrypt
 from hub.crypto.keys import EncryptionKey
 from hub.delivery import Sealing
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
+from hub.intake.labels import media_type_of
 from hub.submission import Form
 
 
@@ -58,11 +59,11 @@ class JoseSealer:
 
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> JweWriter:  # noqa: ARG002
         """Begin a part."""
-        return JweWriter(self._key, content_type=content_type, sink=sink)
+        return JweWriter(self._key, content_type=media_type_of(content_type), sink=sink)
 
     def seal(self, plaintext: bytes, *, content_type: str, filename: str | None) -> tuple[bytes, Seal]:  # noqa: ARG002
         """Seal a small part."""
-        return encrypt(self._key, plaintext, content_type)
+        return encrypt(self._key, plaintext, media_type_of(content_type))
 
 
 class CmsSealer:
