@@ -296,3 +296,13 @@ def test_run_works_until_it_is_told_to_stop(town):
     thread.join(5)
     assert not thread.is_alive()
     assert town.answer()[0] == "accept-submission"
+
+
+def test_a_held_case_is_said_once(town, caplog):
+    town.submit()
+    town.document["hub"]["issuer"] = "https://elsewhere.example.org"
+    for minutes in range(0, 600, 60):
+        town.start().run_once(NOW + timedelta(minutes=minutes))
+    told = [record for record in caplog.records if "is held" in record.getMessage()]
+    assert len(told) == 1
+    assert CANARY not in told[0].getMessage()

@@ -213,3 +213,20 @@ def test_bad_parts_are_refused_and_dropped(served, parts):
     answer = served.post("/hub/v1/applications", params={"service": ANMELDEN, "ars": WIESBADEN}, files=parts)
     assert answer.status_code == 400
     assert nothing_stored(served)
+
+
+def test_a_file_field_that_nobody_filled_is_no_attachment(served):
+    where = {"service": ANMELDEN, "ars": WIESBADEN}
+    boundary, lines = "frontier", []
+    for head, content in (
+        ('name="data"; filename="a.json"\r\nContent-Type: application/json', ANMELDUNG),
+        ('name="nachweis"; filename=""\r\nContent-Type: application/octet-stream', b""),
+        ('name="leer"; filename="leer.txt"\r\nContent-Type: text/plain', b""),
+    ):
+        lines += [f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode(), content, b"\r\n"]
+    body = b"".join([*lines, f"--{boundary}--\r\n".encode()])
+    head = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = served.post("/hub/v1/applications", params=where, data=body, headers=head)
+    assert answer.status_code == 202, answer.text
+    message = served.stage.hub.store.message(uuid.UUID(answer.json()["submissionId"]))
+    assert len(message.contents.attachments) == 1

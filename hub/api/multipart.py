@@ -43,6 +43,8 @@ class Part:
     content_type: str
     headers: Mapping[str, str] = field(repr=False)
     _source: _Reader = field(repr=False)
+    #: Whether the part names a file without a name: a form's file field that nobody filled, if it has no bytes either.
+    is_empty_field: bool = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the content, piece by piece, once."""
@@ -206,7 +208,14 @@ def _part(headers: dict[str, str], source: _Reader) -> Part:
             )
         )
     filename = _filename(parameters)
-    return Part(name=name, filename=filename, content_type=content_type, headers=headers, _source=source)
+    return Part(
+        name=name,
+        filename=filename,
+        content_type=content_type,
+        headers=headers,
+        is_empty_field=parameters.get("filename") == "",
+        _source=source,
+    )
 
 
 def _parameters(text: str) -> dict[str, str]:

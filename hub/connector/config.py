@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
@@ -77,6 +77,22 @@ class Listen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Inflation:
+    """How much one submission may hold once it is opened: bytes of all parts together, and how many times its sealed size.
+
+    The ratio counts beyond ``free`` bytes: a short form of many repetitions is no attack.
+    """
+
+    total: int = 2_000_000_000
+    ratio: int = 100
+    free: int = 32 * 1024 * 1024
+
+    def most(self, sealed: int) -> int:
+        """Return how many bytes a submission of ``sealed`` bytes may hold."""
+        return min(self.total, max(self.free, self.ratio * sealed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FolderHandover:
     """Hand over into a directory that the local system watches."""
 
@@ -113,6 +129,7 @@ class Settings:
     poll: timedelta
     listen: Listen | None
     specialist: Specialist | None
+    inflation: Inflation = field(default_factory=Inflation)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -141,6 +158,7 @@ class Settings:
             poll=timedelta(seconds=top.number("poll_seconds", 10, range(1, 86_401))),
             listen=_listen(top.optional("listen")),
             specialist=_specialist(top.optional("specialist")),
+            inflation=_inflation(top.optional("opening")),
         )
         top.finish()
         if mode is not Mode.COLLECT and settings.listen is None:
@@ -311,6 +329,18 @@ def _listen(table: _Table | None) -> Listen | None:
     if not is_loopback(listen.address) and listen.certificate_file is None:
         raise unusable("listen.certificate_file", "fehlt für eine Adresse im Netz", "is missing for a network address")
     return listen
+
+
+def _inflation(table: _Table | None) -> Inflation:
+    if table is None:
+        return Inflation()
+    inflation = Inflation(
+        total=table.number("largest_megabytes", 2_000, range(1, 100_001)) * 1_000_000,
+        ratio=table.number("largest_ratio", 100, range(1, 1_100)),
+        free=table.number("free_megabytes", 32, range(1, 100_001)) * 1024 * 1024,
+    )
+    table.finish()
+    return inflation
 
 
 def _specialist(table: _Table | None) -> Specialist | None:

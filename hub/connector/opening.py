@@ -5,6 +5,9 @@
 (3) attachments: the ones received are the ones named; each is verified whole, then its hash is compared. Only the
     hand-over decrypts them again, from ciphertext that a digest ties to what was verified.
 
+What all parts together inflate to is capped, in sum and against their sealed size, while they inflate: the first piece that
+goes beyond ends the looking, and the submission is turned down for its size.
+
 Nothing is written to disk here. Every problem is collected, not only the first; a broken (1) leaves nothing to look at.
 """
 
@@ -22,6 +25,7 @@ from uuid import UUID
 
 import orjson
 
+from hub.connector.config import Inflation
 from hub.connector.envelope import Envelope, read_file
 from hub.connector.filename import safe_name, unique_names
 from hub.connector.verdict import Problem
@@ -84,9 +88,10 @@ class Opened:
 class Opener:
     """Opens envelopes of one destination."""
 
-    def __init__(self, keys: Sequence[DecryptionKey], catalog: Catalog) -> None:
+    def __init__(self, keys: Sequence[DecryptionKey], catalog: Catalog, inflation: Inflation) -> None:
         self._keys = keys
         self._catalog = catalog
+        self._inflation = inflation
 
     def open(self, envelope: Envelope, on: date) -> tuple[Opened | None, list[Problem]]:
         """Open and judge; ``on`` is the day of submission, whose schema versions count.
@@ -94,18 +99,19 @@ class Opener:
         Problems may come with an opened submission: then only the data's schema is violated.
         """
         problems: list[Problem] = []
+        room = _Room(self._inflation.most(_sealed_size(envelope)))
         try:
-            metadata = self._decrypt(envelope.metadata, "metadata", _LARGEST_METADATA)
+            metadata = self._decrypt(envelope.metadata, "metadata", _LARGEST_METADATA, room)
             document = self._read_metadata(metadata, on)
         except _Found as found:
             return None, [found.problem]
         data, report = None, None
         try:
-            data = self._data(envelope, document)
+            data = self._data(envelope, document, room)
             report = self._check_data(document, data, on)
         except _Found as found:
             problems.append(found.problem)
-        attachments = self._attachments(envelope, document, problems)
+        attachments = self._attachments(envelope, document, problems, room)
         if problems:
             return None, problems
         described = document["contentStructure"].get("data") or {}
@@ -120,11 +126,15 @@ class Opener:
         )
         return opened, _violations(report, "data")
 
-    def _decrypt(self, jwe: str, name: str, largest: int) -> bytes:
+    def _decrypt(self, jwe: str, name: str, largest: int, room: _Room) -> bytes:
         try:
-            return decrypt(jwe.encode("ascii"), self._keys, max_output=largest)
-        except (SealBroken, TooLarge) as exc:
+            content = decrypt(jwe.encode("ascii"), self._keys, max_output=room.cap(largest))
+        except TooLarge as exc:
+            raise room.refusal(largest, _Found("encryption-issue", name, exc)) from exc
+        except SealBroken as exc:
             raise _Found("encryption-issue", name, exc) from exc
+        room.take(len(content))
+        return content
 
     def _read_metadata(self, metadata: bytes, on: date) -> Mapping[str, Any]:
         try:
@@ -141,14 +151,14 @@ class Opener:
             raise _Found(problem.slug, problem.instance, problem.detail)
         return _require_structure(document)
 
-    def _data(self, envelope: Envelope, document: Mapping[str, Any]) -> bytes | None:
+    def _data(self, envelope: Envelope, document: Mapping[str, Any], room: _Room) -> bytes | None:
         described = document["contentStructure"].get("data")
         if envelope.data is None or described is None:
             # "data" may also travel as an attachment of that purpose; then both sides have to agree that it does.
             if envelope.data is None and any(item["purpose"] == "data" for item in _listed(document)):
                 return None
             raise _Found("missing-data", "data", "The submission has no data, or the metadata do not describe them.")
-        data = self._decrypt(envelope.data, "data", _LARGEST_DATA)
+        data = self._decrypt(envelope.data, "data", _LARGEST_DATA, room)
         if hashlib.sha512(data).hexdigest() != described["hash"]["content"]:
             raise _Found("hash-mismatch", "data", "The data do not have the hash that the metadata name.")
         return data
@@ -169,7 +179,7 @@ class Opener:
             raise _Found("syntax-violation", name, exc) from exc
 
     def _attachments(
-        self, envelope: Envelope, document: Mapping[str, Any], problems: list[Problem]
+        self, envelope: Envelope, document: Mapping[str, Any], problems: list[Problem], room: _Room
     ) -> tuple[Attachment, ...]:
         listed = _listed(document)
         named = [UUID(one) for item in listed for one in _pieces(item)]
@@ -181,25 +191,25 @@ class Opener:
         wishes = [safe_name(item.get("filename"), f"{UUID(item['attachmentId'])}.bin") for item in listed]
         opened = []
         for item, name in zip(listed, unique_names(wishes), strict=True):
+            if room.is_full:
+                break  # It is told already; each further part would only take time.
             try:
-                opened.append(self._attachment(envelope, item, name))
+                opened.append(self._attachment(envelope, item, name, room))
             except _Found as found:
                 problems.append(found.problem)
         return tuple(opened)
 
-    def _attachment(self, envelope: Envelope, item: Mapping[str, Any], file_name: str) -> Attachment:
+    def _attachment(self, envelope: Envelope, item: Mapping[str, Any], file_name: str, room: _Room) -> Attachment:
         instance = f"attachment:{UUID(item['attachmentId'])}"
         paths = [envelope.attachments.get(UUID(one)) for one in _pieces(item)]
         if None in paths:
             raise _Found("missing-attachment", instance, "The attachment is named in the metadata but was not sent.")
-        chunks = partial(self._chunks, [path for path in paths if path is not None])
+        pieces = [path for path in paths if path is not None]
         digest, size = hashlib.sha512(), 0
-        try:
-            for chunk in chunks():
+        for path in pieces:
+            for chunk in self._piece(path, instance, room):
                 digest.update(chunk)
                 size += len(chunk)
-        except (SealBroken, TooLarge) as exc:
-            raise _Found("encryption-issue", instance, exc) from exc
         if digest.hexdigest() != item["hash"]["content"]:
             raise _Found("hash-mismatch", instance, "The attachment does not have the hash that the metadata name.")
         return Attachment(
@@ -209,8 +219,20 @@ class Opener:
             purpose=item["purpose"],
             sha512=digest.hexdigest(),
             size=size,
-            chunks=chunks,
+            chunks=partial(self._chunks, pieces),
         )
+
+    def _piece(self, path: Path, instance: str, room: _Room) -> Iterator[bytes]:
+        """Yield one piece of an attachment, verified, and count it."""
+        most = room.cap(_LARGEST_ATTACHMENT)
+        try:
+            for chunk in JweReader(partial(read_file, path), self._keys, max_output=most).plaintext():
+                room.take(len(chunk))
+                yield chunk
+        except TooLarge as exc:
+            raise room.refusal(_LARGEST_ATTACHMENT, _Found("encryption-issue", instance, exc)) from exc
+        except SealBroken as exc:
+            raise _Found("encryption-issue", instance, exc) from exc
 
     def _chunks(self, paths: Sequence[Path]) -> Iterator[bytes]:
         for path in paths:
@@ -222,6 +244,40 @@ class _Found(Exception):  # Never leaves this module: it carries a problem to wh
         super().__init__(slug)
         text = detail if isinstance(detail, str) else detail.detail.en
         self.problem = Problem(slug=slug, instance=instance, detail=text)
+
+
+class _Room:
+    """How much the parts of one submission may still inflate to."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self.is_full = False
+
+    def cap(self, largest: int) -> int:
+        """Return how many bytes the next part may hold, which alone may hold ``largest``."""
+        return min(largest, self._left)
+
+    def take(self, size: int) -> None:
+        """Count what was opened."""
+        self._left -= size
+
+    def refusal(self, largest: int, alone: _Found) -> _Found:
+        """Return what to say of a part that did not fit: ``alone`` where it is too large by itself."""
+        if self._left >= largest:
+            return alone
+        self.is_full = True
+        return _Found(
+            "size-limit-exceeded",
+            "submission",
+            f"The parts of the submission inflate to more than the {self._most} bytes that are taken of their sealed size. "
+            "Send them uncompressed, or in several submissions.",
+        )
+
+
+def _sealed_size(envelope: Envelope) -> int:
+    """Return the bytes of all parts as they were sealed."""
+    whole = len(envelope.metadata) + len(envelope.data or "")
+    return whole + sum(path.stat().st_size for path in envelope.attachments.values())
 
 
 def _violations(report: Report | None, name: str) -> list[Problem]:

@@ -25,6 +25,7 @@ TITLES: Mapping[str, str] = {
     "missing-data": "Missing data",
     "missing-schema": "Missing schema",
     "schema-violation": "Schema violation",
+    "size-limit-exceeded": "Size limit exceeded",
     "syntax-violation": "Syntax violation",
     "unsupported-schema": "Unsupported schema",
 }

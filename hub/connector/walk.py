@@ -205,6 +205,9 @@ class Connector:
     def _postpone(self, submission_id: UUID, note: str, wish: timedelta, now: datetime) -> None:
         entry = self._journal.find(submission_id)
         tries = entry.tries if entry else 0
+        if entry is None or entry.note != note:
+            # Said once for each reason, not at each try: a case that is held for good would fill the log.
+            _log.warning("submission %s is held: %s", submission_id, note)
         wait = min(max(_FIRST_WAIT * 2 ** min(tries, 20), wish), _LONGEST_WAIT)
         self._journal.update(submission_id, now, tries=tries + 1, due=now + wait, note=note)
         self._count("postponed")
@@ -281,7 +284,8 @@ class Connector:
 
     def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Any]]:
         submitted = datetime.fromtimestamp(claims["iat"], UTC)
-        opener = Opener(self._keys[envelope.destination_id].decryption, self._catalog)
+        keys = self._keys[envelope.destination_id].decryption
+        opener = Opener(keys, self._catalog, self._settings.inflation)
         return opener.open(replace(envelope, submitted_at=submitted.isoformat()), submitted.date())
 
     # Step 5.
