@@ -145,8 +145,8 @@ def test_parts_come_in_order_with_their_names_types_and_contents():
     ]
 
 
-def test_preamble_lines_epilogue_and_padding_are_no_parts():
-    assert [name for name, *_ in read(b"\r\n" + body(part(b"x")) + b"epilogue")] == ["a"]
+def test_preamble_lines_and_padding_are_no_parts():
+    assert [name for name, *_ in read(b"\r\n" + body(part(b"x")))] == ["a"]
     padded = part(b"x").replace(b"--b0undary\r\n", b"--b0undary\r\n") + b"--b0undary  \r\n" + part(b"y")[12:]
     assert [content for *_, content in read(body(padded))] == [b"x", b"y"]
 
@@ -257,3 +257,19 @@ def test_the_stream_is_asked_only_for_what_is_needed():
 
     assert asyncio.run(first()) == "one"
     assert asked == 1
+
+
+@pytest.mark.parametrize("rest", [b"", b"\r\n", b" \t\r\n", b"\r\n\r\n  \r\n", b"\n"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_blanks_behind_the_final_boundary_are_nothing(rest: bytes, size: int):
+    assert [each[0] for each in read(part(b"x") + b"--b0undary--" + rest, size=size)] == ["a"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_follows_the_final_boundary_is_refused(size: int):
+    more = part(b"y", 'form-data; name="b"')
+    for rest in (b"\r\n" + more, more, b"\r\n" + body(more), b"\r\nepilogue", b"x", b"-", b"\r\n" * 9 + b"\0"):
+        with pytest.raises(Malformed):
+            read(part(b"x") + b"--b0undary--" + rest, size=size)
+    with pytest.raises(Malformed):
+        read(b"--b0undary--\r\n" + body(more), size=size)

@@ -84,6 +84,8 @@ class _Reader:
         self._offset = 0
         self._current: Part | None = None
         self._complete = False
+        self._final = f"\r\n--{boundary}--".encode()
+        self._tail = b"\r\n"  # A body may begin with a boundary.
         self._name = b""
         self._value = b""
         self._headers: dict[str, str] = {}
@@ -140,12 +142,24 @@ class _Reader:
                     raise _cut_off()
                 return False
             self._waiting, self._offset = chunk, 0
+        piece = self._waiting[self._offset : self._offset + _SLICE]
+        self._offset += _SLICE
+        if self._is_complete():
+            _insist_on_nothing(piece)
+            return True
         try:
-            self._parser.write(self._waiting[self._offset : self._offset + _SLICE])
+            self._parser.write(piece)
         except FormParserError as error:
             raise _broken() from error
-        self._offset += _SLICE
+        # The parser does not tell where the final boundary stood; it may have begun in the piece before.
+        seen = self._tail + piece
+        if self._is_complete():
+            _insist_on_nothing(seen.partition(self._final)[2])
+        self._tail = seen[-len(self._final) :]
         return True
+
+    def _is_complete(self) -> bool:
+        return self._complete
 
     def _on_part_begin(self) -> None:
         self._headers = {}
@@ -177,6 +191,17 @@ class _Reader:
 
     def _on_end(self) -> None:
         self._complete = True
+
+
+def _insist_on_nothing(rest: bytes) -> None:
+    """Refuse what follows the final boundary, blanks and line ends apart: one reader takes it for parts, another does not."""
+    if rest.strip(b" \t\r\n"):
+        raise Malformed(
+            Text(
+                "Hinter der letzten Trennlinie steht noch etwas. Alle Teile gehören davor.",
+                "Something stands behind the final boundary. All parts belong before it.",
+            )
+        )
 
 
 def _boundary(content_type: str) -> str:

@@ -1,6 +1,6 @@
 """Taking pushes: the envelope that the hub's https adapter posts, signed with a shared secret.
 
-In this order, cheapest first: path, length, a free place, the signature and its age, the envelope's form, the destination.
+In this order, cheapest first: path, length, room in memory, the signature and its age, the envelope's form, the destination.
 The answer is 202 only once ciphertext and journal entry are on disk, and 200 for what is known already.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,16 +17,15 @@ from uuid import UUID
 
 import orjson
 
+from hub.admission import Admission
 from hub.connector.config import Listen, unusable
 from hub.connector.envelope import MOST_ATTACHMENTS, malformed, require_jwe, require_uuid
-from hub.connector.server import QuietHandler, QuietServer
+from hub.connector.server import Bounds, QuietHandler, QuietServer
 from hub.crypto.hmacs import verify_callback
 from hub.errors import (
     Forbidden,
     HubError,
-    Malformed,
     NotFound,
-    Overloaded,
     Text,
     TooLarge,
     Unauthenticated,
@@ -36,10 +33,7 @@ from hub.errors import (
 )
 
 PATH = "/deliveries"
-_PLACES = 4  # Envelopes that are read at the same time; each may take ``largest`` bytes of memory.
-_PATIENCE = 120.0  # Seconds for a whole request, against one that drips.
-_SOCKET_TIMEOUT = 20.0  # Seconds between two pieces of a request.
-_CHUNK = 256 * 1024
+_PLACES = 4  # Envelopes of the largest size that are in memory at the same time; of smaller ones so many more.
 _STATUS: tuple[tuple[type[HubError], int], ...] = (
     (Unauthenticated, 401),
     (Forbidden, 403),
@@ -69,12 +63,15 @@ Taker = Callable[[Push], bool]
 class Listener:
     """An HTTP server in threads of its own; listens from construction until ``close``."""
 
-    def __init__(self, settings: Listen, take: Taker, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: Listen, take: Taker, now: Callable[[], datetime], *, bounds: Bounds | None = None
+    ) -> None:
         try:
             secret = settings.secret_file.read_text("utf-8").strip()
-            desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now)
+            room = Admission(memory_budget=_PLACES * settings.largest, free_bytes=lambda: 0, disk_watermark=0)
+            desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now, room=room)
             tls = _tls(settings)
-            self._server = QuietServer(settings.address, settings.port, _Handler, desk)
+            self._server = QuietServer(settings.address, settings.port, _Handler, desk, bounds=bounds)
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("listen", "lässt sich nicht öffnen", "cannot be opened") from exc
         self.port = self._server.port
@@ -156,12 +153,11 @@ class _Desk:
     largest: int
     take: Taker
     now: Callable[[], datetime]
-    places: threading.BoundedSemaphore = field(default_factory=partial(threading.BoundedSemaphore, _PLACES))
+    room: Admission
 
 
 class _Handler(QuietHandler):
     server_version = "rathaus-hub-connector"
-    timeout = _SOCKET_TIMEOUT
     server: QuietServer[_Desk]
 
     def do_POST(self) -> None:  # noqa: N802  # The name that http.server wants.
@@ -172,40 +168,29 @@ class _Handler(QuietHandler):
             answer = {"title": exc.title.en, "detail": exc.detail.en, "status": status}
             # What was not read of the request would be taken for the next one.
             self.close_connection = True
+        except TimeoutError:
+            status, answer = 408, {"title": "Request Timeout", "detail": "The delivery came too slowly.", "status": 408}
+            self.close_connection = True
         self._answer(status, answer)
 
     def _take(self) -> tuple[int, dict[str, Any]]:
         desk = self.server.desk
-        length = self._length(desk.largest)
-        if not desk.places.acquire(blocking=False):
-            raise Overloaded(Text("Zu viele Zustellungen zugleich.", "Too many deliveries at once."))
-        try:
-            body = self._read(length)
-            self._authenticate(body, desk)
-            push = read_push(body)
-            news = desk.take(push)
-        finally:
-            desk.places.release()
-        return (202 if news else 200), {"submissionId": str(push.submission_id), "repeat": not news}
-
-    def _length(self, largest: int) -> int:
         if self.path != PATH:
             raise NotFound(Text(f"Zustellungen gehen an {PATH}.", f"Deliveries go to {PATH}."))
-        length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit() or "Transfer-Encoding" in self.headers:
-            raise Malformed(Text("Content-Length fehlt.", "Content-Length is missing."))
-        if len(length) > 12 or int(length) > largest:  # noqa: PLR2004  # Digits of a terabyte.
-            raise TooLarge(Text("Die Zustellung ist zu groß.", "The delivery is too large."))
-        return int(length)
-
-    def _read(self, length: int) -> bytes:
-        deadline, body = time.monotonic() + _PATIENCE, bytearray()
-        while len(body) < length:
-            piece = self.rfile.read1(min(_CHUNK, length - len(body)))
-            if not piece or time.monotonic() > deadline:
-                raise Malformed(Text("Die Zustellung kam nicht ganz an.", "The delivery did not arrive whole."))
-            body += piece
-        return bytes(body)
+        held = desk.room.reserve()
+        try:
+            # Room is taken as bytes come: who only says that there will be many holds up nobody.
+            body = bytearray()
+            for piece in self.body(desk.largest):
+                held.grow(len(piece))
+                body += piece
+            whole = bytes(body)
+            self._authenticate(whole, desk)
+            push = read_push(whole)
+            news = desk.take(push)
+        finally:
+            held.release()
+        return (202 if news else 200), {"submissionId": str(push.submission_id), "repeat": not news}
 
     def _authenticate(self, body: bytes, desk: _Desk) -> None:
         timestamp = self.headers.get("Callback-Timestamp", "")

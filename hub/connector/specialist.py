@@ -27,10 +27,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from hub.connector.config import HttpHandover, Settings, is_loopback, unusable
 from hub.connector.filename import safe_name
 from hub.connector.server import QuietHandler, QuietServer
+from hub.errors import Malformed, TooLarge
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
-_CHUNK = 256 * 1024
-_SOCKET_TIMEOUT = 30.0
 _MOST_PARTS = 110
 _PAGE = """<!doctype html>
 <html lang="de"><head><meta charset="utf-8"><title>Fachverfahren (Demo)</title><style>
@@ -85,7 +84,6 @@ class SpecialistSystem:
 
 class _Handler(QuietHandler):
     server_version = "Fachverfahren"
-    timeout = _SOCKET_TIMEOUT
     server: QuietServer[_Desk]
 
     def do_GET(self) -> None:  # noqa: N802  # Names that http.server wants.
@@ -105,31 +103,33 @@ class _Handler(QuietHandler):
         self._answer(status, b"", "text/plain")
 
     def _take(self) -> int:
-        desk, length = self.server.desk, self.headers.get("Content-Length", "")
+        desk = self.server.desk
         if self.path != "/cases" or not self._is_local():
             return 404
         if desk.secret is not None and not self._is_authorised(desk.secret):
             return 401
-        if not (length.isascii() and length.isdigit() and int(length[:12]) <= _LARGEST):
-            return 413
         try:
             name = str(UUID(self.headers.get("Idempotency-Key", "")))
         except ValueError:
             return 400
-        return self._store(desk, name, int(length))
+        return self._store(desk, name)
 
-    def _store(self, desk: _Desk, name: str, length: int) -> int:
+    def _store(self, desk: _Desk, name: str) -> int:
         working, final = desk.folder / f".{uuid4()}.part", desk.folder / name
         facts = {"receivedAt": desk.now().isoformat(), "repeat": self.headers.get("Repeat") == "true"}
         try:
             with closing(_Case(working, self.headers.get("Content-Type", ""))) as case:
-                for piece in self._pieces(length):
+                for piece in self.body(_LARGEST):
                     case.write(piece)
                 case.finish(facts)
             known = final.exists()
             if not known:
                 working.rename(final)
-        except (FormParserError, ValueError):
+        except TooLarge:
+            return 413
+        except TimeoutError:
+            return 408
+        except (FormParserError, Malformed, ValueError):
             return 400
         except OSError:
             return 503
@@ -137,14 +137,6 @@ class _Handler(QuietHandler):
             return 200 if known else 201  # A repeat lies here already, and once is enough.
         finally:
             shutil.rmtree(working, ignore_errors=True)
-
-    def _pieces(self, length: int) -> Any:
-        while length > 0:
-            piece = self.rfile.read(min(_CHUNK, length))
-            if not piece:
-                raise ValueError
-            length -= len(piece)
-            yield piece
 
     def _is_local(self) -> bool:
         return is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname)
