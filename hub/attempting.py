@@ -16,12 +16,13 @@ from hub.callbacks import Herald
 from hub.circuit import Breaker
 from hub.crashpoints import reach
 from hub.delivery import Adapter, Schedule, StepKind, next_step
+from hub.envelope import Reading, not_readable
 from hub.errors import ConfigurationError
 from hub.events import Event, EventKind, Subject
 from hub.leases import Leases
 from hub.meters import Meters
 from hub.proof import Notary
-from hub.store import AttemptResult, Blobs, Claim
+from hub.store import AttemptResult, Blobs, Claim, OutgoingCallback
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package, random_id
 from hub.traces import Traces
 
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_NOTE = 200
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
 INSTANT = frozenset({"mailbox"})
+_ARRIVED = frozenset({OutcomeKind.DELIVERED, OutcomeKind.WAITING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,7 @@ class Attempting:
     traces: Traces
 
     def attempt(self, claim: Claim) -> AttemptResult:
-        """Make one attempt, whatever the adapter does, and decide what comes next."""
+        """Make one attempt and decide what comes next; whatever it dies of is its outcome, it never raises."""
         started = self.clock()
         outcome = self._deliver(claim)
         ended = self.clock()
@@ -84,16 +86,27 @@ class Attempting:
             started_at=started,
             ended_at=ended,
             events=[self._notified(claim, ended)] if done else (),
-            callbacks=self.herald.notified(claim.submission, now=ended) if done else (),
+            callbacks=self._told(claim, ended) if done else (),
         )
+
+    def _told(self, claim: Claim, now: datetime) -> Sequence[OutgoingCallback]:
+        try:
+            return self.herald.notified(claim.submission, now=now)
+        except Exception:  # noqa: BLE001  # the receiver has it, which must be recorded
+            _log.exception("delivery %s: its sender is not called back", claim.delivery_id)
+            return ()
 
     def _deliver(self, claim: Claim) -> Outcome:
         if claim.lapses >= self.rules.most_lapses and not is_instant(claim):
             return self._set_aside(claim)
-        with self.traces.deliver(**_facts(claim)) as span:
-            outcome = self._try(claim)
-            span.tell(outcome=outcome.kind.value)
-            return outcome
+        outcome = Outcome(kind=OutcomeKind.UNREACHABLE, note="not attempted", cause=DeadCause.HUB)
+        try:
+            with self.traces.deliver(**_facts(claim)) as span:
+                outcome = self._try(claim)
+                span.tell(outcome=outcome.kind.value)
+        except Exception:  # noqa: BLE001  # a trace's failure is none of the delivery's
+            _log.exception("delivery %s: the attempt was not traced", claim.delivery_id)
+        return outcome
 
     def _set_aside(self, claim: Claim) -> Outcome:
         """Do not attempt what workers may have died of; a person decides (what needs no adapter's code kills nobody)."""
@@ -105,18 +118,38 @@ class Attempting:
     def _try(self, claim: Claim) -> Outcome:
         with ExitStack() as until_done:
             try:
-                adapter = until_done.enter_context(self.adapters.lent(claim.destination))
-            except ConfigurationError as error:
-                return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
-            except Exception as error:  # noqa: BLE001  # as below, and certainly nothing was sent
+                ready = self._ready(claim, until_done)
+            except BaseException as error:  # noqa: BLE001  # whatever a library raises; certainly nothing was sent
                 _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
                 note = f"adapter does not open: {type(error).__name__}"
                 return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
-            return self._handed_over(adapter, claim)
+            return ready if isinstance(ready, Outcome) else self._handed_over(ready, claim)
 
     def _handed_over(self, adapter: Adapter, claim: Claim) -> Outcome:
+        contents = Reading(self.blobs.chunks)
+        try:
+            outcome = as_reported(adapter.deliver(self._package(claim, contents)))
+            reach("after-send")
+        except BaseException as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
+            if contents.broken is not None:
+                return not_readable(contents.broken)
+            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
+            note = f"adapter failed: {type(error).__name__}"
+            return Outcome(kind=OutcomeKind.UNKNOWN, note=note, cause=DeadCause.HUB)
+        if contents.broken is not None and outcome.kind not in _ARRIVED:
+            # The fault is on this side, whatever the adapter made of it.
+            return not_readable(contents.broken)
+        return outcome
+
+    def _ready(self, claim: Claim, until_done: ExitStack) -> Adapter | Outcome:
+        """Return the open adapter, or why there is no attempt."""
+        try:
+            adapter = until_done.enter_context(self.adapters.lent(claim.destination))
+            takes = self.adapters.sealing(claim.destination).takes
+        except ConfigurationError as error:
+            return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
         form = claim.submission.contents.form
-        if form not in self.adapters.sealing(claim.destination).takes:
+        if form not in takes:
             # Its adapter was changed since: what is sealed cannot be sealed anew.
             note = f"not attempted: sealed as {form.value}, which {claim.destination.adapter} does not take here"
             return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.CONFIGURATION)
@@ -124,17 +157,9 @@ class Attempting:
             note = "not attempted: this node slept through its lease"
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
         reach("before-send")
-        try:
-            outcome = adapter.deliver(self._package(claim))
-        except Exception as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
-            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
-            return Outcome(
-                kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB
-            )
-        reach("after-send")
-        return _as_reported(outcome)
+        return adapter
 
-    def _package(self, claim: Claim) -> Package:
+    def _package(self, claim: Claim, contents: Reading) -> Package:
         return Package(
             delivery_id=claim.delivery_id,
             attempt=claim.attempt,
@@ -142,7 +167,7 @@ class Attempting:
             submission=claim.submission,
             destination=claim.destination,
             event_log=_LateLog(self.notary, claim.submission.case_id),
-            read=self.blobs.chunks,
+            read=contents.chunks,
             base_url=self.rules.base_url,
         )
 
@@ -185,14 +210,15 @@ class _LateLog(Sequence[str]):
         return len(self._tokens)
 
 
-def _as_reported(outcome: Any) -> Outcome:
+def as_reported(outcome: Any) -> Outcome:
     """Return what an adapter said, if it is an outcome at all; anybody may have written it."""
-    if not isinstance(outcome, Outcome):
+    if not isinstance(outcome, Outcome) or not isinstance(outcome.kind, OutcomeKind):
         return Outcome(kind=OutcomeKind.UNKNOWN, note="adapter reports no outcome", cause=DeadCause.HUB)
-    note = outcome.note if outcome.note.isprintable() else repr(outcome.note)
-    return (
-        outcome if note == outcome.note and len(note) <= _LONGEST_NOTE else replace(outcome, note=note[:_LONGEST_NOTE])
-    )
+    said = outcome.note if isinstance(outcome.note, str) else type(outcome.note).__name__
+    note = (said if said.isprintable() else repr(said))[:_LONGEST_NOTE]
+    wish = outcome.retry_after if isinstance(outcome.retry_after, timedelta) else None
+    cause = outcome.cause if isinstance(outcome.cause, DeadCause) else None
+    return replace(outcome, note=note, retry_after=wish, cause=cause, disable=outcome.disable is True)
 
 
 def _facts(claim: Claim) -> dict[str, str | int]:

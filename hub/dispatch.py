@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 from hub.adapter_pool import AdapterPool
 from hub.attempting import INSTANT, Attempting, Rules, is_instant
@@ -27,6 +28,7 @@ from hub.leases import Leases
 from hub.meters import Meters
 from hub.proof import Notary
 from hub.store import AttemptResult, Blobs, Claim, Store
+from hub.supervision import Supervisor
 from hub.traces import NoTraces, Traces
 
 _log = logging.getLogger(__name__)
@@ -57,7 +59,9 @@ class Dispatcher:
         clock: Callable[[], datetime],
         meters: Meters | None = None,
         traces: Traces | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
+        self._supervisor = supervisor or Supervisor()
         self._store = store
         self._adapters = adapters
         self._rules = rules
@@ -65,7 +69,7 @@ class Dispatcher:
         self._meters = meters or Meters()
         self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
-        self._hand = Hand(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=clock)
+        self._hand = Hand(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=self._leases.steady)
         self._results: queue.SimpleQueue[tuple[AttemptResult, Future[bool]] | None] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._attempting = Attempting(
@@ -85,16 +89,17 @@ class Dispatcher:
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; attempts under way are finished and recorded, what only waits is given back."""
-        over = threading.Event()
-        keeper = threading.Thread(target=self._leases.run, args=[over], name="leases")
-        keeper.start()
+        """Work until ``stop`` is set; attempts under way are finished and recorded, what only waits is given back.
+
+        Its loops are kept up by the supervisor, each by itself: what one dies of costs the others nothing.
+        """
+        keeper = self._supervisor.begin("leases", self._leases.run)
         try:
             with self._concluding(), ThreadPoolExecutor(self._hand.most, thread_name_prefix="deliver") as pool:
-                self._work_until(stop, pool)
+                self._supervisor.attend("dispatcher", partial(self._work_until, pool), stop)
+                self._give_back(everything=True)
         finally:
-            over.set()
-            keeper.join()
+            keeper.end()
             self._adapters.close()
 
     def run_once(self) -> int:
@@ -106,7 +111,7 @@ class Dispatcher:
                 self._settle([claim])
         return len(claims)
 
-    def _work_until(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
+    def _work_until(self, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         while not stop.is_set():
             self._wake.clear()
             try:
@@ -120,15 +125,14 @@ class Dispatcher:
                 stop.wait(_COMPANY if self._wake.wait(pause) else 0)
             elif all(map(is_instant, claims)):
                 stop.wait(_GATHER)
-        self._give_back(everything=True)
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> list[Claim]:
         """Claim what the hand has room for, and begin as many attempts as there are slots."""
         self._give_back()
-        now = self._clock()
-        claims = self._claim(now, self._hand.room(), suspects=not self._hand.suspicious())
+        begun = self._leases.steady()
+        claims = self._claim(self._clock(), self._hand.room(), suspects=not self._hand.suspicious())
         lasting = [claim for claim in claims if not is_instant(claim)]
-        self._leases.taken(lasting, at=now)
+        self._leases.taken(lasting, at=begun)
         self._hand.take(lasting)
         for _ in range(self._hand.startable()):
             pool.submit(self._work)
@@ -180,7 +184,7 @@ class Dispatcher:
                     result = self._attempting.attempt(claim)
                 self._hand.end(claim)
                 self._results.put((result, self._recording(result)))
-            except Exception:  # noqa: BLE001  # nobody waits for this thread; the lease runs out: outcome unknown
+            except BaseException:  # noqa: BLE001  # nobody waits for this thread; the lease runs out: outcome unknown
                 _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
                 self._hand.end(claim)
                 self._hand.settle(claim)
@@ -190,24 +194,35 @@ class Dispatcher:
     @contextmanager
     def _concluding(self) -> Iterator[None]:
         """Follow results into the store, on a thread of its own, until those of the block are there."""
-        thread = threading.Thread(target=self._conclude_all, name="results")
-        thread.start()
+        loop = self._supervisor.begin("results", self._conclude_all)
         try:
             yield
         finally:
+            loop.stop.set()
             self._results.put(None)
-            thread.join()
+            loop.end()
+            # Only where it died at the very end does anything wait here still.
+            while not self._results.empty():
+                self._conclude_next()
 
-    def _conclude_all(self) -> None:
-        while (following := self._results.get()) is not None:
-            result, recording = following
-            try:
-                self._conclude(result, recording)
-            except Exception:  # noqa: BLE001  # as with attempts
-                _log.exception("delivery %s: the attempt was not brought to its end", result.claim.delivery_id)
-            self._hand.settle(result.claim)
+    def _conclude_all(self, _stop: threading.Event) -> None:
+        """Work to the end of all results, which is a mark behind the last one."""
+        while self._conclude_next():
             if self._results.empty():
                 self._wake.set()
+
+    def _conclude_next(self) -> bool:
+        following = self._results.get()
+        if following is None:
+            return False
+        result, recording = following
+        try:
+            self._conclude(result, recording)
+        except Exception:  # noqa: BLE001  # as with attempts
+            _log.exception("delivery %s: the attempt was not brought to its end", result.claim.delivery_id)
+        finally:
+            self._hand.settle(result.claim)
+        return True
 
     def _settle(self, claims: Iterable[Claim]) -> None:
         """Make one attempt for each claim and record them all; what is recorded together shares a commit."""

@@ -1,13 +1,16 @@
 """Periodic duties: signing pending events, sweeping orphan blobs, forgetting old idempotency keys.
 
-APScheduler is the clock, not the queue: each tick asks the store for the duty's lease, so that of any number of nodes one does
-the work, and a node that dies in the middle loses nothing because the lease runs out.
+APScheduler runs them, each once at a time on a thread of its own; when, a monotonic clock says. Each tick asks the store for
+the duty's lease, so that of any number of nodes one does the work, and a node that dies in the middle loses nothing because
+the lease runs out.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +18,17 @@ from datetime import datetime, timedelta
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from hub.errors import Unavailable
+from hub.meters import Meters
 from hub.store import Blobs, Store
+from hub.supervision import Loop, Supervisor
 
 _log = logging.getLogger(__name__)
 # It warns of each tick that finds the one before still at work, which is what we ask it to do.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+#: Seconds after which a duty that was asked for and did not begin means that nobody listens any more.
+_DEAF = 600.0
+#: Seconds to wait where there are no duties at all.
+_IDLE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,36 +41,86 @@ class Duty:
 
 
 class Clock:
-    """Runs duties at their times, each on one node at a time."""
+    """Runs duties at their times, each on one node at a time.
 
-    def __init__(self, *, store: Store, node: str, duties: Sequence[Duty], clock: Callable[[], datetime]) -> None:
+    When is told by a monotonic clock: a wall clock that is set back would stop them until it has caught up.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        node: str,
+        duties: Sequence[Duty],
+        clock: Callable[[], datetime],
+        supervisor: Supervisor | None = None,
+        meters: Meters | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._node = node
         self._duties = duties
         self._clock = clock
+        self._monotonic = monotonic
+        self._meters = meters or Meters()
+        self._supervisor = supervisor or Supervisor()
         self._held: dict[str, int] = {}
-        # A missed tick is made up for, once: misfire_grace_time=None and coalesce.
-        self._scheduler = BackgroundScheduler(
-            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
+        self._running: set[str] = set()
+        self._loop: Loop | None = None
 
     def start(self) -> None:
         """Begin ticking."""
-        for duty in self._duties:
-            self._scheduler.add_job(
-                self.tick, "interval", seconds=duty.every.total_seconds(), args=[duty], id=duty.name
-            )
-        self._scheduler.start()
+        self._loop = self._supervisor.begin("duties", self.run)
 
     def stop(self) -> None:
         """Stop ticking; a duty under way is finished first, and what this node holds is free for the others at once."""
-        self._scheduler.shutdown(wait=True)
+        if self._loop is not None:
+            self._loop.end()
         with suppress(Unavailable):
             for name, fencing in self._held.items():
                 self._store.release_duty(name, node=self._node, fencing=fencing)
 
+    def run(self, stop: threading.Event) -> None:
+        """Tick until ``stop`` is set, each duty first after its time, and a tick that was missed once."""
+        # One run of a duty at a time, on threads of its own; a run that was asked for is never too late.
+        scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+        scheduler.start()
+        try:
+            self._tick_on(scheduler, stop)
+        finally:
+            # Whoever died must not wait for a duty that hangs.
+            scheduler.shutdown(wait=stop.is_set())
+
+    def _tick_on(self, scheduler: BackgroundScheduler, stop: threading.Event) -> None:
+        due = {duty.name: self._monotonic() + duty.every.total_seconds() for duty in self._duties}
+        asked: dict[str, float] = {}
+        while not stop.wait(self._until(due)):
+            now = self._monotonic()
+            for duty in self._duties:
+                if due[duty.name] <= now:
+                    due[duty.name] = now + duty.every.total_seconds()
+                    if duty.name not in self._running:
+                        asked.setdefault(duty.name, now)
+                        scheduler.add_job(self._begun, args=[asked, duty], id=duty.name, replace_existing=True)
+            if any(now - since > _DEAF for since in asked.copy().values()):
+                raise RuntimeError("the scheduler takes no duties any more")
+
+    def _begun(self, asked: dict[str, float], duty: Duty) -> None:
+        self._running.add(duty.name)
+        asked.pop(duty.name, None)
+        try:
+            self.tick(duty)
+        finally:
+            self._running.discard(duty.name)
+
+    def _until(self, due: Mapping[str, float]) -> float:
+        """Return seconds until the next duty is due."""
+        return max(0.0, min(due.values(), default=_IDLE + self._monotonic()) - self._monotonic())
+
     def tick(self, duty: Duty) -> int:
-        """Do ``duty`` now if no other node holds it; return how much was done."""
+        """Do ``duty`` now if no other node holds it; return how much was done. One that fails is logged and counted."""
         now = self._clock()
         try:
             fencing = self._store.hold_duty(duty.name, node=self._node, now=now, lease=3 * duty.every)
@@ -71,6 +130,10 @@ class Clock:
             done = duty.run(now)
         except Unavailable as error:
             _log.warning("duty %s: %s", duty.name, error)
+            return 0
+        except Exception:  # noqa: BLE001  # whatever a duty raises; the others and its own next run go on
+            _log.exception("duty %s failed", duty.name)
+            self._meters.duty_failed(duty.name)
             return 0
         if done:
             _log.info("duty %s: %d done", duty.name, done)

@@ -6,13 +6,13 @@ Each content is compared with the hash that the submission names while it is rea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from hub.errors import Unavailable
+from hub.errors import NotFound, Unavailable
 from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package, Sealed
 
 #: The name of the file that is written last: where it is, the delivery is whole.
@@ -24,8 +24,33 @@ class MixedUp(Exception):  # Names what happened; adapters turn it into an outco
     """A stored content is not the one that the submission names."""
 
 
+class Lost(MixedUp):
+    """A stored content is not there any more, although a submission names it."""
+
+
+class Reading:
+    """Reads contents for one attempt. One that is lost raises :class:`Lost`, and ``broken`` remembers it.
+
+    So an adapter treats a lost content as one that does not match, and one that knows neither is found out.
+    """
+
+    def __init__(self, chunks: Callable[[Sealed], Iterator[bytes]]) -> None:
+        self._chunks = chunks
+        self.broken: MixedUp | None = None
+
+    def chunks(self, sealed: Sealed) -> Iterator[bytes]:
+        """Yield a content's chunks; what ``Package.read`` is."""
+        try:
+            yield from self._chunks(sealed)
+        except NotFound as exc:
+            self.broken = Lost()
+            raise self.broken from exc
+
+
 def not_readable(error: MixedUp | Unavailable) -> Outcome:
-    """Return what an attempt comes to when the hub cannot read its own content."""
+    """Return what an attempt comes to when the hub cannot read its own content: for good, where it is not there any more."""
+    if isinstance(error, Lost):
+        return Outcome(kind=OutcomeKind.REFUSED, note="a stored content is lost", cause=DeadCause.HUB)
     if isinstance(error, MixedUp):
         return Outcome(kind=OutcomeKind.REFUSED, note="stored content does not match", cause=DeadCause.HUB)
     return Outcome(kind=OutcomeKind.UNREACHABLE, note=f"content not readable: {error.slug}", cause=DeadCause.HUB)
@@ -35,10 +60,10 @@ def checked(package: Package, sealed: Sealed) -> Iterator[bytes]:
     """Yield a content's chunks, never more than its size; raise at the end if they are not what the submission names.
 
     Raises:
-        MixedUp: another content. Unavailable: the store cannot be read now.
+        MixedUp: another content, or (Lost) none. Unavailable: the store cannot be read now.
     """
     digest, left = hashlib.sha512(), sealed.size
-    for chunk in package.read(sealed):
+    for chunk in Reading(package.read).chunks(sealed):
         digest.update(chunk)
         left -= len(chunk)
         if left < 0:

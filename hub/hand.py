@@ -12,10 +12,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 from hub.store import Claim
 
+#: A claim: its delivery and its fencing number.
+_Key: TypeAlias = tuple[UUID, int]
 #: An attempt that has run for so long is waiting for its receiver.
 _SLOW = timedelta(seconds=1)
 #: So many times the slots may be under way in all, the waiting ones included: each holds a thread and a delivery's contents.
@@ -31,7 +34,8 @@ _UNRECORDED = 16
 class Hand:
     """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers.
 
-    What has waited here for longer than ``patience``, well within a lease, is for another node, or for later.
+    What has waited here for longer than ``patience``, well within a lease, is for another node, or for later. ``clock`` is
+    one that is never set back (``SteadyClock``). A delivery that was claimed anew after its lease ran out is another one here.
     """
 
     def __init__(self, number: int, *, patience: timedelta, clock: Callable[[], datetime]) -> None:
@@ -41,10 +45,10 @@ class Hand:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Claim, datetime]] = deque()
-        self._since: dict[UUID, datetime] = {}
-        self._unrecorded: set[UUID] = set()
+        self._since: dict[_Key, datetime] = {}
+        self._unrecorded: set[_Key] = set()
         self._ended: deque[datetime] = deque(maxlen=number * _AHEAD)
-        self._suspects: set[UUID] = set()
+        self._suspects: set[_Key] = set()
 
     def room(self) -> int:
         """Return how many deliveries to claim now: none while enough wait."""
@@ -67,7 +71,7 @@ class Hand:
             for claim in claims:
                 self._waiting.append((claim, now))
                 if claim.suspect:
-                    self._suspects.add(claim.delivery_id)
+                    self._suspects.add(_key(claim))
 
     def startable(self) -> int:
         """Return how many attempts may begin now."""
@@ -82,22 +86,22 @@ class Hand:
             if not self._waiting or not self._free(now):
                 return None
             claim, _ = self._waiting.popleft()
-            self._since[claim.delivery_id] = now
+            self._since[_key(claim)] = now
             return claim
 
     def end(self, claim: Claim) -> None:
         """Note that an attempt is over, which frees its slot; its result is still to be recorded."""
         now = self._clock()
         with self._lock:
-            if self._since.pop(claim.delivery_id, None) is not None:
+            if self._since.pop(_key(claim), None) is not None:
                 self._ended.append(now)
-                self._unrecorded.add(claim.delivery_id)
+                self._unrecorded.add(_key(claim))
 
     def settle(self, claim: Claim) -> None:
         """Note that a result is recorded, or cannot be."""
         with self._lock:
-            self._unrecorded.discard(claim.delivery_id)
-            self._suspects.discard(claim.delivery_id)
+            self._unrecorded.discard(_key(claim))
+            self._suspects.discard(_key(claim))
 
     def give_back(self, *, everything: bool = False) -> list[Claim]:
         """Return what has waited too long, or all that waits, and keep it no more."""
@@ -106,7 +110,7 @@ class Hand:
         with self._lock:
             while self._waiting and (everything or now - self._waiting[0][1] >= self._patience):
                 claim, _ = self._waiting.popleft()
-                self._suspects.discard(claim.delivery_id)
+                self._suspects.discard(_key(claim))
                 kept.append(claim)
         return kept
 
@@ -116,3 +120,7 @@ class Hand:
 
     def _ahead(self, now: datetime) -> int:
         return sum(now - ended < _MOMENT for ended in self._ended)
+
+
+def _key(claim: Claim) -> _Key:
+    return claim.delivery_id, claim.fencing

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.errors import Unavailable
+from hub.steady import SteadyClock
 from hub.store import Claim, Store
 
 _log = logging.getLogger(__name__)
@@ -24,17 +26,27 @@ _TIMES = 3
 class Leases:
     """Renews what is held. ``longest`` is how long an attempt may run at all."""
 
-    def __init__(self, *, store: Store, lease: timedelta, longest: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lease: timedelta,
+        longest: timedelta,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._lease = lease
         self._longest = longest
         self._clock = clock
+        #: How long something has been held is measured by a clock that nobody sets back.
+        self.steady = SteadyClock(clock, monotonic=monotonic)
         self._lock = threading.Lock()
-        self._held: dict[UUID, tuple[Claim, datetime]] = {}
+        self._held: dict[tuple[UUID, int], tuple[Claim, datetime]] = {}
         self._until: dict[tuple[UUID, int], datetime] = {}
 
     def taken(self, claims: Iterable[Claim], *, at: datetime) -> None:
-        """Note when the leases of ``claims`` run out; each is held next, or forgotten with the process."""
+        """Note when the leases of ``claims`` run out, taken ``at`` a time of ``steady``; each is held next, or let go of."""
         with self._lock:
             self._until.update({(claim.delivery_id, claim.fencing): at + self._lease for claim in claims})
 
@@ -42,7 +54,7 @@ class Leases:
         """Say whether the lease has run out: who slept through it must not begin, another node may have sent already."""
         with self._lock:
             until = self._until.get((claim.delivery_id, claim.fencing))
-        return until is not None and self._clock() >= until
+        return until is not None and self.steady() >= until
 
     def let_go(self, claims: Iterable[Claim]) -> None:
         """Forget the leases of what was given back."""
@@ -54,12 +66,12 @@ class Leases:
     def held(self, claim: Claim) -> Iterator[None]:
         """Keep the lease of ``claim`` alive for as long as the block runs."""
         with self._lock:
-            self._held[claim.delivery_id] = (claim, self._clock())
+            self._held[claim.delivery_id, claim.fencing] = (claim, self.steady())
         try:
             yield
         finally:
             with self._lock:
-                self._held.pop(claim.delivery_id, None)
+                self._held.pop((claim.delivery_id, claim.fencing), None)
                 self._until.pop((claim.delivery_id, claim.fencing), None)
 
     def run(self, stop: threading.Event) -> None:
@@ -69,22 +81,29 @@ class Leases:
 
     def renew(self) -> int:
         """Renew what is held now; return how many leases were."""
-        now = self._clock()
+        now = self.steady()
         with self._lock:
             held = list(self._held.values())
         renewed = 0
         for claim, since in held:
             # A young one has most of its lease before it; most attempts are over by then.
             if now - since >= self._lease / _TIMES:
-                renewed += self._renewed(claim, since, now)
+                renewed += self._guarded(claim, since, now)
         return renewed
+
+    def _guarded(self, claim: Claim, since: datetime, now: datetime) -> bool:
+        try:
+            return self._renewed(claim, since, now)
+        except Exception:  # noqa: BLE001  # one lease that cannot be renewed must not cost the others theirs
+            _log.exception("delivery %s: lease not renewed", claim.delivery_id)
+            return False
 
     def _renewed(self, claim: Claim, since: datetime, now: datetime) -> bool:
         if now - since >= self._longest:
             _log.error("delivery %s: the attempt hangs since %s, its lease runs out", claim.delivery_id, since)
             return False
         try:
-            kept = self._store.renew(claim, now + self._lease)
+            kept = self._store.renew(claim, self._clock() + self._lease)
         except Unavailable as error:
             _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error)
             return False

@@ -53,6 +53,9 @@ class Meters:
         self._isolated = self._counter("hub_deliveries_isolated", "Deliveries set aside after repeated crashes.")
         self._notices = self._counter("hub_delivery_notices", "Notices of overdue deliveries, by number.", "number")
         self._given_up = self._counter("hub_deliveries_given_up", "Deliveries given up at the end of their time.")
+        self._falls = self._counter("hub_loop_deaths", "Times a long-lived loop died and was begun again.", "loop")
+        self._failures = self._counter("hub_duty_failures", "Steps of periodic duties that failed.", "duty")
+        self._unreadable = self._counter("hub_unreadable_rows", "Rows that this version cannot read.", "table")
         self._begin()
 
     def answered(self, *, door: str, status: int, took: timedelta) -> None:
@@ -92,6 +95,18 @@ class Meters:
         """Count deliveries whose time was over."""
         self._given_up.inc(count)
 
+    def loop_fell(self, name: str) -> None:
+        """Count the death of a loop that should live as long as the process."""
+        self._falls.labels(name).inc()
+
+    def duty_failed(self, name: str) -> None:
+        """Count a duty, or a step of one, that raised."""
+        self._failures.labels(name).inc()
+
+    def unreadable(self, table: str) -> None:
+        """Count a row that makes no sense to this version."""
+        self._unreadable.labels(table).inc()
+
     def collect(self) -> Iterable[Metric]:
         """Return the metrics of this process, or of all where they share a folder."""
         for metric in self._shown().collect():
@@ -128,6 +143,12 @@ class Meters:
             self._opened.labels(reason)
         for number in ("1", "2"):
             self._notices.labels(number)
+        for loop in ("dispatcher", "results", "leases", "callbacks", "notices", "duties", "store-writer"):
+            self._falls.labels(loop)
+        for duty in ("checkpoint", "sign-events", "sweep-blobs", "undelivered", "retention"):
+            self._failures.labels(duty)
+        for table in ("deliveries", "messages", "contents", "destinations", "cases", "events", "callbacks", "notices"):
+            self._unreadable.labels(table)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(name, what, labels, registry=self._registry)

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from hub import reasons
 from hub.delivery import Schedule
 from hub.errors import Unavailable
+from hub.steady import SteadyClock
 
 _log = logging.getLogger(__name__)
 #: Waits of a minute, doubling to an hour, for three days (the digest's suggestion; FITKO publishes none).
@@ -67,6 +68,8 @@ class Courier(ABC, Generic[C]):
 
     def __init__(self, *, clock: Callable[[], datetime], schedule: Schedule, slots: int) -> None:
         self._clock = clock
+        #: How long an attempt runs is measured by a clock that nobody sets back.
+        self._steady = SteadyClock(clock)
         self._schedule = schedule
         self._slots = slots
         self._lock = threading.Lock()
@@ -128,7 +131,7 @@ class Courier(ABC, Generic[C]):
         # A thread each: one receiver that hangs must not use up the others' leases.
         thread = threading.Thread(target=self._work, args=[claim], name=self.carries)
         with self._lock:
-            self._under_way[thread] = claim, self._clock()
+            self._under_way[thread] = claim, self._steady()
         try:
             thread.start()
         except RuntimeError:  # No thread to be had: the lease runs out, and somebody tries again.
@@ -137,7 +140,7 @@ class Courier(ABC, Generic[C]):
         return thread
 
     def _room(self) -> int:
-        now = self._clock()
+        now = self._steady()
         with self._lock:
             working = sum(now - since < _SLOW for _, since in self._under_way.values())
             return max(0, min(self._slots - working, self._slots * _STRETCH - len(self._under_way)))

@@ -11,6 +11,7 @@ from store_values import HUB, LEASE, MINUTE, NOW, accepted, claim, known_destina
 from hub.checkpoints import Checkpoints
 from hub.crypto.keyring import HubKeys
 from hub.leases import Leases
+from hub.steady import SteadyClock
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -85,3 +86,51 @@ def test_who_slept_through_a_lease_does_not_begin(store, there):
     with leases.held(held):
         leases.renew()
     assert not leases.lapsed(held)  # Forgotten with the end of the attempt.
+
+
+def steady_clock():
+    wall, ticks = VirtualClock(), [0.0]
+    return wall, ticks, SteadyClock(wall, monotonic=lambda: ticks[0])
+
+
+def passes(wall, ticks, seconds, *, step=0.0):
+    wall.pass_(seconds=seconds + step)
+    ticks[0] += seconds
+
+
+def test_what_passes_does_not_stand_still_while_the_clock_is_set_back():
+    wall, ticks, steady = steady_clock()
+    start = steady()
+    for seconds, step in ((10, 0), (10, -300), (10, 0), (3600, -3599), (10, -10)):
+        before = steady()
+        passes(wall, ticks, seconds, step=step)
+        assert steady() - before == timedelta(seconds=seconds)
+    assert steady() - start == timedelta(seconds=3640)
+
+
+def test_what_passes_while_the_machine_sleeps_counts():
+    wall, _ticks, steady = steady_clock()
+    start = steady()
+    wall.pass_(hours=8)
+    assert steady() - start == timedelta(hours=8)
+
+
+def test_without_a_step_the_pace_is_the_wall_clocks():
+    wall, ticks, steady = steady_clock()
+    start = steady()
+    passes(wall, ticks, 100, step=-0.4)
+    assert steady() - start == timedelta(seconds=99.6)
+
+
+def test_a_lease_is_renewed_and_lapses_although_the_clock_is_set_back(store, there):
+    clock, ticks = VirtualClock(), [0.0]
+    leases = Leases(store=store, lease=LEASE, longest=HOUR, clock=clock, monotonic=lambda: ticks[0])
+    accepted(store, there)
+    (held,) = claim(store)
+    leases.taken([held], at=leases.steady())
+    with leases.held(held):
+        passes(clock, ticks, 60, step=-3600)
+        assert leases.renew() == 1
+        assert not leases.lapsed(held)
+        passes(clock, ticks, LEASE.total_seconds())
+        assert leases.lapsed(held)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,9 +15,29 @@ from stage import ANMELDEN, SCHEMAS, WIESBADEN
 
 from hub.crypto.receipts import claims_of
 from hub.duties import Clock, Duty, sweep_orphans
+from hub.meters import Meters
 from hub.submission import Application, MediaType
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
+
+
+QUICK = timedelta(milliseconds=20)
+
+
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.01)
+
+
+@contextmanager
+def ticking(clock):
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.stop()
 
 
 def node(stage, name: str, duty: Duty) -> Clock:
@@ -95,3 +120,42 @@ def test_pending_event_tokens_are_signed_by_duty_and_stay_as_they_are(stage):
     first = stage.hub.notary.tokens(case.case_id).items
     assert stage.hub.notary.sign_pending() == 0
     assert stage.hub.notary.tokens(case.case_id).items == first
+
+
+def test_a_duty_that_fails_is_counted_and_keeps_no_other_from_its_turn(stage):
+    def fail(_now):
+        raise ValueError
+
+    ran, sound = counted()
+    meters = Meters()
+    duties = [Duty(name="broken", every=timedelta(milliseconds=20), run=fail), replace(sound, every=QUICK)]
+    clock = Clock(store=stage.hub.store, node="a", duties=duties, clock=stage.clock, meters=meters)
+    with ticking(clock):
+        until(lambda: len(ran) >= 2)
+        until(lambda: re.search(r'hub_duty_failures_total{duty="broken"} [1-9]', meters.text().decode()))
+
+
+def test_duties_go_on_while_the_clock_is_set_back(stage):
+    ran, duty = counted()
+    clock = Clock(store=stage.hub.store, node="a", duties=[replace(duty, every=QUICK)], clock=stage.clock)
+    with ticking(clock):
+        until(lambda: ran)
+        stage.clock.pass_(hours=-5)
+        until(lambda: ran[-1] == stage.clock())
+
+
+def test_a_duty_that_takes_long_runs_once_at_a_time_and_delays_no_other(stage):
+    go, runs = threading.Event(), []
+
+    def linger(_now):
+        runs.append(None)
+        go.wait(20)
+        return 1
+
+    ran, sound = counted()
+    duties = [Duty(name="long", every=QUICK, run=linger), replace(sound, every=QUICK)]
+    clock = Clock(store=stage.hub.store, node="a", duties=duties, clock=stage.clock)
+    with ticking(clock):
+        until(lambda: runs and len(ran) >= 5)
+        assert len(runs) == 1
+        go.set()

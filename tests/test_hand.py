@@ -23,7 +23,7 @@ def hand(clock) -> Hand:
 
 
 def claims(number, *, suspect=False):
-    return [SimpleNamespace(delivery_id=uuid4(), suspect=suspect) for _ in range(number)]
+    return [SimpleNamespace(delivery_id=uuid4(), fencing=1, suspect=suspect) for _ in range(number)]
 
 
 def begun(hand, number):
@@ -131,4 +131,20 @@ def test_a_suspect_is_known_until_its_result_is_recorded(hand):
 def test_a_suspect_that_is_given_back_is_forgotten(hand):
     hand.take(claims(1, suspect=True))
     hand.give_back(everything=True)
+    assert not hand.suspicious()
+
+
+def test_the_end_of_an_attempt_frees_no_slot_of_the_claim_that_followed_it(hand):
+    (first,) = begun(hand, 1)
+    again = SimpleNamespace(delivery_id=first.delivery_id, fencing=2, suspect=True)
+    hand.take([again])
+    assert hand.begin() is again
+    hand.end(first)
+    hand.settle(first)
+    assert hand.suspicious()
+    hand.take(claims(2))
+    assert hand.begin() is not None
+    assert hand.begin() is None
+    hand.end(again)
+    hand.settle(again)
     assert not hand.suspicious()

@@ -15,6 +15,7 @@ from hub.errors import Conflict, Overloaded, StoreUnavailable, Text
 from hub.store import Store
 from hub.store.engine import writing_engine
 from hub.store.writer import Declined, Joint, Writer, nothing_written
+from hub.supervision import Pauses, Supervisor
 
 
 def _put(name: str):
@@ -209,6 +210,69 @@ def test_sixteen_callers_share_commits(writer):
     for thread in threads:
         thread.join()
     assert len(commits) < 160
+
+
+class _Fatal(BaseException):
+    """What no ``except Exception`` holds."""
+
+
+def test_what_a_write_dies_of_reaches_its_caller_alone(writer, store):
+    def fatal(_connection: Connection) -> None:
+        raise _Fatal
+
+    gate = _Gate(writer)
+    before, lost, after = writer.run(_put("a")), writer.run(fatal), writer.run(_put("b"))
+    gate.open()
+    with pytest.raises(_Fatal):
+        lost.result(5)
+    assert [before.result(5), after.result(5)] == ["a", "b"]
+    assert [store.setting("a"), store.setting("b")] == ["x", "x"]
+
+
+def test_a_callback_that_fails_keeps_nobody_from_the_answer(writer):
+    def fatal(_future: object) -> None:
+        raise _Fatal
+
+    gate = _Gate(writer)
+    first, second = writer.run(_put("a")), writer.run(_put("b"))
+    first.add_done_callback(fatal)
+    gate.open()
+    assert [first.result(5), second.result(5)] == ["a", "b"]
+    assert writer.run(_put("c")).result(5) == "c"
+
+
+def test_a_writer_that_dies_is_counted_and_writes_again(store_url, store):
+    fallen: list[str] = []
+    engine = writing_engine(store_url)
+
+    def wake() -> None:
+        raise _Fatal
+
+    writer = Writer(engine, wake=wake, supervisor=Supervisor(pauses=Pauses(first=0.01), fell=fallen.append))
+    assert writer.run(_put("a"), wakes=True).result(5) == "a"
+    assert writer.run(_put("b")).result(5) == "b"
+    writer.close()
+    engine.dispose()
+    assert fallen == ["store-writer"]
+    assert store.setting("b") == "x"
+
+
+def test_who_waits_behind_a_writer_that_died_is_told_when_it_is_closed(store_url, store):
+    fallen = threading.Event()
+    engine = writing_engine(store_url)
+
+    def wake() -> None:
+        raise _Fatal
+
+    watch = Supervisor(pauses=Pauses(first=3600, longest=3600), fell=lambda _name: fallen.set())
+    writer = Writer(engine, wake=wake, supervisor=watch)
+    writer.run(_put("a"), wakes=True).result(5)
+    assert fallen.wait(5)
+    waiting = writer.run(_put("b"))
+    writer.close()
+    engine.dispose()
+    with pytest.raises(StoreUnavailable):
+        waiting.result(5)
 
 
 def test_declined_is_no_error_of_the_caller():

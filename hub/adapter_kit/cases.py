@@ -13,6 +13,7 @@ from enum import Enum, StrEnum, auto
 from typing import Any
 
 from hub.adapter_kit.samples import (
+    all_lost,
     away,
     bare,
     broken_off,
@@ -22,6 +23,8 @@ from hub.adapter_kit.samples import (
     endless,
     flipped,
     lean,
+    lost,
+    lost_midway,
     mixed_up,
     swapped,
 )
@@ -326,6 +329,11 @@ CASES: Mapping[str, Case] = {
     ),
     "a content that does not end is never delivered": _case(
         _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=endless
+    ),
+    "a lost content is the hub's own dead letter": _case(_ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=all_lost),
+    "a lost attachment is the hub's own dead letter": _case(_ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=lost),
+    "an attachment that is lost midway is the hub's own dead letter": _case(
+        _ALL, Trouble.NONE, R, cause=_HUB, copies=0, change=lost_midway
     ),
     "a store that is away delays": _case(_ALL, Trouble.NONE, U, cause=_HUB, copies=0, change=away),
     "a store that breaks off in the last attachment delays": _case(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import repeat
 from uuid import uuid4
 
-from hub.errors import StoreUnavailable, Text
+from hub.errors import NotFound, StoreUnavailable, Text
 from hub.parties import Destination
 from hub.submission import Contents, Door, Form, Package, Sealed, Service, Submission
 
@@ -151,6 +151,34 @@ def away(package: Package) -> Package:
     return replace(package, read=read)
 
 
+def lost(package: Package) -> Package:
+    """Return the package with a store that has its last attachment no more."""
+
+    def read(_: bytes) -> Iterator[bytes]:
+        raise _not_there()
+
+    return _last(package, read)
+
+
+def lost_midway(package: Package) -> Package:
+    """Return the package with a store that finds in the middle of its last attachment that the rest is not there."""
+
+    def read(content: bytes) -> Iterator[bytes]:
+        yield content[:100]
+        raise _not_there()
+
+    return _last(package, read)
+
+
+def all_lost(package: Package) -> Package:
+    """Return the package with a store that has none of its contents."""
+
+    def read(_: Sealed) -> Iterator[bytes]:
+        raise _not_there()
+
+    return replace(package, read=read)
+
+
 def _last(package: Package, read: Callable[[bytes], Iterator[bytes]]) -> Package:
     """Return the package with another way to read its last attachment."""
     *_others, last = package.submission.contents.attachments.values()
@@ -159,6 +187,10 @@ def _last(package: Package, read: Callable[[bytes], Iterator[bytes]]) -> Package
 
 def _gone() -> StoreUnavailable:
     return StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
+
+
+def _not_there() -> NotFound:
+    return NotFound(Text("Kein solcher Inhalt.", "No such content."), slug="content-not-found")
 
 
 def _with(package: Package, contents: Contents) -> Package:

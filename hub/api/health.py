@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -14,11 +14,21 @@ from hub.store import Blobs, Store
 
 
 class Health:
-    """Handlers of ``/health``; ``faults`` returns what is wrong with the hub's keys."""
+    """Handlers of ``/health``; ``faults`` returns what is wrong with the hub's keys.
+
+    ``down`` names the loops of this process that are dead at the moment.
+    """
 
     def __init__(
-        self, *, store: Store, blobs: Blobs, watermark: int, faults: Callable[[], Sequence[ConfigurationError]]
+        self,
+        *,
+        store: Store,
+        blobs: Blobs,
+        watermark: int,
+        faults: Callable[[], Sequence[ConfigurationError]],
+        down: Callable[[], Iterable[str]],
     ) -> None:
+        self._down = down
         self._store = store
         self._blobs = blobs
         self._faults = faults
@@ -29,7 +39,10 @@ class Health:
         return {"status": "ok"}
 
     async def ready(self) -> ConnexionResponse:
-        """Say whether database, disk and keys can take an application now: 200 or 503, with what an operator has to do."""
+        """Say whether database, disk and keys can take an application now, and all loops live: 200 or 503.
+
+        With what an operator has to do; a loop is named only while it is dead.
+        """
         faults = await in_thread(self._faults)
         checks = await in_thread(self._checks) | {"keys": not faults}
         ready = all(checks.values())
@@ -42,7 +55,14 @@ class Health:
         )
 
     def _checks(self) -> dict[str, bool]:
-        return {"database": self._database(), "disk": self._blobs.free_bytes() >= self._watermark}
+        checks = {"database": self._database(), "disk": self._disk()}
+        return checks | dict.fromkeys(self._down(), False)
+
+    def _disk(self) -> bool:
+        try:
+            return self._blobs.free_bytes() >= self._watermark
+        except Unavailable:
+            return False
 
     def _database(self) -> bool:
         try:

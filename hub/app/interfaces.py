@@ -160,7 +160,11 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         clock=hub.clock,
     )
     health = Health(
-        store=hub.store, blobs=hub.blobs, watermark=hub.settings.disk_watermark_bytes, faults=hub.keys.faults
+        store=hub.store,
+        blobs=hub.blobs,
+        watermark=hub.settings.disk_watermark_bytes,
+        faults=hub.keys.faults,
+        down=hub.supervisor.down,
     )
     letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)

@@ -49,6 +49,7 @@ from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
 from hub.status import StatusDesk
 from hub.store import Blobs, Store
+from hub.supervision import Supervisor
 from hub.tables import TableBook, open_book
 from hub.traces import Traces, open_traces
 from hub.undelivered import Undelivered
@@ -92,6 +93,7 @@ class Hub:
     duties: Clock
     meters: Meters
     traces: Traces
+    supervisor: Supervisor
 
     @property
     def catalog(self) -> SchemaCatalog:
@@ -116,7 +118,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     crashpoints.arm(settings.crash_at)
     blobs = open_blobs(settings)
-    store = Store(settings.database, blobs=blobs)
+    meters = Meters()
+    supervisor = Supervisor(fell=meters.loop_fell)
+    store = Store(settings.database, blobs=blobs, supervisor=supervisor)
     store.migrate() if serves else store.require_tables()
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
     first_start = store.cases(limit=1).total == 0
@@ -137,10 +141,11 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
     notary = Notary(store=store, keys=keys)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
-    meters = Meters()
     traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
     pool = AdapterPool(installed_adapters())
-    dispatcher = _dispatcher(settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces)
+    dispatcher = _dispatcher(
+        settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces, supervisor=supervisor
+    )
     store.on_delivery_due(dispatcher.wake)
     board = open_board(settings, store)
     outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
@@ -194,9 +199,12 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
             node=process_of(settings),
             duties=_duties(settings, store, blobs, keys, board=board, accounts=accounts, meters=meters),
             clock=clock,
+            supervisor=supervisor,
+            meters=meters,
         ),
         meters=meters,
         traces=traces,
+        supervisor=supervisor,
     )
 
 
@@ -204,22 +212,23 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
 def working(hub: Hub) -> Iterator[None]:
     """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
     stop = threading.Event()
-    workers = [
-        threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatcher"),
-        threading.Thread(target=hub.messenger.run, args=[stop], name="callbacks"),
-    ]
+    # It keeps up its own loops and ends them in their order.
+    dispatching = threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatching")
+    dispatching.start()
+    couriers = [hub.supervisor.begin("callbacks", hub.messenger.run)]
     if hub.postman is not None:
-        workers.append(threading.Thread(target=hub.postman.run, args=[stop], name="notices"))
-    for worker in workers:
-        worker.start()
+        couriers.append(hub.supervisor.begin("notices", hub.postman.run))
     hub.duties.start()
     try:
         yield
     finally:
         stop.set()
         hub.dispatcher.wake()
-        for worker in workers:
-            worker.join()
+        for courier in couriers:
+            courier.stop.set()
+        dispatching.join()
+        for courier in couriers:
+            courier.end()
         hub.duties.stop()
 
 
@@ -244,6 +253,7 @@ def _dispatcher(
     pool: AdapterPool,
     meters: Meters,
     traces: Traces,
+    supervisor: Supervisor,
 ) -> Dispatcher:
     return Dispatcher(
         store=store,
@@ -271,6 +281,7 @@ def _dispatcher(
         clock=clock,
         meters=meters,
         traces=traces,
+        supervisor=supervisor,
     )
 
 

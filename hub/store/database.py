@@ -17,6 +17,7 @@ from hub.store.engine import translated, unavailable
 from hub.store.records import Page
 from hub.store.statements import Lookup
 from hub.store.writer import Writer
+from hub.supervision import Supervisor
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,13 +32,13 @@ _FARTHEST = 1 << 31
 class Database:
     """Two engines and the writer; the parts of the store inherit it and add one noun each."""
 
-    def __init__(self, *, writing: Engine, reading: Engine) -> None:
+    def __init__(self, *, writing: Engine, reading: Engine, supervisor: Supervisor | None = None) -> None:
         self._writing = writing
         self._reading = reading
         self._wake: Callable[[], None] = _nobody
         #: Shared with every annex: who is told of changed parties.
         self._told: list[Callable[[UUID | str], None]] = []
-        self._writer = Writer(writing, wake=self._wake_up)
+        self._writer = Writer(writing, wake=self._wake_up, supervisor=supervisor)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""

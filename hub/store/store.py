@@ -23,6 +23,7 @@ from hub.store.parties import Parties
 from hub.store.queue import Queue
 from hub.store.retention import Retention
 from hub.store.schema import current_revision, head_revision, upgrade
+from hub.supervision import Supervisor
 
 #: Connections for reading; each handler thread needs one for the moment of a query.
 _READERS = 8
@@ -36,11 +37,19 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
     when the database cannot be reached, is locked or full.
     """
 
-    def __init__(self, url: str, *, blobs: Blobs | None = None, readers: int = _READERS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        blobs: Blobs | None = None,
+        readers: int = _READERS,
+        supervisor: Supervisor | None = None,
+    ) -> None:
         self._file = sqlite_file(url)
         if self._file is not None:
             create_privately(self._file)
-        super().__init__(writing=writing_engine(url), reading=reading_engine(url, connections=readers))
+        reading = reading_engine(url, connections=readers)
+        super().__init__(writing=writing_engine(url), reading=reading, supervisor=supervisor)
         self.blobs = blobs
 
     def migrate(self, revision: str = "head") -> None:

@@ -3,17 +3,18 @@
 All writes that wait are run in one transaction and their futures resolve after its commit, so a caller's answer means
 stored and synced, at the price of a fraction of a sync. A write that fails never harms its neighbours: the transaction is
 rolled back and every write of it is run again in a transaction of its own. Writes are therefore pure closures over values
-and may run twice.
+and may run twice. Whatever the thread itself dies of, those who wait are told that nothing is certain, and it begins again.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hub.errors import Overloaded, Refused, StoreUnavailable, Text
 from hub.store.engine import translated, unavailable
+from hub.supervision import Supervisor
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Writes that share one commit at most; beyond some dozens a larger batch saves nothing and delays everybody in it.
@@ -84,7 +87,13 @@ class Writer:
     """Runs writes on one thread and one connection. ``close`` finishes what waits and refuses what comes later."""
 
     def __init__(
-        self, engine: Engine, *, batch: int = BATCH, waiting: int = WAITING, wake: Callable[[], None] = _nobody
+        self,
+        engine: Engine,
+        *,
+        batch: int = BATCH,
+        waiting: int = WAITING,
+        wake: Callable[[], None] = _nobody,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._engine = engine
         self._wake = wake
@@ -94,8 +103,7 @@ class Writer:
         self._lock = threading.Lock()
         self._closed = False
         self._connection: Connection | None = None
-        self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
-        self._thread.start()
+        self._kept_up = (supervisor or Supervisor()).begin("store-writer", self._loop, daemon=True)
 
     def run(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
         """Queue ``write``; the future holds its result after the durable commit, or its error.
@@ -120,10 +128,16 @@ class Writer:
         with self._lock:
             if not self._closed:
                 self._closed = True
+                self._kept_up.stop.set()
                 self._jobs.put(None)
-        self._thread.join()
+        self._kept_up.end()
+        # Only where it died at the very end does anything wait here still.
+        left: list[_Job] = []
+        self._gather(left)
+        _refuse(left)
 
-    def _loop(self) -> None:
+    def _loop(self, _stop: threading.Event) -> None:
+        """Work to the end of all work, which is a mark behind the last write."""
         open_ = True
         jobs: list[_Job] = []
         while open_:
@@ -131,10 +145,16 @@ class Writer:
             if first is not None and len(jobs) > 1:
                 time.sleep(_LINGER)
             jobs = [] if first is None else [first]
-            open_ = first is not None and self._gather(jobs)
-            running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if running:
-                self._settle(running)
+            try:
+                open_ = first is not None and self._gather(jobs)
+                running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+                if running:
+                    self._settle(running)
+            except BaseException:
+                # Those who wait are told before this thread dies of it, and what waits behind them is for its next life.
+                _refuse(jobs)
+                self._disconnect()
+                raise
         if self._connection is not None:
             self._connection.close()
 
@@ -178,7 +198,7 @@ class Writer:
             connection = self._connected()
             for kind, same in groupby((job.write for job in jobs), key=_kind):
                 results += _results(kind, list(same), connection)
-        except Exception as error:  # noqa: BLE001  # whatever a write raises belongs to its caller, not to this thread
+        except BaseException as error:  # noqa: BLE001  # whatever a write raises belongs to its caller, not to this thread
             self._roll_back()
             if alone or (len(jobs) == 1 and not isinstance(error, StoreUnavailable)):
                 return _hand_over(error, jobs[0])
@@ -186,7 +206,7 @@ class Writer:
         try:
             with translated():
                 connection.commit()
-        except Exception as error:  # noqa: BLE001  # nobody may be told "stored"; a lost answer to COMMIT says neither
+        except BaseException as error:  # noqa: BLE001  # nobody may be told "stored"; a lost answer to COMMIT says neither
             self._disconnect()
             for job in jobs:
                 job.future.set_exception(error)
@@ -194,8 +214,14 @@ class Writer:
         for job, result in zip(jobs, results, strict=True):
             _resolve(job.future, result)
         if any(job.wakes for job in jobs):
-            self._wake()
+            self._wake_up()
         return True
+
+    def _wake_up(self) -> None:
+        try:
+            self._wake()
+        except Exception:  # noqa: BLE001  # all is stored and told; who was not woken looks again by itself
+            _log.exception("nobody was woken")
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.invalidated:
@@ -221,6 +247,13 @@ class Writer:
             connection.close()
 
 
+def _refuse(jobs: Sequence[_Job]) -> None:
+    """Tell all who wait still that it is not certain whether anything was stored."""
+    for job in jobs:
+        with suppress(InvalidStateError):
+            job.future.set_exception(unavailable())
+
+
 def _kind(write: Callable[[Connection], Any]) -> type[Joint] | None:
     return type(write) if isinstance(write, Joint) else None
 
@@ -240,13 +273,16 @@ def _result(write: Callable[[Connection], Any], connection: Connection) -> Any:
 
 
 def _resolve(future: Future[Any], result: Any) -> None:
-    if isinstance(result, Declined):
-        future.set_exception(result.error)
-    else:
-        future.set_result(result)
+    try:
+        if isinstance(result, Declined):
+            future.set_exception(result.error)
+        else:
+            future.set_result(result)
+    except BaseException:  # noqa: BLE001  # a callback's own; the neighbours' writes are stored and must be told
+        _log.exception("a callback of a write failed")
 
 
-def _hand_over(error: Exception, job: _Job) -> bool:
+def _hand_over(error: BaseException, job: _Job) -> bool:
     if isinstance(error, StoreUnavailable):
         raise error
     job.future.set_exception(error)
