@@ -234,7 +234,10 @@ def test_readiness_names_a_loop_while_it_is_dead(served):
     loop = hub.supervisor.begin("dispatcher", run)
     assert died.wait(PATIENCE)
     told = until(lambda: (found := served.get("/health/ready")).status_code == 503 and found.json())
-    assert told == {"status": "unavailable", "checks": {"database": True, "disk": True, "keys": True, "dispatcher": False}}
+    assert told == {
+        "status": "unavailable",
+        "checks": {"database": True, "disk": True, "keys": True, "dispatcher": False},
+    }
     assert 'hub_loop_deaths_total{loop="dispatcher"}' in hub.meters.text().decode()
     heal.set()
     until(lambda: served.get("/health/ready").status_code == 200)
