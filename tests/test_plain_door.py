@@ -179,7 +179,7 @@ def test_the_route_is_explained(served):
 
 def test_health_tells_the_truth(served):
     assert served.get("/health/live").json() == {"status": "ok"}
-    assert served.get("/health/ready").json()["checks"] == {"database": True, "disk": True}
+    assert served.get("/health/ready").json()["checks"] == {"database": True, "disk": True, "keys": True}
     served.stage.hub.store.close()
     answer = served.get("/health/ready")
     assert (answer.status_code, answer.json()["checks"]["database"]) == (503, False)

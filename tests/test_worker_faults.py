@@ -246,8 +246,8 @@ def test_readiness_names_a_loop_while_it_is_dead(served):
 
 def test_every_loop_of_a_working_hub_is_watched(stage):
     with app.working(stage.hub):
-        alive = {thread.name for thread in threading.enumerate()}
-        assert alive >= {"dispatching", "leases", "results", "callbacks", "duties", "store-writer"}
+        expected = {"dispatching", "leases", "results", "callbacks", "duties", "store-writer"}
+        until(lambda: {thread.name for thread in threading.enumerate()} >= expected)
         assert stage.hub.supervisor.down() == ()
 
 
