@@ -49,10 +49,11 @@ class Directory:
         """Return the destination, or None."""
         return self._fresh(destination_id, "destination", now, lambda: self._store.destination(destination_id))
 
-    def at_hand(self, destination_id: UUID, *, now: datetime) -> bool:
-        """Say whether :meth:`destination` would name it without a look into the store."""
-        answer = self._answer(destination_id, "destination", now)
-        return answer is not None and answer[1] is not None
+    def at_hand(self, destination_id: UUID, *, now: datetime) -> Destination | None:
+        """Return the destination if that takes no look into the store; None says nothing."""
+        known = self._answer(destination_id, "destination", now)
+        answer: Destination | None = None if known is None else known[1]
+        return answer
 
     def encryption_key(self, destination: Destination, *, now: datetime) -> EncryptionKey:
         """Return the destination's current key, judged good for use now.

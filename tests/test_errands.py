@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent.futures import Future
 
 import pytest
@@ -120,3 +122,49 @@ def test_each_loop_gets_its_own():
 
     asyncio.run(left_behind())
     assert asyncio.run(answered()) == "here"
+
+
+def test_no_loop_is_held_once_it_is_closed():
+    async def answered():
+        await in_thread(int)
+        return weakref.ref(asyncio.get_running_loop())
+
+    async def left_with_a_result_on_its_way(stored):
+        task = asyncio.ensure_future(until_stored(lambda: stored, here=True))
+        await asyncio.sleep(0)
+        task.cancel()
+        return weakref.ref(asyncio.get_running_loop())
+
+    held = [asyncio.run(answered()) for _ in range(5)]
+    late: list[Future[int]] = [Future() for _ in range(5)]
+    held += [asyncio.run(left_with_a_result_on_its_way(stored)) for stored in late]
+    for stored in late:
+        stored.set_result(1)  # Of a commit that came when the loop was closed.
+    late.clear()
+    del stored
+    gc.collect()
+    assert [loop() for loop in held] == [None] * 10
+
+
+def test_a_request_that_is_cancelled_again_and_again_waits_for_its_errand_all_the_same():
+    begun, go_on, ended = threading.Event(), threading.Event(), []
+
+    def errand():
+        begun.set()
+        go_on.wait(60)
+        ended.append(True)
+        raise ZeroDivisionError
+
+    async def cancelled():
+        task = asyncio.ensure_future(in_thread(errand))
+        await asyncio.to_thread(begun.wait, 60)
+        for _ in range(5):
+            task.cancel()
+            await asyncio.sleep(0.01)
+            assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return list(ended)
+
+    assert asyncio.run(cancelled()) == [True]

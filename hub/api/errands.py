@@ -7,12 +7,13 @@ another thread costs as much as sealing.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ async def in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
         return await _brought(errand)
     except asyncio.CancelledError:
         if not errand.cancel():
-            await _over(errand)
+            await over(asyncio.wrap_future(errand))
         raise
 
 
@@ -70,36 +71,57 @@ def _brought(done: Future[T]) -> asyncio.Future[T]:
     waiting: asyncio.Future[T] = loop.create_future()
     returns = _RETURNS.get(loop)
     if returns is None:
-        returns = _RETURNS.setdefault(loop, _Returns(loop))
+        returns = _RETURNS.setdefault(loop, _Returns())
     done.add_done_callback(partial(returns.put, waiting))
     return waiting
 
 
-async def _over(errand: Future[Any]) -> None:
-    """Wait until a thread has ended its errand, whatever came of it."""
-    (ended,), _ = await asyncio.wait([asyncio.wrap_future(errand)])
-    ended.exception()
+async def over(errand: asyncio.Future[Any]) -> None:
+    """Wait until an errand has ended, whatever comes of it, and however often the request is cancelled meanwhile.
+
+    For a request that is cancelled anyway: its caller raises that, and nothing of it runs on in a thread.
+    """
+    while not errand.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([errand])
+    if not errand.cancelled():
+        errand.exception()
+
+
+class _Batch:
+    """Results that one call brings to a loop. The loop alone holds it: what a closed loop never took goes with the loop."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self.came: list[tuple[asyncio.Future[Any], Future[Any]]] = []
+        self.begun = False
+
+    def settle(self) -> None:
+        with self._lock:
+            self.begun = True  # What comes from now on is another batch's.
+        for waiting, done in self.came:
+            _settle(waiting, done)
 
 
 class _Returns:
-    """Brings results back to one loop."""
+    """Brings results back to one loop, and holds neither the loop nor anything of its."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._came: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
-        self._called = False
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batch: Callable[[], _Batch | None] = lambda: None
 
     def put(self, waiting: asyncio.Future[Any], done: Future[Any]) -> None:
         """Have ``waiting`` settled with ``done``; may be called from any thread."""
-        self._came.append((waiting, done))
-        if not self._called:
-            self._called = True
-            self._loop.call_soon_threadsafe(self._settle_all)
-
-    def _settle_all(self) -> None:
-        self._called = False  # First: what comes from now on calls again, so nothing is left behind.
-        while self._came:
-            _settle(*self._came.popleft())
+        with self._lock:
+            batch = self._batch()
+            if batch is not None and not batch.begun:
+                batch.came.append((waiting, done))
+                return
+            batch = _Batch(self._lock)
+            batch.came.append((waiting, done))
+            self._batch = ref(batch)
+            with suppress(RuntimeError):  # The loop is closed: nobody waits there any more.
+                waiting.get_loop().call_soon_threadsafe(batch.settle)
 
 
 def _settle(waiting: asyncio.Future[Any], done: Future[Any]) -> None:

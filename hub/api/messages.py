@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from hub.admission import Admission, Reservation
 from hub.api.answers import json_answer, nothing, paged
 from hub.api.dialects import Dialect
-from hub.api.errands import in_thread, until_stored
+from hub.api.errands import in_thread, over, until_stored
 from hub.api.limits import Limits
 from hub.api.readers import strict_json
 from hub.callbacks import at_rest
@@ -32,7 +32,7 @@ from hub.events import Subject
 from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
 from hub.exchange.collection import Collected, Collection
-from hub.exchange.submitting import Submitting
+from hub.exchange.submitting import Looked, Submitting
 from hub.exchange.uploading import Upload, Uploading
 from hub.outbound import Outbound
 from hub.parties import Callback
@@ -89,7 +89,7 @@ class Messages:
             await _pour(context.request.stream(), upload)
         except BaseException:
             # Whatever ends the request, a client that hangs up included, leaves no half blob behind.
-            await in_thread(upload.abort)
+            upload.abort()
             raise
         return nothing()
 
@@ -98,9 +98,11 @@ class Messages:
         reservation = self.counter.admission.reserve()
         try:
             body = await self._body(reservation)
-            submission_id = UUID(message_id)
-            here = self.counter.submitting.at_hand(submission_id, len(body), now=self.counter.clock())
-            return await until_stored(partial(self._submit, submission_id, body, self.counter.caller()), here=here)
+            submission_id, now = UUID(message_id), self.counter.clock()
+            # One look at the clock, one decision: what ages in between must not be read anew on the loop.
+            looked = self.counter.submitting.at_hand(submission_id, len(body), now=now, kind=self.kind)
+            submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
+            return await until_stored(submit, here=looked is not None)
         finally:
             reservation.release()
 
@@ -165,7 +167,9 @@ class Messages:
             body += chunk
         return bytes(body)
 
-    def _submit(self, message_id: UUID, body: bytes, caller: Caller) -> Future[StoredMessage]:
+    def _submit(
+        self, message_id: UUID, body: bytes, caller: Caller, *, now: datetime, looked: Looked | None
+    ) -> Future[StoredMessage]:
         """Parse and submit in one go: a change of thread costs as much as either."""
         metadata, data = _parts(strict_json(body, self.counter.limits))
         return self.counter.submitting.submit(
@@ -175,7 +179,8 @@ class Messages:
             data=data,
             caller=caller,
             profile=self.dialect.profile,
-            now=self.counter.clock(),
+            now=now,
+            looked=looked,
         )
 
 
@@ -192,14 +197,17 @@ async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
             chunks.append(chunk)
             size += len(chunk)
             if size >= _PIECE or len(chunks) >= _MOST_CHUNKS:
-                await _settled(storing)
+                if storing is not None:
+                    await storing
                 storing = asyncio.ensure_future(in_thread(_store, upload, chunks))
                 chunks, size = [], 0
-        await _settled(storing)
-        storing = asyncio.ensure_future(in_thread(_finish, upload, chunks))
-    finally:
-        # Nobody may abort or finish an upload while a thread still writes to it.
-        await _settled(storing)
+        if storing is not None:
+            await storing
+    except BaseException:
+        if storing is not None:
+            await over(storing)  # What ended the request is told, not what became of this piece.
+        raise
+    await in_thread(_finish, upload, chunks)
 
 
 def _store(upload: Upload, chunks: Iterable[bytes]) -> None:
@@ -210,12 +218,6 @@ def _store(upload: Upload, chunks: Iterable[bytes]) -> None:
 def _finish(upload: Upload, chunks: Iterable[bytes]) -> None:
     _store(upload, chunks)
     upload.finish()
-
-
-async def _settled(storing: asyncio.Future[None] | None) -> None:
-    if storing is not None:
-        await asyncio.wait([storing])
-        storing.result()
 
 
 def _declared() -> int | None:

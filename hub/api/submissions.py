@@ -29,8 +29,9 @@ class Submissions(Messages):
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
         announcing, now = self.counter.announcing, self.counter.clock()
-        announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now)
-        message = await until_stored(announce, here=announcing.at_hand(wish, now=now))
+        destination = announcing.at_hand(wish, now=now)
+        announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now, destination=destination)
+        message = await until_stored(announce, here=destination is not None)
         answer = {
             "destinationId": str(message.destination_id),
             "submissionId": str(message.id),

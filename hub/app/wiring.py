@@ -103,6 +103,7 @@ class Hub:
     def close(self) -> None:
         """Write out what waits and let go of files and connections."""
         self.store.close()
+        self.blobs.settle()
         self.traces.close()
 
 

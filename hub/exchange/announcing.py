@@ -49,12 +49,16 @@ class Announcing:
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
 
-    def at_hand(self, wish: SubmissionWish, *, now: datetime) -> bool:
-        """Say whether :meth:`announce` begins without a look into the store: then it waits for nothing but its commit."""
-        return wish.case_id is None and self._tools.receivers.at_hand(wish.destination_id, now=now)
+    def at_hand(self, wish: SubmissionWish, *, now: datetime) -> Destination | None:
+        """Return the destination if :meth:`announce`, given it, looks nothing up: then it waits for its commit alone."""
+        return self._tools.receivers.at_hand(wish.destination_id, now=now) if wish.case_id is None else None
 
-    def announce(self, wish: SubmissionWish, *, caller: Caller, now: datetime) -> Future[Announcement]:
+    def announce(
+        self, wish: SubmissionWish, *, caller: Caller, now: datetime, destination: Destination | None = None
+    ) -> Future[Announcement]:
         """Announce a submission in a new or an existing case; the future resolves after the commit.
+
+        ``destination`` is what :meth:`at_hand` returned, None to look it up.
 
         Raises:
             NotFound: no such destination, or no such case of the caller's with it.
@@ -63,7 +67,7 @@ class Announcing:
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
         self._tools.admission.check_disk()
-        destination = self._tools.receivers.existing(wish.destination_id, now=now)
+        destination = destination or self._tools.receivers.existing(wish.destination_id, now=now)
         # Without a region of its own a submission is for those of the destination.
         areas = _areas(destination) if wish.region is None else [wish.region]
         insist_on_sending(caller, service=wish.service.identifier, areas=areas)

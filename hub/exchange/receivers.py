@@ -23,6 +23,6 @@ class Receivers:
             raise no_destination(destination_id)
         return found
 
-    def at_hand(self, destination_id: UUID, *, now: datetime) -> bool:
-        """Say whether :meth:`existing` would answer without a look into the store."""
+    def at_hand(self, destination_id: UUID, *, now: datetime) -> Destination | None:
+        """Return a destination if that takes no look into the store; who is to go on without one goes on with this."""
         return self._directory.at_hand(destination_id, now=now)

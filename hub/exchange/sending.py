@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -93,12 +93,6 @@ class SendingTools:
             payload=payload or {},
             digests=digests or {},
         )
-
-    def drop(self, parts: Iterable[Sealed]) -> None:
-        """Delete blobs that no row refers to."""
-        for sealed in parts:
-            if sealed.blob is not None:
-                self.blobs.delete(sealed.blob)
 
 
 def sealed_of(scanned: Scanned, sink: SpillingSink) -> Sealed:

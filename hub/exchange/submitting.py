@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from hub.clients import Caller
 from hub.crypto.scanner import JweScanner
-from hub.errors import Conflict, Invalid, NotFound, SealBroken, Text, TooLarge
+from hub.errors import Invalid, SealBroken, Text
 from hub.events import Event, EventKind, Subject
 from hub.exchange.access import own_message
 from hub.exchange.limits import Profile, too_large_together
 from hub.exchange.sending import SendingTools, sealed_of
 from hub.parties import Destination
-from hub.store import CaseHead, MakeCompletion, OutgoingCallback, SpillingSink, StoredMessage
+from hub.store import CaseHead, MakeCompletion, OutgoingCallback, Provisional, SpillingSink, StoredMessage
 from hub.submission import INLINE_LIMIT, Contents, MediaType, Sealed, State
 
 #: Bytes of a body that are parsed and scanned in the time that a change of thread takes; none of its parts spills into a blob.
 _SMALL = INLINE_LIMIT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What was looked up of a message for one submit, at one moment."""
+
+    message: StoredMessage
+    destination: Destination
 
 
 class Submitting:
@@ -28,15 +37,18 @@ class Submitting:
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
 
-    def at_hand(self, message_id: UUID, size: int, *, now: datetime) -> bool:
-        """Say whether :meth:`submit` of a body of ``size`` bytes waits for nothing but its commit, and is done with it soon.
+    def at_hand(
+        self, message_id: UUID, size: int, *, now: datetime, kind: Subject = Subject.SUBMISSION
+    ) -> Looked | None:
+        """Return what :meth:`submit` of a body of ``size`` bytes looks up, if it is at hand and the rest soon done.
 
-        Replies are not: who hears of one is looked up.
+        Given it, it waits for nothing but its commit. Replies are not: who hears of one is looked up.
         """
         message = self._tools.recent.at_hand(message_id)
-        if message is None or message.kind is not Subject.SUBMISSION or size > _SMALL:
-            return False
-        return self._tools.receivers.at_hand(message.destination_id, now=now)
+        if message is None or kind is not Subject.SUBMISSION or message.kind is not kind or size > _SMALL:
+            return None
+        destination = self._tools.receivers.at_hand(message.destination_id, now=now)
+        return None if destination is None else Looked(message=message, destination=destination)
 
     def submit(
         self,
@@ -48,10 +60,11 @@ class Submitting:
         caller: Caller,
         profile: Profile,
         now: datetime,
+        looked: Looked | None = None,
     ) -> Future[StoredMessage]:
         """Complete a message with its sealed metadata and data; the future holds it, as announced, after the commit.
 
-        The very same parts once more are answered as the first time.
+        The very same parts once more are answered as the first time. ``looked`` is what :meth:`at_hand` returned.
 
         Raises:
             NotFound, Forbidden: no such message of the caller's.
@@ -61,41 +74,38 @@ class Submitting:
             (all parts together).
         """
         self._tools.admission.check_disk()
-        message = own_message(self._tools.recent.find(message_id, kind), caller)
-        destination = self._tools.receivers.existing(message.destination_id, now=now)
+        message = own_message(looked.message if looked else self._tools.recent.find(message_id, kind), caller)
+        destination = looked.destination if looked else self._tools.receivers.existing(message.destination_id, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
             # Its adapter may have changed since the announcement.
             self._tools.insist_on_jwe(destination, size=len(metadata) + len(data or ""))
         if data is None and profile.require_data:
             raise _no_data()
-        parts: list[Sealed] = []
+        contents = Provisional(self._tools.blobs)
         try:
-            parts.append(self._part(metadata, profile, {MediaType.JSON}))
-            if data is not None:
-                parts.append(self._part(data, profile, set(MediaType)))
-        except (SealBroken, Invalid, TooLarge):
-            self._tools.drop(parts)
+            stored = self._tools.store.complete(
+                message_id,
+                metadata=self._part(metadata, profile, {MediaType.JSON}, contents),
+                data=None if data is None else self._part(data, profile, set(MediaType), contents),
+                make=self._submitting(message, now),
+                first_attempt_at=now if kind is Subject.SUBMISSION else None,
+                callbacks=self._news(message, destination, now),
+            )
+        except BaseException:
+            contents.give_up()
             raise
-        stored = self._tools.store.complete(
-            message_id,
-            metadata=parts[0],
-            data=parts[1] if data is not None else None,
-            make=self._submitting(message, now),
-            first_attempt_at=now if kind is Subject.SUBMISSION else None,
-            callbacks=self._news(message, destination, now),
-        )
-        answer: Future[StoredMessage] = Future()
-        stored.add_done_callback(lambda done: self._settle(done, parts, message, answer))
-        return answer
+        stored.add_done_callback(lambda _: self._tools.recent.forget(message.id))
+        # Parts that no row refers to are given up: a repeat of what was submitted before, or a refusal.
+        return contents.follow(stored, lambda _: message, repeated=lambda first: not first)
 
-    def _part(self, jwe: str, profile: Profile, media_types: set[MediaType]) -> Sealed:
+    def _part(self, jwe: str, profile: Profile, media_types: set[MediaType], contents: Provisional) -> Sealed:
         scanner = JweScanner(
             allow_zip=profile.allow_zip,
             require_cty=profile.require_cty,
             require_kid=profile.require_kid,
             limit=self._tools.limits.inline,
         )
-        sink = SpillingSink(self._tools.blobs)
+        sink = SpillingSink(contents)
         try:
             content = jwe.encode("ascii")
             scanner.feed(content)
@@ -136,19 +146,6 @@ class Submitting:
             )
 
         return make
-
-    def _settle(
-        self, done: Future[bool], parts: Sequence[Sealed], message: StoredMessage, answer: Future[StoredMessage]
-    ) -> None:
-        """Answer, and drop parts that no row refers to: a repeat of what was submitted before, or a refusal."""
-        self._tools.recent.forget(message.id)
-        error = done.exception()
-        if isinstance(error, Conflict | Invalid | NotFound | TooLarge) or (error is None and not done.result()):
-            self._tools.drop(parts)
-        if error is None:
-            answer.set_result(message)
-        else:
-            answer.set_exception(error)
 
 
 def _no_data() -> Invalid:

@@ -8,23 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from hub.clients import Caller
-from hub.crypto.scanner import JweScanner, Scanned
-from hub.errors import Conflict, Invalid, NotFound, Text
+from hub.crypto.scanner import JweScanner
+from hub.errors import Conflict, Invalid, Text
 from hub.events import Subject
 from hub.exchange.access import own_message
 from hub.exchange.limits import Profile, too_large_together
 from hub.exchange.sending import SendingTools, sealed_of
-from hub.store import SpillingSink, StoredMessage
+from hub.store import Provisional, SpillingSink, StoredMessage
 from hub.submission import Sealed, State
 
 
 class Upload:
     """One attachment on its way in: ciphertext, split, judged and stored as it streams by."""
 
-    def __init__(self, sink: SpillingSink, scanner: JweScanner, keep: Callable[[Scanned, SpillingSink], None]) -> None:
-        self._sink = sink
+    def __init__(self, contents: Provisional, scanner: JweScanner, store: Callable[[Sealed], None]) -> None:
+        self._contents = contents
+        self._sink = SpillingSink(contents)
         self._scanner = scanner
-        self._keep = keep
+        self._store = store
 
     def write(self, chunk: bytes) -> None:
         """Take the next piece.
@@ -37,11 +38,19 @@ class Upload:
 
     def finish(self) -> None:
         """Judge the end and store; errors as :meth:`write`, and Conflict where the message was submitted meanwhile."""
-        self._keep(self._scanner.finish(), self._sink)
+        sealed = sealed_of(self._scanner.finish(), self._sink)
+        # From here on a request that is cancelled changes nothing: what the commit comes to says what stays.
+        self._contents.own()
+        try:
+            self._store(sealed)
+        except BaseException as error:
+            self._contents.judge(error)
+            raise
+        self._contents.keep()
 
     def abort(self) -> None:
-        """Leave no trace of what was not finished; whoever writes or finishes calls it after any error."""
-        self._sink.abort()
+        """Leave no trace of what was not finished, at once and without waiting: may be called at any time, in any thread."""
+        self._contents.abandon()
 
 
 class Uploading:
@@ -89,13 +98,12 @@ class Uploading:
             pool=self._hashing,
         )
 
-        def keep(scanned: Scanned, sink: SpillingSink) -> None:
-            sealed = sealed_of(scanned, sink)
-            replaced = self._keep(message_id, attachment_id, sealed)
+        def store(sealed: Sealed) -> None:
+            replaced = self._tools.store.put_attachment(message_id, attachment_id, sealed)
             if replaced is not None:
-                self._tools.blobs.delete(replaced)
+                self._tools.blobs.discard(replaced)
 
-        return Upload(SpillingSink(self._tools.blobs), scanner, keep)
+        return Upload(Provisional(self._tools.blobs), scanner, store)
 
     def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
         message = own_message(self._tools.store.message(message_id, kind), caller)
@@ -115,10 +123,3 @@ class Uploading:
         if room <= 0:
             raise too_large_together(self._tools.limits.total)
         return room
-
-    def _keep(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
-        try:
-            return self._tools.store.put_attachment(message_id, attachment_id, sealed)
-        except (Conflict, Invalid, NotFound):
-            self._tools.drop([sealed])
-            raise

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from hub.crypto.jwe import Seal
 from hub.errors import Text, TooLarge
 from hub.intake.sealing import Sealer
-from hub.store import Blobs, SpillingSink
+from hub.store import Beginning, SpillingSink
 from hub.submission import INLINE_LIMIT, Sealed
 
 #: FIT-Connect section 15.
@@ -50,18 +50,18 @@ class IncomingAttachment(Protocol):
 
 
 class AttachmentSealer:
-    """Takes one attachment's bytes as they arrive; only ciphertext leaves it. ``done`` is told the result."""
+    """Takes one attachment's bytes as they arrive; only ciphertext leaves it, for ``blobs``. ``done`` is told the result."""
 
     def __init__(
         self,
         *,
         sealer: Sealer,
-        blobs: Blobs,
+        blobs: Beginning,
         name: str,
         filename: str | None,
         media_type: str,
         limit: int,
-        done: Callable[[AttachmentSealer, SealedAttachment], None],
+        done: Callable[[SealedAttachment], None],
     ) -> None:
         self._done = done
         self._sink = SpillingSink(blobs)
@@ -97,11 +97,7 @@ class AttachmentSealer:
             plaintext_sha512=seal.plaintext_sha512,
         )
         sealed = sealed_content(seal, self._sink)
-        self._done(self, SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed))
-
-    def abort(self) -> None:
-        """Drop what was written so far."""
-        self._sink.abort()
+        self._done(SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed))
 
 
 class AttachmentHasher:
@@ -132,7 +128,7 @@ class AttachmentHasher:
 
 
 def sealed_whole(
-    plaintext: bytes, content_type: str, filename: str, *, sealer: Sealer, blobs: Blobs
+    plaintext: bytes, content_type: str, filename: str, *, sealer: Sealer, blobs: Beginning
 ) -> tuple[Sealed, str]:
     """Seal what lies in memory; return it with the SHA-512 (hex) of the plaintext. Only a large one is written as a stream."""
     if len(plaintext) <= _IN_ONE_GO:

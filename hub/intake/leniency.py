@@ -15,7 +15,7 @@ from hub.errors import InvalidPayload, Text
 from hub.intake.attachments import AttachmentFacts, SealedAttachment, sealed_whole
 from hub.intake.sealing import Sealer
 from hub.routing import OnInvalid
-from hub.store import Blobs
+from hub.store import Beginning
 from hub.validation.report import Report
 
 #: The name under which a receiver finds the report.
@@ -37,7 +37,7 @@ def refusal(report: Report) -> InvalidPayload:
     )
 
 
-def sealed_report(report: Report, *, sealer: Sealer, blobs: Blobs) -> SealedAttachment:
+def sealed_report(report: Report, *, sealer: Sealer, blobs: Beginning) -> SealedAttachment:
     """Return the report as an attachment for the authority alone.
 
     It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.

@@ -17,7 +17,7 @@ from hub.callbacks import at_rest
 from hub.crashpoints import reach
 from hub.crypto.keys import EncryptionKey
 from hub.crypto.receipts import make_receipt
-from hub.errors import ConfigurationError, IdempotencyConflict, Invalid, InvalidPayload, Text
+from hub.errors import ConfigurationError, Invalid, InvalidPayload, Text
 from hub.events import Event
 from hub.intake.attachments import (
     MOST_ATTACHMENTS,
@@ -37,7 +37,7 @@ from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
 from hub.parties import Destination
 from hub.routing import OnInvalid, Route
-from hub.store import OutgoingCallback, Remembered
+from hub.store import OutgoingCallback, Provisional, Remembered
 from hub.submission import (
     Application,
     Contents,
@@ -58,12 +58,17 @@ _PLACES = 5
 
 
 class _Opened:
-    """What a reception and a replay have in common: a share of the memory budget, held to the end."""
+    """What a reception and a replay have in common: contents and a share of the memory budget.
+
+    Both are the request's until ``accept`` begins: if the request ends before, nothing stays. From then on they are the
+    acceptance's, which may go on in its thread when nobody waits any more: what it comes to says whether they stay.
+    """
 
     def __init__(self, tools: Tools, cover: Cover) -> None:
         self._tools = tools
         self._cover = cover
         self._reservation: Reservation = tools.admission.reserve()
+        self._contents = Provisional(tools.blobs)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +76,27 @@ class _Opened:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reservation.release()
+        if self._contents.abandon():
+            self._reservation.release()
+
+    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+        """Take the application over from the request; the future resolves once it is stored, or known to be already.
+
+        Raises:
+            StoreUnavailable: the request has ended before.
+        """
+        self._contents.own()
+        try:
+            accepted = self._accepted(application, now)
+        except BaseException:
+            self._contents.give_up()
+            self._reservation.release()
+            raise
+        accepted.add_done_callback(lambda _: self._reservation.release())
+        return accepted
+
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
+        raise NotImplementedError
 
     def take(self, size: int) -> None:
         """Reserve memory for ``size`` further bytes of plaintext.
@@ -96,13 +121,12 @@ class Replay(_Opened):
             raise too_many_attachments()
         return AttachmentHasher(name=name, filename=filename, media_type=media_type, done=self._attachments.append)
 
-    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
-        """Return the earlier receipt.
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:  # noqa: ARG002  # see below
+        """Return the earlier receipt: that of back then, whatever has become of schema, route or key since.
 
         Raises:
             IdempotencyConflict: the key was used with another body.
         """
-        del now  # The answer is the one of back then, whatever has become of schema, route or key since.
         settled: Future[Accepted] = Future()
         data_sha512 = hashlib.sha512(application.data).hexdigest()
         mac = fingerprint(self._tools.keys, application, self._attachments, data_sha512=data_sha512)
@@ -111,7 +135,7 @@ class Replay(_Opened):
 
 
 class Reception(_Opened):
-    """One new application on its way in. A context manager: what was not accepted when it ends is dropped."""
+    """One new application on its way in. A context manager: what was not taken over by ``accept`` when it ends is dropped."""
 
     def __init__(self, tools: Tools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey) -> None:
         super().__init__(tools, cover)
@@ -120,16 +144,8 @@ class Reception(_Opened):
         self._key = key
         self._sealer = sealer_for(tools.sealing(destination), key, self._reservation)
         self._attachments: list[SealedAttachment] = []
-        self._open: list[AttachmentSealer] = []
+        self._begun = 0
         self._report: SealedAttachment | None = None
-        self._kept = False
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if not self._kept:
-            self._drop()
 
     def take(self, size: int) -> None:
         """Reserve memory for ``size`` further bytes of plaintext.
@@ -141,21 +157,20 @@ class Reception(_Opened):
 
     def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
         """Begin an attachment; feed it, then finish it."""
-        if len(self._attachments) + len(self._open) >= MOST_ATTACHMENTS:
+        if self._begun >= MOST_ATTACHMENTS:
             raise too_many_attachments()
-        sealer = AttachmentSealer(
+        self._begun += 1
+        return AttachmentSealer(
             sealer=self._sealer,
-            blobs=self._tools.blobs,
+            blobs=self._contents,
             name=name,
             filename=filename,
             media_type=media_type,
             limit=self._tools.attachment_limit,
-            done=self._attached,
+            done=self._attachments.append,
         )
-        self._open.append(sealer)
-        return sealer
 
-    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
         """Validate, seal and store. The future resolves after the commit, or fails with what went wrong.
 
         Raises:
@@ -186,30 +201,16 @@ class Reception(_Opened):
             callbacks=told,
             quarantine=quarantine,
         )
-        self._kept = True
         return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac)
 
     def _when_stored(self, stored: Future[Remembered | None], new: Accepted, mac: str) -> Future[Accepted]:
-        accepted: Future[Accepted] = Future()
+        """Return what the sender gets. If a twin was faster its contents count, and ours are given up."""
 
-        def settle(done: Future[Remembered | None]) -> None:
-            error = done.exception()
-            if error is not None:
-                accepted.set_exception(error)
-                return
-            earlier = done.result()
+        def answer(earlier: Remembered | None) -> Accepted:
             reach("after-commit")
-            if earlier is None:
-                accepted.set_result(new)
-                return
-            self._drop()  # A twin was faster; its contents count, ours are dropped.
-            try:
-                accepted.set_result(again(earlier, mac))
-            except IdempotencyConflict as conflict:
-                accepted.set_exception(conflict)
+            return new if earlier is None else again(earlier, mac)
 
-        stored.add_done_callback(settle)
-        return accepted
+        return self._contents.follow(stored, answer, repeated=lambda earlier: earlier is not None)
 
     def _news(self, submission: Submission, now: datetime) -> list[OutgoingCallback]:
         return self._tools.herald.submitted(
@@ -240,7 +241,7 @@ class Reception(_Opened):
         if not unsaid:
             return
         if len(self._attachments) < MOST_ATTACHMENTS:
-            self._report = sealed_report(report, sealer=self._sealer, blobs=self._tools.blobs)
+            self._report = sealed_report(report, sealer=self._sealer, blobs=self._contents)
         elif not report.valid:
             raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
 
@@ -290,7 +291,7 @@ class Reception(_Opened):
 
     def _seal(self, plaintext: bytes, content_type: str, name: str) -> tuple[Sealed, str]:
         filename = f"{name}.{content_type.rpartition('/')[2]}"
-        return sealed_whole(plaintext, content_type, filename, sealer=self._sealer, blobs=self._tools.blobs)
+        return sealed_whole(plaintext, content_type, filename, sealer=self._sealer, blobs=self._contents)
 
     def _metadata(self, application: Application, schema: SchemaRef, data_sha512: str, now: datetime) -> bytes:
         """Return the metadata, checked: no receipt is given for what the authority must turn down.
@@ -345,17 +346,6 @@ class Reception(_Opened):
             kid=self._key.kid,
             validation=verdict(report, self._route.rule.on_invalid),
         )
-
-    def _attached(self, sealer: AttachmentSealer, attachment: SealedAttachment) -> None:
-        self._open.remove(sealer)
-        self._attachments.append(attachment)
-
-    def _drop(self) -> None:
-        for sealer in self._open:
-            sealer.abort()
-        for attachment in self._enclosed():
-            if attachment.sealed.blob is not None:
-                self._tools.blobs.delete(attachment.sealed.blob)
 
 
 def _unfit_metadata(report: Report, schema: SchemaRef) -> ConfigurationError:

@@ -4,8 +4,9 @@
 sealed contents as files. Both accept sealed values only.
 """
 
-from hub.store.blobs import Blobs, BlobWriter, LocalBlobs, SpillingSink
+from hub.store.blobs import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
 from hub.store.outbox import Tried
+from hub.store.provisional import Provisional
 from hub.store.records import (
     Announcement,
     Attempt,
@@ -45,6 +46,7 @@ __all__ = [
     "AuditEntry",
     "AuditRecord",
     "Backlog",
+    "Beginning",
     "BlobWriter",
     "Blobs",
     "CallbackClaim",
@@ -65,6 +67,7 @@ __all__ = [
     "NoticeView",
     "OutgoingCallback",
     "Page",
+    "Provisional",
     "Read",
     "Remembered",
     "SpillingSink",

@@ -2,6 +2,7 @@
 
 A blob is written under a name that the hub chose, synced, and only then given its final place, so that a name in a
 committed row always leads to a whole file. Blobs whose row never came are found by :meth:`Blobs.names` and swept.
+Who does not need a blob any more discards it; :class:`~hub.store.janitor.Janitor` alone deletes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
 from hub.errors import NotFound, StoreUnavailable, Text
+from hub.store.janitor import PATIENCE, Janitor, Leftover
 from hub.submission import INLINE_LIMIT, Sealed
 
 #: How much of a blob is in memory at once while it is read.
@@ -43,11 +45,15 @@ class BlobWriter(Protocol):
         """Leave no trace; after ``commit`` it does nothing."""
 
 
-class Blobs(Protocol):
-    """Where large contents lie. Names come from ``BlobWriter.commit`` and nowhere else."""
+class Beginning(Protocol):
+    """Whatever begins blobs: the blob store, or the contents of one request."""
 
     def writer(self) -> BlobWriter:
         """Begin a new blob."""
+
+
+class Blobs(Beginning, Protocol):
+    """Where large contents lie. Names come from ``BlobWriter.commit`` and nowhere else."""
 
     def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """Yield a blob in pieces of at most ``chunk`` bytes. Raise ``NotFound`` for an unknown name."""
@@ -59,13 +65,19 @@ class Blobs(Protocol):
         """Return a blob's length in bytes. Raise ``NotFound`` for an unknown name."""
 
     def delete(self, name: str) -> None:
-        """Delete a blob; an unknown one is deleted already."""
+        """Delete a blob now; an unknown one is deleted already. Who only needs it no more calls :meth:`discard`."""
+
+    def discard(self, *orphans: str | Leftover) -> None:
+        """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
 
     def names(self, older_than: datetime) -> Iterator[str]:
-        """Yield the blobs written before ``older_than``, to be compared with the rows."""
+        """Yield the blobs written before ``older_than``, to be compared with the rows; not those discarded already."""
 
     def free_bytes(self) -> int:
         """Return how much more may be written."""
+
+    def settle(self, patience: timedelta = PATIENCE) -> bool:
+        """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
 
 
 class LocalBlobs:
@@ -73,6 +85,7 @@ class LocalBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._janitor = Janitor(self.delete)
         with _translated():
             for one in (folder, folder / _UNFINISHED):
                 one.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,8 +123,13 @@ class LocalBlobs:
         with _translated(), suppress(FileNotFoundError):
             path.unlink()
 
+    def discard(self, *orphans: str | Leftover) -> None:
+        """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
+        self._janitor.discard(*orphans)
+
     def names(self, older_than: datetime) -> Iterator[str]:
         """Yield the blobs written before ``older_than``; unfinished files of that age are removed on the way."""
+        self._janitor.settle()
         limit = older_than.timestamp()
         for path in _older(self._folder / _UNFINISHED, limit):
             with _translated(), suppress(FileNotFoundError):
@@ -124,6 +142,10 @@ class LocalBlobs:
         """Return the bytes that an unprivileged process may still write."""
         with _translated():
             return shutil.disk_usage(self._folder).free
+
+    def settle(self, patience: timedelta = PATIENCE) -> bool:
+        """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
+        return self._janitor.settle(patience)
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
@@ -206,7 +228,7 @@ class SpillingSink:
     ``finish`` gives (jwe, None) up to ``inline_limit`` bytes, else (None, blob name). What a failing disk broke is aborted.
     """
 
-    def __init__(self, blobs: Blobs, inline_limit: int = INLINE_LIMIT) -> None:
+    def __init__(self, blobs: Beginning, inline_limit: int = INLINE_LIMIT) -> None:
         self._blobs = blobs
         self._limit = inline_limit
         self._head = bytearray()
@@ -277,12 +299,12 @@ def _pieces(file: int, chunk: int) -> Iterator[bytes]:
 
 
 def _older(folder: Path, limit: float) -> Iterator[Path]:
-    with _translated():
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        with suppress(FileNotFoundError):
-            if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < limit:
-                yield Path(entry.path)
+    """Yield the files in ``folder`` that were last written before ``limit``, in no order; one that vanishes is skipped."""
+    with _translated(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < limit:
+                    yield Path(entry.path)
 
 
 def _unknown() -> NotFound:

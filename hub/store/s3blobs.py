@@ -23,6 +23,7 @@ from obstore.store import S3Store
 
 from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
 from hub.store.blobs import CHUNK
+from hub.store.janitor import PATIENCE, Janitor, Leftover
 from hub.submission import Sealed
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/((?:[A-Za-z0-9_-]
 _PART = 8 * 1024 * 1024
 #: Parts of one blob that may be on their way at once: with the one that fills up, 24 MiB in memory at most.
 _PARTS_AT_ONCE = 2
+#: Objects of a listing that are in memory at once: a bucket's own page.
+_LISTED = 1000
 _PATIENCE = timedelta(seconds=30)
 _CONNECT = timedelta(seconds=5)
 _RETRIES = 3
@@ -74,6 +77,7 @@ class S3Blobs:
         match = _URL.fullmatch(place.url)
         if match is None or not place.key_id or not place.secret:
             raise _unusable()
+        self._janitor = Janitor(self.delete)
         try:
             self._store = S3Store(
                 match[1],
@@ -120,10 +124,15 @@ class S3Blobs:
         with _reached():
             obstore.delete(self._store, _checked(name))
 
+    def discard(self, *orphans: str | Leftover) -> None:
+        """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
+        self._janitor.discard(*orphans)
+
     def names(self, older_than: datetime) -> Iterator[str]:
         """Yield the blobs written before ``older_than``, by the server's clock."""
+        self._janitor.settle()
         with _reached():
-            for page in obstore.list(self._store):
+            for page in obstore.list(self._store, chunk_size=_LISTED):
                 for each in page:
                     if _NAME.fullmatch(each["path"]) and each["last_modified"] < older_than:
                         yield each["path"]
@@ -131,6 +140,10 @@ class S3Blobs:
     def free_bytes(self) -> int:
         """Return a number without end: a bucket does not tell."""
         return _UNLIMITED
+
+    def settle(self, patience: timedelta = PATIENCE) -> bool:
+        """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
+        return self._janitor.settle(patience)
 
 
 class S3BlobWriter:

@@ -32,7 +32,7 @@ _READERS = 8
 class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Notices, Duties, Retention, Audit):
     """The hub's memory: the only SQL. The same on SQLite and PostgreSQL.
 
-    ``url`` is ``sqlite:///FILE`` or ``postgresql://…``. With ``blobs`` it deletes the blobs of contents that it deletes.
+    ``url`` is ``sqlite:///FILE`` or ``postgresql://…``. With ``blobs`` it discards the blobs of contents that it deletes.
     Methods block until the result is durable, save those that return a future. Any of them raises ``StoreUnavailable``
     when the database cannot be reached, is locked or full.
     """
