@@ -65,6 +65,10 @@ class Meters:
         self._accepted.labels(door, outcome).inc()
         self._accept.labels(door).observe(took.total_seconds())
 
+    def aborted(self, *, door: str) -> None:
+        """Count a sender that hung up before its answer: no failure of the hub, and its time says nothing."""
+        self._accepted.labels(door, "aborted").inc()
+
     def refused(self, slug: str) -> None:
         """Count a problem."""
         self._refused.labels(self._bounded("slug", slug)).inc()
@@ -135,7 +139,7 @@ class Meters:
     def _begin(self) -> None:
         """Show at zero what alerts watch: Prometheus sees no increase in a series that begins with its first event."""
         for door in ("plain", "sealed"):
-            for outcome in ("accepted", "refused", "failed"):
+            for outcome in ("accepted", "refused", "failed", "aborted"):
                 self._accepted.labels(door, outcome)
         for slug in ("invalid-payload", "key-unavailable", "store-unavailable", "overloaded", "internal"):
             self._refused.labels(self._bounded("slug", slug))

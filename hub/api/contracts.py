@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import jsonschema_rs
 from connexion.uri_parsing import OpenAPIURIParser
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import Message, Receive, Scope
 
 from hub.admission import Reservation
@@ -294,12 +294,12 @@ def _refuse_reference(uri: str) -> NoReturn:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Read a body whole; the guard in front counts it."""
+    """Read a body whole; the guard in front counts it. A sender that hangs up is nobody's to answer any more."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise _malformed("Die Anfrage brach ab.", "The request broke off.")
+            raise ClientDisconnect
         body += message.get("body", b"")
         if not message.get("more_body", False):
             return bytes(body)

@@ -6,12 +6,16 @@ caller's ``traceparent``.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from datetime import timedelta
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.api.problems import ABORTED
 from hub.errors import ConfigurationError
 from hub.meters import Meters
 from hub.traces import Traces
@@ -26,6 +30,8 @@ _DOORS = {
 _UNTRACED = ("/health/", "/metrics")
 _NO_ANSWER = 500
 _LONGEST_PARENT = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Measured:
@@ -42,13 +48,17 @@ class Measured:
             return
         # Routing copies the scope; this dictionary is shared, so what is noted below is seen here.
         noted: dict[str, Any] = scope.setdefault("extensions", {})
-        began, status = time.perf_counter(), _NO_ANSWER
+        began = time.perf_counter()
+        status: int | None = None
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            try:
+                await send(message)
+            except OSError as error:  # How a server says that nobody is there to be answered (ASGI, HTTP 2.4).
+                raise ClientDisconnect from error
 
         try:
             if scope["path"].startswith(_UNTRACED):
@@ -58,18 +68,30 @@ class Measured:
                 try:
                     await self._app(scope, receive, watched)
                 finally:
-                    span.tell(status=status, operation=_operation(noted), problem=noted.get("problem", ""))
+                    span.tell(
+                        status=status or _NO_ANSWER, operation=_operation(noted), problem=noted.get("problem", "")
+                    )
+        except ClientDisconnect:
+            noted[ABORTED] = True
+            _log.info("client left before the end of its request")
+        except asyncio.CancelledError:
+            noted[ABORTED] = True
+            raise
         finally:
             self._count(noted, status, timedelta(seconds=time.perf_counter() - began))
 
-    def _count(self, noted: dict[str, Any], status: int, took: timedelta) -> None:
+    def _count(self, noted: dict[str, Any], status: int | None, took: timedelta) -> None:
         if "problem" in noted:
             self._meters.refused(noted["problem"])
-            if noted["problem"] == ConfigurationError.slug and status >= _NO_ANSWER:
+            if noted["problem"] == ConfigurationError.slug and (status or _NO_ANSWER) >= _NO_ANSWER:
                 self._meters.misconfigured()
         door = _DOORS.get(_operation(noted))
-        if door is not None:
-            self._meters.answered(door=door, status=status, took=took)
+        if door is None:
+            return
+        if status is None and ABORTED in noted:
+            self._meters.aborted(door=door)
+        else:
+            self._meters.answered(door=door, status=status or _NO_ANSWER, took=took)
 
 
 def _operation(noted: dict[str, Any]) -> str:

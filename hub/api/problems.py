@@ -27,6 +27,8 @@ from hub.api.contracts import BrokenContractError
 from hub.errors import HubError, Text
 
 MEDIA_TYPE = "application/problem+json"
+#: What a scope's extensions are noted under where the client hung up: no answer is due, and none is a failure.
+ABORTED = "aborted"
 #: Types of problems: on the hub's own paths, and where FIT-Connect's API is spoken (its section 12).
 OWN_TYPES = "urn:rathaus-hub:problem:"
 FIT_CONNECT_TYPES = "https://schema.fitko.de/fit-connect/submission-api/problems/"
@@ -265,19 +267,30 @@ class ProblemNet:
         async def watched(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
-            await send(message)
+            try:
+                await send(message)
+            except OSError as error:  # How a server says that nobody is there to be answered (ASGI, HTTP 2.4).
+                raise ClientDisconnect from error
 
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            _log.info("client left before the end of its request")
+            _gone(scope)
         except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a 500 instead of a crash
             problem = problem_of(error)
             scope["extensions"]["problem"] = problem.slug
             _note(problem, error, scope)
             if not started:
                 # Otherwise half an answer is out: ending here makes the server cut the connection, which tells it.
-                await _answer(problem, scope, send)
+                try:
+                    await _answer(problem, scope, watched)
+                except ClientDisconnect:
+                    _gone(scope)
+
+
+def _gone(scope: Scope) -> None:
+    scope["extensions"][ABORTED] = True
+    _log.info("client left before the end of its request")
 
 
 def _note(problem: Problem, error: Exception, scope: Scope) -> None:
