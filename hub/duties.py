@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -23,6 +24,10 @@ from hub.store import Blobs, Store
 from hub.supervision import Loop, Supervisor
 
 _log = logging.getLogger(__name__)
+#: Blobs of which the database is asked in one query.
+_ASKED_TOGETHER = 1000
+#: How long the deletion of so many may take.
+_PATIENCE = timedelta(minutes=5)
 # It warns of each tick that finds the one before still at work, which is what we ask it to do.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 #: Seconds after which a duty that was asked for and did not begin means that nobody listens any more.
@@ -141,17 +146,21 @@ class Clock:
 
 
 def sweep_orphans(store: Store, blobs: Blobs, *, grace: timedelta) -> Callable[[datetime], int]:
-    """Return the duty that deletes blobs without a row.
+    """Return the duty that discards blobs without a row, and tells how many.
 
-    A blob is written before its row is committed, so young ones are left alone for ``grace``.
+    A blob is written before its row is committed, so young ones are left alone for ``grace``. The database is asked once
+    for a thousand of them; neither they nor their names are ever in memory all at once.
     """
 
     def run(now: datetime) -> int:
         swept = 0
-        for name in blobs.names(older_than=now - grace):
-            if not store.refers_to(name):
-                blobs.delete(name)
-                swept += 1
+        names = blobs.names(older_than=now - grace)
+        while some := tuple(islice(names, _ASKED_TOGETHER)):
+            orphans = store.unreferenced(some)
+            blobs.discard(*orphans)
+            swept += len(orphans)
+            if not blobs.settle(_PATIENCE):
+                break  # It deletes more slowly than we list: the next time goes on.
         return swept
 
     return run

@@ -8,15 +8,18 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from stage import ANMELDEN, SCHEMAS, WIESBADEN
+from stage import ANMELDEN, NOW, SCHEMAS, WIESBADEN
+from store_values import accept, known_destination, sealed, submission
 
 from hub.crypto.receipts import claims_of
 from hub.duties import Clock, Duty, sweep_orphans
+from hub.errors import StoreUnavailable, Text
 from hub.meters import Meters
-from hub.submission import Application, MediaType
+from hub.store import LocalBlobs
+from hub.submission import Application, Contents, MediaType
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 
@@ -159,3 +162,106 @@ def test_a_duty_that_takes_long_runs_once_at_a_time_and_delays_no_other(stage):
         until(lambda: runs and len(ran) >= 5)
         assert len(runs) == 1
         go.set()
+
+
+class Counting:
+    """A store that counts the queries of a sweep."""
+
+    def __init__(self, store) -> None:
+        self.store, self.asked = store, []
+
+    def unreferenced(self, blobs):
+        self.asked.append(len(blobs))
+        return self.store.unreferenced(blobs)
+
+
+class Listed:
+    """Blobs that exist by name alone, more than anybody would hold in memory, listed one by one."""
+
+    def __init__(self, number: int, *, slow: bool = False) -> None:
+        self.number, self.slow, self.listed, self.discarded = number, slow, 0, []
+
+    def names(self, older_than):
+        for index in range(self.number):
+            self.listed += 1
+            yield f"{index:032x}"
+
+    def discard(self, *orphans) -> None:
+        self.discarded += orphans
+
+    def settle(self, patience) -> bool:
+        return not self.slow
+
+
+def test_the_database_is_asked_once_for_a_thousand_blobs(store):
+    counting, blobs = Counting(store), Listed(2500)
+    assert sweep_orphans(counting, blobs, grace=timedelta(hours=24))(NOW) == 2500
+    assert counting.asked == [1000, 1000, 500]
+    assert len(set(blobs.discarded)) == 2500
+
+
+def test_a_bucket_that_deletes_slowly_is_not_given_more_than_it_can_do(store):
+    blobs = Listed(5000, slow=True)
+    assert sweep_orphans(store, blobs, grace=timedelta(hours=24))(NOW) == 1000
+    assert blobs.listed == 1000
+
+
+def test_among_thousands_of_orphans_what_a_row_names_is_left(store):
+    destination = known_destination(store)
+    names = [f"{index:032x}" for index in range(3000)]
+    kept = set(names[7::500])
+    for name in kept:
+        one = submission(destination.destination_id)
+        contents = Contents(metadata=sealed(), data=sealed("big", blob=name))
+        accept(store, replace(one, contents=contents)).result(60)
+    blobs = Listed(3000)
+    assert sweep_orphans(store, blobs, grace=timedelta(hours=24))(NOW) == 3000 - len(kept)
+    assert kept.isdisjoint(blobs.discarded)
+    assert store.unreferenced([]) == set()
+
+
+def test_the_question_is_answered_by_the_index(store):
+    """Growth: a question that reads the table would cost more with every submission kept."""
+    names = [f"{index:032x}" for index in range(1000)]
+    plan = explained(store, names)
+    assert "ix_contents_blob" in plan, plan
+
+
+def explained(store, names) -> str:
+    from hub.store.retention import _BLOB
+    from hub.store.statements import several
+
+    with store._reading.connect() as connection:
+        style = connection.dialect.paramstyle
+        cursor = connection.connection.cursor()
+        before = "EXPLAIN QUERY PLAN " if style == "qmark" else "EXPLAIN "
+        if style != "qmark":
+            cursor.execute("SET enable_seqscan = off")  # An empty table is read whole otherwise.
+        cursor.execute(before + _BLOB._among[style], [several(names, style)])
+        return str(cursor.fetchall())
+
+
+def test_one_blob_that_cannot_be_deleted_keeps_none_of_the_others(stage):
+    class Stuck(LocalBlobs):
+        def delete(self, name):
+            if name == stuck:
+                raise StoreUnavailable(Text("weg", "away"))
+            super().delete(name)
+
+    blobs = Stuck(stage.data / "blobs")
+    names = [write_blob(stage) for _ in range(3)]
+    stuck = min(names)
+    sweep = sweep_orphans(stage.hub.store, blobs, grace=timedelta(hours=24))
+    assert sweep(datetime.now(UTC) + timedelta(days=2)) == 3
+    assert list(blobs.names(datetime(2999, 1, 1, tzinfo=UTC))) == [stuck]
+
+
+def test_a_blob_that_is_being_written_is_left_alone(stage):
+    writer = stage.hub.blobs.writer()
+    writer.write(b"half")
+    sweep = sweep_orphans(stage.hub.store, stage.hub.blobs, grace=timedelta(hours=24))
+    young = write_blob(stage)
+    assert sweep(datetime.now(UTC) + timedelta(hours=23)) == 0
+    name = writer.commit()
+    assert sweep(datetime.now(UTC) + timedelta(hours=23)) == 0
+    assert set(stage.hub.blobs.names(datetime(2999, 1, 1, tzinfo=UTC))) == {name, young}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from hub.store.log import advance, end_delivery, lock_case, move, write_events
 from hub.store.messages import read_case
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
 from hub.store.rows import to_message
+from hub.store.statements import Lookup
 from hub.store.writer import nothing_written
 from hub.submission import State
 
@@ -26,6 +27,8 @@ _MESSAGES = tables.messages
 _CONTENTS = tables.contents
 _DELIVERIES = tables.deliveries
 _IDEMPOTENCY = tables.idempotency
+
+_BLOB = Lookup(_CONTENTS, columns=["blob"], by=["blob"])
 
 _DELETABLE = {State.INCOMPLETE, State.ACCEPTED, State.REJECTED}
 
@@ -81,7 +84,7 @@ class Retention(Database):
     ) -> tuple[str, ...]:
         """Delete a message's contents and append ``make``'s events (the delete event) in one transaction.
 
-        Returns the names of the blobs that nothing refers to any more; a store that knows the blob store has deleted them,
+        Returns the names of the blobs that nothing refers to any more; a store that knows the blob store has discarded them,
         else the caller does. Deleting twice changes nothing.
 
         Raises:
@@ -155,18 +158,21 @@ class Retention(Database):
 
     def refers_to(self, blob: str) -> bool:
         """Say whether any content lies in ``blob``."""
-        statement = select(_CONTENTS.c.message_id).where(_CONTENTS.c.blob == blob).limit(1)
-        return self._read(lambda connection: connection.execute(statement).first() is not None)
+        return not self.unreferenced([blob])
+
+    def unreferenced(self, blobs: Collection[str]) -> set[str]:
+        """Return those of ``blobs`` in which no content lies; one query, however many there are."""
+        named = self._read(lambda connection: {row.blob for row in _BLOB.among(connection, blobs)})
+        return set(blobs) - named
 
     def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int) -> list[StoredMessage]:
         statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id).limit(clamp(limit))
         return self._read(lambda connection: [to_message(row) for row in connection.execute(statement)])
 
     def _discard(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Delete blobs after the commit that let go of them; a crash in between leaves them to the sweep."""
+        """Discard blobs after the commit that let go of them; a crash in between leaves them to the sweep."""
         if self.blobs is not None:
-            for name in names:
-                self.blobs.delete(name)
+            self.blobs.discard(*names)
         return names
 
 
