@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,6 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.admission import Admission
-from hub.api import pace
 from hub.api.addresses import PREFIXES
 from hub.api.guards import Cap, Gate, SafeHeaders, Surface
 from hub.api.limits import Limits
@@ -99,7 +97,7 @@ def build(
         Layer(nowhere, make=lambda operation, _: Handling(operation, operation.function)),
         import_name=__name__,
         middlewares=layers,
-        lifespan=_paced(lifespan),
+        lifespan=lifespan,
         resolver=Resolver(handlers.__getitem__),
         security_map={"oauth2": partial(_Bearer, token_info)},
         swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path=_DOCS),
@@ -108,16 +106,6 @@ def build(
     _build_now(app)
     application: ASGIApp = app
     return application
-
-
-def _paced(lifespan: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    @asynccontextmanager
-    async def paced(app: Any) -> AsyncIterator[None]:
-        async with nullcontext() if lifespan is None else lifespan(app):
-            with pace.serving():
-                yield
-
-    return paced
 
 
 def _build_now(app: ConnexionMiddleware) -> None:

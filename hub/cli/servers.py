@@ -13,6 +13,7 @@ import uvicorn
 
 from hub import app, logs
 from hub.cli.options import data_option, settings_for
+from hub.cli.pace import set_pace
 from hub.config import Settings
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
@@ -100,7 +101,9 @@ def application() -> object:
     """Build the application in a worker process; the environment carries what the command line said."""
     settings = settings_for(Path(os.environ["HUB_DATA"]))
     _log_as(settings)
-    return app.asgi(app.build(settings), work=os.environ.get("_HUB_WORK") == "1")
+    built = app.asgi(app.build(settings), work=os.environ.get("_HUB_WORK") == "1")
+    set_pace()
+    return built
 
 
 def _log_as(settings: Settings) -> None:

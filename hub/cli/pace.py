@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 #: Seconds after which a thread must let another one run. At the default of 5 ms, an event loop that shares the interpreter
 #: with threads that hash or validate stands still for longer than a request takes; at a quarter of this, a tenth of all CPU
@@ -16,17 +14,12 @@ _TURN = 0.002
 _COLLECT_AFTER = (50_000, 20, 20)
 
 
-@contextmanager
-def serving() -> Iterator[None]:
-    """Set the interpreter for serving, and set it back; what is there at the start is no garbage and is not looked at again."""
-    turn, thresholds = sys.getswitchinterval(), gc.get_threshold()
+def set_pace() -> None:
+    """Set this process's interpreter for serving, once all is built: what is there now is no garbage, and not looked at again.
+
+    For a process that serves and does nothing else. Whoever embeds the application sets its own.
+    """
     sys.setswitchinterval(_TURN)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-        sys.setswitchinterval(turn)

@@ -1,0 +1,47 @@
+"""The interpreter of a process that serves is set by ``hub serve``; whoever embeds the application keeps their own."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+
+_SHOWN = """
+import gc, json, sys
+def shown():
+    return [sys.getswitchinterval(), list(gc.get_threshold()), gc.get_freeze_count() > 0]
+from hub.cli import servers
+before = shown()
+servers.application()
+print(json.dumps([before, shown()]))
+import os
+os._exit(0)
+"""
+
+
+def shown():
+    return sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
+
+
+def test_the_application_leaves_its_process_as_it_is(made_once, tmp_path):
+    from stage import serving, staged
+
+    before = shown()
+    with staged(made_once, tmp_path) as stage, serving(stage) as served:
+        assert served.get("/health/live").status_code == 200
+        assert shown() == before
+    assert shown() == before
+
+
+def test_a_process_of_hub_serve_is_set_for_serving(stage):
+    stage.hub.close()
+    environment = {**os.environ, "HUB_DATA": str(stage.data), "HUB_DISK_WATERMARK_BYTES": "0"}
+    environment |= {"PYTHONWARNINGS": "ignore"}
+    found = subprocess.run(
+        [sys.executable, "-c", _SHOWN], env=environment, capture_output=True, text=True, timeout=300, check=True
+    )
+    before, after = json.loads(found.stdout.splitlines()[-1])
+    assert before == [0.005, [700, 10, 10], False]
+    assert after == [0.002, [50_000, 20, 20], True]
