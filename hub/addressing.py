@@ -30,6 +30,8 @@ _WHOLE_COUNTRY = "DE"
 _LANDS = tuple(f"{number:02d}" for number in range(1, 17))
 #: Setting under which a signature is kept, so that all nodes and all restarts give the same one.
 _SETTING = "addressing:"
+#: Signatures that are kept in memory; each takes about a kilobyte.
+_MOST_KEPT = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +124,8 @@ class AddressBook:
             if not kept.startswith(f"{digest} "):
                 kept = f"{digest} {sign()}"
                 self._store.set_setting(_SETTING + name, kept)
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()  # The store has them.
             self._kept[name] = kept
         return kept.partition(" ")[2]
 

@@ -22,6 +22,9 @@ from hub.exchange.destinations import Destinations
 from hub.parties import Destination
 from hub.routing import LEIKA_PREFIX, RoutingTable
 
+#: Callers that are counted one by one in a window, and the count of all beyond.
+_MOST_CALLERS = 20_000
+_ALL_OTHERS = "*"
 _VERSION = {"v1": {"major": 1, "minor": 1, "patch": 0}, "v2": {"major": 2, "minor": 0, "patch": 0}}
 
 
@@ -50,7 +53,10 @@ class Allowance:
 
 
 class Quota:
-    """Counts requests per caller in fixed windows; what it knows is dropped with each window, so memory is bounded."""
+    """Counts requests per caller in fixed windows; what it knows is dropped with each window.
+
+    Callers beyond a number in one window share one count: anybody has as many addresses as they like.
+    """
 
     def __init__(self, *, limit: int = 6000, window: timedelta = timedelta(minutes=1)) -> None:
         self._limit = limit
@@ -65,6 +71,8 @@ class Quota:
             if self._ends is None or now >= self._ends:
                 self._counts.clear()
                 self._ends = now + self._window
+            if caller not in self._counts and len(self._counts) >= _MOST_CALLERS:
+                caller = _ALL_OTHERS
             count = self._counts.get(caller, 0) + 1
             self._counts[caller] = count
             return Allowance(limit=self._limit, remaining=self._limit - count, resets_in=self._ends - now)

@@ -13,5 +13,4 @@ class Annex(Database):
         self._writing = store._writing  # noqa: SLF001  # the same room, another door
         self._reading = store._reading  # noqa: SLF001
         self._writer = store._writer  # noqa: SLF001
-        self._wake = store._wake  # noqa: SLF001
         self._told = store._told  # noqa: SLF001

@@ -36,6 +36,8 @@ _LISTED = 50
 CODED_BYTES = 4 * MIB
 #: Answers that are remembered: schema, service and root or $schema, by day.
 _REMEMBERED = 4096
+#: Characters of what a payload says of itself, for an answer to be remembered; no URI or root element is longer.
+_LONGEST_MARK = 500
 
 
 class _Asked(NamedTuple):
@@ -230,6 +232,8 @@ class SchemaCatalog:
         chosen = self._chosen.get(asked)
         if chosen is None:
             chosen = self._chosen_anew(asked)
+            if len(asked.mark or "") > _LONGEST_MARK:
+                return chosen  # A payload may say of itself what it likes, at any length.
             if len(self._chosen) >= _REMEMBERED:
                 self._chosen.clear()
             self._chosen[asked] = chosen
