@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check bench bench-full crash lock clean
+.PHONY: help pages run test check bench bench-full bench-memory crash lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -46,6 +46,9 @@ check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 
 bench: $(VENV)/test.stamp ## Measure accepted applications a second against the raw composite (bounded, < 2 min).
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-memory: $(VENV)/test.stamp ## Measure what a serving process holds after hostile and heavy input (ARGS="--base CHECKOUT": beside another build; < 3 min).
+	$(BIN)/python -W ignore -m benchmarks.memory $(ARGS)
 
 # What the hub is compared with, and what draws, stay out of the hub's own environment.
 $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock

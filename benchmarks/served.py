@@ -116,10 +116,10 @@ def serving(data: Path, *, work: bool = True) -> Iterator[Served]:
 
 
 @contextmanager
-def running(command: list[str], port: int, *, path: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the end of the block; wait until it answers."""
+def running(command: list[str], port: int, *, path: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server, in the folder ``cwd``, until the end of the block; wait until it answers."""
     environment = {**os.environ, "HUB_DISK_WATERMARK_BYTES": "0", "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, cwd=cwd)
     try:
         _wait(f"http://127.0.0.1:{port}{path}")
         yield process

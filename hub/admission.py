@@ -1,7 +1,13 @@
-"""Whether there is room for one more application: memory for plaintext, disk for ciphertext."""
+"""Whether there is room for one more application: memory for plaintext, disk for ciphertext.
+
+Memory that was given back is given back to the system, too: see :class:`Trim`.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import logging
 import math
 import threading
 import time
@@ -12,6 +18,86 @@ from hub.errors import Overloaded, StoreUnavailable, Text
 
 #: Seconds for which a disk that had room still has: asking lets go of the interpreter, which each application would pay.
 _FRESH = 0.25
+
+
+#: Bytes that one reservation must have held for its release to count: small ones leave nothing that the next does not reuse.
+_LARGE = 1024 * 1024
+#: Bytes given back by large reservations after which memory is looked after …
+_SHARE = 24 * 1024 * 1024
+#: … and seconds between two such times; also how long it waits, for more that is given back meanwhile.
+_REST = 10.0
+_PAUSE = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Trim:
+    """Gives memory back to the system after much of the budget was released.
+
+    What large bodies were parsed into may lie in cycles that a serving process seldom collects, and the allocator (glibc's)
+    keeps what is freed for itself: without this a hub stays at twice its size after a dozen of them. It takes tens of
+    milliseconds, so it is done in a thread of its own, seldom, and not where nothing is to be had.
+    """
+
+    def __init__(
+        self,
+        *,
+        give_back: Callable[[], None] | None = None,
+        share: int = _SHARE,
+        rest: float = _REST,
+        pause: float = _PAUSE,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._give_back = give_back or _allocator()
+        self._share = share
+        self._rest = rest
+        self._pause = pause
+        self._ticks = ticks
+        self._lock = threading.Lock()
+        self._released = 0
+        self._next = -math.inf
+        self._busy = False
+
+    def released(self, size: int) -> None:
+        """Count ``size`` bytes that are used no more; neither waits nor raises."""
+        if size < _LARGE or self._give_back is None:
+            return
+        with self._lock:
+            self._released += size
+            if self._busy or self._released < self._share:
+                return
+            self._busy = True
+        try:
+            threading.Thread(target=self._run, name="memory", daemon=True).start()
+        except RuntimeError:  # No more threads: the next large release tries again.
+            self._busy = False
+
+    def _run(self) -> None:
+        try:
+            time.sleep(max(self._pause, self._next - self._ticks()))
+            with self._lock:
+                self._released = 0
+            gc.collect()
+            if self._give_back is not None:
+                self._give_back()
+        except Exception:  # noqa: BLE001  # memory that stays is no reason to end anything
+            _log.exception("memory could not be given back")
+        finally:
+            self._next = self._ticks() + self._rest
+            self._busy = False
+
+
+def _allocator() -> Callable[[], None] | None:
+    """Return what makes the C library give free memory back (``malloc_trim``, glibc's own); None for any other."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
+
+    def give_back() -> None:
+        trim(ctypes.c_size_t(0))
+
+    return give_back
 
 
 class Reservation:
@@ -57,8 +143,10 @@ class Admission:
         free_bytes: Callable[[], int],
         disk_watermark: int,
         ticks: Callable[[], float] = time.monotonic,
+        trim: Trim | None = None,
     ) -> None:
         self._budget = memory_budget
+        self._trim = trim or Trim()
         self._used = 0
         self._lock = threading.Lock()
         self._free_bytes = free_bytes
@@ -110,3 +198,4 @@ class Admission:
         """Count ``size`` bytes out."""
         with self._lock:
             self._used -= size
+        self._trim.released(size)

@@ -1,8 +1,14 @@
 """Room for one more application: memory and disk."""
 
+import ctypes
+import gc
+import threading
+import time
+import weakref
+
 import pytest
 
-from hub.admission import Admission
+from hub.admission import Admission, Trim
 from hub.errors import Overloaded, StoreUnavailable
 
 
@@ -60,3 +66,110 @@ def test_a_full_disk_is_asked_each_time_so_that_room_counts_at_once():
         room.check_disk()
     free[0] = 10
     room.check_disk()
+
+
+MEBI = 1024 * 1024
+LARGE = 100 * MEBI
+
+
+class Allocator:
+    """Counts how often memory is given back; may fail, and may be waited for."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.times, self.fails, self.called = 0, fails, threading.Event()
+        self.threads: set[str] = set()
+
+    def __call__(self) -> None:
+        self.times += 1
+        self.threads.add(threading.current_thread().name)
+        self.called.set()
+        if self.fails:
+            raise OSError("no")
+
+    def came_in_time(self) -> bool:
+        came = self.called.wait(60)
+        self.called.clear()
+        return came
+
+
+def trimmed(allocator, **more) -> tuple[Admission, Trim]:
+    trim = Trim(give_back=allocator, **{"share": 3 * MEBI, "rest": 0, "pause": 0} | more)
+    return Admission(memory_budget=LARGE, free_bytes=lambda: 1, disk_watermark=0, trim=trim), trim
+
+
+def use(room: Admission, size: int) -> None:
+    held = room.reserve()
+    held.grow(size)
+    held.release()
+
+
+def test_after_much_of_the_budget_was_released_memory_is_given_back_off_the_callers_thread():
+    allocator = Allocator()
+    room, _ = trimmed(allocator)
+    use(room, 2 * MEBI)
+    assert allocator.times == 0
+    use(room, 2 * MEBI)
+    assert allocator.came_in_time()
+    assert allocator.threads == {"memory"}
+
+
+def test_small_applications_never_cost_a_collection():
+    allocator = Allocator()
+    room, _ = trimmed(allocator, share=1)
+    for _ in range(10_000):
+        use(room, 100_000)
+    assert allocator.times == 0
+
+
+def test_memory_is_given_back_seldom_however_much_is_released():
+    allocator = Allocator()
+    room, trim = trimmed(allocator, rest=3600)
+    use(room, 50 * MEBI)
+    assert allocator.came_in_time()
+    for _ in range(20):
+        use(room, 50 * MEBI)
+    assert allocator.times == 1
+    assert trim._busy is True, "one thread waits for its time, and no more than one"
+    assert sum(thread.name == "memory" for thread in threading.enumerate()) == 1
+
+
+def test_an_allocator_that_fails_is_asked_again():
+    allocator = Allocator(fails=True)
+    room, trim = trimmed(allocator)
+    for _ in range(2):
+        use(room, 50 * MEBI)
+        assert allocator.came_in_time()
+        end = time.monotonic() + 60
+        while trim._busy and time.monotonic() < end:
+            time.sleep(0.01)
+    assert allocator.times == 2
+
+
+def test_cycles_that_were_left_are_collected_then():
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+    allocator = Allocator()
+    room, _ = trimmed(allocator)
+    gc.disable()
+    try:
+        gone = weakref.ref(Cycle())
+        assert gone() is not None
+        use(room, 50 * MEBI)
+        assert allocator.came_in_time()
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_without_glibc_nothing_is_done(monkeypatch):
+    class Other:
+        def __init__(self, _name) -> None:
+            pass
+
+    monkeypatch.setattr(ctypes, "CDLL", Other)
+    trim = Trim(share=1, pause=0)
+    before = threading.active_count()
+    trim.released(LARGE)
+    assert threading.active_count() == before
