@@ -21,7 +21,7 @@ from hub.crypto.keys import SigningKey, read_signing_key
 from hub.delivery import Adapter
 from hub.envelope import MixedUp, message, not_readable
 from hub.errors import KeyRefused, Unavailable
-from hub.options import insist, read_file, read_options, read_secret, unusable
+from hub.options import insist, insist_on_privacy, read_options, read_private_file, read_secret, unusable
 from hub.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
@@ -81,6 +81,8 @@ class Https:
         self._tls = client_tls(self.name, options.ca_file)
         try:
             if options.client_cert_file is not None:
+                # Without a key file of its own the key lies in the certificate's.
+                insist_on_privacy(options.client_key_file or options.client_cert_file)
                 self._tls.load_cert_chain(options.client_cert_file, options.client_key_file)
         except OSError as exc:
             raise unusable(
@@ -127,7 +129,7 @@ class Https:
         return headers
 
     def _signing_key(self) -> SigningKey:
-        content = read_file(self.name, "signing_key_file", self._options.signing_key_file or "")
+        content = read_private_file(self.name, "signing_key_file", self._options.signing_key_file or "")
         try:
             return read_signing_key(dict(orjson.loads(content)))
         except (ValueError, TypeError, KeyRefused) as exc:

@@ -15,7 +15,7 @@ from typing import Any
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import insist, read_file, read_options, read_secret, unusable
+from hub.options import insist, read_options, read_private_file, read_secret, unusable
 from hub.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.wire.http import insist_on_host, insist_on_timeout
@@ -71,7 +71,7 @@ class Sftp:
         if options.password_file is not None:
             password = read_secret(self.name, "password_file", options.password_file)
         else:
-            content = read_file(self.name, "key_file", options.key_file or "")
+            content = read_private_file(self.name, "key_file", options.key_file or "")
             try:
                 key = read_client_key(content)
             except ValueError as exc:

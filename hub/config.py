@@ -20,6 +20,8 @@ from hub.errors import ConfigurationError, Text
 from hub.wire.mail import is_address
 
 _PREFIX = "HUB_"
+#: The settings file in the data folder.
+SOURCE = "hub.toml"
 #: Variables of ours that are not settings.
 _NOT_SETTINGS = {"HUB_DATA"}
 _ENVIRONMENTS = {"development", "production"}
@@ -55,7 +57,8 @@ class Settings:
     database_url: str = ""
     #: Name of this node in leases and attempts.
     node: str = field(default_factory=socket.gethostname)
-    #: Folder of routing tables and areas; empty means the shipped one.
+    #: Folder of areas, services and rules; empty means the shipped one, whose rules (the demo's) production leaves out.
+    #: Rules are taken once, where there is no routing table yet.
     routing_rules: str = ""
     #: How long one delivery attempt may hold its lease.
     lease_seconds: int = 120
@@ -166,6 +169,11 @@ class Settings:
         return self.public_validation == "on" or (self.public_validation == "auto" and not self.production)
 
     @property
+    def seeds_rules(self) -> bool:
+        """Whether a hub without any routing table begins with the rules of its folder: in production only with its own."""
+        return bool(self.routing_rules) or not self.production
+
+    @property
     def takes_passwords(self) -> bool:
         """Whether local accounts log in by password."""
         return self.passwords == "on"
@@ -193,9 +201,9 @@ def load_settings(data: Path, environ: Mapping[str, str], **overrides: Any) -> S
         ConfigurationError: an unknown name, a value of the wrong type, or a combination that production forbids.
     """
     values: dict[str, Any] = {}
-    source = data / "hub.toml"
+    source = data / SOURCE
     if source.is_file():
-        values.update(_toml(source))
+        values.update(values_in(source))
     for name, text in environ.items():
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
             values[name.removeprefix(_PREFIX).lower()] = text
@@ -205,7 +213,8 @@ def load_settings(data: Path, environ: Mapping[str, str], **overrides: Any) -> S
     return settings
 
 
-def _toml(source: Path) -> dict[str, Any]:
+def values_in(source: Path) -> dict[str, Any]:
+    """Return what a settings file says; raise ``ConfigurationError`` where it is no TOML."""
     try:
         return tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

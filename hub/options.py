@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from hub.errors import ConfigurationError, Text
+from hub.files import vault
 
 T = TypeVar("T")
 
@@ -81,25 +82,46 @@ def insist(adapter: str, fulfilled: object, de: str, en: str) -> None:
 
 
 def read_file(adapter: str, option: str, path: str) -> bytes:
-    """Return the content of the file that ``option`` names.
+    """Return the content of the file that ``option`` names, which holds nothing secret (certificates).
 
     Raises:
         ConfigurationError: it is missing, unreadable, empty or larger than any key file.
     """
     try:
         with Path(path).open("rb") as file:
-            content = file.read(_FILE_LIMIT + 1)
+            return _judged(adapter, option, file.read(_FILE_LIMIT + 1))
     except OSError as exc:
         raise _bad_file(adapter, option) from exc
+
+
+def read_private_file(adapter: str, option: str, path: str) -> bytes:
+    """Return the content of the file that ``option`` names, which holds a secret or a private key.
+
+    Raises:
+        ConfigurationError: as :func:`read_file`, or other accounts can read it.
+    """
+    try:
+        return _judged(adapter, option, vault.read(Path(path), most=_FILE_LIMIT + 1))
+    except OSError as exc:
+        raise _bad_file(adapter, option) from exc
+
+
+def insist_on_privacy(path: str | None) -> None:
+    """Refuse a file with a secret that a library reads by itself, where other accounts can read it; None passes."""
+    if path is not None:
+        vault.insist_on_privacy(Path(path))
+
+
+def _judged(adapter: str, option: str, content: bytes) -> bytes:
     if not content.strip() or len(content) > _FILE_LIMIT:
         raise _bad_file(adapter, option)
     return content
 
 
 def read_secret(adapter: str, option: str, path: str) -> str:
-    """Return the one line of text in the file that ``option`` names; errors as :func:`read_file`."""
+    """Return the one line of text in the file that ``option`` names; errors as :func:`read_private_file`."""
     try:
-        secret = read_file(adapter, option, path).decode("utf-8").strip()
+        secret = read_private_file(adapter, option, path).decode("utf-8").strip()
     except UnicodeDecodeError as exc:
         raise _bad_file(adapter, option) from exc
     if not secret.isprintable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from hub.crypto import keys
 
 #: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
 pytest_plugins = ["store_servers", "bucket", "admin_pages", "openid_pages", "api_people"]
+
+# Secrets that tests write are for their account alone, as an operator's are; the hub refuses others.
+os.umask(0o077)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 

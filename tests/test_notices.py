@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import click
 import pytest
-from click.testing import CliRunner
 from mail_server import LOST, MailServer, free_port
 from stage import VirtualClock
 from store_values import NOW, WAITS, accepted, claim, destination, known_destination, record
 
 from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.workshop import SECRET, Workshop
-from hub.cli.servers import _tell_of_mail
+from hub.app.starting import lines
 from hub.config import load_settings
 from hub.delivery import Step, StepKind
 from hub.errors import ConfigurationError
@@ -358,12 +356,10 @@ def test_only_notices_that_are_over_are_forgotten(store, clock):
     assert store.forget_notices(NOW + DAY) == 1
 
 
-def test_where_nobody_will_be_mailed_the_command_says_so_once(tmp_path: Path):
-
-    @click.command()
-    def start() -> None:
-        _tell_of_mail(load_settings(tmp_path, {}))
-        _tell_of_mail(load_settings(tmp_path, {"HUB_SMTP_HOST": "mail.example.org", "HUB_MAIL_SENDER": SENDER}))
-
-    said = CliRunner().invoke(start).output
+def test_where_nobody_will_be_mailed_the_start_says_so_once(tmp_path: Path):
+    settings = [
+        load_settings(tmp_path, {}),
+        load_settings(tmp_path, {"HUB_SMTP_HOST": "mail.example.org", "HUB_MAIL_SENDER": SENDER}),
+    ]
+    said = "\n".join(line for each in settings for _, line in lines(each, "serve", table="1"))
     assert said.count("Kein Mailserver") == said.count("No mail server") == 1

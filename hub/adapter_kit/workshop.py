@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from hub.adapter_kit.cases import Trouble
 from hub.crypto.throwaway import InsecureThrowawayAuthority
+from hub.files import vault
 from hub.submission import Package
 
 #: What stands for a place in a trial's options: ``{url}``, ``{port}``, ``{ca_file}`` …
@@ -54,7 +55,7 @@ class Workshop:
     def written(self, name: str, text: str) -> Path:
         """Return a new file of that content."""
         path = self.scratch() / name
-        path.write_text(text + "\n")
+        vault.write(path, f"{text}\n".encode())
         return path
 
     def tls(self, trouble: Trouble = Trouble.NONE) -> ssl.SSLContext:

@@ -146,7 +146,7 @@ def health(visit: Visit) -> Response:
         sums=visit.scope.sums(),
         circuits=[each for each in visit.scope.troubled() if each.standing.is_open(visit.now)],
         names=names,
-        activation=tools.tables.activation(visit.now),
+        activation=tools.tables.begun(visit.now),
         table=tools.tables.active(visit.now),
         schemas=len(tools.catalog().uris()),
         keys=sorted(

@@ -41,7 +41,7 @@ def active(visit: Visit) -> Response:
     rules, total = _found(visit, table)
     return visit.page(
         "routing.html",
-        activation=book.activation(visit.now),
+        activation=book.begun(visit.now),
         table=table,
         rules=rules,
         total=total,
@@ -80,7 +80,7 @@ def versions(visit: Visit) -> Response:
     return visit.page(
         "versions.html",
         page=book.versions(offset=visit.offset(), limit=ROWS),
-        activation=book.activation(visit.now),
+        active=book.base(visit.now),
         history=book.history(limit=ROWS).items,
         rows=ROWS,
     )
@@ -103,7 +103,7 @@ def version(visit: Visit) -> Response:
     book, number = visit.tools.tables, _number(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now)
-    standing = book.findings(book.activation(visit.now).number, now=visit.now)
+    standing = book.findings(book.base(visit.now), now=visit.now)
     seen = findings_seen(visit.person.tenant, table, findings)
     fresh, known = _told_apart(seen, standing)
     rules, total = _found(visit, table)
@@ -113,7 +113,7 @@ def version(visit: Visit) -> Response:
         version=shown,
         is_draft=shown.state is VersionState.DRAFT,
         is_approved=shown.state is VersionState.APPROVED,
-        activation=book.activation(visit.now),
+        active=book.base(visit.now),
         fresh=fresh[:_MOST_ON_PAGE],
         known=known[:_MOST_ON_PAGE],
         unseen=len(findings) - len(seen),

@@ -5,20 +5,26 @@
 
 from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, server_options, stewardship
 from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
+from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo
 from hub.app.wiring import Hub, build, gauges, working
 
 __all__ = [
     "Hub",
     "admin_desks",
+    "alone",
+    "announce",
     "asgi",
     "build",
     "development_authority",
     "fit_connect_parts",
     "gauges",
     "handlers",
+    "insist_on_free_port",
     "installed_adapters",
+    "judge_files",
     "open_blobs",
     "postal_codes_of",
+    "refuse_demo",
     "server_options",
     "stewardship",
     "utc_now",

@@ -17,12 +17,14 @@ from hub.crypto.keys import KeyPolicy
 from hub.crypto.pki import InsecureDevelopmentAuthority
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
+from hub.files import vault
 from hub.notices import MailServer, Noticeboard
 from hub.openid import Grants, OpenIdLogin, Provider, Registration
 from hub.outbound import Outbound
 from hub.store import Blobs, LocalBlobs, Store
 
 _log = logging.getLogger(__name__)
+_LONGEST_SECRET = 4096  # Bytes
 _PROVIDER_ANSWER_LIMIT = 256 * 1024  # Bytes; keys with their certificate chains take some 30 kB.
 
 
@@ -98,7 +100,7 @@ def open_login(settings: Settings, store: Store, accounts: Accounts, keys: HubKe
     if not settings.openid_issuer:
         return None
     try:
-        secret = Path(settings.openid_client_secret_file).read_text(encoding="utf-8").strip()
+        secret = vault.read_text(Path(settings.openid_client_secret_file), most=_LONGEST_SECRET)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             Text("openid_client_secret_file ist nicht lesbar.", "openid_client_secret_file cannot be read.")

@@ -78,6 +78,7 @@ class Hub:
     #: The areas; :attr:`gazetteers` gives them with the postal codes of the moment, for those who search.
     gazetteer: Gazetteer
     gazetteers: GazetteerBook
+    #: What the folder of rules holds for a first start; :attr:`book` knows the table of the moment.
     table: RoutingTable
     book: TableBook
     accounts: Accounts
@@ -134,11 +135,12 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
     rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
     gazetteer = Gazetteer.load(rules / "areas")
-    table = RoutingTable.load(rules, gazetteer)
+    table = RoutingTable.load(rules, gazetteer, empty=not settings.seeds_rules)
     book = open_book(
         store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
     )
-    book.begin(table, now=clock())
+    if len(table):
+        book.begin(table, now=clock())
     accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
     notary = Notary(store=store, keys=keys)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 from click.formatting import HelpFormatter
 
-from hub import __version__, logs
+from hub import __version__, coredumps, logs
 from hub.errors import HubError, InvalidPayload, Unavailable
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
@@ -101,4 +101,5 @@ def main(verbose: bool) -> None:
     Validates applications, finds the responsible authority, seals for it, keeps proof and delivers.
     Exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 not available now.
     """
+    coredumps.forbid()
     logs.set_up(as_json=False, level=logging.INFO if verbose else logging.WARNING)

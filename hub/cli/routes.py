@@ -52,7 +52,7 @@ def list_(data: Path) -> None:
     """List all versions, newest first."""
     with opened(data) as hub:
         book = book_of(hub)
-        active = book.activation(hub.clock()).number
+        active = book.base(hub.clock())
         for each in book.versions(limit=500).items:
             mark = "*" if each.number == active else " "
             people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
@@ -129,7 +129,7 @@ def check(number: int | None, data: Path) -> None:
     """Check a version (without NUMBER the active one) as things are now. Exit 1 if there are errors."""
     with opened(data) as hub:
         book, now = book_of(hub), hub.clock()
-        if _show_findings(book.findings(number or book.activation(now).number, now=now)):
+        if _show_findings(book.findings(number or book.base(now), now=now)):
             sys.exit(1)
 
 

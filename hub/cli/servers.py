@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import uvicorn
 
-from hub import app, logs
+from hub import app, coredumps, logs
 from hub.cli.options import data_option, settings_for
 from hub.cli.pace import set_pace
 from hub.config import Settings
@@ -42,7 +42,11 @@ def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data
                 "'hub run' is the demo and does not run in production. Use 'hub serve'.",
             )
         )
-    raise SystemExit(run_demo(Demo(settings=settings, once=once, traffic=demo_traffic)))
+    app.insist_on_free_port(settings.host, settings.port)
+    with app.alone(settings):
+        app.judge_files(settings)
+        code = run_demo(Demo(settings=settings, once=once, traffic=demo_traffic))
+    raise SystemExit(code)
 
 
 @click.command(short_help="Schnittstellen bedienen / serve the interfaces.")
@@ -63,9 +67,18 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
                 "SQLite allows exactly one serving process. Use PostgreSQL for several.",
             )
         )
-    if work:
-        _tell_of_mail(settings)
-    os.environ.update(_handed_on(settings, work=work))
+    _log_as(settings)
+    app.insist_on_free_port(settings.host, settings.port)
+    with app.alone(settings):
+        app.judge_files(settings)
+        if workers > 1:
+            # Several processes could each only fail on their own, and be started again for ever.
+            _prepared(settings, announced=True).close()
+        _run(settings, workers=workers, work=work)
+
+
+def _run(settings: Settings, *, workers: int, work: bool) -> None:
+    os.environ.update(_handed_on(settings, work=work, announced=workers > 1))
     if workers > 1:
         os.environ.update(share(settings.data / "metrics"))
     uvicorn.run(
@@ -84,43 +97,48 @@ def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
     settings = settings_for(data)
     _log_as(settings)
-    _tell_of_mail(settings)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    hub = app.build(settings)
-    try:
-        with app.working(hub):
-            _show_metrics(hub)
-            stop.wait()
-    finally:
-        hub.close()
+    with app.alone(settings):
+        app.judge_files(settings)
+        hub = _prepared(settings, announced=True, what="work")
+        try:
+            with app.working(hub):
+                _show_metrics(hub)
+                stop.wait()
+        finally:
+            hub.close()
 
 
 def application() -> object:
     """Build the application in a worker process; the environment carries what the command line said."""
     settings = settings_for(Path(os.environ["HUB_DATA"]))
+    coredumps.forbid()
     _log_as(settings)
-    built = app.asgi(app.build(settings), work=os.environ.get("_HUB_WORK") == "1")
+    hub = _prepared(settings, announced=os.environ.get("_HUB_ANNOUNCED") != "1")
+    built = app.asgi(hub, work=os.environ.get("_HUB_WORK") == "1")
     set_pace()
     return built
+
+
+def _prepared(settings: Settings, *, announced: bool, what: str = "serve") -> app.Hub:
+    """Build the hub and judge what it stands on; ``announced`` says it to whoever started it."""
+    hub = app.build(settings)
+    try:
+        app.refuse_demo(hub)
+        if announced:
+            app.announce(hub, what)
+    except BaseException:
+        hub.close()
+        raise
+    return hub
 
 
 def _log_as(settings: Settings) -> None:
     """Write log lines as the settings say; what ``--verbose`` asked for before is not taken back."""
     level = min(logging.getLogger().level, logging.getLevelNamesMapping()[settings.log_level.upper()])
     logs.set_up(as_json=settings.log_format == "json", level=level)
-
-
-def _tell_of_mail(settings: Settings) -> None:
-    """Say it once, at the start, where nobody will be mailed."""
-    if not settings.smtp_host:
-        click.echo(
-            "Kein Mailserver eingestellt (smtp_host): Hinweise stehen nur im Prüfprotokoll und auf den "
-            "Verwaltungsseiten. / No mail server is set (smtp_host): notices stand in the audit log and on the admin "
-            "pages only.",
-            err=True,
-        )
 
 
 def _show_metrics(hub: app.Hub) -> None:
@@ -130,12 +148,13 @@ def _show_metrics(hub: app.Hub) -> None:
         hub.meters.serve(port)
 
 
-def _handed_on(settings: Settings, *, work: bool) -> dict[str, str]:
+def _handed_on(settings: Settings, *, work: bool, announced: bool) -> dict[str, str]:
     return {
         "HUB_DATA": str(settings.data),
         "HUB_HOST": settings.host,
         "HUB_PORT": str(settings.port),
         "_HUB_WORK": "1" if work else "0",
+        "_HUB_ANNOUNCED": "1" if announced else "0",
     }
 
 

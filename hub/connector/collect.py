@@ -17,8 +17,9 @@ from uuid import UUID
 import orjson
 import requests
 
-from hub.connector.config import Hub, unusable
+from hub.connector.config import LONGEST_SECRET, Hub, unusable
 from hub.errors import Conflict, NotFound, Refused, Text, TooLarge, Unavailable
+from hub.files import vault
 
 _TIMEOUT = (10, 60)  # Seconds to connect, and between two pieces of an answer.
 _LARGEST_ANSWER = 256 * 1024 * 1024  # Bytes: metadata and data as JWE of 100 MB plaintext, with room.
@@ -36,7 +37,7 @@ class HubClient:
         self._lock = threading.Lock()
         self._token: tuple[str, datetime] | None = None
         try:
-            self._secret = hub.client_secret_file.read_text("utf-8").strip()
+            self._secret = vault.read_text(hub.client_secret_file, most=LONGEST_SECRET)
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("hub.client_secret_file", "ist nicht lesbar", "cannot be read") from exc
 

@@ -166,6 +166,10 @@ class Settings:
         return settings
 
 
+#: Bytes of a file with one secret.
+LONGEST_SECRET = 4096
+
+
 def unusable(where: str, de: str, en: str) -> ConfigurationError:
     """Say which setting cannot be used, and why."""
     return ConfigurationError(Text(f"Einstellung {where}: {de}.", f"Setting {where}: {en}."), setting=where)

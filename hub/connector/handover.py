@@ -19,10 +19,11 @@ from uuid import UUID, uuid4
 import orjson
 import requests
 
-from hub.connector.config import HttpHandover, unusable
+from hub.connector.config import LONGEST_SECRET, HttpHandover, unusable
 from hub.connector.envelope import disk_trouble, sync
 from hub.connector.opening import Attachment, Opened
 from hub.errors import Text, Unavailable
+from hub.files import vault
 from hub.submission import MediaType
 
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
@@ -126,7 +127,7 @@ class Http:
         self._headers = {"User-Agent": "rathaus-hub-connector"}
         if settings.secret_file is not None:
             try:
-                secret = settings.secret_file.read_text("ascii").strip()
+                secret = vault.read_text(settings.secret_file, most=LONGEST_SECRET, encoding="ascii")
             except (OSError, UnicodeDecodeError) as exc:
                 raise unusable("handover.secret_file", "ist nicht lesbar", "cannot be read") from exc
             self._headers["Authorization"] = f"Bearer {secret}"

@@ -13,6 +13,7 @@ import orjson
 from hub.connector.config import Address, unusable
 from hub.crypto.keys import DecryptionKey, SigningKey, read_decryption_key, read_signing_key
 from hub.errors import KeyRefused
+from hub.files import vault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ def _signing(path: Path) -> SigningKey:
 
 def _jwk(path: Path) -> Mapping[str, Any]:
     try:
-        document = orjson.loads(path.read_bytes())
+        document = orjson.loads(vault.read(path))
     except (OSError, orjson.JSONDecodeError) as exc:
         raise unusable(str(path), "ist kein lesbarer JWK", "is no readable JWK") from exc
     if not isinstance(document, dict):

@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 
 from hub.admission import Admission
-from hub.connector.config import Listen, unusable
+from hub.connector.config import LONGEST_SECRET, Listen, unusable
 from hub.connector.envelope import MOST_ATTACHMENTS, malformed, require_jwe, require_uuid
 from hub.connector.server import Bounds, QuietHandler, QuietServer
 from hub.crypto.hmacs import verify_callback
@@ -31,6 +31,7 @@ from hub.errors import (
     Unauthenticated,
     Unavailable,
 )
+from hub.files import vault
 
 PATH = "/deliveries"
 _PLACES = 4  # Envelopes of the largest size that are in memory at the same time; of smaller ones so many more.
@@ -67,7 +68,7 @@ class Listener:
         self, settings: Listen, take: Taker, now: Callable[[], datetime], *, bounds: Bounds | None = None
     ) -> None:
         try:
-            secret = settings.secret_file.read_text("utf-8").strip()
+            secret = vault.read_text(settings.secret_file, most=LONGEST_SECRET)
             room = Admission(memory_budget=_PLACES * settings.largest, free_bytes=lambda: 0, disk_watermark=0)
             desk = _Desk(secret=secret, largest=settings.largest, take=take, now=now, room=room)
             tls = _tls(settings)
@@ -86,6 +87,7 @@ def _tls(settings: Listen) -> ssl.SSLContext | None:
     if settings.certificate_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    vault.insist_on_privacy(settings.key_file or settings.certificate_file)
     context.load_cert_chain(settings.certificate_file, settings.key_file)
     return context
 

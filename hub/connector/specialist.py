@@ -24,10 +24,11 @@ import orjson
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from hub.connector.config import HttpHandover, Settings, is_loopback, unusable
+from hub.connector.config import LONGEST_SECRET, HttpHandover, Settings, is_loopback, unusable
 from hub.connector.filename import safe_name
 from hub.connector.server import QuietHandler, QuietServer
 from hub.errors import Malformed, TooLarge
+from hub.files import vault
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _MOST_PARTS = 110
@@ -74,7 +75,7 @@ class SpecialistSystem:
             return None
         handover = settings.handover
         file = handover.secret_file if isinstance(handover, HttpHandover) else None
-        secret = None if file is None else file.read_text("ascii").strip()
+        secret = None if file is None else vault.read_text(file, most=LONGEST_SECRET, encoding="ascii")
         return cls(port=settings.specialist.port, folder=settings.specialist.folder, secret=secret, now=now)
 
     def close(self) -> None:

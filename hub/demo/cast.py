@@ -18,6 +18,7 @@ from hub.parties import ClientKind, Destination, OfferedService
 from hub.persons import Role
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
+from hub.store import AuditEntry
 
 _METADATA_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 _VALID_DAYS = 730
@@ -49,6 +50,8 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     target = hub.settings.data / "demo.json"
     if target.is_file():
         return Cast(folder=folder, document=json.loads(target.read_text(encoding="utf-8")))
+    # In the append-only log, so that production refuses this database also without the files.
+    hub.store.append_audit(AuditEntry(at=hub.clock(), actor="demo", action="demo.prepare", target="hub"))
     folder.mkdir(mode=0o700, exist_ok=True)
     _write_secret(folder / "push.secret", os.urandom(32).hex())
     sender = _client(hub, ClientKind.SENDER, "Demo-Onlinedienst")

@@ -56,6 +56,7 @@ def run_demo(demo: Demo) -> int:
             "Erster Start: Schlüssel und Zustellpunkte werden angelegt. / First start: making keys and destinations."
         )
     hub = app.build(settings)
+    app.announce(hub, "run")
     cast = prepare(hub, say=click.echo)
     with ExitStack() as stack:
         specialist_url = _prepare_municipality(hub, cast)

@@ -7,6 +7,7 @@ lie, or he puts his own in their place.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -47,8 +48,8 @@ def write(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def read(path: Path) -> bytes:
-    """Return the content of a private file.
+def read(path: Path, *, most: int = -1) -> bytes:
+    """Return the content of a private file; with ``most`` no more than so many bytes of it.
 
     Raises:
         FileNotFoundError: there is none.
@@ -56,7 +57,21 @@ def read(path: Path) -> bytes:
     """
     with path.open("rb") as source:
         _judge(path, os.fstat(source.fileno()))
-        return source.read()
+        return source.read(most)
+
+
+def read_text(path: Path, *, most: int, encoding: str = "utf-8") -> str:
+    """Return the secret in a file that somebody wrote by hand, without the blanks and line ends around it.
+
+    Raises:
+        ConfigurationError: it is open to other accounts.
+        OSError: it cannot be read, or has more than ``most`` bytes.
+        UnicodeDecodeError: it is no text.
+    """
+    content = read(path, most=most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "larger than any secret", path.name)
+    return content.decode(encoding).strip()
 
 
 def insist_on_privacy(path: Path) -> None:

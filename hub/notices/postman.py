@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from hub.errors import ConfigurationError, Text
+from hub.files import vault
 from hub.notices.letter import letter
 from hub.outbox import SCHEDULE, Carried, Courier
 from hub.store import NoticeClaim, Store, Tried
@@ -95,7 +96,7 @@ class Postman(Courier[NoticeClaim]):
 
 def _password(file: Path) -> str:
     try:
-        password = file.read_text(encoding="utf-8").strip() if file.stat().st_size <= _LONGEST_PASSWORD else ""
+        password = vault.read_text(file, most=_LONGEST_PASSWORD)
     except (OSError, UnicodeDecodeError) as exc:
         raise _unusable("smtp_password_file") from exc
     if not password or not password.isascii() or not password.isprintable():

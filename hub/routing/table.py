@@ -120,13 +120,13 @@ class RoutingTable:
         self._rows = {service: group.row for service, group in self._groups.items()}
 
     @classmethod
-    def load(cls, folder: Path, gazetteer: Gazetteer) -> RoutingTable:
-        """Read ``services.csv`` and every ``rules*.yaml`` of ``folder`` and its direct subfolders.
+    def load(cls, folder: Path, gazetteer: Gazetteer, *, empty: bool = False) -> RoutingTable:
+        """Read ``services.csv`` and every ``rules*.yaml`` of ``folder`` and its direct subfolders; ``empty``: no rules.
 
         Raises :class:`ConfigurationError` naming file and line.
         """
         register = ServiceRegister.load(folder / "services.csv")
-        return cls(read_folder(folder), gazetteer=gazetteer, services=register)
+        return cls(() if empty else read_folder(folder), gazetteer=gazetteer, services=register)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)

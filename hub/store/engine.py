@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hub.errors import ConfigurationError, Malformed, StoreUnavailable, Text
@@ -53,6 +53,24 @@ def unavailable() -> StoreUnavailable:
         Text(
             "Die Datenbank ist nicht erreichbar, gesperrt oder voll; nichts wurde gespeichert. Versuchen Sie es später erneut.",
             "The database cannot be reached, is locked or is full; nothing was stored. Try again later.",
+        )
+    )
+
+
+def unreachable(url: str, cause: StoreUnavailable) -> StoreUnavailable:
+    """Return the error for a database that cannot be used at the start: which one, and what its driver says (no password)."""
+    said = getattr(cause.__cause__, "orig", None) or cause.__cause__ or cause
+    why = (str(said).strip().splitlines() or [type(said).__name__])[0]
+    password = make_url(url).password
+    if password and str(password) in why:
+        why = type(said).__name__
+    address = address_of(url)
+    return StoreUnavailable(
+        Text(
+            f"Die Datenbank {address} ist nicht erreichbar, gesperrt, beschädigt oder voll ({why}). Prüfen Sie database_url, "
+            "ob die Datenbank läuft und der Zugang stimmt; eine beschädigte stellt „hub restore“ wieder her.",
+            f"The database {address} cannot be reached, is locked, damaged or full ({why}). Check database_url, whether the "
+            "database runs and lets the hub in; a damaged one is brought back by 'hub restore'.",
         )
     )
 
@@ -115,15 +133,24 @@ def reading_engine(url: str, *, connections: int) -> Engine:
 
 
 def _parsed(url: str) -> URL:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as exc:  # Its message repeats the URL, password and all.
+        raise _no_address() from exc
     if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"} and parsed.database and parsed.database != ":memory:":
         return parsed
-    raise ConfigurationError(
+    raise _no_address()
+
+
+def _no_address() -> ConfigurationError:
+    return ConfigurationError(
         Text(
-            "Die Datenbankadresse muss mit sqlite:///DATEI oder postgresql:// beginnen.",
-            "The database URL must begin with sqlite:///FILE or postgresql://.",
+            "Die Datenbankadresse (database_url) muss lauten: sqlite:///DATEI oder "
+            "postgresql://NUTZER:PASSWORT@RECHNER:PORT/NAME. Sonderzeichen im Passwort werden als %XX geschrieben.",
+            "The database address (database_url) must read sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME. "
+            "Special characters in the password are written as %XX.",
         )
     )
 
@@ -132,6 +159,11 @@ def sqlite_file(url: str) -> Path | None:
     """Return the database file of a SQLite URL, None for another engine."""
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def address_of(url: str) -> str:
+    """Return a database URL as people may see it: without its password, and without parameters, which may hold one."""
+    return _parsed(url).set(query={}).render_as_string(hide_password=True)
 
 
 def create_privately(file: Path) -> None:

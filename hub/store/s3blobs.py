@@ -22,6 +22,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
+from hub.files import vault
 from hub.store.blobs import CHUNK
 from hub.store.janitor import PATIENCE, Janitor, Leftover
 from hub.submission import Sealed
@@ -45,6 +46,10 @@ _RETRY_PATIENCE = timedelta(seconds=15)
 _UNLIMITED = 1 << 62
 
 
+#: Bytes of a file with one credential.
+_LONGEST = 4096
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class S3Place:
     """Where the blobs lie. ``url`` is ``s3://BUCKET`` or ``s3://BUCKET/PREFIX``; ``endpoint`` is the server's address."""
@@ -60,10 +65,11 @@ class S3Place:
         """Read the credentials from files.
 
         Raises:
-            ConfigurationError: a file cannot be read.
+            ConfigurationError: a file cannot be read, or other accounts can.
         """
         try:
-            key_id, secret = (Path(name).read_text(encoding="ascii").strip() for name in (key_id_file, secret_file))
+            names = (key_id_file, secret_file)
+            key_id, secret = (vault.read_text(Path(name), most=_LONGEST, encoding="ascii") for name in names)
         except (OSError, UnicodeDecodeError) as exc:
             raise _unusable() from exc
         return cls(url=url, endpoint=endpoint, region=region, key_id=key_id, secret=secret)

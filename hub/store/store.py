@@ -15,7 +15,15 @@ from hub.store.callbacks import Callbacks
 from hub.store.deliveries import Deliveries
 from hub.store.door import PlainDoor
 from hub.store.duties import Duties
-from hub.store.engine import create_privately, reading_engine, sqlite_file, translated, unavailable, writing_engine
+from hub.store.engine import (
+    create_privately,
+    reading_engine,
+    sqlite_file,
+    translated,
+    unavailable,
+    unreachable,
+    writing_engine,
+)
 from hub.store.log import Log
 from hub.store.messages import Messages
 from hub.store.notices import Notices
@@ -45,6 +53,7 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
         readers: int = _READERS,
         supervisor: Supervisor | None = None,
     ) -> None:
+        self._url = url
         self._file = sqlite_file(url)
         if self._file is not None:
             create_privately(self._file)
@@ -54,9 +63,12 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to ``revision`` (forward or back); of several nodes that start at once, one does it."""
-        with translated(), self._writing.connect() as connection:
-            upgrade(connection, revision)
-            connection.commit()
+        try:
+            with translated(), self._writing.connect() as connection:
+                upgrade(connection, revision)
+                connection.commit()
+        except StoreUnavailable as exc:
+            raise unreachable(self._url, exc) from exc
 
     def schema_revision(self) -> str | None:
         """Return the revision of the tables, None before the first migration."""

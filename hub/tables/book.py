@@ -77,7 +77,7 @@ class TableBook(TableShelf):
         """
         person.insist(Right.EDIT)
         check_text(title)
-        base = self.activation(now).number
+        base = self.base(now)
         before = self.table(base)
         table = before if rules is None else self._table_from(within_scope(person, before, rules))
         insist_on_scope(person, before, table)
@@ -142,7 +142,7 @@ class TableBook(TableShelf):
     def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Put a draft's changes onto the table that is active now; raise ``Conflict`` where both changed one rule."""
         person.insist(Right.EDIT)
-        version, active = self.version(number), self.activation(now).number
+        version, active = self.version(number), self.base(now)
         mine, theirs = self.table(number), self.table(active)
         after = self._table_from(merged(self._base_of(version, now), mine, theirs))
         insist_on_scope(person, theirs, after)
@@ -255,7 +255,7 @@ class TableBook(TableShelf):
         self._versions.cancel(seq, now, audit=audited(person, "routes.cancel", number, now, activation=seq))
 
     def _begin(self, activation: Activation, person: Person, action: str, now: datetime) -> Activation:
-        before = {"number": self.activation(now).number}
+        before = {"number": self.base(now)}
         audit = audited(
             person, action, activation.number, now, text=activation.reason, since=activation.since.isoformat()
         )
@@ -304,7 +304,7 @@ class TableBook(TableShelf):
 
     def _insist_on_base(self, version: TableVersion, now: datetime) -> None:
         """Refuse what would silently undo what others activated meanwhile."""
-        active = self.activation(now).number
+        active = self.base(now)
         if version.based_on != active:
             raise Conflict(
                 Text(

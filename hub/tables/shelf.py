@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.areas import Gazetteer
-from hub.errors import ConfigurationError, NotFound, Refused, Text
+from hub.errors import ConfigurationError, NotFound, Refused, Text, Unavailable
 from hub.routing import DestinationFacts, RoutingTable, Rule, ServiceRegister, rule_from_row
 from hub.store import Page, Store
 from hub.store.routes import Activation, TableVersion, TableVersions
@@ -21,6 +21,8 @@ from hub.store.routes import Activation, TableVersion, TableVersions
 FRESH = timedelta(seconds=1)
 #: Tables kept in memory; a pass over history must not fill it.
 _KEPT = 8
+#: The number of the table that a hub has for which nobody has activated one yet: it is empty.
+NOTHING = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +51,8 @@ class TableShelf:
     def active(self, now: datetime) -> RoutingTable:
         """Return the active table, at most :data:`FRESH` old; nobody waits while another thread reads a new one.
 
-        Raises ``NotFound`` where no version is active: there is no default.
+        A hub for which nobody has activated a version yet has an empty table: there is no default. Raises ``Unavailable``
+        where versions are active at other times, but none now.
         """
         current = self._current
         if current is not None and now - FRESH < current[0] <= now:
@@ -76,8 +79,24 @@ class TableShelf:
             )
         return found
 
+    def begun(self, on: datetime) -> Activation | None:
+        """Return the activation that holds at a moment; None where there is none."""
+        return self._versions.active(on)
+
+    def base(self, on: datetime) -> int:
+        """Return the number of the version that holds at a moment, :data:`NOTHING` where nobody ever activated one.
+
+        Raises ``NotFound`` before the first activation.
+        """
+        found = self.begun(on)
+        if found is None and not self._versions.activations(limit=1).total:
+            return NOTHING
+        return self.activation(on).number if found is None else found.number
+
     def table(self, number: int) -> RoutingTable:
-        """Return a version's table; raise ``NotFound``."""
+        """Return a version's table, and the empty one for :data:`NOTHING`; raise ``NotFound``."""
+        if number == NOTHING:
+            return self._table_of(())
         version = self.version(number)
         key = (number, version.revision)
         found = self._kept.get(key)
@@ -90,7 +109,7 @@ class TableShelf:
 
     def at(self, moment: datetime) -> RoutingTable:
         """Return the table that was, or will be, active at a moment."""
-        return self.table(self.activation(moment).number)
+        return self.table(self.base(moment))
 
     def version(self, number: int) -> TableVersion:
         """Return a version; raise ``NotFound``."""
@@ -109,8 +128,18 @@ class TableShelf:
         return self._versions.activations(offset=offset, limit=limit)
 
     def _renewed(self, now: datetime) -> RoutingTable:
-        number = self.activation(now).number
         known = self._current
+        found = self._versions.active(now)
+        if found is None:
+            # A clock that went back undoes no activation: what held goes on, and before that nobody is turned away.
+            if known is not None and known[1] != NOTHING:
+                self._current = (now, known[1], known[2])
+                return known[2]
+            if self._versions.activations(limit=1).total:
+                raise _not_yet()
+            self._current = (now, NOTHING, self._table_of(()))
+            return self._current[2]
+        number = found.number
         # An approved version never changes, so its number says it all.
         table = known[2] if known is not None and known[1] == number else self.table(number)
         self._current = (now, number, table)
@@ -130,3 +159,13 @@ class TableShelf:
 
     def _table_of(self, rules: Iterable[Rule]) -> RoutingTable:
         return RoutingTable(rules, gazetteer=self._sources.gazetteer, services=self._sources.services)
+
+
+def _not_yet() -> Unavailable:
+    return Unavailable(
+        Text(
+            "Die Zuständigkeitstabelle gilt noch nicht, oder die Uhr des Hubs geht nach. Versuchen Sie es später erneut.",
+            "The routing table does not hold yet, or the hub's clock is slow. Try again later.",
+        ),
+        slug="table-not-active",
+    )

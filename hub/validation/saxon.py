@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from hub import coredumps
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.sandbox import ENVIRONMENT, confine, unconfine_addresses
 
@@ -218,5 +219,6 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
+    coredumps.forbid()
     _limit_memory()
     _serve()

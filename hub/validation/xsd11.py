@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import xmlschema
 
+from hub import coredumps
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.limits import MIB, Limits
 from hub.validation.outline import Outline, outline_of_xsd
@@ -202,4 +203,5 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
+    coredumps.forbid()
     sys.stdout.buffer.write(_serve(*question_of()))

@@ -1,0 +1,190 @@
+"""What a server process does before it serves: it judges whose files it stands on, stays alone on SQLite, says what it is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from hub import __version__
+from hub.app.wiring import Hub
+from hub.config import SOURCE, Settings, values_in
+from hub.errors import ConfigurationError, Text, Unavailable
+from hub.files import vault
+from hub.store.engine import address_of, sqlite_file
+
+_LOCK = ".serving"
+#: Query parameters of a database address that are secrets (libpq).
+_SECRET_PARAMETERS = {"password", "sslpassword"}
+#: What the demo leaves in a data folder: its parties' private keys and passwords.
+_OF_THE_DEMO = ("demo.json", "demo")
+
+_DEVELOPMENT = (
+    "Entwicklungsmodus: selbst ausgestellte Schlüssel gelten, nichts hier ist für echte Anträge. Für den Betrieb "
+    "environment = production setzen. / Development mode: self-issued keys count, nothing here is for real applications. "
+    "Set environment = production to operate."
+)
+_NO_MAIL = (
+    "Kein Mailserver eingestellt (smtp_host): Hinweise stehen nur im Prüfprotokoll und auf den Verwaltungsseiten. / "
+    "No mail server is set (smtp_host): notices stand in the audit log and on the admin pages only."
+)
+
+_log = logging.getLogger("hub.start")
+# What it says is wanted whatever level is asked for: without it nobody knows what has started.
+_log.setLevel(logging.INFO)
+
+
+def judge_files(settings: Settings) -> None:
+    """Refuse secrets that other accounts can read or replace; in development a data folder made by hand is warned about.
+
+    Raises:
+        ConfigurationError: the database file, or a ``hub.toml`` with a secret in it, is open to others; in production, others
+            may write into the data folder.
+    """
+    database = sqlite_file(settings.database)
+    for file in [] if database is None else [database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))]:
+        vault.insist_on_privacy(file)
+    source = settings.data / SOURCE
+    if source.is_file() and any(_holds_secret(value) for value in values_in(source).values()):
+        vault.insist_on_privacy(source)
+    try:
+        vault.insist_on_privacy(settings.data)
+    except ConfigurationError as error:
+        if settings.production:
+            raise
+        _log.warning("%s / %s", error.detail.de, error.detail.en)
+
+
+def refuse_demo(hub: Hub) -> None:
+    """Refuse to run in production on what the demo made: its keys and passwords lie in the folder for all to read.
+
+    Raises:
+        ConfigurationError: the demo was here.
+    """
+    if not hub.settings.production:
+        return
+    left = next((name for name in _OF_THE_DEMO if (hub.settings.data / name).exists()), None)
+    made = hub.store.audit(action="demo.", limit=1).total
+    # Folders from before the demo left a mark: nobody else adds accounts under that name.
+    made = made or hub.store.audit(actor="demo", action="account.", target="demo-", limit=1).total
+    if left or made:
+        what = left or "hub.sqlite"
+        raise ConfigurationError(
+            Text(
+                f"Der Datenordner {hub.settings.data} stammt aus der Vorführung „hub run“ ({what}): Ihre Schlüssel, Clients "
+                "und Konten sind nicht geheim. Beginnen Sie production mit einem leeren Ordner und einer leeren Datenbank.",
+                f"The data folder {hub.settings.data} was made by the demo 'hub run' ({what}): its keys, clients and accounts "
+                "are no secret. Begin production with an empty folder (--data) and an empty database.",
+            )
+        )
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Hold the SQLite database for this process as the one that serves; the system frees it however the process ends.
+
+    Commands that look or administer do not ask for it. With PostgreSQL any number of processes may serve.
+
+    Raises:
+        Unavailable: another process serves from this database.
+    """
+    database = sqlite_file(settings.database)
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Beside the database and named after it, so a backup leaves it out; never removed, or two would each lock their own.
+    descriptor = os.open(database.with_name(database.name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise Unavailable(
+                Text(
+                    f"Auf der Datenbank {database} läuft schon ein Hub. SQLite bedient genau einen Prozess (serve, work oder "
+                    "run): Beenden Sie den anderen, nennen Sie einen anderen Ordner (--data), oder nehmen Sie PostgreSQL.",
+                    f"A hub runs on the database {database} already. SQLite serves exactly one process (serve, work or run): "
+                    "stop the other, name another folder (--data), or use PostgreSQL.",
+                )
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def insist_on_free_port(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened at, before anything is built.
+
+    Raises:
+        Unavailable: another process listens there. ConfigurationError: this machine has no such address, or may not use it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise Unavailable(
+                    Text(
+                        f"An {host}, Port {port}, lauscht schon ein anderer Prozess. Beenden Sie ihn, oder wählen Sie mit "
+                        "--port einen anderen.",
+                        f"Another process listens at {host}, port {port}. Stop it, or choose another one with --port.",
+                    )
+                ) from exc
+            raise ConfigurationError(
+                Text(
+                    f"An {host}, Port {port}, lässt sich nicht lauschen ({os.strerror(exc.errno or 0)}). "
+                    "Prüfen Sie host und port.",
+                    f"Cannot listen at {host}, port {port} ({os.strerror(exc.errno or 0)}). Check host and port.",
+                )
+            ) from exc
+
+
+def announce(hub: Hub, what: str) -> None:
+    """Say once, at the start, what runs: version, mode, address, database without its password, routing table.
+
+    ``what`` is the command. Development is warned about, because it is what runs where nobody said anything.
+    """
+    for level, line in lines(hub.settings, what, table=_table(hub)):
+        _log.log(level, line)
+
+
+def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, str]]:
+    """Yield what :func:`announce` says, each with its level."""
+    facts = {
+        "hub": what,
+        "version": __version__,
+        "Modus / mode": settings.environment,
+        "Adresse / address": settings.canonical_url,
+        "lauscht / listens": f"{settings.host}:{settings.port}" if what != "work" else "-",
+        "Datenbank / database": address_of(settings.database),
+        "Zuständigkeitstabelle / routing table": table,
+    }
+    yield logging.INFO, "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in facts.items())
+    if not settings.production:
+        yield logging.WARNING, _DEVELOPMENT
+    if not settings.smtp_host and what != "run":
+        yield logging.WARNING, _NO_MAIL
+
+
+def _table(hub: Hub) -> str:
+    table = hub.book.active(hub.clock())
+    return table.version[:12] if len(table) else "keine / none"
+
+
+def _holds_secret(value: object) -> bool:
+    """Whether a setting carries a password, which only an address can."""
+    if not isinstance(value, str) or "://" not in value:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return True
+    return bool(parts.password) or not _SECRET_PARAMETERS.isdisjoint(parse_qs(parts.query))

@@ -1,0 +1,170 @@
+"""How a server process starts: what it refuses to stand on, what it says, and that it stays alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from end_to_end.processes import free_port
+
+from hub import app
+from hub.config import load_settings
+from hub.errors import ConfigurationError, StoreUnavailable, Unavailable
+from hub.store import Store
+
+#: Each process takes seconds to start, and several are started in turn.
+pytestmark = pytest.mark.timeout(600)
+
+HUB = [sys.executable, "-m", "hub.cli"]
+_PATIENCE = 120.0
+_PRODUCTION = {"HUB_ENVIRONMENT": "production", "HUB_BASE_URL": "https://hub.example"}
+
+
+@pytest.fixture
+def data(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_once, tmp_path / "data"))
+
+
+@contextmanager
+def serving(data: Path, *options: str, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    port, log = free_port(), data.parent / "hub.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*HUB, "serve", "--data", str(data), "--port", str(port), *options],
+            env={**os.environ, "HUB_DISK_WATERMARK_BYTES": "0", **env},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not _live(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield process, port, log
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=_PATIENCE)
+
+
+def _live(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health/live", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def refused(data: Path, command: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that must not start."""
+    return subprocess.run(
+        [*HUB, command, "--data", str(data), *options],
+        env={**os.environ, "HUB_DISK_WATERMARK_BYTES": "0", **env},
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+
+
+def test_a_second_server_on_one_sqlite_folder_is_refused_until_the_first_is_gone_however_it_went(data: Path) -> None:
+    with serving(data) as (process, _, _):
+        second = refused(data, "serve", "--port", str(free_port()))
+        assert second.returncode == 3, second.stderr
+        assert "runs on the database" in second.stderr
+        assert "Traceback" not in second.stderr
+        with pytest.raises(Unavailable), app.alone(load_settings(data, {})):
+            pass
+        # Looking and administering beside it is what the command line is for.
+        hub = app.build(load_settings(data, {}), keys_judged=False)
+        assert hub.store.clients().total
+        hub.close()
+        process.kill()
+        process.wait(timeout=_PATIENCE)
+    with app.alone(load_settings(data, {})):
+        pass
+
+
+def test_no_process_of_the_hub_leaves_a_core_dump_and_the_start_is_told(data: Path) -> None:
+    with serving(data) as (process, port, log):
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        assert core.split()[4:6] == ["0", "0"]
+        said = log.read_text()
+    assert f"127.0.0.1:{port}" in said
+    assert "development" in said
+    assert "nothing here is for real applications" in said
+    assert "sqlite:///" in said
+    assert "routing table" in said
+
+
+def test_every_line_of_the_start_is_json_where_the_log_is(data: Path) -> None:
+    with serving(data, HUB_LOG_FORMAT="json") as (_, _, log):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert any("Rathaus-Hub" in line["message"] for line in lines)
+    assert any("No mail server" in line["message"] for line in lines)
+
+
+@pytest.mark.parametrize("kept", ["all", "no files"])
+def test_production_refuses_what_the_demo_made_by_name(data: Path, kept: str) -> None:
+    if kept == "no files":
+        (data / "demo.json").unlink()
+        shutil.rmtree(data / "demo")
+    shutil.rmtree(data / "pki" / "development-ca")
+    ended = refused(data, "serve", "--port", str(free_port()), **_PRODUCTION)
+    assert ended.returncode == 1
+    assert "demo" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_said_in_words_of_ours(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = refused(data, "serve", "--port", str(port))
+    assert ended.returncode == 3
+    assert f"port {port}" in ended.stderr
+    assert "Errno" not in ended.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    port = free_port()
+    for secret in ("very-secret", "p%40ss%2Fword", "127.0.0.1"):
+        store = Store(f"postgresql://hub:{secret}@127.0.0.1:{port}/hub?sslpassword=hidden")
+        with pytest.raises(StoreUnavailable) as caught:
+            store.migrate()
+        store.close()
+        said = caught.value.detail.en
+        assert f"postgresql+psycopg://hub:***@127.0.0.1:{port}/hub" in said
+        assert "hidden" not in said
+        assert secret not in said or secret == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "url", ["hub:very-secret@host/db", "postgresql://hub:very-secret@host:port/hub", "mysql://u:very-secret@h/d"]
+)
+def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Store(url)
+    assert "very-secret" not in str(caught.value.detail)
+    assert "postgresql://USER" in caught.value.detail.en
+
+
+def test_a_fresh_production_hub_has_no_rules_of_others_and_serves(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", **_PRODUCTION) as (_, port, log):
+        url = f"http://127.0.0.1:{port}"
+        assert requests.get(f"{url}/health/ready", timeout=30).status_code == 200
+        where = {"ars": "064390015015", "leikaKey": "99012008001000"}
+        assert requests.get(f"{url}/v2/routes", params=where, timeout=30).json()["totalCount"] == 0
+        assert "Taunusstein" in requests.get(f"{url}/hub/v1/areas", params={"q": "Taunusstein"}, timeout=30).text
+        assert "keine / none" in log.read_text()
