@@ -77,6 +77,7 @@ class Attempting:
             accepted_at=claim.accepted_at,
             now=ended,
             schedule=self.rules.schedule,
+            faulty_since=claim.circuit.fault_since or ended,
         )
         done = step.kind is StepKind.FINISH
         return AttemptResult(

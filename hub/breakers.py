@@ -37,7 +37,13 @@ class Breakers:
             nonlocal before
             before = circuit.standing
             after = self._next(outcome, before, now)
-            return replace(circuit, failures=after.failures, open_until=after.open_until)
+            return replace(
+                circuit,
+                failures=after.failures,
+                open_until=after.open_until,
+                fault=after.fault,
+                fault_since=after.fault_since,
+            )
 
         destination_id = claim.destination.destination_id
         try:
@@ -55,8 +61,10 @@ class Breakers:
         if after.is_disabled(now, self._breaker):
             if not before.is_disabled(now, self._breaker):
                 self._alarm(circuit, outcome, now)
+        elif after.fault is not None and before.fault is None:
+            self._complain(circuit, outcome, now)
         elif after.is_open(now) and after != before:
-            self._meters.circuit_opened("failures" if outcome.retry_after is None else "wish")
+            self._meters.circuit_opened(_why(after, outcome))
             _log.warning(
                 "destination %s: circuit open until %s after %d failures",
                 circuit.destination_id,
@@ -66,16 +74,33 @@ class Breakers:
         elif before.open_until is not None and after.open_until is None:
             _log.warning("destination %s: circuit closed, the receiver works again", circuit.destination_id)
 
+    def _complain(self, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
+        """Say at once that a destination's settings are at fault: waiting mends nothing."""
+        self._meters.circuit_opened("configuration")
+        _log.error(
+            "destination %s: %s; its settings have to be mended, deliveries pause", circuit.destination_id, outcome.note
+        )
+        self._audit("circuit.pause", circuit, outcome, now)
+
     def _alarm(self, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
         """Say three times over that a receiver is gone for good: only a person may try it again."""
         self._meters.circuit_opened("gone")
         _log.error("destination %s: the receiver says it is gone, deliveries stop", circuit.destination_id)
+        self._audit("circuit.disable", circuit, outcome, now)
+
+    def _audit(self, action: str, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
         self._store.append_audit(
             AuditEntry(
                 at=now,
                 actor=f"hub:{self._node}",
-                action="circuit.disable",
+                action=action,
                 target=f"destination:{circuit.destination_id}",
                 after={"note": outcome.note},
             )
         )
+
+
+def _why(standing: Standing, outcome: Outcome) -> str:
+    if standing.fault is not None:
+        return "configuration"
+    return "failures" if outcome.retry_after is None else "wish"

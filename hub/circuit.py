@@ -2,13 +2,18 @@
 
 Closed: attempts run side by side. Open: nothing is claimed until the pause ends. Half open: one attempt at a time, whose end
 decides. The state (consecutive failures, end of the pause) lies in the store, so that all nodes spare the receiver.
+
+What only the destination's settings can mend opens the circuit at once and says so (``fault``): nothing is to be gained by
+trying, and people are to know now. A change of the settings closes it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from hub.delivery import is_fault_of_settings
+from hub.reasons import reason_of
 from hub.submission import DeadCause, Outcome, OutcomeKind
 
 #: The receiver answered, whatever it said: it is there.
@@ -28,6 +33,8 @@ class Breaker:
     longest_wish: timedelta = timedelta(hours=10)
     #: A receiver that is gone (HTTP 410) gets nothing until a person closes the circuit.
     gone: timedelta = timedelta(days=3650)
+    #: How long nothing is tried where settings are at fault: a name's address may be mended without them.
+    faulty: timedelta = timedelta(hours=1)
 
     def pause(self, failures: int) -> timedelta:
         """Return the pause after ``failures`` failures in a row, at least ``threshold``."""
@@ -37,10 +44,15 @@ class Breaker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """Where a circuit stands: failures in a row, and the end of its pause (past: half open; None: closed)."""
+    """Where a circuit stands: failures in a row, and the end of its pause (past: half open; None: closed).
+
+    ``fault`` is the code of what the destination's settings have to mend, ``fault_since`` when that began.
+    """
 
     failures: int = 0
     open_until: datetime | None = None
+    fault: str | None = None
+    fault_since: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Tell whether nothing is claimed at ``now``."""
@@ -55,16 +67,30 @@ def next_standing(outcome: Outcome, standing: Standing, *, now: datetime, breake
     """Decide where the circuit stands after an attempt that ended at ``now`` with ``outcome``."""
     if outcome.disable:
         return Standing(failures=standing.failures + 1, open_until=now + breaker.gone)
+    if is_fault_of_settings(outcome):
+        return _at_fault(outcome, standing, now, breaker)
     if _is_ours(outcome):
         return standing
     if outcome.kind in _ANSWERED:
         # A straggler of before the pause does not end it; the attempt after the pause does.
-        return Standing(open_until=standing.open_until if standing.is_open(now) else None)
+        return replace(standing, failures=0) if standing.is_open(now) else Standing()
     if outcome.retry_after is not None:
         wish = now + min(outcome.retry_after, breaker.longest_wish)
-        return Standing(failures=standing.failures, open_until=max(wish, standing.open_until or wish))
+        return replace(standing, open_until=max(wish, standing.open_until or wish))
     # Attempts that were under way when it opened are one failure, not many.
     return standing if standing.is_open(now) else _after_failure(standing, now, breaker)
+
+
+def _at_fault(outcome: Outcome, standing: Standing, now: datetime, breaker: Breaker) -> Standing:
+    if standing.fault is not None and standing.is_open(now):
+        return standing
+    until = now + breaker.faulty
+    return Standing(
+        failures=standing.failures + 1,
+        open_until=max(until, standing.open_until or until),
+        fault=reason_of(outcome.note).code,
+        fault_since=standing.fault_since if standing.fault is not None else now,
+    )
 
 
 def _after_failure(standing: Standing, now: datetime, breaker: Breaker) -> Standing:

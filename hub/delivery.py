@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from hub.reasons import only_settings_mend
 from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 
 
@@ -93,6 +94,9 @@ class Schedule:
     """When to try again: waits grow from ``first`` by ``factor`` to ``longest``, until ``give_up`` after the start.
 
     Each wait is shortened at random by up to ``jitter`` of itself, so that a recovering receiver is not stormed.
+
+    What only settings can mend is given up ``settings_give_up`` after it began. Until then it is due again after
+    ``settings_wait``, so that it goes out as soon as they are mended; its circuit is open meanwhile, so nothing is tried.
     """
 
     first: timedelta = timedelta(seconds=5)
@@ -100,6 +104,8 @@ class Schedule:
     longest: timedelta = timedelta(hours=10)
     give_up: timedelta = timedelta(days=14)
     jitter: float = 0.2
+    settings_wait: timedelta = timedelta(minutes=1)
+    settings_give_up: timedelta = timedelta(days=1)
 
     def wait(self, attempt: int, chance: float) -> timedelta:
         """Return the wait after ``attempt`` (from 1), ``chance`` in [0, 1) choosing the jitter."""
@@ -119,18 +125,38 @@ def next_step(
     now: datetime,
     schedule: Schedule,
     chance: float | None = None,
+    faulty_since: datetime | None = None,
 ) -> Step:
     """Decide what follows ``outcome`` of attempt number ``attempt`` (from 1).
 
-    A receiver's ``retry_after`` is honoured, capped at the schedule's longest wait.
+    A receiver's ``retry_after`` is honoured, capped at the schedule's longest wait. ``faulty_since`` says since when the
+    destination's settings have been at fault, so that what waited before is not given up at once; None: all the time.
     """
     if outcome.kind in _FINISHED:
         return Step(kind=StepKind.FINISH)
     if outcome.kind is OutcomeKind.REFUSED:
         return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
+    if is_fault_of_settings(outcome):
+        return _until_settings_are_mended(max(accepted_at, faulty_since or accepted_at), accepted_at, now, schedule)
     wait = schedule.wait(attempt, random.random() if chance is None else chance)  # noqa: S311  # jitter, not a secret
     if outcome.retry_after is not None:
         wait = min(max(wait, outcome.retry_after), schedule.longest)
     if now + wait > accepted_at + schedule.give_up:
         return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
     return Step(kind=StepKind.RETRY, due=now + wait)
+
+
+def is_fault_of_settings(outcome: Outcome) -> bool:
+    """Tell whether an attempt ended before any connection, by what the destination's settings say of its address.
+
+    Neither time nor the receiver mends that. A certificate that is not trusted, a login or a path that is refused are
+    no such faults: the authority may mend them on its side, which only another attempt finds out.
+    """
+    return outcome.kind is OutcomeKind.UNREACHABLE and only_settings_mend(outcome.note)
+
+
+def _until_settings_are_mended(since: datetime, accepted_at: datetime, now: datetime, schedule: Schedule) -> Step:
+    due = now + schedule.settings_wait
+    if due > min(since + schedule.settings_give_up, accepted_at + schedule.give_up):
+        return Step(kind=StepKind.BURY, cause=DeadCause.CONFIGURATION)
+    return Step(kind=StepKind.RETRY, due=due)

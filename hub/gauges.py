@@ -96,13 +96,21 @@ class Gauges:
         until = GaugeMetricFamily(
             "hub_circuit_open_seconds", "How long a destination's pause still lasts.", labels=["destination"]
         )
+        fault = GaugeMetricFamily(
+            "hub_destination_faults",
+            "1 while a destination's settings have to be mended.",
+            labels=["destination", "fault"],
+        )
         for circuit in self._figures.troubled(limit=MOST_DESTINATIONS):
             labels, standing = [str(circuit.destination_id)], circuit.standing
             left = (standing.open_until - now).total_seconds() if standing.open_until is not None else 0.0
             half = 0.0 if standing.open_until is None else 0.5
             state.add_metric(labels, 1.0 if standing.is_open(now) else half)
             until.add_metric(labels, max(0.0, left))
+            if circuit.fault is not None:
+                fault.add_metric([*labels, circuit.fault], 1.0)
         yield state
+        yield fault
         yield until
 
     def _sums(self) -> Iterator[Metric]:

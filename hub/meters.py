@@ -84,7 +84,7 @@ class Meters:
         self._attempt.labels(name).observe(took.total_seconds())
 
     def circuit_opened(self, reason: str) -> None:
-        """Count an opening: ``failures``, ``wish`` (Retry-After) or ``gone`` (HTTP 410)."""
+        """Count an opening: ``failures``, ``wish`` (Retry-After), ``gone`` (HTTP 410) or ``configuration``."""
         self._opened.labels(reason).inc()
 
     def isolated(self) -> None:
@@ -143,7 +143,7 @@ class Meters:
                 self._accepted.labels(door, outcome)
         for slug in ("invalid-payload", "key-unavailable", "store-unavailable", "overloaded", "internal"):
             self._refused.labels(self._bounded("slug", slug))
-        for reason in ("failures", "wish", "gone"):
+        for reason in ("failures", "wish", "gone", "configuration"):
             self._opened.labels(reason)
         for number in ("1", "2"):
             self._notices.labels(number)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from hub.delivery import Schedule
 from hub.meters import Meters
 from hub.notices import Noticeboard
 from hub.store import DeliveryView, NoticeKind, Store, Telling
@@ -16,11 +17,15 @@ _log = logging.getLogger(__name__)
 #: Deliveries given up in one go, and goes in one run: a run is bounded, the next one goes on.
 _BATCH = 500
 _GOES = 20
+_SETTINGS_GIVE_UP = Schedule().settings_give_up
 NOTICES = (timedelta(days=3), timedelta(days=9))
 
 
 class Undelivered:
-    """The duty. ``give_up`` is the schedule's end: what no attempt gave up, because its circuit is open, is given up here."""
+    """The duty. ``give_up`` is the schedule's end: what no attempt gave up, because its circuit is open, is given up here.
+
+    What waits for a destination's settings to be mended is given up after ``settings_give_up``.
+    """
 
     def __init__(
         self,
@@ -29,34 +34,48 @@ class Undelivered:
         board: Noticeboard,
         meters: Meters,
         give_up: timedelta,
+        settings_give_up: timedelta = _SETTINGS_GIVE_UP,
         notices: tuple[timedelta, ...] = NOTICES,
     ) -> None:
         self._store = store
         self._board = board
         self._meters = meters
         self._give_up = give_up
+        self._settings_give_up = settings_give_up
         self._notices = notices
 
     def run(self, now: datetime) -> int:
         """Do what is due; return how many deliveries it concerned."""
-        given_up = self._each(lambda: self._buried(now))
+        given_up = self._each(lambda: self._buried(now)) + self._each(lambda: self._buried_behind_fault(now))
         # The later notice first, so that what is very late is told of once.
         return given_up + sum(self._notified(number, now) for number in range(len(self._notices), 0, -1))
 
     def _buried(self, now: datetime) -> int:
-        over = self._store.give_up(now - self._give_up, now, tell=lambda over: self._farewells(over, now), limit=_BATCH)
+        over = self._store.give_up(
+            now - self._give_up, now, tell=lambda over: self._farewells(over, now, self._give_up), limit=_BATCH
+        )
         if over:
             self._meters.gave_up(len(over))
             _log.warning("%d deliveries given up after %d days", len(over), self._give_up.days)
         return len(over)
 
-    def _farewells(self, over: Sequence[DeliveryView], now: datetime) -> list[Telling]:
+    def _buried_behind_fault(self, now: datetime) -> int:
+        days = self._settings_give_up
+        over = self._store.give_up(
+            now - days, now, tell=lambda over: self._farewells(over, now, days), limit=_BATCH, faulty=True
+        )
+        if over:
+            self._meters.gave_up(len(over))
+            _log.error("%d deliveries given up after %d days: settings are at fault", len(over), days.days)
+        return len(over)
+
+    def _farewells(self, over: Sequence[DeliveryView], now: datetime, after: timedelta) -> list[Telling]:
         numbers: Counter[UUID] = Counter(each.destination_id for each in over)
         return [
             self._board.telling(
                 NoticeKind.GIVEN_UP,
                 str(destination_id),
-                {"deliveries": number, "days": self._give_up.days},
+                {"deliveries": number, "days": after.days},
                 occasion=now.isoformat(),
                 now=now,
             )

@@ -99,8 +99,12 @@ class Deliveries(Database):
         *,
         tell: Callable[[Sequence[DeliveryView]], Sequence[Telling]],
         limit: int = 100,
+        faulty: bool = False,
     ) -> list[DeliveryView]:
         """Bury deliveries queued since before ``before`` that nobody attempts now; return them.
+
+        ``faulty``: only those behind a circuit whose settings have been at fault since before ``before``, of cause
+        *configuration*.
 
         An open circuit keeps deliveries from their last attempt, which would have given them up. What ``tell`` (pure) makes
         of them is written in the same transaction.
@@ -109,14 +113,14 @@ class Deliveries(Database):
         idle = or_(table.leased_by.is_(None), table.next_attempt_at <= micros(now))
         due = (
             select(table.delivery_id)
-            .where(_queued(), table.accepted_at < micros(before), idle)
+            .where(_queued(), table.accepted_at < micros(before), idle, *([_behind_fault(before)] if faulty else []))
             .order_by(table.accepted_at)
             .limit(clamp(limit))
             .with_for_update(skip_locked=True)
         )
         over = {
             "state": DeliveryState.DEAD.value,
-            "cause": DeadCause.RECEIVER.value,
+            "cause": (DeadCause.CONFIGURATION if faulty else DeadCause.RECEIVER).value,
             "next_attempt_at": None,
             "leased_by": None,
             "finished_at": micros(now),
@@ -200,6 +204,8 @@ class Deliveries(Database):
             values = {
                 "failures": changed.failures,
                 "open_until": maybe_micros(changed.open_until),
+                "fault": changed.fault,
+                "fault_since": maybe_micros(changed.fault_since),
                 "changed_at": micros(now),
             }
             connection.execute(update(_CIRCUITS).where(here).values(values))
@@ -241,6 +247,12 @@ def _dead(cause: DeadCause | None, destination_ids: Collection[UUID] | None) -> 
     if destination_ids is not None:
         wanted = and_(wanted, table.destination_id.in_([str(one) for one in destination_ids]))
     return wanted
+
+
+def _behind_fault(before: datetime) -> ColumnElement[bool]:
+    circuit = _CIRCUITS.c
+    at_fault = and_(circuit.open_until.is_not(None), circuit.fault.is_not(None), circuit.fault_since < micros(before))
+    return _DELIVERIES.c.destination_id.in_(select(circuit.destination_id).where(at_fault))
 
 
 def _queued() -> ColumnElement[bool]:
@@ -302,8 +314,14 @@ def _circuit(connection: Connection, destination_id: UUID) -> Circuit:
 
 def to_circuit(row: Any) -> Circuit:
     """Return the circuit of a row."""
+    # A node of the version before closes a circuit without a word of its fault.
+    faulty = row.open_until is not None
     return Circuit(
-        destination_id=UUID(row.destination_id), failures=row.failures, open_until=maybe_moment(row.open_until)
+        destination_id=UUID(row.destination_id),
+        failures=row.failures,
+        open_until=maybe_moment(row.open_until),
+        fault=row.fault if faulty else None,
+        fault_since=maybe_moment(row.fault_since) if faulty else None,
     )
 
 

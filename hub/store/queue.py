@@ -16,6 +16,7 @@ from hub.delivery import Step
 from hub.events import Event
 from hub.store import tables
 from hub.store.database import Database, clamp, in_postgresql, maybe_moment, micros, moment
+from hub.store.deliveries import to_circuit
 from hub.store.parties import read_destinations
 from hub.store.records import SUSPECT_LAPSES, Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
@@ -24,7 +25,11 @@ from hub.store.statements import Lookup, Query
 from hub.submission import DeadCause, Outcome, OutcomeKind, new_id
 
 _DELIVERIES = tables.deliveries
-_CIRCUIT = Lookup(tables.circuits, columns=["destination_id", "failures", "open_until"], by=["destination_id"])
+_CIRCUIT = Lookup(
+    tables.circuits,
+    columns=["destination_id", "failures", "open_until", "fault", "fault_since"],
+    by=["destination_id"],
+)
 _MESSAGE = Lookup(tables.messages, columns=[column.name for column in tables.messages.columns], by=["message_id"])
 
 #: The destinations with anything unfinished, found by jumping along the index: the cost does not grow with a backlog.
@@ -332,10 +337,7 @@ def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Cla
 
 def _read_circuits(connection: Connection, destination_ids: set[str]) -> dict[str, Standing]:
     """Read how the circuit breakers stand that were ever needed."""
-    return {
-        row.destination_id: Standing(failures=row.failures, open_until=maybe_moment(row.open_until))
-        for row in _CIRCUIT.among(connection, destination_ids)
-    }
+    return {row.destination_id: to_circuit(row).standing for row in _CIRCUIT.among(connection, destination_ids)}
 
 
 def _ours(claim: Claim) -> Any:

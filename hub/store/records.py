@@ -211,11 +211,15 @@ class Circuit:
     destination_id: UUID
     failures: int = 0
     open_until: datetime | None = None
+    fault: str | None = None
+    fault_since: datetime | None = None
 
     @property
     def standing(self) -> Standing:
         """The same without the destination, as the decision takes it."""
-        return Standing(failures=self.failures, open_until=self.open_until)
+        return Standing(
+            failures=self.failures, open_until=self.open_until, fault=self.fault, fault_since=self.fault_since
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
