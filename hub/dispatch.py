@@ -27,6 +27,7 @@ from hub.hand import Hand
 from hub.leases import Leases
 from hub.meters import Meters
 from hub.proof import Notary
+from hub.reasons import reason_of
 from hub.store import AttemptResult, Blobs, Claim, Store
 from hub.supervision import Supervisor
 from hub.traces import NoTraces, Traces
@@ -247,12 +248,14 @@ class Dispatcher:
             _log.warning("delivery %s: lease was lost, the late result is dropped", claim.delivery_id)
             return
         _log.info(
-            "delivery %s: attempt %d to %s was %s, next: %s",
+            "delivery %s: attempt %d to %s was %s: %s, next: %s",
             claim.delivery_id,
             claim.attempt,
             claim.destination.destination_id,
             result.outcome.kind.value,
+            result.outcome.note,
             result.step.kind.value,
+            extra=_facts(result),
         )
         self._meters.attempted(
             adapter=claim.destination.adapter,
@@ -260,3 +263,18 @@ class Dispatcher:
             took=result.ended_at - result.started_at,
         )
         self._breakers.note(claim, result.outcome, now=result.ended_at)
+
+
+def _facts(result: AttemptResult) -> dict[str, str | int]:
+    """Return what stands in members of its own in a line of the log: ids, and codes for machines."""
+    claim, outcome = result.claim, result.outcome
+    cause = result.step.cause or outcome.cause
+    return {
+        "submission": str(claim.submission.submission_id),
+        "delivery": str(claim.delivery_id),
+        "destination": str(claim.destination.destination_id),
+        "attempt": claim.attempt,
+        "outcome": outcome.kind.value,
+        "reason": reason_of(outcome.note).code,
+        "cause": "" if cause is None else cause.value,
+    }

@@ -107,8 +107,7 @@ class Gauges:
             half = 0.0 if standing.open_until is None else 0.5
             state.add_metric(labels, 1.0 if standing.is_open(now) else half)
             until.add_metric(labels, max(0.0, left))
-            if circuit.fault is not None:
-                fault.add_metric([*labels, circuit.fault], 1.0)
+            fault.add_metric([*labels, circuit.fault or "none"], 0.0 if circuit.fault is None else 1.0)
         yield state
         yield fault
         yield until

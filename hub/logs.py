@@ -16,13 +16,15 @@ import orjson
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
+#: What a line may say of a delivery, in members of their own.
+FACTS = ("submission", "delivery", "destination", "attempt", "outcome", "reason", "cause")
 #: Members of a line; whatever else a library attaches to a record is dropped.
-MEMBERS = ("at", "level", "logger", "message", "thread", "error", "places")
+MEMBERS = ("at", "level", "logger", "message", *FACTS, "thread", "error", "places")
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 #: Frames of a failure that are named, the innermost first.
 _MOST_PLACES = 8
 #: They tell at INFO what they do all the time.
-_CHATTY = ("apscheduler", "alembic")
+_CHATTY = ("apscheduler", "alembic", "asyncssh")
 
 
 class _StandardError(logging.StreamHandler[IO[str]]):
@@ -56,6 +58,7 @@ def _json_formatter() -> logging.Formatter:
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(allow=FACTS),
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         ],
         # The formatter would write a traceback below the line; it stands in the line.

@@ -170,6 +170,23 @@ FAILED = _known(
 #: What only the hub's own settings, or the name's, can mend: trying again changes nothing, and no connection was made.
 _SETTINGS = frozenset({NOT_PUBLIC.code, NO_HOST.code, NO_ADDRESS.code})
 
+#: What a sender may be told: nothing of names, addresses, keys and accounts.
+_FOR_SENDERS = frozenset(
+    reason.code
+    for reason in (
+        NOT_FOUND,
+        LOOKUP_LATE,
+        CONNECTION_REFUSED,
+        NOT_REACHABLE,
+        CONNECTION_LOST,
+        TIMED_OUT,
+        SILENT,
+        SILENT_IN_TIME,
+        TLS_NOT_TRUSTED,
+        NO_SPACE,
+    )
+)
+
 _HTTP = {
     400: ("die Anfrage wird nicht verstanden", "the request is not understood"),
     401: ("die Anmeldung wurde abgelehnt", "the login was refused"),
@@ -260,6 +277,22 @@ def reason_of(note: str) -> Reason:
     if known is not None:
         return known
     return _numbered(note) or next((reason for pattern, reason in _PATTERNS if pattern.match(note)), _OTHER)
+
+
+def for_people(note: str, *, german: bool) -> str:
+    """Return what a note says, in one language; a note that nobody knows as it is, and what a note adds in brackets."""
+    reason = reason_of(note)
+    if reason is _OTHER:
+        return note
+    text = reason.text.de if german else reason.text.en
+    return text if note in _BY_NOTE or _numbered(note) is not None else f"{text} ({note})"
+
+
+def for_senders(note: str) -> Text | None:
+    """Return what a sender may know of why an attempt failed: what the other side's system did, never how it is set up."""
+    reason = reason_of(note)
+    known = reason.code in _FOR_SENDERS or reason.code.startswith(("http-", "smtp-"))
+    return reason.text if known and not note.startswith(_TOKENS) else None
 
 
 def only_settings_mend(note: str) -> bool:

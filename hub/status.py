@@ -9,6 +9,7 @@ from uuid import UUID
 from hub.clients import Caller
 from hub.errors import NotFound, Text
 from hub.events import Beside, Event, EventKind, Subject, history
+from hub.reasons import for_senders
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 from hub.submission import OutcomeKind, State
 
@@ -34,6 +35,7 @@ _OUTCOME_TEXTS = {
     ),
     OutcomeKind.UNKNOWN: Text("Zustellversuch: keine Antwort", "Delivery attempt: no answer"),
 }
+_ARRIVED = frozenset({OutcomeKind.DELIVERED, OutcomeKind.WAITING})
 
 _CALLBACK_LOST = Text(
     "Ihre Rückrufadresse antwortet nicht: Benachrichtigung aufgegeben, der Antrag ist davon nicht betroffen",
@@ -43,11 +45,12 @@ _CALLBACK_LOST = Text(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryStep:
-    """One line of the history; ``step`` is stable for machines."""
+    """One line of the history; ``step`` is stable for machines. ``note`` is for operators alone."""
 
     at: datetime
     step: str
     text: Text
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,9 +129,16 @@ def _event_step(event: Event) -> HistoryStep:
 
 def _attempt_step(attempt: Attempt) -> Beside[HistoryStep]:
     step = HistoryStep(
-        at=attempt.ended_at, step=f"attempt-{attempt.outcome.value}", text=_OUTCOME_TEXTS[attempt.outcome]
+        at=attempt.ended_at, step=f"attempt-{attempt.outcome.value}", text=_attempt_text(attempt), note=attempt.note
     )
     return Beside(at=step.at, step=step, attempt=True)
+
+
+def _attempt_text(attempt: Attempt) -> Text:
+    """Say what came of an attempt, and of why it failed as much as a sender may know."""
+    text = _OUTCOME_TEXTS[attempt.outcome]
+    why = None if attempt.outcome in _ARRIVED else for_senders(attempt.note)
+    return text if why is None else Text(f"{text.de} ({why.de})", f"{text.en} ({why.en})")
 
 
 def _callback_step(lost: CallbackView) -> Beside[HistoryStep]:

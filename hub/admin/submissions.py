@@ -13,6 +13,7 @@ from hub.admin.scope import Trace
 from hub.admin.visit import ROWS, Visit
 from hub.errors import Malformed, Text
 from hub.events import Beside, Event, history
+from hub.reasons import for_people
 from hub.store.overview import Wanted
 from hub.submission import State
 
@@ -73,7 +74,8 @@ def trace(visit: Visit) -> Response:
 def _steps(visit: Visit, found: Trace) -> list[Step]:
     beside: list[Beside[Step]] = []
     for attempt in found.delivery.attempts if found.delivery is not None else ():
-        note = f"{attempt.note} ({visit.say(Text('Wiederholung', 'repeat'))})" if attempt.repeat else attempt.note
+        said = _said(visit, attempt.note)
+        note = f"{said} ({visit.say(Text('Wiederholung', 'repeat'))})" if attempt.repeat else said
         kind = f"{visit.say(Text('Versuch', 'Attempt'))} {attempt.n}"
         step = Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note)
         beside.append(Beside(at=step.at, step=step, attempt=True))
@@ -86,7 +88,9 @@ def _steps(visit: Visit, found: Trace) -> list[Step]:
             kind=callback_word,
             what=each.state.value,
             who=each.callback.party,
-            note=f"{each.attempts} {visit.say(Text('Versuche', 'attempts'))}; {each.note}" if each.attempts else "",
+            note=f"{each.attempts} {visit.say(Text('Versuche', 'attempts'))}; {_said(visit, each.note)}"
+            if each.attempts
+            else "",
         )
         for each in found.callbacks
     ]
@@ -102,6 +106,10 @@ def _event_step(visit: Visit, event: Event) -> Step:
         who="Hub" if event.by_hub else event.issuer,
         note=f"#{event.seq} {event.hash[:16]}…",
     )
+
+
+def _said(visit: Visit, note: str) -> str:
+    return for_people(note, german=visit.language == "de")
 
 
 def _uuid(text: str) -> UUID | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hub.errors import Text
 from hub.exchange.trials import TrialStage
+from hub.reasons import for_people
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
 from hub.store.key_changes import KeyChangeState, KeyStep
@@ -171,8 +172,14 @@ def _said(value: Any, language: str) -> str:
     return str(value)
 
 
+def _reason(note: str, language: str) -> str:
+    """Write what is recorded of an attempt."""
+    return for_people(note, german=language == "de") if note else "–"
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "said": _said,
+    "reason": _reason,
     "zip": zip,
     "moment": _moment,
     "number": _number,

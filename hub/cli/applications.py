@@ -20,6 +20,7 @@ from hub.errors import InvalidPayload, NotFound, Text
 from hub.events import Subject
 from hub.intake import Reception, Replay
 from hub.parties import ClientKind
+from hub.reasons import reason_of
 from hub.resources import shipped
 from hub.status import Progress
 from hub.submission import Application, Cover, MediaType
@@ -164,6 +165,9 @@ def _print(progress: Progress) -> None:
     click.echo(f"Zustellung / delivery {progress.delivery}")
     for step in progress.history:
         click.echo(f"  {step.at:%Y-%m-%d %H:%M:%S}  {step.text.de} / {step.text.en}")
+        if step.note:
+            reason = reason_of(step.note)
+            click.echo(f"{'':23}{reason.code}: {reason.text.de} / {reason.text.en} [{step.note}]")
 
 
 def _invalid(report: Report) -> InvalidPayload:
