@@ -1,4 +1,4 @@
-"""Checkpoints: the ends of all case logs under one signature, and short proofs that a case stood there.
+"""Checkpoints: the ends of all case logs, and of the audit log, under one signature, and short proofs that a case stood there.
 
 A chain of hashes shows that a log was not changed in the middle; only a signature outside of it shows that the whole log was
 not written anew. Every few seconds the ends that moved become the leaves of a Merkle tree (RFC 9162 section 2.1), and its
@@ -17,13 +17,14 @@ from uuid import UUID
 
 import orjson
 
+from hub.audit_chain import AuditReport, verify_audit
 from hub.crypto.keyring import HubKeys
 from hub.crypto.merkle import inclusion_proof, tree_head, verify_inclusion
 from hub.crypto.receipts import make_checkpoint, verify_checkpoint
 from hub.errors import Conflict, HubError, NotFound, SealBroken, Text
 from hub.events import GENESIS, Event
 from hub.store import CaseHead, Store
-from hub.store.checkpoints import Checkpoint, CheckpointLog, Standing
+from hub.store.checkpoints import AUDIT_LOG, Checkpoint, CheckpointLog, Standing
 
 #: Leaves of one checkpoint at most: a bounded transaction, and proofs of ten hashes.
 _LEAVES = 1024
@@ -48,6 +49,7 @@ class CheckpointReport:
     checkpoints: int
     leaves: int
     findings: tuple[Discrepancy, ...]
+    audit: AuditReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +82,13 @@ class Checkpoints:
         for _ in range(_ROUNDS):
             last = self._log.last()
             heads = self._log.uncovered(_LEAVES)
-            if not heads:
+            audited = self._log.audit_head()
+            known = self._log.newest_head(AUDIT_LOG)
+            if not heads and (audited is None or (known is not None and audited.seq <= known.seq)):
                 break
+            leaves = heads if audited is None else [audited, *heads]
             try:
-                self._log.add(self._signed(last, heads, now), heads)
+                self._log.add(self._signed(last, leaves, now), leaves)
             except Conflict:
                 # Another node, whose lease on this duty ended late, was faster; its leaves are ours.
                 break
@@ -121,7 +126,7 @@ class Checkpoints:
         }
 
     def verify(self, *, anchor: str | None = None) -> CheckpointReport:
-        """Verify all checkpoints, and every case against them; ``anchor`` is one that was kept elsewhere."""
+        """Verify all checkpoints, and every case and the audit log against them; ``anchor`` is one that was kept elsewhere."""
         jwks = self._keys.hub_jwks()
         last = self._log.last()
         count, leaves, previous = 0 if last is None else last.number, 0, GENESIS
@@ -135,7 +140,10 @@ class Checkpoints:
         findings += (_found(count, case.case_id, _NO_LEAF) for case in self._log.without_leaf())
         if anchor is not None:
             findings += self._compared(anchor, jwks)
-        return CheckpointReport(checkpoints=count, leaves=leaves, findings=tuple(findings))
+        audit = verify_audit(self._store)
+        if audit.text is not None:
+            findings.append(_found(count, None, audit.text))
+        return CheckpointReport(checkpoints=count, leaves=leaves, findings=tuple(findings), audit=audit)
 
     def _signed(self, last: Checkpoint | None, heads: Sequence[CaseHead], now: datetime) -> Checkpoint:
         number = 1 if last is None else last.number + 1
@@ -257,7 +265,8 @@ def _wrong_with(
     if claims.get("previous") != previous:
         yield _found(number, None, _OTHER_BEFORE)
     for each in standing:
-        text = _judged(each)
+        # The audit log is compared as a whole, see :func:`~hub.audit_chain.verify_audit`.
+        text = None if each.leaf.case_id == AUDIT_LOG else _judged(each)
         if text is not None:
             yield _found(number, each.leaf.case_id, text)
 

@@ -42,6 +42,9 @@ class Meters:
         self._accepted = self._counter("hub_accepted", "Submissions by door and what came of them.", "door", "outcome")
         self._refused = self._counter("hub_refusals", "Answers that are problems, by the problem's slug.", "slug")
         self._faults = self._counter("hub_configuration_faults", "Requests that the hub's own configuration made fail.")
+        self._contradicted = self._counter(
+            "hub_logs_contradicted", "Case logs that contradict a signed checkpoint, or themselves, and are not signed."
+        )
         self._accept = self._histogram("hub_accept_seconds", "Time to accept a submission.", _ACCEPT_BUCKETS, "door")
         self._attempts = self._counter(
             "hub_attempts", "Delivery attempts by adapter and outcome.", "adapter", "outcome"
@@ -76,6 +79,10 @@ class Meters:
     def misconfigured(self) -> None:
         """Count a request that failed because of the hub's own keys, schemas, tables or settings."""
         self._faults.inc()
+
+    def contradicted(self) -> None:
+        """Count a log that the hub would not sign."""
+        self._contradicted.inc()
 
     def attempted(self, *, adapter: str, outcome: str, took: timedelta) -> None:
         """Count a delivery attempt."""

@@ -6,8 +6,10 @@ randomised: the first stored signature wins (compare-and-set) and is what everyb
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import orjson
@@ -15,9 +17,11 @@ import orjson
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import VerificationKey, verification_key
-from hub.errors import HubError, SealBroken, Text
+from hub.errors import HubError, SealBroken, Text, Unavailable
 from hub.events import GENESIS, Event
+from hub.meters import Meters
 from hub.store import Page, Store
+from hub.store.checkpoints import CheckpointLog
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
 TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # a media type, not a secret
@@ -25,6 +29,10 @@ TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # a media type, not a secret
 _MOST = 500
 #: Tokens that are stored with one statement: more would make a claim or an application wait behind them.
 _TOGETHER = 25
+#: Cases that one round leaves out before it gives up for now.
+_MOST_REFUSED = 100
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +58,13 @@ class LogReport:
 class Notary:
     """Signs and verifies the event logs of all cases."""
 
-    def __init__(self, *, store: Store, keys: HubKeys) -> None:
+    def __init__(self, *, store: Store, keys: HubKeys, meters: Meters | None = None) -> None:
         self._store = store
+        self._checkpoints = CheckpointLog(store)
         self._keys = keys
+        self._meters = meters
+        #: Cases whose log is not signed, until a restart or their repair.
+        self._refused: set[UUID] = set()
 
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
         """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now."""
@@ -70,6 +82,12 @@ class Notary:
         return [event.jws or fresh[_place(event)] for event in events]
 
     def _kept(self, events: Sequence[Event]) -> list[str]:
+        for case_id in {event.case_id for event in events}:
+            if not self._fits(case_id):
+                raise _contradicted(case_id)
+        return self._signed_and_kept(events)
+
+    def _signed_and_kept(self, events: Sequence[Event]) -> list[str]:
         tokens: list[str] = []
         for first in range(0, len(events), _TOGETHER):
             some = events[first : first + _TOGETHER]
@@ -79,10 +97,43 @@ class Notary:
     def sign_pending(self, *, limit: int = _MOST) -> int:
         """Sign up to ``limit`` events that nobody has read yet, oldest first; return how many."""
         number = 0
-        while number < limit and (pending := self._store.unsigned(min(_TOGETHER, limit - number))):
-            self._kept(pending)
-            number += len(pending)
+        refused: set[UUID] = set()
+        while number < limit and len(refused) < _MOST_REFUSED:
+            pending = self._store.unsigned(min(_TOGETHER, limit - number), besides=refused)
+            wrong = {case_id for case_id in {event.case_id for event in pending} if not self._fits(case_id)}
+            good = [event for event in pending if event.case_id not in wrong]
+            refused |= wrong
+            self._signed_and_kept(good)
+            number += len(good)
+            if not pending:
+                break
         return number
+
+    def _fits(self, case_id: UUID) -> bool:
+        """Whether a log's chain holds from its first event, and its newest leaf in a checkpoint stands in it.
+
+        An event that nobody has signed yet could be changed, and the chain behind it computed anew, by whoever writes to the
+        database; the hub's signature must not make that true.
+        """
+        log = list(self._whole_log(case_id))
+        leaf = self._checkpoints.newest_head(case_id)
+        head = GENESIS
+        for seq, event in enumerate(log, start=1):
+            if event.seq != seq or event.previous != head or event.entry_hash() != event.hash:
+                return self._refuse(case_id)
+            head = event.hash
+        if leaf is not None and (len(log) < leaf.seq or log[leaf.seq - 1].hash != leaf.hash):
+            return self._refuse(case_id)
+        self._refused.discard(case_id)
+        return True
+
+    def _refuse(self, case_id: UUID) -> bool:
+        if case_id not in self._refused:
+            self._refused.add(case_id)
+            _log.error("case %s: its log contradicts itself or a signed checkpoint; it is not signed", case_id)
+            if self._meters is not None:
+                self._meters.contradicted()
+        return False
 
     def _signed(self, event: Event) -> str:
         return jws.sign_ps512(self._keys.signing, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
@@ -160,6 +211,18 @@ class Notary:
                 )
             )
         return verification_key(jwk)
+
+
+def _contradicted(case_id: UUID) -> Unavailable:
+    return Unavailable(
+        Text(
+            f"Das Protokoll des Vorgangs {case_id} passt nicht zu einem unterschriebenen Prüfpunkt und wird nicht "
+            "unterschrieben. Der Betrieb des Hubs ist benachrichtigt.",
+            f"The log of case {case_id} does not fit a signed checkpoint and is not signed. The hub's operators are alerted.",
+        ),
+        retry_after=timedelta(hours=1),
+        slug="log-contradicted",
+    )
 
 
 def _place(event: Event) -> tuple[UUID, int]:

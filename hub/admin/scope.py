@@ -195,11 +195,6 @@ class Scope:
             actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
         )
 
-    def audit_chain(self, *, offset: int, limit: int) -> Page[AuditRecord]:
-        """Return one page of the audit log, oldest first, to verify it."""
-        self.insist_on_everything()
-        return self._store.audit(offset=offset, limit=limit)
-
     def insist_on_everything(self) -> None:
         """Raise ``Forbidden`` for people who are bound to a tenant."""
         if self._tenant:

@@ -142,7 +142,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     if len(table):
         book.begin(table, now=clock())
     accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
-    notary = Notary(store=store, keys=keys)
+    notary = Notary(store=store, keys=keys, meters=meters)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
     traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
     pool = AdapterPool(installed_adapters())
@@ -335,7 +335,7 @@ def _duties(
     remembered = timedelta(seconds=settings.idempotency_seconds)
     give_up = timedelta(seconds=settings.give_up_seconds)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
-    notary = Notary(store=store, keys=keys)
+    notary = Notary(store=store, keys=keys, meters=meters)
     undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
     return [
         Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),

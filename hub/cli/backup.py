@@ -80,7 +80,7 @@ def restore(source: Path, data: Path) -> None:
         store.close()
     click.echo(f"{len(manifest['files'])} Dateien / files, Stand / as of {manifest['createdAt']}")
     click.echo(f"{flagged} offene Zustellungen als mögliche Wiederholung markiert / open deliveries flagged")
-    click.echo("Jetzt prüfen / now check: hub log verify --checkpoints")
+    click.echo("Jetzt prüfen / now check: hub log verify")
 
 
 COMMANDS = (backup, restore)

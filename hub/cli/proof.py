@@ -60,7 +60,12 @@ def log() -> None:
 
 @log.command()
 @click.argument("case_ids", nargs=-1, type=click.UUID)
-@click.option("--checkpoints", is_flag=True, help="Also verify all checkpoints, and every case against them.")
+@click.option(
+    "--checkpoints/--no-checkpoints",
+    default=True,
+    show_default=True,
+    help="Also verify all checkpoints, and every case and the audit log against them.",
+)
 @click.option(
     "--anchor",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -83,6 +88,7 @@ def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, d
         click.secho(f"{finding.case_id} #{finding.seq}: {finding.text.de} / {finding.text.en}", fg="red", err=True)
     if covered is not None:
         click.echo(f"{covered.checkpoints} Prüfpunkte / checkpoints, {covered.leaves} Blätter / leaves")
+        click.echo(f"{covered.audit.checked} Einträge im Prüfprotokoll / records in the audit log")
         for wrong in covered.findings:
             where = f"{wrong.number} {wrong.case_id or ''}".strip()
             click.secho(f"Prüfpunkt / checkpoint {where}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)

@@ -60,7 +60,11 @@ checkpoint_leaves = Table(
 )
 Index("ix_checkpoint_leaves_case_id", checkpoint_leaves.c.case_id, checkpoint_leaves.c.seq)
 
+#: Stands in the place of a case's id for the leaf of the audit log, which is no case; no case has it.
+AUDIT_LOG = UUID(int=0)
+
 _CASES = tables.cases
+_AUDIT = tables.audit
 _EVENTS = tables.events
 _LEAVES = checkpoint_leaves
 _INSERT = Insert(checkpoints)
@@ -104,6 +108,31 @@ class CheckpointLog(Annex):
         statement = select(func.aggregate_strings(first.c.end, _BESIDE))
         ends = self._read(lambda connection: connection.execute(statement).scalar())
         return [_end(end) for end in sorted(ends.split(_BESIDE))] if ends else []
+
+    def audit_head(self) -> CaseHead | None:
+        """Return the end of the audit log as a leaf; None while it is empty."""
+        statement = select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else CaseHead(case_id=AUDIT_LOG, seq=row.seq, hash=row.hash)
+
+    def audit_heads(self) -> dict[int, set[str]]:
+        """Return what the checkpoints hold of the audit log: hashes by the number of the record, one each if all is well."""
+        statement = select(_LEAVES.c.seq, _LEAVES.c.head).where(_LEAVES.c.case_id == str(AUDIT_LOG)).distinct()
+        found: dict[int, set[str]] = {}
+        for row in self._read(lambda connection: connection.execute(statement).all()):
+            found.setdefault(row.seq, set()).add(row.head)
+        return found
+
+    def newest_head(self, case_id: UUID) -> CaseHead | None:
+        """Return the newest leaf of a log; None if no checkpoint covers it yet."""
+        statement = (
+            select(_LEAVES.c.seq, _LEAVES.c.head)
+            .where(_LEAVES.c.case_id == str(case_id))
+            .order_by(_LEAVES.c.seq.desc())
+            .limit(1)
+        )
+        row = self._read(lambda connection: connection.execute(statement).first())
+        return None if row is None else CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
 
     def last(self) -> Checkpoint | None:
         """Return the newest checkpoint."""

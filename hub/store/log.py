@@ -100,9 +100,12 @@ class Log(Database):
 
         return self._write(write)
 
-    def unsigned(self, limit: int = 100) -> list[Event]:
-        """Return up to ``limit`` events that wait for the hub's signature, oldest first."""
-        statement = select(_EVENTS).where(_EVENTS.c.jws.is_(None)).order_by(_EVENTS.c.issued_at).limit(clamp(limit))
+    def unsigned(self, limit: int = 100, *, besides: Collection[UUID] = ()) -> list[Event]:
+        """Return up to ``limit`` events that wait for the hub's signature, oldest first; none of the cases ``besides``."""
+        others = _EVENTS.c.case_id.not_in([str(one) for one in besides])
+        statement = (
+            select(_EVENTS).where(_EVENTS.c.jws.is_(None), others).order_by(_EVENTS.c.issued_at).limit(clamp(limit))
+        )
         return self._read(lambda connection: [_event(row) for row in connection.execute(statement)])
 
 
