@@ -14,8 +14,10 @@ import pytest
 from raw_http import Wire, listening
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served
 from stand_in import edge_app
+from taken_pushes import envelope, listener, signed
 
 from hub.api.protocol import Bounds
+from hub.connector.server import Bounds as ConnectorBounds
 
 MIB = b" " * 1_000_000
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
@@ -154,6 +156,17 @@ def test_the_jdk_s_client_submits_applications_small_and_large(served: Served, t
     token = ("Authorization", str(served.session.headers["Authorization"]))
     for body in (BAUANTRAG, BAUANTRAG + MIB):
         assert java(tmp_path, "HTTP_2", url, body, "application/xml", way, *token) == [202, 202]
+
+
+@needs_java
+@pytest.mark.parametrize("way", ["whole", "chunked,expect"])
+def test_the_jdk_s_client_delivers_to_a_connector(tmp_path: Path, way: str):
+    body = envelope(1_000_000)
+    headers = [part for line in signed(body).decode().splitlines() for part in line.split(": ")]
+    listening = listener(tmp_path, ConnectorBounds())
+    url = f"http://127.0.0.1:{listening.port}/deliveries"
+    assert java(tmp_path, "HTTP_2", url, body, "application/json", way, *headers) == [202, 202]
+    listening.close()
 
 
 @needs_curl

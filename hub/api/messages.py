@@ -23,6 +23,7 @@ from hub.api.answers import json_answer, nothing, paged
 from hub.api.dialects import Dialect
 from hub.api.errands import in_thread, over, until_stored
 from hub.api.limits import Limits
+from hub.api.operations import reservation
 from hub.api.readers import strict_json
 from hub.callbacks import at_rest
 from hub.clients import Caller
@@ -86,7 +87,7 @@ class Messages:
             profile=self.dialect.profile,
         )
         try:
-            await _pour(context.request.stream(), upload)
+            await _pour(context.request.stream(), upload, reservation())
         except BaseException:
             # Whatever ends the request, a client that hangs up included, leaves no half blob behind.
             upload.abort()
@@ -95,16 +96,12 @@ class Messages:
 
     async def complete(self, message_id: str) -> StoredMessage:
         """Submit: wait for the commit, and return the message as announced."""
-        reservation = self.counter.admission.reserve()
-        try:
-            body = await self._body(reservation)
-            submission_id, now = UUID(message_id), self.counter.clock()
-            # One look at the clock, one decision: what ages in between must not be read anew on the loop.
-            looked = self.counter.submitting.at_hand(submission_id, len(body), now=now, kind=self.kind)
-            submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
-            return await until_stored(submit, here=looked is not None)
-        finally:
-            reservation.release()
+        body = await self._body(reservation())
+        submission_id, now = UUID(message_id), self.counter.clock()
+        # One look at the clock, one decision: what ages in between must not be read anew on the loop.
+        looked = self.counter.submitting.at_hand(submission_id, len(body), now=now, kind=self.kind)
+        submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
+        return await until_stored(submit, here=looked is not None)
 
     async def collect(self, message_id: str) -> Collected:
         """Return a message with its sealed metadata and data."""
@@ -160,10 +157,10 @@ class Messages:
         self.counter.outbound.check(given["url"])
         return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.keys)
 
-    async def _body(self, reservation: Reservation) -> bytes:
+    async def _body(self, held: Reservation) -> bytes:
         body = bytearray()
         async for chunk in context.request.stream():
-            reservation.grow(_COPIES * len(chunk))
+            held.grow(_COPIES * len(chunk))
             body += chunk
         return bytes(body)
 
@@ -184,18 +181,23 @@ class Messages:
         )
 
 
-async def _pour(stream: AsyncIterator[bytes], upload: Upload) -> None:
+async def _pour(stream: AsyncIterator[bytes], upload: Upload, held: Reservation) -> None:
     """Store a body while it arrives: some chunks are being stored, the next ones collected. They are never copied together.
+
+    Room is held for the most that was collected at any time, twice.
 
     Many small ones are stored early, for each is a Python object, far larger than a few bytes.
     """
     storing: asyncio.Future[None] | None = None
     chunks: list[bytes] = []
-    size = 0
+    size = most = 0
     try:
         async for chunk in stream:
             chunks.append(chunk)
             size += len(chunk)
+            if size > most:
+                held.grow(2 * (size - most))
+                most = size
             if size >= _PIECE or len(chunks) >= _MOST_CHUNKS:
                 if storing is not None:
                     await storing

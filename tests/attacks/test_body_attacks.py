@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import requests
 from raw_http import PATIENCE, Wire
+from sealed_door import JOSE, Door, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served, serving, staged
 
 from hub.admin.application import _PAGES
@@ -68,6 +70,23 @@ def test_large_validations_are_judged_and_give_their_room_back(tight: Served):
     for _ in range(4):
         answer = tight.post("/hub/v1/validations", data=padded, headers={"Content-Type": "application/xml"})
         assert (answer.status_code, answer.json()["valid"]) == (200, True)
+
+
+@pytest.mark.parametrize("pieces", [1, 10])
+def test_an_upload_that_there_is_no_room_for_leaves_nothing_behind(door: Door, pieces: int):
+    attachment_id, jwe = str(uuid4()), door.seal(b"x" * 300_000, "application/pdf")
+    submission_id = door.announce(attachment_id)["submissionId"]
+    path = f"/v2/submissions/{submission_id}/attachments/{attachment_id}"
+    size = -(-len(jwe) // pieces)
+    body = [jwe.encode()[start : start + size] for start in range(0, len(jwe), size)]
+    room, budget = door.hub.admission.reserve(), door.hub.settings.memory_budget_bytes
+    room.grow(budget - 100_000)
+    answer = door.sender.ask("PUT", path, ("Content-Type", JOSE), body=body)
+    assert (answer.status, answer.slug) == (503, "overloaded")
+    room.release()
+    assert door.sender.ask("PUT", path, ("Content-Type", JOSE), body=body).status == 204
+    room.grow(budget)
+    room.release()
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------------

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from uuid import UUID
 
-import orjson
 import pytest
 from raw_http import PATIENCE, Reply, Wire
 from stage import NOW
+from taken_pushes import envelope, listener, signed
 
-from hub.connector.config import Listen
-from hub.connector.listen import Listener
 from hub.connector.server import Bounds
 from hub.connector.specialist import SpecialistSystem
 
-SECRET = "s" * 32
 SHORT = Bounds(head_seconds=1.0, pause=1.0, body_seconds=2.0, body_rate=1_000_000)
 FLOOD = 4 * 1024 * 1024
 HEAD = b"POST /deliveries HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-def listener(folder: Path, bounds: Bounds, *, largest: int = 2_000_000) -> Listener:
-    (folder / "secret").write_text(SECRET, "ascii")
-    (folder / "secret").chmod(0o600)
-    settings = Listen(
-        address="127.0.0.1",
-        port=0,
-        secret_file=folder / "secret",
-        certificate_file=None,
-        key_file=None,
-        largest=largest,
-    )
-    return Listener(settings, lambda _: True, lambda: NOW, bounds=bounds)
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +34,6 @@ def specialist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     system = SpecialistSystem(port=0, folder=tmp_path_factory.mktemp("cases"), secret=None, now=lambda: NOW)
     yield system.port
     system.close()
-
-
-def envelope(size: int = 0) -> bytes:
-    """A push that is in form; ``size`` bytes of blanks make it a large one."""
-    document = {
-        "version": 1,
-        **{name: str(UUID(int=1)) for name in ("submissionId", "caseId", "destinationId")},
-        "publicService": {"identifier": "urn:x", "name": "x"},
-        "encryptedMetadata": "e30.e30.e30.e30.e30",
-        "attachments": [],
-        "eventLog": [],
-    }
-    return orjson.dumps(document) + b" " * size
-
-
-def signed(body: bytes) -> bytes:
-    stamp = str(int(NOW.timestamp()))
-    signature = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha512).hexdigest()
-    return f"Callback-Timestamp: {stamp}\r\nCallback-Authentication: {signature}\r\n".encode()
 
 
 def pushed(port: int, body: bytes, *lines: bytes) -> Reply:
