@@ -641,8 +641,7 @@ def test_every_read_of_contents_is_recorded(door: Door):
     door.subscriber.get(f"/v2/submissions/{sent.submission_id}/attachments/{attachment_id}")
     reads = door.hub.store.reads(UUID(sent.submission_id)).items
     assert [(read.client, read.what) for read in reads] == [
-        (door.stage.cast["subscriber"]["client_id"], what)
-        for what in ("metadata", "data", f"attachment:{attachment_id}")
+        (door.stage.cast["subscriber"]["client_id"], what) for what in ("contents", f"attachment:{attachment_id}")
     ]
     assert door.hub.store.message(UUID(sent.submission_id)).collected_at is not None
 

@@ -382,15 +382,16 @@ def test_a_party_sees_its_own_cases(store):
     assert store.cases().total == 2
 
 
-def test_the_first_collection_counts_and_every_read_is_recorded(store):
+def test_the_first_collection_counts_and_readers_are_recorded_once_a_day(store):
     made = accepted(store, known_destination(store).destination_id)
     for number in range(3):
-        now = NOW + MINUTE * number
-        store.mark_collected(made.submission_id, now)
-        store.record_read(client="specialist-system", message_id=made.submission_id, what="metadata", now=now)
+        for minutes in range(3):
+            now = NOW + timedelta(days=number, minutes=minutes)
+            store.mark_collected(made.submission_id, now)
+            store.record_read(client="specialist-system", message_id=made.submission_id, what="contents", now=now)
     assert store.message(made.submission_id).collected_at == NOW
     reads = store.reads(made.submission_id)
-    assert [one.at for one in reads.items] == [NOW + MINUTE * number for number in range(3)]
+    assert [one.at for one in reads.items] == [NOW + timedelta(days=number) for number in range(3)]
     assert reads.items[0].client == "specialist-system"
 
 

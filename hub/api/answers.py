@@ -43,6 +43,12 @@ def known_state() -> str:
     return header.strip().strip('"')
 
 
+def known_states() -> frozenset[str]:
+    """Return the states that the request names as known (``If-None-Match``), none where it names none."""
+    header = visit().headers.get("if-none-match", "")
+    return frozenset(one.strip().removeprefix("W/").strip('"') for one in header.split(",") if one.strip())
+
+
 def paged(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
     """Return a list in FIT-Connect's envelope: ``count`` of this page, ``totalCount`` of all."""
     return {"count": len(items), "offset": page.offset, "totalCount": page.total, name: list(items)}

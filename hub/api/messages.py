@@ -19,7 +19,7 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
-from hub.api.answers import json_answer, nothing, paged
+from hub.api.answers import FRESH, etag, json_answer, known_states, nothing, paged
 from hub.api.dialects import Dialect
 from hub.api.errands import in_thread, over, until_stored
 from hub.api.limits import Limits
@@ -32,7 +32,7 @@ from hub.errors import Malformed, Text
 from hub.events import Subject
 from hub.exchange.announcing import Announcing
 from hub.exchange.cases import Cases
-from hub.exchange.collection import Collected, Collection
+from hub.exchange.collection import Collected, Collection, Unchanged
 from hub.exchange.submitting import Looked, Submitting
 from hub.exchange.uploading import Upload, Uploading
 from hub.outbound import Outbound
@@ -103,16 +103,20 @@ class Messages:
         submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
         return await until_stored(submit, here=looked is not None)
 
-    async def collect(self, message_id: str) -> Collected:
-        """Return a message with its sealed metadata and data."""
-        collected: Collected = await in_thread(
+    async def collect(self, message_id: str, written: Callable[[StoredMessage], dict[str, Any]]) -> ConnexionResponse:
+        """Hand out a message as ``written``, with its sealed metadata and data; 304 to who has them (RFC 9110, 13.1.2)."""
+        collected: Collected | Unchanged = await in_thread(
             self.counter.collection.collect,
             self.kind,
             UUID(message_id),
             caller=self.counter.caller(),
+            known=known_states(),
             now=self.counter.clock(),
         )
-        return collected
+        headers = {**FRESH, **etag(collected.state)}
+        if isinstance(collected, Unchanged):
+            return nothing(304, headers=headers)
+        return json_answer(written(collected.message) | contents(collected), headers=headers)
 
     async def hand_out(self, message_id: str, attachment_id: str) -> Response:
         """Return an attachment as a stream."""

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from hub.api.answers import json_answer, paged
 from hub.api.dialects import reply, reply_row
 from hub.api.errands import in_thread, until_stored
-from hub.api.messages import Messages, contents
+from hub.api.messages import Messages
 from hub.events import Subject
 from hub.exchange.announcing import ReplyWish
 
@@ -64,8 +64,7 @@ class Replies(Messages):
 
     async def show(self, replyId: str) -> ConnexionResponse:  # noqa: N803
         """Hand out a reply."""
-        collected = await self.collect(replyId)
-        return json_answer(reply(collected.message) | contents(collected))
+        return await self.collect(replyId, reply)
 
     async def attachment(self, replyId: str, attachmentId: str) -> Response:  # noqa: N803
         """Hand out an attachment, byte for byte as it was uploaded."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from hub.api.answers import json_answer, paged
 from hub.api.dialects import submission_row
 from hub.api.errands import in_thread, until_stored
-from hub.api.messages import Messages, contents
+from hub.api.messages import Messages
 from hub.errors import Malformed, Text
 from hub.events import Subject
 from hub.exchange.announcing import SubmissionWish
@@ -69,8 +69,7 @@ class Submissions(Messages):
 
     async def show(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
         """Hand out a submission."""
-        collected = await self.collect(submissionId)
-        return json_answer(self.dialect.submission(collected.message) | contents(collected))
+        return await self.collect(submissionId, self.dialect.submission)
 
     async def attachment(self, submissionId: str, attachmentId: str) -> Response:  # noqa: N803
         """Hand out an attachment, byte for byte as it was uploaded."""

@@ -19,6 +19,16 @@ _AUDIT = tables.audit
 _READS = tables.reads
 
 
+_RECORDED = text("""
+SELECT 1 FROM reads WHERE message_id = :message_id AND client = :client AND what = :what AND day = :day
+""")
+#: Of two nodes that read at once, one records it.
+_RECORD_READ = text("""
+INSERT INTO reads (at, client, message_id, what, day) VALUES (:at, :client, :message_id, :what, :day)
+ON CONFLICT (message_id, client, what, day) DO NOTHING
+""")
+
+
 class Audit(Database):
     """Who did what; who read what."""
 
@@ -50,9 +60,13 @@ class Audit(Database):
         return self._page(statement, _record, offset=offset, limit=limit)
 
     def record_read(self, *, client: str, message_id: UUID, what: str, now: datetime) -> None:
-        """Record durably that ``client`` read ``what`` (``metadata``, ``data``, ``attachment:<uuid>``) of a message."""
-        row = {"at": micros(now), "client": client, "message_id": str(message_id), "what": what}
-        self._write(lambda connection: connection.execute(insert(_READS), row).rowcount)
+        """Record durably that ``client`` read ``what`` (``contents``, ``attachment:<uuid>``) of a message.
+
+        Who reads the same again on the same day (UTC) leaves one row, that of the first time, and costs no commit.
+        """
+        row = {"at": micros(now), "client": client, "message_id": str(message_id), "what": what, "day": _day(now)}
+        if self._read(lambda connection: connection.execute(_RECORDED, row).first()) is None:
+            self._write(lambda connection: connection.execute(_RECORD_READ, row).rowcount)
 
     def reads(self, message_id: UUID, *, offset: int = 0, limit: int = 100) -> Page[Read]:
         """Return one page of a message's reads, oldest first."""
@@ -98,6 +112,10 @@ def _record(row: Any) -> AuditRecord:
         after=from_json(row.value_after),
     )
     return AuditRecord(seq=row.seq, entry=entry, previous=row.previous, hash=row.hash)
+
+
+def _day(now: datetime) -> int:
+    return int(now.timestamp()) // 86_400
 
 
 def _read(row: Any) -> Read:

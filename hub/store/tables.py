@@ -320,7 +320,11 @@ reads = Table(
     Column("client", Text, nullable=False),
     Column("message_id", Text, nullable=False, index=True),
     Column("what", Text, nullable=False),
+    #: Days since 1970 in UTC: a reader who looks again the same day leaves one row. NULL: a node of the version before.
+    Column("day", Integer),
 )
+#: Rows without a day are equal to none.
+Index("uq_reads_day", reads.c.message_id, reads.c.client, reads.c.what, reads.c.day, unique=True)
 
 audit = Table(
     "audit",
