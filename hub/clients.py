@@ -108,6 +108,14 @@ def _contains(held: str, wanted: str) -> bool:
     return is_region and service in {"", for_service}
 
 
+def _canonical(token: str) -> str:
+    """Return a scope token as the hub writes it, whatever its case: ``send:region:de06`` is ``send:region:DE06``."""
+    lower = token.lower()
+    if lower.startswith(_IN_REGION.lower()):
+        return _IN_REGION + lower[len(_IN_REGION) :]
+    return lower if right_of(lower) is not None else token
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
     """Who is calling: an authenticated client with the scopes of its token."""
@@ -300,7 +308,7 @@ class Clients:
 
     def _granted(self, client: Client, scope: str | None) -> tuple[str, ...]:
         rights = {right_of(token) for token in client.scopes}
-        wanted = tuple(scope.split()) if scope else client.scopes
+        wanted = tuple(_canonical(token) for token in scope.split()) if scope else client.scopes
         if not all(any(_contains(held, token) for held in client.scopes) for token in wanted):
             raise _bad_scope()
         if client.kind is ClientKind.SUBSCRIBER and Right.MANAGE not in rights and not self._owns_any(client):

@@ -8,6 +8,7 @@ alone, so storing or sending plaintext is a type error.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,6 +221,17 @@ class SchemaRef:
     version: str
     sha256: str
     media_type: MediaType
+
+
+#: FIM names a service by its LeiKa key in two ways; the second is what some FIT-Connect clients send.
+LEIKA_PREFIX = "urn:de:fim:leika:leistung:"
+_ALSO_LEIKA = re.compile(r"urn:de:fim:leistung:(99[0-9]{12})")
+
+
+def canonical_service(identifier: str) -> str:
+    """Return the one name of a service, under which rules and offers know it; what is no other name stays as it is."""
+    found = _ALSO_LEIKA.fullmatch(identifier)
+    return identifier if found is None else LEIKA_PREFIX + found[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

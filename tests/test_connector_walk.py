@@ -80,6 +80,17 @@ def test_fragments_are_joined(town):
     assert (town.inbox / str(submission_id) / "attachments" / f"{CANARY}.pdf").read_bytes() == b"first second"
 
 
+@pytest.mark.parametrize("version", ["1.0.0", "1.6.0", "2.0.0", "2.1.0", "2.2.0"])
+def test_metadata_of_any_published_version_with_an_empty_list_of_fragments_are_read(town, version):
+    # Versions are listed in FIT-Connect, section 10; generated clients write empty lists.
+    data, one = good_data(), uuid4()
+    described = orjson.loads(metadata(data, {one: b"content"}))
+    described["$schema"] = f"https://schema.fitko.de/fit-connect/metadata/{version}/metadata.schema.json"
+    described["contentStructure"]["attachments"][0]["fragments"] = []
+    town.hub.submit(now=NOW, metadata=orjson.dumps(described), data=data, attachments={one: b"content"})
+    assert town.start().run_once(NOW).accepted == 1
+
+
 def test_an_unknown_schema_is_handed_over_unchecked(town):
     submission_id = town.submit(schema="https://example.org/unheard-of.json")
     # The payload names its own schema too; both are unknown here.

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sealed_door import EVENTS, Door, kinds, movable_door, shared_door
+import yaml
+from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, post, shared_door
+
+from hub.api.absent import cleaner
+from hub.clients import _canonical
+from hub.resources import shipped
+from hub.routing import service_urn
+from hub.submission import canonical_service
 
 __all__ = ["movable_door", "shared_door"]
 
@@ -54,3 +63,114 @@ def test_a_bare_event_is_signed_by_the_destination_all_the_same(door: Door):
     claims = door.claims("accept-submission", sent, {}, iss=door.hub.settings.canonical_url)
     del claims["$schema"]
     assert door.post_event(sent, door.sign(claims), version="v1").status == 403
+
+
+# Clients generated from the API (Jackson, inclusion ALWAYS) write every optional member that they know, as null.
+
+
+def resolved(contract: dict[str, Any], schema: Any) -> Any:
+    if isinstance(schema, dict) and "$ref" in schema:
+        found: Any = contract
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        return resolved(contract, found)
+    if isinstance(schema, dict):
+        return {name: resolved(contract, inner) for name, inner in schema.items()}
+    return [resolved(contract, each) for each in schema] if isinstance(schema, list) else schema
+
+
+def writing() -> list[tuple[str, dict[str, Any]]]:
+    """Every JSON body that FIT-Connect's operations take: (operation, resolved schema)."""
+    contract = yaml.safe_load(shipped("openapi.yaml").read_text("utf-8"))
+    return [
+        (operation["operationId"], resolved(contract, content["schema"]))
+        for path in contract["paths"].values()
+        for operation in path.values()
+        if isinstance(operation, dict) and operation.get("operationId", "").startswith("fit_connect.")
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+        if media_type.endswith("json")
+    ]
+
+
+@pytest.mark.parametrize(("operation", "schema"), writing(), ids=lambda value: value if isinstance(value, str) else "")
+def test_an_optional_member_that_is_null_is_as_if_absent(operation: str, schema: dict[str, Any]):
+    required = set(schema.get("required", ()))
+    members = schema.get("properties", {})
+    optional = {name for name in members if name not in required and not members[name].get("nullable")}
+    kept = cleaner(schema)(dict.fromkeys(members))
+    assert set(kept) == set(members) - optional
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_announcement_with_optional_nulls_is_taken(door: Door, version: str):
+    name = "serviceType" if version == "v1" else "publicService"
+    body = {
+        "destinationId": str(door.destination_id),
+        "announcedAttachments": [],
+        name: {"identifier": SERVICE, "name": None, "description": None},
+        "caseId": None,
+        "callback": None,
+        "region": None,
+        "senderDestinationId": None,
+    }
+    assert post(door.sender, f"/{version}/submissions", body).status == 201
+
+
+def test_a_required_member_that_is_null_stays_a_fault(door: Door):
+    body = {"destinationId": None, "announcedAttachments": [], "publicService": {"identifier": SERVICE}}
+    assert post(door.sender, "/v2/submissions", body).status == 400
+    body = {
+        "destinationId": str(door.destination_id),
+        "announcedAttachments": None,
+        "publicService": {"identifier": SERVICE},
+    }
+    assert post(door.sender, "/v2/submissions", body).status == 400
+
+
+def test_an_empty_description_is_taken(door: Door):
+    service = {"identifier": SERVICE, "name": "Bauantrag", "description": ""}
+    body = {"destinationId": str(door.destination_id), "announcedAttachments": [], "publicService": service}
+    assert post(door.sender, "/v2/submissions", body).status == 201
+
+
+# Public FIT-Connect clients (vorgangswerk) name services urn:de:fim:leistung:KEY.
+
+
+def test_both_names_of_a_service_are_one():
+    assert canonical_service("urn:de:fim:leistung:99012008001000") == SERVICE == service_urn(SERVICE)
+    assert service_urn("urn:de:fim:leistung:99012008001000") == SERVICE
+    for other in ("urn:de:fim:leistung:1", "urn:de:fim:leistung:99012008001000x", "urn:de:other:99012008001000"):
+        assert canonical_service(other) == other
+
+
+def test_the_sealed_door_takes_the_other_name_and_says_it_again(door: Door):
+    identifier = "urn:de:fim:leistung:99012008001000"
+    sent = door.send(publicService={"identifier": identifier, "name": "Bauantrag"})
+    shown = door.subscriber.get(f"/v2/submissions/{sent.submission_id}").json
+    assert shown["publicService"]["identifier"] == identifier
+
+
+# Older descriptions of FIT-Connect write scopes in lower case.
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("send:region:de06", "send:region:DE06"),
+        ("SEND:REGION:DE", "send:region:DE"),
+        (f"send:region:de+send:service:{SERVICE}", f"send:region:DE+send:service:{SERVICE}"),
+        ("https://schema.fitko.de/fit-connect/oauth/scopes/Send-Submissions",) * 1
+        + ("https://schema.fitko.de/fit-connect/oauth/scopes/send-submissions",),
+        ("unknown:Scope", "unknown:Scope"),
+    ],
+)
+def test_a_scope_is_understood_whatever_its_case(given: str, meant: str):
+    assert _canonical(given) == meant
+
+
+def test_a_token_for_a_region_in_lower_case_is_issued(door: Door):
+    sender = door.stage.cast["sender"]
+    token = door.hub.clients.issue(sender["client_id"], sender["client_secret"], "send:region:de06", now=door.clock())
+    assert token.scopes == ("send:region:DE06",)
+    with pytest.raises(Exception, match="scope"):
+        door.hub.clients.issue(sender["client_id"], sender["client_secret"], "nonsense", now=door.clock())

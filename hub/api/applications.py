@@ -29,7 +29,7 @@ from hub.exchange.access import insist_on_sending
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.parties import Callback
 from hub.status import Progress, StatusDesk
-from hub.submission import Application, Cover, MediaType
+from hub.submission import Application, Cover, MediaType, canonical_service
 from hub.validation.report import Report
 
 #: A body up to this size is read before anything else is done with it.
@@ -134,7 +134,7 @@ class Applications:
         insist_on_sending(caller, service=service, areas=[area])
         return Cover(
             sender=caller.client_id,
-            service=service,
+            service=canonical_service(service),
             area=area,
             schema=schema,
             idempotency_key=headers.get("idempotency-key"),

@@ -20,7 +20,8 @@ from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text
 from hub.exchange.destinations import Destinations
 from hub.parties import Destination
-from hub.routing import LEIKA_PREFIX, RoutingTable
+from hub.routing import RoutingTable
+from hub.submission import LEIKA_PREFIX
 
 #: Callers that are counted one by one in a window, and the count of all beyond.
 _MOST_CALLERS = 20_000

@@ -146,7 +146,7 @@ class Opener:
             raise _Found("missing-schema", "metadata", "The metadata name no schema.")
         if not isinstance(schema, str) or not _METADATA_SCHEMA.fullmatch(schema):
             raise _Found("unsupported-schema", "metadata", "The metadata follow a schema that is not supported here.")
-        report = self._check(MediaType.JSON, metadata, schema, on, "metadata")
+        report = self._check(MediaType.JSON, _without_empty_fragments(document, metadata), schema, on, "metadata")
         for problem in _violations(report, "metadata"):
             raise _Found(problem.slug, problem.instance, problem.detail)
         return _require_structure(document)
@@ -289,6 +289,19 @@ def _violations(report: Report | None, name: str) -> list[Problem]:
     if report.total > _LISTED:
         lines.append(f"… {report.total} violations in all.")
     return [Problem(slug="schema-violation", instance=name, detail=" ".join(lines))]
+
+
+def _without_empty_fragments(document: Mapping[str, Any], metadata: bytes) -> bytes:
+    """Return the metadata to check: an empty list of fragments says what no list says, and the schema refuses it."""
+    structure = document.get("contentStructure")
+    listed = structure.get("attachments") if isinstance(structure, dict) else None
+    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    if not any(item.get("fragments") == [] for item in items):
+        return metadata
+    for item in items:
+        if item.get("fragments") == []:
+            del item["fragments"]
+    return orjson.dumps(document)
 
 
 def _require_structure(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from hub.exchange.limits import too_many_attachments
 from hub.exchange.sending import SendingTools
 from hub.parties import Callback, Destination
 from hub.store import Announcement, Case, MakeEvents
-from hub.submission import Door, Service, new_id
+from hub.submission import Door, Service, canonical_service, new_id
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class Announcing:
         areas = _areas(destination) if wish.region is None else [wish.region]
         insist_on_sending(caller, service=wish.service.identifier, areas=areas)
         self._insist_on_open(destination)
-        if not any(offered.identifier == wish.service.identifier for offered in destination.services):
+        wanted = canonical_service(wish.service.identifier)
+        if not any(canonical_service(offered.identifier) == wanted for offered in destination.services):
             # The sender's own library checks this; the real service lets it pass, and the receiver decides.
             _log.info("destination %s is sent a service that it does not offer", destination.destination_id)
         if wish.case_id is not None:

@@ -12,7 +12,7 @@ from hub.intake.repetition import Accepted
 from hub.intake.tools import Tools
 from hub.parties import Destination
 from hub.routing import Route
-from hub.submission import Application, Cover, MediaType
+from hub.submission import Application, Cover, MediaType, canonical_service
 from hub.validation.report import Report
 
 
@@ -87,7 +87,7 @@ class Intake:
                 destinationId=str(route.destination_id),
                 nearest=[],
             )
-        if not any(offered.identifier == cover.service for offered in destination.services):
+        if not any(canonical_service(offered.identifier) == cover.service for offered in destination.services):
             raise NoRoute(
                 Text(
                     f"{destination.name} ist zuständig, bietet die Leistung {cover.service} aber nicht über den Hub an.",

@@ -49,6 +49,7 @@ from hub.submission import (
     Sealed,
     Service,
     Submission,
+    canonical_service,
     new_id,
 )
 from hub.validation.report import Report
@@ -249,7 +250,7 @@ class Reception(_Opened):
         offered = {
             uri
             for service in self._destination.services
-            if service.identifier == self._cover.service
+            if canonical_service(service.identifier) == self._cover.service
             for uri, _ in service.schemas
         }
         if schema.uri not in offered:

@@ -11,12 +11,11 @@ from hub.routing.diff import Diff, RouteChange, RuleChange, diff
 from hub.routing.explain import Considered, Explanation, Tried
 from hub.routing.findings import Code, Finding, Severity
 from hub.routing.formats import from_csv, from_rows, from_yaml, to_csv, to_yaml
-from hub.routing.rules import LEIKA_PREFIX, OnInvalid, Rule, day_start, legal_day, rule_from_row, service_urn
+from hub.routing.rules import OnInvalid, Rule, day_start, legal_day, rule_from_row, service_urn
 from hub.routing.services import ServiceRegister
 from hub.routing.table import Route, RoutingTable
 
 __all__ = [
-    "LEIKA_PREFIX",
     "Code",
     "Considered",
     "Cover",

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hub.areas import Area
 from hub.errors import ConfigurationError, Invalid, Malformed, Text
+from hub.submission import LEIKA_PREFIX, canonical_service
 
-LEIKA_PREFIX = "urn:de:fim:leika:leistung:"
 _LEIKA_KEY = re.compile(r"99[0-9]{12}")
 #: FIT-Connect service identifiers: a lower-case URN, LeiKa (14 digits) or the newer FIM form.
 _SERVICE = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}(:[a-z0-9._-]{1,100}){1,10}")
@@ -66,6 +66,7 @@ def service_urn(text: str) -> str:
     """Return the service's URN; a bare LeiKa key of 14 digits becomes one. Raises :class:`Malformed`."""
     if _LEIKA_KEY.fullmatch(text):
         return LEIKA_PREFIX + text
+    text = canonical_service(text)
     is_leika = text.startswith(LEIKA_PREFIX)
     key = text.removeprefix(LEIKA_PREFIX)
     if not _SERVICE.fullmatch(text) or (is_leika and not _LEIKA_KEY.fullmatch(key)):
