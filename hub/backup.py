@@ -27,6 +27,8 @@ from hub.store.recovery import Recovery
 
 MANIFEST = "manifest.json"
 DATABASE = "hub.sqlite"
+#: Where a backup is put back and judged before it counts.
+_STAGE = ".restoring"
 _BLOBS = "blobs"
 _FORMAT = 1
 #: Copies of the database until one has all its blobs; retention runs every ten minutes, so the second one has.
@@ -102,6 +104,32 @@ def read_backup(source: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise _no_backup() from exc
     return manifest
+
+
+@contextmanager
+def staged(data: Path) -> Iterator[Path]:
+    """Yield a folder within ``data``, which must be absent or empty, to build it in; what was built takes its place at the end.
+
+    Whatever is raised within leaves ``data`` as empty as it was. It lies inside, so a mounted folder can be restored, too.
+
+    Raises:
+        ConfigurationError: ``data`` is not empty. StoreUnavailable: the disk is full.
+    """
+    _insist_on_empty(data)
+    folder = data / _STAGE
+    with _translated():
+        _make_folder(folder)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    with _translated():
+        # The database last: until it is there, nobody takes the folder for a whole one.
+        for path in sorted(folder.iterdir(), key=lambda each: (each.name.startswith(DATABASE), each.name)):
+            path.rename(data / path.name)
+        folder.rmdir()
+        _sync_folder(data)
 
 
 def restore_files(source: Path, data: Path, manifest: Mapping[str, Any]) -> None:

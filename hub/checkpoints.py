@@ -31,6 +31,7 @@ _LEAVES = 1024
 #: Checkpoints that one tick makes at most; what is left waits for the next one.
 _ROUNDS = 20
 _PAGE = 500
+_PROOF_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,7 @@ class Checkpoints:
         leaf = leaves[found[1]]
         path = inclusion_proof([_entry(each) for each in leaves], found[1])
         return {
-            "version": 1,
+            "version": _PROOF_VERSION,
             "caseId": str(case_id),
             "seq": leaf.seq,
             "head": leaf.hash,
@@ -201,6 +202,14 @@ def insist_on_receipt(proven: Proven, receipt: Mapping[str, Any]) -> None:
 
 
 def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
+    if type(document["version"]) is not int or document["version"] != _PROOF_VERSION:
+        raise SealBroken(
+            Text(
+                "Diese Fassung eines Nachweises kennt der Hub nicht. Prüfen Sie ihn mit einer neueren Version.",
+                "The hub does not know this version of a proof. Verify it with a newer release.",
+            ),
+            slug="proof-version-unknown",
+        )
     claims = verify_checkpoint(document["checkpoint"], jwks)
     leaf = CaseHead(case_id=UUID(document["caseId"]), seq=int(document["seq"]), hash=document["head"])
     verify_inclusion(

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from hub import app
-from hub.backup import Source, back_up, read_backup, restore_database, restore_files
+from hub.backup import Source, back_up, read_backup, restore_database, restore_files, staged
 from hub.cli.options import data_option, settings_for
-from hub.errors import ConfigurationError, Text
+from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.store import Store
 from hub.store.engine import sqlite_file
 from hub.store.recovery import Recovery
@@ -57,30 +57,53 @@ def restore(source: Path, data: Path) -> None:
     delivered after the backup is open again.
     """
     manifest = read_backup(source)
-    restore_files(source, data, manifest)
-    settings = settings_for(data)
-    database = sqlite_file(settings.database)
-    if (database is not None) != manifest["database"]:
-        raise ConfigurationError(
-            Text(
-                "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
-                "Backup and database_url name different databases (SQLite, PostgreSQL).",
-            )
-        )
-    if database is not None:
-        restore_database(source, database)
-    store = Store(settings.database)
-    try:
-        if wrong := store.integrity():
+    with staged(data) as folder:
+        restore_files(source, folder, manifest)
+        settings = settings_for(folder)
+        database = sqlite_file(settings.database)
+        if (database is not None) != manifest["database"]:
             raise ConfigurationError(
-                Text(f"Die Datenbank ist beschädigt: {wrong[0]}", f"The database is damaged: {wrong[0]}")
+                Text(
+                    "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
+                    "Backup and database_url name different databases (SQLite, PostgreSQL).",
+                )
             )
-        flagged = Recovery(store).suspect_open_deliveries()
-    finally:
-        store.close()
+        if database is not None:
+            restore_database(source, database)
+        try:
+            flagged = _checked(settings.database)
+        except BaseException:
+            if database is not None:
+                database.unlink(missing_ok=True)
+            raise
     click.echo(f"{len(manifest['files'])} Dateien / files, Stand / as of {manifest['createdAt']}")
     click.echo(f"{flagged} offene Zustellungen als mögliche Wiederholung markiert / open deliveries flagged")
     click.echo("Jetzt prüfen / now check: hub log verify")
+
+
+def _checked(url: str) -> int:
+    """Flag the open deliveries of a database that was put back; refuse one that is damaged, or none at all."""
+    store = Store(url)
+    try:
+        if wrong := store.integrity():
+            raise _damaged(wrong[0])
+        return Recovery(store).suspect_open_deliveries()
+    except StoreUnavailable as exc:
+        if sqlite_file(url) is None:
+            raise
+        raise _damaged(str(getattr(exc.__cause__, "orig", exc))) from exc
+    finally:
+        store.close()
+
+
+def _damaged(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Datenbank der Sicherung ist beschädigt ({why}). Nichts wurde wiederhergestellt; nehmen "
+            "Sie eine andere Sicherung.",
+            f"The database of the backup is damaged ({why}). Nothing was restored; take another backup.",
+        )
+    )
 
 
 COMMANDS = (backup, restore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -36,13 +37,13 @@ def receipt() -> None:
 )
 @data_option
 def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -> None:
-    """Verify the signed receipt in FILE and print what it says."""
+    """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
     if jwks is not None:
-        published = json.loads(jwks.read_text(encoding="utf-8"))
+        published = _json(jwks)
     else:
         with opened(data) as hub:
             published = hub.keys.hub_jwks()
-    claims = verify_receipt(file.read_text(encoding="ascii").strip(), published)
+    claims = verify_receipt(_receipt_in(file), published)
     if proof is not None:
         found = verify_proof(_json(proof), published)
         insist_on_receipt(found, claims)
@@ -123,10 +124,18 @@ def checkpoint(data: Path) -> None:
     click.echo(newest.token)
 
 
-def _json(file: Path) -> object:
+def _receipt_in(file: Path) -> str:
+    """Return the receipt, also where it stands as the member ``receipt`` of the answer 202."""
+    document = _json(file)
+    if isinstance(document, dict) and isinstance(document.get("receipt"), str):
+        return str(document["receipt"]).strip()
+    return file.read_bytes().decode("ascii", errors="replace").strip()
+
+
+def _json(file: Path) -> Any:
     """Read a JSON file; what is no JSON is no proof either."""
     try:
-        document: object = json.loads(file.read_bytes())
+        document: Any = json.loads(file.read_bytes())
     except ValueError:
         return None
     return document

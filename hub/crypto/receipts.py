@@ -71,15 +71,35 @@ def _claims(payload: bytes) -> dict[str, Any]:
 
 
 def _find(jwks: Mapping[str, Any], kid: str) -> VerificationKey:
-    entries = jwks.get("keys")
-    for jwk in entries if isinstance(entries, list) else ():
-        if isinstance(jwk, Mapping) and jwk.get("kid") == kid:
-            return ed25519_verification_key(jwk)
+    entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    if not isinstance(entries, list):
+        raise _no_key_list()
+    found = [jwk for jwk in entries if isinstance(jwk, Mapping) and jwk.get("kid") == kid]
+    if len(found) > 1:
+        raise SealBroken(
+            Text(
+                f"Die Schlüsselliste nennt den Schlüssel {kid} mehrmals; welcher gilt, ist nicht zu sagen. Rufen Sie "
+                "sie neu ab.",
+                f"The key list names the key {kid} more than once; which one counts cannot be told. Fetch it anew.",
+            )
+        )
+    if found:
+        return ed25519_verification_key(found[0])
     raise SealBroken(
         Text(
             "Der Schlüssel dieses Nachweises steht nicht in der Schlüsselliste. "
             "Rufen Sie /hub/v1/jwks.json des Hubs ab, der ihn ausgestellt hat.",
             "The key of this proof is not in the key list. Fetch /hub/v1/jwks.json of the hub that issued it.",
+        )
+    )
+
+
+def _no_key_list() -> SealBroken:
+    return SealBroken(
+        Text(
+            'Das ist keine Schlüsselliste (RFC 7517): Erwartet wird ein JSON-Objekt {"keys": […]}, wie '
+            "/hub/v1/jwks.json es gibt.",
+            'This is no key list (RFC 7517): expected is a JSON object {"keys": […]}, as /hub/v1/jwks.json gives it.',
         )
     )
 
