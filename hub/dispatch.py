@@ -172,7 +172,7 @@ class Dispatcher:
 
     def _pause(self, now: datetime) -> float:
         """Return seconds to wait: what is due but was not claimed waits for a slot, which wakes us when it gets free."""
-        due = self._store.next_due(now)
+        due = self._store.next_due()
         if due is None or due <= now:
             return _LOOK_AGAIN.total_seconds()
         return min((due - now).total_seconds(), _LOOK_AGAIN.total_seconds())

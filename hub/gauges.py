@@ -122,7 +122,7 @@ class Gauges:
         yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
 
     def _oldest(self, now: datetime) -> Metric:
-        due = self._store.next_due(now)
+        due = self._store.next_due()
         age = 0.0 if due is None else max(0.0, (now - due).total_seconds())
         return _one("hub_oldest_due_seconds", "How long the longest due delivery waits for its attempt.", age)
 

@@ -53,7 +53,7 @@ def test_a_jump_back_during_an_attempt_keeps_its_result(store, there):
 def test_what_is_accepted_before_the_jump_back_is_delivered_when_its_time_comes(store, there):
     accepted(store, there, due=NOW + HOUR)
     assert claim(store) == []
-    assert store.next_due(NOW) == NOW + HOUR
+    assert store.next_due() == NOW + HOUR
     assert len(claim(store, now=NOW + HOUR)) == 1
 
 

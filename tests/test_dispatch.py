@@ -244,10 +244,10 @@ def test_what_a_node_has_claimed_and_not_begun_is_given_back_when_it_stops(scrip
     try:
         assert all(hanging.acquire(timeout=5) for _ in range(4))
         now = scripted.clock()
-        assert scripted.hub.store.next_due(now) > now
+        assert scripted.hub.store.next_due() > now
         stop.set()
         working.wake()
-        assert wait_for(lambda: scripted.hub.store.next_due(now) == now)
+        assert wait_for(lambda: scripted.hub.store.next_due() == now)
     finally:
         release.set()
         thread.join()
@@ -263,7 +263,7 @@ def test_results_are_recorded_while_other_attempts_run(scripted):
         scripted.accept()
     Scripted.answers = [outcome(OutcomeKind.DELIVERED)] * 9
     with running(dispatcher(scripted), threading.Event()):
-        assert wait_for(lambda: scripted.hub.store.next_due(scripted.clock()) is None)
+        assert wait_for(lambda: scripted.hub.store.next_due() is None)
     assert [package.repeat for package in Scripted.got] == [False] * 9
 
 

@@ -63,7 +63,7 @@ def test_two_claimers_never_get_the_same_delivery(open_store):
 def test_nothing_is_claimed_before_it_is_due(store):
     accepted(store, known_destination(store).destination_id, due=_SOON)
     assert claim(store) == []
-    assert store.next_due(NOW) == _SOON
+    assert store.next_due() == _SOON
     assert len(claim(store, now=_SOON)) == 1
 
 
@@ -75,7 +75,7 @@ def test_a_claim_carries_all_that_an_attempt_needs(store):
     assert taken.destination == there
     assert (taken.attempt, taken.repeat, taken.lapses, taken.node) == (1, False, 0, "node-b")
     assert taken.accepted_at == NOW
-    assert store.next_due(NOW) == NOW + LEASE
+    assert store.next_due() == NOW + LEASE
 
 
 def test_a_late_writer_loses_and_writes_nothing(store):
@@ -219,7 +219,7 @@ def test_a_finished_delivery_is_finished_with_its_event_and_callback(store):
     assert (view.state, view.next_attempt_at, view.finished_at) == (DeliveryState.WAITING, None, NOW)
     assert store.events(made.case_id).items[-1].jti == notify.jti
     assert len(store.claim_callbacks(NOW, lease=MINUTE, node="n", limit=10)) == 1
-    assert store.next_due(NOW) is None
+    assert store.next_due() is None
     assert claim(store, now=NOW + timedelta(days=99)) == []
 
 
@@ -334,7 +334,7 @@ def test_an_open_circuit_holds_its_destination_alone(store):
     accepted(store, sound.destination_id, due=NOW + MINUTE)
     _open(store, broken.destination_id, _SOON)
     assert claim(store) == []
-    assert store.next_due(NOW) == _SOON
+    assert store.next_due() == _SOON
     accepted(store, sound.destination_id)
     (only,) = claim(store)
     assert only.destination == sound

@@ -263,7 +263,7 @@ class Queue(Database):
 
         self._begin(write, wakes=True).result()
 
-    def next_due(self, now: datetime) -> datetime | None:  # noqa: ARG002  # the caller's clock; kept in the contract
+    def next_due(self) -> datetime | None:
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
 
         def read(connection: Connection) -> datetime | None:
