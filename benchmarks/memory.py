@@ -33,10 +33,12 @@ _MOVING = "urn:de:fim:leika:leistung:99115005104000"
 _TAUNUSSTEIN, _WIESBADEN = "064390015015", "064140000000"
 _MEGA = 1_000_000
 #: Requests of one kind that are under way at once.
-_AT_ONCE = 3
+_AT_ONCE = 2
 #: Seconds that a process is left alone before its memory is looked at for the last time.
 _QUIET = 16
 _AIM = 1.5
+#: An element of which millions do not fill the machine.
+_SMALL = b"<b c='" + b"d" * 40 + b"'>" + b"e" * 44 + b"</b>"
 _PREPARE = """
 import sys
 from pathlib import Path
@@ -78,13 +80,13 @@ class _Load:
     def steps(self) -> list[Step]:
         """Return every kind of input, with how often it is sent."""
         return [
-            ("hostile XML", self.hostile_xml, 6),
-            ("hostile JSON", self.hostile_json, 6),
-            ("100 MB, valid", self.large_valid, 3),
-            ("multipart, 2 x 60 MB", self.multipart, 3),
-            ("sealed uploads, 100 MB", self.upload, 3),
-            ("validations, 30 MB", self.validation, 6),
-            ("posts to the pages, 15 MB", self.page, 6),
+            ("hostile XML, 30 MB", self.hostile_xml, 4),
+            ("hostile JSON, 1 MB", self.hostile_json, 4),
+            ("100 MB, valid", self.large_valid, 2),
+            ("multipart, 2 x 60 MB", self.multipart, 2),
+            ("sealed uploads, 100 MB", self.upload, 2),
+            ("validations, 30 MB", self.validation, 3),
+            ("posts to the pages, 15 MB", self.page, 4),
         ]
 
     def small(self) -> None:
@@ -95,13 +97,13 @@ class _Load:
         self._upload(1000)
 
     def hostile_xml(self) -> None:
-        """30 MB of elements as small as they can be."""
-        body = b"<a>" + b"<b/>" * (30 * _MEGA // 4) + b"</a>"
+        """30 MB of small elements; of the smallest there are, each would take a hundred times its text."""
+        body = b"<a>" + _SMALL * (30 * _MEGA // len(_SMALL)) + b"</a>"
         self._post("/hub/v1/applications", body, "application/xml", service=_BUILDING, ars=_TAUNUSSTEIN)
 
     def hostile_json(self) -> None:
-        """As much JSON as is read, of values that are large in memory for what they are in text."""
-        body = b'{"a":[' + b"[{}]," * (16 * _MEGA // 5) + b"0]}"
+        """Small objects where none belong; kept short, for a report on them takes far more memory than they."""
+        body = b'{"a":[' + b'{"name":["value",1]},' * (_MEGA // 21) + b"0]}"
         self._post("/hub/v1/applications", body, "application/json", service=_MOVING, ars=_WIESBADEN)
 
     def large_valid(self) -> None:
@@ -119,7 +121,7 @@ class _Load:
 
     def validation(self) -> None:
         """30 MB of a document that is invalid everywhere."""
-        body = b"<a>" + b"<b>x</b>" * (30 * _MEGA // 8) + b"</a>"
+        body = b"<a>" + _SMALL * (30 * _MEGA // len(_SMALL)) + b"</a>"
         self._post("/hub/v1/validations", body, "application/xml", service=_BUILDING)
 
     def page(self) -> None:
