@@ -21,8 +21,9 @@ import orjson
 from hub.callbacks import Herald
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
-from hub.errors import Conflict, NotFound
+from hub.errors import Conflict, NotFound, StoreUnavailable
 from hub.events import EVENT_PREFIX, Event, EventKind
+from hub.meters import Meters
 from hub.notices import Noticeboard
 from hub.store import Case, CaseHead, MakeEvents, NoticeKind, Store, StoredMessage
 from hub.submission import State
@@ -65,7 +66,9 @@ class Retention:
         keys: HubKeys,
         base_url: str,
         periods: Periods | None = None,
+        meters: Meters | None = None,
     ) -> None:
+        self._meters = meters or Meters()
         self._store = store
         self._herald = herald
         self._board = board
@@ -84,12 +87,23 @@ class Retention:
             self.bury_cases,
             self.forget_sent,
         )
-        return sum(duty(now) for duty in duties)
+        return sum(self._step(duty, now) for duty in duties)
+
+    def _step(self, duty: Callable[[datetime], int], now: datetime) -> int:
+        """Do one of them; one that fails keeps none of the others from its turn."""
+        try:
+            return duty(now)
+        except Exception:  # noqa: BLE001  # whatever it is, it is logged and counted
+            _log.exception("duty retention failed: %s", getattr(duty, "__name__", duty))
+            self._meters.duty_failed("retention")
+            return 0
 
     def delete_incomplete(self, now: datetime) -> int:
         """Delete what was announced and never submitted."""
         due = now - self._periods.incomplete
-        return self._each(lambda: self._store.incomplete(due, limit=_BATCH), lambda each: self._delete(each, now))
+        return self._each(
+            lambda skip: self._store.incomplete(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+        )
 
     def remind(self, now: datetime) -> int:
         """Tell authorities what waits in their mailboxes; the later reminder first, so that what is very late has one."""
@@ -103,17 +117,23 @@ class Retention:
     def reject_unanswered(self, now: datetime) -> int:
         """Reject what lies in a mailbox unanswered for too long."""
         due = now - self._periods.unanswered
-        return self._each(lambda: self._store.unanswered(due, limit=_BATCH), lambda each: self._reject(each, now))
+        return self._each(
+            lambda skip: self._store.unanswered(due, limit=_BATCH, skip=skip), lambda each: self._reject(each, now)
+        )
 
     def delete_finished(self, now: datetime) -> int:
         """Delete contents of what was accepted or rejected."""
         due = now - self._periods.finished
-        return self._each(lambda: self._store.finished(due, limit=_BATCH), lambda each: self._delete(each, now))
+        return self._each(
+            lambda skip: self._store.finished(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+        )
 
     def delete_delivered(self, now: datetime) -> int:
         """Delete contents of what was delivered and never answered: the receiver has them, and nobody waits."""
         due = now - self._periods.finished
-        return self._each(lambda: self._store.delivered(due, limit=_BATCH), lambda each: self._forget(each, now))
+        return self._each(
+            lambda skip: self._store.delivered(due, limit=_BATCH, skip=skip), lambda each: self._forget(each, now)
+        )
 
     def bury_cases(self, now: datetime) -> int:
         """Drop the logs of cases whose proof need not be kept any longer."""
@@ -125,16 +145,29 @@ class Retention:
         due = now - self._periods.outboxes
         return self._store.forget_callbacks(due) + self._store.forget_notices(due)
 
-    def _each(self, due: Callable[[], Sequence[StoredMessage]], do: Callable[[StoredMessage], bool]) -> int:
-        """Do something to each message that is due, batch by batch, until there is none or none can be helped."""
-        done = 0
+    def _each(self, due: Callable[[int], Sequence[StoredMessage]], do: Callable[[StoredMessage], bool]) -> int:
+        """Do something to each message that is due, batch by batch; what cannot be helped stays in front and is passed."""
+        done = stuck = 0
         for _ in range(_GOES):
-            found = due()
-            helped = sum(_attempted(do, message) for message in found)
-            done += helped
-            if len(found) < _BATCH or not helped:
+            found = due(stuck)
+            helped = sum(self._attempted(do, message) for message in found)
+            done, stuck = done + helped, stuck + len(found) - helped
+            if len(found) < _BATCH:
                 break
         return done
+
+    def _attempted(self, do: Callable[[StoredMessage], bool], message: StoredMessage) -> bool:
+        try:
+            return do(message)
+        except (Conflict, NotFound):
+            # It moved on since it was listed: answered, deleted, or submitted after all.
+            return False
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, it is one message's
+            _log.exception("submission %s: retention failed", message.id)
+            self._meters.duty_failed("retention")
+            return False
 
     def _delete(self, message: StoredMessage, now: datetime) -> bool:
         make = self._one(message, EventKind.DELETE, now)
@@ -213,11 +246,3 @@ class Retention:
             "lastEventAt": case.last_event_at.isoformat(),
         }
         return jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
-
-
-def _attempted(do: Callable[[StoredMessage], bool], message: StoredMessage) -> bool:
-    try:
-        return do(message)
-    except (Conflict, NotFound):
-        # It moved on since it was listed: answered, deleted, or submitted after all.
-        return False

@@ -123,6 +123,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     meters = Meters()
     supervisor = Supervisor(fell=meters.loop_fell)
     store = Store(settings.database, blobs=blobs, supervisor=supervisor)
+    store.on_unreadable(meters.unreadable)
     store.migrate() if serves else store.require_tables()
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
     first_start = store.cases(limit=1).total == 0
@@ -288,7 +289,9 @@ def _dispatcher(
     )
 
 
-def _retention(settings: Settings, store: Store, keys: HubKeys, board: Noticeboard) -> Callable[[datetime], int]:
+def _retention(
+    settings: Settings, store: Store, keys: HubKeys, board: Noticeboard, meters: Meters
+) -> Callable[[datetime], int]:
     periods = Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
@@ -296,7 +299,9 @@ def _retention(settings: Settings, store: Store, keys: HubKeys, board: Noticeboa
         case=timedelta(seconds=settings.case_seconds),
     )
     herald, base_url = Herald(store=store), settings.canonical_url
-    return Retention(store=store, herald=herald, board=board, keys=keys, base_url=base_url, periods=periods).run
+    return Retention(
+        store=store, herald=herald, board=board, keys=keys, base_url=base_url, periods=periods, meters=meters
+    ).run
 
 
 def _messenger(
@@ -343,7 +348,7 @@ def _duties(
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
         Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
-        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys, board)),
+        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys, board, meters)),
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),

@@ -14,3 +14,4 @@ class Annex(Database):
         self._reading = store._reading  # noqa: SLF001
         self._writer = store._writer  # noqa: SLF001
         self._told = store._told  # noqa: SLF001
+        self._unreadables = store._unreadables  # noqa: SLF001

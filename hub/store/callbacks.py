@@ -48,9 +48,8 @@ class Callbacks(Database):
         """
 
         def write(connection: Connection) -> list[CallbackClaim]:
-            return [
-                _claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
-            ]
+            rows = _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
+            return _OUTBOX.readable(connection, rows, _claim, now)
 
         return self._write(write)
 

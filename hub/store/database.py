@@ -16,6 +16,7 @@ from hub.errors import Conflict, NotFound, Text
 from hub.store.engine import translated, unavailable
 from hub.store.records import Page
 from hub.store.statements import Lookup
+from hub.store.unreadable import Unreadables
 from hub.store.writer import Writer
 from hub.supervision import Supervisor
 
@@ -38,11 +39,16 @@ class Database:
         self._wake: Callable[[], None] = _nobody
         #: Shared with every annex: who is told of changed parties.
         self._told: list[Callable[[UUID | str], None]] = []
+        self._unreadables = Unreadables()
         self._writer = Writer(writing, wake=self._wake_up, supervisor=supervisor)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
         self._wake = wake
+
+    def on_unreadable(self, count: Callable[[str], None]) -> None:
+        """Call ``count`` with the table of each row that turns out not to be readable by this version, once a row."""
+        self._unreadables.count = count
 
     def on_party_changed(self, tell: Callable[[UUID | str], None]) -> None:
         """Call ``tell`` with the id of every destination and client that this process changed, before the changer goes on."""
@@ -93,13 +99,18 @@ class Database:
         offset: int,
         limit: int,
     ) -> Page[R]:
-        """Return one page of an ordered ``statement``, counted and read in the same snapshot."""
+        """Return one page of an ordered ``statement``, counted and read in the same snapshot.
+
+        What cannot be read is counted, logged, and left out.
+        """
 
         def read(connection: Connection) -> Page[R]:
             count = select(func.count()).select_from(statement.order_by(None).subquery())
             total = connection.execute(count).scalar_one()
             rows = connection.execute(statement.offset(max(0, min(offset, _FARTHEST))).limit(clamp(limit)))
-            return Page(items=tuple(convert(row) for row in rows), offset=offset, total=total)
+            table = statement.get_final_froms()[0]
+            items = self._unreadables.each(getattr(table, "name", "row"), rows, convert)
+            return Page(items=tuple(items), offset=offset, total=total)
 
         return self._read(read)
 

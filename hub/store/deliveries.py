@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
@@ -17,6 +18,8 @@ from hub.store.database import MOST_ITEMS, Database, clamp, maybe_micros, maybe_
 from hub.store.notices import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
 from hub.submission import DeadCause, OutcomeKind, State
+
+E = TypeVar("E", bound=StrEnum)
 
 _DELIVERIES = tables.deliveries
 _ATTEMPTS = tables.attempts
@@ -227,15 +230,16 @@ class Deliveries(Database):
             .group_by(table.c.destination_id, table.c.state)
         )
         rows = self._read(lambda connection: connection.execute(statement).all())
-        return [
-            Backlog(
-                destination_id=UUID(row.destination_id),
-                state=DeliveryState(row.state),
-                count=row.number,
-                oldest_at=moment(row.oldest),
-            )
-            for row in rows
-        ]
+        return self._unreadables.each(_DELIVERIES, rows, _backlog)
+
+
+def _backlog(row: Any) -> Backlog:
+    return Backlog(
+        destination_id=UUID(row.destination_id),
+        state=DeliveryState(row.state),
+        count=row.number,
+        oldest_at=moment(row.oldest),
+    )
 
 
 def _dead(cause: DeadCause | None, destination_ids: Collection[UUID] | None) -> ColumnElement[bool]:
@@ -283,7 +287,7 @@ def _history(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
             n=row.n,
             started_at=moment(row.started_at),
             ended_at=moment(row.ended_at),
-            outcome=OutcomeKind(row.outcome),
+            outcome=_or(OutcomeKind, row.outcome, OutcomeKind.UNKNOWN),
             note=row.note,
             node=row.node,
             repeat=bool(row.repeat),
@@ -292,15 +296,23 @@ def _history(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
     )
 
 
+def _or(kind: type[E], text: str, otherwise: E) -> E:
+    """Return a member, or what stands for one that only a newer version knows: what cannot be read is shown all the same."""
+    try:
+        return kind(text)
+    except ValueError:
+        return otherwise
+
+
 def _view(row: Any, history: tuple[Attempt, ...] = ()) -> DeliveryView:
     return DeliveryView(
         delivery_id=UUID(row.delivery_id),
         submission_id=UUID(row.submission_id),
         destination_id=UUID(row.destination_id),
-        state=DeliveryState(row.state),
+        state=_or(DeliveryState, row.state, DeliveryState.DEAD if row.finished_at else DeliveryState.QUEUED),
         attempts=history,
         next_attempt_at=maybe_moment(row.next_attempt_at),
-        cause=None if row.cause is None else DeadCause(row.cause),
+        cause=None if row.cause is None else _or(DeadCause, row.cause, DeadCause.HUB),
         accepted_at=moment(row.accepted_at),
         finished_at=maybe_moment(row.finished_at),
     )

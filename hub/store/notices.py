@@ -81,7 +81,8 @@ class Notices(Database):
         """
         due, age = _due(kind, before, number)
         statement = _summed(age).where(due).group_by(_MESSAGES.c.destination_id).order_by(_MESSAGES.c.destination_id)
-        return self._read(lambda connection: [_lagging(row) for row in connection.execute(statement)])
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return self._unreadables.each(_MESSAGES, rows, _lagging)
 
     def give_notice(
         self,
@@ -119,7 +120,8 @@ class Notices(Database):
         """Lease up to ``limit`` due notices to ``node``, the longest due first."""
 
         def write(connection: Connection) -> list[NoticeClaim]:
-            return [_claim(row) for row in _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit)]
+            rows = _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit)
+            return _OUTBOX.readable(connection, rows, _claim, now)
 
         return self._write(write)
 

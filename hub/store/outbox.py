@@ -5,16 +5,21 @@ One column runs each, as in the queue of deliveries: ``next_attempt_at`` is due,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Table, and_, text, update
 
 from hub.store.database import clamp, in_postgresql, maybe_micros, micros
 from hub.store.records import DeliveryState
+from hub.store.unreadable import insist_on_types, stumble
+
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
 
 _CLAIM = """
 UPDATE {table}
@@ -121,7 +126,8 @@ class Outbox:
             rows = connection.execute(self._claim[shared], values).all()
         else:
             rows = connection.execute(self._claim_fairly[shared], values | {"share": share}).all()
-        return sorted(rows, key=lambda row: row.created_at)
+        # An ill-typed time is found out where it is read.
+        return sorted(rows, key=lambda row: row.created_at if isinstance(row.created_at, int) else 0)
 
     def postpone(self, connection: Connection, keys: Mapping[UUID, int], until: datetime) -> int:
         """Give back what was not attempted, until when it waits; ``keys`` tell the number of each lease. Return how many."""
@@ -131,6 +137,35 @@ class Outbox:
             ours = and_(self._key == str(key), self._table.c.fencing == fencing, self._table.c.leased_by.is_not(None))
             done += connection.execute(update(self._table).where(ours).values(waits)).rowcount
         return done
+
+    def give_up(self, connection: Connection, row: Any, column: str, now: datetime) -> None:
+        """End what was leased and cannot be read; the note names the column."""
+        over = {
+            "state": DeliveryState.DEAD.value,
+            "next_attempt_at": None,
+            "leased_by": None,
+            "note": f"column {column} cannot be read by this version",
+            "finished_at": micros(now),
+        }
+        ours = and_(self._key == getattr(row, self._key.name), self._table.c.fencing == row.fencing)
+        connection.execute(update(self._table).where(ours).values(over))
+
+    def readable(self, connection: Connection, rows: Iterable[Any], read: Callable[[Any], R], now: datetime) -> list[R]:
+        """Return what was leased and can be read; what cannot is given up."""
+
+        def typed(row: Any) -> R:
+            insist_on_types(row, self._table)
+            return read(row)
+
+        found = []
+        for row in rows:
+            try:
+                found.append(typed(row))
+            except Exception:  # noqa: BLE001  # whatever it is, it is one row's
+                _, column = stumble(typed, [(self._table.name, row)])
+                self.give_up(connection, row, column, now)
+                _log.error("%s %s cannot be read by this version: column %s", self._table.name, row[0], column)
+        return found
 
     def record(self, connection: Connection, key: UUID, *, fencing: int, attempt: int, tried: Tried) -> bool:
         """Record attempt number ``attempt``; False, and nothing written, if the lease was lost."""

@@ -191,15 +191,17 @@ class Overview(Annex):
         """Return how many deliveries of each destination are queued, waiting or dead."""
         columns = _DELIVERIES.c
         statement = (
-            select(columns.destination_id, columns.state, func.count().label("number"), func.min(columns.accepted_at))
+            select(
+                columns.destination_id,
+                columns.state,
+                func.count().label("number"),
+                func.min(columns.accepted_at).label("oldest"),
+            )
             .where(tables.undelivered(), _within(columns.destination_id, tenant))
             .group_by(columns.destination_id, columns.state)
         )
         rows: Sequence[Any] = self._read(lambda connection: connection.execute(statement).all())
-        return [
-            Backlog(destination_id=UUID(where), state=DeliveryState(state), count=number, oldest_at=moment(oldest))
-            for where, state, number, oldest in rows
-        ]
+        return self._unreadables.each(_DELIVERIES, rows, _backlog)
 
     def schema_use(self, *, since: datetime, tenant: str = "") -> dict[str, int]:
         """Return how many submissions since then were checked against each schema, by its URI."""
@@ -274,6 +276,11 @@ def _within(destination_id: Any, tenant: str) -> ColumnElement[bool]:
         return true()
     inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
     return destination_id.in_(select(_DESTINATIONS.c.destination_id).where(inside))  # type: ignore[no-any-return]
+
+
+def _backlog(row: Any) -> Backlog:
+    where, state, number, oldest = row.destination_id, row.state, row.number, row.oldest
+    return Backlog(destination_id=UUID(where), state=DeliveryState(state), count=number, oldest_at=moment(oldest))
 
 
 def _tally(row: Any) -> Tally:

@@ -138,7 +138,7 @@ class Parties(Database):
             row = connection.execute(select(_DESTINATIONS).where(here).with_for_update()).first()
             if row is None:
                 raise _no_destination(destination_id)
-            before = _destination(row)
+            before = to_destination(row)
             if expected is not None and expected != before.revision:
                 raise _overtaken("Den Zustellpunkt", "destination", before.name)
             changed = change(before)
@@ -176,7 +176,7 @@ class Parties(Database):
         )
         if status is not None:
             statement = statement.where(table.c.status == status)
-        return self._page(statement, _destination, offset=offset, limit=limit)
+        return self._page(statement, to_destination, offset=offset, limit=limit)
 
     def destination_ids(
         self, *, owner: str, tenant: str | None = None, among: Collection[UUID] | None = None
@@ -261,9 +261,14 @@ def _narrowed(owner: str | None, tenant: str | None, among: Collection[UUID] | N
     return found
 
 
+def destination_rows(connection: Connection, destination_ids: set[str]) -> list[Any]:
+    """Read the rows of destinations, as they are."""
+    return _DESTINATION.among(connection, destination_ids)
+
+
 def read_destinations(connection: Connection, destination_ids: set[str]) -> dict[str, Destination]:
     """Read destinations by id."""
-    return {row.destination_id: _destination(row) for row in _DESTINATION.among(connection, destination_ids)}
+    return {row.destination_id: to_destination(row) for row in _DESTINATION.among(connection, destination_ids)}
 
 
 def _audit(connection: Connection, entry: AuditEntry | None) -> None:
@@ -365,7 +370,8 @@ def _destination_row(destination: Destination) -> dict[str, Any]:
     }
 
 
-def _destination(row: Any) -> Destination:
+def to_destination(row: Any) -> Destination:
+    """Return the destination of a row; raise whatever reading it raises."""
     return Destination(
         destination_id=UUID(row.destination_id),
         name=row.name,
@@ -382,14 +388,21 @@ def _destination(row: Any) -> Destination:
         ),
         metadata_versions=tuple(from_json(row.metadata_versions)),
         encryption_kid=row.encryption_kid,
-        contact=from_json(row.contact),
+        contact=_object(row.contact),
         adapter=row.adapter,
-        adapter_config=from_json(row.adapter_config),
+        adapter_config=_object(row.adapter_config),
         reply_channels=from_json(row.reply_channels),
         callback=read_callback(row),
         created_at=moment(row.created_at),
         updated_at=moment(row.updated_at),
     )
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = from_json(text)
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
 
 
 def read_callback(row: Any) -> Callback | None:

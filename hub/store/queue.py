@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from hub.circuit import Standing
 from hub.delivery import Step
@@ -17,11 +18,13 @@ from hub.events import Event
 from hub.store import tables
 from hub.store.database import Database, clamp, in_postgresql, maybe_moment, micros, moment
 from hub.store.deliveries import to_circuit
-from hub.store.parties import read_destinations
+from hub.store.parties import destination_rows, to_destination
 from hub.store.records import SUSPECT_LAPSES, Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
-from hub.store.rows import announced_of, contents_of, read_parts, to_submission
+from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_contents
+from hub.store.schema import current_revision, head_revision
 from hub.store.statements import Lookup, Query
+from hub.store.unreadable import insist_on_types, stumble
 from hub.submission import DeadCause, Outcome, OutcomeKind, new_id
 
 _DELIVERIES = tables.deliveries
@@ -108,6 +111,7 @@ _TAKEN = (
     "delivery_id",
     "submission_id",
     "destination_id",
+    "state",
     "attempts",
     "repeat",
     "fencing",
@@ -161,6 +165,9 @@ _WHEN = _RECEIVERS + _FIRST_DUE
 _NEXT_DUE = Query(sqlite=_WHEN, postgresql=_WHEN, columns=["due"])
 
 _CLOSED = Standing()
+#: How long a delivery that only a newer version can read waits for one, from its acceptance on, and between two looks.
+_GRACE = timedelta(hours=1)
+_ASIDE = timedelta(minutes=1)
 _LAPSED_NOTE = "the lease ran out before a result was recorded"
 
 
@@ -197,23 +204,39 @@ class Queue(Database):
             bounds = {"limit": clamp(limit), "per_destination": clamp(per_destination), "suspects": int(suspects)}
             turns.append({"turn": 0} | bounds)
 
-        def write(connection: Connection) -> Callable[[], list[Claim]]:
+        def write(connection: Connection) -> Callable[[], _Found]:
             shared = in_postgresql(connection)
             rows = [row for turn in turns for row in _CLAIM(connection, always | turn)]
             lapsed = [row for row in rows if row.lapsed_by is not None]
             INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
             if not rows:
-                return list
+                return _Found
             if shared:
                 # Read at once: a transaction of its own costs further round trips.
-                with suppress(KeyError, ValueError, TypeError):
-                    claims = _claims(connection, rows, node)
-                    return lambda: claims
-            # SQLite's writer is what intake waits for; its readers wait for nobody. What makes no sense is leased before
-            # it is complained of: rolled back, it would be the first to be claimed again, and hold up all others.
-            return lambda: self._read(lambda reading: _claims(reading, rows, node))
+                found = _found(connection, rows, node)
+                return lambda: found
+            # SQLite's writer is what intake waits for; its readers wait for nobody.
+            return lambda: self._read(lambda reading: _found(reading, rows, node))
 
-        return self._write(write)()
+        found = self._write(write)()
+        if found.broken:
+            self._set_down(found.broken, node, now)
+        return found.claims
+
+    def _set_down(self, broken: Sequence[_Broken], node: str, now: datetime) -> None:
+        """Make dead letters of what cannot be read, while the lease is ours; what a newer version may read waits for it.
+
+        A crash before leaves the lease to run out, and whoever claims it next does the same.
+        """
+        for each in broken:
+            self._unreadables.note(each.table, each.row.delivery_id, each.column)
+
+        def write(connection: Connection) -> None:
+            newer = current_revision(connection) != head_revision()
+            for each in broken:
+                _set_down(connection, each, node, now, newer=newer)
+
+        self._write(write)
 
     def record(
         self,
@@ -306,38 +329,108 @@ def quarantined_row(submission_id: str, destination_id: str, at: datetime) -> di
     return delivery_row(submission_id, destination_id, at) | kept
 
 
-def _claims(connection: Connection, taken: Sequence[Any], node: str) -> list[Claim]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Broken:
+    """A delivery that is leased and cannot be read, and the column at which that fails."""
+
+    row: Any
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What a claim brought."""
+
+    claims: list[Claim] = field(default_factory=list)
+    broken: list[_Broken] = field(default_factory=list)
+
+
+def _found(connection: Connection, taken: Sequence[Any], node: str) -> _Found:
+    """Read what was taken, one by one."""
     ids = [row.submission_id for row in taken]
     messages = {row.message_id: row for row in _MESSAGE.among(connection, ids)}
-    parts = read_parts(connection, ids)
+    parts = rows_of_parts(connection, ids)
     receivers = {row.destination_id for row in taken}
-    destinations, circuits = read_destinations(connection, receivers), _read_circuits(connection, receivers)
-    claims = []
-    for row in sorted(taken, key=lambda one: one.accepted_at):
-        message = messages[row.submission_id]
-        contents = contents_of(message, parts[row.submission_id], announced_of(message))
-        if contents is None:
-            # Deleted since it was claimed; deletion has ended the delivery, so there is nothing to record either.
+    destinations = {row.destination_id: row for row in destination_rows(connection, receivers)}
+    circuits = {row.destination_id: row for row in _CIRCUIT.among(connection, receivers)}
+    found = _Found()
+    for row in taken:
+        message, there = messages.get(row.submission_id), destinations.get(row.destination_id)
+        if message is None or there is None:
+            found.broken.append(_Broken(row=row, table="messages" if message is None else "destinations", column="id"))
             continue
-        claim = Claim(
-            delivery_id=UUID(row.delivery_id),
-            submission=to_submission(message, contents),
-            destination=destinations[row.destination_id],
-            node=node,
-            attempt=row.attempts + 1,
-            repeat=bool(row.repeat),
-            fencing=row.fencing,
-            lapses=row.lapses,
-            accepted_at=moment(row.accepted_at),
-            circuit=circuits.get(row.destination_id, _CLOSED),
-        )
-        claims.append(claim)
-    return claims
+        sources = [("deliveries", row), ("messages", message), ("destinations", there)]
+        circuit = circuits.get(row.destination_id)
+        sources += [] if circuit is None else [("circuits", circuit)]
+        read = partial(_claim_of, node=node, parts=parts.get(row.submission_id, []))
+        try:
+            found.claims.append(read(*(source for _, source in sources)))
+        except MissingParts:
+            found.broken.append(_Broken(row=row, table="contents", column="part"))
+        except Exception:  # noqa: BLE001  # whatever it is, it is one row's
+            table, column = stumble(read, sources)
+            found.broken.append(_Broken(row=row, table=table, column=column))
+    found.claims.sort(key=lambda claim: claim.accepted_at)
+    return found
 
 
-def _read_circuits(connection: Connection, destination_ids: set[str]) -> dict[str, Standing]:
-    """Read how the circuit breakers stand that were ever needed."""
-    return {row.destination_id: to_circuit(row).standing for row in _CIRCUIT.among(connection, destination_ids)}
+def _claim_of(
+    row: Any, message: Any, there: Any, circuit: Any | None = None, *, node: str, parts: Sequence[Any]
+) -> Claim:
+    """Return the claim of a delivery's rows; raise whatever reading them raises."""
+    insist_on_types(message, tables.messages)
+    insist_on_types(there, tables.destinations)
+    if row.state != DeliveryState.QUEUED.value:
+        raise ValueError("state")
+    submission = to_submission(message, whole_contents(message, parts))
+    standing = _CLOSED if circuit is None else to_circuit(circuit).standing
+    destination = to_destination(there)
+    return Claim(
+        delivery_id=UUID(row.delivery_id),
+        submission=submission,
+        destination=destination,
+        node=node,
+        attempt=row.attempts + 1,
+        repeat=bool(row.repeat),
+        fencing=row.fencing,
+        lapses=row.lapses,
+        accepted_at=moment(row.accepted_at),
+        circuit=standing,
+    )
+
+
+def _set_down(connection: Connection, broken: _Broken, node: str, now: datetime, *, newer: bool) -> None:
+    row, table = broken.row, _DELIVERIES.c
+    ours = and_(
+        table.delivery_id == row.delivery_id,
+        table.fencing == row.fencing,
+        table.leased_by.is_not(None),
+        table.next_attempt_at.is_not(None),
+    )
+    fresh = isinstance(row.accepted_at, int) and micros(now) - row.accepted_at < _GRACE // timedelta(microseconds=1)
+    if newer and fresh:
+        later = {"leased_by": None, "next_attempt_at": micros(now + _ASIDE)}
+        connection.execute(update(_DELIVERIES).where(ours).values(later))
+        return
+    number = select(func.coalesce(func.max(tables.attempts.c.n), 0) + 1).where(
+        tables.attempts.c.delivery_id == row.delivery_id
+    )
+    n = connection.execute(number).scalar_one()
+    over = {
+        "state": DeliveryState.DEAD.value,
+        "cause": DeadCause.HUB.value,
+        "next_attempt_at": None,
+        "leased_by": None,
+        "finished_at": micros(now),
+        "attempts": n,
+    }
+    if connection.execute(update(_DELIVERIES).where(ours).values(over)).rowcount == 0:
+        return
+    note = f"not attempted: column {broken.table}.{broken.column} cannot be read by this version"
+    attempt = {"delivery_id": row.delivery_id, "n": n, "started_at": micros(now), "ended_at": micros(now)}
+    attempt |= {"outcome": OutcomeKind.REFUSED.value, "note": note, "node": node, "repeat": False}
+    INSERT_ATTEMPT(connection, attempt)
 
 
 def _ours(claim: Claim) -> Any:

@@ -38,12 +38,12 @@ class Retention(Database):
 
     blobs: Blobs | None = None
 
-    def incomplete(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+    def incomplete(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
         """Return messages that were announced before ``before`` and never submitted."""
         due = and_(tables.incomplete(), _MESSAGES.c.created_at < micros(before))
-        return self._overdue(due, _MESSAGES.c.created_at, limit)
+        return self._overdue(due, _MESSAGES.c.created_at, limit, skip)
 
-    def unanswered(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+    def unanswered(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
         """Return messages submitted before ``before`` that lie in a mailbox unanswered.
 
         What a push adapter delivered is not among them.
@@ -57,14 +57,14 @@ class Retention(Database):
             .exists()
         )
         due = and_(tables.waiting(), _MESSAGES.c.submitted_at < micros(before), ~delivered)
-        return self._overdue(due, _MESSAGES.c.submitted_at, limit)
+        return self._overdue(due, _MESSAGES.c.submitted_at, limit, skip)
 
-    def finished(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+    def finished(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
         """Return messages accepted or rejected before ``before`` whose contents still lie here."""
         due = and_(tables.finished(), _MESSAGES.c.finished_at < micros(before))
-        return self._overdue(due, _MESSAGES.c.finished_at, limit)
+        return self._overdue(due, _MESSAGES.c.finished_at, limit, skip)
 
-    def delivered(self, before: datetime, *, limit: int = 100) -> list[StoredMessage]:
+    def delivered(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
         """Return submissions delivered before ``before`` and never answered, whose contents still lie here."""
         done = select(_DELIVERIES.c.submission_id).where(
             _DELIVERIES.c.submission_id == _MESSAGES.c.message_id,
@@ -72,7 +72,7 @@ class Retention(Database):
             _DELIVERIES.c.finished_at < micros(before),
         )
         due = and_(tables.waiting(), _MESSAGES.c.deleted_at.is_(None), done.exists())
-        return self._overdue(due, _MESSAGES.c.submitted_at, limit)
+        return self._overdue(due, _MESSAGES.c.submitted_at, limit, skip)
 
     def delete_contents(
         self,
@@ -121,7 +121,8 @@ class Retention(Database):
             .order_by(_CASES.c.last_event_at)
             .limit(clamp(limit))
         )
-        return self._read(lambda connection: [read_case(row) for row in connection.execute(statement)])
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return self._unreadables.each(_CASES, rows, read_case)
 
     def drop_case(self, case_id: UUID, tombstone: str) -> bool:
         """Drop all of a case but its row, which keeps the (signed) ``tombstone`` and the head of the chain.
@@ -165,9 +166,23 @@ class Retention(Database):
         named = self._read(lambda connection: {row.blob for row in _BLOB.among(connection, blobs)})
         return set(blobs) - named
 
-    def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int) -> list[StoredMessage]:
-        statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id).limit(clamp(limit))
-        return self._read(lambda connection: [to_message(row) for row in connection.execute(statement)])
+    def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int, skip: int) -> list[StoredMessage]:
+        statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id)
+        found: list[StoredMessage] = []
+
+        def read(connection: Connection, offset: int) -> int:
+            rows = connection.execute(statement.offset(offset).limit(clamp(limit))).all()
+            found.extend(self._unreadables.each(_MESSAGES, rows, to_message))
+            return len(rows)
+
+        # What cannot be read stays in front for ever, so that others are looked for behind it.
+        offset = skip
+        while len(found) < clamp(limit):
+            seen = self._read(lambda connection: read(connection, offset))  # noqa: B023  # called at once
+            offset += seen
+            if seen < clamp(limit):
+                break
+        return found[: clamp(limit)]
 
     def _discard(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Discard blobs after the commit that let go of them; a crash in between leaves them to the sweep."""

@@ -158,6 +158,39 @@ def read_parts_of(connection: Connection, message_id: str) -> dict[str, Sealed]:
     return {row.part: _sealed(row) for row in _PARTS.rows(connection, message_id)}
 
 
+class MissingParts(Exception):
+    """A submission lacks parts that it names, or has others."""
+
+
+def rows_of_parts(connection: Connection, message_ids: Collection[str]) -> dict[str, list[Any]]:
+    """Read the rows of all sealed parts of messages, by message id, as they are."""
+    found: dict[str, list[Any]] = {}
+    for row in _PARTS.among(connection, message_ids):
+        found.setdefault(row.message_id, []).append(row)
+    return found
+
+
+def whole_contents(row: Any, rows: Iterable[Any]) -> Contents:
+    """Return the contents of a complete message of its parts' rows.
+
+    Raises:
+        MissingParts: metadata, or an attachment that is announced, is not there; or a part is that nobody announced.
+    """
+    announced = announced_of(row)
+    form = Form(row.form)
+    parts = {}
+    for one in rows:
+        try:
+            parts[one.part] = _sealed(one)
+        except (TypeError, ValueError) as exc:
+            raise MissingParts from exc
+    expected = {_METADATA, *map(attachment_part, announced)}
+    if not expected <= parts.keys() <= expected | {_DATA}:
+        raise MissingParts
+    attachments = attachments_of(parts, announced)
+    return Contents(metadata=parts[_METADATA], data=parts.get(_DATA), attachments=attachments, form=form)
+
+
 def read_parts(connection: Connection, message_ids: Collection[str]) -> dict[str, dict[str, Sealed]]:
     """Read all sealed parts of messages, by message id and part."""
     found: dict[str, dict[str, Sealed]] = {message_id: {} for message_id in message_ids}
@@ -190,7 +223,14 @@ def contents_of(row: Any, parts: Parts, announced: Iterable[UUID]) -> Contents |
 
 def announced_of(row: Any) -> tuple[UUID, ...]:
     """Return the announced attachment ids of a message row."""
-    return tuple(UUID(one) for one in from_json(row.announced))
+    return tuple(UUID(one) for one in _texts(row.announced))
+
+
+def _texts(text: str) -> list[str]:
+    found = from_json(text)
+    if not isinstance(found, list):
+        raise TypeError("no list")
+    return found
 
 
 def to_message(row: Any, parts: Parts | None = None) -> StoredMessage:

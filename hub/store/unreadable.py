@@ -1,0 +1,101 @@
+"""Rows that this version cannot read: written by a newer one, or damaged. They are found one by one, and stop nothing.
+
+What cannot be read is told by table, id and column, never by value; each once in the log, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Boolean, LargeBinary, Table
+
+from hub.store.tables import metadata
+
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+#: Rows that are remembered as told of; beyond it all are told of anew.
+_MOST = 10_000
+
+
+class _Watched:
+    """A row that notes which column was looked at last: the one that its reader stumbled over."""
+
+    def __init__(self, row: Any, table: str, seen: list[str]) -> None:
+        self._row, self._table, self._seen = row, table, seen
+
+    def __getattr__(self, name: str) -> Any:
+        self._seen[:] = [self._table, name]
+        return getattr(self._row, name)
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(self._row._fields)
+
+
+def stumble(read: Callable[..., Any], rows: Iterable[tuple[str, Any]]) -> tuple[str, str]:
+    """Return (table, column) that ``read`` of these rows fails at, given that it does."""
+    pairs = list(rows)
+    seen = [pairs[0][0] if pairs else "", ""]
+    try:
+        read(*(_Watched(row, table, seen) for table, row in pairs))
+    except Exception:  # noqa: BLE001  # it is known to fail, and where is all that counts
+        return seen[0], seen[1]
+    return seen[0], seen[1]
+
+
+def insist_on_types(row: Any, table: Table) -> None:
+    """Raise ``TypeError`` unless each column holds what the table says: SQLite takes anything for anything."""
+    for name, kinds in _kinds(table.name):
+        if not isinstance(getattr(row, name), kinds):
+            raise TypeError(name)
+
+
+@cache
+def _kinds(table: str) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    found = []
+    for column in metadata.tables[table].columns:
+        kinds: tuple[type, ...] = (column.type.python_type,)
+        if isinstance(column.type, Boolean):
+            kinds = (bool, int)
+        elif isinstance(column.type, LargeBinary):
+            kinds = (bytes, memoryview)
+        found.append((column.name, (*kinds, type(None)) if column.nullable else kinds))
+    return tuple(found)
+
+
+class Unreadables:
+    """Tells of rows that cannot be read. ``count`` is given the table of each, once a row."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[str], None] | None = None
+        self._lock = threading.Lock()
+        self._told: set[tuple[str, str]] = set()
+
+    def note(self, table: str, key: object, column: str) -> None:
+        """Log and count a row, if that has not been done."""
+        known = (table, str(key))
+        with self._lock:
+            if known in self._told:
+                return
+            if len(self._told) >= _MOST:
+                self._told.clear()
+            self._told.add(known)
+        _log.error("%s %s cannot be read by this version: column %s", table, key, column)
+        if self.count is not None:
+            self.count(table)
+
+    def each(self, table: Table | str, rows: Iterable[Any], read: Callable[[Any], R]) -> list[R]:
+        """Return what ``read`` makes of the rows that it can read."""
+        found = []
+        for row in rows:
+            try:
+                found.append(read(row))
+            except Exception:  # noqa: BLE001  # whatever it is, it is one row's
+                name = table if isinstance(table, str) else table.name
+                _, column = stumble(read, [(name, row)])
+                self.note(name, row[0], column)
+        return found
