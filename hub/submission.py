@@ -228,6 +228,16 @@ LEIKA_PREFIX = "urn:de:fim:leika:leistung:"
 _ALSO_LEIKA = re.compile(r"urn:de:fim:leistung:(99[0-9]{12})")
 
 
+_URI_CHARACTER = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})"
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_URI_CHARACTER}+(?:#{_URI_CHARACTER}*)?")
+_LONGEST_URI = 2048
+
+
+def is_uri(text: str) -> bool:
+    """Tell whether this is a URI (RFC 3986), as metadata and destinations must name a schema: no blank, no umlaut."""
+    return len(text) <= _LONGEST_URI and _URI.fullmatch(text) is not None
+
+
 def canonical_service(identifier: str) -> str:
     """Return the one name of a service, under which rules and offers know it; what is no other name stays as it is."""
     found = _ALSO_LEIKA.fullmatch(identifier)

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122
 
-from hub.submission import new_id, random_id
+import pytest
+
+from hub.submission import is_uri, new_id, random_id
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -34,3 +36,20 @@ def test_ids_by_time_sort_as_they_were_made():
     made = [new_id(NOW + timedelta(milliseconds=step)) for step in range(300)]
     assert made == sorted(made)
     assert {(each.version, each.variant) for each in made} == {(7, RFC_4122)}
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("urn:xoev-de:bmk:standard:xbau_2.6#xbau-nachrichten", True),
+        ("https://example.org/a%20b#c", True),
+        ("urn:x#xjustiz_3500_klaver _1_0", False),
+        ("urn:x#prüfung", False),
+        ("urn:x#a#b", False),
+        ("urn:x%2", False),
+        ("no-scheme", False),
+        ("urn:" + "x" * 3000, False),
+    ],
+)
+def test_a_schemas_uri_is_one(text: str, good: bool):
+    assert is_uri(text) is good

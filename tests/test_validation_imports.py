@@ -11,7 +11,7 @@ import pytest
 from shared_data import CATALOG, SHARED, needs_shared_data
 
 from hub.errors import ConfigurationError, Conflict, Malformed
-from hub.submission import MediaType
+from hub.submission import MediaType, is_uri
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.imports import import_standard
 from hub.validation.manifest import Kind, Status
@@ -71,6 +71,14 @@ def bring(tmp_path: Path, **files: str):
 
 def check(catalog, path: Path):
     return catalog.check(media_type=MediaType.XML, data=path.read_bytes(), schema=None, service=None, on=TODAY)
+
+
+def test_a_file_name_with_blank_or_umlaut_gives_a_uri_that_is_one(tmp_path):
+    # The official XJustiz 3.6.2 package has such a name.
+    manifest = bring(tmp_path, **{"klaver _1_0": MESSAGE, "prüf#ung": MESSAGE.replace("urn:t", "urn:u")})
+    uris = [item.uri for item in manifest.schemas]
+    assert len(uris) == 2
+    assert all(is_uri(uri) for uri in uris), uris
 
 
 # What is refused.

@@ -21,6 +21,7 @@ from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
 from hub.parties import Destination, OfferedService
 from hub.store import DeliveryState
+from hub.submission import is_uri
 
 _PAGE = 500
 #: Notices that are shown, the newest.
@@ -290,6 +291,10 @@ def _schema(text: str) -> tuple[str, str]:
     uri, _, media_type = text.rpartition("=")
     if not uri or media_type not in {"application/json", "application/xml"}:
         raise click.BadParameter(f"{text}: URI=application/json or URI=application/xml", param_hint="--schema")
+    if not is_uri(uri):
+        raise click.BadParameter(
+            f"{uri}: no URI (RFC 3986); 'hub schemas list' shows those known", param_hint="--schema"
+        )
     return uri, media_type
 
 

@@ -16,6 +16,7 @@ from hub.exchange.adapter_settings import shown
 from hub.exchange.judging import judged, use_of
 from hub.parties import Callback, Destination, OfferedService
 from hub.store import AuditEntry, Page, Store, StoredKey
+from hub.submission import is_uri
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
 _STATUS: Mapping[str, frozenset[str]] = {
@@ -111,6 +112,7 @@ class Destinations:
         Raises:
             Malformed: ``encryptionKid`` is not the encryption key's, or a key is refused by the policy.
         """
+        _insist_on_uris(draft)
         if draft.encryption_kid != encryption_key.get("kid"):
             raise _malformed(
                 "encryptionKid muss die kid von encryptionPublicKey sein.",
@@ -159,6 +161,7 @@ class Destinations:
 
         ``expected`` is the revision that the change was made on; ``Conflict`` where somebody changed it since.
         """
+        _insist_on_uris(draft)
         said = draft.parts()
         if draft.encryption_kid is not None:
             self._insist_on_key(destination, draft.encryption_kid)
@@ -245,6 +248,15 @@ def _audited(destination: Destination, said: Mapping[str, Any]) -> dict[str, Any
     if "services" in values:
         values["services"] = [[one.identifier, one.regions, one.schemas] for one in destination.services]
     return values
+
+
+def _insist_on_uris(draft: Draft) -> None:
+    """Refuse a schema that is named by no URI: it would stand in metadata that the authority turns down."""
+    if not all(is_uri(uri) for service in draft.services or () for uri, _ in service.schemas):
+        raise _malformed(
+            "Ein Schema ist nicht durch eine URI benannt (RFC 3986; Leerzeichen und Umlaute als %20 und %C3…).",
+            "A schema is not named by a URI (RFC 3986; blanks and umlauts as %20 and %C3…).",
+        )
 
 
 def _malformed(de: str, en: str) -> Malformed:

@@ -19,6 +19,7 @@ from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import orjson
@@ -41,6 +42,8 @@ IDENTIFIERS = "identifiers.json"
 #: Where rules of the operator's own are kept beside a package that stays as it was published.
 OWN_RULES = "own-rules/"
 _CODE_LISTS = (".xml", ".gc")
+#: What stands in a URI as it is (RFC 3986, sections 3.3 and 3.5).
+_IN_A_URI = "!$&'()*+,;=:@/?-._~"
 _MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
 _ONLY_IN_XSD11 = tuple(
     f"{XSD}{name}" for name in ("assert", "assertion", "alternative", "openContent", "override", "defaultOpenContent")
@@ -117,7 +120,8 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
     base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
     items = tuple(
         SchemaItem(
-            uri=f"{base}#{PurePosixPath(name).stem}",
+            # Official packages have file names with blanks and umlauts (RFC 3986, section 2.1).
+            uri=f"{quote(base, safe=_IN_A_URI + '%#')}#{quote(PurePosixPath(name).stem, safe=_IN_A_URI)}",
             file=name,
             closure=closures[name],
             sha256="",
@@ -167,7 +171,10 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Fil
         compiled_json(document, [(uri, other) for uri, other in resources if other is not document])
         items.append(
             SchemaItem(
-                uri=str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
+                uri=quote(
+                    str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
+                    safe=_IN_A_URI + "%#",
+                ),
                 file=name,
                 closure=tuple(sorted(documents)),
                 sha256="",
