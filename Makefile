@@ -15,7 +15,9 @@ help: ## Show this help.
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "uv==0.13.9"
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv==0.13.9" "setuptools==84.2.1"
+	# The installer that came with the interpreter may be old; uv does its work from here on.
+	$(BIN)/uv pip uninstall --quiet --python $(BIN)/python pip
 
 # Each stamp is newer than what it was made from, so a second call takes no time.
 $(VENV)/run.stamp: $(BIN)/uv requirements.lock pyproject.toml

@@ -87,7 +87,7 @@ def test_a_second_server_on_one_sqlite_folder_is_refused_until_the_first_is_gone
         with pytest.raises(Unavailable), app.alone(load_settings(data, {})):
             pass
         # Looking and administering beside it is what the command line is for.
-        hub = app.build(load_settings(data, {}), keys_judged=False)
+        hub = app.build(load_settings(data, {}), serves=False)
         assert hub.store.clients().total
         hub.close()
         process.kill()
