@@ -60,7 +60,7 @@ def back_up(source: Source, target: Path, *, now: datetime) -> BackupReport:
 
     Raises:
         ConfigurationError: ``target`` is not empty, or lies in the data folder.
-        StoreUnavailable: a disk is full, or blobs keep vanishing.
+        StoreUnavailable: a disk is full, or blobs that the database names are missing.
     """
     _insist_on_empty(target)
     if target.is_relative_to(source.data):
@@ -166,8 +166,10 @@ def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozens
             return names
     raise StoreUnavailable(
         Text(
-            "Während der Sicherung verschwanden immer wieder Inhalte. Versuchen Sie es in einigen Minuten erneut.",
-            "Contents kept vanishing during the backup. Try again in some minutes.",
+            "Die Datenbank nennt Inhalte, die im Ablageort fehlen. Bleibt es bei einer Wiederholung dabei, sind sie "
+            "verloren: Holen Sie sie aus einer früheren Sicherung (blobs).",
+            "The database names contents that are missing where contents lie. If that stays so when you try again, "
+            "they are lost: bring them back from an earlier backup (blobs).",
         )
     )
 

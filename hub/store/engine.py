@@ -41,6 +41,8 @@ _OLDEST_SQLITE = (3, 38, 0)
 #: 16 MiB of write-ahead log between checkpoints, 32 MiB of pages in memory per connection.
 _CHECKPOINT_PAGES = 4096
 _CACHE_KIB = 32 * 1024
+#: Primary result codes of SQLite for a file that is damaged, or none of its own.
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 #: SQLSTATE of a foreign key violation (PostgreSQL, appendix A).
 _FOREIGN_KEY = "23503"
 #: SQLSTATE of a table that is not there (yet).
@@ -75,6 +77,18 @@ def unreachable(url: str, cause: StoreUnavailable) -> StoreUnavailable:
     )
 
 
+def corrupt() -> StoreUnavailable:
+    """Return the error for a SQLite file that is damaged: waiting does not mend it."""
+    return StoreUnavailable(
+        Text(
+            "Die Datenbankdatei (hub.sqlite im Datenordner) ist beschädigt. Halten Sie den Hub an und spielen Sie die letzte "
+            "Sicherung in einen leeren Ordner ein: hub restore.",
+            "The database file (hub.sqlite in the data folder) is corrupt. Stop the hub and restore the last backup into an "
+            "empty folder: hub restore.",
+        )
+    )
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what a database says about itself (gone, locked, full, without our tables) into ``StoreUnavailable``.
@@ -95,7 +109,8 @@ def translated() -> Iterator[None]:
             )
         ) from exc
     except (DatabaseError, InterfaceError, PoolTimeoutError) as exc:
-        raise unavailable() from exc
+        code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
+        raise (corrupt() if code is not None and code & 0xFF in _DAMAGED else unavailable()) from exc
 
 
 def writing_engine(url: str) -> Engine:
