@@ -37,6 +37,7 @@ from hub.validation.patterns import refuse_dangerous_patterns
 from hub.validation.schematron import BusinessRules, rule_files
 from hub.validation.xsd import XSD, XsdSource, compiled, parse_schema_document
 from hub.validation.xsd11 import compiled_xsd11
+from hub.validation.xsd_versions import Mark, mark_of, might_mean_1_1, unjudged_mark_of
 
 IDENTIFIERS = "identifiers.json"
 #: Where rules of the operator's own are kept beside a package that stays as it was published.
@@ -44,10 +45,6 @@ OWN_RULES = "own-rules/"
 _CODE_LISTS = (".xml", ".gc")
 #: What stands in a URI as it is (RFC 3986, sections 3.3 and 3.5).
 _IN_A_URI = "!$&'()*+,;=:@/?-._~"
-_MIN_VERSION = "{http://www.w3.org/2007/XMLSchema-versioning}minVersion"
-_ONLY_IN_XSD11 = tuple(
-    f"{XSD}{name}" for name in ("assert", "assertion", "alternative", "openContent", "override", "defaultOpenContent")
-)
 
 #: Is told which file is being judged, before it is.
 At = Callable[[str], None]
@@ -101,8 +98,7 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         at(name)
         refuse_dangerous_patterns([(name, library.tree(name))])
     files = {name: library.files[name] for name in used}
-    kind = Kind.XSD11 if any(_needs_xsd11(library.tree(name)) for name in used) else Kind.XSD
-    _compile(entries, closures, library, kind, at)
+    kind = _compiled_kind(entries, closures, library, at)
     # xmlschema, which judges by XML Schema 1.1, follows references itself.
     at(entries[0])
     table = identifier_table(library, closures) if kind is Kind.XSD else None
@@ -135,23 +131,61 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
     return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
 
 
-def _needs_xsd11(schema: Any) -> bool:
-    if (schema.get(_MIN_VERSION) or "").startswith("1.1"):
-        return True
-    return next(schema.iter(*_ONLY_IN_XSD11), None) is not None
+def _compiled_kind(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, at: At) -> Kind:
+    """Compile the message schemas by the engine of their version of XML Schema, and return which one that is."""
+    used = sorted({name for closure in closures.values() for name in closure})
+    for name in used:
+        if (unjudged := unjudged_mark_of(library.tree(name))) is not None:
+            raise _unjudged(name, unjudged)
+    marks = {name: mark for name in used if (mark := mark_of(library.tree(name))) is not None}
+    if not marks:
+        try:
+            for name in entries:
+                at(name)
+                compiled(_source(name, closures[name], library))
+        except ConfigurationError:
+            if not might_mean_1_1(library.tree(name) for name in used):
+                raise
+        else:
+            return Kind.XSD
+    try:
+        with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
+            write_files(Path(scratch), library.files)
+            for name in entries:
+                at(name)
+                compiled_xsd11(_source(name, closures[name], library), Path(scratch))
+    except ConfigurationError as error:
+        raise _wrong_by_1_1(error, marks) from error
+    return Kind.XSD11
 
 
-def _compile(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, kind: Kind, at: At) -> None:
-    if kind is Kind.XSD:
-        for name in entries:
-            at(name)
-            compiled(_source(name, closures[name], library))
-        return
-    with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
-        write_files(Path(scratch), library.files)
-        for name in entries:
-            at(name)
-            compiled_xsd11(_source(name, closures[name], library), Path(scratch))
+def _unjudged(name: str, mark: Mark) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} verwendet in Zeile {mark.line} {mark.name} (XML Schema 1.1), was hier nicht geprüft werden kann. "
+            "Bitten Sie den Herausgeber um eine Fassung ohne diese Angabe.",
+            f"{name} uses {mark.name} (XML Schema 1.1) in line {mark.line}, which cannot be judged here. Ask the publisher "
+            "for an edition without it.",
+        ),
+        file=name,
+        line=mark.line,
+    )
+
+
+def _wrong_by_1_1(error: ConfigurationError, marks: Mapping[str, Mark]) -> ConfigurationError:
+    """Return the refusal, and what shows that the schema is to be judged by 1.1."""
+    if not marks:
+        return error
+    name, mark = next(iter(marks.items()))
+    return ConfigurationError(
+        Text(
+            f"{error.detail.de} Es ist in XML Schema 1.1 geschrieben ({mark.name} in {name}, Zeile {mark.line}) und lässt "
+            "sich danach nicht übersetzen.",
+            f"{error.detail.en} It is written in XML Schema 1.1 ({mark.name} in {name}, line {mark.line}) and does not "
+            "compile by it.",
+        ),
+        **error.members,
+    )
 
 
 def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:

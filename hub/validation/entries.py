@@ -18,8 +18,9 @@ from hub.validation.json import JsonSchema
 from hub.validation.manifest import Kind, Manifest, SchemaItem, read_manifest, verify_files
 from hub.validation.report import Report
 from hub.validation.schematron import BusinessRules
-from hub.validation.xsd import XsdSchema, XsdSource
+from hub.validation.xsd import XsdSchema, XsdSource, parse_schema_document
 from hub.validation.xsd11 import Xsd11Schema
+from hub.validation.xsd_versions import mark_of, may_be_marked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +87,9 @@ def load_version(folder: Path) -> Version:
             )
         )
     verify_files(folder, manifest)
+    if manifest.kind is Kind.XSD and _written_in_1_1(folder, manifest):
+        # It came in before every mark of XML Schema 1.1 was known.
+        manifest = replace(manifest, kind=Kind.XSD11)
     if manifest.kind is Kind.CODE_LISTS:
         return Version(code_lists=tuple(_code_list(folder, item) for item in manifest.schemas))
     table = _identifiers(folder, manifest)
@@ -97,6 +101,14 @@ def load_version(folder: Path) -> Version:
             for item in manifest.schemas
         )
     )
+
+
+def _written_in_1_1(folder: Path, manifest: Manifest) -> bool:
+    for name in sorted({name for item in manifest.schemas for name in item.closure}):
+        content = (folder / name).read_bytes()
+        if may_be_marked(content) and mark_of(parse_schema_document(content, name)) is not None:
+            return True
+    return False
 
 
 def _names_lists(path: Path) -> bool:
