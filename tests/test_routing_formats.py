@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,17 @@ from hypothesis import strategies as st
 
 from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, Invalid, Malformed, Refused, TooLarge
-from hub.routing import RoutingTable, Rule, from_csv, from_yaml, load_destinations, service_urn, to_csv, to_yaml
+from hub.routing import (
+    RoutingTable,
+    Rule,
+    from_csv,
+    from_file,
+    from_yaml,
+    load_destinations,
+    service_urn,
+    to_csv,
+    to_yaml,
+)
 
 ROOT = Path(__file__).parents[1] / "routing_rules"
 BUILDING = service_urn("99012008001000")
@@ -311,3 +323,54 @@ def test_umlauts_and_dashes_survive_windows_1252():
     content = to_csv([one], encoding="windows-1252")
     assert "Straße".encode("cp1252") in content
     assert from_csv(content) == (one,)
+
+
+def _zip_of(name: str, content: bytes = b"x") -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, content)
+    return packed.getvalue()
+
+
+FOREIGN = {
+    "an Excel workbook": _zip_of("xl/workbook.xml"),
+    "an old Office file": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100),
+    "an OpenDocument spreadsheet": _zip_of("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"),
+    "a ZIP archive": _zip_of("rules.csv"),
+    "a PDF": b"%PDF-1.7\n",
+    "a packed archive": b"\x1f\x8b\x08\x00",
+    "a picture": b"\x89PNG\r\n",
+    "a text in UTF-16": "id;area".encode("utf-16"),
+    "a web page": b"<!DOCTYPE html><html>",
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize("name", ["regeln.csv", "regeln.xlsx", "regeln.yaml", "regeln"])
+def test_another_file_is_told_by_what_it_is(what, name):
+    with pytest.raises(Malformed, match=f"This is {what}") as refused:
+        from_file(FOREIGN[what], name)
+    assert "CSV UTF-8" in refused.value.detail.de
+    assert "YAML" not in refused.value.detail.de
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_both_readers_tell_another_file_by_what_it_is(what):
+    for read in (from_csv, from_yaml):
+        with pytest.raises(Malformed, match=f"This is {what}"):
+            read(FOREIGN[what])
+
+
+def test_a_file_that_is_no_text_is_not_called_yaml():
+    with pytest.raises(Malformed, match="neither UTF-8 nor Windows-1252"):
+        from_file(b"\x01\x00\x02", "regeln.dat")
+
+
+def test_csv_is_known_by_its_first_line_whatever_its_name():
+    content = to_csv([rule()])
+    assert from_file(content, "regeln.txt") == from_csv(content)
+    with pytest.raises(Malformed, match="This is CSV where YAML is expected"):
+        from_yaml(content)
+    with pytest.raises(Malformed, match="first line must read"):
+        from_file(content.replace(b";", b","), "regeln")
+    assert from_file(to_yaml([rule()]), "regeln.txt") == from_csv(content)

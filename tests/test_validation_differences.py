@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,20 @@ def test_xbau_2_6_asks_its_senders_to_change_what_it_removed(tmp_path):
     assert {"removed", "added-required", "message-added", "type-changed"} <= kinds
     assert [change.must for change in changes] == sorted((change.must for change in changes), reverse=True)
     assert "message-removed" not in kinds
+
+
+def test_a_comparison_is_worked_out_once_for_all_who_ask(tmp_path):
+    for version, kind in (("1", "xs:string"), ("2", "xs:int")):
+        source = tmp_path / f"{version}.xsd"
+        source.write_text(f'{HEAD}<xs:element name="m" type="{kind}"/></xs:schema>')
+        import_standard(source, tmp_path / "schemas", standard="test", version=version)
+    catalog = SchemaCatalog.load(tmp_path / "schemas")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: catalog.diff("test", "1", "2"), range(32)))
+    assert answers[0]
+    assert all(answer is answers[0] for answer in answers)
+    assert catalog.diff("test", "2", "1") is not answers[0]
+    for number in range(20):
+        with suppress(UnknownSchema):
+            catalog.diff("test", "1", str(number))
+    assert catalog.diff("test", "1", "2") == answers[0]

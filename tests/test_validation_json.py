@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_data import SHARED, needs_shared_data
 
-from hub.errors import ConfigurationError, Refused
+from hub.errors import ConfigurationError, Malformed, Refused
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.json import compiled, read_json
-from hub.validation.json_report import lines_of, pointer
+from hub.validation.json import JsonSchema, compiled, read_json
+from hub.validation.json_places import lines_of, pointer
 from hub.validation.limits import Limits
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
@@ -233,3 +233,76 @@ def test_lines_are_those_of_the_values():
 
 def test_a_pointer_escapes_what_rfc_6901_wants_escaped():
     assert pointer(("a/b", "m~n", 0, "")) == "/a~1b/m~0n/0/"
+
+
+def judged(schema: dict, document, *, resources=()):
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    compiled = JsonSchema(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, resources=lambda: resources
+    )
+    return compiled.check(document, data, Limits())[0]
+
+
+FIELDS = {"properties": {"rufname": {}, "rasse": {}, "chip": {}}}
+DOG = {**FIELDS, "additionalProperties": False}
+
+
+def test_a_field_that_is_not_allowed_is_named_by_its_object_and_those_that_are():
+    (found,) = judged({"properties": {"hund": DOG}}, {"hund": {"rasse": "x", "rufnahme": "y"}})
+    assert (found.rule, found.path, found.line) == ("json.additionalProperties", "/hund", 4)
+    assert found.expected == "rufname, rasse, chip"
+    assert "„rufnahme“" in found.text.de
+    assert "Meinten Sie „rufname“?" in found.text.de
+    assert "Did you mean 'rufname'?" in found.text.en
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"hund": {"$ref": "#/$defs/dog"}}, "$defs": {"dog": DOG}},
+        {"properties": {"hund": {"$ref": "https://example.org/dog"}}},
+        {"properties": {"hund": {"allOf": [FIELDS], "unevaluatedProperties": False}}},
+        {"properties": {"hund": {"$ref": "#/$defs/d", "unevaluatedProperties": False}}, "$defs": {"d": FIELDS}},
+        {"anyOf": [{"properties": {"hund": DOG}}]},
+    ],
+    ids=["reference", "another document", "unevaluated", "unevaluated behind a reference", "variant"],
+)  # fmt: skip
+def test_the_allowed_fields_are_found_wherever_the_schema_declares_them(schema):
+    resources = [("https://example.org/dog", {"$id": "https://example.org/dog", **DOG})]
+    found = judged(schema, {"hund": {"farbe": "x"}}, resources=resources)
+    assert [one.expected for one in found if one.path == "/hund"][-1:] == ["rufname, rasse, chip"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Kanarienvogel", "max mustermann", "a" * 300, "steuernummer12345678901", "x\n<b>", "Ä. Ö."]
+)
+def test_a_name_that_may_say_something_of_a_person_is_not_said(name):
+    (found,) = judged(DOG, {name: 1})
+    assert name not in str(found.as_json())
+    assert found.expected == "rufname, rasse, chip"
+
+
+def test_a_long_list_of_allowed_fields_is_bounded():
+    (found,) = judged(
+        {"properties": {f"feld{n}": {} for n in range(900)}, "additionalProperties": False}, {"x": 1, "y": 2}
+    )
+    assert len(found.expected) == 400
+    assert "und 1 weitere" in found.text.de
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "column", "path"),
+    [
+        (b'{"a":1,\n "a":2}', 2, 2, ""),
+        (b'{"hunde": [{"x": 1},\n  {"name": 1, "n": {"name": 1}, "name": 2}]}', 2, 33, "/hunde/1"),
+        ('{"ü": "ä", "b": {"c": 1, "\\u0063": 2}}'.encode(), 1, 26, "/b"),
+        (b'{"Max Muster": {"a": 1, "a": 2}}', 1, 25, ""),
+    ],
+)
+def test_a_repeated_name_is_told_by_line_column_and_object(data, line, column, path):
+    with pytest.raises(Malformed) as refused:
+        read_json(data, Limits())
+    told = refused.value.members
+    assert (told["line"], told["column"], told["path"]) == (line, column, path)
+    assert f"Zeile {line}, Spalte {column}" in refused.value.detail.de
+    assert "Muster" not in refused.value.detail.de

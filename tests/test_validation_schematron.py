@@ -51,6 +51,16 @@ REACHING = {
     "a function by name": '<sch:let name="x" value="doc#1"/>',
     "an expression in a text": '<xsl:function name="f:x" expand-text="yes">{{1}}</xsl:function>',
     "an XSLT import": '<xsl:function name="f:x"><xsl:import href="x"/></xsl:function>',
+    "another file, put together from parameters": (
+        '<sch:pattern abstract="true" id="p"><sch:rule context="/"><sch:assert test="$f$g"/></sch:rule></sch:pattern>'
+        "<sch:pattern is-a='p'><sch:param name='f' value='doc'/><sch:param name='g' value=\"('x')\"/></sch:pattern>"
+    ),
+    "the environment, put together from a parameter and a text": (
+        "<sch:pattern abstract='true' id='p'><sch:let name='v' value=\"environment-$f('PATH')\"/></sch:pattern>"
+        "<sch:pattern is-a='p'><sch:param name='f' value='variable'/></sch:pattern>"
+    ),
+    "a shadow attribute": "<xsl:function name=\"f:x\"><xsl:value-of _select=\"{{'d'||'oc(1)'}}\"/></xsl:function>",
+    "a text that is parsed with what it names": '<sch:let name="x" value="parse-xml(\'&lt;a/&gt;\')"/>',
     "what is written": '<xsl:function name="f:x"><xsl:result-document href="x"/></xsl:function>',
 }
 

@@ -18,8 +18,7 @@ from hub.routing import (
     RoutingTable,
     Rule,
     Severity,
-    from_csv,
-    from_yaml,
+    from_file,
     rule_from_row,
     service_urn,
     to_csv,
@@ -91,7 +90,7 @@ def draft(visit: Visit) -> Response:
     name, content = visit.form.files.get("file", ("", b""))
     rules: Iterable[Rule] | None = None
     if content:
-        uploaded = from_csv(content) if name.lower().endswith(".csv") else from_yaml(content)
+        uploaded = from_file(content, name)
         rules = uploaded
     title = visit.form.text("title", longest=200) or name
     made = visit.tools.tables.draft(visit.person, title=title, now=visit.now, rules=rules)

@@ -13,7 +13,7 @@ from hub.areas import Area
 from hub.cli.options import data_option, opened
 from hub.cli.persons import Login, logged_in, person_options
 from hub.errors import Malformed, Text
-from hub.routing import Finding, RoutingTable, Rule, Severity, from_csv, from_yaml, to_csv, to_yaml
+from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, to_csv, to_yaml
 from hub.routing.formats import read_folder
 from hub.tables import TableBook
 
@@ -215,7 +215,7 @@ def _read(source: Path) -> tuple[Rule, ...]:
     if source.is_dir():
         return read_folder(source)
     content = source.read_bytes()
-    return from_csv(content) if source.suffix.lower() == ".csv" else from_yaml(content)
+    return from_file(content, source.name)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -10,7 +10,7 @@ from hub.routing.destinations import DestinationFacts, PlannedDestination, load_
 from hub.routing.diff import Diff, RouteChange, RuleChange, diff
 from hub.routing.explain import Considered, Explanation, Tried
 from hub.routing.findings import Code, Finding, Severity
-from hub.routing.formats import from_csv, from_rows, from_yaml, to_csv, to_yaml
+from hub.routing.formats import from_csv, from_file, from_rows, from_yaml, to_csv, to_yaml
 from hub.routing.rules import OnInvalid, Rule, day_start, legal_day, rule_from_row, service_urn
 from hub.routing.services import ServiceRegister
 from hub.routing.table import Route, RoutingTable
@@ -40,6 +40,7 @@ __all__ = [
     "day_start",
     "diff",
     "from_csv",
+    "from_file",
     "from_rows",
     "from_yaml",
     "legal_day",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ import yaml
 from hub.errors import ConfigurationError, Invalid, InvalidSettings, Malformed, Refused, Text, TooLarge
 from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
 from hub.routing.rules import Rule, rule_from_row
+from hub.sheets import foreign_format
 
 COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
 #: Columns that a CSV may do without, as files from before they were invented do.
@@ -53,7 +55,18 @@ def from_csv(content: bytes) -> tuple[Rule, ...]:
     ``problems`` lists every bad row.
     """
     require_size(content, _MAX_CSV_BYTES)
+    _refuse_foreign(content)
     return _collected(_csv_rows(_decoded(content)))
+
+
+def from_file(content: bytes, name: str) -> tuple[Rule, ...]:
+    """Read rules from a file that somebody chose, CSV or YAML by its name, else by its first line. Raises as both do."""
+    _refuse_foreign(content)
+    suffix = PurePath(name).suffix.lower()
+    # A file that is no text is refused by the reader that says so.
+    looks_so = _looks_like_csv(content) or b"\0" in content
+    is_csv = suffix == ".csv" or (suffix not in (".yaml", ".yml") and looks_so)
+    return from_csv(content) if is_csv else from_yaml(content)
 
 
 def from_rows(rows: Iterable[Row]) -> tuple[Rule, ...]:
@@ -69,6 +82,14 @@ def to_yaml(rules: Iterable[Rule]) -> bytes:
 
 def from_yaml(content: bytes) -> tuple[Rule, ...]:
     """Read rules from YAML, sorted by id. Raises as :func:`from_csv` does."""
+    _refuse_foreign(content)
+    if _looks_like_csv(content):
+        raise Malformed(
+            Text(
+                "Das ist CSV, erwartet wird YAML. Geben Sie der Datei die Endung .csv, oder senden Sie sie als text/csv.",
+                "This is CSV where YAML is expected. Give the file the ending .csv, or send it as text/csv.",
+            )
+        )
     return _collected(_yaml_rows(content))
 
 
@@ -89,6 +110,19 @@ def read_folder(folder: Path) -> tuple[Rule, ...]:
             Text(f"{folder} enthält keine Regeln (rules*.yaml).", f"{folder} holds no rules (rules*.yaml).")
         )
     return tuple(rules)
+
+
+def _refuse_foreign(content: bytes) -> None:
+    foreign = foreign_format(content)
+    if foreign is not None:
+        raise Malformed(foreign)
+
+
+def _looks_like_csv(content: bytes) -> bool:
+    """Whether the first line names columns of a table of rules, whatever parts them."""
+    first = content.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].decode("utf-8", "replace")
+    cells = {cell.strip().strip('"').lower() for cell in re.split(r"[;,\t]", first)}
+    return len(cells & set(COLUMNS)) > 1
 
 
 def _in_windows_1252(text: str) -> bytes:

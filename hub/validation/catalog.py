@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
@@ -38,6 +39,8 @@ CODED_BYTES = 4 * MIB
 _REMEMBERED = 4096
 #: Characters of what a payload says of itself, for an answer to be remembered; no URI or root element is longer.
 _LONGEST_MARK = 500
+#: Comparisons of two versions that are remembered.
+_COMPARISONS = 16
 
 
 class _Asked(NamedTuple):
@@ -64,6 +67,8 @@ class SchemaCatalog:
         self._by_service = _index(self._entries, lambda entry: entry.item.services or ())
         # The catalogue never changes, so neither does an answer; only what was found is remembered.
         self._chosen: dict[_Asked, SchemaEntry] = {}
+        self._compared: dict[tuple[str, str, str], tuple[Change, ...]] = {}
+        self._comparing = Lock()
         insist_on_own_uris(entry.item for entry in self._entries)
 
     @classmethod
@@ -118,8 +123,17 @@ class SchemaCatalog:
             UnknownSchema: One of the versions is not in the catalogue.
         """
         versions = [self._version(standard, version) for version in (old, new)]
-        before, after = ([entry.judge.outline() for entry in entries] for entries in versions)
-        return differences(before, after)
+        asked = (standard, old, new)
+        # One at a time: whoever asks for the same meanwhile waits for the answer and does not work it out again.
+        with self._comparing:
+            found = self._compared.get(asked)
+            if found is None:
+                before, after = ([entry.judge.outline() for entry in entries] for entries in versions)
+                found = differences(before, after)
+                if len(self._compared) >= _COMPARISONS:
+                    self._compared.pop(next(iter(self._compared)))
+                self._compared[asked] = found
+        return found
 
     def as_if_in_force(self, standard: str, version: str) -> SchemaCatalog:
         """Return a catalogue of one version alone that takes payloads on any day, for those who try it before or after.

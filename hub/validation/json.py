@@ -18,6 +18,7 @@ import jsonschema_rs
 import orjson
 
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
+from hub.validation.json_places import Token, first_repeated, is_harmless, pointer
 from hub.validation.json_report import KnownNames, violations_of
 from hub.validation.limits import MIB, Limits
 from hub.validation.outline import Outline, outline_of_json
@@ -84,7 +85,7 @@ class JsonSchema:
         if validator.is_valid(document):
             return (), 0
         if self._known is None:
-            self._known = KnownNames.of([self._schema, *(schema for _, schema in self._resources())])
+            self._known = KnownNames.of(self._schema, self._resources())
         return violations_of(validator.iter_errors(document), data, self._known, limits)
 
     def outline(self) -> Outline:
@@ -188,9 +189,34 @@ def _read_slowly(data: bytes, limits: Limits) -> None:
     try:
         json.loads(data, object_pairs_hook=members, parse_int=integer, parse_float=real)
     except _RepeatedNameError as error:
-        raise Malformed(_REPEATED) from error
+        raise _repeated(data) from error
     except _LongNumberError as error:
         raise TooLarge(_NUMBER) from error
+
+
+def _repeated(data: bytes) -> Malformed:
+    """Return the refusal of a document that repeats a name; what of the place is not an identifier is left out."""
+    found = first_repeated(data)
+    assert found is not None  # noqa: S101  # The caller has met it.
+    shown = next((n for n, token in enumerate(found.path) if not _may_be_said(token)), len(found.path))
+    path = pointer(found.path[:shown])
+    name = (f" „{found.name}“", f" '{found.name}'") if is_harmless(found.name) else ("", "")
+    place = (f" im Objekt {path}", f" in the object {path}") if path else ("", "")
+    return Malformed(
+        Text(
+            f"Ein Objekt nennt denselben Feldnamen{name[0]} zweimal (Zeile {found.line}, Spalte {found.column}{place[0]}). "
+            "Nennen Sie jedes Feld nur einmal.",
+            f"An object repeats a field name{name[1]} (line {found.line}, column {found.column}{place[1]}). "
+            "Name each field only once.",
+        ),
+        line=found.line,
+        column=found.column,
+        path=path,
+    )
+
+
+def _may_be_said(token: Token) -> bool:
+    return isinstance(token, int) or is_harmless(token)
 
 
 def _depth_at(data: bytes, position: int) -> int:
@@ -231,10 +257,6 @@ def _too_deep(depth: int) -> Text:
     )
 
 
-_REPEATED = Text(
-    "Ein Objekt des Dokuments nennt denselben Feldnamen zweimal. Nennen Sie jedes Feld nur einmal.",
-    "An object of the document repeats a field name. Name each field only once.",
-)
 _NUMBER = Text(
     "Das Dokument enthält eine Zahl mit zu vielen Stellen: Ganzzahlen müssen in 64 Bit passen, andere Zahlen höchstens "
     "100 Zeichen haben. Senden Sie lange Kennungen als Text.",

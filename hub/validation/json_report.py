@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
 from hub.errors import Text
 from hub.validation.characters import offence
+from hub.validation.json_places import Token, is_harmless, lines_of, pointer
 from hub.validation.limits import Limits
 from hub.validation.report import Violation
 from hub.validation.rules import RULES, text_of
 
-Token = str | int
-
 #: Members of a schema whose own members are names of fields.
 _NAMING = ("properties", "dependentRequired", "dependentSchemas", "dependencies")
 _EXPECTED_LENGTH = 400
+#: Characters of a name that are compared with those that are allowed.
+_LONGEST_NAME = 60
 #: Variants of anyOf and oneOf that are described further; their errors are the sender's best hint.
 _NESTING = 4
-#: Parts of a JSON document, in the order they are tried at a place.
-_PART = re.compile(rb'[\s:,]*+(?:([{\[])|([}\]])|("(?:[^"\\]++|\\.)*+")|([^\s:,{}\[\]"]++))', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownNames:
-    """Field names that a schema declares: only these may stand in a pointer."""
+    """Field names that a schema declares: only these may stand in a pointer. ``documents`` are its parts, by URI."""
 
     names: frozenset[str]
+    documents: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def of(cls, schemas: Iterable[Any]) -> KnownNames:
-        """Gather the names of schemas and all their subschemas."""
+    def of(cls, schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]]) -> KnownNames:
+        """Gather the names of a schema, of those that it refers to, and of all their subschemas."""
         names: set[str] = set()
-        waiting = list(schemas)
+        documents = {**dict(resources), str(schema.get("$id", "")): schema, "": schema}
+        waiting: list[Any] = list(documents.values())
         while waiting:
             node = waiting.pop()
             if isinstance(node, Mapping):
@@ -49,7 +51,41 @@ class KnownNames:
                 waiting.extend(node.values())
             elif isinstance(node, list):
                 waiting.extend(node)
-        return cls(names=frozenset(names))
+        return cls(names=frozenset(names), documents=documents)
+
+    def allowed_beside(self, error: Any) -> tuple[str, ...]:
+        """Return the names that the object may have of which an error says that it has others, in the schema's order."""
+        location = error.absolute_keyword_location or ""
+        base, _, fragment = location.partition("#")
+        tokens = [unquote(each).replace("~1", "/").replace("~0", "~") for each in fragment.split("/")[1:]]
+        node = self.documents.get(base)
+        for token in (tokens or list(error.schema_path))[:-1]:
+            node = _member(node, token)
+        return tuple(dict.fromkeys(_properties(node, self.documents.get(base), _NESTING)))
+
+
+def _member(node: Any, token: Any) -> Any:
+    if isinstance(node, Mapping):
+        return node.get(str(token))
+    return node[int(token)] if isinstance(node, list) and str(token).isdecimal() and int(token) < len(node) else None
+
+
+def _properties(node: Any, document: Any, nesting: int) -> Iterator[str]:
+    """Yield the names that a subschema declares, and those that apply to the same object beside it."""
+    if not isinstance(node, Mapping) or nesting == 0:
+        return
+    if isinstance(node.get("properties"), Mapping):
+        yield from node["properties"]
+    below = [part for key in ("allOf", "anyOf", "oneOf") for part in node.get(key) or ()]
+    below += [node[key] for key in ("if", "then", "else") if key in node]
+    reference = node.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target = document
+        for token in reference[2:].split("/"):
+            target = _member(target, token.replace("~1", "/").replace("~0", "~"))
+        below.append(target)
+    for part in below:
+        yield from _properties(part, document, nesting - 1)
 
 
 def violations_of(
@@ -57,58 +93,77 @@ def violations_of(
 ) -> tuple[tuple[Violation, ...], int]:
     """Return violations up to the cap, and the number of all errors."""
     found = [
-        (rule, _safe(path, known), expected, text)
+        (rule, _safe(path, known), expected, text, place)
         for error in islice(errors, limits.violations)
-        for rule, path, expected, text in _described(error, _NESTING)
+        for rule, path, expected, text, place in _described(error, known, _NESTING)
     ]
     total = len(found) + sum(1 for _ in errors)
     named = found[: limits.violations]
-    lines = lines_of(data, {path for _, path, _, _ in named})
+    lines = lines_of(data, {place for *_, place in named} | {path for _, path, *_ in named})
     return (
         tuple(
             Violation(
                 rule=rule,
                 path=pointer(path),
                 path_kind="json-pointer",
-                line=lines.get(path),
+                line=lines.get(place, lines.get(path)),
                 expected=expected,
                 text=text,
             )
-            for rule, path, expected, text in named
+            for rule, path, expected, text, place in named
         ),
         total,
     )
 
 
-def pointer(path: Sequence[Token]) -> str:
-    """Return a JSON Pointer (RFC 6901)."""
-    return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in path)
+#: Rule, path that is named, what is expected, words, and the place whose line is told.
+_Described = tuple[str, tuple[Token, ...], str | None, Text, tuple[Token, ...]]
 
 
-def lines_of(data: bytes, wanted: set[tuple[Token, ...]]) -> dict[tuple[Token, ...], int]:
-    """Return the line, from 1, at which each wanted place of a well-formed document starts."""
-    places = [(path, offset) for path, offset in _places(data) if path in wanted]
-    lines: dict[tuple[Token, ...], int] = {}
-    line, before = 1, 0
-    for path, offset in places:
-        line += data.count(b"\n", before, offset)
-        before = offset
-        lines[path] = line
-    return lines
-
-
-def _described(error: Any, nesting: int) -> Iterator[tuple[str, tuple[Token, ...], str | None, Text]]:
+def _described(error: Any, known: KnownNames, nesting: int) -> Iterator[_Described]:
     kind = error.kind
     rule, place = _rule_of(kind), tuple(error.instance_path)
     wrong = offence(kind.pattern, error.instance) if type(kind).__name__ == "Pattern" else None
     if wrong is not None:
         # A repertoire's pattern says less than the character that is not in it.
-        yield wrong.rule, place, None, wrong.text
+        yield wrong.rule, place, None, wrong.text, place
         return
-    yield rule, place, _expected_of(kind), text_of(rule)
+    unexpected = list(getattr(kind, "unexpected", ()))
+    if unexpected and rule in _UNEXPECTED:
+        allowed = known.allowed_beside(error)
+        expected = _bounded(", ".join(allowed)) or None
+        yield rule, place, expected, _of_unexpected(unexpected, allowed, known), (*place, unexpected[0])
+        return
+    yield rule, place, _expected_of(kind), text_of(rule), place
     if nesting > 0 and type(kind).__name__ in ("AnyOf", "OneOfNotValid"):
         for nested in _closest(kind.context, error.instance_path):
-            yield from _described(nested, nesting - 1)
+            yield from _described(nested, known, nesting - 1)
+
+
+_UNEXPECTED = ("json.additionalProperties", "json.unevaluatedProperties")
+
+
+def _of_unexpected(unexpected: Sequence[str], allowed: Sequence[str], known: KnownNames) -> Text:
+    """Return words for a field that is not allowed; its name is said where it is the schema's or looks like a developer's."""
+    name, more = unexpected[0], len(unexpected) - 1
+    near = get_close_matches(name[:_LONGEST_NAME], allowed, n=1, cutoff=0.75)
+    said = name in known.names or is_harmless(name)
+    named = (f" „{name}“", f" '{name}'") if said else ("", "")
+    meant = (f" Meinten Sie „{near[0]}“?", f" Did you mean '{near[0]}'?") if near else ("", "")
+    others = (f" und {more} weitere", f" and {more} more") if more else ("", "")
+    which = ("Sie seine Schreibweise; erwartet werden die genannten Felder.", "; the fields named here are expected.")
+    if not allowed:
+        which = ("Sie seine Schreibweise.", ".")
+    return Text(
+        f"Das Objekt enthält ein Feld{named[0]}{others[0]}, das nicht vorgesehen ist.{meant[0]} Entfernen Sie es, oder prüfen "
+        f"{which[0]}",
+        f"The object holds a field{named[1]}{others[1]} that is not allowed.{meant[1]} Remove it, or check its "
+        f"spelling{which[1]}",
+    )
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _EXPECTED_LENGTH else f"{text[: _EXPECTED_LENGTH - 1]}…"
 
 
 def _closest(variants: Sequence[Sequence[Any]], place: Sequence[Token]) -> Sequence[Any]:
@@ -181,31 +236,3 @@ def _safe(path: tuple[Token, ...], known: KnownNames) -> tuple[Token, ...]:
         if isinstance(token, str) and token not in known.names:
             return path[:depth]
     return path
-
-
-def _places(data: bytes) -> Iterator[tuple[tuple[Token, ...], int]]:
-    """Yield the path and offset of every value, in the document's order."""
-    # Each open container: [is it an object, its path, the next index or the pending name].
-    stack: list[list[Any]] = []
-    position = 0
-    while (match := _PART.match(data, position)) is not None:
-        position = match.end()
-        opened, closed, text, _ = match.groups()
-        if closed:
-            stack.pop()
-            continue
-        if stack and stack[-1][0] and stack[-1][2] is None:
-            stack[-1][2] = orjson.loads(text)
-            continue
-        path = _next_path(stack)
-        yield path, match.start(match.lastindex or 0)
-        if opened:
-            stack.append([opened == b"{", path, None if opened == b"{" else 0])
-
-
-def _next_path(stack: list[list[Any]]) -> tuple[Token, ...]:
-    if not stack:
-        return ()
-    is_object, parent, key = stack[-1]
-    stack[-1][2] = None if is_object else key + 1
-    return (*parent, key)

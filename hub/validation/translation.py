@@ -31,7 +31,8 @@ _EMBEDDED = (f"{_XSL}function", f"{_XSL}key")
 #: Functions and instructions that reach outside the document.
 _REACHING = re.compile(
     r"\b(?:doc|doc-available|document|collection|uri-collection|unparsed-text(?:-lines|-available)?|json-doc|transform|"
-    r"environment-variable|available-environment-variables|load-xquery-module|system-property|evaluate|stream-available|function-lookup)\s*[(#]"
+    r"environment-variable|available-environment-variables|load-xquery-module|system-property|evaluate|stream-available|function-lookup|"
+    r"parse-xml|parse-xml-fragment)\s*[(#]"
 )
 _REACHING_ELEMENTS = frozenset(
     f"{_XSL}{name}"
@@ -95,7 +96,10 @@ def translated(files: Mapping[str, bytes]) -> RuleSet:
 def _refuse_what_reaches_out(schema: Any, name: str) -> None:
     for node in schema.iter("*"):
         reaches = node.tag in _REACHING_ELEMENTS or any(_REACHING.search(value) for value in node.attrib.values())
-        if reaches or node.tag == f"{_SCH}include" or any(node.get(name) is not None for name in _REACHING_ATTRIBUTES):
+        # Shadow attributes (XSLT 3.0, section 3.9.1) are put together when the stylesheet is compiled.
+        hidden = any(key.startswith("_") for key in node.attrib) and node.tag.startswith(_XSL)
+        named = any(node.get(key) is not None for key in _REACHING_ATTRIBUTES)
+        if reaches or hidden or named or node.tag == f"{_SCH}include":
             raise _unusable(
                 name,
                 f"Zeile {node.sourceline} greift auf etwas außerhalb des Dokuments zu",
@@ -134,7 +138,11 @@ class _Writer:
         abstract = {pattern.get("id"): pattern for pattern in _patterns(schema) if pattern.get("abstract") == "true"}
         concrete = [pattern for pattern in _patterns(schema) if pattern.get("abstract") != "true"]
         for number, pattern in enumerate(concrete, start=1):
-            body = _instance(pattern, abstract, name) if pattern.get("is-a") else pattern
+            body = pattern
+            if pattern.get("is-a"):
+                body = _instance(pattern, abstract, name)
+                # Parameters may make a call of what looked harmless in pieces.
+                _refuse_what_reaches_out(body, name)
             sheet = self._sheet(schema, version)
             first = len(self.assertions)
             self._pattern(sheet, body, {**_abstract_rules(schema), **_abstract_rules(body)}, name, f"{prefix}{number}")
