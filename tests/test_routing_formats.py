@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.areas import Area, Gazetteer
-from hub.errors import ConfigurationError, Invalid, Malformed, Refused, TooLarge
+from hub.errors import ConfigurationError, Invalid, InvalidSettings, Malformed, Refused, TooLarge
 from hub.routing import (
     RoutingTable,
     Rule,
@@ -83,7 +83,7 @@ def test_what_is_no_rule_csv_is_refused(content, says):
     ],
 )
 def test_a_bad_cell_names_line_and_field(change, says):
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         from_csv(csv_row(**change))
     assert caught.value.detail.en.startswith("Line 2: ")
     assert says in caught.value.detail.en
@@ -91,14 +91,14 @@ def test_a_bad_cell_names_line_and_field(change, says):
 
 def test_every_bad_row_is_reported_not_only_the_first():
     content = csv_row(id="!") + csv_row(area="x").split(b"\n", 1)[1] + csv_row(id="good").split(b"\n", 1)[1]
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         from_csv(content)
     assert [problem["line"] for problem in caught.value.members["problems"]] == [2, 3]
     assert "1 more" in caught.value.detail.en
 
 
 def test_a_name_given_twice_is_refused():
-    with pytest.raises(ConfigurationError, match="taken already"):
+    with pytest.raises(InvalidSettings, match="taken already"):
         from_csv(csv_row() + csv_row().split(b"\n", 1)[1])
 
 
