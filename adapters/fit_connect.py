@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ import orjson
 from hub.delivery import Adapter
 from hub.envelope import MixedUp, checked, completion, not_readable
 from hub.errors import Unavailable
-from hub.options import read_options, read_secret, unusable
+from hub.options import ADDRESS, PLAIN, read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
 from hub.wire.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
@@ -41,11 +41,11 @@ class Options:
 
     submission_api: str
     token_url: str
-    client_id: str
+    client_id: str = field(metadata=PLAIN)
     client_secret_file: str
-    destination_id: str
-    ca_file: str | None = None
-    timeout: float = 120.0
+    destination_id: str = field(metadata=PLAIN)
+    ca_file: str | None = field(default=None, metadata=ADDRESS)
+    timeout: float = field(default=120.0, metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from uuid import uuid4
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import insist, read_options, unusable
+from hub.options import ADDRESS, insist, read_options, unusable
 from hub.submission import Outcome, OutcomeKind, Package
 
 
@@ -27,7 +27,7 @@ from hub.submission import Outcome, OutcomeKind, Package
 class Options:
     """``path``: the folder, absolute."""
 
-    path: str
+    path: str = field(metadata=ADDRESS)
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_absolute():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -21,7 +21,16 @@ from hub.crypto.keys import SigningKey, read_signing_key
 from hub.delivery import Adapter
 from hub.envelope import MixedUp, message, not_readable
 from hub.errors import KeyRefused, Unavailable
-from hub.options import insist, insist_on_privacy, read_options, read_private_file, read_secret, unusable
+from hub.options import (
+    ADDRESS,
+    PLAIN,
+    insist,
+    insist_on_privacy,
+    read_options,
+    read_private_file,
+    read_secret,
+    unusable,
+)
 from hub.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
@@ -43,11 +52,11 @@ class Options:
     client_cert_file: str | None = None
     client_key_file: str | None = None
     token_url: str | None = None
-    client_id: str | None = None
+    client_id: str | None = field(default=None, metadata=PLAIN)
     signing_key_file: str | None = None
-    ca_file: str | None = None
-    timeout: float = 30.0
-    inline_limit: int = 8 * 1024 * 1024
+    ca_file: str | None = field(default=None, metadata=ADDRESS)
+    timeout: float = field(default=30.0, metadata=PLAIN)
+    inline_limit: int = field(default=8 * 1024 * 1024, metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 

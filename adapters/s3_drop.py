@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from hub import reasons
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import insist, read_file, read_options, read_secret, unusable
+from hub.options import ADDRESS, PLAIN, insist, read_file, read_options, read_secret, unusable
 from hub.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import BEFORE_CONNECTING, CONFIGURED, Line, reason_for
 from hub.wire.http import insist_on_address, insist_on_timeout
@@ -45,13 +45,13 @@ class Options:
     """
 
     endpoint: str
-    bucket: str
+    bucket: str = field(metadata=PLAIN)
     access_key_id_file: str
     secret_access_key_file: str
-    prefix: str = ""
-    region: str = "eu-central-1"
-    ca_file: str | None = None
-    timeout: float = 120.0
+    prefix: str = field(default="", metadata=PLAIN)
+    region: str = field(default="eu-central-1", metadata=PLAIN)
+    ca_file: str | None = field(default=None, metadata=ADDRESS)
+    timeout: float = field(default=120.0, metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 

@@ -8,14 +8,14 @@ files again. The server is known by its host key, which stands in the options: n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from hub.delivery import Adapter
 from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import insist, read_options, read_private_file, read_secret, unusable
+from hub.options import PLAIN, insist, read_options, read_private_file, read_secret, unusable
 from hub.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.wire.http import insist_on_host, insist_on_timeout
@@ -30,13 +30,13 @@ class Options:
     """
 
     host: str
-    user: str
+    user: str = field(metadata=PLAIN)
     host_key: str
-    folder: str
+    folder: str = field(metadata=PLAIN)
     port: int = 22
     key_file: str | None = None
     password_file: str | None = None
-    timeout: float = 120.0
+    timeout: float = field(default=120.0, metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ attachments that would make such a mail too large are offered by URL in the mani
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.encoders import encode_base64
 from email.message import EmailMessage, Message
@@ -21,7 +21,7 @@ from typing import Any
 from hub.delivery import Adapter, Particular, Sealing
 from hub.envelope import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
 from hub.errors import Unavailable
-from hub.options import insist, read_options, read_secret
+from hub.options import ADDRESS, PLAIN, insist, read_options, read_secret
 from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
 from hub.wire.http import client_tls, insist_on_host, insist_on_timeout
@@ -56,15 +56,15 @@ class Options:
     """
 
     host: str
-    user: str
+    user: str = field(metadata=PLAIN)
     password_file: str
-    sender: str
+    sender: str = field(metadata=PLAIN)
     recipient: str
-    accepts_jwe: bool = False
+    accepts_jwe: bool = field(default=False, metadata=PLAIN)
     port: int = 587
-    ca_file: str | None = None
-    timeout: float = 120.0
-    size_limit: int = 20 * 1024 * 1024
+    ca_file: str | None = field(default=None, metadata=ADDRESS)
+    timeout: float = field(default=120.0, metadata=PLAIN)
+    size_limit: int = field(default=20 * 1024 * 1024, metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:

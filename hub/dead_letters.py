@@ -37,6 +37,10 @@ class DeadLetters:
         """Return one page, the longest waiting first."""
         return self._store.dead(cause, destination_ids=within, offset=offset, limit=limit)
 
+    def reasons(self, page: Page[DeliveryView]) -> dict[UUID, str]:
+        """Return why each of a page was given up, by its delivery: what its last attempt came to, in one line."""
+        return self._store.last_notes([each.delivery_id for each in page.items])
+
     def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, by: By) -> bool:
         """Make one due again, audited; False where it is not dead (any more), so asking twice harms nothing.
 

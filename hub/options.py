@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -12,6 +13,32 @@ from hub.errors import ConfigurationError, Text
 from hub.files import vault
 
 T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """What an option is to the secrets beside it: they were entered for an address, and serve no other."""
+
+    #: Says to whom a delivery goes, or by what they are known: host, port, URL, host key, recipient, certificate authority.
+    ADDRESS = "address"
+    #: Names a file with a secret.
+    SECRET = "secret"  # noqa: S105  # a kind of option
+    #: Opens a door that is shut otherwise (``allow_…``).
+    SWITCH = "switch"
+    #: Neither: a timeout, a size, a name at the receiver's. Changing it sends no secret anywhere else.
+    PLAIN = "plain"
+
+
+#: For the ``metadata`` of a field: what an option is, where its name does not say it. Whatever is not declared, and is no
+#: ``…_file``, ``…path`` or ``allow_…``, counts as an address, so that an option that somebody forgot is safe.
+ADDRESS: Mapping[str, Role] = {"role": Role.ADDRESS}
+PLAIN: Mapping[str, Role] = {"role": Role.PLAIN}
+
+
+def usual_role(name: str) -> Role:
+    """Return what an option is whose adapter does not say."""
+    if name.startswith("allow_"):
+        return Role.SWITCH
+    return Role.SECRET if name.endswith(("_file", "path")) else Role.ADDRESS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +52,7 @@ class Option:
     kind: type
     required: bool
     default: Any = None
+    role: Role = Role.ADDRESS
 
     @property
     def is_file(self) -> bool:
@@ -41,6 +69,7 @@ def declared(kind: type) -> tuple[Option, ...]:
             kind=_first_kind(types[each.name]),
             required=each.default is MISSING,
             default=None if each.default is MISSING else each.default,
+            role=_role(each),
         )
         for each in fields(kind)
     )
@@ -127,6 +156,12 @@ def read_secret(adapter: str, option: str, path: str) -> str:
     if not secret.isprintable():
         raise _bad_file(adapter, option)
     return secret
+
+
+def _role(field: Field[Any]) -> Role:
+    """Return what a field was declared to be; a switch is one whatever is said of it."""
+    usual = usual_role(field.name)
+    return usual if usual is Role.SWITCH else field.metadata.get("role", usual)
 
 
 def _first_kind(kind: Any) -> type:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -98,12 +98,19 @@ def is_account(store: Store, name: str) -> bool:
 
 def anybody_may(store: Store, right: Right) -> bool:
     """Tell whether there is a person with a right: an account that has it and is not disabled."""
+    return any(True for _ in _all_who_may(store, right))
+
+
+def people_who_may(store: Store, right: Right, *, within: str = "") -> list[str]:
+    """Return the full names of those who have a right and whose scope holds all of ``within`` (an ARS prefix)."""
+    return [person.full_name or person.name for person in _all_who_may(store, right) if person.covers(within)]
+
+
+def _all_who_may(store: Store, right: Right) -> Iterator[Person]:
     records, offset = AccountRecords(store), 0
     while accounts := records.accounts(offset=offset, limit=500).items:
-        if any(each.disabled_at is None and person_of(each).may(right) for each in accounts):
-            return True
+        yield from (person_of(each) for each in accounts if each.disabled_at is None and person_of(each).may(right))
         offset += len(accounts)
-    return False
 
 
 def person_of(account: Account) -> Person:

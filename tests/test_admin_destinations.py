@@ -159,10 +159,20 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
         otto, pages, f"/destinations/{here}/adapter", name="https", **{**fields, "o-secret_file": "/run/secrets/x"}
     )
     assert (elsewhere.status_code, "Legen Sie sie dort ab" in elsewhere.text) == (422, True)
-    assert "Gespeichert" in _post(otto, pages, f"/destinations/{here}/adapter", name="https", **fields).text
+    page = _post(otto, pages, f"/destinations/{here}/adapter", name="https", text="neues System", **fields).text
+    assert "bis dahin bleibt der Zustellweg, wie er ist" in page
+    assert pages.store.destination(here).adapter_config.get("url") != "https://in.example/x"
+    change = re.search(r'name="change" value="(\d+)"', page)[1]
+    own = otto.post(f"/destinations/{here}/adapter/approve", change=change)
+    assert (own.status_code, "selbst vorgeschlagen" in own.text) == (403, True)
+    anton = pages.as_("anton")
+    assert "1</span> Änderungen an Schlüsseln und Zustellwegen" in anton.get("/").text
+    assert "https://in.example/x" in anton.get("/destinations/keys").text
+    assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/adapter/approve", change=change).text
     kept = pages.store.destination(here).adapter_config
     assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5}
-    (entry,) = _audit(pages, "destination.change")
+    proposed, entry = _audit(pages, "adapter.")
+    assert (proposed.actor, entry.actor, entry.after["proposed_by"]) == ("otto", "anton", "otto")
     assert entry.after["adapter_config"]["url"] == "https://in.example/x"
     assert "allow_http" in entry.before["adapter_config"]
 
@@ -193,7 +203,10 @@ def test_two_people_change_a_key(pages, here, files):
     change = re.search(r'name="change" value="(\d+)"', page.text)[1]
     assert otto.post(f"/destinations/{here}/key/approve", change=change).status_code == 403
     assert "Warten auf eine zweite Person" in anton.get("/destinations/keys").text
-    assert "1</span> Schlüsseländerungen" in anton.get("/").text
+    assert "1</span> Änderungen an Schlüsseln" in anton.get("/").text
+    told = pages.as_("erika").get("/destinations/keys").text
+    assert "Freigeben kann, wer das Recht" in told
+    assert "anton" in told
     assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/key/approve", change=change).text
     assert pages.store.destination(here).encryption_kid == json.loads(content)["kid"]
     assert [entry.action for entry in _audit(pages, "key.")] == ["key.propose", "key.approve"]

@@ -87,6 +87,7 @@ def by(stage: Stage, tmp_path: Path):
     people = {
         "otto": (Role.OPERATOR, ""),
         "olga": (Role.OPERATOR, ""),
+        "anton": (Role.APPROVER, ""),
         "viktor": (Role.VIEWER, ""),
         "walter": (Role.OPERATOR, "06414"),
     }
@@ -128,7 +129,18 @@ def test_what_a_named_person_did_stands_under_that_name(by, data: Path, stage: S
     here = str(stage.destination_id("Rheingau"))
     done(data, "adapter", here, "folder", "--options", json.dumps({"path": str(tmp_path)}), *by("otto"))
     done(data, "rename", here, "Kreis", *by("olga"))
-    assert audited(data, here) == [("destination.change", "otto"), ("destination.change", "olga")]
+    assert audited(data, here) == [("adapter.propose", "otto"), ("destination.change", "olga")]
+
+
+def test_of_two_named_people_the_second_one_changes_the_adapter(by, data: Path, stage: Stage, tmp_path: Path):
+    here = str(stage.destination_id("Rheingau"))
+    change = ("adapter", here, "folder", "--options", json.dumps({"path": str(tmp_path)}))
+    assert "noted" in done(data, *change, *by("otto"))
+    second_person(data, *change, *by("otto"))
+    assert isinstance(refused(data, *change, *by("olga")), Forbidden)
+    assert "noted" not in done(data, *change, *by("anton"))
+    assert "otto + anton" in done(data, "show", here)
+    assert "options       path" in done(data, "show", here)
 
 
 def second_person(data: Path, *arguments: str) -> None:
@@ -207,7 +219,8 @@ def test_a_new_key_takes_over_once_two_operators_say_so(by, data: Path, stage: S
     assert "noted" in done(data, "key", "use", destination_id, kid, *by("otto"))
     assert isinstance(refused(data, "key", "use", destination_id, kid, *by("otto")), Forbidden)
     assert f"{kid}  *" not in done(data, "show", destination_id)
-    assert "otto + olga" in done(data, "key", "use", destination_id, kid, *by("olga"))
+    assert isinstance(refused(data, "key", "use", destination_id, kid, *by("olga")), Forbidden)
+    assert "otto + anton" in done(data, "key", "use", destination_id, kid, *by("anton"))
     assert f"{kid}  *" in done(data, "show", destination_id)
     assert isinstance(refused(data, "key", "retire", destination_id, kid, *by("otto")), Conflict)
 

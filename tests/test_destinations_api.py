@@ -116,7 +116,7 @@ def test_a_key_that_ran_out_meanwhile_is_not_activated(office, keys):
     change = f"{path}/keys/{keys['encryption']['kid']}/activate"
     assert otto.post(change).status_code == 202
     office.stage.clock.pass_(days=31)
-    late = office.as_("olga").post(change)
+    late = office.as_("anton").post(change)
     assert (late.status_code, slug(late)) == (400, "key-refused")
 
 
@@ -145,10 +145,10 @@ def test_a_change_made_on_an_older_state_is_refused_and_changes_nothing(office):
 
 
 def test_a_change_of_keys_is_a_change_too(office, keys):
-    otto, olga, path = office.as_("otto"), office.as_("olga"), of_district(office)
+    otto, anton, path = office.as_("otto"), office.as_("anton"), of_district(office)
     otto.post(f"{path}/keys", json=keys["encryption"])
     seen = otto.tag(path)
-    for person in (otto, olga):
+    for person in (otto, anton):
         person.post(f"{path}/keys/{keys['encryption']['kid']}/activate")
     assert slug(otto.change("PATCH", path, seen, json={"name": "Kreis"})) == "overtaken"
     assert otto.get(path).json()["encryptionKid"] == keys["encryption"]["kid"]
@@ -165,7 +165,10 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     path = made.headers["Location"].removeprefix("/hub/v1")
     drop = office.stage.data / "secrets" / "drop"
     changed = otto.amend(path, adapter={"name": "folder", "options": {"path": str(drop)}})
-    assert (changed.status_code, changed.json()["adapter"]) == (200, "folder"), changed.text
+    assert (changed.status_code, changed.json()["adapter"]) == (202, "mailbox"), changed.text
+    assert changed.json()["adapterChange"]["options"] == {"path": str(drop)}
+    approved = office.as_("anton").amend(path, adapter={"name": "folder", "options": {"path": str(drop)}})
+    assert (approved.status_code, approved.json()["adapter"]) == (200, "folder"), approved.text
     alone = otto.amend(path, status="active")
     assert (alone.status_code, slug(alone)) == (403, "second-person")
     assert office.as_("olga").amend(path, status="active").json()["status"] == "active"
@@ -174,7 +177,9 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     assert shown["services"][0]["identifier"] == BAUEN
     assert [(key["use"], key["current"]) for key in shown["keys"]] == [("encryption", True), ("signature", False)]
     actions = [action for action, actor, _ in office.audited() if actor == "otto"]
-    assert actions[-2:] == ["destination.create", "destination.change"]
+    assert actions[-2:] == ["destination.create", "adapter.propose"]
+    (change,) = shown["adapterChanges"]
+    assert (change["state"], change["proposedBy"], change["settledBy"]) == ("approved", "otto", "anton")
 
 
 def test_destinations_created_over_the_destination_api_default_to_the_mailbox(office, keys, served):
@@ -196,16 +201,20 @@ def test_destinations_created_over_the_destination_api_default_to_the_mailbox(of
 
 
 def test_a_second_person_activates_a_key_and_the_old_one_can_be_retired(office, keys):
-    otto, olga, path = office.as_("otto"), office.as_("olga"), of_district(office)
+    otto, olga, anton = (office.as_(name) for name in ("otto", "olga", "anton"))
+    path = of_district(office)
     old, new = otto.get(path).json()["encryptionKid"], keys["encryption"]["kid"]
     assert otto.post(f"{path}/keys", json=keys["encryption"]).status_code == 201
     assert otto.post(f"{path}/keys", json=keys["encryption"]).status_code == 200
     assert otto.post(f"{path}/keys/{new}/activate").status_code == 202
-    done = olga.post(f"{path}/keys/{new}/activate")
-    assert (done.status_code, done.json()["settledBy"]) == (200, "olga")
+    assert olga.post(f"{path}/keys/{new}/activate").status_code == 403
+    done = anton.post(f"{path}/keys/{new}/activate")
+    assert (done.status_code, done.json()["settledBy"]) == (200, "anton")
     assert otto.get(path).json()["encryptionKid"] == new
+    assert anton.post(f"{path}/keys/{old}/retire").status_code == 403
     assert olga.post(f"{path}/keys/{old}/retire").status_code == 202
-    assert otto.post(f"{path}/keys/{old}/retire").json()["state"] == "approved"
+    assert otto.post(f"{path}/keys/{old}/retire").status_code == 403
+    assert anton.post(f"{path}/keys/{old}/retire").json()["state"] == "approved"
     shown = {key["kid"]: key for key in otto.get(path).json()["keys"]}
     assert (shown[old]["retired"], shown[new]["current"]) == (True, True)
     assert otto.post(f"{path}/keys/{old}/activate").status_code == 409
@@ -214,11 +223,11 @@ def test_a_second_person_activates_a_key_and_the_old_one_can_be_retired(office, 
 
 
 def test_a_retired_key_does_not_come_back_by_its_owner(office, keys, served):
-    otto, olga, path = office.as_("otto"), office.as_("olga"), of_district(office)
+    otto, anton, path = office.as_("otto"), office.as_("anton"), of_district(office)
     new = keys["encryption"]["kid"]
     otto.post(f"{path}/keys", json=keys["encryption"])
     otto.post(f"{path}/keys/{new}/retire")
-    olga.post(f"{path}/keys/{new}/retire")
+    anton.post(f"{path}/keys/{new}/retire")
     headers = {"Authorization": f"Bearer {served.token('subscriber')}"}
     where = f"{office.base}/destination-api/v1{path}"
     answer = requests.patch(where, json={"encryptionKid": new}, headers=headers, timeout=30)

@@ -12,7 +12,7 @@ from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, KeyUnavailable, Malformed, NotFound
 from hub.exchange.destinations import Draft
 from hub.exchange.key_changes import By, KeyDesk
-from hub.store.key_changes import KeyChangeState, KeyStep
+from hub.store.key_changes import ChangeState, KeyStep
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def current(stage, place):
 
 def test_a_proposal_changes_nothing(stage, desk, place, key):
     change = desk.propose_new(place, key, activate=True, by=by(stage, "otto", "läuft ab"))
-    assert change.state is KeyChangeState.OPEN
+    assert change.state is ChangeState.OPEN
     assert current(stage, place) == place.encryption_kid
     assert stage.hub.store.key(place.destination_id, key["kid"]) is None
 
@@ -67,7 +67,7 @@ def test_nobody_approves_an_own_proposal(stage, desk, place, key):
 def test_a_second_person_brings_the_key_into_use(stage, desk, place, key):
     change = desk.propose_new(place, key, activate=True, by=by(stage, "otto"))
     done = desk.approve(place, change.change_id, by=by(stage, "anton", "geprüft"))
-    assert (done.state, done.decided_by, done.remark) == (KeyChangeState.APPROVED, "anton", "geprüft")
+    assert (done.state, done.decided_by, done.remark) == (ChangeState.APPROVED, "anton", "geprüft")
     assert current(stage, place) == key["kid"]
     proposed, approved = stage.hub.store.audit(action="key.", target=str(place.destination_id)).items
     assert (proposed.entry.actor, approved.entry.actor) == ("otto", "anton")
@@ -92,9 +92,9 @@ def test_one_proposal_for_a_key_at_a_time(stage, desk, place, key):
 
 def test_taking_back_is_told_from_refusing(stage, desk, place, key):
     change = desk.propose_new(place, key, activate=True, by=by(stage, "otto"))
-    assert desk.refuse(place, change.change_id, by=by(stage, "otto")).state is KeyChangeState.WITHDRAWN
+    assert desk.refuse(place, change.change_id, by=by(stage, "otto")).state is ChangeState.WITHDRAWN
     again = desk.propose_new(place, key, activate=True, by=by(stage, "otto"))
-    assert desk.refuse(place, again.change_id, by=by(stage, "anton")).state is KeyChangeState.REFUSED
+    assert desk.refuse(place, again.change_id, by=by(stage, "anton")).state is ChangeState.REFUSED
     assert desk.open() == []
 
 

@@ -18,7 +18,7 @@ from hub.parties import ClientKind
 from hub.persons import Person, Role
 from hub.store import Circuit
 from hub.store.figures import Figures
-from hub.store.key_changes import KeyChangeState, KeyStep
+from hub.store.key_changes import ChangeState, KeyStep
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 
@@ -87,7 +87,7 @@ def test_a_destinations_open_key_changes_come_before_any_number_of_decided_ones(
         change = desk.propose(place, KeyStep.RETIRE, place.encryption_kid, by=by)
         desk.refuse(place, change.change_id, by=by)
     found = desk.of(place)
-    assert (found[0].change_id, found[0].state) == (waiting.change_id, KeyChangeState.OPEN)
+    assert (found[0].change_id, found[0].state) == (waiting.change_id, ChangeState.OPEN)
 
 
 def test_the_circuits_of_a_tenant_are_found_behind_those_of_many_others(stage):

@@ -12,7 +12,7 @@ from hub.errors import Conflict, KeyRefused, NotFound
 from hub.store import AuditEntry, DeliveryState
 from hub.store.circuits import CircuitHistory
 from hub.store.dossier import Dossier
-from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
+from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
 from hub.store.overview import Overview
 from hub.submission import MediaType, SchemaRef, new_id
 
@@ -33,7 +33,7 @@ def proposal(place, **said):
     return KeyChange(destination_id=place.destination_id, proposed_at=NOW, **{**given, **said})
 
 
-def decided(change, state=KeyChangeState.APPROVED):
+def decided(change, state=ChangeState.APPROVED):
     return replace(change, state=state, decided_by="anton", decided_at=NOW + timedelta(hours=1), remark="gut")
 
 
@@ -55,7 +55,7 @@ def test_a_key_with_the_same_kid_rolls_the_whole_approval_back(store, changes):
     store.add_key(place.destination_id, {**JWK, "n": "Aw"}, NOW)
     with pytest.raises(KeyRefused):
         changes.decide(decided(made), audit=audit("key.approve"))
-    assert changes.change(made.change_id).state is KeyChangeState.OPEN
+    assert changes.change(made.change_id).state is ChangeState.OPEN
     assert store.destination(place.destination_id).encryption_kid == place.encryption_kid
     assert store.audit(action="key.approve").total == 0
 
@@ -76,7 +76,7 @@ def test_only_one_is_open_and_each_is_decided_once(store, changes):
     made = changes.propose(proposal(place), audit=audit())
     with pytest.raises(Conflict):
         changes.propose(proposal(place), audit=audit())
-    changes.decide(decided(made, KeyChangeState.REFUSED), audit=audit("key.refuse"))
+    changes.decide(decided(made, ChangeState.REFUSED), audit=audit("key.refuse"))
     with pytest.raises(Conflict):
         changes.decide(decided(made), audit=audit("key.approve"))
     again = changes.propose(proposal(place), audit=audit())

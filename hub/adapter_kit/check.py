@@ -14,12 +14,15 @@ from hub.adapter_kit.trial import Trial
 from hub.adapter_kit.workshop import Bench, Places, Workshop
 from hub.delivery import Adapter, sealing_of
 from hub.errors import ConfigurationError
+from hub.options import Role, declared
 from hub.submission import Form, Outcome, Package
 
 #: The one sentence that needs no receiving system.
 STRICT = "an option that nobody knows stops the start"
 #: Seconds: how long an attempt may take, and a hasty one against a bench that stalls.
 _PATIENCE, _HASTE = 40.0, 8.0
+#: Beginnings of what benches put into options that say where a receiver is, and what a secret lies in.
+_PLACES = ("url", "token_url", "submission_api", "endpoint", "host", "port", "ca_file", "secret", "key", "password")
 #: By module and name, so that a bench's libraries are needed only for its own family.
 _BENCHES = {
     Family.FILE: ("hub.adapter_kit.files", "FileBench"),
@@ -154,11 +157,23 @@ def _strictness(adapter: type[Adapter], trial: Trial, places: Places) -> list[st
         adapter(good)
     except ConfigurationError as error:
         return [f"refuses its own trial: {error}"]
+    wrong = _undeclared(adapter, trial)
     try:
         adapter({**good, "surprise": 1})
     except ConfigurationError as error:
-        return [] if "surprise" in str(error) else ["the refusal does not name the option"]
-    return ["takes an option that it cannot know"]
+        return wrong if "surprise" in str(error) else [*wrong, "the refusal does not name the option"]
+    return [*wrong, "takes an option that it cannot know"]
+
+
+def _undeclared(adapter: type[Adapter], trial: Trial) -> list[str]:
+    """Say which options name a place of the bench, or a secret, and yet are declared to do neither."""
+    kind = getattr(adapter, "options", None)
+    roles = {} if kind is None else {option.name: option.role for option in declared(kind)}
+    return [
+        f"the option {name} says where it delivers, or names a secret, and is declared as plain"
+        for name, value in trial.options.items()
+        if roles.get(name) is Role.PLAIN and any(f"{{{place}" in str(value) for place in _PLACES)
+    ]
 
 
 class _NoBench:

@@ -62,7 +62,7 @@ def edit(visit: Visit) -> Response:
 
 
 def put(visit: Visit) -> Response:
-    """Keep the settings if the adapter takes them; else they come back with the reason."""
+    """Propose the settings if the adapter takes them; else they come back with the reason."""
     destination = _destination(visit)
     name = visit.form.text("name", longest=60)
     try:
@@ -71,12 +71,41 @@ def put(visit: Visit) -> Response:
         config = _config(visit.form, options or ())
         draft = Draft(adapter=name, adapter_config=config)
         visit.tools.stewardship.change(
-            destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
+            destination.destination_id,
+            draft,
+            visit.person,
+            now=visit.now,
+            expected=visit.form.text("revision"),
+            text=visit.form.text("text", longest=500),
         )
     except Refused as refused:
         entered = {option: visit.form.text(f"o-{option}", longest=_LONGEST) for option in _names(visit, name)}
         return _form(visit, destination, name, entered, error=refused)
-    return visit.to(f"/destinations/{destination.destination_id}", note="saved")
+    waits = visit.tools.stewardship.waiting_way(destination.destination_id, visit.person) is not None
+    return _back(visit, destination, "way-proposed" if waits else "way-approved")
+
+
+def approve(visit: Visit) -> Response:
+    """Approve somebody else's proposal."""
+    return _decided(visit, approve=True)
+
+
+def refuse(visit: Visit) -> Response:
+    """Turn a proposal down, or take one's own back."""
+    return _decided(visit, approve=False)
+
+
+def _decided(visit: Visit, *, approve: bool) -> Response:
+    destination = _destination(visit)
+    change, text = visit.form.number("change"), visit.form.text("text", longest=500)
+    visit.tools.stewardship.decide_way(
+        destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now
+    )
+    return _back(visit, destination, "way-approved" if approve else "way-refused")
+
+
+def _back(visit: Visit, destination: Destination, note: str) -> Response:
+    return visit.to(f"/destinations/{destination.destination_id}", note=note)
 
 
 def _destination(visit: Visit) -> Destination:

@@ -59,6 +59,7 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
         ladder=ladder(visit, destination),
         bars=bars(visit, destination),
         changes=visit.tools.keys.of(destination),
+        ways=visit.tools.ways.of(destination),
         circuit=scope.circuit(destination),
         dossier=dossier,
         dead_callbacks=dossier.callback_states.get(DeliveryState.DEAD, 0),

@@ -113,7 +113,8 @@ def overview(visit: Visit) -> Response:
         month=activities.month(open_now),
         totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
         failing=sum(each.trouble is Trouble.FAILING for each in places),
-        waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant)),
+        waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant))
+        + len(visit.tools.ways.open(tenant=visit.person.tenant)),
         width=WIDTH,
         height=HEIGHT,
         strip=STRIP,

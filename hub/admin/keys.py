@@ -14,7 +14,6 @@ from hub.crypto.deposits import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.parties import Destination
-from hub.persons import Right
 from hub.store import StoredKey
 from hub.store.key_changes import KeyStep
 from hub.tables import key_valid_until
@@ -113,7 +112,10 @@ def index(visit: Visit) -> Response:
         rows=ROWS,
         rungs=RUNGS,
         span=SPAN,
-        changes=visit.tools.keys.open(tenant=visit.person.tenant),
+        changes=[
+            *visit.tools.keys.open(tenant=visit.person.tenant),
+            *visit.tools.ways.open(tenant=visit.person.tenant),
+        ],
         names=names,
     )
 
@@ -157,18 +159,21 @@ def propose(visit: Visit) -> Response:
 
 def approve(visit: Visit) -> Response:
     """Approve somebody else's proposal."""
-    destination = visit.scope.destination(visit.id("id"))
-    visit.tools.keys.approve(destination, visit.form.number("change"), by=visit.by())
-    return _back(visit, destination, "key-approved")
+    return _decided(visit, approve=True)
 
 
 def refuse(visit: Visit) -> Response:
     """Turn a proposal down, or take one's own back."""
-    if not (visit.person.may(Right.OPERATE) or visit.person.may(Right.APPROVE)):
-        visit.person.insist(Right.APPROVE)
+    return _decided(visit, approve=False)
+
+
+def _decided(visit: Visit, *, approve: bool) -> Response:
     destination = visit.scope.destination(visit.id("id"))
-    visit.tools.keys.refuse(destination, visit.form.number("change"), by=visit.by())
-    return _back(visit, destination, "key-refused")
+    change, text = visit.form.number("change"), visit.form.text("text", longest=500)
+    visit.tools.stewardship.decide_key(
+        destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now
+    )
+    return _back(visit, destination, "key-approved" if approve else "key-refused")
 
 
 def read_key(visit: Visit, name: str, *, operation: str) -> Mapping[str, Any]:

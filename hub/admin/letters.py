@@ -24,6 +24,7 @@ def index(visit: Visit) -> Response:
         causes=visit.scope.dead_causes(),
         all_causes=list(DeadCause),
         destinations=destinations,
+        reasons=DeadLetters(store=visit.tools.store).reasons(page),
         rows=ROWS,
     )
 

@@ -19,12 +19,13 @@ from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Invalid, Malformed, NotFound, Text
+from hub.exchange.adapter_changes import AdapterDesk
 from hub.exchange.adapter_settings import AdapterSettings
 from hub.exchange.key_changes import By, KeyDesk
 from hub.exchange.stewardship import Stewardship
 from hub.exchange.trials import Trials
 from hub.openid import OpenIdLogin
-from hub.persons import Person, Right
+from hub.persons import Person, Right, people_who_may
 from hub.store import AuditEntry, Store
 from hub.tables import TableBook
 from hub.validation.arrivals import Arrivals
@@ -62,6 +63,7 @@ class Tools:
     admission: Admission
     stewardship: Stewardship
     keys: KeyDesk
+    ways: AdapterDesk
     adapters: AdapterSettings
     trials: Trials
     arrivals: Arrivals
@@ -175,6 +177,10 @@ class Visit:
         """Return the audit entry of what the person does."""
         return AuditEntry(at=self.now, actor=self.person.name, action=action, target=target, after=after)
 
+    def approvers(self) -> list[str]:
+        """Return the names of those who may approve what the person sees, for whoever is told that something waits."""
+        return people_who_may(self.tools.store, Right.APPROVE, within=self.person.tenant)
+
     def by(self) -> By:
         """Return who acts now, with the text that the form gives as the reason."""
         return By(actor=self.person.name, now=self.now, text=self.form.text("text", longest=500))
@@ -205,6 +211,12 @@ _NOTES: Mapping[str, Text] = {
         "Vorgeschlagen. Eine zweite Person muss zustimmen.", "Proposed. A second person has to approve it."
     ),
     "key-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
+    "way-proposed": Text(
+        "Vorgeschlagen. Eine zweite Person muss zustimmen; bis dahin bleibt der Zustellweg, wie er ist.",
+        "Proposed. A second person has to approve it; until then the way of delivery stays as it is.",
+    ),
+    "way-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
+    "way-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
     "key-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
     "admitted": Text("Das Paket steht im Katalog.", "The package is in the catalogue."),
     "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from hub.errors import Text
+from hub.exchange.adapter_settings import shown
 from hub.exchange.trials import TrialStage
 from hub.reasons import for_people
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
-from hub.store.key_changes import KeyChangeState, KeyStep
+from hub.store.key_changes import ChangeState, KeyStep
 from hub.store.routes import VersionState
 from hub.submission import DeadCause, OutcomeKind, State
 from hub.validation.manifest import Status
@@ -55,9 +56,9 @@ _WORDS: Mapping[str, Text] = {
     KeyStep.ADD.value: Text("hinterlegen", "put on record"),
     KeyStep.ACTIVATE.value: Text("verwenden", "use"),
     KeyStep.RETIRE.value: Text("zurückziehen", "retire"),
-    KeyChangeState.OPEN.value: Text("wartet auf zweite Person", "waits for a second person"),
-    KeyChangeState.REFUSED.value: Text("abgelehnt", "refused"),
-    KeyChangeState.WITHDRAWN.value: Text("zurückgenommen", "taken back"),
+    ChangeState.OPEN.value: Text("wartet auf zweite Person", "waits for a second person"),
+    ChangeState.REFUSED.value: Text("abgelehnt", "refused"),
+    ChangeState.WITHDRAWN.value: Text("zurückgenommen", "taken back"),
     Status.ANNOUNCED.value: Text("angekündigt", "announced"),
     Status.VALID.value: Text("gültig", "valid"),
     Status.WITHDRAWN.value: Text("zurückgezogen", "withdrawn"),
@@ -83,7 +84,7 @@ _COLOURS: Mapping[str, str] = {
     OutcomeKind.UNREACHABLE.value: "danger",
     "decommissioned": "danger",
     "error": "danger",
-    KeyChangeState.OPEN.value: "warning",
+    ChangeState.OPEN.value: "warning",
     Status.ANNOUNCED.value: "info",
     Status.VALID.value: "success",
     "inactive": "warning",
@@ -178,6 +179,7 @@ def _reason(note: str, language: str) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
+    "options_shown": lambda options: shown(options).items(),
     "said": _said,
     "reason": _reason,
     "zip": zip,

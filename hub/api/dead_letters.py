@@ -40,7 +40,9 @@ class DeadLetterDesk:
         """List dead letters of the caller's destinations."""
         within = await in_thread(self._within, self._caller(), destinationId)
         page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
-        return json_answer(paged("deadLetters", page, [_row(each) for each in page.items]))
+        reasons = await in_thread(self._letters.reasons, page)
+        rows = [_row(each) | {"reason": reasons.get(each.delivery_id)} for each in page.items]
+        return json_answer(paged("deadLetters", page, rows))
 
     async def redrive(self, deliveryId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
         """Send one dead letter again."""

@@ -17,7 +17,8 @@ from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship
 from hub.parties import Destination, OfferedService
 from hub.persons import Person
 from hub.store import Circuit, OutgoingCallback, StoredKey
-from hub.store.key_changes import KeyChangeState
+from hub.store.adapter_changes import AdapterChange
+from hub.store.key_changes import ChangeState
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
 _METADATA = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
@@ -56,10 +57,14 @@ class DestinationAdmin:
             now=self._clock(),
         )
         headers = {"Location": f"/hub/v1/destinations/{made.destination_id}", **FRESH, **etag(made.revision)}
-        return json_answer(_head(made), 201, headers)
+        waiting = await self._waiting(made.destination_id) if "adapter" in body else None
+        return json_answer(_head(made) | _way(waiting), 201, headers)
 
     async def change(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
-        """Replace the members that are given, each as a whole, in the state that ``If-Match`` names."""
+        """Replace the members that are given, each as a whole, in the state that ``If-Match`` names.
+
+        An adapter is noted (202) and waits for a second person; the same adapter, said by an approver, is carried out.
+        """
         changed = await in_thread(
             self._stewardship.change,
             UUID(destinationId),
@@ -68,7 +73,13 @@ class DestinationAdmin:
             now=self._clock(),
             expected=known_state(),
         )
-        return json_answer(_head(changed), headers={**FRESH, **etag(changed.revision)})
+        waiting = await self._waiting(changed.destination_id) if "adapter" in body else None
+        answer = _head(changed) | _way(waiting)
+        return json_answer(answer, 200 if waiting is None else 202, {**FRESH, **etag(changed.revision)})
+
+    async def _waiting(self, destination_id: UUID) -> AdapterChange | None:
+        waiting: AdapterChange | None = await in_thread(self._stewardship.waiting_way, destination_id, self._person())
+        return waiting
 
     async def add_key(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Add a public key; it is used for nothing until two persons activate it."""
@@ -99,7 +110,7 @@ class DestinationAdmin:
         change = await in_thread(
             self._stewardship.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
         )
-        return json_answer(_change(change), 202 if change.state is KeyChangeState.OPEN else 200, FRESH)
+        return json_answer(_change(change), 202 if change.state is ChangeState.OPEN else 200, FRESH)
 
     async def _standing(self, destination_id: UUID) -> ConnexionResponse:
         standing: Standing = await in_thread(self._stewardship.show, destination_id, self._person())
@@ -111,6 +122,7 @@ class DestinationAdmin:
             "adapterOptions": _shown(destination.adapter_config),
             "keys": [_key(key, destination) for key in standing.keys],
             "keyChanges": [_change(each) for each in standing.changes],
+            "adapterChanges": [_way_change(each) for each in standing.ways],
             "circuit": self._circuit(standing.circuit),
             "callback": None if destination.callback is None else {"url": destination.callback.url},
             "deadCallbacks": [_callback(each) for each in standing.dead_callbacks],
@@ -188,6 +200,22 @@ def _change(change: KeyChange) -> dict[str, Any]:
     return {
         "kid": change.kid,
         "action": change.step.value,
+        "state": change.state.value,
+        "proposedBy": change.proposed_by,
+        "proposedAt": _moment(change.proposed_at),
+        "settledBy": change.decided_by,
+        "settledAt": _moment(change.decided_at),
+    }
+
+
+def _way(change: AdapterChange | None) -> dict[str, Any]:
+    return {} if change is None else {"adapterChange": _way_change(change)}
+
+
+def _way_change(change: AdapterChange) -> dict[str, Any]:
+    return {
+        "adapter": change.adapter,
+        "options": _shown(change.options),
         "state": change.state.value,
         "proposedBy": change.proposed_by,
         "proposedAt": _moment(change.proposed_at),

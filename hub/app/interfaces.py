@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from connexion import context
@@ -36,6 +37,7 @@ from hub.bearers import Bearers
 from hub.clients import Caller
 from hub.config import Settings
 from hub.dead_letters import DeadLetters
+from hub.exchange.adapter_changes import AdapterDesk
 from hub.exchange.adapter_settings import AdapterSettings
 from hub.exchange.cases import Cases
 from hub.exchange.key_changes import KeyDesk
@@ -115,8 +117,13 @@ def _limits(settings: Settings) -> edge.Limits:
 
 def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
     """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
-    files = hub.settings.data / "secrets" if confined else None
+    files = secrets_folder(hub) if confined else None
     return Stewardship(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files)
+
+
+def secrets_folder(hub: Hub) -> Path:
+    """Return the folder of the files that people name in adapters' options."""
+    return hub.settings.data / "secrets"
 
 
 def admin_desks(hub: Hub) -> dict[str, Any]:
@@ -126,6 +133,7 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
     return {
         "stewardship": stewardship(hub),
         "keys": KeyDesk(store=hub.store, policy=hub.policy),
+        "ways": AdapterDesk(store=hub.store, adapters=installed_adapters, files=secrets_folder(hub)),
         "adapters": adapters,
         "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
         "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),

@@ -29,15 +29,17 @@ def dead() -> None:
 @click.option("--destination", "destination_id", type=click.UUID, help="Only those to this destination.")
 @data_option
 def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
-    """List dead letters, the oldest first: delivery, cause, destination, since when."""
+    """List dead letters, the oldest first: delivery, cause, destination, since when, and what the last attempt came to."""
     with opened(data) as hub:
         within, number = _within(hub, destination_id), 0
         letters = DeadLetters(store=hub.store)
-        while page := letters.list(_cause(cause), within=within, offset=number, limit=_PAGE).items:
-            for each in page:
+        while (page := letters.list(_cause(cause), within=within, offset=number, limit=_PAGE)).items:
+            reasons = letters.reasons(page)
+            for each in page.items:
                 why = each.cause.value if each.cause is not None else "-"
-                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {each.accepted_at:%Y-%m-%d %H:%M}")
-            number += len(page)
+                since, reason = f"{each.accepted_at:%Y-%m-%d %H:%M}", reasons.get(each.delivery_id, "-")
+                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {since}  {reason}")
+            number += len(page.items)
     click.echo(f"{number} unzustellbar / dead letters", err=True)
 
 

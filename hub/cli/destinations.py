@@ -26,6 +26,7 @@ from hub.submission import is_uri
 _PAGE = 500
 #: Notices that are shown, the newest.
 _NOTICES = 5
+_NOTED = "vorgemerkt, eine zweite Person muss bestätigen / noted, a second person has to confirm"
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 
 
@@ -67,6 +68,8 @@ def show(destination_id: UUID, data: Path) -> None:
         for change in standing.changes:
             second = change.decided_by or "?"
             click.echo(f"change        {change.step:<8} {change.kid}  {change.proposed_by} + {second}")
+        for way in standing.ways:
+            click.echo(f"change        {'adapter':<8} {way.adapter}  {way.proposed_by} + {way.decided_by or '?'}")
         for view in hub.store.notices(about=f"destination:{destination_id}", limit=_NOTICES).items:
             mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
             click.echo(
@@ -192,12 +195,16 @@ def services(
 def adapter(destination_id: UUID, name: str, options: str, login: Login, data: Path) -> None:
     """Choose by which adapter a destination gets its submissions; options are checked before they are kept.
 
-    Its circuit is closed: what failed before says nothing of the new way.
+    The machine's user does it at once and so confirms that the secrets named may go to the address named. Of two persons
+    (--as), an operator's word is noted, and the same command by an approver carries it out. The circuit is closed then:
+    what failed before says nothing of the new way.
     """
     draft = Draft(adapter=name, adapter_config=_options(options))
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
-    click.echo(f"{destination_id}  {name}")
+        desk, person = _stewardship(hub), acting(hub, login)
+        desk.change(destination_id, draft, person, now=hub.clock())
+        waits = person.is_named and desk.waiting_way(destination_id, person) is not None
+    click.echo(f"{destination_id}  {name}" + (f"  {_NOTED}" if waits else ""))
 
 
 @destinations.group("key")
@@ -227,7 +234,7 @@ def key_add(destination_id: UUID, jwk: Path, login: Login, data: Path) -> None:
 def key_use(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
     """Seal to this key from now on; it must have been added before.
 
-    Two operators: the first one's word is noted, the same command by a second one carries it out.
+    Two persons: an operator's word is noted, the same command by an approver carries it out.
     """
     with opened(data) as hub:
         person = logged_in(hub, login)
@@ -240,7 +247,7 @@ def key_use(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
 @person_options
 @data_option
 def key_retire(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
-    """Use a key for nothing new; it stays readable for old proof. Two operators, as for 'key use'."""
+    """Use a key for nothing new; it stays readable for old proof. Two persons, as for 'key use'."""
     with opened(data) as hub:
         person = logged_in(hub, login)
         _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.RETIRE, person, now=hub.clock()))
@@ -248,9 +255,7 @@ def key_retire(destination_id: UUID, kid: str, login: Login, data: Path) -> None
 
 def _say(change: KeyChange) -> None:
     if change.decided_at is None:
-        click.echo(
-            f"{change.kid}  vorgemerkt, eine zweite Person muss bestätigen / noted, a second person has to confirm"
-        )
+        click.echo(f"{change.kid}  {_NOTED}")
     else:
         click.echo(f"{change.kid}  {change.step.value}: {change.proposed_by} + {change.decided_by}")
 

@@ -1,4 +1,8 @@
-"""Who plays in the demo: two clients, five destinations with keys, and the file that tells other programs of them."""
+"""Who plays in the demo: two clients, five destinations with keys, and the file that tells other programs of them.
+
+A sixth destination belongs to whoever tries a client of their own: no connector collects from it, and it has a subscriber
+client to itself. ``demo.json`` tells of it in ``reserved_for_tests``.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from hub.app import Hub, development_authority
 from hub.clients import new_client
@@ -22,6 +27,7 @@ from hub.store import AuditEntry
 
 _METADATA_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 _VALID_DAYS = 730
+_RESERVED = UUID("7e57c11e-27f4-4b0a-9c35-d2a1b7e06414")
 _FORM_FOR_EVERYTHING = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.0/antrag.schema.json"
 
 
@@ -49,7 +55,11 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     folder = hub.settings.data / "demo"
     target = hub.settings.data / "demo.json"
     if target.is_file():
-        return Cast(folder=folder, document=json.loads(target.read_text(encoding="utf-8")))
+        document = json.loads(target.read_text(encoding="utf-8"))
+        if "reserved_for_tests" not in document:  # Made by an earlier version.
+            document["reserved_for_tests"] = _reserved(hub, folder)
+            write_private(target, document)
+        return Cast(folder=folder, document=document)
     # In the append-only log, so that production refuses this database also without the files.
     hub.store.append_audit(AuditEntry(at=hub.clock(), actor="demo", action="demo.prepare", target="hub"))
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -69,9 +79,18 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
         "sender": sender,
         "subscriber": subscriber,
         "destinations": destinations,
+        "reserved_for_tests": _reserved(hub, folder),
     }
     write_private(target, document)
     return Cast(folder=folder, document=document)
+
+
+def _reserved(hub: Hub, folder: Path) -> dict[str, Any]:
+    """Make a destination that nobody collects from but whoever tries a client, with a subscriber client of its own."""
+    town = next(role for role in roles() if role.adapter == "mailbox")
+    role = replace(town, destination_id=_RESERVED, name="Reserviert für Versuche / reserved for tests")
+    subscriber = _client(hub, ClientKind.SUBSCRIBER, "Demo-Versuchssystem")
+    return {"subscriber": subscriber, **_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock())}
 
 
 def _accounts(hub: Hub, folder: Path) -> None:

@@ -166,6 +166,7 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
         ("Prüfen / validate", f".venv/bin/hub validate schemas/bauantrag/1.0/examples/good-einfamilienhaus.xml{data}"),
         ("Protokolle prüfen / verify logs", f".venv/bin/hub log verify{data}"),
         ("Zugangsdaten / credentials", str(settings.data / "demo.json")),
+        ("  eigener Client / a client of your own", "reserved_for_tests"),
     ):
         click.echo(f"  {what:<36} {how}")
     click.echo("  Strg-C beendet. / Ctrl-C stops.")

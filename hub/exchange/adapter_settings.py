@@ -7,6 +7,7 @@ from typing import Any
 
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
+from hub.exchange.ways import Way
 from hub.options import Option, declared
 
 #: Options whose value is never shown, should somebody put a secret where a file's name belongs.
@@ -52,6 +53,14 @@ class AdapterSettings:
         """
         kind = getattr(self.kind(name), "options", None)
         return None if kind is None else declared(kind)
+
+    def way(self, name: str, config: Mapping[str, Any]) -> Way:
+        """Return what options say of address, secrets and switches.
+
+        Raises:
+            ConfigurationError: it is not installed.
+        """
+        return Way.of(name, self.options(name), config)
 
     def check(self, name: str, config: Mapping[str, Any]) -> None:
         """Build the adapter once, which touches nothing, so that a wrong option is refused here and not at a delivery.

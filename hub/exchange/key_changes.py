@@ -13,11 +13,12 @@ from typing import Any
 
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
+from hub.exchange.approval import second_person
 from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
 from hub.persons import is_account, may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey
-from hub.store.key_changes import KeyChange, KeyChanges, KeyChangeState, KeyStep
+from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
 
 _PAGE = 500
 
@@ -68,17 +69,17 @@ class KeyDesk:
             NotFound: no such proposal for this destination. Forbidden: it is one's own.
             Conflict: it is decided, or makes no sense any more. Malformed: the key policy refuses the key by now.
         """
-        change = self._change(destination, change_id)
+        change = self.proposal(destination, change_id)
         if may_be_one_human(self._store, by.actor, [change.proposed_by]):
-            raise _second_person()
+            raise second_person()
         self._insist_on_sense(destination, change, by.now)
-        return self._decide(destination, change, KeyChangeState.APPROVED, "key.approve", by)
+        return self._decide(destination, change, ChangeState.APPROVED, "key.approve", by)
 
     def refuse(self, destination: Destination, change_id: int, *, by: By) -> KeyChange:
         """Turn a proposal down, or take one's own back; errors as :meth:`approve`, but anybody may."""
-        change = self._change(destination, change_id)
+        change = self.proposal(destination, change_id)
         own = change.proposed_by == by.actor
-        state = KeyChangeState.WITHDRAWN if own else KeyChangeState.REFUSED
+        state = ChangeState.WITHDRAWN if own else ChangeState.REFUSED
         return self._decide(destination, change, state, "key.withdraw" if own else "key.refuse", by)
 
     def of(self, destination: Destination) -> list[KeyChange]:
@@ -143,12 +144,13 @@ class KeyDesk:
         return self._changes.propose(change, audit=_entry(destination, change, "key.propose", by))
 
     def _decide(
-        self, destination: Destination, change: KeyChange, state: KeyChangeState, action: str, by: By
+        self, destination: Destination, change: KeyChange, state: ChangeState, action: str, by: By
     ) -> KeyChange:
         decided = replace(change, state=state, decided_by=by.actor, decided_at=by.now, remark=by.text)
         return self._changes.decide(decided, audit=_entry(destination, change, action, by))
 
-    def _change(self, destination: Destination, change_id: int) -> KeyChange:
+    def proposal(self, destination: Destination, change_id: int) -> KeyChange:
+        """Return one proposal; raise ``NotFound`` for one of another destination."""
         change = self._changes.change(change_id)
         if change.destination_id != destination.destination_id:
             raise NotFound(
@@ -211,16 +213,6 @@ def _entry(destination: Destination, change: KeyChange, action: str, by: By) -> 
     before = {"encryption_kid": destination.encryption_kid} if change.step is KeyStep.ACTIVATE else {}
     target = f"destination:{destination.destination_id}"
     return AuditEntry(at=by.now, actor=by.actor, action=action, target=target, before=before, after=after)
-
-
-def _second_person() -> Forbidden:
-    return Forbidden(
-        Text(
-            "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie eine zweite Person.",
-            "You proposed this change yourself. A second person has to approve it.",
-        ),
-        slug="second-person",
-    )
 
 
 def _only_sealing() -> Invalid:

@@ -10,19 +10,20 @@ from typing import Any
 from uuid import UUID
 
 from hub.crypto.keys import KeyPolicy
-from hub.errors import Forbidden, Invalid, NotFound, Text, handed_in
+from hub.errors import Forbidden, Invalid, NotFound, Text
+from hub.exchange.adapter_changes import AdapterDesk, MakeAdapter, Wish
+from hub.exchange.approval import insist_on_approver, insist_on_proposer
 from hub.exchange.destinations import Destinations, Draft
 from hub.exchange.judging import use_of
 from hub.exchange.key_changes import By, KeyDesk
 from hub.parties import ClientKind, Destination
 from hub.persons import Person, Right, anybody_may
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
-from hub.store.key_changes import KeyChange, KeyChangeState, KeyStep
+from hub.store.adapter_changes import AdapterChange, already_open
+from hub.store.key_changes import ChangeState, KeyChange, KeyStep
+from hub.store.parties import overtaken
 
 _MOST_CALLBACKS = 500
-
-#: Builds an adapter from its options, which touches nothing; raises ``ConfigurationError`` for a wrong one.
-MakeAdapter = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,7 @@ class Standing:
     destination: Destination
     keys: Sequence[StoredKey]
     changes: Sequence[KeyChange]
+    ways: Sequence[AdapterChange]
     circuit: Circuit
     dead_callbacks: Sequence[OutgoingCallback]
 
@@ -53,10 +55,9 @@ class Stewardship:
     ) -> None:
         self._store = store
         self._policy = policy
-        self._adapters = adapters
-        self._files = files
         self._destinations = Destinations(store=store, policy=policy)
         self._desk = KeyDesk(store=store, policy=policy)
+        self._ways = AdapterDesk(store=store, adapters=adapters, files=files)
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
@@ -72,6 +73,7 @@ class Stewardship:
             destination=destination,
             keys=self._store.keys(destination_id),
             changes=self._desk.of(destination),
+            ways=self._ways.of(destination),
             circuit=self._store.circuit(destination_id),
             dead_callbacks=callbacks,
         )
@@ -89,6 +91,8 @@ class Stewardship:
     ) -> Destination:
         """Create a destination for the subscriber ``owner``, in status ``created``.
 
+        Another adapter than the mailbox is proposed by a person, and waits for a second one.
+
         Raises:
             Forbidden: the right is missing, or the tenant is another's.
             NotFound: no such client in the person's scope.
@@ -105,9 +109,10 @@ class Stewardship:
                 slug="outside-tenant",
             )
         self._insist_on_owner(owner, person)
-        self._insist_on_adapter(draft, None, person)
-        return self._destinations.create(
-            draft,
+        wish = self._wish(None, draft, person)
+        proposed = wish if wish is not None and person.is_named and wish.adapter != "mailbox" else None
+        made = self._destinations.create(
+            draft if proposed is None else replace(draft, adapter=None, adapter_config=None),
             encryption_key=encryption_key,
             signature_key=signature_key,
             owner=owner,
@@ -115,31 +120,93 @@ class Stewardship:
             now=now,
             actor=person.name,
         )
+        if proposed is not None:
+            self._ways.propose(made, proposed, person, by=By(actor=person.name, now=now))
+        return made
 
     def change(
-        self, destination_id: UUID, draft: Draft, person: Person, *, now: datetime, expected: str | None = None
+        self,
+        destination_id: UUID,
+        draft: Draft,
+        person: Person,
+        *,
+        now: datetime,
+        expected: str | None = None,
+        text: str = "",
     ) -> Destination:
         """Replace the parts that ``draft`` says, each as a whole; keys are changed by :meth:`change_key` alone.
 
-        ``expected`` is the revision that the person saw.
+        ``expected`` is the revision that the person saw, ``text`` the reason that a second person is told.
 
-        Another adapter, or other options, close the circuit: what failed before says nothing of the new way.
+        Another adapter, or other options, are a person's to propose and wait for a second one (:meth:`waiting_way`): who
+        says the same as the proposal that waits, and nothing else, approves it. The machine's user changes them at once.
+        They close the circuit: what failed before says nothing of the new way.
 
         Raises:
-            Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it.
+            Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it;
+                a secret of another address; an approval by whoever proposed.
             Malformed, InvalidSettings: a step of status that does not exist; an adapter or option that is wrong.
-            Conflict: somebody changed it since ``expected`` (slug ``overtaken``).
+            Conflict: somebody changed it since ``expected`` (slug ``overtaken``); another change of its adapter waits.
         """
-        person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
-        self._insist_on_adapter(draft, destination, person)
+        wish, by = self._wish(destination, draft, person), By(actor=person.name, now=now, text=text)
+        rest = replace(draft, encryption_kid=None)
+        if wish is not None and person.is_named:
+            rest = replace(rest, adapter=None, adapter_config=None)
+            waiting = self._ways.waiting(destination)
+            if waiting is not None:
+                if rest.parts() or Wish.of(waiting) != wish:
+                    raise already_open()
+                self._ways.approve(destination, waiting.change_id, person, by=by)
+                return self._mine(destination_id, person)
+        insist_on_proposer(person)
         if draft.status == "active":
             self._insist_on_second_person(destination, person)
-        draft = replace(draft, encryption_kid=None)
-        changed = self._destinations.amend(destination, draft, actor=person.name, now=now, expected=expected)
-        if draft.adapter is not None or draft.adapter_config is not None:
+        changed = self._changed(destination, rest, by, expected=expected)
+        if wish is not None and person.is_named:
+            self._ways.propose(changed, wish, person, by=by)
+        elif wish is not None:
             self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
         return changed
+
+    def waiting_way(self, destination_id: UUID, person: Person) -> AdapterChange | None:
+        """Return the change of a destination's adapter that waits for a second person, if one does."""
+        return self._ways.waiting(self._mine(destination_id, person))
+
+    def decide_way(
+        self, destination_id: UUID, change_id: int, person: Person, *, approve: bool, text: str, now: datetime
+    ) -> AdapterChange:
+        """Approve a proposed adapter as a second person, or turn it down, or take one's own back.
+
+        Raises:
+            Forbidden: it is one's own (``second-person``), the right is missing, or the account is bound to a tenant.
+            NotFound: not in the person's scope. Conflict: it is decided, or was made on another state.
+        """
+        destination = self._mine(destination_id, person)
+        _insist_on_everything(person)
+        by = By(actor=person.name, now=now, text=text)
+        if approve:
+            return self._ways.approve(destination, change_id, person, by=by)
+        _insist_on_a_say(person)
+        return self._ways.refuse(destination, change_id, by=by)
+
+    def _changed(self, destination: Destination, draft: Draft, by: By, *, expected: str | None) -> Destination:
+        if draft.adapter is not None or draft.adapter_config is not None:
+            self._ways.remember(destination, by=by)
+        if draft.parts():
+            return self._destinations.amend(destination, draft, actor=by.actor, now=by.now, expected=expected)
+        if expected is not None and expected != destination.revision:
+            raise overtaken("Den Zustellpunkt", "destination", destination.name)
+        return destination
+
+    def _wish(self, before: Destination | None, draft: Draft, person: Person) -> Wish | None:
+        """Return what is said of the adapter, judged; None where nothing is."""
+        if draft.adapter is None and draft.adapter_config is None:
+            return None
+        if not person.may(Right.APPROVE):
+            insist_on_proposer(person)
+        _insist_on_everything(person)
+        return self._ways.wish(before, draft.adapter, draft.adapter_config)
 
     def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
         """Add a key for sealing; it is used for nothing until it is activated. Return False where it was there already.
@@ -162,27 +229,42 @@ class Stewardship:
         return self._destinations.put_key(destination, jwk, actor=person.name, now=now)
 
     def change_key(self, destination_id: UUID, kid: str, step: KeyStep, by: Person, *, now: datetime) -> KeyChange:
-        """Activate or retire a key: the first person's word is noted, another person's same word carries it out.
+        """Activate or retire a key: an operator's word is noted, an approver's same word carries it out.
 
         Raises:
             Forbidden: the right is missing, or it is the first person again (``second-person``).
             NotFound: no such destination or key in the person's scope.
             Conflict: there is nothing to change, or another change of the key waits. Malformed: the key policy refuses it.
         """
-        by.insist(Right.OPERATE)
         destination = self._mine(destination_id, by)
         word = By(actor=by.name, now=now)
         waiting = next(
             (
                 each
                 for each in self._desk.of(destination)
-                if (each.kid, each.step, each.state) == (kid, step, KeyChangeState.OPEN)
+                if (each.kid, each.step, each.state) == (kid, step, ChangeState.OPEN)
             ),
             None,
         )
         if waiting is None:
+            insist_on_proposer(by)
             return self._desk.propose(destination, step, kid, by=word)
-        return self._desk.approve(destination, waiting.change_id, by=word)
+        return self._approve_key(destination, waiting, by, word)
+
+    def decide_key(
+        self, destination_id: UUID, change_id: int, person: Person, *, approve: bool, text: str, now: datetime
+    ) -> KeyChange:
+        """Approve a proposed change of a key as a second person, or turn it down; errors as :meth:`decide_way`."""
+        destination = self._mine(destination_id, person)
+        by = By(actor=person.name, now=now, text=text)
+        if not approve:
+            _insist_on_a_say(person)
+            return self._desk.refuse(destination, change_id, by=by)
+        return self._approve_key(destination, self._desk.proposal(destination, change_id), person, by)
+
+    def _approve_key(self, destination: Destination, change: KeyChange, person: Person, by: By) -> KeyChange:
+        insist_on_approver(self._store, person, change.proposed_by)
+        return self._desk.approve(destination, change.change_id, by=by)
 
     def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
         """Close the circuit breaker, so that deliveries are attempted at once."""
@@ -239,28 +321,11 @@ class Stewardship:
                 slug="client-not-found",
             )
 
-    def _insist_on_adapter(self, draft: Draft, before: Destination | None, person: Person) -> None:
-        """Build the adapter once, which touches nothing: a wrong name or option is refused here, not at a delivery."""
-        if draft.adapter is None and draft.adapter_config is None:
-            return
-        name = draft.adapter or (before.adapter if before is not None else "mailbox")
-        known = self._adapters()
-        if name not in known:
-            raise Invalid(
-                Text(
-                    f"Diesen Adapter gibt es nicht. Bekannt sind: {', '.join(sorted(known))}.",
-                    f"There is no such adapter. Known are: {', '.join(sorted(known))}.",
-                ),
-                slug="unknown-adapter",
-            )
-        options = draft.adapter_config or {}
-        _insist_on_everything(person)
-        if self._files is not None:
-            kept = before.adapter_config if before is not None and before.adapter == name else {}
-            changed = {option: value for option, value in options.items() if kept.get(option) != value}
-            _insist_on_confinement(changed, self._files)
-        with handed_in():
-            known[name](options)
+
+def _insist_on_a_say(person: Person) -> None:
+    """Whoever may propose or approve may also turn down."""
+    if not person.may(Right.APPROVE):
+        insist_on_proposer(person)
 
 
 def _insist_on_everything(person: Person) -> None:
@@ -273,34 +338,6 @@ def _insist_on_everything(person: Person) -> None:
             ),
             slug="outside-tenant",
         )
-
-
-def _insist_on_confinement(options: Mapping[str, Any], folder: Path) -> None:
-    """Refuse options that would let somebody far away read or write the hub's own files, or reach its own network."""
-    switches = sorted(name for name in options if name.startswith("allow_"))
-    if switches:
-        raise Forbidden(
-            Text(
-                f"Diese Schalter setzt nur die Befehlszeile: {', '.join(switches)}.",
-                f"These switches are for the command line only: {', '.join(switches)}.",
-            ),
-            slug="option-not-allowed",
-        )
-    for name, value in options.items():
-        if name.endswith(("_file", "path")) and value is not None and not _lies_in(folder, value):
-            raise Forbidden(
-                Text(
-                    f"Die Option {name} nennt eine Datei außerhalb von {folder.name}/ im Datenordner. Legen Sie sie dort ab.",
-                    f"The option {name} names a file outside {folder.name}/ in the data folder. Put it there.",
-                ),
-                slug="option-not-allowed",
-            )
-
-
-def _lies_in(folder: Path, value: object) -> bool:
-    if not isinstance(value, str) or "\0" in value or len(value) > 1_000:  # noqa: PLR2004  # no path is longer
-        return False
-    return Path(value).is_absolute() and Path(value).resolve().is_relative_to(folder.resolve())
 
 
 __all__ = ["KeyChange", "KeyStep", "Standing", "Stewardship"]

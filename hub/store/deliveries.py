@@ -60,6 +60,20 @@ class Deliveries(Database):
         statement = select(table).where(wanted).order_by(table.c.accepted_at, table.c.delivery_id)
         return self._page(statement, _view, offset=offset, limit=limit)
 
+    def last_notes(self, delivery_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return what the last attempt of each delivery came to, as its note says; those without an attempt are left out."""
+        last = (
+            select(_ATTEMPTS.c.delivery_id, func.max(_ATTEMPTS.c.n).label("n"))
+            .where(_ATTEMPTS.c.delivery_id.in_(sorted(map(str, delivery_ids))))
+            .group_by(_ATTEMPTS.c.delivery_id)
+            .subquery()
+        )
+        statement = select(_ATTEMPTS.c.delivery_id, _ATTEMPTS.c.note).join(
+            last, and_(_ATTEMPTS.c.delivery_id == last.c.delivery_id, _ATTEMPTS.c.n == last.c.n)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {UUID(row.delivery_id): row.note for row in rows}
+
     def redrive_all(
         self,
         now: datetime,

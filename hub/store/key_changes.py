@@ -75,7 +75,7 @@ class KeyStep(StrEnum):
     RETIRE = "retire"
 
 
-class KeyChangeState(StrEnum):
+class ChangeState(StrEnum):
     """What became of a proposal."""
 
     #: Waits for a second person.
@@ -100,7 +100,7 @@ class KeyChange:
     reason: str
     proposed_by: str
     proposed_at: datetime
-    state: KeyChangeState = KeyChangeState.OPEN
+    state: ChangeState = ChangeState.OPEN
     decided_by: str | None = None
     decided_at: datetime | None = None
     remark: str = ""
@@ -117,7 +117,7 @@ class KeyChanges(Annex):
             twin = and_(
                 _CHANGES.c.destination_id == str(change.destination_id),
                 _CHANGES.c.kid == change.kid,
-                _CHANGES.c.state == KeyChangeState.OPEN.value,
+                _CHANGES.c.state == ChangeState.OPEN.value,
             )
             if connection.execute(select(_CHANGES.c.change_id).where(twin)).first() is not None:
                 raise _already_open()
@@ -136,10 +136,10 @@ class KeyChanges(Annex):
         """
 
         def write(connection: Connection) -> KeyChange:
-            still_open = and_(_CHANGES.c.change_id == decided.change_id, _CHANGES.c.state == KeyChangeState.OPEN.value)
+            still_open = and_(_CHANGES.c.change_id == decided.change_id, _CHANGES.c.state == ChangeState.OPEN.value)
             if connection.execute(update(_CHANGES).where(still_open).values(_row(decided))).rowcount == 0:
                 raise _decided_before()
-            if decided.state is KeyChangeState.APPROVED:
+            if decided.state is ChangeState.APPROVED:
                 _apply(connection, decided)
             write_audit(connection, audit)
             return _one(connection, decided.change_id)
@@ -153,7 +153,7 @@ class KeyChanges(Annex):
     def of(self, destination_id: UUID, *, limit: int = 50) -> list[KeyChange]:
         """Return a destination's proposals: all that are open, then those decided, each the newest first."""
         here = _CHANGES.c.destination_id == str(destination_id)
-        decided = case((_CHANGES.c.state == KeyChangeState.OPEN.value, 0), else_=1)
+        decided = case((_CHANGES.c.state == ChangeState.OPEN.value, 0), else_=1)
         statement = select(_CHANGES).where(here).order_by(decided, _CHANGES.c.change_id.desc()).limit(clamp(limit))
         return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
 
@@ -163,7 +163,7 @@ class KeyChanges(Annex):
         statement = (
             select(_CHANGES)
             .join(_DESTINATIONS, _DESTINATIONS.c.destination_id == _CHANGES.c.destination_id)
-            .where(_CHANGES.c.state == KeyChangeState.OPEN.value, inside)
+            .where(_CHANGES.c.state == ChangeState.OPEN.value, inside)
             .order_by(_CHANGES.c.change_id)
             .limit(clamp(limit))
         )
@@ -225,7 +225,7 @@ def _change(row: Any) -> KeyChange:
         reason=row.reason,
         proposed_by=row.proposed_by,
         proposed_at=moment(row.proposed_at),
-        state=KeyChangeState(row.state),
+        state=ChangeState(row.state),
         decided_by=row.decided_by,
         decided_at=maybe_moment(row.decided_at),
         remark=row.remark,

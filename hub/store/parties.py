@@ -80,7 +80,7 @@ class Parties(Database):
             if row is None:
                 raise _no_client(client_id)
             if expected is not None and expected != _client(row).revision:
-                raise _overtaken("Den Client", "client", client_id)
+                raise overtaken("Den Client", "client", client_id)
             connection.execute(update(_CLIENTS).where(here).values(secret_hash=secret_hash))
             _audit(connection, audit)
 
@@ -140,7 +140,7 @@ class Parties(Database):
                 raise _no_destination(destination_id)
             before = to_destination(row)
             if expected is not None and expected != before.revision:
-                raise _overtaken("Den Zustellpunkt", "destination", before.name)
+                raise overtaken("Den Zustellpunkt", "destination", before.name)
             changed = change(before)
             later = max(changed.updated_at, before.updated_at + timedelta(microseconds=1))
             changed = replace(changed, created_at=before.created_at, updated_at=later)
@@ -308,7 +308,8 @@ def _no_client(client_id: str) -> Exception:
     return not_found("client-not-found", "Den Client", "Client", client_id)
 
 
-def _overtaken(what: str, english: str, name: str) -> Conflict:
+def overtaken(what: str, english: str, name: str) -> Conflict:
+    """Return the refusal of a change that was made on an older state; ``what`` and ``english`` go on before the name."""
     return Conflict(
         Text(
             f"{what} {name} hat inzwischen jemand geändert. Laden Sie ihn neu und wiederholen Sie die Änderung.",

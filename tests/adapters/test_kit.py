@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from hub.adapter_kit.trial import find_trial, read_trial
 from hub.adapter_pool import AdapterPool
 from hub.cli.adapters import adapters
 from hub.errors import ConfigurationError
+from hub.options import PLAIN, read_options
 from hub.submission import DeadCause, Outcome, OutcomeKind
 
 EXAMPLE = Path(__file__).parents[1] / "example_adapter"
@@ -232,6 +233,28 @@ def installed(tmp_path_factory):
     if done.returncode:
         pytest.skip(f"the example cannot be built here: {done.stderr[-300:]}")
     return target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Careless:
+    url: str = field(metadata=PLAIN)
+    token_file: str
+    timeout: float = field(default=1.0, metadata=PLAIN)
+
+
+class Forgetful(Stub):
+    """Says of its address that it is none, so that stored secrets would go to another one."""
+
+    options = Careless
+
+    def __init__(self, config):
+        self._options = read_options("forgetful", Careless, config)
+
+
+def test_an_address_that_is_declared_plain_is_complained_of(workshop):  # noqa: F811
+    trial = read_trial('family: http\noptions:\n  url: "{url}/in"\n  token_file: "{secret_file}"\n')
+    (complaint,) = check_one(STRICT, Forgetful, trial, workshop)
+    assert "the option url says where it delivers" in complaint
 
 
 def test_an_installed_adapter_is_listed_and_held_to_the_same_cases(installed, monkeypatch):

@@ -22,12 +22,15 @@ def test_the_demo_ends_well_and_shows_every_step(tmp_path):
     cast = data / "demo.json"
     assert cast.stat().st_mode & 0o777 == 0o600
     document = json.loads(cast.read_text())
-    assert {"base_url", "token_url", "sender", "subscriber", "destinations"} == set(document)
+    assert {"base_url", "token_url", "sender", "subscriber", "destinations", "reserved_for_tests"} == set(document)
     wanted = {"destination_id", "name", "ars", "services", "schema_uris", "adapter"}
     assert all(
         set(each) == wanted | {"private_decryption_jwk", "private_signing_jwk"} for each in document["destinations"]
     )
     assert {each["adapter"] for each in document["destinations"]} >= {"https", "mailbox"}
+    reserved = document["reserved_for_tests"]
+    assert set(reserved) == wanted | {"private_decryption_jwk", "private_signing_jwk", "subscriber"}
+    assert reserved["destination_id"] not in (data / "demo" / "connector.toml").read_text()
 
 
 def test_production_refuses_the_demo(tmp_path):
