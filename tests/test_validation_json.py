@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared_data import SHARED, needs_shared_data
 
-from hub.errors import ConfigurationError, Malformed, Refused
+from hub.errors import ConfigurationError, Malformed, Refused, TooLarge
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.json import JsonSchema, compiled, read_json
@@ -306,3 +307,39 @@ def test_a_repeated_name_is_told_by_line_column_and_object(data, line, column, p
     assert (told["line"], told["column"], told["path"]) == (line, column, path)
     assert f"Zeile {line}, Spalte {column}" in refused.value.detail.de
     assert "Muster" not in refused.value.detail.de
+
+
+MANY = [0] * 30_000
+
+
+def judged_whole(schema: dict, document):
+    compiled = JsonSchema({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, resources=list)
+    return compiled.check(document, orjson.dumps(document), Limits())
+
+
+def test_of_a_huge_document_the_first_violation_alone_is_named_and_the_report_says_so():
+    violations, total, remarks = judged_whole({"items": {"type": "string"}}, MANY)
+    assert ([(one.rule, one.path) for one in violations], total) == ([("json.type", "/0")], 1)
+    assert "first" in remarks[0].en
+    assert judged_whole({"items": {"type": "string"}}, MANY[:300])[1:] == (300, ())
+    assert judged_whole({"items": {"type": "integer"}}, MANY) == ((), 0, ())
+
+
+def test_of_a_huge_document_nobody_asks_what_is_wrong_with_every_alternative():
+    alternatives = {"oneOf": [{"items": {"type": "string"}}, {"items": {"type": "boolean"}}]}
+    violations, total, remarks = judged_whole({"properties": {"a": alternatives}}, {"a": MANY})
+    assert ([(one.rule, one.path) for one in violations], total) == ([("json.schema-rule", "")], 1)
+    assert remarks
+
+
+def test_a_document_of_more_values_than_the_cap_is_refused_before_it_is_read():
+    limits = replace(Limits(), json_values=1_000)
+    read_json(orjson.dumps([[]] * 499), limits)
+    read_json(orjson.dumps({"text": "eins, zwei, drei [" * 1_000}), limits)  # Commas within a text are no values.
+    with pytest.raises(TooLarge, match="1000 values"):
+        read_json(orjson.dumps([[]] * 1_001), limits)
+
+
+def test_lines_far_down_a_huge_document_are_left_out():
+    data = b"[" + b"0,\n" * 500_000 + b"0]"
+    assert lines_of(data, {(3,), (499_999,)}) == {(3,): 4}

@@ -201,10 +201,10 @@ class SchemaCatalog:
         document = read_json(data, self._limits)
         entry = self._choose(_Asked(MediaType.JSON, schema, service, on, _mark(document)))
         assert isinstance(entry.judge, JsonSchema)  # noqa: S101  # As above.
-        violations, total = entry.judge.check(document, data, self._limits)
+        violations, total, remarks = entry.judge.check(document, data, self._limits)
         if not violations:
             return entry.clean
-        return Report(schema=entry.ref, violations=violations, total=total)
+        return Report(schema=entry.ref, violations=violations, total=total, remarks=remarks)
 
     def _xml_report(self, entry: SchemaEntry, judge: XsdSchema | Xsd11Schema, document: XmlDocument) -> Report:
         found = judge.check(document, self._limits)

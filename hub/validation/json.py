@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any, NoReturn
 
@@ -37,6 +37,7 @@ _LONG_RUN = b"0" * 19
 _BEFORE_DIGITS = frozenset(b" \t\r\n:,[-+.")
 _EXPONENT = re.compile(rb".*[0-9.][eE]$", re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
+_STRINGS_OF_BYTES = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 #: Backtracking steps of one pattern on one string; a linear-time engine is taken wherever the pattern allows.
 _BACKTRACKING = 100_000
@@ -48,10 +49,12 @@ def read_json(data: bytes, limits: Limits) -> Any:
 
     Raises:
         Malformed: It is not RFC 8259 JSON in UTF-8, or an object repeats a name.
-        TooLarge: It is over a cap on size, nesting or the length of a number.
+        TooLarge: It is over a cap on size, values, nesting or the length of a number.
     """
     if len(data) > limits.json_bytes:
         raise TooLarge(_too_large(limits.json_bytes))
+    if _values_of(data) > limits.json_values and _values_of(_STRINGS_OF_BYTES.sub(b"0", data)) > limits.json_values:
+        raise TooLarge(_too_many(limits.json_values))
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -79,14 +82,30 @@ class JsonSchema:
         self._validator: jsonschema_rs.Validator | None = None
         self._known: KnownNames | None = None
 
-    def check(self, document: Any, data: bytes, limits: Limits) -> tuple[tuple[Violation, ...], int]:
-        """Judge a document that was read from ``data``; returns violations up to the cap, and their total."""
+    def check(self, document: Any, data: bytes, limits: Limits) -> tuple[tuple[Violation, ...], int, tuple[Text, ...]]:
+        """Judge a document that was read from ``data``; returns violations up to the cap, their total, and remarks.
+
+        Of a document with more than ``limits.json_listed`` values the first violation alone is named and counted, and where
+        that could take as long as all of them, none but that it is invalid.
+        """
         validator = self._validator or self.compile()
         if validator.is_valid(document):
-            return (), 0
+            return (), 0, ()
         if self._known is None:
             self._known = KnownNames.of(self._schema, self._resources())
-        return violations_of(validator.iter_errors(document), data, self._known, limits)
+        if not _has_more_values(document, limits.json_listed):
+            return *violations_of(validator.iter_errors(document), data, self._known, limits), ()
+        return *violations_of(self._first(validator, document), data, self._known, limits), (_FIRST_ALONE,)
+
+    def _first(self, validator: jsonschema_rs.Validator, document: Any) -> Iterator[Any]:
+        """Yield the first error, unless the library would make all errors of some alternative to tell it."""
+        assert self._known is not None  # noqa: S101  # The caller has seen to it.
+        if self._known.has_alternatives:
+            return
+        try:
+            validator.validate(document)
+        except jsonschema_rs.ValidationError as error:
+            yield error
 
     def outline(self) -> Outline:
         """Return what a sender sees of the schema."""
@@ -197,7 +216,8 @@ def _read_slowly(data: bytes, limits: Limits) -> None:
 def _repeated(data: bytes) -> Malformed:
     """Return the refusal of a document that repeats a name; what of the place is not an identifier is left out."""
     found = first_repeated(data)
-    assert found is not None  # noqa: S101  # The caller has met it.
+    if found is None:
+        return Malformed(_REPEATED)
     shown = next((n for n, token in enumerate(found.path) if not _may_be_said(token)), len(found.path))
     path = pointer(found.path[:shown])
     name = (f" „{found.name}“", f" '{found.name}'") if is_harmless(found.name) else ("", "")
@@ -250,6 +270,13 @@ def _too_large(limit: int) -> Text:
     )
 
 
+def _too_many(values: int) -> Text:
+    return Text(
+        f"Das Dokument hat mehr als {values} Werte. Senden Sie große Inhalte als Anlage.",
+        f"The document has more than {values} values. Send large contents as attachments.",
+    )
+
+
 def _too_deep(depth: int) -> Text:
     return Text(
         f"Das JSON ist tiefer als {depth} Ebenen geschachtelt. Senden Sie es flacher.",
@@ -257,6 +284,34 @@ def _too_deep(depth: int) -> Text:
     )
 
 
+def _values_of(data: bytes) -> int:
+    """Return at least how many values a document has: one more than commas and openings, those within texts included."""
+    return 1 + data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def _has_more_values(document: Any, most: int) -> bool:
+    """Whether a document holds more than ``most`` values, containers included."""
+    waiting, seen = [document], 0
+    while waiting:
+        node = waiting.pop()
+        seen += 1
+        if isinstance(node, dict | list):
+            if seen + len(waiting) + len(node) > most:
+                return True
+            waiting.extend(node.values() if isinstance(node, dict) else node)
+    return seen > most
+
+
+_FIRST_ALONE = Text(
+    "Das Dokument hat so viele Werte, dass seine Verstöße nicht alle aufgeführt werden. Beheben Sie den ersten, oder prüfen "
+    "Sie ein kleineres Dokument derselben Art.",
+    "The document has so many values that its violations are not all listed. Mend the first, or check a smaller document of "
+    "the same kind.",
+)
+_REPEATED = Text(
+    "Ein Objekt des Dokuments nennt denselben Feldnamen zweimal. Nennen Sie jedes Feld nur einmal.",
+    "An object of the document repeats a field name. Name each field only once.",
+)
 _NUMBER = Text(
     "Das Dokument enthält eine Zahl mit zu vielen Stellen: Ganzzahlen müssen in 64 Bit passen, andere Zahlen höchstens "
     "100 Zeichen haben. Senden Sie lange Kennungen als Text.",

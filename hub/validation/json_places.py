@@ -10,6 +10,8 @@ import orjson
 
 Token = str | int
 
+#: Parts of a document that are walked for lines and places: a second of one core, and more than any form has.
+_MOST_PARTS = 400_000
 #: Parts of a JSON document, in the order they are tried at a place.
 _PART = re.compile(rb'[\s:,]*+(?:([{\[])|([}\]])|("(?:[^"\\]++|\\.)*+")|([^\s:,{}\[\]"]++))', re.DOTALL)
 #: A name that a developer typed and no person bears: said back, it tells nothing of anybody.
@@ -36,19 +38,22 @@ def pointer(path: Sequence[Token]) -> str:
 
 
 def lines_of(data: bytes, wanted: set[tuple[Token, ...]]) -> dict[tuple[Token, ...], int]:
-    """Return the line, from 1, at which each wanted place of a well-formed document starts."""
-    places = [(path, offset) for path, offset in _places(data) if path in wanted]
+    """Return the line, from 1, at which each wanted place of a well-formed document starts; none far down a huge one."""
     lines: dict[tuple[Token, ...], int] = {}
     line, before = 1, 0
-    for path, offset in places:
+    for path, offset in _places(data):
+        if path not in wanted:
+            continue
         line += data.count(b"\n", before, offset)
         before = offset
         lines[path] = line
+        if len(lines) == len(wanted):
+            break
     return lines
 
 
 def first_repeated(data: bytes) -> Repeated | None:
-    """Return where the first name stands that its object has already, None if every object names each field once."""
+    """Return where the first name stands that its object has already; None if there is none near enough to the start."""
     met: dict[tuple[Token, ...], set[str]] = {}
     for path, name, offset in _steps(data):
         if name is None:
@@ -70,11 +75,13 @@ def _places(data: bytes) -> Iterator[tuple[tuple[Token, ...], int]]:
 
 
 def _steps(data: bytes) -> Iterator[tuple[tuple[Token, ...], str | None, int]]:
-    """Yield every value (path, None, offset) and every name (path of its object, name, offset), in the document's order."""
+    """Yield every value (path, None, offset) and every name (path of its object, name, offset), in order, within bounds."""
     # Each open container: [is it an object, its path, the next index or the pending name].
     stack: list[list[Any]] = []
     position = 0
-    while (match := _PART.match(data, position)) is not None:
+    for _ in range(_MOST_PARTS):
+        if (match := _PART.match(data, position)) is None:
+            return
         position = match.end()
         opened, closed, text, _ = match.groups()
         if closed:

@@ -33,16 +33,20 @@ class KnownNames:
 
     names: frozenset[str]
     documents: Mapping[str, Any] = field(repr=False)
+    #: Whether anything can be one of several: the library then tells of all of them what is wrong, however much that is.
+    has_alternatives: bool = True
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]]) -> KnownNames:
         """Gather the names of a schema, of those that it refers to, and of all their subschemas."""
         names: set[str] = set()
+        alternatives = False
         documents = {**dict(resources), str(schema.get("$id", "")): schema, "": schema}
         waiting: list[Any] = list(documents.values())
         while waiting:
             node = waiting.pop()
             if isinstance(node, Mapping):
+                alternatives = alternatives or "anyOf" in node or "oneOf" in node
                 for keyword in _NAMING:
                     if isinstance(node.get(keyword), Mapping):
                         names.update(node[keyword])
@@ -51,7 +55,7 @@ class KnownNames:
                 waiting.extend(node.values())
             elif isinstance(node, list):
                 waiting.extend(node)
-        return cls(names=frozenset(names), documents=documents)
+        return cls(names=frozenset(names), documents=documents, has_alternatives=alternatives)
 
     def allowed_beside(self, error: Any) -> tuple[str, ...]:
         """Return the names that the object may have of which an error says that it has others, in the schema's order."""
@@ -97,6 +101,9 @@ def violations_of(
         for error in islice(errors, limits.violations)
         for rule, path, expected, text, place in _described(error, known, _NESTING)
     ]
+    if not found:
+        # Invalid, and nobody looked where.
+        found = [("json.schema-rule", (), None, text_of("json.schema-rule"), ())]
     total = len(found) + sum(1 for _ in errors)
     named = found[: limits.violations]
     lines = lines_of(data, {place for *_, place in named} | {path for _, path, *_ in named})

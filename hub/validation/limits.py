@@ -28,5 +28,10 @@ class Limits:
     json_depth: int = 254
     #: Characters of one JSON number: more say nothing that a double or a 64-bit integer could hold.
     json_number: int = 100
+    #: Values of one JSON document, containers included: the smallest take fifty times their text in memory.
+    json_values: int = 1_000_000
+    #: Values up to which every violation of a JSON document is listed: the library makes all of them at once, at some kilobytes
+    #: each, and those inside ``oneOf`` in quadratic time. Forms of public administration have some thousands of fields.
+    json_listed: int = 20_000
     #: Violations named in a report; the total is always counted.
     violations: int = 100
