@@ -197,13 +197,13 @@ class CallbackWorker(Courier[CallbackClaim]):
     def carry(self, claim: CallbackClaim) -> Carried:
         """Post one callback, unless its receiver gave no answer just now."""
         callback, host = claim.callback, host_of(claim.callback.url)
-        if self._rests.rests(callback.party, host, self._tools.clock()):
+        if self._rests.rests(callback.party, host, self._steady()):
             return Carried(taken=False, note=reasons.RESTING.note)
         posted = self._post(callback)
         if posted is None:
             return Carried(taken=False, note="secret cannot be opened")
         if posted.note != reasons.NO_ADDRESS.note:  # An address that is refused took nobody's time.
-            self._rests.note(callback.party, host, answered=posted.status is not None, now=self._tools.clock())
+            self._rests.note(callback.party, host, answered=posted.status is not None, now=self._steady())
         return Carried(taken=posted.taken, note=posted.note)
 
     def record(self, claim: CallbackClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from hub.errors import Unavailable
+from hub.errors import ConfigurationError, Unavailable
 from hub.store import Blobs, Store
 from hub.store.figures import Figures
 from hub.store.overview import Overview
@@ -22,6 +22,7 @@ from hub.submission import DeadCause
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200
 _REST = "other"
+_UNKNOWN = "unknown"
 #: Standards in all versions that are named.
 _MOST_STANDARDS = 200
 #: Between two looks at the store: a scrape must not become a load.
@@ -55,7 +56,8 @@ class Gauges:
         """Return the metrics."""
         with self._lock:
             now = self._clock()
-            if self._seen is None or now - self._seen[0] >= _FRESH:
+            # A clock that was set back must not keep an old look for as long as it takes to catch up.
+            if self._seen is None or not timedelta() <= now - self._seen[0] < _FRESH:
                 self._seen = (now, self._look(now))
             return self._seen[1]
 
@@ -139,12 +141,19 @@ class Gauges:
         )
         yield _one("hub_free_bytes", "Bytes free where contents lie.", self._blobs.free_bytes())
         info = GaugeMetricFamily("hub_info", "Versions of this process.", labels=["version", "table"])
-        info.add_metric([facts.version, facts.table()], 1)
+        info.add_metric([facts.version, self._table()], 1)
         yield info
         schemas = GaugeMetricFamily("hub_schemas", "Schemas in the catalogue.", labels=["standard", "version"])
         for labels, count in Counter(facts.schemas()).most_common(_MOST_STANDARDS):
             schemas.add_metric(labels, count)
         yield schemas
+
+    def _table(self) -> str:
+        """Return the version of the routing table; where it cannot be read, the other metrics matter the more."""
+        try:
+            return self._facts.table()
+        except (ConfigurationError, Unavailable):
+            return _UNKNOWN
 
 
 def _one(name: str, what: str, value: float) -> Metric:

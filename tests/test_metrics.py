@@ -21,7 +21,7 @@ from stage import BAUANTRAG, CANARY, serving
 import hub
 from hub import app
 from hub.config import load_settings
-from hub.errors import ConfigurationError, StoreUnavailable, Text
+from hub.errors import ConfigurationError, StoreUnavailable, Text, Unavailable
 from hub.gauges import MOST_DESTINATIONS
 from hub.meters import SHARED_FOLDER, Meters, share
 from hub.store import Backlog, DeliveryState
@@ -146,6 +146,37 @@ def test_a_store_that_is_down_is_a_metric_and_no_error(stage):
     text = Meters().text(gauges).decode()
     assert value(text, "hub_store_up") == 0
     assert value(text, "hub_free_bytes") > 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailable(Text("weg", "gone")),
+        Unavailable(Text("noch nicht", "not yet")),
+        ConfigurationError(Text("a", "b")),
+    ],
+)
+def test_a_routing_table_that_cannot_be_read_costs_no_other_metric(stage, error):
+    def table():
+        raise error
+
+    gauges = app.gauges(stage.hub)
+    gauges._facts = replace(gauges._facts, table=table)
+    text = Meters().text(gauges).decode()
+    assert value(text, "hub_info", table="unknown") == 1
+    assert value(text, "hub_keys_usable") == 1
+    assert value(text, "hub_free_bytes") > 0
+
+
+def test_metrics_do_not_stand_still_while_the_clock_is_set_back(stage):
+    gauges = app.gauges(stage.hub)
+    first = gauges.collect()
+    stage.clock.pass_(hours=-3)
+    second = gauges.collect()
+    assert second is not first
+    assert gauges.collect() is second
+    stage.clock.pass_(seconds=6)
+    assert gauges.collect() is not second
 
 
 def test_many_destinations_share_a_label_beyond_the_cap(stage):

@@ -170,6 +170,22 @@ def test_a_host_that_gave_no_answer_rests_for_all_its_addresses(store):
     assert len(receivers.asked) > 1
 
 
+def test_a_host_rests_for_no_longer_although_the_clock_is_set_back(store):
+    clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
+    receivers.let_go.set()
+    working = courier(store, receivers, clock)
+    put(store, "a", "https://slow.evil.test/1")
+    assert working.run_once() == 1
+    clock.now -= timedelta(days=2)
+    put(store, "b", "https://slow.evil.test/2", at=clock.now)
+    assert working.run_once() == 1
+    assert receivers.asked == ["https://slow.evil.test/1"]
+    clock.now += timedelta(minutes=2)
+    put(store, "c", "https://slow.evil.test/3", at=clock.now)
+    working.run_once()
+    assert receivers.asked[1:] == ["https://slow.evil.test/3"] or len(receivers.asked) > 1
+
+
 def test_a_party_several_of_whose_hosts_gave_no_answer_rests_with_all_its_hosts(store):
     clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
     receivers.let_go.set()
