@@ -22,6 +22,7 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, kinds, patch, post, put, pu
 from stage import BAUANTRAG, WIESBADEN
 from stand_in import Answer
 
+from hub.admission import Admission
 from hub.api.messages import _pour
 from hub.app import development_authority
 from hub.clients import new_client
@@ -374,7 +375,8 @@ def test_12_an_attachment_that_trickles_in_does_not_pile_up(door: Door):
             held, most = held + 1, max(most, held + 1)
             yield b"A"
 
-    asyncio.run(_pour(trickle(), Slow()))
+    room = Admission(memory_budget=1_000_000, free_bytes=lambda: 10**12, disk_watermark=0).reserve()
+    asyncio.run(_pour(trickle(), Slow(), room))
     assert most < 1000
 
 

@@ -202,7 +202,8 @@ def _draft4(schema: Mapping[str, Any], direction: str, depth: int) -> dict[str, 
 def _nullable(plain: dict[str, Any]) -> dict[str, Any]:
     if "enum" in plain:
         plain["enum"] = [*plain["enum"], None]
-    if "type" in plain:
+    # Beside other schemas that would have to hold, too, a type that allows null would not let it through.
+    if "type" in plain and not {"allOf", "anyOf", "oneOf", "not"} & plain.keys():
         return {**plain, "type": [plain["type"], "null"]}
     return {"anyOf": [{"type": "null"}, plain]}
 
