@@ -13,7 +13,7 @@ from routing_book import APPROVER, BAUEN, BOTH, DISTRICT, EDITOR, HUNDE, KREIS, 
 from store_values import accepted, known_destination
 
 from hub.areas import Area
-from hub.errors import Conflict, Forbidden, Invalid, NotFound
+from hub.errors import Conflict, Forbidden, Invalid, NoRoute, NotFound
 from hub.routing import from_csv, from_yaml, to_csv, to_yaml
 from hub.store.routes import VersionState
 from hub.tables import TableBook
@@ -169,14 +169,17 @@ def test_the_first_table_comes_from_files_and_once_only(store):
     assert tables.version(1).created_by == "hub"
 
 
-def test_without_a_table_there_is_no_answer(store):
+def test_a_hub_without_a_table_has_an_empty_one_and_no_default(store):
     from routing_book import SERVICES, WORLD, facts
 
     from hub.tables import Sources
 
     empty = TableBook(store=store, sources=Sources(gazetteer=WORLD, services=SERVICES, facts=facts, schemas=list))
+    assert empty.active(NOW).rules == ()
+    with pytest.raises(NoRoute):
+        empty.active(NOW).route(Area("064390008008"), BAUEN, NOW)
     with pytest.raises(NotFound):
-        empty.active(NOW)
+        empty.activation(NOW)
 
 
 def test_an_activated_table_decides_at_once_and_the_old_one_stays_known(tables):
