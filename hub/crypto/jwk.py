@@ -25,6 +25,15 @@ EXPONENT = 65537
 MOST_BITS = 16_384
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
+#: Ed25519's field (RFC 8032 section 5.1), and the ordinates of its eight points of small order.
+_FIELD = 2**255 - 19
+_SMALL_ORDER = frozenset(
+    (
+        *(0, 1, _FIELD - 1),
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    )
+)
 #: What a thumbprint covers, by key type (RFC 7638 section 3.2, RFC 8037 section 2).
 _THUMBPRINT_MEMBERS = {"RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 #: What an RSA key does, by use: algorithm, public and private operation.
@@ -89,6 +98,20 @@ def public_rsa_key(jwk: Jwk) -> rsa.RSAPublicKey:
         return rsa.RSAPublicNumbers(integer(jwk, "e"), integer(jwk, "n")).public_key()
     except ValueError as exc:
         raise refused(7, "n und e ergeben keinen RSA-Schlüssel.", "n and e make no RSA key.") from exc
+
+
+def public_ed25519_key(jwk: Jwk) -> ed25519.Ed25519PublicKey:
+    """Return the JWK's x as a public key (RFC 8037), judged: one signature verifies for any text behind a key of small order.
+
+    Raises:
+        KeyRefused: x is not base64url.
+        ValueError: it has another length, is a number beyond the field (RFC 8032 section 5.1.3), or of small order.
+    """
+    content = octets(jwk, "x")
+    ordinate = int.from_bytes(content, "little") & (2**255 - 1)
+    if ordinate >= _FIELD or ordinate in _SMALL_ORDER:
+        raise ValueError("a point of small order, or none")
+    return ed25519.Ed25519PublicKey.from_public_bytes(content)
 
 
 def public_jwk(

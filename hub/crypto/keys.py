@@ -41,6 +41,7 @@ from hub.crypto.jwk import (
     make_ed25519_pair,
     make_rsa_pair,
     octets,
+    public_ed25519_key,
     public_jwk,
     public_rsa_key,
     refused,
@@ -190,7 +191,7 @@ def ed25519_verification_key(jwk: Jwk) -> VerificationKey:
     """Return an Ed25519 JWK (RFC 8037) as a key to verify EdDSA signatures with.
 
     Raises:
-        KeyRefused: not a public Ed25519 key for verifying.
+        KeyRefused: not a public Ed25519 key for verifying, or one behind which anything verifies.
     """
     well_formed = (
         (jwk.get("kty"), jwk.get("crv")) == ("OKP", "Ed25519")
@@ -203,7 +204,7 @@ def ed25519_verification_key(jwk: Jwk) -> VerificationKey:
     if not well_formed:
         raise _not_ed25519()
     try:
-        public_key = ed25519.Ed25519PublicKey.from_public_bytes(octets(jwk, "x"))
+        public_key = public_ed25519_key(jwk)
     except ValueError as exc:
         raise _not_ed25519() from exc
     return VerificationKey(kid=jwk["kid"], alg=RECEIPT_ALGORITHM, jwk=dict(jwk), public_key=public_key)
