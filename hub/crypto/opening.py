@@ -100,7 +100,6 @@ class JweReader:
             content = decryptor.update(segment)
             # Judged along the way but told only behind the tag: nobody may learn what a forged content inflates to.
             refusal = refusal or _refusal(output, content)
-        splitter.finish()
         self._require_same_frame(splitter)
         try:
             decryptor.finalize_with_tag(splitter.tag)
@@ -128,6 +127,8 @@ class JweReader:
             while len(pending) > _SEGMENT:
                 yield base64url.decode_checked(bytes(pending[:_SEGMENT]))
                 del pending[:_SEGMENT]
+        # A stream that ends inside the ciphertext may end inside a character's bits: it is judged before it is decoded.
+        splitter.finish()
         if pending:
             yield base64url.decode_checked(bytes(pending))
 
