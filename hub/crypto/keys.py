@@ -8,7 +8,7 @@ order:
  2. it holds no private member;
  3. kty is RSA;
  4. kid has 8 to 64 characters that need no escaping in a URL;
- 5. key_ops is exactly ``["wrapKey"]`` or exactly ``["verify"]``;
+ 5. key_ops is exactly ``["wrapKey"]`` or exactly ``["verify"]``, and use, if it is there, says the same;
  6. alg is RSA-OAEP-256 or PS512 (RFC 7518);
  7. n is canonical base64url and has at least ``minimum_bits`` (4096) and at most 16384 bits;
  8. e is 65537;
@@ -144,10 +144,12 @@ class _Use:
     operation: str
     alg: str
     key_usage: str
+    #: What the JWK's member ``use`` says, where it stands beside key_ops (RFC 7517 section 4.3).
+    member: str
 
 
-_WRAPPING = _Use(operation="wrapKey", alg=WRAP_ALGORITHM, key_usage="key_encipherment")
-_VERIFYING = _Use(operation="verify", alg=SIGN_ALGORITHM, key_usage="digital_signature")
+_WRAPPING = _Use(operation="wrapKey", alg=WRAP_ALGORITHM, key_usage="key_encipherment", member="enc")
+_VERIFYING = _Use(operation="verify", alg=SIGN_ALGORITHM, key_usage="digital_signature", member="sig")
 
 
 def judge_encryption_key(jwk: Jwk, *, now: datetime, policy: KeyPolicy, require_x5c: bool = True) -> EncryptionKey:
@@ -197,6 +199,7 @@ def ed25519_verification_key(jwk: Jwk) -> VerificationKey:
         (jwk.get("kty"), jwk.get("crv")) == ("OKP", "Ed25519")
         and jwk.get("alg", RECEIPT_ALGORITHM) == RECEIPT_ALGORITHM
         and jwk.get("key_ops", ["verify"]) == ["verify"]
+        and jwk.get("use", "sig") == "sig"
         and isinstance(jwk.get("x"), str)
         and isinstance(jwk.get("kid"), str)
         and not PRIVATE_MEMBERS.intersection(jwk)
@@ -278,8 +281,18 @@ def _judge_members(jwk: Jwk, *, use: _Use, require_x5c: bool) -> None:
             f"key_ops muss genau {only} sein. Verwenden Sie je Zweck einen eigenen Schlüssel.",
             f"key_ops must be exactly {only}. Use one key for each purpose.",
         )
+    _judge_use(jwk, use.member)
     if jwk["alg"] != use.alg:
         raise refused(6, f"alg muss {use.alg} sein.", f"alg must be {use.alg}.")
+
+
+def _judge_use(jwk: Jwk, expected: str) -> None:
+    if jwk.get("use", expected) != expected:
+        raise refused(
+            5,
+            f"use widerspricht key_ops: Hier muss es {expected} sein oder fehlen (RFC 7517, Abschnitt 4.3).",
+            f"use contradicts key_ops: it must be {expected} here or be absent (RFC 7517, section 4.3).",
+        )
 
 
 def _judge_kid(kid: Any) -> None:
@@ -339,6 +352,7 @@ def _require_private(jwk: Jwk, *, alg: str, operation: str) -> None:
             "Geben Sie den privaten JWK mit key_ops und alg an.",
             f"This is no private key for {operation} with {alg}. Give the private JWK with key_ops and alg.",
         )
+    _judge_use(jwk, "enc" if operation == "unwrapKey" else "sig")
     _judge_kid(jwk.get("kid"))
 
 
