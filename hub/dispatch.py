@@ -218,9 +218,7 @@ class Dispatcher:
             return False
         result, recording = following
         try:
-            self._conclude(result, recording)
-        except Exception:  # noqa: BLE001  # as with attempts
-            _log.exception("delivery %s: the attempt was not brought to its end", result.claim.delivery_id)
+            self._concluded(result, recording)
         finally:
             self._hand.settle(result.claim)
         return True
@@ -229,11 +227,27 @@ class Dispatcher:
         """Make one attempt for each claim and record them all; what is recorded together shares a commit."""
         attempts = [(result, self._recording(result)) for result in map(self._attempting.attempt, claims)]
         for result, recording in attempts:
-            self._conclude(result, recording)
+            self._concluded(result, recording)
 
     def _recording(self, result: AttemptResult) -> Future[bool]:
         reach("before-record")
         return self._store.recording(result)
+
+    def _concluded(self, result: AttemptResult, recording: Future[bool]) -> None:
+        """Conclude one attempt; what that dies of is its own and costs no other."""
+        try:
+            self._conclude(result, recording)
+        except Exception:  # noqa: BLE001  # as with attempts
+            _log.exception("delivery %s: the attempt was not brought to its end", result.claim.delivery_id)
+
+    def _unrecorded(self, result: AttemptResult, error: Exception) -> None:
+        """End what cannot be recorded, for a row of its case cannot be read: else it would be sent again for ever."""
+        note = f"{result.outcome.note}; not recorded: {type(error).__name__}, its case cannot be read by this version"
+        _log.error("delivery %s: the attempt cannot be recorded", result.claim.delivery_id, exc_info=error)
+        try:
+            self._store.give_up_recording(result, note)
+        except Unavailable as unavailable:
+            _log.warning("delivery %s: %s", result.claim.delivery_id, unavailable)
 
     def _conclude(self, result: AttemptResult, recording: Future[bool]) -> None:
         claim = result.claim
@@ -242,6 +256,9 @@ class Dispatcher:
         except Unavailable as error:
             # Nothing was recorded: the lease runs out and the attempt counts as unknown.
             _log.warning("delivery %s: %s", claim.delivery_id, error)
+            return
+        except Exception as error:  # noqa: BLE001  # whatever it is, it would be the same at the next attempt
+            self._unrecorded(result, error)
             return
         reach("after-record")
         if not kept:

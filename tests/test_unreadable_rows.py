@@ -32,6 +32,7 @@ GARBAGE = [
     ("messages", "announced", "5"),
     ("messages", "announced", '["no-id"]'),
     ("messages", "schema_media_type", "text/csv"),
+    ("messages", "state", "handed-on"),
     ("deliveries", "state", "handed-on"),
     ("contents", "part", "readable"),
     ("destinations", "services", "["),

@@ -11,6 +11,8 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from sqlalchemy import create_engine, text
+from stage import WIESBADEN
 
 from hub import app, reasons
 from hub.adapter_pool import AdapterPool
@@ -21,7 +23,7 @@ from hub.dispatch import Dispatcher
 from hub.meters import Meters
 from hub.outbox import Carried, Courier
 from hub.store import DeliveryState
-from hub.submission import Outcome, OutcomeKind
+from hub.submission import DeadCause, Outcome, OutcomeKind
 from hub.supervision import Pauses, Supervisor
 
 PATIENCE = 30
@@ -146,6 +148,51 @@ def test_whatever_an_adapter_dies_of_is_recorded_and_ends_by_the_schedule(taking
         working.wake()
         until(lambda: delivered(taking, accepted))
     assert [package.repeat for package in Taking.got] == [True]
+
+
+#: What a newer version may write, or damage leaves, in the row of a case.
+CASES = [("head", "no hash"), ("seq", "many"), ("tombstone", "newer")]
+
+
+def spoil(stage, accepted, column, value):
+    case_id = accepted.claims["txn"].removeprefix("case:")
+    engine = create_engine(stage.hub.settings.database)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE cases SET {column} = :value WHERE case_id = :of"), {"value": value, "of": case_id}
+        )
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("column", "value"), CASES)
+def test_what_cannot_be_recorded_is_sent_once_and_is_a_dead_letter(taking, column, value):
+    accepted = taking.accept()
+    spoil(taking, accepted, column, value)
+    fallen = []
+    with running(working := dispatcher(taking, supervisor=Supervisor(fell=fallen.append))):
+        until(lambda: delivery(taking, accepted).state is DeliveryState.DEAD)
+        good = taking.accept()
+        until(lambda: delivered(taking, good))
+        taking.clock.pass_(hours=1)
+        working.wake()
+    view = delivery(taking, accepted)
+    assert view.cause is DeadCause.HUB
+    (attempt,) = view.attempts
+    assert (attempt.outcome, attempt.note[:21]) == (OutcomeKind.DELIVERED, "taken; not recorded: ")
+    assert value not in attempt.note
+    sent = [str(package.submission.submission_id) for package in Taking.got]
+    assert sorted(sent) == sorted(one.claims["sub"].removeprefix("submission:") for one in (accepted, good))
+    assert fallen == []
+
+
+@pytest.mark.parametrize(("column", "value"), CASES)
+def test_what_cannot_be_recorded_in_a_mailbox_stops_no_dispatcher(stage, column, value):
+    bad, good = stage.accept(area=WIESBADEN), stage.accept(area=WIESBADEN)
+    assert stage.hub.store.destination(UUID(bad.claims["destination"]["destinationId"])).adapter == "mailbox"
+    spoil(stage, bad, column, value)
+    stage.hub.dispatcher.run_once()
+    assert delivery(stage, bad).state is DeliveryState.DEAD
+    assert delivery(stage, good).state is DeliveryState.WAITING
 
 
 @pytest.mark.parametrize("death", [ZeroDivisionError(), Fatal()])

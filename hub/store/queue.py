@@ -25,7 +25,7 @@ from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_con
 from hub.store.schema import current_revision, head_revision
 from hub.store.statements import Lookup, Query
 from hub.store.unreadable import insist_on_types, stumble
-from hub.submission import DeadCause, Outcome, OutcomeKind, new_id
+from hub.submission import DeadCause, Outcome, OutcomeKind, State, new_id
 
 _DELIVERIES = tables.deliveries
 _CIRCUIT = Lookup(
@@ -269,6 +269,29 @@ class Queue(Database):
         """Record as :meth:`record` does, without waiting: of many that are begun together, all share one commit."""
         return self._begin(result)
 
+    def give_up_recording(self, result: AttemptResult, note: str) -> bool:
+        """Make a dead letter of what was attempted and cannot be recorded, because something of its case cannot be read.
+
+        Nothing but the delivery is touched. Left alone it would be sent again at the end of each lease. A later attempt is a
+        repeat. False, and nothing written, where the claim is not ours any more.
+        """
+        attempt = {
+            "started_at": micros(result.started_at),
+            "ended_at": micros(result.ended_at),
+            "outcome": result.outcome.kind.value,
+            "note": note,
+            "node": result.claim.node,
+            "repeat": result.claim.repeat,
+        }
+
+        def write(connection: Connection) -> bool:
+            ours = and_(_ours(result.claim), _DELIVERIES.c.next_attempt_at.is_not(None))
+            key = str(result.claim.delivery_id)
+            connection.execute(update(_DELIVERIES).where(ours).values(repeat=True))
+            return _bury(connection, key, ours, attempt, now=result.ended_at)
+
+        return self._write(write)
+
     def renew(self, claim: Claim, until: datetime) -> bool:
         """Extend a lease; False where the claim is not ours any more."""
         open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
@@ -383,6 +406,7 @@ def _claim_of(
     insist_on_types(there, tables.destinations)
     if row.state != DeliveryState.QUEUED.value:
         raise ValueError("state")
+    State(message.state)  # Else what comes of an attempt could not be recorded.
     submission = to_submission(message, whole_contents(message, parts))
     standing = _CLOSED if circuit is None else to_circuit(circuit).standing
     destination = to_destination(there)
@@ -413,8 +437,15 @@ def _set_down(connection: Connection, broken: _Broken, node: str, now: datetime,
         later = {"leased_by": None, "next_attempt_at": micros(now + _ASIDE)}
         connection.execute(update(_DELIVERIES).where(ours).values(later))
         return
+    note = f"not attempted: column {broken.table}.{broken.column} cannot be read by this version"
+    attempt = {"started_at": micros(now), "ended_at": micros(now), "outcome": OutcomeKind.REFUSED.value, "note": note}
+    _bury(connection, row.delivery_id, ours, attempt | {"node": node, "repeat": False}, now=now)
+
+
+def _bury(connection: Connection, delivery_id: str, ours: Any, attempt: dict[str, Any], *, now: datetime) -> bool:
+    """Make a dead letter of cause hub, and say why in its history; only if it is still ``ours``."""
     number = select(func.coalesce(func.max(tables.attempts.c.n), 0) + 1).where(
-        tables.attempts.c.delivery_id == row.delivery_id
+        tables.attempts.c.delivery_id == delivery_id
     )
     n = connection.execute(number).scalar_one()
     over = {
@@ -426,11 +457,9 @@ def _set_down(connection: Connection, broken: _Broken, node: str, now: datetime,
         "attempts": n,
     }
     if connection.execute(update(_DELIVERIES).where(ours).values(over)).rowcount == 0:
-        return
-    note = f"not attempted: column {broken.table}.{broken.column} cannot be read by this version"
-    attempt = {"delivery_id": row.delivery_id, "n": n, "started_at": micros(now), "ended_at": micros(now)}
-    attempt |= {"outcome": OutcomeKind.REFUSED.value, "note": note, "node": node, "repeat": False}
-    INSERT_ATTEMPT(connection, attempt)
+        return False
+    INSERT_ATTEMPT(connection, attempt | {"delivery_id": delivery_id, "n": n})
+    return True
 
 
 def _ours(claim: Claim) -> Any:
