@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ FRESH = 1.0
 
 _CERTIFICATE_VALIDITY = timedelta(days=1095)
 _SEALED_FORMAT = "s1"
+_KID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 class HubKeys:
@@ -294,17 +296,22 @@ _MAKERS: Mapping[KeyKind, Callable[[KeyKind, datetime], tuple[Jwk | None, dict[s
 
 
 def _read_entries(content: bytes) -> tuple[KeyEntry, ...]:
-    return tuple(
-        KeyEntry(
-            kind=KeyKind(each["kind"]),
-            kid=each["kid"],
-            created_at=each["created_at"],
-            retired_at=each["retired_at"],
-            public=each["public"],
-            # Keyrings from before there were checks have none.
-            check=each.get("check"),
-        )
-        for each in orjson.loads(content)["keys"]
+    return tuple(map(_read_entry, orjson.loads(content)["keys"]))
+
+
+def _read_entry(said: Mapping[str, Any]) -> KeyEntry:
+    kid, public, retired_at = said["kid"], said["public"], said["retired_at"]
+    # The name is a file's; the public half is published as it stands.
+    if not _KID.fullmatch(kid) or not isinstance(public, dict | None) or not isinstance(retired_at, str | None):
+        raise ValueError("no entry of a key")
+    return KeyEntry(
+        kind=KeyKind(said["kind"]),
+        kid=kid,
+        created_at=said["created_at"],
+        retired_at=retired_at,
+        public=public,
+        # Keyrings from before there were checks have none.
+        check=said.get("check"),
     )
 
 

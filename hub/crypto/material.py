@@ -41,6 +41,9 @@ class KeyKind(StrEnum):
     SECRETS = "secrets"
 
 
+_SECRET_KINDS = frozenset({KeyKind.IDEMPOTENCY, KeyKind.SECRETS})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyEntry:
     """A key as ``keyring.json`` lists it. ``check`` recognises a secret key, which has no public half."""
@@ -60,8 +63,9 @@ class KeyEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What was found in a file that had this ``stamp``; None where there was no file."""
+    """What was found in a file that had this ``stamp``, None where there was no file, when it was listed as ``entry``."""
 
+    entry: KeyEntry
     stamp: tuple[int, ...] | None
     key: SigningKey | bytes | None
     fault: ConfigurationError | None
@@ -120,7 +124,7 @@ class Material:
         path = self.path(entry.kid)
         stamp = _stamp(path)
         known = self._known.get(entry.kid)
-        if known is None or known.stamp != stamp:
+        if known is None or known.stamp != stamp or known.entry != entry:
             self._known[entry.kid] = known = _read(entry, path, stamp)
         return known
 
@@ -140,13 +144,13 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 def _read(entry: KeyEntry, path: Path, stamp: tuple[int, ...] | None) -> _Known:
     try:
-        return _Known(stamp=stamp, key=_judged(entry, vault.read(path)), fault=None)
+        return _Known(entry=entry, stamp=stamp, key=_judged(entry, vault.read(path)), fault=None)
     except ConfigurationError as fault:
-        return _Known(stamp=stamp, key=None, fault=fault)
+        return _Known(entry=entry, stamp=stamp, key=None, fault=fault)
     except FileNotFoundError:
-        return _Known(stamp=None, key=None, fault=_gone(path))
+        return _Known(entry=entry, stamp=None, key=None, fault=_gone(path))
     except (OSError, HubError, ValueError, KeyError, TypeError, AttributeError):
-        return _Known(stamp=stamp, key=None, fault=_not_that_key(path))
+        return _Known(entry=entry, stamp=stamp, key=None, fault=_not_that_key(path))
 
 
 def _judged(entry: KeyEntry, content: bytes) -> SigningKey | bytes:
@@ -154,12 +158,16 @@ def _judged(entry: KeyEntry, content: bytes) -> SigningKey | bytes:
     document: dict[str, Any] = orjson.loads(content)
     if document["kid"] != entry.kid:
         raise ValueError("another key's file")
+    if (entry.public is None) != (entry.kind in _SECRET_KINDS):
+        raise ValueError("a key of another kind")
     if entry.public is None:
         secret = base64url.decode(document["k"].encode("ascii"), part="k")
         if len(secret) != SECRET_SIZE or entry.check not in (None, check_of(secret)):
             raise ValueError("another secret")
         return secret
     key = read_signing_key(document, written_by_us=True)
+    if (key.alg == RECEIPT_ALGORITHM) != (entry.kind is KeyKind.RECEIPT):
+        raise ValueError("a key of another kind")
     if key.alg == RECEIPT_ALGORITHM:
         jws.verify_eddsa(jws.sign_eddsa(key, b"{}", typ=_PROBE), ed25519_verification_key(entry.public), typ=_PROBE)
     else:

@@ -180,3 +180,48 @@ def test_a_lost_list_of_keys_is_an_outage_too(served: Served, stage: Stage) -> N
     index.write_bytes(content)
     index.chmod(0o600)
     assert _eventually(lambda: served.submit().status_code, lambda status: status == 202) == 202
+
+
+def _exchanged(document: Any, one: str, other: str) -> None:
+    for entry in document["keys"]:
+        entry["kind"] = {one: other, other: one}.get(entry["kind"], entry["kind"])
+
+
+def _everywhere(document: Any, member: str, value: Any) -> None:
+    for entry in document["keys"]:
+        entry[member] = value
+
+
+LISTS: list[Callable[[Any], None]] = [
+    lambda document: _exchanged(document, "receipt", "signing"),
+    lambda document: _exchanged(document, "receipt", "idempotency"),
+    lambda document: _everywhere(document, "kid", "name\0"),
+    lambda document: _everywhere(document, "kid", "../keyring"),
+    lambda document: _everywhere(document, "kid", 5),
+    lambda document: _everywhere(document, "public", "x"),
+    lambda document: _everywhere(document, "public", [1]),
+    lambda document: _everywhere(document, "public", None),
+    lambda document: _everywhere(document, "public", {}),
+    lambda document: _everywhere(document, "retired_at", 7),
+]
+
+
+@pytest.mark.parametrize("at", ["the start", "work"])
+@pytest.mark.parametrize("harm", LISTS)
+def test_a_list_of_keys_that_says_something_else_is_a_fault_of_the_hub(
+    foreign: Path, tmp_path: Path, harm: Callable[[Any], None], at: str
+) -> None:
+    folder = Path(shutil.copytree(foreign, tmp_path / "pki"))
+    ticks = [0.0]
+    keys = HubKeys(folder, ticks=lambda: ticks[0])
+    if at == "work":
+        assert keys.receipt.kid
+        assert len(keys.idempotency) == 32
+    index = folder / "keyring.json"
+    document = json.loads(index.read_bytes())
+    harm(document)
+    index.write_bytes(json.dumps(document).encode())
+    ticks[0] += 5
+    assert keys.faults()
+    with pytest.raises(ConfigurationError):
+        _ = keys.receipt
