@@ -18,6 +18,7 @@ HubError
 │       ├── SealBroken        a JWE or JWS that does not verify or breaks the profile
 │       └── InvalidSettings   adapter options, tables or packages that somebody hands in and nobody can use
 ├── ConfigurationError        the hub's own settings, keys, schemas or tables cannot be used: an operator must act
+│   └── UnreadableRow         a stored row that this version cannot read: newer than it, or damaged
 └── Unavailable               nothing to change; try again later (``retry_after``)
     ├── StoreUnavailable      database or blob store cannot be reached or is full
     ├── Overloaded            memory or concurrency admission says no for now
@@ -201,6 +202,32 @@ class ConfigurationError(HubError):
         "Der Hub ist zurzeit nicht richtig eingerichtet; sein Betrieb ist benachrichtigt. Versuchen Sie es später erneut.",
         "The hub is not set up properly at the moment; its operators have been alerted. Try again later.",
     )
+
+
+class UnreadableRow(ConfigurationError):
+    """A stored row that this version cannot read: written by a newer one, or damaged. All others are served.
+
+    ``place`` is (table, key, column): never a value.
+    """
+
+    slug = "unreadable-row"
+    title = Text("Datensatz nicht lesbar", "Unreadable row")
+    outside = Text(
+        "Ein gespeicherter Datensatz, der hierfür nötig ist, ist zurzeit nicht lesbar; der Betrieb des Hubs ist "
+        "benachrichtigt. Versuchen Sie es später erneut.",
+        "A stored row that this needs cannot be read at the moment; the hub's operators have been alerted. Try again later.",
+    )
+
+    def __init__(self, table: str, key: str, column: str) -> None:
+        super().__init__(
+            Text(
+                f"{table} {key}: Diese Version kann die Spalte {column} nicht lesen; „HubUnreadableRows“ in CONTRIBUTING.md "
+                "sagt, was zu tun ist.",
+                f"{table} {key}: this version cannot read column {column}; 'HubUnreadableRows' in CONTRIBUTING.md says what "
+                "to do.",
+            )
+        )
+        self.place = table, key, column
 
 
 @contextmanager

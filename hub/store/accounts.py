@@ -37,6 +37,7 @@ from hub.store.database import (
 )
 from hub.store.records import AuditEntry, Page
 from hub.store.tables import SERIAL, metadata
+from hub.store.unreadable import reads
 
 accounts = Table(
     "accounts",
@@ -140,14 +141,12 @@ class AccountRecords(Annex):
 
     def account(self, name: str) -> Account | None:
         """Return an account, disabled or not."""
-        row = self._read(lambda connection: connection.execute(select(accounts).where(accounts.c.name == name)).first())
-        return None if row is None else _account(row)
+        return self._one(select(accounts).where(accounts.c.name == name), _account)
 
     def by_identity(self, issuer: str, subject: str) -> Account | None:
         """Return the account of a provider's person, disabled or not."""
         wanted = select(accounts).where(accounts.c.issuer == issuer, accounts.c.subject == subject)
-        row = self._read(lambda connection: connection.execute(wanted).first())
-        return None if row is None else _account(row)
+        return self._one(wanted, _account)
 
     def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
         """Return one page of accounts, by name."""
@@ -260,6 +259,7 @@ def _row(account: Account) -> dict[str, Any]:
     }
 
 
+@reads(sessions)
 def _session(row: Row[Any]) -> StoredSession:
     return StoredSession(
         token_hash=row.token_hash,
@@ -270,6 +270,7 @@ def _session(row: Row[Any]) -> StoredSession:
     )
 
 
+@reads(accounts)
 def _account(row: Row[Any]) -> Account:
     return Account(
         name=row.name,

@@ -41,6 +41,7 @@ from hub.store.database import (
 )
 from hub.store.key_changes import ChangeState
 from hub.store.records import AuditEntry
+from hub.store.unreadable import reads
 
 _CHANGES = Table(
     "adapter_changes",
@@ -134,7 +135,7 @@ class AdapterChanges(Annex):
         here = _CHANGES.c.destination_id == str(destination_id)
         decided = case((_open(), 0), else_=1)
         statement = select(_CHANGES).where(here).order_by(decided, _CHANGES.c.change_id.desc()).limit(clamp(limit))
-        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
+        return self._all(statement, _CHANGES, _change)
 
     def open(self, *, tenant: str = "", limit: int = 500) -> list[AdapterChange]:
         """Return all open proposals for destinations of a tenant, the oldest first."""
@@ -145,7 +146,7 @@ class AdapterChanges(Annex):
             .order_by(_CHANGES.c.change_id)
             .limit(clamp(limit))
         )
-        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
+        return self._all(statement, _CHANGES, _change)
 
     def bind(self, files: Collection[str], address: str, now: datetime) -> None:
         """Note that files hold secrets that were entered for an address; a second time changes nothing."""
@@ -205,6 +206,7 @@ def _row(change: AdapterChange) -> dict[str, Any]:
     }
 
 
+@reads(_CHANGES)
 def _change(row: Any) -> AdapterChange:
     return AdapterChange(
         change_id=row.change_id,

@@ -14,6 +14,7 @@ from hub.events import GENESIS
 from hub.store import tables
 from hub.store.database import Database, from_json, in_postgresql, micros, moment, to_json
 from hub.store.records import AuditEntry, AuditRecord, Page, Read
+from hub.store.unreadable import reads
 
 _AUDIT = tables.audit
 _READS = tables.reads
@@ -102,6 +103,7 @@ def _row(record: AuditRecord) -> Mapping[str, Any]:
     }
 
 
+@reads(_AUDIT)
 def _record(row: Any) -> AuditRecord:
     entry = AuditEntry(
         at=moment(row.at),
@@ -118,5 +120,6 @@ def _day(now: datetime) -> int:
     return int(now.timestamp()) // 86_400
 
 
+@reads(_READS)
 def _read(row: Any) -> Read:
     return Read(at=moment(row.at), client=row.client, message_id=UUID(row.message_id), what=row.what)

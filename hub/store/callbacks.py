@@ -15,6 +15,7 @@ from hub.store.notices import write_telling
 from hub.store.outbox import Outbox, Tried, fresh
 from hub.store.records import CallbackClaim, CallbackView, DeliveryState, OutgoingCallback, Page, Telling
 from hub.store.statements import Insert
+from hub.store.unreadable import reads
 
 _CALLBACKS = tables.callbacks
 Index("ix_callbacks_case_id", _CALLBACKS.c.case_id)
@@ -49,7 +50,7 @@ class Callbacks(Database):
 
         def write(connection: Connection) -> list[CallbackClaim]:
             rows = _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
-            return _OUTBOX.readable(connection, rows, _claim, now)
+            return _OUTBOX.readable(connection, rows, _claim, now, unreadables=self._unreadables)
 
         return self._write(write)
 
@@ -95,7 +96,7 @@ class Callbacks(Database):
         """Return what became of a case's callbacks, the newest first; the oldest of very many are left out."""
         here = _CALLBACKS.c.case_id == str(case_id)
         statement = select(_CALLBACKS).where(here).order_by(_CALLBACKS.c.created_at.desc()).limit(_SHOWN)
-        return self._read(lambda connection: [to_view(row) for row in connection.execute(statement)])
+        return self._all(statement, _CALLBACKS, to_view)
 
     def redrive_callback(self, callback_id: UUID, now: datetime) -> bool:
         """Make a callback that was given up due again; False if it was not given up. ``NotFound`` for an unknown one."""
@@ -134,6 +135,7 @@ def _row(callback: OutgoingCallback) -> dict[str, Any]:
     }
 
 
+@reads(_CALLBACKS)
 def _callback(row: Any) -> OutgoingCallback:
     return OutgoingCallback(
         callback_id=UUID(row.callback_id),
@@ -150,6 +152,7 @@ def _claim(row: Any) -> CallbackClaim:
     return CallbackClaim(callback=_callback(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
 
 
+@reads(_CALLBACKS)
 def to_view(row: Any) -> CallbackView:
     """Return a callback of a row, and what became of it."""
     return CallbackView(

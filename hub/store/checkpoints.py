@@ -38,6 +38,7 @@ from hub.store.annex import Annex
 from hub.store.database import in_postgresql, micros, moment
 from hub.store.records import CaseHead
 from hub.store.statements import Insert
+from hub.store.unreadable import reads
 
 checkpoints = Table(
     "checkpoints",
@@ -137,14 +138,12 @@ class CheckpointLog(Annex):
     def last(self) -> Checkpoint | None:
         """Return the newest checkpoint."""
         statement = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else _checkpoint(row)
+        return self._one(statement, _checkpoint)
 
     def get(self, number: int) -> Checkpoint | None:
         """Return a checkpoint."""
         statement = select(checkpoints).where(checkpoints.c.number == number)
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else _checkpoint(row)
+        return self._one(statement, _checkpoint)
 
     def add(self, checkpoint: Checkpoint, heads: Sequence[CaseHead]) -> None:
         """Store a checkpoint with its leaves in order, in one transaction.
@@ -248,6 +247,7 @@ def _head(row: Any) -> CaseHead:
     return CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head)
 
 
+@reads(checkpoints)
 def _checkpoint(row: Any) -> Checkpoint:
     return Checkpoint(number=row.number, made_at=moment(row.made_at), token=row.token)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from hub.store.annex import Annex
 from hub.store.database import clamp, maybe_micros, maybe_moment, micros, moment
 from hub.store.records import Circuit
 from hub.store.tables import SERIAL, metadata
+from hub.store.unreadable import reads
 
 _CHANGES = Table(
     "circuit_changes",
@@ -55,11 +57,12 @@ class CircuitHistory(Annex):
         """Return the latest changes of a destination's circuit, the newest first."""
         here = _CHANGES.c.destination_id == str(destination_id)
         statement = select(_CHANGES).where(here).order_by(_CHANGES.c.seq.desc()).limit(clamp(limit))
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return [
-            CircuitChange(at=moment(row.at), failures=row.failures, open_until=maybe_moment(row.open_until))
-            for row in rows
-        ]
+        return self._all(statement, _CHANGES, _change)
+
+
+@reads(_CHANGES)
+def _change(row: Any) -> CircuitChange:
+    return CircuitChange(at=moment(row.at), failures=row.failures, open_until=maybe_moment(row.open_until))
 
 
 def write_circuit_change(connection: Connection, circuit: Circuit, now: datetime) -> None:

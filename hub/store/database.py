@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from hub.errors import Conflict, NotFound, Text
+from hub.errors import Conflict, NotFound, Text, UnreadableRow
 from hub.store.engine import translated, unavailable
 from hub.store.records import Page
 from hub.store.statements import Lookup
@@ -64,7 +64,8 @@ class Database:
         return self._writer.run(write, wakes=wakes)
 
     def _write(self, write: Callable[[Connection], T]) -> T:
-        return self._writer.run(write).result()
+        with self._noting():
+            return self._writer.run(write).result()
 
     def _write_party(self, party: UUID | str, write: Callable[[Connection], T]) -> T:
         """Run ``write``, which changes a party or its keys, and tell of it: also where nobody knows whether it was stored."""
@@ -76,8 +77,45 @@ class Database:
 
     def _read(self, read: Callable[[Connection], T]) -> T:
         """Run ``read`` in one snapshot."""
-        with translated(), self._reading.connect() as connection:
+        with self._noting(), translated(), self._reading.connect() as connection:
             return read(connection)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Count and log a row that turns out not to be readable."""
+        try:
+            yield
+        except UnreadableRow as error:
+            self._unreadables.note(*error.place)
+            raise
+
+    def _one(self, statement: Select[Any], convert: Callable[[Any], R]) -> R | None:
+        """Return the first row of ``statement``, None where there is none."""
+
+        def read(connection: Connection) -> R | None:
+            row = connection.execute(statement).first()
+            return None if row is None else convert(row)
+
+        return self._read(read)
+
+    def _all(self, statement: Select[Any], table: Table, convert: Callable[[Any], R]) -> list[R]:
+        """Return all rows of ``statement`` that can be read; the others are counted and logged."""
+        return self._read(lambda connection: self._unreadables.each(table, connection.execute(statement), convert))
+
+    def _readable(
+        self, statement: Select[Any], table: Table, convert: Callable[[Any], R], *, limit: int, skip: int = 0
+    ) -> list[R]:
+        """Return the first ``limit`` rows behind ``skip`` readable ones; what cannot be read is passed, however much it is."""
+        wanted = skip + clamp(limit)
+        found: list[R] = []
+        offset = 0
+        while len(found) < wanted:
+            rows = self._read(lambda connection: connection.execute(statement.offset(offset).limit(MOST_ITEMS)).all())  # noqa: B023
+            found += self._unreadables.each(table, rows, convert)
+            offset += len(rows)
+            if len(rows) < MOST_ITEMS:
+                break
+        return found[skip:wanted]
 
     def _glance(self, lookup: Lookup, *values: Any) -> Any:
         """Return the one row of ``lookup``, or None: a look on the accept path, where a transaction costs four times more."""
@@ -140,6 +178,14 @@ def moment(value: int) -> datetime:
 def maybe_moment(value: int | None) -> datetime | None:
     """Return the time of a column that may be NULL."""
     return None if value is None else moment(value)
+
+
+def a_moment(value: Any) -> datetime | None:
+    """Return the time of a column that may be NULL, and None for what is no time: sums and hints go on without it."""
+    try:
+        return maybe_moment(value)
+    except (TypeError, OverflowError):
+        return None
 
 
 def to_json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -10,16 +11,28 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
-from hub.errors import Conflict, Text
+from hub.errors import Conflict, Text, UnreadableRow
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.circuits import write_circuit_change
-from hub.store.database import MOST_ITEMS, Database, clamp, maybe_micros, maybe_moment, micros, moment, not_found
+from hub.store.database import (
+    MOST_ITEMS,
+    Database,
+    a_moment,
+    clamp,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+)
 from hub.store.notices import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
+from hub.store.unreadable import reads
 from hub.submission import DeadCause, OutcomeKind, State
 
 E = TypeVar("E", bound=StrEnum)
+_log = logging.getLogger(__name__)
 
 _DELIVERIES = tables.deliveries
 _ATTEMPTS = tables.attempts
@@ -41,7 +54,7 @@ class Deliveries(Database):
 
         def read(connection: Connection) -> DeliveryView | None:
             row = connection.execute(statement).first()
-            return None if row is None else _view(row, _history(connection, row.delivery_id))
+            return None if row is None else _view(row, self._history(connection, row.delivery_id))
 
         return self._read(read)
 
@@ -149,7 +162,7 @@ class Deliveries(Database):
             ids = connection.execute(due).scalars().all()
             connection.execute(update(_DELIVERIES).where(table.delivery_id.in_(ids)).values(over))
             rows = connection.execute(select(_DELIVERIES).where(table.delivery_id.in_(ids)))
-            over_now = [_view(row) for row in rows]
+            over_now = self._unreadables.each(_DELIVERIES, rows, _view)
             for telling in tell(over_now):
                 write_telling(connection, telling)
             return over_now
@@ -246,6 +259,10 @@ class Deliveries(Database):
         rows = self._read(lambda connection: connection.execute(statement).all())
         return self._unreadables.each(_DELIVERIES, rows, _backlog)
 
+    def _history(self, connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
+        statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
+        return tuple(self._unreadables.each(_ATTEMPTS, connection.execute(statement), _attempt))
+
 
 def _backlog(row: Any) -> Backlog:
     return Backlog(
@@ -294,19 +311,15 @@ def _revive(connection: Connection, delivery_ids: Sequence[str], now: datetime) 
     return connection.execute(update(_DELIVERIES).where(dead).values(again)).rowcount
 
 
-def _history(connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
-    statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
-    return tuple(
-        Attempt(
-            n=row.n,
-            started_at=moment(row.started_at),
-            ended_at=moment(row.ended_at),
-            outcome=_or(OutcomeKind, row.outcome, OutcomeKind.UNKNOWN),
-            note=row.note,
-            node=row.node,
-            repeat=bool(row.repeat),
-        )
-        for row in connection.execute(statement)
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
+        n=row.n,
+        started_at=moment(row.started_at),
+        ended_at=moment(row.ended_at),
+        outcome=_or(OutcomeKind, row.outcome, OutcomeKind.UNKNOWN),
+        note=row.note,
+        node=row.node,
+        repeat=bool(row.repeat),
     )
 
 
@@ -318,6 +331,7 @@ def _or(kind: type[E], text: str, otherwise: E) -> E:
         return otherwise
 
 
+@reads(_DELIVERIES, strictly=False)
 def _view(row: Any, history: tuple[Attempt, ...] = ()) -> DeliveryView:
     return DeliveryView(
         delivery_id=UUID(row.delivery_id),
@@ -325,19 +339,27 @@ def _view(row: Any, history: tuple[Attempt, ...] = ()) -> DeliveryView:
         destination_id=UUID(row.destination_id),
         state=_or(DeliveryState, row.state, DeliveryState.DEAD if row.finished_at else DeliveryState.QUEUED),
         attempts=history,
-        next_attempt_at=maybe_moment(row.next_attempt_at),
+        next_attempt_at=a_moment(row.next_attempt_at),
         cause=None if row.cause is None else _or(DeadCause, row.cause, DeadCause.HUB),
-        accepted_at=moment(row.accepted_at),
-        finished_at=maybe_moment(row.finished_at),
+        # Its id begins with the time of the submission (UUIDv7), where nothing else tells it any more.
+        accepted_at=a_moment(row.accepted_at) or moment((UUID(row.delivery_id).int >> 80) * 1000),
+        finished_at=a_moment(row.finished_at),
     )
 
 
 def _circuit(connection: Connection, destination_id: UUID) -> Circuit:
     statement = select(_CIRCUITS).where(_CIRCUITS.c.destination_id == str(destination_id))
     row = connection.execute(statement).first()
-    return Circuit(destination_id=destination_id) if row is None else to_circuit(row)
+    closed = Circuit(destination_id=destination_id)
+    try:
+        return closed if row is None else to_circuit(row)
+    except UnreadableRow as error:
+        # A circuit only saves attempts; closed, it opens again by itself where it has to.
+        _log.error("%s: the circuit counts as closed", error)  # what is wrong is said
+        return closed
 
 
+@reads(_CIRCUITS)
 def to_circuit(row: Any) -> Circuit:
     """Return the circuit of a row."""
     # A node of the version before closes a circuit without a word of its fault.

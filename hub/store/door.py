@@ -23,6 +23,7 @@ from hub.store.queue import delivery_row, quarantined_row
 from hub.store.records import OutgoingCallback, Remembered
 from hub.store.rows import sealed_row, submitted_row
 from hub.store.statements import Insert, Lookup
+from hub.store.unreadable import reads
 from hub.store.writer import Joint
 from hub.submission import State, Submission
 
@@ -180,8 +181,11 @@ def _remembered(connection: Connection, sender: str, key: str) -> Remembered | N
         .where(_IDEMPOTENCY.c.sender == sender, _IDEMPOTENCY.c.key == key)
     )
     row = connection.execute(statement).first()
-    if row is None:
-        return None
+    return None if row is None else _memory_of(row)
+
+
+@reads(_IDEMPOTENCY)
+def _memory_of(row: Any) -> Remembered:
     return Remembered(mac=row.mac, submission_id=UUID(row.submission_id), receipt=row.receipt or "")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.callbacks import to_view
-from hub.store.database import clamp, maybe_moment
+from hub.store.database import a_moment, clamp
 from hub.store.records import CallbackView, DeliveryState
 from hub.submission import oldest_id
 
@@ -29,7 +29,8 @@ class Dossier(Annex):
             select(columns.state, func.count()).where(columns.party == str(destination_id)).group_by(columns.state)
         )
         rows = self._read(lambda connection: connection.execute(statement).all())
-        return {DeliveryState(state): number for state, number in rows}
+        known = set(DeliveryState)
+        return {DeliveryState(state): number for state, number in rows if state in known}
 
     def callbacks(self, destination_id: UUID, *, limit: int = 20) -> list[CallbackView]:
         """Return a destination's latest callbacks, the newest first."""
@@ -39,11 +40,11 @@ class Dossier(Annex):
             .order_by(_CALLBACKS.c.created_at.desc(), _CALLBACKS.c.callback_id)
             .limit(clamp(limit))
         )
-        return self._read(lambda connection: [to_view(row) for row in connection.execute(statement)])
+        return self._all(statement, _CALLBACKS, to_view)
 
     def last_collected(self, destination_id: UUID, *, since: datetime) -> datetime | None:
         """Return when the destination collected last something that came in since then; None if it did not."""
         columns = _MESSAGES.c
         lately = columns.message_id >= str(oldest_id(since))
         statement = select(func.max(columns.collected_at)).where(lately, columns.destination_id == str(destination_id))
-        return maybe_moment(self._read(lambda connection: connection.execute(statement).scalar()))
+        return a_moment(self._read(lambda connection: connection.execute(statement).scalar()))

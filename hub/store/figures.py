@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from hub.store import tables
 from hub.store.annex import Annex
-from hub.store.database import clamp, maybe_moment
+from hub.store.database import a_moment, clamp
 from hub.store.deliveries import to_circuit
 from hub.store.notices import notices
 from hub.store.records import Circuit, DeliveryState
@@ -62,7 +62,7 @@ class Figures(Annex):
     def uncovered_since(self) -> datetime | None:
         """Return when the event was written that waits longest for a checkpoint; None if none waits."""
         statement = select(func.min(_CASES.last_event_at)).where(literal_column("covered < seq"))
-        return self._read(lambda connection: maybe_moment(connection.execute(statement).scalar()))
+        return self._read(lambda connection: a_moment(connection.execute(statement).scalar()))
 
     def troubled(self, *, limit: int, tenant: str = "") -> list[Circuit]:
         """Return circuits of a tenant's destinations that are not closed or have counted failures, the longest open first."""
@@ -73,7 +73,7 @@ class Figures(Annex):
             .order_by(columns.open_until.desc(), columns.destination_id)
             .limit(clamp(limit))
         )
-        return self._read(lambda connection: [to_circuit(row) for row in connection.execute(statement)])
+        return self._all(statement, _CIRCUITS, to_circuit)
 
 
 def _of_tenant(tenant: str) -> list[ColumnElement[bool]]:

@@ -42,6 +42,7 @@ from hub.store.database import (
 )
 from hub.store.parties import put_key
 from hub.store.records import AuditEntry
+from hub.store.unreadable import reads
 
 _CHANGES = Table(
     "key_changes",
@@ -155,7 +156,7 @@ class KeyChanges(Annex):
         here = _CHANGES.c.destination_id == str(destination_id)
         decided = case((_CHANGES.c.state == ChangeState.OPEN.value, 0), else_=1)
         statement = select(_CHANGES).where(here).order_by(decided, _CHANGES.c.change_id.desc()).limit(clamp(limit))
-        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
+        return self._all(statement, _CHANGES, _change)
 
     def open(self, *, tenant: str = "", limit: int = 500) -> list[KeyChange]:
         """Return all open proposals for destinations of a tenant, the oldest first."""
@@ -167,7 +168,7 @@ class KeyChanges(Annex):
             .order_by(_CHANGES.c.change_id)
             .limit(clamp(limit))
         )
-        return self._read(lambda connection: [_change(row) for row in connection.execute(statement)])
+        return self._all(statement, _CHANGES, _change)
 
 
 def _apply(connection: Connection, change: KeyChange) -> None:
@@ -215,6 +216,7 @@ def _row(change: KeyChange) -> dict[str, Any]:
     }
 
 
+@reads(_CHANGES)
 def _change(row: Any) -> KeyChange:
     return KeyChange(
         change_id=row.change_id,

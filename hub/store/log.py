@@ -14,9 +14,10 @@ from hub.errors import Conflict, NotFound, Text
 from hub.events import Event, EventKind, Subject, chain, next_state
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, clamp, from_json, micros, moment, not_found, to_json
+from hub.store.database import Database, from_json, micros, moment, not_found, to_json
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
 from hub.store.statements import Insert, Lookup, Update
+from hub.store.unreadable import reads
 from hub.store.writer import nothing_written
 from hub.submission import DeadCause, State
 
@@ -104,9 +105,11 @@ class Log(Database):
         """Return up to ``limit`` events that wait for the hub's signature, oldest first; none of the cases ``besides``."""
         others = _EVENTS.c.case_id.not_in([str(one) for one in besides])
         statement = (
-            select(_EVENTS).where(_EVENTS.c.jws.is_(None), others).order_by(_EVENTS.c.issued_at).limit(clamp(limit))
+            select(_EVENTS)
+            .where(_EVENTS.c.jws.is_(None), others)
+            .order_by(_EVENTS.c.issued_at, _EVENTS.c.case_id, _EVENTS.c.seq)
         )
-        return self._read(lambda connection: [_event(row) for row in connection.execute(statement)])
+        return self._readable(statement, _EVENTS, _event, limit=limit)
 
 
 def _token(row: Any, case_id: str, seq: int) -> str:
@@ -267,6 +270,7 @@ def event_row(event: Event) -> tuple[Any, ...]:
     )
 
 
+@reads(_EVENTS)
 def _event(row: Any) -> Event:
     return Event(
         case_id=UUID(row.case_id),

@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Column, Connection, Index, Integer, Table, Te
 from hub.store.annex import Annex
 from hub.store.database import micros, moment
 from hub.store.tables import metadata
+from hub.store.unreadable import reads
 
 throttle = Table(
     "throttle",
@@ -81,8 +82,7 @@ class Logins(Annex):
     def counted(self, counters: Sequence[str]) -> dict[str, Counted]:
         """Return the rows that there are."""
         statement = select(throttle).where(throttle.c.counter.in_(counters))
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return {row.counter: _counted(row) for row in rows}
+        return dict(self._all(statement, throttle, _counted))
 
     def note(self, failures: Sequence[Failure], *, kind: str, window: timedelta, most_rows: int, now: datetime) -> None:
         """Raise counters of a ``kind`` by one. There are ``most_rows`` rows of a kind at most, and as many shared ones."""
@@ -140,8 +140,10 @@ def _forget(connection: Connection, now: datetime) -> int:
     return connection.execute(delete(throttle).where(over)).rowcount
 
 
-def _counted(row: Any) -> Counted:
-    return Counted(failures=row.failures, began_at=moment(row.began_at), expires_at=moment(row.expires_at))
+@reads(throttle)
+def _counted(row: Any) -> tuple[str, Counted]:
+    began_at, expires_at = moment(row.began_at), moment(row.expires_at)
+    return row.counter, Counted(failures=row.failures, began_at=began_at, expires_at=expires_at)
 
 
 __all__ = ["Counted", "Failure", "Logins"]

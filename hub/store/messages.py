@@ -40,6 +40,7 @@ from hub.store.rows import (
     to_message,
 )
 from hub.store.statements import Lookup
+from hub.store.unreadable import reads
 from hub.store.writer import nothing_written
 from hub.submission import Contents, Form, Sealed, State
 
@@ -220,8 +221,7 @@ class Messages(Database):
     def case(self, case_id: UUID) -> Case | None:
         """Return a case, also one whose log was dropped."""
         statement = select(_CASES).where(_CASES.c.case_id == str(case_id))
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else read_case(row)
+        return self._one(statement, read_case)
 
     def cases(
         self,
@@ -332,6 +332,7 @@ def _not_announced(attachment_id: UUID) -> Refused:
     )
 
 
+@reads(_CASES)
 def read_case(row: Any) -> Case:
     """Return the case of a row."""
     return Case(

@@ -41,6 +41,7 @@ from hub.store.records import (
     Telling,
 )
 from hub.store.statements import Insert
+from hub.store.unreadable import reads
 
 notices = Table(
     "notices",
@@ -121,7 +122,7 @@ class Notices(Database):
 
         def write(connection: Connection) -> list[NoticeClaim]:
             rows = _OUTBOX.claim(connection, now, lease=lease, node=node, limit=limit)
-            return _OUTBOX.readable(connection, rows, _claim, now)
+            return _OUTBOX.readable(connection, rows, _claim, now, unreadables=self._unreadables)
 
         return self._write(write)
 
@@ -204,6 +205,7 @@ def _row(notice: Notice) -> dict[str, Any]:
     return row | {"state": DeliveryState.WAITING.value} | over
 
 
+@reads(notices)
 def _notice(row: Any) -> Notice:
     return Notice(
         notice_id=UUID(row.notice_id),
@@ -219,6 +221,7 @@ def _claim(row: Any) -> NoticeClaim:
     return NoticeClaim(notice=_notice(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
 
 
+@reads(notices)
 def _view(row: Any) -> NoticeView:
     return NoticeView(
         notice=_notice(row),

@@ -5,7 +5,6 @@ One column runs each, as in the queue of deliveries: ``next_attempt_at`` is due,
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,10 +15,9 @@ from sqlalchemy import Connection, Table, and_, text, update
 
 from hub.store.database import clamp, in_postgresql, maybe_micros, micros
 from hub.store.records import DeliveryState
-from hub.store.unreadable import insist_on_types, stumble
+from hub.store.unreadable import Unreadables, insist_on_types, stumble
 
 R = TypeVar("R")
-_log = logging.getLogger(__name__)
 
 _CLAIM = """
 UPDATE {table}
@@ -150,8 +148,16 @@ class Outbox:
         ours = and_(self._key == getattr(row, self._key.name), self._table.c.fencing == row.fencing)
         connection.execute(update(self._table).where(ours).values(over))
 
-    def readable(self, connection: Connection, rows: Iterable[Any], read: Callable[[Any], R], now: datetime) -> list[R]:
-        """Return what was leased and can be read; what cannot is given up."""
+    def readable(
+        self,
+        connection: Connection,
+        rows: Iterable[Any],
+        read: Callable[[Any], R],
+        now: datetime,
+        *,
+        unreadables: Unreadables,
+    ) -> list[R]:
+        """Return what was leased and can be read; what cannot is given up, counted and logged."""
 
         def typed(row: Any) -> R:
             insist_on_types(row, self._table)
@@ -164,7 +170,7 @@ class Outbox:
             except Exception:  # noqa: BLE001  # whatever it is, it is one row's
                 _, column = stumble(typed, [(self._table.name, row)])
                 self.give_up(connection, row, column, now)
-                _log.error("%s %s cannot be read by this version: column %s", self._table.name, row[0], column)
+                unreadables.note(self._table.name, row[0], column)
         return found
 
     def record(self, connection: Connection, key: UUID, *, fencing: int, attempt: int, tried: Tried) -> bool:

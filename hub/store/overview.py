@@ -110,7 +110,10 @@ class Overview(Annex):
         )
 
         def read(connection: Connection) -> list[tuple[Tally, ...]]:
-            return [tuple(map(_tally, connection.execute(statement))) for statement in statements]
+            return [
+                tuple(self._unreadables.each(_DELIVERIES, connection.execute(statement), _tally))
+                for statement in statements
+            ]
 
         accepted, delivered, ended, failures = self._read(read)
         return Activity(since=since, span=span, accepted=accepted, delivered=delivered, ended=ended, failed=failures)
@@ -147,8 +150,7 @@ class Overview(Annex):
             _MESSAGES.c.kind == Subject.SUBMISSION.value,
             _within(_MESSAGES.c.destination_id, tenant),
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else to_message(row)
+        return self._one(statement, to_message)
 
     def dead(
         self, cause: DeadCause | None = None, *, tenant: str = "", offset: int = 0, limit: int = 50
@@ -184,8 +186,7 @@ class Overview(Annex):
         statement = select(_DELIVERIES).where(
             _DELIVERIES.c.delivery_id == str(delivery_id), _within(_DELIVERIES.c.destination_id, tenant)
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else delivery_view(row)
+        return self._one(statement, delivery_view)
 
     def waiting(self, *, tenant: str = "") -> list[Backlog]:
         """Return how many deliveries of each destination are queued, waiting or dead."""
@@ -241,17 +242,7 @@ class Overview(Annex):
             .limit(limit)
         )
         rows = self._read(lambda connection: connection.execute(statement).all())
-        return [
-            Routed(
-                submission_id=UUID(row.message_id),
-                service=row.service_identifier,
-                area=row.area,
-                destination_id=UUID(row.destination_id),
-                submitted_at=moment(row.submitted_at),
-                table_version=row.table_version,
-            )
-            for row in rows
-        ]
+        return self._unreadables.each(_MESSAGES, rows, _routed)
 
     def routed_counts(self, *, since: datetime, tenant: str = "") -> dict[tuple[str, str], int]:
         """Count all submissions since then that were routed by area, by (area, service)."""
@@ -281,6 +272,17 @@ def _within(destination_id: Any, tenant: str) -> ColumnElement[bool]:
 def _backlog(row: Any) -> Backlog:
     where, state, number, oldest = row.destination_id, row.state, row.number, row.oldest
     return Backlog(destination_id=UUID(where), state=DeliveryState(state), count=number, oldest_at=moment(oldest))
+
+
+def _routed(row: Any) -> Routed:
+    return Routed(
+        submission_id=UUID(row.message_id),
+        service=row.service_identifier,
+        area=row.area,
+        destination_id=UUID(row.destination_id),
+        submitted_at=moment(row.submitted_at),
+        table_version=row.table_version,
+    )
 
 
 def _tally(row: Any) -> Tally:

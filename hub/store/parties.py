@@ -29,6 +29,7 @@ from hub.store.database import (
 )
 from hub.store.records import AuditEntry, Page, StoredKey
 from hub.store.statements import Lookup
+from hub.store.unreadable import reads
 
 _CLIENTS = tables.clients
 _DESTINATIONS = tables.destinations
@@ -52,8 +53,7 @@ class Parties(Database):
     def client(self, client_id: str) -> Client | None:
         """Return a client, disabled or not."""
         statement = select(_CLIENTS).where(_CLIENTS.c.client_id == client_id)
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else _client(row)
+        return self._one(statement, _client)
 
     def clients(self, *, offset: int = 0, limit: int = 100) -> Page[Client]:
         """Return one page of clients, by id."""
@@ -213,18 +213,14 @@ class Parties(Database):
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
         """Return a public JWK of a destination, retired or not, to check what is old."""
-        statement = select(_KEYS.c.jwk).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
-        text = self._read(lambda connection: connection.execute(statement).scalar())
-        jwk: Mapping[str, Any] | None = from_json(text)
-        return jwk
+        statement = select(_KEYS).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
+        return self._one(statement, _jwk)
 
     def usable_key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
         """Return a public JWK of a destination unless it is retired: the one to ask for what is new."""
         here = (_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid, _KEYS.c.retired_at.is_(None))
-        statement = select(_KEYS.c.jwk).where(*here)
-        text = self._read(lambda connection: connection.execute(statement).scalar())
-        jwk: Mapping[str, Any] | None = from_json(text)
-        return jwk
+        statement = select(_KEYS).where(*here)
+        return self._one(statement, _jwk)
 
     def keys(self, destination_id: UUID) -> list[StoredKey]:
         """Return a destination's keys: the current encryption key first, then the newest first."""
@@ -235,8 +231,7 @@ class Parties(Database):
             .where(_KEYS.c.destination_id == str(destination_id))
             .order_by(current, _KEYS.c.added_at.desc(), _KEYS.c.kid)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return [_key(row) for row in rows]
+        return self._all(statement, _KEYS, _key)
 
     def _change_client(self, client_id: str, values: Mapping[str, Any], audit: AuditEntry | None) -> None:
         statement = update(_CLIENTS).where(_CLIENTS.c.client_id == client_id).values(values)
@@ -336,6 +331,7 @@ def _client_row(client: Client) -> dict[str, Any]:
     }
 
 
+@reads(_CLIENTS)
 def _client(row: Any) -> Client:
     return Client(
         client_id=row.client_id,
@@ -371,8 +367,9 @@ def _destination_row(destination: Destination) -> dict[str, Any]:
     }
 
 
+@reads(_DESTINATIONS)
 def to_destination(row: Any) -> Destination:
-    """Return the destination of a row; raise whatever reading it raises."""
+    """Return the destination of a row; raise ``UnreadableRow`` where it cannot be read."""
     return Destination(
         destination_id=UUID(row.destination_id),
         name=row.name,
@@ -413,11 +410,17 @@ def read_callback(row: Any) -> Callback | None:
     return Callback(url=row.callback_url, secret=row.callback_secret or "")
 
 
+@reads(_KEYS)
+def _jwk(row: Any) -> Mapping[str, Any]:
+    return _object(row.jwk)
+
+
+@reads(_KEYS)
 def _key(row: Any) -> StoredKey:
     return StoredKey(
         kid=row.kid,
         use=row.use,
-        jwk=from_json(row.jwk),
+        jwk=_object(row.jwk),
         added_at=moment(row.added_at),
         retired_at=maybe_moment(row.retired_at),
     )

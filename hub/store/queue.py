@@ -16,7 +16,7 @@ from hub.circuit import Standing
 from hub.delivery import Step
 from hub.events import Event
 from hub.store import tables
-from hub.store.database import Database, clamp, in_postgresql, maybe_moment, micros, moment
+from hub.store.database import Database, a_moment, clamp, in_postgresql, micros, moment
 from hub.store.deliveries import to_circuit
 from hub.store.parties import destination_rows, to_destination
 from hub.store.records import SUSPECT_LAPSES, Claim, DeliveryState, OutgoingCallback
@@ -24,7 +24,7 @@ from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_contents
 from hub.store.schema import current_revision, head_revision
 from hub.store.statements import Lookup, Query
-from hub.store.unreadable import insist_on_types, stumble
+from hub.store.unreadable import Unreadables, insist_on_types, stumble
 from hub.submission import DeadCause, Outcome, OutcomeKind, State, new_id
 
 _DELIVERIES = tables.deliveries
@@ -213,10 +213,10 @@ class Queue(Database):
                 return _Found
             if shared:
                 # Read at once: a transaction of its own costs further round trips.
-                found = _found(connection, rows, node)
+                found = _found(connection, rows, node, self._unreadables)
                 return lambda: found
             # SQLite's writer is what intake waits for; its readers wait for nobody.
-            return lambda: self._read(lambda reading: _found(reading, rows, node))
+            return lambda: self._read(lambda reading: _found(reading, rows, node, self._unreadables))
 
         found = self._write(write)()
         if found.broken:
@@ -313,7 +313,7 @@ class Queue(Database):
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
 
         def read(connection: Connection) -> datetime | None:
-            return maybe_moment(_NEXT_DUE(connection)[0].due)
+            return a_moment(_NEXT_DUE(connection)[0].due)
 
         return self._read(read)
 
@@ -369,14 +369,16 @@ class _Found:
     broken: list[_Broken] = field(default_factory=list)
 
 
-def _found(connection: Connection, taken: Sequence[Any], node: str) -> _Found:
+def _found(connection: Connection, taken: Sequence[Any], node: str, unreadables: Unreadables) -> _Found:
     """Read what was taken, one by one."""
     ids = [row.submission_id for row in taken]
     messages = {row.message_id: row for row in _MESSAGE.among(connection, ids)}
     parts = rows_of_parts(connection, ids)
     receivers = {row.destination_id for row in taken}
     destinations = {row.destination_id: row for row in destination_rows(connection, receivers)}
-    circuits = {row.destination_id: row for row in _CIRCUIT.among(connection, receivers)}
+    standings = unreadables.each(tables.circuits, _CIRCUIT.among(connection, receivers), to_circuit)
+    # One that cannot be read counts as closed: it only saves attempts.
+    circuits = {str(each.destination_id): each.standing for each in standings}
     found = _Found()
     for row in taken:
         message, there = messages.get(row.submission_id), destinations.get(row.destination_id)
@@ -384,9 +386,9 @@ def _found(connection: Connection, taken: Sequence[Any], node: str) -> _Found:
             found.broken.append(_Broken(row=row, table="messages" if message is None else "destinations", column="id"))
             continue
         sources = [("deliveries", row), ("messages", message), ("destinations", there)]
-        circuit = circuits.get(row.destination_id)
-        sources += [] if circuit is None else [("circuits", circuit)]
-        read = partial(_claim_of, node=node, parts=parts.get(row.submission_id, []))
+        read = partial(
+            _claim_of, circuit=circuits.get(row.destination_id), node=node, parts=parts.get(row.submission_id, [])
+        )
         try:
             found.claims.append(read(*(source for _, source in sources)))
         except MissingParts:
@@ -399,7 +401,7 @@ def _found(connection: Connection, taken: Sequence[Any], node: str) -> _Found:
 
 
 def _claim_of(
-    row: Any, message: Any, there: Any, circuit: Any | None = None, *, node: str, parts: Sequence[Any]
+    row: Any, message: Any, there: Any, *, circuit: Standing | None, node: str, parts: Sequence[Any]
 ) -> Claim:
     """Return the claim of a delivery's rows; raise whatever reading them raises."""
     insist_on_types(message, tables.messages)
@@ -408,7 +410,6 @@ def _claim_of(
         raise ValueError("state")
     State(message.state)  # Else what comes of an attempt could not be recorded.
     submission = to_submission(message, whole_contents(message, parts))
-    standing = _CLOSED if circuit is None else to_circuit(circuit).standing
     destination = to_destination(there)
     return Claim(
         delivery_id=UUID(row.delivery_id),
@@ -420,7 +421,7 @@ def _claim_of(
         fencing=row.fencing,
         lapses=row.lapses,
         accepted_at=moment(row.accepted_at),
-        circuit=standing,
+        circuit=_CLOSED if circuit is None else circuit,
     )
 
 

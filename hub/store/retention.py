@@ -13,7 +13,7 @@ from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.blobs import Blobs
 from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, clamp, micros, not_found
+from hub.store.database import Database, micros, not_found
 from hub.store.log import advance, end_delivery, lock_case, move, write_events
 from hub.store.messages import read_case
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
@@ -113,16 +113,14 @@ class Retention(Database):
 
         return self._discard(self._write(write))
 
-    def stale_cases(self, before: datetime, *, limit: int = 100) -> list[Case]:
+    def stale_cases(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[Case]:
         """Return cases whose last event is older than ``before`` and whose log still lies here."""
         statement = (
             select(_CASES)
             .where(_CASES.c.tombstone.is_(None), _CASES.c.last_event_at < micros(before))
-            .order_by(_CASES.c.last_event_at)
-            .limit(clamp(limit))
+            .order_by(_CASES.c.last_event_at, _CASES.c.case_id)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return self._unreadables.each(_CASES, rows, read_case)
+        return self._readable(statement, _CASES, read_case, limit=limit, skip=skip)
 
     def drop_case(self, case_id: UUID, tombstone: str) -> bool:
         """Drop all of a case but its row, which keeps the (signed) ``tombstone`` and the head of the chain.
@@ -168,21 +166,7 @@ class Retention(Database):
 
     def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int, skip: int) -> list[StoredMessage]:
         statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id)
-        found: list[StoredMessage] = []
-
-        def read(connection: Connection, offset: int) -> int:
-            rows = connection.execute(statement.offset(offset).limit(clamp(limit))).all()
-            found.extend(self._unreadables.each(_MESSAGES, rows, to_message))
-            return len(rows)
-
-        # What cannot be read stays in front for ever, so that others are looked for behind it.
-        offset = skip
-        while len(found) < clamp(limit):
-            seen = self._read(lambda connection: read(connection, offset))  # noqa: B023  # called at once
-            offset += seen
-            if seen < clamp(limit):
-                break
-        return found[: clamp(limit)]
+        return self._readable(statement, _MESSAGES, to_message, limit=limit, skip=skip)
 
     def _discard(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Discard blobs after the commit that let go of them; a crash in between leaves them to the sweep."""

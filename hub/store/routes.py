@@ -31,6 +31,7 @@ from hub.store.audit import write_audit
 from hub.store.database import from_json, in_postgresql, maybe_micros, maybe_moment, micros, moment, not_found, to_json
 from hub.store.records import AuditEntry, Page
 from hub.store.tables import SERIAL, metadata
+from hub.store.unreadable import reads
 
 versions = Table(
     "routing_versions",
@@ -205,18 +206,17 @@ class TableVersions(Annex):
     def version(self, number: int) -> TableVersion:
         """Return a version; raise ``NotFound``."""
         statement = select(*_HEAD).where(versions.c.number == number)
-        row = self._read(lambda connection: connection.execute(statement).first())
-        if row is None:
+        found = self._one(statement, _version)
+        if found is None:
             raise _no_version(number)
-        return _version(row)
+        return found
 
     def rows(self, number: int) -> list[dict[str, str]]:
         """Return a version's rules as rows; raise ``NotFound``."""
-        statement = select(versions.c.rules).where(versions.c.number == number)
-        text = self._read(lambda connection: connection.execute(statement).scalar())
-        if text is None:
+        statement = select(versions.c.number, versions.c.rules).where(versions.c.number == number)
+        rows = self._one(statement, _rules)
+        if rows is None:
             raise _no_version(number)
-        rows: list[dict[str, str]] = from_json(text)
         return rows
 
     def versions(self, *, content_version: str = "", offset: int = 0, limit: int = 100) -> Page[TableVersion]:
@@ -247,8 +247,7 @@ class TableVersions(Annex):
             .order_by(activations.c.since.desc(), activations.c.seq.desc())
             .limit(1)
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else _activation(row)
+        return self._one(statement, _activation)
 
     def _holding(self, on: datetime) -> Activation | None:
         statement = (
@@ -257,8 +256,7 @@ class TableVersions(Annex):
             .order_by(activations.c.since.desc(), activations.c.seq.desc())
             .limit(1)
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else _activation(row)
+        return self._one(statement, _activation)
 
     def _update(
         self, version: TableVersion, values: Mapping[str, Any], *, expected: int, audit: AuditEntry
@@ -331,6 +329,15 @@ def _row(version: TableVersion) -> dict[str, Any]:
     }
 
 
+@reads(versions)
+def _rules(row: Row[Any]) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = from_json(row.rules)
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+        raise TypeError("no rows")
+    return rows
+
+
+@reads(versions)
 def _version(row: Row[Any]) -> TableVersion:
     return TableVersion(
         number=row.number,
@@ -351,6 +358,7 @@ def _version(row: Row[Any]) -> TableVersion:
     )
 
 
+@reads(activations)
 def _activation(row: Row[Any]) -> Activation:
     return Activation(
         seq=row.seq,

@@ -14,6 +14,7 @@ from hub.store import tables
 from hub.store.database import from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage
 from hub.store.statements import Lookup
+from hub.store.unreadable import reads
 from hub.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
 
 _PARTS = Lookup(
@@ -233,6 +234,7 @@ def _texts(text: str) -> list[str]:
     return found
 
 
+@reads(tables.messages)
 def to_message(row: Any, parts: Parts | None = None) -> StoredMessage:
     """Return the message of a row, with its contents if ``parts`` are given."""
     announced = announced_of(row)

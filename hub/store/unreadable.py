@@ -8,14 +8,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Boolean, LargeBinary, Table
 
+from hub.errors import HubError, UnreadableRow
 from hub.store.tables import metadata
 
+P = ParamSpec("P")
 R = TypeVar("R")
+_ABSENT = object()
 _log = logging.getLogger(__name__)
 #: Rows that are remembered as told of; beyond it all are told of anew.
 _MOST = 10_000
@@ -50,8 +53,40 @@ def stumble(read: Callable[..., Any], rows: Iterable[tuple[str, Any]]) -> tuple[
 def insist_on_types(row: Any, table: Table) -> None:
     """Raise ``TypeError`` unless each column holds what the table says: SQLite takes anything for anything."""
     for name, kinds in _kinds(table.name):
-        if not isinstance(getattr(row, name), kinds):
+        value = getattr(row, name, _ABSENT)
+        if value is not _ABSENT and not isinstance(value, kinds):
             raise TypeError(name)
+
+
+def reads(
+    table: Table, *, strictly: bool = True
+) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[Concatenate[Any, P], R]]:
+    """Have what reads a row of ``table`` (its key comes first) raise ``UnreadableRow``, whatever it stumbles over.
+
+    ``strictly``: over ill-typed columns, too, also where nothing is made of them.
+    """
+
+    def decorate(read: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+        def typed(row: Any, /, *args: P.args, **named: P.kwargs) -> R:
+            if strictly:
+                insist_on_types(row, table)
+            return read(row, *args, **named)
+
+        @wraps(read)
+        def reading(row: Any, /, *args: P.args, **named: P.kwargs) -> R:
+            try:
+                return typed(row, *args, **named)
+            except HubError:
+                raise
+            except Exception as exc:
+                if isinstance(row, _Watched):
+                    raise
+                _, column = stumble(lambda watched: typed(watched, *args, **named), [(table.name, row)])
+                raise UnreadableRow(table.name, str(row[0]), column) from exc
+
+        return reading
+
+    return decorate
 
 
 @cache
