@@ -16,7 +16,7 @@ from hub.callbacks import Herald
 from hub.circuit import Breaker
 from hub.crashpoints import reach
 from hub.delivery import Adapter, Schedule, StepKind, next_step
-from hub.envelope import Reading, not_readable
+from hub.envelope import MixedUp, Reading, not_readable
 from hub.errors import ConfigurationError
 from hub.events import Event, EventKind, Subject
 from hub.leases import Leases
@@ -132,8 +132,9 @@ class Attempting:
             outcome = as_reported(adapter.deliver(self._package(claim, contents)))
             reach("after-send")
         except BaseException as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
-            if contents.broken is not None:
-                return not_readable(contents.broken)
+            broken = contents.broken or error
+            if isinstance(broken, MixedUp):
+                return not_readable(broken)
             _log.exception("delivery %s: the adapter failed", claim.delivery_id)
             note = f"adapter failed: {type(error).__name__}"
             return Outcome(kind=OutcomeKind.UNKNOWN, note=note, cause=DeadCause.HUB)

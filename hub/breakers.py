@@ -52,6 +52,8 @@ class Breakers:
         except Unavailable as error:
             # The next attempt will say the same.
             _log.warning("destination %s: circuit not changed: %s", destination_id, error)
+        except Exception:  # noqa: BLE001  # a circuit only saves attempts; the delivery's result is recorded
+            _log.exception("destination %s: circuit not changed", destination_id)
 
     def _next(self, outcome: Outcome, standing: Standing, now: datetime) -> Standing:
         return next_standing(outcome, standing, now=now, breaker=self._breaker)

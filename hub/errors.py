@@ -21,6 +21,7 @@ HubError
 │   └── UnreadableRow         a stored row that this version cannot read: newer than it, or damaged
 └── Unavailable               nothing to change; try again later (``retry_after``)
     ├── StoreUnavailable      database or blob store cannot be reached or is full
+    │   └── DatabaseDamaged   the database's file is corrupt; it is restored from a backup
     ├── Overloaded            memory or concurrency admission says no for now
     ├── TooMany               this caller asked, or failed, too often in a short time
     └── KeyUnavailable        the responsible authority has no usable key; an operator is alarmed
@@ -261,6 +262,10 @@ class StoreUnavailable(Unavailable):
 
     slug = "store-unavailable"
     title = Text("Speicher nicht verfügbar", "Store unavailable")
+
+
+class DatabaseDamaged(StoreUnavailable):
+    """The database's file is corrupt, or none of its own: waiting does not mend it."""
 
 
 class Overloaded(Unavailable):

@@ -64,15 +64,17 @@ class Lookout(Generic[T]):
 
     def _renew(self) -> None:
         self._looked = self._monotonic()
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        # Remembered before reading: what changes meanwhile differs again at the next look.
-        self._stamp = stamp
         try:
+            stamp = self._look()
+            if stamp == self._stamp:
+                return
+            # Remembered before reading: what changes meanwhile differs again at the next look.
+            self._stamp = stamp
             self._current = self._read()
         except ConfigurationError as error:
             self._complain(error)
+        except Exception:  # noqa: BLE001  # whatever a library makes of a file, those who ask go on with the last good state
+            _log.exception("%s: the last good state counts on", self._what)
 
     def _complain(self, error: ConfigurationError) -> None:
         _log.error("%s: the last good state counts on: %s", self._what, error.detail.en)

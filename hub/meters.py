@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -131,10 +131,6 @@ class Meters:
         for source in (self, *sources):
             shown.register(_Unchecked(source))
         return generate_latest(shown)
-
-    def serve(self, port: int) -> None:
-        """Show the metrics of this process on 127.0.0.1, for a process without an interface of its own."""
-        start_http_server(port, addr="127.0.0.1", registry=self._registry)
 
     def _shown(self) -> CollectorRegistry:
         if SHARED_FOLDER not in os.environ:

@@ -13,7 +13,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
@@ -28,6 +29,7 @@ from hub.notices import Noticeboard
 from hub.store import Case, CaseHead, MakeEvents, NoticeKind, Store, StoredMessage
 from hub.submission import State
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 #: Messages looked at in one go, and goes in one run: a run is bounded, the next one goes on.
 _BATCH = 100
@@ -111,7 +113,10 @@ class Retention:
         for number, period in reversed(list(enumerate(self._periods.reminders, start=1))):
             before = now - period
             for lag in self._store.lagging(NoticeKind.UNCOLLECTED, before, number=number):
-                told += self._remind_of(lag.destination_id, number, period, now)
+                told += self._guarded(
+                    f"destination {lag.destination_id}",
+                    partial(self._remind_of, lag.destination_id, number, period, now),
+                )
         return told
 
     def reject_unanswered(self, now: datetime) -> int:
@@ -138,36 +143,49 @@ class Retention:
     def bury_cases(self, now: datetime) -> int:
         """Drop the logs of cases whose proof need not be kept any longer."""
         due = now - self._periods.case
-        return sum(self._bury(case, now) for case in self._store.stale_cases(due, limit=_BATCH))
+        return self._each(
+            lambda skip: self._store.stale_cases(due, limit=_BATCH, skip=skip),
+            lambda case: self._bury(case, now),
+            name=lambda case: f"case {case.case_id}",
+        )
 
     def forget_sent(self, now: datetime) -> int:
         """Forget callbacks and mails that ended long ago."""
         due = now - self._periods.outboxes
         return self._store.forget_callbacks(due) + self._store.forget_notices(due)
 
-    def _each(self, due: Callable[[int], Sequence[StoredMessage]], do: Callable[[StoredMessage], bool]) -> int:
-        """Do something to each message that is due, batch by batch; what cannot be helped stays in front and is passed."""
-        done = stuck = 0
-        for _ in range(_GOES):
+    def _each(
+        self,
+        due: Callable[[int], Sequence[T]],
+        do: Callable[[T], int],
+        *,
+        name: Callable[[T], str] = lambda message: f"submission {message.id}",  # type: ignore[attr-defined]
+    ) -> int:
+        """Do something to each thing that is due, batch by batch; what cannot be helped stays in front and is passed."""
+        done = stuck = goes = 0
+        while goes < _GOES:
             found = due(stuck)
-            helped = sum(self._attempted(do, message) for message in found)
+            helped = sum(self._guarded(name(each), partial(do, each)) for each in found)
             done, stuck = done + helped, stuck + len(found) - helped
+            # What is stuck is only looked at, and must never keep all that is behind it waiting.
+            goes += helped > 0 or not found
             if len(found) < _BATCH:
                 break
         return done
 
-    def _attempted(self, do: Callable[[StoredMessage], bool], message: StoredMessage) -> bool:
+    def _guarded(self, name: str, do: Callable[[], int]) -> int:
+        """Do something to one thing; 0 where it cannot be helped now, and the others go on."""
         try:
-            return do(message)
+            return do()
         except (Conflict, NotFound):
             # It moved on since it was listed: answered, deleted, or submitted after all.
-            return False
+            return 0
         except StoreUnavailable:
             raise
-        except Exception:  # noqa: BLE001  # whatever it is, it is one message's
-            _log.exception("submission %s: retention failed", message.id)
+        except Exception:  # noqa: BLE001  # whatever it is, it is one thing's
+            _log.exception("%s: retention failed", name)
             self._meters.duty_failed("retention")
-            return False
+            return 0
 
     def _delete(self, message: StoredMessage, now: datetime) -> bool:
         make = self._one(message, EventKind.DELETE, now)

@@ -6,9 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from hub.delivery import Schedule
+from hub.errors import Unavailable
 from hub.meters import Meters
 from hub.notices import Noticeboard
 from hub.store import DeliveryView, NoticeKind, Store, Telling
@@ -46,9 +48,24 @@ class Undelivered:
 
     def run(self, now: datetime) -> int:
         """Do what is due; return how many deliveries it concerned."""
-        given_up = self._each(lambda: self._buried(now)) + self._each(lambda: self._buried_behind_fault(now))
+        steps = [
+            partial(self._each, partial(self._buried, now)),
+            partial(self._each, partial(self._buried_behind_fault, now)),
+        ]
         # The later notice first, so that what is very late is told of once.
-        return given_up + sum(self._notified(number, now) for number in range(len(self._notices), 0, -1))
+        steps += [partial(self._notified, number, now) for number in range(len(self._notices), 0, -1)]
+        return sum(map(self._guarded, steps))
+
+    def _guarded(self, step: Callable[[], int]) -> int:
+        """Do one step; one that fails is logged and counted, and keeps none of the others from its turn."""
+        try:
+            return step()
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, it is one step's
+            _log.exception("duty undelivered failed")
+            self._meters.duty_failed("undelivered")
+            return 0
 
     def _buried(self, now: datetime) -> int:
         over = self._store.give_up(
@@ -86,13 +103,16 @@ class Undelivered:
         """Give notice ``number`` (from 1) to each destination that is due one."""
         kind, period, told = NoticeKind.OVERDUE, self._notices[number - 1], 0
         for lag in self._store.lagging(kind, now - period, number=number):
-            about = self._board.tell_of_lag(
-                kind,
-                lag.destination_id,
-                number=number,
-                period=period,
-                then={"givenUpAfterDays": self._give_up},
-                now=now,
+            about = self._guarded(
+                partial(
+                    self._board.tell_of_lag,
+                    kind,
+                    lag.destination_id,
+                    number=number,
+                    period=period,
+                    then={"givenUpAfterDays": self._give_up},
+                    now=now,
+                )
             )
             if about:
                 self._meters.noticed(number)

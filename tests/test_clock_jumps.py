@@ -134,3 +134,19 @@ def test_a_lease_is_renewed_and_lapses_although_the_clock_is_set_back(store, the
         assert not leases.lapsed(held)
         passes(clock, ticks, LEASE.total_seconds())
         assert leases.lapsed(held)
+
+
+def test_a_lease_that_went_to_another_is_not_renewed_and_its_result_is_refused(store, there):
+    clock, ticks = VirtualClock(), [0.0]
+    leases = Leases(store=store, lease=LEASE, longest=HOUR, clock=clock, monotonic=lambda: ticks[0])
+    accepted(store, there)
+    (late,) = claim(store)
+    leases.taken([late], at=leases.steady())
+    with leases.held(late):
+        (other,) = claim(store, now=NOW + 2 * LEASE, node="node-b")
+        assert other.fencing > late.fencing
+        passes(clock, ticks, LEASE.total_seconds())
+        assert leases.renew() == 0
+        assert leases.lapsed(late)
+    assert not record(store, late)
+    assert record(store, other)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
-from hub.errors import StoreUnavailable
+from hub.errors import DatabaseDamaged, StoreUnavailable
 from hub.store import Store
 
 
@@ -17,3 +19,41 @@ def test_a_file_that_is_no_database_is_told_as_corrupt_with_the_way_back(tmp_pat
     with pytest.raises(StoreUnavailable, match="hub restore"):
         store.migrate()
     store.close()
+
+
+def ruin(file):
+    """Overwrite the pages of all tables but the first page, as a failing disk may."""
+    raw = bytearray(file.read_bytes())
+    raw[4096:] = b"\xa5" * (len(raw) - 4096)
+    file.write_bytes(raw)
+
+
+def test_a_hub_whose_database_turns_out_damaged_in_service_is_not_ready_before_a_restart(tmp_path):
+    file = tmp_path / "hub.sqlite"
+    with closing(Store(f"sqlite:///{file}")) as made:
+        made.migrate()
+    whole = file.read_bytes()
+    ruin(file)
+    with closing(Store(f"sqlite:///{file}")) as store:
+        with pytest.raises(DatabaseDamaged, match="corrupt"):
+            store.destinations()
+        # Not every page is read by a look at readiness; what was found out counts on.
+        file.write_bytes(whole)
+        with pytest.raises(DatabaseDamaged, match="hub restore"):
+            store.ready()
+    with closing(Store(f"sqlite:///{file}")) as again:
+        again.ready()
+
+
+def test_damage_that_a_write_finds_counts_as_well(tmp_path):
+    file = tmp_path / "hub.sqlite"
+    with closing(Store(f"sqlite:///{file}")) as made:
+        made.migrate()
+    whole = file.read_bytes()
+    ruin(file)
+    with closing(Store(f"sqlite:///{file}")) as store:
+        with pytest.raises(DatabaseDamaged):
+            store.set_setting("name", "value")
+        file.write_bytes(whole)
+        with pytest.raises(DatabaseDamaged):
+            store.ready()

@@ -7,6 +7,7 @@ from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, s
 from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
 from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo
 from hub.app.wiring import Hub, build, gauges, working
+from hub.app.worker_pages import begin as show_worker
 
 __all__ = [
     "Hub",
@@ -26,6 +27,7 @@ __all__ = [
     "postal_codes_of",
     "refuse_demo",
     "server_options",
+    "show_worker",
     "stewardship",
     "utc_now",
     "working",

@@ -32,7 +32,7 @@ from hub.api.table_admin import TableAdmin
 from hub.app.openings import (
     installed_adapters,
 )
-from hub.app.wiring import Hub, gauges, working
+from hub.app.wiring import Hub, gauges, readiness, working
 from hub.bearers import Bearers
 from hub.clients import Caller
 from hub.config import Settings
@@ -167,13 +167,7 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         keys=hub.keys,
         clock=hub.clock,
     )
-    health = Health(
-        store=hub.store,
-        blobs=hub.blobs,
-        watermark=hub.settings.disk_watermark_bytes,
-        faults=hub.keys.faults,
-        down=hub.supervisor.down,
-    )
+    health = Health(readiness(hub))
     letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)

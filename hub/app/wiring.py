@@ -44,6 +44,7 @@ from hub.notices import Noticeboard, Postman
 from hub.openid import OpenIdLogin
 from hub.outbound import Outbound
 from hub.proof import Notary
+from hub.readiness import Readiness
 from hub.resources import shipped
 from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
@@ -234,6 +235,17 @@ def working(hub: Hub) -> Iterator[None]:
         for courier in couriers:
             courier.end()
         hub.duties.stop()
+
+
+def readiness(hub: Hub) -> Readiness:
+    """Return who judges whether this process can do its job."""
+    return Readiness(
+        store=hub.store,
+        blobs=hub.blobs,
+        watermark=hub.settings.disk_watermark_bytes,
+        faults=hub.keys.faults,
+        down=hub.supervisor.down,
+    )
 
 
 def gauges(hub: Hub) -> Gauges:

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -104,8 +106,7 @@ def work(data: Path) -> None:
         app.judge_files(settings)
         hub = _prepared(settings, announced=True, what="work")
         try:
-            with app.working(hub):
-                _show_metrics(hub)
+            with app.working(hub), _shown(hub):
                 stop.wait()
         finally:
             hub.close()
@@ -141,11 +142,18 @@ def _log_as(settings: Settings) -> None:
     logs.set_up(as_json=settings.log_format == "json", level=level)
 
 
-def _show_metrics(hub: app.Hub) -> None:
-    """Show this process's metrics on loopback: without an interface of its own, nobody else could."""
+@contextmanager
+def _shown(hub: app.Hub) -> Iterator[None]:
+    """Show this process's metrics and health on loopback: without an interface of its own, nobody else could."""
     port = hub.settings.work_metrics_port
-    if port:
-        hub.meters.serve(port)
+    if not port:
+        yield
+        return
+    loop, _ = app.show_worker(hub, port)
+    try:
+        yield
+    finally:
+        loop.end()
 
 
 def _handed_on(settings: Settings, *, work: bool, announced: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from hub.errors import UnreadableRow
 from hub.parties import Destination
 from hub.store import AuditEntry, Lagging, Notice, NoticeKind, Store, Telling
 from hub.wire.mail import is_address
@@ -44,8 +45,13 @@ class Noticeboard:
 
         ``facts`` are ids, numbers and dates. One ``occasion`` gives each recipient one notice, however often it is told.
         """
-        destination = self._destination(party)
-        about = f"destination:{party}" if destination is not None else f"client:{party}"
+        about = f"destination:{party}"
+        try:
+            destination = self._destination(party)
+            about = about if destination is not None else f"client:{party}"
+        except UnreadableRow:
+            # Nobody knows the authority's address any more; the hub's operators are told in its place.
+            destination = None
         entry = AuditEntry(at=now, actor=self.actor, action=_ACTIONS[kind], target=about, after=dict(facts))
         notices = tuple(
             Notice(

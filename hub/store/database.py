@@ -12,8 +12,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from hub.errors import Conflict, NotFound, Text, UnreadableRow
-from hub.store.engine import translated, unavailable
+from hub.errors import Conflict, DatabaseDamaged, NotFound, Text, UnreadableRow
+from hub.store.engine import corrupt, is_damage, translated, unavailable
 from hub.store.records import Page
 from hub.store.statements import Lookup
 from hub.store.unreadable import Unreadables
@@ -61,7 +61,14 @@ class Database:
         self._reading.dispose()
 
     def _begin(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
-        return self._writer.run(write, wakes=wakes)
+        future = self._writer.run(write, wakes=wakes)
+        future.add_done_callback(self._heard)
+        return future
+
+    def _heard(self, done: Future[Any]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, DatabaseDamaged):
+            self._unreadables.damage = error
 
     def _write(self, write: Callable[[Connection], T]) -> T:
         with self._noting():
@@ -82,9 +89,12 @@ class Database:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Count and log a row that turns out not to be readable."""
+        """Count and log a row that turns out not to be readable; remember that the database is damaged."""
         try:
             yield
+        except DatabaseDamaged as error:
+            self._unreadables.damage = error
+            raise
         except UnreadableRow as error:
             self._unreadables.note(*error.place)
             raise
@@ -124,7 +134,10 @@ class Database:
                 return lookup.one(connection.cursor(), self._reading.dialect.paramstyle, values)
         except self._reading.dialect.loaded_dbapi.Error as exc:
             # Nothing wraps the driver's errors here, not even those of a connection that turns out to be dead.
-            raise unavailable() from exc
+            if not is_damage(exc):
+                raise unavailable() from exc
+            self._unreadables.damage = corrupt()
+            raise self._unreadables.damage from exc
 
     def _wake_up(self) -> None:
         self._wake()

@@ -19,7 +19,7 @@ ON CONFLICT (name) DO UPDATE SET
     fencing = duties.fencing + CASE WHEN duties.holder = :holder AND duties.until > :now THEN 0 ELSE 1 END,
     holder = :holder,
     until = :until
-WHERE duties.until <= :now OR duties.holder = :holder
+WHERE duties.until <= :now OR duties.holder = :holder OR duties.until > :latest
 RETURNING fencing
 """)
 
@@ -32,8 +32,13 @@ class Duties(Database):
     """Who does what periodically; and named values that all nodes share."""
 
     def hold_duty(self, name: str, *, node: str, now: datetime, lease: timedelta) -> int | None:
-        """Take or renew a duty for ``lease``; return the fencing number, None while another node holds it."""
+        """Take or renew a duty for ``lease``; return the fencing number, None while another node holds it.
+
+        A lease that ends later than any could, a holder's clock that is ahead by another one included, holds nobody up: it
+        is of a time from which the clock was set back, or spoiled.
+        """
         values = {"name": name, "holder": node, "now": micros(now), "until": micros(now + lease)}
+        values["latest"] = micros(now + 2 * lease)
 
         def write(connection: Connection) -> int | None:
             fencing: int | None = connection.execute(_HOLD, values).scalar()

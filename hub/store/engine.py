@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from hub.errors import ConfigurationError, Malformed, StoreUnavailable, Text
+from hub.errors import ConfigurationError, DatabaseDamaged, Malformed, StoreUnavailable, Text
 from hub.store.statements import driver_errors
 
 #: How long a SQLite connection waits for another process's write lock.
@@ -77,9 +77,15 @@ def unreachable(url: str, cause: StoreUnavailable) -> StoreUnavailable:
     )
 
 
-def corrupt() -> StoreUnavailable:
+def is_damage(error: BaseException) -> bool:
+    """Say whether SQLite's driver says that the file is damaged, or none of its own."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _DAMAGED
+
+
+def corrupt() -> DatabaseDamaged:
     """Return the error for a SQLite file that is damaged: waiting does not mend it."""
-    return StoreUnavailable(
+    return DatabaseDamaged(
         Text(
             "Die Datenbankdatei (hub.sqlite im Datenordner) ist beschädigt. Halten Sie den Hub an und spielen Sie die letzte "
             "Sicherung in einen leeren Ordner ein: hub restore.",
@@ -109,8 +115,7 @@ def translated() -> Iterator[None]:
             )
         ) from exc
     except (DatabaseError, InterfaceError, PoolTimeoutError) as exc:
-        code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
-        raise (corrupt() if code is not None and code & 0xFF in _DAMAGED else unavailable()) from exc
+        raise (corrupt() if is_damage(getattr(exc, "orig", exc)) else unavailable()) from exc
 
 
 def writing_engine(url: str) -> Engine:

@@ -94,7 +94,12 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
             )
 
     def ready(self) -> None:
-        """Raise ``StoreUnavailable`` unless the database answers and has the tables that this program knows."""
+        """Raise ``StoreUnavailable`` unless the database answers and has the tables that this program knows.
+
+        One that turned out to be damaged at any read or write is not ready again before a restart.
+        """
+        if self._unreadables.damage is not None:
+            raise self._unreadables.damage
         if self.schema_revision() != head_revision():
             raise StoreUnavailable(
                 Text(

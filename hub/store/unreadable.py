@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Boolean, LargeBinary, Table
 
-from hub.errors import HubError, UnreadableRow
+from hub.errors import DatabaseDamaged, HubError, UnreadableRow
 from hub.store.tables import metadata
 
 P = ParamSpec("P")
@@ -82,11 +82,17 @@ def reads(
                 if isinstance(row, _Watched):
                     raise
                 _, column = stumble(lambda watched: typed(watched, *args, **named), [(table.name, row)])
-                raise UnreadableRow(table.name, str(row[0]), column) from exc
+                raise UnreadableRow(table.name, _key(table, row), column) from exc
 
         return reading
 
     return decorate
+
+
+def _key(table: Table, row: Any) -> str:
+    """Return what names a row: its key, the columns of it joined; of a sum over rows the first column."""
+    parts = [getattr(row, column.name, None) for column in table.primary_key.columns]
+    return str(row[0]) if None in parts else "/".join(map(str, parts))
 
 
 @cache
@@ -103,10 +109,12 @@ def _kinds(table: str) -> tuple[tuple[str, tuple[type, ...]], ...]:
 
 
 class Unreadables:
-    """Tells of rows that cannot be read. ``count`` is given the table of each, once a row."""
+    """Tells of rows that cannot be read, and of a damaged database. ``count`` is given the table of each row, once."""
 
     def __init__(self) -> None:
         self.count: Callable[[str], None] | None = None
+        #: What the database said when it found itself damaged: it stays so until it is restored, and this process ends.
+        self.damage: DatabaseDamaged | None = None
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
 
@@ -132,5 +140,5 @@ class Unreadables:
             except Exception:  # noqa: BLE001  # whatever it is, it is one row's
                 name = table if isinstance(table, str) else table.name
                 _, column = stumble(read, [(name, row)])
-                self.note(name, row[0], column)
+                self.note(name, str(row[0]) if isinstance(table, str) else _key(table, row), column)
         return found
