@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event, Thread
 
 import pytest
 from routing_book import APPROVER, BAUEN, BOTH, DISTRICT, EDITOR, HUNDE, KREIS, NOW, RULES, STADT, VIEWER, book, rule
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from store_values import accepted, known_destination
 
 from hub.areas import Area
-from hub.errors import Conflict, Forbidden, Invalid, NoRoute, NotFound
+from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NoRoute, NotFound
 from hub.routing import from_csv, from_yaml, to_csv, to_yaml
 from hub.store.routes import VersionState
 from hub.tables import TableBook
@@ -319,3 +323,19 @@ def test_discarding_keeps_the_record(tables):
     gone = tables.discard(draft.number, EDITOR, revision=draft.revision, now=NOW)
     assert gone.state is VersionState.DISCARDED
     assert len(tables.table(draft.number)) == 3
+
+
+def test_an_activation_of_a_table_that_is_not_there_is_the_hubs_own_fault(store_url, tables, store):
+    if not store_url.startswith("sqlite"):
+        with pytest.raises(IntegrityError):  # The database itself lets nobody get there.
+            store._write(lambda connection: connection.execute(text(_ASTRAY)))
+        return
+    with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as damage:
+        damage.execute(_ASTRAY)
+        damage.commit()
+    anew = TableBook(store=store, sources=tables._sources)
+    with pytest.raises(ConfigurationError, match="-5"):
+        anew.active(NOW)
+
+
+_ASTRAY = "UPDATE routing_activations SET number = -5"

@@ -141,9 +141,21 @@ class TableShelf:
             return self._current[2]
         number = found.number
         # An approved version never changes, so its number says it all.
-        table = known[2] if known is not None and known[1] == number else self.table(number)
+        table = known[2] if known is not None and known[1] == number else self._activated(number)
         self._current = (now, number, table)
         return table
+
+    def _activated(self, number: int) -> RoutingTable:
+        try:
+            return self.table(number)
+        except NotFound as exc:
+            # Somebody activated it, so that it is not there is the hub's fault and not the asker's.
+            raise ConfigurationError(
+                Text(
+                    f"Die aktivierte Zuständigkeitstabelle {number} gibt es nicht. Aktivieren Sie eine andere.",
+                    f"The activated routing table {number} does not exist. Activate another one.",
+                )
+            ) from exc
 
     def _stored(self, number: int) -> RoutingTable:
         try:
