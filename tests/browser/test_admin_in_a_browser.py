@@ -217,7 +217,7 @@ def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path)
     assert pages.store.destination(here).encryption_kid == before
 
     approver.goto(f"{pages.base}/")
-    approver.get_by_role("link", name="Schlüsseländerungen warten").click()
+    approver.get_by_role("link", name="warten auf eine zweite Person").click()
     _picture(approver, "key-waits")
     _insist_on_access(approver, "key-waits")
     approver.get_by_role("button", name="Freigeben").click()
