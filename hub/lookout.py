@@ -81,9 +81,9 @@ class Lookout(Generic[T]):
 
 
 def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes with a file: its number, change time in nanoseconds and size; None where there is none."""
+    """Return what changes with a file: its number, change time in nanoseconds and size; None where none can be seen."""
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -20,7 +20,7 @@ from hub.validation.differences import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
 from hub.validation.json import JsonSchema, read_json
 from hub.validation.limits import MIB, Limits
-from hub.validation.manifest import SchemaItem, Status
+from hub.validation.manifest import NAME, SchemaItem, Status
 from hub.validation.report import Cause, Check, Report, Unchecked
 from hub.validation.schematron import RULES_LATER, BusinessRules
 from hub.validation.standing import Edition, Standing, read_standings
@@ -78,8 +78,7 @@ class SchemaCatalog:
         Raises:
             ConfigurationError: A manifest is unusable, a file is changed, or two schemas share a URI.
         """
-        folders = [path.parent for root in roots if root.is_dir() for path in sorted(root.glob("*/*/catalog.yaml"))]
-        versions = [load_version(folder) for folder in folders]
+        versions = [load_version(folder) for root in roots for folder in _version_folders(root)]
         standings = read_standings(roots)
         code_lists = CodeLists(one for version in versions for one in version.code_lists)
         entries = [
@@ -282,6 +281,12 @@ class SchemaCatalog:
     def _unknown(self, detail: Text, near: Iterable[SchemaEntry]) -> UnknownSchema:
         listed = [entry.uri for entry in near] or list(self.uris())
         return UnknownSchema(detail, known=sorted(set(listed))[:_LISTED])
+
+
+def _version_folders(root: Path) -> list[Path]:
+    """Return the folders of all versions, those included whose manifest is gone: a version does not end that way."""
+    found = (path for path in root.glob("*/*") if not path.parent.name.startswith(".") and path.is_dir())
+    return sorted(path for path in found if (path / NAME).exists() or any(path.iterdir()))
 
 
 def _standing(entry: SchemaEntry, standings: Mapping[Edition, Standing]) -> SchemaEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hub.submission import SchemaRef
 from hub.validation.codelists import CodeList, read_code_list
 from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import JsonSchema
-from hub.validation.manifest import Kind, Manifest, SchemaItem, read_manifest, verify_files
+from hub.validation.manifest import Kind, Manifest, Reader, SchemaItem, read_manifest, read_pinned, verify_files
 from hub.validation.report import Report
 from hub.validation.schematron import BusinessRules
 from hub.validation.xsd import XsdSchema, XsdSource, parse_schema_document
@@ -87,14 +88,16 @@ def load_version(folder: Path) -> Version:
             )
         )
     verify_files(folder, manifest)
-    if manifest.kind is Kind.XSD and _written_in_1_1(folder, manifest):
+    # Files may be read for the first time long after they were verified, and again later.
+    read = partial(read_pinned, folder, manifest)
+    if manifest.kind is Kind.XSD and _written_in_1_1(read, manifest):
         # It came in before every mark of XML Schema 1.1 was known.
         manifest = replace(manifest, kind=Kind.XSD11)
     if manifest.kind is Kind.CODE_LISTS:
-        return Version(code_lists=tuple(_code_list(folder, item) for item in manifest.schemas))
-    table = _identifiers(folder, manifest)
-    rules = BusinessRules({name: (folder / name).read_bytes() for name in manifest.rules}) if manifest.rules else None
-    coded = {name for name in manifest.files if name.lower().endswith(".xsd") and _names_lists(folder / name)}
+        return Version(code_lists=tuple(_code_list(read, item) for item in manifest.schemas))
+    table = _identifiers(read, folder, manifest)
+    rules = BusinessRules({name: read(name) for name in manifest.rules}) if manifest.rules else None
+    coded = {name for name in manifest.files if name.lower().endswith(".xsd") and b"listURI" in read(name)}
     return Version(
         entries=tuple(
             replace(_entry(folder, manifest, item, table), rules=rules, coded=not coded.isdisjoint(item.closure))
@@ -103,20 +106,16 @@ def load_version(folder: Path) -> Version:
     )
 
 
-def _written_in_1_1(folder: Path, manifest: Manifest) -> bool:
+def _written_in_1_1(read: Reader, manifest: Manifest) -> bool:
     for name in sorted({name for item in manifest.schemas for name in item.closure}):
-        content = (folder / name).read_bytes()
+        content = read(name)
         if may_be_marked(content) and mark_of(parse_schema_document(content, name)) is not None:
             return True
     return False
 
 
-def _names_lists(path: Path) -> bool:
-    return b"listURI" in path.read_bytes()
-
-
-def _code_list(folder: Path, item: SchemaItem) -> CodeList:
-    return read_code_list((folder / item.file).read_bytes(), item.file, closed=item.closed)
+def _code_list(read: Reader, item: SchemaItem) -> CodeList:
+    return read_code_list(read(item.file), item.file, closed=item.closed)
 
 
 def _entry(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> SchemaEntry:
@@ -128,11 +127,9 @@ def _entry(folder: Path, manifest: Manifest, item: SchemaItem, table: Identifier
 def _judge(
     folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None
 ) -> XsdSchema | Xsd11Schema | JsonSchema:
-    def read(name: str) -> bytes:
-        return _content(folder / name)
-
+    read = partial(read_pinned, folder, manifest)
     if manifest.kind is Kind.JSON_SCHEMA:
-        return JsonSchema(_schema_document(folder / item.file), resources=lambda: _resources(folder, item))
+        return JsonSchema(_schema_document(read, item.file), resources=lambda: _resources(read, item))
     source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
     if manifest.kind is Kind.XSD11:
         return Xsd11Schema(source, folder=folder, roots=item.roots)
@@ -149,38 +146,30 @@ def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
     )
 
 
-def _resources(folder: Path, item: SchemaItem) -> Iterator[tuple[str, Any]]:
+def _resources(read: Reader, item: SchemaItem) -> Iterator[tuple[str, Any]]:
     for name in item.closure:
         if name != item.file:
-            document = _schema_document(folder / name)
+            document = _schema_document(read, name)
             yield str(document.get("$id", name)), document
 
 
-def _content(path: Path) -> bytes:
-    """Return a file of the catalogue, which may be read for the first time long after it was verified."""
+def _schema_document(read: Reader, name: str) -> Mapping[str, Any]:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            Text(
-                f"{path} fehlt oder ist nicht lesbar. Stellen Sie die Datei aus der Sicherung wieder her.",
-                f"{path} is missing or cannot be read. Restore the file from the backup.",
-            ),
-            file=path.name,
-        ) from error
-
-
-def _schema_document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = orjson.loads(_content(path))
+        document = orjson.loads(read(name))
     except orjson.JSONDecodeError as error:
-        raise ConfigurationError(Text(f"{path} ist kein JSON.", f"{path} is not JSON.")) from error
+        raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
     if not isinstance(document, dict):
-        raise ConfigurationError(Text(f"{path} ist kein Schema-Objekt.", f"{path} is not a schema object."))
+        raise ConfigurationError(Text(f"{name} ist kein Schema-Objekt.", f"{name} is not a schema object."), file=name)
     return document
 
 
-def _identifiers(folder: Path, manifest: Manifest) -> IdentifierTable | None:
+def _identifiers(read: Reader, folder: Path, manifest: Manifest) -> IdentifierTable | None:
     if manifest.identifiers is None:
         return None
-    return IdentifierTable.from_json(orjson.loads((folder / manifest.identifiers).read_bytes()))
+    try:
+        return IdentifierTable.from_json(orjson.loads(read(manifest.identifiers)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        path = folder / manifest.identifiers
+        raise ConfigurationError(
+            Text(f"{path} ist keine Tabelle der Kennungen.", f"{path} is not a table of identifiers."), file=str(path)
+        ) from error

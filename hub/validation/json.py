@@ -130,6 +130,9 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
         ConfigurationError: It is wrong, of an unknown draft, or needs a document outside ``resources``.
     """
     documents = list(resources)
+    if "$id" in schema:
+        # What it refers to may refer back to it.
+        documents.append((str(schema["$id"]), schema))
     draft = _draft(schema, dict(documents))
     name = str(schema.get("$id", "?"))
     if draft is None:

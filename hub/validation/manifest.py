@@ -169,17 +169,27 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     Raises:
         ConfigurationError: A file is missing or changed, or a closure's hash is wrong.
     """
-    for name, sha256 in manifest.files.items():
-        try:
-            content = (folder / name).read_bytes()
-        except OSError as error:
-            raise _unusable(folder / name, "it cannot be read") from error
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise _unusable(folder / name, "its content is not the pinned one")
+    for name in manifest.files:
+        read_pinned(folder, manifest, name)
     for item in manifest.schemas:
         # Earlier manifests pinned the closure alone here; each of their files is pinned all the same.
         if item.sha256 not in (manifest.pinned_hash(item), closure_hash(item.closure, manifest.files)):
             raise _unusable(folder / item.file, "the hash of its closure is not the pinned one")
+
+
+def read_pinned(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """Return a file of a version, as it was pinned: nothing is judged by what took its place meanwhile.
+
+    Raises:
+        ConfigurationError: It is missing or changed, or cannot be read.
+    """
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise _unusable(folder / name, "it cannot be read") from error
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise _unusable(folder / name, "its content is not the pinned one")
+    return content
 
 
 def manifest_from(document: Any) -> Manifest:

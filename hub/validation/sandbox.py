@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from hub import coredumps
+
 #: What a process of this kind finds in its environment.
 ENVIRONMENT: Mapping[str, str] = {}
 _LENGTH = 8
@@ -82,16 +84,16 @@ def question_of() -> tuple[Any, bytes]:
 
 
 def confine(*, memory: int | None = None, cpu: int | None = None) -> None:
-    """Limit this process: no core dump, and so many bytes of addresses and seconds of processor time.
+    """Limit this process: no core dump (:mod:`hub.coredumps`), so many bytes of addresses and seconds of processor time.
 
     What it starts inherits the limit on addresses, and may widen it by :func:`unconfine_addresses`.
     """
+    coredumps.forbid()
     try:
         import resource
     except ImportError:
         # Not every system has it; the parent's clock still holds.
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory is not None:
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (_least(memory, most), most))

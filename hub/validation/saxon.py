@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from hub import coredumps
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.sandbox import ENVIRONMENT, confine, unconfine_addresses
 
@@ -219,6 +218,5 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
-    coredumps.forbid()
     _limit_memory()
     _serve()

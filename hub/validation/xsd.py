@@ -213,6 +213,8 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
 def _compiled_once(source: XsdSource) -> etree.XMLSchema:
     parser = _schema_parser()
     parser.resolvers.add(_Closure(source))
+    # An import that fails to load is only a warning to libxml2, which would judge by what is left.
+    insist_on_closure(source)
     try:
         root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
         return etree.XMLSchema(root)
@@ -225,6 +227,16 @@ def _compiled_once(source: XsdSource) -> etree.XMLSchema:
             ),
             file=source.file,
         ) from error
+
+
+def insist_on_closure(source: XsdSource) -> None:
+    """Read every document of a schema, so that none of them is left out in silence by who follows references alone.
+
+    Raises:
+        ConfigurationError: One of them is missing or changed.
+    """
+    for name in source.closure:
+        source.read(name)
 
 
 def parse_schema_document(content: bytes, name: str) -> Any:

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 import xmlschema
 
-from hub import coredumps
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.limits import MIB, Limits
 from hub.validation.outline import Outline, outline_of_xsd
@@ -26,7 +25,7 @@ from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.vocabulary import Vocabulary
 from hub.validation.xml import XmlDocument, parse_tree
 from hub.validation.xml_report import document_path
-from hub.validation.xsd import XmlFindings, XsdSource, parse_schema_document
+from hub.validation.xsd import XmlFindings, XsdSource, insist_on_closure, parse_schema_document
 
 #: The largest document that a child judges, and its limits.
 DOCUMENT_BYTES = 4 * MIB
@@ -92,6 +91,8 @@ class Xsd11Schema:
             "locations": dict(self._source.locations),
             "cap": cap,
         }
+        # The child reads the files anew each time; nobody has looked at them since the catalogue was loaded.
+        insist_on_closure(self._source)
         ended = ask("hub.validation.xsd11", question, data, bounds=self._bounds)
         if ended.code == _WRONG_SCHEMA:
             raise _wrong(self._source)
@@ -162,12 +163,12 @@ def _serve(question: dict[str, Any], data: bytes) -> bytes:
     closure = tuple(question["closure"])
     source = XsdSource(file=question["file"], closure=closure, read=read, locations=question["locations"])
     try:
+        words = Vocabulary.of(parse_schema_document(read(name), "") for name in closure)
         schema = compiled_xsd11(source, folder)
-    except ConfigurationError:
+    except (ConfigurationError, OSError):
         sys.exit(_WRONG_SCHEMA)
     if not data:
         return orjson.dumps({"violations": [], "total": 0})
-    words = Vocabulary.of(parse_schema_document(read(name), "") for name in closure)
     found: list[dict[str, Any]] = []
     total = 0
     for error in schema.iter_errors(parse_tree(data)):
@@ -203,5 +204,4 @@ _GIVEN_UP = Text(
 )
 
 if __name__ == "__main__":
-    coredumps.forbid()
     sys.stdout.buffer.write(_serve(*question_of()))
