@@ -5,7 +5,7 @@
 
 from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, server_options, stewardship
 from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
-from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo
+from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo, tell
 from hub.app.wiring import Hub, build, gauges, working
 from hub.app.worker_pages import begin as show_worker
 
@@ -29,6 +29,7 @@ __all__ = [
     "server_options",
     "show_worker",
     "stewardship",
+    "tell",
     "utc_now",
     "working",
 ]

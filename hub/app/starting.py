@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -156,22 +156,31 @@ def announce(hub: Hub, what: str) -> None:
         _log.log(level, line)
 
 
+def tell(facts: Mapping[str, str]) -> None:
+    """Say in one line what runs, by name and value; :func:`announce` is this for the hub, others name facts of their own."""
+    _log.info("%s", _line(facts))
+
+
 def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, str]]:
     """Yield what :func:`announce` says, each with its level."""
     facts = {
         "hub": what,
-        "version": __version__,
         "Modus / mode": settings.environment,
         "Adresse / address": settings.canonical_url,
         "lauscht / listens": f"{settings.host}:{settings.port}" if what != "work" else "-",
         "Datenbank / database": address_of(settings.database),
         "Zuständigkeitstabelle / routing table": table,
     }
-    yield logging.INFO, "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in facts.items())
+    yield logging.INFO, _line(facts)
     if not settings.production:
         yield logging.WARNING, _DEVELOPMENT
     if not settings.smtp_host and what != "run":
         yield logging.WARNING, _NO_MAIL
+
+
+def _line(facts: Mapping[str, str]) -> str:
+    named = {"hub": facts["hub"], "version": __version__, **facts}
+    return "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _table(hub: Hub) -> str:

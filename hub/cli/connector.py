@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from hub.app import utc_now
+from hub import app
 from hub.connector import Connector
 
 
@@ -25,8 +25,9 @@ def connector() -> None:
 def run(config: Path, once: bool) -> None:
     """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
     running = Connector.from_config(config)
+    app.tell({"hub": "connector", **running.facts()})
     if once:
-        counts = running.run_once(utc_now())
+        counts = running.run_once(app.utc_now())
         click.echo(json.dumps(dataclasses.asdict(counts)))
         running.close()
         return

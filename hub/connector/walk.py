@@ -100,6 +100,18 @@ class Connector:
             settings, keys=load_keys(settings.destinations), catalog=catalog, now=now or partial(datetime.now, UTC)
         )
 
+    def facts(self) -> Mapping[str, str]:
+        """Return what whoever starts it wants to read: the mode, the hub's address, and where it hands over."""
+        handover, listen = self._settings.handover, self._settings.listen
+        return {
+            "Modus / mode": self._settings.mode,
+            "Adresse des Hubs / address of the hub": self._settings.hub.base_url,
+            "lauscht / listens": f"{listen.address}:{listen.port}"
+            if listen is not None and self._settings.mode is not Mode.COLLECT
+            else "-",
+            "Übergabe / hand-over": handover.url if isinstance(handover, HttpHandover) else str(handover.path),
+        }
+
     def close(self) -> None:
         """Release the journal."""
         self._journal.close()

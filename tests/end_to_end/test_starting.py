@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import requests
 from end_to_end.processes import free_port
 
-from hub import app
+from hub import __version__, app
 from hub.config import load_settings
 from hub.errors import ConfigurationError, StoreUnavailable, Unavailable
 from hub.store import Store
@@ -66,10 +67,10 @@ def _live(port: int) -> bool:
         return False
 
 
-def refused(data: Path, command: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that must not start."""
+def ran(data: Path, command: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself, or must not start."""
     return subprocess.run(
-        [*HUB, command, "--data", str(data), *options],
+        [*HUB, *command.split(), "--data", str(data), *options],
         env={**os.environ, "HUB_DISK_WATERMARK_BYTES": "0", **env},
         capture_output=True,
         text=True,
@@ -80,27 +81,105 @@ def refused(data: Path, command: str, *options: str, **env: str) -> subprocess.C
 
 def test_a_second_server_on_one_sqlite_folder_is_refused_until_the_first_is_gone_however_it_went(data: Path) -> None:
     with serving(data) as (process, _, _):
-        second = refused(data, "serve", "--port", str(free_port()))
-        assert second.returncode == 3, second.stderr
-        assert "runs on the database" in second.stderr
-        assert "Traceback" not in second.stderr
+        for command in (["serve", "--port", str(free_port())], ["work"]):
+            second = ran(data, *command)
+            assert second.returncode == 3, second.stderr
+            assert "runs on the database" in second.stderr
+            assert "Traceback" not in second.stderr
         with pytest.raises(Unavailable), app.alone(load_settings(data, {})):
             pass
         # Looking and administering beside it is what the command line is for.
-        hub = app.build(load_settings(data, {}), serves=False)
-        assert hub.store.clients().total
-        hub.close()
+        for look in ("dead list", "clients list", "destinations list", "log verify"):
+            beside = ran(data, look)
+            assert beside.returncode == 0, (look, beside.stderr)
         process.kill()
         process.wait(timeout=_PATIENCE)
     with app.alone(load_settings(data, {})):
-        pass
+        assert ran(data, "serve", "--port", str(free_port())).returncode == 3
+    with serving(data) as (_, port, _):
+        assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).ok
+
+
+@contextmanager
+def said_at_the_start(command: list[str], folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start a command where core dumps are allowed, and give what it said when it had said what it is."""
+    log = folder / "said.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'ulimit -Sc "$(ulimit -Hc)"; exec "$0" "$@"', *HUB, *command],
+            env={**os.environ, "HUB_DISK_WATERMARK_BYTES": "0", **env},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until = time.monotonic() + _PATIENCE
+        while "Rathaus-Hub: hub" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield process, next(line for line in log.read_text().splitlines() if "Rathaus-Hub: hub" in line)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=_PATIENCE)
+
+
+def core_limits(pid: int) -> list[str]:
+    """Return the limits of the size of a core dump, soft and hard."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    return core.split()[4:6]
+
+
+@pytest.mark.parametrize("command", ["work", "run"])
+def test_what_works_and_the_demo_leave_no_core_dump_and_say_what_they_are(data: Path, command: str) -> None:
+    options = [command, "--data", str(data), *(["--port", str(free_port())] if command == "run" else [])]
+    with said_at_the_start(options, data.parent) as (process, line):
+        assert core_limits(process.pid) == ["0", "0"]
+    assert f"hub {command}, version {__version__}" in line
+    assert "sqlite:///" in line
+
+
+def test_the_connector_says_what_it_is_and_leaves_no_core_dump(
+    tmp_path: Path,
+    rsa_pair: tuple[dict[str, str], dict[str, str]],
+    signature_pair: tuple[dict[str, str], dict[str, str]],
+) -> None:
+    for name, content in {"d": json.dumps(rsa_pair[1]), "s": json.dumps(signature_pair[1]), "secret": "x" * 32}.items():
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "in").mkdir()
+    hub = f"http://127.0.0.1:{free_port()}"
+    config = tmp_path / "connector.toml"
+    config.write_text(
+        f"""mode = "collect"
+journal = "journal.sqlite3"
+[hub]
+base_url = "{hub}"
+token_url = "{hub}/token"
+client_id = "town"
+client_secret_file = "secret"
+[[destinations]]
+destination_id = "{uuid4()}"
+decryption_key_files = ["d"]
+signing_key_file = "s"
+[handover]
+kind = "folder"
+path = "in"
+"""
+    )
+    with said_at_the_start(["connector", "run", "--config", str(config)], tmp_path) as (process, line):
+        assert core_limits(process.pid) == ["0", "0"]
+    assert " INFO hub.start: " in line
+    assert f"hub connector, version {__version__}, Modus / mode collect" in line
+    assert f"address of the hub {hub}" in line
+    assert f"hand-over {tmp_path / 'in'}" in line
+    assert "x" * 32 not in line
 
 
 def test_no_process_of_the_hub_leaves_a_core_dump_and_the_start_is_told(data: Path) -> None:
     with serving(data) as (process, port, log):
-        limits = Path(f"/proc/{process.pid}/limits").read_text()
-        (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
-        assert core.split()[4:6] == ["0", "0"]
+        assert core_limits(process.pid) == ["0", "0"]
         said = log.read_text()
     assert f"127.0.0.1:{port}" in said
     assert "development" in said
@@ -122,7 +201,7 @@ def test_production_refuses_what_the_demo_made_by_name(data: Path, kept: str) ->
         (data / "demo.json").unlink()
         shutil.rmtree(data / "demo")
     shutil.rmtree(data / "pki" / "development-ca")
-    ended = refused(data, "serve", "--port", str(free_port()), **_PRODUCTION)
+    ended = ran(data, "serve", "--port", str(free_port()), **_PRODUCTION)
     assert ended.returncode == 1
     assert "demo" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -131,7 +210,7 @@ def test_production_refuses_what_the_demo_made_by_name(data: Path, kept: str) ->
 def test_a_taken_port_is_said_in_words_of_ours(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = refused(data, "serve", "--port", str(port))
+        ended = ran(data, "serve", "--port", str(port))
     assert ended.returncode == 3
     assert f"port {port}" in ended.stderr
     assert "Errno" not in ended.stderr
