@@ -162,6 +162,7 @@ def test_a_named_person_makes_clients_within_the_own_rights(hub, stage, tmp_path
 
     def by(name):
         secret.write_text(people["demo-anna"] if name == "viktor" else people[name])
+        secret.chmod(0o600)
         return "--as", name, "--password-file", str(secret)
 
     code, said = hub("clients", "add", "Ein Portal", "--kind", "sender", *by("viktor"))

@@ -27,6 +27,7 @@ def run(stage, tmp_path):
     stage.hub.close()
     secret = tmp_path / "password"
     secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
 
     def call(*words: str, ok: bool = True, by: str | None = None) -> str:
         person = ["--as", by, "--password-file", str(secret)] if by else []
@@ -76,7 +77,31 @@ def test_a_table_that_contradicts_itself_is_not_applied(run, tmp_path):
 def test_a_wrong_password_does_nothing(run, tmp_path):
     wrong = tmp_path / "wrong"
     wrong.write_text("nicht das passwort")
+    wrong.chmod(0o600)
     run("routes", "rollback", "--text", "x", "--as", "anton", "--password-file", str(wrong), ok=False)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660])
+def test_a_file_with_a_password_that_others_can_read_is_refused_by_name(run, tmp_path, mode):
+    open_ = tmp_path / "open"
+    open_.write_text(PASSWORD)
+    open_.chmod(mode)
+    for command in (
+        ("accounts", "add", "neu", "--role", "viewer"),
+        ("accounts", "password", "erika"),
+        ("routes", "rollback", "--text", "x", "--as", "anton"),
+    ):
+        said = run(*command, "--password-file", str(open_), ok=False)
+        assert "The file open holds a secret and is open to other accounts" in said, said
+        assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 5000])
+def test_a_file_without_a_password_is_refused_in_words(run, tmp_path, content):
+    odd = tmp_path / "odd"
+    odd.write_bytes(content)
+    odd.chmod(0o600)
+    assert "holds no password" in run("accounts", "password", "erika", "--password-file", str(odd), ok=False)
 
 
 def test_accounts_are_listed_locked_and_given_a_second_factor(run):

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from hub.cli.options import data_option, opened
-from hub.cli.persons import accounts_of
+from hub.cli.persons import accounts_of, password_in
 from hub.errors import ConfigurationError, Text
 from hub.openid import link
 from hub.persons import Role
@@ -110,7 +110,7 @@ def link_(name: str, subject: str, data: Path) -> None:
 
 def _new_password(source: Path | None) -> str:
     if source is not None:
-        return source.read_text(encoding="utf-8").rstrip("\r\n")
+        return password_in(source)
     chosen: str = click.prompt("Passwort / password", hide_input=True, confirmation_prompt=True, err=True)
     return chosen
 

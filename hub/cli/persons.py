@@ -13,9 +13,13 @@ import click
 
 from hub.accounts import Accounts
 from hub.app import Hub
+from hub.errors import ConfigurationError, Text
+from hub.files import vault
 from hub.persons import Person, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: Bytes of a file with a password; nobody's is longer.
+_LONGEST_PASSWORD = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +75,32 @@ def operating_user() -> Person:
     return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,), is_named=False)
 
 
+def password_in(path: Path) -> str:
+    """Return the password in a file, which may end in a line break.
+
+    Raises:
+        ConfigurationError: other accounts can read the file, or it holds no password.
+    """
+    try:
+        content = vault.read(path, most=_LONGEST_PASSWORD + 1)
+        text = content.decode("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _no_password(path) from exc
+    if not text or len(content) > _LONGEST_PASSWORD:
+        raise _no_password(path)
+    return text
+
+
+def _no_password(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Datei {path.name} enthält kein Passwort: eine Zeile in UTF-8, höchstens {_LONGEST_PASSWORD} Byte.",
+            f"The file {path.name} holds no password: one line of UTF-8, at most {_LONGEST_PASSWORD} bytes.",
+        ),
+        file=path.name,
+    )
+
+
 def acting(hub: Hub, login: Login) -> Person:
     """Return the person who is named, or the machine's user; errors as :func:`logged_in`."""
     return operating_user() if login.name is None else logged_in(hub, login)
@@ -80,7 +110,7 @@ def logged_in(hub: Hub, login: Login) -> Person:
     """Return the person behind the options of :func:`person_options`; raise ``Unauthenticated`` or ``TooMany``."""
     name = login.name or ""
     if login.password_file is not None:
-        password = login.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        password = password_in(login.password_file)
     else:
         password = click.prompt(f"Passwort / password ({name})", hide_input=True, err=True)
     return accounts_of(hub).check(name, password, login.code, now=hub.clock())
