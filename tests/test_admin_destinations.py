@@ -13,6 +13,7 @@ from stage import BAUEN, CANARY, TAUNUSSTEIN
 
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
+from hub.reasons import NOT_PUBLIC
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +193,15 @@ def test_settings_that_an_adapter_does_not_take_are_not_kept(pages, here, name, 
     page = _post(pages.as_("otto"), pages, f"/destinations/{here}/adapter", name=name, **fields)
     assert page.status_code == 422
     assert said in page.text
+    assert pages.store.destination(here).adapter_config == before
+
+
+def test_an_address_that_no_delivery_will_reach_is_refused_in_the_words_of_an_attempt(pages, here):
+    before = pages.store.destination(here).adapter_config
+    fields = {"o-url": "https://192.168.1.9/x", "o-secret_file": str(pages.stage.data / "secrets" / "push")}
+    page = _post(pages.as_("otto"), pages, f"/destinations/{here}/adapter", name="https", **fields)
+    assert page.status_code == 422
+    assert NOT_PUBLIC.text.de in page.text
     assert pages.store.destination(here).adapter_config == before
 
 

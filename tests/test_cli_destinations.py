@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 from stage import BAUEN, NOW, Stage
 
+from hub import reasons
 from hub.accounts import Accounts
 from hub.app import development_authority
 from hub.cli.clients import clients
@@ -82,6 +83,7 @@ def by(stage: Stage, tmp_path: Path):
     """Return the options of somebody who logs in: operators, a viewer, and one bound to Wiesbaden."""
     secret = tmp_path / "password"
     secret.write_text("korrekt pferd batterie")
+    secret.chmod(0o600)
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
     people = {
@@ -184,6 +186,12 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
     for fact in ("active", "folder", "options       path", BAUEN, "urn:xoev-de:xbau", "wrapKey", "verify"):
         assert fact in shown
     assert isinstance(refused(data, "adapter", destination_id, "pigeon"), HubError)
+    inward = refused(
+        data, "adapter", destination_id, "https", "--options", '{"url": "https://10.0.0.9/x", "secret_file": "s"}'
+    )
+    assert reasons.NOT_PUBLIC.text.en in inward.detail.en
+    opened = {"url": "https://10.0.0.9/x", "secret_file": "s", "allow_private_addresses": True}
+    done(data, "adapter", destination_id, "https", "--options", json.dumps(opened))
     assert isinstance(refused(data, "adapter", destination_id, "mailbox", "--options", '{"speed": 9}'), HubError)
     done(data, "rename", destination_id, "Neustadt, Ordnungsamt")
     offer = ("--service", BAUEN.replace("99012", "99050"), "--region", "DE06439", "--schema", "urn:a=application/json")

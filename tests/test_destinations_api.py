@@ -10,6 +10,7 @@ from stage import BAUEN
 
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
+from hub.reasons import NOT_PUBLIC, for_people
 from hub.store import Circuit
 
 
@@ -85,6 +86,45 @@ def test_an_adapter_or_option_that_is_wrong_is_refused_before_it_is_kept(office,
         otto.get(path).json()["adapter"]
         == office.stage.hub.store.destination(office.stage.destination_id("Rheingau")).adapter
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("https", {"url": "https://10.1.2.3/x", "secret_file": "s"}),
+        ("https", {"url": "https://[fd00::1]:8443/x", "secret_file": "s"}),
+        (
+            "fit_connect",
+            {
+                "submission_api": "https://in.example",
+                "token_url": "https://127.0.0.1/t",
+                "client_id": "c",
+                "client_secret_file": "s",
+                "destination_id": "2f8a3c0e-6f5c-4a55-b0ff-6f9f1fcb27f9",
+            },
+        ),
+        (
+            "smime_mail",
+            {"host": "192.168.0.2", "user": "u", "sender": "a@b.de", "recipient": "c@d.de", "password_file": "s"},
+        ),
+        (
+            "s3_drop",
+            {
+                "endpoint": "https://169.254.169.254",
+                "bucket": "bucket",
+                "access_key_id_file": "s",
+                "secret_access_key_file": "s",
+            },
+        ),
+    ],
+)
+def test_an_address_that_no_delivery_will_reach_is_refused_when_it_is_entered(office, name, options):
+    folder = office.stage.hub.settings.data / "secrets"
+    options = {key: str(folder / value) if key.endswith("_file") else value for key, value in options.items()}
+    answer = office.as_("otto").amend(of_district(office), adapter={"name": name, "options": options})
+    assert (answer.status_code, slug(answer)) == (422, "configuration"), answer.text
+    # The words that an attempt would be recorded with.
+    assert for_people(NOT_PUBLIC.note, german=False) in answer.json()["detailEn"]
 
 
 def test_a_key_is_not_activated_by_one_person_alone(office, keys):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text, handed_in
-from hub.exchange.adapter_settings import shown
+from hub.exchange.adapter_settings import insist_on_reach, shown
 from hub.exchange.approval import insist_on_approver, insist_on_proposer
 from hub.exchange.key_changes import By
 from hub.exchange.ways import Way
@@ -81,6 +81,7 @@ class AdapterDesk:
             wanted = self._confined(name, wanted, kept, self._files)
         with handed_in():
             make(wanted)
+            insist_on_reach(make, wanted)
         return Wish(adapter=name, options=wanted)
 
     def propose(self, destination: Destination, wish: Wish, person: Person, *, by: By) -> AdapterChange:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from hub import reasons
 from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
 from hub.exchange.ways import Way
 from hub.options import Option, declared
+from hub.transport.addresses import may_reach
+from hub.transport.hosts import literal
 
 #: Options whose value is never shown, should somebody put a secret where a file's name belongs.
 _SECRET = ("secret", "password", "token", "passphrase")
+#: What opens private networks to an adapter.
+_SWITCH = "allow_private_addresses"
 
 
 def shown(config: Mapping[str, Any]) -> dict[str, str]:
@@ -20,6 +26,39 @@ def shown(config: Mapping[str, Any]) -> dict[str, str]:
         name: "•••" if any(word in name for word in _SECRET) and not name.endswith(("_file", "_url")) else str(value)
         for name, value in sorted(config.items())
     }
+
+
+def insist_on_reach(adapter: object, config: Mapping[str, Any]) -> None:
+    """Refuse an address in an adapter's options that every delivery would be kept from; names are judged when they are dialled.
+
+    Adapters that declare no ``allow_private_addresses`` judge by rules of their own.
+
+    Raises:
+        ConfigurationError: one may not be reached, in the words that a delivery would be recorded with.
+    """
+    kind = getattr(adapter, "options", None)
+    names = () if kind is None else tuple(each.name for each in declared(kind))
+    if _SWITCH not in names:
+        return
+    for name in names:
+        address = literal(_host_in(name, config.get(name)))
+        if address is not None and not may_reach(address, private=config.get(_SWITCH) is True):
+            text = reasons.NOT_PUBLIC.text
+            raise ConfigurationError(Text(f"Option {name}: {text.de}.", f"Option {name}: {text.en}."))
+
+
+def _host_in(name: str, value: object) -> str:
+    """Return the host that an option names, by its own name; empty where it names none."""
+    if not isinstance(value, str):
+        return ""
+    if name == "host":
+        return value
+    if not name.endswith(("url", "endpoint")):
+        return ""
+    try:
+        return urlsplit(value).hostname or ""
+    except ValueError:
+        return ""
 
 
 class AdapterSettings:
@@ -66,6 +105,8 @@ class AdapterSettings:
         """Build the adapter once, which touches nothing, so that a wrong option is refused here and not at a delivery.
 
         Raises:
-            ConfigurationError: no such adapter, or options that it does not take.
+            ConfigurationError: no such adapter, options that it does not take, or an address that no delivery will reach.
         """
-        self.kind(name)(config)
+        kind = self.kind(name)
+        kind(config)
+        insist_on_reach(kind, config)
