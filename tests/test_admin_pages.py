@@ -6,8 +6,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import create_engine, text
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
 from store_values import claim, record
+
+from hub.reasons import for_people
 
 EVERY_PAGE = (
     "/",
@@ -127,6 +130,37 @@ def test_the_overview_draws_what_happened(pages):
     assert "style=" not in text
 
 
+@pytest.fixture
+def no_table(stage):
+    """A hub that nobody gave a routing table yet, as production begins."""
+    database = create_engine(stage.hub.settings.database)
+    with database.begin() as connection:
+        for table in ("routing_activations", "routing_versions"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    database.dispose()
+
+
+def test_from_no_table_at_all_the_pages_lead_two_people_to_an_active_one(no_table, pages):
+    editor, approver = pages.as_("erika"), pages.as_("anton")
+    for path in ("/", "/routing", "/routing/versions", "/routing/explain", "/routing/areas", "/destinations"):
+        assert editor.get(path).status_code == 200, path
+    assert "machen Sie unter „Entwürfe und Versionen“ einen Entwurf" in editor.get("/routing").text
+    assert "Legen Sie unten den ersten Entwurf an" in editor.get("/routing/versions").text
+    asked = editor.get("/routing/explain", params={"ars": "064390008008", "service": "99012008001000"})
+    assert asked.status_code == 200
+    drafted = editor.post("/routing/versions", title="Die erste")
+    number = int(re.search(r"/versions/(\d+)", drafted.url)[1])
+    assert "Legen Sie mit „Neue Regel“ die erste an" in drafted.text
+    assert "Gespeichert" in editor.post(f"/routing/versions/{number}/rule", revision=1, **NEW_RULE).text
+    shown = approver.get(f"/routing/versions/{number}")
+    assert "Prüfung" in shown.text
+    assert "Freigegeben" in approver.post(f"/routing/versions/{number}/approve", revision=2, text="gelesen").text
+    assert "Aktiviert" in approver.post(f"/routing/versions/{number}/activate").text
+    pages.stage.clock.pass_(seconds=5)
+    assert [rule.id for rule in pages.tables.active(pages.stage.clock()).rules] == ["idstein-ausweis"]
+    assert "Noch gilt keine" not in editor.get("/routing").text
+
+
 def test_two_people_bring_a_rule_into_force_and_back(pages):
     editor, approver = pages.as_("erika"), pages.as_("anton")
     number, answer = _draft(pages, editor)
@@ -201,7 +235,11 @@ def test_areas_are_found_by_the_beginning_of_their_name(pages):
 def test_an_operator_sends_dead_letters_again(pages):
     one = pages.dead_letter()
     operator = pages.as_("otto")
-    assert "Empfänger (1)" in operator.get("/dead").text
+    page = operator.get("/dead").text
+    assert "Empfänger (1)" in page
+    # What the last attempt was recorded with, by its code and in words.
+    assert "http-403" in page
+    assert for_people("HTTP 403", german=True) in page
     answer = operator.post("/dead", delivery=str(one.delivery_id))
     assert "Wird erneut zugestellt" in answer.text
     assert "Nichts ist gescheitert" in answer.text
