@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -237,6 +238,30 @@ def test_a_blob_that_retention_deletes_meanwhile_makes_the_database_be_copied_ag
 
     report = back_up(replace(source, store=Meanwhile()), tmp_path / "copy", now=stage.clock())
     assert (len(copies), report.blobs) == (2, 0)
+
+
+def test_a_restored_backup_verifies_with_all_checkpoints_and_the_audit_log_among_them(stage, tmp_path):
+    for number in range(3):
+        with_attachment(stage)
+        # What people and commands do stands in the audit log, whose end is a leaf of each checkpoint.
+        run("clients", "add", f"Portal {number}", "--kind", "sender", "--data", stage.data)
+        stage.hub.notary.sign_pending()
+        stage.hub.checkpoints.make(stage.clock())
+        stage.clock.pass_(minutes=1)
+    run("backup", tmp_path / "copy", "--data", stage.data)
+    anchor = tmp_path / "anchor"
+    anchor.write_text(run("log", "checkpoint", "--data", stage.data))
+    run("restore", tmp_path / "copy", "--data", tmp_path / "new")
+    said = run("log", "verify", "--anchor", anchor, "--data", tmp_path / "new")
+    assert "intact" in said
+    for what in ("Vorgänge", "Prüfpunkte", "Einträge im Prüfprotokoll"):
+        assert int(re.search(rf"(\d+) {what}", said)[1]) >= 3
+    # And the leaf has a say: who cuts the end of the audit log off is found.
+    database = create_engine(f"sqlite:///{tmp_path / 'new' / 'hub.sqlite'}")
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)"))
+    database.dispose()
+    assert "intact" not in run("log", "verify", "--data", tmp_path / "new", code=1)
 
 
 def test_an_anchor_shows_that_a_restored_hub_was_set_back(stage, tmp_path):
