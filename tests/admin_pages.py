@@ -79,7 +79,7 @@ class Pages:
         """Send an application whose delivery fails for good."""
         self.stage.accept(**cover)
         (taken,) = claim(self.store, now=self.stage.clock())
-        outcome, step = buried()
+        outcome, step = buried(note="HTTP 403")
         now = self.stage.clock()
         assert record(self.store, taken, outcome, step, started_at=now, ended_at=now)
         return taken

@@ -214,8 +214,8 @@ def record(store: Store, claimed: Claim, outcome: Outcome = RECEIVED, step: Step
     return store.record(claimed, outcome, step, **times)
 
 
-def buried(cause: DeadCause = DeadCause.RECEIVER) -> tuple[Outcome, Step]:
-    return Outcome(kind=OutcomeKind.REFUSED, note="no", cause=cause), Step(kind=StepKind.BURY, cause=cause)
+def buried(cause: DeadCause = DeadCause.RECEIVER, note: str = "no") -> tuple[Outcome, Step]:
+    return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=cause), Step(kind=StepKind.BURY, cause=cause)
 
 
 def callback(**changes: Any) -> OutgoingCallback:

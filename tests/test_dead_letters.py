@@ -30,6 +30,7 @@ from hub.errors import Conflict, NotFound
 from hub.events import EventKind, Subject
 from hub.meters import Meters
 from hub.notices import Noticeboard
+from hub.reasons import for_people
 from hub.store import DeliveryState
 from hub.store.figures import Figures
 from hub.submission import DeadCause, Outcome, OutcomeKind, State
@@ -294,6 +295,8 @@ def test_the_owner_lists_and_redrives_over_http(letter, served):
     header = manager(served, owner=True)
     listed = served.get("/hub/v1/dead-letters", params={"cause": "receiver"}, headers=header).json()
     assert [each["deliveryId"] for each in listed["deadLetters"]] == [str(letter)]
+    words = {"de": for_people("HTTP 403", german=True), "en": for_people("HTTP 403", german=False)}
+    assert [each["reason"] for each in listed["deadLetters"]] == [{"code": "http-403", **words}]
     url = f"/hub/v1/dead-letters/{letter}/redrive"
     first = served.post(url, json={"reason": "wieder da"}, headers=header)
     assert (first.status_code, first.json()) == (202, {"redriven": 1})
@@ -330,7 +333,9 @@ def test_a_wrong_call_of_the_command_is_refused_before_anything_happens(stage, a
 
 
 def test_the_command_lists_and_redrives(letter, stage):
-    assert str(letter) in run(stage, "list", "--cause", "receiver").output
+    listed = run(stage, "list", "--cause", "receiver").output
+    assert str(letter) in listed
+    assert "http-403: " + " / ".join(for_people("HTTP 403", german=german) for german in (True, False)) in listed
     assert str(letter) not in run(stage, "list", "--cause", "payload").output
     assert run(stage, "redrive", str(letter)).output.startswith("1 ")
     assert run(stage, "redrive", str(letter)).output.startswith("0 ")

@@ -9,7 +9,7 @@ from typing import Any
 from hub.errors import Text
 from hub.exchange.adapter_settings import shown
 from hub.exchange.trials import TrialStage
-from hub.reasons import for_people
+from hub.reasons import for_people, reason_of
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
 from hub.store.key_changes import ChangeState, KeyStep
@@ -182,6 +182,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "options_shown": lambda options: shown(options).items(),
     "said": _said,
     "reason": _reason,
+    "reason_code": lambda note: reason_of(note).code,
     "zip": zip,
     "moment": _moment,
     "number": _number,

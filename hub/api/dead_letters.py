@@ -15,6 +15,7 @@ from hub.clients import Caller
 from hub.dead_letters import By, DeadLetters
 from hub.errors import NotFound, Text
 from hub.exchange.access import reach
+from hub.reasons import for_people, reason_of
 from hub.store import DeliveryView, Store
 from hub.submission import DeadCause
 
@@ -41,7 +42,7 @@ class DeadLetterDesk:
         within = await in_thread(self._within, self._caller(), destinationId)
         page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
         reasons = await in_thread(self._letters.reasons, page)
-        rows = [_row(each) | {"reason": reasons.get(each.delivery_id)} for each in page.items]
+        rows = [_row(each) | {"reason": _reason(reasons.get(each.delivery_id))} for each in page.items]
         return json_answer(paged("deadLetters", page, rows))
 
     async def redrive(self, deliveryId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
@@ -86,6 +87,13 @@ class DeadLetterDesk:
 
 def _cause(text: str | None) -> DeadCause | None:
     return None if text is None else DeadCause(text)
+
+
+def _reason(note: str | None) -> dict[str, str] | None:
+    """Return what a note says: a code that never changes, and its text in both languages."""
+    if note is None:
+        return None
+    return {"code": reason_of(note).code, "de": for_people(note, german=True), "en": for_people(note, german=False)}
 
 
 def _row(view: DeliveryView) -> dict[str, Any]:

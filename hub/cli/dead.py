@@ -13,6 +13,7 @@ from hub.cli.options import data_option, opened
 from hub.dead_letters import By, DeadLetters
 from hub.errors import Conflict
 from hub.exchange.access import existing_destination
+from hub.reasons import for_people, reason_of
 from hub.submission import DeadCause
 
 _PAGE = 500
@@ -37,8 +38,8 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
             reasons = letters.reasons(page)
             for each in page.items:
                 why = each.cause.value if each.cause is not None else "-"
-                since, reason = f"{each.accepted_at:%Y-%m-%d %H:%M}", reasons.get(each.delivery_id, "-")
-                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {since}  {reason}")
+                since, note = f"{each.accepted_at:%Y-%m-%d %H:%M}", reasons.get(each.delivery_id)
+                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {since}  {_told(note)}")
             number += len(page.items)
     click.echo(f"{number} unzustellbar / dead letters", err=True)
 
@@ -64,6 +65,13 @@ def redrive(
         else:
             again, left = _redrive_each(hub, delivery_ids)
     click.echo(f"{again} wieder in Zustellung / redriven, {left} unverändert / left alone")
+
+
+def _told(note: str | None) -> str:
+    """Return what a note says: its code, and its text in both languages."""
+    if note is None:
+        return "-"
+    return f"{reason_of(note).code}: {for_people(note, german=True)} / {for_people(note, german=False)}"
 
 
 def _redrive_all(hub: Hub, cause: DeadCause | None, destination_id: UUID | None) -> int:
