@@ -242,7 +242,7 @@ def test_a_blob_that_retention_deletes_meanwhile_makes_the_database_be_copied_ag
 
 def test_a_restored_backup_verifies_with_all_checkpoints_and_the_audit_log_among_them(stage, tmp_path):
     for number in range(3):
-        with_attachment(stage)
+        stage.accept()
         # What people and commands do stands in the audit log, whose end is a leaf of each checkpoint.
         run("clients", "add", f"Portal {number}", "--kind", "sender", "--data", stage.data)
         stage.hub.notary.sign_pending()
