@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import requests
 
+from benchmarks.payload import building_application
 from benchmarks.served import Served, running
 
 _ROOT = Path(__file__).parents[1]
@@ -235,7 +236,7 @@ def _encoded(content: bytes) -> bytes:
 
 
 def _building() -> bytes:
-    return (_ROOT / "schemas/bauantrag/1.0/examples/good-einfamilienhaus.xml").read_bytes()
+    return building_application()
 
 
 def _moving() -> bytes:

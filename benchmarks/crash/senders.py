@@ -15,9 +15,9 @@ from uuid import uuid4
 import requests
 
 from benchmarks.crash.ledger import Ledger, Promise, digest
+from benchmarks.payload import building_application
 from hub.crypto.receipts import claims_of
 
-_TEMPLATE = Path(__file__).parents[2] / "schemas" / "bauantrag" / "1.0" / "examples" / "good-einfamilienhaus.xml"
 _WHERE = {"service": "urn:de:fim:leika:leistung:99012008001000", "ars": "064390015015"}
 #: Of a hundred promises, so many are asked for once more.
 _ASK_AGAIN = 10
@@ -36,7 +36,7 @@ class Senders:
         self._pause = threads / rate
         self._token: str | None = None
         self._stop = threading.Event()
-        self._template = _TEMPLATE.read_bytes()
+        self._template = building_application()
         self._lock = threading.Lock()
         #: Every key that was ever sent, with the hash of its plaintext: also what was never acknowledged.
         self.sent: dict[str, str] = {}

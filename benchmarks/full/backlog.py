@@ -18,12 +18,13 @@ from sqlalchemy import Engine, Table, create_engine, text
 
 from benchmarks.crash.postgresql import Postgresql, binaries
 from benchmarks.crash.scenery import copy_to_postgresql, make_data
+from benchmarks.payload import building_application
 from hub import app
 from hub.config import load_settings
 from hub.store import Store, tables
 from hub.submission import Application, Cover, MediaType
 
-EXAMPLE = Path(__file__).parents[2] / "schemas" / "bauantrag" / "1.0" / "examples" / "good-einfamilienhaus.xml"
+EXAMPLE = building_application()
 SERVICE, AREA = "urn:de:fim:leika:leistung:99012008001000", "064390015015"
 #: Microseconds until the first of deliveries that fall due one after the other: everything is running by then.
 _SOON = 5_000_000
@@ -174,7 +175,7 @@ def _accept(data: Path, url: str, engine: Engine) -> tuple[str, str]:
     """Take in one application, put its delivery aside, and return its id and its receiver's."""
     hub = app.build(load_settings(data, {}, database_url=url, disk_watermark_bytes=0))
     cover = Cover(sender=sender_of(data)["client_id"], service=SERVICE, area=AREA)
-    application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE.read_bytes())
+    application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE)
     with hub.intake.open(cover, now=app.utc_now()) as reception:
         reception.accept(application, now=app.utc_now()).result(30)
     hub.close()
@@ -212,7 +213,7 @@ def application_request(
     Without a ``document`` it is the example.
     """
     target = "/hub/v1/applications?" + urlencode({"service": SERVICE, "ars": area})
-    document = EXAMPLE.read_bytes() if document is None else document
+    document = EXAMPLE if document is None else document
     always = (
         f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/xml\r\nContent-Length: {len(document)}\r\n"

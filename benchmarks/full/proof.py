@@ -67,7 +67,7 @@ def run(*, seconds: float, rounds: int) -> dict[str, Any]:
     message = payload.message()
     sent = {
         "standard": Sent(name=message.name, area=ARS, document=message.data),
-        "small": Sent(name="own building application", area=AREA, document=EXAMPLE.read_bytes()),
+        "small": Sent(name="own building application", area=AREA, document=EXAMPLE),
     }
     with tempfile.TemporaryDirectory(prefix="hub-proof-") as name:
         template = Path(name) / "template"

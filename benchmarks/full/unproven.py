@@ -115,7 +115,7 @@ class UnprovenIntake(Intake):
 
 def _an_answer(hub: app.Hub) -> Accepted:
     cover = Cover(sender=sender_of(hub.settings.data)["client_id"], service=SERVICE, area=AREA)
-    application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE.read_bytes())
+    application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE)
     with hub.intake.open(cover, now=hub.clock()) as reception:
         return reception.accept(application, now=hub.clock()).result(30)
 

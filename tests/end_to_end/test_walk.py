@@ -16,6 +16,7 @@ def test_the_demo_ends_well_and_shows_every_step(tmp_path):
     for step in ("accepted", "validated", "routed", "sealed", "delivered", "opened", "acknowledged", "proven"):
         assert shown.stdout.count(f" {step} ") == 2, step
     assert "✗" not in shown.stdout
+    assert shown.stdout.count("1 Anlage(n) / attachment(s)") == 2
     assert "invalid-payload" in shown.stdout
     assert "Adapter https" in shown.stdout
     assert "Adapter mailbox" in shown.stdout
