@@ -6,6 +6,7 @@ Keys take seconds to make, so one folder is made per run and copied for each tes
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -24,7 +25,15 @@ from hub.intake import Accepted
 from hub.submission import Application, Cover, MediaType
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
-BAUANTRAG = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_bytes()
+#: The example as it is, which names lageplan.pdf, and as most tests send it: alone, naming nothing.
+NAMING = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_bytes()
+BAUANTRAG = re.sub(rb"  <bau:anlage .*</bau:anlage>\n", b"", NAMING, flags=re.DOTALL)
+ANMELDUNG = re.sub(
+    rb',\s*"bestaetigungVom".*?[.]pdf"',
+    b"",
+    (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes(),
+    flags=re.DOTALL,
+)
 BAUEN = "urn:de:fim:leika:leistung:99012008001000"
 ANMELDEN = "urn:de:fim:leika:leistung:99115005104000"
 TAUNUSSTEIN = "064390015015"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from stage import BAUANTRAG, NOW
 from test_connector_specialist import antrag as handed_over
 from test_policy import claims, lenient, message, opened
-from test_validation_codelists import HOUSE, catalog
+from test_validation_codelists import catalog
 
 from hub.api import marked
 from hub.cli.main import main
@@ -23,7 +23,7 @@ from hub.submission import Application, MediaType
 from hub.validation.report import Cause, Check
 
 #: Valid, but too large for its codes to be looked up.
-LARGE = HOUSE.replace("</bau:vorhaben>", " " * 4_200_000 + "</bau:vorhaben>").encode()
+LARGE = BAUANTRAG.replace(b"</bau:vorhaben>", b" " * 4_200_000 + b"</bau:vorhaben>")
 UNCHECKED = [(Check.CODE_LISTS, Cause.TOO_LARGE)]
 
 

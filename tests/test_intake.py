@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from stage import ANMELDEN, BAUANTRAG, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN
 
 from hub.admission import Admission
 from hub.crypto.jose import decrypt
@@ -31,8 +31,6 @@ from hub.outbound import Outbound
 from hub.parties import Callback
 from hub.store import DeliveryState
 from hub.submission import Application, MediaType, State
-
-ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 
 
 def nothing_stored(stage) -> bool:

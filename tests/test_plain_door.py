@@ -7,11 +7,10 @@ import json
 import uuid
 
 import pytest
-from stage import ANMELDEN, BAUANTRAG, BAUEN, CANARY, SCHEMAS, TAUNUSSTEIN, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, CANARY, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 from hub.crypto.receipts import claims_of, verify_receipt
 
-ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 DEEP = b"[" * 5000 + b"]" * 5000
 
 BAD_INPUT = {
@@ -146,8 +145,8 @@ def test_another_senders_application_is_not_found(served):
 def test_an_invalid_payload_comes_back_with_every_violation(served):
     broken = (SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml").read_bytes()
     problem = served.submit(broken).json()
-    (violation,) = problem["violations"]
-    assert violation["rule"] == "xml.element-missing"
+    violation, missing = problem["violations"]
+    assert (violation["rule"], missing["rule"]) == ("xml.element-missing", "attachment.missing")
     assert violation["path"].endswith("grundstueck[1]")
     assert violation["line"] > 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from shared_data import CATALOG, SHARED, needs_shared_data
+from stage import BAUANTRAG, SCHEMAS
 
 from hub.errors import ConfigurationError
 from hub.submission import MediaType
@@ -16,8 +17,7 @@ from hub.validation.codelists import read_code_list
 from hub.validation.imports import import_standard
 from hub.validation.manifest import read_manifest, write_manifest
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
-HOUSE = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")
+HOUSE = BAUANTRAG.decode()
 URI = "https://schema.rathaus-hub.example/bauantrag/codeliste/verfahren"
 LIST = """<gc:CodeList xmlns:gc="http://docs.oasis-open.org/codelist/ns/genericode/1.0/">
  <Identification><ShortName>v</ShortName><Version>{version}</Version><CanonicalUri>{uri}</CanonicalUri></Identification>

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from hub.admin.scope import Trace
 from hub.admin.visit import ROWS, Visit
+from hub.crypto.receipts import claims_of
 from hub.errors import Malformed, Text
 from hub.events import Beside, Event, history
 from hub.reasons import for_people
@@ -65,6 +66,7 @@ def trace(visit: Visit) -> Response:
         "submission.html",
         trace=found,
         steps=_steps(visit, found),
+        checked=claims_of(found.message.receipt).get("validation") if found.message.receipt else None,
         table=table,
         service=book.active(visit.now).services.name(found.message.service.identifier),
         area=visit.tools.gazetteer().name(found.message.area) if found.message.area else "",

@@ -52,7 +52,7 @@ def show(uri: str, data: Path) -> None:
         "Gültig / valid": f"{manifest.valid_from or '…'} – {manifest.valid_until or '…'}",
         "Leistungen / services": "alle / any" if item.services is None else ", ".join(item.services) or "–",
         "SHA-256": item.sha256,
-        "mit Codelisten / lists": entry.ref.sha256 if entry.ref.sha256 != item.sha256 else "–",
+        "im Beleg / recorded": entry.ref.sha256 if entry.ref.sha256 != item.sha256 else "–",
         "Herkunft / provenance": manifest.provenance,
         "Lizenz / licence": manifest.licence,
         "Dateien / files": str(len(item.closure)),
@@ -61,6 +61,8 @@ def show(uri: str, data: Path) -> None:
     }
     for name, fact in facts.items():
         click.echo(f"{name:<24}{fact}")
+    for place in item.attachments:
+        click.echo(f"{'Anlagen / attachments':<24}{place.at}{' (nötig / required)' if place.required else ''}")
     for root in item.roots[:_ROOTS]:
         click.echo(f"  {root}")
 
@@ -142,6 +144,11 @@ def try_(file: Path, data: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Schematron file of your own that judges beside the package's; repeatable.",
 )
+@click.option(
+    "--attachments",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML or JSON file that says, by schema file, where documents name attachments: {FILE: [{at, required}]}.",
+)
 @data_option
 def import_(
     source: Path,
@@ -156,6 +163,7 @@ def import_(
     messages: str,
     services: tuple[str, ...],
     rules: tuple[Path, ...],
+    attachments: Path | None,
     data: Path,
 ) -> None:
     """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
@@ -175,6 +183,7 @@ def import_(
             messages=messages,
             services=services or None,
             rules=rules,
+            attachments=attachments,
         )
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(

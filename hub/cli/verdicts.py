@@ -7,12 +7,15 @@ from typing import Any
 
 
 def verdict(claims: Mapping[str, Any]) -> Iterator[str]:
-    """Yield lines on what was accepted although it is invalid, or was not checked completely; nothing of the rest."""
+    """Yield lines on what was accepted although it is invalid, lacks attachments or was not checked completely."""
     said = claims.get("validation")
     if said is None:
         return
     if not said["valid"]:
         yield f"ungültig / invalid: {said['violations']} ({said['onInvalid']})"
+    missing = said.get("missingAttachments", 0)
+    if missing:
+        yield f"genannte Anlagen, die fehlen / attachments named that are missing: {missing}"
     unchecked = said.get("unchecked", ())  # Receipts of earlier versions do not have it.
     if unchecked:
         yield "nicht vollständig geprüft / not completely checked:"

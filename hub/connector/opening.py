@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -51,7 +51,16 @@ Chunks = Callable[[], Iterator[bytes]]
 class Catalog(Protocol):
     """What is needed of :class:`hub.validation.catalog.SchemaCatalog`."""
 
-    def check(self, *, media_type: MediaType, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+    def check(
+        self,
+        *,
+        media_type: MediaType,
+        data: bytes,
+        schema: str | None,
+        service: str | None,
+        on: date,
+        sent: Collection[str] | None = None,
+    ) -> Report:
         """Check a payload against its schema."""
         ...
 
@@ -167,12 +176,22 @@ class Opener:
         if data is None:
             return None
         schema, media_type = _schema_of(document["contentStructure"]["data"])
-        return self._check(MediaType(media_type), data, schema, on, "data")
+        names = [str(item["filename"]) for item in _listed(document) if item.get("filename")]
+        return self._check(MediaType(media_type), data, schema, on, "data", sent=names)
 
-    def _check(self, media_type: MediaType, data: bytes, schema: str, on: date, name: str) -> Report | None:
+    def _check(
+        self,
+        media_type: MediaType,
+        data: bytes,
+        schema: str,
+        on: date,
+        name: str,
+        *,
+        sent: Collection[str] | None = None,
+    ) -> Report | None:
         """Check against a schema of the catalogue; None if it is not in there: that is no fault of the sender."""
         try:
-            return self._catalog.check(media_type=media_type, data=data, schema=schema, service=None, on=on)
+            return self._catalog.check(media_type=media_type, data=data, schema=schema, service=None, on=on, sent=sent)
         except UnknownSchema:
             return None
         except (Malformed, TooLarge) as exc:

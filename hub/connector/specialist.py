@@ -251,6 +251,8 @@ def _row(case: Mapping[str, Any]) -> str:
     verdict = "nicht geprüft" if report is None else "gültig" if report["valid"] else "ungültig"
     if report is not None and not report.get("complete", True):
         verdict += ", nicht vollständig geprüft"
+    if report is not None and (missing := sum(each["rule"] == "attachment.missing" for each in report["violations"])):
+        verdict += f", Anlagen fehlen: {missing}"
     cells = (
         f"{datetime.fromisoformat(str(case['receivedAt'])):%d.%m.%Y %H:%M:%S} UTC",
         case["publicService"]["name"] or case["publicService"]["identifier"],

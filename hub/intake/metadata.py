@@ -53,6 +53,19 @@ def compose(
     return document | contributed
 
 
+def file_names(said: Mapping[str, Any], attachments: Sequence[SealedAttachment]) -> frozenset[str]:
+    """Return the names under which a receiver finds attachments: those that the sender ``said``, else those of the parts."""
+    notes = said.get("attachments")
+    notes = (
+        notes if isinstance(notes, Mapping) else {}
+    )  # What has another form is refused when the metadata are composed.
+    names = set()
+    for each in attachments:
+        note = notes.get(each.facts.part_name)
+        names.add(note.get("filename", each.facts.filename) if isinstance(note, Mapping) else each.facts.filename)
+    return frozenset(name for name in names if isinstance(name, str))
+
+
 def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any]:
     """Return metadata in the form that a destination reads: as composed, or in version 1 where it lists no later one.
 

@@ -31,7 +31,7 @@ from hub.intake.attachments import (
 )
 from hub.intake.evidence import first_events, receipt_claims
 from hub.intake.leniency import refusal, sealed_report, verdict
-from hub.intake.metadata import METADATA_SCHEMA, compose, rendered
+from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
 from hub.intake.repetition import Accepted, again, fingerprint
 from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
@@ -229,6 +229,7 @@ class Reception(_Opened):
             schema=self._cover.schema,
             service=self._cover.service,
             on=now.date(),
+            sent=file_names(application.metadata, self._attachments),
         )
         if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
             raise refusal(report)
@@ -237,8 +238,9 @@ class Reception(_Opened):
         return report
 
     def _add_report(self, report: Report) -> None:
-        """Enclose the report where the policy wants it, or where the authority would not know what was left unchecked."""
-        unsaid = not report.complete if report.valid else self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT
+        """Enclose the report where the policy wants it, or where the authority would not know what is unchecked or missing."""
+        wanting = not report.complete or report.missing_attachments > 0
+        unsaid = wanting if report.valid else self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT
         if not unsaid:
             return
         if len(self._attachments) < MOST_ATTACHMENTS:

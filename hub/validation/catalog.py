@@ -6,7 +6,7 @@ pure function of its arguments, touches no network, and is safe from several thr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
 from hub.submission import MediaType, SchemaRef
+from hub.validation.attachment_names import JsonAttachmentNames, XmlAttachmentNames
 from hub.validation.codelists import CodeLists
 from hub.validation.differences import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
@@ -166,8 +167,19 @@ class SchemaCatalog:
         document = self._read(media_type, data)
         return self._choose(_Asked(media_type, schema, service, on, _mark(document)))
 
-    def check(self, *, media_type: MediaType, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+    def check(
+        self,
+        *,
+        media_type: MediaType,
+        data: bytes,
+        schema: str | None,
+        service: str | None,
+        on: date,
+        sent: Collection[str] | None = None,
+    ) -> Report:
         """Check a payload against its schema; a report that is not ``valid`` names every violation.
+
+        ``sent`` are the file names of the attachments that came with it, None where none can come.
 
         Raises:
             Malformed: The payload cannot be read.
@@ -175,11 +187,11 @@ class SchemaCatalog:
             UnknownSchema: No schema in force fits, or more than one.
         """
         if media_type is not MediaType.XML:
-            return self._check_json(data, schema, service, on)
+            return self._check_json(data, schema, service, on, sent)
         if len(data) > self._limits.tree_bytes or is_worn():
-            return in_own_thread(lambda: self._check_xml(data, schema, service, on))
+            return in_own_thread(lambda: self._check_xml(data, schema, service, on, sent))
         try:
-            report = self._check_xml(data, schema, service, on)
+            report = self._check_xml(data, schema, service, on, sent)
         except Refused:
             note_strange(len(data))
             raise
@@ -188,22 +200,33 @@ class SchemaCatalog:
             note_strange(len(data))
         return report
 
-    def _check_xml(self, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+    def _check_xml(
+        self, data: bytes, schema: str | None, service: str | None, on: date, sent: Collection[str] | None
+    ) -> Report:
         document = read_xml(data, self._limits)
         entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root))
         judge = entry.judge
         assert not isinstance(judge, JsonSchema)  # noqa: S101  # Only schemas of the asked media type are chosen.
         report = self._xml_report(entry, judge, document)
-        return report if entry.rules is None else self._with_rules(report, entry.rules, judge, document)
+        if entry.rules is not None:
+            report = self._with_rules(report, entry.rules, judge, document)
+        if not isinstance(entry.named, XmlAttachmentNames):
+            return report
+        return entry.named.judged(report, document, words=judge.words, sent=sent, limits=self._limits)
 
-    def _check_json(self, data: bytes, schema: str | None, service: str | None, on: date) -> Report:
+    def _check_json(
+        self, data: bytes, schema: str | None, service: str | None, on: date, sent: Collection[str] | None
+    ) -> Report:
         document = read_json(data, self._limits)
         entry = self._choose(_Asked(MediaType.JSON, schema, service, on, _mark(document)))
         assert isinstance(entry.judge, JsonSchema)  # noqa: S101  # As above.
         violations, total, remarks = entry.judge.check(document, data, self._limits)
-        if not violations:
-            return entry.clean
-        return Report(schema=entry.ref, violations=violations, total=total, remarks=remarks)
+        report = entry.clean
+        if violations:
+            report = Report(schema=entry.ref, violations=violations, total=total, remarks=remarks)
+        if not isinstance(entry.named, JsonAttachmentNames):
+            return report
+        return entry.named.judged(report, document, data, schema=entry.judge, sent=sent, limits=self._limits)
 
     def _xml_report(self, entry: SchemaEntry, judge: XsdSchema | Xsd11Schema, document: XmlDocument) -> Report:
         found = judge.check(document, self._limits)

@@ -13,6 +13,8 @@ import orjson
 
 from hub.errors import ConfigurationError, Text
 from hub.submission import SchemaRef
+from hub.validation.attachment_names import JsonAttachmentNames, XmlAttachmentNames
+from hub.validation.attachment_places import ANY
 from hub.validation.codelists import CodeList, read_code_list
 from hub.validation.identifiers import IdentifierTable
 from hub.validation.json import JsonSchema
@@ -40,6 +42,8 @@ class SchemaEntry:
     rules: BusinessRules | None = field(repr=False, compare=False, default=None)
     #: Whether messages name code lists (listURI), so that those of the catalogue have a say.
     coded: bool = False
+    #: Finds the attachments that documents name, where the manifest declares where they do.
+    named: JsonAttachmentNames | XmlAttachmentNames | None = field(repr=False, compare=False, default=None)
 
     @property
     def uri(self) -> str:
@@ -121,7 +125,36 @@ def _code_list(read: Reader, item: SchemaItem) -> CodeList:
 def _entry(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> SchemaEntry:
     ref = _ref(manifest, item)
     judge = _judge(folder, manifest, item, table)
-    return SchemaEntry(item=item, manifest=manifest, folder=folder, judge=judge, ref=ref, clean=Report(schema=ref))
+    return SchemaEntry(
+        item=item,
+        manifest=manifest,
+        folder=folder,
+        judge=judge,
+        ref=ref,
+        clean=Report(schema=ref),
+        named=_attachment_names(folder, manifest, item),
+    )
+
+
+def _attachment_names(
+    folder: Path, manifest: Manifest, item: SchemaItem
+) -> JsonAttachmentNames | XmlAttachmentNames | None:
+    if not item.attachments:
+        return None
+    if manifest.kind is Kind.JSON_SCHEMA:
+        return JsonAttachmentNames(item.attachments)
+    for place in item.attachments:
+        if place.steps[0] not in (ANY, *item.roots):
+            raise ConfigurationError(
+                Text(
+                    f"{folder}: {place.at} führt nicht zu Anlagen, denn es beginnt mit keiner Nachricht von {item.file}. "
+                    "Beginnen Sie den Pfad mit einem der Elemente, die unter roots stehen.",
+                    f"{folder}: {place.at} does not lead to attachments, for it begins with no message of {item.file}. "
+                    "Begin the path with one of the elements that stand under roots.",
+                ),
+                file=item.file,
+            )
+    return XmlAttachmentNames(item.attachments)
 
 
 def _judge(
@@ -141,7 +174,7 @@ def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
         uri=item.uri,
         standard=manifest.standard,
         version=manifest.version,
-        sha256=manifest.pinned_hash(item),
+        sha256=manifest.recorded_hash(item),
         media_type=manifest.kind.media_type,
     )
 

@@ -27,7 +27,7 @@ from hub.validation.closure import LocationList
 from hub.validation.editions import OWN_RULES, Edition, edition_of, write_files
 from hub.validation.entries import load_version
 from hub.validation.limits import MIB
-from hub.validation.manifest import NAME, Manifest, Status, read_manifest, write_manifest
+from hub.validation.manifest import NAME, Manifest, Status, read_manifest, with_attachments, write_manifest
 from hub.validation.packages import read_package
 from hub.validation.sandbox import Bounds, Ended, ask, question_of
 
@@ -53,12 +53,13 @@ def import_standard(
     licence: str = "",
     messages: str = "*",
     rules: Iterable[Path] = (),
+    attachments: Path | None = None,
     bounds: Bounds = BOUNDS,
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
-    ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own.
-    Nothing is overwritten.
+    ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own,
+    ``attachments`` declares where its documents name attachments. Nothing is overwritten.
 
     Raises:
         Malformed: The package cannot be read, or holds names that nobody can write.
@@ -81,6 +82,7 @@ def import_standard(
                     "scratch": str(scratch.resolve()),
                     "catalog": None if catalog is None else str(catalog.resolve()),
                     "rules": [str(path.resolve()) for path in rules],
+                    "attachments": None if attachments is None else str(attachments.resolve()),
                     "edition": {
                         "standard": standard,
                         "version": version,
@@ -276,6 +278,10 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
     package = read_package(source)
     outside = None if question["catalog"] is None else LocationList.read(Path(question["catalog"]))
     manifest, files = edition_of(package, edition, outside, _say)
+    if question["attachments"] is not None:
+        declared = Path(question["attachments"])
+        _say(declared.name)
+        manifest = with_attachments(manifest, declared.read_bytes(), declared.name)
     folder = Path(question["scratch"]) / edition.standard / edition.version
     write_files(folder, files)
     _say(NAME)

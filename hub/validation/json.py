@@ -91,21 +91,24 @@ class JsonSchema:
         validator = self._validator or self.compile()
         if validator.is_valid(document):
             return (), 0, ()
-        if self._known is None:
-            self._known = KnownNames.of(self._schema, self._resources())
         if not _has_more_values(document, limits.json_listed):
-            return *violations_of(validator.iter_errors(document), data, self._known, limits), ()
-        return *violations_of(self._first(validator, document), data, self._known, limits), (_FIRST_ALONE,)
+            return *violations_of(validator.iter_errors(document), data, self.known(), limits), ()
+        return *violations_of(self._first(validator, document), data, self.known(), limits), (_FIRST_ALONE,)
 
     def _first(self, validator: jsonschema_rs.Validator, document: Any) -> Iterator[Any]:
         """Yield the first error, unless the library would make all errors of some alternative to tell it."""
-        assert self._known is not None  # noqa: S101  # The caller has seen to it.
-        if self._known.has_alternatives:
+        if self.known().has_alternatives:
             return
         try:
             validator.validate(document)
         except jsonschema_rs.ValidationError as error:
             yield error
+
+    def known(self) -> KnownNames:
+        """Return the names that a report may say."""
+        if self._known is None:
+            self._known = KnownNames.of(self._schema, self._resources())
+        return self._known
 
     def outline(self) -> Outline:
         """Return what a sender sees of the schema."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -97,7 +97,7 @@ def violations_of(
 ) -> tuple[tuple[Violation, ...], int]:
     """Return violations up to the cap, and the number of all errors."""
     found = [
-        (rule, _safe(path, known), expected, text, place)
+        (rule, known_part(path, known.names), expected, text, place)
         for error in islice(errors, limits.violations)
         for rule, path, expected, text, place in _described(error, known, _NESTING)
     ]
@@ -237,9 +237,9 @@ _EXPECTED: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def _safe(path: tuple[Token, ...], known: KnownNames) -> tuple[Token, ...]:
+def known_part(path: tuple[Token, ...], names: Collection[str]) -> tuple[Token, ...]:
     """Cut a path at the first name that the schema does not know: the parent is what may be named."""
     for depth, token in enumerate(path):
-        if isinstance(token, str) and token not in known.names:
+        if isinstance(token, str) and token not in names:
             return path[:depth]
     return path

@@ -7,7 +7,7 @@ leave it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -19,6 +19,7 @@ import yaml
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.submission import MediaType
+from hub.validation.attachment_places import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"
 _LARGEST = 8 * 1024 * 1024
@@ -72,6 +73,8 @@ class SchemaItem:
     title: str = ""
     #: Of a code list: whether nothing but its codes may be sent.
     closed: bool = True
+    #: Where its documents name attachments.
+    attachments: tuple[AttachmentPlace, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +103,16 @@ class Manifest:
         return tuple(sorted({*item.closure, *self.rules, *table}))
 
     def pinned_hash(self, item: SchemaItem) -> str:
-        """Return the hash of everything by which a schema judges, as it is recorded with what was checked."""
+        """Return the hash of every file by which a schema judges: what the manifest pins."""
         return closure_hash(self.judging(item), self.files)
+
+    def recorded_hash(self, item: SchemaItem) -> str:
+        """Return the hash that is recorded with what was checked: the pinned one, and where attachments are named."""
+        files = self.pinned_hash(item)
+        if not item.attachments:
+            return files
+        places = "".join(f"{'required' if each.required else 'named'} {each.at}\n" for each in item.attachments)
+        return hashlib.sha256(f"{files} schema\n{places}".encode()).hexdigest()
 
     def pinned(self) -> Manifest:
         """Return the manifest with the hash of each of its schemas."""
@@ -130,6 +141,34 @@ def read_manifest(folder: Path) -> Manifest:
         return manifest_from(document)
     except (KeyError, TypeError, ValueError) as error:
         raise _unusable(path, str(error)) from error
+
+
+def with_attachments(manifest: Manifest, content: bytes, name: str) -> Manifest:
+    """Return the manifest with what an operator declares in a file of YAML or JSON: for schema files, places of attachments.
+
+    Raises:
+        ConfigurationError: The file is neither, names a file that is no schema of the version, or a place is wrong.
+    """
+    try:
+        return replace(manifest, schemas=tuple(_declared(manifest, load_yaml(content)))).pinned()
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise _unusable(Path(name), str(error)) from error
+
+
+def _declared(manifest: Manifest, document: Any) -> Iterator[SchemaItem]:
+    if not isinstance(document, dict) or not all(isinstance(places, list) for places in document.values()):
+        raise TypeError("it is no mapping of schema files to lists of places")
+    if unknown := sorted(set(map(str, document)) - {item.file for item in manifest.schemas}):
+        raise ValueError(f"there is no schema {', '.join(unknown)}")
+    for item in manifest.schemas:
+        places = document.get(item.file, [])
+        _refuse_for_lists(places, manifest.kind)
+        yield replace(item, attachments=places_from(places, manifest.kind.media_type))
+
+
+def _refuse_for_lists(places: list[Any], kind: Kind) -> None:
+    if places and kind is Kind.CODE_LISTS:
+        raise ValueError("code lists name no attachments")
 
 
 def write_manifest(manifest: Manifest) -> str:
@@ -195,10 +234,11 @@ def read_pinned(folder: Path, manifest: Manifest, name: str) -> bytes:
 def manifest_from(document: Any) -> Manifest:
     """Build a manifest from the mapping of its YAML. Raises KeyError, TypeError or ValueError on wrong keys."""
     take = _Taker(document, "manifest")
+    kind = Kind(take("kind", str))
     manifest = Manifest(
         standard=take("standard", str),
         version=take("version", str),
-        kind=Kind(take("kind", str)),
+        kind=kind,
         status=Status(take("status", str)),
         valid_from=take("valid_from", date, None),
         valid_until=take("valid_until", date, None),
@@ -207,7 +247,7 @@ def manifest_from(document: Any) -> Manifest:
         uri=take("uri", str, None),
         identifiers=take("identifiers", str, None),
         rules=tuple(_inside(name) for name in take("rules", list, [])),
-        schemas=tuple(_item(item) for item in take("schemas", list)),
+        schemas=tuple(_item(item, kind) for item in take("schemas", list)),
         locations={str(address): _inside(name) for address, name in take("locations", dict, {}).items()},
         files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
     )
@@ -232,8 +272,10 @@ def _check_references(manifest: Manifest) -> None:
             raise ValueError(f"the closure of {item.file} does not hold it")
 
 
-def _item(document: Any) -> SchemaItem:
+def _item(document: Any, kind: Kind) -> SchemaItem:
     take = _Taker(document, "schema")
+    attachments = take("attachments", list, [])
+    _refuse_for_lists(attachments, kind)
     services = take("services", list, None)
     item = SchemaItem(
         uri=take("uri", str),
@@ -245,6 +287,7 @@ def _item(document: Any) -> SchemaItem:
         services=None if services is None else tuple(str(service) for service in services),
         title=take("title", str, ""),
         closed=take("closed", bool, default=True),
+        attachments=places_from(attachments, kind.media_type),
     )
     take.finish()
     return item
@@ -263,6 +306,8 @@ def _item_document(item: SchemaItem) -> dict[str, Any]:
         document["closed"] = False
     if item.services is not None:
         document["services"] = list(item.services)
+    if item.attachments:
+        document["attachments"] = [each.as_document() for each in item.attachments]
     return {**document, "sha256": item.sha256, "closure": list(item.closure)}
 
 

@@ -54,6 +54,8 @@ class Check(StrEnum):
     CODE_LISTS = "code-lists"
     #: The rules in Schematron hold.
     BUSINESS_RULES = "business-rules"
+    #: The attachments that the document names were sent with it.
+    ATTACHMENTS = "attachments"
 
 
 class Cause(StrEnum):
@@ -67,6 +69,8 @@ class Cause(StrEnum):
     NOT_EVALUATED = "not-evaluated"
     #: The document breaks its schema, on which the check relies.
     SCHEMA_BROKEN = "schema-broken"
+    #: The document was handed in alone, where no attachments can come with it.
+    NO_ATTACHMENTS = "no-attachments"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +99,8 @@ class Report:
     total: int = 0
     remarks: tuple[Text, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
+    #: How often the document names an attachment that was not sent; they are among the violations.
+    missing_attachments: int = 0
     namespaces: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -119,6 +119,11 @@ RULES: dict[str, Text] = {
         "Diese Version der Codeliste ist hier nicht bekannt, der Code wurde nicht geprüft. Nennen Sie eine bekannte Version.",
         "This version of the code list is not known here, the code was not checked. Name a known version.",
     ),
+    # Attachments, where the schema's entry in the catalogue declares where documents name them.
+    "attachment.missing": Text(
+        "Hier wird eine Anlage genannt, die nicht mitgesendet wurde. Senden Sie sie mit, unter genau diesem Dateinamen.",
+        "An attachment is named here that was not sent. Send it along, under exactly this file name.",
+    ),
     # Business rules (Schematron): the ids are `schematron.` and that of the rule in its standard.
     "schematron": Text(
         "Das Dokument verletzt an dieser Stelle eine Geschäftsregel des Standards. Prüfen Sie die Angaben, die sie nennt.",
