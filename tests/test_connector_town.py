@@ -84,10 +84,10 @@ class Town:
         }
         self.connector: Connector | None = None
 
-    def start(self, **changes) -> Connector:
+    def start(self, *, now=lambda: NOW, **changes) -> Connector:
         self.stop()
         settings = Settings.parse({**self.document, **changes}, self.folder)
-        self.connector = Connector(settings, keys=self.keys, catalog=self.catalog, now=lambda: NOW)
+        self.connector = Connector(settings, keys=self.keys, catalog=self.catalog, now=now)
         return self.connector
 
     def stop(self) -> None:

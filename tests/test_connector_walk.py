@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -317,3 +318,29 @@ def test_a_held_case_is_said_once(town, caplog):
     told = [record for record in caplog.records if "is held" in record.getMessage()]
     assert len(told) == 1
     assert CANARY not in told[0].getMessage()
+
+
+def test_a_walk_that_dies_begins_anew(town, caplog):
+    town.submit()
+    stop, looks = threading.Event(), iter([RuntimeError("the clock is broken"), MemoryError()])
+
+    def clock():
+        for fault in looks:
+            raise fault
+        return NOW
+
+    running = threading.Thread(target=town.start(now=clock).run, args=[stop])
+    running.start()
+    try:
+        assert _comes(lambda: len(town.hub.posted) == 1)
+    finally:
+        stop.set()
+        running.join()
+    assert caplog.text.count("the loop died and begins again") == 2
+
+
+def _comes(true, seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(true())

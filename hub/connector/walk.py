@@ -38,6 +38,7 @@ from hub.connector.specialist import SpecialistSystem
 from hub.connector.verdict import Verdict
 from hub.errors import Conflict, Forbidden, HubError, NotFound, SealBroken, Text, Unavailable
 from hub.events import EventKind
+from hub.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -123,16 +124,19 @@ class Connector:
         return Listener(self._settings.listen, self.take, self._now)
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push."""
+        """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push; a walk that dies begins anew."""
         services = [service for service in (SpecialistSystem.of(self._settings, self._now), self.listen()) if service]
         try:
-            while not stop.is_set():
-                self._wake.clear()
-                self._run_safely()
-                self._pause(stop)
+            Supervisor().attend("connector", self._walk, stop)
         finally:
             for service in services:
                 service.close()
+
+    def _walk(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._wake.clear()
+            self._run_safely()
+            self._pause(stop)
 
     def _run_safely(self) -> None:
         try:
