@@ -17,12 +17,11 @@ from uuid import UUID, uuid4
 import pytest
 from cancelling import WAYS, cancelled
 from sealed_door import JOSE, Door, shared_door  # noqa: F401  # shared_door is a fixture
-from stage import ANMELDEN, SCHEMAS, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, WIESBADEN
 from stand_in import Answer, Client
 
 from hub.submission import INLINE_LIMIT, State
 
-ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 _APPLICATIONS = f"/hub/v1/applications?service={ANMELDEN}&ars={WIESBADEN}"
 _BOUNDARY = "grenze"
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from stage import ANMELDEN, NOW, SCHEMAS, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN
 from store_values import accept, known_destination, sealed, submission
 
 from hub.crypto.receipts import claims_of
@@ -20,9 +20,6 @@ from hub.errors import StoreUnavailable, Text
 from hub.meters import Meters
 from hub.store import LocalBlobs
 from hub.submission import Application, Contents, MediaType
-
-ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
-
 
 QUICK = timedelta(milliseconds=20)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sealed_door import movable_door
-from stage import ANMELDEN, NOW, SCHEMAS, WIESBADEN, Served
+from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN, Served
 
 from hub.connector.opening import _require_structure
 from hub.crypto.jwe import read_header
@@ -24,7 +24,6 @@ from hub.submission import MediaType, SchemaRef, Sealed
 from hub.validation.book import CatalogBook
 
 __all__ = ["movable_door"]
-ANMELDUNG = next((SCHEMAS / "fim-wohnsitz/1.0/examples").glob("good-*.json")).read_bytes()
 SCHEMA = SchemaRef(uri="urn:example:antrag", standard="antrag", version="1", sha256="0" * 64, media_type=MediaType.JSON)
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
-from stage import ANMELDEN, SCHEMAS, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, WIESBADEN
 from test_janitor import Faulty
 
 from hub.errors import InvalidPayload, StoreUnavailable, Text
@@ -23,7 +23,6 @@ from hub.intake import Intake
 from hub.store import LocalBlobs
 from hub.submission import INLINE_LIMIT, Application, MediaType
 
-ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
 LARGE = ANMELDUNG + b" " * 400_000
 LONG = timedelta(seconds=60)
 _AWAY = StoreUnavailable(Text("weg", "away"))
