@@ -34,6 +34,7 @@ from hub.errors import UnreadableRow
 from hub.meters import Meters
 from hub.notices import Noticeboard
 from hub.store import AuditEntry, DeliveryState, LocalBlobs, Notice, NoticeKind, Telling
+from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable
 from hub.store.figures import Figures
 from hub.store.overview import Overview, Wanted
@@ -62,6 +63,7 @@ def spoil(store_url):
 
 
 NUMBERS = {
+    "seq",
     "created_at",
     "updated_at",
     "at",
@@ -388,3 +390,10 @@ def test_a_duty_whose_lease_ends_implausibly_late_is_free(store):
     # A holder whose clock is a little ahead is believed.
     assert store.hold_duty("sweep", node="a", now=NOW + timedelta(seconds=50), lease=MINUTE) == 1
     assert store.hold_duty("sweep", node="b", now=NOW, lease=MINUTE) is None
+
+
+def test_a_spoiled_case_keeps_no_other_from_being_covered(store, spoil):
+    here = known_destination(store).destination_id
+    bad, good = accepted(store, here), accepted(store, here)
+    spoil("cases", "seq", "many", key="case_id", of=bad.case_id)
+    assert [head.case_id for head in CheckpointLog(store).uncovered(10)] == [good.case_id]

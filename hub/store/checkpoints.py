@@ -108,7 +108,10 @@ class CheckpointLog(Annex):
         # As one value: fetching row by row would let others take the interpreter at each, and wait for it again.
         statement = select(func.aggregate_strings(first.c.end, _BESIDE))
         ends = self._read(lambda connection: connection.execute(statement).scalar())
-        return [_end(end) for end in sorted(ends.split(_BESIDE))] if ends else []
+        if not ends:
+            return []
+        rows = [end.split(_BETWEEN) for end in sorted(ends.split(_BESIDE))]
+        return self._unreadables.each("cases", rows, _end)
 
     def audit_head(self) -> CaseHead | None:
         """Return the end of the audit log as a leaf; None while it is empty."""
@@ -238,8 +241,8 @@ def _cover(connection: Connection, number: int) -> None:
     connection.execute(update(_CASES).where(leaf, _CASES.c.covered < _LEAVES.c.seq).values(covered=_LEAVES.c.seq))
 
 
-def _end(text: str) -> CaseHead:
-    case_id, seq, head = text.split(_BETWEEN)
+def _end(row: Sequence[str]) -> CaseHead:
+    case_id, seq, head = row
     return CaseHead(case_id=UUID(case_id), seq=int(seq), hash=head)
 
 
