@@ -197,7 +197,7 @@ def test_the_published_vectors_of_pss_with_sha_512_agree_with_the_standard_but_t
 def test_hub_and_standard_verify_each_others_ps512_tokens(published: dict[str, Any]) -> None:
     """RFC 7518 section 3.5 and RFC 8017 section 8.1 with RFC 7520's key; a salt of any other length is refused."""
     n, e, d = (number(published[name]) for name in ("n", "e", "d"))
-    jwk = published | {"alg": "PS512", "key_ops": ["sign"]}
+    jwk = published | {"alg": "PS512", "use": "sig", "key_ops": ["sign"]}
     signing = keys.read_signing_key(jwk)
     verifying = keys.verification_key(signing.public_jwk())
     ours = jose.sign_ps512(signing, b'{"a":1}', typ="secevent+jwt").encode()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from hub.admin.visit import Form, Visit
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
+from hub.exchange.approval import insist_on_a_say
 from hub.exchange.destinations import Draft
 from hub.options import Option
 from hub.parties import Destination
@@ -96,6 +97,7 @@ def refuse(visit: Visit) -> Response:
 
 
 def _decided(visit: Visit, *, approve: bool) -> Response:
+    insist_on_a_say(visit.person)
     destination = _destination(visit)
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.tools.stewardship.decide_way(

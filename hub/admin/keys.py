@@ -13,6 +13,7 @@ from hub.admin.visit import ROWS, Visit
 from hub.crypto.deposits import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
+from hub.exchange.approval import insist_on_a_say
 from hub.parties import Destination
 from hub.store import StoredKey
 from hub.store.key_changes import KeyStep
@@ -168,6 +169,7 @@ def refuse(visit: Visit) -> Response:
 
 
 def _decided(visit: Visit, *, approve: bool) -> Response:
+    insist_on_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.tools.stewardship.decide_key(

@@ -37,7 +37,7 @@ _COMMANDS = {
     "route": ("routes", "Zuständigkeiten / responsibilities."),
     "routes": (
         "routes",
-        "Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and their versions.",
+        "Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and versions.",
     ),
     "run": ("servers", "Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one."),
     "schemas": ("schemas", "Schemata des Katalogs / schemas of the catalogue."),

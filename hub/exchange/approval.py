@@ -15,6 +15,12 @@ def insist_on_proposer(person: Person) -> None:
     person.insist(Right.OPERATE)
 
 
+def insist_on_a_say(person: Person) -> None:
+    """Raise ``Forbidden`` for a person who can neither propose nor approve, whatever it is about."""
+    if not person.may(Right.OPERATE):
+        person.insist(Right.APPROVE)
+
+
 def insist_on_approver(store: Store, person: Person, proposed_by: str) -> None:
     """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve."""
     if may_be_one_human(store, person.name, [proposed_by]):

@@ -127,7 +127,7 @@ def test_a_pattern_that_backtracks_is_stopped():
     schema = JsonSchema({"$schema": DIALECT, "pattern": "^(?=a)(a+)+(?!b)c$"}, resources=lambda: ())
     value = "a" * 50_000
     started = time.perf_counter()
-    violations, _ = schema.check(value, orjson.dumps(value), LIMITS)
+    violations, *_ = schema.check(value, orjson.dumps(value), LIMITS)
     assert time.perf_counter() - started < 20
     assert violations
 
