@@ -67,6 +67,7 @@ class Town:
         self.folder, self.hub, self.keys, self.catalog = folder, hub, keys, catalog
         self.inbox = folder / "in"
         self.inbox.mkdir()
+        (folder / "secret").touch(mode=0o600)
         (folder / "secret").write_text(SECRET)
         self.document = {
             "mode": "collect",

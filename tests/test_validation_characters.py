@@ -71,7 +71,7 @@ def test_a_report_on_json_names_the_character_instead_of_the_pattern():
         "properties": {"name": {"type": "string", "pattern": f"^{LATIN}$"}},
     }
     document = {"name": "Geheim Ж"}
-    violations, total = JsonSchema(schema, resources=lambda: ()).check(document, orjson.dumps(document), Limits())
+    violations, total, _ = JsonSchema(schema, resources=lambda: ()).check(document, orjson.dumps(document), Limits())
     assert total == 1
     assert (violations[0].rule, violations[0].path) == ("character.not-allowed", "/name")
     assert "U+0416 an Stelle 8" in violations[0].text.de

@@ -213,9 +213,9 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
 def _compiled_once(source: XsdSource) -> etree.XMLSchema:
     parser = _schema_parser()
     parser.resolvers.add(_Closure(source))
-    # An import that fails to load is only a warning to libxml2, which would judge by what is left.
-    insist_on_closure(source)
     try:
+        # An import that fails to load is only a warning to libxml2, which would judge by what is left.
+        insist_on_closure(source)
         root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
         return etree.XMLSchema(root)
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:

@@ -194,7 +194,7 @@ def test_a_body_that_does_not_say_how_large_it_is_is_counted(
         _pour(line, sealing.pieces(502_000_000))
         answer = line.recv(65_536)
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert _kept(running) == before
+    wait_for(lambda: _kept(running) == before, running.log)
 
 
 def _put(running: HubProcess, party: dict[str, requests.Session], sealing: Sealing, size: int) -> str:
@@ -240,7 +240,7 @@ def test_a_disk_that_takes_no_more_midway_is_told_and_leaves_nothing(
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
     assert refused.startswith(b"HTTP/1.1 503 ")
-    assert _kept(running) == before
+    wait_for(lambda: _kept(running) == before, running.log)
     assert upload().startswith(b"HTTP/1.1 204 ")
 
 
