@@ -17,7 +17,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.admission import Admission
 from hub.api import edge
 from hub.api.guards import Limits, arrival
-from hub.api.multipart import parts
+from hub.multipart import parts
 
 GOOD, WEAK = "good-token", "weak-token"
 NOTE = {"id": "ce75a6b8-d72f-4b94-b09e-af6be35bc2ae", "text": "Hallo"}

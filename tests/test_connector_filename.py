@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.connector.filename import safe_name, unique_names
+from hub.connector.filename import safe_name, suffix_for, unique_names
 
 TABLE = {
     "a plain name stays": ("Lageplan.pdf", "Lageplan.pdf"),
@@ -59,3 +59,19 @@ def test_no_name_leaves_its_folder(wish):
 def test_no_two_names_are_one_on_any_file_system(names):
     made = list(unique_names(names))
     assert len({name.casefold() for name in made}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "suffix"),
+    [
+        ("application/pdf", ".pdf"),
+        ("Image/JPEG", ".jpg"),
+        ("text/plain; charset=utf-8", ".txt"),
+        ("application/xml", ".xml"),
+        ("text/html", ".bin"),
+        ("application/x-msdownload", ".bin"),
+        ("", ".bin"),
+    ],
+)
+def test_only_a_well_known_media_type_gives_a_suffix(media_type, suffix):
+    assert suffix_for(media_type) == suffix

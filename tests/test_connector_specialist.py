@@ -73,6 +73,23 @@ def test_a_file_name_cannot_leave_its_case(system):
     assert names == {"escaped.pdf"}
 
 
+def test_what_a_hand_over_says_in_two_ways_is_refused(system):
+    submission_id = uuid4()
+    head = '--b\r\nContent-Disposition: form-data; name="{0}"; filename="{0}.json"\r\n\r\n'
+    whole = head.format("antrag").encode() + antrag(submission_id) + b"\r\n--b--\r\n"
+    headers = {
+        "Idempotency-Key": str(submission_id),
+        "Authorization": f"Bearer {SECRET}",
+        "Content-Type": "multipart/form-data; boundary=b",
+    }
+    for rest in (b"epilogue", head.format("data").encode() + b"{}\r\n--b--\r\n"):
+        assert requests.post(system.base + "/cases", data=whole + rest, headers=headers, timeout=5).status_code == 400
+        assert list(system.folder.iterdir()) == []
+    twice = whole.replace(b"Content-Disposition", b"Content-Disposition: x\r\nContent-Disposition")
+    assert requests.post(system.base + "/cases", data=twice, headers=headers, timeout=5).status_code == 400
+    assert requests.post(system.base + "/cases", data=whole + b"\r\n", headers=headers, timeout=5).status_code == 201
+
+
 def test_a_repeat_makes_no_second_case(system):
     submission_id = uuid4()
     assert hand_over(system, submission_id).status_code == 201

@@ -92,6 +92,22 @@ def test_metadata_of_any_published_version_with_an_empty_list_of_fragments_are_r
     assert town.start().run_once(NOW).accepted == 1
 
 
+def test_an_attachment_without_a_name_gets_the_suffix_of_its_media_type(town):
+    data, plan, tool = good_data(), uuid4(), uuid4()
+    described = orjson.loads(metadata(data, {plan: b"%PDF", tool: b"MZ"}))
+    for item, media_type in zip(
+        described["contentStructure"]["attachments"], ["application/pdf", "application/x-msdownload"], strict=True
+    ):
+        del item["filename"]
+        item["mimeType"] = media_type
+    submission_id = town.hub.submit(
+        now=NOW, metadata=orjson.dumps(described), data=data, attachments={plan: b"%PDF", tool: b"MZ"}
+    )
+    assert town.start().run_once(NOW).accepted == 1
+    case = town.inbox / str(submission_id)
+    assert {path.name for path in (case / "attachments").iterdir()} == {f"{plan}.pdf", f"{tool}.bin"}
+
+
 def test_an_unknown_schema_is_handed_over_unchecked(town):
     submission_id = town.submit(schema="https://example.org/unheard-of.json")
     # The payload names its own schema too; both are unknown here.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.api.multipart import parts
 from hub.errors import Malformed, Refused, TooLarge
+from hub.multipart import parts
 
 TYPE = "multipart/form-data; boundary=b0undary"
 

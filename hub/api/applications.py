@@ -19,7 +19,6 @@ from starlette.requests import Request
 
 from hub.api.errands import in_thread, until_stored
 from hub.api.guards import arrival
-from hub.api.multipart import Part, parts
 from hub.api.operations import reservation, visit
 from hub.api.places import area_of
 from hub.areas import Gazetteer
@@ -27,6 +26,7 @@ from hub.clients import Caller
 from hub.errors import Malformed, Text, TooLarge
 from hub.exchange.access import insist_on_sending
 from hub.intake import Accepted, Intake, Reception, Replay
+from hub.multipart import Part, parts
 from hub.parties import Callback
 from hub.status import Progress, StatusDesk
 from hub.submission import Application, Cover, MediaType, canonical_service

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from hub.admission import Admission, Reservation
 from hub.api import marked
 from hub.api.guards import arrival
-from hub.api.multipart import parts
 from hub.api.operations import caller_address, visit
 from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
+from hub.multipart import parts
 from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 

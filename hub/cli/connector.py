@@ -6,6 +6,7 @@ import dataclasses
 import json
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -26,18 +27,22 @@ def run(config: Path, once: bool) -> None:
     """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
     running = Connector.from_config(config)
     app.tell({"hub": "connector", **running.facts()})
-    if once:
-        counts = running.run_once(app.utc_now())
-        click.echo(json.dumps(dataclasses.asdict(counts)))
-        running.close()
-        return
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
+    with closing(running):
+        if once:
+            _run_once(running)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
         running.run(stop)
-    finally:
-        running.close()
+
+
+def _run_once(running: Connector) -> None:
+    counts = running.run_once(app.utc_now())
+    click.echo(json.dumps(dataclasses.asdict(counts)))
+    trouble = running.trouble()
+    if trouble is not None:
+        raise trouble
 
 
 COMMANDS = (connector,)

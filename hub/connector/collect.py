@@ -6,10 +6,12 @@ by itself (network, 5xx, 429, a token or a right that is missing) is ``Unavailab
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -26,10 +28,16 @@ _LARGEST_ANSWER = 256 * 1024 * 1024  # Bytes: metadata and data as JWE of 100 MB
 _PAGE = 100
 _MOST_PAGES = 100
 _CHUNK = 256 * 1024
+#: The slug of what never reached the hub.
+UNREACHABLE = "hub-unreachable"
 
 
 class HubClient:
-    """One subscriber client at the hub; usable from several threads."""
+    """One subscriber client at the hub; usable from several threads.
+
+    Raises:
+        ConfigurationError: the secret's file or ``ca_file`` cannot be used.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -40,6 +48,7 @@ class HubClient:
             self._secret = vault.read_text(hub.client_secret_file, most=LONGEST_SECRET)
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("hub.client_secret_file", "ist nicht lesbar", "cannot be read") from exc
+        _require_certificates(hub.ca_file)
 
     def waiting(self, destination_id: UUID, now: datetime) -> Iterator[Mapping[str, Any]]:
         """Yield what waits for collection: mappings with submissionId, caseId and destinationId."""
@@ -164,12 +173,48 @@ class HubClient:
         return token, now + timedelta(seconds=max(0, seconds - 30))
 
 
+def _require_certificates(file: Path | None) -> None:
+    """Try what every request will do with the file, which else would end in an error of the library's."""
+    try:
+        if file is not None:
+            ssl.create_default_context(cafile=str(file))
+    except OSError as exc:  # ``ssl.SSLError`` is one.
+        raise unusable(
+            "hub.ca_file", "ist keine PEM-Datei mit Zertifikaten", "is no PEM file with certificates"
+        ) from exc
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
+    except requests.exceptions.SSLError as exc:
+        raise Unavailable(_tls_trouble(exc), slug=UNREACHABLE) from exc
     except requests.RequestException as exc:
-        raise Unavailable(Text("Der Hub ist nicht erreichbar.", "The hub cannot be reached.")) from exc
+        text = Text(
+            "Der Hub ist nicht erreichbar. Prüfen Sie, ob er läuft, und hub.base_url und hub.token_url.",
+            "The hub cannot be reached. Check that it runs, and hub.base_url and hub.token_url.",
+        )
+        raise Unavailable(text, slug=UNREACHABLE) from exc
+
+
+def _tls_trouble(error: BaseException) -> Text:
+    """Say what came between here and the hub in TLS; OpenSSL's words on a certificate quote nothing but the host."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return Text(
+            "Mit dem Hub kommt keine TLS-Verbindung zustande. Prüfen Sie hub.base_url und hub.token_url, auch den Port.",
+            "No TLS connection to the hub comes about. Check hub.base_url and hub.token_url, the port as well.",
+        )
+    why = cause.verify_message.rstrip(".")
+    return Text(
+        f"Dem TLS-Zertifikat des Hubs wird nicht vertraut ({why}). Nennen Sie in hub.ca_file die Datei mit dem Zertifikat "
+        "seiner Zertifizierungsstelle (PEM), oder berichtigen Sie den Hostnamen in hub.base_url und hub.token_url.",
+        f"The TLS certificate of the hub is not trusted ({why}). Name in hub.ca_file the file with its authority's "
+        "certificate (PEM), or correct the host name in hub.base_url and hub.token_url.",
+    )
 
 
 def _require_success(answer: requests.Response) -> None:

@@ -189,7 +189,10 @@ class _Form:
         if opened.data is not None:
             yield self._head("data", data_name(opened), opened.media_type), len(opened.data), [opened.data]
         for attachment in opened.attachments:
-            head = self._head("attachment", attachment.file_name, attachment.mime_type)
+            # A part may not be multipart itself (RFC 7578 section 4.3); what the sender called it stands in antrag.json.
+            nested = attachment.mime_type.lower().startswith("multipart/")
+            media_type = "application/octet-stream" if nested else attachment.mime_type
+            head = self._head("attachment", attachment.file_name, media_type)
             yield head, attachment.size, attachment.chunks()
 
     def _head(self, name: str, file_name: str, media_type: str) -> bytes:

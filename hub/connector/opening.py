@@ -27,7 +27,7 @@ import orjson
 
 from hub.connector.config import Inflation
 from hub.connector.envelope import Envelope, read_file
-from hub.connector.filename import safe_name, unique_names
+from hub.connector.filename import safe_name, suffix_for, unique_names
 from hub.connector.verdict import Problem
 from hub.crypto.jose import JweReader, decrypt
 from hub.crypto.keys import DecryptionKey
@@ -207,7 +207,7 @@ class Opener:
                 _Found("attachments-mismatch", "submission", "Attachments differ from the metadata.").problem
             )
             return ()
-        wishes = [safe_name(item.get("filename"), f"{UUID(item['attachmentId'])}.bin") for item in listed]
+        wishes = [safe_name(item.get("filename"), _nameless(item)) for item in listed]
         opened = []
         for item, name in zip(listed, unique_names(wishes), strict=True):
             if room.is_full:
@@ -373,6 +373,10 @@ def _is_uuid(value: Any) -> bool:
         return isinstance(value, str) and bool(UUID(value))
     except ValueError:
         return False
+
+
+def _nameless(item: Mapping[str, Any]) -> str:
+    return f"{UUID(item['attachmentId'])}{suffix_for(item['mimeType'])}"
 
 
 def _listed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:

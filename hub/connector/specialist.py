@@ -6,11 +6,11 @@ elsewhere can reach it through a browser. Cases lie in a folder, ``<submission i
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -21,14 +21,13 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import orjson
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from hub.connector.config import LONGEST_SECRET, HttpHandover, Settings, is_loopback, unusable
 from hub.connector.filename import safe_name
 from hub.connector.server import QuietHandler, QuietServer
 from hub.errors import Malformed, TooLarge
 from hub.files import vault
+from hub.multipart import parts
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _MOST_PARTS = 110
@@ -119,10 +118,12 @@ class _Handler(QuietHandler):
         working, final = desk.folder / f".{uuid4()}.part", desk.folder / name
         facts = {"receivedAt": desk.now().isoformat(), "repeat": self.headers.get("Repeat") == "true"}
         try:
-            with closing(_Case(working, self.headers.get("Content-Type", ""))) as case:
-                for piece in self.body(_LARGEST):
-                    case.write(piece)
-                case.finish(facts)
+            # A loop for this request alone, whose thread may wait for its bytes.
+            asyncio.run(_receive(working, self.body(_LARGEST), self.headers.get("Content-Type", "")))
+            if not (working / "antrag.json").is_file():
+                return 400
+            with _private(working / "received.json") as file:
+                file.write(orjson.dumps(facts))
             known = final.exists()
             if not known:
                 working.rename(final)
@@ -130,7 +131,7 @@ class _Handler(QuietHandler):
             return 413
         except TimeoutError:
             return 408
-        except (FormParserError, Malformed, ValueError):
+        except (Malformed, ValueError):
             return 400
         except OSError:
             return 503
@@ -156,71 +157,22 @@ class _Handler(QuietHandler):
         self.wfile.write(body)
 
 
-class _Case:
-    """One hand-over while it arrives: every part streams into a file of its own."""
+async def _receive(folder: Path, pieces: Iterable[bytes], content_type: str) -> None:
+    """Stream every part of a hand-over into a file of its own; errors as :func:`hub.multipart.parts`, and OSError."""
+    for each in (folder, folder / "attachments"):
+        each.mkdir(mode=0o700)
+    number = 0
+    async for part in parts(_as_they_come(pieces), content_type, cap=_MOST_PARTS):
+        number += 1
+        place = folder / "attachments" if part.name == "attachment" else folder
+        with _private(place / safe_name(part.filename, f"{number}.bin")) as file:
+            async for chunk in part.chunks():
+                file.write(chunk)
 
-    def __init__(self, folder: Path, content_type: str) -> None:
-        kind, options = parse_options_header(content_type)
-        if kind != b"multipart/form-data" or b"boundary" not in options:
-            raise ValueError(content_type)
-        self._folder = folder
-        for each in (folder, folder / "attachments"):
-            each.mkdir(mode=0o700, exist_ok=True)
-        self._file: BufferedWriter | None = None
-        self._name, self._value, self._disposition, self._parts = b"", b"", b"", 0
-        callbacks: Any = {
-            "on_part_begin": self._begin,
-            "on_header_field": self._header_field,
-            "on_header_value": self._header_value,
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._open,
-            "on_part_data": self._data,
-            "on_part_end": self.close,
-        }
-        self._parser = MultipartParser(options[b"boundary"], callbacks)
 
-    def write(self, piece: bytes) -> None:
-        self._parser.write(piece)
-
-    def finish(self, facts: Mapping[str, Any]) -> None:
-        self._parser.finalize()
-        if not (self._folder / "antrag.json").is_file():
-            raise ValueError(self._parts)
-        with _private(self._folder / "received.json") as file:
-            file.write(orjson.dumps(dict(facts)))
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _begin(self) -> None:
-        self._name, self._value, self._disposition = b"", b"", b""
-        self._parts += 1
-        if self._parts > _MOST_PARTS:
-            raise ValueError(self._parts)
-
-    def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _header_end(self) -> None:
-        if self._name.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._name, self._value = b"", b""
-
-    def _open(self) -> None:
-        _kind, options = parse_options_header(self._disposition)
-        name = safe_name(options.get(b"filename", b"").decode("utf-8", "replace"), f"{self._parts}.bin")
-        attached = options.get(b"name") == b"attachment"
-        path = self._folder / "attachments" / name if attached else self._folder / name
-        self._file = _private(path)
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._file is not None:
-            self._file.write(data[start:end])
+async def _as_they_come(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _private(path: Path) -> BufferedWriter:

@@ -26,7 +26,7 @@ from uuid import UUID
 
 from hub.connector import proof
 from hub.connector.answer import sign_answer
-from hub.connector.collect import HubClient
+from hub.connector.collect import UNREACHABLE, HubClient
 from hub.connector.config import HttpHandover, Mode, OnInvalid, Settings
 from hub.connector.envelope import MOST_ATTACHMENTS, Envelope, Envelopes, malformed, require_jwe, require_uuid
 from hub.connector.handover import NO_ANSWER, Folder, Http
@@ -36,7 +36,7 @@ from hub.connector.listen import Listener, Push
 from hub.connector.opening import Catalog, Opened, Opener
 from hub.connector.specialist import SpecialistSystem
 from hub.connector.verdict import Verdict
-from hub.errors import Conflict, Forbidden, HubError, NotFound, SealBroken, Text, Unavailable
+from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.events import EventKind
 from hub.supervision import Supervisor
 
@@ -81,6 +81,7 @@ class Connector:
         self._service_keys: tuple[datetime, dict[str, Mapping[str, Any]]] = (datetime.min.replace(tzinfo=UTC), {})
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
+        self._troubles: dict[UUID, HubError] = {}
         self._complaints: dict[UUID, str] = {}
         self._journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
@@ -141,6 +142,7 @@ class Connector:
     def _run_safely(self) -> None:
         try:
             self.run_once(self._now())
+            self._complain()
         except HubError as exc:
             _log.warning("%s", exc.detail.en)
 
@@ -150,13 +152,25 @@ class Connector:
             waited += step
 
     def run_once(self, now: datetime) -> Counts:
-        """Look for news where the mode says so, then take every submission that is due as far as it goes."""
-        self._tally = {}
+        """Look for news where the mode says so, then take every submission that is due as far as it goes.
+
+        What kept it from the hub is in :meth:`trouble`; everything else is done all the same.
+        """
+        self._tally, self._troubles = {}, {}
         if self._settings.mode is not Mode.LISTEN:
             self._look(now)
         for entry in self._journal.due(now):
             self._advance(entry, now)
         return Counts(**self._tally, open=len(self._journal.open_ids()))
+
+    def trouble(self) -> HubError | None:
+        """Return what kept the last run from the hub, each reason once: try again later if one of them wants that."""
+        if not self._troubles:
+            return None
+        details = {trouble.detail.en: trouble.detail for trouble in self._troubles.values()}.values()
+        text = Text(" ".join(each.de for each in details), " ".join(each.en for each in details))
+        later = any(isinstance(trouble, Unavailable) for trouble in self._troubles.values())
+        return Unavailable(text) if later else Refused(text)
 
     def take(self, push: Push) -> bool:
         """Make a push durable (the listener's way in); tell whether it is news.
@@ -192,16 +206,17 @@ class Connector:
                     case_id = require_uuid(item.get("caseId"), "caseId")
                     if self._journal.see(submission_id, case_id, destination_id, now):
                         self._count("seen")
-                self._complaints.pop(destination_id, None)
             except HubError as exc:
-                self._complain(destination_id, exc.detail.en)
+                self._troubles[destination_id] = exc
                 self._count("postponed")
 
-    def _complain(self, destination_id: UUID, text: str) -> None:
-        """Log a trouble when it starts or changes, not at every look."""
-        if self._complaints.get(destination_id) != text:
-            _log.warning("collecting for %s: %s", destination_id, text)
-        self._complaints[destination_id] = text
+    def _complain(self) -> None:
+        """Log what kept a look from the hub when it starts or changes, not at every look."""
+        complaints = {one: self._troubles[one].detail.en for one in self._keys if one in self._troubles}
+        for destination_id, text in complaints.items():
+            if self._complaints.get(destination_id) != text:
+                _log.warning("collecting for %s: %s", destination_id, text)
+        self._complaints = complaints
 
     def _advance(self, entry: Entry, now: datetime) -> None:
         steps = {State.SEEN: self._judge, State.OPENED: self._hand_over, State.HANDED: self._answer}
@@ -210,6 +225,8 @@ class Connector:
             while entry.state not in FINAL:
                 entry = steps[entry.state](entry, now)
         except Unavailable as exc:
+            if exc.slug == UNREACHABLE:
+                self._troubles[submission_id] = exc
             self._postpone(submission_id, exc.detail.en, exc.retry_after, now)
         except HubError as exc:
             self._postpone(submission_id, exc.detail.en, _HELD_WAIT, now)
