@@ -48,6 +48,61 @@ def test_a_broken_list_of_keys_is_an_error_and_never_a_new_keyring(folder: Path,
         _ = HubKeys.load_or_create(folder, now=NOW, create=True).signing
 
 
+def relisted(folder: Path, **kinds: str) -> dict[str, str]:
+    """List keys for other purposes, by the purpose that they had; return the kid of each purpose as it was."""
+    path = folder / "keyring.json"
+    document = json.loads(path.read_text())
+    was = {entry["kind"]: entry["kid"] for entry in document["keys"]}
+    for entry in document["keys"]:
+        entry["kind"] = kinds.get(entry["kind"], entry["kind"])
+    path.write_text(json.dumps(document))
+    return was
+
+
+@pytest.mark.parametrize(("one", "other"), [("signing", "portal"), ("idempotency", "secrets"), ("receipt", "signing")])
+def test_keys_listed_for_each_others_purpose_stop_the_start_by_kind_and_name(
+    folder: Path, ring: HubKeys, one: str, other: str
+) -> None:
+    was = relisted(folder, **{one: other, other: one})
+    with pytest.raises(ConfigurationError) as told:
+        HubKeys.load_or_create(folder, now=NOW, create=True)
+    for text in (told.value.detail.de, told.value.detail.en):
+        assert any(was[kind] in text for kind in (one, other))
+        assert one in text
+        assert other in text
+    # A node that serves already refuses what it would sign or open, and says so.
+    assert [fault.detail for fault in ring.faults()] == [told.value.detail]
+
+
+def test_a_retired_key_listed_for_another_purpose_stops_the_start_too(folder: Path, ring: HubKeys) -> None:
+    """Its public half would verify tokens that it was never made for."""
+    ring.rotate("portal", NOW)
+    path = folder / "keyring.json"
+    document = json.loads(path.read_text())
+    (retired,) = (entry for entry in document["keys"] if entry["retired_at"])
+    retired["kind"] = "signing"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigurationError, match=retired["kid"]):
+        HubKeys.load_or_create(folder, now=NOW, create=False)
+
+
+@pytest.mark.parametrize("kid", ["k1", "2024-portal-signing", "hub-key", "hub-signing", "hub-test-1", "HUB-PORTAL-1"])
+def test_a_key_whose_name_tells_no_purpose_is_taken_for_what_it_is_listed(folder: Path, kid: str) -> None:
+    path = folder / "keyring.json"
+    document = json.loads(path.read_text())
+    (secret,) = (entry for entry in document["keys"] if entry["kind"] == "secrets")
+    file = folder / f"{secret['kid']}.json"
+    renamed = folder / f"{kid}.json"
+    renamed.write_text(json.dumps({**json.loads(file.read_text()), "kid": kid}))
+    renamed.chmod(0o600)
+    file.unlink()
+    secret["kid"] = kid
+    path.write_text(json.dumps(document))
+    found = HubKeys.load_or_create(folder, now=NOW, create=False)
+    found.insist()
+    assert found.open_secret(found.seal_secret(b"s", context="c"), context="c") == b"s"
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o620, 0o601])
 def test_key_files_open_to_others_are_refused(folder: Path, ring: HubKeys, mode: int) -> None:
     for path in folder.glob("hub-*.json"):

@@ -40,6 +40,8 @@ FRESH = 1.0
 _CERTIFICATE_VALIDITY = timedelta(days=1095)
 _SEALED_FORMAT = "s1"
 _KID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+#: The purpose that the name of a key of ours begins with. Names of another form tell none and are taken as they are.
+_KIND_IN_KID = re.compile(f"hub-({'|'.join(KeyKind)})-.*")
 
 
 class HubKeys:
@@ -62,7 +64,8 @@ class HubKeys:
         """Return the keyring of ``folder``; with ``create`` an absent one is made (about a second).
 
         Raises:
-            ConfigurationError: there is none and ``create`` is off, or it cannot be read.
+            ConfigurationError: there is none and ``create`` is off, it cannot be read, or it lists a key for another
+            purpose than the one it was made for.
         """
         keys = cls(folder)
         if create:
@@ -304,8 +307,11 @@ def _read_entry(said: Mapping[str, Any]) -> KeyEntry:
     # The name is a file's; the public half is published as it stands.
     if not _KID.fullmatch(kid) or not isinstance(public, dict | None) or not isinstance(retired_at, str | None):
         raise ValueError("no entry of a key")
+    kind, told = KeyKind(said["kind"]), _KIND_IN_KID.fullmatch(kid)
+    if told is not None and told[1] != kind:
+        raise _exchanged(kind, kid, made_for=told[1])
     return KeyEntry(
-        kind=KeyKind(said["kind"]),
+        kind=kind,
         kid=kid,
         created_at=said["created_at"],
         retired_at=retired_at,
@@ -338,6 +344,18 @@ def _unreadable(folder: Path) -> ConfigurationError:
             f"The keyring in {folder.name} is missing, incomplete or unreadable. Restore it from the backup; "
             "a new one would void old proof.",
         )
+    )
+
+
+def _exchanged(kind: KeyKind, kid: str, *, made_for: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{INDEX_FILE} führt den Schlüssel {kid} als „{kind}“; gemacht wurde er für „{made_for}“. Einträge wurden "
+            f"vertauscht: Stellen Sie {INDEX_FILE} aus der Sicherung wieder her.",
+            f'{INDEX_FILE} lists the key {kid} as "{kind}"; it was made for "{made_for}". Entries were exchanged: restore '
+            f"{INDEX_FILE} from the backup.",
+        ),
+        file=INDEX_FILE,
     )
 
 
