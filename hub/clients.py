@@ -207,16 +207,15 @@ class Clients:
         self._nobody = hash_secret(secrets.token_urlsafe(32))
 
     def issue(self, client_id: str, secret: str, scope: str | None, *, address: str = "", now: datetime) -> Token:
-        """Exchange client credentials, sent from a network ``address``, for an access token.
+        """Exchange client credentials for an access token: :meth:`authenticate`, then :meth:`grant`."""
+        return self.grant(self.authenticate(client_id, secret, address=address, now=now), scope, now=now)
 
-        A secret that the client logged in with before is good whatever others tried meanwhile, and costs no commit.
+    def grant(self, client: Client, scope: str | None, *, now: datetime) -> Token:
+        """Return an access token for a client that was authenticated.
 
         Raises:
-            Unauthenticated: unknown client, wrong secret, disabled client (slug ``invalid_client``).
             Invalid: a scope that the client does not have (slug ``invalid_scope``).
-            TooMany: too many wrong secrets from this address in the last minute, and this one was never good before.
         """
-        client = self._authenticated(client_id, secret, address, now)
         scopes = self._granted(client, scope)
         claims = {
             "iss": self._issuer,
@@ -250,7 +249,15 @@ class Clients:
             raise _bad_token()
         return caller
 
-    def _authenticated(self, client_id: str, secret: str, address: str, now: datetime) -> Client:
+    def authenticate(self, client_id: str, secret: str, *, address: str = "", now: datetime) -> Client:
+        """Return the client whose credentials were sent from a network ``address``.
+
+        A secret that the client logged in with before is good whatever others tried meanwhile, and costs no commit.
+
+        Raises:
+            Unauthenticated: unknown client, wrong secret, disabled client (slug ``invalid_client``).
+            TooMany: too many wrong secrets from this address in the last minute, and this one was never good before.
+        """
         client = self._store.client(client_id)
         if client is not None and client.disabled_at is not None:
             client = None

@@ -75,6 +75,7 @@ class Door:
             production=True,
             limits=edge.Limits(),
             admission=self.hub.admission,
+            identities=oauth.identities,
         )
         self.anybody = Client(patient(application), (("Accept-Language", "en"),))
         self.sender = self.client("sender")

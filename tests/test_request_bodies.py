@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from api_people import open_office
@@ -19,7 +21,8 @@ from hub import persons
 from hub.admission import Admission
 from hub.api import edge
 from hub.api.limits import Limits
-from hub.clients import Right
+from hub.clients import Right, new_client
+from hub.parties import ClientKind
 from hub.resources import shipped
 
 SPECIFICATION = shipped("openapi.yaml")
@@ -254,3 +257,68 @@ def test_a_form_of_somebody_unknown_is_small(served: Served, name: str):
         answer, read = ask(application, operation, ("Content-Type", operation.kind()), size=MB, announced=announced)
         assert answer.status == 413
         assert read <= PIECE
+
+
+def basic(client_id: str, secret: str) -> tuple[str, str]:
+    """RFC 6749 section 2.3.1: both are encoded as in a form first."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return "Authorization", f"Basic {b64encode(pair.encode()).decode()}"
+
+
+TOKEN_FORM = next(each for each in OPERATIONS if each.id == "oauth.token")
+WRONG = {
+    "an unknown client": basic("ce75a6b8-d72f-4b94-b09e-af6be35bc2ae", "wrong"),
+    "nobody": basic("", ""),
+    "no Base64": ("Authorization", "Basic !!!="),
+    "no colon": ("Authorization", "basic YWJj"),
+    "no UTF-8": ("Authorization", "BASIC /zr/"),
+    "nothing": ("Authorization", "Basic"),
+}
+
+
+def by_basic(application: Any, field: tuple[str, str], **more: Any) -> tuple[Answer, int]:
+    form = ("Content-Type", TOKEN_FORM.kind())
+    return ask(application, replace(TOKEN_FORM, path=more.pop("path", "/token")), field, form, size=10_000, **more)
+
+
+def test_who_is_wrong_by_basic_has_no_byte_of_the_form_read(served: Served):
+    application = composition.asgi(served.stage.hub, work=False)
+    for how, field in WRONG.items():
+        for more in ({"path": "/token"}, {"path": "/oauth/token"}, {"announced": False}):
+            answer, read = by_basic(application, field, **more)
+            assert (answer.status, answer.json["error"], read) == (401, "invalid_client", 0), how
+            assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+def test_who_is_throttled_by_basic_has_no_byte_of_the_form_read(served: Served):
+    """The throttle counts both ways of logging in together."""
+    application = composition.asgi(served.stage.hub, work=False)
+    client, secret = new_client(ClientKind.SENDER, "New", now=served.stage.clock())
+    served.stage.hub.store.add_client(client)
+    form = {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": "wrong"}
+    wrong = basic(client.client_id, "wrong")
+    for _ in range(5):
+        assert by_basic(application, wrong)[0].status == 401
+        assert served.post("/token", data=form, headers={"Authorization": ""}).status_code == 401
+    for field in (wrong, basic(client.client_id, secret)):
+        answer, read = by_basic(application, field)
+        assert (answer.status, read) == (429, 0)
+        assert int(answer.headers["retry-after"]) > 0
+    assert served.post("/token", data=form).status_code == 429
+
+
+def test_who_is_right_by_basic_has_the_form_read_and_gets_a_token(served: Served):
+    sender = served.stage.cast["sender"]
+    form = {"grant_type": "client_credentials"}
+    for more, status in (
+        ({}, 200),
+        ({"client_id": sender["client_id"]}, 200),
+        ({"client_id": served.stage.cast["subscriber"]["client_id"]}, 400),
+        ({"scope": "root"}, 400),
+        ({"grant_type": "password"}, 400),
+    ):
+        answer = served.post("/token", data=form | more, auth=(sender["client_id"], sender["client_secret"]))
+        assert answer.status_code == status, answer.text
+    application = composition.asgi(served.stage.hub, work=False)
+    answer, read = by_basic(application, basic(sender["client_id"], sender["client_secret"]))
+    assert (answer.status, read) == (400, 10_000)

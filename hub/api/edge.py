@@ -30,7 +30,7 @@ from hub.admission import Admission
 from hub.api.addresses import PREFIXES
 from hub.api.guards import Cap, Gate, SafeHeaders, Surface
 from hub.api.limits import Limits
-from hub.api.operations import AnswerCheck, Handling, Layer, RequestCheck, nowhere
+from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
@@ -59,6 +59,7 @@ def build(
     production: bool,
     limits: Limits,
     admission: Admission,
+    identities: Mapping[str, Identify] | None = None,
     lifespan: Callable[[Any], Any] | None = None,
     check_answers: bool = True,
 ) -> ASGIApp:
@@ -73,6 +74,8 @@ def build(
         production: leaves Swagger UI out.
         limits: caps on requests.
         admission: the memory budget that bodies count against.
+        identities: who asks an operation (by operationId) is judged by these before its body is read: coroutine functions
+            that look at the header fields, and raise Unauthenticated or TooMany.
         lifespan: an async context manager around the application's life.
         check_answers: whether JSON answers are held against the contract before they leave.
 
@@ -88,7 +91,7 @@ def build(
         contract,
         published,
         limits,
-        admission,
+        partial(RequestCheck, limits=limits, admission=admission, identities=identities or {}),
         base_url=base_url,
         production=production,
         check_answers=check_answers,
@@ -139,7 +142,7 @@ def _layers(
     contract: Mapping[str, Any],
     published: Mapping[str, Any],
     limits: Limits,
-    admission: Admission,
+    request_check: Make,
     *,
     base_url: str,
     production: bool,
@@ -154,7 +157,7 @@ def _layers(
         None if production else _Docs,
         _Routing,
         SecurityMiddleware,
-        partial(Layer, make=partial(RequestCheck, limits=limits, admission=admission)),
+        partial(Layer, make=request_check),
         partial(Layer, make=AnswerCheck) if check_answers else None,
         LifespanMiddleware,
         ContextMiddleware,

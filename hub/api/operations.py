@@ -42,10 +42,14 @@ from hub.api.readers import strict_form, strict_json
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
 Make = Callable[[Any, ASGIApp], ASGIApp]
 Handler = Callable[..., Any]
+#: Tells who asks by the header fields of :func:`visit` alone, for the handler's argument ``client``; refuses who is wrong.
+Identify = Callable[[], Awaitable[Any]]
 
 _FORM = "application/x-www-form-urlencoded"
 #: Where the checked arguments of a request wait for the handler.
 _ARGUMENTS = "hub.arguments"
+#: Where connexion keeps what it found out of who asks.
+_FOUND_OUT = "connexion_context"
 #: Where the request's share of the memory budget lies.
 _RESERVATION = "hub.reservation"
 #: Caps on bodies (``x-limit``) that are handed on while they arrive, and bytes of such a one that are in memory at most.
@@ -95,11 +99,22 @@ _FIT_CONNECT = "fit_connect."
 class RequestCheck:
     """Checks parameters, media type and body of one operation's requests, and puts down what the handler gets.
 
-    A body is read only where there is room for it, and what is held of it counts against the budget to the request's end.
+    Who can be known by the header fields is asked first (``identities``, by operationId): whoever is refused has no byte of a
+    body read. A body is read only where there is room for it, and what is held of it counts against the budget to the
+    request's end.
     """
 
-    def __init__(self, operation: Any, next_app: ASGIApp, *, limits: Limits, admission: Admission) -> None:
+    def __init__(
+        self,
+        operation: Any,
+        next_app: ASGIApp,
+        *,
+        limits: Limits,
+        admission: Admission,
+        identities: Mapping[str, Identify],
+    ) -> None:
         self._next = next_app
+        self._identify = identities.get(operation.operation_id)
         self._admission = admission
         self._parameters = Parameters(operation.parameters)
         self._required = operation.request_body.get("required", False)
@@ -116,6 +131,9 @@ class RequestCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
         arguments = scope["extensions"][_ARGUMENTS] = self._parameters.read(scope)
+        if self._identify is not None:
+            _VISIT.set(Request(scope))
+            scope["extensions"].setdefault(_FOUND_OUT, {})["client"] = await self._identify()
         if not self._bodies:
             await self._next(scope, receive, send)
             return
@@ -246,7 +264,7 @@ class Handling:
             given["body"] = await Request(scope, counted_in(receive, extensions[_RESERVATION])).body()
         named = {self._names[name]: value for name, value in given.items() if name in self._names}
         # What the security check found out wins over parameters of the same name.
-        named |= extensions.get("connexion_context", {})
+        named |= extensions.get(_FOUND_OUT, {})
         if not self._takes_all:
             named = {name: value for name, value in named.items() if name in self._takes}
         answer = self._handler(**named)

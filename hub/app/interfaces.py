@@ -73,6 +73,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
         production=hub.settings.production,
         limits=limits,
         admission=hub.admission,
+        identities=oauth.identities,
         lifespan=_lifespan(hub, work=work),
     )
     pages = admin.build(
