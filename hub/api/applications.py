@@ -171,7 +171,8 @@ class Applications:
             if part.name in {"data", "metadata"}:
                 if part.name in found:
                     raise _twice(part.name)
-                found[part.name] = (part.content_type, await self._read_whole(part.chunks(), reception))
+                read = self._read_whole if part.name == "data" else _read_metadata
+                found[part.name] = (part.content_type, await read(part.chunks(), reception))
             else:
                 await self._seal_part(reception, part)
         if "data" not in found:
@@ -250,14 +251,29 @@ def _metadata(found: tuple[str, bytes] | None) -> Mapping[str, Any]:
         raise Malformed(
             Text("Der Teil „metadata“ ist kein gültiges JSON.", "The part 'metadata' is not valid JSON.")
         ) from error
-    if not isinstance(metadata, dict) or len(found[1]) > _METADATA_LIMIT:
-        raise Malformed(
-            Text(
-                "Der Teil „metadata“ muss ein JSON-Objekt von höchstens 1 MB sein.",
-                "The part 'metadata' must be a JSON object of at most 1 MB.",
-            )
-        )
+    if not isinstance(metadata, dict):
+        raise _no_metadata()
     return metadata
+
+
+async def _read_metadata(chunks: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
+    """Read the part no further than it may go: it is parsed at once, and takes many times its size then."""
+    content = bytearray()
+    async for chunk in chunks:
+        if len(content) + len(chunk) > _METADATA_LIMIT:
+            raise _no_metadata()
+        reception.take(len(chunk))
+        content += chunk
+    return bytes(content)
+
+
+def _no_metadata() -> Malformed:
+    return Malformed(
+        Text(
+            "Der Teil „metadata“ muss ein JSON-Objekt von höchstens 1 MB sein.",
+            "The part 'metadata' must be a JSON object of at most 1 MB.",
+        )
+    )
 
 
 def _twice(name: str) -> Malformed:

@@ -28,7 +28,8 @@ class Limits:
     path_bytes: int = 2048
     query_bytes: int = 8192
     query_fields: int = 100
-    #: Nesting and digits of JSON bodies that the edge itself reads.
+    #: Values, nesting and digits of JSON bodies that the edge itself reads. Sealed parts are text: they may be long, not many.
+    json_values: int = 250_000
     json_depth: int = 64
     json_digits: int = 40
     #: Seconds that a body may pause before the request is given up.

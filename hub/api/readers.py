@@ -11,6 +11,7 @@ import orjson
 
 from hub.api.limits import Limits
 from hub.errors import Malformed, Text
+from hub.validation.json import insist_on_few_values
 
 
 def strict_json(body: bytes, limits: Limits) -> Any:
@@ -18,7 +19,9 @@ def strict_json(body: bytes, limits: Limits) -> Any:
 
     Raises:
         Malformed: no JSON, no UTF-8, a repeated name, NaN or Infinity, a number or nesting over the caps.
+        TooLarge: more values than the cap, whose memory no reservation for the text would cover.
     """
+    insist_on_few_values(body, limits.json_values)
     try:
         # The first reader refuses what is no UTF-8, half a surrogate pair, NaN, and depth that could exhaust a stack;
         # the second one sees repeated names and the digits of numbers.

@@ -53,8 +53,7 @@ def read_json(data: bytes, limits: Limits) -> Any:
     """
     if len(data) > limits.json_bytes:
         raise TooLarge(_too_large(limits.json_bytes))
-    if _values_of(data) > limits.json_values and _values_of(_STRINGS_OF_BYTES.sub(b"0", data)) > limits.json_values:
-        raise TooLarge(_too_many(limits.json_values))
+    insist_on_few_values(data, limits.json_values)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -69,6 +68,16 @@ def read_json(data: bytes, limits: Limits) -> Any:
     if repeats or _may_hold_long_number(data):
         _read_slowly(data, limits)
     return document
+
+
+def insist_on_few_values(data: bytes, most: int) -> None:
+    """Refuse JSON, before anybody parses it, with more than ``most`` values: three bytes of text can take a hundred of memory.
+
+    Raises:
+        TooLarge: It has more.
+    """
+    if _values_of(data) > most and _values_of(_STRINGS_OF_BYTES.sub(b"0", data)) > most:
+        raise TooLarge(_too_many(most))
 
 
 class JsonSchema:

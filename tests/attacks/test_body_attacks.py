@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import requests
 from raw_http import PATIENCE, Wire
-from sealed_door import JOSE, Door, shared_door  # noqa: F401  # shared_door is a fixture
+from sealed_door import JOSE, Door, put, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served, serving, staged
 
 from hub.admin.application import _PAGES
@@ -81,6 +81,7 @@ def test_an_upload_that_there_is_no_room_for_leaves_nothing_behind(door: Door, p
     body = [jwe.encode()[start : start + size] for start in range(0, len(jwe), size)]
     room, budget = door.hub.admission.reserve(), door.hub.settings.memory_budget_bytes
     room.grow(budget - 100_000)
+    path = f"/v2/submissions/{submission_id}"
     answer = door.sender.ask("PUT", path, ("Content-Type", JOSE), body=body)
     assert (answer.status, answer.slug) == (503, "overloaded")
     room.release()
@@ -179,3 +180,35 @@ def test_an_open_form_that_drips_ends(tight: Served, target: str, kind: bytes):
         connection.send(head("POST", target, kind, b"Content-Length: 9999\r\n\r\n"))
         assert connection.drip(b"\r\n") < PATIENCE
         assert connection.reply().status == 408
+
+
+# --- what a little text grows to ----------------------------------------------------------------------------------------------
+
+
+def many_values(number: int) -> bytes:
+    return b'{"x":[' + b"{}," * number + b"0]}"
+
+
+def test_metadata_of_an_application_are_read_no_further_than_they_may_go(served: Served):
+    """Parsed whole, on the event loop, they took thirty times their size before their size was looked at."""
+    parts = {
+        "data": ("antrag.xml", BAUANTRAG, "application/xml"),
+        "metadata": ("m.json", b"no JSON at all" * 100_000, "application/json"),
+    }
+    answer = served.post("/hub/v1/applications", params={"service": BAUEN, "ars": TAUNUSSTEIN}, files=parts)
+    assert answer.status_code == 400
+    assert "at most 1 MB" in answer.json()["detailEn"], "its size is what is wrong, and not what nobody has parsed"
+
+
+def test_a_sealed_body_of_very_many_values_is_not_parsed(door: Door):
+    """Its text has room in the memory budget; what it is parsed into would be thirty times as large."""
+    submission_id = door.announce()["submissionId"]
+    path = f"/v2/submissions/{submission_id}"
+    answer = door.sender.ask("PUT", path, ("Content-Type", "application/json"), body=[many_values(300_000)])
+    assert (answer.status, answer.slug) == (413, "payload-too-large")
+
+
+def test_sealed_parts_full_of_commas_are_no_values(door: Door):
+    submission_id = door.announce()["submissionId"]
+    answer = put(door.sender, f"/v2/submissions/{submission_id}", {"encryptedMetadata": "," * 300_000})
+    assert answer.slug == "data-missing", "it was read"
