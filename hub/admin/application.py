@@ -297,7 +297,10 @@ async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Envir
 
     def answered() -> Response:
         visit = _visit(request, tools, pages)
-        session = tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+        try:
+            session = _session(visit)
+        except HubError:  # Who is there decides on the navigation alone.
+            session = None
         return _with_language(visit, _refusal(replace(visit, session=session), NotFound(_NO_PAGE)))
 
     return await run_in_threadpool(answered)
@@ -394,11 +397,19 @@ def _insist_on_same_origin(request: Request) -> None:
     """Refuse what a browser says comes from another site (Fetch Metadata; Origin, RFC 6454)."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    foreign = origin is not None and _server_of(origin) != request.headers.get("host", "")
     if site not in {"same-origin", "none"} or foreign:
         raise Forbidden(
             Text("Diese Anfrage kommt von einer anderen Seite.", "This request comes from another site."), slug="csrf"
         )
+
+
+def _server_of(origin: str) -> str | None:
+    """Return host and port of an origin; None of what is none (``null``, or nothing that a browser sends)."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _limited(request: Request, page: _Page, held: Reservation) -> Receive:

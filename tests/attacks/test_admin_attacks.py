@@ -42,7 +42,13 @@ def test_another_sessions_token_is_no_good(pages):
 
 
 @pytest.mark.parametrize(
-    "header", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
+    "header",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null"},
+        {"Origin": "http://[", "Host": ""},
+    ],
 )
 def test_requests_from_another_site_are_refused_even_with_the_token(pages, header):
     person = pages.as_("otto")
