@@ -154,5 +154,5 @@ def _close(place: _Place) -> None:
         return
     try:
         adapter.close()
-    except Exception:  # noqa: BLE001  # the others are closed all the same
+    except BaseException:  # noqa: BLE001  # the others are closed all the same, and whoever displaced it goes on
         _log.exception("adapter %s does not close", adapter.name)

@@ -30,7 +30,7 @@ class Noted:
     def close(self):
         Noted.closed.append(self)
         if "sticks" in self.config:
-            raise OSError
+            raise OSError if self.config["sticks"] == "mildly" else SystemExit
 
     def deliver(self, package):
         return Outcome(kind=OutcomeKind.DELIVERED, note="done")
@@ -73,8 +73,8 @@ def test_an_attempt_under_way_keeps_its_adapter_open_until_it_ends(there):
 
 def test_an_adapter_that_fails_to_close_holds_up_neither_the_new_one_nor_the_attempt(there, caplog):
     pool = AdapterPool({"noted": Noted})
-    with pool.lent(changed(there, 1, sticks=1)):
-        pool.of(changed(there, 2, sticks=1))
+    with pool.lent(changed(there, 1, sticks="mildly")):
+        pool.of(changed(there, 2, sticks="badly"))
     assert pool.of(changed(there, 3)).config == {"number": 3}
     assert [each.config["number"] for each in Noted.closed] == [1, 2]
     assert "does not close" in caplog.text

@@ -119,6 +119,43 @@ def test_the_step_that_fails_ends_the_test_and_says_why(stage, trials, config, l
     assert "secret in a message" not in str(report)
 
 
+class Wild:
+    """Does what no adapter should: fails to be built, ends its thread, says nothing that is an outcome."""
+
+    name = "wild"
+
+    def __init__(self, config):
+        if config["does"] == "build":
+            raise KeyError("secret in a message")
+        self._does = config["does"]
+
+    def open(self): ...
+
+    def deliver(self, package):
+        if self._does == "exit":
+            raise SystemExit
+
+    def close(self): ...
+
+
+@pytest.mark.parametrize(
+    ("does", "last", "said"),
+    [
+        ("build", TrialStage.SETTINGS, "KeyError"),
+        ("exit", TrialStage.DELIVER, "adapter failed: SystemExit"),
+        ("silence", TrialStage.DELIVER, "adapter reports no outcome"),
+    ],
+)
+def test_whatever_an_adapter_does_is_a_step_that_failed(stage, does, last, said):
+    trials = Trials(
+        store=stage.hub.store, policy=stage.hub.policy, adapters=AdapterSettings({"wild": Wild}), base_url="https://h"
+    )
+    report = trials.run(replace(place(stage, does=does), adapter="wild"), actor="otto", now=stage.clock())
+    assert stages(report)[-1] == (last, False)
+    assert said in report.steps[-1].text.en
+    assert "secret in a message" not in str(report)
+
+
 def test_without_a_good_key_nothing_is_sealed(stage, trials):
     report = trials.run(replace(place(stage), encryption_kid="no-such-key"), actor="otto", now=stage.clock())
     assert stages(report) == [(TrialStage.KEY, False)]

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from hub.attempting import as_reported
 from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
 from hub.delivery import Adapter, Sealing, sealing_of
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
@@ -215,6 +216,10 @@ class _Run:
         except ConfigurationError as error:
             self._note(TrialStage.SETTINGS, error.detail, good=False)
             return None
+        except Exception as error:  # noqa: BLE001  # anybody may have written it; that it cannot be built is a result
+            _log.exception("test delivery %s: the adapter cannot be built", self._trial_id)
+            self._note(TrialStage.SETTINGS, _not_built(name, error), good=False)
+            return None
         self._note(TrialStage.SETTINGS, Text(f"Adapter {name}", f"adapter {name}"))
         try:
             package = self._package(key, sealing)
@@ -270,14 +275,22 @@ def _delivered(adapter: Adapter, package: Package) -> Outcome | ConfigurationErr
     try:
         adapter.open()
         try:
-            return adapter.deliver(package)
+            return as_reported(adapter.deliver(package))
         finally:
             adapter.close()
     except ConfigurationError as error:
         return error
-    except Exception as error:  # noqa: BLE001  # as in the dispatcher: an adapter's bug is a result here, not ours
+    except BaseException as error:  # noqa: BLE001  # as in the dispatcher: an adapter's bug is a result here, not ours
         _log.exception("test delivery %s: the adapter failed", package.delivery_id)
         return Outcome(kind=OutcomeKind.UNKNOWN, note=f"adapter failed: {type(error).__name__}", cause=DeadCause.HUB)
+
+
+def _not_built(name: str, error: Exception) -> Text:
+    kind = type(error).__name__
+    return Text(
+        f"Der Adapter {name} lässt sich mit diesen Optionen nicht anlegen ({kind}); das Protokoll des Hubs nennt die Stelle.",
+        f"The adapter {name} cannot be made with these options ({kind}); the hub's log tells where.",
+    )
 
 
 def _entry(destination: Destination, report: TrialReport, actor: str) -> AuditEntry:
