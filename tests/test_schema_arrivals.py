@@ -151,6 +151,20 @@ def test_size_number_and_emptiness_are_capped(arrivals, monkeypatch):
         bring(arrivals)
 
 
+def test_a_package_that_cannot_be_read_keeps_nobody_from_the_others(arrivals, tmp_path, caplog):
+    good = bring(arrivals, "9", content=schema("9"))
+    left_over, cut_short = tmp_path / "arrivals" / ("a" * 32), tmp_path / "arrivals" / ("b" * 32)
+    for folder, note in ((left_over, b'{"by": "otto", "at": "2026-11-20"}'), (cut_short, b'{"by": ')):
+        folder.mkdir()
+        (folder / "arrival.json").write_bytes(note)
+    assert [each.arrival_id for each in arrivals.waiting()] == [good.arrival_id]
+    with pytest.raises(NotFound):
+        arrivals.admit(left_over.name)
+    arrivals.admit(good.arrival_id)
+    assert bring(arrivals, "10", content=schema("10")).predecessor == "9"
+    assert f"{'a' * 32} is passed over" in caplog.text
+
+
 @pytest.mark.parametrize("arrival_id", ["..", "../schemas", "x", "0" * 32])
 def test_only_what_waits_can_be_admitted_or_dropped(arrivals, arrival_id):
     for act in (arrivals.admit, arrivals.discard, arrivals.arrival):

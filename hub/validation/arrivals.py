@@ -6,6 +6,7 @@ there. What does not pass the checks leaves nothing behind.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import tempfile
@@ -20,7 +21,17 @@ from uuid import uuid4
 
 import orjson
 
-from hub.errors import Conflict, Invalid, NotFound, StoreUnavailable, Text, TooLarge, TooMany, handed_in
+from hub.errors import (
+    ConfigurationError,
+    Conflict,
+    Invalid,
+    NotFound,
+    StoreUnavailable,
+    Text,
+    TooLarge,
+    TooMany,
+    handed_in,
+)
 from hub.validation.catalog import SchemaCatalog, insist_on_own_uris
 from hub.validation.imports import compared, import_standard
 from hub.validation.limits import MIB
@@ -34,6 +45,9 @@ MOST_FILES = 2_000
 _MOST_WAITING = 20
 _NOTE = "arrival.json"
 _ID = re.compile(r"[0-9a-f]{32}")
+#: What reading a folder raises that lacks its manifest, or whose note is not what was written.
+_UNREADABLE = (ConfigurationError, OSError, ValueError, KeyError, TypeError, StopIteration)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +115,17 @@ class Arrivals:
             self._importing.release()
 
     def waiting(self) -> list[Arrival]:
-        """Return what waits, the oldest first."""
+        """Return what waits and can be read, the oldest first."""
         notes = self._folder.glob(f"*/{_NOTE}") if self._folder.is_dir() else ()
-        found = [self._read(note.parent.name) for note in notes]
-        return sorted(found, key=lambda each: each.brought_at)
+        found = [self._found(note.parent.name) for note in notes]
+        return sorted((each for each in found if each is not None), key=lambda each: each.brought_at)
 
     def arrival(self, arrival_id: str) -> Arrival:
         """Return one that waits; raise ``NotFound``."""
-        if not _ID.fullmatch(arrival_id) or not (self._folder / arrival_id / _NOTE).is_file():
+        found = self._found(arrival_id) if _ID.fullmatch(arrival_id) else None
+        if found is None:
             raise NotFound(Text("Dieses Paket wartet nicht (mehr).", "This package does not wait (any more)."))
-        return self._read(arrival_id)
+        return found
 
     def admit(self, arrival_id: str) -> Arrival:
         """Take a package into the catalogue, where it counts within a second.
@@ -193,6 +208,19 @@ class Arrivals:
 
     def _place(self, arrival_id: str, manifest: Manifest) -> Path:
         return self._folder / arrival_id / manifest.standard / manifest.version
+
+    def _found(self, arrival_id: str) -> Arrival | None:
+        """Return a package; None for one that is gone, is left over from an admission that was cut short, or is damaged.
+
+        One such folder must not keep people from all the others.
+        """
+        if not (self._folder / arrival_id / _NOTE).is_file():
+            return None
+        try:
+            return self._read(arrival_id)
+        except _UNREADABLE as error:
+            _log.warning("package %s is passed over: it cannot be read (%s)", arrival_id, type(error).__name__)
+            return None
 
     def _read(self, arrival_id: str) -> Arrival:
         folder = self._folder / arrival_id
