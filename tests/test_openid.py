@@ -181,6 +181,14 @@ def test_a_provider_that_wants_the_secret_in_the_form_gets_it_there(entrance):
     assert said["client_secret"] == SECRET
 
 
+def test_a_provider_that_writes_null_for_what_it_does_not_say_is_one_that_says_nothing(entrance):
+    entrance.provider.metadata = {
+        "token_endpoint_auth_methods_supported": None,
+        "code_challenge_methods_supported": None,
+    }
+    assert session_cookie(entrance.walk())
+
+
 def test_a_provider_in_a_private_network_needs_the_settings_word(entrance):
     registration = entrance.login._provider.registration
     shut = Provider(registration=registration, outbound=Outbound())

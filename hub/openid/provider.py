@@ -30,6 +30,8 @@ _AT_ONCE = 4
 _AGAIN = timedelta(seconds=30)
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+#: The way to authenticate where a provider says nothing (OpenID Connect Discovery 1.0, section 3).
+_BASIC = "client_secret_basic"
 _OK = 200
 _BAD_REQUEST = 400
 _MOST_KEYS = 50
@@ -122,7 +124,7 @@ class Provider:
             "code_verifier": request.verifier,
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        if "client_secret_basic" in metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
+        if _BASIC in _listed(metadata, "token_endpoint_auth_methods_supported", _BASIC):
             pair = f"{quote_plus(mine.client_id)}:{quote_plus(mine.secret)}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         else:
@@ -161,9 +163,9 @@ class Provider:
             raise _unusable()  # Section 4.3: it must be the very same, or another party speaks for it.
         for name in _ENDPOINTS:
             self._insist_on_address(document.get(name))
-        methods = document.get("code_challenge_methods_supported", ["S256"])
-        known = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        if "S256" not in methods or not {"client_secret_basic", "client_secret_post"} & set(known):
+        methods = _listed(document, "code_challenge_methods_supported", "S256")
+        known = _listed(document, "token_endpoint_auth_methods_supported", _BASIC)
+        if "S256" not in methods or not (_BASIC in known or "client_secret_post" in known):
             raise _unusable()
         return document
 
@@ -186,6 +188,14 @@ class Provider:
             keys = [key for key in listed[:_MOST_KEYS] if isinstance(key, dict)]
             self._keys = (now, keys)
         return keys
+
+
+def _listed(document: Mapping[str, Any], name: str, usual: str) -> list[Any]:
+    """Return a list of the provider's document; without one, or with null in its place, what counts then."""
+    found = document.get(name)
+    if found is None:
+        return [usual]
+    return found if isinstance(found, list) else []
 
 
 def _document(said: Posted) -> dict[str, Any]:
