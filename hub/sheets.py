@@ -25,6 +25,19 @@ def sheet_rows(
     lines = _lines(path, largest)
     comma = not strict and lines and ";" not in lines[0]
     reader = csv.DictReader(lines, delimiter="," if comma else ";")
+    try:
+        yield from _fields(path, reader, columns, strict=strict)
+    except csv.Error as exc:
+        why = Text(
+            "Ein Feld hört nicht auf. Prüfen Sie die Anführungszeichen in dieser und den Zeilen davor.",
+            "A field does not end. Check the quotation marks in this row and those before it.",
+        )
+        raise bad_row(path, reader.line_num, why) from exc
+
+
+def _fields(
+    path: Path, reader: csv.DictReader[str], columns: Collection[str], *, strict: bool
+) -> Iterator[tuple[int, dict[str, str]]]:
     found = sorted(reader.fieldnames or ())
     if not set(columns) <= set(found) or (strict and found != sorted(columns)):
         raise bad_row(path, 1, Text(f"Spalten: {', '.join(columns)}.", f"Columns: {', '.join(columns)}."))

@@ -22,7 +22,7 @@ from hub.cli.clients import clients
 from hub.cli.destinations import destinations
 from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair
-from hub.errors import Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
+from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
 from hub.notices import Noticeboard
 from hub.persons import Role
 from hub.store import Circuit, NoticeKind, Store
@@ -104,6 +104,10 @@ def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files
     assert isinstance(refused(data, *add(data, stage, key_files, owner="nobody")), NotFound)
     swapped = add(data, stage, key_files, **{"encryption-key": str(key_files["signing"])})
     assert isinstance(refused(data, *swapped), Malformed)
+    bottomless = key_files["signing"].with_name("bottomless.json")
+    bottomless.write_text("[" * 100_000)
+    deep = add(data, stage, key_files, **{"encryption-key": str(bottomless)})
+    assert isinstance(refused(data, *deep), ConfigurationError)
     assert run(data, *add(data, stage, key_files, schema="no media type")).exit_code == 2
 
 

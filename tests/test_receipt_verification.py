@@ -55,9 +55,10 @@ def test_a_key_list_with_one_name_twice_is_refused_whichever_comes_first(tmp_pat
 
 
 def test_bytes_that_are_no_text_are_no_receipt(tmp_path: Path, signed) -> None:
-    ended = _verify(tmp_path, "ünfug", {"keys": [signed[1]]})
-    assert ended.exit_code == 1
-    assert isinstance(ended.exception, SystemExit)
+    for content in ("ünfug", "[" * 100_000):
+        ended = _verify(tmp_path, content, {"keys": [signed[1]]})
+        assert ended.exit_code == 1
+        assert isinstance(ended.exception, SystemExit), content[:5]
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, 1.5, 1.0, True])

@@ -167,7 +167,10 @@ def test_a_bad_rule_file_stops_the_start_and_is_named(tmp_path):
         "key;name;source\n99012008001000;x\n",
         "key;name;source\n1;x;y\n",
         "key;name;source\n99012008001000;;y\n",
+        'key;name;source\n99012008001000;"x;y\n' + "99012008001000;x;y\n" * 10_000,
+        '"key;name;source\n' + "x" * 200_000,
     ],
+    ids=["columns", "cells", "key", "name", "quote", "header"],
 )
 def test_a_bad_service_register_stops_the_start(tmp_path, content):
     (tmp_path / "services.csv").write_text(content, encoding="utf-8")

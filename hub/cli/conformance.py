@@ -125,7 +125,7 @@ def _lost(folder: Path, score: dict[str, Any]) -> list[str]:
         before = json.loads((folder / SCORE).read_bytes())
         same = (before["standard"], before["version"]) == (score["standard"], score["version"])
         return sorted(map(str, set(before["proven"]) - set(score["proven"]))) if same else []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         # There is none yet, or it is not ours.
         return []
 

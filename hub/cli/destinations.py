@@ -306,7 +306,7 @@ def _schema(text: str) -> tuple[str, str]:
 def _jwk(path: Path) -> dict[str, Any]:
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise ConfigurationError(Text(f"{path} ist kein JWK in JSON.", f"{path} is no JWK in JSON."))
@@ -316,7 +316,7 @@ def _jwk(path: Path) -> dict[str, Any]:
 def _options(text: str) -> dict[str, Any]:
     try:
         document: Any = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise click.BadParameter("a JSON object is wanted", param_hint="--options")

@@ -136,7 +136,7 @@ def _json(file: Path) -> Any:
     """Read a JSON file; what is no JSON is no proof either."""
     try:
         document: Any = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document
 
