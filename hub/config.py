@@ -169,6 +169,12 @@ class Settings:
         return self.public_validation == "on" or (self.public_validation == "auto" and not self.production)
 
     @property
+    def named_files(self) -> tuple[Path, ...]:
+        """The files that ``*_file`` settings name: the hub's own secrets, and what says whom it trusts."""
+        named = (getattr(self, each.name) for each in dataclasses.fields(self) if each.name.endswith("_file"))
+        return tuple(Path(name) for name in named if name)
+
+    @property
     def seeds_rules(self) -> bool:
         """Whether a hub without any routing table begins with the rules of its folder: in production only with its own."""
         return bool(self.routing_rules) or not self.production

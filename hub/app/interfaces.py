@@ -119,7 +119,8 @@ def _limits(settings: Settings) -> edge.Limits:
 def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
     """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
     files = secrets_folder(hub) if confined else None
-    return Stewardship(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files)
+    own = hub.settings.named_files
+    return Stewardship(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files, own=own)
 
 
 def secrets_folder(hub: Hub) -> Path:
@@ -134,7 +135,9 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
     return {
         "stewardship": stewardship(hub),
         "keys": KeyDesk(store=hub.store, policy=hub.policy),
-        "ways": AdapterDesk(store=hub.store, adapters=installed_adapters, files=secrets_folder(hub)),
+        "ways": AdapterDesk(
+            store=hub.store, adapters=installed_adapters, files=secrets_folder(hub), own=hub.settings.named_files
+        ),
         "adapters": adapters,
         "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
         "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),

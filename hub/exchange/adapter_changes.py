@@ -8,7 +8,7 @@ machine changes and confirms whatever it likes, audited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,20 @@ class AdapterDesk:
     """Takes proposals and decisions. Every one is audited in the transaction that makes it.
 
     ``files`` is the folder in which files have to lie that options name. None is the command line's: any file, any address,
-    for whoever may use it could change the database anyway.
+    for whoever may use it could change the database anyway. ``own`` are the files that the hub's settings name, which may lie
+    in the same folder: they belong to the hub's own servers, and to no destination.
     """
 
-    def __init__(self, *, store: Store, adapters: Callable[[], Mapping[str, MakeAdapter]], files: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        adapters: Callable[[], Mapping[str, MakeAdapter]],
+        files: Path | None,
+        own: Sequence[Path] = (),
+    ) -> None:
         self._store = store
+        self._own = frozenset(each.resolve() for each in own)
         self._adapters = adapters
         self._files = files
         self._changes = AdapterChanges(store)
@@ -158,6 +167,9 @@ class AdapterDesk:
             if name not in kept or kept[name] != value or (moved and name in way.secrets)
         }
         _insist_on_confinement(new, folder)
+        for name, value in new.items():
+            if name.endswith("_file") and isinstance(value, str) and Path(value).resolve() in self._own:
+                raise _of_the_hub(name)
         for option in sorted(way.secrets.keys() & new.keys()):
             belongs = self._belongs(way.secrets[option])
             if belongs and way.address not in belongs:
@@ -248,6 +260,18 @@ def _of_another_address(option: str) -> Forbidden:
             "destinations adapter“).",
             f"The secret of the option {option} was entered for another address and goes to no other. Put a file of its own "
             "for the new address into secrets/, or confirm it on the command line ('hub destinations adapter').",
+        ),
+        slug="secret-of-another-address",
+    )
+
+
+def _of_the_hub(option: str) -> Forbidden:
+    return Forbidden(
+        Text(
+            f"Die Datei der Option {option} gehört zu den Einstellungen des Hubs selbst und geht an keine Behörde. Legen Sie "
+            "für diese Adresse eine eigene Datei in secrets/ ab.",
+            f"The file of the option {option} belongs to the hub's own settings and goes to no authority. Put a file of its "
+            "own for this address into secrets/.",
         ),
         slug="secret-of-another-address",
     )

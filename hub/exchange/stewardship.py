@@ -42,7 +42,7 @@ class Stewardship:
     """Reads and changes destinations for a person.
 
     ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
-    whoever may use it could change the database anyway.
+    whoever may use it could change the database anyway. ``own`` are files of the hub's own, which belong to no destination.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class Stewardship:
         policy: KeyPolicy,
         adapters: Callable[[], Mapping[str, MakeAdapter]],
         files: Path | None,
+        own: Sequence[Path] = (),
     ) -> None:
         self._store = store
         self._policy = policy
         self._destinations = Destinations(store=store, policy=policy)
         self._desk = KeyDesk(store=store, policy=policy)
-        self._ways = AdapterDesk(store=store, adapters=adapters, files=files)
+        self._ways = AdapterDesk(store=store, adapters=adapters, files=files, own=own)
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from stage import staged
 
 from hub.app import stewardship
 from hub.errors import Conflict, Forbidden, HubError
@@ -133,6 +135,26 @@ def test_another_destinations_secret_is_not_named_with_ones_own_address(stage, d
     with pytest.raises(Forbidden) as refusal:
         proposed(stage, desk, adapter, **change)
     assert refusal.value.slug == "secret-of-another-address"
+
+
+def test_the_hubs_own_password_is_not_named_with_somebodys_address(made_once, tmp_path):
+    """It lies where people put secrets, and no destination has named it yet, so that it looked like a new one."""
+    before, folder = tmp_path / "before", tmp_path / "data" / "secrets"
+    shutil.copytree(made_once, before)
+    (before / "secrets").mkdir(exist_ok=True)
+    for name in ("own", "old"):
+        (before / "secrets" / name).write_text("0123456789abcdef0123456789abcdef")
+        (before / "secrets" / name).chmod(0o600)
+    own = before / "secrets" / "own"
+    mail = {"smtp_host": "mail.hub.example", "mail_sender": "hub@hub.example", "smtp_user": "hub"}
+    with staged(before, tmp_path, **mail, smtp_password_file=str(own)) as stage:
+        hub = replace(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
+        desk = stewardship(hub)
+        with pytest.raises(Forbidden) as refusal:
+            proposed(stage, desk, "smime_mail", host="evil.example", password_file=f"{folder}/./own")
+        assert refusal.value.slug == "secret-of-another-address"
+        assert proposed(stage, desk, "smime_mail").adapter == "mailbox", "another file is proposed"
+        assert desk.waiting_way(here(stage), OTTO) is not None
 
 
 _SAME = [
