@@ -220,3 +220,16 @@ def test_the_demo_runs_from_push_to_specialist_system(town):
     stored = town.folder / "cases" / str(submission_id)
     assert (stored / "data.json").read_bytes() == good_data()
     assert (stored / "attachments" / f"{CANARY}.pdf").read_bytes() == f"%PDF {CANARY}".encode()
+
+
+def test_a_push_that_the_connector_stumbles_over_is_answered_and_told_in_the_log(town, caplog):
+    def stumbling(_push):
+        raise KeyError("what nobody foresaw")
+
+    listener = Listener(town.start(**LISTEN)._settings.listen, stumbling, lambda: NOW)
+    try:
+        assert push(listener, town.hub.envelope(town.submit())).status_code == 500
+        assert push(listener, {}, path="/elsewhere").status_code == 404, "and it goes on"
+    finally:
+        listener.close()
+    assert "a delivery could not be taken" in caplog.text

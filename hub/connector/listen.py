@@ -7,6 +7,7 @@ The answer is 202 only once ciphertext and journal entry are on disk, and 200 fo
 from __future__ import annotations
 
 import hashlib
+import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from hub.errors import (
 )
 from hub.files import vault
 
+_log = logging.getLogger(__name__)
 PATH = "/deliveries"
 _PLACES = 4  # Envelopes of the largest size that are in memory at the same time; of smaller ones so many more.
 _STATUS: tuple[tuple[type[HubError], int], ...] = (
@@ -172,6 +174,12 @@ class _Handler(QuietHandler):
             self.close_connection = True
         except TimeoutError:
             status, answer = 408, {"title": "Request Timeout", "detail": "The delivery came too slowly.", "status": 408}
+            self.close_connection = True
+        except OSError:
+            raise  # The other end has gone, and nobody is there to be answered.
+        except Exception:  # noqa: BLE001  # a bug of ours: said in the log, and to the hub, which tries again
+            _log.exception("a delivery could not be taken")
+            status, answer = 500, {"title": "Internal error", "detail": "See the connector's log.", "status": 500}
             self.close_connection = True
         self._answer(status, answer)
 
