@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,10 +215,8 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
 @contextmanager
 def working(hub: Hub) -> Iterator[None]:
     """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
-    stop = threading.Event()
-    # It keeps up its own loops and ends them in their order.
-    dispatching = threading.Thread(target=hub.dispatcher.run, args=[stop], name="dispatching")
-    dispatching.start()
+    # It keeps up its own loops and ends them in their order; whether those could begin at all is watched like any other.
+    dispatching = hub.supervisor.begin("dispatching", hub.dispatcher.run)
     couriers = [hub.supervisor.begin("callbacks", hub.messenger.run)]
     if hub.postman is not None:
         couriers.append(hub.supervisor.begin("notices", hub.postman.run))
@@ -227,11 +224,11 @@ def working(hub: Hub) -> Iterator[None]:
     try:
         yield
     finally:
-        stop.set()
+        dispatching.stop.set()
         hub.dispatcher.wake()
         for courier in couriers:
             courier.stop.set()
-        dispatching.join()
+        dispatching.end()
         for courier in couriers:
             courier.end()
         hub.duties.stop()
