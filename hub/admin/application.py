@@ -380,7 +380,7 @@ def _language(request: Request) -> Language:
 
 
 def _with_language(visit: Visit, response: Response) -> Response:
-    if visit.query.text("lang", longest=100) in {"de", "en"}:
+    if visit.query.fields.get("lang") in {"de", "en"}:
         response.set_cookie(
             "hub-language",
             visit.language,

@@ -282,9 +282,9 @@ def _moment(text: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as exc:
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(_GERMAN_TIME))
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
         raise Malformed(
             Text("Ein Zeitpunkt hat die Form 2026-12-01T00:00.", "A moment has the form 2026-12-01T00:00.")
         ) from exc
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(_GERMAN_TIME))
-    return aware.astimezone(UTC)

@@ -149,7 +149,8 @@ class Visit:
             "visit": self,
             "person": session.person if session is not None else None,
             "csrf": session.csrf if session is not None else "",
-            "note": _NOTES.get(self.query.text("note", longest=40)),
+            # No refusal here: this is how a refusal is shown, too.
+            "note": _NOTES.get(self.query.fields.get("note", "")),
             "Right": Right,
             "t": self._t,
             "say": self.say,

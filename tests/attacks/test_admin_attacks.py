@@ -57,6 +57,21 @@ def test_requests_from_another_site_are_refused_even_with_the_token(pages, heade
     assert pages.browser("otto").http.post(f"{pages.base}/login", headers=header, timeout=5).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["note", "lang", "next", "q"])
+def test_a_field_that_is_too_long_is_no_fault_of_the_hubs(pages, name):
+    """The page that says so read the field once more, and failed at it like the one before."""
+    for path in ("/login", "/nowhere", "/oidc/login"):
+        answer = pages.browser("").get(path, params={name: "x" * 3_000}, allow_redirects=False)
+        assert answer.status_code < 500, path
+
+
+@pytest.mark.parametrize("at", ["0001-01-01", "9999-12-31T23:59:59-14:00"])
+def test_a_moment_beyond_the_calendar_is_no_moment(pages, at):
+    asked = {"ars": "064390015015", "service": "99012008001000", "at": at}
+    answer = pages.as_("viktor").get("/routing/explain", params=asked)
+    assert (answer.status_code, "2026-12-01T00:00" in answer.text) == (200, True)
+
+
 def test_no_change_by_get(pages):
     person = pages.as_("doris")
     only_post = set(_paths("POST")) - set(_paths("GET"))
