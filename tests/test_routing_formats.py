@@ -218,6 +218,16 @@ def test_a_bad_destination_file_stops_the_start_and_names_the_line(tmp_path, old
 # --- answers
 
 
+def test_the_calendars_last_day_means_that_there_is_no_end():
+    """As many systems write it. A moment of that day was taken, and failed wherever it was turned into German time."""
+    for forever in ("9999-12-31", "31.12.9999", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"):
+        (rule,) = from_csv(csv_row(valid_until=forever))
+        assert rule.valid_until is None, forever
+        assert from_csv(to_csv([rule])) == (rule,)
+    (late,) = from_csv(csv_row(valid_from="9999-12-31T23:59:59Z"))
+    assert from_csv(to_csv([late])) == (late,)
+
+
 def test_a_day_in_a_file_counts_whole_in_german_time():
     (read,) = from_csv(csv_row(valid_from="2026-01-01", valid_until="31.12.2026"))
     assert read.valid_from == datetime(2025, 12, 31, 23, tzinfo=UTC)

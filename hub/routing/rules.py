@@ -53,8 +53,11 @@ def _german_time() -> ZoneInfo:
 
 
 def legal_day(moment: datetime) -> date:
-    """Return the day of German legal time at an aware moment."""
-    return moment.astimezone(_german_time()).date()
+    """Return the day of German legal time at an aware moment; at the calendar's ends, which zones would cross, its own."""
+    try:
+        return moment.astimezone(_german_time()).date()
+    except OverflowError:
+        return moment.date()
 
 
 def day_start(day: date) -> datetime:
@@ -227,13 +230,18 @@ def _read_policy(text: str) -> OnInvalid:
 
 
 def _read_moment(text: str, *, last_day: bool) -> datetime | None:
-    """Read a day (ISO or German) or an ISO moment with offset; a last day ends with the next day's beginning."""
+    """Read a day (ISO or German) or an ISO moment with offset; a last day ends with the next day's beginning.
+
+    The calendar's last day, by which many systems mean that there is no end, says nothing as a last day.
+    """
     if not text:
         return None
     try:
         german = _GERMAN_DAY.fullmatch(text)
         if german:
             text = f"{german[3]}-{int(german[2]):02d}-{int(german[1]):02d}"
+        if last_day and text.startswith(date.max.isoformat()) and datetime.fromisoformat(text):
+            return None
         if len(text) == len("2026-01-01"):
             return day_start(date.fromisoformat(text) + timedelta(days=1 if last_day else 0))
         moment = datetime.fromisoformat(text)
