@@ -22,6 +22,62 @@ from hub.transport.resolving import LookUpLate, Resolver
 #: Addresses that their registry's row does not decide: what they embed does.
 _EMBEDDING = {"::ffff:0:0/96", "64:ff9b::/96", "2002::/16"}
 
+#: IANA's special-purpose registries for IPv4 and IPv6, last updated 2025-10-09, fetched 2026-07-18: block, "Globally Reachable"
+#: ("-" for an empty field), and an address that no narrower block holds.
+_REGISTERED = """
+0.0.0.0/8 False 0.1.2.3
+0.0.0.0/32 False 0.0.0.0
+10.0.0.0/8 False 10.1.2.3
+100.64.0.0/10 False 100.64.0.1
+127.0.0.0/8 False 127.0.0.53
+169.254.0.0/16 False 169.254.169.254
+172.16.0.0/12 False 172.31.255.1
+192.0.0.0/24 False 192.0.0.128
+192.0.0.0/29 False 192.0.0.7
+192.0.0.8/32 False 192.0.0.8
+192.0.0.9/32 True 192.0.0.9
+192.0.0.10/32 True 192.0.0.10
+192.0.0.170/32 False 192.0.0.170
+192.0.0.171/32 False 192.0.0.171
+192.0.2.0/24 False 192.0.2.1
+192.31.196.0/24 True 192.31.196.1
+192.52.193.0/24 True 192.52.193.1
+192.88.99.0/24 - 192.88.99.1
+192.88.99.2/32 False 192.88.99.2
+192.168.0.0/16 False 192.168.178.1
+192.175.48.0/24 True 192.175.48.6
+198.18.0.0/15 False 198.19.1.1
+198.51.100.0/24 False 198.51.100.7
+203.0.113.0/24 False 203.0.113.7
+240.0.0.0/4 False 250.1.2.3
+255.255.255.255/32 False 255.255.255.255
+::1/128 False ::1
+::/128 False ::
+::ffff:0:0/96 False ::ffff:10.0.0.1
+64:ff9b::/96 True 64:ff9b::8.8.8.8
+64:ff9b:1::/48 False 64:ff9b:1::808:808
+100::/64 False 100::1
+100:0:0:1::/64 False 100:0:0:1::1
+2001::/23 False 2001:100::1
+2001::/32 N/A 2001:0:808:808::1
+2001:1::1/128 True 2001:1::1
+2001:1::2/128 True 2001:1::2
+2001:1::3/128 True 2001:1::3
+2001:2::/48 False 2001:2::1
+2001:3::/32 True 2001:3::1
+2001:4:112::/48 True 2001:4:112::1
+2001:10::/28 - 2001:1f::1
+2001:20::/28 True 2001:2f::1
+2001:30::/28 True 2001:3f::1
+2001:db8::/32 False 2001:db8::1
+2002::/16 N/A 2002:a00:1::1
+2620:4f:8000::/48 True 2620:4f:8000::1
+3fff::/20 False 3fff:fff::1
+5f00::/16 False 5f00::1
+fc00::/7 False fd12:3456::1
+fe80::/10 False fe80::1
+"""
+
 
 def _ends(prefix: str) -> list[str]:
     network = ipaddress.ip_network(prefix)
@@ -31,6 +87,13 @@ def _ends(prefix: str) -> list[str]:
 def _deciding(table: tuple[tuple[str, bool], ...], address: str) -> bool:
     inside = [(p, yes) for p, yes in table if ipaddress.ip_address(address) in ipaddress.ip_network(p)]
     return max(inside, key=lambda row: ipaddress.ip_network(row[0]).prefixlen)[1]
+
+
+def test_the_tables_are_the_registries():
+    rows = [line.split() for line in _REGISTERED.split("\n") if line]
+    assert {block: said == "True" for block, said, _ in rows} == dict((*SPECIAL_IPV4, *SPECIAL_IPV6))
+    judged = {address: is_public(ipaddress.ip_address(address)) for _, _, address in rows}
+    assert judged == {address: said == "True" for _, said, address in rows}
 
 
 @pytest.mark.parametrize(
