@@ -30,6 +30,7 @@ from hub.identity.throttle import Bounds, Throttle
 from hub.parties import Client, ClientKind
 from hub.store import Store
 from hub.store.logins import Logins
+from hub.submission import canonical_service
 
 #: Longest life of an access token (FIT-Connect section 2).
 TOKEN_LIFE = timedelta(seconds=1800)
@@ -96,6 +97,7 @@ def right_of(scope: str) -> Right | None:
 def _contains(held: str, wanted: str) -> bool:
     """Tell whether a client that holds one scope may have a token with another: the same, or less of the same right."""
     right = right_of(wanted)
+    held, wanted = _canonical(held), _canonical(wanted)
     if held == wanted:
         return right is not None
     if right is None or right_of(held) is not right:
@@ -109,10 +111,11 @@ def _contains(held: str, wanted: str) -> bool:
 
 
 def _canonical(token: str) -> str:
-    """Return a scope token as the hub writes it, whatever its case: ``send:region:de06`` is ``send:region:DE06``."""
+    """Return a scope token as the hub writes it: ``send:region:de06`` is ``send:region:DE06``, and a service has one name."""
     lower = token.lower()
     if lower.startswith(_IN_REGION.lower()):
-        return _IN_REGION + lower[len(_IN_REGION) :]
+        region, narrows, service = lower[len(_IN_REGION) :].partition(_AND_SERVICE)
+        return _IN_REGION + region + narrows + canonical_service(service)
     return lower if right_of(lower) is not None else token
 
 

@@ -225,7 +225,8 @@ class SchemaRef:
 
 #: FIM names a service by its LeiKa key in two ways; the second is what some FIT-Connect clients send.
 LEIKA_PREFIX = "urn:de:fim:leika:leistung:"
-_ALSO_LEIKA = re.compile(r"urn:de:fim:leistung:(99[0-9]{12})")
+_ALSO_PREFIX = "urn:de:fim:leistung:"
+_ALSO_LEIKA = re.compile(rf"{_ALSO_PREFIX}(99[0-9]{{12}})")
 
 
 _URI_CHARACTER = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})"
@@ -242,6 +243,13 @@ def canonical_service(identifier: str) -> str:
     """Return the one name of a service, under which rules and offers know it; what is no other name stays as it is."""
     found = _ALSO_LEIKA.fullmatch(identifier)
     return identifier if found is None else LEIKA_PREFIX + found[1]
+
+
+def service_names(identifier: str) -> tuple[str, ...]:
+    """Return all names of a service: the one that the hub knows it under, and what senders may have called it."""
+    known = canonical_service(identifier)
+    also = known.replace(LEIKA_PREFIX, _ALSO_PREFIX, 1)
+    return (known,) if canonical_service(also) == also else (known, also)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,6 +135,11 @@ def test_a_route_is_explained(hub):
     assert (code, "rtk-bauaufsicht" in said) == (0, True)
 
 
+def test_a_route_is_explained_for_the_other_name_of_the_service(hub):
+    code, said = hub("route", "explain", "--service", BAUEN.replace(":leika:", ":"), "--ars", TAUNUSSTEIN)
+    assert (code, "rtk-bauaufsicht" in said) == (0, True)
+
+
 def test_where_nobody_is_responsible_the_explanation_exits_1(hub):
     assert hub("route", "explain", "--service", ANMELDEN, "--ars", TAUNUSSTEIN)[0] == 1
 

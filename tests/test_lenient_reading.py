@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ import yaml
 from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, post, shared_door
 
 from hub.api.absent import cleaner
-from hub.clients import _canonical
+from hub.clients import Caller, _canonical, _contains
+from hub.errors import Forbidden
+from hub.exchange.access import insist_on_sending
+from hub.parties import ClientKind
 from hub.resources import shipped
 from hub.routing import service_urn
 from hub.submission import canonical_service
@@ -148,6 +152,33 @@ def test_the_sealed_door_takes_the_other_name_and_says_it_again(door: Door):
     sent = door.send(publicService={"identifier": identifier, "name": "Bauantrag"})
     shown = door.subscriber.get(f"/v2/submissions/{sent.submission_id}").json
     assert shown["publicService"]["identifier"] == identifier
+
+
+def test_the_routing_api_takes_a_service_by_any_of_its_names(door: Door):
+    key = SERVICE.rpartition(":")[2]
+    for cast in door.stage.cast["destinations"]:
+        if SERVICE in cast["services"]:
+            answers = [
+                door.anybody.get(f"/v2/routes?leikaKey={name}&ars={cast['ars']}").json
+                for name in (key, SERVICE, f"urn:de:fim:leistung:{key}")
+            ]
+            assert [each["count"] for each in answers] == [1, 1, 1]
+            assert len({each["routes"][0]["destinationId"] for each in answers}) == 1
+            return
+    raise AssertionError("the demo routes the service nowhere")
+
+
+@pytest.mark.parametrize("held", [SERVICE, "urn:de:fim:leistung:99012008001000"])
+@pytest.mark.parametrize("named", [SERVICE, "urn:de:fim:leistung:99012008001000"])
+def test_a_scope_holds_for_both_names_of_its_service(held: str, named: str):
+    scope, wanted = f"send:region:DE06+send:service:{held}", f"send:region:DE06+send:service:{named}"
+    assert _contains(scope, wanted)
+    assert _contains(scope, wanted.replace("DE06", "DE06439"))
+    assert _canonical(wanted) == f"send:region:DE06+send:service:{SERVICE}"
+    caller = Caller(client_id="c", kind=ClientKind.SENDER, scopes=(scope,), expires_at=datetime(2030, 1, 1, tzinfo=UTC))
+    insist_on_sending(caller, service=named, areas=["06439"])
+    with pytest.raises(Forbidden):
+        insist_on_sending(caller, service="urn:de:fim:leistung:99012008001001", areas=["06439"])
 
 
 # Older descriptions of FIT-Connect write scopes in lower case.

@@ -176,6 +176,21 @@ def test_the_route_is_explained(served):
     assert any("06439" in line for line in explained["lines"]["de"])
 
 
+def test_the_other_name_of_a_service_is_understood_wherever_one_is_asked_for(served):
+    other = BAUEN.replace(":leika:", ":")
+    assert other != BAUEN
+    explained = served.get("/hub/v1/routes/explain", params={"service": other, "ars": TAUNUSSTEIN}).json()
+    assert (explained["rule"], explained["service"]) == ("rtk-bauaufsicht", BAUEN)
+    reports = [
+        served.post(
+            "/hub/v1/validations", params={"service": name}, data=BAUANTRAG, headers={"Content-Type": "application/xml"}
+        ).json()
+        for name in (BAUEN, other)
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0]["valid"]
+
+
 def test_health_tells_the_truth(served):
     assert served.get("/health/live").json() == {"status": "ok"}
     assert served.get("/health/ready").json()["checks"] == {"database": True, "disk": True, "keys": True}
@@ -187,7 +202,11 @@ def test_health_tells_the_truth(served):
 def test_schemas_are_listed_and_shown(served):
     listed = served.get("/hub/v1/schemas").json()["schemas"]
     uri = next(entry["uri"] for entry in listed if entry["standard"] == "bauantrag")
-    assert served.get("/hub/v1/schemas/entry", params={"uri": uri}).json()["version"] == "1.0"
+    entry = served.get("/hub/v1/schemas/entry", params={"uri": uri}).json()
+    assert entry["version"] == "1.0"
+    declared = {each["standard"]: each["attachments"] for each in listed}
+    assert {"at": "/ermaessigung/nachweisDatei", "required": False} in declared["fim-hundesteuer"]
+    assert declared["fim-formloser-antrag"] == []
 
 
 def test_a_multipart_body_carries_metadata_and_attachments(served):

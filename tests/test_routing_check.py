@@ -170,6 +170,18 @@ def test_a_destination_that_cannot_take_it_is_found(destinations, code, severity
     assert finding.rows == ("a", "other") or code is Code.REGION_NOT_OFFERED
 
 
+def test_a_destination_may_offer_a_service_by_its_other_name():
+    assert found(rule("a"), destinations={ONE: facts(offers=_renamed())}) == found(rule("a"))
+
+
+def _renamed():
+    return [
+        OfferedService(
+            identifier=BUILDING.replace(":leika:", ":"), regions=("DE",), schemas=((XSD, "application/xml"),)
+        )
+    ]
+
+
 def test_a_schema_that_the_catalogue_does_not_know_is_found():
     only(found(rule("a"), known_schemas={"https://other.example"}), Code.SCHEMA_NOT_OFFERED, Severity.WARNING)
     assert found(rule("a"), known_schemas={XSD}) == []

@@ -11,6 +11,7 @@ from hub.errors import Forbidden, HubError, NotFound, Refused, Text
 from hub.exchange.destinations import Draft
 from hub.exchange.offers import offer
 from hub.parties import Destination, OfferedService
+from hub.submission import canonical_service
 
 _LONGEST = 20_000
 
@@ -44,7 +45,8 @@ def put(visit: Visit) -> Response:
             on=visit.now.date(),
         )
         _insist_on_scope(visit, made)
-        others = [each for each in destination.services if each.identifier not in {made.identifier, replaces}]
+        same = {canonical_service(name) for name in (made.identifier, replaces or "")}
+        others = [each for each in destination.services if canonical_service(each.identifier) not in same]
         _keep(visit, destination, (*others, made))
     except Refused as refused:
         return _form(visit, destination, row, replaces=replaces, error=refused)

@@ -114,7 +114,7 @@ class Applications:
             bytes(data),
             media_type=MediaType(arrival(request.scope).media_type),
             schema=schema,
-            service=service,
+            service=None if service is None else canonical_service(service),
             now=self._clock(),
         )
         pool = self._threads if len(data) <= _SMALL else self._threads_for_large

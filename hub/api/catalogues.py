@@ -124,6 +124,7 @@ def _entry_json(entry: SchemaEntry, today: date) -> dict[str, Any]:
         "provenance": manifest.provenance,
         "messages": len(entry.item.roots),
         "businessRules": bool(manifest.rules),
+        "attachments": [place.as_document() for place in entry.item.attachments],
     }
 
 

@@ -20,8 +20,7 @@ from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text
 from hub.exchange.destinations import Destinations
 from hub.parties import Destination
-from hub.routing import RoutingTable
-from hub.submission import LEIKA_PREFIX
+from hub.routing import RoutingTable, service_urn
 
 #: Callers that are counted one by one in a window, and the count of all beyond.
 _MOST_CALLERS = 20_000
@@ -155,7 +154,7 @@ class RoutingService:
             )
         try:
             area = self._area_of(ars or area_id, ags)
-            route = self._table().route(area, LEIKA_PREFIX + leika_key, self._clock())
+            route = self._table().route(area, service_urn(leika_key), self._clock())
         except (NoRoute, Invalid):
             # Nobody is responsible, or more than one: no answer is the answer, and /hub/v1/routes/explain says why.
             return None

@@ -23,7 +23,7 @@ from hub.parties import ClientKind
 from hub.reasons import reason_of
 from hub.resources import shipped
 from hub.status import Progress
-from hub.submission import Application, Cover, MediaType
+from hub.submission import Application, Cover, MediaType, canonical_service
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.rendering import as_html, as_text, as_xml
 from hub.validation.report import Report
@@ -60,7 +60,7 @@ def submit(
     with opened(data) as hub:
         cover = Cover(
             sender=_SENDER,
-            service=service,
+            service=canonical_service(service),
             area=Area.from_ars(ars).ars,
             schema=schema,
             idempotency_key=idempotency_key,

@@ -9,6 +9,7 @@ from hub.clients import Caller
 from hub.errors import Forbidden, NotFound, Text
 from hub.parties import Destination
 from hub.store import Case, Store, StoredMessage
+from hub.submission import canonical_service
 
 _SEND = "send:region:DE"
 _SERVICE = "+send:service:"
@@ -147,7 +148,8 @@ def _named(scope: str) -> UUID | None:
 
 def _covers(scope: str, service: str, area: str) -> bool:
     region, _, bound_service = scope.removeprefix(_SEND).partition(_SERVICE)
-    return area.startswith(region) and bound_service in {"", service}
+    names = {"", canonical_service(service)}
+    return area.startswith(region) and canonical_service(bound_service) in names
 
 
 def _not_a_party() -> Forbidden:

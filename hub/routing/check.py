@@ -24,6 +24,7 @@ from hub.routing.findings import Code, Finding, Severity, summarised, weight
 from hub.routing.rules import Rule, day_start, legal_day
 from hub.routing.services import ServiceRegister
 from hub.routing.table import RoutingTable
+from hub.submission import canonical_service
 
 #: A key that ends within this time is worth a word.
 _KEY_ENDS_SOON = timedelta(days=30)
@@ -257,7 +258,7 @@ def _offers(
 ) -> Iterator[Finding]:
     offered: dict[str, list[OfferedService]] = {}
     for offer in facts.offers:
-        offered.setdefault(offer.identifier, []).append(offer)
+        offered.setdefault(canonical_service(offer.identifier), []).append(offer)
     lacking: dict[Code, dict[str, list[Rule]]] = {}
     for rule in rules:
         for service in rule.services:

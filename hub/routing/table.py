@@ -27,6 +27,7 @@ from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
 from hub.routing.rules import OnInvalid, Rule, legal_day
 from hub.routing.services import ServiceRegister
+from hub.submission import canonical_service
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
@@ -190,7 +191,7 @@ class RoutingTable:
 
     def explain(self, area: Area, service: str, on: datetime) -> Explanation:
         """Tell prefix by prefix which rules were considered and why each was taken or passed over."""
-        return explain(self, area, service, on)
+        return explain(self, area, canonical_service(service), on)
 
     def _grouped(self, regions: Sequence[tuple[str, ...]]) -> dict[str, _Group]:
         """Return each service's group; services with the very same rules share one."""
@@ -213,6 +214,9 @@ class RoutingTable:
         place = self.gazetteer.find(area)
         if place is None or not place.exists(legal_day(on)):
             raise refusals.no_such_area(self, area, on)
+        known = canonical_service(service)
+        if known != service:
+            return self.route(area, known, on)
         if service not in self._groups and service not in self.services:
             raise refusals.unknown_service(self, area, service, on)
         winners = self.find(area, service, on)

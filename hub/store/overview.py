@@ -17,7 +17,7 @@ from hub.store.database import micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.records import Backlog, DeliveryState, DeliveryView, Page, StoredMessage
 from hub.store.rows import to_message
-from hub.submission import DeadCause, OutcomeKind, State, oldest_id
+from hub.submission import DeadCause, OutcomeKind, State, oldest_id, service_names
 
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
@@ -131,7 +131,7 @@ class Overview(Annex):
             meant = [fits(text, autoescape=True) for each in ids for fits in (each.startswith, each.endswith)]
             conditions.append(or_(*meant))
         if wanted.service:
-            conditions.append(columns.service_identifier == wanted.service)
+            conditions.append(columns.service_identifier.in_(service_names(wanted.service)))
         if wanted.area:
             conditions.append(columns.area.startswith(wanted.area, autoescape=True))
         if wanted.destination_id is not None:
