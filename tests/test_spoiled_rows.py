@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+import spoiling
+from dispatching import Taking, dispatcher, running, until
 from store_values import (
-    HUB,
     LEASE,
     MINUTE,
     NOW,
@@ -25,41 +22,30 @@ from store_values import (
     record,
 )
 
-from hub.adapter_pool import AdapterPool
-from hub.attempting import Rules
-from hub.callbacks import Herald
-from hub.delivery import Schedule
-from hub.dispatch import Dispatcher
 from hub.errors import UnreadableRow
 from hub.meters import Meters
 from hub.notices import Noticeboard
-from hub.store import AuditEntry, DeliveryState, LocalBlobs, Notice, NoticeKind, Telling
+from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling
 from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable
 from hub.store.figures import Figures
 from hub.store.overview import Overview, Wanted
-from hub.submission import DeadCause, Outcome, OutcomeKind
+from hub.submission import DeadCause
 from hub.undelivered import Undelivered
 
-PATIENCE = 60
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def spoil(store_url):
-    """Write a value where it does not belong, as another program or damage would; PostgreSQL refuses ill-typed ones."""
-    engine = create_engine(store_url)
+    """Write a value where it does not belong, as another program would; PostgreSQL refuses ill-typed ones."""
 
     def write(table, column, value, *, key, of):
-        if engine.dialect.name == "postgresql" and isinstance(value, str) and column in NUMBERS:
+        if store_url.startswith("postgresql") and isinstance(value, str) and column in NUMBERS:
             pytest.skip("PostgreSQL keeps text out of columns of numbers")
-        with engine.begin() as connection:
-            connection.execute(
-                text(f"UPDATE {table} SET {column} = :value WHERE {key} = :of"), {"value": value, "of": str(of)}
-            )
+        spoiling.spoil(store_url, table, column, value, key=key, of=of)
 
-    yield write
-    engine.dispose()
+    return write
 
 
 NUMBERS = {
@@ -272,26 +258,6 @@ def test_a_delivery_without_a_readable_time_is_shown_all_the_same(store, spoil, 
         assert store.delivery(made.submission_id).submission_id == made.submission_id
 
 
-class Taking:
-    """An adapter that takes everything."""
-
-    name = "taking"
-    got: list = []  # noqa: RUF012  # shared on purpose
-
-    def __init__(self, config):
-        self.config = config
-
-    def open(self):
-        pass
-
-    def deliver(self, package):
-        self.got.append(package.submission.submission_id)
-        return Outcome(kind=OutcomeKind.DELIVERED, note="taken")
-
-    def close(self):
-        pass
-
-
 class Rejecting:
     """A store that cannot record results."""
 
@@ -309,45 +275,12 @@ class Rejecting:
         return getattr(self._store, name)
 
 
-def dispatcher(store, folder):
-    rules = Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB)
-    return Dispatcher(
-        store=store,
-        blobs=LocalBlobs(folder / "blobs"),
-        adapters=AdapterPool({"taking": Taking, "mailbox": Taking}),
-        notary=None,
-        herald=Herald(store=store),
-        rules=rules,
-        clock=lambda: NOW,
-    )
-
-
-@contextmanager
-def running(working):
-    stop = threading.Event()
-    thread = threading.Thread(target=working.run, args=[stop])
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        working.wake()
-        thread.join(PATIENCE)
-    assert not thread.is_alive()
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.01)
-
-
 def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, spoil, tmp_path):
     there = known_destination(store, adapter="taking", adapter_config={}).destination_id
     bad = accepted(store, there)
     spoil("messages", "door", "fax", key="message_id", of=bad.submission_id)
     good = [accepted(store, there)]
+    Taking.begin()
     for _ in range(2):
         with running(dispatcher(store, tmp_path)):
             until(lambda: store.delivery(good[-1].submission_id).state is DeliveryState.DELIVERED)
@@ -356,7 +289,7 @@ def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, s
     view = store.delivery(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert [one.submission_id for one in store.dead().items] == [bad.submission_id]
-    assert bad.submission_id not in Taking.got
+    assert str(bad.submission_id) not in Taking.submissions()
 
 
 @pytest.mark.parametrize("adapter", ["taking", "mailbox"])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from sqlalchemy import create_engine, text
+import spoiling
 from store_values import (
     LEASE,
     MINUTE,
@@ -46,16 +47,7 @@ GARBAGE = [
 @pytest.fixture
 def spoil(store_url):
     """Write a value where it does not belong, as another program would."""
-    engine = create_engine(store_url)
-
-    def write(table, column, value, *, key, of):
-        with engine.begin() as connection:
-            connection.execute(
-                text(f"UPDATE {table} SET {column} = :value WHERE {key} = :of"), {"value": value, "of": of}
-            )
-
-    yield write
-    engine.dispose()
+    return partial(spoiling.spoil, store_url)
 
 
 def spoiled(store, spoil, table, column, value):

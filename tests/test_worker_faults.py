@@ -3,67 +3,28 @@
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar
 from uuid import UUID
 
+import dispatching
 import pytest
-from sqlalchemy import create_engine, text
+import spoiling
+from dispatching import PATIENCE, Taking, running, until
 from stage import WIESBADEN
 
 from hub import app, reasons
 from hub.adapter_pool import AdapterPool
-from hub.attempting import Rules
-from hub.callbacks import Herald
 from hub.delivery import Schedule
-from hub.dispatch import Dispatcher
 from hub.meters import Meters
 from hub.outbox import Carried, Courier
 from hub.store import DeliveryState
-from hub.submission import DeadCause, Outcome, OutcomeKind
+from hub.submission import DeadCause, OutcomeKind
 from hub.supervision import Pauses, Supervisor
-
-PATIENCE = 30
 
 
 class Fatal(BaseException):
     """What no ``except Exception`` holds, as some libraries raise."""
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.01)
-    return found
-
-
-class Taking:
-    """An adapter that takes everything, and raises what it is told to before."""
-
-    name = "taking"
-    opening: ClassVar[list] = []
-    delivering: ClassVar[list] = []
-    got: ClassVar[list] = []
-
-    def __init__(self, config):
-        self.config = config
-
-    def open(self):
-        if self.opening:
-            raise self.opening.pop(0)
-
-    def deliver(self, package):
-        if self.delivering:
-            raise self.delivering.pop(0)
-        self.got.append(package)
-        return Outcome(kind=OutcomeKind.DELIVERED, note="taken")
-
-    def close(self):
-        pass
 
 
 class Failing:
@@ -82,41 +43,22 @@ class Failing:
 @pytest.fixture
 def taking(stage):
     """The stage with its building authority reached by the adapter above."""
-    Taking.opening, Taking.delivering, Taking.got = [], [], []
+    Taking.begin()
     stored = stage.hub.store.destination(stage.destination_id("Rheingau"))
     stage.hub.store.replace_destination(replace(stored, adapter="taking", adapter_config={}))
     return stage
 
 
-def dispatcher(stage, *, store=None, supervisor=None, meters=None):
-    store = store or stage.hub.store
-    return Dispatcher(
-        store=store,
-        blobs=stage.hub.blobs,
-        adapters=AdapterPool({"taking": Taking}),
-        notary=stage.hub.notary,
-        herald=Herald(store=store),
-        rules=Rules(
-            node="node-1", lease=timedelta(minutes=2), schedule=Schedule(jitter=0), threads=4, base_url="http://hub"
-        ),
-        clock=stage.clock,
-        meters=meters,
-        supervisor=supervisor,
-    )
-
-
-@contextmanager
-def running(working):
-    stop = threading.Event()
-    thread = threading.Thread(target=working.run, args=[stop])
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        working.wake()
-        thread.join(PATIENCE)
-    assert not thread.is_alive()
+def dispatcher(stage, *, store=None, **changes):
+    """The shared one, of a whole hub: it signs, and its time passes."""
+    hub = stage.hub
+    parts = {
+        "blobs": hub.blobs,
+        "notary": hub.notary,
+        "clock": stage.clock,
+        "adapters": AdapterPool({"taking": Taking}),
+    }
+    return dispatching.dispatcher(store or hub.store, stage.data, **(parts | changes))
 
 
 def delivery(stage, accepted):
@@ -156,12 +98,7 @@ CASES = [("head", "no hash"), ("seq", "many"), ("tombstone", "newer")]
 
 def spoil(stage, accepted, column, value):
     case_id = accepted.claims["txn"].removeprefix("case:")
-    engine = create_engine(stage.hub.settings.database)
-    with engine.begin() as connection:
-        connection.execute(
-            text(f"UPDATE cases SET {column} = :value WHERE case_id = :of"), {"value": value, "of": case_id}
-        )
-    engine.dispose()
+    spoiling.spoil(stage.hub.settings.database, "cases", column, value, key="case_id", of=case_id)
 
 
 @pytest.mark.parametrize(("column", "value"), CASES)
@@ -180,8 +117,9 @@ def test_what_cannot_be_recorded_is_sent_once_and_is_a_dead_letter(taking, colum
     (attempt,) = view.attempts
     assert (attempt.outcome, attempt.note[:21]) == (OutcomeKind.DELIVERED, "taken; not recorded: ")
     assert value not in attempt.note
-    sent = [str(package.submission.submission_id) for package in Taking.got]
-    assert sorted(sent) == sorted(one.claims["sub"].removeprefix("submission:") for one in (accepted, good))
+    assert sorted(Taking.submissions()) == sorted(
+        one.claims["sub"].removeprefix("submission:") for one in (accepted, good)
+    )
     assert fallen == []
 
 
