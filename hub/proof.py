@@ -17,10 +17,10 @@ import orjson
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import VerificationKey, verification_key
-from hub.errors import HubError, SealBroken, Text, Unavailable
+from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
 from hub.events import GENESIS, Event
 from hub.meters import Meters
-from hub.store import Page, Store
+from hub.store import Page, Store, all_items
 from hub.store.checkpoints import CheckpointLog
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
@@ -69,7 +69,8 @@ class Notary:
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
         """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now."""
         page = self._store.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
-        return Page(items=tuple(self._tokens(page.items)), offset=page.offset, total=page.total)
+        tokens = tuple(self._tokens(page.items))
+        return Page(items=tokens, offset=page.offset, total=page.total, unreadable=page.unreadable)
 
     def token(self, event: Event) -> str:
         """Return the event's token, signing it if it has none."""
@@ -152,13 +153,7 @@ class Notary:
         return LogReport(cases=cases, events=events, signatures=signatures, unsigned=unsigned, findings=tuple(findings))
 
     def _whole_log(self, case_id: UUID) -> Iterator[Event]:
-        offset = 0
-        while True:
-            page = self._store.events(case_id, offset=offset, limit=500)
-            yield from page.items
-            offset += len(page.items)
-            if not page.items or offset >= page.total:
-                return
+        return all_items(lambda start: self._store.events(case_id, offset=start, limit=500))
 
     def _verify_case(self, case_id: UUID, log: list[Event]) -> Iterator[Finding]:
         head = GENESIS
@@ -166,7 +161,11 @@ class Notary:
             for text in self._wrong_with(event, seq, head):
                 yield Finding(case_id=case_id, seq=event.seq, text=text)
             head = event.hash
-        case = self._store.case(case_id)
+        try:
+            case = self._store.case(case_id)
+        except UnreadableRow as error:
+            yield Finding(case_id=case_id, seq=len(log), text=error.detail)
+            return
         if case is not None and (case.head != head or case.seq != len(log)):
             yield Finding(
                 case_id=case_id,

@@ -12,7 +12,7 @@ from hub.clients import bound_to, hash_secret, insist_for_persons, new_client
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
 from hub.parties import Client, ClientKind
 from hub.persons import Person, Right
-from hub.store import AuditEntry, Page, Store
+from hub.store import AuditEntry, Page, Store, all_items
 
 _PAGE = 500
 _LONGEST_NAME = 200
@@ -31,11 +31,8 @@ class Registry:
         person.insist(Right.SEE)
         if not person.tenant:
             return self._store.clients(offset=offset, limit=limit)
-        mine: list[Client] = []
-        start = 0
-        while items := self._store.clients(offset=start, limit=_PAGE).items:
-            mine += [each for each in items if person.covers(each.tenant)]
-            start += len(items)
+        found = all_items(lambda start: self._store.clients(offset=start, limit=_PAGE))
+        mine = [each for each in found if person.covers(each.tenant)]
         return Page(items=mine[offset : offset + limit], offset=offset, total=len(mine))
 
     def show(self, client_id: str, person: Person) -> Client:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,7 @@ from hub.errors import (
     Unavailable,
 )
 from hub.persons import Right
+from hub.store import met_unreadable
 
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.
@@ -71,6 +73,8 @@ _LARGEST_BODY = 16 * 1024 * 1024
 #: The form of somebody who is not logged in.
 _SMALLEST_BODY = 16 * 1024
 _MOST_FILES = 2
+#: When to ask again after a fault that ends when somebody mends it.
+_MENDED_SECONDS = 60
 _MAX_FIELDS = 200
 _STATUS: tuple[tuple[type[HubError], int], ...] = (
     (Malformed, 400),
@@ -272,7 +276,7 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
             # Counted by who measures, like every other answer that is the hub's own fault.
             request.scope.setdefault("extensions", {})["problem"] = error.slug
             _log.error("page %s: %s", page.path, error.detail.en)
-            return _refusal(visit, Unavailable(error.outside))
+            return await run_in_threadpool(_fault, visit, error)
         except HubError as error:
             return _refusal(visit, error)
 
@@ -323,6 +327,11 @@ def _is_expected(page: _Page, visit: Visit) -> bool:
 
 
 def _answered(page: _Page, visit: Visit) -> Response:
+    with met_unreadable() as met:
+        return _answered_by(page, replace(visit, unreadable=met))
+
+
+def _answered_by(page: _Page, visit: Visit) -> Response:
     try:
         if page.right is None:
             return _with_language(visit, page.answer(visit))
@@ -475,7 +484,17 @@ _NO_PAGE = Text(
 
 def _refusal(visit: Visit, error: HubError) -> Response:
     status = next(number for kind, number in _STATUS if isinstance(error, kind))
-    response = visit.page("error.html", status=408 if error.slug == "request-timeout" else status, error=error)
+    status = 408 if error.slug == "request-timeout" else status
+    response = visit.page("error.html", status=status, title=error.title, detail=error.detail)
     if isinstance(error, Unavailable):
         response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    return response
+
+
+def _fault(visit: Visit, error: ConfigurationError) -> Response:
+    """Return the page for a fault of the hub's own, to whoever is logged in: what it is, and not where."""
+    with suppress(HubError):
+        visit = replace(visit, session=_session(visit))
+    response = visit.page("error.html", status=503, title=error.title, detail=error.outside)
+    response.headers["retry-after"] = str(_MENDED_SECONDS)
     return response

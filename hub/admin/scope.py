@@ -28,6 +28,7 @@ from hub.store import (
     Store,
     StoredKey,
     StoredMessage,
+    all_items,
 )
 from hub.store.circuits import CircuitChange, CircuitHistory
 from hub.store.dossier import Dossier
@@ -70,9 +71,7 @@ class Scope:
 
     def destinations(self) -> list[Destination]:
         """Return all visible destinations, by name."""
-        found: list[Destination] = []
-        while page := self._store.destinations(tenant=self._tenant, offset=len(found), limit=_PAGE).items:
-            found += page
+        found = all_items(lambda start: self._store.destinations(tenant=self._tenant, offset=start, limit=_PAGE))
         return sorted(found, key=lambda each: each.name)
 
     def destination(self, destination_id: UUID) -> Destination:
@@ -131,12 +130,8 @@ class Scope:
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""
-        found: list[Client] = []
-        offset = 0
-        while page := self._store.clients(offset=offset, limit=_PAGE).items:
-            found += [each for each in page if each.tenant.startswith(self._tenant)]
-            offset += len(page)
-        return sorted(found, key=lambda each: each.name)
+        found = all_items(lambda start: self._store.clients(offset=start, limit=_PAGE))
+        return sorted((each for each in found if each.tenant.startswith(self._tenant)), key=lambda each: each.name)
 
     def client(self, client_id: str) -> Client:
         """Return a visible client; raise ``NotFound``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -42,6 +42,8 @@ _INSIDE = re.compile(r"/admin(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?(\?[A-Za-z0-9_.=&
 _LONGEST_FIELD = 2_000
 #: Rows on one page of a list.
 ROWS = 50
+#: What a page with this status says of itself is enough.
+_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +127,8 @@ class Visit:
     token: str = field(repr=False, default="")
     #: The cookie of a log-in under way at the provider.
     ticket: str = field(repr=False, default="")
+    #: (table, key) of stored rows that could not be read for the page; it fills while the page is made.
+    unreadable: Collection[tuple[str, str]] = ()
 
     @property
     def person(self) -> Person:
@@ -149,6 +153,7 @@ class Visit:
             "visit": self,
             "person": session.person if session is not None else None,
             "csrf": session.csrf if session is not None else "",
+            "unreadable": 0 if status == _UNAVAILABLE else len(self.unreadable),
             # No refusal here: this is how a refusal is shown, too.
             "note": _NOTES.get(self.query.fields.get("note", "")),
             "Right": Right,

@@ -54,6 +54,15 @@ def paged(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
     return {"count": len(items), "offset": page.offset, "totalCount": page.total, name: list(items)}
 
 
+def listed(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
+    """Return a list of the hub's own: as :func:`paged`, and how many rows of this page cannot be read, if any.
+
+    FIT-Connect's lists take no further member: there ``count`` is smaller than what ``totalCount`` promises.
+    """
+    left_out = {"unreadableCount": len(page.unreadable)} if page.unreadable else {}
+    return paged(name, page, items) | left_out
+
+
 def ids(values: Sequence[UUID]) -> list[str]:
     """Return ids in their canonical text form."""
     return [str(value) for value in values]

@@ -8,7 +8,7 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import FRESH, etag, json_answer, known_state, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.errands import in_thread
 from hub.clients import rights_of
 from hub.parties import Client
@@ -29,7 +29,7 @@ class ClientAdmin:
     async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List the clients in the person's scope."""
         page = await in_thread(self._registry.list, self._person(), offset=offset, limit=limit)
-        return json_answer(paged("clients", page, [_json(each) for each in page.items]), headers=FRESH)
+        return json_answer(listed("clients", page, [_json(each) for each in page.items]), headers=FRESH)
 
     async def show(self, clientId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
         """Show one client."""

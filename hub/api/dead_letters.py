@@ -9,7 +9,7 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import json_answer, paged
+from hub.api.answers import json_answer, listed
 from hub.api.errands import in_thread
 from hub.clients import Caller
 from hub.dead_letters import By, DeadLetters
@@ -43,7 +43,7 @@ class DeadLetterDesk:
         page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
         reasons = await in_thread(self._letters.reasons, page)
         rows = [_row(each) | {"reason": _reason(reasons.get(each.delivery_id))} for each in page.items]
-        return json_answer(paged("deadLetters", page, rows))
+        return json_answer(listed("deadLetters", page, rows))
 
     async def redrive(self, deliveryId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
         """Send one dead letter again."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import FRESH, etag, json_answer, known_state, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.errands import in_thread
 from hub.crypto.keys import expires_at
 from hub.exchange.destinations import Draft
@@ -37,7 +37,7 @@ class DestinationAdmin:
     async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List the destinations in the person's scope."""
         page = await in_thread(self._stewardship.list, self._person(), offset=offset, limit=limit)
-        return json_answer(paged("destinations", page, [_head(each) for each in page.items]), headers=FRESH)
+        return json_answer(listed("destinations", page, [_head(each) for each in page.items]), headers=FRESH)
 
     async def show(self, destinationId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
         """Show how a destination stands."""

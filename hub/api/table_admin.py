@@ -8,7 +8,7 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import FRESH, etag, json_answer, known_state, moment_of, paged
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
 from hub.api.errands import in_thread
 from hub.api.guards import arrival
 from hub.api.operations import visit
@@ -47,12 +47,12 @@ class TableAdmin:
     async def history(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List activations, latest first."""
         page = await in_thread(self._book.history, offset=offset, limit=limit)
-        return json_answer(paged("activations", page, [activation_json(each) for each in page.items]), headers=FRESH)
+        return json_answer(listed("activations", page, [activation_json(each) for each in page.items]), headers=FRESH)
 
     async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List versions, newest first."""
         page = await in_thread(self._book.versions, offset=offset, limit=limit)
-        return json_answer(paged("versions", page, [version_json(each) for each in page.items]), headers=FRESH)
+        return json_answer(listed("versions", page, [version_json(each) for each in page.items]), headers=FRESH)
 
     async def show(self, number: int) -> ConnexionResponse:
         """Show a version without its rules; ``ETag`` is what a change has to repeat."""
@@ -70,7 +70,7 @@ class TableAdmin:
         """List a version's rules by id: those that the person may see."""
         visible = await in_thread(self._visible, number, self._person())
         page = Page(items=visible[offset : offset + limit], offset=offset, total=len(visible))
-        return json_answer(paged("rules", page, [rule_json(each) for each in page.items]), headers=FRESH)
+        return json_answer(listed("rules", page, [rule_json(each) for each in page.items]), headers=FRESH)
 
     async def export(self, number: int, format: str = "yaml", encoding: str = "utf-8") -> ConnexionResponse:  # noqa: A002  # the contract's name
         """Return a version's rules as a file: all of them, or those that a person with a tenant may change."""

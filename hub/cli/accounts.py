@@ -15,6 +15,7 @@ from hub.cli.persons import accounts_of, password_in
 from hub.errors import ConfigurationError, Text
 from hub.openid import link
 from hub.persons import Role
+from hub.store import all_items
 
 _PAGE = 500
 
@@ -52,14 +53,11 @@ def add(name: str, roles: tuple[str, ...], full_name: str, tenant: str, password
 def list_(data: Path) -> None:
     """List all accounts."""
     with opened(data) as hub:
-        offset = 0
-        while page := accounts_of(hub).list(offset=offset, limit=_PAGE).items:
-            for each in page:
-                state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
-                factor = "OIDC" if not each.is_local else "TOTP" if each.totp else "-"
-                roles = ",".join(each.roles)
-                click.echo(f"{each.name:<20}  {state:<19}  {factor:<4}  {each.tenant or '*':<12}  {roles}")
-            offset += len(page)
+        for each in all_items(lambda start: accounts_of(hub).list(offset=start, limit=_PAGE)):
+            state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
+            factor = "OIDC" if not each.is_local else "TOTP" if each.totp else "-"
+            roles = ",".join(each.roles)
+            click.echo(f"{each.name:<20}  {state:<19}  {factor:<4}  {each.tenant or '*':<12}  {roles}")
 
 
 @accounts.command()

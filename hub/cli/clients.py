@@ -5,7 +5,6 @@ A person may be named (``--as``), and then has the rights and the scope of the a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,8 +12,9 @@ import click
 from hub.app import Hub
 from hub.cli.options import data_option, opened
 from hub.cli.persons import Login, acting, may_name_person, operating_user
-from hub.parties import Client, ClientKind
+from hub.parties import ClientKind
 from hub.registry import Registry
+from hub.store import all_items
 
 
 @click.group()
@@ -51,7 +51,7 @@ def add(name: str, kind: str, manage: bool, tenant: str, login: Login, data: Pat
 def list_(data: Path) -> None:
     """List all clients."""
     with opened(data) as hub:
-        for client in _all(hub):
+        for client in all_items(lambda start: _registry(hub).list(operating_user(), offset=start, limit=500)):
             state = "gesperrt / disabled" if client.disabled_at else "aktiv / active"
             click.echo(f"{client.client_id}  {client.kind.value:<10}  {state:<20}  {client.name}")
 
@@ -79,13 +79,6 @@ def disable(client_id: str, login: Login, data: Path) -> None:
 
 def _registry(hub: Hub) -> Registry:
     return Registry(hub.store, machines=True)
-
-
-def _all(hub: Hub) -> Iterator[Client]:
-    offset = 0
-    while (page := _registry(hub).list(operating_user(), offset=offset, limit=500)).items:
-        yield from page.items
-        offset += len(page.items)
 
 
 COMMANDS = (clients,)

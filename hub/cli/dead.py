@@ -14,6 +14,7 @@ from hub.dead_letters import By, DeadLetters
 from hub.errors import Conflict
 from hub.exchange.access import existing_destination
 from hub.reasons import for_people, reason_of
+from hub.store import all_pages
 from hub.submission import DeadCause
 
 _PAGE = 500
@@ -34,7 +35,7 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
     with opened(data) as hub:
         within, number = _within(hub, destination_id), 0
         letters = DeadLetters(store=hub.store)
-        while (page := letters.list(_cause(cause), within=within, offset=number, limit=_PAGE)).items:
+        for page in all_pages(lambda start: letters.list(_cause(cause), within=within, offset=start, limit=_PAGE)):
             reasons = letters.reasons(page)
             for each in page.items:
                 why = each.cause.value if each.cause is not None else "-"

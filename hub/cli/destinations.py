@@ -20,7 +20,7 @@ from hub.errors import ConfigurationError, Text
 from hub.exchange.destinations import Draft
 from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
 from hub.parties import Destination, OfferedService
-from hub.store import DeliveryState
+from hub.store import DeliveryState, all_items
 from hub.submission import is_uri
 
 _PAGE = 500
@@ -41,11 +41,8 @@ def destinations() -> None:
 def list_(tenant: str | None, data: Path) -> None:
     """List all destinations."""
     with opened(data) as hub:
-        offset = 0
-        while page := hub.store.destinations(tenant=tenant, offset=offset, limit=_PAGE).items:
-            for each in page:
-                click.echo(f"{each.destination_id}  {each.status:<14}  {each.adapter:<10}  {each.name}")
-            offset += len(page)
+        for each in all_items(lambda start: hub.store.destinations(tenant=tenant, offset=start, limit=_PAGE)):
+            click.echo(f"{each.destination_id}  {each.status:<14}  {each.adapter:<10}  {each.name}")
 
 
 @destinations.command()

@@ -41,9 +41,20 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
 def opened(data: Path, *, serves: bool = False) -> Iterator[app.Hub]:
     """Build the hub for one command and close it afterwards; what a command that ``serves`` does besides, ``build`` says."""
     from hub import app  # the whole hub: commands that do not open it need not load it
+    from hub.store import met_unreadable
 
     hub = app.build(settings_for(data), serves=serves)
     try:
-        yield hub
+        if serves:
+            yield hub
+            return
+        with met_unreadable() as met:
+            yield hub
+        if met:
+            click.echo(
+                "Gespeicherte Datensätze, die nicht lesbar sind und hier fehlen / "
+                f"stored rows that cannot be read and are missing here: {len(met)}",
+                err=True,
+            )
     finally:
         hub.close()

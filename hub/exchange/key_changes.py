@@ -17,7 +17,7 @@ from hub.exchange.approval import second_person
 from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
 from hub.persons import is_account, may_be_one_human
-from hub.store import AuditEntry, Store, StoredKey
+from hub.store import AuditEntry, Store, StoredKey, all_items
 from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
 
 _PAGE = 500
@@ -100,22 +100,23 @@ class KeyDesk:
         here = str(destination.destination_id)
         if not self._store.audit(action="destination.create", target=here, limit=1).total:
             return False
-        seen = 0
-        while changes := self._store.audit(action="destination.change", target=here, offset=seen, limit=_PAGE).items:
-            if any(each.entry.after.get("status") == "active" for each in changes):
-                return False
-            seen += len(changes)
-        return True
+        changes = all_items(
+            lambda start: self._store.audit(action="destination.change", target=here, offset=start, limit=_PAGE)
+        )
+        return not any(each.entry.after.get("status") == "active" for each in changes)
 
     def insist_on_second_person(self, destination: Destination, *, actor: str) -> None:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.
 
         Raises:
             Forbidden: ``actor`` created it, or may be the human who did.
+            UnreadableRow: who created it cannot be read, so anybody might have.
         """
         here = str(destination.destination_id)
-        made = self._store.audit(action="destination.create", target=here, limit=1).items
-        creators = [each.entry.actor for each in made]
+        made = self._store.audit(action="destination.create", target=here, limit=1)
+        if made.unreadable:
+            raise made.unreadable[0]
+        creators = [each.entry.actor for each in made.items]
         # Clients and the machine's user have no account that could be somebody's second one.
         people = [name for name in creators if name == actor or is_account(self._store, name)]
         if self.awaits_first_start(destination) and may_be_one_human(self._store, actor, people):

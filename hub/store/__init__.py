@@ -35,9 +35,12 @@ from hub.store.records import (
     StoredKey,
     StoredMessage,
     Telling,
+    all_items,
+    all_pages,
 )
 from hub.store.results import AttemptResult
 from hub.store.store import Store
+from hub.store.unreadable import met_unreadable
 
 __all__ = [
     "Announcement",
@@ -76,4 +79,7 @@ __all__ = [
     "StoredMessage",
     "Telling",
     "Tried",
+    "all_items",
+    "all_pages",
+    "met_unreadable",
 ]

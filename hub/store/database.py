@@ -50,6 +50,10 @@ class Database:
         """Call ``count`` with the table of each row that turns out not to be readable by this version, once a row."""
         self._unreadables.count = count
 
+    def note_unreadable(self, error: UnreadableRow) -> None:
+        """Count and log a row whose columns are in form, but hold what nobody can use, as who uses them found out."""
+        self._unreadables.note(*error.place)
+
     def on_party_changed(self, tell: Callable[[UUID | str], None]) -> None:
         """Call ``tell`` with the id of every destination and client that this process changed, before the changer goes on."""
         self._told.append(tell)
@@ -152,7 +156,7 @@ class Database:
     ) -> Page[R]:
         """Return one page of an ordered ``statement``, counted and read in the same snapshot.
 
-        What cannot be read is counted, logged, and left out.
+        What cannot be read is counted, logged, and left out; the page names it.
         """
 
         def read(connection: Connection) -> Page[R]:
@@ -160,8 +164,9 @@ class Database:
             total = connection.execute(count).scalar_one()
             rows = connection.execute(statement.offset(max(0, min(offset, _FARTHEST))).limit(clamp(limit)))
             table = statement.get_final_froms()[0]
-            items = self._unreadables.each(getattr(table, "name", "row"), rows, convert)
-            return Page(items=tuple(items), offset=offset, total=total)
+            named = table if isinstance(table, Table) else "row"
+            items, left_out = self._unreadables.parted(named, rows, convert)
+            return Page(items=tuple(items), offset=offset, total=total, unreadable=tuple(left_out))
 
         return self._read(read)
 
@@ -214,6 +219,14 @@ def maybe_json(value: Any | None) -> str | None:
 def from_json(text: str | None) -> Any:
     """Read what :func:`to_json` wrote; NULL gives None."""
     return None if text is None else orjson.loads(text)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read an object that :func:`to_json` wrote; raise ``TypeError`` for any other value."""
+    found = from_json(text)
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
 
 
 def in_postgresql(connection: Connection) -> bool:

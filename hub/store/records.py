@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from hub.circuit import Standing
+from hub.errors import UnreadableRow
 from hub.events import GENESIS, Event, Subject
 from hub.parties import Callback, Destination
 from hub.submission import Contents, DeadCause, Door, Form, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
@@ -35,11 +36,33 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list: ``items`` from ``offset`` on, of ``total`` in all."""
+    """One page of a list: ``items`` from ``offset`` on, of ``total`` in all; ``unreadable`` stand for rows left out of it."""
 
     items: Sequence[T]
     offset: int
     total: int
+    unreadable: Sequence[UnreadableRow] = ()
+
+    @property
+    def end(self) -> int:
+        """Where the next page begins: behind what was left out, too."""
+        return self.offset + len(self.items) + len(self.unreadable)
+
+
+def all_pages(read: Callable[[int], Page[T]]) -> Iterator[Page[T]]:
+    """Yield the pages of a list, however much of it cannot be read; ``read`` is given where its page begins."""
+    offset = 0
+    while (page := read(offset)).end > offset:
+        yield page
+        offset = page.end
+        if offset >= page.total:
+            return
+
+
+def all_items(read: Callable[[int], Page[T]]) -> Iterator[T]:
+    """Yield what can be read of a list, page by page, as :func:`all_pages`."""
+    for page in all_pages(read):
+        yield from page.items
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -375,7 +398,10 @@ class AuditRecord:
     hash: str
 
     def record_hash(self) -> str:
-        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the record)."""
+        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the record).
+
+        Raises ``ValueError`` where ``previous`` is no hash; in a chain that holds up to here it is one.
+        """
         entry = self.entry
         said = [self.seq, entry.at.isoformat(), entry.actor, entry.action, entry.target]
         canonical = orjson.dumps([*said, dict(entry.before), dict(entry.after)], option=orjson.OPT_SORT_KEYS)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -20,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _ABSENT = object()
 _log = logging.getLogger(__name__)
+_MET: ContextVar[set[tuple[str, str]] | None] = ContextVar("unreadable rows met", default=None)
 #: Rows that are remembered as told of; beyond it all are told of anew.
 _MOST = 10_000
 
@@ -48,6 +51,20 @@ def stumble(read: Callable[..., Any], rows: Iterable[tuple[str, Any]]) -> tuple[
     except Exception:  # noqa: BLE001  # it is known to fail, and where is all that counts
         return seen[0], seen[1]
     return seen[0], seen[1]
+
+
+@contextmanager
+def met_unreadable() -> Iterator[set[tuple[str, str]]]:
+    """Yield what fills with (table, key) of the unreadable rows that this thread meets within: who is shown lists is told.
+
+    Neither where lists are read nor how often matters; what other threads meet, does not count.
+    """
+    met: set[tuple[str, str]] = set()
+    token = _MET.set(met)
+    try:
+        yield met
+    finally:
+        _MET.reset(token)
 
 
 def insist_on_types(row: Any, table: Table) -> None:
@@ -121,6 +138,9 @@ class Unreadables:
     def note(self, table: str, key: object, column: str) -> None:
         """Log and count a row, if that has not been done."""
         known = (table, str(key))
+        met = _MET.get()
+        if met is not None:
+            met.add(known)
         with self._lock:
             if known in self._told:
                 return
@@ -133,12 +153,20 @@ class Unreadables:
 
     def each(self, table: Table | str, rows: Iterable[Any], read: Callable[[Any], R]) -> list[R]:
         """Return what ``read`` makes of the rows that it can read."""
-        found = []
+        return self.parted(table, rows, read)[0]
+
+    def parted(
+        self, table: Table | str, rows: Iterable[Any], read: Callable[[Any], R]
+    ) -> tuple[list[R], list[UnreadableRow]]:
+        """Return what ``read`` makes of the rows that it can read, and an error for each of the others."""
+        found, left_out = [], []
         for row in rows:
             try:
                 found.append(read(row))
             except Exception:  # noqa: BLE001  # whatever it is, it is one row's
                 name = table if isinstance(table, str) else table.name
                 _, column = stumble(read, [(name, row)])
-                self.note(name, str(row[0]) if isinstance(table, str) else _key(table, row), column)
-        return found
+                error = UnreadableRow(name, str(row[0]) if isinstance(table, str) else _key(table, row), column)
+                self.note(*error.place)
+                left_out.append(error)
+        return found, left_out

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy, judge_encryption_key
-from hub.errors import KeyRefused
+from hub.errors import KeyRefused, UnreadableRow
 from hub.parties import Destination
 from hub.routing import DestinationFacts, ServiceRegister
-from hub.store import Store
+from hub.store import Store, all_items
 from hub.tables.book import TableBook
 from hub.tables.shelf import Sources
 
@@ -45,23 +45,14 @@ def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UU
     """Return the facts of all destinations, their keys judged as of ``now``."""
     return {
         each.destination_id: DestinationFacts.of(each, key_valid_until=key_valid_until(store, policy, each, now))
-        for each in _all(store)
+        for each in all_items(lambda start: store.destinations(offset=start, limit=_PAGE))
     }
 
 
 def key_valid_until(store: Store, policy: KeyPolicy, destination: Destination, now: datetime) -> datetime | None:
-    """Return when the destination's encryption key ends; None if it has none that is good now."""
-    jwk = store.usable_key(destination.destination_id, destination.encryption_kid)
-    if jwk is None:
-        return None
+    """Return when the destination's encryption key ends; None if it has none that is good now, and can be read."""
     try:
-        return judge_encryption_key(jwk, now=now, policy=policy).expires_at or _NEVER
-    except KeyRefused:
+        jwk = store.usable_key(destination.destination_id, destination.encryption_kid)
+        return None if jwk is None else judge_encryption_key(jwk, now=now, policy=policy).expires_at or _NEVER
+    except (KeyRefused, UnreadableRow):
         return None
-
-
-def _all(store: Store) -> Iterator[Destination]:
-    offset = 0
-    while page := store.destinations(offset=offset, limit=_PAGE).items:
-        yield from page
-        offset += len(page)
