@@ -2,7 +2,7 @@
 
 A log-in is checked in this order: (1) throttle of name and address (:mod:`hub.identity.throttle`), (2) account there and
 not disabled, (3) password, (4) time-based code where the account has a second factor, each code once. Whatever fails, the
-answer is the same.
+answer is the same; an account whose row cannot be read is locked, alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Protocol
 
 import pyotp
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
-from hub.errors import Forbidden, Invalid, NotFound, Text, Unauthenticated
+from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
 from hub.identity.throttle import Bounds, Throttle
 from hub.persons import Person, Role, person_of
 from hub.store import AuditEntry, Page, Store
@@ -103,7 +103,7 @@ class Accounts:
         account = Account(
             name=name,
             full_name=full_name or name,
-            roles=tuple(sorted(role.value for role in roles)),
+            roles=tuple(sorted(roles)),
             tenant=tenant,
             password_hash=self._hasher.hash(password),
             created_at=now,
@@ -154,7 +154,7 @@ class Accounts:
         with self._hashing:
             # Once more: who waited here must count the failures of those before, or a burst would be as many free guesses.
             self._throttle.refuse(subject=name, address=address, now=now)
-            account = self._records.account(name)
+            account = self._readable(name)
             fits = self._fits(account, password)
             if (
                 account is None
@@ -218,14 +218,30 @@ class Accounts:
             )
         return account
 
+    def _readable(self, name: str) -> Account | None:
+        """Return an account; None also for one that cannot be read: whoever guesses names learns of neither."""
+        try:
+            return self._records.account(name)
+        except UnreadableRow:
+            return None
+
     def _fits(self, account: Account | None, password: str) -> bool:
         # Neither an unknown name nor one without a password may answer faster than a wrong password.
         stored = account.password_hash if account is not None and account.is_local else self._nobody
+        password = password[:_LONGEST_PASSWORD]
         try:
-            self._hasher.verify(stored, password[:_LONGEST_PASSWORD])
-        except (VerifyMismatchError, InvalidHashError):
+            self._hasher.verify(stored, password)
+        except VerifyMismatchError:
             return False
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
+            # No hash at all; neither may this answer faster.
+            self._tell_spoiled(account, "password_hash")
+            return self._fits(None, password)
         return account is not None and account.is_local
+
+    def _tell_spoiled(self, account: Account | None, column: str) -> None:
+        if account is not None:
+            self._records.note_unreadable(UnreadableRow("accounts", account.name, column))
 
     def _code_fits(self, account: Account, code: str, now: datetime) -> bool:
         """Tell whether the code is good now or was a step ago, and use it up; without a second factor none is asked."""
@@ -234,7 +250,11 @@ class Accounts:
         code = code.replace(" ", "")
         if not _CODE.fullmatch(code):
             return False
-        secret = self._box.open_secret(account.totp, context=_context(account.name)).decode()
+        try:
+            secret = self._box.open_secret(account.totp, context=_context(account.name)).decode()
+        except (SealBroken, Malformed):
+            self._tell_spoiled(account, "totp")
+            return False
         step = int(now.timestamp()) // _CODE_SECONDS
         for candidate in (step, step - 1):
             expected = pyotp.TOTP(secret).at(candidate * _CODE_SECONDS)

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import orjson
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from hub.crypto import jws
 from hub.crypto.hmacs import idempotency_mac
@@ -183,7 +183,7 @@ def hash_secret(secret: str) -> str:
 def _secret_fits(secret_hash: str, secret: str) -> bool:
     try:
         return _hasher().verify(secret_hash, secret)
-    except (VerifyMismatchError, InvalidHashError):
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: clients (sending and receiving systems) and destinations, as frozen values."""
+"""Who takes part: people's roles, clients (sending and receiving systems) and destinations, as frozen values."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ class Callback:
 
     url: str
     secret: str = field(repr=False)
+
+
+class Role(StrEnum):
+    """What a person is trusted with; one person may have several."""
+
+    #: Sees everything in scope, changes nothing.
+    VIEWER = "viewer"
+    #: Writes drafts of routing tables.
+    EDITOR = "editor"
+    #: Approves and activates what others drafted.
+    APPROVER = "approver"
+    #: Sends dead letters again, manages clients, closes circuits.
+    OPERATOR = "operator"
 
 
 class ClientKind(StrEnum):

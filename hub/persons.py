@@ -7,21 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hub.errors import Forbidden, Text
-from hub.store import Store
+from hub.parties import Role
+from hub.store import Store, all_items
 from hub.store.accounts import Account, AccountRecords
-
-
-class Role(StrEnum):
-    """What a person is trusted with; one person may have several."""
-
-    #: Sees everything in scope, changes nothing.
-    VIEWER = "viewer"
-    #: Writes drafts of routing tables.
-    EDITOR = "editor"
-    #: Approves and activates what others drafted.
-    APPROVER = "approver"
-    #: Sends dead letters again, manages clients, closes circuits.
-    OPERATOR = "operator"
 
 
 class Right(StrEnum):
@@ -107,10 +95,11 @@ def people_who_may(store: Store, right: Right, *, within: str = "") -> list[str]
 
 
 def _all_who_may(store: Store, right: Right) -> Iterator[Person]:
-    records, offset = AccountRecords(store), 0
-    while accounts := records.accounts(offset=offset, limit=500).items:
-        yield from (person_of(each) for each in accounts if each.disabled_at is None and person_of(each).may(right))
-        offset += len(accounts)
+    records = AccountRecords(store)
+    for each in all_items(lambda start: records.accounts(offset=start, limit=500)):
+        person = person_of(each)
+        if each.disabled_at is None and person.may(right):
+            yield person
 
 
 def person_of(account: Account) -> Person:
@@ -118,7 +107,19 @@ def person_of(account: Account) -> Person:
     return Person(
         name=account.name,
         full_name=account.full_name,
-        roles=tuple(Role(role) for role in account.roles),
+        roles=account.roles,
         tenant=account.tenant,
         is_local=account.is_local,
     )
+
+
+__all__ = [
+    "Person",
+    "Right",
+    "Role",
+    "anybody_may",
+    "is_account",
+    "may_be_one_human",
+    "people_who_may",
+    "person_of",
+]

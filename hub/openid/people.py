@@ -12,7 +12,7 @@ from typing import Any
 
 from hub.errors import Conflict, Forbidden, NotFound, Text
 from hub.openid.grants import Grant
-from hub.persons import Person, person_of
+from hub.persons import Person, Role, person_of
 from hub.store import AuditEntry, Store
 from hub.store.accounts import Account, AccountRecords
 
@@ -71,8 +71,9 @@ class People:
                 ),
                 slug="account-disabled",
             )
-        roles = tuple(role.value for role in grant.roles)
-        return person_of(self._changed(account, roles, grant.tenant, identity.full_name or account.full_name, now))
+        return person_of(
+            self._changed(account, grant.roles, grant.tenant, identity.full_name or account.full_name, now)
+        )
 
     def demote(self, identity: Identity, *, now: datetime) -> None:
         """Take all roles from somebody whom the provider gives none any more, and end their sessions."""
@@ -85,7 +86,7 @@ class People:
         account = Account(
             name=name,
             full_name=identity.full_name or name,
-            roles=tuple(role.value for role in grant.roles),
+            roles=grant.roles,
             tenant=grant.tenant,
             password_hash="",
             created_at=now,
@@ -102,7 +103,9 @@ class People:
             return found
         return account
 
-    def _changed(self, account: Account, roles: tuple[str, ...], tenant: str, full_name: str, now: datetime) -> Account:
+    def _changed(
+        self, account: Account, roles: tuple[Role, ...], tenant: str, full_name: str, now: datetime
+    ) -> Account:
         changed = replace(account, roles=roles, tenant=tenant, full_name=full_name)
         if changed != account:
             audit = _audit("account.roles", account.name, now, before=_public(account), after=_public(changed))

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict
+from hub.errors import Conflict, UnreadableRow
+from hub.parties import Role
 from hub.store.annex import Annex
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -98,7 +99,7 @@ class Account:
 
     name: str
     full_name: str
-    roles: tuple[str, ...]
+    roles: tuple[Role, ...]
     tenant: str
     password_hash: str = field(repr=False)
     totp: str | None = field(repr=False, default=None)
@@ -211,16 +212,20 @@ class AccountRecords(Annex):
         self._write(write)
 
     def session(self, token_hash: str) -> tuple[StoredSession, Account] | None:
-        """Return a session and its account."""
+        """Return a session and its account; None also where one of them cannot be read: that is counted, and lets nobody in."""
 
         def read(connection: Connection) -> tuple[StoredSession, Account] | None:
             row = connection.execute(select(sessions).where(sessions.c.token_hash == token_hash)).first()
             if row is None:
                 return None
-            owner = connection.execute(select(accounts).where(accounts.c.name == row.account)).one()
-            return _session(row), _account(owner)
+            session = _session(row)
+            owner = connection.execute(select(accounts).where(accounts.c.name == session.account)).first()
+            return None if owner is None else (session, _account(owner))
 
-        return self._read(read)
+        try:
+            return self._read(read)
+        except UnreadableRow:
+            return None
 
     def see_session(self, token_hash: str, now: datetime) -> None:
         """Note that a session was used."""
@@ -275,7 +280,7 @@ def _account(row: Row[Any]) -> Account:
     return Account(
         name=row.name,
         full_name=row.full_name,
-        roles=tuple(from_json(row.roles)),
+        roles=tuple(map(Role, from_json(row.roles))),
         tenant=row.tenant,
         password_hash=row.password_hash,
         totp=row.totp,

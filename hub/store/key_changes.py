@@ -31,8 +31,8 @@ from hub.store.annex import Annex
 from hub.store.audit import write_audit
 from hub.store.database import (
     clamp,
-    from_json,
     in_postgresql,
+    json_object,
     maybe_json,
     maybe_micros,
     maybe_moment,
@@ -223,7 +223,7 @@ def _change(row: Any) -> KeyChange:
         destination_id=UUID(row.destination_id),
         step=KeyStep(row.step),
         kid=row.kid,
-        jwk=from_json(row.jwk),
+        jwk=None if row.jwk is None else json_object(row.jwk),
         reason=row.reason,
         proposed_by=row.proposed_by,
         proposed_at=moment(row.proposed_at),

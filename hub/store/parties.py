@@ -19,6 +19,7 @@ from hub.store.database import (
     Database,
     already_there,
     from_json,
+    json_object,
     maybe_json,
     maybe_micros,
     maybe_moment,
@@ -386,21 +387,14 @@ def to_destination(row: Any) -> Destination:
         ),
         metadata_versions=tuple(from_json(row.metadata_versions)),
         encryption_kid=row.encryption_kid,
-        contact=_object(row.contact),
+        contact=json_object(row.contact),
         adapter=row.adapter,
-        adapter_config=_object(row.adapter_config),
+        adapter_config=json_object(row.adapter_config),
         reply_channels=from_json(row.reply_channels),
         callback=read_callback(row),
         created_at=moment(row.created_at),
         updated_at=moment(row.updated_at),
     )
-
-
-def _object(text: str) -> dict[str, Any]:
-    found = from_json(text)
-    if not isinstance(found, dict):
-        raise TypeError("no object")
-    return found
 
 
 def read_callback(row: Any) -> Callback | None:
@@ -412,7 +406,7 @@ def read_callback(row: Any) -> Callback | None:
 
 @reads(_KEYS)
 def _jwk(row: Any) -> Mapping[str, Any]:
-    return _object(row.jwk)
+    return json_object(row.jwk)
 
 
 @reads(_KEYS)
@@ -420,7 +414,7 @@ def _key(row: Any) -> StoredKey:
     return StoredKey(
         kid=row.kid,
         use=row.use,
-        jwk=_object(row.jwk),
+        jwk=json_object(row.jwk),
         added_at=moment(row.added_at),
         retired_at=maybe_moment(row.retired_at),
     )
