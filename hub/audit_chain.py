@@ -6,12 +6,12 @@ its end off, leaves a chain that holds. Each checkpoint therefore holds the end 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.errors import Text
 from hub.events import GENESIS
-from hub.store import AuditRecord, Store
+from hub.store import AuditRecord, Page, Store, all_pages
 from hub.store.checkpoints import CheckpointLog
 
 _PAGE = 500
@@ -31,21 +31,22 @@ def verify_audit(store: Store) -> AuditReport:
     """Verify the whole audit log against itself and the leaves of all checkpoints, whose signatures are verified elsewhere."""
     signed = CheckpointLog(store).audit_heads()
     covered, head, checked = max(signed, default=0), GENESIS, 0
-    for record in _records(store):
-        text = _wrong_with(record, checked + 1, head, signed)
-        if text is not None:
-            return AuditReport(checked=checked, covered=covered, broken_at=record.seq, text=text)
-        head, checked = record.hash, checked + 1
+    for page in all_pages(lambda start: store.audit(offset=start, limit=_PAGE)):
+        unreadable = {int(error.place[1]): error.detail for error in page.unreadable}
+        for seq, record in _in_order(page, unreadable):
+            text = unreadable[seq] if record is None else _wrong_with(record, checked + 1, head, signed)
+            if record is None or text is not None:
+                return AuditReport(checked=checked, covered=covered, broken_at=seq, text=text)
+            head, checked = record.hash, checked + 1
     if checked < covered:
         return AuditReport(checked=checked, covered=covered, broken_at=checked + 1, text=_SHORTENED)
     return AuditReport(checked=checked, covered=covered)
 
 
-def _records(store: Store) -> Iterator[AuditRecord]:
-    offset = 0
-    while page := store.audit(offset=offset, limit=_PAGE).items:
-        yield from page
-        offset += len(page)
+def _in_order(page: Page[AuditRecord], unreadable: Iterable[int]) -> list[tuple[int, AuditRecord | None]]:
+    """Return the rows of a page by their numbers; None for one that cannot be read."""
+    rows: dict[int, AuditRecord | None] = {record.seq: record for record in page.items}
+    return sorted((rows | dict.fromkeys(unreadable)).items(), key=lambda row: row[0])
 
 
 def _wrong_with(record: AuditRecord, seq: int, previous: str, signed: dict[int, set[str]]) -> Text | None:

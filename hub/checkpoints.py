@@ -36,7 +36,10 @@ _PROOF_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Discrepancy:
-    """One thing that is wrong: in which checkpoint, with which case if it is one, and what."""
+    """One thing that is wrong: in which checkpoint, with which case if it is one, and what.
+
+    With :data:`~hub.store.checkpoints.AUDIT_LOG` as the case ``number`` is that of a record in the audit log.
+    """
 
     number: int
     case_id: UUID | None
@@ -143,7 +146,7 @@ class Checkpoints:
             findings += self._compared(anchor, jwks)
         audit = verify_audit(self._store)
         if audit.text is not None:
-            findings.append(_found(count, None, audit.text))
+            findings.append(_found(audit.broken_at or 0, AUDIT_LOG, audit.text))
         return CheckpointReport(checkpoints=count, leaves=leaves, findings=tuple(findings), audit=audit)
 
     def _signed(self, last: Checkpoint | None, heads: Sequence[CaseHead], now: datetime) -> Checkpoint:
@@ -245,7 +248,7 @@ def _as_document(event: Event) -> dict[str, Any]:
 
 def _entry(head: CaseHead) -> bytes:
     """Return the bytes of a leaf: case, number of its last event, hash of that event."""
-    return f"{head.case_id}:{head.seq}:{head.hash}".encode("ascii")
+    return f"{head.case_id}:{head.seq}:{head.hash}".encode()
 
 
 def _digest(token: str) -> str:

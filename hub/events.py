@@ -8,6 +8,7 @@ signed, its bytes), not the hub's own signature: PS512 is randomised and the hub
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -75,8 +76,16 @@ ANSWERS = frozenset({EventKind.ACCEPT, EventKind.REJECT})
 
 #: The chain's value before a case's first event.
 GENESIS = "0" * 64
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
+
+
+def hash_of(text: object) -> str:
+    """Return what is stored as a chain's hash: SHA-256 in lower-case hexadecimal; raise ``ValueError`` for anything else."""
+    if not isinstance(text, str) or not _HASH.fullmatch(text):
+        raise ValueError("no hash")
+    return text
 
 
 def next_state(state: State | None, kind: EventKind) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import spoiling
@@ -22,10 +22,11 @@ from store_values import (
     record,
 )
 
+from hub.audit_chain import verify_audit
 from hub.errors import UnreadableRow
 from hub.meters import Meters
 from hub.notices import Noticeboard
-from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling
+from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling, all_pages
 from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable
 from hub.store.figures import Figures
@@ -330,3 +331,52 @@ def test_a_spoiled_case_keeps_no_other_from_being_covered(store, spoil):
     bad, good = accepted(store, here), accepted(store, here)
     spoil("cases", "seq", "many", key="case_id", of=bad.case_id)
     assert [head.case_id for head in CheckpointLog(store).uncovered(10)] == [good.case_id]
+
+
+def chained(store, number):
+    for at in range(1, number + 1):
+        store.append_audit(AuditEntry(at=NOW, actor="erika", action="test", target=str(at)))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("hash", "no hash"), ("hash", "grün"), ("previous", "no hash"), ("value_after", "{"), ("at", NEVER)],
+)
+@pytest.mark.parametrize("row", [2, 3])
+def test_a_spoiled_record_breaks_the_audit_chain_at_its_number_and_actions_go_on(store, spoil, column, value, row):
+    chained(store, 3)
+    spoil("audit", column, value, key="seq", of=row)
+    for _ in range(2):
+        report = verify_audit(store)
+        assert (report.checked, report.broken_at) == (row - 1, row)
+        assert value not in (report.text.de + report.text.en).split()
+        CheckpointLog(store).audit_head()
+        store.append_audit(AuditEntry(at=NOW, actor="erika", action="test", target="later"))
+
+
+def test_once_the_end_is_mended_the_audit_chain_holds_again(store, spoil, told):
+    chained(store, 2)
+    true = store.audit().items[-1].hash
+    spoil("audit", "hash", "no hash", key="seq", of=2)
+    assert CheckpointLog(store).audit_head() is None
+    assert told == ["audit"]
+    chained(store, 1)
+    spoil("audit", "hash", true, key="seq", of=2)
+    assert verify_audit(store).text is None
+
+
+def test_a_case_without_a_hash_is_in_no_checkpoint(store, spoil):
+    here = known_destination(store).destination_id
+    bad, good = accepted(store, here), accepted(store, here)
+    spoil("cases", "head", "no hash", key="case_id", of=bad.case_id)
+    assert [head.case_id for head in CheckpointLog(store).uncovered(10)] == [good.case_id]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 500])
+def test_a_list_is_walked_past_spoiled_rows_and_shows_each_other_once(store, spoil, limit):
+    there = [known_destination(store).destination_id for _ in range(5)]
+    for bad in (0, 1, 3):
+        spoil("destinations", "services", "[", key="destination_id", of=there[bad])
+    pages = list(all_pages(lambda start: store.destinations(offset=start, limit=limit)))
+    assert sorted(one.destination_id for page in pages for one in page.items) == sorted([there[2], there[4]])
+    assert {UUID(error.place[1]) for page in pages for error in page.unreadable} == {there[0], there[1], there[3]}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from hub.checkpoints import insist_on_receipt, verify_proof
+from hub.checkpoints import Discrepancy, insist_on_receipt, verify_proof
 from hub.cli.options import data_option, opened
 from hub.cli.verdicts import verdict
 from hub.crypto.receipts import verify_receipt
 from hub.errors import NotFound, Text
-from hub.store import Store
+from hub.store import all_pages
+from hub.store.checkpoints import AUDIT_LOG
+
+_PAGE = 500
 
 
 @click.group()
@@ -76,7 +78,8 @@ def log() -> None:
 def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, data: Path) -> None:
     """Verify hash chains and signatures of all cases, or of the given ones. Exit 1 if anything is wrong."""
     with opened(data) as hub:
-        wanted = list(case_ids) or list(_all(hub.store))
+        pages = [] if case_ids else list(all_pages(lambda start: hub.store.cases(offset=start, limit=_PAGE)))
+        wanted = list(case_ids) or [case.case_id for page in pages for case in page.items]
         with click.progressbar(wanted, label="Vorgänge / cases", show_pos=True) as progress:
             report = hub.notary.verify(progress)
         kept = None if anchor is None else anchor.read_text(encoding="ascii").strip()
@@ -87,13 +90,15 @@ def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, d
     )
     for finding in report.findings:
         click.secho(f"{finding.case_id} #{finding.seq}: {finding.text.de} / {finding.text.en}", fg="red", err=True)
+    unreadable = [error for page in pages for error in page.unreadable]
+    for error in unreadable:
+        click.secho(f"{error.detail.de} / {error.detail.en}", fg="red", err=True)
     if covered is not None:
         click.echo(f"{covered.checkpoints} Prüfpunkte / checkpoints, {covered.leaves} Blätter / leaves")
         click.echo(f"{covered.audit.checked} Einträge im Prüfprotokoll / records in the audit log")
         for wrong in covered.findings:
-            where = f"{wrong.number} {wrong.case_id or ''}".strip()
-            click.secho(f"Prüfpunkt / checkpoint {where}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)
-    if report.findings or (covered is not None and covered.findings):
+            click.secho(f"{_where(wrong)}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)
+    if report.findings or unreadable or (covered is not None and covered.findings):
         raise SystemExit(1)
     click.secho("unversehrt / intact", fg="green")
 
@@ -141,11 +146,10 @@ def _json(file: Path) -> Any:
     return document
 
 
-def _all(store: Store) -> Iterator[UUID]:
-    offset = 0
-    while (page := store.cases(offset=offset, limit=500)).items:
-        yield from (case.case_id for case in page.items)
-        offset += len(page.items)
+def _where(wrong: Discrepancy) -> str:
+    if wrong.case_id == AUDIT_LOG:
+        return f"Prüfprotokoll / audit log #{wrong.number}"
+    return f"Prüfpunkt / checkpoint {wrong.number} {wrong.case_id or ''}".rstrip()
 
 
 COMMANDS = (receipt, log)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, text
 
-from hub.events import GENESIS
+from hub.errors import UnreadableRow
+from hub.events import GENESIS, hash_of
 from hub.store import tables
 from hub.store.database import Database, from_json, in_postgresql, micros, moment, to_json
 from hub.store.records import AuditEntry, AuditRecord, Page, Read
@@ -80,12 +83,25 @@ def write_audit(connection: Connection, entry: AuditEntry) -> AuditRecord:
     if in_postgresql(connection):
         # The chain has one end for all nodes; administrative actions are rare enough to queue for it.
         connection.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
-    last = connection.execute(select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)).first()
-    seq, head = (0, GENESIS) if last is None else (last.seq, last.hash)
+    last = connection.execute(select(_AUDIT).order_by(_AUDIT.c.seq.desc()).limit(1)).first()
+    seq, head = (0, GENESIS) if last is None else (last.seq, _head(last))
     record = AuditRecord(seq=seq + 1, entry=entry, previous=head, hash="")
     record = replace(record, hash=record.record_hash())
     connection.execute(insert(_AUDIT), _row(record))
     return record
+
+
+def _head(last: Any) -> str:
+    """Return what the next record goes on from: the end's hash, or what that must be where a spoiled one is none.
+
+    So actions are recorded beside a spoiled end, which verification names, and the chain holds again once it is mended.
+    """
+    with suppress(ValueError):
+        return hash_of(last.hash)
+    try:
+        return _record(last).record_hash()
+    except (UnreadableRow, ValueError):
+        return hashlib.sha256(repr(last.hash).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _row(record: AuditRecord) -> Mapping[str, Any]:

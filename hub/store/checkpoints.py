@@ -33,6 +33,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict
 from hub.errors import Text as Words
+from hub.events import hash_of
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.database import in_postgresql, micros, moment
@@ -114,10 +115,16 @@ class CheckpointLog(Annex):
         return self._unreadables.each("cases", rows, _end)
 
     def audit_head(self) -> CaseHead | None:
-        """Return the end of the audit log as a leaf; None while it is empty."""
+        """Return the end of the audit log as a leaf; None while it is empty, or its hash is none: that is never signed."""
         statement = select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)
         row = self._read(lambda connection: connection.execute(statement).first())
-        return None if row is None else CaseHead(case_id=AUDIT_LOG, seq=row.seq, hash=row.hash)
+        if row is None:
+            return None
+        try:
+            return CaseHead(case_id=AUDIT_LOG, seq=row.seq, hash=hash_of(row.hash))
+        except ValueError:
+            self._unreadables.note(_AUDIT.name, row.seq, "hash")
+            return None
 
     def audit_heads(self) -> dict[int, set[str]]:
         """Return what the checkpoints hold of the audit log: hashes by the number of the record, one each if all is well."""
@@ -183,11 +190,7 @@ class CheckpointLog(Annex):
     def leaves(self, number: int) -> list[CaseHead]:
         """Return a checkpoint's leaves in order."""
         statement = select(_LEAVES).where(_LEAVES.c.number == number).order_by(_LEAVES.c.position)
-        return self._read(
-            lambda connection: [
-                CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head) for row in connection.execute(statement)
-            ]
-        )
+        return self._read(lambda connection: [_leaf(row) for row in connection.execute(statement)])
 
     def newest_of(self, case_id: UUID) -> tuple[int, int] | None:
         """Return (number, position) of the newest leaf of a case; None if no checkpoint covers it yet."""
@@ -205,9 +208,7 @@ class CheckpointLog(Annex):
         event = and_(_EVENTS.c.case_id == _LEAVES.c.case_id, _EVENTS.c.seq == _LEAVES.c.seq)
         statement = (
             select(
-                _LEAVES.c.case_id,
-                _LEAVES.c.seq,
-                _LEAVES.c.head,
+                _LEAVES,
                 _EVENTS.c.hash.label("stored"),
                 _CASES.c.seq.label("case_seq"),
                 _CASES.c.head.label("case_head"),
@@ -243,7 +244,7 @@ def _cover(connection: Connection, number: int) -> None:
 
 def _end(row: Sequence[str]) -> CaseHead:
     case_id, seq, head = row
-    return CaseHead(case_id=UUID(case_id), seq=int(seq), hash=head)
+    return CaseHead(case_id=UUID(case_id), seq=int(seq), hash=hash_of(head))
 
 
 def _head(row: Any) -> CaseHead:
@@ -255,12 +256,17 @@ def _checkpoint(row: Any) -> Checkpoint:
     return Checkpoint(number=row.number, made_at=moment(row.made_at), token=row.token)
 
 
+@reads(_LEAVES)
+def _leaf(row: Any) -> CaseHead:
+    return CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head)
+
+
 def _standing(row: Any) -> Standing:
     dropped = row.tombstone is not None
     # Of a dropped log only its end is left, at the case.
     stored = row.case_head if dropped and row.case_seq == row.seq else row.stored
     return Standing(
-        leaf=CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head),
+        leaf=_leaf(row),
         stored=stored,
         case_seq=row.case_seq,
         dropped=dropped,
