@@ -34,21 +34,30 @@ logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 _DEAF = 600.0
 #: Seconds to wait where there are no duties at all.
 _IDLE = 60.0
+#: A wall clock that gains more than this between two looks was set forward, or the machine slept …
+_LEAP = timedelta(hours=1)
+#: … and seconds for which nothing is deleted then: long enough for a time service, or a person, to set it right.
+_WARY = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duty:
-    """Something to do every so often. ``run`` takes the time and returns how much it did."""
+    """Something to do every so often. ``run`` takes the time and returns how much it did.
+
+    ``deletes``: it deletes, or gives up, what is too old by the wall clock; it waits where that clock has just leapt forward.
+    """
 
     name: str
     every: timedelta
     run: Callable[[datetime], int]
+    deletes: bool = False
 
 
 class Clock:
     """Runs duties at their times, each on one node at a time.
 
-    When is told by a monotonic clock: a wall clock that is set back would stop them until it has caught up.
+    When is told by a monotonic clock: a wall clock that is set back would stop them until it has caught up. One that is set
+    forward makes everything look old, so what deletes waits a while for it to be set right.
     """
 
     def __init__(
@@ -72,6 +81,9 @@ class Clock:
         self._held: dict[str, int] = {}
         self._running: set[str] = set()
         self._loop: Loop | None = None
+        self._looking = threading.Lock()
+        self._seen, self._ticks = clock(), monotonic()
+        self._wary_until = self._ticks
 
     def start(self) -> None:
         """Begin ticking."""
@@ -102,6 +114,7 @@ class Clock:
         due = {duty.name: self._monotonic() + duty.every.total_seconds() for duty in self._duties}
         asked: dict[str, float] = {}
         while not stop.wait(self._until(due)):
+            self._look()  # Often, so that what passed in between is little.
             now = self._monotonic()
             for duty in self._duties:
                 if due[duty.name] <= now:
@@ -112,11 +125,30 @@ class Clock:
             if any(now - since > _DEAF for since in asked.copy().values()):
                 raise RuntimeError("the scheduler takes no duties any more")
 
+    def _look(self) -> datetime:
+        """Return the wall clock's time, compared with what passed since the last look."""
+        with self._looking:
+            wall, ticks = self._clock(), self._monotonic()
+            gained = (wall - self._seen) - timedelta(seconds=ticks - self._ticks)
+            self._seen, self._ticks = wall, ticks
+            if gained > _LEAP:
+                self._wary_until = ticks + _WARY
+                _log.error(
+                    "the clock leapt forward by %s: nothing is deleted for %.0f s; check the machine's time",
+                    gained,
+                    _WARY,
+                )
+            return wall
+
     def _begun(self, asked: dict[str, float], duty: Duty) -> None:
         self._running.add(duty.name)
         asked.pop(duty.name, None)
         try:
-            self.tick(duty)
+            now = self._look()
+            if duty.deletes and self._monotonic() < self._wary_until:
+                self._meters.duty_failed(duty.name)
+            else:
+                self._do(duty, now)
         finally:
             self._running.discard(duty.name)
 
@@ -126,7 +158,9 @@ class Clock:
 
     def tick(self, duty: Duty) -> int:
         """Do ``duty`` now if no other node holds it; return how much was done. One that fails is logged and counted."""
-        now = self._clock()
+        return self._do(duty, self._clock())
+
+    def _do(self, duty: Duty, now: datetime) -> int:
         try:
             fencing = self._store.hold_duty(duty.name, node=self._node, now=now, lease=3 * duty.every)
             if fencing is None:

@@ -144,6 +144,30 @@ def test_duties_go_on_while_the_clock_is_set_back(stage):
         until(lambda: ran[-1] == stage.clock())
 
 
+def test_nothing_is_deleted_for_a_while_after_the_clock_leapt_forward(stage, caplog):
+    """A clock that is set to next year makes everything look old, and what was deleted is gone when it is set right."""
+    ran, sound = counted()
+    deleted, ahead, meters = [], [0.0], Meters()
+    deleting = Duty(name="delete", every=QUICK, run=lambda now: deleted.append(now) or 1, deletes=True)
+    clock = Clock(
+        store=stage.hub.store,
+        node="a",
+        duties=[replace(sound, every=QUICK), deleting],
+        clock=stage.clock,
+        meters=meters,
+        monotonic=lambda: time.monotonic() + ahead[0],
+    )
+    before = stage.clock()
+    with ticking(clock):
+        until(lambda: ran and deleted)
+        stage.clock.pass_(days=400)
+        until(lambda: ran[-1] > before and 'hub_duty_failures_total{duty="delete"}' in meters.text().decode())
+        assert {*deleted} == {before}
+        assert "leapt forward by 399 days" in caplog.text
+        ahead[0] += 3_700
+        until(lambda: deleted[-1] > before)
+
+
 def test_a_duty_that_takes_long_runs_once_at_a_time_and_delays_no_other(stage):
     go, runs = threading.Event(), []
 

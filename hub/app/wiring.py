@@ -36,6 +36,7 @@ from hub.delivery import Schedule
 from hub.directory import Directory
 from hub.dispatch import Dispatcher
 from hub.duties import Clock, Duty, sweep_orphans
+from hub.files import vault
 from hub.gauges import Facts, Gauges
 from hub.intake import Intake, Tools
 from hub.meters import Meters
@@ -117,7 +118,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     Raises:
         ConfigurationError: something that settings name, a key file or the tables cannot be used; names it.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault.make_folder(settings.data)
     crashpoints.arm(settings.crash_at)
     blobs = open_blobs(settings)
     meters = Meters()
@@ -354,13 +355,24 @@ def _duties(
     return [
         Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
         Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
-        Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE)),
-        Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run),
+        Duty(
+            name="sweep-blobs",
+            every=timedelta(hours=1),
+            run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE),
+            deletes=True,
+        ),
+        Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run, deletes=True),
         Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
-        Duty(name="retention", every=timedelta(minutes=10), run=_retention(settings, store, keys, board, meters)),
+        Duty(
+            name="retention",
+            every=timedelta(minutes=10),
+            run=_retention(settings, store, keys, board, meters),
+            deletes=True,
+        ),
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),
             run=lambda now: store.forget_idempotency(now - remembered),
+            deletes=True,
         ),
     ]
