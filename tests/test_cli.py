@@ -44,6 +44,14 @@ def test_an_unknown_command_is_wrong_usage():
     assert CliRunner().invoke(main, ["fly"]).exit_code == 2
 
 
+def test_a_data_folder_that_cannot_be_made_is_refused_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    for command in (["status", "00000000-0000-4000-8000-000000000000"], ["serve"]):
+        ended = CliRunner().invoke(main, [*command, "--data", str(tmp_path / "file" / "data")])
+        assert (ended.exit_code, type(ended.exception)) == (1, SystemExit), ended.output
+        assert "cannot be made" in ended.output
+
+
 def test_a_bad_document_exits_1_and_says_where_and_which_rule(hub):
     code, said = hub("validate", BAD)
     assert code == 1

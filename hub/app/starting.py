@@ -98,7 +98,7 @@ def alone(settings: Settings) -> Iterator[None]:
     if database is None:
         yield
         return
-    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    vault.make_folder(database.parent)
     # Beside the database and named after it, so a backup leaves it out; never removed, or two would each lock their own.
     descriptor = os.open(database.with_name(database.name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

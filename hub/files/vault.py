@@ -28,8 +28,21 @@ _LOCK = ".lock"
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` with mode 0700, parents included, if it is missing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make ``folder`` with mode 0700, parents included, if it is missing.
+
+    Raises:
+        ConfigurationError: it cannot be made where it is named.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        why = os.strerror(exc.errno or 0)
+        raise ConfigurationError(
+            Text(
+                f"Der Ordner {folder} lässt sich nicht anlegen ({why}). Nennen Sie einen anderen, oder legen Sie ihn an.",
+                f"The folder {folder} cannot be made ({why}). Name another one, or make it yourself.",
+            )
+        ) from exc
 
 
 def write(path: Path, content: bytes) -> None:
@@ -82,7 +95,7 @@ def insist_on_privacy(path: Path) -> None:
     """
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(status.st_mode):
         _judge(path, status)
