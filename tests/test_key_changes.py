@@ -12,7 +12,7 @@ from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, KeyUnavailable, Malformed, NotFound
 from hub.exchange.destinations import Draft
 from hub.exchange.key_changes import By, KeyDesk
-from hub.store.key_changes import ChangeState, KeyStep
+from hub.store.proposals import ChangeState, KeyStep
 
 
 @pytest.fixture(scope="session")

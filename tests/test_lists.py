@@ -18,7 +18,7 @@ from hub.parties import ClientKind
 from hub.persons import Person, Role
 from hub.store import Circuit
 from hub.store.figures import Figures
-from hub.store.key_changes import ChangeState, KeyStep
+from hub.store.proposals import ChangeState, KeyStep
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 

@@ -21,7 +21,7 @@ from store_values import NOW, buried, claim, record
 
 from hub.cli import main
 from hub.store import AuditEntry
-from hub.store.key_changes import KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import KeyChange, KeyChanges, KeyStep
 
 #: Stands for whatever a spoiled row holds; it is neither a number nor an id, nor JSON.
 STORED = "[GEHEIM-7"

@@ -14,8 +14,7 @@ from hub.persons import Right, Role, people_who_may
 from hub.store import AuditEntry
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table
-from hub.store.adapter_changes import AdapterChange, AdapterChanges
-from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import AdapterChange, AdapterChanges, ChangeState, KeyChange, KeyChanges, KeyStep
 from hub.store.tables import metadata
 
 #: Beyond any time that there is.

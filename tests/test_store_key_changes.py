@@ -12,8 +12,8 @@ from hub.errors import Conflict, KeyRefused, NotFound
 from hub.store import AuditEntry, DeliveryState
 from hub.store.circuits import CircuitHistory
 from hub.store.dossier import Dossier
-from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
 from hub.store.overview import Overview
+from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
 from hub.submission import MediaType, SchemaRef, new_id
 
 JWK = {"kid": "new-key-1", "kty": "RSA", "key_ops": ["wrapKey"], "n": "AQ", "e": "AQAB", "alg": "RSA-OAEP-256"}

@@ -16,7 +16,7 @@ from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.exchange.approval import insist_on_a_say
 from hub.parties import Destination
 from hub.store import StoredKey
-from hub.store.key_changes import KeyStep
+from hub.store.proposals import KeyStep
 from hub.tables import key_valid_until
 
 

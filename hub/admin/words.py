@@ -12,7 +12,7 @@ from hub.exchange.trials import TrialStage
 from hub.reasons import for_people, reason_of
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
-from hub.store.key_changes import ChangeState, KeyStep
+from hub.store.proposals import ChangeState, KeyStep
 from hub.store.routes import VersionState
 from hub.submission import DeadCause, OutcomeKind, State
 from hub.validation.manifest import Status

@@ -17,8 +17,7 @@ from hub.exchange.stewardship import KeyChange, KeyStep, Standing, Stewardship
 from hub.parties import Destination, OfferedService
 from hub.persons import Person
 from hub.store import Circuit, OutgoingCallback, StoredKey
-from hub.store.adapter_changes import AdapterChange
-from hub.store.key_changes import ChangeState
+from hub.store.proposals import AdapterChange, ChangeState
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
 _METADATA = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")

@@ -22,8 +22,7 @@ from hub.options import declared
 from hub.parties import Destination
 from hub.persons import Person
 from hub.store import AuditEntry, Circuit, Store
-from hub.store.adapter_changes import AdapterChange, AdapterChanges
-from hub.store.key_changes import ChangeState
+from hub.store.proposals import AdapterChange, AdapterChanges, ChangeState
 
 _PAGE = 500
 #: Builds an adapter from its options, which touches nothing; raises ``ConfigurationError`` for a wrong one.

@@ -18,7 +18,7 @@ from hub.exchange.judging import judged, use_of
 from hub.parties import Destination
 from hub.persons import is_account, may_be_one_human
 from hub.store import AuditEntry, Store, StoredKey, all_items
-from hub.store.key_changes import ChangeState, KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
 
 _PAGE = 500
 

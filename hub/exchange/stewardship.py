@@ -19,9 +19,8 @@ from hub.exchange.key_changes import By, KeyDesk
 from hub.parties import ClientKind, Destination
 from hub.persons import Person, Right, anybody_may
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
-from hub.store.adapter_changes import AdapterChange, already_open
-from hub.store.key_changes import ChangeState, KeyChange, KeyStep
 from hub.store.parties import overtaken
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 
 _MOST_CALLBACKS = 500
 
@@ -157,7 +156,7 @@ class Stewardship:
             waiting = self._ways.waiting(destination)
             if waiting is not None:
                 if rest.parts() or Wish.of(waiting) != wish:
-                    raise already_open()
+                    raise adapter_change_open()
                 self._ways.approve(destination, waiting.change_id, person, by=by)
                 return self._mine(destination_id, person)
         insist_on_proposer(person)

@@ -17,7 +17,7 @@ from hub.exchange.destinations import Draft
 from hub.exchange.ways import Way, canonical
 from hub.options import declared
 from hub.persons import Person, Role
-from hub.store.adapter_changes import AdapterChanges
+from hub.store.proposals import AdapterChanges
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 ANTON = Person(name="anton", full_name="Anton", roles=(Role.APPROVER,))

@@ -9,7 +9,7 @@ from hub.app import stewardship
 from hub.cli import main
 from hub.errors import Forbidden
 from hub.persons import Person, Role
-from hub.store.key_changes import ChangeState, KeyStep
+from hub.store.proposals import ChangeState, KeyStep
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 OLGA = Person(name="olga", full_name="Olga", roles=(Role.OPERATOR,))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Their tables join the program's metadata when this module is read; a comparison of both sides needs all of them.
-from hub.store import adapter_changes as _adapter_changes  # noqa: F401
+from hub.store import proposals as _proposals  # noqa: F401
 
 revision = "0012"
 down_revision = "0011"
