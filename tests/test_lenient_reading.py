@@ -9,7 +9,6 @@ import pytest
 import yaml
 from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, post, shared_door
 
-from hub.api.absent import cleaner
 from hub.clients import Caller, _canonical, _contains
 from hub.errors import Forbidden
 from hub.exchange.access import insist_on_sending
@@ -17,6 +16,7 @@ from hub.parties import ClientKind
 from hub.resources import shipped
 from hub.routing import service_urn
 from hub.submission import canonical_service
+from hub.validation.absent import cleaner
 
 __all__ = ["movable_door", "shared_door"]
 

@@ -212,7 +212,11 @@ def test_schemas_are_listed_and_shown(served):
 def test_a_multipart_body_carries_metadata_and_attachments(served):
     parts = {
         "data": ("a.json", ANMELDUNG, "application/json"),
-        "metadata": ("m.json", json.dumps({"attachments": {"nachweis": {"purpose": "form"}}}), "application/json"),
+        "metadata": (
+            "m.json",
+            json.dumps({"author": None, "attachments": {"nachweis": {"purpose": "form", "filename": None}}}),
+            "application/json",
+        ),
         "nachweis": ("n.pdf", CANARY.encode() * 10_000, "application/pdf"),
     }
     answer = served.post("/hub/v1/applications", params={"service": ANMELDEN, "ars": WIESBADEN}, files=parts)

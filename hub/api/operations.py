@@ -23,7 +23,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.admission import Admission, Reservation
-from hub.api.absent import cleaner
 from hub.api.contracts import (
     STREAM,
     Body,
@@ -38,6 +37,7 @@ from hub.api.contracts import (
 from hub.api.guards import Arrival, arrival
 from hub.api.limits import Limits
 from hub.api.readers import strict_form, strict_json
+from hub.validation.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
 Make = Callable[[Any, ASGIApp], ASGIApp]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
+
+import orjson
 
 from hub import __version__
 from hub.errors import Malformed, Text
 from hub.intake.attachments import SealedAttachment
 from hub.intake.labels import media_type_of
+from hub.resources import shipped
 from hub.submission import SchemaRef
+from hub.validation.absent import Cleaner, cleaner
 
 METADATA_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/2.1.0/metadata.schema.json"
 _SENDER_MAY_SAY = frozenset(
     {"replyChannel", "author", "additionalReferenceInfo", "paymentInformation", "dataSets", "attachments"}
 )
 _ATTACHMENT_MAY_SAY = frozenset({"purpose", "filename", "description"})
+#: The schema of what is said, in the package that ships with the hub.
+_SHIPPED_SCHEMA = "schemas/fit-connect-metadata/2.1/metadata.schema.json"
 _FIRST_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/{version}/metadata.schema.json"
 _PRODUCT = {"name": "Rathaus-Hub", "version": __version__, "manufacturer": "Rathaus-Hub"}
 
@@ -31,10 +38,12 @@ def compose(
 ) -> dict[str, Any]:
     """Return the metadata of a submission from what the sender ``said`` and what was sealed; the hub's own report comes last.
 
+    Optional members that the sender wrote as null are left out: some clients write every member that they know.
+
     Raises:
         Malformed: the sender said something that is the hub's to write, or spoke of attachments that did not come.
     """
-    contributed = _contribution(said, {each.facts.part_name for each in attachments})
+    contributed = _contribution(_leaving_out_nulls()(said), {each.facts.part_name for each in attachments})
     notes = contributed.pop("attachments", {})
     described = [_described(each, notes.get(each.facts.part_name, {})) for each in attachments]
     if report is not None:
@@ -55,7 +64,7 @@ def compose(
 
 def file_names(said: Mapping[str, Any], attachments: Sequence[SealedAttachment]) -> frozenset[str]:
     """Return the names under which a receiver finds attachments: those that the sender ``said``, else those of the parts."""
-    notes = said.get("attachments")
+    notes = _leaving_out_nulls()(said).get("attachments")
     notes = (
         notes if isinstance(notes, Mapping) else {}
     )  # What has another form is refused when the metadata are composed.
@@ -89,6 +98,18 @@ def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+@cache
+def _leaving_out_nulls() -> Cleaner:
+    """Return what leaves the optional members that are null out of what a sender says.
+
+    Of attachments the sender says by the name of a part what the schema has in a list, and nothing of it is required.
+    """
+    schema = orjson.loads(shipped(_SHIPPED_SCHEMA).read_bytes())
+    known = {name: inner for name, inner in schema["properties"].items() if name in _SENDER_MAY_SAY}
+    note: dict[str, Any] = {"properties": {name: {} for name in _ATTACHMENT_MAY_SAY}}
+    return cleaner({"properties": {**known, "attachments": {"additionalProperties": note}}}, schema)
 
 
 def _contribution(said: Mapping[str, Any], part_names: set[str]) -> dict[str, Any]:
