@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import yaml
 from stage import NOW, TAUNUSSTEIN, WIESBADEN
 
 from hub.admin.plots import STRIP, WIDTH, by_destination, plot_of, whole_spans
@@ -34,6 +35,15 @@ def _bring(person, content="", **wish):
     return person.post("/schemas/import", files={"archive": ("p.zip", packed)}, **{**WISH, **wish})
 
 
+def declare(pages, version, places):
+    """Write where documents name attachments into a version's entry, as an operator does."""
+    entry = pages.stage.data / "schemas" / version / "catalog.yaml"
+    document = yaml.safe_load(entry.read_text("utf-8"))
+    document["schemas"][0]["attachments"] = places
+    entry.write_text(yaml.safe_dump(document), "utf-8")
+    pages.stage.hub.catalogs._looked -= 10
+
+
 def _actions(pages):
     return [each.entry.action for each in pages.store.audit(action="schema.").items]
 
@@ -47,10 +57,13 @@ def test_a_package_is_checked_shown_and_taken_over(pages):
     arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
     assert arrival in otto.get("/schemas").text
     otto.post(f"/schemas/import/{arrival}/admit")
-    pages.stage.hub.catalogs._looked -= 10
+    declare(pages, "probe/1.0", [{"at": "/{urn:t}m", "required": True}])
     shown = otto.get("/schemas/probe/1.0").text
     for said in ("CC0", "https://example.org/probe", "Kein Zustellpunkt bietet diese Version an"):
         assert said in shown
+    # Where its documents name attachments, as `hub schemas show` and the API say it.
+    assert "<div>/{urn:t}m (nötig)</div>" in shown
+    assert "<div>/ermaessigung/nachweisDatei</div>" in otto.get("/schemas/fim-hundesteuer/1.0").text
     assert _actions(pages) == ["schema.receive", "schema.admit"]
 
 
