@@ -90,6 +90,34 @@ def test_what_a_hand_over_says_in_two_ways_is_refused(system):
     assert requests.post(system.base + "/cases", data=whole + b"\r\n", headers=headers, timeout=5).status_code == 201
 
 
+@pytest.mark.parametrize(
+    "names", [("plan.pdf", "plan.pdf"), ("plan.pdf", "../plan.pdf")], ids=["the same", "the same once they are safe"]
+)
+def test_two_attachments_of_one_name_are_refused_with_a_reason(names, system):
+    files = [("antrag", ("antrag.json", antrag(uuid4()), "application/json"))]
+    files += [("attachment", (name, b"%PDF", "application/pdf")) for name in names]
+    assert_refused_for_its_names(system, files)
+
+
+@pytest.mark.parametrize("name", ["antrag.json", "received.json", "attachments"])
+def test_a_part_named_as_what_lies_there_already_is_refused_with_a_reason(name, system):
+    files = [
+        ("antrag", ("antrag.json", antrag(uuid4()), "application/json")),
+        ("data", (name, b"{}", "application/json")),
+    ]
+    assert_refused_for_its_names(system, files)
+
+
+def assert_refused_for_its_names(system, files):
+    headers = {"Idempotency-Key": str(uuid4()), "Authorization": f"Bearer {SECRET}"}
+    answer = requests.post(system.base + "/cases", files=files, headers=headers, timeout=5)
+    assert answer.status_code == 400
+    assert "denselben Dateinamen" in answer.text
+    assert "the same file name" in answer.text
+    assert "plan" not in answer.text
+    assert list(system.folder.iterdir()) == []
+
+
 def test_a_repeat_makes_no_second_case(system):
     submission_id = uuid4()
     assert hand_over(system, submission_id).status_code == 201

@@ -25,7 +25,7 @@ import orjson
 from hub.connector.config import LONGEST_SECRET, HttpHandover, Settings, is_loopback, unusable
 from hub.connector.filename import safe_name
 from hub.connector.server import QuietHandler, QuietServer
-from hub.errors import Malformed, TooLarge
+from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
 from hub.multipart import parts
 
@@ -97,12 +97,20 @@ class _Handler(QuietHandler):
             self._answer(404, b"", "text/plain")
 
     def do_POST(self) -> None:  # noqa: N802
-        status = self._take()
+        reason = None
+        try:
+            status = self._take()
+        except TooLarge as exc:
+            status, reason = 413, exc.detail
+        except Malformed as exc:
+            status, reason = 400, exc.detail
         # What was not read of a refused request would be taken for the next one.
         self.close_connection = status >= 400  # noqa: PLR2004  # Refusals.
-        self._answer(status, b"", "text/plain")
+        said = "" if reason is None else f"{reason.de}\n{reason.en}\n"
+        self._answer(status, said.encode(), "text/plain; charset=utf-8")
 
     def _take(self) -> int:
+        """Take a hand-over and return the status of the answer; ``Malformed`` and ``TooLarge`` say why it is refused."""
         desk = self.server.desk
         if self.path != "/cases" or not self._is_local():
             return 404
@@ -110,8 +118,8 @@ class _Handler(QuietHandler):
             return 401
         try:
             name = str(UUID(self.headers.get("Idempotency-Key", "")))
-        except ValueError:
-            return 400
+        except ValueError as exc:
+            raise Malformed(_NO_KEY) from exc
         return self._store(desk, name)
 
     def _store(self, desk: _Desk, name: str) -> int:
@@ -121,18 +129,16 @@ class _Handler(QuietHandler):
             # A loop for this request alone, whose thread may wait for its bytes.
             asyncio.run(_receive(working, self.body(_LARGEST), self.headers.get("Content-Type", "")))
             if not (working / "antrag.json").is_file():
-                return 400
+                raise Malformed(_NO_CASE)
             with _private(working / "received.json") as file:
                 file.write(orjson.dumps(facts))
             known = final.exists()
             if not known:
                 working.rename(final)
-        except TooLarge:
-            return 413
         except TimeoutError:
             return 408
-        except (Malformed, ValueError):
-            return 400
+        except ValueError as exc:
+            raise Malformed(_UNREADABLE) from exc
         except OSError:
             return 503
         else:
@@ -158,7 +164,12 @@ class _Handler(QuietHandler):
 
 
 async def _receive(folder: Path, pieces: Iterable[bytes], content_type: str) -> None:
-    """Stream every part of a hand-over into a file of its own; errors as :func:`hub.multipart.parts`, and OSError."""
+    """Stream every part of a hand-over into a file of its own.
+
+    Raises:
+        Malformed, TooLarge: as :func:`hub.multipart.parts`; two parts have one file name.
+        OSError: a file cannot be written.
+    """
     for each in (folder, folder / "attachments"):
         each.mkdir(mode=0o700)
     number = 0
@@ -176,8 +187,11 @@ async def _as_they_come(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def _private(path: Path) -> BufferedWriter:
-    """Open a new file that only this account may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    """Open a new file that only this account may read; raise ``Malformed`` where its name is taken."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except FileExistsError as exc:
+        raise Malformed(_TAKEN) from exc
 
 
 def _cases(folder: Path) -> list[dict[str, Any]]:
@@ -214,3 +228,22 @@ def _row(case: Mapping[str, Any]) -> str:
         verdict + (", Wiederholung" if case["repeat"] else ""),
     )
     return "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
+
+
+_NO_KEY = Text(
+    "Idempotency-Key fehlt oder ist keine UUID. Senden Sie die Kennung der Einreichung.",
+    "Idempotency-Key is missing or no UUID. Send the submission's id.",
+)
+_NO_CASE = Text(
+    "Die Übergabe enthält keine Datei antrag.json. Senden Sie sie als Teil „antrag“.",
+    "The hand-over holds no file antrag.json. Send it as the part 'antrag'.",
+)
+_UNREADABLE = Text(
+    "Die Übergabe ist nicht lesbar. Senden Sie sie als multipart/form-data.",
+    "The hand-over cannot be read. Send it as multipart/form-data.",
+)
+_TAKEN = Text(
+    "Zwei Teile haben denselben Dateinamen, oder einer hat den einer Datei des "
+    "Fachverfahrens. Nennen Sie einen Teil anders.",
+    "Two parts have the same file name, or one has that of a file of the specialist system. Give one part another name.",
+)
