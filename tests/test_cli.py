@@ -112,6 +112,13 @@ def test_a_repeat_with_the_same_key_changes_nothing(hub):
     assert submitted(hub, "--idempotency-key", "k") == submitted(hub, "--idempotency-key", "k")
 
 
+def test_an_application_may_name_its_service_either_way(hub):
+    also = BAUEN.replace("leika:", "")
+    assert also == "urn:de:fim:leistung:99012008001000"
+    code, said = hub("submit", GOOD, "--service", also, "--ars", TAUNUSSTEIN)
+    assert (code, "submissionId" in said) == (0, True), said
+
+
 def test_an_unknown_submission_is_refused(hub):
     assert hub("status", "7b1c9e04-2d58-4c7a-8f31-5a9e0c406414")[0] == 1
 

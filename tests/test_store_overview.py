@@ -8,7 +8,7 @@ import pytest
 from store_values import FINISHED, NOW, RECEIVED, accepted, buried, claim, known_destination, record
 
 from hub.store.overview import Overview, Wanted
-from hub.submission import DeadCause, State
+from hub.submission import DeadCause, Service, State
 
 HOUR = timedelta(hours=1)
 
@@ -55,6 +55,15 @@ def test_submissions_are_found_by_every_field(overview, two):
     assert overview.submissions(Wanted(since=NOW + HOUR)).total == 0
     assert overview.submissions(Wanted(text="%")).total == 0
     assert [each.id for each in overview.submissions(Wanted(), tenant="06414").items] == [second.submission_id]
+
+
+def test_submissions_are_found_by_either_name_of_their_service(overview, store):
+    here = known_destination(store, tenant="06439")
+    names = [f"urn:de:fim:{kind}:99012008001000" for kind in ("leika:leistung", "leistung")]
+    made = {accepted(store, here.destination_id, service=Service(identifier=name)).submission_id for name in names}
+    for name in names:
+        assert {each.id for each in overview.submissions(Wanted(service=name)).items} == made
+    assert overview.submissions(Wanted(service=names[0][:-1] + "1")).total == 0
 
 
 def test_nothing_of_another_tenant_is_found(overview, store, two):
