@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any
 
+import orjson
 import pytest
+from connexion.spec import Specification
 from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
+from hub.api import edge
 from hub.crypto import keys
+from hub.resources import shipped
 
 #: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
 pytest_plugins = ["store_servers", "bucket", "admin_pages", "openid_pages", "api_people"]
 
 # Secrets that tests write are for their account alone, as an operator's are; the hub refuses others.
 os.umask(0o077)
+
+_judged: set[bytes] = set()
+_validate = Specification._validate_spec.__func__
+
+
+@classmethod
+def _validate_once(cls: type[Specification], spec: dict[str, Any]) -> None:
+    """Judge a contract once: connexion does at each start what takes half a second for ours, and the suite starts hundreds."""
+    document = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
+    if document not in _judged:
+        _validate(cls, spec)
+        _judged.add(document)
+
+
+Specification._validate_spec = _validate_once
+_load = edge.load
+_load_shipped = cache(_load)  # Nobody changes the document that it is read into.
+edge.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 

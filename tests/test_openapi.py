@@ -78,7 +78,7 @@ def test_it_speaks_openapi_3_0_which_is_all_that_connexion_understands():
 
 
 def test_no_reference_leads_back_to_itself():
-    edge._refuse_recursion(CONTRACT, CONTRACT, ())
+    edge._refuse_recursion(CONTRACT, CONTRACT, (), set())
 
 
 def test_operation_ids_are_unique_and_name_a_handler():

@@ -83,7 +83,7 @@ def build(
         ConfigurationError: an operation without a handler, a handler without an operation, an unusable contract.
     """
     contract = load(specification)
-    _refuse_recursion(contract, contract, ())
+    _refuse_recursion(contract, contract, (), set())
     _match(contract, handlers)
     published = {**contract, "servers": [{"url": base_url}]}
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
@@ -178,25 +178,29 @@ def _match(contract: Mapping[str, Any], handlers: Mapping[str, Handler]) -> None
         )
 
 
-def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...]) -> None:
-    """Refuse a reference that leads back to itself: connexion would build an endless document of it."""
+def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...], known: set[str]) -> None:
+    """Refuse a reference that leads back to itself: connexion would build an endless document of it.
+
+    ``known`` gathers the targets that were followed to their ends, so that each is followed once.
+    """
     if isinstance(node, list):
         for child in node:
-            _refuse_recursion(contract, child, way)
+            _refuse_recursion(contract, child, way, known)
     elif isinstance(node, Mapping):
         target = node.get("$ref")
         if not isinstance(target, str):
             for name, child in node.items():
                 if name not in _FREE_VALUES:
-                    _refuse_recursion(contract, child, way)
+                    _refuse_recursion(contract, child, way, known)
         elif target in way:
             raise ConfigurationError(
                 Text(
                     f"{target} in openapi.yaml verweist auf sich selbst.", f"{target} in openapi.yaml leads to itself."
                 )
             )
-        else:
-            _refuse_recursion(contract, resolved(contract, node), (*way, target))
+        elif target not in known:
+            _refuse_recursion(contract, resolved(contract, node), (*way, target), known)
+            known.add(target)
 
 
 def _surface(contract: Mapping[str, Any], limits: Limits) -> Surface:
