@@ -19,14 +19,14 @@ from uuid import UUID
 
 import orjson
 
-from hub.delivery import Adapter
-from hub.envelope import MixedUp, checked, completion, not_readable
 from hub.errors import Unavailable
-from hub.options import ADDRESS, PLAIN, read_options, read_secret, unusable
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.model.delivery import Adapter
+from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, unusable
+from hub.model.packaging import MixedUp, checked, completion, not_readable
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
-from hub.wire.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.wire.tokens import NoToken, Tokens, by_secret
+from hub.transport.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
+from hub.transport.tokens import NoToken, Tokens, by_secret
 
 _ANSWER_LIMIT = 64 * 1024
 _REMEMBERED = 1000

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hub.delivery import Adapter
-from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import ADDRESS, insist, read_options, unusable
-from hub.submission import Outcome, OutcomeKind, Package
+from hub.model.delivery import Adapter
+from hub.model.options import ADDRESS, insist, read_options, unusable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.submission import Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

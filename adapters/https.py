@@ -2,7 +2,7 @@
 
 The receiver knows the hub by an HMAC over timestamp and body (``secret_file``), by a client certificate, by an access
 token for which the hub signs an assertion (``token_url``, RFC 7523), or by any of them together. What an answer means
-stands in :func:`hub.wire.http.judge`; the body of an answer is never read.
+stands in :func:`hub.transport.http.judge`; the body of an answer is never read.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import orjson
 
 from hub.crypto.hmacs import sign_callback
 from hub.crypto.keys import SigningKey, read_signing_key
-from hub.delivery import Adapter
-from hub.envelope import MixedUp, message, not_readable
 from hub.errors import KeyRefused, Unavailable
-from hub.options import (
+from hub.model.delivery import Adapter
+from hub.model.options import (
     ADDRESS,
     PLAIN,
     insist,
@@ -31,10 +30,11 @@ from hub.options import (
     read_secret,
     unusable,
 )
-from hub.submission import Outcome, Package
+from hub.model.packaging import MixedUp, message, not_readable
+from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
-from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.wire.tokens import NoToken, Tokens, by_assertion
+from hub.transport.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
+from hub.transport.tokens import NoToken, Tokens, by_assertion
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.
 

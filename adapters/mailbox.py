@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
-from hub.submission import Outcome, OutcomeKind, Package
+from hub.model.delivery import Adapter
+from hub.model.submission import Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

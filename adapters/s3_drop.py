@@ -19,14 +19,14 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from hub import reasons
-from hub.delivery import Adapter
-from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import ADDRESS, PLAIN, insist, read_file, read_options, read_secret, unusable
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.model import reasons
+from hub.model.delivery import Adapter
+from hub.model.options import ADDRESS, PLAIN, insist, read_file, read_options, read_secret, unusable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import BEFORE_CONNECTING, CONFIGURED, Line, reason_for
-from hub.wire.http import insist_on_address, insist_on_timeout
+from hub.transport.http import insist_on_address, insist_on_timeout
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential  # Only types; the library has no such names when it runs.

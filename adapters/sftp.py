@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from hub.delivery import Adapter
-from hub.envelope import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.errors import Unavailable
-from hub.options import PLAIN, insist, read_options, read_private_file, read_secret, unusable
-from hub.submission import Outcome, Package
+from hub.model.delivery import Adapter
+from hub.model.options import PLAIN, insist, read_options, read_private_file, read_secret, unusable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
-from hub.wire.http import insist_on_host, insist_on_timeout
-from hub.wire.sftp import Server, read_client_key, read_host_keys, upload
+from hub.transport.http import insist_on_host, insist_on_timeout
+from hub.transport.sftp import Server, read_client_key, read_host_keys, upload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

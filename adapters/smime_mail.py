@@ -18,14 +18,14 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any
 
-from hub.delivery import Adapter, Particular, Sealing
-from hub.envelope import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
 from hub.errors import Unavailable
-from hub.options import ADDRESS, PLAIN, insist, read_options, read_secret
-from hub.submission import DeadCause, Form, Outcome, OutcomeKind, Package
+from hub.model.delivery import Adapter, Particular, Sealing
+from hub.model.options import ADDRESS, PLAIN, insist, read_options, read_secret
+from hub.model.packaging import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
+from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
-from hub.wire.http import client_tls, insist_on_host, insist_on_timeout
-from hub.wire.mail import Envelope, Login, is_address, post
+from hub.transport.http import client_tls, insist_on_host, insist_on_timeout
+from hub.transport.smtp import Envelope, Login, is_address, post
 
 #: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
 _GROWTH = 1.4

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from hub.callbacks import CallbackTools, CallbackWorker
 from hub.crypto.keyring import HubKeys
-from hub.notices import Noticeboard
-from hub.outbound import Outbound
+from hub.notifications.callbacks import CallbackTools, CallbackWorker
+from hub.notifications.mail import Noticeboard
 from hub.store import OutgoingCallback, Store
+from hub.transport.outbound import Outbound
 
 _PARTIES = 5
 _PENDING = 100

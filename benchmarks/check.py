@@ -13,7 +13,7 @@ import jsonschema_rs
 from lxml import etree
 
 from benchmarks import payload
-from hub.submission import MediaType
+from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 
 _SCHEMAS = Path(__file__).parents[1] / "schemas"

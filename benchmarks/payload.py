@@ -12,7 +12,7 @@ from pathlib import Path
 from lxml import etree
 
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.imports import import_standard
+from hub.validation.importing import import_standard
 from tests.shared_data import CATALOG, XWASSER
 
 _OWN = Path(__file__).parents[1] / "schemas" / "bauantrag" / "1.0"

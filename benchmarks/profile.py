@@ -17,10 +17,10 @@ from benchmarks.served import ARS, SERVICE, WIESBADEN, prepare_data, sealing_key
 from hub import app
 from hub.config import load_settings
 from hub.crypto.jose import encrypt
-from hub.intake.evidence import first_events
+from hub.intake.receipt import first_events
 from hub.intake.repetition import Accepted
+from hub.model.submission import Application, Cover, MediaType, Submission, new_id
 from hub.store import Remembered, StoredMessage
-from hub.submission import Application, Cover, MediaType, Submission, new_id
 
 _COUNT = 200
 _ROUNDS = 5

@@ -23,8 +23,8 @@ from hub import app
 from hub.config import load_settings
 from hub.crypto.keys import KeyPolicy, judge_encryption_key
 from hub.demo.cast import prepare
-from hub.parties import OfferedService
-from hub.submission import MediaType
+from hub.model.parties import OfferedService
+from hub.model.submission import MediaType
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
 ARS = "064140000000"

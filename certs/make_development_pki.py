@@ -10,8 +10,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hub.crypto.keys import make_rsa_pair
 from hub.crypto.pki import InsecureDevelopmentAuthority
+
+from hub.crypto.keys import make_rsa_pair
 from hub.files import vault
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hub.errors import ConfigurationError, Text
-from hub.wire.mail import is_address
+from hub.transport.smtp import is_address
 
 _PREFIX = "HUB_"
 #: The settings file in the data folder.

@@ -18,12 +18,12 @@ import uvicorn
 from argon2 import PasswordHasher
 from store_values import buried, claim, record
 
-from hub.accounts import Accounts
 from hub.admin import Mounted, Tools, build
+from hub.administration.routing_tables import TableBook
 from hub.api.protocol import Bounds, server_options
 from hub.app import admin_desks
-from hub.persons import Role
-from hub.tables import TableBook
+from hub.identity.accounts import Accounts
+from hub.identity.persons import Role
 
 PASSWORD = "korrekt pferd batterie"
 #: name -> roles, tenant

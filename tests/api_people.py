@@ -13,10 +13,10 @@ import requests
 from admin_pages import PASSWORD, PEOPLE
 from argon2 import PasswordHasher
 
-from hub.accounts import Accounts
-from hub.clients import new_client
-from hub.parties import ClientKind
-from hub.persons import Role
+from hub.identity.accounts import Accounts
+from hub.identity.clients import new_client
+from hub.identity.persons import Role
+from hub.model.parties import ClientKind
 
 #: Besides those of the pages: a second operator, and somebody who may do everything.
 MORE: dict[str, tuple[tuple[Role, ...], str]] = {

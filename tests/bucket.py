@@ -21,7 +21,7 @@ class Bucket:
     client: Any
 
     def blobs(self) -> Any:
-        from hub.store.s3blobs import S3Blobs, S3Place
+        from hub.store.blobs.s3 import S3Blobs, S3Place
 
         place = S3Place(url=self.url, endpoint=self.endpoint, region=REGION, key_id=KEY_ID, secret=SECRET)
         return S3Blobs(place)

@@ -11,7 +11,7 @@ import pytest
 from connexion.spec import Specification
 from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
-from hub.api import edge
+from hub.api import application
 from hub.crypto import keys
 from hub.resources import shipped
 
@@ -35,9 +35,9 @@ def _validate_once(cls: type[Specification], spec: dict[str, Any]) -> None:
 
 
 Specification._validate_spec = _validate_once
-_load = edge.load
+_load = application.load
 _load_shipped = cache(_load)  # Nobody changes the document that it is read into.
-edge.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
+application.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 

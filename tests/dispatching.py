@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from store_values import HUB, LEASE, NOW
 
-from hub.adapter_pool import AdapterPool
-from hub.attempting import Rules
-from hub.callbacks import Herald
-from hub.delivery import Schedule
-from hub.dispatch import Dispatcher
+from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import Rules
+from hub.delivery.dispatcher import Dispatcher
+from hub.model.delivery import Schedule
+from hub.model.submission import Outcome, OutcomeKind
+from hub.notifications.callbacks import Herald
 from hub.store import LocalBlobs
-from hub.submission import Outcome, OutcomeKind
 
 PATIENCE = 60
 

@@ -18,11 +18,13 @@ from argon2 import PasswordHasher
 from jwcrypto import jwk
 from openid_provider import CLIENT_ID, GROUPS, SECRET, SmallProvider, make_key, running
 
-from hub.accounts import Accounts
 from hub.admin import OPENID_CALLBACK, Mounted, build
-from hub.openid import Grants, OpenIdLogin, Provider, Registration
-from hub.outbound import Outbound
-from hub.persons import Role
+from hub.identity.accounts import Accounts
+from hub.identity.openid.grants import Grants
+from hub.identity.openid.login import OpenIdLogin
+from hub.identity.openid.provider import Provider, Registration
+from hub.identity.persons import Role
+from hub.transport.outbound import Outbound
 
 
 @dataclass

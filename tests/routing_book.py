@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from hub.administration.routing_tables import TableBook
+from hub.administration.shelf import Sources
 from hub.areas import Area, AreaKind, Gazetteer, Place
-from hub.parties import OfferedService
-from hub.persons import Person, Role
+from hub.identity.persons import Person, Role
+from hub.model.parties import OfferedService
+from hub.model.submission import Service
 from hub.routing import DestinationFacts, Rule, ServiceRegister
 from hub.store import Store
-from hub.submission import Service
-from hub.tables import Sources, TableBook
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HUNDE = "urn:de:fim:leika:leistung:99102013000000"

@@ -18,16 +18,17 @@ from stage import Stage, VirtualClock
 from stand_in import Answer, Client
 
 from hub import app
-from hub.api import edge, fit_connect
-from hub.api.oauth import OAuth
-from hub.clients import Caller, new_client
+from hub.api import application
+from hub.api.fit_connect import handlers
+from hub.api.fit_connect.oauth import OAuth
 from hub.config import load_settings
 from hub.crypto import jws
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
-from hub.exchange.receivers import Receivers
-from hub.exchange.sending import SendingTools
-from hub.parties import ClientKind, Destination
+from hub.fit_connect.receivers import Receivers
+from hub.fit_connect.sending import SendingTools
+from hub.identity.clients import Caller, new_client
+from hub.model.parties import ClientKind, Destination
 from hub.resources import shipped
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
@@ -66,18 +67,18 @@ class Door:
         self.clock = stage.clock
         self.parts = replace(app.fit_connect_parts(self.hub), **parts)
         oauth = OAuth(clients=self.hub.clients, clock=self.clock)
-        handlers = dict(app.handlers(self.hub, oauth)) | fit_connect.handlers(self.parts)
-        application = edge.build(
-            handlers,
+        operations = dict(app.handlers(self.hub, oauth)) | handlers.handlers(self.parts)
+        served = application.build(
+            operations,
             specification=shipped("openapi.yaml"),
             base_url=self.hub.settings.canonical_url,
             token_info=oauth.token_info,
             production=True,
-            limits=edge.Limits(),
+            limits=application.Limits(),
             admission=self.hub.admission,
             identities=oauth.identities,
         )
-        self.anybody = Client(patient(application), (("Accept-Language", "en"),))
+        self.anybody = Client(patient(served), (("Accept-Language", "en"),))
         self.sender = self.client("sender")
         self.subscriber = self.client("subscriber")
 
@@ -133,7 +134,7 @@ class Door:
 
     @property
     def sending_tools(self) -> SendingTools:
-        return fit_connect._counter(self.parts, Receivers(self.hub.directory)).announcing._tools
+        return handlers._counter(self.parts, Receivers(self.hub.directory)).announcing._tools
 
     @property
     def sending_caller(self) -> Caller:

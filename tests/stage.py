@@ -22,7 +22,7 @@ import pytest
 
 from hub.config import load_settings
 from hub.intake import Accepted
-from hub.submission import Application, Cover, MediaType
+from hub.model.submission import Application, Cover, MediaType
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 #: The example as it is, which names lageplan.pdf, and as most tests send it: alone, naming nothing.

@@ -15,9 +15,9 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.admission import Admission
-from hub.api import edge
+from hub.api import application
 from hub.api.guards import Limits, arrival
-from hub.multipart import parts
+from hub.files.multipart import parts
 
 GOOD, WEAK = "good-token", "weak-token"
 NOTE = {"id": "ce75a6b8-d72f-4b94-b09e-af6be35bc2ae", "text": "Hallo"}
@@ -207,7 +207,7 @@ def edge_app(folder: Path, *, error: Exception | None = None, **changes: Any) ->
         "admission": Admission(memory_budget=10**9, free_bytes=lambda: 0, disk_watermark=0),
         **changes,
     }
-    return edge.build(settings.pop("handlers", StandIn(error).handlers()), **settings)
+    return application.build(settings.pop("handlers", StandIn(error).handlers()), **settings)
 
 
 def contract_without(*paths: str) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from hub.delivery import Step, StepKind
-from hub.events import Event, EventKind, Subject, chain
-from hub.parties import Callback, Client, ClientKind, Destination, OfferedService
-from hub.store import Announcement, CaseHead, Claim, MakeEvents, OutgoingCallback, Store
-from hub.submission import (
+from hub.model.delivery import Step, StepKind
+from hub.model.events import Event, EventKind, Subject, chain
+from hub.model.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.model.submission import (
     Contents,
     DeadCause,
     Door,
@@ -26,6 +25,7 @@ from hub.submission import (
     State,
     Submission,
 )
+from hub.store import Announcement, CaseHead, Claim, MakeEvents, OutgoingCallback, Store
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -10,9 +10,9 @@ from uuid import UUID
 import orjson
 from stage import NOW
 
-from hub.connector.config import Listen
-from hub.connector.listen import Listener
+from hub.connector.listener import Listener
 from hub.connector.server import Bounds
+from hub.connector.settings import Listen
 
 SECRET = "s" * 32
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from stage import NOW
 
-from hub import addressing
-from hub.addressing import AddressBook
-from hub.api import routing
-from hub.api.routing import Quota
-from hub.meters import Meters
-from hub.submission import MediaType
+from hub.api.fit_connect import routing
+from hub.api.fit_connect.routing import Quota
+from hub.fit_connect import addressing
+from hub.fit_connect.addressing import AddressBook
+from hub.model.submission import MediaType
+from hub.observability.metrics import Meters
 
 
 def test_callers_beyond_a_number_share_one_count_until_the_window_ends():

@@ -16,7 +16,7 @@ from benchmarks.crash.nodes import Node
 from benchmarks.crash.postgresql import Postgresql
 from benchmarks.crash.scenery import Scene, scene
 from benchmarks.crash.senders import Senders
-from hub.crashpoints import POINTS
+from hub.observability.crashpoints import POINTS
 
 _DRAIN = 60.0
 #: Points that the process that serves comes by; the others belong to the one that delivers.

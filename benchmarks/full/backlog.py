@@ -21,8 +21,8 @@ from benchmarks.crash.scenery import copy_to_postgresql, make_data
 from benchmarks.payload import building_application
 from hub import app
 from hub.config import load_settings
+from hub.model.submission import Application, Cover, MediaType
 from hub.store import Store, tables
-from hub.submission import Application, Cover, MediaType
 
 EXAMPLE = building_application()
 SERVICE, AREA = "urn:de:fim:leika:leistung:99012008001000", "064390015015"

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hub import app
-from hub.adapter_pool import AdapterPool
-from hub.attempting import Rules
-from hub.callbacks import Herald
 from hub.config import load_settings
-from hub.delivery import Adapter, Schedule
-from hub.dispatch import Dispatcher
-from hub.submission import Outcome, OutcomeKind, Package
+from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import Rules
+from hub.delivery.dispatcher import Dispatcher
+from hub.model.delivery import Adapter, Schedule
+from hub.model.submission import Outcome, OutcomeKind, Package
+from hub.notifications.callbacks import Herald
 
 
 class Sink:

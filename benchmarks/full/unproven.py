@@ -20,16 +20,16 @@ from sqlalchemy import Connection
 from benchmarks.full.backlog import AREA, EXAMPLE, SERVICE, sender_of
 from hub import app
 from hub.config import load_settings
-from hub.duties import Clock, Duty
 from hub.intake import Accepted, Intake
 from hub.intake.reception import Reception
+from hub.jobs.scheduler import Clock, Duty
+from hub.model.submission import Application, Cover, MediaType, Submission
 from hub.store import tables
 from hub.store.database import micros
 from hub.store.queue import delivery_row
 from hub.store.rows import sealed_row, submitted_row
 from hub.store.statements import Insert
 from hub.store.writer import Joint
-from hub.submission import Application, Cover, MediaType, Submission
 
 _CASE, _MESSAGE = Insert(tables.cases), Insert(tables.messages)
 _CONTENT, _DELIVERY = Insert(tables.contents), Insert(tables.deliveries)

@@ -28,7 +28,7 @@ from hub.adapter_kit.samples import (
     mixed_up,
     swapped,
 )
-from hub.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 
 D, R, U, X = OutcomeKind.DELIVERED, OutcomeKind.REFUSED, OutcomeKind.UNREACHABLE, OutcomeKind.UNKNOWN
 

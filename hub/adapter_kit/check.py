@@ -12,10 +12,10 @@ from hub.adapter_kit.cases import CASES, STALLING, Case, Family, Trouble, senten
 from hub.adapter_kit.samples import again, make_package
 from hub.adapter_kit.trial import Trial
 from hub.adapter_kit.workshop import Bench, Places, Workshop
-from hub.delivery import Adapter, sealing_of
 from hub.errors import ConfigurationError
-from hub.options import Role, declared
-from hub.submission import Form, Outcome, Package
+from hub.model.delivery import Adapter, sealing_of
+from hub.model.options import Role, declared
+from hub.model.submission import Form, Outcome, Package
 
 #: The one sentence that needs no receiving system.
 STRICT = "an option that nobody knows stops the start"
@@ -26,9 +26,9 @@ _PLACES = ("url", "token_url", "submission_api", "endpoint", "host", "port", "ca
 #: By module and name, so that a bench's libraries are needed only for its own family.
 _BENCHES = {
     Family.FILE: ("hub.adapter_kit.files", "FileBench"),
-    Family.HTTP: ("hub.adapter_kit.web", "HttpBench"),
+    Family.HTTP: ("hub.adapter_kit.http", "HttpBench"),
     Family.FIT_CONNECT: ("hub.adapter_kit.fit", "FitBench"),
-    Family.SMTP: ("hub.adapter_kit.post", "PostBench"),
+    Family.SMTP: ("hub.adapter_kit.mail", "PostBench"),
     Family.SFTP: ("hub.adapter_kit.shell", "ShellBench"),
     Family.S3: ("hub.adapter_kit.drop", "DropBench"),
 }

@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 from hub.adapter_kit.cases import SAID, Trouble
+from hub.adapter_kit.http import FAULTS, WebBench
 from hub.adapter_kit.receiver import Answer, Fault, Heard
-from hub.adapter_kit.web import FAULTS, WebBench
 from hub.adapter_kit.workshop import MARKER, SECRET, Places, Workshop, whole_places
-from hub.submission import Package
+from hub.model.submission import Package
 
 BUCKET = "deliveries"
 

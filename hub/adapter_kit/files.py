@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.workshop import MARKER, Places, Workshop, whole_places
-from hub.submission import Package
+from hub.model.submission import Package
 
 #: Bytes: no file of a delivery is smaller; all but manifest and large contents are.
 _TINY, _SMALL = 100, 1024

@@ -9,10 +9,10 @@ from uuid import uuid4
 import orjson
 
 from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.http import WebBench, answer_in, says_yes
 from hub.adapter_kit.receiver import Answer, Fault, Heard
-from hub.adapter_kit.web import WebBench, answer_in, says_yes
 from hub.adapter_kit.workshop import SECRET, Places, Workshop
-from hub.submission import Package
+from hub.model.submission import Package
 
 
 class FitBench(WebBench):

@@ -10,8 +10,8 @@ from itertools import repeat
 from uuid import uuid4
 
 from hub.errors import NotFound, StoreUnavailable, Text
-from hub.parties import Destination
-from hub.submission import Contents, Door, Form, Package, Sealed, Service, Submission
+from hub.model.parties import Destination
+from hub.model.submission import Contents, Door, Form, Package, Sealed, Service, Submission
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _PIECE = 64 * 1024

@@ -13,9 +13,9 @@ import asyncssh
 from hub.adapter_kit.cases import SAID, Trouble
 from hub.adapter_kit.files import files_below
 from hub.adapter_kit.gate import Gate, Mode
-from hub.adapter_kit.web import MODES
+from hub.adapter_kit.http import MODES
 from hub.adapter_kit.workshop import HOST, MARKER, SECRET, Places, Workshop, whole_places
-from hub.submission import Package
+from hub.model.submission import Package
 
 _PATIENCE = 20.0
 

@@ -26,9 +26,9 @@ import yaml
 
 from hub.adapter_kit.cases import Family
 from hub.adapter_kit.workshop import Places
-from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
+from hub.model.delivery import Adapter
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _LIMIT = 64 * 1024

@@ -13,7 +13,7 @@ from uuid import uuid4
 from hub.adapter_kit.cases import Trouble
 from hub.crypto.throwaway import InsecureThrowawayAuthority
 from hub.files import vault
-from hub.submission import Package
+from hub.model.submission import Package
 
 #: What stands for a place in a trial's options: ``{url}``, ``{port}``, ``{ca_file}`` …
 Places = Mapping[str, str | int]

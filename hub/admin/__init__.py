@@ -4,7 +4,7 @@
 """
 
 from hub.admin.application import Mounted, build
-from hub.admin.visit import CALLBACK, ROOT, Tools
+from hub.admin.request import CALLBACK, ROOT, Tools
 
 #: Where the OpenID Connect provider sends people back to, below the hub's address.
 OPENID_CALLBACK = ROOT + CALLBACK

@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hub.admin.visit import Form, Visit
+from hub.admin.request import Form, Visit
+from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
-from hub.exchange.approval import insist_on_a_say
-from hub.exchange.destinations import Draft
-from hub.options import Option
-from hub.parties import Destination
+from hub.identity.approval import insist_on_a_say
+from hub.model.options import Option
+from hub.model.parties import Destination
 
 _LONGEST = 8_000
 #: What the usual options mean; an adapter of somebody else's may have others, which stand there by their name alone.

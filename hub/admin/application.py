@@ -28,27 +28,26 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.accounts import Session, same_csrf
 from hub.admin import (
     adapters,
     areas,
     clients,
+    dashboard,
     destinations,
-    figures,
     keys,
     letters,
     log,
+    login,
     offers,
     openid,
     packages,
+    routing,
     schemas,
-    sessions,
     submissions,
-    tables,
     trials,
 )
-from hub.admin.visit import CALLBACK, ROOT, Form, Language, Tools, Visit
-from hub.admin.words import FILTERS
+from hub.admin.filters import FILTERS
+from hub.admin.request import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admission import Reservation
 from hub.errors import (
     ConfigurationError,
@@ -64,7 +63,8 @@ from hub.errors import (
     Unauthenticated,
     Unavailable,
 )
-from hub.persons import Right
+from hub.identity.accounts import Session, same_csrf
+from hub.identity.persons import Right
 from hub.store import met_unreadable
 
 _FOLDER = Path(__file__).parent
@@ -124,35 +124,35 @@ def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
 
 
 _PAGES = (
-    _page("GET", "/login", None, sessions.show),
-    _Page(method="POST", path="/login", right=None, answer=sessions.log_in, largest=_SMALLEST_BODY, files=0),
+    _page("GET", "/login", None, login.show),
+    _Page(method="POST", path="/login", right=None, answer=login.log_in, largest=_SMALLEST_BODY, files=0),
     _page("GET", "/oidc/login", None, openid.depart),
     _page("GET", CALLBACK, None, openid.arrive),
     _page("GET", "/oidc/logout", None, openid.leave),
-    _page("POST", "/logout", Right.SEE, sessions.log_out),
-    _page("GET", "/account", Right.SEE, sessions.account),
-    _page("POST", "/account/password", Right.SEE, sessions.change_password),
-    _page("POST", "/account/factor", Right.SEE, sessions.change_factor),
-    _page("GET", "/", Right.SEE, figures.overview),
-    _page("GET", "/health", Right.SEE, figures.health),
+    _page("POST", "/logout", Right.SEE, login.log_out),
+    _page("GET", "/account", Right.SEE, login.account),
+    _page("POST", "/account/password", Right.SEE, login.change_password),
+    _page("POST", "/account/factor", Right.SEE, login.change_factor),
+    _page("GET", "/", Right.SEE, dashboard.overview),
+    _page("GET", "/health", Right.SEE, dashboard.health),
     _page("GET", "/submissions", Right.SEE, submissions.search),
     _page("GET", "/submissions/{id}", Right.SEE, submissions.trace),
-    _page("GET", "/routing", Right.SEE, tables.active),
+    _page("GET", "/routing", Right.SEE, routing.active),
     _page("GET", "/routing/areas", Right.SEE, areas.index),
-    _page("GET", "/routing/explain", Right.SEE, tables.explain),
-    _page("GET", "/routing/versions", Right.SEE, tables.versions),
-    _page("POST", "/routing/versions", Right.EDIT, tables.draft),
-    _page("POST", "/routing/rollback", Right.APPROVE, tables.rollback),
-    _page("POST", "/routing/cancel", Right.APPROVE, tables.cancel),
-    _page("GET", "/routing/versions/{number}", Right.SEE, tables.version),
-    _page("GET", "/routing/versions/{number}/export", Right.SEE, tables.export),
-    _page("GET", "/routing/versions/{number}/rule", Right.EDIT, tables.edit_rule),
-    _page("POST", "/routing/versions/{number}/rule", Right.EDIT, tables.put_rule),
-    _page("POST", "/routing/versions/{number}/drop", Right.EDIT, tables.drop_rule),
-    _page("POST", "/routing/versions/{number}/discard", Right.EDIT, tables.discard),
-    _page("POST", "/routing/versions/{number}/refresh", Right.EDIT, tables.refresh),
-    _page("POST", "/routing/versions/{number}/approve", Right.APPROVE, tables.approve),
-    _page("POST", "/routing/versions/{number}/activate", Right.APPROVE, tables.activate),
+    _page("GET", "/routing/explain", Right.SEE, routing.explain),
+    _page("GET", "/routing/versions", Right.SEE, routing.versions),
+    _page("POST", "/routing/versions", Right.EDIT, routing.draft),
+    _page("POST", "/routing/rollback", Right.APPROVE, routing.rollback),
+    _page("POST", "/routing/cancel", Right.APPROVE, routing.cancel),
+    _page("GET", "/routing/versions/{number}", Right.SEE, routing.version),
+    _page("GET", "/routing/versions/{number}/export", Right.SEE, routing.export),
+    _page("GET", "/routing/versions/{number}/rule", Right.EDIT, routing.edit_rule),
+    _page("POST", "/routing/versions/{number}/rule", Right.EDIT, routing.put_rule),
+    _page("POST", "/routing/versions/{number}/drop", Right.EDIT, routing.drop_rule),
+    _page("POST", "/routing/versions/{number}/discard", Right.EDIT, routing.discard),
+    _page("POST", "/routing/versions/{number}/refresh", Right.EDIT, routing.refresh),
+    _page("POST", "/routing/versions/{number}/approve", Right.APPROVE, routing.approve),
+    _page("POST", "/routing/versions/{number}/activate", Right.APPROVE, routing.activate),
     _page("GET", "/destinations", Right.SEE, destinations.index),
     _page("GET", "/destinations/keys", Right.SEE, keys.index),
     _page("GET", "/destinations/new", Right.OPERATE, destinations.new),
@@ -372,7 +372,7 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         address=request.client.host if request.client is not None else "",
         secure=secure,
         partial=request.headers.get("hx-request") == "true",
-        token=request.cookies.get(sessions.cookie_name(secure=secure), ""),
+        token=request.cookies.get(login.cookie_name(secure=secure), ""),
         ticket=request.cookies.get(openid.cookie_name(secure=secure), ""),
     )
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from hub.admin.request import Visit
 from hub.admin.tiles import HEIGHT, WIDTH, tile_map
-from hub.admin.visit import Visit
 from hub.areas import Found, Place, look_up
 from hub.errors import HubError, Refused
 from hub.routing import CoverState, DistrictCover, RoutingTable, Survey, service_urn, survey

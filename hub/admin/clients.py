@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from hub.admin.visit import ROWS, Visit
-from hub.clients import FOR_PERSONS, rights_of
+from hub.admin.request import ROWS, Visit
+from hub.administration.clients import Registry
 from hub.errors import Forbidden, HubError, Refused
-from hub.parties import Client
-from hub.registry import Registry
+from hub.identity.clients import FOR_PERSONS, rights_of
+from hub.model.parties import Client
 
 _FIELDS = ("name", "kind", "tenant", "region", "manage")
 

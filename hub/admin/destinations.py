@@ -8,15 +8,15 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from hub.admin.figures import Activities
+from hub.admin.charts import HEIGHT, STRIP, WIDTH
+from hub.admin.dashboard import Activities
 from hub.admin.keys import bars, ladder, read_key
-from hub.admin.plots import HEIGHT, STRIP, WIDTH
-from hub.admin.visit import ROWS, Visit
+from hub.admin.request import ROWS, Visit
+from hub.administration.adapters import shown
+from hub.administration.destinations import Draft
+from hub.administration.test_delivery import TrialReport
 from hub.errors import HubError, Invalid, Refused, Text
-from hub.exchange.adapter_settings import shown
-from hub.exchange.destinations import Draft
-from hub.exchange.trials import TrialReport
-from hub.parties import ClientKind
+from hub.model.parties import ClientKind
 from hub.store import DeliveryState
 
 #: Notices that the page shows; the audit log has them all.

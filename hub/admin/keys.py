@@ -9,15 +9,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hub.admin.visit import ROWS, Visit
+from hub.admin.request import ROWS, Visit
+from hub.administration.facts import key_valid_until
 from hub.crypto.deposits import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
-from hub.exchange.approval import insist_on_a_say
-from hub.parties import Destination
+from hub.identity.approval import insist_on_a_say
+from hub.model.parties import Destination
 from hub.store import StoredKey
 from hub.store.proposals import KeyStep
-from hub.tables import key_valid_until
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from hub.admin.visit import ROWS, Visit
-from hub.dead_letters import By, DeadLetters
+from hub.admin.request import ROWS, Visit
+from hub.administration.dead_letters import By, DeadLetters
 from hub.errors import Invalid, Malformed, Text
-from hub.submission import DeadCause
+from hub.model.submission import DeadCause
 
 
 def index(visit: Visit) -> Response:

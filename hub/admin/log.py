@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from hub.admin.visit import ROWS, Visit
-from hub.audit_chain import verify_audit
+from hub.admin.request import ROWS, Visit
+from hub.proof.audit_chain import verify_audit
 
 
 def index(visit: Visit) -> Response:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from starlette.responses import Response
 
-from hub.admin.visit import Visit
+from hub.admin.request import Visit
+from hub.administration.destinations import Draft
+from hub.administration.offers import offer
 from hub.errors import Forbidden, HubError, NotFound, Refused, Text
-from hub.exchange.destinations import Draft
-from hub.exchange.offers import offer
-from hub.parties import Destination, OfferedService
-from hub.submission import canonical_service
+from hub.model.parties import Destination, OfferedService
+from hub.model.submission import canonical_service
 
 _LONGEST = 20_000
 

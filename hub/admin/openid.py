@@ -1,13 +1,13 @@
-"""Logging in and out by the OpenID Connect provider: the browser's side of ``hub.openid``."""
+"""Logging in and out by the OpenID Connect provider: the browser's side of ``hub.identity.openid``."""
 
 from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
-from hub.admin import sessions
-from hub.admin.visit import CALLBACK, ROOT, Visit, inside
+from hub.admin import login
+from hub.admin.request import CALLBACK, ROOT, Visit, inside
 from hub.errors import Forbidden, HubError, NotFound, Text, TooMany, Unauthenticated, Unavailable
-from hub.openid import COOKIE_LIFE, OpenIdLogin
+from hub.identity.openid.login import COOKIE_LIFE, OpenIdLogin
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -40,13 +40,13 @@ def arrive(visit: Visit) -> Response:
 
     No redirect: it would belong to a navigation from another site, to which browsers give no "strict" session cookie.
     """
-    login = _login(visit)
+    provider = _login(visit)
     try:
-        arrival = login.arrive(visit.query.fields, visit.ticket, address=visit.address, now=visit.now)
+        arrival = provider.arrive(visit.query.fields, visit.ticket, address=visit.address, now=visit.now)
     except (Unauthenticated, Forbidden, Unavailable) as error:
         return _forget_ticket(visit, _failed(visit, error))
     response = visit.page("openid.html", next=inside(arrival.next_page), who=arrival.person.full_name)
-    sessions.set_cookie(visit, response, arrival.token)
+    login.set_cookie(visit, response, arrival.token)
     return _forget_ticket(visit, response)
 
 
@@ -67,7 +67,7 @@ def _login(visit: Visit) -> OpenIdLogin:
 
 def _failed(visit: Visit, error: HubError) -> Response:
     status = {Unauthenticated: 401, Forbidden: 403, TooMany: 429}.get(type(error), 503)
-    return sessions.form(visit, status=status, error=error)
+    return login.form(visit, status=status, error=error)
 
 
 def _forget_ticket(visit: Visit, response: Response) -> Response:

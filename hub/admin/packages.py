@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from hub.admin.request import Visit
 from hub.admin.schemas import day_of
-from hub.admin.visit import Visit
 from hub.errors import HubError, Malformed, Refused, Text, TooMany
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.manifest import Status

@@ -9,9 +9,9 @@ from itertools import groupby
 
 from starlette.responses import Response
 
-from hub.admin.visit import ROWS, Visit
+from hub.admin.request import ROWS, Visit
 from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text
-from hub.parties import Destination
+from hub.model.parties import Destination
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, Status
 from hub.validation.standing import Standing

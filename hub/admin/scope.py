@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.errors import Forbidden, NotFound, Text
-from hub.events import Event
-from hub.parties import Client, Destination
-from hub.persons import Person
+from hub.identity.persons import Person
+from hub.model.events import Event
+from hub.model.parties import Client, Destination
+from hub.model.submission import DeadCause
 from hub.store import (
     AuditRecord,
     Backlog,
@@ -33,8 +34,7 @@ from hub.store import (
 from hub.store.circuits import CircuitChange, CircuitHistory
 from hub.store.dossier import Dossier
 from hub.store.figures import Figures, Sums
-from hub.store.overview import Activity, Overview, Wanted
-from hub.submission import DeadCause
+from hub.store.reports import Activity, Overview, Wanted
 
 _PAGE = 500
 

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from hub.admin.request import ROWS, Visit
 from hub.admin.scope import Trace
-from hub.admin.visit import ROWS, Visit
 from hub.crypto.receipts import claims_of
 from hub.errors import Malformed, Text
-from hub.events import Beside, Event, history
-from hub.reasons import for_people
-from hub.store.overview import Wanted
-from hub.submission import State
+from hub.model.events import Beside, Event, history
+from hub.model.reasons import for_people
+from hub.model.submission import State
+from hub.store.reports import Wanted
 
 _MAX_DAYS = 3_650
 

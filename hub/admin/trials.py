@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hub.admin import destinations
-from hub.admin.visit import Visit
+from hub.admin.request import Visit
 from hub.errors import TooMany
 
 

@@ -12,8 +12,8 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.api.operations import visit
-from hub.clients import Caller
 from hub.errors import Malformed, Text
+from hub.identity.clients import Caller
 from hub.store import Page
 
 #: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).

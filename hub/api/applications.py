@@ -17,19 +17,19 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
-from hub.api.errands import in_thread, until_stored
 from hub.api.guards import arrival
 from hub.api.operations import reservation, visit
 from hub.api.places import area_of
+from hub.api.threads import in_thread, until_stored
 from hub.areas import Gazetteer
-from hub.clients import Caller
 from hub.errors import Malformed, Text, TooLarge
-from hub.exchange.access import insist_on_sending
+from hub.files.multipart import Part, parts
+from hub.identity.access import insist_on_sending
+from hub.identity.clients import Caller
 from hub.intake import Accepted, Intake, Reception, Replay
-from hub.multipart import Part, parts
-from hub.parties import Callback
-from hub.status import Progress, StatusDesk
-from hub.submission import Application, Cover, MediaType, canonical_service
+from hub.intake.status import Progress, StatusDesk
+from hub.model.parties import Callback
+from hub.model.submission import Application, Cover, MediaType, canonical_service
 from hub.validation.report import Report
 
 #: A body up to this size is read before anything else is done with it.

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.errands import in_thread
-from hub.readiness import RETRY_AFTER, Readiness
+from hub.api.threads import in_thread
+from hub.jobs.readiness import RETRY_AFTER, Readiness
 
 
 class Health:

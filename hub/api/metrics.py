@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.errands import in_thread
+from hub.api.threads import in_thread
 from hub.errors import NotFound, Text
-from hub.gauges import Gauges
-from hub.meters import Meters
+from hub.jobs.gauges import Gauges
+from hub.observability.metrics import Meters
 
 #: The format that every version of Prometheus reads.
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"

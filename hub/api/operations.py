@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.admission import Admission, Reservation
-from hub.api.contracts import (
+from hub.api.contract import (
     STREAM,
     Body,
     BrokenContractError,
@@ -37,7 +37,7 @@ from hub.api.contracts import (
 from hub.api.guards import Arrival, arrival
 from hub.api.limits import Limits
 from hub.api.readers import strict_form, strict_json
-from hub.validation.absent import cleaner
+from hub.validation.json.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
 Make = Callable[[Any, ASGIApp], ASGIApp]

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub import errors
-from hub.api.contracts import BrokenContractError
+from hub.api.contract import BrokenContractError
 from hub.errors import HubError, Text
 
 MEDIA_TYPE = "application/problem+json"

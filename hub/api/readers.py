@@ -11,7 +11,7 @@ import orjson
 
 from hub.api.limits import Limits
 from hub.errors import Malformed, Text
-from hub.validation.json import insist_on_few_values
+from hub.validation.json.documents import insist_on_few_values
 
 
 def strict_json(body: bytes, limits: Limits) -> Any:

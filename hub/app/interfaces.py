@@ -11,39 +11,38 @@ from typing import Any
 from connexion import context
 
 from hub import __version__, admin
-from hub.api import edge, fit_connect
+from hub.administration.adapter_changes import AdapterDesk
+from hub.administration.adapters import AdapterSettings
+from hub.administration.clients import Registry
+from hub.administration.dead_letters import DeadLetters
+from hub.administration.keys import KeyDesk
+from hub.administration.stewardship import Stewardship
+from hub.administration.test_delivery import Trials
+from hub.api import application
+from hub.api.administration.dead_letters import DeadLetterDesk
+from hub.api.administration.destinations import DestinationAdmin
+from hub.api.administration.parties import ClientAdmin
+from hub.api.administration.people import People, person
+from hub.api.administration.routing_tables import TableAdmin
 from hub.api.applications import Applications
-from hub.api.catalogues import Catalogues
-from hub.api.client_admin import ClientAdmin
-from hub.api.dead_letters import DeadLetterDesk
-from hub.api.destination_admin import DestinationAdmin
-from hub.api.dryrun import DryRun
+from hub.api.catalogue import Catalogues
+from hub.api.fit_connect import handlers as fit_connect
+from hub.api.fit_connect.oauth import OAuth
+from hub.api.fit_connect.proofs import Proofs
 from hub.api.guards import Unhurried
 from hub.api.health import Health
-from hub.api.measure import Measured
 from hub.api.metrics import Metrics
-from hub.api.oauth import OAuth
+from hub.api.monitoring import Measured
 from hub.api.pages import Pages
-from hub.api.people import People, person
-from hub.api.proofs import Proofs
 from hub.api.protocol import Bounds
 from hub.api.protocol import server_options as options_within
-from hub.api.table_admin import TableAdmin
-from hub.app.openings import (
-    installed_adapters,
-)
+from hub.api.validation_page import DryRun
+from hub.app.openings import installed_adapters
 from hub.app.wiring import Hub, gauges, readiness, working
-from hub.bearers import Bearers
-from hub.clients import Caller
 from hub.config import Settings
-from hub.dead_letters import DeadLetters
-from hub.exchange.adapter_changes import AdapterDesk
-from hub.exchange.adapter_settings import AdapterSettings
-from hub.exchange.cases import Cases
-from hub.exchange.key_changes import KeyDesk
-from hub.exchange.stewardship import Stewardship
-from hub.exchange.trials import Trials
-from hub.registry import Registry
+from hub.fit_connect.cases import Cases
+from hub.identity.bearers import Bearers
+from hub.identity.clients import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
 from hub.validation.standing import write_standing
@@ -65,7 +64,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
     limits = _limits(hub.settings)
-    application = edge.build(
+    served = application.build(
         handlers(hub, oauth),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
@@ -95,7 +94,7 @@ def asgi(hub: Hub, *, work: bool) -> Any:
             **admin_desks(hub),
         )
     )
-    mounted = admin.Mounted(Unhurried(pages, limits=limits), application)
+    mounted = admin.Mounted(Unhurried(pages, limits=limits), served)
     return Measured(mounted, meters=hub.meters, traces=hub.traces)
 
 
@@ -107,8 +106,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
     return {**options_within(bounds), "lifespan": "on"}
 
 
-def _limits(settings: Settings) -> edge.Limits:
-    return edge.Limits(
+def _limits(settings: Settings) -> application.Limits:
+    return application.Limits(
         pause=settings.pause_seconds,
         body_seconds=settings.body_seconds,
         body_rate=settings.body_bytes_per_second,
@@ -161,7 +160,7 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         caller=_caller,
         clock=hub.clock,
         base_url=hub.settings.canonical_url,
-        data_limit=edge.Limits().data_part,
+        data_limit=application.Limits().data_part,
     )
     catalogues = Catalogues(
         catalog=hub.catalogs,

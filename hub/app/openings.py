@@ -10,18 +10,21 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from hub import admin
-from hub.accounts import Accounts
 from hub.config import Settings
+from hub.crypto.development import InsecureDevelopmentAuthority
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
-from hub.crypto.pki import InsecureDevelopmentAuthority
-from hub.delivery import Adapter
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.notices import MailServer, Noticeboard
-from hub.openid import Grants, OpenIdLogin, Provider, Registration
-from hub.outbound import Outbound
+from hub.identity.accounts import Accounts
+from hub.identity.openid.grants import Grants
+from hub.identity.openid.login import OpenIdLogin
+from hub.identity.openid.provider import Provider, Registration
+from hub.model.delivery import Adapter
+from hub.notifications.mail import Noticeboard
+from hub.notifications.postman import MailServer
 from hub.store import Blobs, LocalBlobs, Store
+from hub.transport.outbound import Outbound
 
 _log = logging.getLogger(__name__)
 _LONGEST_SECRET = 4096  # Bytes
@@ -57,7 +60,7 @@ def open_blobs(settings: Settings) -> Blobs:
     if settings.blobs == "local":
         return LocalBlobs(settings.data / "blobs")
     try:
-        from hub.store.s3blobs import S3Blobs, S3Place
+        from hub.store.blobs.s3 import S3Blobs, S3Place
     except ImportError as error:
         raise ConfigurationError(
             Text(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hub import __version__, crashpoints
-from hub.accounts import Accounts
-from hub.adapter_pool import AdapterPool
+from hub import __version__
+from hub.administration.facts import open_book
+from hub.administration.routing_tables import TableBook
 from hub.admission import Admission
 from hub.app.openings import (
     installed_adapters,
@@ -24,36 +24,39 @@ from hub.app.openings import (
     utc_now,
 )
 from hub.areas import Gazetteer, GazetteerBook
-from hub.attempting import Rules
-from hub.callbacks import CallbackTools, CallbackWorker, Herald
-from hub.checkpoints import Checkpoints
-from hub.circuit import Breaker
-from hub.clients import Clients
 from hub.config import Settings
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
-from hub.delivery import Schedule
-from hub.directory import Directory
-from hub.dispatch import Dispatcher
-from hub.duties import Clock, Duty, sweep_orphans
+from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import Rules
+from hub.delivery.dispatcher import Dispatcher
 from hub.files import vault
-from hub.gauges import Facts, Gauges
+from hub.identity.accounts import Accounts
+from hub.identity.clients import Clients
+from hub.identity.directory import Directory
+from hub.identity.openid.login import OpenIdLogin
 from hub.intake import Intake, Tools
-from hub.meters import Meters
-from hub.notices import Noticeboard, Postman
-from hub.openid import OpenIdLogin
-from hub.outbound import Outbound
-from hub.proof import Notary
-from hub.readiness import Readiness
+from hub.intake.status import StatusDesk
+from hub.jobs.gauges import Facts, Gauges
+from hub.jobs.readiness import Readiness
+from hub.jobs.retention import Periods, Retention
+from hub.jobs.scheduler import Clock, Duty, sweep_orphans
+from hub.jobs.undelivered import Undelivered
+from hub.model.circuit import Breaker
+from hub.model.delivery import Schedule
+from hub.notifications.callbacks import CallbackTools, CallbackWorker, Herald
+from hub.notifications.mail import Noticeboard
+from hub.notifications.postman import Postman
+from hub.observability import crashpoints
+from hub.observability.metrics import Meters
+from hub.observability.tracing import Traces, open_traces
+from hub.proof.checkpoints import Checkpoints
+from hub.proof.event_log import Notary
 from hub.resources import shipped
-from hub.retention import Periods, Retention
 from hub.routing import RoutingTable
-from hub.status import StatusDesk
 from hub.store import Blobs, Store
 from hub.supervision import Supervisor
-from hub.tables import TableBook, open_book
-from hub.traces import Traces, open_traces
-from hub.undelivered import Undelivered
+from hub.transport.outbound import Outbound
 from hub.validation.book import CatalogBook
 from hub.validation.catalog import SchemaCatalog
 

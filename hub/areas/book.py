@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hub.areas.gazetteer import Gazetteer
-from hub.lookout import Lookout, stamp_of
+from hub.files.watched import Lookout, stamp_of
 
 
 class GazetteerBook(Lookout[Gazetteer]):

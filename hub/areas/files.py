@@ -9,7 +9,7 @@ from pathlib import Path
 from hub.areas.area import Area
 from hub.areas.place import AreaKind, Place, Succession
 from hub.errors import Invalid, Malformed, Text
-from hub.sheets import bad_row, sheet_rows
+from hub.files.sheets import bad_row, sheet_rows
 
 #: A gazetteer of the whole country has 11,000 rows and 1.5 MB; a file beyond this is a mistake.
 _LARGEST = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from hub.areas.files import read_places, read_postal_codes, read_successions
 from hub.areas.place import AreaKind, Place, Succession
 from hub.areas.search import Search, searchable, words_of
 from hub.errors import ConfigurationError, Text
-from hub.sheets import bad_row
+from hub.files.sheets import bad_row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

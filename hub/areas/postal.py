@@ -14,7 +14,7 @@ from hub.areas.area import AGS_LENGTH
 from hub.areas.files import read_postal_codes
 from hub.areas.gazetteer import Gazetteer
 from hub.errors import Text
-from hub.sheets import bad_row
+from hub.files.sheets import bad_row
 
 _CODE = re.compile(r"[0-9]{5}")
 

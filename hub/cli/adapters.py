@@ -13,8 +13,8 @@ from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.trial import find_trial
 from hub.adapter_kit.workshop import Workshop
 from hub.app import utc_now
-from hub.delivery import Adapter
 from hub.errors import ConfigurationError, NotFound, Text
+from hub.model.delivery import Adapter
 
 
 @click.group()

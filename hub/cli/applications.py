@@ -15,15 +15,15 @@ from hub import app
 from hub.areas import Area
 from hub.cli.options import data_option, opened, settings_for
 from hub.cli.verdicts import verdict
-from hub.clients import Caller
 from hub.errors import InvalidPayload, NotFound, Text
-from hub.events import Subject
+from hub.identity.clients import Caller
 from hub.intake import Reception, Replay
-from hub.parties import ClientKind
-from hub.reasons import reason_of
+from hub.intake.status import Progress
+from hub.model.events import Subject
+from hub.model.parties import ClientKind
+from hub.model.reasons import reason_of
+from hub.model.submission import Application, Cover, MediaType, canonical_service
 from hub.resources import shipped
-from hub.status import Progress
-from hub.submission import Application, Cover, MediaType, canonical_service
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.rendering import as_html, as_text, as_xml
 from hub.validation.report import Report

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hub import app
-from hub.backup import Source, back_up, read_backup, restore_database, restore_files, staged
+from hub.administration.backup import Source, back_up, read_backup, restore_database, restore_files, staged
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.store import Store

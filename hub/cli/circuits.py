@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 from hub.cli.options import data_option, opened
-from hub.exchange.access import existing_destination
+from hub.identity.access import existing_destination
 from hub.store import AuditEntry, Circuit
 from hub.store.figures import Figures
 

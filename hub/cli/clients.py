@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from hub.administration.clients import Registry
 from hub.app import Hub
 from hub.cli.options import data_option, opened
 from hub.cli.persons import Login, acting, may_name_person, operating_user
-from hub.parties import ClientKind
-from hub.registry import Registry
+from hub.model.parties import ClientKind
 from hub.store import all_items
 
 

@@ -14,12 +14,12 @@ import click
 from hub import app
 from hub.cli.options import data_option, settings_for
 from hub.errors import Refused
+from hub.model.submission import MediaType
 from hub.resources import shipped
-from hub.submission import MediaType
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.limits import Limits
 from hub.validation.report import Violation
-from hub.validation.xml import read_xml
+from hub.validation.xml.documents import read_xml
 
 #: Where the score is kept, in the sender's folder.
 SCORE = "conformance.json"

@@ -8,14 +8,14 @@ from uuid import UUID
 
 import click
 
+from hub.administration.dead_letters import By, DeadLetters
 from hub.app import Hub
 from hub.cli.options import data_option, opened
-from hub.dead_letters import By, DeadLetters
 from hub.errors import Conflict
-from hub.exchange.access import existing_destination
-from hub.reasons import for_people, reason_of
+from hub.identity.access import existing_destination
+from hub.model.reasons import for_people, reason_of
+from hub.model.submission import DeadCause
 from hub.store import all_pages
-from hub.submission import DeadCause
 
 _PAGE = 500
 _CAUSES = click.Choice([cause.value for cause in DeadCause])

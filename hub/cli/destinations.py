@@ -13,15 +13,15 @@ from uuid import UUID
 
 import click
 
+from hub.administration.destinations import Draft
+from hub.administration.stewardship import KeyChange, KeyStep, Stewardship
 from hub.app import Hub, stewardship
 from hub.cli.options import data_option, opened
 from hub.cli.persons import Login, acting, logged_in, may_name_person, operating_user, person_options
 from hub.errors import ConfigurationError, Text
-from hub.exchange.destinations import Draft
-from hub.exchange.stewardship import KeyChange, KeyStep, Stewardship
-from hub.parties import Destination, OfferedService
+from hub.model.parties import Destination, OfferedService
+from hub.model.submission import is_uri
 from hub.store import DeliveryState, all_items
-from hub.submission import is_uri
 
 _PAGE = 500
 #: Notices that are shown, the newest.

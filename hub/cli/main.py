@@ -9,8 +9,9 @@ from importlib import import_module
 import click
 from click.formatting import HelpFormatter
 
-from hub import __version__, coredumps, logs
+from hub import __version__
 from hub.errors import HubError, InvalidPayload, Unavailable
+from hub.observability import coredumps, logs
 
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
 _REFUSED, _LATER = 1, 3
@@ -27,16 +28,16 @@ _COMMANDS = {
     "clients": ("clients", "OAuth-Clients / OAuth clients."),
     "conformance": ("conformance", "Konformität von Absendern / conformance of senders."),
     "connector": ("connector", "Konnektor in der Kommune / the municipal side."),
-    "dead": ("dead", "Unzustellbares / dead letters."),
+    "dead": ("dead_letters", "Unzustellbares / dead letters."),
     "destinations": ("destinations", "Zustellpunkte / destinations."),
     "keys": ("keys", "Schlüssel / keys."),
     "log": ("proof", "Ereignisprotokolle / event logs."),
     "migrate": ("migrate", "Tabellen auf diesen Stand bringen / bring the tables up to this version."),
     "receipt": ("proof", "Eingangsbestätigungen / receipts."),
     "restore": ("backup", "Wiederherstellen / build the data folder anew from a backup."),
-    "route": ("routes", "Zuständigkeiten / responsibilities."),
+    "route": ("routing", "Zuständigkeiten / responsibilities."),
     "routes": (
-        "routes",
+        "routing",
         "Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and versions.",
     ),
     "run": ("servers", "Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one."),

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import click
 
-from hub.checkpoints import Discrepancy, insist_on_receipt, verify_proof
 from hub.cli.options import data_option, opened
 from hub.cli.verdicts import verdict
 from hub.crypto.receipts import verify_receipt
 from hub.errors import NotFound, Text
+from hub.proof.checkpoints import Discrepancy, insist_on_receipt, verify_proof
 from hub.store import all_pages
 from hub.store.checkpoints import AUDIT_LOG
 

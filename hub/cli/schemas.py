@@ -14,8 +14,8 @@ from hub.errors import ConfigurationError, NotFound, Text, handed_in
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.entries import load_version
-from hub.validation.imports import import_standard
-from hub.validation.json import JsonSchema
+from hub.validation.importing import import_standard
+from hub.validation.json.documents import JsonSchema
 from hub.validation.manifest import NAME, Status
 from hub.validation.rendering import as_text
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import click
 import uvicorn
 
-from hub import app, coredumps, logs
+from hub import app
 from hub.cli.options import data_option, settings_for
 from hub.cli.pace import set_pace
 from hub.config import Settings
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
-from hub.meters import share
+from hub.observability import coredumps, logs
+from hub.observability.metrics import share
 
 
 @click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")

@@ -4,6 +4,6 @@ It runs inside the municipality with the municipality's private keys; the hub ne
 walk, the other modules are its stations.
 """
 
-from hub.connector.walk import Connector, Counts
+from hub.connector.connector import Connector, Counts
 
 __all__ = ["Connector", "Counts"]

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.connector.proof import TYP
+from hub.connector.event_log import TYP
 from hub.connector.verdict import Verdict
 from hub.crypto.jose import sign_ps512
 from hub.crypto.keys import SigningKey
-from hub.events import Event, EventKind, Subject
+from hub.model.events import Event, EventKind, Subject
 
 
 def sign_answer(

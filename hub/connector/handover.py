@@ -19,12 +19,12 @@ from uuid import UUID, uuid4
 import orjson
 import requests
 
-from hub.connector.config import LONGEST_SECRET, HttpHandover, unusable
 from hub.connector.envelope import disk_trouble, sync
 from hub.connector.opening import Attachment, Opened
+from hub.connector.settings import LONGEST_SECRET, HttpHandover, unusable
 from hub.errors import Text, Unavailable
 from hub.files import vault
-from hub.submission import MediaType
+from hub.model.submission import MediaType
 
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
 #: Shows that the hand-over folder is the real one.

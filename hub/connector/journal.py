@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hub.connector.config import unusable
 from hub.connector.envelope import disk_trouble
+from hub.connector.settings import unusable
 
 
 class State(StrEnum):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from hub.connector.config import Address, unusable
+from hub.connector.settings import Address, unusable
 from hub.crypto.keys import DecryptionKey, SigningKey, read_decryption_key, read_signing_key
 from hub.errors import KeyRefused
 from hub.files import vault

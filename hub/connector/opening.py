@@ -25,14 +25,14 @@ from uuid import UUID
 
 import orjson
 
-from hub.connector.config import Inflation
 from hub.connector.envelope import Envelope, read_file
 from hub.connector.filename import safe_name, suffix_for, unique_names
+from hub.connector.settings import Inflation
 from hub.connector.verdict import Problem
 from hub.crypto.jose import JweReader, decrypt
 from hub.crypto.keys import DecryptionKey
 from hub.errors import HubError, Malformed, SealBroken, TooLarge, UnknownSchema
-from hub.submission import MediaType
+from hub.model.submission import MediaType
 from hub.validation.report import Report
 
 _METADATA_SCHEMA = re.compile(r"https://schema\.fitko\.de/fit-connect/metadata/([12])\.\d+\.\d+/metadata\.schema\.json")

@@ -5,16 +5,9 @@ exist here, so that no header can ask for them.
 """
 
 from hub.crypto.jwe import JweHeader, JweWriter, Seal, encrypt, read_header
-from hub.crypto.jws import (
-    JwsHeader,
-    read_jws_header,
-    sign_eddsa,
-    sign_ps512,
-    verify_eddsa,
-    verify_ps512,
-)
-from hub.crypto.opening import JweReader, decrypt
-from hub.crypto.scanner import JweScanner, Scanned
+from hub.crypto.jwe_reader import JweReader, decrypt
+from hub.crypto.jwe_scanner import JweScanner, Scanned
+from hub.crypto.jws import JwsHeader, read_jws_header, sign_eddsa, sign_ps512, verify_eddsa, verify_ps512
 
 __all__ = [
     "JweHeader",

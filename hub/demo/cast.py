@@ -17,10 +17,10 @@ from typing import Any
 from uuid import UUID
 
 from hub.app import Hub, development_authority
-from hub.clients import new_client
 from hub.crypto.jwk import make_rsa_pair
-from hub.parties import ClientKind, Destination, OfferedService
-from hub.persons import Role
+from hub.identity.clients import new_client
+from hub.identity.persons import Role
+from hub.model.parties import ClientKind, Destination, OfferedService
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
 from hub.store import AuditEntry

@@ -13,7 +13,7 @@ The order is part of the contract, cheap refusals first:
 """
 
 from hub.intake.attachments import MOST_ATTACHMENTS, IncomingAttachment
-from hub.intake.door import Intake
+from hub.intake.intake import Intake
 from hub.intake.reception import Reception, Replay
 from hub.intake.repetition import Accepted
 from hub.intake.tools import Tools

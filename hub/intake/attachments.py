@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from hub.crypto.jwe import Seal
 from hub.errors import Text, TooLarge
 from hub.intake.sealing import Sealer
+from hub.model.submission import INLINE_LIMIT, Sealed
 from hub.store import Beginning, SpillingSink
-from hub.submission import INLINE_LIMIT, Sealed
 
 #: FIT-Connect section 15.
 MOST_ATTACHMENTS = 100

@@ -12,9 +12,9 @@ from hub import __version__
 from hub.errors import Malformed, Text
 from hub.intake.attachments import SealedAttachment
 from hub.intake.labels import media_type_of
+from hub.model.submission import SchemaRef
 from hub.resources import shipped
-from hub.submission import SchemaRef
-from hub.validation.absent import Cleaner, cleaner
+from hub.validation.json.absent import Cleaner, cleaner
 
 METADATA_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/2.1.0/metadata.schema.json"
 _SENDER_MAY_SAY = frozenset(

@@ -13,12 +13,9 @@ from typing import Any, Self
 import orjson
 
 from hub.admission import Reservation
-from hub.callbacks import at_rest
-from hub.crashpoints import reach
 from hub.crypto.keys import EncryptionKey
 from hub.crypto.receipts import make_receipt
 from hub.errors import ConfigurationError, Invalid, InvalidPayload, Text
-from hub.events import Event
 from hub.intake.attachments import (
     MOST_ATTACHMENTS,
     AttachmentFacts,
@@ -29,16 +26,15 @@ from hub.intake.attachments import (
     sealed_whole,
     too_many_attachments,
 )
-from hub.intake.evidence import first_events, receipt_claims
 from hub.intake.leniency import refusal, sealed_report, verdict
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
+from hub.intake.receipt import first_events, receipt_claims
 from hub.intake.repetition import Accepted, again, fingerprint
 from hub.intake.sealing import sealer_for
 from hub.intake.tools import Tools
-from hub.parties import Destination
-from hub.routing import OnInvalid, Route
-from hub.store import OutgoingCallback, Provisional, Remembered
-from hub.submission import (
+from hub.model.events import Event
+from hub.model.parties import Destination
+from hub.model.submission import (
     Application,
     Contents,
     Cover,
@@ -52,6 +48,10 @@ from hub.submission import (
     canonical_service,
     new_id,
 )
+from hub.notifications.callbacks import at_rest
+from hub.observability.crashpoints import reach
+from hub.routing import OnInvalid, Route
+from hub.store import OutgoingCallback, Provisional, Remembered
 from hub.validation.report import Report
 
 #: Places that a fault of the hub's own names.

@@ -15,8 +15,8 @@ from hub.crypto.keyring import HubKeys
 from hub.crypto.receipts import claims_of
 from hub.errors import IdempotencyConflict, Text
 from hub.intake.attachments import AttachmentFacts
+from hub.model.submission import Application
 from hub.store import Remembered
-from hub.submission import Application
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

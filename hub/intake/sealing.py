@@ -9,10 +9,10 @@ from hub.admission import Reservation
 from hub.crypto import cms
 from hub.crypto.jwe import JweWriter, Seal, encrypt
 from hub.crypto.keys import EncryptionKey
-from hub.delivery import Sealing
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
 from hub.intake.labels import media_type_of
-from hub.submission import Form
+from hub.model.delivery import Sealing
+from hub.model.submission import Form
 
 
 class Writer(Protocol):

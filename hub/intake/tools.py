@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hub.admission import Admission
-from hub.callbacks import Herald
 from hub.crypto.keyring import HubKeys
-from hub.delivery import Sealing
-from hub.directory import Directory
-from hub.outbound import Outbound
-from hub.parties import Destination
+from hub.identity.directory import Directory
+from hub.model.delivery import Sealing
+from hub.model.parties import Destination
+from hub.notifications.callbacks import Herald
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
+from hub.transport.outbound import Outbound
 from hub.validation.catalog import SchemaCatalog
 
 

@@ -18,13 +18,13 @@ from uuid import UUID
 
 from hub.areas import Gazetteer, Place
 from hub.errors import Text
-from hub.parties import OfferedService
+from hub.model.parties import OfferedService
+from hub.model.submission import canonical_service
 from hub.routing.destinations import DestinationFacts
 from hub.routing.findings import Code, Finding, Severity, summarised, weight
 from hub.routing.rules import Rule, day_start, legal_day
 from hub.routing.services import ServiceRegister
 from hub.routing.table import RoutingTable
-from hub.submission import canonical_service
 
 #: A key that ends within this time is worth a word.
 _KEY_ENDS_SOON = timedelta(days=30)

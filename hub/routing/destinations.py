@@ -12,7 +12,7 @@ import yaml
 
 from hub.areas import Area
 from hub.errors import ConfigurationError, Malformed, Refused, Text
-from hub.parties import Destination, OfferedService
+from hub.model.parties import Destination, OfferedService
 from hub.routing.documents import compose, malformed_at, mapping, text_of, texts
 from hub.routing.rules import service_urn
 

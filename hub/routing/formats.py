@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from hub.errors import ConfigurationError, Invalid, InvalidSettings, Malformed, Refused, Text, TooLarge
+from hub.files.sheets import foreign_format
 from hub.routing.documents import compose, malformed_at, mapping, require_size, text_of, texts
 from hub.routing.rules import Rule, rule_from_row
-from hub.sheets import foreign_format
 
 COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
 #: Columns that a CSV may do without, as files from before they were invented do.

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hub.areas import Area
 from hub.errors import ConfigurationError, Invalid, Malformed, Text
-from hub.submission import LEIKA_PREFIX, canonical_service
+from hub.model.submission import LEIKA_PREFIX, canonical_service
 
 _LEIKA_KEY = re.compile(r"99[0-9]{12}")
 #: FIT-Connect service identifiers: a lower-case URN, LeiKa (14 digits) or the newer FIM form.

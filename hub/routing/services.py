@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hub.errors import HubError, Text
+from hub.files.sheets import bad_row, sheet_rows
+from hub.model.submission import LEIKA_PREFIX, Service
 from hub.routing.rules import service_urn
-from hub.sheets import bad_row, sheet_rows
-from hub.submission import LEIKA_PREFIX, Service
 
 #: A register of all services has 10,000 rows; a file beyond this is a mistake.
 _LARGEST = 4 * 1024 * 1024

@@ -22,12 +22,12 @@ from uuid import UUID
 
 from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, Text
+from hub.model.submission import canonical_service
 from hub.routing import refusals
 from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
 from hub.routing.rules import OnInvalid, Rule, legal_day
 from hub.routing.services import ServiceRegister
-from hub.submission import canonical_service
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
 

@@ -4,9 +4,9 @@
 sealed contents as files. Both accept sealed values only.
 """
 
-from hub.store.blobs import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
-from hub.store.outbox import Tried
-from hub.store.provisional import Provisional
+from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
+from hub.store.blobs.provisional import Provisional
+from hub.store.outboxes import Tried
 from hub.store.records import (
     Announcement,
     Attempt,

@@ -23,19 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, UnreadableRow
-from hub.parties import Role
+from hub.model.parties import Role
 from hub.store.annex import Annex
 from hub.store.audit import write_audit
-from hub.store.database import (
-    already_there,
-    from_json,
-    maybe_micros,
-    maybe_moment,
-    micros,
-    moment,
-    not_found,
-    to_json,
-)
+from hub.store.database import already_there, from_json, maybe_micros, maybe_moment, micros, moment, not_found, to_json
 from hub.store.records import AuditEntry, Page
 from hub.store.tables import SERIAL, metadata
 from hub.store.unreadable import reads

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Index, delete, literal_column, select, text, 
 from hub.store import tables
 from hub.store.database import Database, maybe_moment, micros, moment, not_found
 from hub.store.notices import write_telling
-from hub.store.outbox import Outbox, Tried, fresh
+from hub.store.outboxes import Outbox, Tried, fresh
 from hub.store.records import CallbackClaim, CallbackView, DeliveryState, OutgoingCallback, Page, Telling
 from hub.store.statements import Insert
 from hub.store.unreadable import reads

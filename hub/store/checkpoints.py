@@ -33,7 +33,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict
 from hub.errors import Text as Words
-from hub.events import hash_of
+from hub.model.events import hash_of
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.database import in_postgresql, micros, moment

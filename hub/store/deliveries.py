@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
 from hub.errors import Conflict, Text, UnreadableRow
+from hub.model.submission import DeadCause, OutcomeKind, State
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.circuits import write_circuit_change
@@ -29,7 +30,6 @@ from hub.store.database import (
 from hub.store.notices import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
 from hub.store.unreadable import reads
-from hub.submission import DeadCause, OutcomeKind, State
 
 E = TypeVar("E", bound=StrEnum)
 _log = logging.getLogger(__name__)

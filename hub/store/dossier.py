@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from hub.model.submission import oldest_id
 from hub.store import tables
 from hub.store.annex import Annex
 from hub.store.callbacks import to_view
 from hub.store.database import a_moment, clamp
 from hub.store.records import CallbackView, DeliveryState
-from hub.submission import oldest_id
 
 _CALLBACKS = tables.callbacks
 _MESSAGES = tables.messages

@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, u
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, Invalid, Refused, Text
-from hub.events import Subject, chain
+from hub.model.events import Subject, chain
+from hub.model.submission import Contents, Form, Sealed, State
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
 from hub.store.database import Database, in_postgresql, micros, moment, not_found
-from hub.store.door import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
-from hub.store.log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
+from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.queue import delivery_row
 from hub.store.records import (
     Announcement,
@@ -40,9 +40,9 @@ from hub.store.rows import (
     to_message,
 )
 from hub.store.statements import Lookup
+from hub.store.submissions import INSERT_CASE, INSERT_CONTENT, INSERT_DELIVERY, INSERT_MESSAGE, taken
 from hub.store.unreadable import reads
 from hub.store.writer import nothing_written
-from hub.submission import Contents, Form, Sealed, State
 
 _CASES = tables.cases
 _MESSAGES = tables.messages

@@ -25,21 +25,12 @@ from sqlalchemy import (
     update,
 )
 
-from hub.events import Subject
+from hub.model.events import Subject
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import Database, from_json, maybe_moment, micros, moment, to_json
-from hub.store.outbox import Outbox, Tried, fresh
-from hub.store.records import (
-    DeliveryState,
-    Lagging,
-    Notice,
-    NoticeClaim,
-    NoticeKind,
-    NoticeView,
-    Page,
-    Telling,
-)
+from hub.store.outboxes import Outbox, Tried, fresh
+from hub.store.records import DeliveryState, Lagging, Notice, NoticeClaim, NoticeKind, NoticeView, Page, Telling
 from hub.store.statements import Insert
 from hub.store.unreadable import reads
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, case, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, KeyRefused, Text
-from hub.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.model.parties import Callback, Client, ClientKind, Destination, OfferedService
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

@@ -12,20 +12,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from hub.circuit import Standing
-from hub.delivery import Step
-from hub.events import Event
+from hub.model.circuit import Standing
+from hub.model.delivery import Step
+from hub.model.events import Event
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, State, new_id
 from hub.store import tables
 from hub.store.database import Database, a_moment, clamp, in_postgresql, micros, moment
 from hub.store.deliveries import to_circuit
+from hub.store.migration import current_revision, head_revision
 from hub.store.parties import destination_rows, to_destination
 from hub.store.records import SUSPECT_LAPSES, Claim, DeliveryState, OutgoingCallback
 from hub.store.results import INSERT_ATTEMPT, AttemptResult
 from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_contents
-from hub.store.schema import current_revision, head_revision
 from hub.store.statements import Lookup, Query
 from hub.store.unreadable import Unreadables, insist_on_types, stumble
-from hub.submission import DeadCause, Outcome, OutcomeKind, State, new_id
 
 _DELIVERIES = tables.deliveries
 _CIRCUIT = Lookup(

@@ -12,11 +12,22 @@ from uuid import UUID
 
 import orjson
 
-from hub.circuit import Standing
 from hub.errors import UnreadableRow
-from hub.events import GENESIS, Event, Subject
-from hub.parties import Callback, Destination
-from hub.submission import Contents, DeadCause, Door, Form, OutcomeKind, SchemaRef, Sealed, Service, State, Submission
+from hub.model.circuit import Standing
+from hub.model.events import GENESIS, Event, Subject
+from hub.model.parties import Callback, Destination
+from hub.model.submission import (
+    Contents,
+    DeadCause,
+    Door,
+    Form,
+    OutcomeKind,
+    SchemaRef,
+    Sealed,
+    Service,
+    State,
+    Submission,
+)
 
 T = TypeVar("T")
 

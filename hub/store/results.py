@@ -10,16 +10,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from hub.delivery import Step, StepKind
-from hub.events import Event, chain
+from hub.model.delivery import Step, StepKind
+from hub.model.events import Event, chain
+from hub.model.submission import Outcome, OutcomeKind, State
 from hub.store import tables
 from hub.store.callbacks import write_callbacks
 from hub.store.database import maybe_micros, micros
-from hub.store.log import event_row, fitting, insert_events, lock_cases, move_all, move_heads
+from hub.store.event_log import event_row, fitting, insert_events, lock_cases, move_all, move_heads
 from hub.store.records import CaseHead, Claim, DeliveryState, OutgoingCallback
 from hub.store.statements import Insert, Query, Update
 from hub.store.writer import Joint
-from hub.submission import Outcome, OutcomeKind, State
 
 _DELIVERIES = tables.deliveries
 INSERT_ATTEMPT = Insert(tables.attempts)

@@ -10,17 +10,17 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from hub.errors import Conflict, Text
+from hub.model.submission import State
 from hub.store import tables
-from hub.store.blobs import Blobs
+from hub.store.blobs.local import Blobs
 from hub.store.callbacks import write_callbacks
 from hub.store.database import Database, micros, not_found
-from hub.store.log import advance, end_delivery, lock_case, move, write_events
+from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
 from hub.store.messages import read_case
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
 from hub.store.rows import to_message
 from hub.store.statements import Lookup
 from hub.store.writer import nothing_written
-from hub.submission import State
 
 _CASES = tables.cases
 _MESSAGES = tables.messages

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from hub.events import Subject
-from hub.parties import Callback
+from hub.model.events import Subject
+from hub.model.parties import Callback
+from hub.model.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
 from hub.store import tables
 from hub.store.database import from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage
 from hub.store.statements import Lookup
 from hub.store.unreadable import reads
-from hub.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
 
 _PARTS = Lookup(
     tables.contents, columns=["message_id", "part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"]

@@ -3,7 +3,7 @@
 Python's ``is_global`` follows its release; what it calls public differs from one to the next. These are the tables of
 IANA's registries, last updated on 2025-10-09 (RFC 6890, RFC 8190 and later entries), with their column "Globally
 Reachable"; where it says "N/A" or nothing, for what was given up, an address counts as not reachable. They were compared row by
-row with the registries' CSV files as fetched on 2026-07-18, which ``tests/test_transport.py`` repeats.
+row with the registries' CSV files as fetched on 2026-07-18, which ``tests/transport/test_transport.py`` repeats.
 
 https://www.iana.org/assignments/iana-ipv4-special-registry
 https://www.iana.org/assignments/iana-ipv6-special-registry

@@ -15,8 +15,8 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
-from hub import reasons
-from hub.reasons import Reason
+from hub.model import reasons
+from hub.model.reasons import Reason
 from hub.transport.addresses import may_reach
 from hub.transport.hosts import host_fault, literal
 from hub.transport.resolving import RESOLVER, LookUpLate, Resolver

@@ -33,7 +33,7 @@ from hub.errors import (
     handed_in,
 )
 from hub.validation.catalog import SchemaCatalog, insist_on_own_uris
-from hub.validation.imports import compared, import_standard
+from hub.validation.importing import compared, import_standard
 from hub.validation.limits import MIB
 from hub.validation.manifest import NAME, Manifest, Status, read_manifest
 from hub.validation.packages import refuse_odd_names
@@ -101,7 +101,7 @@ class Arrivals:
         """Check a package (one ZIP, or the files of a folder) as ``hub schemas import`` does, and keep it.
 
         Raises:
-            Malformed, TooLarge, Conflict, InvalidSettings: as :func:`~hub.validation.imports.import_standard`.
+            Malformed, TooLarge, Conflict, InvalidSettings: as :func:`~hub.validation.importing.import_standard`.
             TooMany: another import is under way, or too many packages wait.
             StoreUnavailable: the disk does not take it.
         """

@@ -15,16 +15,16 @@ from typing import Any
 from lxml import etree
 
 from hub.errors import Text
-from hub.validation.attachment_places import ANY, AttachmentPlace
-from hub.validation.json import JsonSchema
-from hub.validation.json_places import Token, lines_of, pointer
-from hub.validation.json_report import known_part
+from hub.validation.attachments import ANY, AttachmentPlace
+from hub.validation.json.documents import JsonSchema
+from hub.validation.json.json_places import Token, lines_of, pointer
+from hub.validation.json.report import known_part
 from hub.validation.limits import Limits
 from hub.validation.report import Cause, Check, Report, Unchecked, Violation
 from hub.validation.rules import text_of
-from hub.validation.vocabulary import Vocabulary
-from hub.validation.xml import XmlDocument, parse_tree
-from hub.validation.xml_report import document_path
+from hub.validation.xml.documents import XmlDocument, parse_tree
+from hub.validation.xml.report import document_path
+from hub.validation.xml.vocabulary import Vocabulary
 
 RULE = "attachment.missing"
 #: Names of one document that are looked at: five times what may be sent.

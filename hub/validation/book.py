@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hub.lookout import Lookout, stamp_of
+from hub.files.watched import Lookout, stamp_of
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.limits import Limits
 from hub.validation.manifest import NAME

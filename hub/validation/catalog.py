@@ -14,21 +14,21 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
-from hub.submission import MediaType, SchemaRef
+from hub.model.submission import MediaType, SchemaRef
 from hub.validation.attachment_names import JsonAttachmentNames, XmlAttachmentNames
-from hub.validation.codelists import CodeLists
-from hub.validation.differences import Change, differences
+from hub.validation.code_lists import CodeLists
+from hub.validation.comparison import Change, differences
 from hub.validation.entries import SchemaEntry, load_version
-from hub.validation.json import JsonSchema, read_json
+from hub.validation.json.documents import JsonSchema, read_json
 from hub.validation.limits import MIB, Limits
 from hub.validation.manifest import NAME, SchemaItem, Status
 from hub.validation.report import Cause, Check, Report, Unchecked
-from hub.validation.schematron import RULES_LATER, BusinessRules
+from hub.validation.schematron.rules import RULES_LATER, BusinessRules
 from hub.validation.standing import Edition, Standing, read_standings
-from hub.validation.threads import in_own_thread, is_worn, note_strange
-from hub.validation.xml import XmlDocument, parse_tree, read_xml
-from hub.validation.xsd import XsdSchema
-from hub.validation.xsd11 import Xsd11Schema
+from hub.validation.xml.documents import XmlDocument, parse_tree, read_xml
+from hub.validation.xml.threads import in_own_thread, is_worn, note_strange
+from hub.validation.xml.xsd import XsdSchema
+from hub.validation.xml.xsd11 import Xsd11Schema
 
 __all__ = ["SchemaCatalog", "SchemaEntry"]
 

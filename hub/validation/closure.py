@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.xsd import XSD, parse_schema_document, resolved
+from hub.validation.xml.xsd import XSD, parse_schema_document, resolved
 
 #: Where documents from outside the package are kept.
 EXTERNAL = "external/"

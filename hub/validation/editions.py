@@ -6,7 +6,7 @@
 3. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
    translated.
 
-All of it is another's code: :mod:`hub.validation.imports` runs this in a process that may be lost.
+All of it is another's code: :mod:`hub.validation.importing` runs this in a process that may be lost.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from lxml import etree
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.closure import Library, LocationList
-from hub.validation.codelists import CodeList, read_code_list
+from hub.validation.code_lists import CodeList, read_code_list
 from hub.validation.identifier_table import build_schema, derive_table, has_identifiers
-from hub.validation.identifiers import IdentifierTable
-from hub.validation.json import compiled as compiled_json
+from hub.validation.json.documents import compiled as compiled_json
 from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status
 from hub.validation.packages import refuse_odd_names
-from hub.validation.patterns import refuse_dangerous_patterns
-from hub.validation.schematron import BusinessRules, rule_files
-from hub.validation.xsd import XSD, XsdSource, compiled, parse_schema_document
-from hub.validation.xsd11 import compiled_xsd11
-from hub.validation.xsd_versions import Mark, mark_of, might_mean_1_1, unjudged_mark_of
+from hub.validation.schematron.rules import BusinessRules, rule_files
+from hub.validation.xml.identifiers import IdentifierTable
+from hub.validation.xml.patterns import refuse_dangerous_patterns
+from hub.validation.xml.xsd import XSD, XsdSource, compiled, parse_schema_document
+from hub.validation.xml.xsd11 import compiled_xsd11
+from hub.validation.xml.xsd_versions import Mark, mark_of, might_mean_1_1, unjudged_mark_of
 
 IDENTIFIERS = "identifiers.json"
 #: Where rules of the operator's own are kept beside a package that stays as it was published.

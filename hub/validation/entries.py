@@ -12,18 +12,18 @@ from typing import Any
 import orjson
 
 from hub.errors import ConfigurationError, Text
-from hub.submission import SchemaRef
+from hub.model.submission import SchemaRef
 from hub.validation.attachment_names import JsonAttachmentNames, XmlAttachmentNames
-from hub.validation.attachment_places import ANY
-from hub.validation.codelists import CodeList, read_code_list
-from hub.validation.identifiers import IdentifierTable
-from hub.validation.json import JsonSchema
+from hub.validation.attachments import ANY
+from hub.validation.code_lists import CodeList, read_code_list
+from hub.validation.json.documents import JsonSchema
 from hub.validation.manifest import Kind, Manifest, Reader, SchemaItem, read_manifest, read_pinned, verify_files
 from hub.validation.report import Report
-from hub.validation.schematron import BusinessRules
-from hub.validation.xsd import XsdSchema, XsdSource, parse_schema_document
-from hub.validation.xsd11 import Xsd11Schema
-from hub.validation.xsd_versions import mark_of, may_be_marked
+from hub.validation.schematron.rules import BusinessRules
+from hub.validation.xml.identifiers import IdentifierTable
+from hub.validation.xml.xsd import XsdSchema, XsdSource, parse_schema_document
+from hub.validation.xml.xsd11 import Xsd11Schema
+from hub.validation.xml.xsd_versions import mark_of, may_be_marked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

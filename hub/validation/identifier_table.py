@@ -12,8 +12,8 @@ import xmlschema
 from xmlschema.validators import XsdAnyElement
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
-from hub.validation.xsd import XSD
+from hub.validation.xml.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
+from hub.validation.xml.xsd import XSD
 
 _KINDS = {f"{XSD}ID": ID, f"{XSD}IDREF": IDREF, f"{XSD}IDREFS": IDREFS}
 #: Attributes of a schema document that name a type.

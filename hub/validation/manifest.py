@@ -18,8 +18,8 @@ import yaml
 
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
-from hub.submission import MediaType
-from hub.validation.attachment_places import AttachmentPlace, places_from
+from hub.model.submission import MediaType
+from hub.validation.attachments import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"
 _LARGEST = 8 * 1024 * 1024

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from hub import coredumps
+from hub.observability import coredumps
 
 #: What a process of this kind finds in its environment.
 ENVIRONMENT: Mapping[str, str] = {}
@@ -84,7 +84,7 @@ def question_of() -> tuple[Any, bytes]:
 
 
 def confine(*, memory: int | None = None, cpu: int | None = None) -> None:
-    """Limit this process: no core dump (:mod:`hub.coredumps`), so many bytes of addresses and seconds of processor time.
+    """Limit this process: no core dump, so many bytes of addresses and seconds of processor time.
 
     What it starts inherits the limit on addresses, and may widen it by :func:`unconfine_addresses`.
     """

@@ -14,7 +14,7 @@ from hub.adapter_kit.check import STRICT, check_one
 from hub.adapter_kit.samples import make_package
 from hub.adapter_kit.trial import Trial, find_trial
 from hub.adapter_kit.workshop import Workshop
-from hub.delivery import Adapter
+from hub.model.delivery import Adapter
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,12 @@ from test_policy import send as send_leniently
 from hub import app
 from hub.adapter_kit.workshop import SECRET
 from hub.config import load_settings
+from hub.crypto.development import InsecureDevelopmentAuthority
 from hub.crypto.jwk import make_rsa_pair
-from hub.crypto.pki import InsecureDevelopmentAuthority
 from hub.crypto.receipts import claims_of
-from hub.parties import Callback
+from hub.model.parties import Callback
+from hub.model.submission import DeadCause, Form
 from hub.routing import OnInvalid
-from hub.submission import DeadCause, Form
 
 PLAN = b"%PDF-1.7\r\n" + bytes(range(256)) * 500
 NAME = f"Lageplan {CANARY} Süd.pdf"

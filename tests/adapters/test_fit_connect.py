@@ -8,7 +8,7 @@ from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.fit import FitBench
 from hub.adapter_kit.samples import again
 from hub.errors import ConfigurationError
-from hub.submission import OutcomeKind
+from hub.model.submission import OutcomeKind
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from contract import hold, make_package, opened, sentences_for, workshop  # noqa
 
 from adapters.folder import Folder
 from hub.errors import ConfigurationError
-from hub.submission import OutcomeKind
+from hub.model.submission import OutcomeKind
 
 
 @pytest.fixture

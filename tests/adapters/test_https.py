@@ -19,9 +19,9 @@ from hub.adapter_kit.receiver import Answer, Receiver
 from hub.adapter_kit.samples import NOON, again, bare, bulky
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
-from hub.envelope import message
 from hub.errors import ConfigurationError
-from hub.submission import DeadCause, OutcomeKind
+from hub.model.packaging import message
+from hub.model.submission import DeadCause, OutcomeKind
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

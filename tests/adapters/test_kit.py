@@ -18,11 +18,11 @@ from adapters.folder import Folder
 from hub.adapter_kit.cases import CASES, STALLING, Family, Trouble, sentences
 from hub.adapter_kit.check import STRICT, check_one
 from hub.adapter_kit.trial import find_trial, read_trial
-from hub.adapter_pool import AdapterPool
 from hub.cli.adapters import adapters
+from hub.delivery.adapters import AdapterPool
 from hub.errors import ConfigurationError
-from hub.options import PLAIN, read_options
-from hub.submission import DeadCause, Outcome, OutcomeKind
+from hub.model.options import PLAIN, read_options
+from hub.model.submission import DeadCause, Outcome, OutcomeKind
 
 EXAMPLE = Path(__file__).parents[1] / "example_adapter"
 FOLDER = read_trial('family: file\noptions:\n  path: "{folder}"\n')

@@ -10,7 +10,7 @@ from servers import Moto
 from adapters.s3_drop import S3Drop
 from hub.adapter_kit.samples import again, bulky
 from hub.errors import ConfigurationError
-from hub.submission import DeadCause, OutcomeKind
+from hub.model.submission import DeadCause, OutcomeKind
 
 
 @pytest.fixture(scope="module")

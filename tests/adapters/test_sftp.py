@@ -8,7 +8,7 @@ from test_folder import assert_manifest_fits
 from adapters.sftp import Sftp
 from hub.adapter_kit.samples import again, bulky
 from hub.errors import ConfigurationError
-from hub.submission import DeadCause, OutcomeKind
+from hub.model.submission import DeadCause, OutcomeKind
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from openssl_cms import messages_in
 
 from adapters.smime_mail import SmimeMail
 from hub.adapter_kit.cases import Trouble
-from hub.adapter_kit.post import PostBench
+from hub.adapter_kit.mail import PostBench
 from hub.adapter_kit.samples import bulky, mixed_up
 from hub.adapter_kit.workshop import SECRET
-from hub.delivery import sealing_of
 from hub.errors import ConfigurationError
-from hub.submission import DeadCause, Form, OutcomeKind
+from hub.model.delivery import sealing_of
+from hub.model.submission import DeadCause, Form, OutcomeKind
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from adapters.smime_mail import SmimeMail
 from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.check import bench_of
 from hub.adapter_kit.workshop import SECRET
-from hub.submission import OutcomeKind
-from hub.wire.line import Inward, Line
-from hub.wire.mail import Login
-from hub.wire.sftp import Server
+from hub.model.submission import OutcomeKind
+from hub.transport.connection import Inward, Line
+from hub.transport.sftp import Server
+from hub.transport.smtp import Login
 
 ADAPTERS = [Https, FitConnect, S3Drop, Sftp, SmimeMail]
 INWARD = [

@@ -9,9 +9,9 @@ import zipfile
 import pytest
 from stage import BAUEN, TAUNUSSTEIN
 
+from hub.administration.keys import By
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
-from hub.exchange.key_changes import By
 
 SCRIPT = "<script>alert(1)</script>"
 

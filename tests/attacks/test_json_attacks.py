@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from hub.errors import ConfigurationError, Malformed, TooLarge
-from hub.submission import MediaType
+from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.json import JsonSchema, compiled, read_json
+from hub.validation.json.documents import JsonSchema, compiled, read_json
 from hub.validation.limits import Limits
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

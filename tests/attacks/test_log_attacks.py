@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import select, text, update
 from store_values import HUB, NOW, accepted, known_destination
 
-from hub.checkpoints import Checkpoints
 from hub.crypto.keyring import HubKeys
 from hub.errors import Unavailable
-from hub.events import GENESIS
-from hub.meters import Meters
-from hub.proof import Notary
+from hub.model.events import GENESIS
+from hub.observability.metrics import Meters
+from hub.proof.checkpoints import Checkpoints
+from hub.proof.event_log import Notary
 from hub.store import AuditEntry, AuditRecord, tables
 from hub.store.audit import _record, _row
 from hub.store.checkpoints import AUDIT_LOG, CheckpointLog

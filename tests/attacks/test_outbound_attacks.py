@@ -6,7 +6,7 @@ import pytest
 from partner import Answer, Partner, always
 
 from hub.errors import Invalid
-from hub.outbound import Outbound
+from hub.transport.outbound import Outbound
 
 OUT = Outbound(timeout=1)
 

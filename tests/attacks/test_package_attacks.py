@@ -17,7 +17,7 @@ from hub.errors import ConfigurationError, Malformed, Refused, TooLarge
 from hub.validation.arrivals import Arrivals, Upload, Wish
 from hub.validation.book import CatalogBook
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.imports import import_standard
+from hub.validation.importing import import_standard
 from hub.validation.limits import MIB
 from hub.validation.sandbox import Bounds
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from store_values import accept, client, destination, submission
 
 from hub.errors import Malformed, NotFound
+from hub.model.submission import Service
 from hub.store import LocalBlobs
-from hub.submission import Service
 
 TRICKS = (
     "",

@@ -28,7 +28,7 @@ def backup(tmp_path: Path) -> Path:
         "blobs": True,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    from hub.backup import MANIFEST
+    from hub.administration.backup import MANIFEST
 
     (folder / MANIFEST).write_bytes(orjson.dumps(manifest))
     return folder

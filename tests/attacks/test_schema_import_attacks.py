@@ -13,9 +13,9 @@ import pytest
 
 from hub.errors import ConfigurationError, HubError, Malformed, TooLarge
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.imports import import_standard
-from hub.validation.patterns import is_dangerous
-from hub.validation.regex import PatternError
+from hub.validation.importing import import_standard
+from hub.validation.xml.patterns import is_dangerous
+from hub.validation.xml.regex import PatternError
 
 HEAD = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t">'
 MESSAGE = HEAD + '<xs:element name="m" type="xs:string"/></xs:schema>'

@@ -21,11 +21,11 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, Sent, kinds, patch, post, p
 from hub.crypto import base64url
 from hub.crypto.jwk import public_rsa_key
 from hub.errors import TooLarge
-from hub.events import Subject
-from hub.exchange.limits import STRICT, ExchangeLimits
-from hub.exchange.submitting import Submitting
-from hub.exchange.uploading import Uploading
-from hub.parties import ClientKind
+from hub.fit_connect.limits import STRICT, ExchangeLimits
+from hub.fit_connect.submitting import Submitting
+from hub.fit_connect.uploading import Uploading
+from hub.model.events import Subject
+from hub.model.parties import ClientKind
 
 
 def b64(document: Any) -> str:

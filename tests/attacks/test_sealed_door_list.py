@@ -17,12 +17,12 @@ import pytest
 from sealed_door import EVENTS, JOSE, SERVICE, Door, Sent, post, put_jose, shared_door  # noqa: F401  # a fixture
 from sealed_replies import reply_to
 
-from hub.clients import new_client
 from hub.crypto import base64url
 from hub.crypto.jwk import make_rsa_pair
 from hub.crypto.keys import SigningKey, read_signing_key
 from hub.errors import Invalid
-from hub.parties import ClientKind
+from hub.identity.clients import new_client
+from hub.model.parties import ClientKind
 
 ELSEWHERE = {
     "foreign destination": "test_only_the_owner_changes_a_destination",

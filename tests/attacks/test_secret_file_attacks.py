@@ -12,15 +12,15 @@ import pytest
 
 from hub.app.starting import judge_files
 from hub.config import Settings, load_settings
-from hub.connector.collect import HubClient
-from hub.connector.config import Address, Hub
+from hub.connector.hub_client import HubClient
 from hub.connector.keyring import load_keys
+from hub.connector.settings import Address, Hub
 from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
-from hub.notices import MailServer
-from hub.options import insist_on_privacy, read_private_file, read_secret
-from hub.store.s3blobs import S3Place
+from hub.model.options import insist_on_privacy, read_private_file, read_secret
+from hub.notifications.postman import MailServer
+from hub.store.blobs.s3 import S3Place
 
 TOO_OPEN = [0o644, 0o640, 0o604, 0o666, 0o620, 0o602, 0o601, 0o777]
 

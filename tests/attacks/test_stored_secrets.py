@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from stage import staged
 
+from hub.administration.destinations import Draft
+from hub.administration.ways import Way, canonical
 from hub.app import stewardship
 from hub.errors import Conflict, Forbidden, HubError
-from hub.exchange.destinations import Draft
-from hub.exchange.ways import Way, canonical
-from hub.options import declared
-from hub.persons import Person, Role
+from hub.identity.persons import Person, Role
+from hub.model.options import declared
 from hub.store.proposals import AdapterChanges
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from hub.errors import Malformed, TooLarge
-from hub.submission import MediaType
+from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.limits import Limits
-from hub.validation.xml import read_xml, refuse_if_malformed
-from hub.validation.xsd import XsdSchema, XsdSource
+from hub.validation.xml.documents import read_xml, refuse_if_malformed
+from hub.validation.xml.xsd import XsdSchema, XsdSource
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 GOOD = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")

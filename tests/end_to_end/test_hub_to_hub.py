@@ -9,14 +9,14 @@ import pytest
 from stage import BAUANTRAG, serving, staged
 
 from adapters.fit_connect import FitConnect
-from hub.adapter_pool import AdapterPool
-from hub.attempting import Rules
-from hub.callbacks import Herald
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
-from hub.delivery import Schedule
-from hub.dispatch import Dispatcher
-from hub.submission import Application, MediaType
+from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import Rules
+from hub.delivery.dispatcher import Dispatcher
+from hub.model.delivery import Schedule
+from hub.model.submission import Application, MediaType
+from hub.notifications.callbacks import Herald
 
 
 @pytest.fixture

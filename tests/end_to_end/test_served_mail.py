@@ -16,7 +16,7 @@ from processes import HubProcess, wait_for
 from sqlalchemy import update
 
 from hub.adapter_kit.workshop import SECRET, Workshop
-from hub.notices import Noticeboard
+from hub.notifications.mail import Noticeboard
 from hub.store import NoticeKind, Store
 from hub.store.notices import notices, write_telling
 

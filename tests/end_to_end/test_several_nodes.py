@@ -15,9 +15,9 @@ from sqlalchemy import create_engine, text
 from benchmarks.crash.postgresql import Postgresql, binaries
 from benchmarks.crash.scenarios import Setting, database_outage
 from benchmarks.crash.scenery import Scene, scene
-from hub.checkpoints import Checkpoints
 from hub.crypto.keyring import HubKeys
-from hub.proof import Notary
+from hub.proof.checkpoints import Checkpoints
+from hub.proof.event_log import Notary
 
 #: Each test starts four hub processes and a database.
 pytestmark = pytest.mark.timeout(240)

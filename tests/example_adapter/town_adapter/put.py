@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hub.delivery import Adapter
-from hub.envelope import MixedUp, message, not_readable
 from hub.errors import Unavailable
-from hub.options import read_options, read_secret
-from hub.submission import Outcome, Package
-from hub.wire.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.wire.line import Line
+from hub.model.delivery import Adapter
+from hub.model.options import read_options, read_secret
+from hub.model.packaging import MixedUp, message, not_readable
+from hub.model.submission import Outcome, Package
+from hub.transport.connection import Line
+from hub.transport.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from alembic import op
 
 # Their tables join the program's metadata when these modules are read; a comparison of both sides needs all of them.
 from hub.store import accounts as _accounts  # noqa: F401
-from hub.store import routes as _routes  # noqa: F401
+from hub.store import routing_versions as _routes  # noqa: F401
 
 revision = "0002"
 down_revision = "0001"

@@ -1,0 +1,197 @@
+"""The overview of what happens, and the system's health."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from uuid import UUID
+
+from starlette.responses import Response
+
+from hub.admin.charts import HEIGHT, STRIP, WIDTH, Plot, by_destination, plot_of, whole_spans
+from hub.admin.keys import Ladder, ladder
+from hub.admin.request import Visit
+from hub.errors import Unavailable
+from hub.model.parties import Destination
+from hub.store import Backlog, DeliveryState
+from hub.store.reports import Activity
+
+_HOURS, _DAYS = 24, 30
+#: Destinations on one page: each has two plots.
+_ROWS = 20
+#: What is tried for longer than this has a problem, whatever its attempts say.
+_STUCK = timedelta(hours=1)
+_KEY_SOON = 30
+
+
+class Trouble(IntEnum):
+    """How a destination does; the worst comes first."""
+
+    #: Gives up, is spared by its circuit, or is tried in vain.
+    FAILING = 0
+    #: Works, but its key ends soon, or is no good.
+    KEY = 1
+    NONE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One destination of the overview before it is drawn."""
+
+    destination: Destination
+    trouble: Trouble
+    key: Ladder
+    open_until: datetime | None
+    backlog: list[Backlog] = field(default_factory=list)
+
+    def count(self, *states: DeliveryState) -> int:
+        """Return how many deliveries are in these states."""
+        return sum(one.count for one in self.backlog if one.state in states)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Since when the oldest open delivery waits."""
+        return min((one.oldest_at for one in self.backlog if one.state is not DeliveryState.DEAD), default=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """A destination of the overview with its two plots."""
+
+    place: Place
+    day: Plot
+    month: Plot
+
+
+class Activities:
+    """The last 24 hours and 30 days of everything in a person's scope, as plots of one destination or of all."""
+
+    def __init__(self, visit: Visit) -> None:
+        hour, day = timedelta(hours=1), timedelta(days=1)
+        self._hours = visit.scope.activity(since=whole_spans(visit.now, hour, _HOURS), span=hour)
+        self._days = visit.scope.activity(since=whole_spans(visit.now, day, _DAYS), span=day)
+        self._by_hour = by_destination(self._hours)
+        self._by_day = by_destination(self._days)
+
+    def day(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 24 hours, of all destinations or of one."""
+        return plot_of(_part(self._hours, self._by_hour, here), buckets=_HOURS, open_now=open_now)
+
+    def month(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 30 days, of all destinations or of one."""
+        return plot_of(_part(self._days, self._by_day, here), buckets=_DAYS, open_now=open_now)
+
+    def failing(self) -> set[UUID]:
+        """Return the destinations with attempts in vain within the last 24 hours."""
+        return {tally.destination_id for tally in self._hours.failed}
+
+
+def _part(whole: Activity, parts: Mapping[UUID, Activity], here: UUID | None) -> Activity:
+    if here is None:
+        return whole
+    return parts.get(here, replace(whole, accepted=(), delivered=(), ended=(), failed=()))
+
+
+def overview(visit: Visit) -> Response:
+    """Show what was accepted, delivered, waits and fails: in all, and per destination, the failing ones first."""
+    activities = Activities(visit)
+    places = _places(visit, activities)
+    words = visit.query.text("q", longest=100).casefold().split()
+    found = [each for each in places if all(word in each.destination.name.casefold() for word in words)]
+    start = visit.offset()
+    open_now = sum(each.count(DeliveryState.QUEUED, DeliveryState.WAITING) for each in places)
+    return visit.page(
+        "overview.html",
+        cards=[_card(each, activities) for each in found[start : start + _ROWS]],
+        total=len(found),
+        rows=_ROWS,
+        searched=bool(words),
+        day=activities.day(open_now),
+        month=activities.month(open_now),
+        totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
+        failing=sum(each.trouble is Trouble.FAILING for each in places),
+        waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant))
+        + len(visit.tools.ways.open(tenant=visit.person.tenant)),
+        width=WIDTH,
+        height=HEIGHT,
+        strip=STRIP,
+    )
+
+
+def health(visit: Visit) -> Response:
+    """Show whether the parts of the hub work."""
+    visit.scope.insist_on_everything()
+    tools = visit.tools
+    try:
+        tools.store.ready()
+        database = True
+    except Unavailable:
+        database = False
+    backlog = visit.scope.waiting()
+    queued = [one for one in backlog if one.state is DeliveryState.QUEUED]
+    keys = [(each, ladder(visit, each)) for each in visit.scope.destinations() if each.status == "active"]
+    names = {each.destination_id: each.name for each in visit.scope.destinations()}
+    return visit.page(
+        "health.html",
+        database=database,
+        revision=tools.store.schema_revision(),
+        free=tools.free_bytes(),
+        watermark=tools.disk_watermark,
+        queued=sum(one.count for one in queued),
+        oldest=min((one.oldest_at for one in queued), default=None),
+        stuck=_STUCK,
+        dead=sum(one.count for one in backlog if one.state is DeliveryState.DEAD),
+        sums=visit.scope.sums(),
+        circuits=[each for each in visit.scope.troubled() if each.standing.is_open(visit.now)],
+        names=names,
+        activation=tools.tables.begun(visit.now),
+        table=tools.tables.active(visit.now),
+        schemas=len(tools.catalog().uris()),
+        keys=sorted(
+            ((each, rung) for each, rung in keys if rung.days is None or rung.days < _KEY_SOON),
+            key=lambda row: row[1].days or 0,
+        ),
+    )
+
+
+def _places(visit: Visit, activities: Activities) -> list[Place]:
+    backlog: Mapping[UUID, list[Backlog]] = _by_destination(visit.scope.waiting())
+    circuits = {each.destination_id: each for each in visit.scope.troubled()}
+    failing = activities.failing()
+    places = []
+    for each in visit.scope.destinations():
+        here = each.destination_id
+        key, circuit = ladder(visit, each), circuits.get(here)
+        open_until = circuit.open_until if circuit is not None and circuit.standing.is_open(visit.now) else None
+        mine = backlog.get(here, [])
+        queued = any(one.state is DeliveryState.QUEUED for one in mine)
+        in_vain = open_until is not None or (queued and here in failing)
+        trouble = _trouble(visit.now, each, key, mine, in_vain=in_vain)
+        places.append(Place(destination=each, trouble=trouble, key=key, open_until=open_until, backlog=mine))
+    return sorted(places, key=lambda place: (place.trouble, place.destination.name))
+
+
+def _trouble(
+    now: datetime, destination: Destination, key: Ladder, backlog: Iterable[Backlog], *, in_vain: bool
+) -> Trouble:
+    stuck = any(one.state is DeliveryState.QUEUED and one.oldest_at < now - _STUCK for one in backlog)
+    if in_vain or stuck or any(one.state is DeliveryState.DEAD for one in backlog):
+        return Trouble.FAILING
+    soon = key.days is None or key.days < _KEY_SOON
+    return Trouble.KEY if soon and destination.status == "active" else Trouble.NONE
+
+
+def _card(place: Place, activities: Activities) -> Card:
+    here = place.destination.destination_id
+    open_now = place.count(DeliveryState.QUEUED, DeliveryState.WAITING)
+    return Card(place=place, day=activities.day(open_now, here), month=activities.month(open_now, here))
+
+
+def _by_destination(backlog: Iterable[Backlog]) -> Mapping[UUID, list[Backlog]]:
+    found: dict[UUID, list[Backlog]] = defaultdict(list)
+    for one in backlog:
+        found[one.destination_id].append(one)
+    return found

@@ -1,0 +1,231 @@
+"""One request of a person: who asks, what was sent, and how the answer is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from jinja2 import Environment
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from hub.admin.scope import Scope
+from hub.administration.adapter_changes import AdapterDesk
+from hub.administration.adapters import AdapterSettings
+from hub.administration.keys import By, KeyDesk
+from hub.administration.routing_tables import TableBook
+from hub.administration.stewardship import Stewardship
+from hub.administration.test_delivery import Trials
+from hub.admission import Admission
+from hub.areas import Gazetteer
+from hub.crypto.keys import KeyPolicy
+from hub.errors import Invalid, Malformed, NotFound, Text
+from hub.identity.accounts import Accounts, Session
+from hub.identity.openid.login import OpenIdLogin
+from hub.identity.persons import Person, Right, people_who_may
+from hub.store import AuditEntry, Store
+from hub.validation.arrivals import Arrivals
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.standing import Edition, Standing
+
+Language = Literal["de", "en"]
+#: Where the pages live.
+ROOT = "/admin"
+#: Where the OpenID Connect provider sends people back to.
+CALLBACK = "/oidc/callback"
+#: A page of these pages, and nothing else: no scheme, no host, no second slash that a browser takes for one, no step up.
+_INSIDE = re.compile(r"/admin(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?(\?[A-Za-z0-9_.=&%+-]*)?")
+_LONGEST_FIELD = 2_000
+#: Rows on one page of a list.
+ROWS = 50
+#: What a page with this status says of itself is enough.
+_UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What the pages work with."""
+
+    store: Store
+    accounts: Accounts
+    tables: TableBook
+    catalog: Callable[[], SchemaCatalog]
+    policy: KeyPolicy
+    gazetteer: Callable[[], Gazetteer]
+    clock: Callable[[], datetime]
+    base_url: str
+    production: bool
+    version: str
+    free_bytes: Callable[[], int]
+    disk_watermark: int
+    admission: Admission
+    stewardship: Stewardship
+    keys: KeyDesk
+    ways: AdapterDesk
+    adapters: AdapterSettings
+    trials: Trials
+    arrivals: Arrivals
+    set_standing: Callable[[Edition, Standing], None]
+    #: Logging in by a provider; None where none is configured.
+    openid: OpenIdLogin | None = None
+    #: Whether local accounts log in by password.
+    passwords: bool = True
+    #: A tree of a land shows all its municipalities; one of more than these only those that were asked for.
+    most_in_tree: int = 1_500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """What was sent: single values by name, uploaded files by name, and all files of a folder in their order."""
+
+    fields: Mapping[str, str] = field(repr=False, default_factory=dict)
+    files: Mapping[str, tuple[str, bytes]] = field(repr=False, default_factory=dict)
+    uploads: tuple[tuple[str, bytes], ...] = field(repr=False, default=())
+
+    def text(self, name: str, *, longest: int = _LONGEST_FIELD) -> str:
+        """Return a field without blanks at its ends; empty if it was not sent. Raise ``Invalid`` if it is too long."""
+        value = self.fields.get(name, "").strip()
+        if len(value) > longest:
+            raise Invalid(
+                Text(
+                    f"Das Feld „{name}“ ist zu lang (höchstens {longest} Zeichen).",
+                    f"The field '{name}' is too long (at most {longest} characters).",
+                )
+            )
+        return value
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return a field as a number of at most nine digits; raise ``Malformed`` for anything else."""
+        value = self.fields.get(name, "").strip()
+        if not value:
+            return default
+        if not value.isascii() or not value.isdigit() or len(value) > 9:  # noqa: PLR2004  # fits every database
+            raise Malformed(Text(f"„{name}“ ist keine Zahl.", f"'{name}' is not a number."))
+        return int(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """A request, its session (none before the log-in) and everything needed to answer."""
+
+    tools: Tools
+    pages: Environment
+    path: str
+    parts: Mapping[str, str]
+    query: Form
+    form: Form
+    language: Language
+    now: datetime
+    address: str
+    secure: bool
+    partial: bool
+    session: Session | None = None
+    token: str = field(repr=False, default="")
+    #: The cookie of a log-in under way at the provider.
+    ticket: str = field(repr=False, default="")
+    #: (table, key) of stored rows that could not be read for the page; it fills while the page is made.
+    unreadable: Collection[tuple[str, str]] = ()
+
+    @property
+    def person(self) -> Person:
+        """Who is logged in; only pages that need a session ask."""
+        if self.session is None:
+            raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page."))
+        return self.session.person
+
+    @property
+    def scope(self) -> Scope:
+        """What the person may see: the one way from a page to the store."""
+        return Scope(store=self.tools.store, person=self.person)
+
+    def say(self, text: Text) -> str:
+        """Return a text in the visitor's language."""
+        return text.de if self.language == "de" else text.en
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """Return a rendered page."""
+        session = self.session
+        common = {
+            "visit": self,
+            "person": session.person if session is not None else None,
+            "csrf": session.csrf if session is not None else "",
+            "unreadable": 0 if status == _UNAVAILABLE else len(self.unreadable),
+            # No refusal here: this is how a refusal is shown, too.
+            "note": _NOTES.get(self.query.fields.get("note", "")),
+            "Right": Right,
+            "t": self._t,
+            "say": self.say,
+            "now": self.now,
+        }
+        return HTMLResponse(self.pages.get_template(template).render(common | values), status_code=status)
+
+    def to(self, path: str, *, note: str = "", **query: Any) -> Response:
+        """Return a redirect to another page of these pages, which shows a note."""
+        wanted = {name: value for name, value in {"note": note, **query}.items() if value not in ("", None)}
+        return RedirectResponse(f"{ROOT}{path}" + (f"?{urlencode(wanted)}" if wanted else ""), status_code=303)
+
+    def id(self, name: str) -> UUID:
+        """Return a path part as a UUID; raise ``NotFound`` for anything else."""
+        try:
+            return UUID(self.parts[name])
+        except ValueError as exc:
+            raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page.")) from exc
+
+    def offset(self) -> int:
+        """Return from which row on a list is shown."""
+        return min(self.query.number("from"), 1_000_000)
+
+    def audit(self, action: str, target: str, **after: Any) -> AuditEntry:
+        """Return the audit entry of what the person does."""
+        return AuditEntry(at=self.now, actor=self.person.name, action=action, target=target, after=after)
+
+    def approvers(self) -> list[str]:
+        """Return the names of those who may approve what the person sees, for whoever is told that something waits."""
+        return people_who_may(self.tools.store, Right.APPROVE, within=self.person.tenant)
+
+    def by(self) -> By:
+        """Return who acts now, with the text that the form gives as the reason."""
+        return By(actor=self.person.name, now=self.now, text=self.form.text("text", longest=500))
+
+    def _t(self, de: str, en: str) -> str:
+        return de if self.language == "de" else en
+
+
+def inside(path: str) -> str:
+    """Return ``path`` if it is a page of these pages, else the first one (no open redirect)."""
+    leads_on = _INSIDE.fullmatch(path) and not path.startswith((f"{ROOT}/log", f"{ROOT}/oidc"))
+    return path if leads_on else f"{ROOT}/"
+
+
+_NOTES: Mapping[str, Text] = {
+    "saved": Text("Gespeichert.", "Saved."),
+    "drafted": Text("Entwurf angelegt.", "Draft made."),
+    "approved": Text("Freigegeben.", "Approved."),
+    "activated": Text("Aktiviert.", "Activated."),
+    "rolled-back": Text("Zurückgenommen.", "Rolled back."),
+    "cancelled": Text("Abgesagt.", "Cancelled."),
+    "discarded": Text("Verworfen.", "Discarded."),
+    "refreshed": Text("Auf den aktiven Stand gebracht.", "Brought up to the active table."),
+    "redriven": Text("Wird erneut zugestellt.", "Will be delivered again."),
+    "disabled": Text("Gesperrt.", "Disabled."),
+    "created": Text("Angelegt.", "Created."),
+    "key-proposed": Text(
+        "Vorgeschlagen. Eine zweite Person muss zustimmen.", "Proposed. A second person has to approve it."
+    ),
+    "key-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
+    "way-proposed": Text(
+        "Vorgeschlagen. Eine zweite Person muss zustimmen; bis dahin bleibt der Zustellweg, wie er ist.",
+        "Proposed. A second person has to approve it; until then the way of delivery stays as it is.",
+    ),
+    "way-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
+    "way-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
+    "key-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
+    "admitted": Text("Das Paket steht im Katalog.", "The package is in the catalogue."),
+    "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),
+    "password": Text("Das Passwort ist geändert. Melden Sie sich neu an.", "The password is changed. Log in again."),
+    "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),
+}

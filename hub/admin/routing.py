@@ -1,0 +1,281 @@
+"""Routing: the active table, areas, explanations, and the way of a version from draft to active."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import quote
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from starlette.responses import Response
+
+from hub.admin.request import ROWS, Visit
+from hub.administration.sight import findings_seen, rules_seen, sees
+from hub.areas import Area
+from hub.errors import HubError, Malformed, NotFound, Refused, Text
+from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, rule_from_row, service_urn, to_csv, to_yaml
+from hub.store.routing_versions import TableVersion, VersionState
+
+_FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
+_LONGEST_SERVICES = 400_000
+_MOST_ON_PAGE = 200
+_DRY_DAYS = 30
+_GERMAN_TIME = "Europe/Berlin"
+
+
+def active(visit: Visit) -> Response:
+    """Show the active table."""
+    book = visit.tools.tables
+    table = book.active(visit.now)
+    rules, total = _found(visit, table)
+    return visit.page(
+        "routing.html",
+        activation=book.begun(visit.now),
+        table=table,
+        rules=rules,
+        total=total,
+        names=_names(visit),
+        history=book.history(limit=20).items,
+        rows=ROWS,
+    )
+
+
+def explain(visit: Visit) -> Response:
+    """Tell why an authority is responsible."""
+    query, book = visit.query, visit.tools.tables
+    area, service, at = (query.text(name, longest=200) for name in ("ars", "service", "at"))
+    explanation, error = None, None
+    if area and service:
+        try:
+            on = _moment(at) or visit.now
+            explanation = book.at(on).explain(Area.from_ars(area), service_urn(service), on)
+        except Refused as refused:
+            error = refused
+    return visit.page(
+        "explain.html",
+        area=area,
+        service=service,
+        at=at,
+        explanation=explanation,
+        error=error,
+        names=_names(visit),
+        register=book.active(visit.now).services,
+    )
+
+
+def versions(visit: Visit) -> Response:
+    """List all versions and activations."""
+    book = visit.tools.tables
+    return visit.page(
+        "versions.html",
+        page=book.versions(offset=visit.offset(), limit=ROWS),
+        active=book.base(visit.now),
+        history=book.history(limit=ROWS).items,
+        rows=ROWS,
+    )
+
+
+def draft(visit: Visit) -> Response:
+    """Make a draft from the active table, or from an uploaded file."""
+    name, content = visit.form.files.get("file", ("", b""))
+    rules: Iterable[Rule] | None = None
+    if content:
+        uploaded = from_file(content, name)
+        rules = uploaded
+    title = visit.form.text("title", longest=200) or name
+    made = visit.tools.tables.draft(visit.person, title=title, now=visit.now, rules=rules)
+    return visit.to(f"/routing/versions/{made.number}", note="drafted")
+
+
+def version(visit: Visit) -> Response:
+    """Show a version: what the check finds, what changes, and what may be done next."""
+    book, number = visit.tools.tables, _number(visit)
+    shown, table = book.version(number), book.table(number)
+    findings = book.findings(number, now=visit.now)
+    standing = book.findings(book.base(visit.now), now=visit.now)
+    seen = findings_seen(visit.person.tenant, table, findings)
+    fresh, known = _told_apart(seen, standing)
+    rules, total = _found(visit, table)
+    changes = book.compare(number, now=visit.now, tenant=visit.person.tenant)
+    return visit.page(
+        "version.html",
+        version=shown,
+        is_draft=shown.state is VersionState.DRAFT,
+        is_approved=shown.state is VersionState.APPROVED,
+        active=book.base(visit.now),
+        fresh=fresh[:_MOST_ON_PAGE],
+        known=known[:_MOST_ON_PAGE],
+        unseen=len(findings) - len(seen),
+        errors=sum(finding.severity is Severity.ERROR for finding in findings),
+        warnings=sum(finding.severity is Severity.WARNING for finding in findings),
+        flagged={row: finding.severity.value for finding in reversed(findings) for row in finding.rows},
+        changes=changes,
+        lines=changes.lines(visit.language, _names(visit))[:_MOST_ON_PAGE],
+        dry_run=book.dry_run(number, days=_DRY_DAYS, now=visit.now, tenant=visit.person.tenant),
+        days=_DRY_DAYS,
+        table=table,
+        rules=rules,
+        total=total,
+        names=_names(visit),
+        rows=ROWS,
+    )
+
+
+def export(visit: Visit) -> Response:
+    """Download a version as CSV or YAML: for a tenant's people, the rules of their area."""
+    number = _number(visit)
+    whole = visit.tools.tables.table(number)
+    table = RoutingTable(rules_seen(visit.person.tenant, whole), gazetteer=whole.gazetteer, services=whole.services)
+    is_csv = visit.query.text("format") == "csv"
+    content = to_csv(table) if is_csv else to_yaml(table)
+    kind, ending = ("text/csv; charset=utf-8", "csv") if is_csv else ("application/yaml", "yaml")
+    name = quote(f"routing-table-{number}.{ending}")
+    return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+
+
+def edit_rule(visit: Visit) -> Response:
+    """Show the form for one rule of a draft, or for a new one."""
+    wanted = visit.query.text("id", longest=100)
+    rule = _rule(visit, wanted) if wanted else None
+    row = rule.as_row() if rule is not None else dict.fromkeys(_FIELDS, "")
+    return _rule_form(visit, row, replaces=wanted, revision=visit.tools.tables.version(_number(visit)).revision)
+
+
+def put_rule(visit: Visit) -> Response:
+    """Store one rule of a draft; what cannot be stored comes back with what was entered."""
+    form, number = visit.form, _number(visit)
+    row = {name: form.text(name, longest=_LONGEST_SERVICES if name == "services" else 600) for name in _FIELDS}
+    replaces, revision = form.text("replaces", longest=100), form.number("revision")
+    try:
+        rule = rule_from_row(row)
+        visit.tools.tables.put_rule(
+            number, rule, visit.person, revision=revision, now=visit.now, replaces=replaces or None
+        )
+    except Refused as error:
+        return _rule_form(visit, row, replaces=replaces, revision=revision, error=error)
+    return visit.to(f"/routing/versions/{number}", note="saved")
+
+
+def drop_rule(visit: Visit) -> Response:
+    """Remove one rule from a draft."""
+    number, form = _number(visit), visit.form
+    rule = _rule(visit, form.text("id", longest=100))
+    visit.tools.tables.drop_rule(number, rule.id, visit.person, revision=form.number("revision"), now=visit.now)
+    return visit.to(f"/routing/versions/{number}", note="saved")
+
+
+def discard(visit: Visit) -> Response:
+    """Give up a draft."""
+    revision = visit.form.number("revision")
+    visit.tools.tables.discard(_number(visit), visit.person, revision=revision, now=visit.now)
+    return visit.to("/routing/versions", note="discarded")
+
+
+def refresh(visit: Visit) -> Response:
+    """Put a draft's changes onto the active table."""
+    number, revision = _number(visit), visit.form.number("revision")
+    visit.tools.tables.refresh(number, visit.person, revision=revision, now=visit.now)
+    return visit.to(f"/routing/versions/{number}", note="refreshed")
+
+
+def approve(visit: Visit) -> Response:
+    """Approve exactly the revision that was shown."""
+    number, form = _number(visit), visit.form
+    visit.tools.tables.approve(
+        number, visit.person, revision=form.number("revision"), now=visit.now, text=form.text("text", longest=500)
+    )
+    return visit.to(f"/routing/versions/{number}", note="approved")
+
+
+def activate(visit: Visit) -> Response:
+    """Activate an approved version, now or at a time."""
+    number, form = _number(visit), visit.form
+    at = _moment(form.text("at", longest=40))
+    visit.tools.tables.activate(number, visit.person, now=visit.now, at=at, text=form.text("text", longest=500))
+    return visit.to(f"/routing/versions/{number}", note="activated")
+
+
+def rollback(visit: Visit) -> Response:
+    """Bring an earlier version back."""
+    number = visit.form.number("number") or None
+    visit.tools.tables.rollback(visit.person, now=visit.now, text=visit.form.text("text", longest=500), number=number)
+    return visit.to("/routing/versions", note="rolled-back")
+
+
+def cancel(visit: Visit) -> Response:
+    """Cancel an activation that is still to come."""
+    visit.tools.tables.cancel(visit.form.number("seq"), visit.person, now=visit.now)
+    return visit.to("/routing/versions", note="cancelled")
+
+
+def _told_apart(findings: list[Finding], active: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what is new or wrong, and the warnings that the active table has as well."""
+    standing = {(each.code, each.text) for each in active if each.severity is Severity.WARNING}
+    known = [each for each in findings if (each.code, each.text) in standing]
+    return [each for each in findings if (each.code, each.text) not in standing], known
+
+
+def _number(visit: Visit) -> int:
+    text = visit.parts["number"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):  # noqa: PLR2004  # fits every database
+        raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page."))
+    return int(text)
+
+
+def _rule(visit: Visit, rule_id: str) -> Rule:
+    table = visit.tools.tables.table(_number(visit))
+    found = next((rule for rule in table if rule.id == rule_id), None)
+    if found is None or not sees(visit.person.tenant, found):
+        raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."))
+    return found
+
+
+def _rule_form(
+    visit: Visit, row: dict[str, str], *, replaces: str, revision: int, error: HubError | None = None
+) -> Response:
+    shown: TableVersion = visit.tools.tables.version(_number(visit))
+    return visit.page(
+        "rule.html",
+        status=200 if error is None else 422,
+        version=shown,
+        row=row,
+        replaces=replaces,
+        revision=revision,
+        error=error,
+        destinations=visit.scope.destinations(),
+    )
+
+
+def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
+    """Return one page of the rules that the person's search leaves: by id, area, place, service or destination."""
+    words = visit.query.text("q", longest=200).casefold().split()
+    gazetteer, names, services = visit.tools.gazetteer(), _names(visit), visit.tools.tables.active(visit.now).services
+
+    def fits(rule: Rule) -> bool:
+        place = (rule.area.ars, gazetteer.name(rule.area), names.get(rule.destination, ""))
+        what = (f"{service} {services.name(service)}" for service in rule.services)
+        said = " ".join((rule.id, *place, rule.note, *what)).casefold()
+        return all(word in said for word in words)
+
+    found = [rule for rule in rules_seen(visit.person.tenant, table) if not words or fits(rule)]
+    start = visit.offset()
+    return found[start : start + ROWS], len(found)
+
+
+def _names(visit: Visit) -> dict[UUID, str]:
+    return {each.destination_id: each.name for each in visit.scope.destinations()}
+
+
+def _moment(text: str) -> datetime | None:
+    """Read what a browser's field for time and day sends: German legal time, unless an offset is given."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(_GERMAN_TIME))
+        return aware.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise Malformed(
+            Text("Ein Zeitpunkt hat die Form 2026-12-01T00:00.", "A moment has the form 2026-12-01T00:00.")
+        ) from exc

@@ -1,0 +1,1 @@
+"""What administrators do: destinations, keys, adapters, clients, routing tables, dead letters, backups."""

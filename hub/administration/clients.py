@@ -1,0 +1,156 @@
+"""Clients as administrators see and change them: within their tenant, with a secret that is shown once, all audited."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from secrets import token_urlsafe
+
+from hub.areas import Area
+from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
+from hub.identity.clients import bound_to, hash_secret, insist_for_persons, new_client
+from hub.identity.persons import Person, Right
+from hub.model.parties import Client, ClientKind
+from hub.store import AuditEntry, Page, Store, all_items
+
+_PAGE = 500
+_LONGEST_NAME = 200
+_TENANT = re.compile(r"[0-9]{0,12}")
+
+
+class Registry:
+    """Reads and changes clients for a person. ``machines``: also those that persons may not create (command line)."""
+
+    def __init__(self, store: Store, *, machines: bool = False) -> None:
+        self._store = store
+        self._machines = machines
+
+    def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Client]:
+        """Return one page of the clients in a person's scope, by id."""
+        person.insist(Right.SEE)
+        if not person.tenant:
+            return self._store.clients(offset=offset, limit=limit)
+        found = all_items(lambda start: self._store.clients(offset=start, limit=_PAGE))
+        mine = [each for each in found if person.covers(each.tenant)]
+        return Page(items=mine[offset : offset + limit], offset=offset, total=len(mine))
+
+    def show(self, client_id: str, person: Person) -> Client:
+        """Return a client in the person's scope; raise ``NotFound`` for any other."""
+        person.insist(Right.SEE)
+        client = self._store.client(client_id)
+        if client is None or not person.covers(client.tenant):
+            raise NotFound(
+                Text(
+                    f"Es gibt keinen Client {client_id}, oder nicht in Ihrem Zuständigkeitsbereich.",
+                    f"There is no client {client_id}, or not within your scope.",
+                ),
+                slug="client-not-found",
+            )
+        return client
+
+    def create(
+        self,
+        person: Person,
+        *,
+        kind: str,
+        name: str,
+        tenant: str = "",
+        region: str = "",
+        manage: bool = False,
+        now: datetime,
+    ) -> tuple[Client, str]:
+        """Create a client and return it with its secret, which is never shown again.
+
+        A sender may be bound to a ``region`` (ARS): its tokens then serve for that area alone.
+
+        Raises:
+            Forbidden: the right is missing, tenant or region are another's, or the kind is not for persons to create.
+            Invalid: no name, or a tenant that is no ARS prefix.
+            Malformed: a region that is no ARS.
+        """
+        person.insist(Right.OPERATE)
+        tenant = tenant or person.tenant
+        if not self._machines:
+            insist_for_persons(kind)
+        name = name.strip()
+        if not name or len(name) > _LONGEST_NAME or not name.isprintable() or not _TENANT.fullmatch(tenant):
+            raise Invalid(
+                Text(
+                    f"Ein Client braucht einen Namen (höchstens {_LONGEST_NAME} Zeichen) und als Mandant ein ARS-Präfix.",
+                    f"A client needs a name (at most {_LONGEST_NAME} characters) and an ARS prefix as its tenant.",
+                )
+            )
+        insist_on_tenant(person, tenant)
+        client, secret = new_client(ClientKind(kind), name, now=now, tenant=tenant, manage=manage)
+        if region and client.kind is ClientKind.SENDER:
+            insist_on_tenant(person, region)
+            client = bound_to(client, Area.from_ars(region).ars)
+        self._store.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
+        return client, secret
+
+    def rotate(
+        self, client_id: str, person: Person, *, now: datetime, expected: str | None = None
+    ) -> tuple[Client, str]:
+        """Give a client a new secret and return it, once; the old one stops working at once.
+
+        ``expected`` is the revision that the person saw.
+
+        Raises:
+            Forbidden: the right is missing, or the kind is not for persons.
+            NotFound: no such client in the person's scope.
+            Conflict: it is disabled, or somebody else gave it a new secret meanwhile (slug ``overtaken``).
+        """
+        person.insist(Right.OPERATE)
+        client = self.show(client_id, person)
+        if not self._machines:
+            insist_for_persons(client.kind)
+        if client.disabled_at is not None:
+            raise Conflict(
+                Text(
+                    "Der Client ist gesperrt und bleibt es. Legen Sie einen neuen an.",
+                    "The client is disabled and stays so. Create a new one.",
+                ),
+                slug="invalid-state-transition",
+            )
+        secret = token_urlsafe(32)
+        after = replace(client, secret_hash=hash_secret(secret))
+        audit = _audit(person, "client.rotate", client, now)
+        expected = client.revision if expected is None else expected
+        self._store.set_client_secret(client_id, after.secret_hash, expected=expected, audit=audit)
+        return after, secret
+
+    def disable(self, client_id: str, person: Person, *, now: datetime) -> Client:
+        """Lock a client out for good; its tokens stop working within a second. A second time changes nothing."""
+        person.insist(Right.OPERATE)
+        before = self.show(client_id, person)
+        if before.disabled_at is not None:
+            return before
+        after = replace(before, disabled_at=now)
+        audit = _audit(person, "client.disable", before, now, after={"disabled": True})
+        self._store.disable_client(client_id, now, audit=replace(audit, before={"disabled": False}))
+        return after
+
+
+def insist_on_tenant(person: Person, tenant: str) -> None:
+    """Raise ``Forbidden`` for a tenant outside the person's scope."""
+    if not person.covers(tenant):
+        raise Forbidden(
+            Text(f"Ihr Konto ist auf {person.tenant} beschränkt.", f"Your account is bound to {person.tenant}."),
+            slug="outside-tenant",
+        )
+
+
+def _public(client: Client) -> dict[str, object]:
+    return {
+        "name": client.name,
+        "kind": client.kind.value,
+        "tenant": client.tenant,
+        "scopes": list(client.scopes),
+    }
+
+
+def _audit(
+    person: Person, action: str, client: Client, now: datetime, *, after: dict[str, object] | None = None
+) -> AuditEntry:
+    return AuditEntry(at=now, actor=person.name, action=action, target=f"client:{client.client_id}", after=after or {})

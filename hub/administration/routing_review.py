@@ -1,0 +1,177 @@
+"""What must hold before a version of the table moves on, and how two versions differ. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hub.errors import Conflict, Forbidden, Invalid, Text
+from hub.identity.persons import Person
+from hub.routing import Finding, RoutingTable, Rule, Severity
+
+_MAX_TEXT = 500
+#: So many findings stand in a refusal; the check lists all.
+_MAX_TOLD = 100
+
+
+def changed_rules(before: RoutingTable, after: RoutingTable) -> list[tuple[Rule | None, Rule | None]]:
+    """Return (before, after) of every rule that differs, by id; None where it is missing."""
+    old, new = {rule.id: rule for rule in before}, {rule.id: rule for rule in after}
+    ids = sorted(old.keys() | new.keys())
+    return [(old.get(each), new.get(each)) for each in ids if old.get(each) != new.get(each)]
+
+
+def delta(before: RoutingTable, after: RoutingTable) -> dict[str, list[str]]:
+    """Return the ids of added, removed and changed rules, for the audit log."""
+    changes = changed_rules(before, after)
+    return {
+        "added": [new.id for old, new in changes if old is None and new is not None],
+        "removed": [old.id for old, new in changes if new is None and old is not None],
+        "changed": [new.id for old, new in changes if old is not None and new is not None],
+    }
+
+
+def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list[Rule]:
+    """Return ``theirs`` with the changes from ``base`` to ``mine``; raise ``Conflict`` where both changed one rule."""
+    result = {rule.id: rule for rule in theirs}
+    others = {(old or new).id for old, new in changed_rules(base, theirs) if old or new}  # type: ignore[union-attr]
+    for old, new in changed_rules(base, mine):
+        rule_id = old.id if old is not None else new.id if new is not None else ""
+        if rule_id in others and result.get(rule_id) != new:
+            raise Conflict(
+                Text(
+                    f"Die Regel {rule_id} wurde auch in der aktiven Tabelle geändert. Gleichen Sie sie von Hand an.",
+                    f"Rule {rule_id} was changed in the active table too. Bring them together by hand.",
+                ),
+                slug="overtaken",
+            )
+        if new is None:
+            result.pop(rule_id, None)
+        else:
+            result[rule_id] = new
+    return list(result.values())
+
+
+def insist_on_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:
+    """Raise ``Forbidden`` where a change touches rules outside the person's scope."""
+    if not person.tenant:
+        return
+    touched = (rule for pair in changed_rules(before, after) for rule in pair if rule is not None)
+    if not all(person.covers(rule.area.ars) for rule in touched):
+        raise _outside(person)
+
+
+def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) -> list[Rule]:
+    """Return what a file of rules makes of ``before``: for people with a tenant others' rules stay as they are.
+
+    So a district's file may hold its own rules alone, or all of them. Raises ``Forbidden`` where it changes or adds a rule
+    of somebody else's, ``Conflict`` where it takes the name of one.
+    """
+    given = list(rules)
+    if not person.tenant:
+        return given
+    others = {rule.id: rule for rule in before if not person.covers(rule.area.ars)}
+    mine = [rule for rule in given if person.covers(rule.area.ars)]
+    if any(others.get(rule.id) != rule for rule in given if not person.covers(rule.area.ars)):
+        raise _outside(person)
+    taken = sorted(rule.id for rule in mine if rule.id in others)
+    if taken:
+        raise Conflict(
+            Text(
+                f"Eine Regel {taken[0]} gibt es schon, für ein anderes Gebiet. Wählen Sie einen anderen Namen.",
+                f"There is a rule {taken[0]} already, for another area. Choose another name.",
+            ),
+            slug="already-exists",
+        )
+    return [*others.values(), *mine]
+
+
+def insist_on_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) -> None:
+    """Raise ``Invalid`` for errors, and for warnings without a word; it tells of those that the person has ``seen``."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    told = [finding for finding in seen if finding.severity is Severity.ERROR]
+    if errors:
+        first = (
+            Text(
+                f"Der erste: {told[0].text.de} {told[0].remedy.de}", f"The first: {told[0].text.en} {told[0].remedy.en}"
+            )
+            if told
+            else Text("Sie betreffen andere Mandanten.", "They concern other tenants.")
+        )
+        raise Invalid(
+            Text(
+                f"Die Prüfung findet {len(errors)} Fehler. {first.de}",
+                f"The check finds {len(errors)} errors. {first.en}",
+            ),
+            slug="table-unfit",
+            findings=[_told(each) for each in told[:_MAX_TOLD]],
+        )
+    if findings and not word.strip():
+        raise Invalid(
+            Text(
+                f"Die Prüfung findet {len(findings)} Warnungen. Schreiben Sie dazu, warum das in Ordnung ist.",
+                f"The check finds {len(findings)} warnings. Write why that is all right.",
+            ),
+            slug="word-needed",
+            findings=[_told(each) for each in findings[:_MAX_TOLD]],
+        )
+
+
+def _told(finding: Finding) -> dict[str, object]:
+    return {"code": finding.code.value, "rows": list(finding.rows)}
+
+
+def _outside(person: Person) -> Forbidden:
+    return Forbidden(
+        Text(
+            f"Ihr Konto ist für {person.tenant} zuständig; die Änderung betrifft andere Gebiete.",
+            f"Your account is for {person.tenant}; the change touches other areas.",
+        ),
+        slug="outside-tenant",
+    )
+
+
+def check_text(text: str) -> None:
+    """Raise ``Invalid`` for a text that is too long."""
+    if len(text) > _MAX_TEXT:
+        raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
+
+
+def same_person(number: int, *, same_account: bool) -> Forbidden:
+    """Return the refusal of somebody who approves their own work, or may do so under another account."""
+    if same_account:
+        text = Text(
+            f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss eine zweite Person.",
+            f"You have edited table {number} yourself. A second person has to approve it.",
+        )
+    else:
+        text = Text(
+            f"Ihr Konto und das, mit dem Tabelle {number} bearbeitet wurde, können derselben Person gehören: Eines ist "
+            "lokal, das andere vom Anmeldedienst. Freigeben muss, wer auf dieselbe Art angemeldet ist "
+            "(„hub accounts link“ verbindet ein lokales Konto mit dem Anmeldedienst).",
+            f"Your account and the one that edited table {number} may belong to one person: one is local, the other the "
+            "OpenID Connect provider's. Somebody has to approve who logs in the same way ('hub accounts link' binds a "
+            "local account to the provider).",
+        )
+    return Forbidden(text, slug="second-person")
+
+
+def not_approved(number: int) -> Invalid:
+    """Return the refusal of a version that nobody approved."""
+    return Invalid(
+        Text(
+            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
+            f"Table {number} is not approved. A second person has to approve it first.",
+        ),
+        slug="not-approved",
+    )
+
+
+def pending_first() -> Conflict:
+    """Return the refusal of a second activation to come."""
+    return Conflict(
+        Text(
+            "Eine andere Aktivierung steht noch aus. Sagen Sie sie erst ab, oder warten Sie.",
+            "Another activation is still to come. Cancel it first, or wait.",
+        ),
+        slug="invalid-state-transition",
+    )

@@ -1,0 +1,337 @@
+"""Versions of the routing table: drafts, checks, a second person's approval, activation and rollback.
+
+The way of a change: (1) a draft is made from the active table or from a file and changed by editors; (2) a second person,
+who never changed it, approves it: errors of the check block, warnings need a word; (3) it is activated, now or at a time;
+(4) a rollback brings an earlier version back. Whoever is bound to an ARS prefix may change and approve rules below it only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from hub.administration.entries import audited, new_activation, new_version, rows_of
+from hub.administration.rehearsal import DryRun, rehearse
+from hub.administration.routing_review import (
+    check_text,
+    delta,
+    insist_on_fitness,
+    insist_on_scope,
+    merged,
+    not_approved,
+    pending_first,
+    same_person,
+    within_scope,
+)
+from hub.administration.shelf import Sources, TableShelf
+from hub.administration.sight import diff_seen, findings_seen
+from hub.errors import Conflict, Invalid, NotFound, Text, handed_in
+from hub.identity.persons import Person, Right, Role, may_be_one_human
+from hub.routing import Diff, Finding, RoutingTable, Rule, check, diff
+from hub.store import Store
+from hub.store.reports import Overview
+from hub.store.routing_versions import Activation, TableVersion, VersionState
+
+_MAX_DAYS = 365
+_PAGE = 500
+#: Who makes the first version, from files.
+HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
+
+
+class TableBook(TableShelf):
+    """All versions of the routing table, the one that is active, and the way of a change."""
+
+    def __init__(self, *, store: Store, sources: Sources) -> None:
+        super().__init__(store=store, sources=sources)
+        self._overview = Overview(store)
+
+    def begin(self, rules: Iterable[Rule], *, now: datetime) -> None:
+        """Make ``rules`` version 1 and activate it, unless there are versions already."""
+        if self._versions.versions(limit=1).total:
+            return
+        table = self._table_of(rules)
+        title = "Aus Dateien / from files"
+        first = new_version(table, title=title, person=HUB, based_on=None, now=now)
+        first = replace(first, number=1, state=VersionState.APPROVED, approved_by=HUB.name, approved_at=now)
+        activation = new_activation(1, HUB, now=now, since=now, reason=title)
+        try:
+            self._versions.add(
+                first, rows_of(table), activation=activation, audit=audited(HUB, "routes.begin", 1, now, text=title)
+            )
+        except Conflict:
+            return  # Another node began at the same time.
+
+    def draft(self, person: Person, *, title: str, now: datetime, rules: Iterable[Rule] | None = None) -> TableVersion:
+        """Make a draft from ``rules``, or from the active table.
+
+        Raises ``Forbidden`` where the person may not edit, or changes rules outside their scope.
+        """
+        person.insist(Right.EDIT)
+        check_text(title)
+        base = self.base(now)
+        before = self.table(base)
+        table = before if rules is None else self._table_from(within_scope(person, before, rules))
+        insist_on_scope(person, before, table)
+        version = new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
+        audit = audited(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
+        return self._versions.add(version, rows_of(table), audit=audit)
+
+    def change(
+        self, number: int, rules: Iterable[Rule], person: Person, *, revision: int, now: datetime, text: str = ""
+    ) -> TableVersion:
+        """Replace a draft's rules; ``revision`` is the one that the change was made on.
+
+        Raises ``Forbidden`` (right, scope), ``Conflict`` (no draft, or changed meanwhile).
+        """
+        person.insist(Right.EDIT)
+        check_text(text)
+        version, before, after = self.version(number), self.table(number), self._table_from(rules)
+        insist_on_scope(person, before, after)
+        return self._store_change(version, before, after, person, revision=revision, now=now, text=text)
+
+    def replace_rules(
+        self, number: int, rules: Iterable[Rule], person: Person, *, revision: int, now: datetime, text: str = ""
+    ) -> TableVersion:
+        """Put a file's rules in the place of a draft's; people with a tenant replace their own ones only.
+
+        Raises as :meth:`change` does.
+        """
+        person.insist(Right.EDIT)
+        mine = within_scope(person, self.table(number), rules)
+        return self.change(number, mine, person, revision=revision, now=now, text=text)
+
+    def put_rule(
+        self, number: int, rule: Rule, person: Person, *, revision: int, now: datetime, replaces: str | None = None
+    ) -> TableVersion:
+        """Add a rule to a draft, or put it in the place of the rule ``replaces``. Raises as :meth:`change` does."""
+        before = self.table(number)
+        if rule.id != replaces and any(rule.id == each.id for each in before):
+            raise Conflict(
+                Text(
+                    f"Eine Regel {rule.id} gibt es schon. Wählen Sie einen anderen Namen.",
+                    f"There is a rule {rule.id} already. Choose another name.",
+                ),
+                slug="already-exists",
+            )
+        rules = [each for each in before if each.id != replaces]
+        return self.change(number, [*rules, rule], person, revision=revision, now=now, text=f"put {rule.id}")
+
+    def drop_rule(self, number: int, rule_id: str, person: Person, *, revision: int, now: datetime) -> TableVersion:
+        """Remove a rule from a draft. Raises as :meth:`change` does."""
+        rules = [rule for rule in self.table(number) if rule.id != rule_id]
+        return self.change(number, rules, person, revision=revision, now=now, text=f"drop {rule_id}")
+
+    def discard(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
+        """Give up a draft; it is kept for the record."""
+        person.insist(Right.EDIT)
+        version = self.version(number)
+        insist_on_scope(person, self._base_of(version, now), self.table(number))
+        settled = replace(version, state=VersionState.DISCARDED, changed_by=person.name, changed_at=now)
+        audit = audited(person, "routes.discard", number, now)
+        return self._versions.settle(settled, expected=revision, audit=audit)
+
+    def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
+        """Put a draft's changes onto the table that is active now; raise ``Conflict`` where both changed one rule."""
+        person.insist(Right.EDIT)
+        version, active = self.version(number), self.base(now)
+        mine, theirs = self.table(number), self.table(active)
+        after = self._table_from(merged(self._base_of(version, now), mine, theirs))
+        insist_on_scope(person, theirs, after)
+        rebased = replace(version, based_on=active)
+        return self._store_change(rebased, mine, after, person, revision=revision, now=now, text=f"onto {active}")
+
+    def findings(self, number: int, *, now: datetime, tenant: str = "") -> list[Finding]:
+        """Check a version as things are now, errors first; with a tenant what concerns it."""
+        table = self.table(number)
+        found = self._checked(table, now)
+        return findings_seen(tenant, table, found)
+
+    def compare(self, number: int, *, now: datetime, with_number: int | None = None, tenant: str = "") -> Diff:
+        """Return what changes from another version, the active one unless told otherwise, to this one.
+
+        With a tenant only what concerns it.
+        """
+        other = self.at(now) if with_number is None else self.table(with_number)
+        changes = diff(other, self.table(number), self._sources.gazetteer, on=now)
+        return diff_seen(tenant, changes)
+
+    def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> DryRun:
+        """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
+        since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
+        return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, tenant=tenant)
+
+    def approve(self, number: int, person: Person, *, revision: int, now: datetime, text: str = "") -> TableVersion:
+        """Approve a draft at exactly this revision; it is immutable from then on.
+
+        Raises:
+            Forbidden: the person may not approve, changed the draft, or has no say over some of its changes.
+            Invalid: the check finds errors (member ``findings``), or warnings and ``text`` is empty (``word-needed``).
+            Conflict: no draft, changed meanwhile, or another version became active since it was made (``outdated``).
+        """
+        person.insist(Right.APPROVE)
+        check_text(text)
+        version = self.version(number)
+        if may_be_one_human(self._store, person.name, version.editors):
+            raise same_person(number, same_account=person.name in version.editors)
+        self._insist_on_base(version, now)
+        table = self.table(number)
+        insist_on_scope(person, self._base_of(version, now), table)
+        findings = self._checked(table, now)
+        insist_on_fitness(findings, word=text, seen=findings_seen(person.tenant, table, findings))
+        approved = replace(
+            version, state=VersionState.APPROVED, approved_by=person.name, approved_at=now, approval_text=text.strip()
+        )
+        audit = audited(
+            person,
+            "routes.approve",
+            number,
+            now,
+            text=text,
+            content_version=version.content_version,
+            warnings=len(findings),
+        )
+        return self._versions.settle(approved, expected=revision, audit=audit)
+
+    def activate(
+        self, number: int, person: Person, *, now: datetime, at: datetime | None = None, text: str = ""
+    ) -> Activation:
+        """Activate an approved version now, or at a later moment.
+
+        Raises:
+            Forbidden: the person may not approve, or has no say over some of its changes.
+            Invalid: not approved, a moment in the past, or the check finds errors as things are now.
+            Conflict: another version became active since it was made, or another activation is still to come.
+        """
+        person.insist(Right.APPROVE)
+        check_text(text)
+        version, since = self.version(number), now if at is None else at
+        if version.state is not VersionState.APPROVED:
+            raise not_approved(number)
+        if since < now:
+            raise Invalid(Text("Der Zeitpunkt liegt in der Vergangenheit.", "The moment lies in the past."))
+        self._insist_on_base(version, now)
+        if self._pending(now):
+            raise pending_first()
+        table = self.table(number)
+        insist_on_scope(person, self.at(now), table)
+        findings = self._checked(table, now)
+        insist_on_fitness(findings, word="-", seen=findings_seen(person.tenant, table, findings))
+        activation = new_activation(number, person, now=now, since=since, reason=text.strip())
+        return self._begin(activation, person, "routes.activate", now)
+
+    def rollback(self, person: Person, *, now: datetime, text: str, number: int | None = None) -> Activation:
+        """Bring back the version that was active before, or an earlier one that was; at once, with a reason.
+
+        One person suffices, for two have approved that version once. Activations still to come are cancelled.
+        Raises ``Forbidden`` (right, scope), ``Invalid`` (no reason), ``NotFound`` (nothing to go back to).
+        """
+        person.insist(Right.APPROVE)
+        check_text(text)
+        if not text.strip():
+            raise Invalid(Text("Eine Rücknahme braucht einen Grund.", "A rollback needs a reason."), slug="word-needed")
+        target = self._earlier(number, now)
+        insist_on_scope(person, self.at(now), self.table(target))
+        for coming in self._pending(now):
+            self.cancel(coming.seq, person, now=now)
+        activation = new_activation(target, person, now=now, since=now, reason=text.strip())
+        return self._begin(activation, person, "routes.rollback", now)
+
+    def cancel(self, seq: int, person: Person, *, now: datetime) -> None:
+        """Cancel an activation that is still to come."""
+        person.insist(Right.APPROVE)
+        coming = next((each for each in self._pending(now) if each.seq == seq), None)
+        if coming is not None:
+            insist_on_scope(person, self.at(now), self.table(coming.number))
+        number = coming.number if coming is not None else 0
+        self._versions.cancel(seq, now, audit=audited(person, "routes.cancel", number, now, activation=seq))
+
+    def _begin(self, activation: Activation, person: Person, action: str, now: datetime) -> Activation:
+        before = {"number": self.base(now)}
+        audit = audited(
+            person, action, activation.number, now, text=activation.reason, since=activation.since.isoformat()
+        )
+        begun = self._versions.activate(activation, audit=replace(audit, before=before))
+        self._current = None
+        return begun
+
+    def _store_change(
+        self,
+        version: TableVersion,
+        before: RoutingTable,
+        after: RoutingTable,
+        person: Person,
+        *,
+        revision: int,
+        now: datetime,
+        text: str,
+    ) -> TableVersion:
+        changed = replace(
+            version,
+            revision=revision + 1,
+            content_version=after.version,
+            size=len(after),
+            editors=tuple(sorted({*version.editors, person.name})),
+            changed_by=person.name,
+            changed_at=now,
+        )
+        audit = audited(person, "routes.change", version.number, now, text=text, content_version=after.version)
+        audit = replace(
+            audit, before={"content_version": before.version}, after={**audit.after, **delta(before, after)}
+        )
+        return self._versions.change(changed, rows_of(after), expected=revision, audit=audit)
+
+    def _table_from(self, rules: Iterable[Rule]) -> RoutingTable:
+        """Return a table of what a person hands in."""
+        with handed_in():
+            return self._table_of(rules)
+
+    def _checked(self, table: RoutingTable, now: datetime) -> list[Finding]:
+        sources = self._sources
+        facts, schemas = sources.facts(now), sources.schemas()
+        return check(table, sources.gazetteer, sources.services, facts, on=now, known_schemas=schemas)
+
+    def _base_of(self, version: TableVersion, now: datetime) -> RoutingTable:
+        return self.at(now) if version.based_on is None else self.table(version.based_on)
+
+    def _insist_on_base(self, version: TableVersion, now: datetime) -> None:
+        """Refuse what would silently undo what others activated meanwhile."""
+        active = self.base(now)
+        if version.based_on != active:
+            raise Conflict(
+                Text(
+                    f"Tabelle {version.number} entstand aus Tabelle {version.based_on}, aktiv ist inzwischen {active}. "
+                    "Aktualisieren Sie den Entwurf (refresh), oder nehmen Sie zurück (rollback).",
+                    f"Table {version.number} was made from table {version.based_on}, but {active} is active by now. "
+                    "Refresh the draft, or roll back.",
+                ),
+                slug="outdated",
+            )
+
+    def _pending(self, now: datetime) -> list[Activation]:
+        coming = takewhile(lambda each: each.since > now, self._all_history())
+        return [each for each in coming if each.cancelled_at is None]
+
+    def _all_history(self) -> Iterator[Activation]:
+        """Return every activation, the latest beginning first."""
+        seen = 0
+        while items := self.history(offset=seen, limit=_PAGE).items:
+            yield from items
+            seen += len(items)
+
+    def _earlier(self, number: int | None, now: datetime) -> int:
+        if number is None:
+            found = self._versions.previous(now)
+        else:
+            past = (each for each in self._all_history() if each.since <= now and each.cancelled_at is None)
+            found = next((each for each in past if each.number == number), None)
+        if found is None:
+            raise NotFound(
+                Text(
+                    "Es gibt keine frühere aktive Tabelle, auf die zurückgenommen werden könnte.",
+                    "There is no earlier active table to roll back to.",
+                ),
+                slug="table-not-found",
+            )
+        return found.number

@@ -1,0 +1,1 @@
+"""The API of administrators: routing tables, destinations, clients, persons, dead letters."""

@@ -1,0 +1,231 @@
+"""Destinations, for administrators: what they are, how they stand, and keys by two persons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from connexion.lifecycle import ConnexionResponse
+
+from hub.administration.destinations import Draft
+from hub.administration.stewardship import KeyChange, KeyStep, Standing, Stewardship
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed
+from hub.api.threads import in_thread
+from hub.crypto.keys import expires_at
+from hub.identity.persons import Person
+from hub.model.parties import Destination, OfferedService
+from hub.store import Circuit, OutgoingCallback, StoredKey
+from hub.store.proposals import AdapterChange, ChangeState
+
+#: What FIT-Connect's metadata versions are where nobody says anything.
+_METADATA = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
+
+
+class DestinationAdmin:
+    """Handlers of ``/hub/v1/destinations``."""
+
+    def __init__(
+        self, *, stewardship: Stewardship, person: Callable[[], Person], clock: Callable[[], datetime]
+    ) -> None:
+        self._stewardship = stewardship
+        self._person = person
+        self._clock = clock
+
+    async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
+        """List the destinations in the person's scope."""
+        page = await in_thread(self._stewardship.list, self._person(), offset=offset, limit=limit)
+        return json_answer(listed("destinations", page, [_head(each) for each in page.items]), headers=FRESH)
+
+    async def show(self, destinationId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
+        """Show how a destination stands."""
+        return await self._standing(UUID(destinationId))
+
+    async def create(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Create a destination: 201, status ``created``, adapter ``mailbox`` unless another is named."""
+        draft = _draft({"metadataVersions": list(_METADATA), **body})
+        made = await in_thread(
+            self._stewardship.create,
+            draft,
+            self._person(),
+            encryption_key=body["encryptionPublicKey"],
+            signature_key=body["signingPublicKey"],
+            owner=body["owner"],
+            tenant=body.get("tenant", ""),
+            now=self._clock(),
+        )
+        headers = {"Location": f"/hub/v1/destinations/{made.destination_id}", **FRESH, **etag(made.revision)}
+        waiting = await self._waiting(made.destination_id) if "adapter" in body else None
+        return json_answer(_head(made) | _way(waiting), 201, headers)
+
+    async def change(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
+        """Replace the members that are given, each as a whole, in the state that ``If-Match`` names.
+
+        An adapter is noted (202) and waits for a second person; the same adapter, said by an approver, is carried out.
+        """
+        changed = await in_thread(
+            self._stewardship.change,
+            UUID(destinationId),
+            _draft(body),
+            self._person(),
+            now=self._clock(),
+            expected=known_state(),
+        )
+        waiting = await self._waiting(changed.destination_id) if "adapter" in body else None
+        answer = _head(changed) | _way(waiting)
+        return json_answer(answer, 200 if waiting is None else 202, {**FRESH, **etag(changed.revision)})
+
+    async def _waiting(self, destination_id: UUID) -> AdapterChange | None:
+        waiting: AdapterChange | None = await in_thread(self._stewardship.waiting_way, destination_id, self._person())
+        return waiting
+
+    async def add_key(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
+        """Add a public key; it is used for nothing until two persons activate it."""
+        added = await in_thread(self._stewardship.add_key, UUID(destinationId), body, self._person(), now=self._clock())
+        return json_answer({"kid": body["kid"], "added": added}, 201 if added else 200, FRESH)
+
+    async def activate_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
+        """Seal to this key from now on: 202 after the first person's word, 200 after the second's."""
+        return await self._change_key(destinationId, keyId, KeyStep.ACTIVATE)
+
+    async def retire_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
+        """Use this key for nothing new: 202 after the first person's word, 200 after the second's."""
+        return await self._change_key(destinationId, keyId, KeyStep.RETIRE)
+
+    async def close_circuit(
+        self,
+        destinationId: str,  # noqa: N803
+        body: dict[str, Any] | None = None,
+    ) -> ConnexionResponse:
+        """Let deliveries be attempted at once."""
+        text = (body or {}).get("text", "")
+        circuit = await in_thread(
+            self._stewardship.close_circuit, UUID(destinationId), self._person(), text=text, now=self._clock()
+        )
+        return json_answer(self._circuit(circuit), headers=FRESH)
+
+    async def _change_key(self, destination_id: str, kid: str, step: KeyStep) -> ConnexionResponse:
+        change = await in_thread(
+            self._stewardship.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
+        )
+        return json_answer(_change(change), 202 if change.state is ChangeState.OPEN else 200, FRESH)
+
+    async def _standing(self, destination_id: UUID) -> ConnexionResponse:
+        standing: Standing = await in_thread(self._stewardship.show, destination_id, self._person())
+        destination = standing.destination
+        answer = _head(destination) | {
+            "contact": dict(destination.contact),
+            "metadataVersions": list(destination.metadata_versions),
+            "services": [_service(each) for each in destination.services],
+            "adapterOptions": _shown(destination.adapter_config),
+            "keys": [_key(key, destination) for key in standing.keys],
+            "keyChanges": [_change(each) for each in standing.changes],
+            "adapterChanges": [_way_change(each) for each in standing.ways],
+            "circuit": self._circuit(standing.circuit),
+            "callback": None if destination.callback is None else {"url": destination.callback.url},
+            "deadCallbacks": [_callback(each) for each in standing.dead_callbacks],
+        }
+        return json_answer(answer, headers={**FRESH, **etag(destination.revision)})
+
+    def _circuit(self, circuit: Circuit) -> dict[str, Any]:
+        until = circuit.open_until
+        is_open = until is not None and until > self._clock()
+        return {"open": is_open, "failures": circuit.failures, "openUntil": _moment(until)}
+
+
+def _draft(body: Mapping[str, Any]) -> Draft:
+    services, adapter = body.get("services"), body.get("adapter")
+    versions = body.get("metadataVersions")
+    return Draft(
+        name=body.get("name"),
+        status=body.get("status"),
+        services=None if services is None else tuple(_offered(each) for each in services),
+        metadata_versions=None if versions is None else tuple(versions),
+        encryption_kid=body.get("encryptionPublicKey", {}).get("kid"),
+        contact=body.get("contact"),
+        adapter=None if adapter is None else adapter["name"],
+        adapter_config=None if adapter is None else adapter.get("options", {}),
+    )
+
+
+def _offered(service: Mapping[str, Any]) -> OfferedService:
+    return OfferedService(
+        identifier=service["identifier"],
+        regions=tuple(service["regions"]),
+        schemas=tuple((each["schemaUri"], each["mimeType"]) for each in service["schemas"]),
+    )
+
+
+def _head(destination: Destination) -> dict[str, Any]:
+    return {
+        "destinationId": str(destination.destination_id),
+        "name": destination.name,
+        "status": destination.status,
+        "owner": destination.owner,
+        "tenant": destination.tenant,
+        "adapter": destination.adapter,
+        "encryptionKid": destination.encryption_kid,
+        "createdAt": _moment(destination.created_at),
+        "updatedAt": _moment(destination.updated_at),
+    }
+
+
+def _service(service: OfferedService) -> dict[str, Any]:
+    return {
+        "identifier": service.identifier,
+        "regions": list(service.regions),
+        "schemas": [{"schemaUri": uri, "mimeType": media_type} for uri, media_type in service.schemas],
+    }
+
+
+def _shown(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an adapter's options; of secrets only the names of their files can be options at all."""
+    return {name: value for name, value in sorted(options.items()) if isinstance(value, str | int | float | bool)}
+
+
+def _key(key: StoredKey, destination: Destination) -> dict[str, Any]:
+    return {
+        "kid": key.kid,
+        "use": "encryption" if key.use == "wrapKey" else "signature",
+        "current": key.kid == destination.encryption_kid,
+        "retired": key.retired_at is not None,
+        "addedAt": _moment(key.added_at),
+        "expiresAt": _moment(expires_at(key.jwk)),
+    }
+
+
+def _change(change: KeyChange) -> dict[str, Any]:
+    return {
+        "kid": change.kid,
+        "action": change.step.value,
+        "state": change.state.value,
+        "proposedBy": change.proposed_by,
+        "proposedAt": _moment(change.proposed_at),
+        "settledBy": change.decided_by,
+        "settledAt": _moment(change.decided_at),
+    }
+
+
+def _way(change: AdapterChange | None) -> dict[str, Any]:
+    return {} if change is None else {"adapterChange": _way_change(change)}
+
+
+def _way_change(change: AdapterChange) -> dict[str, Any]:
+    return {
+        "adapter": change.adapter,
+        "options": _shown(change.options),
+        "state": change.state.value,
+        "proposedBy": change.proposed_by,
+        "proposedAt": _moment(change.proposed_at),
+        "settledBy": change.decided_by,
+        "settledAt": _moment(change.decided_at),
+    }
+
+
+def _callback(callback: OutgoingCallback) -> dict[str, Any]:
+    return {"callbackId": str(callback.callback_id), "createdAt": _moment(callback.created_at)}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,209 @@
+"""Versions of the routing table, for administrators: the same book as the pages and the command line use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from connexion.lifecycle import ConnexionResponse
+
+from hub.administration.routing_tables import TableBook
+from hub.administration.sight import rules_seen
+from hub.api.administration.told import (
+    activation_json,
+    diff_json,
+    dry_run_json,
+    finding_json,
+    rule_json,
+    rule_of,
+    rules_of,
+    version_json,
+)
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
+from hub.api.guards import arrival
+from hub.api.operations import visit
+from hub.api.threads import in_thread
+from hub.errors import Malformed, NotFound, Text
+from hub.identity.persons import Person, Right
+from hub.routing import Rule, from_csv, from_yaml, to_csv, to_yaml
+from hub.store import Page
+from hub.store.routing_versions import TableVersion
+
+
+class TableAdmin:
+    """Handlers of ``/hub/v1/routes/versions``, ``…/active``, ``…/history`` and ``…/rollback``."""
+
+    def __init__(self, *, book: TableBook, person: Callable[[], Person], clock: Callable[[], datetime]) -> None:
+        self._book = book
+        self._person = person
+        self._clock = clock
+
+    async def active(self, at: str | None = None) -> ConnexionResponse:
+        """Tell which version is, was or will be active at a moment."""
+        moment = self._clock() if at is None else moment_of(at)
+        activation = await in_thread(self._book.activation, moment)
+        version = await in_thread(self._book.version, activation.number)
+        return json_answer({"activation": activation_json(activation), "version": version_json(version)}, headers=FRESH)
+
+    async def history(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
+        """List activations, latest first."""
+        page = await in_thread(self._book.history, offset=offset, limit=limit)
+        return json_answer(listed("activations", page, [activation_json(each) for each in page.items]), headers=FRESH)
+
+    async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
+        """List versions, newest first."""
+        page = await in_thread(self._book.versions, offset=offset, limit=limit)
+        return json_answer(listed("versions", page, [version_json(each) for each in page.items]), headers=FRESH)
+
+    async def show(self, number: int) -> ConnexionResponse:
+        """Show a version without its rules; ``ETag`` is what a change has to repeat."""
+        return _told(await in_thread(self._book.version, number))
+
+    async def create(self, body: Any = None, title: str = "") -> ConnexionResponse:
+        """Make a draft from the active table, or from an uploaded file: 201."""
+        kind, person = _media_type(), self._person()
+        if kind == "application/json" and isinstance(body, dict):
+            title = body.get("title", title)
+        made = await in_thread(self._drafted, kind, body, person, title)
+        return _told(made, 201, {"Location": f"/hub/v1/routes/versions/{made.number}"})
+
+    async def rules(self, number: int, offset: int = 0, limit: int = 100) -> ConnexionResponse:
+        """List a version's rules by id: those that the person may see."""
+        visible = await in_thread(self._visible, number, self._person())
+        page = Page(items=visible[offset : offset + limit], offset=offset, total=len(visible))
+        return json_answer(listed("rules", page, [rule_json(each) for each in page.items]), headers=FRESH)
+
+    async def export(self, number: int, format: str = "yaml", encoding: str = "utf-8") -> ConnexionResponse:  # noqa: A002  # the contract's name
+        """Return a version's rules as a file: all of them, or those that a person with a tenant may change."""
+        person = self._person()
+        content = await in_thread(self._exported, number, person, format, encoding)
+        kind = f"text/csv; charset={encoding}" if format == "csv" else "application/yaml"
+        named = f'attachment; filename="routing-table-{number}.{format}"'
+        return ConnexionResponse(
+            status_code=200, body=content, content_type=kind, headers={**FRESH, "Content-Disposition": named}
+        )
+
+    async def replace_rules(self, number: int, body: Any) -> ConnexionResponse:
+        """Put a file's rules in the place of a draft's."""
+        kind, person, revision = _media_type(), self._person(), _revision()
+        return _told(await in_thread(self._replaced, number, kind, body, person, revision))
+
+    async def put_rule(self, number: int, ruleId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
+        """Add a rule to a draft, or replace the one of this id."""
+        person, revision = self._person(), _revision()
+        if body.get("id", ruleId) != ruleId:
+            raise Malformed(
+                Text("id und Adresse nennen verschiedene Regeln.", "id and address name different rules."),
+                slug="schema-violation",
+            )
+        rule = rule_of({**body, "id": ruleId})
+        changed = await in_thread(
+            self._book.put_rule, number, rule, person, revision=revision, now=self._clock(), replaces=ruleId
+        )
+        return _told(changed)
+
+    async def drop_rule(self, number: int, ruleId: str) -> ConnexionResponse:  # noqa: N803
+        """Remove a rule from a draft."""
+        person, revision = self._person(), _revision()
+        visible = await in_thread(self._visible, number, person)
+        if all(rule.id != ruleId for rule in visible):
+            raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."), slug="rule-not-found")
+        changed = await in_thread(self._book.drop_rule, number, ruleId, person, revision=revision, now=self._clock())
+        return _told(changed)
+
+    async def findings(self, number: int) -> ConnexionResponse:
+        """Check a version as things are now."""
+        tenant = self._person().tenant
+        found = await in_thread(self._book.findings, number, now=self._clock(), tenant=tenant)
+        rows = [finding_json(each) for each in found]
+        errors = sum(row["severity"] == "error" for row in rows)
+        answer = {"number": number, "errors": errors, "warnings": len(rows) - errors, "findings": rows}
+        return json_answer(answer, headers=FRESH)
+
+    async def diff(self, number: int, against: int | None = None, days: int = 0) -> ConnexionResponse:
+        """Tell what changes to a version, and with ``days`` also for the real submissions of so many days."""
+        tenant, now = self._person().tenant, self._clock()
+        changes = await in_thread(self._book.compare, number, now=now, with_number=against, tenant=tenant)
+        answer = diff_json(changes)
+        if days:
+            answer["submissions"] = dry_run_json(
+                await in_thread(self._book.dry_run, number, days=days, now=now, tenant=tenant)
+            )
+        return json_answer(answer, headers=FRESH)
+
+    async def refresh(self, number: int) -> ConnexionResponse:
+        """Put a draft's changes onto the active table."""
+        person, revision = self._person(), _revision()
+        return _told(await in_thread(self._book.refresh, number, person, revision=revision, now=self._clock()))
+
+    async def discard(self, number: int) -> ConnexionResponse:
+        """Give a draft up; it is kept for the record."""
+        person, revision = self._person(), _revision()
+        return _told(await in_thread(self._book.discard, number, person, revision=revision, now=self._clock()))
+
+    async def approve(self, number: int, body: dict[str, Any] | None = None) -> ConnexionResponse:
+        """Approve a draft at exactly this revision, as the second person."""
+        person, revision, text = self._person(), _revision(), (body or {}).get("text", "")
+        return _told(
+            await in_thread(self._book.approve, number, person, revision=revision, now=self._clock(), text=text)
+        )
+
+    async def activate(self, number: int, body: dict[str, Any] | None = None) -> ConnexionResponse:
+        """Activate an approved version, now or at a time."""
+        said = body or {}
+        at = moment_of(said["at"]) if "at" in said else None
+        begun = await in_thread(
+            self._book.activate, number, self._person(), now=self._clock(), at=at, text=said.get("text", "")
+        )
+        return json_answer(activation_json(begun), headers=FRESH)
+
+    async def rollback(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Bring an earlier version back, at once."""
+        begun = await in_thread(
+            self._book.rollback, self._person(), now=self._clock(), text=body["text"], number=body.get("number")
+        )
+        return json_answer(activation_json(begun), headers=FRESH)
+
+    async def cancel(self, seq: int) -> ConnexionResponse:
+        """Cancel an activation that is still to come."""
+        await in_thread(self._book.cancel, seq, self._person(), now=self._clock())
+        return json_answer({"seq": seq, "cancelled": True}, headers=FRESH)
+
+    def _drafted(self, kind: str, body: Any, person: Person, title: str) -> TableVersion:
+        person.insist(Right.EDIT)
+        given = body.get("rules") if isinstance(body, dict) else body
+        rules = None if given is None else _read(kind, given)
+        return self._book.draft(person, title=title, now=self._clock(), rules=rules)
+
+    def _replaced(self, number: int, kind: str, body: Any, person: Person, revision: int) -> TableVersion:
+        person.insist(Right.EDIT)
+        rules = _read(kind, body["rules"] if isinstance(body, dict) else body)
+        return self._book.replace_rules(number, rules, person, revision=revision, now=self._clock(), text="file")
+
+    def _visible(self, number: int, person: Person) -> Sequence[Rule]:
+        return rules_seen(person.tenant, self._book.table(number))
+
+    def _exported(self, number: int, person: Person, kind: str, encoding: str) -> bytes:
+        rules = [rule for rule in self._book.table(number) if person.covers(rule.area.ars)]
+        return to_csv(rules, encoding=encoding) if kind == "csv" else to_yaml(rules)
+
+
+def _read(kind: str, given: Any) -> tuple[Rule, ...]:
+    if kind == "text/csv":
+        return from_csv(given)
+    return from_yaml(given) if kind == "application/yaml" else rules_of(given)
+
+
+def _told(version: TableVersion, status: int = 200, headers: dict[str, str] | None = None) -> ConnexionResponse:
+    tag = etag(f"{version.revision}-{version.state.value}")
+    return json_answer(version_json(version), status, {**FRESH, **tag, **(headers or {})})
+
+
+def _revision() -> int:
+    """Return the revision that the request was made on."""
+    return int(known_state().partition("-")[0])
+
+
+def _media_type() -> str:
+    return arrival(visit().scope).media_type or "application/json"

@@ -1,0 +1,183 @@
+"""What the hub publishes: schemas, the routing table's explanations, and its public keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import orjson
+from connexion.lifecycle import ConnexionResponse
+
+from hub.api.answers import moment_of
+from hub.api.places import area_of
+from hub.areas import Gazetteer, Place, look_up
+from hub.crypto.keyring import HubKeys
+from hub.routing import Explanation, RoutingTable
+from hub.validation.catalog import SchemaCatalog, SchemaEntry
+from hub.validation.comparison import Change
+
+#: Changes that one answer lists; the total is always told.
+_CHANGES = 2_000
+#: Comparisons under way at once: each walks through two whole standards.
+_COMPARING = 1
+#: Tables of other moments read at once: anybody may ask, and each has to be put together again.
+_RECALLING = 1
+
+
+class Catalogues:
+    """Handlers of the public look-ups."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Callable[[], SchemaCatalog],
+        table: Callable[[], RoutingTable],
+        table_at: Callable[[datetime], RoutingTable],
+        gazetteer: Callable[[], Gazetteer],
+        keys: HubKeys,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._catalog = catalog
+        self._table = table
+        self._table_at = table_at
+        self._gazetteer = gazetteer
+        self._keys = keys
+        self._clock = clock
+        self._comparing = anyio.CapacityLimiter(_COMPARING)
+        self._recalling = anyio.CapacityLimiter(_RECALLING)
+
+    async def schemas(self, standard: str | None = None) -> dict[str, Any]:
+        """List all schemas in all versions, or those of one standard."""
+        today = self._clock().date()
+        entries = self._catalog().entries()
+        wanted = (entry for entry in entries if standard is None or entry.ref.standard == standard)
+        return {"schemas": [_entry_json(entry, today) for entry in wanted]}
+
+    async def schema(self, uri: str) -> dict[str, Any]:
+        """Show one schema."""
+        return _entry_json(self._catalog().entry(uri), self._clock().date())
+
+    async def differences(self, standard: str, old: str, new: str) -> dict[str, Any]:
+        """Tell what a sender of a standard must and may change from one version to another."""
+        compare = self._catalog().diff
+        changes = await anyio.to_thread.run_sync(compare, standard, old, new, limiter=self._comparing)
+        return {
+            "standard": standard,
+            "old": old,
+            "new": new,
+            "total": len(changes),
+            "changes": [_change_json(change) for change in changes[:_CHANGES]],
+        }
+
+    async def explain(
+        self, service: str, ars: str | None = None, ags: str | None = None, at: str | None = None
+    ) -> dict[str, Any]:
+        """Explain which authority is responsible, was or will be, and why."""
+        area = area_of(ars, ags, self._table().gazetteer)
+        if at is None:
+            return _explanation_json(self._table().explain(area, service, self._clock()))
+        moment = moment_of(at)
+        table = await anyio.to_thread.run_sync(self._table_at, moment, limiter=self._recalling)
+        return _explanation_json(table.explain(area, service, moment))
+
+    async def areas(self, q: str, offset: int = 0, limit: int = 100) -> dict[str, Any]:
+        """Look areas up by key, postal code or name."""
+        gazetteer = await anyio.to_thread.run_sync(self._gazetteer)
+        found = await anyio.to_thread.run_sync(look_up, gazetteer, q)
+        shown = found.places[offset : offset + limit]
+        return {
+            "total": len(found.places),
+            "choice": found.choice,
+            "areas": [_area_json(gazetteer, place) for place in shown],
+        }
+
+    async def hub_keys(self) -> ConnexionResponse:
+        """Return the keys that verify receipts (and everything else that the hub signs)."""
+        return _published(self._keys.hub_jwks())
+
+    async def submission_keys(self) -> ConnexionResponse:
+        """Return the keys that verify the hub's event tokens (FIT-Connect)."""
+        return _published(self._keys.fit_connect_jwks())
+
+    async def portal_keys(self) -> ConnexionResponse:
+        """Return the keys that verify addressing information (FIT-Connect portal)."""
+        return _published(self._keys.portal_jwks())
+
+
+def _entry_json(entry: SchemaEntry, today: date) -> dict[str, Any]:
+    manifest = entry.manifest
+    return {
+        "uri": entry.ref.uri,
+        "standard": entry.ref.standard,
+        "version": entry.ref.version,
+        "sha256": entry.ref.sha256,
+        "mediaType": entry.ref.media_type.value,
+        "title": entry.item.title,
+        "status": manifest.status.value,
+        "validFrom": _iso(manifest.valid_from),
+        "validUntil": _iso(manifest.valid_until),
+        "inForce": manifest.in_force(today),
+        "licence": manifest.licence,
+        "provenance": manifest.provenance,
+        "messages": len(entry.item.roots),
+        "businessRules": bool(manifest.rules),
+        "attachments": [place.as_document() for place in entry.item.attachments],
+    }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return {
+        "kind": change.kind,
+        "place": change.place,
+        "must": change.must,
+        "text": {"de": change.text.de, "en": change.text.en},
+    }
+
+
+def _area_json(gazetteer: Gazetteer, place: Place) -> dict[str, Any]:
+    def change(ars: str, on: date) -> dict[str, str]:
+        return {"ars": ars, "name": gazetteer.name(ars), "on": on.isoformat()}
+
+    return {
+        "ars": place.area.ars,
+        "ags": place.area.ags,
+        "name": place.name,
+        "kind": place.kind.value,
+        "inhabitants": place.inhabitants,
+        "validFrom": _iso(place.valid_from),
+        "validUntil": _iso(place.valid_until),
+        "postalCodes": list(place.postal_codes),
+        "within": [{"ars": each.area.ars, "name": each.name} for each in gazetteer.above(place.area)],
+        "cameFrom": [change(one.old.area.ars, one.on) for one in gazetteer.came_from(place.area)],
+        "became": [change(one.new.ars, one.on) for one in gazetteer.became(place.area)],
+    }
+
+
+def _iso(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _explanation_json(explanation: Explanation) -> dict[str, Any]:
+    destination_id = explanation.destination_id
+    return {
+        "area": explanation.area.ars,
+        "areaName": explanation.area_name,
+        "service": explanation.service,
+        "serviceName": explanation.service_name,
+        "tableVersion": explanation.table_version,
+        "destinationId": str(destination_id) if destination_id is not None else None,
+        "rule": explanation.rule.id if explanation.rule is not None else None,
+        "lines": {"de": explanation.lines("de"), "en": explanation.lines("en")},
+    }
+
+
+def _published(jwks: Any) -> ConnexionResponse:
+    return ConnexionResponse(
+        status_code=200,
+        body=orjson.dumps(jwks),
+        content_type="application/json",
+        headers={"Cache-Control": "public, max-age=300"},
+    )

@@ -1,0 +1,1 @@
+"""The wire of FIT-Connect v1 and v2."""

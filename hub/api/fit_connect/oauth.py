@@ -1,0 +1,134 @@
+"""The token endpoint (RFC 6749 section 4.4, client credentials) as FIT-Connect's clients use it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+from connexion.lifecycle import ConnexionResponse
+
+from hub.api.operations import Identify, caller_address, visit
+from hub.api.threads import in_thread
+from hub.errors import Malformed, Text, Unauthenticated
+from hub.identity.clients import Clients, Token, rights_of
+from hub.model.parties import Client
+
+
+class OAuth:
+    """Handlers of the token endpoint, and the look-up of callers for every other operation."""
+
+    def __init__(self, *, clients: Clients, clock: Callable[[], datetime]) -> None:
+        self._clients = clients
+        self._clock = clock
+        #: Who is asked for, by operationId, before a body is read.
+        self.identities: Mapping[str, Identify] = {"oauth.token": self._by_basic}
+
+    async def token(self, body: Mapping[str, Any], client: Client | None = None) -> ConnexionResponse:
+        """Exchange client credentials for an access token; ``client`` is who HTTP Basic proved, None: the form tells."""
+        if body.get("grant_type") != "client_credentials":
+            raise Malformed(
+                Text(
+                    "grant_type muss client_credentials sein.",
+                    "grant_type must be client_credentials.",
+                ),
+                slug="unsupported_grant_type",
+            )
+        client_id, secret, scope = body.get("client_id"), body.get("client_secret"), body.get("scope") or None
+        if client is not None:
+            if client_id and client_id != client.client_id:
+                raise _two_clients()
+            issue = partial(self._clients.grant, client, scope, now=self._clock())
+        elif client_id and secret:
+            address = caller_address()
+            issue = partial(self._clients.issue, client_id, secret, scope, address=address, now=self._clock())
+        else:
+            raise _no_credentials()
+        return _json(_token_json(await in_thread(issue)))
+
+    async def _by_basic(self) -> Client | None:
+        """Return the client that HTTP Basic proves (RFC 6749 section 2.3.1), None without that: its form tells.
+
+        Raises:
+            Unauthenticated: unreadable, unknown or wrong (section 5.2).
+            TooMany: the throttle turns it away.
+        """
+        kind, _, value = visit().headers.get("authorization", "").partition(" ")
+        if kind.lower() != "basic":
+            return None
+        client_id, secret = _basic(value)
+        address, now = caller_address(), self._clock()
+        found: Client = await in_thread(self._clients.authenticate, client_id, secret, address=address, now=now)
+        return found
+
+    def token_info(self, token: str) -> dict[str, Any]:
+        """Return who holds a token, for connexion's security check.
+
+        Raises:
+            Unauthenticated: the token is not good.
+        """
+        caller = self._clients.recognise(token, now=self._clock())
+        return {"sub": caller.client_id, "scope": rights_of(caller.scopes), "caller": caller}
+
+
+def _token_json(token: Token) -> dict[str, Any]:
+    return {
+        "access_token": token.access_token,
+        # A deprecated public client reads this name.
+        "access_token_jwt": token.access_token,
+        "token_type": "Bearer",
+        "expires_in": int(token.life.total_seconds()),
+        "scope": " ".join(token.scopes),
+    }
+
+
+def _basic(value: str) -> tuple[str, str]:
+    """Return client id and secret of HTTP Basic's credentials, each of which is encoded as in a form."""
+    try:
+        client_id, colon, secret = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (ValueError, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise Unauthenticated(
+            Text(
+                "Die Anmeldung im Kopf Authorization ist nicht lesbar: Verlangt ist Basic mit client_id:client_secret in "
+                "Base64 (RFC 7617).",
+                "The credentials in the header Authorization cannot be read: needed is Basic with client_id:client_secret in "
+                "Base64 (RFC 7617).",
+            ),
+            slug="invalid_client",
+        )
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def _no_credentials() -> Malformed:
+    return Malformed(
+        Text(
+            "client_id und client_secret fehlen im Formular.",
+            "client_id and client_secret are missing in the form body.",
+        ),
+        slug="invalid_request",
+    )
+
+
+def _two_clients() -> Malformed:
+    return Malformed(
+        Text(
+            "Formular und Kopf Authorization nennen zwei Clients. Melden Sie sich mit einem von beiden an.",
+            "The form and the header Authorization name two clients. Log in as one of them.",
+        ),
+        slug="invalid_request",
+    )
+
+
+def _json(body: Mapping[str, Any]) -> ConnexionResponse:
+    return ConnexionResponse(
+        status_code=200,
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

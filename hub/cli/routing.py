@@ -1,0 +1,254 @@
+"""``hub route``: why an authority is responsible; ``hub routes``: versions of the table and their way into force."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from hub.administration.routing_tables import TableBook
+from hub.app import Hub
+from hub.areas import Area
+from hub.cli.options import data_option, opened
+from hub.cli.persons import Login, logged_in, person_options
+from hub.errors import Malformed, Text
+from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, to_csv, to_yaml
+from hub.routing.formats import read_folder
+
+_SOURCE = click.Path(exists=True, path_type=Path)
+
+
+@click.group()
+def route() -> None:
+    """Zuständigkeiten / responsibilities."""
+
+
+@route.command()
+@click.option("--service", required=True, help="Service identifier (LeiKa URN).")
+@click.option("--ars", required=True, help="Area: ARS with 2, 3, 5, 9 or 12 digits.")
+@click.option("--at", default=None, help="As of this moment (ISO 8601 with offset).  [default: now]")
+@data_option
+def explain(service: str, ars: str, at: str | None, data: Path) -> None:
+    """Print which rules were considered, prefix by prefix, and who is responsible. Exit 1 if nobody is."""
+    with opened(data) as hub:
+        book = book_of(hub)
+        on = _moment(at) or hub.clock()
+        table, area = book.at(on), Area.from_ars(ars)
+        for line in table.explain(area, service, on).lines():
+            click.echo(line)
+        table.route(area, service, on)
+
+
+@click.group()
+def routes() -> None:
+    """Zuständigkeitstabellen: Entwurf, Prüfung, Freigabe, Aktivierung / routing tables and versions."""
+
+
+@routes.command("list")
+@data_option
+def list_(data: Path) -> None:
+    """List all versions, newest first."""
+    with opened(data) as hub:
+        book = book_of(hub)
+        active = book.base(hub.clock())
+        for each in book.versions(limit=500).items:
+            mark = "*" if each.number == active else " "
+            people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
+            click.echo(f"{mark}{each.number:>4}  {each.state:<9}  {each.size:>6}  {people:<30}  {each.title}")
+
+
+@routes.command()
+@click.option("--format", "kind", type=click.Choice(["csv", "yaml"]), default="yaml", show_default=True)
+@click.option("--version", "number", type=int, default=None, help="Number of the version.  [default: the active one]")
+@click.option(
+    "--at", default=None, help="The version that was or will be active at this moment (ISO 8601 with offset)."
+)
+@click.option(
+    "--encoding", type=click.Choice(["utf-8", "windows-1252"]), default="utf-8", show_default=True, help="Of CSV."
+)
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: standard output]"
+)
+@data_option
+def export(kind: str, number: int | None, at: str | None, encoding: str, output: Path | None, data: Path) -> None:
+    """Write a version's rules as CSV or YAML."""
+    with opened(data) as hub:
+        table = _table(book_of(hub), number, _moment(at) or hub.clock())
+    content = to_csv(table, encoding=encoding) if kind == "csv" else to_yaml(table)
+    if output is None:
+        click.echo(content, nl=False)
+    else:
+        output.write_bytes(content)
+
+
+@routes.command("import")
+@click.argument("source", type=_SOURCE)
+@click.option("--title", default="", help="What the draft is for.")
+@person_options
+@data_option
+def import_(source: Path, title: str, login: Login, data: Path) -> None:
+    """Make a draft from a CSV or YAML file, or from a folder of rules*.yaml."""
+    rules = _read(source)
+    with opened(data) as hub:
+        person, now, book = logged_in(hub, login), hub.clock(), book_of(hub)
+        draft = book.draft(person, title=title or source.name, now=now, rules=rules)
+        click.echo(f"Entwurf / draft {draft.number}")
+        _show_findings(book.findings(draft.number, now=now))
+
+
+@routes.command()
+@click.argument("source", type=_SOURCE)
+@click.option("--title", default="", help="What the draft is for.")
+@person_options
+@data_option
+def apply(source: Path, title: str, login: Login, data: Path) -> None:
+    """Bring the table to what a file or folder says: nothing where it says the same, else a draft to be approved.
+
+    Exit 1 if the check finds errors.
+    """
+    rules = _read(source)
+    with opened(data) as hub:
+        person, now, book = logged_in(hub, login), hub.clock(), book_of(hub)
+        active = book.at(now)
+        if RoutingTable(rules, gazetteer=active.gazetteer, services=active.services) == active:
+            click.echo("0 Änderungen (0 changes)")
+            return
+        draft = book.draft(person, title=title or source.name, now=now, rules=rules)
+        click.echo(f"Entwurf / draft {draft.number}")
+        _show_diff(hub, book, draft.number, None)
+        if _show_findings(book.findings(draft.number, now=now)):
+            sys.exit(1)
+
+
+@routes.command()
+@click.argument("number", type=int, required=False)
+@data_option
+def check(number: int | None, data: Path) -> None:
+    """Check a version (without NUMBER the active one) as things are now. Exit 1 if there are errors."""
+    with opened(data) as hub:
+        book, now = book_of(hub), hub.clock()
+        if _show_findings(book.findings(number or book.base(now), now=now)):
+            sys.exit(1)
+
+
+@routes.command()
+@click.argument("number", type=int, required=False)
+@click.option("--with", "other", type=int, default=None, help="Version to compare with.  [default: the active one]")
+@click.option("--days", type=click.IntRange(0, 365), default=0, help="Also route real submissions of so many days.")
+@data_option
+def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
+    """Print what changes to a version (without NUMBER the newest one): rules, municipalities x services, submissions."""
+    with opened(data) as hub:
+        book, now = book_of(hub), hub.clock()
+        chosen = number or book.versions(limit=1).items[0].number
+        _show_diff(hub, book, chosen, other)
+        if days:
+            found = book.dry_run(chosen, days=days, now=now)
+            click.echo(f"{found.changed} von/of {found.total} Einreichungen/submissions ({days} Tage/days)")
+            for shift in found.shifts:
+                click.echo(f"  {shift.submission_id}  {shift.before or '-'} -> {shift.after or '-'}")
+
+
+@routes.command()
+@click.argument("number", type=int)
+@click.option("--text", default="", help="Why it is all right; needed where the check warns.")
+@person_options
+@data_option
+def approve(number: int, text: str, login: Login, data: Path) -> None:
+    """Approve a draft as the second person."""
+    with opened(data) as hub:
+        person, book = logged_in(hub, login), book_of(hub)
+        revision = book.version(number).revision
+        book.approve(number, person, revision=revision, now=hub.clock(), text=text)
+    click.echo(f"Freigegeben / approved: {number}")
+
+
+@routes.command()
+@click.argument("number", type=int)
+@click.option("--at", default=None, help="Moment (ISO 8601 with offset).  [default: now]")
+@click.option("--text", default="", help="Why.")
+@person_options
+@data_option
+def activate(number: int, at: str | None, text: str, login: Login, data: Path) -> None:
+    """Activate an approved version, now or at a time; running hubs follow within a second."""
+    with opened(data) as hub:
+        person = logged_in(hub, login)
+        begun = book_of(hub).activate(number, person, now=hub.clock(), at=_moment(at), text=text)
+    click.echo(f"Aktiv / active: {number} ab / from {begun.since.isoformat()}")
+
+
+@routes.command()
+@click.option("--to", "number", type=int, default=None, help="Version.  [default: the one that was active before]")
+@click.option("--text", required=True, help="Why.")
+@person_options
+@data_option
+def rollback(number: int | None, text: str, login: Login, data: Path) -> None:
+    """Bring back the version that was active before."""
+    with opened(data) as hub:
+        person = logged_in(hub, login)
+        begun = book_of(hub).rollback(person, now=hub.clock(), text=text, number=number)
+    click.echo(f"Aktiv / active: {begun.number}")
+
+
+@routes.command()
+@data_option
+def history(data: Path) -> None:
+    """Print which version was active since when, latest first."""
+    with opened(data) as hub:
+        for each in book_of(hub).history(limit=500).items:
+            note = " (abgesagt / cancelled)" if each.cancelled_at else ""
+            click.echo(f"{each.since.isoformat()}  {each.number:>4}  {each.made_by:<20}  {each.reason}{note}")
+
+
+def book_of(hub: Hub) -> TableBook:
+    """Return the hub's book of tables."""
+    return hub.book
+
+
+def _table(book: TableBook, number: int | None, now: datetime) -> RoutingTable:
+    return book.at(now) if number is None else book.table(number)
+
+
+def _read(source: Path) -> tuple[Rule, ...]:
+    if source.is_dir():
+        return read_folder(source)
+    content = source.read_bytes()
+    return from_file(content, source.name)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None:
+        raise Malformed(
+            Text(
+                "Ein Zeitpunkt hat die Form 2026-12-01T00:00:00+01:00.",
+                "A moment has the form 2026-12-01T00:00:00+01:00.",
+            )
+        )
+    return moment
+
+
+def _show_findings(findings: list[Finding]) -> bool:
+    """Print the findings; return whether there are errors."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    for each in findings:
+        rows = f" [{', '.join(each.rows[:5])}]" if each.rows else ""
+        click.echo(f"{each.severity:<8}{each.code}{rows}: {each.text.de} {each.remedy.de}")
+    click.echo(f"{len(errors)} Fehler / errors, {len(findings) - len(errors)} Warnungen / warnings")
+    return bool(errors)
+
+
+def _show_diff(hub: Hub, book: TableBook, number: int, other: int | None) -> None:
+    names = {each.destination_id: each.name for each in hub.store.destinations(limit=500).items}
+    for line in book.compare(number, now=hub.clock(), with_number=other).lines("de", names):
+        click.echo(line)
+
+
+COMMANDS = (route, routes)

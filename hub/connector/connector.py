@@ -1,0 +1,426 @@
+"""The connector's walk: one submission from "the hub has something" to "the hub has our answer".
+
+(1) seen: its ids are written into the journal before anything else happens;
+(2) fetched: collected over the Submission API or taken as a push; only ciphertext lands on disk;
+(3) verified: the event log's signatures and order, and its authentication tags against what was received;
+(4) opened: metadata, data and attachments are decrypted in memory, hashes and schemas checked, the verdict journaled;
+(5) handed over: into the folder exactly once, or over HTTP at least once with repeats flagged;
+(6) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
+
+A crash anywhere resumes at the step the journal names. Only what the sender can change (tags, encryption, hashes, schema)
+rejects; everything else waits and is tried again. What a bad line or disk could have done to the ciphertext rejects only
+if a second, fresh copy is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+from hub.connector import event_log
+from hub.connector.answer import sign_answer
+from hub.connector.demo_system import SpecialistSystem
+from hub.connector.envelope import MOST_ATTACHMENTS, Envelope, Envelopes, malformed, require_jwe, require_uuid
+from hub.connector.handover import NO_ANSWER, Folder, Http
+from hub.connector.hub_client import UNREACHABLE, HubClient
+from hub.connector.journal import FINAL, Entry, Journal, State
+from hub.connector.keyring import Keys, load_keys
+from hub.connector.listener import Listener, Push
+from hub.connector.opening import Catalog, Opened, Opener
+from hub.connector.settings import HttpHandover, Mode, OnInvalid, Settings
+from hub.connector.verdict import Verdict
+from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
+from hub.model.events import EventKind
+from hub.supervision import Supervisor
+
+_log = logging.getLogger(__name__)
+
+_FIRST_WAIT = timedelta(seconds=5)
+_LONGEST_WAIT = timedelta(hours=1)
+#: What does not heal by itself is looked at again after this, for somebody may have healed it.
+_HELD_WAIT = timedelta(minutes=10)
+_KEYS_LAST = timedelta(minutes=5)
+#: What a sender may have done wrong, and a proxy or a disk too.
+_COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
+_CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """What one run did: ``seen`` (new), ``handed`` over, ``accepted``, ``rejected``, ``postponed``; ``open`` is left."""
+
+    seen: int = 0
+    handed: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    postponed: int = 0
+    open: int = 0
+
+
+class Connector:
+    """One municipality's connector. ``run`` until told to stop, or ``run_once`` from a scheduler; then ``close``."""
+
+    def __init__(
+        self, settings: Settings, *, keys: Mapping[UUID, Keys], catalog: Catalog, now: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._catalog = catalog
+        self._now = now
+        self._hub = HubClient(settings.hub)
+        handover = settings.handover
+        self._handover = Http(handover) if isinstance(handover, HttpHandover) else Folder(handover.path)
+        self._issuers = frozenset({settings.hub.issuer, settings.hub.issuer + settings.hub.submission_api})
+        self._service_keys: tuple[datetime, dict[str, Mapping[str, Any]]] = (datetime.min.replace(tzinfo=UTC), {})
+        self._wake = threading.Event()
+        self._tally: dict[str, int] = {}
+        self._troubles: dict[UUID, HubError] = {}
+        self._complaints: dict[UUID, str] = {}
+        self._journal = Journal(settings.journal)
+        self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
+        self._envelopes.sweep(self._journal.open_ids())
+
+    @classmethod
+    def from_config(cls, path: Path, *, now: Callable[[], datetime] | None = None) -> Self:
+        """Build a connector from a settings file; ``now`` is its clock (aware, UTC).
+
+        Raises:
+            ConfigurationError: settings, keys, schemas or the journal cannot be used.
+        """
+        from hub.validation.catalog import SchemaCatalog
+
+        settings = Settings.read(path)
+        catalog = SchemaCatalog.load(*settings.schema_roots)
+        return cls(
+            settings, keys=load_keys(settings.destinations), catalog=catalog, now=now or partial(datetime.now, UTC)
+        )
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what whoever starts it wants to read: the mode, the hub's address, and where it hands over."""
+        handover, listen = self._settings.handover, self._settings.listen
+        return {
+            "Modus / mode": self._settings.mode,
+            "Adresse des Hubs / address of the hub": self._settings.hub.base_url,
+            "lauscht / listens": f"{listen.address}:{listen.port}"
+            if listen is not None and self._settings.mode is not Mode.COLLECT
+            else "-",
+            "Übergabe / hand-over": handover.url if isinstance(handover, HttpHandover) else str(handover.path),
+        }
+
+    def close(self) -> None:
+        """Release the journal."""
+        self._journal.close()
+
+    def listen(self) -> Listener | None:
+        """Start taking pushes, if the settings say so."""
+        if self._settings.listen is None or self._settings.mode is Mode.COLLECT:
+            return None
+        return Listener(self._settings.listen, self.take, self._now)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push; a walk that dies begins anew."""
+        services = [service for service in (SpecialistSystem.of(self._settings, self._now), self.listen()) if service]
+        try:
+            Supervisor().attend("connector", self._walk, stop)
+        finally:
+            for service in services:
+                service.close()
+
+    def _walk(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._wake.clear()
+            self._run_safely()
+            self._pause(stop)
+
+    def _run_safely(self) -> None:
+        try:
+            self.run_once(self._now())
+            self._complain()
+        except HubError as exc:
+            _log.warning("%s", exc.detail.en)
+
+    def _pause(self, stop: threading.Event) -> None:
+        waited, step = 0.0, 0.5
+        while waited < self._settings.poll.total_seconds() and not stop.is_set() and not self._wake.wait(step):
+            waited += step
+
+    def run_once(self, now: datetime) -> Counts:
+        """Look for news where the mode says so, then take every submission that is due as far as it goes.
+
+        What kept it from the hub is in :meth:`trouble`; everything else is done all the same.
+        """
+        self._tally, self._troubles = {}, {}
+        if self._settings.mode is not Mode.LISTEN:
+            self._look(now)
+        for entry in self._journal.due(now):
+            self._advance(entry, now)
+        return Counts(**self._tally, open=len(self._journal.open_ids()))
+
+    def trouble(self) -> HubError | None:
+        """Return what kept the last run from the hub, each reason once: try again later if one of them wants that."""
+        if not self._troubles:
+            return None
+        details = {trouble.detail.en: trouble.detail for trouble in self._troubles.values()}.values()
+        text = Text(" ".join(each.de for each in details), " ".join(each.en for each in details))
+        later = any(isinstance(trouble, Unavailable) for trouble in self._troubles.values())
+        return Unavailable(text) if later else Refused(text)
+
+    def take(self, push: Push) -> bool:
+        """Make a push durable (the listener's way in); tell whether it is news.
+
+        Raises:
+            Forbidden: the destination is not served here.
+            StoreUnavailable: the disk is full or gone.
+        """
+        if push.destination_id not in self._keys:
+            raise Forbidden(
+                Text("Dieser Zustellpunkt wird hier nicht bedient.", "This destination is not served here.")
+            )
+        known = self._journal.find(push.submission_id)
+        if known is not None and known.state is not State.GONE:
+            return False
+        if push.whole:
+            self._envelopes.save(push.submission_id, push.document, push.attachments)
+        news = self._journal.see(push.submission_id, push.case_id, push.destination_id, self._now())
+        self._wake.set()
+        return news
+
+    def status(self) -> Mapping[str, int]:
+        """Return how many submissions are in each state."""
+        return self._journal.counts()
+
+    # Step 1.
+
+    def _look(self, now: datetime) -> None:
+        for destination_id in self._keys:
+            try:
+                for item in self._hub.waiting(destination_id, now):
+                    submission_id = require_uuid(item.get("submissionId"), "submissionId")
+                    case_id = require_uuid(item.get("caseId"), "caseId")
+                    if self._journal.see(submission_id, case_id, destination_id, now):
+                        self._count("seen")
+            except HubError as exc:
+                self._troubles[destination_id] = exc
+                self._count("postponed")
+
+    def _complain(self) -> None:
+        """Log what kept a look from the hub when it starts or changes, not at every look."""
+        complaints = {one: self._troubles[one].detail.en for one in self._keys if one in self._troubles}
+        for destination_id, text in complaints.items():
+            if self._complaints.get(destination_id) != text:
+                _log.warning("collecting for %s: %s", destination_id, text)
+        self._complaints = complaints
+
+    def _advance(self, entry: Entry, now: datetime) -> None:
+        steps = {State.SEEN: self._judge, State.OPENED: self._hand_over, State.HANDED: self._answer}
+        submission_id = entry.submission_id
+        try:
+            while entry.state not in FINAL:
+                entry = steps[entry.state](entry, now)
+        except Unavailable as exc:
+            if exc.slug == UNREACHABLE:
+                self._troubles[submission_id] = exc
+            self._postpone(submission_id, exc.detail.en, exc.retry_after, now)
+        except HubError as exc:
+            self._postpone(submission_id, exc.detail.en, _HELD_WAIT, now)
+        except Exception as exc:  # noqa: BLE001  # One submission's bug must not stop the others.
+            # The text of a foreign exception could hold payload, its type cannot.
+            _log.error("submission %s: %s", submission_id, type(exc).__name__)  # No traceback: it could too.
+            self._postpone(submission_id, f"internal error: {type(exc).__name__}", _HELD_WAIT, now)
+
+    def _postpone(self, submission_id: UUID, note: str, wish: timedelta, now: datetime) -> None:
+        entry = self._journal.find(submission_id)
+        tries = entry.tries if entry else 0
+        if entry is None or entry.note != note:
+            # Said once for each reason, not at each try: a case that is held for good would fill the log.
+            _log.warning("submission %s is held: %s", submission_id, note)
+        wait = min(max(_FIRST_WAIT * 2 ** min(tries, 20), wish), _LONGEST_WAIT)
+        self._journal.update(submission_id, now, tries=tries + 1, due=now + wait, note=note)
+        self._count("postponed")
+
+    # Steps 2 to 4.
+
+    def _judge(self, entry: Entry, now: datetime) -> Entry:
+        if not self._envelopes.has(entry.submission_id):
+            try:
+                self._fetch(entry, now)
+            except NotFound:
+                return self._finish(entry, State.GONE, "not at the hub any more", now)
+        envelope = self._envelopes.load(entry.submission_id)
+        claims = self._submitted(envelope, now)
+        tags, problems = event_log.compare_tags(claims, envelope)
+        if not problems:
+            _opened, problems = self._open(envelope, claims)
+        if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
+            self._envelopes.drop(entry.submission_id)
+            self._journal.update(entry.submission_id, now, doubted=1)
+            raise _broken_copy()
+        verdict = Verdict(problems=tuple(problems), tags=tags)
+        return self._journal.update(
+            entry.submission_id, now, state=State.OPENED, verdict=verdict.dumps(), tries=0, note=""
+        )
+
+    def _fetch(self, entry: Entry, now: datetime) -> None:
+        found = self._hub.submission(entry.submission_id, now)
+        service = found.get("publicService") or found.get("serviceType")
+        listed, data = found.get("attachments", []), found.get("encryptedData")
+        if not isinstance(listed, list) or len(listed) > MOST_ATTACHMENTS or not isinstance(service, dict):
+            raise malformed("attachments, publicService")
+        attachments = [require_uuid(one, "attachments") for one in listed]
+        for name, expected in (("caseId", entry.case_id), ("destinationId", entry.destination_id)):
+            if require_uuid(found.get(name), name) != expected:
+                raise malformed(name)
+        document = {
+            "submissionId": str(entry.submission_id),
+            "caseId": str(entry.case_id),
+            "destinationId": str(entry.destination_id),
+            "publicService": {name: str(service.get(name, "")) for name in ("identifier", "name")},
+            "encryptedMetadata": require_jwe(found.get("encryptedMetadata"), "encryptedMetadata"),
+            "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
+            "attachments": [str(one) for one in attachments],
+            "eventLog": self._hub.event_log(entry.case_id, now),
+        }
+        streams = {one: partial(self._hub.attachment, entry.submission_id, one, now) for one in attachments}
+        self._envelopes.save(entry.submission_id, document, streams)
+
+    def _submitted(self, envelope: Envelope, now: datetime) -> Mapping[str, Any]:
+        """Verify the log and return the claims of the submit event; a log that came with a push may be too short."""
+        find = partial(self._find_key, now)
+        try:
+            entries = event_log.read_log(envelope.event_log, envelope.case_id, find)
+            return event_log.submit_event(entries, envelope.submission_id, self._issuers)
+        except SealBroken:
+            log = self._hub.event_log(envelope.case_id, now)
+            entries = event_log.read_log(log, envelope.case_id, find)
+            return event_log.submit_event(entries, envelope.submission_id, self._issuers)
+
+    def _find_key(self, now: datetime, issuer: str, kid: str) -> Mapping[str, Any]:
+        if issuer not in self._issuers:
+            try:
+                return self._hub.destination_key(require_uuid(issuer, "iss"), kid, now)
+            except NotFound as exc:
+                raise event_log.no_such_key(issuer) from exc
+        read_at, keys = self._service_keys
+        if kid not in keys or now - read_at > _KEYS_LAST:
+            keys = {str(key.get("kid")): key for key in self._hub.service_keys(now)}
+            self._service_keys = now, keys
+        if kid not in keys:
+            raise event_log.no_such_key(issuer)
+        return keys[kid]
+
+    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Any]]:
+        submitted = datetime.fromtimestamp(claims["iat"], UTC)
+        keys = self._keys[envelope.destination_id].decryption
+        opener = Opener(keys, self._catalog, self._settings.inflation)
+        return opener.open(replace(envelope, submitted_at=submitted.isoformat()), submitted.date())
+
+    # Step 5.
+
+    def _hand_over(self, entry: Entry, now: datetime) -> Entry:
+        if self._is_welcome(_verdict(entry)):
+            if isinstance(self._handover, Folder):
+                self._into_folder(self._handover, entry, now)
+            else:
+                self._over_http(self._handover, entry, now)
+            self._count("handed")
+        return self._journal.update(entry.submission_id, now, state=State.HANDED, tries=0, note="")
+
+    def _into_folder(self, folder: Folder, entry: Entry, now: datetime) -> None:
+        if not entry.staged:
+            folder.stage(self._reopen(entry, now))
+            self._journal.update(entry.submission_id, now, staged=1)
+        folder.publish(entry.submission_id)
+
+    def _over_http(self, http: Http, entry: Entry, now: datetime) -> None:
+        opened = self._reopen(entry, now)
+        self._journal.update(entry.submission_id, now, unsure=1)
+        try:
+            http.send(opened, repeat=entry.unsure)
+        except HubError as exc:
+            if exc.slug != NO_ANSWER and not entry.unsure:
+                self._journal.update(entry.submission_id, now, unsure=0)
+            raise
+
+    def _reopen(self, entry: Entry, now: datetime) -> Opened:
+        """Open once more what was judged before: plaintext is never kept in between."""
+        opened = None
+        if self._envelopes.has(entry.submission_id):
+            envelope = self._envelopes.load(entry.submission_id)
+            opened, _problems = self._open(envelope, self._submitted(envelope, now))
+        if opened is None:
+            # The disk lost or changed what was verified; the hub still has it.
+            self._envelopes.drop(entry.submission_id)
+            self._journal.update(entry.submission_id, now, state=State.SEEN)
+            raise _broken_copy()
+        return opened
+
+    def _is_welcome(self, verdict: Verdict) -> bool:
+        if self._settings.on_invalid is OnInvalid.REJECT:
+            return verdict.acceptable
+        return all((problem.slug, problem.instance) == ("schema-violation", "data") for problem in verdict.problems)
+
+    # Step 6.
+
+    def _answer(self, entry: Entry, now: datetime) -> Entry:
+        verdict = _verdict(entry)
+        accept = self._is_welcome(verdict)
+        if entry.token is None:
+            jti, token = sign_answer(
+                verdict,
+                submission_id=entry.submission_id,
+                case_id=entry.case_id,
+                destination_id=entry.destination_id,
+                key=self._keys[entry.destination_id].signing,
+                accept=accept,
+                now=now,
+            )
+            entry = self._journal.update(entry.submission_id, now, jti=str(jti), token=token)
+        if not self._post(entry, now):
+            return self._finish(entry, State.OVERRULED, "closed by another event before our answer", now)
+        self._count("accepted" if accept else "rejected")
+        return self._finish(entry, State.ANSWERED, "accepted" if accept else "rejected", now)
+
+    def _post(self, entry: Entry, now: datetime) -> bool:
+        """Post the answer; tell whether the case now holds it. False: the case was closed by somebody else."""
+        try:
+            self._hub.post_event(entry.case_id, entry.token or "", now)
+        except Conflict as exc:
+            log = self._hub.event_log(entry.case_id, now)
+            entries = event_log.read_log(log, entry.case_id, partial(self._find_key, now))
+            if any(claims["jti"] == entry.jti for claims in entries):
+                return True
+            if event_log.find_event(entries, entry.submission_id, _CLOSING) is None:
+                raise Unavailable(exc.detail) from exc
+            return False
+        return True
+
+    def _finish(self, entry: Entry, state: State, note: str, now: datetime) -> Entry:
+        done = self._journal.update(entry.submission_id, now, state=state, note=note)
+        self._envelopes.drop(entry.submission_id)
+        level = logging.INFO if state is State.ANSWERED else logging.WARNING
+        _log.log(level, "submission %s: %s", entry.submission_id, note)
+        return done
+
+    def _count(self, name: str) -> None:
+        self._tally[name] = self._tally.get(name, 0) + 1
+
+
+def _broken_copy() -> Unavailable:
+    return Unavailable(
+        Text(
+            "Der Chiffretext passt nicht zum Ereignisprotokoll oder lässt sich nicht öffnen. Er wird noch einmal geholt.",
+            "The ciphertext does not fit the event log or cannot be opened. It will be fetched once more.",
+        ),
+        retry_after=_FIRST_WAIT,
+    )
+
+
+def _verdict(entry: Entry) -> Verdict:
+    return Verdict.loads(entry.verdict or '{"problems":[],"tags":{}}')

@@ -1,0 +1,1 @@
+"""Delivery: due deliveries are claimed, attempted by a destination's adapter, and recorded."""

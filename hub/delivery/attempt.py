@@ -1,0 +1,239 @@
+"""One attempt: what an adapter makes of a delivery, what follows from it, and what is to be recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, overload
+from uuid import UUID
+
+from hub.delivery.adapters import AdapterPool
+from hub.delivery.leases import Leases
+from hub.errors import ConfigurationError
+from hub.model.circuit import Breaker
+from hub.model.delivery import Adapter, Schedule, StepKind, next_step
+from hub.model.events import Event, EventKind, Subject
+from hub.model.packaging import MixedUp, Reading, not_readable
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package, random_id
+from hub.notifications.callbacks import Herald
+from hub.observability.crashpoints import reach
+from hub.observability.metrics import Meters
+from hub.observability.tracing import Traces
+from hub.proof.event_log import Notary
+from hub.store import AttemptResult, Blobs, Claim, OutgoingCallback
+
+_log = logging.getLogger(__name__)
+#: Characters of a note; one line for operators.
+_LONGEST_NOTE = 200
+#: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
+INSTANT = frozenset({"mailbox"})
+_ARRIVED = frozenset({OutcomeKind.DELIVERED, OutcomeKind.WAITING})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """How this node works: its name, its leases, its schedule, its concurrency.
+
+    ``longest_attempt`` is how long a lease is renewed at most; ``most_lapses`` how many leases of a delivery may run out in
+    a row before it is set aside, for it may be what its workers die of.
+    """
+
+    node: str
+    lease: timedelta
+    schedule: Schedule
+    threads: int
+    base_url: str
+    breaker: Breaker = field(default_factory=Breaker)
+    longest_attempt: timedelta = timedelta(minutes=70)
+    most_lapses: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempting:
+    """Makes attempts, from several threads."""
+
+    blobs: Blobs
+    adapters: AdapterPool
+    notary: Notary
+    herald: Herald
+    leases: Leases
+    rules: Rules
+    clock: Callable[[], datetime]
+    meters: Meters
+    traces: Traces
+
+    def attempt(self, claim: Claim) -> AttemptResult:
+        """Make one attempt and decide what comes next; whatever it dies of is its outcome, it never raises."""
+        started = self.clock()
+        outcome = self._deliver(claim)
+        ended = self.clock()
+        step = next_step(
+            outcome,
+            attempt=claim.attempt,
+            accepted_at=claim.accepted_at,
+            now=ended,
+            schedule=self.rules.schedule,
+            faulty_since=claim.circuit.fault_since or ended,
+        )
+        done = step.kind is StepKind.FINISH
+        return AttemptResult(
+            claim=claim,
+            outcome=outcome,
+            step=step,
+            started_at=started,
+            ended_at=ended,
+            events=[self._notified(claim, ended)] if done else (),
+            callbacks=self._told(claim, ended) if done else (),
+        )
+
+    def _told(self, claim: Claim, now: datetime) -> Sequence[OutgoingCallback]:
+        try:
+            return self.herald.notified(claim.submission, now=now)
+        except Exception:  # noqa: BLE001  # the receiver has it, which must be recorded
+            _log.exception("delivery %s: its sender is not called back", claim.delivery_id)
+            return ()
+
+    def _deliver(self, claim: Claim) -> Outcome:
+        if claim.lapses >= self.rules.most_lapses and not is_instant(claim):
+            return self._set_aside(claim)
+        outcome = Outcome(kind=OutcomeKind.UNREACHABLE, note="not attempted", cause=DeadCause.HUB)
+        try:
+            with self.traces.deliver(**_facts(claim)) as span:
+                outcome = self._try(claim)
+                span.tell(outcome=outcome.kind.value)
+        except Exception:  # noqa: BLE001  # a trace's failure is none of the delivery's
+            _log.exception("delivery %s: the attempt was not traced", claim.delivery_id)
+        return outcome
+
+    def _set_aside(self, claim: Claim) -> Outcome:
+        """Do not attempt what workers may have died of; a person decides (what needs no adapter's code kills nobody)."""
+        self.meters.isolated()
+        _log.error("delivery %s: set aside, %d attempts of it never ended", claim.delivery_id, claim.lapses)
+        note = f"not attempted: {claim.lapses} leases ran out, its workers may have died of it"
+        return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.HUB)
+
+    def _try(self, claim: Claim) -> Outcome:
+        with ExitStack() as until_done:
+            try:
+                ready = self._ready(claim, until_done)
+            except BaseException as error:  # noqa: BLE001  # whatever a library raises; certainly nothing was sent
+                _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+                note = f"adapter does not open: {type(error).__name__}"
+                return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+            return ready if isinstance(ready, Outcome) else self._handed_over(ready, claim)
+
+    def _handed_over(self, adapter: Adapter, claim: Claim) -> Outcome:
+        contents = Reading(self.blobs.chunks)
+        try:
+            outcome = as_reported(adapter.deliver(self._package(claim, contents)))
+            reach("after-send")
+        except BaseException as error:  # noqa: BLE001  # an adapter's bug must not stop the others; it is recorded as unknown
+            broken = contents.broken or error
+            if isinstance(broken, MixedUp):
+                return not_readable(broken)
+            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
+            note = f"adapter failed: {type(error).__name__}"
+            return Outcome(kind=OutcomeKind.UNKNOWN, note=note, cause=DeadCause.HUB)
+        if contents.broken is not None and outcome.kind not in _ARRIVED:
+            # The fault is on this side, whatever the adapter made of it.
+            return not_readable(contents.broken)
+        return outcome
+
+    def _ready(self, claim: Claim, until_done: ExitStack) -> Adapter | Outcome:
+        """Return the open adapter, or why there is no attempt."""
+        try:
+            adapter = until_done.enter_context(self.adapters.lent(claim.destination))
+            takes = self.adapters.sealing(claim.destination).takes
+        except ConfigurationError as error:
+            return Outcome(kind=OutcomeKind.REFUSED, note=error.detail.en, cause=DeadCause.CONFIGURATION)
+        form = claim.submission.contents.form
+        if form not in takes:
+            # Its adapter was changed since: what is sealed cannot be sealed anew.
+            note = f"not attempted: sealed as {form.value}, which {claim.destination.adapter} does not take here"
+            return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.CONFIGURATION)
+        if self.leases.lapsed(claim):
+            note = "not attempted: this node slept through its lease"
+            return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
+        reach("before-send")
+        return adapter
+
+    def _package(self, claim: Claim, contents: Reading) -> Package:
+        return Package(
+            delivery_id=claim.delivery_id,
+            attempt=claim.attempt,
+            repeat=claim.repeat,
+            submission=claim.submission,
+            destination=claim.destination,
+            event_log=_LateLog(self.notary, claim.submission.case_id),
+            read=contents.chunks,
+            base_url=self.rules.base_url,
+        )
+
+    def _notified(self, claim: Claim, now: datetime) -> Event:
+        """Return the event that says that the receiver was told or got it (FIT-Connect section 9.2)."""
+        return Event(
+            case_id=claim.submission.case_id,
+            seq=0,
+            jti=random_id(),
+            subject=Subject.SUBMISSION,
+            subject_id=claim.submission.submission_id,
+            kind=EventKind.NOTIFY,
+            issuer=self.rules.base_url,
+            by_hub=True,
+            issued_at=now,
+        )
+
+
+class _LateLog(Sequence[str]):
+    """A case's event log, signed only when an adapter looks at it: what waits in a mailbox needs no token yet."""
+
+    def __init__(self, notary: Notary, case_id: UUID) -> None:
+        self._notary = notary
+        self._case_id = case_id
+
+    @cached_property
+    def _tokens(self) -> Sequence[str]:
+        return self._notary.tokens(self._case_id).items
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._tokens[index]
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+
+def as_reported(outcome: Any) -> Outcome:
+    """Return what an adapter said, if it is an outcome at all; anybody may have written it."""
+    if not isinstance(outcome, Outcome) or not isinstance(outcome.kind, OutcomeKind):
+        return Outcome(kind=OutcomeKind.UNKNOWN, note="adapter reports no outcome", cause=DeadCause.HUB)
+    said = outcome.note if isinstance(outcome.note, str) else type(outcome.note).__name__
+    note = (said if said.isprintable() else repr(said))[:_LONGEST_NOTE]
+    wish = outcome.retry_after if isinstance(outcome.retry_after, timedelta) else None
+    cause = outcome.cause if isinstance(outcome.cause, DeadCause) else None
+    return replace(outcome, note=note, retry_after=wish, cause=cause, disable=outcome.disable is True)
+
+
+def _facts(claim: Claim) -> dict[str, str | int]:
+    """Return what a trace may say of an attempt: identifiers."""
+    return {
+        "delivery_id": str(claim.delivery_id),
+        "submission_id": str(claim.submission.submission_id),
+        "destination_id": str(claim.destination.destination_id),
+        "adapter": claim.destination.adapter,
+        "attempt": claim.attempt,
+    }
+
+
+def is_instant(claim: Claim) -> bool:
+    """Say whether an attempt is over at once, by nobody's doing."""
+    return claim.destination.adapter in INSTANT

@@ -1,0 +1,178 @@
+"""The receiver's side: what waits, and reading it. Whoever reads contents is recorded, once a day."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from hub.errors import NotFound, Text
+from hub.identity.access import message_not_found, own_destination, reach
+from hub.identity.clients import Caller
+from hub.model.events import Subject
+from hub.model.submission import Contents, Form, Sealed, State
+from hub.store import Blobs, Page, Store, StoredMessage
+
+#: States in which contents may be read; after accept or reject they are gone for everybody.
+_READABLE = frozenset({State.SUBMITTED, State.FORWARDED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collected:
+    """A message with its metadata and data as compact JWEs."""
+
+    message: StoredMessage
+    metadata: str = field(repr=False)
+    data: str | None = field(repr=False)
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchanged:
+    """A message of which the caller has the contents already."""
+
+    state: str
+
+
+class Collection:
+    """Lists and hands out messages to those that receive them."""
+
+    def __init__(self, *, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def waiting(self, *, caller: Caller, destination_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
+        """Return submitted submissions of one or all of the caller's destinations, oldest first; what is pushed only, not.
+
+        Raises:
+            NotFound, Forbidden: the destination named is unknown or somebody else's.
+        """
+        destination_ids = [destination_id] if destination_id else self._own_destinations(caller)
+        if destination_id is not None:
+            own_destination(self._store, destination_id, caller)
+        return self._store.messages(
+            Subject.SUBMISSION,
+            destination_ids=destination_ids,
+            state=State.SUBMITTED,
+            form=Form.JOSE,
+            offset=offset,
+            limit=limit,
+        )
+
+    def replies(self, *, caller: Caller, case_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
+        """Return submitted replies that are addressed to the caller, oldest first."""
+        return self._store.messages(
+            Subject.REPLY,
+            addressee=caller.client_id,
+            case_id=case_id,
+            state=State.SUBMITTED,
+            offset=offset,
+            limit=limit,
+        )
+
+    def collect(
+        self,
+        kind: Subject,
+        message_id: UUID,
+        *,
+        caller: Caller,
+        known: Container[str] = (),
+        now: datetime,
+    ) -> Collected | Unchanged:
+        """Return a message with metadata and data, and record that it was read.
+
+        ``known`` are the states that the caller has already: if this is one of them nothing is handed out or recorded.
+
+        Raises:
+            NotFound: unknown, incomplete, or finished already (slug ``submission-not-found``), or sealed as something else
+                than JWEs (slug ``submission-pushed-only``).
+            Forbidden: the caller does not receive it.
+        """
+        message, contents = self._readable(kind, message_id, caller)
+        state = _state(contents)
+        if state in known:
+            return Unchanged(state=state)
+        metadata = self._text(contents.metadata)
+        data = None if contents.data is None else self._text(contents.data)
+        self._record(message, caller, now)
+        return Collected(message=message, metadata=metadata, data=data, state=state)
+
+    def attachment(
+        self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller, now: datetime
+    ) -> tuple[Sealed, Iterator[bytes]]:
+        """Return an attachment and its bytes in chunks, and record that it was read.
+
+        Raises:
+            NotFound, Forbidden: as :meth:`collect`; or no such attachment (slug ``attachment-not-found``).
+        """
+        sealed = self.attachment_facts(kind, message_id, attachment_id, caller=caller)
+        self._store.record_read(
+            client=caller.client_id, message_id=message_id, what=f"attachment:{attachment_id}", now=now
+        )
+        return sealed, self._blobs.chunks(sealed)
+
+    def attachment_facts(self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller) -> Sealed:
+        """Return what is known of an attachment without reading it; errors as :meth:`attachment`."""
+        _, contents = self._readable(kind, message_id, caller)
+        sealed = contents.attachments.get(attachment_id)
+        if sealed is None:
+            raise NotFound(
+                Text(
+                    "Diese Anlage gehört nicht zur Einreichung. „attachments“ der Einreichung nennt alle.",
+                    "This attachment is none of the submission's. Its 'attachments' lists all.",
+                ),
+                slug="attachment-not-found",
+            )
+        return sealed
+
+    def _readable(self, kind: Subject, message_id: UUID, caller: Caller) -> tuple[StoredMessage, Contents]:
+        message = self._store.message(message_id, kind)
+        if message is None:
+            raise message_not_found()
+        self._insist_on_receiver(message, caller)
+        if message.state not in _READABLE or message.contents is None:
+            raise message_not_found()
+        if kind is Subject.SUBMISSION and self._store.quarantined(message_id):
+            raise message_not_found()
+        if message.contents.form is not Form.JOSE:
+            raise _pushed_only()
+        return message, message.contents
+
+    def _insist_on_receiver(self, message: StoredMessage, caller: Caller) -> None:
+        if message.addressee is not None and message.addressee == caller.client_id:
+            return
+        destination = own_destination(self._store, message.destination_id, caller)
+        if message.kind is Subject.REPLY and message.addressee != destination.owner:
+            # A reply to the online service is not its author's to collect.
+            raise message_not_found()
+
+    def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
+        return self._store.destination_ids(owner=caller.client_id, among=reach(caller))
+
+    def _text(self, sealed: Sealed) -> str:
+        return b"".join(self._blobs.chunks(sealed)).decode("ascii")
+
+    def _record(self, message: StoredMessage, caller: Caller, now: datetime) -> None:
+        self._store.record_read(client=caller.client_id, message_id=message.id, what="contents", now=now)
+        if message.collected_at is None:
+            self._store.mark_collected(message.id, now)
+
+
+def _state(contents: Contents) -> str:
+    """Name what is handed out by the hashes of its parts: they never change while it can be read."""
+    parts = [contents.metadata.sha512, contents.data.sha512 if contents.data is not None else ""]
+    return hashlib.sha256("|".join(parts).encode("ascii")).hexdigest()[:32]
+
+
+def _pushed_only() -> NotFound:
+    return NotFound(
+        Text(
+            "Diese Einreichung ist als CMS versiegelt und wird per Mail zugestellt; als JWE gibt es sie nicht. Sehen Sie im "
+            "Postfach der Behörde nach.",
+            "This submission is sealed as CMS and delivered by mail; it does not exist as JWEs. Look into the authority's "
+            "mailbox.",
+        ),
+        slug="submission-pushed-only",
+    )

@@ -1,0 +1,161 @@
+"""Who may do what: rights come from who owns a thing; a token's scopes are an upper bound (FIT-Connect, section 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from hub.errors import Forbidden, NotFound, Text
+from hub.identity.clients import Caller
+from hub.model.parties import Destination
+from hub.model.submission import canonical_service
+from hub.store import Case, Store, StoredMessage
+
+_SEND = "send:region:DE"
+_SERVICE = "+send:service:"
+#: Beginnings of scope tokens that are bound to one destination.
+_BOUND = ("subscribe:destination:", "manage:destination:")
+
+
+def existing_destination(store: Store, destination_id: UUID) -> Destination:
+    """Return a destination in any status.
+
+    Raises:
+        NotFound: there is none.
+    """
+    destination = store.destination(destination_id)
+    if destination is None:
+        raise no_destination(destination_id)
+    return destination
+
+
+def own_destination(store: Store, destination_id: UUID, caller: Caller) -> Destination:
+    """Return a destination that belongs to the caller.
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: it is somebody else's, or the token is bound to other destinations.
+    """
+    destination = existing_destination(store, destination_id)
+    if not owns(caller, destination):
+        raise Forbidden(
+            Text(
+                "Dieser Zustellpunkt gehört nicht zu Ihrem Client. Lassen Sie ihn Ihrem Client zuordnen.",
+                "This destination does not belong to your client. Have it linked to your client.",
+            )
+        )
+    return destination
+
+
+def owns(caller: Caller, destination: Destination) -> bool:
+    """Tell whether a destination is the caller's, as far as its token reaches."""
+    within = reach(caller)
+    return destination.owner == caller.client_id and (within is None or destination.destination_id in within)
+
+
+def insist_on_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> None:
+    """Check the older scopes ``send:region:DE…``, which bind a token to a region or a service.
+
+    ``areas`` are the ARS (or their beginnings) that a submission may be for; one of them within the token's reach is enough.
+
+    Raises:
+        Forbidden: all of the token's send scopes are bound, and none to such a region and this service.
+    """
+    bound = [scope for scope in caller.scopes if scope.startswith(_SEND)]
+    if not bound or any(_covers(scope, service, area) for scope in bound for area in areas):
+        return
+    raise Forbidden(
+        Text(
+            "Das Zugriffstoken gilt nicht für diese Region oder Leistung. Fordern Sie eines ohne scope oder mit passendem an.",
+            "The access token does not hold for this region or service. Request it without scope or with a fitting one.",
+        )
+    )
+
+
+def own_message(message: StoredMessage | None, caller: Caller) -> StoredMessage:
+    """Return a message that the caller wrote.
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: it is somebody else's.
+    """
+    if message is None:
+        raise message_not_found()
+    if message.sender != caller.client_id:
+        raise _not_a_party()
+    return message
+
+
+def insist_on_party(store: Store, case: Case, caller: Caller) -> None:
+    """Require that the caller opened the case or owns its destination.
+
+    Raises:
+        Forbidden: neither.
+    """
+    if case.sender == caller.client_id:
+        return
+    destination = store.destination(case.destination_id)
+    if destination is None or not owns(caller, destination):
+        raise _not_a_party()
+
+
+def no_destination(destination_id: UUID) -> NotFound:
+    """Return the error for a destination that does not exist."""
+    return NotFound(
+        Text(
+            f"Den Zustellpunkt {destination_id} gibt es nicht. Prüfen Sie die destinationId.",
+            f"Destination {destination_id} does not exist. Check the destinationId.",
+        ),
+        slug="destination-not-found",
+    )
+
+
+def message_not_found() -> NotFound:
+    """Return the error for a submission or reply that cannot be had."""
+    return NotFound(
+        Text(
+            "Unter dieser Kennung liegt nichts zum Abholen bereit: unbekannt, noch nicht eingereicht oder schon abgeschlossen.",
+            "Nothing waits for collection under this id: unknown, not submitted yet, or finished already.",
+        ),
+        slug="submission-not-found",
+    )
+
+
+def case_not_found() -> NotFound:
+    """Return the error for a case that does not exist."""
+    return NotFound(
+        Text("Diesen Vorgang gibt es nicht. Prüfen Sie die caseId.", "There is no such case. Check the caseId."),
+        slug="case-not-found",
+    )
+
+
+def reach(caller: Caller) -> frozenset[UUID] | None:
+    """Return the destinations that the token's scopes name; None where they bind it to none, so that it reaches all of its own.
+
+    A list is narrowed by this before it is counted and cut into pages.
+    """
+    bound = [scope for scope in caller.scopes if scope.startswith(_BOUND)]
+    free = any(scope.endswith(("/subscribe-destinations", "/manage-destinations")) for scope in caller.scopes)
+    return None if free or not bound else frozenset(filter(None, map(_named, bound)))
+
+
+def _named(scope: str) -> UUID | None:
+    try:
+        return UUID(scope.rpartition(":")[2])
+    except ValueError:
+        return None
+
+
+def _covers(scope: str, service: str, area: str) -> bool:
+    region, _, bound_service = scope.removeprefix(_SEND).partition(_SERVICE)
+    names = {"", canonical_service(service)}
+    return area.startswith(region) and canonical_service(bound_service) in names
+
+
+def _not_a_party() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Ihr Client ist an diesem Vorgang nicht beteiligt. Verwenden Sie das Token des Clients, der sendet oder empfängt.",
+            "Your client is no party of this case. Use the token of the client that sends or receives.",
+        )
+    )

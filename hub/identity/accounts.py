@@ -1,0 +1,362 @@
+"""Accounts of those who administer the hub: passwords, the second factor, sessions, and the throttle on failed log-ins.
+
+A log-in is checked in this order: (1) throttle of name and address (:mod:`hub.identity.throttle`), (2) account there and
+not disabled, (3) password, (4) time-based code where the account has a second factor, each code once. Whatever fails, the
+answer is the same; an account whose row cannot be read is locked, alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
+from hub.identity.persons import Person, Role, person_of
+from hub.identity.throttle import Bounds, Throttle
+from hub.store import AuditEntry, Page, Store
+from hub.store.accounts import Account, AccountRecords, StoredSession
+
+#: A session ends after this time without use, and at the latest after this time.
+IDLE = timedelta(minutes=30)
+LONGEST = timedelta(hours=10)
+#: How exactly the last use is noted; each note is a write.
+_SEEN_EVERY = timedelta(minutes=1)
+#: How many failed log-ins turn people away. People choose their passwords, so a name has a bound over all addresses, too
+#: (NIST SP 800-63B, section 5.2.2), from which those are exempt where the person logged in of late.
+BOUNDS = Bounds(kind="person", window=timedelta(minutes=15), by_pair=5, by_address=30, by_subject=100)
+_SHORTEST_PASSWORD = 12
+#: argon2 would hash a novel; nobody's password is one.
+_LONGEST_PASSWORD = 256
+_CODE_SECONDS = 30
+_HASHES_AT_ONCE = 2
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_TENANT = re.compile(r"[0-9]{0,12}")
+_CODE = re.compile(r"[0-9]{6}")
+_ISSUER = "Rathaus-Hub"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A live session: ``csrf`` is what every form of it must repeat."""
+
+    person: Person
+    csrf: str = field(repr=False)
+
+
+class SecretBox(Protocol):
+    """Encrypts what must be read again (``hub.crypto.keyring.HubKeys``)."""
+
+    def seal_secret(self, secret: bytes, *, context: str) -> str:
+        """Encrypt ``secret``, bound to ``context``."""
+
+    def open_secret(self, sealed: str, *, context: str) -> bytes:
+        """Decrypt what ``seal_secret`` returned."""
+
+
+class Accounts:
+    """Makes accounts, checks log-ins and keeps sessions; without ``passwords`` nobody logs in by one."""
+
+    def __init__(
+        self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None, passwords: bool = True
+    ) -> None:
+        self._records = AccountRecords(store)
+        self._throttle = Throttle(store=store, bounds=BOUNDS)
+        self._passwords = passwords
+        self._box = box
+        self._hasher = hasher or PasswordHasher()
+        # Each hash takes 64 MiB by design: a storm of log-ins must not take the whole memory.
+        self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
+        # An unknown name must take as long as a wrong password.
+        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+
+    def add(
+        self,
+        name: str,
+        password: str,
+        *,
+        full_name: str = "",
+        roles: tuple[Role, ...],
+        tenant: str = "",
+        actor: str,
+        now: datetime,
+    ) -> Person:
+        """Make an account.
+
+        Raises:
+            Invalid: a name, tenant or password that breaks the rules, or no role.
+            Conflict: the name is taken.
+        """
+        name = name.lower()
+        _check_name(name, tenant, roles)
+        _check_password(password, name)
+        account = Account(
+            name=name,
+            full_name=full_name or name,
+            roles=tuple(sorted(roles)),
+            tenant=tenant,
+            password_hash=self._hasher.hash(password),
+            created_at=now,
+        )
+        self._records.add(account, audit=_audit(actor, "account.add", name, now, after=_public(account)))
+        return person_of(account)
+
+    def list(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
+        """Return one page of accounts, by name."""
+        return self._records.accounts(offset=offset, limit=limit)
+
+    def disable(self, name: str, *, actor: str, now: datetime) -> None:
+        """Lock an account for good and end its sessions."""
+        account = self._existing(name)
+        changed = replace(account, disabled_at=account.disabled_at or now)
+        self._records.change(changed, audit=_changed(actor, "account.disable", account, changed, now))
+
+    def set_password(self, name: str, password: str, *, actor: str, now: datetime) -> None:
+        """Replace the password and end the account's sessions."""
+        account = self._existing(name)
+        _insist_on_local(account)
+        _check_password(password, account.name)
+        changed = replace(account, password_hash=self._hasher.hash(password))
+        self._records.change(changed, audit=_changed(actor, "account.password", account, changed, now))
+
+    def set_totp(self, name: str, *, actor: str, now: datetime, on: bool = True) -> str | None:
+        """Give the account a new second factor, or take it away; return the ``otpauth://`` address to scan, once."""
+        account = self._existing(name)
+        _insist_on_local(account)
+        secret = pyotp.random_base32()
+        sealed = self._box.seal_secret(secret.encode(), context=_context(account.name)) if on else None
+        changed = replace(account, totp=sealed)
+        self._records.change(changed, audit=_changed(actor, "account.totp", account, changed, now))
+        return pyotp.TOTP(secret).provisioning_uri(name=account.name, issuer_name=_ISSUER) if on else None
+
+    def check(self, name: str, password: str, code: str = "", *, address: str = "", now: datetime) -> Person:
+        """Return who has these credentials.
+
+        Raises:
+            Forbidden: this hub takes no passwords.
+            Unauthenticated: some part is wrong; which one is not said.
+            TooMany: too many failures of this name or from this address.
+        """
+        if not self._passwords:
+            raise _no_passwords()
+        name = name.lower()[:100]
+        self._throttle.refuse(subject=name, address=address, now=now)
+        with self._hashing:
+            # Once more: who waited here must count the failures of those before, or a burst would be as many free guesses.
+            self._throttle.refuse(subject=name, address=address, now=now)
+            account = self._readable(name)
+            fits = self._fits(account, password)
+            if (
+                account is None
+                or not fits
+                or account.disabled_at is not None
+                or not self._code_fits(account, code, now)
+            ):
+                self._throttle.note(subject=name, address=address, now=now)
+                raise _wrong()
+        self._throttle.passed(subject=name, address=address, now=now)
+        return person_of(account)
+
+    def log_in(
+        self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
+    ) -> tuple[str, Session]:
+        """Check credentials as :meth:`check` does and begin a session; return its token, for the cookie alone."""
+        return self.begin_session(self.check(name, password, code, address=address, now=now), by="password", now=now)
+
+    def begin_session(self, person: Person, *, by: str, now: datetime) -> tuple[str, Session]:
+        """Begin a session of somebody whose identity was proven ``by`` password or openid; a new token each time."""
+        token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+        stored = StoredSession(
+            token_hash=_fingerprint(token), account=person.name, csrf=csrf, created_at=now, seen_at=now
+        )
+        audit = _audit(person.name, "session.begin", person.name, now, after={"by": by})
+        self._records.begin_session(stored, audit=audit)
+        return token, Session(person=person, csrf=csrf)
+
+    def session(self, token: str, *, now: datetime) -> Session | None:
+        """Return the live session of a cookie's token; None if there is none, or it is over."""
+        fingerprint = _fingerprint(token)
+        found = self._records.session(fingerprint)
+        if found is None:
+            return None
+        stored, account = found
+        if account.disabled_at is not None or now - stored.seen_at > IDLE or now - stored.created_at > LONGEST:
+            self._records.end_session(fingerprint)
+            return None
+        if now - stored.seen_at >= _SEEN_EVERY:
+            self._records.see_session(fingerprint, now)
+        return Session(person=person_of(account), csrf=stored.csrf)
+
+    def log_out(self, token: str) -> None:
+        """End a session."""
+        self._records.end_session(_fingerprint(token))
+
+    def sweep(self, now: datetime) -> int:
+        """Forget sessions that are over and failures that no longer count (a periodic duty); return how many."""
+        gone = self._records.forget_sessions(created_before=now - LONGEST, seen_before=now - IDLE)
+        gone += self._records.forget_answers(now - BOUNDS.window)
+        return gone + self._records.forget_failures(now - BOUNDS.window) + self._throttle.sweep(now)
+
+    def _existing(self, name: str) -> Account:
+        account = self._records.account(name.lower())
+        if account is None:
+            raise NotFound(
+                Text(
+                    f"Es gibt kein Konto {name}. „hub accounts list“ zeigt alle.",
+                    f"There is no account {name}. 'hub accounts list' shows all.",
+                )
+            )
+        return account
+
+    def _readable(self, name: str) -> Account | None:
+        """Return an account; None also for one that cannot be read: whoever guesses names learns of neither."""
+        try:
+            return self._records.account(name)
+        except UnreadableRow:
+            return None
+
+    def _fits(self, account: Account | None, password: str) -> bool:
+        # Neither an unknown name nor one without a password may answer faster than a wrong password.
+        stored = account.password_hash if account is not None and account.is_local else self._nobody
+        password = password[:_LONGEST_PASSWORD]
+        try:
+            self._hasher.verify(stored, password)
+        except VerifyMismatchError:
+            return False
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
+            # No hash at all; neither may this answer faster.
+            self._tell_spoiled(account, "password_hash")
+            return self._fits(None, password)
+        return account is not None and account.is_local
+
+    def _tell_spoiled(self, account: Account | None, column: str) -> None:
+        if account is not None:
+            self._records.note_unreadable(UnreadableRow("accounts", account.name, column))
+
+    def _code_fits(self, account: Account, code: str, now: datetime) -> bool:
+        """Tell whether the code is good now or was a step ago, and use it up; without a second factor none is asked."""
+        if account.totp is None:
+            return True
+        code = code.replace(" ", "")
+        if not _CODE.fullmatch(code):
+            return False
+        try:
+            secret = self._box.open_secret(account.totp, context=_context(account.name)).decode()
+        except (SealBroken, Malformed):
+            self._tell_spoiled(account, "totp")
+            return False
+        step = int(now.timestamp()) // _CODE_SECONDS
+        for candidate in (step, step - 1):
+            expected = pyotp.TOTP(secret).at(candidate * _CODE_SECONDS)
+            if hmac.compare_digest(expected, code):
+                return self._records.use_code(account.name, candidate)
+        return False
+
+
+def same_csrf(session: Session, given: str) -> bool:
+    """Compare a form's token with the session's, in constant time."""
+    return hmac.compare_digest(session.csrf.encode(), given.encode())
+
+
+def _fingerprint(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _context(name: str) -> str:
+    return f"totp:{name}"
+
+
+def _public(account: Account) -> dict[str, object]:
+    """Return what the audit log may say of an account: no secrets."""
+    return {
+        "full_name": account.full_name,
+        "roles": list(account.roles),
+        "tenant": account.tenant,
+        "second_factor": account.totp is not None,
+        "disabled": account.disabled_at is not None,
+    }
+
+
+def _audit(
+    actor: str, action: str, name: str, now: datetime, *, after: Mapping[str, object] | None = None
+) -> AuditEntry:
+    return AuditEntry(at=now, actor=actor, action=action, target=f"account:{name}", after=after or {})
+
+
+def _changed(actor: str, action: str, before: Account, after: Account, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        actor=actor,
+        action=action,
+        target=f"account:{before.name}",
+        before=_public(before),
+        after=_public(after),
+    )
+
+
+def _check_name(name: str, tenant: str, roles: tuple[Role, ...]) -> None:
+    if not _NAME.fullmatch(name) or name in {"hub", "cli"}:
+        raise Invalid(
+            Text(
+                "Ein Kontoname besteht aus a-z, 0-9, Punkt, Strich, @ (höchstens 64 Zeichen); „hub“ und „cli“ sind vergeben.",
+                "An account's name consists of a-z, 0-9, dot, dash, @ (at most 64 characters); 'hub' and 'cli' are taken.",
+            )
+        )
+    if not _TENANT.fullmatch(tenant) or not roles:
+        raise Invalid(
+            Text(
+                "Ein Konto braucht mindestens eine Rolle; sein Mandant ist ein ARS-Präfix aus Ziffern oder leer.",
+                "An account needs at least one role; its tenant is an ARS prefix of digits, or empty.",
+            )
+        )
+
+
+def _check_password(password: str, name: str) -> None:
+    """Refuse what is short, endless, or the name itself (NIST SP 800-63B asks for length, not for character classes)."""
+    if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD or name in password.lower():
+        raise Invalid(
+            Text(
+                f"Ein Passwort hat mindestens {_SHORTEST_PASSWORD} Zeichen und enthält nicht den Kontonamen.",
+                f"A password has at least {_SHORTEST_PASSWORD} characters and does not contain the account's name.",
+            )
+        )
+
+
+def _insist_on_local(account: Account) -> None:
+    """Refuse to give a password or second factor to an account that a provider vouches for."""
+    if not account.is_local:
+        raise Invalid(
+            Text(
+                "Dieses Konto gehört zum Anmeldedienst (OpenID Connect): Passwort und zweiter Faktor liegen dort.",
+                "This account belongs to the OpenID Connect provider: password and second factor are kept there.",
+            )
+        )
+
+
+def _no_passwords() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Die Anmeldung mit Passwort ist abgeschaltet (passwords = off). Melden Sie sich über den Anmeldedienst an.",
+            "Logging in by password is turned off (passwords = off). Log in by the OpenID Connect provider.",
+        ),
+        slug="passwords-off",
+    )
+
+
+def _wrong() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "Kontoname, Passwort oder Code stimmt nicht, oder das Konto ist gesperrt.",
+            "Account name, password or code is wrong, or the account is disabled.",
+        )
+    )

@@ -1,0 +1,220 @@
+"""Speaking with the provider: discovery, keys and the exchange of a code, all through the guarded way out."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+import orjson
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from hub.errors import Invalid, Text, Unavailable
+from hub.identity.openid.id_token import Expected, Jwk, key_id, refused, verified
+from hub.transport.outbound import Outbound, Posted
+
+#: How long the provider's document and keys are believed without asking again.
+FRESH = timedelta(hours=1)
+#: Nobody asks again so soon after the provider did not answer, and nobody queues behind those who ask.
+_PAUSE = timedelta(seconds=10)
+_PATIENCE = 2.0
+#: How many wait for the provider's answers at once: the threads are those of all pages and interfaces.
+_AT_ONCE = 4
+#: An unknown key id makes the keys be fetched anew, at most this often: anybody may invent one.
+_AGAIN = timedelta(seconds=30)
+_WELL_KNOWN = "/.well-known/openid-configuration"
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+#: The way to authenticate where a provider says nothing (OpenID Connect Discovery 1.0, section 3).
+_BASIC = "client_secret_basic"
+_OK = 200
+_BAD_REQUEST = 400
+_MOST_KEYS = 50
+_LONGEST_CODE = 2_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """The hub as the provider knows it."""
+
+    issuer: str
+    client_id: str
+    secret: str = field(repr=False)
+    redirect_uri: str
+    scopes: tuple[str, ...] = ("profile",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One log-in's own secrets: ``state`` and ``nonce`` tie the answer to it, ``verifier`` the code (RFC 7636)."""
+
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+
+
+class Provider:
+    """One OpenID Connect provider, found by its issuer (OpenID Connect Discovery 1.0)."""
+
+    def __init__(self, *, registration: Registration, outbound: Outbound) -> None:
+        self.registration = registration
+        self._outbound = outbound
+        self._asking = threading.BoundedSemaphore(_AT_ONCE)
+        self._silent_until: datetime | None = None
+        self._document: tuple[datetime, Mapping[str, Any]] | None = None
+        self._keys: tuple[datetime, list[Jwk]] | None = None
+
+    def address(self, request: Request, *, now: datetime) -> str:
+        """Return where a browser is sent to log in; raise ``Unavailable`` while the provider cannot be asked."""
+        mine = self.registration
+        uri: str = prepare_grant_uri(
+            self._metadata(now)["authorization_endpoint"],
+            client_id=mine.client_id,
+            response_type="code",
+            redirect_uri=mine.redirect_uri,
+            scope=["openid", *mine.scopes],
+            state=request.state,
+            nonce=request.nonce,
+            code_challenge=create_s256_code_challenge(request.verifier),
+            code_challenge_method="S256",
+        )
+        return uri
+
+    def way_out(self, back: str, *, now: datetime) -> str | None:
+        """Return where a browser is sent to log out there too (RP-Initiated Logout 1.0); None if that is not offered."""
+        end = self._metadata(now).get("end_session_endpoint")
+        if not isinstance(end, str):
+            return None
+        self._insist_on_address(end)
+        fields = [("client_id", self.registration.client_id), ("post_logout_redirect_uri", back)]
+        uri: str = add_params_to_uri(end, fields)
+        return uri
+
+    def claims(self, answer: Mapping[str, str], request: Request, *, now: datetime) -> Mapping[str, Any]:
+        """Return the claims about whoever logged in.
+
+        Raises:
+            Unauthenticated: the provider said no, or what it said does not hold.
+            Unavailable: it cannot be reached.
+        """
+        mine, metadata = self.registration, self._metadata(now)
+        issuer = answer.get("iss")
+        must_name = metadata.get("authorization_response_iss_parameter_supported") is True
+        if issuer != mine.issuer and (issuer is not None or must_name):
+            raise refused("answer-iss")  # Another provider's answer (RFC 9207).
+        code = answer.get("code", "")
+        if "error" in answer or not 0 < len(code) <= _LONGEST_CODE or not code.isascii() or not code.isprintable():
+            raise refused("no-code")
+        token = self._exchange(code, request, metadata, now)
+        expected = Expected(issuer=mine.issuer, client_id=mine.client_id, nonce=request.nonce)
+        return verified(token, self._keys_for(key_id(token), now), expected, now=now)
+
+    def _exchange(self, code: str, request: Request, metadata: Mapping[str, Any], now: datetime) -> str:
+        """Exchange the code for tokens and return the ID token (RFC 6749 section 4.1.3); the others are not kept."""
+        mine = self.registration
+        fields = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": mine.redirect_uri,
+            "code_verifier": request.verifier,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        if _BASIC in _listed(metadata, "token_endpoint_auth_methods_supported", _BASIC):
+            pair = f"{quote_plus(mine.client_id)}:{quote_plus(mine.secret)}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        else:
+            fields |= {"client_id": mine.client_id, "client_secret": mine.secret}
+        said = self._asked(lambda out: out.post(metadata["token_endpoint"], urlencode(fields).encode(), headers), now)
+        if said.status == _BAD_REQUEST:
+            raise refused("code")  # Used before, expired, or another client's.
+        token = _document(said).get("id_token")
+        if not isinstance(token, str):
+            raise refused("no-id-token")
+        return token
+
+    def _asked(self, ask: Callable[[Outbound], Posted], now: datetime) -> Posted:
+        """Ask the provider something, unless it was silent just now or too many wait for it already."""
+        resting = self._silent_until is not None and self._silent_until - _PAUSE <= now < self._silent_until
+        if resting or not self._asking.acquire(timeout=_PATIENCE):
+            raise _unusable()
+        try:
+            said = ask(self._outbound)
+        finally:
+            self._asking.release()
+        self._silent_until = now + _PAUSE if said.status is None else None
+        return said
+
+    def _metadata(self, now: datetime) -> Mapping[str, Any]:
+        # Two threads may ask at once, harmlessly; none waits for the other with a lock in its hand.
+        if self._document is None or not self._document[0] <= now < self._document[0] + FRESH:
+            self._document = (now, self._discovered(now))
+        return self._document[1]
+
+    def _discovered(self, now: datetime) -> Mapping[str, Any]:
+        issuer = self.registration.issuer
+        well_known = issuer.rstrip("/") + _WELL_KNOWN
+        document = _document(self._asked(lambda out: out.get(well_known, {"Accept": "application/json"}), now))
+        if document.get("issuer") != issuer:
+            raise _unusable()  # Section 4.3: it must be the very same, or another party speaks for it.
+        for name in _ENDPOINTS:
+            self._insist_on_address(document.get(name))
+        methods = _listed(document, "code_challenge_methods_supported", "S256")
+        known = _listed(document, "token_endpoint_auth_methods_supported", _BASIC)
+        if "S256" not in methods or not (_BASIC in known or "client_secret_post" in known):
+            raise _unusable()
+        return document
+
+    def _insist_on_address(self, url: Any) -> None:
+        try:
+            self._outbound.check(url if isinstance(url, str) else "")
+        except Invalid as exc:
+            raise _unusable() from exc
+        if self.registration.issuer.startswith("https://") and not url.startswith("https://"):
+            raise _unusable()
+
+    def _keys_for(self, kid: str | None, now: datetime) -> list[Jwk]:
+        jwks_uri = self._metadata(now)["jwks_uri"]
+        at, keys = self._keys if self._keys is not None else (None, [])
+        known = kid is None or any(key.get("kid") == kid for key in keys)
+        if at is None or not at <= now < at + (FRESH if known else _AGAIN):
+            said = self._asked(lambda out: out.get(jwks_uri, {"Accept": "application/json"}), now)
+            found = _document(said).get("keys")
+            listed = found if isinstance(found, list) else []
+            keys = [key for key in listed[:_MOST_KEYS] if isinstance(key, dict)]
+            self._keys = (now, keys)
+        return keys
+
+
+def _listed(document: Mapping[str, Any], name: str, usual: str) -> list[Any]:
+    """Return a list of the provider's document; without one, or with null in its place, what counts then."""
+    found = document.get(name)
+    if found is None:
+        return [usual]
+    return found if isinstance(found, list) else []
+
+
+def _document(said: Posted) -> dict[str, Any]:
+    """Return the JSON object of an answer; one that was cut at the limit is none."""
+    try:
+        found = orjson.loads(said.content) if said.status == _OK else None
+    except orjson.JSONDecodeError as exc:
+        raise _unusable() from exc
+    if not isinstance(found, dict):
+        raise _unusable()
+    return found
+
+
+def _unusable() -> Unavailable:
+    return Unavailable(
+        Text(
+            "Der Anmeldedienst antwortet nicht oder nicht richtig. Versuchen Sie es später, oder rufen Sie die "
+            "Administration des Hubs.",
+            "The OpenID Connect provider does not answer, or not as it should. Try later, or call the hub's administrators.",
+        ),
+        slug="openid-unavailable",
+    )

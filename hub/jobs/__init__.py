@@ -1,0 +1,1 @@
+"""What runs by the clock: retention, overdue submissions, gauges; and whether the process can do its job."""

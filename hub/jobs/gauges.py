@@ -1,0 +1,160 @@
+"""Gauges: what waits and what lies in the store, asked when somebody looks, and at most every few seconds.
+
+Labels are ids of destinations, states and causes. So many destinations as may be named are; the rest are one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from hub.errors import ConfigurationError, Unavailable
+from hub.model.submission import DeadCause
+from hub.store import Blobs, Store
+from hub.store.figures import Figures
+from hub.store.reports import Overview
+
+#: Destinations that have a label of their own, those with most in their queue first.
+MOST_DESTINATIONS = 200
+_REST = "other"
+_UNKNOWN = "unknown"
+#: Standards in all versions that are named.
+_MOST_STANDARDS = 200
+#: Between two looks at the store: a scrape must not become a load.
+_FRESH = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Versions: the program's, and what gives those of the routing table and the schemas (standard, version), asked anew."""
+
+    version: str
+    table: Callable[[], str]
+    schemas: Callable[[], Iterable[tuple[str, str]]]
+    keys_usable: Callable[[], bool]
+
+
+class Gauges:
+    """Yields the gauges of this moment; without the store, those that need none."""
+
+    def __init__(self, *, store: Store, blobs: Blobs, facts: Facts, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._overview = Overview(store)
+        self._figures = Figures(store)
+        self._blobs = blobs
+        self._facts = facts
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: tuple[datetime, list[Metric]] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        with self._lock:
+            now = self._clock()
+            # A clock that was set back must not keep an old look for as long as it takes to catch up.
+            if self._seen is None or not timedelta() <= now - self._seen[0] < _FRESH:
+                self._seen = (now, self._look(now))
+            return self._seen[1]
+
+    def _look(self, now: datetime) -> list[Metric]:
+        try:
+            seen = [*self._deliveries(), *self._circuits(now), *self._sums(), self._oldest(now), self._uncovered(now)]
+            answers = 1
+        except Unavailable:
+            seen, answers = [], 0
+        return [*seen, _one("hub_store_up", "Whether the database answers (1) or not (0).", answers), *self._fixed()]
+
+    def _deliveries(self) -> Iterator[Metric]:
+        number = GaugeMetricFamily(
+            "hub_deliveries", "Deliveries by destination and state.", labels=["destination", "state"]
+        )
+        waiting = self._overview.waiting()
+        sizes: Counter[str] = Counter()
+        for one in waiting:
+            sizes[str(one.destination_id)] += one.count
+        named = {destination for destination, _ in sizes.most_common(MOST_DESTINATIONS)}
+        counted: Counter[tuple[str, str]] = Counter()
+        for one in waiting:
+            where = str(one.destination_id)
+            counted[where if where in named else _REST, one.state.value] += one.count
+        for labels, count in counted.items():
+            number.add_metric(labels, count)
+        yield number
+        dead = GaugeMetricFamily("hub_dead_letters", "Dead letters by cause.", labels=["cause"])
+        causes = self._overview.dead_causes()
+        for cause in DeadCause:
+            dead.add_metric([cause.value], causes.get(cause.value, 0))
+        yield dead
+
+    def _circuits(self, now: datetime) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "hub_circuit_open", "1 while nothing is sent to a destination, 0.5 half open.", labels=["destination"]
+        )
+        until = GaugeMetricFamily(
+            "hub_circuit_open_seconds", "How long a destination's pause still lasts.", labels=["destination"]
+        )
+        fault = GaugeMetricFamily(
+            "hub_destination_faults",
+            "1 while a destination's settings have to be mended.",
+            labels=["destination", "fault"],
+        )
+        for circuit in self._figures.troubled(limit=MOST_DESTINATIONS):
+            labels, standing = [str(circuit.destination_id)], circuit.standing
+            left = (standing.open_until - now).total_seconds() if standing.open_until is not None else 0.0
+            half = 0.0 if standing.open_until is None else 0.5
+            state.add_metric(labels, 1.0 if standing.is_open(now) else half)
+            until.add_metric(labels, max(0.0, left))
+            fault.add_metric([*labels, circuit.fault or "none"], 0.0 if circuit.fault is None else 1.0)
+        yield state
+        yield fault
+        yield until
+
+    def _sums(self) -> Iterator[Metric]:
+        sums = self._figures.sums()
+        yield _one("hub_callbacks_pending", "Callbacks to be sent.", sums.callbacks_pending)
+        yield _one("hub_callbacks_dead", "Callbacks given up.", sums.callbacks_dead)
+        yield _one("hub_notices_pending", "Mails to be sent.", sums.notices_pending)
+        yield _one("hub_notices_dead", "Mails given up.", sums.notices_dead)
+        yield _one("hub_events_unsigned", "Events whose token nobody has signed yet.", sums.events_unsigned)
+        yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
+
+    def _oldest(self, now: datetime) -> Metric:
+        due = self._store.next_due()
+        age = 0.0 if due is None else max(0.0, (now - due).total_seconds())
+        return _one("hub_oldest_due_seconds", "How long the longest due delivery waits for its attempt.", age)
+
+    def _uncovered(self, now: datetime) -> Metric:
+        since = self._figures.uncovered_since()
+        age = 0.0 if since is None else max(0.0, (now - since).total_seconds())
+        return _one("hub_uncovered_seconds", "How long the end of a case's log waits for a checkpoint.", age)
+
+    def _fixed(self) -> Iterator[Metric]:
+        facts = self._facts
+        usable = facts.keys_usable()
+        yield _one(
+            "hub_keys_usable", "Whether every key file in use is there and as it must be (1) or not (0).", usable
+        )
+        yield _one("hub_free_bytes", "Bytes free where contents lie.", self._blobs.free_bytes())
+        info = GaugeMetricFamily("hub_info", "Versions of this process.", labels=["version", "table"])
+        info.add_metric([facts.version, self._table()], 1)
+        yield info
+        schemas = GaugeMetricFamily("hub_schemas", "Schemas in the catalogue.", labels=["standard", "version"])
+        for labels, count in Counter(facts.schemas()).most_common(_MOST_STANDARDS):
+            schemas.add_metric(labels, count)
+        yield schemas
+
+    def _table(self) -> str:
+        """Return the version of the routing table; where it cannot be read, the other metrics matter the more."""
+        try:
+            return self._facts.table()
+        except (ConfigurationError, Unavailable):
+            return _UNKNOWN
+
+
+def _one(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, what, value=value)

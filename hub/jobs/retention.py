@@ -1,0 +1,266 @@
+"""How long things are kept (FIT-Connect, section 15): duties as functions of ``now``, each safe to run again.
+
+1. announced and never submitted: deleted after a day;
+2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days, at most once a day for each of both;
+3. unanswered in a mailbox for 14 days: rejected by the hub, which ends the wait (a push that arrived is not rejected);
+4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected;
+5. a case: its log dropped 730 days after its last event. A signed tombstone stays, which says where the chain ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import orjson
+
+from hub.crypto import jws
+from hub.crypto.keyring import HubKeys
+from hub.errors import Conflict, NotFound, StoreUnavailable
+from hub.model.events import EVENT_PREFIX, Event, EventKind
+from hub.model.submission import State
+from hub.notifications.callbacks import Herald
+from hub.notifications.mail import Noticeboard
+from hub.observability.metrics import Meters
+from hub.store import Case, CaseHead, MakeEvents, NoticeKind, Store, StoredMessage
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+#: Messages looked at in one go, and goes in one run: a run is bounded, the next one goes on.
+_BATCH = 100
+_GOES = 20
+_TOMBSTONE = "case-tombstone+jwt"
+_NOT_ANSWERED = {
+    "type": f"{EVENT_PREFIX}problems/not-collected",
+    "title": "Not collected in time",
+    "instance": "other",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Periods:
+    """How long things are kept."""
+
+    incomplete: timedelta = timedelta(days=1)
+    #: When the authority is reminded of what waits.
+    reminders: tuple[timedelta, ...] = (timedelta(days=3), timedelta(days=9))
+    unanswered: timedelta = timedelta(days=14)
+    finished: timedelta = timedelta(days=7)
+    case: timedelta = timedelta(days=730)
+    #: How long the outboxes remember what became of callbacks and mails.
+    outboxes: timedelta = timedelta(days=30)
+
+
+class Retention:
+    """Does what is due."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        herald: Herald,
+        board: Noticeboard,
+        keys: HubKeys,
+        base_url: str,
+        periods: Periods | None = None,
+        meters: Meters | None = None,
+    ) -> None:
+        self._meters = meters or Meters()
+        self._store = store
+        self._herald = herald
+        self._board = board
+        self._keys = keys
+        self._base_url = base_url
+        self._periods = periods or Periods()
+
+    def run(self, now: datetime) -> int:
+        """Do all duties; return how many things were done."""
+        duties = (
+            self.delete_incomplete,
+            self.remind,
+            self.reject_unanswered,
+            self.delete_finished,
+            self.delete_delivered,
+            self.bury_cases,
+            self.forget_sent,
+        )
+        return sum(self._step(duty, now) for duty in duties)
+
+    def _step(self, duty: Callable[[datetime], int], now: datetime) -> int:
+        """Do one of them; one that fails keeps none of the others from its turn."""
+        try:
+            return duty(now)
+        except Exception:  # noqa: BLE001  # whatever it is, it is logged and counted
+            _log.exception("duty retention failed: %s", getattr(duty, "__name__", duty))
+            self._meters.duty_failed("retention")
+            return 0
+
+    def delete_incomplete(self, now: datetime) -> int:
+        """Delete what was announced and never submitted."""
+        due = now - self._periods.incomplete
+        return self._each(
+            lambda skip: self._store.incomplete(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+        )
+
+    def remind(self, now: datetime) -> int:
+        """Tell authorities what waits in their mailboxes; the later reminder first, so that what is very late has one."""
+        told = 0
+        for number, period in reversed(list(enumerate(self._periods.reminders, start=1))):
+            before = now - period
+            for lag in self._store.lagging(NoticeKind.UNCOLLECTED, before, number=number):
+                told += self._guarded(
+                    f"destination {lag.destination_id}",
+                    partial(self._remind_of, lag.destination_id, number, period, now),
+                )
+        return told
+
+    def reject_unanswered(self, now: datetime) -> int:
+        """Reject what lies in a mailbox unanswered for too long."""
+        due = now - self._periods.unanswered
+        return self._each(
+            lambda skip: self._store.unanswered(due, limit=_BATCH, skip=skip), lambda each: self._reject(each, now)
+        )
+
+    def delete_finished(self, now: datetime) -> int:
+        """Delete contents of what was accepted or rejected."""
+        due = now - self._periods.finished
+        return self._each(
+            lambda skip: self._store.finished(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+        )
+
+    def delete_delivered(self, now: datetime) -> int:
+        """Delete contents of what was delivered and never answered: the receiver has them, and nobody waits."""
+        due = now - self._periods.finished
+        return self._each(
+            lambda skip: self._store.delivered(due, limit=_BATCH, skip=skip), lambda each: self._forget(each, now)
+        )
+
+    def bury_cases(self, now: datetime) -> int:
+        """Drop the logs of cases whose proof need not be kept any longer."""
+        due = now - self._periods.case
+        return self._each(
+            lambda skip: self._store.stale_cases(due, limit=_BATCH, skip=skip),
+            lambda case: self._bury(case, now),
+            name=lambda case: f"case {case.case_id}",
+        )
+
+    def forget_sent(self, now: datetime) -> int:
+        """Forget callbacks and mails that ended long ago."""
+        due = now - self._periods.outboxes
+        return self._store.forget_callbacks(due) + self._store.forget_notices(due)
+
+    def _each(
+        self,
+        due: Callable[[int], Sequence[T]],
+        do: Callable[[T], int],
+        *,
+        name: Callable[[T], str] = lambda message: f"submission {message.id}",  # type: ignore[attr-defined]
+    ) -> int:
+        """Do something to each thing that is due, batch by batch; what cannot be helped stays in front and is passed."""
+        done = stuck = goes = 0
+        while goes < _GOES:
+            found = due(stuck)
+            helped = sum(self._guarded(name(each), partial(do, each)) for each in found)
+            done, stuck = done + helped, stuck + len(found) - helped
+            # What is stuck is only looked at, and must never keep all that is behind it waiting.
+            goes += helped > 0 or not found
+            if len(found) < _BATCH:
+                break
+        return done
+
+    def _guarded(self, name: str, do: Callable[[], int]) -> int:
+        """Do something to one thing; 0 where it cannot be helped now, and the others go on."""
+        try:
+            return do()
+        except (Conflict, NotFound):
+            # It moved on since it was listed: answered, deleted, or submitted after all.
+            return 0
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, it is one thing's
+            _log.exception("%s: retention failed", name)
+            self._meters.duty_failed("retention")
+            return 0
+
+    def _delete(self, message: StoredMessage, now: datetime) -> bool:
+        make = self._one(message, EventKind.DELETE, now)
+        self._store.delete_contents(message.id, now, make, callbacks=self._herald.ended(message, now=now))
+        return True
+
+    def _forget(self, message: StoredMessage, now: datetime) -> bool:
+        """Delete without an event: the state stays what the receiver left it at."""
+        self._store.delete_contents(message.id, now)
+        return True
+
+    def _reject(self, message: StoredMessage, now: datetime) -> bool:
+        days = self._periods.unanswered.days
+        problem = _NOT_ANSWERED | {"detail": f"The receiver did not answer within {days} days."}
+        make = self._one(message, EventKind.REJECT, now, {"problems": [problem]})
+        self._store.append(message.case_id, message.id, make, callbacks=self._herald.ended(message, now=now))
+        return True
+
+    def _one(
+        self, message: StoredMessage, kind: EventKind, now: datetime, payload: dict[str, Any] | None = None
+    ) -> MakeEvents:
+        jti = uuid4()
+
+        def make(head: CaseHead, _state: State | None) -> Sequence[Event]:
+            return (
+                Event(
+                    case_id=head.case_id,
+                    seq=0,
+                    jti=jti,
+                    subject=message.kind,
+                    subject_id=message.id,
+                    kind=kind,
+                    issuer=self._base_url,
+                    by_hub=True,
+                    issued_at=now,
+                    payload=payload or {},
+                ),
+            )
+
+        return make
+
+    def _remind_of(self, destination_id: UUID, number: int, period: timedelta, now: datetime) -> int:
+        """Give a destination one reminder of all that is due."""
+        periods = self._periods
+        told = self._board.tell_of_lag(
+            NoticeKind.UNCOLLECTED,
+            destination_id,
+            number=number,
+            period=period,
+            then={"rejectedAfterDays": periods.unanswered, "deletedAfterDays": periods.finished},
+            now=now,
+        )
+        if told:
+            _log.warning(
+                "destination %s: %d submissions wait for collection (reminder %d)", destination_id, told, number
+            )
+        return 1 if told else 0
+
+    def _bury(self, case: Case, now: datetime) -> int:
+        try:
+            return int(self._store.drop_case(case.case_id, self._tombstone(case, now)))
+        except (Conflict, NotFound):
+            _log.warning("case %s: its log is due, but contents still lie here", case.case_id)
+            return 0
+
+    def _tombstone(self, case: Case, now: datetime) -> str:
+        """Sign where the chain ended: whoever kept the log can still prove that it was the hub's."""
+        claims = {
+            "iss": self._base_url,
+            "jti": str(uuid4()),
+            "iat": int(now.timestamp()),
+            "txn": f"case:{case.case_id}",
+            "seq": case.seq,
+            "head": case.head,
+            "createdAt": case.created_at.isoformat(),
+            "lastEventAt": case.last_event_at.isoformat(),
+        }
+        return jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)

@@ -1,0 +1,162 @@
+"""The Adapter contract, and the decision what to do after an attempt. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from hub.model.reasons import only_settings_mend
+from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package
+
+
+class Adapter(Protocol):
+    """One way into a receiving system.
+
+    Life cycle: construct from strict configuration (no I/O; an unknown option raises ``ConfigurationError``), ``open``,
+    any number of ``deliver`` from several threads, ``close``. ``deliver`` reports what happened as an
+    :class:`~hub.submission.Outcome` and raises only on a bug. It makes one attempt; repeating is the hub's business.
+    """
+
+    name: str
+
+    def __init__(self, config: Mapping[str, Any]) -> None: ...
+
+    def open(self) -> None:
+        """Take hold of what ``deliver`` needs (sessions, folders)."""
+
+    def deliver(self, package: Package) -> Outcome:
+        """Make one attempt and report what came of it."""
+
+    def close(self) -> None:
+        """Let go of everything; ``deliver`` is not called any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealing:
+    """How contents must be sealed for a destination; the answer of its adapter and options.
+
+    ``form`` is what the plain door makes, ``takes`` is all that can be delivered: without JOSE the sealed door is shut.
+    ``most`` caps what one application may hold, all parts together, in bytes of plaintext; None: no cap but the hub's own.
+    """
+
+    form: Form = Form.JOSE
+    takes: frozenset[Form] = frozenset({Form.JOSE})
+    most: int | None = None
+
+
+class Particular(Protocol):
+    """What an adapter has besides, if its receivers want anything but JWEs of any size."""
+
+    @classmethod
+    def sealing(cls, config: Mapping[str, Any]) -> Sealing:
+        """Say it, from options alone; raise ``ConfigurationError`` as construction does."""
+
+
+def sealing_of(kind: type[Adapter], config: Mapping[str, Any]) -> Sealing:
+    """Return how to seal for a destination with this adapter and these options.
+
+    Raises:
+        ConfigurationError: the adapter does not take the options.
+    """
+    particular: type[Particular] | None = kind if hasattr(kind, "sealing") else None  # type: ignore[assignment]
+    return _USUAL if particular is None else particular.sealing(config)
+
+
+_USUAL = Sealing()
+
+
+class StepKind(StrEnum):
+    """What the dispatcher does next with a delivery."""
+
+    #: Finished well: delivered, or waiting in the mailbox.
+    FINISH = "finish"
+    #: Try again at ``due``.
+    RETRY = "retry"
+    #: Give up: into the dead letters, split by ``cause``.
+    BURY = "bury"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """The decision after one attempt."""
+
+    kind: StepKind
+    due: datetime | None = None
+    cause: DeadCause | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """When to try again: waits grow from ``first`` by ``factor`` to ``longest``, until ``give_up`` after the start.
+
+    Each wait is shortened at random by up to ``jitter`` of itself, so that a recovering receiver is not stormed.
+
+    What only settings can mend is given up ``settings_give_up`` after it began. Until then it is due again after
+    ``settings_wait``, so that it goes out as soon as they are mended; its circuit is open meanwhile, so nothing is tried.
+    """
+
+    first: timedelta = timedelta(seconds=5)
+    factor: float = 3.0
+    longest: timedelta = timedelta(hours=10)
+    give_up: timedelta = timedelta(days=14)
+    jitter: float = 0.2
+    settings_wait: timedelta = timedelta(minutes=1)
+    settings_give_up: timedelta = timedelta(days=1)
+
+    def wait(self, attempt: int, chance: float) -> timedelta:
+        """Return the wait after ``attempt`` (from 1), ``chance`` in [0, 1) choosing the jitter."""
+        steps = min(attempt - 1, 60)
+        seconds = min(self.first.total_seconds() * self.factor**steps, self.longest.total_seconds())
+        return timedelta(seconds=seconds * (1 - self.jitter * chance))
+
+
+_FINISHED = {OutcomeKind.DELIVERED, OutcomeKind.WAITING}
+
+
+def next_step(
+    outcome: Outcome,
+    *,
+    attempt: int,
+    accepted_at: datetime,
+    now: datetime,
+    schedule: Schedule,
+    chance: float | None = None,
+    faulty_since: datetime | None = None,
+) -> Step:
+    """Decide what follows ``outcome`` of attempt number ``attempt`` (from 1).
+
+    A receiver's ``retry_after`` is honoured, capped at the schedule's longest wait. ``faulty_since`` says since when the
+    destination's settings have been at fault, so that what waited before is not given up at once; None: all the time.
+    """
+    if outcome.kind in _FINISHED:
+        return Step(kind=StepKind.FINISH)
+    if outcome.kind is OutcomeKind.REFUSED:
+        return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
+    if is_fault_of_settings(outcome):
+        return _until_settings_are_mended(max(accepted_at, faulty_since or accepted_at), accepted_at, now, schedule)
+    wait = schedule.wait(attempt, random.random() if chance is None else chance)  # noqa: S311  # jitter, not a secret
+    if outcome.retry_after is not None:
+        wait = min(max(wait, outcome.retry_after), schedule.longest)
+    if now + wait > accepted_at + schedule.give_up:
+        return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
+    return Step(kind=StepKind.RETRY, due=now + wait)
+
+
+def is_fault_of_settings(outcome: Outcome) -> bool:
+    """Tell whether an attempt ended before any connection, by what the destination's settings say of its address.
+
+    Neither time nor the receiver mends that. A certificate that is not trusted, a login or a path that is refused are
+    no such faults: the authority may mend them on its side, which only another attempt finds out.
+    """
+    return outcome.kind is OutcomeKind.UNREACHABLE and only_settings_mend(outcome.note)
+
+
+def _until_settings_are_mended(since: datetime, accepted_at: datetime, now: datetime, schedule: Schedule) -> Step:
+    due = now + schedule.settings_wait
+    if due > min(since + schedule.settings_give_up, accepted_at + schedule.give_up):
+        return Step(kind=StepKind.BURY, cause=DeadCause.CONFIGURATION)
+    return Step(kind=StepKind.RETRY, due=due)

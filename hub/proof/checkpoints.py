@@ -1,0 +1,343 @@
+"""Checkpoints: the ends of all case logs, and of the audit log, under one signature, and short proofs that a case stood there.
+
+A chain of hashes shows that a log was not changed in the middle; only a signature outside of it shows that the whole log was
+not written anew. Every few seconds the ends that moved become the leaves of a Merkle tree (RFC 9162 section 2.1), and its
+head is signed together with the hash of the checkpoint before. What is checked here needs no network: the published keys
+and the document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from hub.crypto.keyring import HubKeys
+from hub.crypto.merkle import inclusion_proof, tree_head, verify_inclusion
+from hub.crypto.receipts import make_checkpoint, verify_checkpoint
+from hub.errors import Conflict, HubError, NotFound, SealBroken, Text
+from hub.model.events import GENESIS, Event
+from hub.proof.audit_chain import AuditReport, verify_audit
+from hub.store import CaseHead, Store
+from hub.store.checkpoints import AUDIT_LOG, Checkpoint, CheckpointLog, Standing
+
+#: Leaves of one checkpoint at most: a bounded transaction, and proofs of ten hashes.
+_LEAVES = 1024
+#: Checkpoints that one tick makes at most; what is left waits for the next one.
+_ROUNDS = 20
+_PAGE = 500
+_PROOF_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Discrepancy:
+    """One thing that is wrong: in which checkpoint, with which case if it is one, and what.
+
+    With :data:`~hub.store.checkpoints.AUDIT_LOG` as the case ``number`` is that of a record in the audit log.
+    """
+
+    number: int
+    case_id: UUID | None
+    text: Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointReport:
+    """What a verification of all checkpoints saw."""
+
+    checkpoints: int
+    leaves: int
+    findings: tuple[Discrepancy, ...]
+    audit: AuditReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proven:
+    """What a verified proof says: at ``at``, checkpoint ``number`` held this end of the case's log.
+
+    ``hashes`` maps event numbers up to ``seq`` to entry hashes; it is empty for a log that was dropped.
+    """
+
+    case_id: UUID
+    seq: int
+    head: str
+    number: int
+    at: datetime
+    hashes: Mapping[int, str]
+
+
+class Checkpoints:
+    """Makes, hands out and verifies checkpoints. Any number of nodes may call ``make``; numbers stay without gaps."""
+
+    def __init__(self, *, store: Store, keys: HubKeys, issuer: str) -> None:
+        self._store = store
+        self._log = CheckpointLog(store)
+        self._keys = keys
+        self._issuer = issuer
+
+    def make(self, now: datetime) -> int:
+        """Cover every end that moved since the last checkpoint; return how many were covered."""
+        covered = 0
+        for _ in range(_ROUNDS):
+            last = self._log.last()
+            heads = self._log.uncovered(_LEAVES)
+            audited = self._log.audit_head()
+            known = self._log.newest_head(AUDIT_LOG)
+            if not heads and (audited is None or (known is not None and audited.seq <= known.seq)):
+                break
+            leaves = heads if audited is None else [audited, *heads]
+            try:
+                self._log.add(self._signed(last, leaves, now), leaves)
+            except Conflict:
+                # Another node, whose lease on this duty ended late, was faster; its leaves are ours.
+                break
+            covered += len(heads)
+            if len(heads) < _LEAVES:
+                break
+        return covered
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint: kept elsewhere, it shows a rewritten history."""
+        return self._log.last()
+
+    def proof(self, case_id: UUID) -> dict[str, Any]:
+        """Return the proof (a JSON document) that a case's log stood in the newest checkpoint that holds it.
+
+        Raises:
+            NotFound: no checkpoint covers the case yet.
+        """
+        found = self._log.newest_of(case_id)
+        checkpoint = None if found is None else self._log.get(found[0])
+        if found is None or checkpoint is None:
+            raise _not_covered(case_id)
+        leaves = self._log.leaves(checkpoint.number)
+        leaf = leaves[found[1]]
+        path = inclusion_proof([_entry(each) for each in leaves], found[1])
+        return {
+            "version": _PROOF_VERSION,
+            "caseId": str(case_id),
+            "seq": leaf.seq,
+            "head": leaf.hash,
+            "checkpoint": checkpoint.token,
+            "index": found[1],
+            "path": [each.hex() for each in path],
+            "log": [_as_document(event) for event in self._events(case_id, leaf.seq)],
+        }
+
+    def verify(self, *, anchor: str | None = None) -> CheckpointReport:
+        """Verify all checkpoints, and every case and the audit log against them; ``anchor`` is one that was kept elsewhere."""
+        jwks = self._keys.hub_jwks()
+        last = self._log.last()
+        count, leaves, previous = 0 if last is None else last.number, 0, GENESIS
+        findings: list[Discrepancy] = []
+        for number in range(1, count + 1):
+            checkpoint = self._log.get(number)
+            standing = self._log.standing(number)
+            findings += _wrong_with(number, checkpoint, standing, previous, jwks)
+            previous = GENESIS if checkpoint is None else _digest(checkpoint.token)
+            leaves += len(standing)
+        findings += (_found(count, case.case_id, _NO_LEAF) for case in self._log.without_leaf())
+        if anchor is not None:
+            findings += self._compared(anchor, jwks)
+        audit = verify_audit(self._store)
+        if audit.text is not None:
+            findings.append(_found(audit.broken_at or 0, AUDIT_LOG, audit.text))
+        return CheckpointReport(checkpoints=count, leaves=leaves, findings=tuple(findings), audit=audit)
+
+    def _signed(self, last: Checkpoint | None, heads: Sequence[CaseHead], now: datetime) -> Checkpoint:
+        number = 1 if last is None else last.number + 1
+        claims = {
+            "iss": self._issuer,
+            "iat": int(now.timestamp()),
+            "number": number,
+            "size": len(heads),
+            "root": tree_head([_entry(head) for head in heads]).hex(),
+            "previous": GENESIS if last is None else _digest(last.token),
+        }
+        return Checkpoint(number=number, made_at=now, token=make_checkpoint(self._keys.receipt, claims))
+
+    def _events(self, case_id: UUID, upto: int) -> Iterator[Event]:
+        for offset in range(0, upto, _PAGE):
+            page = self._store.events(case_id, offset=offset, limit=min(_PAGE, upto - offset))
+            yield from page.items
+
+    def _compared(self, anchor: str, jwks: Mapping[str, Any]) -> Iterator[Discrepancy]:
+        number = verify_checkpoint(anchor, jwks).get("number")
+        stored = self._log.get(number) if isinstance(number, int) else None
+        if stored is None or stored.token != anchor:
+            yield _found(number if isinstance(number, int) else 0, None, _OTHER_HISTORY)
+
+
+def verify_proof(document: object, jwks: Mapping[str, Any]) -> Proven:
+    """Verify a proof with the hub's published keys alone: signature, path, and the hash chain of the log in it.
+
+    Raises:
+        SealBroken: it is no proof, or something in it does not fit.
+    """
+    try:
+        return _read_proof(document, jwks)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise _no_proof() from exc
+
+
+def insist_on_receipt(proven: Proven, receipt: Mapping[str, Any]) -> None:
+    """Require the claims of a verified receipt to stand in a proven log.
+
+    Raises:
+        SealBroken: the receipt is of another case, or its event is not in the log or is another one.
+    """
+    log = receipt.get("eventLog") or {}
+    # Of a dropped log only its end is known.
+    known = proven.hashes or {proven.seq: proven.head}
+    entry = (log.get("seq"), log.get("hash"))
+    if receipt.get("txn") != f"case:{proven.case_id}" or entry not in known.items():
+        raise SealBroken(
+            Text(
+                "Der Nachweis gehört nicht zu dieser Eingangsbestätigung: anderer Vorgang oder anderes Protokoll.",
+                "The proof does not belong to this receipt: another case, or another log.",
+            )
+        )
+
+
+def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
+    if type(document["version"]) is not int or document["version"] != _PROOF_VERSION:
+        raise SealBroken(
+            Text(
+                "Diese Fassung eines Nachweises kennt der Hub nicht. Prüfen Sie ihn mit einer neueren Version.",
+                "The hub does not know this version of a proof. Verify it with a newer release.",
+            ),
+            slug="proof-version-unknown",
+        )
+    claims = verify_checkpoint(document["checkpoint"], jwks)
+    leaf = CaseHead(case_id=UUID(document["caseId"]), seq=int(document["seq"]), hash=document["head"])
+    verify_inclusion(
+        _entry(leaf),
+        index=document["index"],
+        size=claims["size"],
+        proof=[bytes.fromhex(each) for each in document["path"]],
+        head=bytes.fromhex(claims["root"]),
+    )
+    hashes = _chained(document["log"])
+    if hashes and hashes.get(leaf.seq) != leaf.hash:
+        raise _no_proof()
+    at = datetime.fromtimestamp(claims["iat"], UTC)
+    return Proven(case_id=leaf.case_id, seq=leaf.seq, head=leaf.hash, number=claims["number"], at=at, hashes=hashes)
+
+
+def _chained(log: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Compute each entry's hash from its content alone (the same formula as ``Event.entry_hash``)."""
+    head, hashes = GENESIS, {}
+    for seq, entry in enumerate(log, start=1):
+        canonical = orjson.dumps(dict(entry), option=orjson.OPT_SORT_KEYS)
+        head = hashlib.sha256(bytes.fromhex(head) + canonical).hexdigest()
+        if entry["seq"] != seq:
+            raise _no_proof()
+        hashes[seq] = head
+    return hashes
+
+
+def _as_document(event: Event) -> dict[str, Any]:
+    entry: dict[str, Any] = {"seq": event.seq, "claims": event.claims(), "digests": dict(event.digests)}
+    return entry if event.by_hub else entry | {"jws": event.jws}
+
+
+def _entry(head: CaseHead) -> bytes:
+    """Return the bytes of a leaf: case, number of its last event, hash of that event."""
+    return f"{head.case_id}:{head.seq}:{head.hash}".encode()
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
+def _wrong_with(
+    number: int,
+    checkpoint: Checkpoint | None,
+    standing: Sequence[Standing],
+    previous: str,
+    jwks: Mapping[str, Any],
+) -> Iterator[Discrepancy]:
+    if checkpoint is None:
+        yield _found(number, None, _MISSING)
+        return
+    try:
+        claims = verify_checkpoint(checkpoint.token, jwks)
+    except HubError as error:
+        yield _found(number, None, error.detail)
+        return
+    root = tree_head([_entry(each.leaf) for each in standing]).hex()
+    signed = (claims.get("number"), claims.get("size"), claims.get("root"))
+    if signed != (number, len(standing), root):
+        yield _found(number, None, _OTHER_LEAVES)
+    if claims.get("previous") != previous:
+        yield _found(number, None, _OTHER_BEFORE)
+    for each in standing:
+        # The audit log is compared as a whole, see :func:`~hub.audit_chain.verify_audit`.
+        text = None if each.leaf.case_id == AUDIT_LOG else _judged(each)
+        if text is not None:
+            yield _found(number, each.leaf.case_id, text)
+
+
+def _judged(standing: Standing) -> Text | None:
+    """Say what is wrong with a case that a checkpoint holds."""
+    if standing.case_seq is None:
+        return _REMOVED
+    if standing.case_seq < standing.leaf.seq:
+        return _SHORTENED
+    if standing.dropped and standing.case_seq > standing.leaf.seq:
+        return None  # Of a dropped log only the end is left to compare.
+    return None if standing.stored == standing.leaf.hash else _CHANGED
+
+
+def _found(number: int, case_id: UUID | None, text: Text) -> Discrepancy:
+    return Discrepancy(number=number, case_id=case_id, text=text)
+
+
+_MISSING = Text("Der Prüfpunkt fehlt; es wurde gelöscht.", "The checkpoint is missing; something was deleted.")
+_OTHER_LEAVES = Text(
+    "Die gespeicherten Blätter sind nicht die unterschriebenen.", "The stored leaves are not those that were signed."
+)
+_OTHER_BEFORE = Text(
+    "Der Prüfpunkt davor ist nicht der, auf den dieser sich bezieht.",
+    "The checkpoint before is not the one that this one refers to.",
+)
+_REMOVED = Text("Der Vorgang wurde entfernt.", "The case was removed.")
+_SHORTENED = Text("Ereignisse am Ende des Vorgangs fehlen.", "Events at the end of the case are missing.")
+_CHANGED = Text(
+    "Das Protokoll sagt etwas anderes als zur Zeit des Prüfpunkts.",
+    "The log says something else than when the checkpoint was made.",
+)
+_NO_LEAF = Text(
+    "Der Vorgang gilt als gesichert, steht aber in keinem Prüfpunkt: Prüfpunkte am Ende fehlen.",
+    "The case counts as covered but stands in no checkpoint: checkpoints at the end are missing.",
+)
+_OTHER_HISTORY = Text(
+    "Der aufbewahrte Prüfpunkt gehört nicht zu dieser Geschichte: Sie wurde neu geschrieben oder auf einen älteren Stand "
+    "zurückgesetzt.",
+    "The checkpoint that was kept does not belong to this history: it was rewritten or set back to an older state.",
+)
+
+
+def _not_covered(case_id: UUID) -> NotFound:
+    return NotFound(
+        Text(
+            f"Den Vorgang {case_id} enthält noch kein Prüfpunkt. Prüfpunkte entstehen alle paar Sekunden; "
+            "versuchen Sie es gleich noch einmal.",
+            f"No checkpoint holds case {case_id} yet. Checkpoints are made every few seconds; try again shortly.",
+        ),
+        slug="checkpoint-not-found",
+    )
+
+
+def _no_proof() -> SealBroken:
+    return SealBroken(
+        Text(
+            "Das ist kein gültiger Nachweis: Angaben fehlen, oder das Protokoll darin passt nicht zum Prüfpunkt.",
+            "This is no valid proof: something is missing, or the log in it does not fit the checkpoint.",
+        )
+    )

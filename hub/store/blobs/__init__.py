@@ -1,0 +1,1 @@
+"""Large sealed contents: as files or in a bucket, provisional until a commit refers to them."""

@@ -1,0 +1,289 @@
+"""What the pages for people count and search: every query takes the tenant that bounds it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, true
+
+from hub.model.events import Subject
+from hub.model.submission import DeadCause, OutcomeKind, State, oldest_id, service_names
+from hub.store import tables
+from hub.store.annex import Annex
+from hub.store.database import micros, moment
+from hub.store.deliveries import _view as delivery_view
+from hub.store.records import Backlog, DeliveryState, DeliveryView, Page, StoredMessage
+from hub.store.rows import to_message
+
+_MESSAGES = tables.messages
+_DELIVERIES = tables.deliveries
+_ATTEMPTS = tables.attempts
+_DESTINATIONS = tables.destinations
+_GOOD = (OutcomeKind.DELIVERED.value, OutcomeKind.WAITING.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """How many there were in the ``bucket``-th span (from 0) for one destination."""
+
+    destination_id: UUID
+    bucket: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activity:
+    """What happened in equal spans since ``since``.
+
+    ``accepted``: submissions; ``delivered``: deliveries that the receiver has; ``ended``: those and the given up;
+    ``failed``: attempts that came to nothing.
+    """
+
+    since: datetime
+    span: timedelta
+    accepted: tuple[Tally, ...]
+    delivered: tuple[Tally, ...]
+    ended: tuple[Tally, ...]
+    failed: tuple[Tally, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routed:
+    """A submission as far as routing is concerned: ids only."""
+
+    submission_id: UUID
+    service: str
+    area: str
+    destination_id: UUID
+    submitted_at: datetime
+    table_version: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A search for submissions; empty fields do not narrow it. ``text`` is an id, or the beginning or end of one."""
+
+    text: str = ""
+    service: str = ""
+    area: str = ""
+    destination_id: UUID | None = None
+    state: State | None = None
+    since: datetime | None = None
+
+
+class Overview(Annex):
+    """Reads for people, each bounded by a tenant (an ARS prefix; empty: everything)."""
+
+    def activity(self, *, since: datetime, span: timedelta, tenant: str = "") -> Activity:
+        """Count per destination and span; each count walks an index from ``since`` on, however much there is before it."""
+        messages, deliveries, attempts = _MESSAGES.c, _DELIVERIES.c, _ATTEMPTS.c
+        # Delivery ids begin with the time of their submission (UUIDv7), so their primary key serves as an index of time.
+        lately = deliveries.delivery_id >= str(oldest_id(since))
+        done = deliveries.state == DeliveryState.DELIVERED.value
+        over = deliveries.state.in_([DeliveryState.DELIVERED.value, DeliveryState.DEAD.value])
+        failed = attempts.outcome.not_in(_GOOD)
+        start, width = micros(since), span // timedelta(microseconds=1)
+
+        def tally(at: Any, destination: Any, condition: ColumnElement[bool]) -> Select[Any]:
+            bucket = (at - start) // width
+            return (
+                select(destination.label("destination_id"), bucket.label("bucket"), func.count().label("number"))
+                .where(at >= start, condition, _within(destination, tenant))
+                .group_by(destination, bucket)
+            )
+
+        tried = tally(attempts.ended_at, deliveries.destination_id, failed).select_from(
+            _ATTEMPTS.join(_DELIVERIES, attempts.delivery_id == deliveries.delivery_id)
+        )
+        came = tally(messages.submitted_at, deliveries.destination_id, lately).select_from(
+            _DELIVERIES.join(_MESSAGES, deliveries.submission_id == messages.message_id)
+        )
+        statements = (
+            came,
+            tally(deliveries.finished_at, deliveries.destination_id, done),
+            tally(deliveries.finished_at, deliveries.destination_id, over),
+            tried,
+        )
+
+        def read(connection: Connection) -> list[tuple[Tally, ...]]:
+            return [
+                tuple(self._unreadables.each(_DELIVERIES, connection.execute(statement), _tally))
+                for statement in statements
+            ]
+
+        accepted, delivered, ended, failures = self._read(read)
+        return Activity(since=since, span=span, accepted=accepted, delivered=delivered, ended=ended, failed=failures)
+
+    def submissions(self, wanted: Wanted, *, tenant: str = "", offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
+        """Return one page of submissions without contents, newest first."""
+        columns = _MESSAGES.c
+        conditions: list[ColumnElement[bool]] = [
+            columns.kind == Subject.SUBMISSION.value,
+            _within(columns.destination_id, tenant),
+        ]
+        if wanted.text:
+            text = wanted.text.lower()
+            ids = (columns.message_id, columns.case_id)
+            meant = [fits(text, autoescape=True) for each in ids for fits in (each.startswith, each.endswith)]
+            conditions.append(or_(*meant))
+        if wanted.service:
+            conditions.append(columns.service_identifier.in_(service_names(wanted.service)))
+        if wanted.area:
+            conditions.append(columns.area.startswith(wanted.area, autoescape=True))
+        if wanted.destination_id is not None:
+            conditions.append(columns.destination_id == str(wanted.destination_id))
+        if wanted.state is not None:
+            conditions.append(columns.state == wanted.state.value)
+        if wanted.since is not None:
+            conditions.append(columns.created_at >= micros(wanted.since))
+        statement = select(_MESSAGES).where(*conditions).order_by(columns.created_at.desc(), columns.message_id)
+        return self._page(statement, to_message, offset=offset, limit=limit)
+
+    def submission(self, submission_id: UUID, *, tenant: str = "") -> StoredMessage | None:
+        """Return a submission without its contents; None if there is none, or it is another tenant's."""
+        statement = select(_MESSAGES).where(
+            _MESSAGES.c.message_id == str(submission_id),
+            _MESSAGES.c.kind == Subject.SUBMISSION.value,
+            _within(_MESSAGES.c.destination_id, tenant),
+        )
+        return self._one(statement, to_message)
+
+    def dead(
+        self, cause: DeadCause | None = None, *, tenant: str = "", offset: int = 0, limit: int = 50
+    ) -> Page[DeliveryView]:
+        """Return one page of dead letters without histories, oldest first."""
+        columns = _DELIVERIES.c
+        statement = select(_DELIVERIES).where(
+            columns.state == DeliveryState.DEAD.value,
+            tables.undelivered(),
+            _within(columns.destination_id, tenant),
+            true() if cause is None else columns.cause == cause.value,
+        )
+        ordered = statement.order_by(columns.accepted_at, columns.delivery_id)
+        return self._page(ordered, delivery_view, offset=offset, limit=limit)
+
+    def dead_causes(self, *, tenant: str = "") -> dict[str, int]:
+        """Return how many dead letters each cause has."""
+        columns = _DELIVERIES.c
+        statement = (
+            select(columns.cause, func.count())
+            .where(
+                columns.state == DeliveryState.DEAD.value,
+                tables.undelivered(),
+                _within(columns.destination_id, tenant),
+            )
+            .group_by(columns.cause)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {cause or DeadCause.HUB.value: number for cause, number in rows}
+
+    def delivery(self, delivery_id: UUID, *, tenant: str = "") -> DeliveryView | None:
+        """Return a delivery without its history; None if there is none, or it is another tenant's."""
+        statement = select(_DELIVERIES).where(
+            _DELIVERIES.c.delivery_id == str(delivery_id), _within(_DELIVERIES.c.destination_id, tenant)
+        )
+        return self._one(statement, delivery_view)
+
+    def waiting(self, *, tenant: str = "") -> list[Backlog]:
+        """Return how many deliveries of each destination are queued, waiting or dead."""
+        columns = _DELIVERIES.c
+        statement = (
+            select(
+                columns.destination_id,
+                columns.state,
+                func.count().label("number"),
+                func.min(columns.accepted_at).label("oldest"),
+            )
+            .where(tables.undelivered(), _within(columns.destination_id, tenant))
+            .group_by(columns.destination_id, columns.state)
+        )
+        rows: Sequence[Any] = self._read(lambda connection: connection.execute(statement).all())
+        return self._unreadables.each(_DELIVERIES, rows, _backlog)
+
+    def schema_use(self, *, since: datetime, tenant: str = "") -> dict[str, int]:
+        """Return how many submissions since then were checked against each schema, by its URI."""
+        columns = _MESSAGES.c
+        statement = (
+            select(columns.schema_uri, func.count())
+            .where(
+                columns.message_id >= str(oldest_id(since)),
+                columns.kind == Subject.SUBMISSION.value,
+                columns.schema_uri.is_not(None),
+                _within(columns.destination_id, tenant),
+            )
+            .group_by(columns.schema_uri)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {uri: number for uri, number in rows}  # noqa: C416  # a row is no pair to mypy
+
+    def routed(self, *, since: datetime, tenant: str = "", limit: int = 20_000) -> list[Routed]:
+        """Return the latest submissions since then that were routed by area, newest first."""
+        columns = _MESSAGES.c
+        statement = (
+            select(
+                columns.message_id,
+                columns.service_identifier,
+                columns.area,
+                columns.destination_id,
+                columns.submitted_at,
+                columns.table_version,
+            )
+            .where(
+                columns.kind == Subject.SUBMISSION.value,
+                columns.submitted_at >= micros(since),
+                columns.area.is_not(None),
+                _within(columns.destination_id, tenant),
+            )
+            .order_by(columns.submitted_at.desc(), columns.message_id)
+            .limit(limit)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return self._unreadables.each(_MESSAGES, rows, _routed)
+
+    def routed_counts(self, *, since: datetime, tenant: str = "") -> dict[tuple[str, str], int]:
+        """Count all submissions since then that were routed by area, by (area, service)."""
+        columns = _MESSAGES.c
+        statement = (
+            select(columns.area, columns.service_identifier, func.count())
+            .where(
+                columns.kind == Subject.SUBMISSION.value,
+                columns.submitted_at >= micros(since),
+                columns.area.is_not(None),
+                _within(columns.destination_id, tenant),
+            )
+            .group_by(columns.area, columns.service_identifier)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return {(area, service): number for area, service, number in rows}
+
+
+def _within(destination_id: Any, tenant: str) -> ColumnElement[bool]:
+    """The condition that a row's destination belongs to the tenant: the one place where this is decided."""
+    if not tenant:
+        return true()
+    inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
+    return destination_id.in_(select(_DESTINATIONS.c.destination_id).where(inside))  # type: ignore[no-any-return]
+
+
+def _backlog(row: Any) -> Backlog:
+    where, state, number, oldest = row.destination_id, row.state, row.number, row.oldest
+    return Backlog(destination_id=UUID(where), state=DeliveryState(state), count=number, oldest_at=moment(oldest))
+
+
+def _routed(row: Any) -> Routed:
+    return Routed(
+        submission_id=UUID(row.message_id),
+        service=row.service_identifier,
+        area=row.area,
+        destination_id=UUID(row.destination_id),
+        submitted_at=moment(row.submitted_at),
+        table_version=row.table_version,
+    )
+
+
+def _tally(row: Any) -> Tally:
+    return Tally(destination_id=UUID(row.destination_id), bucket=int(row.bucket), count=row.number)

@@ -1,0 +1,243 @@
+"""HTTP requests of an adapter, and what their answers mean for a delivery.
+
+A request goes out on a :class:`~hub.transport.connection.Line`: no redirect is followed, no proxy asked, no environment read.
+No answer after the whole request went out is *unknown*, before that *unreachable*.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import SplitResult, urlsplit
+
+from hub.errors import Invalid, Text
+from hub.model.options import insist, unusable
+from hub.model.reasons import CONNECTION_LOST, SILENT, SILENT_IN_TIME, http_note
+from hub.model.submission import DeadCause, Outcome, OutcomeKind
+from hub.transport.connection import CONFIGURED, Line, reason_for
+from hub.transport.hosts import host_fault, url_parts
+
+_PORTS = {"http": 80, "https": 443}
+_PIECE = 64 * 1024
+_LONGEST_WISH = timedelta(days=1)  # A receiver's Retry-After beyond this is capped.
+#: What an answer means; a status that is not named counts by its class (a redirect is not followed).
+_MEANINGS: Mapping[int, tuple[OutcomeKind, DeadCause | None]] = {
+    **dict.fromkeys((400, 413, 415, 422), (OutcomeKind.REFUSED, DeadCause.PAYLOAD)),
+    # Wrong credentials or path heal once somebody corrects either side.
+    **dict.fromkeys((401, 403, 404, 407), (OutcomeKind.UNREACHABLE, DeadCause.CONFIGURATION)),
+    **dict.fromkeys((408, 425, 429), (OutcomeKind.UNREACHABLE, None)),
+    # Another attempt with this key is being worked on, or was.
+    409: (OutcomeKind.UNKNOWN, None),
+    410: (OutcomeKind.REFUSED, DeadCause.RECEIVER),
+}
+_CLASSES: Mapping[int, tuple[OutcomeKind, DeadCause | None]] = {
+    1: (OutcomeKind.UNKNOWN, None),
+    2: (OutcomeKind.DELIVERED, None),
+    5: (OutcomeKind.UNREACHABLE, None),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the other side said; of its body at most what was asked for."""
+
+    status: int
+    retry_after: str | None
+    body: bytes = field(repr=False, default=b"")
+
+
+class Silence(Exception):  # Names what happened; adapters turn it into an outcome at once.
+    """No answer came. ``sent`` says whether the whole request had gone out; ``note`` is for operators."""
+
+    def __init__(self, note: str, *, sent: bool, cause: DeadCause | None = None) -> None:
+        super().__init__(note)
+        self.note = note
+        self.sent = sent
+        self.cause = cause
+
+    def outcome(self) -> Outcome:
+        """Return what the silence means for a delivery that this request would have completed."""
+        kind = OutcomeKind.UNKNOWN if self.sent else OutcomeKind.UNREACHABLE
+        return Outcome(kind=kind, note=self.note, cause=self.cause)
+
+
+def insist_on_address(adapter: str, option: str, url: str | None, *, allow_http: bool) -> None:
+    """Refuse a configured address that is not https (or http where allowed) with host and path alone; None passes.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    fault = None if url is None else _address_fault(url, {"https", "http"} if allow_http else {"https"})
+    insist(
+        adapter,
+        fault is None,
+        f"braucht in {option} eine https-Adresse nur aus Host und Pfad{'' if fault is None else _after(fault.de)}",
+        f"needs an https address in {option}, of host and path alone{'' if fault is None else _after(fault.en)}",
+    )
+
+
+def insist_on_host(adapter: str, host: str) -> None:
+    """Refuse a configured ``host`` that no server can have.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    fault = host_fault(host)
+    if fault is not None:
+        raise unusable(
+            adapter, f"braucht in host einen Server{_after(fault.de)}", f"needs a server in host{_after(fault.en)}"
+        )
+
+
+def client_tls(adapter: str, ca_file: str | None) -> ssl.SSLContext:
+    """Return the client's side of TLS, trusting ``ca_file`` alone or, without one, the system's authorities.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise unusable(adapter, "kann ca_file nicht lesen", "cannot read ca_file") from exc
+
+
+def insist_on_timeout(adapter: str, timeout: float, longest: int) -> None:
+    """Refuse a ``timeout`` that is not between 0 and ``longest`` seconds.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    insist(adapter, 0 < timeout <= longest, f"braucht 0 < timeout <= {longest}", f"needs 0 < timeout <= {longest}")
+
+
+def _address_fault(url: str, schemes: Collection[str]) -> Text | None:
+    try:
+        parts = url_parts(url, schemes)
+    except Invalid as exc:
+        return exc.detail
+    if parts.query:
+        return Text("Sie enthält eine Abfrage (?).", "It holds a query (?).")
+    return None
+
+
+def _after(fault: str) -> str:
+    """Return a fault as the end of a sentence whose full stop comes later."""
+    return f": {fault.removesuffix('.')}"
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """Cut a body into what one send takes, so that it is known how far a broken request got."""
+    return (body[start : start + _PIECE] for start in range(0, len(body), _PIECE))
+
+
+def request(  # noqa: PLR0917  # Method, address, headers and content are a request's own order.
+    line: Line,
+    tls: ssl.SSLContext,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    content: Iterable[bytes],
+    *,
+    length: int,
+    answer_limit: int = 0,
+) -> Answer:
+    """Send one request of ``length`` body bytes and return the answer, with up to ``answer_limit`` bytes of its body.
+
+    Raises:
+        Silence: no answer came. Whatever else ``content`` raises passes through.
+    """
+    with _Connection(line, tls, urlsplit(url)) as connection:
+        try:
+            connection.open()
+            complete = connection.send_all(method, headers, content, length)
+            return connection.hear(answer_limit, complete=complete)
+        except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: what the library cannot read.
+            raise connection.silence(exc) from exc
+
+
+def judge(answer: Answer, now: datetime) -> Outcome:
+    """Say what an answer means for the delivery (RFC 9110 § 15, RFC 6585)."""
+    status = answer.status
+    kind, cause = _MEANINGS.get(status) or _CLASSES.get(status // 100, (OutcomeKind.REFUSED, DeadCause.CONFIGURATION))
+    wish = _wish(answer.retry_after, now) if kind is OutcomeKind.UNREACHABLE else None
+    return Outcome(kind=kind, note=http_note(status), retry_after=wish, disable=status == HTTPStatus.GONE, cause=cause)
+
+
+def _wish(value: str | None, now: datetime) -> timedelta | None:
+    """Read Retry-After (seconds or HTTP date), capped; None if absent, unreadable or past."""
+    try:
+        if value is None:
+            return None
+        if value.isascii() and value.isdigit():
+            return timedelta(seconds=min(int(value[:9]), _LONGEST_WISH.total_seconds()))
+        wait = parsedate_to_datetime(value).astimezone(UTC) - now
+    except (ValueError, OverflowError):
+        return None
+    return min(wait, _LONGEST_WISH) if wait > timedelta(0) else None
+
+
+class _Connection(http.client.HTTPConnection):
+    """One request's connection on a line."""
+
+    def __init__(self, line: Line, tls: ssl.SSLContext, target: SplitResult) -> None:
+        super().__init__(target.hostname or "", target.port or _PORTS[target.scheme])
+        self._line = line
+        self._tls = tls
+        self._target = target
+        self._began = False
+        self._sent = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        self.sock = self._line.dial(self.host, self.port)
+        if self._target.scheme == "https":
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+
+    def send_all(self, method: str, headers: Mapping[str, str], content: Iterable[bytes], length: int) -> bool:
+        """Send head and body; False where the other side stopped listening, which may still have an answer."""
+        self.putrequest(method, self._target.path or "/", skip_accept_encoding=True)
+        for name, value in {"Content-Length": str(length), "User-Agent": "rathaus-hub", **headers}.items():
+            self.putheader(name, value)
+        chunks = iter(content)
+        try:
+            self.endheaders()
+            for chunk in chunks:
+                self._began = True
+                self.send(chunk)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+            if self._line.late:
+                raise
+            return False
+        self._sent = True
+        return True
+
+    def hear(self, limit: int, *, complete: bool) -> Answer:
+        response = self.getresponse()
+        body = response.read(limit) if limit else b""
+        # A head that was cut short by hanging up can look whole; a yes to half a request is none.
+        if self._line.late or (not complete and response.status < HTTPStatus.MULTIPLE_CHOICES):
+            raise http.client.HTTPException
+        return Answer(status=response.status, retry_after=response.headers.get("Retry-After"), body=body)
+
+    def silence(self, exc: Exception) -> Silence:
+        """Say what a failed request means."""
+        late = self._line.late
+        reason = reason_for(exc, late=late)
+        # With TLS 1.3 the refusal of a client certificate arrives as an alert after the request was sent.
+        refused = reason in CONFIGURED and (not self._began or "ALERT" in str(exc).upper())
+        if refused:
+            return Silence(reason.note, sent=False, cause=DeadCause.CONFIGURATION)
+        if self._sent:
+            return Silence((SILENT_IN_TIME if late else SILENT).note, sent=True)
+        return Silence((CONNECTION_LOST if reason in CONFIGURED else reason).note, sent=False)

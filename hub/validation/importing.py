@@ -1,0 +1,312 @@
+"""Bringing an official package in: copied unmodified, hashed, compiled offline, and described by a manifest.
+
+A package is another's code: a schema of a few kilobytes can make a compiler take gigabytes. So it is read and judged whole in a
+process of its own, with limits of memory and time; if that process is lost, the hub says at which file and by which limit.
+What was written by then lies beside the target and is removed: a broken import leaves nothing behind. What came through is
+compiled by the hub itself from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hub import errors
+from hub.errors import ConfigurationError, Conflict, HubError, StoreUnavailable, Text, TooLarge
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.closure import LocationList
+from hub.validation.editions import OWN_RULES, Edition, edition_of, write_files
+from hub.validation.entries import load_version
+from hub.validation.limits import MIB
+from hub.validation.manifest import NAME, Manifest, Status, read_manifest, with_attachments, write_manifest
+from hub.validation.packages import read_package
+from hub.validation.sandbox import Bounds, Ended, ask, question_of
+
+_log = logging.getLogger(__name__)
+#: What judging a package may take. The largest standards of today take 0.1 GB and 5 s.
+BOUNDS = Bounds(memory=1024 * MIB, cpu=90, seconds=180)
+_SAFE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_LONGEST_NAME = 100
+
+
+def import_standard(
+    source: Path,
+    target: Path,
+    *,
+    standard: str,
+    version: str,
+    catalog: Path | None = None,
+    valid_from: date | None = None,
+    valid_until: date | None = None,
+    status: Status = Status.VALID,
+    services: Iterable[str] | None = None,
+    provenance: str = "",
+    licence: str = "",
+    messages: str = "*",
+    rules: Iterable[Path] = (),
+    attachments: Path | None = None,
+    bounds: Bounds = BOUNDS,
+) -> Manifest:
+    """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
+
+    ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own,
+    ``attachments`` declares where its documents name attachments. Nothing is overwritten.
+
+    Raises:
+        Malformed: The package cannot be read, or holds names that nobody can write.
+        TooLarge: The package is over a cap, or judging it took more than ``bounds``.
+        Conflict: The version is there already.
+        ConfigurationError: A reference is unresolved, a schema does not compile, or a pattern is dangerous.
+        StoreUnavailable: The disk does not take it.
+    """
+    folder = target / _checked(standard) / _checked(version)
+    if folder.exists():
+        raise _taken(standard, version)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=target))
+        try:
+            _ask(
+                {
+                    "do": "import",
+                    "source": str(source.resolve()),
+                    "scratch": str(scratch.resolve()),
+                    "catalog": None if catalog is None else str(catalog.resolve()),
+                    "rules": [str(path.resolve()) for path in rules],
+                    "attachments": None if attachments is None else str(attachments.resolve()),
+                    "edition": {
+                        "standard": standard,
+                        "version": version,
+                        "valid_from": valid_from,
+                        "valid_until": valid_until,
+                        "status": status,
+                        "services": None if services is None else list(services),
+                        "provenance": provenance or str(source.name),
+                        "licence": licence or "see the package",
+                        "messages": messages,
+                    },
+                },
+                bounds,
+            )
+            folder.parent.mkdir(exist_ok=True)
+            (scratch / standard / version).rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        # Another import may have been faster.
+        raise _taken(standard, version) if folder.exists() else _not_written() from error
+    return read_manifest(folder)
+
+
+def compared(before: Path, after: Path, *, bounds: Bounds = BOUNDS) -> tuple[int, int]:
+    """Return how much a sender must and may change from one version (a folder of a catalogue) to another one of its standard.
+
+    Raises:
+        TooLarge: Comparing them took more than ``bounds``.
+        ConfigurationError: One of them cannot be used.
+    """
+    done = _ask({"do": "compare", "before": str(before.resolve()), "after": str(after.resolve())}, bounds)
+    return int(done["must"]), int(done["may"])
+
+
+def _ask(question: Mapping[str, Any], bounds: Bounds) -> Any:
+    ended = ask("hub.validation.importing", question, bounds=bounds)
+    name, answer = _told(ended)
+    if ended.code != 0 or answer is None:
+        raise _lost(name, ended, bounds)
+    if "done" in answer:
+        return answer["done"]
+    if "kind" in answer:
+        _log.warning("a package stumbles at %s: %s", name, answer["kind"])
+        raise _lost(name, ended, bounds, answer["error"])
+    raise _error(answer)
+
+
+def _told(ended: Ended) -> tuple[str, Any]:
+    """Return the file at hand when a process ended, and its answer, None if it did not come to one."""
+    name, answer = "?", None
+    for line in ended.answer.split(b"\n"):
+        try:
+            said = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # Half a line, or what a library had to say.
+        if isinstance(said, str):
+            name = said
+        elif isinstance(said, dict):
+            answer = said
+    return name, answer
+
+
+def _error(answer: Mapping[str, Any]) -> HubError:
+    """Return what was raised in the process; its class is one of the tree's."""
+    kind = getattr(errors, answer["error"], None)
+    assert isinstance(kind, type)  # noqa: S101  # Our own process answers.
+    assert issubclass(kind, HubError)  # noqa: S101
+    members = {name: value for name, value in answer["members"].items() if name != "slug"}
+    return kind(Text(answer["de"], answer["en"]), slug=answer["slug"], **members)
+
+
+def _lost(name: str, ended: Ended, bounds: Bounds, cause: str = "") -> HubError:
+    if cause == "disk":
+        return _not_written()
+    if cause == "depth":
+        limit, german, english = "depth", "zu tief geschachtelt", "nested too deeply"
+    elif cause == "unknown":
+        return ConfigurationError(
+            Text(
+                f"{name} ließ sich nicht übersetzen. Prüfen Sie die Datei mit einem Werkzeug ihres Formats.",
+                f"{name} could not be compiled. Check the file with a tool of its format.",
+            ),
+            file=name,
+        )
+    elif ended.out_of_time:
+        limit = "time"
+        german = f"es brauchte mehr als {bounds.cpu} s Rechenzeit oder {bounds.seconds:g} s insgesamt"
+        english = f"it took more than {bounds.cpu} s of processor time or {bounds.seconds:g} s in all"
+    else:
+        limit = "memory"
+        german = f"es brauchte mehr als {bounds.memory // MIB} MiB Speicher"
+        english = f"it took more than {bounds.memory // MIB} MiB of memory"
+    return TooLarge(
+        Text(
+            f"Die Prüfung des Pakets wurde bei {name} abgebrochen: {german}. Vereinfachen Sie diese Datei, oder fragen Sie "
+            "ihren Herausgeber.",
+            f"Checking the package was given up at {name}: {english}. Simplify that file, or ask its publisher.",
+        ),
+        file=name,
+        limit=limit,
+    )
+
+
+def _checked(name: str) -> str:
+    if not name or len(name) > _LONGEST_NAME or not _SAFE_NAME.issuperset(name) or name.startswith("."):
+        raise ConfigurationError(
+            Text(
+                f"{name[:_LONGEST_NAME]!r} taugt nicht als Name: nur Buchstaben, Ziffern, Punkt, Unter- und Bindestrich, "
+                f"höchstens {_LONGEST_NAME}.",
+                f"{name[:_LONGEST_NAME]!r} cannot be a name: letters, digits, dot, underscore and hyphen only, at most "
+                f"{_LONGEST_NAME}.",
+            )
+        )
+    return name
+
+
+def _taken(standard: str, version: str) -> Conflict:
+    return Conflict(
+        Text(
+            f"{standard} {version} ist schon eingebracht. Wählen Sie eine andere Version.",
+            f"{standard} {version} is there already. Choose another version.",
+        )
+    )
+
+
+def _not_written() -> StoreUnavailable:
+    return StoreUnavailable(
+        Text(
+            "Das Paket ließ sich nicht ablegen. Prüfen Sie freien Platz und Rechte des Datenordners.",
+            "The package could not be stored. Check free space and permissions of the data folder.",
+        )
+    )
+
+
+# What follows runs in the child.
+
+#: What it means if something else is raised than an error of the hub's own.
+_LOST = ((MemoryError, "memory"), (RecursionError, "depth"), (OSError, "disk"))
+
+
+def _say(document: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _serve(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        if question["do"] == "import":
+            return {"done": _bring_in(question)}
+        return {"done": _compare(Path(question["before"]), Path(question["after"]))}
+    except HubError as error:
+        members = dict(error.members)
+        return {
+            "error": type(error).__name__,
+            "slug": error.slug,
+            "de": error.detail.de,
+            "en": error.detail.en,
+            "members": members,
+        }
+    except Exception as error:  # noqa: BLE001  # A library that stumbles over a file has judged it; the hub names the file.
+        met = _behind(error)
+        cause = next((name for kind, name in _LOST if any(isinstance(one, kind) for one in met)), "unknown")
+        return {"error": cause, "kind": type(error).__name__}
+
+
+def _behind(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what led to it: libraries wrap that there is no memory left."""
+    met: list[BaseException] = []
+    while error is not None and error not in met:
+        met.append(error)
+        error = error.__cause__ or error.__context__
+    return met
+
+
+def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts = question["edition"]
+    services = facts["services"]
+    edition = Edition(
+        standard=facts["standard"],
+        version=facts["version"],
+        valid_from=_day(facts["valid_from"]),
+        valid_until=_day(facts["valid_until"]),
+        status=Status(facts["status"]),
+        services=None if services is None else tuple(services),
+        provenance=facts["provenance"],
+        licence=facts["licence"],
+        messages=facts["messages"],
+        own_rules={f"{OWN_RULES}{Path(path).name}": Path(path).read_bytes() for path in question["rules"]},
+    )
+    source = Path(question["source"])
+    _say(source.name)
+    package = read_package(source)
+    outside = None if question["catalog"] is None else LocationList.read(Path(question["catalog"]))
+    manifest, files = edition_of(package, edition, outside, _say)
+    if question["attachments"] is not None:
+        declared = Path(question["attachments"])
+        _say(declared.name)
+        manifest = with_attachments(manifest, declared.read_bytes(), declared.name)
+    folder = Path(question["scratch"]) / edition.standard / edition.version
+    write_files(folder, files)
+    _say(NAME)
+    (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+    # What the hub will do with it later was done once within the limits.
+    for entry in load_version(folder).entries:
+        _say(entry.item.file)
+        entry.judge.outline()
+    return {}
+
+
+def _compare(before: Path, after: Path) -> Mapping[str, Any]:
+    entries = [entry for folder in (before, after) for entry in load_version(folder).entries]
+    changes = SchemaCatalog(entries).diff(before.parent.name, before.name, after.name)
+    must = sum(change.must for change in changes)
+    return {"must": must, "may": len(changes) - must}
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+if __name__ == "__main__":
+    _question, _ = question_of()
+    _say(_serve(_question))
+    sys.stdout.flush()
+    # Nothing is torn down that a hostile file may have left behind.
+    os._exit(0)

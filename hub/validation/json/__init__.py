@@ -1,0 +1,1 @@
+"""JSON documents and their schemas (JSON Schema 2020-12, FIM)."""

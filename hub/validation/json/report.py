@@ -1,0 +1,245 @@
+"""From jsonschema-rs errors to violations: stable rule ids, pointers without the sender's names, and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from hub.errors import Text
+from hub.validation.json.json_places import Token, is_harmless, lines_of, pointer
+from hub.validation.limits import Limits
+from hub.validation.report import Violation
+from hub.validation.rules import RULES, text_of
+from hub.validation.xml.characters import offence
+
+#: Members of a schema whose own members are names of fields.
+_NAMING = ("properties", "dependentRequired", "dependentSchemas", "dependencies")
+_EXPECTED_LENGTH = 400
+#: Characters of a name that are compared with those that are allowed.
+_LONGEST_NAME = 60
+#: Variants of anyOf and oneOf that are described further; their errors are the sender's best hint.
+_NESTING = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownNames:
+    """Field names that a schema declares: only these may stand in a pointer. ``documents`` are its parts, by URI."""
+
+    names: frozenset[str]
+    documents: Mapping[str, Any] = field(repr=False)
+    #: Whether anything can be one of several: the library then tells of all of them what is wrong, however much that is.
+    has_alternatives: bool = True
+
+    @classmethod
+    def of(cls, schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]]) -> KnownNames:
+        """Gather the names of a schema, of those that it refers to, and of all their subschemas."""
+        names: set[str] = set()
+        alternatives = False
+        documents = {**dict(resources), str(schema.get("$id", "")): schema, "": schema}
+        waiting: list[Any] = list(documents.values())
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, Mapping):
+                alternatives = alternatives or "anyOf" in node or "oneOf" in node
+                for keyword in _NAMING:
+                    if isinstance(node.get(keyword), Mapping):
+                        names.update(node[keyword])
+                if isinstance(node.get("required"), list):
+                    names.update(name for name in node["required"] if isinstance(name, str))
+                waiting.extend(node.values())
+            elif isinstance(node, list):
+                waiting.extend(node)
+        return cls(names=frozenset(names), documents=documents, has_alternatives=alternatives)
+
+    def allowed_beside(self, error: Any) -> tuple[str, ...]:
+        """Return the names that the object may have of which an error says that it has others, in the schema's order."""
+        location = error.absolute_keyword_location or ""
+        base, _, fragment = location.partition("#")
+        tokens = [unquote(each).replace("~1", "/").replace("~0", "~") for each in fragment.split("/")[1:]]
+        node = self.documents.get(base)
+        for token in (tokens or list(error.schema_path))[:-1]:
+            node = _member(node, token)
+        return tuple(dict.fromkeys(_properties(node, self.documents.get(base), _NESTING)))
+
+
+def _member(node: Any, token: Any) -> Any:
+    if isinstance(node, Mapping):
+        return node.get(str(token))
+    return node[int(token)] if isinstance(node, list) and str(token).isdecimal() and int(token) < len(node) else None
+
+
+def _properties(node: Any, document: Any, nesting: int) -> Iterator[str]:
+    """Yield the names that a subschema declares, and those that apply to the same object beside it."""
+    if not isinstance(node, Mapping) or nesting == 0:
+        return
+    if isinstance(node.get("properties"), Mapping):
+        yield from node["properties"]
+    below = [part for key in ("allOf", "anyOf", "oneOf") for part in node.get(key) or ()]
+    below += [node[key] for key in ("if", "then", "else") if key in node]
+    reference = node.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target = document
+        for token in reference[2:].split("/"):
+            target = _member(target, token.replace("~1", "/").replace("~0", "~"))
+        below.append(target)
+    for part in below:
+        yield from _properties(part, document, nesting - 1)
+
+
+def violations_of(
+    errors: Iterator[Any], data: bytes, known: KnownNames, limits: Limits
+) -> tuple[tuple[Violation, ...], int]:
+    """Return violations up to the cap, and the number of all errors."""
+    found = [
+        (rule, known_part(path, known.names), expected, text, place)
+        for error in islice(errors, limits.violations)
+        for rule, path, expected, text, place in _described(error, known, _NESTING)
+    ]
+    if not found:
+        # Invalid, and nobody looked where.
+        found = [("json.schema-rule", (), None, text_of("json.schema-rule"), ())]
+    total = len(found) + sum(1 for _ in errors)
+    named = found[: limits.violations]
+    lines = lines_of(data, {place for *_, place in named} | {path for _, path, *_ in named})
+    return (
+        tuple(
+            Violation(
+                rule=rule,
+                path=pointer(path),
+                path_kind="json-pointer",
+                line=lines.get(place, lines.get(path)),
+                expected=expected,
+                text=text,
+            )
+            for rule, path, expected, text, place in named
+        ),
+        total,
+    )
+
+
+#: Rule, path that is named, what is expected, words, and the place whose line is told.
+_Described = tuple[str, tuple[Token, ...], str | None, Text, tuple[Token, ...]]
+
+
+def _described(error: Any, known: KnownNames, nesting: int) -> Iterator[_Described]:
+    kind = error.kind
+    rule, place = _rule_of(kind), tuple(error.instance_path)
+    wrong = offence(kind.pattern, error.instance) if type(kind).__name__ == "Pattern" else None
+    if wrong is not None:
+        # A repertoire's pattern says less than the character that is not in it.
+        yield wrong.rule, place, None, wrong.text, place
+        return
+    unexpected = list(getattr(kind, "unexpected", ()))
+    if unexpected and rule in _UNEXPECTED:
+        allowed = known.allowed_beside(error)
+        expected = _bounded(", ".join(allowed)) or None
+        yield rule, place, expected, _of_unexpected(unexpected, allowed, known), (*place, unexpected[0])
+        return
+    yield rule, place, _expected_of(kind), text_of(rule), place
+    if nesting > 0 and type(kind).__name__ in ("AnyOf", "OneOfNotValid"):
+        for nested in _closest(kind.context, error.instance_path):
+            yield from _described(nested, known, nesting - 1)
+
+
+_UNEXPECTED = ("json.additionalProperties", "json.unevaluatedProperties")
+
+
+def _of_unexpected(unexpected: Sequence[str], allowed: Sequence[str], known: KnownNames) -> Text:
+    """Return words for a field that is not allowed; its name is said where it is the schema's or looks like a developer's."""
+    name, more = unexpected[0], len(unexpected) - 1
+    near = get_close_matches(name[:_LONGEST_NAME], allowed, n=1, cutoff=0.75)
+    said = name in known.names or is_harmless(name)
+    named = (f" „{name}“", f" '{name}'") if said else ("", "")
+    meant = (f" Meinten Sie „{near[0]}“?", f" Did you mean '{near[0]}'?") if near else ("", "")
+    others = (f" und {more} weitere", f" and {more} more") if more else ("", "")
+    which = ("Sie seine Schreibweise; erwartet werden die genannten Felder.", "; the fields named here are expected.")
+    if not allowed:
+        which = ("Sie seine Schreibweise.", ".")
+    return Text(
+        f"Das Objekt enthält ein Feld{named[0]}{others[0]}, das nicht vorgesehen ist.{meant[0]} Entfernen Sie es, oder prüfen "
+        f"{which[0]}",
+        f"The object holds a field{named[1]}{others[1]} that is not allowed.{meant[1]} Remove it, or check its "
+        f"spelling{which[1]}",
+    )
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _EXPECTED_LENGTH else f"{text[: _EXPECTED_LENGTH - 1]}…"
+
+
+def _closest(variants: Sequence[Sequence[Any]], place: Sequence[Token]) -> Sequence[Any]:
+    """Return the errors of the variant that was most likely meant: of the right type, and with the fewest errors."""
+
+    def distance(errors: Sequence[Any]) -> tuple[bool, int]:
+        other = any(error.kind.name in ("type", "const", "enum") and error.instance_path == place for error in errors)
+        return other, len(errors)
+
+    return min((errors for errors in variants if errors), key=distance, default=())
+
+
+def _rule_of(kind: Any) -> str:
+    name = f"json.{kind.name}"
+    if name in RULES:
+        return name
+    return _OTHER_RULES.get(type(kind).__name__, "json.schema-rule")
+
+
+_OTHER_RULES = {
+    "BacktrackLimitExceeded": "json.regex-limit",
+    "RegexEngineFailure": "json.regex-limit",
+    "FalseSchema": "json.falseSchema",
+}
+
+
+def _expected_of(kind: Any) -> str | None:
+    describe = _EXPECTED.get(kind.name)
+    if describe is None:
+        return None
+    try:
+        return describe(kind)[:_EXPECTED_LENGTH]
+    except AttributeError:
+        # Another kind under the same keyword, such as a pattern that ran into its limit.
+        return None
+
+
+def _shown(value: Any) -> str:
+    return orjson.dumps(value).decode("utf-8")
+
+
+def _limit(kind: Any) -> str:
+    return str(kind.limit)
+
+
+_EXPECTED: Mapping[str, Callable[[Any], str]] = {
+    "required": lambda kind: str(kind.property),
+    "dependentRequired": lambda kind: str(kind.property),
+    "type": lambda kind: ", ".join(kind.types),
+    "enum": lambda kind: ", ".join(_shown(option) for option in kind.options),
+    "const": lambda kind: _shown(kind.expected_value),
+    "pattern": lambda kind: str(kind.pattern),
+    "format": lambda kind: str(kind.format),
+    "multipleOf": lambda kind: str(kind.multiple_of),
+    "contentEncoding": lambda kind: str(kind.content_encoding),
+    "contentMediaType": lambda kind: str(kind.content_media_type),
+    **dict.fromkeys(
+        (
+            *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+            *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+        ),
+        _limit,
+    ),
+}
+
+
+def known_part(path: tuple[Token, ...], names: Collection[str]) -> tuple[Token, ...]:
+    """Cut a path at the first name that the schema does not know: the parent is what may be named."""
+    for depth, token in enumerate(path):
+        if isinstance(token, str) and token not in names:
+            return path[:depth]
+    return path

@@ -1,0 +1,1 @@
+"""Business rules beside a schema (ISO/IEC 19757-3 Schematron)."""

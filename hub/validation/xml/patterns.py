@@ -1,0 +1,209 @@
+"""Judging the patterns of schemas before they run.
+
+A backtracking engine (libxml2, Python) needs exponential time on a pattern that can match some text in exponentially many
+ways: if from one position there are two different ways, over the same text, back to that position. Patterns that can do
+that are refused when a standard is imported; a thread that runs one could not be stopped.
+
+The search runs over pairs of positions that the same text can reach, and looks for a cycle through a position and a pair of
+two different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hub.errors import ConfigurationError, Text
+from hub.validation.xml.regex import Automaton, Chars, PatternError, automaton_of, overlap
+
+_XS_PATTERN = "{http://www.w3.org/2001/XMLSchema}pattern"
+#: Longest pattern that is judged, and most pairs that are looked at for one.
+_LENGTH = 50_000
+_PAIRS = 200_000
+_SHOWN = 120
+
+#: A position, a set of positions that may come next, or two different positions reached by the same text.
+_Node = tuple[str, Any]
+
+
+def refuse_dangerous_patterns(documents: Iterable[tuple[str, Any]]) -> None:
+    """Judge every pattern of XSD documents (lxml roots) or JSON Schemas (mappings), given with their file names.
+
+    Raises:
+        ConfigurationError: A pattern is dangerous, or cannot be judged.
+    """
+    judged: set[str] = set()
+    for name, document in documents:
+        for pattern in _patterns(document):
+            if pattern in judged:
+                continue
+            judged.add(pattern)
+            try:
+                dangerous = is_dangerous(pattern)
+            except PatternError as error:
+                raise _refused(name, pattern, str(error)) from error
+            if dangerous:
+                raise _refused(name, pattern, "exponential time")
+
+
+def is_dangerous(pattern: str) -> bool:
+    """Whether some text can be matched in exponentially many ways.
+
+    Raises:
+        PatternError: The pattern cannot be read, or is too large to judge.
+    """
+    if len(pattern) > _LENGTH:
+        raise PatternError("too large")
+    search = _Search(automaton_of(pattern))
+    return any(search.is_bad(component) for component in _Components(search))
+
+
+def _patterns(document: Any) -> Iterator[str]:
+    if isinstance(document, Mapping):
+        yield from _json_patterns(document)
+    else:
+        for node in document.iter(_XS_PATTERN):
+            yield node.get("value", "")
+
+
+def _json_patterns(document: Any) -> Iterator[str]:
+    waiting = [document]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if isinstance(node.get("pattern"), str):
+                yield node["pattern"]
+            if isinstance(node.get("patternProperties"), Mapping):
+                yield from node["patternProperties"]
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+class _Search:
+    """The graph of positions and pairs, made as it is walked."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._sets: dict[frozenset[int], int] = {}
+        self._members: list[frozenset[int]] = []
+        self._set_of = [self._set_number(frozenset(follow)) for follow in automaton.follow]
+        self._pairs = 0
+
+    def starts(self) -> Iterator[_Node]:
+        """Yield where the walk begins: every position."""
+        return (("position", number) for number in range(len(self._automaton.chars)))
+
+    def after(self, node: _Node) -> list[_Node]:
+        """Return the nodes that a node leads to."""
+        kind, value = node
+        if kind == "position":
+            return [("set", self._set_of[value])]
+        if kind == "set":
+            members = self._members[value]
+            return [*(("position", member) for member in members), *self._overlapping(members, members)]
+        one, other = value
+        if self._set_of[one] == self._set_of[other]:
+            return [("set", self._set_of[one])]
+        return self._overlapping(self._members[self._set_of[one]], self._members[self._set_of[other]])
+
+    def is_bad(self, component: list[_Node]) -> bool:
+        """Whether a strongly connected component holds a position and a pair, or an edge that exists twice."""
+        positions = {value for kind, value in component if kind == "position"}
+        if positions and any(kind == "pair" for kind, _ in component):
+            return True
+        return any(one in positions and other in positions for one, other in self._automaton.doubled)
+
+    def _set_number(self, members: frozenset[int]) -> int:
+        if members not in self._sets:
+            self._sets[members] = len(self._members)
+            self._members.append(members)
+        return self._sets[members]
+
+    def _overlapping(self, one: frozenset[int], other: frozenset[int]) -> list[_Node]:
+        """Return what two positions can both move to on one character: the same position, or a pair."""
+        chars = self._automaton.chars
+        found: set[_Node] = set()
+        for low, high in _sweep(chars, one, other):
+            if low == high:
+                found.add(("position", low))
+            elif overlap(chars[low], chars[high]):
+                found.add(("pair", (min(low, high), max(low, high))))
+        self._pairs += len(found)
+        if self._pairs > _PAIRS:
+            raise PatternError("too large")
+        return list(found)
+
+
+def _sweep(chars: list[Chars], one: frozenset[int], other: frozenset[int]) -> Iterator[tuple[int, int]]:
+    """Yield pairs, one of each set, whose intervals overlap, in the order of their characters."""
+    intervals = sorted((low, high, number) for number in one | other for low, high in chars[number])
+    open_ones: list[tuple[int, int]] = []
+    for low, high, number in intervals:
+        open_ones = [(end, member) for end, member in open_ones if end >= low]
+        for _, member in open_ones:
+            if (number in one and member in other) or (member in one and number in other):
+                yield number, member
+        if number in one and number in other:
+            yield number, number
+        open_ones.append((high, number))
+
+
+class _Components:
+    """The strongly connected components of the graph (Tarjan's algorithm, without recursion)."""
+
+    def __init__(self, search: _Search) -> None:
+        self._search = search
+        self._index: dict[_Node, int] = {}
+        self._low: dict[_Node, int] = {}
+        self._path: list[_Node] = []
+        self._on_path: set[_Node] = set()
+
+    def __iter__(self) -> Iterator[list[_Node]]:
+        for start in self._search.starts():
+            if start not in self._index:
+                yield from self._from(start)
+
+    def _from(self, start: _Node) -> Iterator[list[_Node]]:
+        work = [self._entered(start)]
+        while work:
+            node, rest = work[-1]
+            below = next(rest, None)
+            if below is None:
+                work.pop()
+                if work:
+                    self._lower(work[-1][0], self._low[node])
+                if self._low[node] == self._index[node]:
+                    yield self._closed(node)
+            elif below not in self._index:
+                work.append(self._entered(below))
+            elif below in self._on_path:
+                self._lower(node, self._index[below])
+
+    def _entered(self, node: _Node) -> tuple[_Node, Iterator[_Node]]:
+        self._index[node] = self._low[node] = len(self._index)
+        self._path.append(node)
+        self._on_path.add(node)
+        return node, iter(self._search.after(node))
+
+    def _lower(self, node: _Node, number: int) -> None:
+        self._low[node] = min(self._low[node], number)
+
+    def _closed(self, node: _Node) -> list[_Node]:
+        component: list[_Node] = []
+        while not component or component[-1] != node:
+            component.append(self._path.pop())
+            self._on_path.discard(component[-1])
+        # A node alone is no cycle: no edge leads from a node to itself.
+        return component if len(component) > 1 else []
+
+
+def _refused(name: str, pattern: str, reason: str) -> ConfigurationError:
+    shown = pattern if len(pattern) <= _SHOWN else pattern[:_SHOWN] + "…"
+    return ConfigurationError(
+        Text(
+            f"{name} enthält ein gefährliches oder unlesbares Muster ({reason}): {shown}. Schreiben Sie es eindeutig.",
+            f"{name} holds a pattern that is dangerous or cannot be read ({reason}): {shown}. Write it unambiguously.",
+        ),
+        file=name,
+    )

@@ -1,0 +1,336 @@
+"""One XSD 1.0 schema: compiled offline when first needed, then shared by all threads.
+
+Two compiled instances exist: one gives verdicts and is shared (its verdicts are right under concurrency, its error
+log is not), one writes reports under a lock and is compiled at the first refused document.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, cast
+
+from lxml import etree
+
+from hub.errors import ConfigurationError, Text, TooLarge
+from hub.validation.limits import Limits
+from hub.validation.outline import Outline, outline_of_xsd
+from hub.validation.report import Violation
+from hub.validation.rules import text_of
+from hub.validation.xml.documents import Listener, XmlDocument, parse_tree, stream
+from hub.validation.xml.identifiers import IdentifierListener, Identifiers, IdentifierTable, IdentifierWalk
+from hub.validation.xml.report import Finding, document_path, findings, violations_of, without_repeated_ids
+from hub.validation.xml.vocabulary import Vocabulary
+
+#: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
+BASE = "hub:///"
+XSD = "{http://www.w3.org/2001/XMLSchema}"
+#: Without these bytes no element of a document chooses its type by xsi:type.
+_CHOOSES_TYPE = b":type"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class XsdSource:
+    """The documents of one standard: ``read`` gives a file's bytes, ``locations`` maps foreign addresses to files."""
+
+    file: str
+    closure: tuple[str, ...]
+    read: Callable[[str], bytes] = field(repr=False)
+    locations: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class XmlFindings:
+    """What an XSD has to say of a document."""
+
+    violations: tuple[Violation, ...] = ()
+    total: int = 0
+    notes: tuple[Text, ...] = ()
+    namespaces: tuple[tuple[str, str], ...] = ()
+
+
+_NOTHING = XmlFindings()
+#: How often a schema is compiled before it counts as wrong.
+_TRIES = 3
+
+
+class XsdSchema:
+    """A schema that judges documents. Thread-safe."""
+
+    def __init__(self, source: XsdSource, *, roots: tuple[str, ...], identifiers: IdentifierTable | None) -> None:
+        self._source = source
+        self._roots = roots
+        self._known_roots = frozenset(roots)
+        self._identifiers = identifiers
+        self._walk = IdentifierWalk(identifiers) if identifiers is not None else None
+        self._refers = identifiers is not None and identifiers.refers
+        self._lock = Lock()
+        self._verdict: etree.XMLSchema | None = None
+        self._report: etree.XMLSchema | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    def check(self, document: XmlDocument, limits: Limits) -> XmlFindings:
+        """Judge a document.
+
+        Raises:
+            Malformed: A streamed document is not well-formed.
+            TooLarge: A streamed document is nested too deeply or holds too long a text.
+        """
+        if document.root not in self._known_roots:
+            return self._wrong_root(limits)
+        if document.tree is not None:
+            return self._check_tree(document.tree, document.data, limits)
+        return self._check_stream(document.data, limits)
+
+    def compile(self) -> None:
+        """Compile the verdict's schema now.
+
+        Raises:
+            ConfigurationError: The schema is wrong or needs a document outside its closure.
+        """
+        if self._verdict is None:
+            with self._lock:
+                if self._verdict is None:
+                    self._verdict = compiled(self._source)
+
+    def outline(self) -> Outline:
+        """Return what a sender sees of the schema."""
+        return outline_of_xsd(self._documents(), self._roots)
+
+    def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
+        valid = _verdict(self._schema(), tree)
+        if valid and (not self._refers or self._surely_whole(tree, data)):
+            return _NOTHING
+        met = self._met(tree, data)
+        if valid and not met.repeated and not any(met.dangling()):
+            return _NOTHING
+        return self._described(tree, met, limits, valid=valid)
+
+    def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
+        listener = self._listener(data, limits)
+        complaints = stream(data, self._schema(), listener, enough=10 * limits.violations)
+        if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
+            raise TooLarge(_GIVEN_UP)
+        met = listener.met if isinstance(listener, IdentifierListener) else self._met(None, data)
+        lost = sum(1 for _ in met.dangling())
+        if not complaints and not met.repeated and not lost:
+            return _NOTHING
+        if len(data) <= limits.report_bytes:
+            tree = parse_tree(data)
+            if len(complaints) * _widest(tree) <= limits.report_steps:
+                return self._described(tree, self._met(tree, data), limits, valid=not complaints)
+        return self._without_places(complaints, len(met.repeated), lost, limits)
+
+    def _listener(self, data: bytes, limits: Limits) -> Listener:
+        if self._identifiers is None or len(data) <= limits.walk_bytes:
+            return Listener()
+        return IdentifierListener(self._identifiers)
+
+    def _surely_whole(self, tree: Any, data: bytes) -> bool:
+        # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
+        if self._walk is None or data.rfind(_CHOOSES_TYPE) >= 0:
+            return False
+        # One character is found much faster than two: rather a look too many than a comment overlooked.
+        plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
+        return self._walk.surely_whole(tree, plain=plain)
+
+    def _met(self, tree: Any | None, data: bytes) -> Identifiers:
+        if self._walk is None:
+            return Identifiers()
+        return self._walk(parse_tree(data) if tree is None else tree, typed=_CHOOSES_TYPE in data)
+
+    def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
+        words = self.words()
+        found: list[Finding] = [] if valid else without_repeated_ids(self._complaints(tree), tree, met.repeated)
+        violations = violations_of(found[: limits.violations], tree, words)
+        room = limits.violations - len(violations)
+        violations += _identifier_violations(met, words, room)
+        total = len(found) + len(met.repeated) + sum(1 for _ in met.dangling())
+        return XmlFindings(violations=tuple(violations), total=total, namespaces=words.namespaces)
+
+    def _complaints(self, tree: Any) -> list[Finding]:
+        with self._lock:
+            if self._report is None:
+                self._report = compiled(self._source)
+            _verdict(self._report, tree)
+            return findings(cast("Iterable[Any]", self._report.error_log))
+
+    def _without_places(self, complaints: list[Any], repeated: int, lost: int, limits: Limits) -> XmlFindings:
+        words = self.words()
+        found = findings(complaints)
+        violations = violations_of(found[: limits.violations], None, words)
+        for rule, count in (("xml.id-repeated", repeated), ("xml.idref-dangling", lost)):
+            violations += [_placeless(rule)] * min(count, limits.violations - len(violations))
+        return XmlFindings(
+            violations=tuple(violations),
+            total=len(found) + repeated + lost,
+            notes=(_NO_PLACES,),
+            namespaces=words.namespaces,
+        )
+
+    def _wrong_root(self, limits: Limits) -> XmlFindings:
+        words = self.words()
+        expected = ", ".join(words.shown(root) for root in self._roots[: limits.violations])
+        violation = Violation(
+            rule="xml.root", path="/*", path_kind="xpath", line=None, expected=expected, text=text_of("xml.root")
+        )
+        return XmlFindings(violations=(violation,), total=1, namespaces=words.namespaces)
+
+    def _schema(self) -> etree.XMLSchema:
+        self.compile()
+        assert self._verdict is not None  # noqa: S101  # compile() has just set it or raised
+        return self._verdict
+
+    def words(self) -> Vocabulary:
+        """Return what the schema itself declares: the only names that a report uses."""
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary.of(self._documents())
+        return self._vocabulary
+
+    def _documents(self) -> Iterator[Any]:
+        return (parse_schema_document(self._source.read(name), name) for name in self._source.closure)
+
+
+def compiled(source: XsdSource) -> etree.XMLSchema:
+    """Compile a schema from its closure alone.
+
+    libxml2 has one loader of included documents for the whole process, which lxml sets and sets back. Under load, and once in
+    many starts, a part of a good schema was not found at the first try; the next one found it.
+
+    Raises:
+        ConfigurationError: It is wrong, or needs a document outside the closure.
+        MemoryError: There is none left, which says nothing of the schema.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(ConfigurationError):
+            return _compiled_once(source)
+    return _compiled_once(source)
+
+
+def _compiled_once(source: XsdSource) -> etree.XMLSchema:
+    parser = _schema_parser()
+    parser.resolvers.add(_Closure(source))
+    try:
+        # An import that fails to load is only a warning to libxml2, which would judge by what is left.
+        insist_on_closure(source)
+        root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
+        return etree.XMLSchema(root)
+    except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
+        _tell_memory(error)
+        raise ConfigurationError(
+            Text(
+                f"Das Schema {source.file} lässt sich nicht übersetzen. Prüfen Sie es mit einem XSD-Werkzeug: {error}",
+                f"The schema {source.file} does not compile. Check it with an XSD tool: {error}",
+            ),
+            file=source.file,
+        ) from error
+
+
+def insist_on_closure(source: XsdSource) -> None:
+    """Read every document of a schema, so that none of them is left out in silence by who follows references alone.
+
+    Raises:
+        ConfigurationError: One of them is missing or changed.
+    """
+    for name in source.closure:
+        source.read(name)
+
+
+def parse_schema_document(content: bytes, name: str) -> Any:
+    """Parse one schema document into a tree (its root element).
+
+    Raises:
+        ConfigurationError: It is not well-formed or has a document type declaration that declares anything.
+        MemoryError: There is none left, which says nothing of the document.
+    """
+    try:
+        root = etree.fromstring(content, _schema_parser(), base_url=BASE + name)
+    except etree.XMLSyntaxError as error:
+        _tell_memory(error)
+        raise ConfigurationError(
+            Text(f"{name} ist kein wohlgeformtes XML.", f"{name} is not well-formed XML."), file=name
+        ) from error
+    return root
+
+
+def _tell_memory(error: Exception) -> None:
+    """Raise ``MemoryError`` where libxml2 had none left: it tells of that as of a mistake in the document."""
+    if any(entry.type_name == "ERR_NO_MEMORY" for entry in getattr(error, "error_log", ())):
+        raise MemoryError from error
+
+
+def resolved(location: str, base: str, known: Callable[[str], bool], locations: Mapping[str, str]) -> str | None:
+    """Return the file that a schemaLocation in ``base`` means, or None if it is not among the known ones."""
+    if "://" in location and not location.startswith(BASE):
+        return locations.get(location)
+    relative = location.removeprefix(BASE).partition("#")[0]
+    path = relative if location.startswith(BASE) else posixpath.join(posixpath.dirname(base), relative)
+    path = posixpath.normpath(path)
+    if known(path):
+        return path
+    return locations.get(path)
+
+
+class _Closure(etree.Resolver):
+    """Serves the documents of one closure and refuses every other address, files and networks alike."""
+
+    def __init__(self, source: XsdSource) -> None:
+        super().__init__()
+        self._source = source
+        self._files = frozenset(source.closure)
+
+    def resolve(self, system_url: str, _public_id: str, context: Any) -> Any:  # type: ignore[override]
+        name = resolved(system_url, "", self._files.__contains__, self._source.locations)
+        if name is None or name not in self._files:
+            raise LookupError(f"{system_url} is outside the closure")
+        return self.resolve_string(self._source.read(name), context, base_url=BASE + name)
+
+
+def _schema_parser() -> etree.XMLParser:
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+
+
+def _verdict(schema: etree.XMLSchema, tree: Any) -> bool:
+    try:
+        return bool(schema.validate(tree))
+    except etree.XMLSchemaValidateError as error:
+        # libxml2 gives up when a pattern needs too many steps on a value.
+        raise TooLarge(_GIVEN_UP) from error
+
+
+def _identifier_violations(met: Identifiers, words: Vocabulary, room: int) -> list[Violation]:
+    places = [("xml.id-repeated", place) for place in met.repeated]
+    places += [("xml.idref-dangling", place) for place in met.dangling()]
+    return [
+        Violation(
+            rule=rule,
+            path=document_path(element, words, attribute=attribute),
+            path_kind="xpath",
+            line=element.sourceline,
+            text=text_of(rule),
+        )
+        for rule, (element, attribute) in places[: max(room, 0)]
+    ]
+
+
+def _placeless(rule: str) -> Violation:
+    return Violation(rule=rule, path="/*", path_kind="xpath", line=None, text=text_of(rule))
+
+
+def _widest(tree: Any) -> int:
+    return max(len(element) for element in tree.iter())
+
+
+_GIVEN_UP = Text(
+    "Die Prüfung eines Musters wurde abgebrochen, weil sie an einem langen Wert zu lange dauerte. Kürzen Sie lange Texte.",
+    "Checking a pattern was given up because it took too long on a long value. Shorten long texts.",
+)
+_NO_PLACES = Text(
+    "Das Dokument ist zu groß oder enthält zu viele Verstöße, um jede Stelle zu nennen; die Regeln stehen im Bericht, "
+    "die Gesamtzahl ist eine Mindestzahl.",
+    "The document is too large, or breaks too many rules, to name each place; the rules stand in the report, and the "
+    "total is a lower bound.",
+)

@@ -1,0 +1,220 @@
+"""Schemas, the overview's numbers and the audit search on the pages."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import yaml
+from stage import NOW, TAUNUSSTEIN, WIESBADEN
+
+from hub.admin.charts import STRIP, WIDTH, by_destination, plot_of, whole_spans
+from hub.store.reports import Activity, Tally
+
+SCHEMA = (
+    '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t">'
+    '<xs:element name="m" type="{}"/></xs:schema>'
+)
+WISH = {"standard": "probe", "version": "1.0", "status": "valid", "valid_from": "", "valid_until": ""}
+
+
+def _zip(content: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m.xsd", content)
+    return packed.getvalue()
+
+
+def _bring(person, content="", **wish):
+    packed = _zip(content or SCHEMA.format("xs:string"))
+    return person.post("/schemas/import", files={"archive": ("p.zip", packed)}, **{**WISH, **wish})
+
+
+def declare(pages, version, places):
+    """Write where documents name attachments into a version's entry, as an operator does."""
+    entry = pages.stage.data / "schemas" / version / "catalog.yaml"
+    document = yaml.safe_load(entry.read_text("utf-8"))
+    document["schemas"][0]["attachments"] = places
+    entry.write_text(yaml.safe_dump(document), "utf-8")
+    pages.stage.hub.catalogs._looked -= 10
+
+
+def _actions(pages):
+    return [each.entry.action for each in pages.store.audit(action="schema.").items]
+
+
+def test_a_package_is_checked_shown_and_taken_over(pages):
+    otto = pages.as_("otto")
+    page = _bring(otto, provenance="https://example.org/probe", licence="CC0")
+    assert "noch nicht im Katalog" in page.text
+    assert page.text.count("bestanden") == 5
+    assert "Kein Schema passt dazu" in otto.get("/schemas", params={"q": "probe 1.0 nirgends"}).text
+    arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
+    assert arrival in otto.get("/schemas").text
+    otto.post(f"/schemas/import/{arrival}/admit")
+    declare(pages, "probe/1.0", [{"at": "/{urn:t}m", "required": True}])
+    shown = otto.get("/schemas/probe/1.0").text
+    for said in ("CC0", "https://example.org/probe", "Kein Zustellpunkt bietet diese Version an"):
+        assert said in shown
+    # Where its documents name attachments, as `hub schemas show` and the API say it.
+    assert "<div>/{urn:t}m (nötig)</div>" in shown
+    assert "<div>/ermaessigung/nachweisDatei</div>" in otto.get("/schemas/fim-hundesteuer/1.0").text
+    assert _actions(pages) == ["schema.receive", "schema.admit"]
+
+
+def test_a_package_that_does_not_pass_says_why_and_is_audited(pages):
+    otto = pages.as_("otto")
+    page = _bring(otto, SCHEMA.format("nowhere"))
+    assert page.status_code == 422
+    assert "besteht die Prüfung nicht" in page.text
+    assert 'value="probe"' in page.text
+    assert _actions(pages) == ["schema.refuse"]
+    assert list((pages.stage.data / "schema-arrivals").iterdir()) == []
+
+
+def test_a_package_can_be_dropped(pages):
+    otto = pages.as_("otto")
+    arrival = re.search(r"/schemas/import/([0-9a-f]{32})", _bring(otto).url)[1]
+    otto.post(f"/schemas/import/{arrival}/discard")
+    assert otto.get(f"/schemas/import/{arrival}").status_code == 404
+    assert _actions(pages) == ["schema.receive", "schema.discard"]
+
+
+def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
+    otto = pages.as_("otto")
+    path = "/schemas/bauantrag/1.0/standing"
+    refused = otto.post(path, status="withdrawn", valid_from="", valid_until="")
+    assert refused.status_code == 422
+    assert "bieten diese Version an" in refused.text
+    otto.post(path, status="withdrawn", valid_from="", valid_until="", sure="yes", text="Fehler im Schema")
+    pages.stage.hub.catalogs._looked -= 10
+    assert "zurückgezogen" in otto.get("/schemas/bauantrag/1.0").text
+    (entry,) = [each.entry for each in pages.store.audit(action="schema.standing").items]
+    assert entry.before["status"] == "valid"
+    assert (entry.after["status"], entry.after["text"]) == ("withdrawn", "Fehler im Schema")
+
+
+@pytest.mark.parametrize("fields", [{"status": "great"}, {"status": "valid", "valid_from": "tomorrow"}])
+def test_a_standing_that_makes_no_sense_is_refused(pages, fields):
+    page = pages.as_("otto").post("/schemas/bauantrag/1.0/standing", **{"valid_from": "", "valid_until": "", **fields})
+    assert page.status_code == 422
+    assert pages.store.audit(action="schema.").total == 0
+
+
+def test_where_a_schema_is_used_is_counted_by_submissions(pages):
+    pages.stage.accept()
+    pages.stage.accept(area=WIESBADEN)
+    text = pages.as_("viktor").get("/schemas/bauantrag/1.0").text
+    assert "2 Einreichungen der letzten" in text
+    assert "Landeshauptstadt Wiesbaden" in text
+    assert "1 Einreichungen der letzten" in pages.as_("doris").get("/schemas/bauantrag/1.0").text
+
+
+def test_two_versions_are_compared_in_the_page(pages):
+    otto = pages.as_("otto")
+    for version, kind in (("1.0", "xs:string"), ("2.0", "xs:int")):
+        page = _bring(otto, SCHEMA.format(kind).replace("urn:t", f"urn:t:{version}"), version=version)
+        otto.post(f"/schemas/import/{re.search(r'import/([0-9a-f]{32})', page.url)[1]}/admit")
+        pages.stage.hub.catalogs._looked -= 10
+        otto.get("/schemas")
+    text = otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "2.0"}).text
+    assert "<strong>1</strong> Änderungen" in text
+    assert "Hat einen anderen Typ: int statt string." in text
+    assert otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "9"}).status_code == 422
+
+
+def test_the_audit_log_is_searched(pages):
+    otto = pages.as_("otto")
+    here = pages.stage.destination_id("Rheingau")
+    otto.post(f"/destinations/{here}/status", status="inactive")
+    found = otto.get("/audit", params={"action": "destination.", "actor": "otto", "target": str(here)[:8]}).text
+    assert "1 Einträge" in found
+    assert "Kein Eintrag passt dazu" in otto.get("/audit", params={"actor": "nobody"}).text
+
+
+# The numbers of the overview
+
+
+def _activity(since, here, **counts):
+    def tallies(name):
+        return tuple(Tally(destination_id=here, bucket=at, count=n) for at, n in enumerate(counts.get(name, ())) if n)
+
+    names = ("accepted", "delivered", "ended", "failed")
+    return Activity(since=since, span=timedelta(hours=1), **{name: tallies(name) for name in names})
+
+
+def test_what_is_open_is_reckoned_back_from_now():
+    now, here = NOW, uuid4()
+    activity = _activity(now, here, accepted=[5, 0, 2], delivered=[1, 3, 0], ended=[1, 3, 0])
+    plot = plot_of(activity, buckets=3, open_now=3)
+    assert [row.waiting for row in plot.rows] == [4, 1, 3]
+    assert plot.sums == {"accepted": 7, "delivered": 4, "failed": 0}
+
+
+def test_nothing_makes_an_empty_plot():
+    plot = plot_of(_activity(NOW, uuid4()), buckets=24, open_now=0)
+    assert plot.empty
+    assert (plot.outline, plot.most_waiting, len(plot.rows)) == ("", 0, 24)
+
+
+def test_large_numbers_stay_inside_the_drawing_and_small_ones_stay_visible():
+    here = uuid4()
+    activity = _activity(NOW, here, accepted=[1_000_000] * 23 + [1], failed=[0, 1])
+    plot = plot_of(activity, buckets=24, open_now=10**9)
+    for bar in plot.bars:
+        assert bar.height >= 2
+        assert bar.x >= 0
+        assert bar.x + bar.width <= WIDTH
+    for point in plot.outline.split():
+        x, y = map(float, point.split(","))
+        assert 0 <= x <= WIDTH
+        assert 0 <= y <= STRIP
+
+
+def test_each_destination_has_its_own_part():
+    here, there = uuid4(), uuid4()
+    now = NOW
+    one, two = _activity(now, here, accepted=[1, 2]), _activity(now, there, failed=[9])
+    parts = by_destination(replace(one, failed=two.failed))
+    assert plot_of(parts[here], buckets=2, open_now=0).sums == {"accepted": 3, "delivered": 0, "failed": 0}
+    assert plot_of(parts[there], buckets=2, open_now=0).sums == {"accepted": 0, "delivered": 0, "failed": 9}
+
+
+def test_the_last_span_holds_now():
+    now = NOW
+    for span, buckets in ((timedelta(hours=1), 24), (timedelta(days=1), 30)):
+        since = whole_spans(now, span, buckets)
+        assert since + (buckets - 1) * span <= now < since + buckets * span
+
+
+def test_the_overview_counts_what_the_store_holds_and_puts_trouble_first(pages):
+    from store_values import claim, record
+
+    for area in (TAUNUSSTEIN, TAUNUSSTEIN, WIESBADEN):
+        pages.stage.accept(area=area)
+    for taken in claim(pages.store, now=pages.stage.clock()):
+        if "Wiesbaden" not in taken.destination.name:
+            record(pages.store, taken, started_at=pages.stage.clock(), ended_at=pages.stage.clock())
+    pages.stage.clock.pass_(hours=2)
+    text = pages.as_("viktor").get("/").text
+    assert re.search(r"3 angenommen</span>\s*·\s*<span class=\"nowrap\">2 zugestellt", text)
+    assert text.index("Landeshauptstadt Wiesbaden</a>") < text.index("Brüder-Grimm-Stadt Hanau</a>")
+    assert ">gestört<" in text
+    assert "Zahlen" in text
+
+
+@pytest.mark.parametrize("name", ["a\nb.xsd", "a" * 300 + ".xsd", "d/" * 2_000 + "m.xsd", "m.xsd/m.xsd"])
+def test_a_package_with_an_odd_name_is_refused_on_the_page(pages, name):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m.xsd", SCHEMA.format("xs:string"))
+        archive.writestr(name, SCHEMA.format("xs:string"))
+    page = pages.as_("otto").post("/schemas/import", files={"archive": ("p.zip", packed.getvalue())}, **WISH)
+    assert page.status_code == 422
+    assert "Ein Name im Paket" in page.text
+    assert list((pages.stage.data / "schema-arrivals").iterdir()) == []

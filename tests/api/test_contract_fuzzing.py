@@ -1,0 +1,57 @@
+"""schemathesis against the running hub: whatever the contract allows and forbids, no 5xx and no undeclared answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from api_people import open_office
+from stage import serving, staged
+
+TESTS = Path(__file__).parents[1]
+#: Bounded: this many generated requests for each operation and party, and seconds for all of them together.
+EXAMPLES, SECONDS = "4", 240
+pytestmark = pytest.mark.timeout(SECONDS + 60)
+ADMINISTRATION = "^/hub/v1/(routes|clients|destinations)"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+@pytest.fixture(scope="module")
+def running(made_once, tmp_path_factory):
+    with staged(made_once, tmp_path_factory.mktemp("fuzz")) as stage, serving(stage) as served:
+        yield served
+
+
+@pytest.mark.parametrize("party", ["sender", "subscriber"])
+def test_no_generated_request_breaks_the_hub_or_its_contract(running, party, tmp_path):
+    assert fuzzed(running, running.token(party), tmp_path) > 200
+
+
+def test_no_generated_request_of_an_administrator_breaks_the_hub_or_its_contract(running, tmp_path):
+    """Somebody who may do everything: what is refused is refused by the contract or by the hub's rules, never by a crash."""
+    office = open_office(running)
+    token = office.log_in("berta").json()["access_token"]
+    assert fuzzed(running, token, tmp_path, "--include-path-regex", ADMINISTRATION) > 100
+
+
+def fuzzed(running, token, tmp_path, *more):
+    """Run schemathesis, require that nothing broke, and return how many requests it made."""
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", str(TESTS.parent / "openapi.yaml")),
+        *("--url", running.base_url, "-H", f"Authorization: Bearer {token}"),
+        *("--phases", "examples,fuzzing", "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
+        *("--checks", CHECKS, "--request-timeout", "20"),
+        *more,
+    ]
+    env = {**os.environ, "SCHEMATHESIS_HOOKS": "fuzzing_hooks", "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=env, cwd=tmp_path)
+    failures = [line[:300] for line in shown.stdout.partition("FAILURES")[2].splitlines()]
+    assert shown.returncode == 0, "\n".join(failures[:80]) + shown.stderr[-2000:]
+    cases = re.search(r"(\d+) generated, (\d+) passed", shown.stdout)
+    assert cases is not None
+    assert int(cases.group(1)) == int(cases.group(2))
+    return int(cases.group(1))

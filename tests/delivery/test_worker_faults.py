@@ -1,0 +1,243 @@
+"""Faults at the workers themselves: whatever one of them dies of, readiness says so, and the work goes on."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import dispatching
+import pytest
+import spoiling
+from dispatching import PATIENCE, Taking, running, until
+from stage import WIESBADEN
+
+from hub import app
+from hub.delivery.adapters import AdapterPool
+from hub.model import reasons
+from hub.model.delivery import Schedule
+from hub.model.submission import DeadCause, OutcomeKind
+from hub.notifications.outbox import Carried, Courier
+from hub.observability.metrics import Meters
+from hub.store import DeliveryState
+from hub.supervision import Pauses, Supervisor
+
+
+class Fatal(BaseException):
+    """What no ``except Exception`` holds, as some libraries raise."""
+
+
+class Failing:
+    """A store whose calls named in ``faults`` raise what is listed there, once each; all others are the store's own."""
+
+    def __init__(self, store, **faults):
+        self._store = store
+        self.faults = faults
+
+    def __getattr__(self, name):
+        if self.faults.get(name):
+            raise self.faults[name].pop(0)
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def taking(stage):
+    """The stage with its building authority reached by the adapter above."""
+    Taking.begin()
+    stored = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.replace_destination(replace(stored, adapter="taking", adapter_config={}))
+    return stage
+
+
+def dispatcher(stage, *, store=None, **changes):
+    """The shared one, of a whole hub: it signs, and its time passes."""
+    hub = stage.hub
+    parts = {
+        "blobs": hub.blobs,
+        "notary": hub.notary,
+        "clock": stage.clock,
+        "adapters": AdapterPool({"taking": Taking}),
+    }
+    return dispatching.dispatcher(store or hub.store, stage.data, **(parts | changes))
+
+
+def delivery(stage, accepted):
+    return stage.hub.store.delivery(UUID(accepted.claims["sub"].removeprefix("submission:")))
+
+
+def delivered(stage, accepted):
+    return delivery(stage, accepted).state is DeliveryState.DELIVERED
+
+
+@pytest.mark.parametrize("death", [ValueError("door"), Fatal()])
+def test_a_dispatcher_that_dies_is_counted_and_delivers_again(taking, death):
+    fallen = []
+    watch = Supervisor(pauses=Pauses(first=0.05), fell=fallen.append)
+    with running(dispatcher(taking, store=Failing(taking.hub.store, claim=[death]), supervisor=watch)):
+        accepted = taking.accept()
+        until(lambda: delivered(taking, accepted))
+    assert fallen == ["dispatcher"]
+
+
+@pytest.mark.parametrize("death", [ZeroDivisionError("a name"), Fatal("a name")])
+def test_whatever_an_adapter_dies_of_is_recorded_and_ends_by_the_schedule(taking, death):
+    Taking.delivering = [death]
+    with running(working := dispatcher(taking)):
+        accepted = taking.accept()
+        (attempt,) = until(lambda: delivery(taking, accepted).attempts)
+        assert (attempt.outcome, attempt.note) == (OutcomeKind.UNKNOWN, f"adapter failed: {type(death).__name__}")
+        taking.clock.pass_(seconds=5)
+        working.wake()
+        until(lambda: delivered(taking, accepted))
+    assert [package.repeat for package in Taking.got] == [True]
+
+
+#: What a newer version may write, or damage leaves, in the row of a case.
+CASES = [("head", "no hash"), ("seq", "many"), ("tombstone", "newer")]
+
+
+def spoil(stage, accepted, column, value):
+    case_id = accepted.claims["txn"].removeprefix("case:")
+    spoiling.spoil(stage.hub.settings.database, "cases", column, value, key="case_id", of=case_id)
+
+
+@pytest.mark.parametrize(("column", "value"), CASES)
+def test_what_cannot_be_recorded_is_sent_once_and_is_a_dead_letter(taking, column, value):
+    accepted = taking.accept()
+    spoil(taking, accepted, column, value)
+    fallen = []
+    with running(working := dispatcher(taking, supervisor=Supervisor(fell=fallen.append))):
+        until(lambda: delivery(taking, accepted).state is DeliveryState.DEAD)
+        good = taking.accept()
+        until(lambda: delivered(taking, good))
+        taking.clock.pass_(hours=1)
+        working.wake()
+    view = delivery(taking, accepted)
+    assert view.cause is DeadCause.HUB
+    (attempt,) = view.attempts
+    assert (attempt.outcome, attempt.note[:21]) == (OutcomeKind.DELIVERED, "taken; not recorded: ")
+    assert value not in attempt.note
+    assert sorted(Taking.submissions()) == sorted(
+        one.claims["sub"].removeprefix("submission:") for one in (accepted, good)
+    )
+    assert fallen == []
+
+
+@pytest.mark.parametrize(("column", "value"), CASES)
+def test_what_cannot_be_recorded_in_a_mailbox_stops_no_dispatcher(stage, column, value):
+    bad, good = stage.accept(area=WIESBADEN), stage.accept(area=WIESBADEN)
+    assert stage.hub.store.destination(UUID(bad.claims["destination"]["destinationId"])).adapter == "mailbox"
+    spoil(stage, bad, column, value)
+    stage.hub.dispatcher.run_once()
+    assert delivery(stage, bad).state is DeliveryState.DEAD
+    assert delivery(stage, good).state is DeliveryState.WAITING
+
+
+@pytest.mark.parametrize("death", [ZeroDivisionError(), Fatal()])
+def test_whatever_an_adapter_dies_of_while_it_opens_is_recorded_and_no_repeat(taking, death):
+    Taking.opening = [death]
+    accepted = taking.accept()
+    working = dispatcher(taking)
+    assert working.run_once() == 1
+    (attempt,) = delivery(taking, accepted).attempts
+    assert (attempt.outcome, attempt.note) == (
+        OutcomeKind.UNREACHABLE,
+        f"adapter does not open: {type(death).__name__}",
+    )
+    taking.clock.pass_(seconds=5)
+    assert working.run_once() == 1
+    assert [package.repeat for package in Taking.got] == [False]
+
+
+class Parcel:
+    """Something in an outbox."""
+
+    def __init__(self, attempt, created_at):
+        self.attempt = attempt
+        self.created_at = created_at
+
+
+class Porter(Courier):
+    """Carries one parcel at a time, and dies as told while it claims or carries."""
+
+    carries = "parcel"
+    pause = 0.01
+
+    def __init__(self, clock, *, claiming=(), carrying=()):
+        super().__init__(clock=clock, schedule=Schedule(jitter=0), slots=4)
+        self.claiming, self.carrying = list(claiming), list(carrying)
+        self.waiting = []
+        self.recorded = []
+
+    def claim(self, now, *, room):
+        if self.claiming:
+            raise self.claiming.pop(0)
+        claims, self.waiting = self.waiting, []
+        return claims
+
+    def carry(self, claim):
+        if self.carrying:
+            raise self.carrying.pop(0)
+        return Carried(taken=True, note="taken")
+
+    def record(self, claim, carried, *, again, now):
+        self.recorded.append((carried, again))
+
+
+@pytest.mark.parametrize("death", [UnicodeError("label"), Fatal()])
+def test_whatever_an_attempt_of_a_courier_dies_of_is_recorded_and_given_up_at_last(stage, death):
+    porter = Porter(stage.clock, carrying=[death, death])
+    porter.waiting = [Parcel(1, stage.clock())]
+    assert porter.run_once() == 1
+    porter.waiting = [Parcel(9, stage.clock() - timedelta(days=15))]
+    assert porter.run_once() == 1
+    assert [carried.note for carried, _ in porter.recorded] == [f"{reasons.FAILED.note} ({type(death).__name__})"] * 2
+    assert [again for _, again in porter.recorded] == [stage.clock() + timedelta(seconds=5), None]
+
+
+def test_a_courier_that_dies_carries_again(stage):
+    fallen = []
+    porter = Porter(stage.clock, claiming=[ValueError("kind"), Fatal()])
+    porter.waiting = [Parcel(1, stage.clock())]
+    loop = Supervisor(pauses=Pauses(first=0.01), fell=fallen.append).begin("parcels", porter.run)
+    until(lambda: porter.recorded)
+    loop.end()
+    assert fallen == ["parcels", "parcels"]
+
+
+def test_readiness_names_a_loop_while_it_is_dead(served):
+    hub = served.stage.hub
+    died, heal = threading.Event(), threading.Event()
+
+    def run(stop):
+        if not heal.is_set():
+            died.set()
+            raise ValueError
+        stop.wait()
+
+    assert served.get("/health/ready").status_code == 200
+    loop = hub.supervisor.begin("dispatcher", run)
+    assert died.wait(PATIENCE)
+    told = until(lambda: (found := served.get("/health/ready")).status_code == 503 and found.json())
+    assert told == {
+        "status": "unavailable",
+        "checks": {"database": True, "disk": True, "keys": True, "dispatcher": False},
+    }
+    assert 'hub_loop_deaths_total{loop="dispatcher"}' in hub.meters.text().decode()
+    heal.set()
+    until(lambda: served.get("/health/ready").status_code == 200)
+    loop.end()
+
+
+def test_every_loop_of_a_working_hub_is_watched(stage):
+    with app.working(stage.hub):
+        expected = {"dispatching", "leases", "results", "callbacks", "duties", "store-writer"}
+        until(lambda: {thread.name for thread in threading.enumerate()} >= expected)
+        assert stage.hub.supervisor.down() == ()
+
+
+def test_deaths_are_counted_by_loop():
+    meters = Meters()
+    meters.loop_fell("leases")
+    assert 'hub_loop_deaths_total{loop="leases"} 1.0' in meters.text().decode()

@@ -1,0 +1,123 @@
+"""Code lists: a code is judged by the list and the version that the message names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from shared_data import CATALOG, SHARED, needs_shared_data
+from stage import BAUANTRAG, SCHEMAS
+
+from hub.errors import ConfigurationError
+from hub.model.submission import MediaType
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.code_lists import read_code_list
+from hub.validation.importing import import_standard
+from hub.validation.manifest import read_manifest, write_manifest
+
+HOUSE = BAUANTRAG.decode()
+URI = "https://schema.rathaus-hub.example/bauantrag/codeliste/verfahren"
+LIST = """<gc:CodeList xmlns:gc="http://docs.oasis-open.org/codelist/ns/genericode/1.0/">
+ <Identification><ShortName>v</ShortName><Version>{version}</Version><CanonicalUri>{uri}</CanonicalUri></Identification>
+ <ColumnSet><Column Id="name"/><Column Id="code"/>
+  <Key Id="k"><ColumnRef Ref="name"/></Key>
+  <Key Id="c"><Annotation><AppInfo><recommendedKeyColumn/></AppInfo></Annotation><ColumnRef Ref="code"/></Key></ColumnSet>
+ <SimpleCodeList>{rows}</SimpleCodeList></gc:CodeList>"""
+ROW = '<Row><Value ColumnRef="name"><SimpleValue>n</SimpleValue></Value><Value><SimpleValue>{}</SimpleValue></Value></Row>'
+
+
+def catalog(tmp_path: Path, *codes: str, version: str = "1", closed: bool = True) -> SchemaCatalog:
+    (tmp_path / "package").mkdir()
+    rows = "".join(ROW.format(code) for code in codes)
+    (tmp_path / "package" / "verfahren.xml").write_text(LIST.format(uri=URI, version=version, rows=rows))
+    import_standard(tmp_path / "package", tmp_path / "schemas", standard="listen", version="1")
+    folder = tmp_path / "schemas" / "listen" / "1"
+    manifest = read_manifest(folder)
+    items = tuple(replace(item, closed=closed) for item in manifest.schemas)
+    (folder / "catalog.yaml").write_text(write_manifest(replace(manifest, schemas=items)))
+    return SchemaCatalog.load(SCHEMAS, tmp_path / "schemas")
+
+
+def check(loaded, text: str = HOUSE):
+    return loaded.check(media_type=MediaType.XML, data=text.encode(), schema=None, service=None, on=date(2026, 11, 2))
+
+
+def test_a_code_that_a_closed_list_lacks_is_an_error(tmp_path):
+    report = check(catalog(tmp_path, "REG", "FRE"))
+    assert [(v.rule, v.severity, v.expected) for v in report.violations] == [("codelist.code", "error", "FRE, REG")]
+    assert report.violations[0].path.endswith("/bau:verfahren[1]/bau:code[1]")
+    assert not report.valid
+
+
+def test_a_code_that_an_open_list_lacks_is_a_warning(tmp_path):
+    report = check(catalog(tmp_path, "REG", closed=False))
+    assert [(v.rule, v.severity) for v in report.violations] == [("codelist.code", "warning")]
+    assert report.valid
+
+
+def test_the_lists_that_judge_are_part_of_the_hash_that_is_recorded(tmp_path):
+    hashes = set()
+    for number, (codes, closed) in enumerate([((), True), (("REG",), True), (("REG", "FRE"), True), (("REG",), False)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        loaded = catalog(folder, *codes, closed=closed) if codes else SchemaCatalog.load(SCHEMAS)
+        report = check(loaded)
+        assert report.schema == loaded.ref(report.schema.uri)
+        hashes.add(report.schema.sha256)
+        # What no code list judges keeps its hash.
+        json = loaded.ref("https://schema.rathaus-hub.example/fim-hundesteuer/1.0/anmeldung.schema.json")
+        assert json == SchemaCatalog.load(SCHEMAS).ref(json.uri)
+    assert len(hashes) == 4
+
+
+def test_codes_of_a_streamed_document_are_looked_up_too(tmp_path):
+    long = HOUSE.replace("Zweigeschossig", "Zweigeschossig " + "<!-- lang -->" * 6_000)
+    report = check(catalog(tmp_path, "REG"), long)
+    assert ([one.rule for one in report.violations], report.complete) == (["codelist.code"], True)
+
+
+def test_a_document_too_large_for_its_codes_is_not_called_complete(tmp_path):
+    report = check(catalog(tmp_path, "REG"), HOUSE.replace("</bau:vorhaben>", " " * 4_200_000 + "</bau:vorhaben>"))
+    assert (report.valid, report.complete, len(report.notes)) == (True, False, 1)
+
+
+def test_an_unknown_version_of_a_known_list_is_a_warning(tmp_path):
+    report = check(catalog(tmp_path, "VER", version="2"))
+    assert [(v.rule, v.severity, v.expected) for v in report.violations] == [("codelist.version", "warning", "2")]
+    assert report.valid
+
+
+def test_errors_of_the_schema_are_named_beside_those_of_lists(tmp_path):
+    report = check(catalog(tmp_path, "REG"), HOUSE.replace("65307", "1"))
+    assert {violation.rule for violation in report.violations} == {"xml.pattern", "codelist.code"}
+    assert report.total == 2
+
+
+def test_a_code_of_the_list_is_valid(tmp_path):
+    assert check(catalog(tmp_path, "VER", "REG")).total == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"<r/>", LIST.format(uri="", version="1", rows="").encode(), b"<", LIST.encode().replace(b"Key", b"No")]
+)
+def test_what_is_no_code_list_is_refused(content):
+    with pytest.raises(ConfigurationError):
+        read_code_list(content, "x.xml")
+
+
+@needs_shared_data
+def test_official_lists_are_read_and_official_messages_keep_them(tmp_path):
+    xoev = SHARED / "xoev"
+    manifest = import_standard(xoev / "codelists", tmp_path, standard="codelisten", version="2026")
+    assert len(manifest.schemas) == 8
+    import_standard(xoev / "xschule" / "xsd", tmp_path, standard="xschule", version="1.2", catalog=CATALOG)
+    loaded = SchemaCatalog.load(tmp_path)
+    named = 0
+    for path in sorted((xoev / "xschule" / "xml").glob("*.xml")):
+        text = path.read_text(encoding="utf-8")
+        named += "schluessel:bundesland" in text
+        report = check(loaded, text)
+        assert [v.rule for v in report.violations if v.severity == "error"] == []
+    assert named
