@@ -108,8 +108,8 @@ class DryRun:
         except Refused as refused:
             line = refused.members.get("line")
             at = (int(line), refused.detail) if line is not None else None
-            lines = marked.lines(sent.content, at=at)
-            return marked.refusal(refused.detail, line=at[0] if at else None) + lines + again
+            shown = marked.lines(sent.content, at=at)
+            return marked.refusal(refused.detail, line=at[0] if at else None) + shown + again
         return marked.told(report, sent.content, now) + again
 
     def _refuse_if_closed(self) -> None:

@@ -22,7 +22,7 @@ def clients() -> None:
     """OAuth-Clients / OAuth clients."""
 
 
-@clients.command()
+@clients.command("add")
 @click.argument("name")
 @click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), required=True)
 @click.option("--manage", is_flag=True, help="May create and change its own destinations.")
@@ -67,7 +67,7 @@ def rotate(client_id: str, login: Login, data: Path) -> None:
     click.echo(f"client_secret  {secret}")
 
 
-@clients.command()
+@clients.command("disable")
 @click.argument("client_id")
 @may_name_person
 @data_option

@@ -51,7 +51,7 @@ def jwk(certificate: Path, use: str) -> None:
     click.echo(json.dumps(as_jwk(read_file(certificate), use=use), indent=1))
 
 
-@keys.command()
+@keys.command("show")
 @data_option
 def show(data: Path) -> None:
     """Show the hub's published keys."""
