@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from hub.adapter_kit.cases import Trouble
-from hub.crypto.throwaway import InsecureThrowawayAuthority
+from hub.crypto.development import InsecureThrowawayAuthority
 from hub.files import vault
 from hub.model.submission import Package
 

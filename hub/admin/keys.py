@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.administration.facts import key_valid_until
-from hub.crypto.deposits import read_deposit
+from hub.crypto.certificates import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.identity.approval import insist_on_a_say

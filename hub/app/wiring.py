@@ -42,8 +42,7 @@ from hub.jobs.readiness import Readiness
 from hub.jobs.retention import Periods, Retention
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.jobs.undelivered import Undelivered
-from hub.model.circuit import Breaker
-from hub.model.delivery import Schedule
+from hub.model.delivery import Breaker, Schedule
 from hub.notifications.callbacks import CallbackTools, CallbackWorker, Herald
 from hub.notifications.mail import Noticeboard
 from hub.notifications.postman import Postman

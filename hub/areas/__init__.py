@@ -7,12 +7,8 @@ or change their district, and :class:`Gazetteer` knows since when. Source: Stati
 Gemeindeverzeichnis-Informationssystem.
 """
 
-from hub.areas.area import LENGTHS, Area
-from hub.areas.book import GazetteerBook
-from hub.areas.gazetteer import Gazetteer, SearchResult
-from hub.areas.lookup import Found, look_up
-from hub.areas.place import AreaKind, Place, Succession
-from hub.areas.postal import import_postal_codes
+from hub.areas.area import LENGTHS, Area, AreaKind, Place, Succession
+from hub.areas.gazetteer import Found, Gazetteer, GazetteerBook, SearchResult, import_postal_codes, look_up
 
 __all__ = [
     "LENGTHS",

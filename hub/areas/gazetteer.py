@@ -1,18 +1,164 @@
-"""The gazetteer: every area that the hub knows, found by key, name, postal code or descent."""
+"""The gazetteer: every area that the hub knows, found by key, name, postal code or descent.
+
+Reading the gazetteer's CSV files: semicolon, UTF-8, strict columns; every refusal names file and row.
+
+Postal codes: a list of the operator's own, judged once when it is imported, and kept in the data folder.
+
+No list is shipped: there is none of the authorities, and what others collect has licences of its own.
+
+The gazetteer of the moment: with the postal codes that an operator brings while the hub runs.
+
+Looking an area up as people do: by key or part of one, by postal code, by name or part of one.
+
+Search by words as FIT-Connect's Routing API describes it (``areaSearchexpression``), in linear time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
-from hub.areas.area import AGS_LENGTH, LENGTHS, Area
-from hub.areas.files import read_places, read_postal_codes, read_successions
-from hub.areas.place import AreaKind, Place, Succession
-from hub.areas.search import Search, searchable, words_of
-from hub.errors import ConfigurationError, Text
-from hub.files.sheets import bad_row
+from hub.areas.area import AGS_LENGTH, LENGTHS, Area, AreaKind, Place, Succession
+from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge
+from hub.files.sheets import bad_row, sheet_rows
+from hub.files.watched import Lookout, stamp_of
+
+#: A gazetteer of the whole country has 11,000 rows and 1.5 MB; a file beyond this is a mistake.
+_LARGEST = 16 * 1024 * 1024
+_PLACES = ("ars", "name", "kind", "inhabitants", "valid_from")
+_SUCCESSIONS = ("old_ars", "old_name", "old_kind", "new_ars", "on")
+
+
+def read_places(path: Path) -> Iterator[Place]:
+    """Yield the places of a file. Raises :class:`ConfigurationError`."""
+    for row, fields in _rows(path, _PLACES):
+        try:
+            yield Place(
+                area=Area.from_ars(fields["ars"]),
+                name=fields["name"],
+                kind=AreaKind(fields["kind"]),
+                inhabitants=int(fields["inhabitants"]) if fields["inhabitants"] else None,
+                valid_from=date.fromisoformat(fields["valid_from"]) if fields["valid_from"] else None,
+            )
+        except (ValueError, Invalid, Malformed) as exc:
+            raise bad_row(path, row, Text("Die Angaben sind ungültig.", "Its values are invalid.")) from exc
+
+
+def read_successions(path: Path) -> Iterator[Succession]:
+    """Yield the successions of a file. Raises :class:`ConfigurationError`."""
+    for row, fields in _rows(path, _SUCCESSIONS):
+        try:
+            on = date.fromisoformat(fields["on"])
+            old = Place(
+                area=Area.from_ars(fields["old_ars"]),
+                name=fields["old_name"],
+                kind=AreaKind(fields["old_kind"]),
+                valid_until=on - timedelta(days=1),
+            )
+            yield Succession(old=old, new=Area.from_ars(fields["new_ars"]), on=on)
+        except (ValueError, Invalid, Malformed) as exc:
+            raise bad_row(path, row, Text("Die Angaben sind ungültig.", "Its values are invalid.")) from exc
+
+
+def read_postal_codes(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (row, postal code, ARS or AGS) of a CSV with the columns ``plz`` and ``ars`` or ``ags``; others are ignored."""
+    for row, fields in _rows(path, ["plz"], strict=False):
+        key = fields.get("ars") or fields.get("ags")
+        if not key:
+            raise bad_row(path, row, Text("Es fehlt ars oder ags.", "There is no ars or ags."))
+        yield row, fields["plz"], key
+
+
+def _rows(path: Path, columns: Collection[str], *, strict: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
+    return sheet_rows(path, columns=columns, largest=_LARGEST, strict=strict)
+
+
+_MAX_WORDS = 10
+_MAX_WORD_LENGTH = 100
+#: FIT-Connect Routing API, ``areaSearchexpression``, written without nested repetition.
+_EXPRESSION = re.compile(r"\*?[^*]{2,}(\*[^*]{2,})*\*?")
+
+
+def searchable(place: Place) -> bool:
+    """Leave out doubles: an association of one, and an independent city's row as a district."""
+    is_double = place.is_district and place.kind is AreaKind.INDEPENDENT_CITY
+    return place.kind is not AreaKind.ASSOCIATION and not is_double
+
+
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
+
+def _folded(word: str) -> frozenset[str]:
+    """Return a word without case, once with umlauts spelt out (ue) and once without their dots (u)."""
+    folded = unicodedata.normalize("NFC", word.casefold())
+    plain = "".join(c for c in unicodedata.normalize("NFD", folded) if not unicodedata.combining(c))
+    return frozenset({plain, folded.translate(_UMLAUTS)})
+
+
+def words_of(place: Place) -> frozenset[str]:
+    """Return the folded forms by which a place is found."""
+    words = re.findall(r"\w+", place.name)
+    return frozenset(form for word in [*words, place.name, *place.postal_codes] for form in _folded(word))
+
+
+class Search:
+    """A parsed search: every word must match a word of the place's name, or a postal code.
+
+    Raises :class:`Malformed` (an expression breaks the pattern) or :class:`TooLarge` (too many or too long).
+    """
+
+    def __init__(self, expressions: Sequence[str]) -> None:
+        if len(expressions) > _MAX_WORDS or any(len(text) > _MAX_WORD_LENGTH for text in expressions):
+            raise TooLarge(
+                Text(
+                    f"Höchstens {_MAX_WORDS} Suchausdrücke mit je {_MAX_WORD_LENGTH} Zeichen sind erlaubt.",
+                    f"At most {_MAX_WORDS} search expressions of {_MAX_WORD_LENGTH} characters each are allowed.",
+                )
+            )
+        self._patterns = [_folded(word) for text in expressions for word in _checked(text).split()]
+
+    def matches(self, words: frozenset[str]) -> bool:
+        """Tell whether every pattern matches one of a place's words (see :func:`words_of`)."""
+        return all(_matches(pattern, words) for pattern in self._patterns)
+
+
+def _checked(expression: str) -> str:
+    if not _EXPRESSION.fullmatch(expression):
+        raise Malformed(
+            Text(
+                "Ein Suchausdruck hat zwischen Sternen mindestens zwei Zeichen, zum Beispiel Rhein*.",
+                "A search expression has at least two characters between asterisks, for example Rhein*.",
+            )
+        )
+    return expression
+
+
+def _matches(pattern: frozenset[str], words: frozenset[str]) -> bool:
+    plain = frozenset(form for form in pattern if "*" not in form)
+    if plain:
+        return not plain.isdisjoint(words)
+    return any(_wildcard(form.split("*"), word) for form in pattern for word in words)
+
+
+def _wildcard(parts: Sequence[str], word: str) -> bool:
+    """Match ``word`` against the literal parts between asterisks, greedily from the left: linear time."""
+    first, *middle, last = parts
+    if len(word) < len(first) + len(last) or not (word.startswith(first) and word.endswith(last)):
+        return False
+    at, end = len(first), len(word) - len(last)
+    for part in middle:
+        found = word.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,3 +332,130 @@ def _association(area: Area, members: Sequence[Place]) -> Place:
 
 def _stands(place: Place, on: date | None) -> bool:
     return place.valid_until is None if on is None else place.exists(on)
+
+
+_CODE = re.compile(r"[0-9]{5}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What an import brought: codes, municipalities, codes of several municipalities, and rows of unknown lands."""
+
+    codes: int
+    municipalities: int
+    shared: int
+    foreign: int
+
+
+def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imported:
+    """Judge the list ``source`` (CSV with the columns plz and ars, or ags) and keep it as ``target``, whole or not at all.
+
+    Rows of lands that the gazetteer does not hold are left out and counted.
+
+    Raises:
+        ConfigurationError: a code that is not five digits, an unknown municipality, or nothing to keep; names file and row.
+    """
+    owners: dict[str, set[str]] = {}
+    foreign = 0
+    for row, code, key in read_postal_codes(source):
+        if not _CODE.fullmatch(code):
+            raise bad_row(source, row, Text("Eine Postleitzahl hat fünf Ziffern.", "A postal code has five digits."))
+        if gazetteer.find(key[:2]) is None and key[:2].isdigit():
+            foreign += 1
+            continue
+        place = gazetteer.by_ags(key) if len(key) == AGS_LENGTH else gazetteer.find(key)
+        if place is None:
+            why = Text(
+                "Diesen ARS oder AGS gibt es nicht. Prüfen Sie führende Nullen.",
+                "There is no such ARS or AGS. Check for lost leading zeros.",
+            )
+            raise bad_row(source, row, why)
+        owners.setdefault(code, set()).add(place.area.ars)
+    if not owners:
+        raise bad_row(
+            source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
+        )
+    _write(target, owners)
+    return Imported(
+        codes=len(owners),
+        municipalities=len(set().union(*owners.values())),
+        shared=sum(len(each) > 1 for each in owners.values()),
+        foreign=foreign,
+    )
+
+
+def _write(target: Path, owners: dict[str, set[str]]) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = target.with_suffix(".new")
+    with fresh.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("plz;ars\n")
+        file.writelines(f"{code};{ars}\n" for code in sorted(owners) for ars in sorted(owners[code]))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(target)
+
+
+class GazetteerBook(Lookout[Gazetteer]):
+    """Gives the areas with the postal codes of the list ``codes``, where there is one; areas never change while the hub runs.
+
+    A list that does not fit the areas does not stop the start: then there are no codes.
+    """
+
+    def __init__(self, areas: Gazetteer, codes: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        def read() -> Gazetteer:
+            return areas.with_postal_codes(codes) if codes.is_file() else areas
+
+        what = "postal codes (hub areas import-postal-codes)"
+        super().__init__(partial(stamp_of, codes), read, what=what, otherwise=areas, monotonic=monotonic)
+
+
+_LONGEST = 200
+_POSTAL_LENGTH = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What was found, best first; dissolved areas last. ``choice``: one postal code, several municipalities."""
+
+    places: tuple[Place, ...]
+    choice: bool = False
+
+
+def look_up(gazetteer: Gazetteer, text: str) -> Found:
+    """Find areas by what somebody typed.
+
+    Digits are an ARS (also as a region, ``DE…``), an AGS, the beginning of one, or a postal code; anything else are
+    words, each of which must be part of the name.
+
+    Raises:
+        Malformed: a word of one letter, or with asterisks in strange places.
+        TooLarge: more than 200 characters, or too many words.
+    """
+    if len(text) > _LONGEST:
+        raise TooLarge(Text(f"Höchstens {_LONGEST} Zeichen.", f"At most {_LONGEST} characters."))
+    key = "".join(text.split()).upper().removeprefix("DE")
+    if key.isascii() and key.isdigit():
+        return _by_digits(gazetteer, key)
+    words = [word if "*" in word else f"*{word}*" for word in text.split()]
+    if not words:
+        return Found(places=())
+    return Found(places=_dissolved_last(gazetteer.search(words, limit=len(gazetteer), dissolved=True).places))
+
+
+def _by_digits(gazetteer: Gazetteer, digits: str) -> Found:
+    exact = gazetteer.by_ags(digits) if len(digits) == AGS_LENGTH else gazetteer.find(digits)
+    coded = gazetteer.by_postal_code(digits) if len(digits) == _POSTAL_LENGTH else ()
+    if exact is not None:
+        return Found(places=(exact, *coded))
+    if coded:
+        return Found(places=coded, choice=len(coded) > 1)
+    begun = [place for place in gazetteer if searchable(place) and _begins(place, digits)]
+    return Found(places=_dissolved_last(begun))
+
+
+def _begins(place: Place, digits: str) -> bool:
+    return place.area.ars.startswith(digits) or place.area.ags.startswith(digits)
+
+
+def _dissolved_last(places: Iterable[Place]) -> tuple[Place, ...]:
+    return tuple(sorted(places, key=lambda place: place.valid_until is not None))

@@ -1,27 +1,39 @@
-"""X.509 certificates in keys (``x5c``, RFC 7517 section 4.7): reading, and judging a chain offline (RFC 5280). Pure.
+"""X.509 certificates: read, judged, issued; and public keys as people hand them in.
+
+X.509 certificates in keys (``x5c``, RFC 7517 section 4.7): reading, and judging a chain offline (RFC 5280). Pure.
 
 Revocation is not asked: the hub touches no network to judge a key. An operator replaces a revoked key.
+
+Issuing X.509 certificates (RFC 5280): for the hub's own keys, and for the development authority.
+
+Public keys as people deposit them: a JWK in JSON, or a certificate (PEM or DER, its chain behind it). Unjudged.
+
+What comes out is a JWK for :mod:`hub.crypto.keys` to judge; nothing private passes.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
+from cryptography.x509.oid import NameOID
 
 from hub.crypto import base64url
-from hub.crypto.jwk import public_rsa_jwk, refused
+from hub.crypto.jwk import SIGN_ALGORITHM, WRAP_ALGORITHM, public_jwk, public_rsa_jwk, refused, thumbprint
 from hub.errors import ConfigurationError, KeyRefused, Text
 
 Certificate = x509.Certificate
@@ -202,4 +214,167 @@ def _untrusted() -> KeyRefused:
         "Verwaltungs-PKI mit allen Zwischenzertifikaten, oder lassen Sie den Anker vom Betrieb eintragen.",
         "The certificate in x5c leads to no configured trust anchor. Use a certificate of the administration PKI "
         "with all intermediate certificates, or have the operator add the anchor.",
+    )
+
+
+#: Clocks of those who check may be behind.
+_BACKDATED = timedelta(minutes=5)
+#: Most characters of a common name (X.520).
+_NAME_LIMIT = 64
+_NO_USAGE = dict.fromkeys(
+    (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ),
+    False,
+)
+#: Key usage by a JWK's public operation.
+USAGES = {"wrapKey": "key_encipherment", "verify": "digital_signature"}
+
+
+def self_signed(
+    private_key: RSAPrivateKey, *, subject: str, usage: str, now: datetime, validity: timedelta
+) -> x509.Certificate:
+    """Return a certificate of a key about itself; ``usage`` is an attribute of ``x509.KeyUsage``."""
+    name = _name(subject)
+    builder = _builder(private_key.public_key(), subject=name, issuer=name, now=now, validity=validity)
+    return _usage(builder, usage).sign(private_key, hashes.SHA512())
+
+
+def authority(private_key: RSAPrivateKey, *, subject: str, now: datetime, validity: timedelta) -> x509.Certificate:
+    """Return the self-signed certificate of a certification authority that certifies leaves only."""
+    name = _name(subject)
+    builder = _builder(private_key.public_key(), subject=name, issuer=name, now=now, validity=validity, ca=True)
+    return _usage(builder, "key_cert_sign").sign(private_key, hashes.SHA512())
+
+
+def issued(
+    public_key: RSAPublicKey,
+    *,
+    subject: str,
+    usage: str,
+    issuer: x509.Certificate,
+    issuer_key: RSAPrivateKey,
+    now: datetime,
+    validity: timedelta,
+) -> x509.Certificate:
+    """Return a certificate about ``public_key``, signed by an authority; it never outlives the authority's own."""
+    until = min(now + validity, issuer.not_valid_after_utc)
+    builder = _builder(public_key, subject=_name(subject), issuer=issuer.subject, now=now, validity=until - now)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return _usage(builder, usage).add_extension(identifier, critical=False).sign(issuer_key, hashes.SHA512())
+
+
+def _builder(
+    public_key: RSAPublicKey,
+    *,
+    subject: x509.Name,
+    issuer: x509.Name,
+    now: datetime,
+    validity: timedelta,
+    ca: bool = False,
+) -> x509.CertificateBuilder:
+    now = now.replace(microsecond=0)
+    constraints = x509.BasicConstraints(ca=ca, path_length=0 if ca else None)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + validity)
+        .add_extension(constraints, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _usage(builder: x509.CertificateBuilder, usage: str) -> x509.CertificateBuilder:
+    return builder.add_extension(x509.KeyUsage(**_NO_USAGE | {usage: True}), critical=True)
+
+
+def _name(subject: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject[:_NAME_LIMIT])])
+
+
+#: Bytes; a JWK with a chain of six certificates has less.
+_LARGEST = 128 * 1024
+_ALGORITHMS = {"wrapKey": WRAP_ALGORITHM, "verify": SIGN_ALGORITHM}
+
+
+def read_deposit(content: bytes, *, operation: str) -> dict[str, Any]:
+    """Return what was deposited as a public JWK for ``operation`` (``wrapKey`` or ``verify``).
+
+    A JWK keeps what it says of itself; a certificate gets its key's thumbprint (RFC 7638) as ``kid``.
+
+    Raises:
+        KeyRefused: it is neither, it is too large, or it holds a private key.
+    """
+    if len(content) > _LARGEST:
+        raise refused(1, "Die Datei ist größer als 128 KiB.", "The file is larger than 128 KiB.")
+    if b"PRIVATE KEY-----" in content:
+        raise _private()
+    if content.lstrip()[:1] == b"{":
+        return _jwk(content)
+    return _certified(_chain(content), operation)
+
+
+def _jwk(content: bytes) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise _neither() from exc
+    if not isinstance(document, dict):
+        raise _neither()
+    if "keys" in document:
+        raise refused(
+            1,
+            "Das ist ein Schlüsselsatz (JWKS). Hinterlegen Sie einen einzelnen JWK, je Zweck einen.",
+            "This is a key set (JWKS). Deposit a single JWK, one for each purpose.",
+        )
+    return document
+
+
+def _chain(content: bytes) -> Sequence[x509.Certificate]:
+    try:
+        if b"-----BEGIN" in content:
+            return x509.load_pem_x509_certificates(content)
+        return [x509.load_der_x509_certificate(content)]
+    except ValueError as exc:
+        raise _neither() from exc
+
+
+def _certified(chain: Sequence[x509.Certificate], operation: str) -> dict[str, Any]:
+    public_key = chain[0].public_key()
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        raise refused(
+            3,
+            "Das Zertifikat ist keines für einen RSA-Schlüssel. Beantragen Sie eines mit RSA, mindestens 4096 Bit.",
+            "The certificate is not about an RSA key. Apply for one with RSA, at least 4096 bits.",
+        )
+    jwk = public_jwk(public_key, kid="", operation=operation, alg=_ALGORITHMS[operation])
+    return jwk | {"kid": thumbprint(jwk), "x5c": write_chain(chain)}
+
+
+def _private() -> KeyRefused:
+    return refused(
+        2,
+        "Die Datei enthält einen privaten Schlüssel. Behandeln Sie ihn als offengelegt: Erzeugen Sie einen neuen und "
+        "hinterlegen Sie nur dessen Zertifikat.",
+        "The file holds a private key. Treat it as disclosed: make a new one and deposit its certificate only.",
+    )
+
+
+def _neither() -> KeyRefused:
+    return refused(
+        1,
+        "Das ist weder ein JWK (JSON) noch ein Zertifikat (PEM oder DER).",
+        "This is neither a JWK (JSON) nor a certificate (PEM or DER).",
     )

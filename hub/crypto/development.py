@@ -1,26 +1,34 @@
-"""The development PKI: an authority of one root that certifies demo and test keys. Insecure on purpose and by name.
+"""Certificates that are insecure on purpose and by name: for the demo, fault servers and tests.
+
+The development PKI: an authority of one root that certifies demo and test keys. Insecure on purpose and by name.
 
 Its key lies unencrypted on a disk and it certifies whatever it is given. In production certificates come from the
 administration's PKI, and this module refuses to work.
+
+Throwaway certificates for fault servers and tests: an authority that lives as long as its process, insecure by name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
-from hub.crypto import issuance
+from hub.crypto import certificates
 from hub.crypto.certificates import Certificate, write_chain
 from hub.crypto.jwk import EXPONENT, Jwk, public_rsa_key, refused
 from hub.errors import ConfigurationError, Text
@@ -75,10 +83,10 @@ class InsecureDevelopmentAuthority:
                 "Die Entwicklungs-PKI zertifiziert nur öffentliche Schlüssel für wrapKey oder verify.",
                 "The development PKI certifies public keys for wrapKey or verify only.",
             )
-        leaf = issuance.issued(
+        leaf = certificates.issued(
             public_rsa_key(public_jwk),
             subject=subject,
-            usage=issuance.USAGES[operations[0]],
+            usage=certificates.USAGES[operations[0]],
             issuer=self.certificate,
             issuer_key=self.private_key,
             now=now,
@@ -89,7 +97,7 @@ class InsecureDevelopmentAuthority:
 
 def _create(folder: Path, now: datetime) -> None:
     private_key = rsa.generate_private_key(EXPONENT, 4096)
-    certificate = issuance.authority(private_key, subject=_SUBJECT, now=now, validity=_VALIDITY)
+    certificate = certificates.authority(private_key, subject=_SUBJECT, now=now, validity=_VALIDITY)
     pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     vault.write(folder / KEY_FILE, pem)
     # The certificate comes last: where it is, the key is.
@@ -117,3 +125,61 @@ def _unreadable(folder: Path) -> ConfigurationError:
             f"The development PKI in {folder.name} is incomplete or unreadable. Delete the folder; it is made anew.",
         )
     )
+
+
+_DAY = timedelta(days=1)
+
+
+class InsecureThrowawayAuthority:
+    """Certifies loopback servers and clients; ``ca_file`` is its own certificate. Keys lie unencrypted in ``folder``."""
+
+    def __init__(self, folder: Path, *, now: datetime) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._now = now
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("INSECURE throwaway authority")
+        certificate = (
+            self._builder(self._name, self._key.public_key(), now + _DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    def issue(self, address: str, *, expired: bool = False) -> tuple[Path, Path]:
+        """Return the files of certificate and key for an IP address; ``expired``: it ended an hour ago."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+        until = self._now - timedelta(hours=1) if expired else self._now + _DAY
+        certificate = (
+            self._builder(_name(address), key.public_key(), until)
+            .add_extension(names, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return self._write(certificate, key)
+
+    def _builder(
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, until: datetime
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _DAY)
+            .not_valid_after(until)
+        )
+
+    def _write(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+        stem = self._folder / uuid4().hex
+        files = stem.with_suffix(".pem"), stem.with_suffix(".key")
+        files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+        files[1].touch(mode=0o600)
+        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])

@@ -10,8 +10,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from hub.crypto import base64url
-from hub.crypto.hashing import Hash, Sha512Beside
 from hub.crypto.header import HEADER_SEGMENT_LIMIT
+from hub.crypto.hmacs import Hash, Sha512Beside
 from hub.crypto.jwe import IV_SIZE, TAG_SIZE, JweHeader, read_header
 from hub.errors import SealBroken, Text, TooLarge
 

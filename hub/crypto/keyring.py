@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hub.crypto import base64url, issuance
+from hub.crypto import base64url, certificates
 from hub.crypto.certificates import write_chain
 from hub.crypto.jwe import IV_SIZE
 from hub.crypto.jwk import Jwk, make_ed25519_pair, make_rsa_pair
@@ -270,7 +270,7 @@ def _make_ps512(kind: KeyKind, now: datetime) -> tuple[Jwk, dict[str, Any]]:
     private_key = read_signing_key(private, written_by_us=True).private_key
     if not isinstance(private_key, RSAPrivateKey):
         raise TypeError("PS512 needs an RSA key")
-    certificate = issuance.self_signed(
+    certificate = certificates.self_signed(
         private_key,
         subject=f"Rathaus-Hub {kind}",
         usage="digital_signature",

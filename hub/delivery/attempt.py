@@ -14,8 +14,7 @@ from uuid import UUID
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.leases import Leases
 from hub.errors import ConfigurationError
-from hub.model.circuit import Breaker
-from hub.model.delivery import Adapter, Schedule, StepKind, next_step
+from hub.model.delivery import Adapter, Breaker, Schedule, StepKind, next_step
 from hub.model.events import Event, EventKind, Subject
 from hub.model.packaging import MixedUp, Reading, not_readable
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package, random_id

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hub.errors import Unavailable
-from hub.model.circuit import Breaker, Standing, next_standing
+from hub.model.delivery import Breaker, Standing, next_standing
 from hub.model.submission import Outcome
 from hub.observability.metrics import Meters
 from hub.store import AuditEntry, Circuit, Claim, Store

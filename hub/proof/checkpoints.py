@@ -18,8 +18,7 @@ from uuid import UUID
 import orjson
 
 from hub.crypto.keyring import HubKeys
-from hub.crypto.merkle import inclusion_proof, tree_head, verify_inclusion
-from hub.crypto.receipts import make_checkpoint, verify_checkpoint
+from hub.crypto.receipts import inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, NotFound, SealBroken, Text
 from hub.model.events import GENESIS, Event
 from hub.proof.audit_chain import AuditReport, verify_audit

@@ -15,10 +15,12 @@ from sqlalchemy import (
     Index,
     Integer,
     Table,
-    Text as Words,
     delete,
     insert,
     select,
+)
+from sqlalchemy import (
+    Text as Words,
 )
 
 from hub.store.annex import Annex

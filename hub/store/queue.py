@@ -12,8 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from hub.model.circuit import Standing
-from hub.model.delivery import Step
+from hub.model.delivery import Standing, Step
 from hub.model.events import Event
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, State, new_id
 from hub.store import tables

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from hub.errors import UnreadableRow
-from hub.model.circuit import Standing
+from hub.model.delivery import Standing
 from hub.model.events import GENESIS, Event, Subject
 from hub.model.parties import Callback, Destination
 from hub.model.submission import (

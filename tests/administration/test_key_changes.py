@@ -9,7 +9,7 @@ import pytest
 from hub.administration.destinations import Draft
 from hub.administration.keys import By, KeyDesk
 from hub.app import development_authority
-from hub.crypto.deposits import read_deposit
+from hub.crypto.certificates import read_deposit
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, KeyUnavailable, Malformed, NotFound
 from hub.store.proposals import ChangeState, KeyStep

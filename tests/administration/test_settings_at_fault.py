@@ -12,8 +12,7 @@ from test_circuit import BREAKER, DELIVERED, Yard, yard  # noqa: F401  # yard is
 
 from hub.jobs.undelivered import Undelivered
 from hub.model import reasons
-from hub.model.circuit import Standing, next_standing
-from hub.model.delivery import Schedule, StepKind, next_step
+from hub.model.delivery import Schedule, Standing, StepKind, next_standing, next_step
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.notifications.mail import Noticeboard
 from hub.store import Circuit, DeliveryState

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.crypto.merkle import inclusion_proof, tree_head, verify_inclusion
+from hub.crypto.receipts import inclusion_proof, tree_head, verify_inclusion
 from hub.errors import SealBroken
 
 logs = st.lists(st.binary(max_size=6), min_size=1, max_size=40)

@@ -19,8 +19,7 @@ from hub.delivery.attempt import Rules
 from hub.delivery.breakers import Breakers
 from hub.delivery.dispatcher import Dispatcher
 from hub.delivery.leases import Leases
-from hub.model.circuit import Breaker, Standing, next_standing
-from hub.model.delivery import Schedule
+from hub.model.delivery import Breaker, Schedule, Standing, next_standing
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.observability.metrics import Meters
 from hub.store import Circuit, DeliveryState, LocalBlobs, Store
