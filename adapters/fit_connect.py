@@ -25,8 +25,19 @@ from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, unusabl
 from hub.model.packaging import MixedUp, checked, completion, not_readable
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
-from hub.transport.http import Answer, Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.transport.tokens import NoToken, Tokens, by_secret
+from hub.transport.http import (
+    Answer,
+    NoToken,
+    Silence,
+    Tokens,
+    by_secret,
+    client_tls,
+    insist_on_address,
+    insist_on_timeout,
+    judge,
+    pieces,
+    request,
+)
 
 _ANSWER_LIMIT = 64 * 1024
 _REMEMBERED = 1000

@@ -33,8 +33,18 @@ from hub.model.options import (
 from hub.model.packaging import MixedUp, message, not_readable
 from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
-from hub.transport.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
-from hub.transport.tokens import NoToken, Tokens, by_assertion
+from hub.transport.http import (
+    NoToken,
+    Silence,
+    Tokens,
+    by_assertion,
+    client_tls,
+    insist_on_address,
+    insist_on_timeout,
+    judge,
+    pieces,
+    request,
+)
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.
 

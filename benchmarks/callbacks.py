@@ -24,7 +24,7 @@ from hub.crypto.keyring import HubKeys
 from hub.notifications.callbacks import CallbackTools, CallbackWorker
 from hub.notifications.mail import Noticeboard
 from hub.store import OutgoingCallback, Store
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 _PARTIES = 5
 _PENDING = 100

@@ -24,7 +24,7 @@ from hub.identity.openid.grants import Grants
 from hub.identity.openid.login import OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
 from hub.identity.persons import Role
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 
 @dataclass

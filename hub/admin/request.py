@@ -30,7 +30,7 @@ from hub.identity.persons import Person, Right, people_who_may
 from hub.store import AuditEntry, Store
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.standing import Edition, Standing
+from hub.validation.manifest import Edition, Standing
 
 Language = Literal["de", "en"]
 #: Where the pages live.

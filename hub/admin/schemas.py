@@ -13,8 +13,7 @@ from hub.admin.request import ROWS, Visit
 from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text
 from hub.model.parties import Destination
 from hub.validation.catalog import SchemaEntry
-from hub.validation.manifest import Manifest, Status
-from hub.validation.standing import Standing
+from hub.validation.manifest import Manifest, Standing, Status
 
 _DAYS = 30
 #: Changes that one page lists; the total is always told.

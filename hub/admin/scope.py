@@ -31,10 +31,9 @@ from hub.store import (
     StoredMessage,
     all_items,
 )
-from hub.store.circuits import CircuitChange, CircuitHistory
-from hub.store.dossier import Dossier
-from hub.store.figures import Figures, Sums
-from hub.store.reports import Activity, Overview, Wanted
+from hub.store.deliveries import CircuitChange, CircuitHistory
+from hub.store.parties import Dossier
+from hub.store.reports import Activity, Figures, Overview, Sums, Wanted
 
 _PAGE = 500
 

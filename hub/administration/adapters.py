@@ -11,8 +11,7 @@ from hub.errors import ConfigurationError, Text
 from hub.model import reasons
 from hub.model.delivery import Adapter
 from hub.model.options import Option, declared
-from hub.transport.addresses import may_reach
-from hub.transport.hosts import literal
+from hub.transport.addresses import literal, may_reach
 
 #: Options whose value is never shown, should somebody put a secret where a file's name belongs.
 _SECRET = ("secret", "password", "token", "passphrase")

@@ -23,7 +23,7 @@ import orjson
 from hub import __version__
 from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
 from hub.store import Blobs, LocalBlobs, Store
-from hub.store.recovery import Recovery
+from hub.store.retention import Recovery
 
 MANIFEST = "manifest.json"
 DATABASE = "hub.sqlite"

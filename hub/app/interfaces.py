@@ -45,7 +45,7 @@ from hub.identity.bearers import Bearers
 from hub.identity.clients import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
-from hub.validation.standing import write_standing
+from hub.validation.manifest import write_standing
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),

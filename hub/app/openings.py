@@ -24,7 +24,7 @@ from hub.model.delivery import Adapter
 from hub.notifications.mail import Noticeboard
 from hub.notifications.postman import MailServer
 from hub.store import Blobs, LocalBlobs, Store
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 _log = logging.getLogger(__name__)
 _LONGEST_SECRET = 4096  # Bytes

@@ -55,9 +55,8 @@ from hub.resources import shipped
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
 from hub.supervision import Supervisor
-from hub.transport.outbound import Outbound
-from hub.validation.book import CatalogBook
-from hub.validation.catalog import SchemaCatalog
+from hub.transport.connection import Outbound
+from hub.validation.catalog import CatalogBook, SchemaCatalog
 
 _ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
 _ORPHAN_GRACE = timedelta(hours=24)

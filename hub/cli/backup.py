@@ -12,7 +12,7 @@ from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.store import Store
 from hub.store.engine import sqlite_file
-from hub.store.recovery import Recovery
+from hub.store.retention import Recovery
 
 
 @click.command(short_help="Sichern, auch im Betrieb / back up, also while it runs.")

@@ -11,7 +11,7 @@ import click
 from hub.cli.options import data_option, opened
 from hub.identity.access import existing_destination
 from hub.store import AuditEntry, Circuit
-from hub.store.figures import Figures
+from hub.store.reports import Figures
 
 _MOST = 500
 

@@ -17,8 +17,7 @@ from hub.errors import Refused
 from hub.model.submission import MediaType
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
-from hub.validation.limits import Limits
-from hub.validation.report import Violation
+from hub.validation.report import Limits, Violation
 from hub.validation.xml.documents import read_xml
 
 #: Where the score is kept, in the sender's folder.

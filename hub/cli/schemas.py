@@ -12,8 +12,7 @@ from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
 from hub.resources import shipped
-from hub.validation.catalog import SchemaCatalog, SchemaEntry
-from hub.validation.entries import load_version
+from hub.validation.catalog import SchemaCatalog, SchemaEntry, load_version
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import JsonSchema
 from hub.validation.manifest import NAME, Status

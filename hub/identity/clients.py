@@ -30,7 +30,7 @@ from hub.identity.throttle import Bounds, Throttle
 from hub.model.parties import Client, ClientKind
 from hub.model.submission import canonical_service
 from hub.store import Store
-from hub.store.logins import Logins
+from hub.store.accounts import Logins
 
 #: Longest life of an access token (FIT-Connect section 2).
 TOKEN_LIFE = timedelta(seconds=1800)

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from hub.errors import Text, TooMany
 from hub.store import Store
-from hub.store.logins import Counted, Failure, Logins
+from hub.store.accounts import Counted, Failure, Logins
 
 #: Rows that one kind of subjects may fill; beyond, failures are counted in shared rows and what stands there stays.
 _MOST_ROWS = 10_000

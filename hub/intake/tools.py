@@ -13,7 +13,7 @@ from hub.model.parties import Destination
 from hub.notifications.callbacks import Herald
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 from hub.validation.catalog import SchemaCatalog
 
 

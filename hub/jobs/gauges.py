@@ -16,8 +16,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from hub.errors import ConfigurationError, Unavailable
 from hub.model.submission import DeadCause
 from hub.store import Blobs, Store
-from hub.store.figures import Figures
-from hub.store.reports import Overview
+from hub.store.reports import Figures, Overview
 
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200

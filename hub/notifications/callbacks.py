@@ -30,7 +30,7 @@ from hub.model.submission import Submission
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE, Carried, Courier
 from hub.store import CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling
-from hub.transport.outbound import Outbound, Posted
+from hub.transport.connection import Outbound, Posted
 
 _log = logging.getLogger(__name__)
 _TYPES = "https://schema.fitko.de/fit-connect/submission-api/callbacks/"

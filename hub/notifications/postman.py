@@ -16,8 +16,8 @@ from hub.model.submission import OutcomeKind
 from hub.notifications.letter import letter
 from hub.notifications.outbox import SCHEDULE, Carried, Courier
 from hub.store import NoticeClaim, Store, Tried
+from hub.transport.addresses import host_fault
 from hub.transport.connection import Line
-from hub.transport.hosts import host_fault
 from hub.transport.smtp import Envelope, Login, post
 
 _log = logging.getLogger(__name__)

@@ -5,15 +5,23 @@
 """
 
 from hub.routing.check import check
-from hub.routing.coverage import Cover, CoverState, DistrictCover, Survey, survey
-from hub.routing.destinations import DestinationFacts, PlannedDestination, load_destinations
 from hub.routing.diff import Diff, RouteChange, RuleChange, diff
-from hub.routing.explain import Considered, Explanation, Tried
-from hub.routing.findings import Code, Finding, Severity
+from hub.routing.findings import (
+    Code,
+    Cover,
+    CoverState,
+    DestinationFacts,
+    DistrictCover,
+    Finding,
+    PlannedDestination,
+    Severity,
+    Survey,
+    load_destinations,
+    survey,
+)
 from hub.routing.formats import from_csv, from_file, from_rows, from_yaml, to_csv, to_yaml
-from hub.routing.rules import OnInvalid, Rule, day_start, legal_day, rule_from_row, service_urn
-from hub.routing.services import ServiceRegister
-from hub.routing.table import Route, RoutingTable
+from hub.routing.rules import OnInvalid, Rule, ServiceRegister, day_start, legal_day, rule_from_row, service_urn
+from hub.routing.table import Considered, Explanation, Route, RoutingTable, Tried
 
 __all__ = [
     "Code",

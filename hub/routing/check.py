@@ -20,10 +20,8 @@ from hub.areas import Gazetteer, Place
 from hub.errors import Text
 from hub.model.parties import OfferedService
 from hub.model.submission import canonical_service
-from hub.routing.destinations import DestinationFacts
-from hub.routing.findings import Code, Finding, Severity, summarised, weight
-from hub.routing.rules import Rule, day_start, legal_day
-from hub.routing.services import ServiceRegister
+from hub.routing.findings import Code, DestinationFacts, Finding, Severity, summarised, weight
+from hub.routing.rules import Rule, ServiceRegister, day_start, legal_day
 from hub.routing.table import RoutingTable
 
 #: A key that ends within this time is worth a word.

@@ -6,28 +6,325 @@ is a refusal; there is no default route.
 All that does not depend on the question is settled when a table is made. Areas that the rules cannot tell apart form one
 region (all municipalities of a district, where only districts have rules), and services that are ruled alike share a row
 with the answer for each region. So a look-up is two dict gets and an index, and makes no object.
+
+Why this authority: every prefix tried, every rule considered, and why it was taken or passed over.
+
+What the table says when it has no answer: the cause, the nearest rules, and what to do next.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from hub.areas import Area, Gazetteer
-from hub.errors import ConfigurationError, Text
+from hub.errors import ConfigurationError, NoRoute, Text
 from hub.model.submission import canonical_service
-from hub.routing import refusals
-from hub.routing.explain import Explanation, explain, reasons
 from hub.routing.formats import read_folder
-from hub.routing.rules import OnInvalid, Rule, legal_day
-from hub.routing.services import ServiceRegister
+from hub.routing.rules import OnInvalid, Rule, ServiceRegister, legal_day
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Considered:
+    """One rule, whether it decides, and why."""
+
+    rule: Rule
+    taken: bool
+    why: Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """One prefix of the area, its name, and the rules that stand there for the service."""
+
+    prefix: str
+    name: str
+    considered: tuple[Considered, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """The way to an answer. ``rule`` is the deciding rule, or ``refusal`` says why there is none."""
+
+    area: Area
+    area_name: str
+    service: str
+    service_name: str
+    on: datetime
+    table_version: str
+    tried: tuple[Tried, ...]
+    rule: Rule | None
+    refusal: Text | None
+
+    @property
+    def destination_id(self) -> UUID | None:
+        """The responsible destination, if there is exactly one."""
+        return self.rule.destination if self.rule is not None else None
+
+    def lines(self, language: Literal["de", "en"] = "de") -> list[str]:
+        """Return the explanation as lines to print."""
+        return [getattr(text, language) for text in self._texts()]
+
+    def _texts(self) -> list[Text]:
+        day, what = legal_day(self.on), f"{self.service_name} ({self.service})"
+        texts = [
+            Text(
+                f"Zuständigkeit für {what} in {self.area_name} ({self.area}) am {day:%d.%m.%Y}",
+                f"Responsibility for {what} in {self.area_name} ({self.area}) on {day}",
+            ),
+            Text(f"Tabelle {self.table_version[:12]}", f"Table {self.table_version[:12]}"),
+        ]
+        for step in self.tried:
+            head = f"  {step.prefix:<12} {step.name}"
+            texts.append(Text(head, head))
+            if not step.considered:
+                texts.append(Text("    keine Regel", "    no rule"))
+            for item in step.considered:
+                mark = "->" if item.taken else "  "
+                texts.append(Text(*(f" {mark} {item.rule.id}: {why}" for why in (item.why.de, item.why.en))))
+        return [*texts, self._answer()]
+
+    def _answer(self) -> Text:
+        if self.rule is not None:
+            target = self.rule.destination
+            return Text(
+                f"Zuständig: {target} nach Regel {self.rule.id}", f"Responsible: {target} by rule {self.rule.id}"
+            )
+        refusal = self.refusal or Text("", "")
+        return Text(f"Keine zuständige Stelle: {refusal.de}", f"No responsible authority: {refusal.en}")
+
+
+def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Explanation:
+    """Explain what ``table`` answers for area and service at the aware moment ``on``."""
+    refusal = _refusal_of(table, area, service, on)
+    tried, winners = _tried(table, area, service, on)
+    return Explanation(
+        area=area,
+        area_name=table.gazetteer.name(area),
+        service=service,
+        service_name=table.services.name(service),
+        on=on,
+        table_version=table.version,
+        tried=tried,
+        rule=winners[0] if winners and refusal is None else None,
+        refusal=refusal,
+    )
+
+
+def reasons(rule: Rule, area: Area, gazetteer: Gazetteer) -> tuple[Text, ...]:
+    """Say in words why ``rule`` decides for ``area``."""
+    here, there = gazetteer.name(area), gazetteer.name(rule.area)
+    if area == rule.area:
+        first = Text(
+            f"Regel {rule.id} gilt genau für {here} ({area}).", f"Rule {rule.id} is for exactly {here} ({area})."
+        )
+    else:
+        first = Text(
+            f"{here} ({area}) liegt in {there} ({rule.area}), dafür gilt Regel {rule.id}.",
+            f"{here} ({area}) lies in {there} ({rule.area}), for which rule {rule.id} holds.",
+        )
+    second = Text(
+        "Keine gültige Regel nennt für diese Leistung ein engeres Gebiet.",
+        "No valid rule names a narrower area for this service.",
+    )
+    return (first, second) if rule.is_unbounded else (first, second, validity(rule))
+
+
+def validity(rule: Rule) -> Text:
+    """Say when a rule holds, as its file says it (a last day is included)."""
+    row = rule.as_row()
+    start, end = row["valid_from"], row["valid_until"]
+    if not start and not end:
+        return Text("Gilt unbefristet.", "Holds without limit.")
+    since = (f" ab {start}", f" from {start}") if start else ("", "")
+    until = (f" bis {end}", f" until {end}") if end else ("", "")
+    return Text(f"Gilt{since[0]}{until[0]}.", f"Holds{since[1]}{until[1]}.")
+
+
+def _refusal_of(table: RoutingTable, area: Area, service: str, on: datetime) -> Text | None:
+    try:
+        table.route(area, service, on)
+    except NoRoute as exc:
+        return exc.detail
+    return None
+
+
+def _tried(table: RoutingTable, area: Area, service: str, on: datetime) -> tuple[tuple[Tried, ...], tuple[Rule, ...]]:
+    tried: list[Tried] = []
+    winners: tuple[Rule, ...] = ()
+    for prefix in area.prefixes():
+        rules = table.rules_at(prefix, service)
+        decided = bool(winners)
+        if not decided:
+            winners = tuple(rule for rule in rules if rule.holds(on))
+        split = len({rule.destination for rule in winners}) > 1
+        considered = tuple(_judged(rule, on, winners, decided=decided, split=split) for rule in rules)
+        tried.append(Tried(prefix=prefix, name=table.gazetteer.name(prefix), considered=considered))
+    return tuple(tried), winners
+
+
+def _judged(rule: Rule, on: datetime, winners: tuple[Rule, ...], *, decided: bool, split: bool) -> Considered:
+    if decided:
+        why = Text("Übergangen: ein engeres Gebiet hat entschieden.", "Passed over: a narrower area has decided.")
+    elif not rule.holds(on):
+        when = validity(rule)
+        why = Text(f"Übergangen: gilt an diesem Tag nicht. {when.de}", f"Passed over: not valid then. {when.en}")
+    elif split:
+        why = Text(
+            "Widerspruch: eine andere Regel nennt hier einen anderen Zustellpunkt.",
+            "Contradiction: another rule names another destination here.",
+        )
+    elif rule is not winners[0]:
+        why = Text("Doppelt: nennt denselben Zustellpunkt.", "Double: names the same destination.")
+    else:
+        why = Text(
+            f"Genommen: das engste Gebiet mit gültiger Regel. {validity(rule).de}",
+            f"Taken: the narrowest area with a valid rule. {validity(rule).en}",
+        )
+        return Considered(rule=rule, taken=True, why=why)
+    return Considered(rule=rule, taken=False, why=why)
+
+
+_MAX_NEAREST = 5
+
+
+def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
+    """Return the refusal of an area that does not exist on that day, with its successors."""
+    place, day = table.gazetteer.find(area), legal_day(on)
+    if place is None:
+        text = Text(
+            f"Das Gebiet {area} steht nicht im Gebietsverzeichnis. Prüfen Sie den Schlüssel in der Gebietssuche.",
+            f"Area {area} is not in the gazetteer. Look its key up in the area search.",
+        )
+        return _refusal(table, text, "unknown-area", area_hints(table.gazetteer, area))
+    if place.valid_from is not None and day < place.valid_from:
+        text = Text(
+            f"{place.name} ({area}) besteht erst seit {place.valid_from:%d.%m.%Y}.",
+            f"{place.name} ({area}) exists only since {place.valid_from}.",
+        )
+        return _refusal(table, text, "unknown-area", [])
+    heirs = table.gazetteer.successors(area, day)
+    named = ", ".join(f"{heir.name} ({heir.area})" for heir in heirs) or "-"
+    text = Text(
+        f"{place.name} ({area}) besteht nicht mehr. Nachfolger: {named}. Verwenden Sie dessen Schlüssel.",
+        f"{place.name} ({area}) no longer exists. Successor: {named}. Use its key.",
+    )
+    return _refusal(table, text, "dissolved-area", [], successors=[heir.area.ars for heir in heirs])
+
+
+def area_hints(gazetteer: Gazetteer, area: Area) -> list[dict[str, Any]]:
+    """Return the known areas around an unknown key: the widest part of it that exists."""
+    for prefix in area.prefixes()[1:]:
+        place = gazetteer.find(prefix)
+        if place is not None and place.valid_until is None:
+            reason = Text("nächstgrößeres bekanntes Gebiet", "next larger known area")
+            return [{"area": prefix, "area_name": place.name, "reason": {"de": reason.de, "en": reason.en}}]
+    return []
+
+
+def unknown_service(table: RoutingTable, area: Area, service: str, on: datetime) -> NoRoute:
+    """Return the refusal of a service that neither the register nor a rule knows, with the nearest names."""
+    likely = table.services.nearest(service)
+    nearest = [hit for urn in likely for hit in _rules_nearby(table, area, urn, on)[:2]]
+    names = ", ".join(f"{table.services.name(urn)} ({urn})" for urn in likely) or "-"
+    text = Text(
+        f"Diese Leistung ist nicht bekannt. Ähnlich sind: {names}. Prüfen Sie den Schlüssel.",
+        f"This service is not known. Similar ones: {names}. Check the key.",
+    )
+    return _refusal(table, text, "unknown-service", nearest)
+
+
+def undecided(table: RoutingTable, area: Area, service: str, on: datetime, winners: tuple[Rule, ...]) -> NoRoute:
+    """Return the refusal of a question with no deciding rule, or with several that contradict each other."""
+    where, what = f"{table.gazetteer.name(area)} ({area})", table.services.name(service)
+    if winners:
+        ids = ", ".join(rule.id for rule in winners)
+        reason = Text("widerspricht den anderen", "contradicts the others")
+        text = Text(
+            f"Für {what} in {where} widersprechen sich Regeln: {ids}. Die Tabelle ist zu berichtigen.",
+            f"For {what} in {where} rules contradict each other: {ids}. The table has to be corrected.",
+        )
+        hits = [_near(table, rule, service, reason) for rule in winners]
+        return _refusal(table, text, "ambiguous", hits)
+    text = Text(
+        f"Für {what} in {where} ist keine Stelle eingetragen. Prüfen Sie Gebiet und Leistung.",
+        f"No authority is entered for {what} in {where}. Check area and service.",
+    )
+    nearby = _rules_nearby(table, area, service, on)[:3] + _services_nearby(table, area, service, on)
+    return _refusal(table, text, "no-rule", nearby)
+
+
+def _refusal(table: RoutingTable, text: Text, cause: str, nearest: list[dict[str, Any]], **members: Any) -> NoRoute:
+    return NoRoute(text, cause=cause, nearest=nearest[:_MAX_NEAREST], tableVersion=table.version, **members)
+
+
+def _near(table: RoutingTable, rule: Rule, service: str, reason: Text) -> dict[str, Any]:
+    return {
+        "rule": rule.id,
+        "area": rule.area.ars,
+        "area_name": table.gazetteer.name(rule.area),
+        "service": service,
+        "service_name": table.services.name(service),
+        "reason": {"de": reason.de, "en": reason.en},
+    }
+
+
+def _rules_nearby(table: RoutingTable, area: Area, service: str, on: datetime) -> list[dict[str, Any]]:
+    """Return the rules of the same service that come closest: other moment, part of the area, then neighbours."""
+    closest = heapq.nsmallest(
+        _MAX_NEAREST, table.rules_for(service), key=lambda rule: (*_distance(rule, area, on), rule.id)
+    )
+    return [_near(table, rule, service, _reason(rule, area, on)) for rule in closest]
+
+
+def _distance(rule: Rule, area: Area, on: datetime) -> tuple[int, int]:
+    if rule.area.covers(area):
+        return (0, 0) if not rule.holds(on) else (1, 0)
+    if area.covers(rule.area):
+        return 2, 0
+    return 3, -_shared(rule.area, area)
+
+
+def _reason(rule: Rule, area: Area, on: datetime) -> Text:
+    if rule.area.covers(area):
+        return validity(rule) if not rule.holds(on) else Text("gilt für dieses Gebiet", "holds for this area")
+    if area.covers(rule.area):
+        return Text(
+            "gilt für einen Teil dieses Gebiets; geben Sie alle 12 Stellen an",
+            "holds for a part of this area; give all 12 digits",
+        )
+    return _SHARED[_shared(rule.area, area)]
+
+
+def _shared(one: Area, other: Area) -> int:
+    """Return the number of digits of the smallest legal area that holds both; 0 if none does."""
+    return next((len(prefix) for prefix in one.prefixes() if other.ars.startswith(prefix)), 0)
+
+
+_SHARED = {
+    9: Text("gleiche Leistung, gleicher Gemeindeverband", "same service, same association"),
+    5: Text("gleiche Leistung, gleicher Kreis", "same service, same district"),
+    3: Text("gleiche Leistung, gleicher Regierungsbezirk", "same service, same government region"),
+    2: Text("gleiche Leistung, gleiches Land", "same service, same state"),
+    0: Text("gleiche Leistung, anderes Land", "same service, another state"),
+}
+
+
+def _services_nearby(table: RoutingTable, area: Area, service: str, on: datetime) -> list[dict[str, Any]]:
+    """Return the rules for this very area whose service is closest to the one asked for."""
+    reason = Text("ähnliche Leistung, für dieses Gebiet geregelt", "similar service, ruled for this area")
+    ruled = {urn: found[0] for urn in table.routed_services if len(found := table.find(area, urn, on)) == 1}
+    return [_near(table, ruled[urn], urn, reason) for urn in table.services.akin(service, ruled, 2)]
+
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
@@ -213,15 +510,15 @@ class RoutingTable:
         """Answer for an area that has begun or ended once, and refuse."""
         place = self.gazetteer.find(area)
         if place is None or not place.exists(legal_day(on)):
-            raise refusals.no_such_area(self, area, on)
+            raise no_such_area(self, area, on)
         known = canonical_service(service)
         if known != service:
             return self.route(area, known, on)
         if service not in self._groups and service not in self.services:
-            raise refusals.unknown_service(self, area, service, on)
+            raise unknown_service(self, area, service, on)
         winners = self.find(area, service, on)
         if len(winners) != 1:
-            raise refusals.undecided(self, area, service, on, winners)
+            raise undecided(self, area, service, on, winners)
         return self._routes[winners[0].id]
 
 

@@ -7,6 +7,7 @@ sealed contents as files. Both accept sealed values only.
 from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
 from hub.store.blobs.provisional import Provisional
 from hub.store.outboxes import Tried
+from hub.store.queue import AttemptResult
 from hub.store.records import (
     Announcement,
     Attempt,
@@ -38,7 +39,6 @@ from hub.store.records import (
     all_items,
     all_pages,
 )
-from hub.store.results import AttemptResult
 from hub.store.store import Store
 from hub.store.unreadable import met_unreadable
 

@@ -35,8 +35,7 @@ from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.model.events import hash_of
 from hub.store import tables
-from hub.store.annex import Annex
-from hub.store.database import in_postgresql, micros, moment
+from hub.store.database import Annex, in_postgresql, micros, moment
 from hub.store.records import CaseHead
 from hub.store.statements import Insert
 from hub.store.unreadable import reads

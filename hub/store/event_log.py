@@ -14,8 +14,8 @@ from hub.errors import Conflict, NotFound, Text
 from hub.model.events import Event, EventKind, Subject, chain, next_state
 from hub.model.submission import DeadCause, State
 from hub.store import tables
-from hub.store.callbacks import write_callbacks
 from hub.store.database import Database, from_json, micros, moment, not_found, to_json
+from hub.store.outboxes import write_callbacks
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
 from hub.store.statements import Insert, Lookup, Update
 from hub.store.unreadable import reads

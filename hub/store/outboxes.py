@@ -1,6 +1,12 @@
-"""What outboxes have in common: rows that are due, leased to one node at a time, tried again, and over at last.
+"""The outboxes of callbacks and notices, and what they have in common.
+
+What outboxes have in common: rows that are due, leased to one node at a time, tried again, and over at last.
 
 One column runs each, as in the queue of deliveries: ``next_attempt_at`` is due, leased (pushed forward at claim) or NULL.
+
+Notices to people: decided, audited and put into the outbox in one transaction, so that none of it stands alone.
+
+The outbox of callbacks: written with the events that cause them, sent later, under leases.
 """
 
 from __future__ import annotations
@@ -11,11 +17,56 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, and_, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 
-from hub.store.database import clamp, in_postgresql, maybe_micros, micros
-from hub.store.records import DeliveryState
-from hub.store.unreadable import Unreadables, insist_on_types, stumble
+from hub.model.events import Subject
+from hub.store import tables
+from hub.store.audit import write_audit
+from hub.store.database import (
+    Database,
+    clamp,
+    from_json,
+    in_postgresql,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+    to_json,
+)
+from hub.store.records import (
+    CallbackClaim,
+    CallbackView,
+    DeliveryState,
+    Lagging,
+    Notice,
+    NoticeClaim,
+    NoticeKind,
+    NoticeView,
+    OutgoingCallback,
+    Page,
+    Telling,
+)
+from hub.store.statements import Insert
+from hub.store.unreadable import Unreadables, insist_on_types, reads, stumble
 
 R = TypeVar("R")
 
@@ -206,3 +257,340 @@ def _progress(attempt: int, tried: Tried) -> dict[str, Any]:
         "note": tried.note,
         "finished_at": None if state is DeliveryState.QUEUED else micros(tried.now),
     }
+
+
+notices = Table(
+    "notices",
+    tables.metadata,
+    Column("notice_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("next_attempt_at", BigInteger),
+    Column("fencing", Integer, nullable=False),
+    Column("leased_by", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+)
+tables.partial_index("ix_notices_due", "next_attempt_at IS NOT NULL", notices.c.next_attempt_at)
+Index("ix_notices_about", notices.c.about, notices.c.created_at)
+Index("ix_notices_finished_at", notices.c.finished_at)
+
+_MESSAGES = tables.messages
+_DELIVERIES = tables.deliveries
+_DESTINATIONS = tables.destinations
+#: A notice's id follows from its occasion: of two who decide the same, one writes it.
+_INSERT_NOTICE = Insert(notices, "ON CONFLICT (notice_id) DO NOTHING")
+_NOTICES = Outbox(notices, "notice_id")
+
+
+class Notices(Database):
+    """Who is told of what, and what came of the mails."""
+
+    def lagging(self, kind: NoticeKind, before: datetime, *, number: int) -> list[Lagging]:
+        """Return the destinations of which notice ``number`` is due: something lags there since before ``before``.
+
+        ``kind`` says what: ``UNCOLLECTED`` in a mailbox, or ``OVERDUE`` on its way. What got as many notices is not counted.
+        """
+        due, age = _due(kind, before, number)
+        statement = _summed(age).where(due).group_by(_MESSAGES.c.destination_id).order_by(_MESSAGES.c.destination_id)
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        return self._unreadables.each(_MESSAGES, rows, _lagging)
+
+    def give_notice(
+        self,
+        kind: NoticeKind,
+        before: datetime,
+        *,
+        destination_id: UUID,
+        number: int,
+        make: Callable[[Lagging], Telling],
+    ) -> int:
+        """Give notice ``number`` of all that lags at a destination, as ``make`` words it; return how much that is.
+
+        0 and nothing written if nothing lags any more, or if this notice has been given: then what lags waits for the
+        next occasion. ``make`` is pure.
+        """
+        due, age = _due(kind, before, number)
+        here = and_(due, _MESSAGES.c.destination_id == str(destination_id))
+
+        def write(connection: Connection) -> int:
+            row = connection.execute(_summed(age).where(here).group_by(_MESSAGES.c.destination_id)).first()
+            if row is None:
+                return 0
+            telling = make(_lagging(row))
+            if write_notices(connection, telling.notices) < len(telling.notices):
+                return 0
+            told = select(_MESSAGES.c.message_id).join(*_WITH_DELIVERY, isouter=True).where(here)
+            noted = update(_MESSAGES).where(_MESSAGES.c.message_id.in_(told)).values(notices=number)
+            connection.execute(noted)
+            write_audit(connection, telling.entry)
+            return int(row.number)
+
+        return self._write(write)
+
+    def claim_notices(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[NoticeClaim]:
+        """Lease up to ``limit`` due notices to ``node``, the longest due first."""
+
+        def write(connection: Connection) -> list[NoticeClaim]:
+            rows = _NOTICES.claim(connection, now, lease=lease, node=node, limit=limit)
+            return _NOTICES.readable(connection, rows, _notice_claim, now, unreadables=self._unreadables)
+
+        return self._write(write)
+
+    def record_notice(self, claim: NoticeClaim, tried: Tried) -> bool:
+        """Record an attempt to mail a notice; False if the lease was lost."""
+        key = claim.notice.notice_id
+        return self._write(
+            lambda connection: _NOTICES.record(
+                connection, key, fencing=claim.fencing, attempt=claim.attempt, tried=tried
+            )
+        )
+
+    def notices(self, *, about: str | None = None, offset: int = 0, limit: int = 100) -> Page[NoticeView]:
+        """Return one page of notices (about one party, if it is named), newest first."""
+        statement = select(notices)
+        if about is not None:
+            statement = statement.where(notices.c.about == about)
+        ordered = statement.order_by(notices.c.created_at.desc(), notices.c.notice_id)
+        return self._page(ordered, _view, offset=offset, limit=limit)
+
+    def forget_notices(self, before: datetime) -> int:
+        """Delete notices that were over before ``before``; return how many. The audit log keeps what was decided."""
+        old = delete(notices).where(notices.c.finished_at < micros(before))
+        return self._write(lambda connection: connection.execute(old).rowcount)
+
+
+def write_telling(connection: Connection, telling: Telling) -> None:
+    """Write a decision to tell people, within the transaction of what they are told of; a notice given before stays."""
+    write_notices(connection, telling.notices)
+    write_audit(connection, telling.entry)
+
+
+def write_notices(connection: Connection, given: tuple[Notice, ...]) -> int:
+    """Put notices into the outbox, due at once; return how many had not been given before."""
+    return sum(_INSERT_NOTICE(connection, _notice_row(notice)) for notice in given)
+
+
+_WITH_DELIVERY = (_DELIVERIES, _DELIVERIES.c.submission_id == _MESSAGES.c.message_id)
+
+
+def _summed(age: ColumnElement[Any]) -> Select[Any]:
+    """Return the query of how much lags, for conditions over messages and their deliveries."""
+    return select(
+        _MESSAGES.c.destination_id, func.count().label("number"), func.min(age).label("oldest_at")
+    ).select_from(_MESSAGES.outerjoin(*_WITH_DELIVERY))
+
+
+def _due(kind: NoticeKind, before: datetime, number: int) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
+    """Return what lags, as a condition, and the column that says since when."""
+    told_less = and_(tables.waiting(), _MESSAGES.c.notices < number)
+    if kind is NoticeKind.OVERDUE:
+        on_its_way = and_(tables.undelivered(), _DELIVERIES.c.state == DeliveryState.QUEUED.value)
+        age: ColumnElement[Any] = _DELIVERIES.c.accepted_at
+        return and_(told_less, on_its_way, age < micros(before)), age
+    age = _MESSAGES.c.submitted_at
+    in_mailbox = or_(_DELIVERIES.c.state.is_(None), _DELIVERIES.c.state == DeliveryState.WAITING.value)
+    # A reply may wait for the online service; the authority is reminded of its own only.
+    owner = select(_DESTINATIONS.c.owner).where(_DESTINATIONS.c.destination_id == _MESSAGES.c.destination_id)
+    its_own = or_(_MESSAGES.c.kind == Subject.SUBMISSION.value, _MESSAGES.c.addressee == owner.scalar_subquery())
+    # What was pushed and never answered stays open for years; it is told apart by its contents, which are gone.
+    there = and_(_MESSAGES.c.collected_at.is_(None), _MESSAGES.c.deleted_at.is_(None))
+    return and_(told_less, there, in_mailbox, its_own, age < micros(before)), age
+
+
+def _lagging(row: Any) -> Lagging:
+    return Lagging(destination_id=UUID(row.destination_id), number=row.number, oldest_at=moment(row.oldest_at))
+
+
+def _notice_row(notice: Notice) -> dict[str, Any]:
+    row = fresh(notice.created_at) | {
+        "notice_id": str(notice.notice_id),
+        "kind": notice.kind.value,
+        "about": notice.about,
+        "recipient": notice.recipient,
+        "facts": to_json(dict(notice.facts)),
+    }
+    if notice.recipient:
+        return row
+    over = {"next_attempt_at": None, "finished_at": micros(notice.created_at)}
+    return row | {"state": DeliveryState.WAITING.value} | over
+
+
+@reads(notices)
+def _notice(row: Any) -> Notice:
+    return Notice(
+        notice_id=UUID(row.notice_id),
+        kind=NoticeKind(row.kind),
+        about=row.about,
+        recipient=row.recipient,
+        facts=from_json(row.facts),
+        created_at=moment(row.created_at),
+    )
+
+
+def _notice_claim(row: Any) -> NoticeClaim:
+    return NoticeClaim(notice=_notice(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
+
+
+@reads(notices)
+def _view(row: Any) -> NoticeView:
+    return NoticeView(
+        notice=_notice(row),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        note=row.note,
+        finished_at=maybe_moment(row.finished_at),
+    )
+
+
+_CALLBACKS = tables.callbacks
+Index("ix_callbacks_case_id", _CALLBACKS.c.case_id)
+_DEAD = text("state = 'dead'")
+Index(
+    "ix_callbacks_dead",
+    _CALLBACKS.c.party,
+    _CALLBACKS.c.created_at,
+    sqlite_where=_DEAD,
+    postgresql_where=_DEAD,
+)
+_INSERT_CALLBACK = Insert(_CALLBACKS)
+_CALLBACK_QUEUE = Outbox(_CALLBACKS, "callback_id")
+#: Callbacks of one case that are shown at once.
+_SHOWN = 100
+
+
+class Callbacks(Database):
+    """Callbacks to send, and what came of them."""
+
+    def add_callback(self, callback: OutgoingCallback) -> None:
+        """Put a callback into the outbox, due at once."""
+        self._write(lambda connection: write_callbacks(connection, [callback]))
+
+    def claim_callbacks(
+        self, now: datetime, *, lease: timedelta, node: str, limit: int, share: int | None = None
+    ) -> list[CallbackClaim]:
+        """Lease up to ``limit`` due callbacks to ``node``, the longest due first.
+
+        With a ``share`` fair over parties, of each of which at most so many are under way on all nodes.
+        """
+
+        def write(connection: Connection) -> list[CallbackClaim]:
+            rows = _CALLBACK_QUEUE.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
+            return _CALLBACK_QUEUE.readable(connection, rows, _callback_claim, now, unreadables=self._unreadables)
+
+        return self._write(write)
+
+    def postpone_callbacks(self, claims: Sequence[CallbackClaim], until: datetime) -> int:
+        """Give back callbacks that were not attempted; they are due again at ``until``, and no attempt is counted."""
+        keys = {claim.callback.callback_id: claim.fencing for claim in claims}
+        return self._write(lambda connection: _CALLBACK_QUEUE.postpone(connection, keys, until))
+
+    def record_callback(
+        self,
+        claim: CallbackClaim,
+        *,
+        sent: bool,
+        next_attempt_at: datetime | None,
+        note: str,
+        now: datetime,
+        telling: Telling | None = None,
+    ) -> bool:
+        """Record an attempt: sent, again at ``next_attempt_at``, or (None) given up; False if the lease was lost.
+
+        ``telling`` is written with it: what people are told of a callback that was given up.
+        """
+        tried = Tried(sent=sent, next_attempt_at=next_attempt_at, note=note, now=now)
+        key = claim.callback.callback_id
+
+        def write(connection: Connection) -> bool:
+            kept = _CALLBACK_QUEUE.record(connection, key, fencing=claim.fencing, attempt=claim.attempt, tried=tried)
+            if kept and telling is not None:
+                write_telling(connection, telling)
+            return kept
+
+        return self._write(write)
+
+    def dead_callbacks(self, *, party: str | None = None, offset: int = 0, limit: int = 100) -> Page[OutgoingCallback]:
+        """Return one page of callbacks (to ``party``, if it is named) that were given up, oldest first."""
+        statement = select(_CALLBACKS).where(_CALLBACKS.c.state == literal_column("'dead'"))
+        if party is not None:
+            statement = statement.where(_CALLBACKS.c.party == party)
+        ordered = statement.order_by(_CALLBACKS.c.created_at, _CALLBACKS.c.callback_id)
+        return self._page(ordered, _callback, offset=offset, limit=limit)
+
+    def case_callbacks(self, case_id: UUID) -> list[CallbackView]:
+        """Return what became of a case's callbacks, the newest first; the oldest of very many are left out."""
+        here = _CALLBACKS.c.case_id == str(case_id)
+        statement = select(_CALLBACKS).where(here).order_by(_CALLBACKS.c.created_at.desc()).limit(_SHOWN)
+        return self._all(statement, _CALLBACKS, to_view)
+
+    def redrive_callback(self, callback_id: UUID, now: datetime) -> bool:
+        """Make a callback that was given up due again; False if it was not given up. ``NotFound`` for an unknown one."""
+        here = _CALLBACKS.c.callback_id == str(callback_id)
+        again = {"state": DeliveryState.QUEUED.value, "next_attempt_at": micros(now), "finished_at": None}
+
+        def write(connection: Connection) -> bool:
+            dead = _CALLBACKS.c.state == DeliveryState.DEAD.value
+            if connection.execute(update(_CALLBACKS).where(here, dead).values(again)).rowcount:
+                return True
+            if connection.execute(select(_CALLBACKS.c.callback_id).where(here)).first() is None:
+                raise not_found("callback-not-found", "Den Rückruf", "Callback", callback_id)
+            return False
+
+        return self._write(write)
+
+    def forget_callbacks(self, before: datetime) -> int:
+        """Delete callbacks that ended before ``before``; return how many."""
+        old = delete(_CALLBACKS).where(_CALLBACKS.c.finished_at < micros(before))
+        return self._write(lambda connection: connection.execute(old).rowcount)
+
+
+def write_callbacks(connection: Connection, callbacks: Sequence[OutgoingCallback]) -> None:
+    """Put callbacks into the outbox, due at once."""
+    _INSERT_CALLBACK(connection, *(_callback_row(callback) for callback in callbacks))
+
+
+def _callback_row(callback: OutgoingCallback) -> dict[str, Any]:
+    return fresh(callback.created_at) | {
+        "callback_id": str(callback.callback_id),
+        "party": callback.party,
+        "case_id": None if callback.case_id is None else str(callback.case_id),
+        "url": callback.url,
+        "secret": callback.secret,
+        "body": callback.body,
+    }
+
+
+@reads(_CALLBACKS)
+def _callback(row: Any) -> OutgoingCallback:
+    return OutgoingCallback(
+        callback_id=UUID(row.callback_id),
+        party=row.party,
+        url=row.url,
+        secret=row.secret,
+        body=row.body,
+        created_at=moment(row.created_at),
+        case_id=None if row.case_id is None else UUID(row.case_id),
+    )
+
+
+def _callback_claim(row: Any) -> CallbackClaim:
+    return CallbackClaim(callback=_callback(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
+
+
+@reads(_CALLBACKS)
+def to_view(row: Any) -> CallbackView:
+    """Return a callback of a row, and what became of it."""
+    return CallbackView(
+        callback=_callback(row),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        note=row.note,
+        next_attempt_at=maybe_moment(row.next_attempt_at),
+        finished_at=maybe_moment(row.finished_at),
+    )

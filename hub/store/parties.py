@@ -1,4 +1,9 @@
-"""Clients, destinations and their keys."""
+"""Clients, destinations and their keys, and what else is known of a destination.
+
+Clients, destinations and their keys.
+
+What is known of one destination besides its record: its callbacks, and when it collected last.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, KeyRefused, Text
 from hub.model.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.model.submission import oldest_id
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
+    Annex,
     Database,
+    a_moment,
     already_there,
+    clamp,
     from_json,
     json_object,
     maybe_json,
@@ -28,7 +37,8 @@ from hub.store.database import (
     not_found,
     to_json,
 )
-from hub.store.records import AuditEntry, Page, StoredKey
+from hub.store.outboxes import to_view
+from hub.store.records import AuditEntry, CallbackView, DeliveryState, Page, StoredKey
 from hub.store.statements import Lookup
 from hub.store.unreadable import reads
 
@@ -418,3 +428,38 @@ def _key(row: Any) -> StoredKey:
         added_at=moment(row.added_at),
         retired_at=maybe_moment(row.retired_at),
     )
+
+
+_CALLBACKS = tables.callbacks
+_MESSAGES = tables.messages
+
+
+class Dossier(Annex):
+    """Reads on one destination."""
+
+    def callback_states(self, destination_id: UUID) -> Mapping[DeliveryState, int]:
+        """Return how many of a destination's callbacks are in each state; those that ended are forgotten after a while."""
+        columns = _CALLBACKS.c
+        statement = (
+            select(columns.state, func.count()).where(columns.party == str(destination_id)).group_by(columns.state)
+        )
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        known = set(DeliveryState)
+        return {DeliveryState(state): number for state, number in rows if state in known}
+
+    def callbacks(self, destination_id: UUID, *, limit: int = 20) -> list[CallbackView]:
+        """Return a destination's latest callbacks, the newest first."""
+        statement = (
+            select(_CALLBACKS)
+            .where(_CALLBACKS.c.party == str(destination_id))
+            .order_by(_CALLBACKS.c.created_at.desc(), _CALLBACKS.c.callback_id)
+            .limit(clamp(limit))
+        )
+        return self._all(statement, _CALLBACKS, to_view)
+
+    def last_collected(self, destination_id: UUID, *, since: datetime) -> datetime | None:
+        """Return when the destination collected last something that came in since then; None if it did not."""
+        columns = _MESSAGES.c
+        lately = columns.message_id >= str(oldest_id(since))
+        statement = select(func.max(columns.collected_at)).where(lately, columns.destination_id == str(destination_id))
+        return a_moment(self._read(lambda connection: connection.execute(statement).scalar()))

@@ -33,9 +33,9 @@ from sqlalchemy import (
 from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.store import tables
-from hub.store.annex import Annex
 from hub.store.audit import write_audit
 from hub.store.database import (
+    Annex,
     clamp,
     from_json,
     in_postgresql,

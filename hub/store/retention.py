@@ -1,4 +1,7 @@
-"""Housekeeping: what is due for rejection or deletion, and the deletion itself. History outlives contents."""
+"""Housekeeping: what is due for rejection or deletion, and the deletion itself. History outlives contents.
+
+What a backup has to take along, and what a restored store can no longer be sure of.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from hub.errors import Conflict, Text
 from hub.model.submission import State
 from hub.store import tables
 from hub.store.blobs.local import Blobs
-from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, micros, not_found
+from hub.store.database import Annex, Database, micros, not_found
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
-from hub.store.messages import read_case
+from hub.store.outboxes import write_callbacks
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
 from hub.store.rows import to_message
 from hub.store.statements import Lookup
+from hub.store.submissions import read_case
 from hub.store.writer import nothing_written
 
 _CASES = tables.cases
@@ -230,3 +233,20 @@ def _not_over() -> Conflict:
         ),
         slug="invalid-state-transition",
     )
+
+
+class Recovery(Annex):
+    """The store seen by backup and restore."""
+
+    def blob_names(self) -> frozenset[str]:
+        """Return the names of all blobs that contents lie in."""
+        statement = select(_CONTENTS.c.blob).where(_CONTENTS.c.blob.is_not(None))
+        return self._read(lambda connection: frozenset(connection.execute(statement).scalars()))
+
+    def suspect_open_deliveries(self) -> int:
+        """Flag every open delivery as a possible repeat; return how many there are.
+
+        What was delivered after the backup is open again in it, and nobody here knows: the receiver must be told.
+        """
+        open_ = update(_DELIVERIES).where(_DELIVERIES.c.next_attempt_at.is_not(None)).values(repeat=True)
+        return self._write(lambda connection: connection.execute(open_).rowcount)

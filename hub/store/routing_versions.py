@@ -26,9 +26,18 @@ from sqlalchemy import (
 
 from hub.errors import Conflict, Invalid
 from hub.errors import Text as Words
-from hub.store.annex import Annex
 from hub.store.audit import write_audit
-from hub.store.database import from_json, in_postgresql, maybe_micros, maybe_moment, micros, moment, not_found, to_json
+from hub.store.database import (
+    Annex,
+    from_json,
+    in_postgresql,
+    maybe_micros,
+    maybe_moment,
+    micros,
+    moment,
+    not_found,
+    to_json,
+)
 from hub.store.records import AuditEntry, Page
 from hub.store.tables import SERIAL, metadata
 from hub.store.unreadable import reads

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, text
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.store.audit import Audit
 from hub.store.blobs.local import Blobs
-from hub.store.callbacks import Callbacks
 from hub.store.deliveries import Deliveries
 from hub.store.engine import (
     create_privately,
@@ -24,13 +23,12 @@ from hub.store.engine import (
 )
 from hub.store.event_log import Log
 from hub.store.leases import Duties
-from hub.store.messages import Messages
 from hub.store.migration import current_revision, head_revision, upgrade
-from hub.store.notices import Notices
+from hub.store.outboxes import Callbacks, Notices
 from hub.store.parties import Parties
 from hub.store.queue import Queue
 from hub.store.retention import Retention
-from hub.store.submissions import PlainDoor
+from hub.store.submissions import Messages, PlainDoor
 from hub.supervision import Supervisor
 
 #: Connections for reading; each handler thread needs one for the moment of a query.

@@ -1,31 +1,54 @@
-"""The plain door's one transaction: a complete submission, its case, its proof and its delivery."""
+"""The plain door's one transaction: a complete submission, its case, its proof and its delivery.
+
+Submissions and replies: the sealed door's steps, and what is read of either door's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import NotFound, Refused, Text
-from hub.model.events import GENESIS, Event
-from hub.model.submission import State, Submission
+from hub.errors import Conflict, Invalid, NotFound, Refused, Text
+from hub.model.events import GENESIS, Event, Subject, chain
+from hub.model.submission import Contents, Form, Sealed, State, Submission
 from hub.observability.crashpoints import reach
 from hub.store import tables
-from hub.store.callbacks import write_callbacks
-from hub.store.database import Database, already_there, micros
+from hub.store.database import Database, already_there, in_postgresql, micros, moment, not_found
 from hub.store.engine import names_unknown
-from hub.store.event_log import advance, event_row, insert_events
+from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
+from hub.store.outboxes import write_callbacks
 from hub.store.queue import delivery_row, quarantined_row
-from hub.store.records import OutgoingCallback, Remembered
-from hub.store.rows import sealed_row, submitted_row
+from hub.store.records import (
+    Announcement,
+    Case,
+    CaseHead,
+    MakeCompletion,
+    MakeEvents,
+    OutgoingCallback,
+    Page,
+    Remembered,
+    StoredMessage,
+)
+from hub.store.rows import (
+    announced_of,
+    announced_row,
+    attachment_part,
+    attachments_of,
+    contents_of,
+    read_parts_of,
+    sealed_row,
+    submitted_row,
+    to_message,
+)
 from hub.store.statements import Insert, Lookup
 from hub.store.unreadable import reads
-from hub.store.writer import Joint
+from hub.store.writer import Joint, nothing_written
 
 _MESSAGES = tables.messages
 _IDEMPOTENCY = tables.idempotency
@@ -200,3 +223,305 @@ def taken(error: IntegrityError, what_de: str, what_en: str, key: UUID | str) ->
             slug="destination-not-found",
         )
     return already_there(what_de, what_en, key)
+
+
+_CASES = tables.cases
+_CONTENTS = tables.contents
+_DESTINATIONS = tables.destinations
+_COLUMNS = [column.name for column in _MESSAGES.columns]
+_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
+_HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
+
+
+class Messages(Database):
+    """What was sent, in either direction, and the cases that it belongs to."""
+
+    def announce(
+        self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()
+    ) -> Future[Announcement]:
+        """Store a message to come, and its case if it is new; ``make(head, None)`` gives the create event.
+
+        The future holds ``message`` after the durable commit.
+
+        Errors in the future: ``NotFound``, no such case (``new_case`` is False); ``Conflict``, an id is taken.
+        """
+
+        def write(connection: Connection) -> Announcement:
+            head = CaseHead(case_id=message.case_id)
+            if not message.new_case:
+                with nothing_written():
+                    head = lock_case(connection, message.case_id)
+            events = chain(make(head, None), head=head.hash, seq=head.seq)
+            state = advance(None, events)
+            end = CaseHead(case_id=message.case_id, seq=events[-1].seq, hash=events[-1].hash)
+            if message.new_case:
+                _open_case(connection, message, end, events[-1].issued_at)
+            else:
+                move_heads(connection, events[-1:])
+            try:
+                INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
+            except IntegrityError as exc:
+                raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
+            insert_events(connection, [event_row(event) for event in events])
+            write_callbacks(connection, callbacks)
+            return message
+
+        return self._begin(write)
+
+    def put_attachment(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
+        """Store an attachment in place of an earlier one; return the name of the blob that nothing refers to any more.
+
+        Raises:
+            NotFound: no such message.
+            Conflict: it is submitted already.
+            Invalid: the attachment was not announced.
+        """
+        part = attachment_part(attachment_id)
+        here = (_CONTENTS.c.message_id == str(message_id), _CONTENTS.c.part == part)
+
+        def write(connection: Connection) -> str | None:
+            with nothing_written():
+                row = _locked(connection, message_id)
+                if row.state != State.INCOMPLETE:
+                    raise _too_late()
+                if attachment_id not in announced_of(row):
+                    raise _not_announced(attachment_id)
+            replaced: str | None = connection.execute(select(_CONTENTS.c.blob).where(*here)).scalar()
+            connection.execute(delete(_CONTENTS).where(*here))
+            connection.execute(insert(_CONTENTS), sealed_row(str(message_id), part, sealed))
+            return replaced if replaced != sealed.blob else None
+
+        return self._write(write)
+
+    def complete(
+        self,
+        message_id: UUID,
+        *,
+        metadata: Sealed,
+        data: Sealed | None,
+        make: MakeCompletion,
+        first_attempt_at: datetime | None,
+        receipt: Callable[[Contents], str] | None = None,
+        callbacks: Sequence[OutgoingCallback] = (),
+    ) -> Future[bool]:
+        """Complete an announced message in one transaction: contents, ``make(head, contents)``'s events, delivery.
+
+        ``first_attempt_at`` None makes no delivery (replies lie in the mailbox). The future holds True after the durable
+        commit, False where the very same parts were submitted before: then nothing was written. ``make`` and
+        ``receipt`` are pure and may run twice.
+
+        Errors in the future: ``NotFound``; ``Conflict`` (not *incomplete* any more, and other parts); ``Invalid`` with
+        ``attachments`` (announced, but missing); ``StoreUnavailable``.
+        """
+
+        def write(connection: Connection) -> bool:
+            with nothing_written():
+                head, row = _open_message(connection, message_id)
+                stored = read_parts_of(connection, row.message_id)
+                announced = announced_of(row)
+                if row.state != State.INCOMPLETE:
+                    _insist_on_same(contents_of(row, stored, announced), metadata, data)
+                    return False
+                attachments = attachments_of(stored, announced)
+                _insist_on_all(announced, attachments)
+                contents = Contents(metadata=metadata, data=data, attachments=attachments)
+                events = make(head, contents)
+                state = advance(State.INCOMPLETE, events)
+            new = ("metadata", metadata), ("data", data)
+            INSERT_CONTENT(connection, *(sealed_row(row.message_id, part, one) for part, one in new if one))
+            chained = write_events(connection, head, events)
+            move(connection, message_id, state, chained)
+            if receipt is not None:
+                _set(connection, message_id, receipt=receipt(contents))
+            if first_attempt_at is not None:
+                INSERT_DELIVERY(connection, delivery_row(row.message_id, row.destination_id, first_attempt_at))
+            write_callbacks(connection, callbacks)
+            return True
+
+        return self._begin(write, wakes=True)
+
+    def message(self, message_id: UUID, kind: Subject | None = None) -> StoredMessage | None:
+        """Return a submission or reply with its contents."""
+
+        def read(connection: Connection) -> StoredMessage | None:
+            row = _MESSAGE.row(connection, str(message_id))
+            if row is None or (kind is not None and row.kind != kind):
+                return None
+            return to_message(row, read_parts_of(connection, row.message_id))
+
+        return self._read(read)
+
+    def messages(
+        self,
+        kind: Subject | None = None,
+        *,
+        destination_ids: Collection[UUID] | None = None,
+        addressee: str | None = None,
+        sender: str | None = None,
+        case_id: UUID | None = None,
+        state: State | None = None,
+        form: Form | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[StoredMessage]:
+        """Return one page of messages without contents, oldest first. An empty ``destination_ids`` means none.
+
+        With ``destination_ids``, the receivers' view, quarantined submissions are left out.
+        """
+        table = _MESSAGES
+        wanted = {
+            table.c.kind: None if kind is None else kind.value,
+            table.c.addressee: addressee,
+            table.c.sender: sender,
+            table.c.case_id: None if case_id is None else str(case_id),
+            table.c.state: None if state is None else state.value,
+            table.c.form: None if form is None else form.value,
+        }
+        conditions = [column == value for column, value in wanted.items() if value is not None]
+        if destination_ids is not None:
+            conditions.append(table.c.destination_id.in_([str(one) for one in destination_ids]))
+            conditions.append(~_kept_back())
+        if state in {State.SUBMITTED, State.FORWARDED}:
+            conditions.append(tables.waiting())
+        if kind is Subject.REPLY and state is State.SUBMITTED:
+            conditions.append(tables.replies_waiting())
+        age = table.c.created_at if state in {None, State.INCOMPLETE} else table.c.submitted_at
+        statement = select(table).where(*conditions).order_by(age, table.c.message_id)
+        return self._page(statement, to_message, offset=offset, limit=limit)
+
+    def mark_collected(self, message_id: UUID, now: datetime) -> None:
+        """Note that the receiver has read a message; the first time counts."""
+        statement = (
+            update(_MESSAGES)
+            .where(_MESSAGES.c.message_id == str(message_id), _MESSAGES.c.collected_at.is_(None))
+            .values(collected_at=micros(now))
+        )
+        self._write(lambda connection: connection.execute(statement).rowcount)
+
+    def case(self, case_id: UUID) -> Case | None:
+        """Return a case, also one whose log was dropped."""
+        statement = select(_CASES).where(_CASES.c.case_id == str(case_id))
+        return self._one(statement, read_case)
+
+    def cases(
+        self,
+        party: str | None = None,
+        *,
+        among: Collection[UUID] | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[Case]:
+        """Return one page of cases, oldest first: those whose sender or whose destination's owner is ``party``, else all.
+
+        ``among``: as owner only of these destinations.
+        """
+        statement = select(_CASES).order_by(_CASES.c.created_at, _CASES.c.case_id)
+        if party is not None:
+            owned = select(_DESTINATIONS.c.destination_id).where(_DESTINATIONS.c.owner == party)
+            if among is not None:
+                owned = owned.where(_DESTINATIONS.c.destination_id.in_(sorted(map(str, among))))
+            statement = statement.where(or_(_CASES.c.sender == party, _CASES.c.destination_id.in_(owned)))
+        return self._page(statement, read_case, offset=offset, limit=limit)
+
+
+def _open_case(connection: Connection, message: Announcement, end: CaseHead, at: datetime) -> None:
+    """Insert the case that begins with ``message``; its chain ends with ``end``, of ``at``."""
+    row = {
+        "case_id": str(message.case_id),
+        "destination_id": str(message.destination_id),
+        "sender": message.sender,
+        "seq": end.seq,
+        "head": end.hash,
+        "created_at": micros(message.created_at),
+        "last_event_at": micros(at),
+        "tombstone": None,
+        "covered": 0,
+    }
+    try:
+        INSERT_CASE(connection, row)
+    except IntegrityError as exc:
+        raise taken(exc, "Den Vorgang", "Case", message.case_id) from exc
+
+
+def _kept_back() -> ColumnElement[bool]:
+    """The condition that a message is in quarantine: its receiver does not know of it."""
+    here = tables.deliveries.c.submission_id == _MESSAGES.c.message_id
+    return select(tables.deliveries.c.delivery_id).where(here, tables.quarantined()).exists()
+
+
+def _locked(connection: Connection, message_id: UUID) -> Any:
+    row = _HELD_MESSAGE.row(connection, str(message_id))
+    if row is None:
+        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+    return row
+
+
+def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, Any]:
+    """Lock a message's case, then the message: everybody locks in this order, so nobody waits in a circle."""
+    row = _MESSAGE.row(connection, str(message_id))
+    if row is None:
+        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+    head = lock_case(connection, UUID(row.case_id))
+    # Where others write, too, what was read before the lock is of yesterday.
+    return head, _locked(connection, message_id) if in_postgresql(connection) else row
+
+
+def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
+    connection.execute(update(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id)).values(values))
+
+
+def _insist_on_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:
+    if stored is None or _digest(stored.metadata) != _digest(metadata) or _digest(stored.data) != _digest(data):
+        raise _too_late()
+
+
+def _digest(sealed: Sealed | None) -> str | None:
+    return None if sealed is None else sealed.sha512
+
+
+def _insist_on_all(announced: Collection[UUID], uploaded: Collection[UUID]) -> None:
+    missing = [str(one) for one in announced if one not in uploaded]
+    if missing:
+        raise Invalid(
+            Text(
+                "Angekündigte Anlagen fehlen. Laden Sie diese hoch und reichen Sie dann erneut ein.",
+                "Announced attachments are missing. Upload them, then submit again.",
+            ),
+            slug="attachment-missing",
+            attachments=missing,
+        )
+
+
+def _too_late() -> Refused:
+    return Conflict(
+        Text(
+            "Die Einreichung ist schon abgeschlossen und nimmt nichts mehr auf. Kündigen Sie eine neue an.",
+            "The submission is complete already and takes nothing more. Announce a new one.",
+        ),
+        slug="invalid-state-transition",
+    )
+
+
+def _not_announced(attachment_id: UUID) -> Refused:
+    return Invalid(
+        Text(
+            f"Die Anlage {attachment_id} wurde nicht angekündigt. Kündigen Sie alle Anlagen beim Anlegen an.",
+            f"Attachment {attachment_id} was not announced. Announce all attachments when you create the submission.",
+        ),
+        slug="attachment-not-announced",
+    )
+
+
+@reads(_CASES)
+def read_case(row: Any) -> Case:
+    """Return the case of a row."""
+    return Case(
+        case_id=UUID(row.case_id),
+        destination_id=UUID(row.destination_id),
+        sender=row.sender,
+        seq=row.seq,
+        head=row.head,
+        created_at=moment(row.created_at),
+        last_event_at=moment(row.last_event_at),
+        tombstone=row.tombstone,
+    )

@@ -3,23 +3,143 @@
 The address that is judged is the one that is connected to, and not a name that is looked up once more, which leaves no gap
 for DNS rebinding. Looking up counts against the deadline. The watch is a second handle on each connection: shutting it
 down ends a handshake, a send or a read that hangs, also inside a library.
+
+The way out to addresses that others chose: no way inward, no way round (server-side request forgery).
+
+A request follows no redirect, asks no proxy, sends no credentials of its own, and ends at a deadline however slowly the
+other side answers, its name's look-up included (:class:`~hub.transport.connection.Line`). An address is judged when it is
+entered, and by the same rules when it is used.
+
+Looking names up within a time limit, by few threads: the system's resolver knows no deadline.
+
+A look-up that hangs goes on in its thread after nobody waits for it any more. So there are at most so many at once, those
+for one name share one, and those below one domain get a part of them: somebody whose name server is silent holds up
+nobody else's names for longer than their own time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Self
+from urllib.parse import SplitResult
 
+from hub.errors import Invalid, Text
 from hub.model import reasons
 from hub.model.reasons import Reason
-from hub.transport.addresses import may_reach
-from hub.transport.hosts import host_fault, literal
-from hub.transport.resolving import RESOLVER, LookUpLate, Resolver
+from hub.transport.addresses import host_fault, is_public, literal, may_reach, url_parts
+
+#: Look-ups under way at once, and of names that share their last two labels.
+_MOST = 32
+_MOST_OF_DOMAIN = 8
+#: Addresses of one name that are judged and tried; nobody needs more.
+_MOST_ADDRESSES = 64
+
+#: Returns the addresses of a name; raises ``OSError`` if there is none.
+LookUp = Callable[[str], Sequence[str]]
+
+
+class LookUpLate(TimeoutError):
+    """The name's addresses were not known in time."""
+
+
+def _ask_system(host: str) -> Sequence[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (UnicodeError, ValueError) as exc:  # A name that none can have.
+        raise socket.gaierror(socket.EAI_NONAME, "no name") from exc
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:_MOST_ADDRESSES]
+
+
+class Resolver:
+    """Looks names up. Thread-safe; shared by all connections of a process."""
+
+    def __init__(
+        self, look_up: LookUp = _ask_system, *, most: int = _MOST, most_of_domain: int = _MOST_OF_DOMAIN
+    ) -> None:
+        self._look_up = look_up
+        self._most = most
+        self._most_of_domain = most_of_domain
+        self._room = threading.Condition()
+        self._under_way: dict[str, Future[Sequence[str]]] = {}
+        self._domains: Counter[str] = Counter()
+
+    def addresses(self, host: str, *, within: float) -> Sequence[str]:
+        """Return the addresses of a name, as text.
+
+        Raises:
+            LookUpLate: they were not known ``within`` so many seconds.
+            OSError: there are none.
+        """
+        until = time.monotonic() + within
+        asked = self._asked(host.lower(), until)
+        try:
+            return asked.result(max(0.0, until - time.monotonic()))
+        except TimeoutError as exc:
+            if asked.done():
+                raise
+            raise LookUpLate from exc
+
+    def under_way(self) -> int:
+        """Return how many look-ups have not ended, whether somebody waits for them or not."""
+        with self._room:
+            return len(self._under_way)
+
+    def _asked(self, host: str, until: float) -> Future[Sequence[str]]:
+        """Return the look-up of a name that is under way, or begin one as soon as there is room."""
+        domain = ".".join(host.split(".")[-2:])
+        with self._room:
+            while host not in self._under_way:
+                if len(self._under_way) < self._most and self._domains[domain] < self._most_of_domain:
+                    return self._begin(host, domain)
+                left = until - time.monotonic()
+                if left <= 0 or not self._room.wait(left):
+                    raise LookUpLate
+            return self._under_way[host]
+
+    def _begin(self, host: str, domain: str) -> Future[Sequence[str]]:
+        asked: Future[Sequence[str]] = Future()
+        # A daemon: a look-up that hangs must not keep the process from ending.
+        thread = threading.Thread(target=self._work, args=[host, domain, asked], name="resolve", daemon=True)
+        self._under_way[host] = asked
+        self._domains[domain] += 1
+        try:
+            thread.start()
+        except RuntimeError as exc:  # No thread to be had.
+            self._end(host, domain)
+            raise LookUpLate from exc
+        return asked
+
+    def _work(self, host: str, domain: str, asked: Future[Sequence[str]]) -> None:
+        try:
+            found = self._look_up(host)
+        except BaseException as exc:  # noqa: BLE001  # whoever waits hears of it
+            asked.set_exception(exc)
+        else:
+            asked.set_result(found)
+        finally:
+            with self._room:
+                self._end(host, domain)
+
+    def _end(self, host: str, domain: str) -> None:
+        self._under_way.pop(host, None)
+        self._domains[domain] -= 1
+        if not self._domains[domain]:
+            del self._domains[domain]
+        self._room.notify_all()
+
+
+#: The process's own.
+RESOLVER = Resolver()
+
 
 #: Addresses of one name that are tried, each with its share of the time that is left.
 _TRIED = 4
@@ -71,7 +191,7 @@ class Line:
         Raises:
             Inward: one of them may not be reached (one among several is an attempt, not an accident).
             NoHost: the name can be nobody's.
-            OSError: the name is not found, or not in time (:class:`~hub.transport.resolving.LookUpLate`).
+            OSError: the name is not found, or not in time (:class:`~hub.transport.connection.LookUpLate`).
         """
         written = literal(host)
         if written is not None and not may_reach(written, private=not self._public_only):
@@ -149,3 +269,156 @@ def reason_for(error: BaseException, *, late: bool) -> Reason:
     """
     found = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), reasons.NOT_REACHABLE)
     return reasons.TIMED_OUT if late and found not in BEFORE_CONNECTING else found
+
+
+_PORTS = {"http": 80, "https": 443}
+#: Beside https's own port, addresses that others chose may name those that no service of a system has (RFC 6335).
+_FIRST_FREE_PORT = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posted:
+    """What came of one request: the answer's status, or None and a note (no payload, no secret) where there was none.
+
+    ``content`` is the answer's body as far as it was read.
+    """
+
+    status: int | None
+    note: str
+    content: bytes = field(repr=False, default=b"")
+
+    @property
+    def taken(self) -> bool:
+        """Whether the other side said yes (2xx)."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  # HTTP's own numbers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outbound:
+    """Sends requests to foreign addresses.
+
+    ``allow_private_addresses`` opens private networks and plain http; for development and tests only. ``any_port`` opens the
+    ports of system services, for addresses that an operator chose. ``timeout`` is for the whole request, in seconds; of the
+    answer at most ``answer_limit`` bytes are read.
+    """
+
+    allow_private_addresses: bool = False
+    any_port: bool = False
+    timeout: float = 10.0
+    answer_limit: int = 16 * 1024
+    resolver: Resolver = field(repr=False, default=RESOLVER)
+
+    def check(self, url: str) -> None:
+        """Judge an address by its form, before anything is sent to it.
+
+        Raises:
+            Invalid: no https URL, or one with credentials, an impossible host or port, or an address that is not public.
+        """
+        self._parsed(url)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
+        """Post ``body`` once and say what came of it."""
+        return self._send("POST", url, body, headers)
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Posted:
+        """Ask for ``url`` once and say what came of it."""
+        return self._send("GET", url, None, headers)
+
+    def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Posted:
+        try:
+            target = self._parsed(url)
+        except Invalid:
+            return _silent(reasons.NO_ADDRESS)
+        with Line(timeout=self.timeout, public_only=not self.allow_private_addresses, resolver=self.resolver) as line:
+            connection = _Connection(line, target)
+            # Headers are the hub's own: one that cannot be sent is a bug, and raises before anything is sent.
+            connection.begin(method, target, body, headers)
+            try:
+                return self._heard(connection, body)
+            except Exception as error:  # noqa: BLE001  # whatever a library raises at what a stranger sends, it is no answer
+                return _silent(_why(error, late=line.late))
+            finally:
+                connection.close()
+
+    def _heard(self, connection: _Connection, body: bytes | None) -> Posted:
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        content = answer.read(self.answer_limit)
+        return Posted(status=answer.status, note=reasons.http_note(answer.status), content=content)
+
+    def _parsed(self, url: str) -> SplitResult:
+        try:
+            target = url_parts(url, _PORTS if self.allow_private_addresses else {"https"})
+        except Invalid as exc:
+            raise _refused(exc.detail) from exc
+        address = literal(target.hostname or "")
+        if address is not None and not may_reach(address, private=self.allow_private_addresses):
+            raise _refused(_NOT_PUBLIC)
+        usual = target.port is None or target.port == _PORTS[target.scheme] or target.port >= _FIRST_FREE_PORT
+        if not usual and not self.any_port and not self.allow_private_addresses:
+            raise _refused(_WRONG_PORT)
+        return target
+
+
+class _Connection(http.client.HTTPConnection):
+    """One request's connection on a line."""
+
+    def __init__(self, line: Line, target: SplitResult) -> None:
+        super().__init__(target.hostname or "", target.port or _PORTS[target.scheme])
+        self._line = line
+        self._secure = target.scheme == "https"
+
+    def begin(self, method: str, target: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> None:
+        """Write the head, which sends nothing yet."""
+        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+        self.putrequest(method, path)
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        for name, value in {**length, **headers}.items():
+            self.putheader(name, value)
+
+    def connect(self) -> None:
+        """Dial."""
+        dialled = self._line.dial(self.host, self.port)
+        self.sock = dialled
+        if self._secure:
+            self.sock = ssl.create_default_context().wrap_socket(dialled, server_hostname=self.host)
+
+
+def _why(error: Exception, *, late: bool) -> Reason:
+    """Name a failure for operators; messages of libraries may quote what was sent."""
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
+        return reasons.SILENT_IN_TIME if late else reasons.NOT_SPOKEN
+    found = reason_for(error, late=late)
+    return _AS_CALLED.get(found.code, found)
+
+
+#: Nobody here knows how far a request got, and whether an address is refused before or after its name was looked up.
+_AS_CALLED = {
+    reasons.TIMED_OUT.code: reasons.SILENT_IN_TIME,
+    reasons.NOT_PUBLIC.code: reasons.NO_ADDRESS,
+    reasons.NO_HOST.code: reasons.NO_ADDRESS,
+}
+
+
+def _silent(reason: Reason) -> Posted:
+    return Posted(status=None, note=reason.note)
+
+
+_NOT_PUBLIC = Text("Sie muss im öffentlichen Netz liegen.", "It must lie in the public network.")
+_WRONG_PORT = Text(
+    f"Als Port sind 443 und die ab {_FIRST_FREE_PORT} möglich.",
+    f"Its port may be 443 or one from {_FIRST_FREE_PORT} on.",
+)
+
+
+def _refused(fault: Text) -> Invalid:
+    return Invalid(
+        Text(
+            f"Die Adresse wird nicht angenommen. {fault.de} Geben Sie eine https-Adresse im öffentlichen Netz an.",
+            f"The address is not taken. {fault.en} Give an https address in the public network.",
+        ),
+        slug="callback-url-refused",
+    )
+
+
+__all__ = ["Outbound", "Posted", "is_public"]

@@ -34,9 +34,9 @@ from hub.errors import (
 )
 from hub.validation.catalog import SchemaCatalog, insist_on_own_uris
 from hub.validation.importing import compared, import_standard
-from hub.validation.limits import MIB
 from hub.validation.manifest import NAME, Manifest, Status, read_manifest
 from hub.validation.packages import refuse_odd_names
+from hub.validation.report import MIB
 
 #: Bytes of all files that are handed in at once, and their number.
 MOST_BYTES = 64 * MIB

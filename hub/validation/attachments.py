@@ -1,19 +1,37 @@
-"""Where the documents of a schema name attachments, as its entry in ``catalog.yaml`` declares.
+"""Attachments that documents name: where the names stand, and which were not sent.
+
+Where the documents of a schema name attachments, as its entry in ``catalog.yaml`` declares.
 
 JSON: a JSON Pointer (RFC 6901) whose token ``*`` stands for every item of an array or every member of an object
 (``/hunde/*/befreiung/nachweisDatei``); it ends at a text, or at a list's ``*``. XML: an absolute path of elements in Clark's
 notation, as in ``roots``, whose step ``*`` stands for any element and whose last step may be an attribute
 (``/{urn:bau}antrag/{urn:bau}anlage/@datei``). Nothing else of XPath is understood.
+
+Which attachments a document names, and which of them were not sent with it.
+
+A name is compared with the names of the files as they were sent, in Unicode's form NFC and otherwise character by character.
+Of a name nothing is said but its place. What was sent and is not named is fine.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from lxml import etree
+
+from hub.errors import Text
 from hub.model.submission import MediaType
+from hub.validation.json.documents import JsonSchema
+from hub.validation.json.report import Token, known_part, lines_of, pointer
+from hub.validation.report import Cause, Check, Limits, Report, Unchecked, Violation, text_of
+from hub.validation.xml.documents import XmlDocument, parse_tree
+from hub.validation.xml.report import document_path
+from hub.validation.xml.vocabulary import Vocabulary
 
 ANY = "*"
 #: Places of one schema, and characters of one.
@@ -79,3 +97,211 @@ def _elements(at: str) -> tuple[str, ...]:
             "attribute only as the last one"
         )
     return steps
+
+
+RULE = "attachment.missing"
+#: Names of one document that are looked at: five times what may be sent.
+_MOST_NAMES = 500
+#: Characters of a name. No file's is longer, and longer runs of combining characters are slow to normalize.
+_LONGEST_NAME = 1_000
+_TEXT = etree.XPath("string()")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Named:
+    """A name in a document; ``where`` is a path of tokens, or an element and its attribute if that is meant."""
+
+    name: str
+    where: Any
+    required: bool
+
+
+class JsonAttachmentNames:
+    """Finds the names in JSON documents of one schema. Thread-safe."""
+
+    def __init__(self, places: Sequence[AttachmentPlace]) -> None:
+        self._places = places
+        self._declared = frozenset(step for place in places for step in place.steps)
+
+    def judged(
+        self,
+        report: Report,
+        document: Any,
+        data: bytes,
+        *,
+        schema: JsonSchema,
+        sent: Collection[str] | None,
+        limits: Limits,
+    ) -> Report:
+        """Return the report with what the names of ``document``, read from ``data``, add; ``sent`` as in the catalogue."""
+        named = list(islice(self._named(document), _MOST_NAMES + 1))
+        missing = _missing(named, sent)
+        if not missing:
+            return _judged(report, named, sent, [], limits)
+        names = schema.known().names | self._declared
+        lines = lines_of(data, {each.where for each in missing[: limits.violations]})
+        broken = [
+            Violation(
+                rule=RULE,
+                severity="error" if each.required else "warning",
+                path=pointer(known_part(each.where, names)),
+                path_kind="json-pointer",
+                line=lines.get(each.where),
+                text=text_of(RULE),
+            )
+            for each in missing
+        ]
+        return _judged(report, named, sent, broken, limits)
+
+    def _named(self, document: Any) -> Iterator[_Named]:
+        for place in self._places:
+            for where, value in _reached(document, place.steps, ()):
+                if isinstance(value, str) and value:
+                    yield _Named(name=value, where=where, required=place.required)
+
+
+class XmlAttachmentNames:
+    """Finds the names in XML documents of one schema. Thread-safe."""
+
+    def __init__(self, places: Sequence[AttachmentPlace]) -> None:
+        self._places = [(_compiled(place.steps), place.required) for place in places]
+        self._marks = [_mark(place.steps) for place in places]
+
+    def judged(
+        self,
+        report: Report,
+        document: XmlDocument,
+        *,
+        words: Callable[[], Vocabulary],
+        sent: Collection[str] | None,
+        limits: Limits,
+    ) -> Report:
+        """Return the report with what the names of ``document`` add to it; ``sent`` as in the catalogue."""
+        if not any(mark in document.data for mark in self._marks):
+            return report  # As most documents are that enclose nothing: no tree is looked at.
+        if document.tree is None and len(document.data) > limits.walk_bytes:
+            return replace(report, unchecked=(*report.unchecked, _TOO_LARGE))
+        tree = parse_tree(document.data) if document.tree is None else document.tree
+        named = list(islice(self._named(tree), _MOST_NAMES + 1))
+        missing = _missing(named, sent)
+        if not missing:
+            return _judged(report, named, sent, [], limits)
+        broken = [_broken(each, words()) for each in missing]
+        return _judged(replace(report, namespaces=words().namespaces), named, sent, broken, limits)
+
+    def _named(self, tree: Any) -> Iterator[_Named]:
+        for find, required in self._places:
+            results: Any = find(tree)
+            for found in results:
+                text = str(found) if isinstance(found, str) else str(_TEXT(found))
+                # White space at the ends is collapsed in all the types that file names have (XML Schema, part 2, 4.3.6).
+                if name := text.strip(" \t\r\n"):
+                    yield _Named(name=name, where=_owner(found), required=required)
+
+
+def _reached(value: Any, steps: Sequence[str], at: tuple[Token, ...]) -> Iterator[tuple[tuple[Token, ...], Any]]:
+    """Yield the places that a declared pointer leads to, and what stands there."""
+    if not steps:
+        yield at, value
+        return
+    step, rest = steps[0], steps[1:]
+    if isinstance(value, dict):
+        members: Iterable[tuple[Token, Any]] = value.items() if step == ANY else ()
+        if step != ANY and step in value:
+            members = ((step, value[step]),)
+    elif isinstance(value, list):
+        members = enumerate(value) if step == ANY else ()
+        if step.isdecimal() and int(step) < len(value):
+            members = ((int(step), value[int(step)]),)
+    else:
+        return
+    for token, member in members:
+        yield from _reached(member, rest, (*at, token))
+
+
+def _compiled(steps: Sequence[str]) -> etree.XPath:
+    """Return the XPath of a declared path, with a prefix for each namespace, that stops after the most names."""
+    namespaces: dict[str, str] = {}
+    path = ""
+    for step in steps:
+        sign, name = ("@", step[1:]) if step.startswith("@") else ("", step)
+        if name.startswith("{"):
+            namespace, _, local = name[1:].partition("}")
+            name = f"{namespaces.setdefault(namespace, f'n{len(namespaces)}')}:{local}"
+        path += f"/{sign}{name}"
+    prefixes = {prefix: namespace for namespace, prefix in namespaces.items()}
+    return etree.XPath(f"({path})[position() <= {_MOST_NAMES + 1}]", namespaces=prefixes)
+
+
+def _mark(steps: Sequence[str]) -> bytes:
+    """Return bytes without which no document has anything at a path: the local name of its last step that has one."""
+    named = [step for step in steps if step != ANY]
+    return (named[-1] if named else "<").rpartition("}")[2].lstrip("@").encode()
+
+
+def _owner(found: Any) -> tuple[Any, str | None]:
+    """Return the element of what an XPath found, and the attribute's name if it is one."""
+    name = getattr(found, "attrname", None)
+    return (found, None) if name is None else (found.getparent(), name)
+
+
+def _broken(each: _Named, words: Vocabulary) -> Violation:
+    element, attribute = each.where
+    return Violation(
+        rule=RULE,
+        severity="error" if each.required else "warning",
+        path=document_path(element, words, attribute=attribute),
+        path_kind="xpath",
+        line=element.sourceline,
+        text=text_of(RULE),
+    )
+
+
+def _missing(named: Sequence[_Named], sent: Collection[str] | None) -> list[_Named]:
+    """Return what is named among the first of a document and not among the files sent; nothing if those are not at hand."""
+    if sent is None or not named:
+        return []
+    files = {_composed(name) for name in sent if len(name) <= _LONGEST_NAME}
+    return [each for each in named[:_MOST_NAMES] if len(each.name) > _LONGEST_NAME or _composed(each.name) not in files]
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _judged(
+    report: Report, named: Sequence[_Named], sent: Collection[str] | None, broken: Sequence[Violation], limits: Limits
+) -> Report:
+    if named and sent is None:
+        return replace(report, unchecked=(*report.unchecked, _NOT_AT_HAND))
+    if len(named) > _MOST_NAMES:
+        report = replace(report, unchecked=(*report.unchecked, _TOO_MANY))
+    if not broken:
+        return report
+    return replace(report.extended(broken, cap=limits.violations), missing_attachments=len(broken))
+
+
+_NOT_AT_HAND = Unchecked(
+    check=Check.ATTACHMENTS,
+    cause=Cause.NO_ATTACHMENTS,
+    text=Text(
+        "Das Dokument nennt Anlagen. Ob sie dabei sind, lässt sich erst prüfen, wenn sie mit ihm eingereicht werden.",
+        "The document names attachments. Whether they are enclosed can be judged only when they are submitted with it.",
+    ),
+)
+_TOO_LARGE = Unchecked(
+    check=Check.ATTACHMENTS,
+    cause=Cause.TOO_LARGE,
+    text=Text(
+        "Das Dokument ist zu groß, um zu prüfen, ob die Anlagen dabei sind, die es nennt; das Schema wurde geprüft.",
+        "The document is too large to check whether the attachments that it names are enclosed; the schema was checked.",
+    ),
+)
+_TOO_MANY = Unchecked(
+    check=Check.ATTACHMENTS,
+    cause=Cause.TOO_LARGE,
+    text=Text(
+        f"Das Dokument nennt mehr als {_MOST_NAMES} Anlagen; nur so viele wurden mit den gesendeten verglichen.",
+        f"The document names more than {_MOST_NAMES} attachments; only so many were compared with those that were sent.",
+    ),
+)

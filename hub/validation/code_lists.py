@@ -15,8 +15,7 @@ from typing import Any
 from lxml import etree
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.report import Severity, Violation
-from hub.validation.rules import text_of
+from hub.validation.report import Severity, Violation, text_of
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
 from hub.validation.xml.xsd import parse_schema_document

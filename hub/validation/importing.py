@@ -1,9 +1,15 @@
-"""Bringing an official package in: copied unmodified, hashed, compiled offline, and described by a manifest.
+"""Versions come into the catalogue: official packages, and the project's own.
+
+Bringing an official package in: copied unmodified, hashed, compiled offline, and described by a manifest.
 
 A package is another's code: a schema of a few kilobytes can make a compiler take gigabytes. So it is read and judged whole in a
 process of its own, with limits of memory and time; if that process is lost, the hub says at which file and by which limit.
 What was written by then lies beside the target and is removed: a broken import leaves nothing behind. What came through is
 compiled by the hub itself from then on.
+
+Pinning a version that the project writes itself: its manifest keeps its words and gets new hashes, roots and tables.
+
+``python -m hub.validation.importing FOLDER…`` is run after a schema was changed on purpose.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,13 +29,31 @@ import orjson
 
 from hub import errors
 from hub.errors import ConfigurationError, Conflict, HubError, StoreUnavailable, Text, TooLarge
-from hub.validation.catalog import SchemaCatalog
-from hub.validation.closure import LocationList
-from hub.validation.editions import OWN_RULES, Edition, edition_of, write_files
-from hub.validation.entries import load_version
-from hub.validation.limits import MIB
-from hub.validation.manifest import NAME, Manifest, Status, read_manifest, with_attachments, write_manifest
-from hub.validation.packages import read_package
+from hub.files.strict_yaml import load_yaml
+from hub.validation.catalog import SchemaCatalog, load_version
+from hub.validation.closure import Library, LocationList
+from hub.validation.manifest import (
+    NAME,
+    Kind,
+    Manifest,
+    Status,
+    manifest_from,
+    read_manifest,
+    with_attachments,
+    write_manifest,
+)
+from hub.validation.packages import (
+    IDENTIFIERS,
+    OWN_RULES,
+    Edition,
+    edition_of,
+    identifier_table,
+    read_package,
+    roots_of,
+    sha256_of,
+    write_files,
+)
+from hub.validation.report import MIB
 from hub.validation.sandbox import Bounds, Ended, ask, question_of
 
 _log = logging.getLogger(__name__)
@@ -310,3 +335,47 @@ if __name__ == "__main__":
     sys.stdout.flush()
     # Nothing is torn down that a hostile file may have left behind.
     os._exit(0)
+
+
+def pin(folder: Path) -> Manifest:
+    """Rewrite ``folder/catalog.yaml`` to what its schema files now say, and return it.
+
+    Raises:
+        ConfigurationError: A schema or the manifest cannot be used.
+    """
+    document = load_yaml((folder / NAME).read_bytes())
+    # What is about to be pinned anew is left out; placeholders keep the manifest's shape.
+    items = [{**item, "closure": [item["file"]], "sha256": "", "roots": ["?"]} for item in document["schemas"]]
+    kept = {key: value for key, value in document.items() if key not in ("identifiers", "locations")}
+    manifest = manifest_from({**kept, "schemas": items, "files": {item["file"]: "" for item in items}})
+    manifest = _pinned_xsd(folder, manifest) if manifest.kind is Kind.XSD else _pinned_json(folder, manifest)
+    (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+    return manifest
+
+
+def _pinned_xsd(folder: Path, manifest: Manifest) -> Manifest:
+    library = Library({path.name: path.read_bytes() for path in folder.glob("*.xsd")}, None)
+    closures = {item.file: library.closure(item.file) for item in manifest.schemas}
+    table = identifier_table(library, closures)
+    files = {name: library.files[name] for closure in closures.values() for name in closure}
+    if table is not None:
+        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2) + b"\n"
+        (folder / IDENTIFIERS).write_bytes(files[IDENTIFIERS])
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    items = tuple(
+        replace(item, closure=closures[item.file], roots=roots_of(library, item.file)) for item in manifest.schemas
+    )
+    name = IDENTIFIERS if table is not None else None
+    return replace(manifest, schemas=items, files=hashes, identifiers=name).pinned()
+
+
+def _pinned_json(folder: Path, manifest: Manifest) -> Manifest:
+    hashes = {item.file: sha256_of((folder / item.file).read_bytes()) for item in manifest.schemas}
+    closure = tuple(sorted(hashes))
+    items = tuple(replace(item, closure=closure, roots=()) for item in manifest.schemas)
+    return replace(manifest, schemas=items, files=hashes).pinned()
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        pin(Path(name))

@@ -1,25 +1,66 @@
-"""Official packages as they come: a folder or a ZIP, read into memory under caps.
+"""Packages: how they arrive, and what becomes of them.
+
+Official packages as they come: a folder or a ZIP, read into memory under caps.
 
 Names are judged before a byte is unpacked, all of them: what leaves the package, what no file system takes, what would
 overwrite another file is refused by name. So are links, devices, encrypted members, and archives that unpack to far more than
 they weigh, by the bytes that come out, not by those announced. Files of other kinds (PDF, pictures) are passed over.
+
+What a package becomes: which of its files are messages, by which engine they are judged, and a manifest that pins them.
+
+1. The schemas that no other schema of the package includes or imports are its message schemas; their global elements are
+   the message roots. A package without any is one of building blocks.
+2. Their closures are found locally; what is missing is refused by name.
+3. Every pattern is judged, every root compiles, the table of identifiers is derived, and business rules (``*.sch``) are
+   translated.
+
+All of it is another's code: :mod:`hub.validation.importing` runs this in a process that may be lost.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
 import struct
+import tempfile
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
 
-from hub.errors import Malformed, Text, TooLarge
-from hub.validation.limits import MIB
+import orjson
+from lxml import etree
+
+from hub.errors import ConfigurationError, Malformed, Text, TooLarge
+from hub.validation.closure import Library, LocationList, build_schema, derive_table, has_identifiers
+from hub.validation.code_lists import CodeList, read_code_list
+from hub.validation.json.documents import compiled as compiled_json
+from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status
+from hub.validation.report import MIB
+from hub.validation.schematron.rules import BusinessRules, rule_files
+from hub.validation.xml.identifiers import IdentifierTable
+from hub.validation.xml.patterns import refuse_dangerous_patterns
+from hub.validation.xml.xsd import (
+    XSD,
+    Mark,
+    XsdSource,
+    compiled,
+    mark_of,
+    might_mean_1_1,
+    parse_schema_document,
+    unjudged_mark_of,
+)
+from hub.validation.xml.xsd11 import compiled_xsd11
 
 #: What a standard is made of: schemas, rules, code lists.
 _SUFFIXES = frozenset({".xsd", ".json", ".sch", ".xml", ".gc"})
@@ -232,5 +273,340 @@ def _too_large() -> TooLarge:
             f"{_TOTAL_BYTES // MIB} MiB zusammen).",
             f"The package is too large (at most {_FILES} files, {_FILE_BYTES // MIB} MiB each, "
             f"{_TOTAL_BYTES // MIB} MiB together).",
+        )
+    )
+
+
+IDENTIFIERS = "identifiers.json"
+#: Where rules of the operator's own are kept beside a package that stays as it was published.
+OWN_RULES = "own-rules/"
+_CODE_LISTS = (".xml", ".gc")
+#: What stands in a URI as it is (RFC 3986, sections 3.3 and 3.5).
+_IN_A_URI = "!$&'()*+,;=:@/?-._~"
+
+#: Is told which file is being judged, before it is.
+At = Callable[[str], None]
+#: A manifest, and every file that is to stand beside it.
+Files = tuple[Manifest, dict[str, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edition:
+    """What an operator says of a package: names, dates, and which services its schemas serve (None: any)."""
+
+    standard: str
+    version: str
+    valid_from: date | None = None
+    valid_until: date | None = None
+    status: Status = Status.VALID
+    services: tuple[str, ...] | None = None
+    provenance: str = ""
+    licence: str = ""
+    #: File name pattern of the message schemas, where the package's own structure does not tell.
+    messages: str = "*"
+    #: Business rules of the operator's own, by file name; they judge beside those of the package.
+    own_rules: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def edition_of(package: Mapping[str, bytes], edition: Edition, outside: LocationList | None, at: At) -> Files:
+    """Judge a package and return its manifest and every file that is to stand beside it.
+
+    ``at`` is told which file is being judged, before it is.
+
+    Raises:
+        ConfigurationError: A reference is unresolved, a schema does not compile, or a pattern is dangerous.
+        Malformed: A file of the hub's own or the operator's would stand in the place of one of the package.
+    """
+    if any(name.lower().endswith(".xsd") for name in package):
+        manifest, files = _xsd_edition(package, edition, outside, at)
+    elif any(name.lower().endswith(".json") for name in package):
+        manifest, files = _json_edition(package, edition, at)
+    else:
+        manifest, files = _code_list_edition(package, edition, at)
+    refuse_odd_names([*files, NAME])
+    return manifest, files
+
+
+def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: LocationList | None, at: At) -> Files:
+    library = Library(package, outside, at)
+    entries = _message_schemas(library, edition)
+    closures = {name: library.closure(name) for name in entries}
+    used = sorted({name for closure in closures.values() for name in closure})
+    for name in used:
+        at(name)
+        refuse_dangerous_patterns([(name, library.tree(name))])
+    files = {name: library.files[name] for name in used}
+    kind = _compiled_kind(entries, closures, library, at)
+    # xmlschema, which judges by XML Schema 1.1, follows references itself.
+    at(entries[0])
+    table = identifier_table(library, closures) if kind is Kind.XSD else None
+    if table is not None:
+        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
+    rules = {name: package[name] for name in rule_files(package)}
+    refuse_odd_names([*rules, *edition.own_rules])
+    rules |= edition.own_rules
+    if rules:
+        at(next(iter(rules)))
+        BusinessRules(rules).compile()
+        files |= rules
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    locations = {address: name for address, name in library.locations.items() if name in files}
+    base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
+    items = tuple(
+        SchemaItem(
+            # Official packages have file names with blanks and umlauts (RFC 3986, section 2.1).
+            uri=f"{quote(base, safe=_IN_A_URI + '%#')}#{quote(PurePosixPath(name).stem, safe=_IN_A_URI)}",
+            file=name,
+            closure=closures[name],
+            sha256="",
+            roots=roots_of(library, name),
+            services=edition.services,
+        )
+        for name in entries
+    )
+    manifest = _manifest(edition, kind, items, hashes, uri=base)
+    table_name = IDENTIFIERS if table is not None else None
+    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
+
+
+def _compiled_kind(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, at: At) -> Kind:
+    """Compile the message schemas by the engine of their version of XML Schema, and return which one that is."""
+    used = sorted({name for closure in closures.values() for name in closure})
+    for name in used:
+        if (unjudged := unjudged_mark_of(library.tree(name))) is not None:
+            raise _unjudged(name, unjudged)
+    marks = {name: mark for name in used if (mark := mark_of(library.tree(name))) is not None}
+    if not marks:
+        try:
+            for name in entries:
+                at(name)
+                compiled(_source(name, closures[name], library))
+        except ConfigurationError:
+            if not might_mean_1_1(library.tree(name) for name in used):
+                raise
+        else:
+            return Kind.XSD
+    try:
+        with tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch:
+            write_files(Path(scratch), library.files)
+            for name in entries:
+                at(name)
+                compiled_xsd11(_source(name, closures[name], library), Path(scratch))
+    except ConfigurationError as error:
+        raise _wrong_by_1_1(error, marks) from error
+    return Kind.XSD11
+
+
+def _unjudged(name: str, mark: Mark) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} verwendet in Zeile {mark.line} {mark.name} (XML Schema 1.1), was hier nicht geprüft werden kann. "
+            "Bitten Sie den Herausgeber um eine Fassung ohne diese Angabe.",
+            f"{name} uses {mark.name} (XML Schema 1.1) in line {mark.line}, which cannot be judged here. Ask the publisher "
+            "for an edition without it.",
+        ),
+        file=name,
+        line=mark.line,
+    )
+
+
+def _wrong_by_1_1(error: ConfigurationError, marks: Mapping[str, Mark]) -> ConfigurationError:
+    """Return the refusal, and what shows that the schema is to be judged by 1.1."""
+    if not marks:
+        return error
+    name, mark = next(iter(marks.items()))
+    return ConfigurationError(
+        Text(
+            f"{error.detail.de} Es ist in XML Schema 1.1 geschrieben ({mark.name} in {name}, Zeile {mark.line}) und lässt "
+            "sich danach nicht übersetzen.",
+            f"{error.detail.en} It is written in XML Schema 1.1 ({mark.name} in {name}, line {mark.line}) and does not "
+            "compile by it.",
+        ),
+        **error.members,
+    )
+
+
+def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:
+    documents: dict[str, dict[str, Any]] = {}
+    for name, data in package.items():
+        at(name)
+        if fnmatch(name, edition.messages) and (document := _schema(name, data)) is not None:
+            documents[name] = document
+    if not documents:
+        raise _nothing()
+    hashes = {name: sha256_of(package[name]) for name in documents}
+    resources = [(str(document.get("$id", name)), document) for name, document in documents.items()]
+    items = []
+    for name, document in documents.items():
+        at(name)
+        refuse_dangerous_patterns([(name, document)])
+        compiled_json(document, [(uri, other) for uri, other in resources if other is not document])
+        items.append(
+            SchemaItem(
+                uri=quote(
+                    str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
+                    safe=_IN_A_URI + "%#",
+                ),
+                file=name,
+                closure=tuple(sorted(documents)),
+                sha256="",
+                services=edition.services,
+                title=str(document.get("title", ""))[:200],
+            )
+        )
+    manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
+    return manifest.pinned(), {name: package[name] for name in documents}
+
+
+def _code_list_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:
+    files = {
+        name: content
+        for name, content in package.items()
+        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and fnmatch(PurePosixPath(name).name, edition.messages)
+    }
+    if not files:
+        raise _nothing()
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    lists: dict[str, CodeList] = {}
+    for name, content in files.items():
+        at(name)
+        lists[name] = read_code_list(content, name)
+    items = tuple(
+        SchemaItem(
+            uri=f"{one.uri}_{one.version}",
+            file=name,
+            closure=(name,),
+            sha256="",
+            services=(),
+        )
+        for name, one in lists.items()
+    )
+    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None).pinned(), files
+
+
+def _manifest(
+    edition: Edition, kind: Kind, items: tuple[SchemaItem, ...], hashes: Mapping[str, str], *, uri: str | None
+) -> Manifest:
+    return Manifest(
+        standard=edition.standard,
+        version=edition.version,
+        kind=kind,
+        status=edition.status,
+        valid_from=edition.valid_from,
+        valid_until=edition.valid_until,
+        provenance=edition.provenance,
+        licence=edition.licence,
+        schemas=items,
+        files=hashes,
+        uri=uri,
+    )
+
+
+def _message_schemas(library: Library, edition: Edition) -> list[str]:
+    own = [name for name in sorted(library.files) if fnmatch(PurePosixPath(name).name, edition.messages)]
+    used = {reference for name in sorted(library.files) for reference in library.references(name) if reference != name}
+    unused = [name for name in own if name not in used]
+    # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
+    entries = [name for name in unused if roots_of(library, name)] or unused
+    if not entries:
+        raise _nothing()
+    return entries
+
+
+def roots_of(library: Library, name: str) -> tuple[str, ...]:
+    """Return the global elements of a schema's own namespace, its includes included, abstract ones left out."""
+    namespace = library.tree(name).get("targetNamespace", "")
+    roots = []
+    for member in library.closure(name):
+        schema = library.tree(member)
+        if schema.get("targetNamespace", "") == namespace:
+            roots += [
+                f"{{{namespace}}}{node.get('name')}" if namespace else str(node.get("name"))
+                for node in schema.iterchildren(f"{XSD}element")
+                if node.get("abstract") not in ("true", "1")
+            ]
+    return tuple(sorted(set(roots)))
+
+
+def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) -> IdentifierTable | None:
+    """Return the table of identifiers of message schemas with the given closures, or None if nothing refers."""
+    referring = [
+        name for name, closure in closures.items() if has_identifiers(library.tree(member) for member in closure)
+    ]
+    if not referring:
+        return None
+    with (
+        tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch,
+        tempfile.TemporaryDirectory(prefix="hub-gathered-") as beside,
+    ):
+        folder = Path(scratch)
+        write_files(folder, {name: _without_doctype(name, content) for name, content in library.files.items()})
+        places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
+        schemas = [build_schema(path, places.get) for path in _gathered(Path(beside), folder, library, referring)]
+        return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
+
+
+def _without_doctype(name: str, content: bytes) -> bytes:
+    """Leave out a document type declaration (xmldsig has one), which xmlschema refuses; entities are resolved before."""
+    return etree.tostring(parse_schema_document(content, name)) if b"<!DOCTYPE" in content else content
+
+
+def _gathered(beside: Path, folder: Path, library: Library, names: list[str]) -> Iterator[str]:
+    """Yield one schema document per target namespace that includes the given ones: building each costs a second."""
+    namespaces: dict[str, list[str]] = {}
+    for name in names:
+        namespaces.setdefault(library.tree(name).get("targetNamespace", ""), []).append(name)
+    for number, (namespace, members) in enumerate(namespaces.items()):
+        includes = "".join(f"<xs:include schemaLocation={quoteattr((folder / name).as_uri())}/>" for name in members)
+        target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
+        path = beside / f"gathered-{number}.xsd"
+        path.write_text(f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>')
+        yield str(path)
+
+
+def _source(name: str, closure: tuple[str, ...], library: Library) -> XsdSource:
+    return XsdSource(file=name, closure=closure, read=library.files.__getitem__, locations=library.locations)
+
+
+def _version_uri(schemas: Iterable[Any], edition: Edition) -> str | None:
+    """Return ``<kennung>_<version>`` (the XRepository's form) if a schema names its standard (XÖV handbook, appinfo)."""
+    for schema in schemas:
+        name = schema.findtext(f"{XSD}annotation/{XSD}appinfo/standard/kennung", "").strip()
+        if name.startswith("urn:") and name.rpartition(":")[2].casefold() == edition.standard.casefold():
+            return f"{name}_{edition.version}"
+    return None
+
+
+def _own_uri(edition: Edition) -> str:
+    return f"https://schema.rathaus-hub.example/{edition.standard}/{edition.version}"
+
+
+def _schema(name: str, data: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
+    is_schema = isinstance(document, dict) and "$schema" in document and "json-schema.org" in str(document["$schema"])
+    return document if is_schema else None
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of a file as lower-case hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, whose names were judged, below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _nothing() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Das Paket enthält kein Nachrichtenschema (ein XSD mit globalem Element oder ein JSON Schema).",
+            "The package holds no message schema (an XSD with a global element, or a JSON Schema).",
         )
     )

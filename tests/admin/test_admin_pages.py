@@ -373,7 +373,7 @@ def test_a_callback_that_stays_unreachable_is_seen_at_its_destination_and_its_su
 def test_what_another_district_is_told_is_not_shown(pages):
     from hub.notifications.mail import Noticeboard
     from hub.store import NoticeKind
-    from hub.store.notices import write_telling
+    from hub.store.outboxes import write_telling
 
     here = str(pages.stage.destination_id("Rheingau"))
     facts = {"deliveries": 7, "days": 3, "since": "2026-11-17"}

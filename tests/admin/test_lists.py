@@ -17,8 +17,8 @@ from hub.identity.clients import new_client
 from hub.identity.persons import Person, Role
 from hub.model.parties import ClientKind
 from hub.store import Circuit
-from hub.store.figures import Figures
 from hub.store.proposals import ChangeState, KeyStep
+from hub.store.reports import Figures
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 

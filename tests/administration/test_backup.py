@@ -24,7 +24,7 @@ from hub.crypto.receipts import verify_receipt
 from hub.errors import ConfigurationError
 from hub.model.submission import MediaType
 from hub.store import Store
-from hub.store.recovery import Recovery
+from hub.store.retention import Recovery
 
 
 def run(*arguments: object, code: int = 0) -> str:

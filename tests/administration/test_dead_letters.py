@@ -34,7 +34,7 @@ from hub.model.submission import DeadCause, Outcome, OutcomeKind, State
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
-from hub.store.figures import Figures
+from hub.store.reports import Figures
 
 BY = By(actor="cli:anna", now=NOW + timedelta(hours=1), reason="receiver is back")
 DAY = timedelta(days=1)

@@ -196,7 +196,7 @@ def test_what_is_no_public_key_is_refused_with_its_reason(content, check):
 def test_the_circuit_remembers_its_openings(stage, place):
     from dataclasses import replace
 
-    from hub.store.circuits import CircuitHistory
+    from hub.store.deliveries import CircuitHistory
 
     store, now = stage.hub.store, stage.clock()
     for turn in range(3):
@@ -212,11 +212,11 @@ def test_the_circuit_remembers_its_openings(stage, place):
 def test_the_history_of_a_circuit_is_bounded(stage, place):
     from dataclasses import replace
 
-    from hub.store import circuits
+    from hub.store import deliveries
 
     store, now = stage.hub.store, stage.clock()
-    for turn in range(circuits._KEPT + 5):
+    for turn in range(deliveries._KEPT + 5):
         until = now + timedelta(seconds=turn + 1)
         store.change_circuit(place.destination_id, lambda c, until=until: replace(c, open_until=until), now)
-    kept = circuits.CircuitHistory(store).of(place.destination_id, limit=500)
-    assert len(kept) == circuits._KEPT
+    kept = deliveries.CircuitHistory(store).of(place.destination_id, limit=500)
+    assert len(kept) == deliveries._KEPT

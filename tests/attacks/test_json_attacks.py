@@ -14,7 +14,7 @@ from hub.errors import ConfigurationError, Malformed, TooLarge
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.json.documents import JsonSchema, compiled, read_json
-from hub.validation.limits import Limits
+from hub.validation.report import Limits
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 GOOD = orjson.loads((SCHEMAS / "fim-hundesteuer/1.0/examples/good-ein-hund.json").read_bytes())

@@ -316,7 +316,7 @@ def test_a_silent_provider_does_not_take_all_threads(entrance):
 
     from hub.errors import Unavailable
     from hub.identity.openid.provider import Provider
-    from hub.transport.outbound import Outbound, Posted
+    from hub.transport.connection import Outbound, Posted
 
     asked, answer = [], Event()
 
@@ -357,7 +357,7 @@ def test_a_document_that_leads_inward_or_in_clear_is_not_followed(entrance):
 
     from hub.errors import Unavailable
     from hub.identity.openid.provider import Provider
-    from hub.transport.outbound import Outbound, Posted
+    from hub.transport.connection import Outbound, Posted
 
     registration = replace(entrance.login._provider.registration, issuer="https://id.example.org")
 

@@ -6,7 +6,7 @@ import pytest
 from partner import Answer, Partner, always
 
 from hub.errors import Invalid
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 OUT = Outbound(timeout=1)
 
@@ -134,7 +134,7 @@ def test_the_metadata_of_a_cloud_stays_shut_also_where_private_addresses_are_ope
 
 
 def test_a_name_that_leads_to_the_metadata_of_a_cloud_is_not_called():
-    from hub.transport.resolving import Resolver
+    from hub.transport.connection import Resolver
 
     wide = Outbound(allow_private_addresses=True, timeout=1, resolver=Resolver(lambda _host: ["169.254.169.254"]))
     assert wide.get("http://metadata.example/latest", {}).note == "address refused"

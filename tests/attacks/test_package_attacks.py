@@ -15,10 +15,9 @@ import pytest
 
 from hub.errors import ConfigurationError, Malformed, Refused, TooLarge
 from hub.validation.arrivals import Arrivals, Upload, Wish
-from hub.validation.book import CatalogBook
-from hub.validation.catalog import SchemaCatalog
+from hub.validation.catalog import CatalogBook, SchemaCatalog
 from hub.validation.importing import import_standard
-from hub.validation.limits import MIB
+from hub.validation.report import MIB
 from hub.validation.sandbox import Bounds
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pytest
 from hub.errors import Malformed, TooLarge
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.limits import Limits
+from hub.validation.report import Limits
 from hub.validation.xml.documents import read_xml, refuse_if_malformed
 from hub.validation.xml.xsd import XsdSchema, XsdSource
 

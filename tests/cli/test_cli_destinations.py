@@ -26,7 +26,7 @@ from hub.identity.persons import Role
 from hub.model import reasons
 from hub.notifications.mail import Noticeboard
 from hub.store import Circuit, NoticeKind, Store
-from hub.store.notices import write_telling
+from hub.store.outboxes import write_telling
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hub.identity.openid.people import link
 from hub.identity.openid.provider import Provider
 from hub.identity.persons import Person, Right, Role
 from hub.store import AuditEntry
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 
 def _accounts(entrance):

@@ -30,7 +30,7 @@ from hub.intake import Intake
 from hub.model.parties import Callback
 from hub.model.submission import Application, MediaType, State
 from hub.store import DeliveryState
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 
 def nothing_stored(stage) -> bool:

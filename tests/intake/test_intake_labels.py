@@ -21,7 +21,7 @@ from hub.intake.labels import media_type_of
 from hub.intake.metadata import METADATA_SCHEMA, compose, rendered
 from hub.model.submission import MediaType, SchemaRef, Sealed
 from hub.resources import shipped
-from hub.validation.book import CatalogBook
+from hub.validation.catalog import CatalogBook
 
 __all__ = ["movable_door"]
 SCHEMA = SchemaRef(uri="urn:example:antrag", standard="antrag", version="1", sha256="0" * 64, media_type=MediaType.JSON)

@@ -20,7 +20,7 @@ from hub.notifications.callbacks import CallbackTools, CallbackWorker, at_rest
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE
 from hub.store import OutgoingCallback
-from hub.transport.outbound import Outbound, Posted
+from hub.transport.connection import Outbound, Posted
 
 SECRET = "0123456789abcdef" * 2
 OPERATORS = "betrieb@hub.example"

@@ -29,7 +29,7 @@ from hub.notifications.postman import MailServer as Server
 from hub.notifications.postman import Postman
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState, NoticeKind, Store, Telling, Tried
-from hub.store.notices import write_telling
+from hub.store.outboxes import write_telling
 
 DAY = timedelta(days=1)
 BASE = "https://hub.example.org"

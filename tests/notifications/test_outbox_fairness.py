@@ -14,7 +14,7 @@ import pytest
 from hub.notifications.callbacks import CallbackTools, CallbackWorker
 from hub.notifications.mail import Noticeboard
 from hub.store import OutgoingCallback, Store
-from hub.transport.outbound import Outbound, Posted
+from hub.transport.connection import Outbound, Posted
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

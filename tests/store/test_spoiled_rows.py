@@ -31,8 +31,7 @@ from hub.proof.audit_chain import verify_audit
 from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling, all_pages
 from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable
-from hub.store.figures import Figures
-from hub.store.reports import Overview, Wanted
+from hub.store.reports import Figures, Overview, Wanted
 
 DAY = timedelta(days=1)
 

@@ -11,8 +11,8 @@ from store_values import NOW, accepted, callback, known_destination
 from hub.errors import Conflict, KeyRefused, NotFound
 from hub.model.submission import MediaType, SchemaRef, new_id
 from hub.store import AuditEntry, DeliveryState
-from hub.store.circuits import CircuitHistory
-from hub.store.dossier import Dossier
+from hub.store.deliveries import CircuitHistory
+from hub.store.parties import Dossier
 from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
 from hub.store.reports import Overview
 

@@ -13,11 +13,8 @@ from partner import Partner
 
 from hub.errors import Invalid
 from hub.model import reasons
-from hub.transport.addresses import SPECIAL_IPV4, SPECIAL_IPV6, is_own, is_public, may_reach
-from hub.transport.connection import Inward, Line, NoHost, reason_for
-from hub.transport.hosts import host_fault, url_parts
-from hub.transport.outbound import Outbound
-from hub.transport.resolving import LookUpLate, Resolver
+from hub.transport.addresses import SPECIAL_IPV4, SPECIAL_IPV6, host_fault, is_own, is_public, may_reach, url_parts
+from hub.transport.connection import Inward, Line, LookUpLate, NoHost, Outbound, Resolver, reason_for
 
 #: Addresses that their registry's row does not decide: what they embed does.
 _EMBEDDING = {"::ffff:0:0/96", "64:ff9b::/96", "2002::/16"}

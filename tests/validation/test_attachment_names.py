@@ -15,11 +15,10 @@ from click.testing import CliRunner
 from hub.cli import main
 from hub.errors import ConfigurationError
 from hub.model.submission import MediaType
-from hub.validation.attachment_names import RULE
+from hub.validation.attachments import RULE
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.importing import import_standard
+from hub.validation.importing import import_standard, pin
 from hub.validation.manifest import Kind, Manifest, SchemaItem, Status, read_manifest, with_attachments, write_manifest
-from hub.validation.pinning import pin
 from hub.validation.report import Cause, Check, Report
 
 TODAY = date(2026, 11, 2)

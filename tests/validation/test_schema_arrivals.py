@@ -22,9 +22,8 @@ from hub.errors import (
 from hub.model.submission import MediaType
 from hub.validation import arrivals as arrivals_module
 from hub.validation.arrivals import Arrivals, Upload, Wish
-from hub.validation.book import CatalogBook
-from hub.validation.manifest import Status
-from hub.validation.standing import Standing, read_standings, write_standing
+from hub.validation.catalog import CatalogBook
+from hub.validation.manifest import Standing, Status, read_standings, write_standing
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HEAD = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t:{0}" xmlns="urn:t:{0}">'

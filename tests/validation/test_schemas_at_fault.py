@@ -14,9 +14,9 @@ from stage import Served, serving, staged
 from test_validation_codelists import LIST, ROW
 from test_validation_schematron import files, needs_saxon, pattern
 
-from hub.validation.editions import sha256_of
 from hub.validation.importing import import_standard
 from hub.validation.manifest import NAME, read_manifest, write_manifest
+from hub.validation.packages import sha256_of
 
 CODES = "urn:t:list"
 PARTS = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:p" elementFormDefault="qualified">

@@ -12,7 +12,7 @@ import pytest
 
 from hub.errors import UnknownSchema
 from hub.model.submission import MediaType
-from hub.validation.book import CatalogBook
+from hub.validation.catalog import CatalogBook
 from hub.validation.importing import import_standard
 from hub.validation.manifest import NAME
 

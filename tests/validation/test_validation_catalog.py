@@ -15,9 +15,9 @@ from lxml import etree
 from hub.errors import ConfigurationError, Malformed, UnknownSchema
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
+from hub.validation.importing import pin
 from hub.validation.manifest import closure_hash, read_manifest, write_manifest
-from hub.validation.pinning import pin
-from hub.validation.rules import RULES
+from hub.validation.report import RULES
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 TODAY = date(2026, 11, 2)

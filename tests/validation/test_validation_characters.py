@@ -14,8 +14,8 @@ from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import JsonSchema
-from hub.validation.limits import Limits
-from hub.validation.xml.characters import offence
+from hub.validation.report import Limits
+from hub.validation.xml.patterns import offence
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 HOUSE = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")

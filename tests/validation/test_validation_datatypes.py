@@ -19,7 +19,7 @@ from xsd_datatypes import TABLE, Datatype
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
-from hub.validation.limits import Limits
+from hub.validation.report import Limits
 
 
 def schema() -> str:

@@ -12,9 +12,8 @@ from shared_data import CATALOG, SHARED, needs_shared_data
 
 from hub.errors import UnknownSchema
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.comparison import differences
+from hub.validation.comparison import differences, outline_of_json, outline_of_xsd
 from hub.validation.importing import import_standard
-from hub.validation.outline import outline_of_json, outline_of_xsd
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 HEAD = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">'

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from hub.validation.identifier_table import build_schema, derive_table
+from hub.validation.closure import build_schema, derive_table
 from hub.validation.xml.identifiers import IdentifierTable, IdentifierWalk
 
 #: One name is an id, a reference, a text and a parent, by where it stands; a wildcard lets anything in.

@@ -19,8 +19,8 @@ from hub.errors import ConfigurationError, Malformed, Refused, TooLarge
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.json.documents import JsonSchema, compiled, read_json
-from hub.validation.json.json_places import lines_of, pointer
-from hub.validation.limits import Limits
+from hub.validation.json.report import lines_of, pointer
+from hub.validation.report import Limits
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 LIMITS = Limits()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.validation.importing import import_standard
-from hub.validation.limits import MIB
+from hub.validation.report import MIB
 
 #: What a process may grow by while it judges: pieces of the document, names, libxml2's own state.
 ROOM = 24

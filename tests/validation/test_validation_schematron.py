@@ -17,8 +17,7 @@ from hub.errors import ConfigurationError, TooLarge
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
-from hub.validation.limits import Limits
-from hub.validation.report import Report
+from hub.validation.report import Limits, Report
 from hub.validation.schematron import saxon
 from hub.validation.schematron.rules import DOCUMENT_BYTES, BusinessRules
 from hub.validation.schematron.translation import translated

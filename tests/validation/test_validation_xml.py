@@ -19,7 +19,7 @@ from hub.errors import Malformed, Refused
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
-from hub.validation.limits import Limits
+from hub.validation.report import Limits
 from hub.validation.xml.xsd import compiled
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"

@@ -16,8 +16,8 @@ from hub.errors import ConfigurationError, TooLarge
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
-from hub.validation.limits import Limits
 from hub.validation.manifest import Kind
+from hub.validation.report import Limits
 from hub.validation.xml.documents import read_xml
 from hub.validation.xml.xsd import XsdSource
 from hub.validation.xml.xsd11 import BOUNDS, Xsd11Schema

@@ -21,7 +21,7 @@ from hub.identity.access import owns
 from hub.identity.clients import Caller
 from hub.model.parties import Callback, OfferedService
 from hub.notifications.callbacks import at_rest
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 #: Parts that a destination may do without, and their names in a body.
 _OPTIONAL = {"callback": "callback", "reply_channels": "replyChannels"}

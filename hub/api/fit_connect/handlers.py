@@ -40,7 +40,7 @@ from hub.notifications.callbacks import Herald
 from hub.proof.event_log import Notary
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 Handler = Callable[..., Any]
 _INFO = {"v1": {"major": 1, "minor": 1, "patch": 3}, "v2": {"major": 2, "minor": 0, "patch": 0}}

@@ -38,7 +38,7 @@ from hub.model.parties import Callback
 from hub.model.submission import Sealed
 from hub.notifications.callbacks import at_rest
 from hub.store import StoredMessage
-from hub.transport.outbound import Outbound
+from hub.transport.connection import Outbound
 
 _JOSE = "application/jose"
 #: Ciphertext is handed to the storing thread in pieces of about this size.

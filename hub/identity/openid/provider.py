@@ -17,7 +17,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from hub.errors import Invalid, Text, Unavailable
 from hub.identity.openid.id_token import Expected, Jwk, key_id, refused, verified
-from hub.transport.outbound import Outbound, Posted
+from hub.transport.connection import Outbound, Posted
 
 #: How long the provider's document and keys are believed without asking again.
 FRESH = timedelta(hours=1)

@@ -18,11 +18,9 @@ import jsonschema_rs
 import orjson
 
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
-from hub.validation.json.json_places import Token, first_repeated, is_harmless, pointer
-from hub.validation.json.report import KnownNames, violations_of
-from hub.validation.limits import MIB, Limits
-from hub.validation.outline import Outline, outline_of_json
-from hub.validation.report import Violation
+from hub.validation.comparison import Outline, outline_of_json
+from hub.validation.json.report import KnownNames, Token, first_repeated, is_harmless, pointer, violations_of
+from hub.validation.report import MIB, Limits, Violation
 
 _DRAFTS: Mapping[str, tuple[type[jsonschema_rs.Validator], int]] = {
     "http://json-schema.org/draft-07/schema": (jsonschema_rs.Draft7Validator, jsonschema_rs.Draft7),

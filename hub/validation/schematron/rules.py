@@ -12,9 +12,7 @@ from threading import Lock
 from typing import Any
 
 from hub.errors import Text
-from hub.validation.limits import MIB, Limits
-from hub.validation.report import Cause, Check, Severity, Unchecked, Violation
-from hub.validation.rules import text_of
+from hub.validation.report import MIB, Cause, Check, Limits, Severity, Unchecked, Violation, text_of
 from hub.validation.schematron.saxon import Transformer, installed
 from hub.validation.schematron.translation import Assertion, RuleSet, translated
 from hub.validation.xml.documents import XmlDocument, parse_tree

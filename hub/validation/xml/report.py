@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hub.validation.report import Violation
-from hub.validation.rules import text_of
-from hub.validation.xml.characters import offence
+from hub.validation.report import Violation, text_of
+from hub.validation.xml.patterns import offence
 from hub.validation.xml.vocabulary import Vocabulary, split
 
 #: libxml2's name of a complaint (without ``SCHEMAV_``) -> rule.

@@ -17,10 +17,8 @@ import orjson
 import xmlschema
 
 from hub.errors import ConfigurationError, Text, TooLarge
-from hub.validation.limits import MIB, Limits
-from hub.validation.outline import Outline, outline_of_xsd
-from hub.validation.report import Violation
-from hub.validation.rules import text_of
+from hub.validation.comparison import Outline, outline_of_xsd
+from hub.validation.report import MIB, Limits, Violation, text_of
 from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
 from hub.validation.xml.report import document_path

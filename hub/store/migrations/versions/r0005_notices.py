@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Its table joins the program's metadata when this module is read; a comparison of both sides needs all of them.
-from hub.store import notices as _notices  # noqa: F401
+from hub.store import outboxes as _notices  # noqa: F401
 
 revision = "0005"
 down_revision = "0004"

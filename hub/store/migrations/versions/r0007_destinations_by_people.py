@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Their tables join the program's metadata when these modules are read; a comparison of both sides needs all of them.
-from hub.store import circuits as _circuits  # noqa: F401
+from hub.store import deliveries as _circuits  # noqa: F401
 from hub.store import proposals as _proposals  # noqa: F401
 
 revision = "0007"

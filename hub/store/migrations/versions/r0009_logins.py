@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Its tables join the program's metadata when this module is read; a comparison of both sides needs all of them.
-from hub.store import logins as _logins  # noqa: F401
+from hub.store import accounts as _logins  # noqa: F401
 
 revision = "0009"
 down_revision = "0008"
