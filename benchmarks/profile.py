@@ -17,8 +17,8 @@ from benchmarks.served import ARS, SERVICE, WIESBADEN, prepare_data, sealing_key
 from hub import app
 from hub.config import load_settings
 from hub.crypto.jose import encrypt
+from hub.intake.intake import Accepted
 from hub.intake.receipt import first_events
-from hub.intake.repetition import Accepted
 from hub.model.submission import Application, Cover, MediaType, Submission, new_id
 from hub.store import Remembered, StoredMessage
 

@@ -22,8 +22,7 @@ from hub.admin import Mounted, Tools, build
 from hub.administration.routing_tables import TableBook
 from hub.api.protocol import Bounds, server_options
 from hub.app import admin_desks
-from hub.identity.accounts import Accounts
-from hub.identity.persons import Role
+from hub.identity.accounts import Accounts, Role
 
 PASSWORD = "korrekt pferd batterie"
 #: name -> roles, tenant

@@ -13,9 +13,8 @@ import requests
 from admin_pages import PASSWORD, PEOPLE
 from argon2 import PasswordHasher
 
-from hub.identity.accounts import Accounts
+from hub.identity.accounts import Accounts, Role
 from hub.identity.clients import new_client
-from hub.identity.persons import Role
 from hub.model.parties import ClientKind
 
 #: Besides those of the pages: a second operator, and somebody who may do everything.

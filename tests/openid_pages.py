@@ -19,11 +19,9 @@ from jwcrypto import jwk
 from openid_provider import CLIENT_ID, GROUPS, SECRET, SmallProvider, make_key, running
 
 from hub.admin import OPENID_CALLBACK, Mounted, build
-from hub.identity.accounts import Accounts
-from hub.identity.openid.grants import Grants
-from hub.identity.openid.login import OpenIdLogin
+from hub.identity.accounts import Accounts, Role
+from hub.identity.openid.login import Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
-from hub.identity.persons import Role
 from hub.transport.connection import Outbound
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from hub.administration.routing_tables import TableBook
-from hub.administration.shelf import Sources
+from hub.administration.routing_tables import Sources, TableBook
 from hub.areas import Area, AreaKind, Gazetteer, Place
-from hub.identity.persons import Person, Role
+from hub.identity.accounts import Person, Role
 from hub.model.parties import OfferedService
 from hub.model.submission import Service
 from hub.routing import DestinationFacts, Rule, ServiceRegister

@@ -25,8 +25,7 @@ from hub.config import load_settings
 from hub.crypto import jws
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
-from hub.fit_connect.receivers import Receivers
-from hub.fit_connect.sending import SendingTools
+from hub.fit_connect.sending import Receivers, SendingTools
 from hub.identity.clients import Caller, new_client
 from hub.model.parties import ClientKind, Destination
 from hub.resources import shipped

@@ -21,7 +21,7 @@ from benchmarks.full.backlog import AREA, EXAMPLE, SERVICE, sender_of
 from hub import app
 from hub.config import load_settings
 from hub.intake import Accepted, Intake
-from hub.intake.reception import Reception
+from hub.intake.intake import Reception
 from hub.jobs.scheduler import Clock, Duty
 from hub.model.submission import Application, Cover, MediaType, Submission
 from hub.store import tables

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hub.admin.request import Form, Visit
 from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
-from hub.identity.approval import insist_on_a_say
+from hub.identity.access import insist_on_a_say
 from hub.model.options import Option
 from hub.model.parties import Destination
 

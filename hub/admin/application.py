@@ -63,8 +63,7 @@ from hub.errors import (
     Unauthenticated,
     Unavailable,
 )
-from hub.identity.accounts import Session, same_csrf
-from hub.identity.persons import Right
+from hub.identity.accounts import Right, Session, same_csrf
 from hub.store import met_unreadable
 
 _FOLDER = Path(__file__).parent

@@ -10,11 +10,11 @@ from typing import Any
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.facts import key_valid_until
+from hub.administration.routing_tables import key_valid_until
 from hub.crypto.certificates import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
-from hub.identity.approval import insist_on_a_say
+from hub.identity.access import insist_on_a_say
 from hub.model.parties import Destination
 from hub.store import StoredKey
 from hub.store.proposals import KeyStep

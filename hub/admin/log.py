@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.proof.audit_chain import verify_audit
+from hub.proof.checkpoints import verify_audit
 
 
 def index(visit: Visit) -> Response:

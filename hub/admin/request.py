@@ -14,19 +14,17 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hub.admin.scope import Scope
-from hub.administration.adapter_changes import AdapterDesk
-from hub.administration.adapters import AdapterSettings
+from hub.administration.adapters import AdapterDesk, AdapterSettings
+from hub.administration.destinations import Stewardship
 from hub.administration.keys import By, KeyDesk
 from hub.administration.routing_tables import TableBook
-from hub.administration.stewardship import Stewardship
 from hub.administration.test_delivery import Trials
 from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Invalid, Malformed, NotFound, Text
-from hub.identity.accounts import Accounts, Session
+from hub.identity.accounts import Accounts, Person, Right, Session, people_who_may
 from hub.identity.openid.login import OpenIdLogin
-from hub.identity.persons import Person, Right, people_who_may
 from hub.store import AuditEntry, Store
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.sight import findings_seen, rules_seen, sees
+from hub.administration.routing_review import findings_seen, rules_seen, sees
 from hub.areas import Area
 from hub.errors import HubError, Malformed, NotFound, Refused, Text
 from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, rule_from_row, service_urn, to_csv, to_yaml

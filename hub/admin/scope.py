@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.errors import Forbidden, NotFound, Text
-from hub.identity.persons import Person
+from hub.identity.accounts import Person
 from hub.model.events import Event
 from hub.model.parties import Client, Destination
 from hub.model.submission import DeadCause

@@ -9,8 +9,8 @@ from secrets import token_urlsafe
 
 from hub.areas import Area
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
+from hub.identity.accounts import Person, Right
 from hub.identity.clients import bound_to, hash_secret, insist_for_persons, new_client
-from hub.identity.persons import Person, Right
 from hub.model.parties import Client, ClientKind
 from hub.store import AuditEntry, Page, Store, all_items
 

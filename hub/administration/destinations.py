@@ -1,22 +1,29 @@
-"""Destinations and their keys: reading them, and what their owners may change (FIT-Connect, sections 4.2 and 5.3)."""
+"""Destinations and their keys: reading them, and what their owners may change (FIT-Connect, sections 4.2 and 5.3).
+
+Destinations as administrators change them: within their tenant, keys by two persons, adapters with strict options.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from hub.administration.adapters import shown
-from hub.administration.judging import judged, use_of
+from hub.administration.adapters import AdapterDesk, MakeAdapter, Wish, shown
+from hub.administration.keys import By, KeyDesk, judged, use_of
 from hub.crypto.keys import KeyPolicy
-from hub.errors import KeyRefused, Malformed, NotFound, Text
-from hub.identity.access import existing_destination, own_destination, reach
+from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
+from hub.identity.access import existing_destination, insist_on_approver, insist_on_proposer, own_destination, reach
+from hub.identity.accounts import Person, Right, anybody_may
 from hub.identity.clients import Caller
-from hub.model.parties import Callback, Destination, OfferedService
+from hub.model.parties import Callback, ClientKind, Destination, OfferedService
 from hub.model.submission import is_uri
-from hub.store import AuditEntry, Page, Store, StoredKey
+from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
+from hub.store.parties import overtaken
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
 _STATUS: Mapping[str, frozenset[str]] = {
@@ -261,3 +268,324 @@ def _insist_on_uris(draft: Draft) -> None:
 
 def _malformed(de: str, en: str) -> Malformed:
     return Malformed(Text(de, en))
+
+
+_MOST_CALLBACKS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How a destination stands: its keys and what was done to them, its circuit, and callbacks that were given up."""
+
+    destination: Destination
+    keys: Sequence[StoredKey]
+    changes: Sequence[KeyChange]
+    ways: Sequence[AdapterChange]
+    circuit: Circuit
+    dead_callbacks: Sequence[OutgoingCallback]
+
+
+class Stewardship:
+    """Reads and changes destinations for a person.
+
+    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
+    whoever may use it could change the database anyway. ``own`` are files of the hub's own, which belong to no destination.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        policy: KeyPolicy,
+        adapters: Callable[[], Mapping[str, MakeAdapter]],
+        files: Path | None,
+        own: Sequence[Path] = (),
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._destinations = Destinations(store=store, policy=policy)
+        self._desk = KeyDesk(store=store, policy=policy)
+        self._ways = AdapterDesk(store=store, adapters=adapters, files=files, own=own)
+
+    def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
+        """Return one page of the destinations in a person's scope, oldest first."""
+        person.insist(Right.SEE)
+        return self._store.destinations(tenant=person.tenant, offset=offset, limit=limit)
+
+    def show(self, destination_id: UUID, person: Person) -> Standing:
+        """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
+        person.insist(Right.SEE)
+        destination = self._mine(destination_id, person)
+        callbacks = self._store.dead_callbacks(party=str(destination_id), limit=_MOST_CALLBACKS).items
+        return Standing(
+            destination=destination,
+            keys=self._store.keys(destination_id),
+            changes=self._desk.of(destination),
+            ways=self._ways.of(destination),
+            circuit=self._store.circuit(destination_id),
+            dead_callbacks=callbacks,
+        )
+
+    def create(
+        self,
+        draft: Draft,
+        person: Person,
+        *,
+        encryption_key: Mapping[str, Any],
+        signature_key: Mapping[str, Any],
+        owner: str,
+        tenant: str = "",
+        now: datetime,
+    ) -> Destination:
+        """Create a destination for the subscriber ``owner``, in status ``created``.
+
+        Another adapter than the mailbox is proposed by a person, and waits for a second one.
+
+        Raises:
+            Forbidden: the right is missing, or the tenant is another's.
+            NotFound: no such client in the person's scope.
+            Malformed, InvalidSettings: a key that is refused; an adapter or option that is wrong.
+        """
+        person.insist(Right.OPERATE)
+        tenant = tenant or person.tenant
+        if not person.covers(tenant) or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
+            raise Forbidden(
+                Text(
+                    "Der Mandant ist ein ARS-Präfix innerhalb Ihres Zuständigkeitsbereichs.",
+                    "The tenant is an ARS prefix within your scope.",
+                ),
+                slug="outside-tenant",
+            )
+        self._insist_on_owner(owner, person)
+        wish = self._wish(None, draft, person)
+        proposed = wish if wish is not None and person.is_named and wish.adapter != "mailbox" else None
+        made = self._destinations.create(
+            draft if proposed is None else replace(draft, adapter=None, adapter_config=None),
+            encryption_key=encryption_key,
+            signature_key=signature_key,
+            owner=owner,
+            tenant=tenant,
+            now=now,
+            actor=person.name,
+        )
+        if proposed is not None:
+            self._ways.propose(made, proposed, person, by=By(actor=person.name, now=now))
+        return made
+
+    def change(
+        self,
+        destination_id: UUID,
+        draft: Draft,
+        person: Person,
+        *,
+        now: datetime,
+        expected: str | None = None,
+        text: str = "",
+    ) -> Destination:
+        """Replace the parts that ``draft`` says, each as a whole; keys are changed by :meth:`change_key` alone.
+
+        ``expected`` is the revision that the person saw, ``text`` the reason that a second person is told.
+
+        Another adapter, or other options, are a person's to propose and wait for a second one (:meth:`waiting_way`): who
+        says the same as the proposal that waits, and nothing else, approves it. The machine's user changes them at once.
+        They close the circuit: what failed before says nothing of the new way.
+
+        Raises:
+            Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it;
+                a secret of another address; an approval by whoever proposed.
+            Malformed, InvalidSettings: a step of status that does not exist; an adapter or option that is wrong.
+            Conflict: somebody changed it since ``expected`` (slug ``overtaken``); another change of its adapter waits.
+        """
+        destination = self._mine(destination_id, person)
+        wish, by = self._wish(destination, draft, person), By(actor=person.name, now=now, text=text)
+        rest = replace(draft, encryption_kid=None)
+        if wish is not None and person.is_named:
+            rest = replace(rest, adapter=None, adapter_config=None)
+            waiting = self._ways.waiting(destination)
+            if waiting is not None:
+                if rest.parts() or Wish.of(waiting) != wish:
+                    raise adapter_change_open()
+                self._ways.approve(destination, waiting.change_id, person, by=by)
+                return self._mine(destination_id, person)
+        insist_on_proposer(person)
+        if draft.status == "active":
+            self._insist_on_second_person(destination, person)
+        changed = self._changed(destination, rest, by, expected=expected)
+        if wish is not None and person.is_named:
+            self._ways.propose(changed, wish, person, by=by)
+        elif wish is not None:
+            self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
+        return changed
+
+    def waiting_way(self, destination_id: UUID, person: Person) -> AdapterChange | None:
+        """Return the change of a destination's adapter that waits for a second person, if one does."""
+        return self._ways.waiting(self._mine(destination_id, person))
+
+    def decide_way(
+        self, destination_id: UUID, change_id: int, person: Person, *, approve: bool, text: str, now: datetime
+    ) -> AdapterChange:
+        """Approve a proposed adapter as a second person, or turn it down, or take one's own back.
+
+        Raises:
+            Forbidden: it is one's own (``second-person``), the right is missing, or the account is bound to a tenant.
+            NotFound: not in the person's scope. Conflict: it is decided, or was made on another state.
+        """
+        destination = self._mine(destination_id, person)
+        _insist_on_everything(person)
+        by = By(actor=person.name, now=now, text=text)
+        if approve:
+            return self._ways.approve(destination, change_id, person, by=by)
+        _insist_on_a_say(person)
+        return self._ways.refuse(destination, change_id, by=by)
+
+    def _changed(self, destination: Destination, draft: Draft, by: By, *, expected: str | None) -> Destination:
+        if draft.adapter is not None or draft.adapter_config is not None:
+            self._ways.remember(destination, by=by)
+        if draft.parts():
+            return self._destinations.amend(destination, draft, actor=by.actor, now=by.now, expected=expected)
+        if expected is not None and expected != destination.revision:
+            raise overtaken("Den Zustellpunkt", "destination", destination.name)
+        return destination
+
+    def _wish(self, before: Destination | None, draft: Draft, person: Person) -> Wish | None:
+        """Return what is said of the adapter, judged; None where nothing is."""
+        if draft.adapter is None and draft.adapter_config is None:
+            return None
+        if not person.may(Right.APPROVE):
+            insist_on_proposer(person)
+        _insist_on_everything(person)
+        return self._ways.wish(before, draft.adapter, draft.adapter_config)
+
+    def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
+        """Add a key for sealing; it is used for nothing until it is activated. Return False where it was there already.
+
+        Raises:
+            Forbidden, NotFound: the right is missing; not in the person's scope.
+            Malformed: the key policy refuses it, or it is for signatures: that counts at once, so :meth:`change_key` adds it.
+        """
+        person.insist(Right.OPERATE)
+        destination = self._mine(destination_id, person)
+        if use_of(jwk) == "verify":
+            raise Invalid(
+                Text(
+                    "Ein Signaturschlüssel gilt sofort; ihn fügt die Behörde selbst hinzu, oder zwei Personen auf den "
+                    "Verwaltungsseiten.",
+                    "A signature key counts at once; the authority adds it itself, or two persons on the admin pages.",
+                ),
+                slug="second-person",
+            )
+        return self._destinations.put_key(destination, jwk, actor=person.name, now=now)
+
+    def change_key(self, destination_id: UUID, kid: str, step: KeyStep, by: Person, *, now: datetime) -> KeyChange:
+        """Activate or retire a key: an operator's word is noted, an approver's same word carries it out.
+
+        Raises:
+            Forbidden: the right is missing, or it is the first person again (``second-person``).
+            NotFound: no such destination or key in the person's scope.
+            Conflict: there is nothing to change, or another change of the key waits. Malformed: the key policy refuses it.
+        """
+        destination = self._mine(destination_id, by)
+        word = By(actor=by.name, now=now)
+        waiting = next(
+            (
+                each
+                for each in self._desk.of(destination)
+                if (each.kid, each.step, each.state) == (kid, step, ChangeState.OPEN)
+            ),
+            None,
+        )
+        if waiting is None:
+            insist_on_proposer(by)
+            return self._desk.propose(destination, step, kid, by=word)
+        return self._approve_key(destination, waiting, by, word)
+
+    def decide_key(
+        self, destination_id: UUID, change_id: int, person: Person, *, approve: bool, text: str, now: datetime
+    ) -> KeyChange:
+        """Approve a proposed change of a key as a second person, or turn it down; errors as :meth:`decide_way`."""
+        destination = self._mine(destination_id, person)
+        by = By(actor=person.name, now=now, text=text)
+        if not approve:
+            _insist_on_a_say(person)
+            return self._desk.refuse(destination, change_id, by=by)
+        return self._approve_key(destination, self._desk.proposal(destination, change_id), person, by)
+
+    def _approve_key(self, destination: Destination, change: KeyChange, person: Person, by: By) -> KeyChange:
+        insist_on_approver(self._store, person, change.proposed_by)
+        return self._desk.approve(destination, change.change_id, by=by)
+
+    def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
+        """Close the circuit breaker, so that deliveries are attempted at once."""
+        person.insist(Right.OPERATE)
+        self._mine(destination_id, person)
+        after = {"text": text} if text else {}
+        entry = AuditEntry(
+            at=now, actor=person.name, action="circuit.close", target=f"destination:{destination_id}", after=after
+        )
+
+        def audited(before: Circuit) -> AuditEntry:
+            until = None if before.open_until is None else before.open_until.isoformat()
+            return replace(entry, before={"failures": before.failures, "open_until": until})
+
+        closed = Circuit(destination_id=destination_id)
+        return self._store.change_circuit(destination_id, lambda _: closed, now, audit=audited)
+
+    def _mine(self, destination_id: UUID, person: Person) -> Destination:
+        found = self._store.destination(destination_id)
+        if found is None or not person.covers(found.tenant):
+            raise NotFound(
+                Text(
+                    f"Den Zustellpunkt {destination_id} gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich.",
+                    f"Destination {destination_id} does not exist, or not within your scope.",
+                ),
+                slug="destination-not-found",
+            )
+        return found
+
+    def _insist_on_second_person(self, destination: Destination, person: Person) -> None:
+        """Whoever works at the machine may be the one who created it, and counts only until there are others."""
+        if person.is_named:
+            self._desk.insist_on_second_person(destination, actor=person.name)
+        elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
+            raise Forbidden(
+                Text(
+                    "Zum ersten Mal nimmt einen Zustellpunkt eine zweite Person in Betrieb, sobald es Konten mit der Rolle "
+                    "operator gibt. Nennen Sie die Person mit --as.",
+                    "As soon as there are accounts with the role operator, a second person puts a destination into service "
+                    "for the first time. Name the person with --as.",
+                ),
+                slug="second-person",
+            )
+
+    def _insist_on_owner(self, owner: str, person: Person) -> None:
+        client = self._store.client(owner)
+        usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
+        if client is None or not usable or not person.covers(client.tenant):
+            raise NotFound(
+                Text(
+                    f"Es gibt keinen empfangenden Client {owner}, der nicht gesperrt ist. „hub clients list“ zeigt alle.",
+                    f"There is no subscriber {owner} that is not disabled. 'hub clients list' shows all.",
+                ),
+                slug="client-not-found",
+            )
+
+
+def _insist_on_a_say(person: Person) -> None:
+    """Whoever may propose or approve may also turn down."""
+    if not person.may(Right.APPROVE):
+        insist_on_proposer(person)
+
+
+def _insist_on_everything(person: Person) -> None:
+    """Adapters' options name files and networks of the hub, so people of one tenant do not write them."""
+    if person.tenant:
+        raise Forbidden(
+            Text(
+                "Adapter stellen nur Personen ein, deren Konto auf keinen Mandanten beschränkt ist.",
+                "Only persons whose account is bound to no tenant set adapters.",
+            ),
+            slug="outside-tenant",
+        )
+
+
+__all__ = ["KeyChange", "KeyStep", "Standing", "Stewardship"]

@@ -1,7 +1,11 @@
-"""Changes of destinations' keys by people: one proposes, a second one approves, and only then anything changes.
+"""Destinations' keys in people's hands: judged, proposed by one and approved by a second.
+
+Changes of destinations' keys by people: one proposes, a second one approves, and only then anything changes.
 
 The key policy judges at both ends, for a certificate may run out while a proposal waits. An owner's key rollover by the
 Destination API needs no second person; it does not come this way.
+
+A destination's public key on its way into the store: judged, and reduced to the members that FIT-Connect knows.
 """
 
 from __future__ import annotations
@@ -11,14 +15,35 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub.administration.judging import judged, use_of
-from hub.crypto.keys import KeyPolicy
-from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
-from hub.identity.approval import second_person
-from hub.identity.persons import is_account, may_be_one_human
+from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
+from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
+from hub.identity.access import second_person
+from hub.identity.accounts import is_account, may_be_one_human
 from hub.model.parties import Destination
 from hub.store import AuditEntry, Store, StoredKey, all_items
 from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
+
+_MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
+
+
+def use_of(jwk: Mapping[str, Any]) -> str:
+    """Return what a key says it is for: ``verify``, or else ``wrapKey``."""
+    return "verify" if jwk.get("key_ops") == ["verify"] else "wrapKey"
+
+
+def judged(jwk: Mapping[str, Any], *, use: str, now: datetime, policy: KeyPolicy) -> dict[str, Any]:
+    """Return a key that passed the policy, with the members of FIT-Connect's keys and no other.
+
+    Raises:
+        Malformed: the policy refuses it; FIT-Connect's API says 400 where a key in a body is bad.
+    """
+    judge = judge_signature_key if use == "verify" else judge_encryption_key
+    try:
+        judge(dict(jwk), now=now, policy=policy)
+    except KeyRefused as exc:
+        raise Malformed(exc.detail, slug="key-refused", **exc.members) from exc
+    return {name: jwk[name] for name in _MEMBERS if name in jwk}
+
 
 _PAGE = 500
 

@@ -1,12 +1,25 @@
-"""What must hold before a version of the table moves on, and how two versions differ. Pure."""
+"""What must hold before a version of the table moves on, and how two versions differ. Pure.
+
+What of a table somebody sees who is bound to an ARS prefix: its own rules, the wider ones above, and what is said of them.
+
+Who is responsible where is public, and the routing interface tells everybody. Drafts, and what the check says of other
+authorities' keys and state, are not.
+
+What a table would have done with the submissions that really came: ids and counts only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
 
-from hub.errors import Conflict, Forbidden, Invalid, Text
-from hub.identity.persons import Person
-from hub.routing import Finding, RoutingTable, Rule, Severity
+from hub.areas import Area
+from hub.errors import Conflict, Forbidden, Invalid, NoRoute, Text
+from hub.identity.accounts import Person
+from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
+from hub.store.reports import Overview
 
 _MAX_TEXT = 500
 #: So many findings stand in a refusal; the check lists all.
@@ -175,3 +188,92 @@ def pending_first() -> Conflict:
         ),
         slug="invalid-state-transition",
     )
+
+
+def sees(tenant: str, rule: Rule) -> bool:
+    """Tell whether a rule speaks of the tenant's area: inside it, or around it."""
+    return _related(tenant, rule.area.ars)
+
+
+def rules_seen(tenant: str, table: Iterable[Rule]) -> list[Rule]:
+    """Return the rules of a table that a tenant sees."""
+    return [rule for rule in table if sees(tenant, rule)]
+
+
+def findings_seen(tenant: str, table: RoutingTable, findings: Iterable[Finding]) -> list[Finding]:
+    """Return what the check says of the tenant's own rules and area; of other rules not even the ids stay."""
+    if not tenant:
+        return list(findings)
+    own = {rule.id for rule in table if rule.area.ars.startswith(tenant)}
+    seen: list[Finding] = []
+    for finding in findings:
+        rows = tuple(row for row in finding.rows if row in own)
+        areas = tuple(ars for ars in finding.areas if _related(tenant, ars))
+        if rows or (not finding.rows and (areas or not finding.areas)):
+            seen.append(replace(finding, rows=rows, areas=areas))
+    return seen
+
+
+def diff_seen(tenant: str, diff: Diff) -> Diff:
+    """Return the changes that concern the tenant's area."""
+    if not tenant:
+        return diff
+    changes = tuple(
+        change for change in diff.rules if any(rule and sees(tenant, rule) for rule in (change.before, change.after))
+    )
+    routes = tuple(change for change in diff.routes if change.area.ars.startswith(tenant))
+    towns = tuple(ars for ars in diff.municipalities if ars.startswith(tenant))
+    return replace(diff, rules=changes, routes=routes, municipalities=towns)
+
+
+def _related(tenant: str, ars: str) -> bool:
+    return ars.startswith(tenant) or tenant.startswith(ars)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """A submission that a draft would have sent elsewhere; None: nowhere."""
+
+    submission_id: UUID
+    service: str
+    area: str
+    before: UUID | None
+    after: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """What a draft would have done with the real submissions since ``since``: ids and counts only.
+
+    ``total`` and ``changed`` count all of them; ``shifts`` are those of the latest submissions.
+    """
+
+    since: datetime
+    total: int
+    changed: int
+    shifts: tuple[Shift, ...]
+
+
+def rehearse(
+    old: RoutingTable, new: RoutingTable, overview: Overview, *, since: datetime, now: datetime, tenant: str
+) -> DryRun:
+    """Route the submissions since then by both tables, as of now, and compare; with a tenant its own only."""
+    counts = overview.routed_counts(since=since, tenant=tenant)
+    answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in counts}
+    changed = {pair: both for pair, both in answers.items() if both[0] != both[1]}
+    latest = overview.routed(since=since, tenant=tenant) if changed else []
+    shifts = tuple(
+        Shift(submission_id=each.submission_id, service=each.service, area=each.area, before=before, after=after)
+        for each in latest
+        for before, after in [changed.get((each.area, each.service), (None, None))]
+        if before != after
+    )
+    total, moved = sum(counts.values()), sum(counts[pair] for pair in changed)
+    return DryRun(since=since, total=total, changed=moved, shifts=shifts)
+
+
+def _destination(table: RoutingTable, area: str, service: str, on: datetime) -> UUID | None:
+    try:
+        return table.route(Area(area), service, on).destination_id
+    except NoRoute:
+        return None

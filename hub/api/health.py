@@ -8,7 +8,7 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 
 from hub.api.threads import in_thread
-from hub.jobs.readiness import RETRY_AFTER, Readiness
+from hub.jobs.gauges import RETRY_AFTER, Readiness
 
 
 class Health:

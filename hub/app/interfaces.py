@@ -11,12 +11,11 @@ from typing import Any
 from connexion import context
 
 from hub import __version__, admin
-from hub.administration.adapter_changes import AdapterDesk
-from hub.administration.adapters import AdapterSettings
+from hub.administration.adapters import AdapterDesk, AdapterSettings
 from hub.administration.clients import Registry
 from hub.administration.dead_letters import DeadLetters
+from hub.administration.destinations import Stewardship
 from hub.administration.keys import KeyDesk
-from hub.administration.stewardship import Stewardship
 from hub.administration.test_delivery import Trials
 from hub.api import application
 from hub.api.administration.dead_letters import DeadLetterDesk
@@ -40,8 +39,8 @@ from hub.api.validation_page import DryRun
 from hub.app.openings import installed_adapters
 from hub.app.wiring import Hub, gauges, readiness, working
 from hub.config import Settings
-from hub.fit_connect.cases import Cases
-from hub.identity.bearers import Bearers
+from hub.fit_connect.collection import Cases
+from hub.identity.accounts import Bearers
 from hub.identity.clients import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals

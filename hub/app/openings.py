@@ -17,12 +17,10 @@ from hub.crypto.keys import KeyPolicy
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.identity.accounts import Accounts
-from hub.identity.openid.grants import Grants
-from hub.identity.openid.login import OpenIdLogin
+from hub.identity.openid.login import Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
 from hub.model.delivery import Adapter
-from hub.notifications.mail import Noticeboard
-from hub.notifications.postman import MailServer
+from hub.notifications.mail import MailServer, Noticeboard
 from hub.store import Blobs, LocalBlobs, Store
 from hub.transport.connection import Outbound
 

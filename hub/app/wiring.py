@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from hub import __version__
-from hub.administration.facts import open_book
-from hub.administration.routing_tables import TableBook
+from hub.administration.routing_tables import TableBook, open_book
 from hub.admission import Admission
 from hub.app.openings import (
     installed_adapters,
@@ -32,20 +31,16 @@ from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.files import vault
 from hub.identity.accounts import Accounts
-from hub.identity.clients import Clients
-from hub.identity.directory import Directory
+from hub.identity.clients import Clients, Directory
 from hub.identity.openid.login import OpenIdLogin
 from hub.intake import Intake, Tools
 from hub.intake.status import StatusDesk
-from hub.jobs.gauges import Facts, Gauges
-from hub.jobs.readiness import Readiness
-from hub.jobs.retention import Periods, Retention
+from hub.jobs.gauges import Facts, Gauges, Readiness
+from hub.jobs.retention import Periods, Retention, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.jobs.undelivered import Undelivered
 from hub.model.delivery import Breaker, Schedule
 from hub.notifications.callbacks import CallbackTools, CallbackWorker, Herald
-from hub.notifications.mail import Noticeboard
-from hub.notifications.postman import Postman
+from hub.notifications.mail import Noticeboard, Postman
 from hub.observability import crashpoints
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces, open_traces

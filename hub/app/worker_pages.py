@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import orjson
 
 from hub.app.wiring import Hub, readiness
-from hub.jobs.readiness import RETRY_AFTER, Readiness
+from hub.jobs.gauges import RETRY_AFTER, Readiness
 from hub.supervision import Loop
 
 _POLL = 0.2  # Seconds within which it notices that it is to stop.

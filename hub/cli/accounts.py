@@ -13,8 +13,8 @@ import click
 from hub.cli.options import data_option, opened
 from hub.cli.persons import accounts_of, password_in
 from hub.errors import ConfigurationError, Text
-from hub.identity.openid.people import link
-from hub.identity.persons import Role
+from hub.identity.accounts import Role
+from hub.identity.openid.login import link
 from hub.store import all_items
 
 _PAGE = 500

@@ -13,8 +13,7 @@ from uuid import UUID
 
 import click
 
-from hub.administration.destinations import Draft
-from hub.administration.stewardship import KeyChange, KeyStep, Stewardship
+from hub.administration.destinations import Draft, KeyChange, KeyStep, Stewardship
 from hub.app import Hub, stewardship
 from hub.cli.options import data_option, opened
 from hub.cli.persons import Login, acting, logged_in, may_name_person, operating_user, person_options

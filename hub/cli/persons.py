@@ -14,8 +14,7 @@ import click
 from hub.app import Hub
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.identity.accounts import Accounts
-from hub.identity.persons import Person, Role
+from hub.identity.accounts import Accounts, Person, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: Bytes of a file with a password; nobody's is longer.

@@ -1,9 +1,20 @@
-"""From the queue to the receiver: claim, attempt, record. Any number of nodes may run it.
+"""The dispatcher: from the queue to the receiver. Any number of nodes may run it.
+
+From the queue to the receiver: claim, attempt, record. Any number of nodes may run it.
 
 A claim is a lease with a fencing number: a node that dies loses nothing (the lease runs out and another node tries), a
 node that comes back late loses its say (its record is refused). Each destination has its own limit of concurrent attempts,
 so a hung receiver never slows another. Claims are made ahead and results are recorded behind the attempts, so that many
 share a commit and no attempt waits for one.
+
+What a node holds of the queue: deliveries that wait for a slot, attempts under way, results that are not recorded yet.
+
+A claim costs a commit, whatever it brings, so a node claims ahead; but only as much as it has got through in the last
+moment, so that nothing waits here for long while another node is idle. Attempts have slots. A receiver that hangs would
+hold its share of them until its time is out, and some such receivers all of them; an attempt that has run for a second
+is waiting, not working, and up to a bound another may begin beside it.
+
+Circuit breakers at work: what an attempt means for the next ones to the same destination, and who hears of it.
 """
 
 from __future__ import annotations
@@ -11,28 +22,236 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeAlias
+from uuid import UUID
 
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import INSTANT, Attempting, Rules, is_instant
-from hub.delivery.breakers import Breakers
-from hub.delivery.hand import Hand
 from hub.delivery.leases import Leases
 from hub.errors import Unavailable
+from hub.model.delivery import Breaker, Standing, next_standing
 from hub.model.reasons import reason_of
+from hub.model.submission import Outcome
 from hub.notifications.callbacks import Herald
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import NoTraces, Traces
 from hub.proof.event_log import Notary
-from hub.store import AttemptResult, Blobs, Claim, Store
+from hub.store import AttemptResult, AuditEntry, Blobs, Circuit, Claim, Store
 from hub.supervision import Supervisor
 
+#: A claim: its delivery and its fencing number.
+_Key: TypeAlias = tuple[UUID, int]
+#: An attempt that has run for so long is waiting for its receiver.
+_SLOW = timedelta(seconds=1)
+#: So many times the slots may be under way in all, the waiting ones included: each holds a thread and a delivery's contents.
+_STRETCH = 4
+#: What ended within this time is what a node is sure to begin soon.
+_MOMENT = timedelta(milliseconds=100)
+#: Deliveries that wait here at most, in slots: their contents lie in memory, and after a crash each counts as a repeat.
+_AHEAD = 8
+#: Results that wait to be recorded at most, in slots: beyond it the store is slower than the receivers.
+_UNRECORDED = 16
+
+
+class Hand:
+    """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers.
+
+    What has waited here for longer than ``patience``, well within a lease, is for another node, or for later. ``clock`` is
+    one that is never set back (``SteadyClock``). A delivery that was claimed anew after its lease ran out is another one here.
+    """
+
+    def __init__(self, number: int, *, patience: timedelta, clock: Callable[[], datetime]) -> None:
+        self._number = number
+        self._patience = patience
+        self.most = number * _STRETCH
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Claim, datetime]] = deque()
+        self._since: dict[_Key, datetime] = {}
+        self._unrecorded: set[_Key] = set()
+        self._ended: deque[datetime] = deque(maxlen=number * _AHEAD)
+        self._suspects: set[_Key] = set()
+
+    def room(self) -> int:
+        """Return how many deliveries to claim now: none while enough wait."""
+        now = self._clock()
+        with self._lock:
+            ahead = self._ahead(now)
+            if len(self._unrecorded) > self._number * _UNRECORDED or 2 * len(self._waiting) > ahead:
+                return 0
+            return max(0, self._free(now) + ahead - len(self._waiting))
+
+    def suspicious(self) -> bool:
+        """Say whether a delivery is here that its workers may have died of: it is attempted without another such."""
+        with self._lock:
+            return bool(self._suspects)
+
+    def take(self, claims: Iterable[Claim]) -> None:
+        """Keep what was claimed until :meth:`begin` asks for it."""
+        now = self._clock()
+        with self._lock:
+            for claim in claims:
+                self._waiting.append((claim, now))
+                if claim.suspect:
+                    self._suspects.add(_key(claim))
+
+    def startable(self) -> int:
+        """Return how many attempts may begin now."""
+        now = self._clock()
+        with self._lock:
+            return min(self._free(now), len(self._waiting))
+
+    def begin(self) -> Claim | None:
+        """Return the delivery whose attempt begins now; None where no slot is free, or nothing waits."""
+        now = self._clock()
+        with self._lock:
+            if not self._waiting or not self._free(now):
+                return None
+            claim, _ = self._waiting.popleft()
+            self._since[_key(claim)] = now
+            return claim
+
+    def end(self, claim: Claim) -> None:
+        """Note that an attempt is over, which frees its slot; its result is still to be recorded."""
+        now = self._clock()
+        with self._lock:
+            if self._since.pop(_key(claim), None) is not None:
+                self._ended.append(now)
+                self._unrecorded.add(_key(claim))
+
+    def settle(self, claim: Claim) -> None:
+        """Note that a result is recorded, or cannot be."""
+        with self._lock:
+            self._unrecorded.discard(_key(claim))
+            self._suspects.discard(_key(claim))
+
+    def give_back(self, *, everything: bool = False) -> list[Claim]:
+        """Return what has waited too long, or all that waits, and keep it no more."""
+        now = self._clock()
+        kept: list[Claim] = []
+        with self._lock:
+            while self._waiting and (everything or now - self._waiting[0][1] >= self._patience):
+                claim, _ = self._waiting.popleft()
+                self._suspects.discard(_key(claim))
+                kept.append(claim)
+        return kept
+
+    def _free(self, now: datetime) -> int:
+        working = sum(now - since < _SLOW for since in self._since.values())
+        return max(0, min(self._number - working, self.most - len(self._since)))
+
+    def _ahead(self, now: datetime) -> int:
+        return sum(now - ended < _MOMENT for ended in self._ended)
+
+
+def _key(claim: Claim) -> _Key:
+    return claim.delivery_id, claim.fencing
+
+
 _log = logging.getLogger(__name__)
+
+
+class Breakers:
+    """Keeps the circuits of all destinations in the store."""
+
+    def __init__(self, *, store: Store, meters: Meters, breaker: Breaker, node: str) -> None:
+        self._store = store
+        self._meters = meters
+        self._breaker = breaker
+        self._node = node
+
+    def note(self, claim: Claim, outcome: Outcome, *, now: datetime) -> None:
+        """Take an attempt's outcome into account.
+
+        A success at a closed circuit, the usual case, costs nothing: the claim tells how the circuit stood.
+        """
+        if self._next(outcome, claim.circuit, now) == claim.circuit:
+            return
+        before = claim.circuit
+
+        def change(circuit: Circuit) -> Circuit:
+            nonlocal before
+            before = circuit.standing
+            after = self._next(outcome, before, now)
+            return replace(
+                circuit,
+                failures=after.failures,
+                open_until=after.open_until,
+                fault=after.fault,
+                fault_since=after.fault_since,
+            )
+
+        destination_id = claim.destination.destination_id
+        try:
+            changed = self._store.change_circuit(destination_id, change, now)
+            self._announce(changed, before, outcome, now)
+        except Unavailable as error:
+            # The next attempt will say the same.
+            _log.warning("destination %s: circuit not changed: %s", destination_id, error)
+        except Exception:  # noqa: BLE001  # a circuit only saves attempts; the delivery's result is recorded
+            _log.exception("destination %s: circuit not changed", destination_id)
+
+    def _next(self, outcome: Outcome, standing: Standing, now: datetime) -> Standing:
+        return next_standing(outcome, standing, now=now, breaker=self._breaker)
+
+    def _announce(self, circuit: Circuit, before: Standing, outcome: Outcome, now: datetime) -> None:
+        after = circuit.standing
+        if after.is_disabled(now, self._breaker):
+            if not before.is_disabled(now, self._breaker):
+                self._alarm(circuit, outcome, now)
+        elif after.fault is not None and before.fault is None:
+            self._complain(circuit, outcome, now)
+        elif after.is_open(now) and after != before:
+            self._meters.circuit_opened(_why(after, outcome))
+            _log.warning(
+                "destination %s: circuit open until %s after %d failures",
+                circuit.destination_id,
+                after.open_until,
+                after.failures,
+            )
+        elif before.open_until is not None and after.open_until is None:
+            _log.warning("destination %s: circuit closed, the receiver works again", circuit.destination_id)
+
+    def _complain(self, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
+        """Say at once that a destination's settings are at fault: waiting mends nothing."""
+        self._meters.circuit_opened("configuration")
+        _log.error(
+            "destination %s: %s; its settings have to be mended, deliveries pause", circuit.destination_id, outcome.note
+        )
+        self._audit("circuit.pause", circuit, outcome, now)
+
+    def _alarm(self, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
+        """Say three times over that a receiver is gone for good: only a person may try it again."""
+        self._meters.circuit_opened("gone")
+        _log.error("destination %s: the receiver says it is gone, deliveries stop", circuit.destination_id)
+        self._audit("circuit.disable", circuit, outcome, now)
+
+    def _audit(self, action: str, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
+        self._store.append_audit(
+            AuditEntry(
+                at=now,
+                actor=f"hub:{self._node}",
+                action=action,
+                target=f"destination:{circuit.destination_id}",
+                after={"note": outcome.note},
+            )
+        )
+
+
+def _why(standing: Standing, outcome: Outcome) -> str:
+    if standing.fault is not None:
+        return "configuration"
+    return "failures" if outcome.retry_after is None else "wish"
+
+
 #: Look again at least this often, for what another node accepted.
 _LOOK_AGAIN = timedelta(seconds=1)
 #: Seconds to wait for further slots once one got free.

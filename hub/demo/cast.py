@@ -18,8 +18,8 @@ from uuid import UUID
 
 from hub.app import Hub, development_authority
 from hub.crypto.jwk import make_rsa_pair
+from hub.identity.accounts import Role
 from hub.identity.clients import new_client
-from hub.identity.persons import Role
 from hub.model.parties import ClientKind, Destination, OfferedService
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations

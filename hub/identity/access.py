@@ -1,4 +1,11 @@
-"""Who may do what: rights come from who owns a thing; a token's scopes are an upper bound (FIT-Connect, section 2.1)."""
+"""Who may do what, and what takes a second person.
+
+Who may do what: rights come from who owns a thing; a token's scopes are an upper bound (FIT-Connect, section 2.1).
+
+The one rule of four eyes, for keys and for ways of delivery, on pages, API and command line.
+
+An *operator* proposes, an *approver* approves, and the two are never one human, whatever roles and accounts they have.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +13,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from hub.errors import Forbidden, NotFound, Text
+from hub.identity.accounts import Person, Right, may_be_one_human
 from hub.identity.clients import Caller
 from hub.model.parties import Destination
 from hub.model.submission import canonical_service
@@ -158,4 +166,33 @@ def _not_a_party() -> Forbidden:
             "Ihr Client ist an diesem Vorgang nicht beteiligt. Verwenden Sie das Token des Clients, der sendet oder empfängt.",
             "Your client is no party of this case. Use the token of the client that sends or receives.",
         )
+    )
+
+
+def insist_on_proposer(person: Person) -> None:
+    """Raise ``Forbidden`` for somebody who may not propose."""
+    person.insist(Right.OPERATE)
+
+
+def insist_on_a_say(person: Person) -> None:
+    """Raise ``Forbidden`` for a person who can neither propose nor approve, whatever it is about."""
+    if not person.may(Right.OPERATE):
+        person.insist(Right.APPROVE)
+
+
+def insist_on_approver(store: Store, person: Person, proposed_by: str) -> None:
+    """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve."""
+    if may_be_one_human(store, person.name, [proposed_by]):
+        raise second_person()
+    person.insist(Right.APPROVE)
+
+
+def second_person() -> Forbidden:
+    """Return the refusal of an approval by whoever proposed."""
+    return Forbidden(
+        Text(
+            "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie eine zweite Person.",
+            "You proposed this change yourself. A second person has to approve it.",
+        ),
+        slug="second-person",
     )

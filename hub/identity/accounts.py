@@ -1,8 +1,17 @@
-"""Accounts of those who administer the hub: passwords, the second factor, sessions, and the throttle on failed log-ins.
+"""People who administer the hub: persons, their accounts, sessions and tokens.
+
+Accounts of those who administer the hub: passwords, the second factor, sessions, and the throttle on failed log-ins.
 
 A log-in is checked in this order: (1) throttle of name and address (:mod:`hub.identity.throttle`), (2) account there and
 not disabled, (3) password, (4) time-based code where the account has a second factor, each code once. Whatever fails, the
 answer is the same; an account whose row cannot be read is locked, alone.
+
+Bearer tokens of persons for the API: short-lived, random, and gone with the account, its password or its log-out.
+
+A token is a log-in without a browser. It lies beside the sessions of the pages, so that what ends those ends it too, but
+under another fingerprint: a cookie's value is no bearer token, and a bearer token opens no page.
+
+Persons who administer the hub: what each is trusted with, how far, and whether two accounts may be one human.
 """
 
 from __future__ import annotations
@@ -12,9 +21,10 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 import pyotp
@@ -22,10 +32,112 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
-from hub.identity.persons import Person, Role, person_of
 from hub.identity.throttle import Bounds, Throttle
-from hub.store import AuditEntry, Page, Store
+from hub.model.parties import Role
+from hub.store import AuditEntry, Page, Store, all_items
 from hub.store.accounts import Account, AccountRecords, StoredSession
+
+
+class Right(StrEnum):
+    """What a page or command needs."""
+
+    SEE = "see"
+    EDIT = "edit"
+    APPROVE = "approve"
+    OPERATE = "operate"
+
+
+_RIGHTS: Mapping[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.SEE}),
+    Role.EDITOR: frozenset({Right.SEE, Right.EDIT}),
+    Role.APPROVER: frozenset({Right.SEE, Right.APPROVE}),
+    Role.OPERATOR: frozenset({Right.SEE, Right.OPERATE}),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
+
+    ``is_local`` says that the hub knows the person by a password; else an OpenID Connect provider vouches for them.
+    ``is_named`` is False for the machine's user on the command line, who may be anybody that works there.
+    """
+
+    name: str
+    full_name: str
+    roles: tuple[Role, ...]
+    tenant: str = ""
+    is_local: bool = True
+    is_named: bool = True
+
+    def may(self, right: Right) -> bool:
+        """Tell whether one of the person's roles gives the right."""
+        return any(right in _RIGHTS[role] for role in self.roles)
+
+    def insist(self, right: Right) -> None:
+        """Raise ``Forbidden`` unless the person has the right."""
+        if not self.may(right):
+            raise Forbidden(
+                Text(
+                    f"Ihr Konto darf das nicht. Nötig ist das Recht „{right}“; fragen Sie die Administration des Hubs.",
+                    f"Your account may not do this. It takes the right '{right}'; ask the hub's administrators.",
+                )
+            )
+
+    def covers(self, ars: str) -> bool:
+        """Tell whether an area lies within the person's scope."""
+        return ars.startswith(self.tenant)
+
+
+def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
+    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one.
+
+    They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
+    the other has a password alone: these may belong to one human, too.
+    """
+    records = AccountRecords(store)
+
+    def is_local(each: str) -> bool:
+        account = records.account(each)
+        return account is None or account.is_local
+
+    mine = is_local(name)
+    return any(each == name or is_local(each) != mine for each in others)
+
+
+def is_account(store: Store, name: str) -> bool:
+    """Tell whether somebody who acted was a person with an account, not a client or the machine's user."""
+    return AccountRecords(store).account(name) is not None
+
+
+def anybody_may(store: Store, right: Right) -> bool:
+    """Tell whether there is a person with a right: an account that has it and is not disabled."""
+    return any(True for _ in _all_who_may(store, right))
+
+
+def people_who_may(store: Store, right: Right, *, within: str = "") -> list[str]:
+    """Return the full names of those who have a right and whose scope holds all of ``within`` (an ARS prefix)."""
+    return [person.full_name or person.name for person in _all_who_may(store, right) if person.covers(within)]
+
+
+def _all_who_may(store: Store, right: Right) -> Iterator[Person]:
+    records = AccountRecords(store)
+    for each in all_items(lambda start: records.accounts(offset=start, limit=500)):
+        person = person_of(each)
+        if each.disabled_at is None and person.may(right):
+            yield person
+
+
+def person_of(account: Account) -> Person:
+    """Return who an account belongs to."""
+    return Person(
+        name=account.name,
+        full_name=account.full_name,
+        roles=account.roles,
+        tenant=account.tenant,
+        is_local=account.is_local,
+    )
+
 
 #: A session ends after this time without use, and at the latest after this time.
 IDLE = timedelta(minutes=30)
@@ -360,3 +472,68 @@ def _wrong() -> Unauthenticated:
             "Account name, password or code is wrong, or the account is disabled.",
         )
     )
+
+
+#: What every such token begins with: it tells them from clients' tokens, and secret scanners know it.
+PREFIX = "rhp_"
+#: A token lives so long, used or not.
+LIFE = IDLE
+
+
+class Bearers:
+    """Issues tokens to persons and recognises persons by them."""
+
+    def __init__(self, *, store: Store, accounts: Accounts) -> None:
+        self._store = store
+        self._records = AccountRecords(store)
+        self._accounts = accounts
+
+    def issue(
+        self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
+    ) -> tuple[str, Person, timedelta]:
+        """Return a new token, whose it is and how long it lives.
+
+        Raises:
+            Unauthenticated: some part is wrong; which one is not said.
+            TooMany: too many failures of this name or from this address, those at the pages included.
+        """
+        person = self._accounts.check(name, password, code, address=address, now=now)
+        token = PREFIX + secrets.token_urlsafe(32)
+        stored = StoredSession(
+            token_hash=_token_fingerprint(token), account=person.name, csrf="", created_at=now, seen_at=now
+        )
+        self._records.begin_session(stored, audit=_token_audit("token.issue", person, now))
+        return token, person, LIFE
+
+    def recognise(self, token: str, *, now: datetime) -> Person:
+        """Return whose token this is; raise ``Unauthenticated`` for one that is forged, over or revoked."""
+        found = self._records.session(_token_fingerprint(token))
+        if found is None or found[1].disabled_at is not None or not now - LIFE < found[0].created_at <= now:
+            raise _bad_token()
+        return person_of(found[1])
+
+    def revoke(self, token: str, *, now: datetime) -> None:
+        """End a token before its time."""
+        person = self.recognise(token, now=now)
+        self._records.end_session(_token_fingerprint(token))
+        self._store.append_audit(_token_audit("token.revoke", person, now))
+
+
+def _token_fingerprint(token: str) -> str:
+    return hashlib.blake2b(token.encode(), person=b"bearer", digest_size=32).hexdigest()
+
+
+def _token_audit(action: str, person: Person, now: datetime) -> AuditEntry:
+    return AuditEntry(at=now, actor=person.name, action=action, target=f"account:{person.name}")
+
+
+def _bad_token() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "Das Zugriffstoken ist ungültig oder abgelaufen. Holen Sie unter /hub/v1/persons/token ein neues.",
+            "The access token is invalid or expired. Get a new one at /hub/v1/persons/token.",
+        )
+    )
+
+
+__all__ = ["Person", "Right", "Role", "anybody_may", "is_account", "may_be_one_human", "people_who_may", "person_of"]

@@ -1,19 +1,455 @@
-"""The door: opens a reception for each application."""
+"""The door: opens a reception for each application.
+
+Receiving one application: a reception that seals and stores it, or a replay that recognises a repeat.
+
+Idempotency: the same key and body get the same answer, another body is a conflict.
+
+What the plain door works with.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
 
+import orjson
+
+from hub.admission import Admission, Reservation
 from hub.areas import Area
-from hub.errors import HubError, NoRoute, Text
-from hub.intake.reception import Reception, Replay
-from hub.intake.repetition import Accepted
-from hub.intake.tools import Tools
+from hub.crypto.hmacs import idempotency_mac
+from hub.crypto.keyring import HubKeys
+from hub.crypto.keys import EncryptionKey
+from hub.crypto.receipts import claims_of, make_receipt
+from hub.errors import ConfigurationError, HubError, IdempotencyConflict, Invalid, InvalidPayload, NoRoute, Text
+from hub.identity.clients import Directory
+from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
+from hub.intake.receipt import first_events, receipt_claims, refusal, sealed_report, verdict
+from hub.intake.sealing import (
+    MOST_ATTACHMENTS,
+    AttachmentFacts,
+    AttachmentHasher,
+    AttachmentSealer,
+    IncomingAttachment,
+    SealedAttachment,
+    sealed_whole,
+    sealer_for,
+    too_many_attachments,
+)
+from hub.model.delivery import Sealing
+from hub.model.events import Event
 from hub.model.parties import Destination
-from hub.model.submission import Application, Cover, MediaType, canonical_service
-from hub.routing import Route
+from hub.model.submission import (
+    Application,
+    Contents,
+    Cover,
+    Door,
+    Form,
+    MediaType,
+    SchemaRef,
+    Sealed,
+    Service,
+    Submission,
+    canonical_service,
+    new_id,
+)
+from hub.notifications.callbacks import Herald, at_rest
+from hub.observability.crashpoints import reach
+from hub.routing import OnInvalid, Route, RoutingTable
+from hub.store import Blobs, OutgoingCallback, Provisional, Remembered, Store
+from hub.transport.connection import Outbound
+from hub.validation.catalog import SchemaCatalog
 from hub.validation.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What the sender gets: the signed receipt and its claims.
+
+    ``again`` says that an earlier request had already been accepted.
+    """
+
+    receipt: str = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    again: bool = False
+
+
+def fingerprint(
+    keys: HubKeys, application: Application, attachments: Iterable[AttachmentFacts], *, data_sha512: str
+) -> str:
+    """Fingerprint a request by its parameters and the hashes of all parts: a multipart boundary changes on every retry.
+
+    ``data_sha512`` is the SHA-512 (hex) of the application's data.
+    """
+    cover = application.cover
+    parts = [
+        cover.service,
+        cover.area,
+        cover.schema or "",
+        cover.callback.url if cover.callback else "",
+        application.media_type.value,
+        data_sha512,
+        hashlib.sha512(orjson.dumps(dict(application.metadata), option=orjson.OPT_SORT_KEYS)).hexdigest(),
+    ]
+    for attachment in attachments:
+        parts += [
+            attachment.part_name,
+            attachment.filename or "",
+            attachment.media_type,
+            attachment.plaintext_sha512,
+        ]
+    return idempotency_mac(keys.idempotency, [part.encode() for part in parts])
+
+
+def again(earlier: Remembered, mac: str) -> Accepted:
+    """Return the earlier answer.
+
+    Raises:
+        IdempotencyConflict: the earlier request had another fingerprint.
+    """
+    if not hmac.compare_digest(earlier.mac, mac):
+        raise IdempotencyConflict(
+            Text(
+                "Dieser Idempotency-Key wurde schon mit einem anderen Inhalt verwendet. "
+                "Nehmen Sie für einen neuen Antrag einen neuen.",
+                "This Idempotency-Key was already used with another body. Use a new one for a new application.",
+            )
+        )
+    return Accepted(receipt=earlier.receipt, claims=claims_of(earlier.receipt), again=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What the plain door works with. ``catalog`` and ``table`` are asked anew each time, so a reload drops no request."""
+
+    store: Store
+    blobs: Blobs
+    keys: HubKeys
+    directory: Directory
+    catalog: Callable[[], SchemaCatalog]
+    table: Callable[[], RoutingTable]
+    admission: Admission
+    outbound: Outbound
+    herald: Herald
+    base_url: str
+    attachment_limit: int
+    #: How the destination's adapter wants its contents sealed.
+    sealing: Callable[[Destination], Sealing]
+
+
+#: Places that a fault of the hub's own names.
+_PLACES = 5
+
+
+class _Opened:
+    """What a reception and a replay have in common: contents and a share of the memory budget.
+
+    Both are the request's until ``accept`` begins: if the request ends before, nothing stays. From then on they are the
+    acceptance's, which may go on in its thread when nobody waits any more: what it comes to says whether they stay.
+    """
+
+    def __init__(self, tools: Tools, cover: Cover) -> None:
+        self._tools = tools
+        self._cover = cover
+        self._reservation: Reservation = tools.admission.reserve()
+        self._contents = Provisional(tools.blobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._contents.abandon():
+            self._reservation.release()
+
+    def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
+        """Take the application over from the request; the future resolves once it is stored, or known to be already.
+
+        Raises:
+            StoreUnavailable: the request has ended before.
+        """
+        self._contents.own()
+        try:
+            accepted = self._accepted(application, now)
+        except BaseException:
+            self._contents.give_up()
+            self._reservation.release()
+            raise
+        accepted.add_done_callback(lambda _: self._reservation.release())
+        return accepted
+
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
+        raise NotImplementedError
+
+    def take(self, size: int) -> None:
+        """Reserve memory for ``size`` further bytes of plaintext.
+
+        Raises:
+            Overloaded: too much plaintext is in memory already.
+        """
+        self._reservation.grow(size)
+
+
+class Replay(_Opened):
+    """A request whose idempotency key is known: nothing is sealed or stored, only compared."""
+
+    def __init__(self, tools: Tools, cover: Cover, known: Remembered) -> None:
+        super().__init__(tools, cover)
+        self._known = known
+        self._attachments: list[AttachmentFacts] = []
+
+    def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
+        """Begin an attachment; feed it, then finish it."""
+        if len(self._attachments) >= MOST_ATTACHMENTS:
+            raise too_many_attachments()
+        return AttachmentHasher(name=name, filename=filename, media_type=media_type, done=self._attachments.append)
+
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:  # noqa: ARG002  # see below
+        """Return the earlier receipt: that of back then, whatever has become of schema, route or key since.
+
+        Raises:
+            IdempotencyConflict: the key was used with another body.
+        """
+        settled: Future[Accepted] = Future()
+        data_sha512 = hashlib.sha512(application.data).hexdigest()
+        mac = fingerprint(self._tools.keys, application, self._attachments, data_sha512=data_sha512)
+        settled.set_result(again(self._known, mac))
+        return settled
+
+
+class Reception(_Opened):
+    """One new application on its way in. A context manager: what was not taken over by ``accept`` when it ends is dropped."""
+
+    def __init__(self, tools: Tools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey) -> None:
+        super().__init__(tools, cover)
+        self._route = route
+        self._destination = destination
+        self._key = key
+        self._sealer = sealer_for(tools.sealing(destination), key, self._reservation)
+        self._attachments: list[SealedAttachment] = []
+        self._begun = 0
+        self._report: SealedAttachment | None = None
+
+    def take(self, size: int) -> None:
+        """Reserve memory for ``size`` further bytes of plaintext.
+
+        Raises:
+            Overloaded: too much plaintext is in memory already. TooLarge: more than the destination takes.
+        """
+        self._sealer.expect(size)
+
+    def attach(self, *, name: str, filename: str | None, media_type: str) -> IncomingAttachment:
+        """Begin an attachment; feed it, then finish it."""
+        if self._begun >= MOST_ATTACHMENTS:
+            raise too_many_attachments()
+        self._begun += 1
+        return AttachmentSealer(
+            sealer=self._sealer,
+            blobs=self._contents,
+            name=name,
+            filename=filename,
+            media_type=media_type,
+            limit=self._tools.attachment_limit,
+            done=self._attachments.append,
+        )
+
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
+        """Validate, seal and store. The future resolves after the commit, or fails with what went wrong.
+
+        Raises:
+            InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
+        """
+        reach("after-read")
+        report = self._validated(application, now)
+        reach("after-validate")
+        data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
+        submission = self._submission(application, report.schema, data, data_sha512, now)
+        reach("after-seal")
+        events = first_events(submission, issuer=self._tools.base_url)
+        claims = self._claims(submission, events, report)
+        receipt = make_receipt(self._tools.keys.receipt, claims)
+        mac, idempotency = "", None
+        if self._cover.idempotency_key is not None:
+            facts = [each.facts for each in self._attachments]
+            mac = fingerprint(self._tools.keys, application, facts, data_sha512=data_sha512)
+            idempotency = (self._cover.idempotency_key, mac)
+        quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
+        told = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
+        stored = self._tools.store.submit(
+            submission,
+            events=events,
+            receipt=receipt,
+            idempotency=idempotency,
+            first_attempt_at=now,
+            callbacks=told,
+            quarantine=quarantine,
+        )
+        return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac)
+
+    def _when_stored(self, stored: Future[Remembered | None], new: Accepted, mac: str) -> Future[Accepted]:
+        """Return what the sender gets. If a twin was faster its contents count, and ours are given up."""
+
+        def answer(earlier: Remembered | None) -> Accepted:
+            reach("after-commit")
+            return new if earlier is None else again(earlier, mac)
+
+        return self._contents.follow(stored, answer, repeated=lambda earlier: earlier is not None)
+
+    def _news(self, submission: Submission, now: datetime) -> list[OutgoingCallback]:
+        return self._tools.herald.submitted(
+            submission_id=submission.submission_id,
+            case_id=submission.case_id,
+            destination=self._destination,
+            now=now,
+        )
+
+    def _validated(self, application: Application, now: datetime) -> Report:
+        """Return the report of a check; an invalid application passes only if the rule that routes it lets it."""
+        report = self._tools.catalog().check(
+            media_type=application.media_type,
+            data=application.data,
+            schema=self._cover.schema,
+            service=self._cover.service,
+            on=now.date(),
+            sent=file_names(application.metadata, self._attachments),
+        )
+        if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
+            raise refusal(report)
+        self._refuse_if_not_offered(report.schema)
+        self._add_report(report)
+        return report
+
+    def _add_report(self, report: Report) -> None:
+        """Enclose the report where the policy wants it, or where the authority would not know what is unchecked or missing."""
+        wanting = not report.complete or report.missing_attachments > 0
+        unsaid = wanting if report.valid else self._route.rule.on_invalid is OnInvalid.DELIVER_WITH_REPORT
+        if not unsaid:
+            return
+        if len(self._attachments) < MOST_ATTACHMENTS:
+            self._report = sealed_report(report, sealer=self._sealer, blobs=self._contents)
+        elif not report.valid:
+            raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
+
+    def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
+        offered = {
+            uri
+            for service in self._destination.services
+            if canonical_service(service.identifier) == self._cover.service
+            for uri, _ in service.schemas
+        }
+        if schema.uri not in offered:
+            name, taken = self._destination.name, ", ".join(sorted(offered))
+            raise Invalid(
+                Text(
+                    f"{name} nimmt für diese Leistung das Schema {schema.uri} nicht an. Angenommen werden: {taken}.",
+                    f"{name} does not take schema {schema.uri} for this service. Taken are: {taken}.",
+                ),
+                slug="schema-not-offered",
+                offered=sorted(offered),
+            )
+
+    def _submission(
+        self, application: Application, schema: SchemaRef, data: Sealed, data_sha512: str, now: datetime
+    ) -> Submission:
+        metadata = self._metadata(application, schema, data_sha512, now)
+        contents = Contents(
+            metadata=self._seal(metadata, MediaType.JSON.value, "metadata")[0],
+            data=data,
+            attachments={each.attachment_id: each.sealed for each in self._enclosed()},
+            form=self._sealer.form,
+        )
+        service = self._cover.service
+        return Submission(
+            submission_id=new_id(now),
+            case_id=new_id(now),
+            destination_id=self._destination.destination_id,
+            sender=self._cover.sender,
+            door=Door.PLAIN,
+            service=Service(identifier=service, name=self._route.table.services.name(service)),
+            area=self._cover.area,
+            contents=contents,
+            submitted_at=now,
+            schema=schema,
+            table_version=self._route.table_version,
+            callback=at_rest(application.cover.callback, self._tools.keys),
+        )
+
+    def _seal(self, plaintext: bytes, content_type: str, name: str) -> tuple[Sealed, str]:
+        filename = f"{name}.{content_type.rpartition('/')[2]}"
+        return sealed_whole(plaintext, content_type, filename, sealer=self._sealer, blobs=self._contents)
+
+    def _metadata(self, application: Application, schema: SchemaRef, data_sha512: str, now: datetime) -> bytes:
+        """Return the metadata, checked: no receipt is given for what the authority must turn down.
+
+        Raises:
+            InvalidPayload: what the sender says in them violates their schema.
+            ConfigurationError: what the hub writes does, such as a schema's URI that is none.
+        """
+        composed = partial(
+            compose,
+            sender=self._cover.sender,
+            schema=schema,
+            data_sha512=data_sha512,
+            attachments=self._attachments,
+            report=self._report,
+        )
+        document = composed(application.metadata)
+        report = self._judged(document, now)
+        if not report.valid and application.metadata and self._judged(composed({}), now).valid:
+            raise InvalidPayload(
+                Text(
+                    "Der Teil „metadata“ verletzt das FIT-Connect-Metadatenschema 2.1.0.",
+                    "The 'metadata' part violates FIT-Connect's metadata schema 2.1.0.",
+                ),
+                violations=[violation.as_json() for violation in report.violations],
+                total=report.total,
+            )
+        if not report.valid:
+            raise _unfit_metadata(report, schema)
+        return orjson.dumps(rendered(document, self._destination.metadata_versions))
+
+    def _judged(self, document: dict[str, Any], now: datetime) -> Report:
+        return self._tools.catalog().check(
+            media_type=MediaType.JSON,
+            data=orjson.dumps(document),
+            schema=METADATA_SCHEMA,
+            service=None,
+            on=now.date(),
+        )
+
+    def _enclosed(self) -> list[SealedAttachment]:
+        """Return the sender's attachments, then the report of the hub's own if there is one."""
+        return [*self._attachments, *([] if self._report is None else [self._report])]
+
+    def _claims(self, submission: Submission, events: Sequence[Event], report: Report) -> dict[str, Any]:
+        return receipt_claims(
+            submission,
+            events,
+            issuer=self._tools.base_url,
+            route=self._route,
+            destination=self._destination,
+            kid=self._key.kid,
+            validation=verdict(report, self._route.rule.on_invalid),
+        )
+
+
+def _unfit_metadata(report: Report, schema: SchemaRef) -> ConfigurationError:
+    places = ", ".join(violation.path for violation in report.violations[:_PLACES])
+    return ConfigurationError(
+        Text(
+            f"Die Metadaten, die der Hub schreibt, verletzen ihr Schema an {places}. Prüfen Sie das Schema {schema.uri} im "
+            "Katalog.",
+            f"The metadata that the hub writes violate their schema at {places}. Check the schema {schema.uri} in the "
+            "catalogue.",
+        )
+    )
 
 
 class Intake:

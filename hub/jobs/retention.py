@@ -1,15 +1,20 @@
-"""How long things are kept (FIT-Connect, section 15): duties as functions of ``now``, each safe to run again.
+"""How long things are kept, and what becomes of what does not arrive. Duties as functions of ``now``.
+
+How long things are kept (FIT-Connect, section 15): duties as functions of ``now``, each safe to run again.
 
 1. announced and never submitted: deleted after a day;
 2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days, at most once a day for each of both;
 3. unanswered in a mailbox for 14 days: rejected by the hub, which ends the wait (a push that arrived is not rejected);
 4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected;
 5. a case: its log dropped 730 days after its last event. A signed tombstone stays, which says where the chain ended.
+
+Pushed deliveries that do not arrive: notices on day 3 and 9 to the authority and the operators, and giving up at the end.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,13 +26,14 @@ import orjson
 
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
-from hub.errors import Conflict, NotFound, StoreUnavailable
+from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
+from hub.model.delivery import Schedule
 from hub.model.events import EVENT_PREFIX, Event, EventKind
 from hub.model.submission import State
 from hub.notifications.callbacks import Herald
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
-from hub.store import Case, CaseHead, MakeEvents, NoticeKind, Store, StoredMessage
+from hub.store import Case, CaseHead, DeliveryView, MakeEvents, NoticeKind, Store, StoredMessage, Telling
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -264,3 +270,119 @@ class Retention:
             "lastEventAt": case.last_event_at.isoformat(),
         }
         return jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
+
+
+#: Deliveries given up in one go, and goes in one run: a run is bounded, the next one goes on.
+_REMINDERS_AT_ONCE = 500
+_SETTINGS_GIVE_UP = Schedule().settings_give_up
+NOTICES = (timedelta(days=3), timedelta(days=9))
+
+
+class Undelivered:
+    """The duty. ``give_up`` is the schedule's end: what no attempt gave up, because its circuit is open, is given up here.
+
+    What waits for a destination's settings to be mended is given up after ``settings_give_up``.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: Noticeboard,
+        meters: Meters,
+        give_up: timedelta,
+        settings_give_up: timedelta = _SETTINGS_GIVE_UP,
+        notices: tuple[timedelta, ...] = NOTICES,
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._meters = meters
+        self._give_up = give_up
+        self._settings_give_up = settings_give_up
+        self._notices = notices
+
+    def run(self, now: datetime) -> int:
+        """Do what is due; return how many deliveries it concerned."""
+        steps = [
+            partial(self._each, partial(self._buried, now)),
+            partial(self._each, partial(self._buried_behind_fault, now)),
+        ]
+        # The later notice first, so that what is very late is told of once.
+        steps += [partial(self._notified, number, now) for number in range(len(self._notices), 0, -1)]
+        return sum(map(self._guarded, steps))
+
+    def _guarded(self, step: Callable[[], int]) -> int:
+        """Do one step; one that fails is logged and counted, and keeps none of the others from its turn."""
+        try:
+            return step()
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, it is one step's
+            _log.exception("duty undelivered failed")
+            self._meters.duty_failed("undelivered")
+            return 0
+
+    def _buried(self, now: datetime) -> int:
+        over = self._store.give_up(
+            now - self._give_up,
+            now,
+            tell=lambda over: self._farewells(over, now, self._give_up),
+            limit=_REMINDERS_AT_ONCE,
+        )
+        if over:
+            self._meters.gave_up(len(over))
+            _log.warning("%d deliveries given up after %d days", len(over), self._give_up.days)
+        return len(over)
+
+    def _buried_behind_fault(self, now: datetime) -> int:
+        days = self._settings_give_up
+        over = self._store.give_up(
+            now - days, now, tell=lambda over: self._farewells(over, now, days), limit=_REMINDERS_AT_ONCE, faulty=True
+        )
+        if over:
+            self._meters.gave_up(len(over))
+            _log.error("%d deliveries given up after %d days: settings are at fault", len(over), days.days)
+        return len(over)
+
+    def _farewells(self, over: Sequence[DeliveryView], now: datetime, after: timedelta) -> list[Telling]:
+        numbers: Counter[UUID] = Counter(each.destination_id for each in over)
+        return [
+            self._board.telling(
+                NoticeKind.GIVEN_UP,
+                str(destination_id),
+                {"deliveries": number, "days": after.days},
+                occasion=now.isoformat(),
+                now=now,
+            )
+            for destination_id, number in numbers.items()
+        ]
+
+    def _notified(self, number: int, now: datetime) -> int:
+        """Give notice ``number`` (from 1) to each destination that is due one."""
+        kind, period, told = NoticeKind.OVERDUE, self._notices[number - 1], 0
+        for lag in self._store.lagging(kind, now - period, number=number):
+            about = self._guarded(
+                partial(
+                    self._board.tell_of_lag,
+                    kind,
+                    lag.destination_id,
+                    number=number,
+                    period=period,
+                    then={"givenUpAfterDays": self._give_up},
+                    now=now,
+                )
+            )
+            if about:
+                self._meters.noticed(number)
+                _log.warning("destination %s: %d deliveries overdue (notice %d)", lag.destination_id, about, number)
+            told += about
+        return told
+
+    def _each(self, work: Callable[[], int]) -> int:
+        done = 0
+        for _ in range(_GOES):
+            found = work()
+            done += found
+            if found < _REMINDERS_AT_ONCE:
+                break
+        return done

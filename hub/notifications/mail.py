@@ -1,17 +1,35 @@
-"""Who is told of what."""
+"""Mail to people: who is told of what, in which words, and how it is sent.
+
+Who is told of what.
+
+The words of a notice: German first, English second; ids, numbers and dates, and where to look. No personal data.
+
+Mailing notices: SMTP with STARTTLS, each mail at least once, under a lease and a stable Message-ID.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Self
 from uuid import UUID, uuid5
 
-from hub.errors import UnreadableRow
+from hub.errors import ConfigurationError, Text, UnreadableRow
+from hub.files import vault
 from hub.model.parties import Destination
-from hub.store import AuditEntry, Lagging, Notice, NoticeKind, Store, Telling
-from hub.transport.smtp import is_address
+from hub.model.submission import OutcomeKind
+from hub.notifications.outbox import SCHEDULE, Carried, Courier
+from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, Store, Telling, Tried
+from hub.transport.addresses import host_fault
+from hub.transport.connection import Line
+from hub.transport.smtp import Envelope, Login, is_address, post
 
 #: Ids of notices follow from their occasion (RFC 9562, version 5): of two who decide the same, one writes it.
 _OCCASIONS = UUID("5c2f0f0e-8f0c-5a1e-9d0b-5f6f6a6d2a41")
@@ -108,3 +126,212 @@ class Noticeboard:
             return self.store.destination(UUID(party))
         except ValueError:
             return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Words:
+    """Subject and body with places for facts."""
+
+    subject: Text
+    body: Text
+
+
+#: Who a notice is about, in the middle of a sentence, and the page that says more.
+_WHO: Mapping[str, Text] = {
+    "destination": Text("des Zustellpunkts {id}", "of destination {id}"),
+    "client": Text("des Clients {id}", "of client {id}"),
+}
+_PAGES: Mapping[str, str] = {"destination": "destinations/{id}", "client": "clients"}
+_WORDS: Mapping[NoticeKind, _Words] = {
+    NoticeKind.UNCOLLECTED: _Words(
+        subject=Text("{deliveries} Einreichungen nicht abgeholt", "{deliveries} submissions not collected"),
+        body=Text(
+            "im Postfach {who} liegen Einreichungen, die seit mindestens {days} Tagen nicht abgeholt\n"
+            "wurden: {deliveries}, die älteste seit dem {since}.\n\n"
+            "Was {rejectedAfterDays} Tage nach dem Eingang weder angenommen noch zurückgewiesen ist, weist der Hub zurück;\n"
+            "{deletedAfterDays} Tage später löscht er die Inhalte.\n\n"
+            "Was zu tun ist: Prüfen Sie, ob Ihr Fachverfahren oder Ihr Konnektor läuft und abholt.\n"
+            "Liste: {base}/v2/submissions?destinationId={id}",
+            "submissions lie in the mailbox {who} that nobody has collected for at least {days} days:\n"
+            "{deliveries}, the oldest since {since}.\n\n"
+            "What is neither accepted nor rejected {rejectedAfterDays} days after it came in is rejected by the hub;\n"
+            "{deletedAfterDays} days later it deletes the contents.\n\n"
+            "What to do: see whether your specialist system or your connector runs and collects.\n"
+            "List: {base}/v2/submissions?destinationId={id}",
+        ),
+    ),
+    NoticeKind.OVERDUE: _Words(
+        subject=Text("{deliveries} Zustellungen kommen nicht an", "{deliveries} deliveries do not arrive"),
+        body=Text(
+            "an den Zustellpunkt {id} kommen Zustellungen seit mindestens {days} Tagen nicht an: {deliveries}, die\n"
+            "älteste seit dem {since}. Der Hub versucht es weiter und gibt {givenUpAfterDays} Tage nach dem Eingang auf.\n\n"
+            "Was zu tun ist: Prüfen Sie, ob Ihr System unter der hinterlegten Adresse antwortet.",
+            "deliveries to destination {id} have not arrived for at least {days} days: {deliveries}, the oldest since\n"
+            "{since}. The hub goes on trying and gives up {givenUpAfterDays} days after they came in.\n\n"
+            "What to do: see whether your system answers at the address on record.",
+        ),
+    ),
+    NoticeKind.GIVEN_UP: _Words(
+        subject=Text("{deliveries} Zustellungen aufgegeben", "{deliveries} deliveries given up"),
+        body=Text(
+            "an den Zustellpunkt {id} kamen Zustellungen {days} Tage lang nicht an; der Hub hat sie aufgegeben:\n"
+            "{deliveries}. Ihre Inhalte bleiben gespeichert.\n\n"
+            "Was zu tun ist: Sagen Sie dem Betreiber des Hubs, wenn Ihr System wieder antwortet; er stellt sie erneut zu.",
+            "deliveries to destination {id} did not arrive for {days} days; the hub has given them up: {deliveries}.\n"
+            "Their contents are kept.\n\n"
+            "What to do: tell the hub's operator when your system answers again; he has them delivered once more.",
+        ),
+    ),
+    NoticeKind.CALLBACK_UNREACHABLE: _Words(
+        subject=Text("Rückrufe kommen nicht an", "Callbacks do not arrive"),
+        body=Text(
+            "die Rückrufadresse {who} nimmt nichts an: Rückruf {callbackId} wurde nach {days} Tagen und {attempts}\n"
+            "Versuchen aufgegeben ({note}). Verloren ist nur die Benachrichtigung, keine Einreichung und kein Ereignis.\n\n"
+            "Was zu tun ist: Prüfen Sie die Adresse (callback.url) und das System dahinter; fragen Sie bis dahin den Hub ab.",
+            "the callback address {who} takes nothing: callback {callbackId} was given up after {days} days and\n"
+            "{attempts} attempts ({note}). Only the news is lost, no submission and no event.\n\n"
+            "What to do: check the address (callback.url) and the system behind it; ask the hub until then.",
+        ),
+    ),
+}
+
+
+def letter(notice: Notice, *, sender: str, base_url: str) -> EmailMessage:
+    """Write the mail of a notice. It is the same, byte for byte, at each attempt."""
+    words = _WORDS[notice.kind]
+    german, english = _filled(notice, base_url, german=True), _filled(notice, base_url, german=False)
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = sender
+    mail["To"] = notice.recipient
+    mail["Subject"] = f"{words.subject.de.format(**german)} / {words.subject.en.format(**english)}"
+    mail["Date"] = format_datetime(notice.created_at)
+    mail["Message-ID"] = f"<{notice.notice_id}@{sender.partition('@')[2]}>"
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: out-of-office replies stay away.
+    mail["Content-Language"] = "de, en"
+    mail.set_content(
+        f"Guten Tag,\n\n{words.body.de.format(**german)}\nVerwaltungsseite: {german['page']}\n\n{'-' * 72}\n\n"
+        f"Hello,\n\n{words.body.en.format(**english)}\nAdmin page: {english['page']}\n\n"
+        f"Rathaus-Hub, {base_url}\nHinweis / notice {notice.notice_id}\n",
+        cte="quoted-printable",
+    )
+    return mail
+
+
+def _filled(notice: Notice, base_url: str, *, german: bool) -> dict[str, Any]:
+    """Return what stands in the places of the words."""
+    kind, _, party = notice.about.partition(":")
+    who = _WHO[kind].de if german else _WHO[kind].en
+    page = f"{base_url}/admin/{_PAGES[kind].format(id=party)}"
+    filled = {**notice.facts, "base": base_url, "id": party, "who": who.format(id=party), "page": page}
+    if german and "since" in filled:
+        filled["since"] = date.fromisoformat(filled["since"]).strftime("%d.%m.%Y")
+    return filled
+
+
+_log = logging.getLogger(__name__)
+_BATCH = 8
+#: Seconds for one mail, and how long it is leased: longer than that.
+_TIMEOUT = 60.0
+_LEASE = timedelta(minutes=3)
+_LONGEST_PASSWORD = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailServer:
+    """The operator's mail server. ``tls`` None means a connection in the clear, and then no login.
+
+    ``sender`` is the address that notices come from.
+    """
+
+    host: str
+    port: int
+    sender: str
+    tls: ssl.SSLContext | None = field(repr=False)
+    login: Login | None
+
+    @classmethod
+    def from_files(
+        cls, *, host: str, port: int, sender: str, starttls: bool, user: str, password_file: str, ca_file: str
+    ) -> Self:
+        """Read password and certificates.
+
+        Raises:
+            ConfigurationError: one of the files cannot be used.
+        """
+        if host_fault(host) is not None:
+            raise _unusable_host()
+        login = Login(user=user, password=_password(Path(password_file))) if user else None
+        return cls(host=host, port=port, sender=sender, tls=_tls(ca_file) if starttls else None, login=login)
+
+
+class Postman(Courier[NoticeClaim]):
+    """Mails the notices of the outbox."""
+
+    carries = "notice"
+    pause = 5.0
+
+    def __init__(
+        self, *, store: Store, server: MailServer, base_url: str, node: str, clock: Callable[[], datetime]
+    ) -> None:
+        super().__init__(clock=clock, schedule=SCHEDULE, slots=_BATCH)
+        self._store = store
+        self._server = server
+        self._base_url = base_url
+        self._node = node
+
+    def claim(self, now: datetime, *, room: int) -> Sequence[NoticeClaim]:
+        """Lease what is due."""
+        return self._store.claim_notices(now, lease=_LEASE, node=self._node, limit=room)
+
+    def carry(self, claim: NoticeClaim) -> Carried:
+        """Hand one mail to the server. No answer at its end means that it may have been taken: it is sent again."""
+        server = self._server
+        mail = letter(claim.notice, sender=server.sender, base_url=self._base_url)
+        envelope = Envelope(sender=server.sender, recipient=claim.notice.recipient, mail=mail.as_bytes())
+        # The server is the operator's own choice, so it may lie in a private network.
+        with Line(timeout=_TIMEOUT, public_only=False) as line:
+            outcome = post(line, server.tls, (server.host, server.port), server.login, envelope)
+        return Carried(taken=outcome.kind is OutcomeKind.DELIVERED, note=outcome.note)
+
+    def record(self, claim: NoticeClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:
+        """Record an attempt. A mail that was given up is told of by the log and the pages: nobody is mailed about mails."""
+        tried = Tried(sent=carried.taken, next_attempt_at=again, note=carried.note, now=now)
+        if self._store.record_notice(claim, tried) and not carried.taken:
+            level = logging.WARNING if tried.given_up else logging.INFO
+            fate = "given up" if tried.given_up else "again later"
+            _log.log(level, "notice %s: %s, %s", claim.notice.notice_id, carried.note, fate)
+
+
+def _password(file: Path) -> str:
+    try:
+        password = vault.read_text(file, most=_LONGEST_PASSWORD)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _unusable("smtp_password_file") from exc
+    if not password or not password.isascii() or not password.isprintable():
+        raise _unusable("smtp_password_file")
+    return password
+
+
+def _tls(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as exc:  # ssl.SSLError is one.
+        raise _unusable("smtp_ca_file") from exc
+
+
+def _unusable_host() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Die Einstellung smtp_host nennt keinen Server, den es geben kann. Tragen Sie seinen Namen oder seine Adresse ein.",
+            "Setting smtp_host names no server that can exist. Give its name or its address.",
+        )
+    )
+
+
+def _unusable(setting: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Datei der Einstellung {setting} ist nicht zu verwenden. Sie muss lesbar sein und das Genannte enthalten.",
+            f"The file of setting {setting} cannot be used. It must be readable and hold what its name says.",
+        )
+    )

@@ -10,11 +10,10 @@ import pytest
 from sealed_door import Door
 from store_values import client
 
-from hub.administration.destinations import Draft
+from hub.administration.destinations import Draft, Stewardship
 from hub.administration.keys import By, KeyDesk
-from hub.administration.stewardship import Stewardship
+from hub.identity.accounts import Person, Role
 from hub.identity.clients import new_client
-from hub.identity.persons import Person, Role
 from hub.model.parties import ClientKind
 from hub.store import Circuit
 from hub.store.proposals import ChangeState, KeyStep

@@ -26,7 +26,7 @@ from hub.administration.dead_letters import By, DeadLetters
 from hub.cli import main
 from hub.crypto.receipts import claims_of
 from hub.errors import Conflict, NotFound
-from hub.jobs.undelivered import Undelivered
+from hub.jobs.retention import Undelivered
 from hub.model.delivery import Step, StepKind
 from hub.model.events import EventKind, Subject
 from hub.model.reasons import for_people

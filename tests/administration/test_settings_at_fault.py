@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from store_values import accepted
 from test_circuit import BREAKER, DELIVERED, Yard, yard  # noqa: F401  # yard is a fixture
 
-from hub.jobs.undelivered import Undelivered
+from hub.jobs.retention import Undelivered
 from hub.model import reasons
 from hub.model.delivery import Schedule, Standing, StepKind, next_standing, next_step
 from hub.model.submission import DeadCause, Outcome, OutcomeKind

@@ -176,7 +176,7 @@ def test_the_first_table_comes_from_files_and_once_only(store):
 def test_a_hub_without_a_table_has_an_empty_one_and_no_default(store):
     from routing_book import SERVICES, WORLD, facts
 
-    from hub.administration.shelf import Sources
+    from hub.administration.routing_tables import Sources
 
     empty = TableBook(store=store, sources=Sources(gazetteer=WORLD, services=SERVICES, facts=facts, schemas=list))
     assert empty.active(NOW).rules == ()

@@ -12,8 +12,7 @@ import pytest
 from openssl_cms import opened, pem_key
 
 from hub.administration.adapters import AdapterSettings, shown
-from hub.administration.test_delivery import CONTENT, SERVICE, Trials, TrialStage
-from hub.administration.trial_content import trial_contents
+from hub.administration.test_delivery import CONTENT, SERVICE, Trials, TrialStage, trial_contents
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany

@@ -15,7 +15,7 @@ from hub.api import application
 from hub.api.addresses import _folded
 from hub.api.contract import compiled, violations
 from hub.api.limits import Limits
-from hub.identity import persons
+from hub.identity import accounts
 from hub.identity.clients import Right
 
 SPECIFICATION = Path(__file__).parents[2] / "openapi.yaml"
@@ -97,7 +97,7 @@ def test_scopes_are_the_rights_of_clients_and_persons():
     assert [scheme["type"] for scheme in schemes.values()] == ["oauth2"]
     flows = schemes["oauth2"]["flows"]
     assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in Right}
-    assert set(flows["password"]["scopes"]) == {right.value for right in persons.Right}
+    assert set(flows["password"]["scopes"]) == {right.value for right in accounts.Right}
 
 
 @every_operation

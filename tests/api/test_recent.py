@@ -10,9 +10,9 @@ import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
 from store_values import NOW, announced, announcement, known_destination
 
-from hub.fit_connect import recent
-from hub.fit_connect.recent import RecentAnnouncements, as_announced
-from hub.fit_connect.submitting import Submitting
+from hub.fit_connect import sending
+from hub.fit_connect.sending import RecentAnnouncements, as_announced
+from hub.fit_connect.submissions import Submitting
 from hub.model.events import Subject
 
 
@@ -38,7 +38,7 @@ def test_what_is_remembered_is_what_the_store_says(store, remembered):
 
 
 def test_the_oldest_are_forgotten_first(store, remembered):
-    messages = [announcement(uuid4()) for _ in range(recent._MOST + 1)]
+    messages = [announcement(uuid4()) for _ in range(sending._MOST + 1)]
     for message in messages:
         remembered.note(message)
     assert remembered.at_hand(messages[0].id) is None
@@ -67,10 +67,9 @@ def test_times_of_the_store_are_those_of_the_announcement():
 
 def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door):
     """One look at the clock, one decision: with a store that is away, what was at hand is still submitted and announced."""
-    from hub.fit_connect.limits import STRICT
-    from hub.fit_connect.receivers import Receivers
+    from hub.fit_connect.sending import STRICT, Receivers
     from hub.fit_connect.submissions import Announcing, SubmissionWish
-    from hub.identity.directory import Directory
+    from hub.identity.clients import Directory
     from hub.model.submission import Service
 
     class Reading(Exception):
@@ -116,7 +115,7 @@ def test_the_handlers_look_at_the_clock_once(door: Door):
 
     from sealed_door import Door as Whole
 
-    from hub.identity.directory import Directory
+    from hub.identity.clients import Directory
 
     class Hurrying:
         looks = 0

@@ -20,7 +20,7 @@ from hub import app as composition
 from hub.admission import Admission
 from hub.api import application
 from hub.api.limits import Limits
-from hub.identity import persons
+from hub.identity import accounts
 from hub.identity.clients import Right, new_client
 from hub.model.parties import ClientKind
 from hub.resources import shipped
@@ -28,7 +28,7 @@ from hub.resources import shipped
 SPECIFICATION = shipped("openapi.yaml")
 CONTRACT = application.load(SPECIFICATION)
 MB, PIECE = 1_000_000, 64 * 1024
-EVERYTHING = [right.value for right in Right] + [right.value for right in persons.Right]
+EVERYTHING = [right.value for right in Right] + [right.value for right in accounts.Right]
 FIT_CONNECT = re.compile(r"/(?:v[12]|(?:submission|destination|routing)-api)/")
 
 

@@ -29,8 +29,8 @@ from hub.crypto import jws
 from hub.crypto.jwk import make_rsa_pair
 from hub.crypto.keys import read_signing_key, verification_key
 from hub.errors import TooLarge
-from hub.fit_connect.limits import STRICT, ExchangeLimits
-from hub.fit_connect.uploading import Uploading
+from hub.fit_connect.sending import STRICT, ExchangeLimits
+from hub.fit_connect.submissions import Uploading
 from hub.identity.clients import new_client
 from hub.model.events import Subject
 from hub.model.parties import ClientKind

@@ -13,8 +13,7 @@ from stage import TAUNUSSTEIN, WIESBADEN
 from hub.admin.application import _PAGES
 from hub.admin.request import inside
 from hub.errors import TooMany, Unauthenticated
-from hub.identity.accounts import same_csrf
-from hub.identity.persons import Role
+from hub.identity.accounts import Role, same_csrf
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ANY_ID = "00000000-0000-0000-0000-000000000001"

@@ -9,8 +9,7 @@ from uuid import uuid4
 import pytest
 from sealed_door import Door, movable_door, patch, shared_door  # noqa: F401  # fixtures
 
-from hub.notifications.letter import letter
-from hub.notifications.mail import Noticeboard
+from hub.notifications.mail import Noticeboard, letter
 from hub.store import Notice, NoticeKind
 
 OPERATORS = "betrieb@hub.example"

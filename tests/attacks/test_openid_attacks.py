@@ -13,7 +13,7 @@ from openid_provider import SECRET, make_key, session_cookie, sign
 from stage import NOW
 
 from hub.errors import Unauthenticated
-from hub.identity.openid.id_token import Expected, verified
+from hub.identity.openid.provider import Expected, verified
 
 
 def _segment(document):

@@ -21,9 +21,8 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, Sent, kinds, patch, post, p
 from hub.crypto import base64url
 from hub.crypto.jwk import public_rsa_key
 from hub.errors import TooLarge
-from hub.fit_connect.limits import STRICT, ExchangeLimits
-from hub.fit_connect.submitting import Submitting
-from hub.fit_connect.uploading import Uploading
+from hub.fit_connect.sending import STRICT, ExchangeLimits
+from hub.fit_connect.submissions import Submitting, Uploading
 from hub.model.events import Subject
 from hub.model.parties import ClientKind
 

@@ -19,7 +19,7 @@ from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
 from hub.model.options import insist_on_privacy, read_private_file, read_secret
-from hub.notifications.postman import MailServer
+from hub.notifications.mail import MailServer
 from hub.store.blobs.s3 import S3Place
 
 TOO_OPEN = [0o644, 0o640, 0o604, 0o666, 0o620, 0o602, 0o601, 0o777]

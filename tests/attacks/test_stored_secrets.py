@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from stage import staged
 
+from hub.administration.adapters import Way, canonical
 from hub.administration.destinations import Draft
-from hub.administration.ways import Way, canonical
 from hub.app import stewardship
 from hub.errors import Conflict, Forbidden, HubError
-from hub.identity.persons import Person, Role
+from hub.identity.accounts import Person, Role
 from hub.model.options import declared
 from hub.store.proposals import AdapterChanges
 

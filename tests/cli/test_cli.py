@@ -13,7 +13,7 @@ from shared_data import CATALOG, XWASSER, needs_shared_data
 from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
 from hub.cli import main
-from hub.identity.persons import Role
+from hub.identity.accounts import Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")

@@ -21,8 +21,7 @@ from hub.cli.destinations import destinations
 from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
-from hub.identity.accounts import Accounts
-from hub.identity.persons import Role
+from hub.identity.accounts import Accounts, Role
 from hub.model import reasons
 from hub.notifications.mail import Noticeboard
 from hub.store import Circuit, NoticeKind, Store

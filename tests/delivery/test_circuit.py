@@ -16,8 +16,7 @@ from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import Rules
-from hub.delivery.breakers import Breakers
-from hub.delivery.dispatcher import Dispatcher
+from hub.delivery.dispatcher import Breakers, Dispatcher
 from hub.delivery.leases import Leases
 from hub.model.delivery import Breaker, Schedule, Standing, next_standing
 from hub.model.submission import DeadCause, Outcome, OutcomeKind

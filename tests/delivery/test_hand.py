@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from stage import VirtualClock
 
-from hub.delivery.hand import Hand
+from hub.delivery.dispatcher import Hand
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from stage import NOW
 
 from hub.crypto import base64url
 from hub.errors import Refused
-from hub.fit_connect.tokens import read_token
+from hub.fit_connect.events import read_token
 from hub.model.events import Event, EventKind, Subject
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "data" / "fit-connect" / "set-payload-reconstructed.schema.json"

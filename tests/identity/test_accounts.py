@@ -12,8 +12,7 @@ from argon2 import PasswordHasher
 from routing_book import NOW
 
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
-from hub.identity.accounts import IDLE, LONGEST, Accounts, same_csrf
-from hub.identity.persons import Person, Right, Role, may_be_one_human
+from hub.identity.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, may_be_one_human, same_csrf
 from hub.store import AuditEntry, tables
 from hub.store.accounts import AccountRecords
 from hub.store.accounts import accounts as account_table

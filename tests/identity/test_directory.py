@@ -15,9 +15,8 @@ from hub.administration.keys import By, KeyDesk
 from hub.app import development_authority, stewardship
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import HubError
-from hub.identity.clients import new_client
-from hub.identity.directory import Directory
-from hub.identity.persons import Person, Role
+from hub.identity.accounts import Person, Role
+from hub.identity.clients import Directory, new_client
 from hub.model.parties import ClientKind
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))

@@ -11,10 +11,9 @@ from hub.admin import Mounted, build
 from hub.administration.keys import KeyDesk
 from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from hub.identity.openid.grants import Grants
-from hub.identity.openid.people import link
+from hub.identity.accounts import Person, Right, Role
+from hub.identity.openid.login import Grants, link
 from hub.identity.openid.provider import Provider
-from hub.identity.persons import Person, Right, Role
 from hub.store import AuditEntry
 from hub.transport.connection import Outbound
 

@@ -6,7 +6,7 @@ import pyotp
 import pytest
 
 from hub.errors import Unauthenticated
-from hub.identity.bearers import Bearers
+from hub.identity.accounts import Bearers
 
 
 def test_wrong_credentials_get_no_token_and_the_answer_does_not_say_why(office):

@@ -9,8 +9,7 @@ from store_values import NOW, known_destination
 from test_accounts import PASSWORD, Box
 
 from hub.errors import Conflict, SealBroken, Text, Unauthenticated, UnreadableRow
-from hub.identity.accounts import Accounts
-from hub.identity.persons import Right, Role, people_who_may
+from hub.identity.accounts import Accounts, Right, Role, people_who_may
 from hub.store import AuditEntry
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table

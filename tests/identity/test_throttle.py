@@ -11,8 +11,7 @@ from store_values import NOW
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.errors import TooMany, Unauthenticated
-from hub.identity.clients import Clients, new_client
-from hub.identity.directory import Directory
+from hub.identity.clients import Clients, Directory, new_client
 from hub.identity.throttle import Bounds, Throttle
 from hub.model.parties import ClientKind
 from hub.store import Store

@@ -16,9 +16,8 @@ from hub.crypto.jwe import read_header
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import UnsupportedMedia
-from hub.intake.attachments import AttachmentFacts, SealedAttachment
-from hub.intake.labels import media_type_of
 from hub.intake.metadata import METADATA_SCHEMA, compose, rendered
+from hub.intake.sealing import AttachmentFacts, SealedAttachment, media_type_of
 from hub.model.submission import MediaType, SchemaRef, Sealed
 from hub.resources import shipped
 from hub.validation.catalog import CatalogBook

@@ -12,8 +12,8 @@ import pytest
 from shared_data import SHARED, needs_shared_data
 
 from hub.errors import Malformed
-from hub.intake.attachments import AttachmentFacts, SealedAttachment
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
+from hub.intake.sealing import AttachmentFacts, SealedAttachment
 from hub.model.submission import MediaType, SchemaRef, Sealed
 from hub.resources import shipped
 

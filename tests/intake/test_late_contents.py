@@ -15,9 +15,8 @@ from stage import ANMELDEN, ANMELDUNG, WIESBADEN
 from test_janitor import Faulty
 
 from hub.errors import InvalidPayload, StoreUnavailable, Text
-from hub.fit_connect.limits import STRICT
-from hub.fit_connect.submitting import Submitting
-from hub.fit_connect.uploading import Uploading
+from hub.fit_connect.sending import STRICT
+from hub.fit_connect.submissions import Submitting, Uploading
 from hub.intake import Intake
 from hub.model.events import Subject
 from hub.model.submission import INLINE_LIMIT, Application, MediaType

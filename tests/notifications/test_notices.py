@@ -20,13 +20,11 @@ from hub.adapter_kit.workshop import SECRET, Workshop
 from hub.app.starting import lines
 from hub.config import load_settings
 from hub.errors import ConfigurationError
-from hub.jobs.undelivered import Undelivered
+from hub.jobs.retention import Undelivered
 from hub.model.delivery import Step, StepKind
 from hub.model.submission import Outcome, OutcomeKind
-from hub.notifications.letter import letter
-from hub.notifications.mail import Noticeboard
-from hub.notifications.postman import MailServer as Server
-from hub.notifications.postman import Postman
+from hub.notifications.mail import MailServer as Server
+from hub.notifications.mail import Noticeboard, Postman, letter
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState, NoticeKind, Store, Telling, Tried
 from hub.store.outboxes import write_telling

@@ -23,11 +23,11 @@ from store_values import (
 )
 
 from hub.errors import UnreadableRow
-from hub.jobs.undelivered import Undelivered
+from hub.jobs.retention import Undelivered
 from hub.model.submission import DeadCause
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
-from hub.proof.audit_chain import verify_audit
+from hub.proof.checkpoints import verify_audit
 from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling, all_pages
 from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable

@@ -9,12 +9,11 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.destinations import Draft
-from hub.administration.stewardship import KeyChange, KeyStep, Standing, Stewardship
+from hub.administration.destinations import Draft, KeyChange, KeyStep, Standing, Stewardship
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
-from hub.identity.persons import Person
+from hub.identity.accounts import Person
 from hub.model.parties import Destination, OfferedService
 from hub.store import Circuit, OutgoingCallback, StoredKey
 from hub.store.proposals import AdapterChange, ChangeState

@@ -11,8 +11,8 @@ from connexion.lifecycle import ConnexionResponse
 from hub.administration.clients import Registry
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
+from hub.identity.accounts import Person
 from hub.identity.clients import rights_of
-from hub.identity.persons import Person
 from hub.model.parties import Client
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}

@@ -12,11 +12,9 @@ from connexion.lifecycle import ConnexionResponse
 from hub.api.answers import json_answer, nothing
 from hub.api.operations import caller_address, visit
 from hub.api.threads import in_thread
-from hub.identity.bearers import PREFIX, Bearers
-from hub.identity.clients import Caller
+from hub.identity.accounts import PREFIX, Bearers, Person, Right, Role
+from hub.identity.clients import Caller, Directory
 from hub.identity.clients import Right as ClientRight
-from hub.identity.directory import Directory
-from hub.identity.persons import Person, Right, Role
 from hub.model.parties import ClientKind
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}

@@ -8,8 +8,8 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
+from hub.administration.routing_review import rules_seen
 from hub.administration.routing_tables import TableBook
-from hub.administration.sight import rules_seen
 from hub.api.administration.told import (
     activation_json,
     diff_json,
@@ -25,7 +25,7 @@ from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.threads import in_thread
 from hub.errors import Malformed, NotFound, Text
-from hub.identity.persons import Person, Right
+from hub.identity.accounts import Person, Right
 from hub.routing import Rule, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import Page
 from hub.store.routing_versions import TableVersion

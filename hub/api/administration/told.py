@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hub.administration.rehearsal import DryRun
+from hub.administration.routing_review import DryRun
 from hub.errors import Text
 from hub.routing import Diff, Finding, RouteChange, Rule, RuleChange, from_rows, rule_from_row
 from hub.store.routing_versions import Activation, TableVersion

@@ -14,7 +14,7 @@ from hub.api.answers import ids, json_answer, nothing, paged
 from hub.api.fit_connect.versions import Dialect, case_row
 from hub.api.threads import in_thread
 from hub.errors import Malformed, Text
-from hub.fit_connect.cases import Cases, CaseView
+from hub.fit_connect.collection import Cases, CaseView
 from hub.fit_connect.events import Acknowledgement
 from hub.identity.clients import Caller
 

@@ -22,18 +22,11 @@ from hub.areas import Gazetteer
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.fit_connect.addressing import AddressBook
-from hub.fit_connect.cases import Cases
-from hub.fit_connect.collection import Collection
+from hub.fit_connect.collection import Cases, Collection
 from hub.fit_connect.events import Acknowledgement
-from hub.fit_connect.limits import ExchangeLimits
-from hub.fit_connect.receivers import Receivers
-from hub.fit_connect.recent import RecentAnnouncements
-from hub.fit_connect.sending import SendingTools
-from hub.fit_connect.submissions import Announcing
-from hub.fit_connect.submitting import Submitting
-from hub.fit_connect.uploading import Uploading
-from hub.identity.clients import Caller
-from hub.identity.directory import Directory
+from hub.fit_connect.sending import ExchangeLimits, Receivers, RecentAnnouncements, SendingTools
+from hub.fit_connect.submissions import Announcing, Submitting, Uploading
+from hub.identity.clients import Caller, Directory
 from hub.model.delivery import Sealing
 from hub.model.parties import Destination
 from hub.notifications.callbacks import Herald

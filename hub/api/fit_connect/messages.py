@@ -27,11 +27,8 @@ from hub.api.readers import strict_json
 from hub.api.threads import in_thread, over, until_stored
 from hub.crypto.keyring import HubKeys
 from hub.errors import Malformed, Text
-from hub.fit_connect.cases import Cases
-from hub.fit_connect.collection import Collected, Collection, Unchanged
-from hub.fit_connect.submissions import Announcing
-from hub.fit_connect.submitting import Looked, Submitting
-from hub.fit_connect.uploading import Upload, Uploading
+from hub.fit_connect.collection import Cases, Collected, Collection, Unchanged
+from hub.fit_connect.submissions import Announcing, Looked, Submitting, Upload, Uploading
 from hub.identity.clients import Caller
 from hub.model.events import Subject
 from hub.model.parties import Callback

@@ -10,7 +10,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import json_answer
 from hub.api.threads import in_thread
-from hub.fit_connect.cases import Cases
+from hub.fit_connect.collection import Cases
 from hub.identity.clients import Caller
 from hub.proof.checkpoints import Checkpoints
 

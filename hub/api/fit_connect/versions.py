@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from hub.fit_connect.limits import LENIENT, STRICT, Profile
+from hub.fit_connect.sending import LENIENT, STRICT, Profile
 from hub.model.parties import Callback, Destination, OfferedService
 from hub.model.submission import Service
 from hub.store import Case, StoredMessage

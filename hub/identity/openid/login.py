@@ -4,31 +4,281 @@ Out: a browser gets a sealed cookie with state, nonce, verifier and the wanted p
 Back, checked in this order: (1) throttle of the network address, (2) the cookie is ours and young, (3) its state is the
 answer's, (4) the answer was not used before, (5) code and ID token (``provider``, ``id_token``), (6) roles, (7) account.
 Every failure counts for the throttle.
+
+The accounts of a provider's people: found by issuer and subject, never by name or e-mail address.
+
+What a provider's claim is worth here: a TOML file maps its values to roles and a tenant. What is not mapped is nothing.
+
+["rathaus-hub-betrieb"]
+roles = ["viewer", "operator"]
+tenant = "*"
+
+["rtk-zustaendigkeiten"]
+roles = ["editor"]
+tenant = "06439"
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import logging
+import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from hub.errors import Forbidden, Malformed, Refused, SealBroken
-from hub.identity.accounts import BOUNDS, Accounts, SecretBox
-from hub.identity.openid.grants import Grants
-from hub.identity.openid.id_token import refused
-from hub.identity.openid.people import Identity, People
-from hub.identity.openid.provider import Provider, Request
-from hub.identity.persons import Person
+from hub.errors import ConfigurationError, Conflict, Forbidden, Malformed, NotFound, Refused, SealBroken, Text
+from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
+from hub.identity.openid.provider import Provider, Request, refused
 from hub.identity.throttle import Throttle
 from hub.store import AuditEntry, Store
-from hub.store.accounts import AccountRecords
+from hub.store.accounts import Account, AccountRecords
+
+_EVERYTHING = "*"
+_LONGEST_TENANT = 12
+#: A person in more groups than these is cut off; nobody's rights may depend on the rest.
+_MOST_VALUES = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """What a person may do: roles, and the ARS prefix that bounds them (empty: everything)."""
+
+    roles: tuple[Role, ...]
+    tenant: str
+
+
+class Grants:
+    """The mapping from a claim's values to grants. ``claim`` is a name or, beginning with a slash, a JSON Pointer."""
+
+    def __init__(self, claim: str, by_value: Mapping[str, Grant]) -> None:
+        self._claim = claim
+        self._by_value = by_value
+
+    @classmethod
+    def load(cls, path: Path, claim: str) -> Grants:
+        """Read the file; raise ``ConfigurationError`` for anything in it that is not understood, or if it is empty."""
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            raise _bad(path, "Die Datei fehlt oder ist kein TOML", "The file is missing or no TOML") from exc
+        if not document:
+            raise _bad(path, "Die Datei nennt keinen Wert", "The file names no value")
+        return cls(claim, {value: _grant(path, value, entry) for value, entry in document.items()})
+
+    def of(self, claims: Mapping[str, Any]) -> Grant:
+        """Return what the claims of an ID token are worth.
+
+        Raises:
+            Forbidden: no value is mapped (``no-role``), or their tenants differ (``tenants-differ``).
+        """
+        granted = [self._by_value[value] for value in self._values(claims) if value in self._by_value]
+        tenants = {each.tenant for each in granted}
+        if not granted:
+            raise Forbidden(
+                Text(
+                    "Der Anmeldedienst kennt Sie, aber keine Ihrer Gruppen hat hier eine Rolle. Bitten Sie die "
+                    "Administration des Hubs darum.",
+                    "The provider knows you, but none of your groups has a role here. Ask the hub's administrators for one.",
+                ),
+                slug="no-role",
+            )
+        if len(tenants) > 1:
+            raise Forbidden(
+                Text(
+                    "Ihre Gruppen gelten für verschiedene Gebiete; ein Konto hat genau eines. Bitten Sie die "
+                    "Administration des Hubs, sie zu trennen.",
+                    "Your groups are for different areas; an account has exactly one. Ask the hub's administrators to "
+                    "part them.",
+                ),
+                slug="tenants-differ",
+            )
+        roles = {role for each in granted for role in each.roles}
+        return Grant(roles=tuple(sorted(roles)), tenant=tenants.pop())
+
+    def _values(self, claims: Mapping[str, Any]) -> Iterator[str]:
+        found: Any = claims
+        parts = self._claim[1:].split("/") if self._claim.startswith("/") else [self._claim]
+        for part in parts:
+            found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
+        values = [found] if isinstance(found, str) else found if isinstance(found, list) else []
+        return (value for value in values[:_MOST_VALUES] if isinstance(value, str))
+
+
+def _grant(path: Path, value: str, entry: Any) -> Grant:
+    if not isinstance(entry, dict) or set(entry) != {"roles", "tenant"}:
+        raise _bad(path, f"„{value}“ braucht genau roles und tenant", f"'{value}' needs exactly roles and tenant")
+    roles, tenant = entry["roles"], entry["tenant"]
+    known = {role.value for role in Role}
+    if not isinstance(roles, list) or not roles or not all(isinstance(each, str) and each in known for each in roles):
+        names = ", ".join(sorted(known))
+        raise _bad(path, f"„{value}“: roles ist eine Liste aus {names}", f"'{value}': roles is a list of {names}")
+    is_prefix = isinstance(tenant, str) and tenant.isascii() and tenant.isdigit() and len(tenant) <= _LONGEST_TENANT
+    if not is_prefix and tenant != _EVERYTHING:
+        raise _bad(
+            path,
+            f"„{value}“: tenant ist ein ARS-Präfix aus Ziffern, oder * für alles",
+            f"'{value}': tenant is an ARS prefix of digits, or * for everything",
+        )
+    return Grant(roles=tuple(Role(role) for role in roles), tenant="" if tenant == _EVERYTHING else tenant)
+
+
+def _bad(path: Path, de: str, en: str) -> ConfigurationError:
+    return ConfigurationError(Text(f"openid_roles_file {path.name}: {de}.", f"openid_roles_file {path.name}: {en}."))
+
+
+_STRANGE = re.compile(r"[^a-z0-9._@-]+")
+_LONGEST_NAME = 40
+_LONGEST_FULL_NAME = 200
+_ACTOR = "openid"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Somebody as the provider knows them; the subject alone never changes (OpenID Connect Core section 2)."""
+
+    issuer: str
+    subject: str
+    user_name: str
+    full_name: str
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any]) -> Identity:
+        """Read the identity from verified claims."""
+        user_name, full_name = (claims.get(name) for name in ("preferred_username", "name"))
+        return cls(
+            issuer=claims["iss"],
+            subject=claims["sub"],
+            user_name=user_name if isinstance(user_name, str) else "",
+            full_name=full_name[:_LONGEST_FULL_NAME].strip() if isinstance(full_name, str) else "",
+        )
+
+    def account_name(self) -> str:
+        """Return a name that people recognise and nobody can choose: local names hold no tilde, the rest is a hash."""
+        digest = hashlib.sha256(f"{self.issuer}\n{self.subject}".encode()).digest()
+        base = _STRANGE.sub("-", self.user_name.lower())[:_LONGEST_NAME].strip("-.") or "person"
+        return f"{base}~{base64.b32encode(digest)[:8].decode().lower()}"
+
+
+class People:
+    """Keeps an account for each of the provider's people."""
+
+    def __init__(self, store: Store) -> None:
+        self._records = AccountRecords(store)
+
+    def admit(self, identity: Identity, grant: Grant, *, now: datetime) -> Person:
+        """Return who this is, with exactly the roles and the tenant that the provider gives them now.
+
+        Raises ``Forbidden`` for an account that was disabled here.
+        """
+        account = self._records.by_identity(identity.issuer, identity.subject)
+        if account is None:
+            return person_of(self._new(identity, grant, now))
+        if account.disabled_at is not None:
+            raise Forbidden(
+                Text(
+                    "Ihr Konto ist hier gesperrt. Fragen Sie die Administration des Hubs.",
+                    "Your account is disabled here. Ask the hub's administrators.",
+                ),
+                slug="account-disabled",
+            )
+        return person_of(
+            self._changed(account, grant.roles, grant.tenant, identity.full_name or account.full_name, now)
+        )
+
+    def demote(self, identity: Identity, *, now: datetime) -> None:
+        """Take all roles from somebody whom the provider gives none any more, and end their sessions."""
+        account = self._records.by_identity(identity.issuer, identity.subject)
+        if account is not None:
+            self._changed(account, (), account.tenant, account.full_name, now)
+
+    def _new(self, identity: Identity, grant: Grant, now: datetime) -> Account:
+        name = identity.account_name()
+        account = Account(
+            name=name,
+            full_name=identity.full_name or name,
+            roles=grant.roles,
+            tenant=grant.tenant,
+            password_hash="",
+            created_at=now,
+            issuer=identity.issuer,
+            subject=identity.subject,
+        )
+        try:
+            self._records.add(account, audit=_audit("account.add", name, now, after=_public(account)))
+        except Conflict:
+            # The same person logged in twice at once, on another node perhaps.
+            found = self._records.by_identity(identity.issuer, identity.subject)
+            if found is None:
+                raise
+            return found
+        return account
+
+    def _changed(
+        self, account: Account, roles: tuple[Role, ...], tenant: str, full_name: str, now: datetime
+    ) -> Account:
+        changed = replace(account, roles=roles, tenant=tenant, full_name=full_name)
+        if changed != account:
+            audit = _audit("account.roles", account.name, now, before=_public(account), after=_public(changed))
+            less = not set(account.roles) <= set(roles) or tenant != account.tenant
+            self._records.change(changed, audit=audit, end_sessions=less)
+        return changed
+
+
+def link(store: Store, name: str, *, issuer: str, subject: str, actor: str, now: datetime) -> None:
+    """Hand a local account over to the provider's person: it keeps its name and history and loses password and factor.
+
+    Raises:
+        NotFound: there is no such account.
+        Conflict: the account, or the person, is linked already.
+    """
+    records = AccountRecords(store)
+    account = records.account(name.lower())
+    if account is None:
+        raise NotFound(Text(f"Es gibt kein Konto {name}.", f"There is no account {name}."))
+    if not account.is_local or records.by_identity(issuer, subject) is not None:
+        raise Conflict(
+            Text(
+                "Das Konto gehört schon zum Anmeldedienst, oder diese Person hat dort schon ein Konto hier.",
+                "The account belongs to the provider already, or its person has an account here already.",
+            ),
+            slug="already-exists",
+        )
+    linked = replace(account, password_hash="", totp=None, issuer=issuer, subject=subject)
+    audit = AuditEntry(
+        at=now, actor=actor, action="account.link", target=f"account:{account.name}", after=_public(linked)
+    )
+    records.change(linked, audit=audit)
+
+
+def _public(account: Account) -> dict[str, object]:
+    return {
+        "full_name": account.full_name,
+        "roles": list(account.roles),
+        "tenant": account.tenant,
+        "issuer": account.issuer or "",
+        "subject": account.subject or "",
+    }
+
+
+def _audit(
+    action: str,
+    name: str,
+    now: datetime,
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object],
+) -> AuditEntry:
+    return AuditEntry(at=now, actor=_ACTOR, action=action, target=f"account:{name}", before=before or {}, after=after)
+
 
 _log = logging.getLogger(__name__)
 #: How long somebody may take at the provider.
