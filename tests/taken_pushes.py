@@ -10,8 +10,7 @@ from uuid import UUID
 import orjson
 from stage import NOW
 
-from hub.connector.listener import Listener
-from hub.connector.server import Bounds
+from hub.connector.listener import Bounds, Listener
 from hub.connector.settings import Listen
 
 SECRET = "s" * 32

@@ -28,24 +28,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.admin import (
-    adapters,
-    areas,
-    clients,
-    dashboard,
-    destinations,
-    keys,
-    letters,
-    log,
-    login,
-    offers,
-    openid,
-    packages,
-    routing,
-    schemas,
-    submissions,
-    trials,
-)
+from hub.admin import adapters, clients, dashboard, destinations, keys, login, routing, schemas, submissions
 from hub.admin.filters import FILTERS
 from hub.admin.request import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admission import Reservation
@@ -125,9 +108,9 @@ def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
 _PAGES = (
     _page("GET", "/login", None, login.show),
     _Page(method="POST", path="/login", right=None, answer=login.log_in, largest=_SMALLEST_BODY, files=0),
-    _page("GET", "/oidc/login", None, openid.depart),
-    _page("GET", CALLBACK, None, openid.arrive),
-    _page("GET", "/oidc/logout", None, openid.leave),
+    _page("GET", "/oidc/login", None, login.depart),
+    _page("GET", CALLBACK, None, login.arrive),
+    _page("GET", "/oidc/logout", None, login.leave),
     _page("POST", "/logout", Right.SEE, login.log_out),
     _page("GET", "/account", Right.SEE, login.account),
     _page("POST", "/account/password", Right.SEE, login.change_password),
@@ -137,7 +120,7 @@ _PAGES = (
     _page("GET", "/submissions", Right.SEE, submissions.search),
     _page("GET", "/submissions/{id}", Right.SEE, submissions.trace),
     _page("GET", "/routing", Right.SEE, routing.active),
-    _page("GET", "/routing/areas", Right.SEE, areas.index),
+    _page("GET", "/routing/areas", Right.SEE, routing.index),
     _page("GET", "/routing/explain", Right.SEE, routing.explain),
     _page("GET", "/routing/versions", Right.SEE, routing.versions),
     _page("POST", "/routing/versions", Right.EDIT, routing.draft),
@@ -160,9 +143,9 @@ _PAGES = (
     _page("GET", "/destinations/{id}/edit", Right.OPERATE, destinations.edit),
     _page("POST", "/destinations/{id}/edit", Right.OPERATE, destinations.change),
     _page("POST", "/destinations/{id}/status", Right.OPERATE, destinations.set_status),
-    _page("GET", "/destinations/{id}/service", Right.OPERATE, offers.edit),
-    _page("POST", "/destinations/{id}/service", Right.OPERATE, offers.put),
-    _page("POST", "/destinations/{id}/service/drop", Right.OPERATE, offers.drop),
+    _page("GET", "/destinations/{id}/service", Right.OPERATE, destinations.edit_offer),
+    _page("POST", "/destinations/{id}/service", Right.OPERATE, destinations.put),
+    _page("POST", "/destinations/{id}/service/drop", Right.OPERATE, destinations.drop),
     _page("GET", "/destinations/{id}/adapter", Right.OPERATE, adapters.edit),
     _page("POST", "/destinations/{id}/adapter", Right.OPERATE, adapters.put),
     _page("POST", "/destinations/{id}/adapter/approve", Right.SEE, adapters.approve),
@@ -172,32 +155,32 @@ _PAGES = (
     _page("POST", "/destinations/{id}/key/propose", Right.OPERATE, keys.propose),
     _page("POST", "/destinations/{id}/key/approve", Right.SEE, keys.approve),
     _page("POST", "/destinations/{id}/key/refuse", Right.SEE, keys.refuse),
-    _page("POST", "/destinations/{id}/trial", Right.OPERATE, trials.run),
+    _page("POST", "/destinations/{id}/trial", Right.OPERATE, destinations.run),
     _page("POST", "/destinations/{id}/circuit", Right.OPERATE, destinations.close_circuit),
     _page("POST", "/destinations/{id}/callback", Right.OPERATE, destinations.redrive_callback),
     _page("GET", "/schemas", Right.SEE, schemas.index),
     _page("GET", "/schemas/diff", Right.SEE, schemas.difference),
-    _page("GET", "/schemas/import", Right.OPERATE, packages.form),
+    _page("GET", "/schemas/import", Right.OPERATE, schemas.form),
     _Page(
         method="POST",
         path="/schemas/import",
         right=Right.OPERATE,
-        answer=packages.receive,
-        largest=packages.LARGEST,
-        files=packages.MOST_FILES,
+        answer=schemas.receive,
+        largest=schemas.LARGEST,
+        files=schemas.MOST_FILES,
     ),
-    _page("GET", "/schemas/import/{id}", Right.OPERATE, packages.show),
-    _page("POST", "/schemas/import/{id}/admit", Right.OPERATE, packages.admit),
-    _page("POST", "/schemas/import/{id}/discard", Right.OPERATE, packages.discard),
+    _page("GET", "/schemas/import/{id}", Right.OPERATE, schemas.show_arrival),
+    _page("POST", "/schemas/import/{id}/admit", Right.OPERATE, schemas.admit),
+    _page("POST", "/schemas/import/{id}/discard", Right.OPERATE, schemas.discard),
     _page("GET", "/schemas/{standard}/{version}", Right.SEE, schemas.show),
     _page("POST", "/schemas/{standard}/{version}/standing", Right.OPERATE, schemas.decide),
     _page("GET", "/clients", Right.SEE, clients.index),
     _page("POST", "/clients", Right.OPERATE, clients.create),
     _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),
     _page("POST", "/clients/{id}/disable", Right.OPERATE, clients.disable),
-    _page("GET", "/dead", Right.SEE, letters.index),
-    _page("POST", "/dead", Right.OPERATE, letters.redrive),
-    _page("GET", "/audit", Right.SEE, log.index),
+    _page("GET", "/dead", Right.SEE, submissions.index),
+    _page("POST", "/dead", Right.OPERATE, submissions.redrive),
+    _page("GET", "/audit", Right.SEE, dashboard.index),
 )
 
 
@@ -372,7 +355,7 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         secure=secure,
         partial=request.headers.get("hx-request") == "true",
         token=request.cookies.get(login.cookie_name(secure=secure), ""),
-        ticket=request.cookies.get(openid.cookie_name(secure=secure), ""),
+        ticket=request.cookies.get(login.openid_cookie_name(secure=secure), ""),
     )
 
 

@@ -1,4 +1,9 @@
-"""Activity as numbers that a template draws as inline SVG: bars of what happened, and a step line of what waits."""
+"""Pictures as numbers: plots and a map that a template draws as inline SVG.
+
+Activity as numbers that a template draws as inline SVG: bars of what happened, and a step line of what waits.
+
+A map without geodata: one tile for each district, where it lies among its neighbours, more or less.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from hub.routing import DistrictCover
 from hub.store.reports import Activity, Tally
 
 #: Units of the drawing; the sheet stretches it to the width there is.
-WIDTH, HEIGHT, STRIP = 480, 72, 28
+PLOT_WIDTH, PLOT_HEIGHT, STRIP = 480, 72, 28
 _SERIES = ("accepted", "delivered", "failed")
 
 
@@ -114,17 +120,17 @@ def whole_spans(now: datetime, span: timedelta, buckets: int) -> datetime:
 
 
 def _bars(counts: Mapping[str, Sequence[int]], top: int, buckets: int) -> Iterable[Bar]:
-    slot = WIDTH / buckets
+    slot = PLOT_WIDTH / buckets
     width = slot * 0.8 / len(_SERIES)
     for at, name in enumerate(_SERIES):
         for bucket, number in enumerate(counts[name]):
             if number:
                 # Beside a thousand a single one would be too low to see, and one failure is what people look for.
-                height = max(2.0, HEIGHT * number / top)
+                height = max(2.0, PLOT_HEIGHT * number / top)
                 yield Bar(
                     series=name,
                     x=round(bucket * slot + at * width + slot * 0.1, 2),
-                    y=round(HEIGHT - height, 2),
+                    y=round(PLOT_HEIGHT - height, 2),
                     width=round(width, 2),
                     height=round(height, 2),
                 )
@@ -142,12 +148,12 @@ def _outline(waiting: Sequence[int]) -> str:
     most = max(waiting)
     if not most:
         return ""
-    slot = WIDTH / len(waiting)
+    slot = PLOT_WIDTH / len(waiting)
     points = [(0.0, float(STRIP))]
     for bucket, number in enumerate(waiting):
         y = round(STRIP * (1 - number / most), 2)
         points += [(round(bucket * slot, 2), y), (round((bucket + 1) * slot, 2), y)]
-    points.append((float(WIDTH), float(STRIP)))
+    points.append((float(PLOT_WIDTH), float(STRIP)))
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
@@ -157,3 +163,80 @@ def _counts(tallies: Iterable[Tally], buckets: int) -> list[int]:
         if 0 <= tally.bucket < buckets:
             counts[tally.bucket] += tally.count
     return counts
+
+
+#: In units of the drawing.
+TILE_WIDTH, TILE_HEIGHT, GUTTER = 92, 64, 6
+_COLUMNS = 5
+#: District -> (column, row, what people call it), Hessen as its number plates have it. New districts go below the map.
+_PLACES: Mapping[str, tuple[int, int, str]] = {
+    "06635": (1, 0, "KB"),
+    "06633": (2, 0, "KS Land"),
+    "06611": (3, 0, "KS Stadt"),
+    "06636": (4, 0, "ESW"),
+    "06534": (1, 1, "MR"),
+    "06634": (2, 1, "HR"),
+    "06632": (3, 1, "HEF"),
+    "06532": (0, 2, "LDK"),
+    "06531": (1, 2, "GI"),
+    "06535": (2, 2, "VB"),
+    "06631": (3, 2, "FD"),
+    "06533": (0, 3, "LM"),
+    "06434": (1, 3, "HG"),
+    "06440": (2, 3, "FB"),
+    "06435": (3, 3, "MKK"),
+    "06439": (0, 4, "RÜD"),
+    "06436": (1, 4, "MTK"),
+    "06412": (2, 4, "F"),
+    "06413": (3, 4, "OF Stadt"),
+    "06415": (4, 4, "HU"),
+    "06414": (0, 5, "WI"),
+    "06433": (1, 5, "GG"),
+    "06438": (2, 5, "OF Land"),
+    "06411": (1, 6, "DA Stadt"),
+    "06432": (2, 6, "DA Land"),
+    "06431": (1, 7, "HP"),
+    "06437": (2, 7, "ERB"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """One district on the map: its upper left corner, its short name, and what is said of it."""
+
+    x: int
+    y: int
+    label: str
+    district: DistrictCover
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileMap:
+    """All tiles, and the size of the drawing."""
+
+    tiles: tuple[Tile, ...]
+    width: int
+    height: int
+
+
+def tile_map(districts: Sequence[DistrictCover]) -> TileMap:
+    """Lay the districts out, in the order in which one reads: the keyboard goes the same way."""
+    known = {each.ars: _PLACES[each.ars] for each in districts if each.ars in _PLACES}
+    first_free = max((row for _, row, _ in known.values()), default=-1) + 1
+    strange = [each.ars for each in districts if each.ars not in known]
+    placed = known | {ars: (at % _COLUMNS, first_free + at // _COLUMNS, ars) for at, ars in enumerate(strange)}
+    tiles = [
+        Tile(
+            x=placed[each.ars][0] * (TILE_WIDTH + GUTTER) + GUTTER,
+            y=placed[each.ars][1] * (TILE_HEIGHT + GUTTER) + GUTTER,
+            label=placed[each.ars][2],
+            district=each,
+        )
+        for each in districts
+    ]
+    rows = max((row for _, row, _ in placed.values()), default=0) + 1
+    return TileMap(
+        tiles=tuple(sorted(tiles, key=lambda tile: (tile.y, tile.x))),
+        width=_COLUMNS * (TILE_WIDTH + GUTTER) + GUTTER,
+        height=rows * (TILE_HEIGHT + GUTTER) + GUTTER,
+    )

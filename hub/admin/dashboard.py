@@ -1,4 +1,9 @@
-"""The overview of what happens, and the system's health."""
+"""The overview of what happens, the system's health, and the audit log.
+
+The overview of what happens, and the system's health.
+
+The audit log, and its verification.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,12 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from hub.admin.charts import HEIGHT, STRIP, WIDTH, Plot, by_destination, plot_of, whole_spans
+from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Plot, by_destination, plot_of, whole_spans
 from hub.admin.keys import Ladder, ladder
-from hub.admin.request import Visit
+from hub.admin.request import ROWS, Visit
 from hub.errors import Unavailable
 from hub.model.parties import Destination
+from hub.proof.checkpoints import verify_audit
 from hub.store import Backlog, DeliveryState
 from hub.store.reports import Activity
 
@@ -115,8 +121,8 @@ def overview(visit: Visit) -> Response:
         failing=sum(each.trouble is Trouble.FAILING for each in places),
         waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant))
         + len(visit.tools.ways.open(tenant=visit.person.tenant)),
-        width=WIDTH,
-        height=HEIGHT,
+        width=PLOT_WIDTH,
+        height=PLOT_HEIGHT,
         strip=STRIP,
     )
 
@@ -195,3 +201,12 @@ def _by_destination(backlog: Iterable[Backlog]) -> Mapping[UUID, list[Backlog]]:
     for one in backlog:
         found[one.destination_id].append(one)
     return found
+
+
+def index(visit: Visit) -> Response:
+    """List the audit log, newest first; with ``verify`` all of it is verified, against the signed checkpoints, too."""
+    query = visit.query
+    wanted = {name: query.text(name, longest=200) for name in ("actor", "action", "target")}
+    page = visit.scope.audit(offset=visit.offset(), limit=ROWS, **wanted)
+    verdict = verify_audit(visit.tools.store) if query.text("verify") == "1" else None
+    return visit.page("audit.html", page=page, wanted=wanted, verdict=verdict, rows=ROWS)

@@ -1,4 +1,9 @@
-"""Submissions: the search, and everything that happened to one. Never a payload."""
+"""Submissions on the pages, and what could not be delivered.
+
+Submissions: the search, and everything that happened to one. Never a payload.
+
+Dead letters by cause, and sending them again.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,13 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from hub.admin.request import ROWS, Visit
-from hub.admin.scope import Trace
+from hub.admin.request import ROWS, Trace, Visit
+from hub.administration.dead_letters import By, DeadLetters
 from hub.crypto.receipts import claims_of
-from hub.errors import Malformed, Text
+from hub.errors import Invalid, Malformed, Text
 from hub.model.events import Beside, Event, history
 from hub.model.reasons import for_people
-from hub.model.submission import State
+from hub.model.submission import DeadCause, State
 from hub.store.reports import Wanted
 
 _MAX_DAYS = 3_650
@@ -126,3 +131,54 @@ def _state(text: str) -> State | None:
 
 def _digits(text: str) -> str:
     return text if text.isascii() and text.isdigit() else ""
+
+
+def index(visit: Visit) -> Response:
+    """List dead letters, by cause if asked."""
+    cause = _cause(visit.query.text("cause", longest=20))
+    page = visit.scope.dead(cause, offset=visit.offset(), limit=ROWS)
+    destinations = {each.destination_id: each for each in visit.scope.destinations()}
+    return visit.page(
+        "dead.html",
+        page=page,
+        cause=cause,
+        causes=visit.scope.dead_causes(),
+        all_causes=list(DeadCause),
+        destinations=destinations,
+        reasons=DeadLetters(store=visit.tools.store).reasons(page),
+        rows=ROWS,
+    )
+
+
+def redrive(visit: Visit) -> Response:
+    """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
+    form = visit.form
+    one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
+    letters = DeadLetters(store=visit.tools.store)
+    by = By(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
+    if one:
+        delivery = visit.scope.delivery(_letter_id(one))
+        letters.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)
+    elif cause is not None:
+        letters.redrive_all(cause, within=_within(visit, form.text("destination", longest=36)), by=by)
+    else:
+        raise Invalid(Text("Wählen Sie eine Zustellung oder eine Ursache.", "Choose a delivery or a cause."))
+    return visit.to("/dead", note="redriven")
+
+
+def _within(visit: Visit, destination: str) -> set[UUID] | None:
+    """Return the destinations that are meant; None is everything, for people who see everything."""
+    if destination:
+        return {visit.scope.destination(_letter_id(destination)).destination_id}
+    return {each.destination_id for each in visit.scope.destinations()} if visit.person.tenant else None
+
+
+def _cause(text: str) -> DeadCause | None:
+    return DeadCause(text) if text in set(DeadCause) else None
+
+
+def _letter_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as exc:
+        raise Malformed(Text("Das ist keine Kennung.", "This is no id.")) from exc

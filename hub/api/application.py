@@ -27,9 +27,7 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.admission import Admission
-from hub.api.addresses import PREFIXES
-from hub.api.guards import Cap, Gate, SafeHeaders, Surface
-from hub.api.limits import Limits
+from hub.api.guards import PREFIXES, Cap, Gate, Limits, SafeHeaders, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text

@@ -17,9 +17,9 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
+from hub.api.answers import area_of
 from hub.api.guards import arrival
 from hub.api.operations import reservation, visit
-from hub.api.places import area_of
 from hub.api.threads import in_thread, until_stored
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge

@@ -11,8 +11,7 @@ import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import moment_of
-from hub.api.places import area_of
+from hub.api.answers import area_of, moment_of
 from hub.areas import Gazetteer, Place, look_up
 from hub.crypto.keyring import HubKeys
 from hub.routing import Explanation, RoutingTable

@@ -1,7 +1,13 @@
-"""The outermost layer of observation: counts answers, times what submits, and opens a span for each request.
+"""What is observed at the edge: answers counted and timed, ``/metrics``, health.
+
+The outermost layer of observation: counts answers, times what submits, and opens a span for each request.
 
 It knows the operation's id and the answer's status; path, query, header fields and bodies are never looked at, save the
 caller's ``traceparent``.
+
+``/metrics``: the hub's numbers for Prometheus, for whom the operator allows it.
+
+Health: whether the process lives, and whether it can do its job right now.
 """
 
 from __future__ import annotations
@@ -10,13 +16,19 @@ import asyncio
 import logging
 import time
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
+import orjson
+from connexion import context
+from connexion.lifecycle import ConnexionResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.api.problems import ABORTED
-from hub.errors import ConfigurationError
+from hub.api.threads import in_thread
+from hub.errors import ConfigurationError, NotFound, Text
+from hub.jobs.gauges import RETRY_AFTER, Gauges, Readiness
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces
 
@@ -103,3 +115,67 @@ def _parent(scope: Scope) -> str | None:
     """Return the caller's ``traceparent`` (W3C Trace Context), if it has the length of one."""
     found = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
     return found.decode("latin-1") if 0 < len(found) <= _LONGEST_PARENT else None
+
+
+#: The format that every version of Prometheus reads.
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+#: Header fields by which a proxy says that somebody else asks.
+_FORWARDED = ("forwarded", "x-forwarded-for")
+
+
+class Metrics:
+    """Handler of ``/metrics``. ``allowed`` is ``on``, ``loopback`` or ``off``."""
+
+    def __init__(self, *, meters: Meters, gauges: Gauges, allowed: str) -> None:
+        self._meters = meters
+        self._gauges = gauges
+        self._allowed = allowed
+
+    async def show(self) -> ConnexionResponse:
+        """Show all metrics.
+
+        Raises:
+            NotFound: not for this caller; nothing tells that there are any.
+        """
+        if self._allowed == "off" or (self._allowed == "loopback" and not _is_local()):
+            raise NotFound(
+                Text(
+                    "Diese Adresse gibt es nicht. Alle Adressen stehen in /openapi.json.",
+                    "There is no such address. All of them stand in /openapi.json.",
+                )
+            )
+        text = await in_thread(self._meters.text, self._gauges)
+        return ConnexionResponse(
+            status_code=200, body=text, content_type=_TEXT_FORMAT, headers={"Cache-Control": "no-store"}
+        )
+
+
+def _is_local() -> bool:
+    """Tell whether this machine asks for itself; behind a proxy on it, that is never certain."""
+    request = context.request
+    client = request.scope.get("client")
+    if client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        return ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class Health:
+    """Handlers of ``/health``."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def live(self) -> dict[str, Any]:
+        """Say that the process answers."""
+        return {"status": "ok"}
+
+    async def ready(self) -> ConnexionResponse:
+        """Say whether database, disk and keys can take an application now, and all loops live: 200 or 503."""
+        ready, body = await in_thread(self._readiness.judge)
+        headers = {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": str(RETRY_AFTER)})
+        return ConnexionResponse(
+            status_code=200 if ready else 503, body=orjson.dumps(body), content_type="application/json", headers=headers
+        )

@@ -32,11 +32,11 @@ from hub.api.contract import (
     body_required,
     compiled,
     counted_in,
+    strict_form,
+    strict_json,
     violations,
 )
-from hub.api.guards import Arrival, arrival
-from hub.api.limits import Limits
-from hub.api.readers import strict_form, strict_json
+from hub.api.guards import Arrival, Limits, arrival
 from hub.validation.json.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.

@@ -32,7 +32,7 @@ ABORTED = "aborted"
 #: Types of problems: on the hub's own paths, and where FIT-Connect's API is spoken (its section 12).
 OWN_TYPES = "urn:rathaus-hub:problem:"
 FIT_CONNECT_TYPES = "https://schema.fitko.de/fit-connect/submission-api/problems/"
-#: Where RFC 6749 decides the shape of errors; the aliases are those of ``hub.api.addresses``.
+#: Where RFC 6749 decides the shape of errors; the aliases are those of ``hub.api.guards``.
 TOKEN_PATHS = frozenset({"/token", "/auth", "/auth/token", "/oauth/token"})
 
 _FIT_CONNECT_PATH = re.compile(r"(?:/(?:submission|destination|routing)-api(?:/|$)|/v[12](?:/|$))")

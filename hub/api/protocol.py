@@ -25,7 +25,7 @@ from hub.errors import HubError, Malformed, Overloaded, Text, TooLarge
 
 __all__ = ["BoundedProtocol", "Bounds", "server_options"]
 
-#: Bytes of a request line. Paths and queries over the caps of ``hub.api.limits`` are refused with better words.
+#: Bytes of a request line. Paths and queries over the caps of ``hub.api.guards`` are refused with better words.
 _LONGEST_LINE = 16 * 1024
 #: Requests that may wait behind an answer on one connection. Nothing that the hub talks to sends more than one ahead.
 _MOST_AHEAD = 16

@@ -18,20 +18,16 @@ from hub.administration.destinations import Stewardship
 from hub.administration.keys import KeyDesk
 from hub.administration.test_delivery import Trials
 from hub.api import application
-from hub.api.administration.dead_letters import DeadLetterDesk
-from hub.api.administration.destinations import DestinationAdmin
-from hub.api.administration.parties import ClientAdmin
-from hub.api.administration.people import People, person
+from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
+from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
 from hub.api.applications import Applications
 from hub.api.catalogue import Catalogues
 from hub.api.fit_connect import handlers as fit_connect
+from hub.api.fit_connect.messages import Proofs
 from hub.api.fit_connect.oauth import OAuth
-from hub.api.fit_connect.proofs import Proofs
 from hub.api.guards import Unhurried
-from hub.api.health import Health
-from hub.api.metrics import Metrics
-from hub.api.monitoring import Measured
+from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
 from hub.api.protocol import Bounds
 from hub.api.protocol import server_options as options_within

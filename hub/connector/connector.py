@@ -25,17 +25,15 @@ from typing import Any, Self
 from uuid import UUID
 
 from hub.connector import event_log
-from hub.connector.answer import sign_answer
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.envelope import MOST_ATTACHMENTS, Envelope, Envelopes, malformed, require_jwe, require_uuid
+from hub.connector.event_log import sign_answer
 from hub.connector.handover import NO_ANSWER, Folder, Http
 from hub.connector.hub_client import UNREACHABLE, HubClient
 from hub.connector.journal import FINAL, Entry, Journal, State
-from hub.connector.keyring import Keys, load_keys
 from hub.connector.listener import Listener, Push
-from hub.connector.opening import Catalog, Opened, Opener
+from hub.connector.opening import Catalog, Keys, Opened, Opener, Verdict, load_keys
 from hub.connector.settings import HttpHandover, Mode, OnInvalid, Settings
-from hub.connector.verdict import Verdict
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.model.events import EventKind
 from hub.supervision import Supervisor

@@ -22,8 +22,8 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.connector.filename import safe_name
-from hub.connector.server import QuietHandler, QuietServer
+from hub.connector.envelope import safe_name
+from hub.connector.listener import QuietHandler, QuietServer
 from hub.connector.settings import LONGEST_SECRET, HttpHandover, Settings, is_loopback, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault

@@ -1,4 +1,6 @@
-"""Verifying a case's event log before anything is opened (FIT-Connect, sections 9.1 to 9.5).
+"""A case's event log at the connector: verified, and answered.
+
+Verifying a case's event log before anything is opened (FIT-Connect, sections 9.1 to 9.5).
 
 For each token, in the order of the log:
 (1) header: typ secevent+jwt, alg PS512, a kid;
@@ -11,24 +13,27 @@ For this submission's events, together:
 
 A log that fails (1) to (5) proves nothing and rejects nothing: the submission is held, for the trouble lies with the
 hub or with the way to it, not with the citizen. A difference in (6) is a problem of the submission.
+
+The receiver's word in the case: accept-submission or reject-submission, signed with the destination's key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 
 from hub.connector.envelope import Envelope
-from hub.connector.verdict import Problem
+from hub.connector.opening import Problem, Verdict
 from hub.crypto import base64url
-from hub.crypto.jose import read_jws_header, verify_ps512
-from hub.crypto.keys import VerificationKey, verification_key
+from hub.crypto.jose import read_jws_header, sign_ps512, verify_ps512
+from hub.crypto.keys import SigningKey, VerificationKey, verification_key
 from hub.errors import HubError, SealBroken, Text, Unavailable
-from hub.model.events import EVENT_PREFIX, EventKind, next_state
+from hub.model.events import EVENT_PREFIX, Event, EventKind, Subject, next_state
 from hub.model.submission import State
 
 TYP = "secevent+jwt"
@@ -200,3 +205,34 @@ def no_such_key(issuer: str) -> Unavailable:
             f"A key of issuer {issuer} is not published. It will be tried again.",
         )
     )
+
+
+def sign_answer(
+    verdict: Verdict,
+    *,
+    submission_id: UUID,
+    case_id: UUID,
+    destination_id: UUID,
+    key: SigningKey,
+    accept: bool,
+    now: datetime,
+) -> tuple[UUID, str]:
+    """Return the id and the compact token of the answer (FIT-Connect, sections 9.1, 9.2 and 9.6)."""
+    payload: Mapping[str, Any] = (
+        {"authenticationTags": dict(verdict.tags)}
+        if accept
+        else {"problems": [problem.as_event() for problem in verdict.problems]}
+    )
+    event = Event(
+        case_id=case_id,
+        seq=0,
+        jti=uuid4(),
+        subject=Subject.SUBMISSION,
+        subject_id=submission_id,
+        kind=EventKind.ACCEPT if accept else EventKind.REJECT,
+        issuer=str(destination_id),
+        by_hub=False,
+        issued_at=now,
+        payload=payload,
+    )
+    return event.jti, sign_ps512(key, orjson.dumps(event.claims()), typ=TYP)

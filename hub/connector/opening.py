@@ -1,4 +1,6 @@
-"""Opening a submission with the municipality's keys and judging what comes out.
+"""Opening a submission with the municipality's keys, and what is found.
+
+Opening a submission with the municipality's keys and judging what comes out.
 
 (1) metadata: decrypt, read, check against FIT-Connect's metadata schema;
 (2) data: decrypt, compare the hash that the metadata name, check against the schema that they name;
@@ -9,31 +11,104 @@ What all parts together inflate to is capped, in sum and against their sealed si
 goes beyond ends the looking, and the submission is turned down for its size.
 
 Nothing is written to disk here. Every problem is collected, not only the first; a broken (1) leaves nothing to look at.
+
+What opening a submission found: nothing wrong, or problems in FIT-Connect's words.
+
+Problems go to the sender in a reject event and into the journal, so their details are built from rules and never repeat
+a value of the payload.
+
+The municipality's private keys, read once at the start (a check of an RSA-4096 key costs about 0.3 s).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 import orjson
 
-from hub.connector.envelope import Envelope, read_file
-from hub.connector.filename import safe_name, suffix_for, unique_names
-from hub.connector.settings import Inflation
-from hub.connector.verdict import Problem
+from hub.connector.envelope import Envelope, read_file, safe_name, suffix_for, unique_names
+from hub.connector.settings import Address, Inflation, unusable
 from hub.crypto.jose import JweReader, decrypt
-from hub.crypto.keys import DecryptionKey
-from hub.errors import HubError, Malformed, SealBroken, TooLarge, UnknownSchema
+from hub.crypto.keys import DecryptionKey, SigningKey, read_decryption_key, read_signing_key
+from hub.errors import HubError, KeyRefused, Malformed, SealBroken, TooLarge, UnknownSchema
+from hub.files import vault
 from hub.model.submission import MediaType
 from hub.validation.report import Report
+
+_PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"
+
+#: FIT-Connect's problem slugs that the connector uses, with their titles.
+TITLES: Mapping[str, str] = {
+    "attachments-mismatch": "Attachments mismatch",
+    "encryption-issue": "Encryption issue",
+    "hash-mismatch": "Hash mismatch",
+    "incorrect-authentication-tag": "Incorrect authentication tag",
+    "missing-attachment": "Missing attachment",
+    "missing-authentication-tags": "Missing authentication tags",
+    "missing-data": "Missing data",
+    "missing-schema": "Missing schema",
+    "schema-violation": "Schema violation",
+    "size-limit-exceeded": "Size limit exceeded",
+    "syntax-violation": "Syntax violation",
+    "unsupported-schema": "Unsupported schema",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One reason to turn a submission down. ``instance`` is metadata, data, submission or attachment:<id>."""
+
+    slug: str
+    instance: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.slug not in TITLES:
+            raise ValueError(self.slug)
+
+    def as_event(self) -> dict[str, str]:
+        """Return the problem as it stands in a reject event."""
+        return {
+            "type": _PREFIX + self.slug,
+            "title": TITLES[self.slug],
+            "detail": self.detail,
+            "instance": self.instance,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Every problem found; ``tags`` are the authentication tags of what was opened, to be confirmed on acceptance."""
+
+    problems: tuple[Problem, ...] = ()
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether nothing stands against acceptance."""
+        return not self.problems
+
+    def dumps(self) -> str:
+        """Return the verdict for the journal."""
+        problems = [
+            {"slug": problem.slug, "instance": problem.instance, "detail": problem.detail} for problem in self.problems
+        ]
+        return orjson.dumps({"problems": problems, "tags": dict(self.tags)}).decode()
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read a verdict back from the journal."""
+        document = orjson.loads(text)
+        return cls(problems=tuple(Problem(**problem) for problem in document["problems"]), tags=document["tags"])
+
 
 _METADATA_SCHEMA = re.compile(r"https://schema\.fitko\.de/fit-connect/metadata/([12])\.\d+\.\d+/metadata\.schema\.json")
 _HASH = re.compile(r"[a-f0-9]{128}")
@@ -392,3 +467,47 @@ def _pieces(item: Mapping[str, Any]) -> Sequence[str]:
 def _schema_of(described: Mapping[str, Any]) -> tuple[str, str]:
     schema = described.get("submissionSchema", {})
     return schema.get("schemaUri", ""), schema.get("mimeType", str(MediaType.JSON))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """The keys of one destination: several to decrypt while keys roll over, one to sign."""
+
+    decryption: tuple[DecryptionKey, ...]
+    signing: SigningKey
+
+
+def load_keys(addresses: Iterable[Address]) -> dict[UUID, Keys]:
+    """Read the key files of every destination; ``ConfigurationError`` names the file that cannot be used."""
+    return {address.destination_id: _load(address) for address in addresses}
+
+
+def _load(address: Address) -> Keys:
+    return Keys(
+        decryption=tuple(_decryption(path) for path in address.decryption_key_files),
+        signing=_signing(address.signing_key_file),
+    )
+
+
+def _decryption(path: Path) -> DecryptionKey:
+    try:
+        return read_decryption_key(_jwk(path))
+    except KeyRefused as exc:
+        raise unusable(str(path), exc.detail.de.rstrip("."), exc.detail.en.rstrip(".")) from exc
+
+
+def _signing(path: Path) -> SigningKey:
+    try:
+        return read_signing_key(_jwk(path))
+    except KeyRefused as exc:
+        raise unusable(str(path), exc.detail.de.rstrip("."), exc.detail.en.rstrip(".")) from exc
+
+
+def _jwk(path: Path) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(vault.read(path))
+    except (OSError, orjson.JSONDecodeError) as exc:
+        raise unusable(str(path), "ist kein lesbarer JWK", "is no readable JWK") from exc
+    if not isinstance(document, dict):
+        raise unusable(str(path), "ist kein lesbarer JWK", "is no readable JWK")
+    return document

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from stage import NOW, TAUNUSSTEIN, WIESBADEN
 
-from hub.admin.charts import STRIP, WIDTH, by_destination, plot_of, whole_spans
+from hub.admin.charts import PLOT_WIDTH, STRIP, by_destination, plot_of, whole_spans
 from hub.store.reports import Activity, Tally
 
 SCHEMA = (
@@ -169,10 +169,10 @@ def test_large_numbers_stay_inside_the_drawing_and_small_ones_stay_visible():
     for bar in plot.bars:
         assert bar.height >= 2
         assert bar.x >= 0
-        assert bar.x + bar.width <= WIDTH
+        assert bar.x + bar.width <= PLOT_WIDTH
     for point in plot.outline.split():
         x, y = map(float, point.split(","))
-        assert 0 <= x <= WIDTH
+        assert 0 <= x <= PLOT_WIDTH
         assert 0 <= y <= STRIP
 
 

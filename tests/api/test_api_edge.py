@@ -20,9 +20,8 @@ from stand_in import CONTRACT, NOTE, Client, StandIn, edge_app
 
 from hub import errors
 from hub.api import problems
-from hub.api.contract import compiled, violations
+from hub.api.contract import compiled, strict_json, violations
 from hub.api.guards import Gate, Limits, Surface
-from hub.api.readers import strict_json
 from hub.errors import HubError, Text
 
 TEXT = Text("Etwas ist falsch.", "Something is wrong.")

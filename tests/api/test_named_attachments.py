@@ -19,7 +19,7 @@ from stage import ANMELDEN, BAUANTRAG, BAUEN, NAMING, NOW, SCHEMAS, TAUNUSSTEIN,
 from test_connector_town import CANARY, catalog, good_data, town, town_keys
 from test_policy import claims, message, opened
 
-from hub.api import marked
+from hub.api import validation_page
 from hub.cli.main import main
 from hub.crypto.receipts import claims_of
 from hub.demo.walk import EXAMPLES
@@ -203,7 +203,7 @@ def test_a_dry_run_says_that_it_cannot_judge_the_names(served):
 
 def test_the_page_and_the_command_line_say_it_too(stage, tmp_path):
     report = stage.hub.intake.check(NAMING, media_type=MediaType.XML, schema=None, service=None, now=stage.clock())
-    page = marked.told(report, NAMING, stage.clock())
+    page = validation_page.told(report, NAMING, stage.clock())
     assert "✓ Gültig, aber nicht vollständig geprüft" in page
     assert "Das Dokument nennt Anlagen." in page
     path = tmp_path / "antrag.xml"

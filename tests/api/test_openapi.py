@@ -12,9 +12,8 @@ from stand_in import Client
 
 from hub.admission import Admission
 from hub.api import application
-from hub.api.addresses import _folded
 from hub.api.contract import compiled, violations
-from hub.api.limits import Limits
+from hub.api.guards import Limits, _folded
 from hub.identity import accounts
 from hub.identity.clients import Right
 

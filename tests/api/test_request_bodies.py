@@ -19,7 +19,7 @@ from stand_in import Answer
 from hub import app as composition
 from hub.admission import Admission
 from hub.api import application
-from hub.api.limits import Limits
+from hub.api.guards import Limits
 from hub.identity import accounts
 from hub.identity.clients import Right, new_client
 from hub.model.parties import ClientKind

@@ -17,7 +17,7 @@ from stand_in import edge_app
 from taken_pushes import envelope, listener, signed
 
 from hub.api.protocol import Bounds
-from hub.connector.server import Bounds as ConnectorBounds
+from hub.connector.listener import Bounds as ConnectorBounds
 
 MIB = b" " * 1_000_000
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"

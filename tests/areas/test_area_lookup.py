@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from shared_data import SHARED
 from stage import BAUEN, NOW, TAUNUSSTEIN
 
-from hub.admin.tiles import tile_map
+from hub.admin.charts import tile_map
 from hub.areas import Gazetteer, GazetteerBook, import_postal_codes, look_up
 from hub.errors import ConfigurationError, Malformed, TooLarge
 from hub.routing import CoverState, RoutingTable, survey

@@ -12,7 +12,7 @@ from stage import NOW
 from taken_pushes import envelope, listener, signed
 
 from hub.connector.demo_system import SpecialistSystem
-from hub.connector.server import Bounds
+from hub.connector.listener import Bounds
 
 SHORT = Bounds(head_seconds=1.0, pause=1.0, body_seconds=2.0, body_rate=1_000_000)
 FLOOD = 4 * 1024 * 1024

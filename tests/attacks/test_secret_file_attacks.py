@@ -13,7 +13,7 @@ import pytest
 from hub.app.starting import judge_files
 from hub.config import Settings, load_settings
 from hub.connector.hub_client import HubClient
-from hub.connector.keyring import load_keys
+from hub.connector.opening import load_keys
 from hub.connector.settings import Address, Hub
 from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.connector.filename import safe_name, suffix_for, unique_names
+from hub.connector.envelope import safe_name, suffix_for, unique_names
 
 TABLE = {
     "a plain name stays": ("Lageplan.pdf", "Lageplan.pdf"),

@@ -14,7 +14,7 @@ from partner import FakeHub
 from stage import NOW
 
 from hub.connector import Connector
-from hub.connector.keyring import Keys
+from hub.connector.opening import Keys
 from hub.connector.settings import Settings
 from hub.crypto import keys as crypto_keys
 from hub.validation.catalog import SchemaCatalog

@@ -15,7 +15,7 @@ from test_connector_specialist import antrag as handed_over
 from test_policy import claims, lenient, message, opened
 from test_validation_codelists import catalog
 
-from hub.api import marked
+from hub.api import validation_page
 from hub.cli.main import main
 from hub.intake import Intake
 from hub.model.submission import Application, MediaType
@@ -113,8 +113,8 @@ def test_the_page_of_the_dry_run_does_not_call_it_simply_valid(coded):
     whole, partly = (
         check(data, media_type=MediaType.XML, schema=None, service=None, now=NOW) for data in (BAUANTRAG, LARGE)
     )
-    assert "nicht vollständig geprüft" not in marked.told(whole, BAUANTRAG, NOW)
-    page = marked.told(partly, LARGE, NOW)
+    assert "nicht vollständig geprüft" not in validation_page.told(whole, BAUANTRAG, NOW)
+    page = validation_page.told(partly, LARGE, NOW)
     assert "✓ Gültig, aber nicht vollständig geprüft" in page
     assert "valid, but not completely checked" in page
 

@@ -1,4 +1,9 @@
-"""Destinations, for administrators: what they are, how they stand, and keys by two persons."""
+"""Destinations over the API: what they are, how they stand, and what could not be delivered to them.
+
+Destinations, for administrators: what they are, how they stand, and keys by two persons.
+
+Dead letters over HTTP, for those who manage destinations: their own ones only.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,19 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
+from hub.administration.dead_letters import By, DeadLetters
 from hub.administration.destinations import Draft, KeyChange, KeyStep, Standing, Stewardship
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
+from hub.errors import NotFound, Text
+from hub.identity.access import reach
 from hub.identity.accounts import Person
+from hub.identity.clients import Caller
 from hub.model.parties import Destination, OfferedService
-from hub.store import Circuit, OutgoingCallback, StoredKey
+from hub.model.reasons import for_people, reason_of
+from hub.model.submission import DeadCause
+from hub.store import Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 from hub.store.proposals import AdapterChange, ChangeState
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
@@ -228,3 +239,91 @@ def _callback(callback: OutgoingCallback) -> dict[str, Any]:
 
 def _moment(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds")
+
+
+class DeadLetterDesk:
+    """Handlers of ``/hub/v1/dead-letters``."""
+
+    def __init__(
+        self, *, letters: DeadLetters, store: Store, caller: Callable[[], Caller], clock: Callable[[], datetime]
+    ) -> None:
+        self._letters = letters
+        self._store = store
+        self._caller = caller
+        self._clock = clock
+
+    async def list(
+        self,
+        cause: str | None = None,
+        destinationId: str | None = None,  # noqa: N803  # the contract's name
+        offset: int = 0,
+        limit: int = 100,
+    ) -> ConnexionResponse:
+        """List dead letters of the caller's destinations."""
+        within = await in_thread(self._within, self._caller(), destinationId)
+        page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
+        reasons = await in_thread(self._letters.reasons, page)
+        rows = [_row(each) | {"reason": _reason(reasons.get(each.delivery_id))} for each in page.items]
+        return json_answer(listed("deadLetters", page, rows))
+
+    async def redrive(self, deliveryId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
+        """Send one dead letter again."""
+        caller = self._caller()
+        within = await in_thread(self._within, caller, None)
+        again = await in_thread(
+            self._letters.redrive, UUID(deliveryId), within=within, by=self._person(caller, body or {})
+        )
+        return json_answer({"redriven": int(again)}, 202)
+
+    async def redrive_all(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Send all dead letters of a cause again."""
+        caller = self._caller()
+        within = await in_thread(self._within, caller, body.get("destinationId"))
+        number = await in_thread(
+            self._letters.redrive_all, _cause(body["cause"]), within=within, by=self._person(caller, body)
+        )
+        return json_answer({"redriven": number}, 202)
+
+    def _person(self, caller: Caller, body: dict[str, Any]) -> By:
+        return By(actor=f"client:{caller.client_id}", now=self._clock(), reason=body.get("reason", ""))
+
+    def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
+        """Return the caller's destinations inside its tenant, or the one that it names."""
+        client = self._store.client(caller.client_id)
+        tenant = client.tenant if client is not None else ""
+        own = self._store.destination_ids(owner=caller.client_id, tenant=tenant, among=reach(caller))
+        if destination_id is None:
+            return own
+        wanted = frozenset({UUID(destination_id)})
+        if not wanted <= own:
+            raise NotFound(
+                Text(
+                    "Ein solcher Zustellpunkt gehört nicht zu Ihrem Client. Prüfen Sie die destinationId.",
+                    "No such destination belongs to your client. Check the destinationId.",
+                ),
+                slug="destination-not-found",
+            )
+        return wanted
+
+
+def _cause(text: str | None) -> DeadCause | None:
+    return None if text is None else DeadCause(text)
+
+
+def _reason(note: str | None) -> dict[str, str] | None:
+    """Return what a note says: a code that never changes, and its text in both languages."""
+    if note is None:
+        return None
+    return {"code": reason_of(note).code, "de": for_people(note, german=True), "en": for_people(note, german=False)}
+
+
+def _row(view: DeliveryView) -> dict[str, Any]:
+    ended = view.finished_at
+    return {
+        "deliveryId": str(view.delivery_id),
+        "submissionId": str(view.submission_id),
+        "destinationId": str(view.destination_id),
+        "cause": view.cause.value if view.cause is not None else DeadCause.HUB.value,
+        "acceptedAt": view.accepted_at.isoformat(timespec="milliseconds"),
+        "endedAt": None if ended is None else ended.isoformat(timespec="milliseconds"),
+    }

@@ -1,19 +1,27 @@
-"""Clients, for administrators: list, create, rotate, disable. A secret stands in one answer and never again."""
+"""Who calls, over the API: clients for administrators, persons and their tokens.
+
+Clients, for administrators: list, create, rotate, disable. A secret stands in one answer and never again.
+
+Persons at the API: their tokens, and who a request is made by where administrators act.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
+from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.clients import Registry
-from hub.api.answers import FRESH, etag, json_answer, known_state, listed
+from hub.api.answers import FRESH, etag, json_answer, known_state, listed, nothing
+from hub.api.operations import caller_address, visit
 from hub.api.threads import in_thread
-from hub.identity.accounts import Person
-from hub.identity.clients import rights_of
-from hub.model.parties import Client
+from hub.identity.accounts import PREFIX, Bearers, Person, Right, Role
+from hub.identity.clients import Caller, Directory, rights_of
+from hub.identity.clients import Right as ClientRight
+from hub.model.parties import Client, ClientKind
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 
@@ -75,3 +83,89 @@ def _json(client: Client) -> dict[str, Any]:
         "createdAt": client.created_at.isoformat(timespec="milliseconds"),
         "disabledAt": None if disabled is None else disabled.isoformat(timespec="milliseconds"),
     }
+
+
+#: What a machine is trusted with at most: no machine approves, or operates.
+_ROLES = {ClientRight.SEE: Role.VIEWER, ClientRight.EDIT: Role.EDITOR}
+
+
+class People:
+    """Handlers of ``/hub/v1/persons/token``, and the look-up of persons for the operations of administrators.
+
+    ``of_client`` is the look-up of clients' tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        bearers: Bearers,
+        directory: Directory,
+        of_client: Callable[[str], dict[str, Any]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._bearers = bearers
+        self._directory = directory
+        self._of_client = of_client
+        self._clock = clock
+
+    async def token(self, body: Mapping[str, str]) -> ConnexionResponse:
+        """Exchange a person's credentials for a short-lived token."""
+        token, person, life = await in_thread(
+            self._bearers.issue,
+            body["name"],
+            body["password"],
+            body.get("code", ""),
+            address=caller_address(),
+            now=self._clock(),
+        )
+        answer = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": int(life.total_seconds()),
+            "scope": " ".join(_scopes(person)),
+            "name": person.name,
+            "tenant": person.tenant,
+        }
+        return json_answer(answer, headers=_NEVER_KEPT)
+
+    async def revoke(self) -> ConnexionResponse:
+        """End the token that the request carries: 204. A client's token ends by itself."""
+        token = _bearer()
+        if token.startswith(PREFIX):
+            await in_thread(self._bearers.revoke, token, now=self._clock())
+        return nothing(headers=_NEVER_KEPT)
+
+    def token_info(self, token: str) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any]]:
+        """Return who holds a token, for connexion's security check; raise ``Unauthenticated``."""
+        if token.startswith(PREFIX):
+            return self._of_person(token)
+        info = self._of_client(token)
+        caller: Caller = info["caller"]
+        if caller.kind is ClientKind.MACHINE:
+            info["person"] = self._machine(caller)
+        return info
+
+    async def _of_person(self, token: str) -> dict[str, Any]:
+        person = await in_thread(self._bearers.recognise, token, now=self._clock())
+        return {"sub": person.name, "scope": _scopes(person), "person": person}
+
+    def _machine(self, caller: Caller) -> Person:
+        """Return a machine as somebody who acts: it has a name that no person can have, and its client's tenant."""
+        client = self._directory.client(caller.client_id, now=self._clock())
+        roles = tuple(role for right, role in _ROLES.items() if right in caller.rights)
+        tenant = client.tenant if client is not None else ""
+        return Person(name=f"client:{caller.client_id}", full_name=caller.client_id, roles=roles, tenant=tenant)
+
+
+def person() -> Person:
+    """Return who makes the request that is being handled."""
+    found: Person = context.context["token_info"]["person"]
+    return found
+
+
+def _scopes(person: Person) -> list[str]:
+    return [right.value for right in Right if person.may(right)]
+
+
+def _bearer() -> str:
+    return visit().headers.get("authorization", "").partition(" ")[2].strip()

@@ -10,14 +10,11 @@ from typing import Any
 from hub.administration.destinations import Destinations
 from hub.admission import Admission
 from hub.api.answers import json_answer
-from hub.api.fit_connect.cases import CaseFiles
 from hub.api.fit_connect.destinations import DestinationDesk
-from hub.api.fit_connect.messages import Counter
-from hub.api.fit_connect.replies import Replies
+from hub.api.fit_connect.messages import CaseFiles, Counter, Replies, Submissions
 from hub.api.fit_connect.routing import Quota, RoutingService
-from hub.api.fit_connect.submissions import Submissions
 from hub.api.fit_connect.versions import V1, V2, Dialect
-from hub.api.limits import Limits
+from hub.api.guards import Limits
 from hub.areas import Gazetteer
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy

@@ -1,6 +1,16 @@
-"""What submissions and replies have in common over HTTP: upload, submit, collect, download, and the log.
+"""FIT-Connect's submissions, replies and cases over HTTP.
+
+What submissions and replies have in common over HTTP: upload, submit, collect, download, and the log.
 
 Attachments are streams in both directions and are never in memory as a whole.
+
+FIT-Connect's Submission API: announce, upload, submit; list, collect, download; the log of one submission.
+
+FIT-Connect's replies: messages in either direction inside a case (section 7 of its wire).
+
+FIT-Connect's cases: the list, one case, its event log, and events that receivers write.
+
+Proof of a case for its parties: the signed checkpoint that holds it, and the way there.
 """
 
 from __future__ import annotations
@@ -19,21 +29,23 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
-from hub.api.answers import FRESH, etag, json_answer, known_states, nothing, paged
-from hub.api.fit_connect.versions import Dialect
-from hub.api.limits import Limits
+from hub.api.answers import FRESH, etag, ids, json_answer, known_states, nothing, paged
+from hub.api.contract import strict_json
+from hub.api.fit_connect.versions import Dialect, case_row, reply, reply_row, submission_row
+from hub.api.guards import Limits
 from hub.api.operations import reservation
-from hub.api.readers import strict_json
 from hub.api.threads import in_thread, over, until_stored
 from hub.crypto.keyring import HubKeys
 from hub.errors import Malformed, Text
-from hub.fit_connect.collection import Cases, Collected, Collection, Unchanged
-from hub.fit_connect.submissions import Announcing, Looked, Submitting, Upload, Uploading
+from hub.fit_connect.collection import Cases, CaseView, Collected, Collection, Unchanged
+from hub.fit_connect.events import Acknowledgement
+from hub.fit_connect.submissions import Announcing, Looked, ReplyWish, SubmissionWish, Submitting, Upload, Uploading
 from hub.identity.clients import Caller
 from hub.model.events import Subject
 from hub.model.parties import Callback
-from hub.model.submission import Sealed
+from hub.model.submission import Sealed, Service
 from hub.notifications.callbacks import at_rest
+from hub.proof.checkpoints import Checkpoints
 from hub.store import StoredMessage
 from hub.transport.connection import Outbound
 
@@ -257,3 +269,240 @@ def _parts(document: Any) -> tuple[str, str | None]:
             Text("encryptedData muss ein Text sein.", "encryptedData must be text."), slug="schema-violation"
         )
     return metadata, data
+
+
+class Submissions(Messages):
+    """Handlers of ``/v1/submissions`` or ``/v2/submissions``."""
+
+    kind = Subject.SUBMISSION
+
+    async def announce(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Announce a submission: 201 with its ids."""
+        wish = self._wish(body)
+        announcing, now = self.counter.announcing, self.counter.clock()
+        destination = announcing.at_hand(wish, now=now)
+        announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now, destination=destination)
+        message = await until_stored(announce, here=destination is not None)
+        answer = {
+            "destinationId": str(message.destination_id),
+            "submissionId": str(message.id),
+            "caseId": str(message.case_id),
+        }
+        echoed = body.get("senderDestinationId")
+        if echoed is not None and self.dialect.profile.require_data:
+            answer["senderDestinationId"] = echoed
+        return json_answer(answer, 201)
+
+    async def upload(self, submissionId: str, attachmentId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
+        """Take an attachment: 204, also where it replaces an earlier one."""
+        return await self.take_attachment(submissionId, attachmentId)
+
+    async def submit(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
+        """Complete a submission; the same once more is answered as the first time."""
+        message = await self.complete(submissionId)
+        return json_answer(self.dialect.submission(message), self.dialect.submitted)
+
+    async def waiting(
+        self,
+        destinationId: str | None = None,  # noqa: N803
+        offset: int = 0,
+        limit: int = 100,
+    ) -> ConnexionResponse:
+        """List submitted submissions of own destinations."""
+        page = await in_thread(
+            self.counter.collection.waiting,
+            caller=self.counter.caller(),
+            destination_id=UUID(destinationId) if destinationId else None,
+            offset=offset,
+            limit=limit,
+        )
+        return json_answer(paged("submissions", page, [submission_row(message) for message in page.items]))
+
+    async def show(self, submissionId: str) -> ConnexionResponse:  # noqa: N803
+        """Hand out a submission."""
+        return await self.collect(submissionId, self.dialect.submission)
+
+    async def attachment(self, submissionId: str, attachmentId: str) -> Response:  # noqa: N803
+        """Hand out an attachment, byte for byte as it was uploaded."""
+        return await self.hand_out(submissionId, attachmentId)
+
+    async def attachment_facts(self, submissionId: str, attachmentId: str) -> Response:  # noqa: N803
+        """Tell an attachment's size."""
+        return await self.look_at(submissionId, attachmentId)
+
+    async def events(self, submissionId: str, offset: int = 0, limit: int = 100) -> ConnexionResponse:  # noqa: N803
+        """Return the events of one submission, oldest first."""
+        return await self.log(submissionId, offset, limit)
+
+    def _wish(self, body: Mapping[str, Any]) -> SubmissionWish:
+        """Read an announcement; either name of the service is understood in either version."""
+        service = body.get("publicService") or body.get("serviceType")
+        if service is None:
+            raise Malformed(
+                Text(
+                    "Die Leistung fehlt: serviceType (Version 1) oder publicService (Version 2).",
+                    "The service is missing: serviceType (version 1) or publicService (version 2).",
+                ),
+                slug="schema-violation",
+            )
+        region, case_id = body.get("region"), body.get("caseId")
+        return SubmissionWish(
+            destination_id=UUID(body["destinationId"]),
+            service=Service(
+                identifier=service["identifier"],
+                name=service.get("name") or "",
+                description=service.get("description"),
+            ),
+            announced=tuple(UUID(each) for each in body["announcedAttachments"]),
+            region=None if region is None else region.removeprefix("DE"),
+            case_id=None if case_id is None else UUID(case_id),
+            callback=self.callback(body),
+        )
+
+
+class Replies(Messages):
+    """Handlers of ``/v1/replies`` or ``/v2/replies``: messages in either direction inside a case."""
+
+    kind = Subject.REPLY
+
+    async def announce(self, body: dict[str, Any]) -> ConnexionResponse:
+        """Announce a reply to the other party of a case: 201 with its ids."""
+        wish = ReplyWish(
+            case_id=UUID(body["caseId"]),
+            announced=tuple(UUID(each) for each in body.get("announcedAttachments") or ()),
+            callback=self.callback(body),
+        )
+        announce = self.counter.announcing.announce_reply
+        message = await until_stored(partial(announce, wish, caller=self.counter.caller(), now=self.counter.clock()))
+        answer = {
+            "destinationId": str(message.destination_id),
+            "replyId": str(message.id),
+            "caseId": str(message.case_id),
+        }
+        return json_answer(answer, 201)
+
+    async def upload(self, replyId: str, attachmentId: str) -> ConnexionResponse:  # noqa: N803
+        """Take an attachment: 204, also where it replaces an earlier one."""
+        return await self.take_attachment(replyId, attachmentId)
+
+    async def submit(self, replyId: str) -> ConnexionResponse:  # noqa: N803
+        """Complete a reply; the same once more is answered as the first time."""
+        return json_answer(reply(await self.complete(replyId)), self.dialect.submitted)
+
+    async def waiting(
+        self,
+        caseId: str | None = None,  # noqa: N803
+        offset: int = 0,
+        limit: int = 100,
+    ) -> ConnexionResponse:
+        """List replies that wait for the caller."""
+        page = await in_thread(
+            self.counter.collection.replies,
+            caller=self.counter.caller(),
+            case_id=UUID(caseId) if caseId else None,
+            offset=offset,
+            limit=limit,
+        )
+        return json_answer(paged("replies", page, [reply_row(message) for message in page.items]))
+
+    async def show(self, replyId: str) -> ConnexionResponse:  # noqa: N803
+        """Hand out a reply."""
+        return await self.collect(replyId, reply)
+
+    async def attachment(self, replyId: str, attachmentId: str) -> Response:  # noqa: N803
+        """Hand out an attachment, byte for byte as it was uploaded."""
+        return await self.hand_out(replyId, attachmentId)
+
+    async def attachment_facts(self, replyId: str, attachmentId: str) -> Response:  # noqa: N803
+        """Tell an attachment's size."""
+        return await self.look_at(replyId, attachmentId)
+
+    async def events(self, replyId: str, offset: int = 0, limit: int = 100) -> ConnexionResponse:  # noqa: N803
+        """Return the events of one reply, oldest first."""
+        return await self.log(replyId, offset, limit)
+
+
+class CaseFiles:
+    """Handlers of ``/v1/cases`` or ``/v2/cases``."""
+
+    def __init__(
+        self,
+        *,
+        cases: Cases,
+        acknowledgement: Acknowledgement,
+        dialect: Dialect,
+        caller: Callable[[], Caller],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cases = cases
+        self._acknowledgement = acknowledgement
+        self._dialect = dialect
+        self._caller = caller
+        self._clock = clock
+
+    async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
+        """List the caller's cases."""
+        page = await in_thread(self._cases.of_party, caller=self._caller(), offset=offset, limit=limit)
+        return json_answer(paged("cases", page, [case_row(case) for case in page.items]))
+
+    async def show(self, caseId: str) -> ConnexionResponse:  # noqa: N803  # the contract's name
+        """Show one case and what was sent in it."""
+        view: CaseView = await in_thread(self._cases.show, UUID(caseId), caller=self._caller())
+        body: dict[str, Any] = {
+            **case_row(view.case),
+            "submissions": [{"submissionId": each} for each in ids(view.submission_ids)],
+            "replies": [{"replyId": each} for each in ids(view.reply_ids)],
+        }
+        if view.case.tombstone is not None:
+            body["tombstone"] = view.case.tombstone
+        return json_answer(body)
+
+    async def events(self, caseId: str, offset: int = 0, limit: int = 100) -> ConnexionResponse:  # noqa: N803
+        """Return the case's event log, oldest first."""
+        page = await in_thread(self._cases.log, UUID(caseId), caller=self._caller(), offset=offset, limit=limit)
+        return json_answer(paged("eventLog", page, page.items))
+
+    async def post_event(self, caseId: str) -> ConnexionResponse:  # noqa: N803
+        """Take an event token of a receiver into the log: 204."""
+        token = await _token()
+        await in_thread(
+            self._acknowledgement.post,
+            UUID(caseId),
+            token,
+            caller=self._caller(),
+            profile=self._dialect.profile,
+            now=self._clock(),
+        )
+        return nothing()
+
+
+async def _token() -> str:
+    """Read a compact token; the edge has counted its bytes."""
+    body = b"".join([chunk async for chunk in context.request.stream()])
+    try:
+        # Some clients end the body with a line break; it is no part of the token.
+        return body.strip(b"\r\n").decode("ascii")
+    except UnicodeDecodeError as exc:
+        raise Malformed(
+            Text(
+                "Der Inhalt muss ein kompaktes JWS sein, ohne Anführungszeichen.",
+                "The body must be a compact JWS, without quotes.",
+            )
+        ) from exc
+
+
+class Proofs:
+    """Handler of ``/hub/v1/cases/{caseId}/proof``."""
+
+    def __init__(self, *, cases: Cases, checkpoints: Checkpoints, caller: Callable[[], Caller]) -> None:
+        self._cases = cases
+        self._checkpoints = checkpoints
+        self._caller = caller
+
+    async def show(self, caseId: str) -> ConnexionResponse:  # noqa: N803  # the parameter's name in openapi.yaml
+        """Return the proof as JSON."""
+        return json_answer(await in_thread(self._proof, UUID(caseId), self._caller()))
+
+    def _proof(self, case_id: UUID, caller: Caller) -> dict[str, Any]:
+        self._cases.show(case_id, caller=caller)  # Refuses whoever is no party.
+        return self._checkpoints.proof(case_id)

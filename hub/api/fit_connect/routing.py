@@ -13,8 +13,7 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.destinations import Destinations
-from hub.api.answers import json_answer
-from hub.api.places import area_of
+from hub.api.answers import area_of, json_answer
 from hub.api.threads import in_thread
 from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text
