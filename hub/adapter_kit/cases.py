@@ -2,33 +2,231 @@
 
 A key is a sentence. ``families`` says to which kinds of receiving system a situation can happen; ``trouble`` is the state
 that the receiving system is in.
+
+Packages to try adapters with: sealed in form only, for an adapter never opens one, and each unlike any other.
+
+What all benches of one run share: a scratch folder, certificates, secrets. And what a bench is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+import hashlib
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum, auto
-from typing import Any
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
 
-from hub.adapter_kit.samples import (
-    all_lost,
-    away,
-    bare,
-    broken_off,
-    bulky,
-    crowded,
-    cut_short,
-    endless,
-    flipped,
-    lean,
-    lost,
-    lost_midway,
-    mixed_up,
-    swapped,
+from hub.crypto.development import InsecureThrowawayAuthority
+from hub.errors import NotFound, StoreUnavailable, Text
+from hub.files import vault
+from hub.model.parties import Destination
+from hub.model.submission import (
+    Contents,
+    DeadCause,
+    Door,
+    Form,
+    Outcome,
+    OutcomeKind,
+    Package,
+    Sealed,
+    Service,
+    Submission,
 )
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+_PIECE = 64 * 1024
+
+
+def seal(text: str, *, form: Form = Form.JOSE) -> Sealed:
+    """Return a content that has the form of a JWE, or of CMS: bytes that are no text."""
+    if form is Form.CMS:
+        der = b"\x30\x83\xff\r\n.\r\n\x00" + text.encode("utf-16-le")
+        return Sealed(tag="", sha512=hashlib.sha512(der).hexdigest(), size=len(der), jwe=der)
+    tag = hashlib.sha256(text.encode()).hexdigest()[:22]
+    jwe = f"eyJhbGciOiJSU0EtT0FFUC0yNTYifQ.{'k' * 683}.aXZpdml2aXZpdml2aQ.{text.encode().hex()}.{tag}".encode()
+    return Sealed(tag=tag, sha512=hashlib.sha512(jwe).hexdigest(), size=len(jwe), jwe=jwe)
+
+
+def make_package(*, attachments: int = 2, text: str = "data", form: Form = Form.JOSE) -> Package:
+    """Return a package of metadata, data and ``attachments``."""
+    destination_id, delivery_id = uuid4(), uuid4()
+    contents = Contents(
+        metadata=seal(f"metadata of {delivery_id}", form=form),
+        data=seal(f"{text} of {delivery_id}", form=form),
+        attachments={
+            uuid4(): seal(f"attachment {number} of {delivery_id}", form=form) for number in range(attachments)
+        },
+        form=form,
+    )
+    submission = Submission(
+        submission_id=uuid4(),
+        case_id=uuid4(),
+        destination_id=destination_id,
+        sender="sender",
+        door=Door.PLAIN,
+        service=Service(identifier="urn:de:fim:leika:leistung:99012008001000", name="Bauantrag"),
+        area="064390000000",
+        contents=contents,
+        submitted_at=NOON,
+    )
+    destination = Destination(
+        destination_id=destination_id,
+        name="Bauamt",
+        status="active",
+        owner=None,
+        tenant="06",
+        services=(),
+        metadata_versions=("2.1.0",),
+        encryption_kid="kid",
+        contact={},
+        adapter="any",
+        adapter_config={},
+        created_at=NOON,
+        updated_at=NOON,
+    )
+    return Package(
+        delivery_id=delivery_id,
+        attempt=1,
+        repeat=False,
+        submission=submission,
+        destination=destination,
+        event_log=["e30.e30.c2ln"],
+        read=_read,
+        base_url="https://hub.example.org",
+    )
+
+
+def again(package: Package) -> Package:
+    """Return the package of the next attempt, after one that may have reached the receiver."""
+    return replace(package, attempt=package.attempt + 1, repeat=True)
+
+
+def lean(package: Package) -> Package:
+    """Return the package without attachments."""
+    return _with(package, replace(package.submission.contents, attachments={}))
+
+
+def bare(package: Package) -> Package:
+    """Return the package without attachments and data."""
+    return _with(package, replace(package.submission.contents, attachments={}, data=None))
+
+
+def bulky(package: Package) -> Package:
+    """Return the package with more data than the buffers of a connection hold: 8 MB."""
+    contents = package.submission.contents
+    return _with(package, replace(contents, data=seal("a" * 4_000_000, form=contents.form)))
+
+
+def mixed_up(package: Package) -> Package:
+    """Return the package with a store that hands out another content than the submission names."""
+    return replace(package, read=lambda _sealed: iter([b"x" * 900]))
+
+
+def crowded(package: Package) -> Package:
+    """Return the package with a hundred attachments, the most that there may be."""
+    contents = package.submission.contents
+    many = {uuid4(): seal(f"{number} of {package.delivery_id}", form=contents.form) for number in range(100)}
+    return _with(package, replace(contents, attachments=many))
+
+
+def swapped(package: Package) -> Package:
+    """Return the package with a store that hands out data for metadata and the other way round."""
+    contents = package.submission.contents
+    other = {contents.metadata.sha512: contents.data or contents.metadata}
+    other |= {} if contents.data is None else {contents.data.sha512: contents.metadata}
+    return replace(package, read=lambda sealed: _read(other.get(sealed.sha512, sealed)))
+
+
+def flipped(package: Package) -> Package:
+    """Return the package with one bit of its last attachment turned."""
+    return _last(package, lambda content: iter([content[:-1], bytes([content[-1] ^ 1])]))
+
+
+def cut_short(package: Package) -> Package:
+    """Return the package with a store that loses the last byte of its last attachment."""
+    return _last(package, lambda content: iter([content[:-1]]))
+
+
+def endless(package: Package) -> Package:
+    """Return the package with a store that never ends its last attachment."""
+    return _last(package, repeat)
+
+
+def broken_off(package: Package) -> Package:
+    """Return the package with a store that goes away in the middle of its last attachment."""
+
+    def read(content: bytes) -> Iterator[bytes]:
+        yield content[:100]
+        raise _gone()
+
+    return _last(package, read)
+
+
+def away(package: Package) -> Package:
+    """Return the package with a store that cannot be read now."""
+
+    def read(_: Sealed) -> Iterator[bytes]:
+        raise _gone()
+
+    return replace(package, read=read)
+
+
+def lost(package: Package) -> Package:
+    """Return the package with a store that has its last attachment no more."""
+
+    def read(_: bytes) -> Iterator[bytes]:
+        raise _not_there()
+
+    return _last(package, read)
+
+
+def lost_midway(package: Package) -> Package:
+    """Return the package with a store that finds in the middle of its last attachment that the rest is not there."""
+
+    def read(content: bytes) -> Iterator[bytes]:
+        yield content[:100]
+        raise _not_there()
+
+    return _last(package, read)
+
+
+def all_lost(package: Package) -> Package:
+    """Return the package with a store that has none of its contents."""
+
+    def read(_: Sealed) -> Iterator[bytes]:
+        raise _not_there()
+
+    return replace(package, read=read)
+
+
+def _last(package: Package, read: Callable[[bytes], Iterator[bytes]]) -> Package:
+    """Return the package with another way to read its last attachment."""
+    *_others, last = package.submission.contents.attachments.values()
+    return replace(package, read=lambda sealed: read(sealed.jwe or b"") if sealed is last else _read(sealed))
+
+
+def _gone() -> StoreUnavailable:
+    return StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
+
+
+def _not_there() -> NotFound:
+    return NotFound(Text("Kein solcher Inhalt.", "No such content."), slug="content-not-found")
+
+
+def _with(package: Package, contents: Contents) -> Package:
+    return replace(package, submission=replace(package.submission, contents=contents))
+
+
+def _read(sealed: Sealed) -> Iterator[bytes]:
+    content = sealed.jwe or b""
+    return (content[start : start + _PIECE] for start in range(0, len(content), _PIECE))
+
 
 D, R, U, X = OutcomeKind.DELIVERED, OutcomeKind.REFUSED, OutcomeKind.UNREACHABLE, OutcomeKind.UNKNOWN
 
@@ -345,3 +543,99 @@ CASES: Mapping[str, Case] = {
 def sentences(family: Family) -> list[str]:
     """Return the sentences that apply to a family."""
     return [sentence for sentence, case in CASES.items() if family in case.families]
+
+
+#: What stands for a place in a trial's options: ``{url}``, ``{port}``, ``{ca_file}`` …
+Places = Mapping[str, str | int]
+HOST = "127.0.0.1"
+SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105  # For loopback alone.
+#: The file that is written last and makes a delivery in files whole.
+MARKER = "manifest.json"
+
+
+class Workshop:
+    """Makes what benches need in ``folder``, once."""
+
+    def __init__(self, folder: Path, *, now: datetime) -> None:
+        self._folder = folder
+        self._now = now
+        self._authority = InsecureThrowawayAuthority(folder / "authority", now=now)
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority that adapters are told to trust."""
+        return self._authority.ca_file
+
+    @cached_property
+    def secret_file(self) -> Path:
+        """A file of 32 characters."""
+        return self.written("secret", SECRET)
+
+    @cached_property
+    def client(self) -> tuple[Path, Path]:
+        """Certificate and key of a client."""
+        return self._authority.issue(HOST)
+
+    def scratch(self) -> Path:
+        """Return a new empty folder."""
+        folder = self._folder / uuid4().hex
+        folder.mkdir()
+        return folder
+
+    def written(self, name: str, text: str) -> Path:
+        """Return a new file of that content."""
+        path = self.scratch() / name
+        vault.write(path, f"{text}\n".encode())
+        return path
+
+    def tls(self, trouble: Trouble = Trouble.NONE) -> ssl.SSLContext:
+        """Return a server's side of TLS, with the certificate that fits the trouble."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self._certificate(trouble))
+        if trouble is Trouble.CLIENT_CERTIFICATE_WANTED:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca_file)
+        return context
+
+    def _certificate(self, trouble: Trouble) -> tuple[Path, Path]:
+        match trouble:
+            case Trouble.UNTRUSTED_CERTIFICATE:
+                return InsecureThrowawayAuthority(self.scratch(), now=self._now).issue(HOST)
+            case Trouble.EXPIRED_CERTIFICATE:
+                return self._authority.issue(HOST, expired=True)
+            case Trouble.WRONG_NAME_IN_CERTIFICATE:
+                return self._authority.issue("192.0.2.7")
+        return self._server
+
+    @cached_property
+    def _server(self) -> tuple[Path, Path]:
+        return self._authority.issue(HOST)
+
+
+class Bench(Protocol):
+    """One receiving system on loopback."""
+
+    def __init__(self, workshop: Workshop) -> None: ...
+
+    def arrange(self, trouble: Trouble, package: Package) -> Places:
+        """Bring the system into a trouble and return its places; what it holds stays."""
+
+    def strike(self, trouble: Trouble, package: Package) -> None:
+        """Do what happens after the adapter has opened."""
+
+    def copies(self, package: Package) -> int:
+        """Return how many whole copies of a delivery the system durably holds."""
+
+    def strangers(self, packages: list[Package]) -> int:
+        """Return how many things it holds that cannot be told as one of these deliveries, or are half of one."""
+
+    def close(self) -> None:
+        """Stop everything."""
+
+
+def whole_places(files: Mapping[str, bytes], package: Package) -> list[str]:
+    """Return the places among ``files`` (by path) whose marker stands and that hold every part of a delivery."""
+    marked = [path.removesuffix(MARKER) for path in files if path.rpartition("/")[2] == MARKER]
+    own = [place for place in marked if str(package.delivery_id) in place]
+    parts = {sealed.jwe or b"" for _name, sealed in package.submission.contents.parts()}
+    return [place for place in own if parts <= {files[path] for path in files if path.startswith(place)}]

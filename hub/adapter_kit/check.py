@@ -1,21 +1,151 @@
-"""Running an adapter through the table: one bench for each sentence, and complaints instead of exceptions."""
+"""Running an adapter through the table: one bench for each sentence, and complaints instead of exceptions.
+
+How an adapter is configured on a bench: a small YAML file, which the adapter's author writes.
+
+::
+
+    family: http             # none, file, http, fit_connect, smtp, sftp, s3
+    options:                 # the adapter's own; {…} stands for what the bench puts in
+      url: "{url}/in"
+      ca_file: "{ca_file}"
+      timeout: 10
+    hasty:                   # options for benches that never answer: seconds, at most 3
+      timeout: 1
+
+It lies beside the adapter's module as ``trials/<name>.yaml``, or is named to ``hub adapters check``.
+
+The bench of the family ``sftp``: asyncssh's server on a folder, with the troubles of disks, keys and logins.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
 
-from hub.adapter_kit.cases import CASES, STALLING, Case, Family, Trouble, sentences
-from hub.adapter_kit.samples import again, make_package
-from hub.adapter_kit.trial import Trial
-from hub.adapter_kit.workshop import Bench, Places, Workshop
-from hub.errors import ConfigurationError
+import asyncssh
+import yaml
+
+from hub.adapter_kit.cases import (
+    CASES,
+    HOST,
+    MARKER,
+    SAID,
+    SECRET,
+    STALLING,
+    Bench,
+    Case,
+    Family,
+    Places,
+    Trouble,
+    Workshop,
+    again,
+    make_package,
+    sentences,
+    whole_places,
+)
+from hub.adapter_kit.files import files_below
+from hub.adapter_kit.http import MODES, Gate, Mode
+from hub.errors import ConfigurationError, Text
+from hub.files.strict_yaml import load_yaml
 from hub.model.delivery import Adapter, sealing_of
 from hub.model.options import Role, declared
 from hub.model.submission import Form, Outcome, Package
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """An adapter's family and options; ``hasty`` are options over them for benches that stall."""
+
+    family: Family
+    options: Mapping[str, Any]
+    hasty: Mapping[str, Any] = field(default_factory=dict)
+
+    def filled(self, places: Places, *, hasty: bool = False) -> dict[str, Any]:
+        """Return the options with the bench's places put in.
+
+        Raises:
+            ConfigurationError: the bench of this family has no such place.
+        """
+        options = {**self.options, **(self.hasty if hasty else {})}
+        return {name: _fill(value, places) for name, value in options.items()}
+
+
+def read_trial(text: str) -> Trial:
+    """Read a trial.
+
+    Raises:
+        ConfigurationError: it is no YAML mapping of ``family``, ``options`` and ``hasty``.
+    """
+    try:
+        document = load_yaml(text)
+        family = Family(document.pop("family"))
+        options, hasty = document.pop("options", {}), document.pop("hasty", {})
+        fits = not document and all(isinstance(name, str) for name in [*options.keys(), *hasty.keys()])
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError) as exc:
+        raise _no_trial() from exc
+    if not fits:
+        raise _no_trial()
+    return Trial(family=family, options=options, hasty=hasty)
+
+
+def _no_trial() -> ConfigurationError:
+    families = ", ".join(Family)
+    return ConfigurationError(
+        Text(
+            f"Die Erprobung eines Adapters ist YAML mit family ({families}), options und hasty.",
+            f"An adapter's trial is YAML with family ({families}), options and hasty.",
+        )
+    )
+
+
+def find_trial(name: str, adapter: type[Adapter], file: Path | None) -> Trial:
+    """Return the trial in ``file``, or the one that lies beside the adapter's module.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be read.
+    """
+    try:
+        if file is not None:
+            return read_trial(file.read_text("utf-8")[:_LIMIT])
+        package = adapter.__module__.rpartition(".")[0] or adapter.__module__
+        return read_trial(resources.files(package).joinpath("trials", f"{name}.yaml").read_text("utf-8")[:_LIMIT])
+    except (OSError, ModuleNotFoundError, TypeError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(
+            Text(
+                f"Für den Adapter {name} fehlt die Erprobung. Legen Sie trials/{name}.yaml neben sein Modul, oder "
+                "nennen Sie eine Datei mit --config.",
+                f"The trial of the adapter {name} is missing. Put trials/{name}.yaml beside its module, or name a file "
+                "with --config.",
+            )
+        ) from exc
+
+
+def _fill(value: Any, places: Places) -> Any:
+    if not isinstance(value, str):
+        return value
+    unknown = set(_PLACE.findall(value)) - set(places)
+    if unknown:
+        names, known = ", ".join(sorted(unknown)), ", ".join(sorted(places))
+        raise ConfigurationError(
+            Text(
+                f"Auf diesem Prüfstand gibt es nicht: {names}. Es gibt: {known}.",
+                f"This bench does not have: {names}. It has: {known}.",
+            )
+        )
+    alone = _PLACE.fullmatch(value)
+    return places[alone.group(1)] if alone else _PLACE.sub(lambda found: str(places[found.group(1)]), value)
+
 
 #: The one sentence that needs no receiving system.
 STRICT = "an option that nobody knows stops the start"
@@ -27,10 +157,10 @@ _PLACES = ("url", "token_url", "submission_api", "endpoint", "host", "port", "ca
 _BENCHES = {
     Family.FILE: ("hub.adapter_kit.files", "FileBench"),
     Family.HTTP: ("hub.adapter_kit.http", "HttpBench"),
-    Family.FIT_CONNECT: ("hub.adapter_kit.fit", "FitBench"),
+    Family.FIT_CONNECT: ("hub.adapter_kit.http", "FitBench"),
     Family.SMTP: ("hub.adapter_kit.mail", "PostBench"),
-    Family.SFTP: ("hub.adapter_kit.shell", "ShellBench"),
-    Family.S3: ("hub.adapter_kit.drop", "DropBench"),
+    Family.SFTP: ("hub.adapter_kit.check", "ShellBench"),
+    Family.S3: ("hub.adapter_kit.files", "DropBench"),
 }
 
 
@@ -193,3 +323,162 @@ class _NoBench:
         return 0
 
     def close(self) -> None: ...
+
+
+_LONGEST_TRIAL = 20.0
+
+
+class ShellBench:
+    """One SFTP server behind a gate; deliveries go below ``/in``."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._root = workshop.scratch()
+        (self._root / "in").mkdir()
+        self._key = asyncssh.generate_private_key("ssh-ed25519")
+        self._server = _ServerThread(self._root, self._key.convert_to_public())
+        self._gate = Gate(self._server.port)
+
+    def arrange(self, trouble: Trouble, package: Package) -> Places:
+        """Bring the server into a trouble."""
+        self._server.trouble = trouble
+        self._gate.mode = MODES.get(trouble, Mode.PASS)
+        match trouble:
+            case Trouble.GONE:
+                self._gate.close()
+            case Trouble.WRONG_PATH:
+                (self._root / "in").rmdir()
+            case Trouble.CUT_MID_WRITE:
+                self._leave_half(package)
+        host_key = asyncssh.generate_private_key("ssh-ed25519") if trouble is Trouble.WRONG_HOST_KEY else None
+        key_file = self._workshop.written("key", self._key.export_private_key().decode())
+        return {
+            "host": "receiver.invalid" if trouble is Trouble.NO_SUCH_NAME else HOST,
+            "port": self._gate.port,
+            "user": "hub",
+            "host_key": (host_key or self._server.host_key).export_public_key().decode().strip(),
+            "key_file": str(key_file),
+            "password_file": str(self._workshop.secret_file),
+        }
+
+    def strike(self, trouble: Trouble, package: Package) -> None:
+        """Do nothing more: everything is arranged."""
+
+    def copies(self, package: Package) -> int:
+        """Count the whole places."""
+        return len(whole_places(files_below(self._root), package))
+
+    def strangers(self, packages: list[Package]) -> int:
+        """Count the places whose marker stands for nothing whole."""
+        marked = sum(path.endswith(f"/{MARKER}") for path in files_below(self._root))
+        return marked - sum(self.copies(package) for package in packages)
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._gate.close()
+        self._server.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _leave_half(self, package: Package) -> None:
+        place = self._root / "in" / str(package.delivery_id)
+        place.mkdir()
+        (place / "data.jwe").write_bytes(b"half")
+        (place / f".{MARKER}.0.part").write_bytes(b"{")
+
+
+class _ServerThread:
+    """Runs the server's event loop."""
+
+    def __init__(self, root: Path, login: asyncssh.SSHKey) -> None:
+        self.root = root
+        self.login = login
+        self.trouble = Trouble.NONE
+        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_LONGEST_TRIAL)
+        self.port: int = self._acceptor.get_port()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_LONGEST_TRIAL)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            HOST,
+            0,
+            server_factory=lambda: _Server(self),
+            server_host_keys=[self.host_key],
+            sftp_factory=lambda channel: _Files(channel, self),
+            allow_scp=False,
+        )
+
+    async def _stop(self) -> None:
+        self._acceptor.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+class _Server(asyncssh.SSHServer):
+    """Lets ``hub`` in, by its key or the bench's password."""
+
+    def __init__(self, thread: _ServerThread) -> None:
+        self._thread = thread
+
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002  # asyncssh's own hook
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        good = self._thread.trouble is not Trouble.BAD_CREDENTIALS and username == "hub"
+        return good and key.public_data == self._thread.login.public_data
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return self._thread.trouble is not Trouble.BAD_CREDENTIALS and (username, password) == ("hub", SECRET)
+
+
+class _Files(asyncssh.SFTPServer):
+    """Files below the root; a trouble meets writing, or the rename that completes a delivery."""
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], thread: _ServerThread) -> None:
+        super().__init__(channel, chroot=str(thread.root).encode())
+        self._thread = thread
+
+    def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        if self._thread.trouble is Trouble.FORBIDDEN:
+            raise asyncssh.SFTPPermissionDenied("no")
+        return super().mkdir(path, attrs)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        if self._thread.trouble is Trouble.NO_SPACE:
+            raise asyncssh.SFTPNoSpaceOnFilesystem("full")
+        if self._thread.trouble is Trouble.BROKEN:
+            raise asyncssh.SFTPFailure(SAID)
+        return super().write(file_obj, offset, data)
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        super().posix_rename(oldpath, newpath)
+        await self._after(newpath)
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        super().rename(oldpath, newpath)
+        await self._after(newpath)
+
+    async def _after(self, path: bytes) -> None:
+        if path.rpartition(b"/")[2] != MARKER.encode():
+            return
+        match self._thread.trouble:
+            case Trouble.HANG:
+                await asyncio.sleep(_LONGEST_TRIAL)
+            case Trouble.RESET_LATE:
+                self.connection.abort()

@@ -1,16 +1,321 @@
-"""The bench of the family ``http``, and what the benches on top of HTTP share."""
+"""The bench of the family ``http``, and what the benches on top of HTTP share.
+
+A receiving system over HTTP that plays well or badly: ``play`` decides what happens to a request.
+
+A gate in front of a server: passes connections on, or does to them what networks do.
+
+The bench of the family ``fit_connect``: a delivery service as a sender sees it (Submission API, version 2).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import format_datetime
+from enum import Enum, auto
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import uuid4
 
-from hub.adapter_kit.cases import SAID, Trouble
-from hub.adapter_kit.gate import Gate, Mode
-from hub.adapter_kit.receiver import Answer, Fault, Heard, Receiver
-from hub.adapter_kit.workshop import HOST, Places, Workshop
+import orjson
+
+from hub.adapter_kit.cases import HOST, SAID, SECRET, Places, Trouble, Workshop
 from hub.model.submission import Package
+
+_PIECE = 64 * 1024
+#: Bytes towards the server after which a connection is cut or stalled: past every greeting, inside a large content.
+_INSIDE = 600_000
+_PAUSE = 0.05
+
+
+class Mode(Enum):
+    """What the gate does to the next connections."""
+
+    PASS = auto()
+    #: Accepts and never says a word.
+    MUTE = auto()
+    #: Says one byte now and then.
+    DRIP = auto()
+    #: Speaks another protocol.
+    NOISE = auto()
+    #: Speaks without end.
+    FLOOD = auto()
+    #: Resets inside a large content.
+    CUT = auto()
+    #: Stops listening inside a large content.
+    STALL = auto()
+
+
+class Gate:
+    """Listens on loopback from construction until ``close``; ``target`` is the server's port."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.mode = Mode.PASS
+        self._released = threading.Event()
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server((HOST, 0))
+        # Small, so that a caller who is not listened to notices inside a large content.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up on everybody and stop listening; whoever connects afterwards is refused."""
+        with self._lock:
+            self._released.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        for each in self._open:
+            _shut(each)
+            each.close()
+
+    def _accept(self) -> None:
+        while not self._released.is_set():
+            try:
+                caller, _address = self._listener.accept()
+                self._hold(caller)
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=[caller, self.mode], daemon=True).start()
+
+    def _hold(self, connection: socket.socket) -> None:
+        """Keep a connection for :meth:`close`; where that has been, close it and raise ``OSError``."""
+        with self._lock:
+            if not self._released.is_set():
+                self._open.append(connection)
+                return
+        connection.close()
+        raise ConnectionAbortedError
+
+    def _serve(self, caller: socket.socket, mode: Mode) -> None:
+        with contextlib.suppress(OSError):
+            if mode in {Mode.PASS, Mode.CUT, Mode.STALL}:
+                self._pass(caller, mode)
+            else:
+                self._misbehave(caller, mode)
+        _shut(caller)
+
+    def _pass(self, caller: socket.socket, mode: Mode) -> None:
+        server = socket.create_connection((HOST, self.target))
+        for each in (caller, server):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._hold(server)
+        threading.Thread(target=self._back, args=[server, caller], daemon=True).start()
+        passed = 0
+        try:
+            while piece := caller.recv(_PIECE):
+                passed += len(piece)
+                if mode is Mode.CUT and passed > _INSIDE:
+                    reset(caller)
+                    return
+                if mode is Mode.STALL and passed > _INSIDE:
+                    self._released.wait()
+                    return
+                server.sendall(piece)
+        finally:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_WR)
+
+    def _back(self, server: socket.socket, caller: socket.socket) -> None:
+        try:
+            while piece := server.recv(_PIECE):
+                caller.sendall(piece)
+        except ConnectionResetError:
+            reset(caller)
+        except OSError:
+            pass
+        with contextlib.suppress(OSError):
+            caller.shutdown(socket.SHUT_WR)
+
+    def _misbehave(self, caller: socket.socket, mode: Mode) -> None:
+        match mode:
+            case Mode.MUTE:
+                self._released.wait()
+            case Mode.NOISE:
+                caller.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                caller.shutdown(socket.SHUT_WR)
+                caller.recv(_PIECE)
+            case Mode.DRIP:
+                while not self._released.wait(_PAUSE):
+                    caller.sendall(b"2")
+            case Mode.FLOOD:
+                while not self._released.is_set():
+                    caller.sendall(b"220-welcome, and wait\r\n" * 1000)
+
+
+def reset(connection: socket.socket) -> None:
+    """End a connection without a word."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Whoever still reads holds the connection open: this wakes them and says nothing to the other side.
+        connection.shutdown(socket.SHUT_RD)
+    connection.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+_PATIENCE = 20.0  # Seconds; longer than any adapter waits on a bench.
+_NO_CONTENT = 204
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """One request."""
+
+    method: str
+    path: str
+    headers: Message = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One answer."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Fault(Enum):
+    """What may happen instead of an answer; the request was read whole."""
+
+    #: Never answers.
+    HANG = auto()
+    #: Answers one byte at a time.
+    DRIP = auto()
+    #: Says 200 at once, then drips the body.
+    DRIP_BODY = auto()
+    RESET = auto()
+    #: Closes politely without an answer.
+    SILENT_CLOSE = auto()
+    #: Cuts its answer in the middle of the head.
+    HALF_ANSWER = auto()
+    #: Says 200 and sends more than anybody wants.
+    HUGE_BODY = auto()
+    #: Sends a header line without end.
+    HUGE_HEADER = auto()
+    #: Speaks something else than HTTP.
+    NOISE = auto()
+
+
+Play = Callable[[Heard], Answer | Fault]
+
+
+class Receiver:
+    """Listens on loopback from construction until ``close``."""
+
+    def __init__(self, play: Play, tls: ssl.SSLContext | None) -> None:
+        self.play = play
+        self.released = threading.Event()
+        self._server = _Server((HOST, 0), _Handler)
+        self._server.receiver = self
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up on everybody and stop listening."""
+        self.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 50
+    receiver: Receiver
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken connections are what this server is for."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _PATIENCE
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return
+        heard = Heard(method=self.command, path=self.path, headers=self.headers, body=body)
+        outcome = self.server.receiver.play(heard)
+        if isinstance(outcome, Answer):
+            self._answer(outcome)
+            return
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self._misbehave(outcome)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # Names that http.server wants.
+
+    def _answer(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != _NO_CONTENT and "Content-Length" not in answer.headers:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def _misbehave(self, fault: Fault) -> None:
+        yes = b"HTTP/1.1 200 OK\r\n"
+        match fault:
+            case Fault.HANG:
+                self.server.receiver.released.wait(_PATIENCE)
+            case Fault.DRIP:
+                self._drip(yes + b"X-Slow: " + b"a" * 4000)
+            case Fault.DRIP_BODY:
+                self.wfile.write(yes + b"Content-Length: 5000\r\n\r\n")
+                self._drip(b"a" * 5000)
+            case Fault.HUGE_BODY:
+                self._flood(yes + b"Content-Length: 99999999999\r\n\r\n")
+            case Fault.HUGE_HEADER:
+                self._flood(yes + b"X-Huge: ")
+            case Fault.RESET:
+                reset(self.connection)
+            case Fault.HALF_ANSWER | Fault.NOISE:
+                self.wfile.write(b"HTTP/1.1 20" if fault is Fault.HALF_ANSWER else b"220 mail.example.org ESMTP\r\n")
+
+    def _drip(self, data: bytes) -> None:
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            if self.server.receiver.released.wait(_PAUSE):
+                return
+
+    def _flood(self, start: bytes) -> None:
+        self.wfile.write(start)
+        while not self.server.receiver.released.is_set():
+            self.wfile.write(b"a" * 65536)
+
+    def log_message(self, *_args: Any) -> None:
+        """Say nothing."""
+
 
 #: How a web receiver answers what would complete a delivery.
 ANSWERS: Mapping[Trouble, Answer] = {
@@ -148,3 +453,87 @@ class HttpBench(WebBench):
         """Count the requests that name none of the deliveries."""
         ids = [str(package.delivery_id) for package in packages]
         return sum(not any(one in taken for one in ids) for taken in self._taken)
+
+
+class FitBench(WebBench):
+    """Tokens, announcements, uploads and submissions; a trouble meets the last step, unless it belongs to an earlier."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._open: dict[str, dict[str, bytes]] = {}
+        self._announced: dict[str, list[str]] = {}
+        self._submitted: dict[str, dict[str, Any]] = {}
+        super().__init__(workshop)
+
+    def arrange(self, trouble: Trouble, package: Package) -> Places:
+        """Bring the service into a trouble."""
+        places = super().arrange(trouble, package)
+        url = places["url"]
+        return {
+            **places,
+            "submission_api": f"{url}/submission-api",
+            "token_url": f"{url}/token",
+            "client_id": "sender",
+            "destination_id": str(package.submission.destination_id),
+        }
+
+    def play(self, heard: Heard) -> Answer | Fault:
+        """Answer as the service does."""
+        path = heard.path.removeprefix("/submission-api").strip("/").split("/")
+        match heard.method, path:
+            case "POST", ["token"]:
+                return self._token(heard)
+            case "POST", ["v2", "submissions"] if self._known(heard):
+                return self._announce(heard)
+            case "PUT", ["v2", "submissions", one, "attachments", name] if name in self._announced.get(one, []):
+                self._open[one][name] = heard.body
+                return Answer(status=204)
+            case "PUT", ["v2", "submissions", one] if one in self._announced and self._known(heard):
+                return self._submit(one, heard)
+            case _, ["elsewhere"]:
+                return Answer()
+        return Answer(status=404)
+
+    def copies(self, package: Package) -> int:
+        """Count the whole submissions with these contents."""
+        contents = package.submission.contents
+        wanted = {
+            "encryptedMetadata": (contents.metadata.jwe or b"").decode(),
+            **({"encryptedData": (contents.data.jwe or b"").decode()} if contents.data else {}),
+            "attachments": {str(key): sealed.jwe for key, sealed in contents.attachments.items()},
+        }
+        return sum(submitted == wanted for submitted in self._submitted.values())
+
+    def strangers(self, packages: list[Package]) -> int:
+        """Count the other submissions."""
+        return len(self._submitted) - sum(self.copies(package) for package in packages)
+
+    def _known(self, heard: Heard) -> bool:
+        return heard.headers["Authorization"] == "Bearer good" and heard.headers["Content-Type"] == "application/json"
+
+    def _token(self, heard: Heard) -> Answer:
+        form = {name: values[0] for name, values in parse_qs(heard.body.decode()).items()}
+        good = {"grant_type": "client_credentials", "client_id": "sender", "client_secret": SECRET}
+        if self.trouble is Trouble.BAD_CREDENTIALS or form != good:
+            return _json({"error": "invalid_client"}, 401)
+        return _json({"access_token": "good", "token_type": "Bearer", "expires_in": 1800}, 200)
+
+    def _announce(self, heard: Heard) -> Answer:
+        if self.trouble is Trouble.RECIPIENT_CLOSED:
+            return _json({"type": "problems/destination-state-invalid"}, 422)
+        submission_id, body = str(uuid4()), orjson.loads(heard.body)
+        self._announced[submission_id] = body["announcedAttachments"]
+        self._open[submission_id] = {}
+        return _json({"submissionId": submission_id, "caseId": str(uuid4())}, 201)
+
+    def _submit(self, submission_id: str, heard: Heard) -> Answer | Fault:
+        outcome = answer_in(self.trouble)
+        # A reset or a hang comes after the service has done its work.
+        if says_yes(outcome) or outcome is Fault.RESET or outcome is Fault.HANG:
+            if set(self._open[submission_id]) != set(self._announced[submission_id]):
+                return _json({"type": "problems/attachment-missing"}, 422)
+            self._submitted[submission_id] = {**orjson.loads(heard.body), "attachments": self._open[submission_id]}
+        return outcome
+
+
+def _json(document: Any, status: int) -> Answer:
+    return Answer(status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(document))

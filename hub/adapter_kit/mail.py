@@ -10,10 +10,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from hub.adapter_kit.cases import SAID, Trouble
-from hub.adapter_kit.gate import Gate, Mode, reset
-from hub.adapter_kit.http import CERTIFICATES, MODES
-from hub.adapter_kit.workshop import HOST, SECRET, Places, Workshop
+from hub.adapter_kit.cases import HOST, SAID, SECRET, Places, Trouble, Workshop
+from hub.adapter_kit.http import CERTIFICATES, MODES, Gate, Mode, reset
 from hub.model.submission import Package
 
 _PAUSE = 0.05

@@ -4,10 +4,19 @@
 """
 
 from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, server_options, stewardship
-from hub.app.openings import development_authority, installed_adapters, open_blobs, postal_codes_of, utc_now
 from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo, tell
-from hub.app.wiring import Hub, build, gauges, working
-from hub.app.worker_pages import begin as show_worker
+from hub.app.starting import begin as show_worker
+from hub.app.wiring import (
+    Hub,
+    build,
+    development_authority,
+    gauges,
+    installed_adapters,
+    open_blobs,
+    postal_codes_of,
+    utc_now,
+    working,
+)
 
 __all__ = [
     "Hub",

@@ -32,8 +32,7 @@ from hub.api.pages import Pages
 from hub.api.protocol import Bounds
 from hub.api.protocol import server_options as options_within
 from hub.api.validation_page import DryRun
-from hub.app.openings import installed_adapters
-from hub.app.wiring import Hub, gauges, readiness, working
+from hub.app.wiring import Hub, gauges, installed_adapters, readiness, working
 from hub.config import Settings
 from hub.fit_connect.collection import Cases
 from hub.identity.accounts import Bearers

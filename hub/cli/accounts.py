@@ -1,6 +1,12 @@
-"""``hub accounts``: the people who administer the hub.
+"""``hub accounts``, ``hub clients``: people and programs that may call the hub.
+
+``hub accounts``: the people who administer the hub.
 
 Whoever may write the data folder may make accounts; the audit log then names the user of the machine.
+
+``hub clients``: who may call the hub.
+
+A person may be named (``--as``), and then has the rights and the scope of the account; else the machine's user acts.
 """
 
 from __future__ import annotations
@@ -10,11 +16,22 @@ from pathlib import Path
 
 import click
 
-from hub.cli.options import data_option, opened
-from hub.cli.persons import accounts_of, password_in
+from hub.administration.clients import Registry
+from hub.app import Hub
+from hub.cli.options import (
+    Login,
+    accounts_of,
+    acting,
+    data_option,
+    may_name_person,
+    opened,
+    operating_user,
+    password_in,
+)
 from hub.errors import ConfigurationError, Text
 from hub.identity.accounts import Role
 from hub.identity.openid.login import link
+from hub.model.parties import ClientKind
 from hub.store import all_items
 
 _PAGE = 500
@@ -117,4 +134,68 @@ def _actor() -> str:
     return f"cli:{getpass.getuser()}"
 
 
-COMMANDS = (accounts,)
+@click.group()
+def clients() -> None:
+    """OAuth-Clients / OAuth clients."""
+
+
+@clients.command("add")
+@click.argument("name")
+@click.option("--kind", type=click.Choice([kind.value for kind in ClientKind]), required=True)
+@click.option("--manage", is_flag=True, help="May create and change its own destinations.")
+@click.option("--tenant", default="", help="ARS prefix whose administrators may see it.")
+@may_name_person
+@data_option
+def add_client(name: str, kind: str, manage: bool, tenant: str, login: Login, data: Path) -> None:
+    """Add a client and print its secret, once.
+
+    KIND machine is the automation of administrators: it drafts and checks routing tables over the API and approves nothing.
+    """
+    with opened(data) as hub:
+        client, secret = _registry(hub).create(
+            acting(hub, login), kind=kind, name=name, tenant=tenant, manage=manage, now=hub.clock()
+        )
+    click.echo(f"client_id      {client.client_id}")
+    click.echo(f"client_secret  {secret}")
+    click.echo(
+        "Das Secret wird nicht gespeichert und nicht wieder gezeigt. / The secret is not kept nor shown again.",
+        err=True,
+    )
+
+
+@clients.command("list")
+@data_option
+def list_clients(data: Path) -> None:
+    """List all clients."""
+    with opened(data) as hub:
+        for client in all_items(lambda start: _registry(hub).list(operating_user(), offset=start, limit=500)):
+            state = "gesperrt / disabled" if client.disabled_at else "aktiv / active"
+            click.echo(f"{client.client_id}  {client.kind.value:<10}  {state:<20}  {client.name}")
+
+
+@clients.command()
+@click.argument("client_id")
+@may_name_person
+@data_option
+def rotate(client_id: str, login: Login, data: Path) -> None:
+    """Give a client a new secret; the old one stops working at once."""
+    with opened(data) as hub:
+        _, secret = _registry(hub).rotate(client_id, acting(hub, login), now=hub.clock())
+    click.echo(f"client_secret  {secret}")
+
+
+@clients.command("disable")
+@click.argument("client_id")
+@may_name_person
+@data_option
+def disable_client(client_id: str, login: Login, data: Path) -> None:
+    """Lock a client out; its tokens stop working within a second."""
+    with opened(data) as hub:
+        _registry(hub).disable(client_id, acting(hub, login), now=hub.clock())
+
+
+def _registry(hub: Hub) -> Registry:
+    return Registry(hub.store, machines=True)
+
+
+COMMANDS = (accounts, clients)

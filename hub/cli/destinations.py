@@ -1,26 +1,57 @@
-"""``hub destinations``: who receives, with which keys, by which adapter.
+"""``hub destinations``, ``hub circuits``, ``hub adapters``, ``hub keys``: receivers, and the ways to them.
+
+``hub destinations``: who receives, with which keys, by which adapter.
 
 A person may be named (``--as``), and then has the rights and the scope of the account; else the machine's user acts, and the
 audit log says so. Where two persons count, both are named.
+
+``hub circuits``: which receivers are being spared, and trying one again at once.
+
+``hub adapters``: which ways into receiving systems are installed, and whether one is any good.
+
+``hub keys``: the hub's own keys, and key pairs for authorities.
 """
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import sys
+import tempfile
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
+from hub import app
+from hub.adapter_kit.cases import Workshop
+from hub.adapter_kit.check import check as check_all
+from hub.adapter_kit.check import find_trial
 from hub.administration.destinations import Draft, KeyChange, KeyStep, Stewardship
-from hub.app import Hub, stewardship
-from hub.cli.options import data_option, opened
-from hub.cli.persons import Login, acting, logged_in, may_name_person, operating_user, person_options
-from hub.errors import ConfigurationError, Text
+from hub.app import Hub, stewardship, utc_now
+from hub.cli.options import (
+    Login,
+    acting,
+    data_option,
+    logged_in,
+    may_name_person,
+    opened,
+    operating_user,
+    person_options,
+    settings_for,
+)
+from hub.crypto.certificates import as_jwk, read_file
+from hub.crypto.keys import make_rsa_pair
+from hub.errors import ConfigurationError, NotFound, Text
+from hub.identity.access import existing_destination
+from hub.model.delivery import Adapter
 from hub.model.parties import Destination, OfferedService
 from hub.model.submission import is_uri
-from hub.store import DeliveryState, all_items
+from hub.store import AuditEntry, Circuit, DeliveryState, all_items
+from hub.store.reports import Figures
 
 _PAGE = 500
 #: Notices that are shown, the newest.
@@ -319,4 +350,173 @@ def _options(text: str) -> dict[str, Any]:
     return document
 
 
-COMMANDS = (destinations,)
+_MOST = 500
+
+
+@click.group()
+def circuits() -> None:
+    """Sicherungen / circuit breakers."""
+
+
+@circuits.command("list")
+@data_option
+def list_circuits(data: Path) -> None:
+    """List destinations whose deliveries fail or pause: destination, failures in a row, until when nothing is sent."""
+    with opened(data) as hub:
+        now = hub.clock()
+        for each in Figures(hub.store).troubled(limit=_MOST):
+            until = f"{each.open_until:%Y-%m-%d %H:%M:%S}" if each.standing.is_open(now) else "-"
+            click.echo(f"{each.destination_id}  {each.failures:>5}  {until}")
+
+
+@circuits.command()
+@click.argument("destination_id", type=click.UUID)
+@data_option
+def close(destination_id: UUID, data: Path) -> None:
+    """Let deliveries to a destination be attempted at once, also after it said that it is gone."""
+    with opened(data) as hub:
+        destination = existing_destination(hub.store, destination_id)
+        closed = Circuit(destination_id=destination.destination_id)
+        hub.store.change_circuit(destination.destination_id, lambda _: closed, hub.clock())
+        hub.store.append_audit(
+            AuditEntry(
+                at=hub.clock(),
+                actor=f"cli:{getpass.getuser()}",
+                action="circuit.close",
+                target=f"destination:{destination_id}",
+            )
+        )
+    click.echo(f"{destination_id}  geschlossen / closed")
+
+
+@click.group()
+def adapters() -> None:
+    """Adapter / adapters."""
+
+
+@adapters.command("list")
+def list_adapters() -> None:
+    """List the installed adapters and where they come from."""
+    for entry in sorted(entry_points(group="hub.adapters"), key=lambda entry: entry.name):
+        source = entry.dist.name if entry.dist else "-"
+        click.echo(f"{entry.name:<14}  {source:<20}  {entry.value}")
+
+
+@adapters.command()
+@click.argument("name")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Trial of the adapter (YAML); without it, trials/NAME.yaml beside the adapter's module.",
+)
+@click.option("--only", default="", help="Run only the sentences that hold this text.")
+def check(name: str, config: Path | None, only: str) -> None:
+    """Try an adapter on receiving systems that fail in every known way, on loopback; exit 1 if it errs."""
+    adapter = _loaded(name)
+    trial = find_trial(name, adapter, config)
+    total = failed = 0
+    with tempfile.TemporaryDirectory(prefix="hub-adapter-") as folder:
+        for result in check_all(adapter, trial, Workshop(Path(folder), now=utc_now()), only=only):
+            total += 1
+            failed += bool(result.complaints)
+            click.secho("FAIL" if result.complaints else "pass", fg="red" if result.complaints else "green", nl=False)
+            click.echo(f"  {result.sentence}")
+            for complaint in result.complaints:
+                click.echo(f"      {complaint}")
+    click.echo(f"{name}: {total - failed} / {total}")
+    if failed or not total:
+        sys.exit(1)
+
+
+def _loaded(name: str) -> type[Adapter]:
+    found: EntryPoint | None = next(iter(entry_points(group="hub.adapters", name=name)), None)
+    if found is None:
+        known = ", ".join(sorted(entry_points(group="hub.adapters").names))
+        raise NotFound(
+            Text(
+                f"Es gibt keinen Adapter „{name}“. Bekannt sind: {known}.",
+                f'There is no adapter "{name}". Known are: {known}.',
+            )
+        )
+    try:
+        adapter: type[Adapter] = found.load()
+    except (ImportError, AttributeError) as exc:
+        raise ConfigurationError(
+            Text(
+                f"Der Adapter {name} lässt sich nicht laden; vielleicht fehlt ein Paket, das er braucht.",
+                f"The adapter {name} cannot be loaded; perhaps a package that it needs is missing.",
+            )
+        ) from exc
+    return adapter
+
+
+@click.group()
+def keys() -> None:
+    """Schlüssel / keys."""
+
+
+@keys.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--subject", required=True, help="Organisation in the certificates, e.g. the authority's name.")
+@click.option("--days", default=730, show_default=True, help="Validity of the certificates.")
+@data_option
+def make(folder: Path, subject: str, days: int, data: Path) -> None:
+    """Make an encryption and a signing key pair for a destination, certified by the development authority.
+
+    Not for production: there the certificates come from the administration's PKI.
+    """
+    settings = settings_for(data)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = app.development_authority(settings, now=app.utc_now())
+    for use in ("encryption", "signing"):
+        public, private = make_rsa_pair(use)
+        certified = authority.issue(public, subject=subject, now=app.utc_now(), days=days)
+        _write(folder / f"{use}-public.json", certified, mode=0o644)
+        _write(folder / f"{use}-private.json", private, mode=0o600)
+        click.echo(f"{use:<10} kid {certified['kid']}  {folder / f'{use}-public.json'}")
+
+
+@keys.command()
+@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--use", type=click.Choice(["encryption", "signing"]), default="encryption", show_default=True)
+def jwk(certificate: Path, use: str) -> None:
+    """Write an authority's certificate (PEM with its chain, own one first; or DER) as the JWK that 'destinations' takes.
+
+    With it a mail program's S/MIME certificate becomes a destination's key; 'destinations key add' judges it.
+    """
+    click.echo(json.dumps(as_jwk(read_file(certificate), use=use), indent=1))
+
+
+@keys.command("show")
+@data_option
+def show_key(data: Path) -> None:
+    """Show the hub's published keys."""
+    with opened(data) as hub:
+        for name, jwks in (
+            ("/hub/v1/jwks.json", hub.keys.hub_jwks()),
+            ("/.well-known/jwks.json", hub.keys.fit_connect_jwks()),
+            ("/portal/.well-known/jwks.json", hub.keys.portal_jwks()),
+        ):
+            click.echo(name)
+            for jwk in jwks["keys"]:
+                click.echo(f"  {jwk['alg']:<6} {jwk['kid']}")
+
+
+@keys.command()
+@click.argument("kind", type=click.Choice(["signing", "receipt", "portal", "secrets"]))
+@data_option
+def rotate(kind: str, data: Path) -> None:
+    """Make a new hub key of this kind; the retired one stays published. Running hubs follow by themselves."""
+    with opened(data) as hub:
+        hub.keys.rotate(kind, hub.clock())
+    click.echo(f"Neuer Schlüssel / new key: {kind}")
+
+
+def _write(path: Path, document: object, *, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    os.fchmod(descriptor, mode)  # One that was there before may be open to others.
+    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+        json.dump(document, target, indent=1)
+
+
+COMMANDS = (destinations, circuits, adapters, keys)

@@ -1,19 +1,38 @@
-"""Options that several commands share, and opening the hub for one command."""
+"""What commands share: options, the hub opened for one command, who acts, how a report is said.
+
+Options that several commands share, and opening the hub for one command.
+
+Who does it on the command line: a person who logs in, or the machine's user where nobody has to be named.
+
+What a receipt says of the check of its application, in words for people.
+
+How the interpreter of a serving process is set: for many short requests, a few threads, and much that lives to the end.
+"""
 
 from __future__ import annotations
 
+import gc
+import getpass
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hub.app import Hub
 from hub.config import Settings, load_settings
+from hub.errors import ConfigurationError, Text
+from hub.files import vault
+from hub.identity.accounts import Accounts, Person, Role
 
 if TYPE_CHECKING:
     from hub import app
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,3 +77,138 @@ def opened(data: Path, *, serves: bool = False) -> Iterator[app.Hub]:
             )
     finally:
         hub.close()
+
+
+#: Bytes of a file with a password; nobody's is longer.
+_LONGEST_PASSWORD = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """What was said of a person; ``name`` is None where nobody was named."""
+
+    name: str | None
+    password_file: Path | None
+    code: str = field(repr=False)
+
+
+def person_options(command: F) -> F:
+    """Add ``--as NAME``, ``--password-file FILE`` and ``--code DIGITS``, which the command gets as ``login``."""
+    return _login_options(command, required=True, text="Account of the person who does this.")
+
+
+def may_name_person(command: F) -> F:
+    """Add the options of :func:`person_options` to a command that the machine's user may do as well."""
+    return _login_options(
+        command, required=False, text="Account of the person who does this.  [default: the machine's user]"
+    )
+
+
+def _login_options(command: F, *, required: bool, text: str) -> F:
+    @wraps(command)
+    def logging_in(*given: Any, name_: str | None, password_file: Path | None, code: str, **named: Any) -> Any:
+        return command(*given, login=Login(name=name_, password_file=password_file, code=code), **named)
+
+    options = (
+        click.option("--code", default="", help="Six digits of the second factor, if the account has one."),
+        click.option(
+            "--password-file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="File with the password; without it the password is asked for.",
+        ),
+        click.option("--as", "name_", required=required, help=text),
+    )
+    changed: Any = logging_in
+    for option in options:
+        changed = option(changed)
+    found: F = changed
+    return found
+
+
+def accounts_of(hub: Hub) -> Accounts:
+    """Return the accounts of a hub."""
+    return hub.accounts
+
+
+def operating_user() -> Person:
+    """Return the machine's user as an operator: whoever may write the data folder may do what operators may."""
+    user = getpass.getuser()
+    return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,), is_named=False)
+
+
+def password_in(path: Path) -> str:
+    """Return the password in a file, which may end in a line break.
+
+    Raises:
+        ConfigurationError: other accounts can read the file, or it holds no password.
+    """
+    try:
+        content = vault.read(path, most=_LONGEST_PASSWORD + 1)
+        text = content.decode("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _no_password(path) from exc
+    if not text or len(content) > _LONGEST_PASSWORD:
+        raise _no_password(path)
+    return text
+
+
+def _no_password(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Datei {path.name} enthält kein Passwort: eine Zeile in UTF-8, höchstens {_LONGEST_PASSWORD} Byte.",
+            f"The file {path.name} holds no password: one line of UTF-8, at most {_LONGEST_PASSWORD} bytes.",
+        ),
+        file=path.name,
+    )
+
+
+def acting(hub: Hub, login: Login) -> Person:
+    """Return the person who is named, or the machine's user; errors as :func:`logged_in`."""
+    return operating_user() if login.name is None else logged_in(hub, login)
+
+
+def logged_in(hub: Hub, login: Login) -> Person:
+    """Return the person behind the options of :func:`person_options`; raise ``Unauthenticated`` or ``TooMany``."""
+    name = login.name or ""
+    if login.password_file is not None:
+        password = password_in(login.password_file)
+    else:
+        password = click.prompt(f"Passwort / password ({name})", hide_input=True, err=True)
+    return accounts_of(hub).check(name, password, login.code, now=hub.clock())
+
+
+def verdict(claims: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines on what was accepted although it is invalid, lacks attachments or was not checked completely."""
+    said = claims.get("validation")
+    if said is None:
+        return
+    if not said["valid"]:
+        yield f"ungültig / invalid: {said['violations']} ({said['onInvalid']})"
+    missing = said.get("missingAttachments", 0)
+    if missing:
+        yield f"genannte Anlagen, die fehlen / attachments named that are missing: {missing}"
+    unchecked = said.get("unchecked", ())  # Receipts of earlier versions do not have it.
+    if unchecked:
+        yield "nicht vollständig geprüft / not completely checked:"
+    for each in unchecked:
+        yield f"  {each['text']['de']}\n  {each['text']['en']}"
+
+
+#: Seconds after which a thread must let another one run. At the default of 5 ms, an event loop that shares the interpreter
+#: with threads that hash or validate stands still for longer than a request takes; at a quarter of this, a tenth of all CPU
+#: goes into taking turns.
+_TURN = 0.002
+#: Objects that are made before the collector looks for cycles. By default it looks several times a request, and on its
+#: larger rounds at every schema and route that was loaded at the start.
+_COLLECT_AFTER = (50_000, 20, 20)
+
+
+def set_pace() -> None:
+    """Set this process's interpreter for serving, once all is built: what is there now is no garbage, and not looked at again.
+
+    For a process that serves and does nothing else. Whoever embeds the application sets its own.
+    """
+    sys.setswitchinterval(_TURN)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)

@@ -9,8 +9,7 @@ from uuid import UUID
 
 import click
 
-from hub.cli.options import data_option, opened
-from hub.cli.verdicts import verdict
+from hub.cli.options import data_option, opened, verdict
 from hub.crypto.receipts import verify_receipt
 from hub.errors import NotFound, Text
 from hub.proof.checkpoints import Discrepancy, insist_on_receipt, verify_proof

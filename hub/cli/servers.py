@@ -1,26 +1,36 @@
-"""``hub run``, ``hub serve``, ``hub work``."""
+"""``hub run``, ``hub serve``, ``hub work``, ``hub migrate``, ``hub connector``: processes, and the tables they need.
+
+``hub run``, ``hub serve``, ``hub work``.
+
+``hub migrate``: bring the database's tables to what this program knows, before or without a start.
+
+``hub connector``: the municipal side.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 import uvicorn
 
 from hub import app
-from hub.cli.options import data_option, settings_for
-from hub.cli.pace import set_pace
+from hub.cli.options import data_option, set_pace, settings_for
 from hub.config import Settings
+from hub.connector import Connector
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
 from hub.observability import coredumps, logs
 from hub.observability.metrics import share
+from hub.store import Store
 
 
 @click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")
@@ -167,4 +177,54 @@ def _handed_on(settings: Settings, *, work: bool, announced: bool) -> dict[str, 
     }
 
 
-COMMANDS = (run, serve, work)
+@click.command(short_help="Tabellen auf diesen Stand bringen / bring the tables up to this version.")
+@data_option
+def migrate(data: Path) -> None:
+    """Bring the tables to this version. ``serve``, ``work`` and ``run`` do so at their start; no other command does.
+
+    Nodes of the version before go on working on the new tables. Back up first.
+    """
+    store = Store(settings_for(data).database)
+    try:
+        before = store.schema_revision()
+        store.migrate()
+        after = store.schema_revision()
+    finally:
+        store.close()
+    if before == after:
+        click.echo(f"Stand {after}, nichts zu tun / {after}, nothing to do.")
+    else:
+        click.echo(f"{before or '–'} → {after}")
+
+
+@click.group()
+def connector() -> None:
+    """Konnektor in der Kommune / the municipal side."""
+
+
+@connector.command("run")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--once", is_flag=True, help="Collect and hand over what waits now, then stop.")
+def run_connector(config: Path, once: bool) -> None:
+    """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
+    running = Connector.from_config(config)
+    app.tell({"hub": "connector", **running.facts()})
+    with closing(running):
+        if once:
+            _run_once(running)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        running.run(stop)
+
+
+def _run_once(running: Connector) -> None:
+    counts = running.run_once(app.utc_now())
+    click.echo(json.dumps(dataclasses.asdict(counts)))
+    trouble = running.trouble()
+    if trouble is not None:
+        raise trouble
+
+
+COMMANDS = (run, serve, work, migrate, connector)

@@ -1,28 +1,269 @@
-"""Puts the demo on stage: hub in this process, specialist system in another, then the walk."""
+"""Puts the demo on stage: hub in this process, specialist system in another, then the walk.
+
+The walk: sends applications as an online service would, and shows what became of each, step by step.
+
+Everything is asked for from outside (HTTP, published keys) where a sender could ask it; only what a sender never sees
+(adapter, attempts) is read from the hub itself. A step that did not happen is shown as such and decides the exit code.
+"""
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import click
 import requests
 import uvicorn
 
 from hub import __version__, app
+from hub.app import Hub
 from hub.config import Settings
-from hub.demo.cast import Cast, adapter_config, prepare, roles
-from hub.demo.municipality import write_config
-from hub.demo.walk import Walk
-from hub.errors import StoreUnavailable, Text
+from hub.crypto.receipts import verify_receipt
+from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config
+from hub.errors import HubError, StoreUnavailable, Text
+from hub.resources import shipped
+
+_PATIENCE_SECONDS = 60.0
+_LOOK = 0.2
+#: The smallest file that PDF readers open; the demo's attachment.
+_PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\nxref\n0 4\n0000000000 65535 f \n"
+    b"0000000009 00000 n \n0000000052 00000 n \n0000000101 00000 n \ntrailer<</Size 4/Root 1 0 R>>\nstartxref\n163\n%%EOF\n"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One application to send. ``file`` is relative to the shipped schemas; ``pdf`` is the file name of an attachment."""
+
+    title: str
+    file: str
+    media_type: str
+    service: str
+    ars: str
+    pdf: str = ""
+    good: bool = True
+
+    @property
+    def content(self) -> bytes:
+        """The document itself."""
+        return (shipped("schemas") / self.file).read_bytes()
+
+
+EXAMPLES = (
+    Example(
+        title="Bauantrag in Taunusstein (XML, mit PDF) / building application in Taunusstein (XML, with PDF)",
+        file="bauantrag/1.0/examples/good-einfamilienhaus.xml",
+        media_type="application/xml",
+        service="urn:de:fim:leika:leistung:99012008001000",
+        ars="064390015015",
+        pdf="lageplan.pdf",
+    ),
+    Example(
+        title="Wohnsitz-Anmeldung in Wiesbaden (JSON, mit PDF) / registering a residence in Wiesbaden (JSON, with PDF)",
+        file="fim-wohnsitz/1.0/examples/good-umzug.json",
+        media_type="application/json",
+        service="urn:de:fim:leika:leistung:99115005104000",
+        ars="064140000000",
+        pdf="bestaetigung.pdf",
+    ),
+    Example(
+        title="Ein fehlerhafter Bauantrag / a broken building application",
+        file="bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml",
+        media_type="application/xml",
+        service="urn:de:fim:leika:leistung:99012008001000",
+        ars="064390015015",
+        good=False,
+    ),
+)
+
+
+class Walk:
+    """One showing of all examples."""
+
+    def __init__(self, *, hub: Hub, cast: Cast, specialist_url: str, stop: threading.Event) -> None:
+        self._hub = hub
+        self._cast = cast
+        self._specialist_url = specialist_url
+        self._stop = stop
+        self._base_url: str = cast.document["base_url"]
+        self._session = requests.Session()
+        self._failed = 0
+
+    def run(self) -> int:
+        """Show every example; return 0 only if every step happened."""
+        self._log_in()
+        for number, example in enumerate(EXAMPLES, start=1):
+            click.secho(f"\n{number} · {example.title}", bold=True)
+            if example.good:
+                self._show_good(example)
+            else:
+                self._show_refused(example)
+        self._show_summary()
+        return 1 if self._failed else 0
+
+    def _log_in(self) -> None:
+        sender = self._cast.document["sender"]
+        answer = self._session.post(
+            self._cast.document["token_url"], data={"grant_type": "client_credentials", **sender}, timeout=30
+        )
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _show_good(self, example: Example) -> None:
+        answer = self._send(example)
+        if not self._step("angenommen", "accepted", answer.status_code == 202, _accepted(answer)):  # noqa: PLR2004
+            return
+        body = answer.json()
+        submission_id = UUID(body["submissionId"])
+        claims = self._receipt_claims(body["receipt"])
+        self._step(
+            "geprüft", "validated", _checked(claims), f"{body['schema']['uri']}, Version {body['schema']['version']}"
+        )
+        self._show_route(example, body)
+        self._step("versiegelt", "sealed", bool(claims.get("encryptionKid")), _sealing(claims))
+        state = self._wait_for_end(body["status"])
+        self._show_delivery(submission_id)
+        case = self._specialist_case(submission_id)
+        self._step("geöffnet", "opened", case is not None, _opened(case))
+        self._step("bestätigt", "acknowledged", state == "accepted", f"accept-submission, Zustand / state: {state}")
+        self._show_proof(UUID(body["caseId"]), claims)
+
+    def _show_refused(self, example: Example) -> None:
+        answer = self._send(example)
+        problem = answer.json()
+        refused = answer.status_code == 422 and bool(problem.get("violations"))  # noqa: PLR2004
+        self._step("abgelehnt", "refused", refused, f"HTTP {answer.status_code}, {problem.get('type')}")
+        for violation in problem.get("violations", []):
+            line = f", Zeile / line {violation['line']}" if violation.get("line") else ""
+            click.echo(f"      {violation['path']}{line}  [{violation['rule']}]")
+            click.echo(f"      {violation['text']['de']}")
+            click.secho(f"      {violation['text']['en']}", dim=True)
+
+    def _send(self, example: Example) -> requests.Response:
+        where = {"service": example.service, "ars": example.ars}
+        url = f"{self._base_url}/hub/v1/applications"
+        if not example.pdf:
+            headers = {"Content-Type": example.media_type}
+            return self._session.post(url, params=where, data=example.content, headers=headers, timeout=60)
+        parts: dict[str, tuple[str, bytes, str]] = {
+            "data": ("antrag", example.content, example.media_type),
+            "metadata": ("metadata.json", _metadata(), "application/json"),
+            "nachweis": (example.pdf, _PDF, "application/pdf"),
+        }
+        return self._session.post(url, params=where, files=parts, timeout=60)
+
+    def _receipt_claims(self, receipt: str) -> dict[str, Any]:
+        try:
+            return verify_receipt(receipt, self._get("/hub/v1/jwks.json"))
+        except HubError:
+            return {}
+
+    def _show_route(self, example: Example, body: Mapping[str, Any]) -> None:
+        session = self._session
+        explained = session.get(
+            f"{self._base_url}/hub/v1/routes/explain",
+            params={"service": example.service, "ars": example.ars},
+            timeout=30,
+        ).json()
+        right = explained.get("destinationId") == body["destinationId"]
+        self._step("zugeordnet", "routed", right, f"{body['destination']['name']} ({body['destinationId']})")
+        for language in ("de", "en"):
+            taken = [line for line in explained.get("lines", {}).get(language, []) if "->" in line]
+            click.secho("\n".join(f"      {line.strip()}" for line in taken), dim=language == "en")
+
+    def _show_delivery(self, submission_id: UUID) -> None:
+        view = self._hub.store.delivery(submission_id)
+        message = self._hub.store.message(submission_id)
+        destination = self._hub.store.destination(message.destination_id) if message is not None else None
+        done = view is not None and view.state.value in {"delivered", "waiting"} and bool(view.attempts)
+        how = ""
+        if view is not None and view.attempts and destination is not None:
+            attempts, last = len(view.attempts), view.attempts[-1]
+            how = f"Adapter {destination.adapter}, {attempts} Versuch(e) / attempt(s), {last.outcome.value}"
+        self._step("zugestellt", "delivered", done, how)
+
+    def _show_proof(self, case_id: UUID, claims: Mapping[str, Any]) -> None:
+        report = self._hub.notary.verify([case_id])
+        intact = bool(claims) and report.events > 0 and not report.findings
+        self._step(
+            "bewiesen",
+            "proven",
+            intact,
+            f"Eingangsbestätigung echt, {report.events} Ereignisse unversehrt / receipt genuine, {report.events} "
+            "events intact",
+        )
+
+    def _wait_for_end(self, status_url: str) -> str:
+        state = ""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and not self._stop.is_set():
+            state = self._session.get(status_url, timeout=30).json()["state"]
+            if state in {"accepted", "rejected", "deleted"}:
+                break
+            time.sleep(_LOOK)
+        return state
+
+    def _specialist_case(self, submission_id: UUID) -> Mapping[str, Any] | None:
+        cases = requests.get(f"{self._specialist_url}/cases.json", timeout=30).json()["cases"]
+        return next((case for case in cases if case["submissionId"] == str(submission_id)), None)
+
+    def _get(self, path: str) -> Any:
+        return self._session.get(f"{self._base_url}{path}", timeout=30).json()
+
+    def _step(self, german: str, english: str, happened: bool, facts: str) -> bool:  # noqa: FBT001  # the step's result
+        mark = click.style("✓", fg="green") if happened else click.style("✗", fg="red")
+        self._failed += not happened
+        click.echo(f"  {mark} {german:<11} {english:<13} {facts}")
+        return happened
+
+    def _show_summary(self) -> None:
+        if self._failed:
+            click.secho(f"\n{self._failed} Schritt(e) fehlen. / {self._failed} step(s) did not happen.", fg="red")
+        else:
+            click.secho("\nAlles ist geschehen wie gezeigt. / Everything happened as shown.", fg="green")
+
+
+def _metadata() -> bytes:
+    said = {
+        "additionalReferenceInfo": {"senderReference": "DEMO-0001"},
+        "attachments": {"nachweis": {"purpose": "attachment", "description": "Anlage der Vorführung"}},
+    }
+    return json.dumps(said).encode()
+
+
+def _accepted(answer: requests.Response) -> str:
+    if answer.status_code != 202:  # noqa: PLR2004
+        return f"HTTP {answer.status_code} {answer.json().get('title', '')} {answer.json().get('detail', '')}"
+    return f"HTTP 202, submissionId {answer.json()['submissionId']}, signierte Eingangsbestätigung / signed receipt"
+
+
+def _checked(claims: Mapping[str, Any]) -> bool:
+    """Whether the receipt is genuine and says of no check that something is missing."""
+    return bool(claims) and "validation" not in claims
+
+
+def _sealing(claims: Mapping[str, Any]) -> str:
+    parts = claims.get("contents", {})
+    return f"RSA-OAEP-256 + A256GCM, Schlüssel / key {claims.get('encryptionKid')}, {len(parts)} Teile / parts"
+
+
+def _opened(case: Mapping[str, Any] | None) -> str:
+    if case is None:
+        return "nicht angekommen / did not arrive"
+    return f"im Fachverfahren / in the specialist system, {len(case.get('attachments', []))} Anlage(n) / attachment(s)"
+
 
 _START_SECONDS = 30
 _TICK = 0.1

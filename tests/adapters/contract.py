@@ -9,11 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hub.adapter_kit.cases import sentences
-from hub.adapter_kit.check import STRICT, check_one
-from hub.adapter_kit.samples import make_package
-from hub.adapter_kit.trial import Trial, find_trial
-from hub.adapter_kit.workshop import Workshop
+from hub.adapter_kit.cases import Workshop, make_package, sentences
+from hub.adapter_kit.check import STRICT, Trial, check_one, find_trial
 from hub.model.delivery import Adapter
 
 

@@ -19,7 +19,7 @@ from stage import BAUANTRAG, BAUEN, CANARY, TAUNUSSTEIN, Stage, VirtualClock, se
 from test_policy import send as send_leniently
 
 from hub import app
-from hub.adapter_kit.workshop import SECRET
+from hub.adapter_kit.cases import SECRET
 from hub.config import load_settings
 from hub.crypto.development import InsecureDevelopmentAuthority
 from hub.crypto.jwk import make_rsa_pair

@@ -14,9 +14,8 @@ from jwcrypto import jwk, jwt
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving
 
 from adapters.https import Https
-from hub.adapter_kit.cases import Trouble
-from hub.adapter_kit.receiver import Answer, Receiver
-from hub.adapter_kit.samples import NOON, again, bare, bulky
+from hub.adapter_kit.cases import NOON, Trouble, again, bare, bulky
+from hub.adapter_kit.http import Answer, Receiver
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError

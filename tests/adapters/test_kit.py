@@ -16,9 +16,8 @@ from contract import make_package, workshop  # noqa: F401
 
 from adapters.folder import Folder
 from hub.adapter_kit.cases import CASES, STALLING, Family, Trouble, sentences
-from hub.adapter_kit.check import STRICT, check_one
-from hub.adapter_kit.trial import find_trial, read_trial
-from hub.cli.adapters import adapters
+from hub.adapter_kit.check import STRICT, check_one, find_trial, read_trial
+from hub.cli.destinations import adapters
 from hub.delivery.adapters import AdapterPool
 from hub.errors import ConfigurationError
 from hub.model.options import PLAIN, read_options

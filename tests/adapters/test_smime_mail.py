@@ -11,10 +11,8 @@ from mail_server import MailServer
 from openssl_cms import messages_in
 
 from adapters.smime_mail import SmimeMail
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SECRET, Trouble, bulky, mixed_up
 from hub.adapter_kit.mail import PostBench
-from hub.adapter_kit.samples import bulky, mixed_up
-from hub.adapter_kit.workshop import SECRET
 from hub.errors import ConfigurationError
 from hub.model.delivery import sealing_of
 from hub.model.submission import DeadCause, Form, OutcomeKind

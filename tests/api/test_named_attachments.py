@@ -22,7 +22,7 @@ from test_policy import claims, message, opened
 from hub.api import validation_page
 from hub.cli.main import main
 from hub.crypto.receipts import claims_of
-from hub.demo.walk import EXAMPLES
+from hub.demo.stage import EXAMPLES
 from hub.model.submission import Application, MediaType
 from hub.validation.catalog import SchemaCatalog
 

@@ -21,9 +21,8 @@ from adapters.https import Https
 from adapters.s3_drop import S3Drop
 from adapters.sftp import Sftp
 from adapters.smime_mail import SmimeMail
-from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.cases import SECRET, Trouble
 from hub.adapter_kit.check import bench_of
-from hub.adapter_kit.workshop import SECRET
 from hub.model.submission import OutcomeKind
 from hub.transport.connection import Inward, Line
 from hub.transport.sftp import Server

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
 from mail_server import MailServer
 
 from hub import app
-from hub.adapter_kit.workshop import SECRET, Workshop
+from hub.adapter_kit.cases import SECRET, Workshop
 from hub.config import load_settings
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_text(encoding="utf-8")

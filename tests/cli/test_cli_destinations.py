@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from stage import BAUEN, NOW, Stage
 
 from hub.app import development_authority
-from hub.cli.clients import clients
+from hub.cli.accounts import clients
 from hub.cli.destinations import destinations
 from hub.config import load_settings
 from hub.crypto.jwk import make_rsa_pair

@@ -13,8 +13,7 @@ from stage import VirtualClock
 from hub import app
 from hub.config import load_settings
 from hub.crypto.keys import read_decryption_key
-from hub.demo.cast import Cast, prepare
-from hub.demo.municipality import write_config
+from hub.demo.cast import Cast, prepare, write_config
 
 
 @pytest.fixture

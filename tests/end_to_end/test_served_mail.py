@@ -15,7 +15,7 @@ from mail_server import MailServer, free_port
 from processes import HubProcess, wait_for
 from sqlalchemy import update
 
-from hub.adapter_kit.workshop import SECRET, Workshop
+from hub.adapter_kit.cases import SECRET, Workshop
 from hub.notifications.mail import Noticeboard
 from hub.store import NoticeKind, Store
 from hub.store.outboxes import notices, write_telling

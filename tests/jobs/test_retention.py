@@ -14,7 +14,7 @@ from sealed_door import EVENTS, Door, kinds, movable_door, read  # noqa: F401  #
 from sealed_replies import reply_to
 
 from hub import app
-from hub.adapter_kit.workshop import SECRET, Workshop
+from hub.adapter_kit.cases import SECRET, Workshop
 from hub.config import load_settings
 from hub.crypto import jws
 from hub.jobs.retention import Retention

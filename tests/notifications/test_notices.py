@@ -15,8 +15,7 @@ from mail_server import LOST, MailServer, free_port
 from stage import VirtualClock
 from store_values import NOW, WAITS, accepted, claim, destination, known_destination, record
 
-from hub.adapter_kit.cases import Trouble
-from hub.adapter_kit.workshop import SECRET, Workshop
+from hub.adapter_kit.cases import SECRET, Trouble, Workshop
 from hub.app.starting import lines
 from hub.config import load_settings
 from hub.errors import ConfigurationError
