@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hub.crypto.pki import InsecureDevelopmentAuthority
+from hub.crypto.development import InsecureDevelopmentAuthority
 
 from hub.crypto.keys import make_rsa_pair
 from hub.files import vault

@@ -101,7 +101,7 @@ def test_the_line_of_an_attempt_names_ids_outcome_reason_and_cause(yard: Yard): 
     caught = io.StringIO()
     handler = logging.StreamHandler(caught)
     handler.setFormatter(logs._json_formatter())
-    logger = logging.getLogger("hub.dispatch")
+    logger = logging.getLogger("hub.delivery.dispatcher")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
