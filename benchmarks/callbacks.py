@@ -1,6 +1,6 @@
 """One callback host that is slow beside others: how long everybody else's callbacks take, with it and without, in turns.
 
-A courier on a store of its own carries callbacks to receivers on loopback, each at an address of its own. Latency is from the
+An outbox worker on its own store carries callbacks to receivers on loopback, each at an address of its own. Latency is from the
 commit of a callback to its arrival. The slow host answers each after five seconds and has a hundred pending from the start.
 """
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hub.crypto.development import InsecureDevelopmentAuthority
-
 from hub.crypto.keys import make_rsa_pair
 from hub.files import vault
 

@@ -19,7 +19,7 @@ from argon2 import PasswordHasher
 from store_values import buried, claim, record
 
 from hub.admin import Mounted, Tools, build
-from hub.administration.routing_tables import TableBook
+from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.protocol import Bounds, server_options
 from hub.app import admin_desks
 from hub.identity.accounts import Accounts, Role
@@ -69,7 +69,7 @@ class Pages:
     stage: Any
     base: str
     accounts: Accounts
-    tables: TableBook
+    tables: RoutingTableVersions
     tools: Tools
     password: str = PASSWORD
     _open: list[Browser] = field(default_factory=list)

@@ -16,7 +16,7 @@ from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model.delivery import Schedule
 from hub.model.submission import Outcome, OutcomeKind
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.store import LocalBlobs
 
 PATIENCE = 60
@@ -63,7 +63,7 @@ def dispatcher(store: Any, folder: Path, **changes: Any) -> Dispatcher:
         "blobs": LocalBlobs(folder / "blobs"),
         "adapters": AdapterPool({"taking": Taking, "mailbox": Taking}),
         "notary": None,
-        "herald": Herald(store=store),
+        "callback_writer": CallbackWriter(store=store),
         "rules": Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB),
         "clock": lambda: NOW,
     }

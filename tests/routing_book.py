@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from hub.administration.routing_tables import Sources, TableBook
+from hub.administration.routing_tables import RoutingTableVersions, Sources
 from hub.areas import Area, AreaKind, Gazetteer, Place
 from hub.identity.accounts import Person, Role
 from hub.model.parties import OfferedService
@@ -54,9 +54,9 @@ def facts(_: datetime) -> dict[UUID, DestinationFacts]:
     return {KREIS: DestinationFacts(name="Kreis", **offer), STADT: DestinationFacts(name="Stadt", **offer)}
 
 
-def book(store: Store, rules: Sequence[Rule] = RULES) -> TableBook:
+def book(store: Store, rules: Sequence[Rule] = RULES) -> RoutingTableVersions:
     """A book whose version 1 is active."""
     sources = Sources(gazetteer=WORLD, services=SERVICES, facts=facts, schemas=lambda: [SCHEMA])
-    made = TableBook(store=store, sources=sources)
+    made = RoutingTableVersions(store=store, sources=sources)
     made.begin(rules, now=NOW)
     return made

@@ -16,7 +16,7 @@ from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model.delivery import Adapter, Schedule
 from hub.model.submission import Outcome, OutcomeKind, Package
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 
 
 class Sink:
@@ -56,7 +56,7 @@ def main() -> None:
         blobs=hub.blobs,
         adapters=AdapterPool({"sink": Sink}),
         notary=hub.notary,
-        herald=Herald(store=hub.store),
+        callback_writer=CallbackWriter(store=hub.store),
         rules=Rules(
             node=f"sink/{os.getpid()}",
             lease=settings.lease,

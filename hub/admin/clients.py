@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.clients import Registry
+from hub.administration.clients import ClientService
 from hub.errors import Forbidden, HubError, Refused
 from hub.identity.clients import FOR_PERSONS, rights_of
 from hub.model.parties import Client
@@ -48,8 +48,8 @@ def disable(visit: Visit) -> Response:
     return visit.to("/clients", note="disabled")
 
 
-def _registry(visit: Visit) -> Registry:
-    return Registry(visit.tools.store)
+def _registry(visit: Visit) -> ClientService:
+    return ClientService(visit.tools.store)
 
 
 def _list(

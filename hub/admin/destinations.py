@@ -101,7 +101,7 @@ def create(visit: Visit) -> Response:
         draft = _draft(entered)
         sealing = read_key(visit, "encryption", operation="wrapKey")
         signing = read_key(visit, "signature", operation="verify")
-        made = visit.tools.stewardship.create(
+        made = visit.tools.destination_service.create(
             replace(draft, metadata_versions=_METADATA_VERSIONS, encryption_kid=sealing.get("kid")),
             visit.person,
             encryption_key=sealing,
@@ -130,7 +130,7 @@ def change(visit: Visit) -> Response:
         draft = _draft(entered)
         kept = {name: value for name, value in destination.contact.items() if name not in _CONTACT}
         draft = replace(draft, contact={**kept, **(draft.contact or {})})
-        visit.tools.stewardship.change(
+        visit.tools.destination_service.change(
             destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
         )
     except Refused as refused:
@@ -152,7 +152,9 @@ def set_status(visit: Visit) -> Response:
             )
         )
     try:
-        visit.tools.stewardship.change(destination.destination_id, Draft(status=status), visit.person, now=visit.now)
+        visit.tools.destination_service.change(
+            destination.destination_id, Draft(status=status), visit.person, now=visit.now
+        )
     except Refused as refused:
         return show(visit, error=refused)
     return visit.to(f"/destinations/{destination.destination_id}", note="saved")
@@ -162,7 +164,7 @@ def close_circuit(visit: Visit) -> Response:
     """Close a circuit breaker, so that deliveries are attempted at once."""
     destination_id = visit.id("id")
     text = visit.form.text("text", longest=500)
-    visit.tools.stewardship.close_circuit(destination_id, visit.person, text=text, now=visit.now)
+    visit.tools.destination_service.close_circuit(destination_id, visit.person, text=text, now=visit.now)
     return visit.to(f"/destinations/{destination_id}", note="closed")
 
 
@@ -264,7 +266,7 @@ def drop(visit: Visit) -> Response:
 def _keep(visit: Visit, destination: Destination, services: Iterable[OfferedService]) -> None:
     """Keep the services, in the state that the person saw: they are replaced as a whole."""
     draft = Draft(services=tuple(sorted(services, key=lambda each: each.identifier)))
-    visit.tools.stewardship.change(
+    visit.tools.destination_service.change(
         destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
     )
 

@@ -172,7 +172,7 @@ def _decided(visit: Visit, *, approve: bool) -> Response:
     insist_on_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
-    visit.tools.stewardship.decide_key(
+    visit.tools.destination_service.decide_key(
         destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now
     )
     return _back(visit, destination, "key-approved" if approve else "key-refused")

@@ -18,11 +18,11 @@ from uuid import UUID
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from hub.administration.adapters import AdapterDesk, AdapterSettings
-from hub.administration.destinations import Stewardship
-from hub.administration.keys import By, KeyDesk
-from hub.administration.routing_tables import TableBook
-from hub.administration.test_delivery import Trials
+from hub.administration.adapters import AdapterApproval, AdapterSettings
+from hub.administration.destinations import DestinationService
+from hub.administration.keys import By, KeyApproval
+from hub.administration.routing_tables import RoutingTableVersions
+from hub.administration.test_delivery import TestDelivery
 from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
@@ -250,7 +250,7 @@ class Tools:
 
     store: Store
     accounts: Accounts
-    tables: TableBook
+    tables: RoutingTableVersions
     catalog: Callable[[], SchemaCatalog]
     policy: KeyPolicy
     gazetteer: Callable[[], Gazetteer]
@@ -261,11 +261,11 @@ class Tools:
     free_bytes: Callable[[], int]
     disk_watermark: int
     admission: Admission
-    stewardship: Stewardship
-    keys: KeyDesk
-    ways: AdapterDesk
+    destination_service: DestinationService
+    keys: KeyApproval
+    ways: AdapterApproval
     adapters: AdapterSettings
-    trials: Trials
+    trials: TestDelivery
     arrivals: Arrivals
     set_standing: Callable[[Edition, Standing], None]
     #: Logging in by a provider; None where none is configured.

@@ -233,7 +233,7 @@ class Wish:
         return cls(adapter=change.adapter, options=dict(change.options))
 
 
-class AdapterDesk:
+class AdapterApproval:
     """Takes proposals and decisions. Every one is audited in the transaction that makes it.
 
     ``files`` is the folder in which files have to lie that options name. None is the command line's: any file, any address,

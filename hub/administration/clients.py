@@ -19,7 +19,7 @@ _LONGEST_NAME = 200
 _TENANT = re.compile(r"[0-9]{0,12}")
 
 
-class Registry:
+class ClientService:
     """Reads and changes clients for a person. ``machines``: also those that persons may not create (command line)."""
 
     def __init__(self, store: Store, *, machines: bool = False) -> None:

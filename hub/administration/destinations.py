@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from hub.administration.adapters import AdapterDesk, MakeAdapter, Wish, shown
-from hub.administration.keys import By, KeyDesk, judged, use_of
+from hub.administration.adapters import AdapterApproval, MakeAdapter, Wish, shown
+from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
 from hub.identity.access import existing_destination, insist_on_approver, insist_on_proposer, own_destination, reach
@@ -285,7 +285,7 @@ class Standing:
     dead_callbacks: Sequence[OutgoingCallback]
 
 
-class Stewardship:
+class DestinationService:
     """Reads and changes destinations for a person.
 
     ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
@@ -304,8 +304,8 @@ class Stewardship:
         self._store = store
         self._policy = policy
         self._destinations = Destinations(store=store, policy=policy)
-        self._desk = KeyDesk(store=store, policy=policy)
-        self._ways = AdapterDesk(store=store, adapters=adapters, files=files, own=own)
+        self._desk = KeyApproval(store=store, policy=policy)
+        self._ways = AdapterApproval(store=store, adapters=adapters, files=files, own=own)
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
@@ -588,4 +588,4 @@ def _insist_on_everything(person: Person) -> None:
         )
 
 
-__all__ = ["KeyChange", "KeyStep", "Standing", "Stewardship"]
+__all__ = ["DestinationService", "KeyChange", "KeyStep", "Standing"]

@@ -57,7 +57,7 @@ class By:
     text: str = ""
 
 
-class KeyDesk:
+class KeyApproval:
     """Takes proposals and decisions. Every one is audited in the transaction that makes it."""
 
     def __init__(self, *, store: Store, policy: KeyPolicy) -> None:

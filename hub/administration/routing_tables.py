@@ -268,7 +268,7 @@ _PAGE = 500
 HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
 
 
-class TableBook(TableShelf):
+class RoutingTableVersions(TableShelf):
     """All versions of the routing table, the one that is active, and the way of a change."""
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
@@ -576,7 +576,7 @@ def open_book(
     gazetteer: Gazetteer,
     services: ServiceRegister,
     schemas: Callable[[], Collection[str]],
-) -> TableBook:
+) -> RoutingTableVersions:
     """Return the book of tables over what the store and the key policy say of destinations."""
     sources = Sources(
         gazetteer=gazetteer,
@@ -584,7 +584,7 @@ def open_book(
         facts=lambda now: destination_facts(store, policy, now),
         schemas=schemas,
     )
-    return TableBook(store=store, sources=sources)
+    return RoutingTableVersions(store=store, sources=sources)
 
 
 def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UUID, DestinationFacts]:

@@ -192,7 +192,7 @@ class TrialReport:
         return all(step.good for step in self.steps)
 
 
-class Trials:
+class TestDelivery:
     """Makes test deliveries."""
 
     def __init__(
@@ -494,4 +494,4 @@ def _busy() -> TooMany:
     )
 
 
-__all__ = ["CONTENT", "PAUSE", "SERVICE", "TrialReport", "TrialStage", "TrialStep", "Trials"]
+__all__ = ["CONTENT", "PAUSE", "SERVICE", "TestDelivery", "TrialReport", "TrialStage", "TrialStep"]

@@ -3,7 +3,7 @@
 ``openings`` opens what settings name, ``wiring`` builds the objects, ``interfaces`` serves them.
 """
 
-from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, server_options, stewardship
+from hub.app.interfaces import admin_desks, asgi, destination_service, fit_connect_parts, handlers, server_options
 from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo, tell
 from hub.app.starting import begin as show_worker
 from hub.app.wiring import (
@@ -25,6 +25,7 @@ __all__ = [
     "announce",
     "asgi",
     "build",
+    "destination_service",
     "development_authority",
     "fit_connect_parts",
     "gauges",
@@ -37,7 +38,6 @@ __all__ = [
     "refuse_demo",
     "server_options",
     "show_worker",
-    "stewardship",
     "tell",
     "utc_now",
     "working",

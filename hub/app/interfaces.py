@@ -11,12 +11,12 @@ from typing import Any
 from connexion import context
 
 from hub import __version__, admin
-from hub.administration.adapters import AdapterDesk, AdapterSettings
-from hub.administration.clients import Registry
+from hub.administration.adapters import AdapterApproval, AdapterSettings
+from hub.administration.clients import ClientService
 from hub.administration.dead_letters import DeadLetters
-from hub.administration.destinations import Stewardship
-from hub.administration.keys import KeyDesk
-from hub.administration.test_delivery import Trials
+from hub.administration.destinations import DestinationService
+from hub.administration.keys import KeyApproval
+from hub.administration.test_delivery import TestDelivery
 from hub.api import application
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
@@ -35,7 +35,7 @@ from hub.api.validation_page import DryRun
 from hub.app.wiring import Hub, gauges, installed_adapters, readiness, working
 from hub.config import Settings
 from hub.fit_connect.collection import Cases
-from hub.identity.accounts import Bearers
+from hub.identity.accounts import PersonTokens
 from hub.identity.clients import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
@@ -109,11 +109,11 @@ def _limits(settings: Settings) -> application.Limits:
     )
 
 
-def stewardship(hub: Hub, *, confined: bool = True) -> Stewardship:
+def destination_service(hub: Hub, *, confined: bool = True) -> DestinationService:
     """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
     files = secrets_folder(hub) if confined else None
     own = hub.settings.named_files
-    return Stewardship(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files, own=own)
+    return DestinationService(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files, own=own)
 
 
 def secrets_folder(hub: Hub) -> Path:
@@ -126,13 +126,15 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
     adapters = AdapterSettings(installed_adapters())
     mine = hub.settings.data / "schemas"
     return {
-        "stewardship": stewardship(hub),
-        "keys": KeyDesk(store=hub.store, policy=hub.policy),
-        "ways": AdapterDesk(
+        "destination_service": destination_service(hub),
+        "keys": KeyApproval(store=hub.store, policy=hub.policy),
+        "ways": AdapterApproval(
             store=hub.store, adapters=installed_adapters, files=secrets_folder(hub), own=hub.settings.named_files
         ),
         "adapters": adapters,
-        "trials": Trials(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url),
+        "trials": TestDelivery(
+            store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url
+        ),
         "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),
         "admission": hub.admission,
         "set_standing": partial(write_standing, mine),
@@ -141,8 +143,8 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
 
 def people_desk(hub: Hub, oauth: OAuth) -> People:
     """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
-    bearers = Bearers(store=hub.store, accounts=hub.accounts)
-    return People(bearers=bearers, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
+    person_tokens = PersonTokens(store=hub.store, accounts=hub.accounts)
+    return People(person_tokens=person_tokens, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
 
 
 def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
@@ -229,8 +231,8 @@ def fit_connect_parts(hub: Hub) -> fit_connect.Parts:
 def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
-    registered = ClientAdmin(registry=Registry(hub.store), person=person, clock=hub.clock)
-    destinations = DestinationAdmin(stewardship=stewardship(hub), person=person, clock=hub.clock)
+    registered = ClientAdmin(registry=ClientService(hub.store), person=person, clock=hub.clock)
+    destinations = DestinationAdmin(destination_service=destination_service(hub), person=person, clock=hub.clock)
     return {
         "persons.token": people.token,
         "persons.revoke": people.revoke,

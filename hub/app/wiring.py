@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from hub import __version__, admin
-from hub.administration.routing_tables import TableBook, open_book
+from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.admission import Admission
 from hub.areas import Gazetteer, GazetteerBook
 from hub.config import Settings
@@ -37,7 +37,7 @@ from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, Retention, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.model.delivery import Adapter, Breaker, Schedule
-from hub.notifications.callbacks import CallbackTools, CallbackWorker, Herald
+from hub.notifications.callbacks import CallbackTools, CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
 from hub.observability import crashpoints
 from hub.observability.metrics import Meters
@@ -203,7 +203,7 @@ class Hub:
     gazetteers: GazetteerBook
     #: What the folder of rules holds for a first start; :attr:`book` knows the table of the moment.
     table: RoutingTable
-    book: TableBook
+    book: RoutingTableVersions
     accounts: Accounts
     openid: OpenIdLogin | None
     notary: Notary
@@ -290,7 +290,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
         table=lambda: book.active(clock()),
         admission=admission,
         outbound=outbound,
-        herald=Herald(store=store),
+        callback_writer=CallbackWriter(store=store),
         base_url=settings.canonical_url,
         attachment_limit=_ATTACHMENT_LIMIT,
         sealing=pool.sealing,
@@ -340,20 +340,20 @@ def working(hub: Hub) -> Iterator[None]:
     """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
     # It keeps up its own loops and ends them in their order; whether those could begin at all is watched like any other.
     dispatching = hub.supervisor.begin("dispatching", hub.dispatcher.run)
-    couriers = [hub.supervisor.begin("callbacks", hub.messenger.run)]
+    outbox_workers = [hub.supervisor.begin("callbacks", hub.messenger.run)]
     if hub.postman is not None:
-        couriers.append(hub.supervisor.begin("notices", hub.postman.run))
+        outbox_workers.append(hub.supervisor.begin("notices", hub.postman.run))
     hub.duties.start()
     try:
         yield
     finally:
         dispatching.stop.set()
         hub.dispatcher.wake()
-        for courier in couriers:
-            courier.stop.set()
+        for worker in outbox_workers:
+            worker.stop.set()
         dispatching.end()
-        for courier in couriers:
-            courier.end()
+        for worker in outbox_workers:
+            worker.end()
         hub.duties.stop()
 
 
@@ -396,7 +396,7 @@ def _dispatcher(
         blobs=blobs,
         adapters=pool,
         notary=notary,
-        herald=Herald(store=store),
+        callback_writer=CallbackWriter(store=store),
         rules=Rules(
             node=process_of(settings),
             lease=settings.lease,
@@ -430,9 +430,15 @@ def _retention(
         unanswered=timedelta(seconds=settings.uncollected_seconds),
         case=timedelta(seconds=settings.case_seconds),
     )
-    herald, base_url = Herald(store=store), settings.canonical_url
+    callback_writer, base_url = CallbackWriter(store=store), settings.canonical_url
     return Retention(
-        store=store, herald=herald, board=board, keys=keys, base_url=base_url, periods=periods, meters=meters
+        store=store,
+        callback_writer=callback_writer,
+        board=board,
+        keys=keys,
+        base_url=base_url,
+        periods=periods,
+        meters=meters,
     ).run
 
 

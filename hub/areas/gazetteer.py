@@ -28,7 +28,7 @@ from pathlib import Path
 from hub.areas.area import AGS_LENGTH, LENGTHS, Area, AreaKind, Place, Succession
 from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge
 from hub.files.sheets import bad_row, sheet_rows
-from hub.files.watched import Lookout, stamp_of
+from hub.files.watched import WatchedFile, stamp_of
 
 #: A gazetteer of the whole country has 11,000 rows and 1.5 MB; a file beyond this is a mistake.
 _LARGEST = 16 * 1024 * 1024
@@ -395,7 +395,7 @@ def _write(target: Path, owners: dict[str, set[str]]) -> None:
     fresh.replace(target)
 
 
-class GazetteerBook(Lookout[Gazetteer]):
+class GazetteerBook(WatchedFile[Gazetteer]):
     """Gives the areas with the postal codes of the list ``codes``, where there is one; areas never change while the hub runs.
 
     A list that does not fit the areas does not stop the start: then there are no codes.

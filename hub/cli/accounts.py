@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from hub.administration.clients import Registry
+from hub.administration.clients import ClientService
 from hub.app import Hub
 from hub.cli.options import (
     Login,
@@ -194,8 +194,8 @@ def disable_client(client_id: str, login: Login, data: Path) -> None:
         _registry(hub).disable(client_id, acting(hub, login), now=hub.clock())
 
 
-def _registry(hub: Hub) -> Registry:
-    return Registry(hub.store, machines=True)
+def _registry(hub: Hub) -> ClientService:
+    return ClientService(hub.store, machines=True)
 
 
 COMMANDS = (accounts, clients)

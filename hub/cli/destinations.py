@@ -30,8 +30,8 @@ from hub import app
 from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.check import find_trial
-from hub.administration.destinations import Draft, KeyChange, KeyStep, Stewardship
-from hub.app import Hub, stewardship, utc_now
+from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep
+from hub.app import Hub, destination_service, utc_now
 from hub.cli.options import (
     Login,
     acting,
@@ -81,7 +81,7 @@ def list_(tenant: str | None, data: Path) -> None:
 def show(destination_id: UUID, data: Path) -> None:
     """Show one destination, its services and its keys."""
     with opened(data) as hub:
-        standing = _stewardship(hub).show(destination_id, operating_user())
+        standing = _destination_service(hub).show(destination_id, operating_user())
         destination = standing.destination
         for name, value in _facts(destination):
             click.echo(f"{name:<12}  {value}")
@@ -139,7 +139,7 @@ def add(
         encryption_kid=sealing.get("kid"),
     )
     with opened(data) as hub:
-        made = _stewardship(hub).create(
+        made = _destination_service(hub).create(
             draft,
             acting(hub, login),
             encryption_key=sealing,
@@ -187,7 +187,7 @@ def decommission(destination_id: UUID, login: Login, data: Path) -> None:
 def rename(destination_id: UUID, name: str, login: Login, data: Path) -> None:
     """Give a destination another name."""
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, Draft(name=name), acting(hub, login), now=hub.clock())
+        _destination_service(hub).change(destination_id, Draft(name=name), acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {name}")
 
 
@@ -209,7 +209,7 @@ def services(
     """Replace the services that a destination takes, all of them."""
     draft = Draft(services=_offered(identifiers, regions, schemas))
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
+        _destination_service(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {len(identifiers)}")
 
 
@@ -228,7 +228,7 @@ def adapter(destination_id: UUID, name: str, options: str, login: Login, data: P
     """
     draft = Draft(adapter=name, adapter_config=_options(options))
     with opened(data) as hub:
-        desk, person = _stewardship(hub), acting(hub, login)
+        desk, person = _destination_service(hub), acting(hub, login)
         desk.change(destination_id, draft, person, now=hub.clock())
         waits = person.is_named and desk.waiting_way(destination_id, person) is not None
     click.echo(f"{destination_id}  {name}" + (f"  {_NOTED}" if waits else ""))
@@ -248,7 +248,7 @@ def key_add(destination_id: UUID, jwk: Path, login: Login, data: Path) -> None:
     """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one."""
     with opened(data) as hub:
         document = _jwk(jwk)
-        added = _stewardship(hub).add_key(destination_id, document, acting(hub, login), now=hub.clock())
+        added = _destination_service(hub).add_key(destination_id, document, acting(hub, login), now=hub.clock())
     state = "hinterlegt / added" if added else "war schon da / was there"
     click.echo(f"{document['kid']}  {state}")
 
@@ -265,7 +265,7 @@ def key_use(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
     """
     with opened(data) as hub:
         person = logged_in(hub, login)
-        _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.ACTIVATE, person, now=hub.clock()))
+        _say(_destination_service(hub).change_key(destination_id, kid, KeyStep.ACTIVATE, person, now=hub.clock()))
 
 
 @key.command("retire")
@@ -277,7 +277,7 @@ def key_retire(destination_id: UUID, kid: str, login: Login, data: Path) -> None
     """Use a key for nothing new; it stays readable for old proof. Two persons, as for 'key use'."""
     with opened(data) as hub:
         person = logged_in(hub, login)
-        _say(_stewardship(hub).change_key(destination_id, kid, KeyStep.RETIRE, person, now=hub.clock()))
+        _say(_destination_service(hub).change_key(destination_id, kid, KeyStep.RETIRE, person, now=hub.clock()))
 
 
 def _say(change: KeyChange) -> None:
@@ -289,12 +289,12 @@ def _say(change: KeyChange) -> None:
 
 def _set_status(destination_id: UUID, status: str, login: Login, data: Path) -> None:
     with opened(data) as hub:
-        _stewardship(hub).change(destination_id, Draft(status=status), acting(hub, login), now=hub.clock())
+        _destination_service(hub).change(destination_id, Draft(status=status), acting(hub, login), now=hub.clock())
     click.echo(f"{destination_id}  {status}")
 
 
-def _stewardship(hub: Hub) -> Stewardship:
-    return stewardship(hub, confined=False)
+def _destination_service(hub: Hub) -> DestinationService:
+    return destination_service(hub, confined=False)
 
 
 def _facts(destination: Destination) -> list[tuple[str, str]]:

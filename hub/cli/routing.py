@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from hub.administration.routing_tables import TableBook
+from hub.administration.routing_tables import RoutingTableVersions
 from hub.app import Hub, postal_codes_of
 from hub.areas import Area, Gazetteer, Place, import_postal_codes, look_up
 from hub.cli.options import Login, data_option, logged_in, opened, person_options
@@ -206,12 +206,12 @@ def history(data: Path) -> None:
             click.echo(f"{each.since.isoformat()}  {each.number:>4}  {each.made_by:<20}  {each.reason}{note}")
 
 
-def book_of(hub: Hub) -> TableBook:
+def book_of(hub: Hub) -> RoutingTableVersions:
     """Return the hub's book of tables."""
     return hub.book
 
 
-def _table(book: TableBook, number: int | None, now: datetime) -> RoutingTable:
+def _table(book: RoutingTableVersions, number: int | None, now: datetime) -> RoutingTable:
     return book.at(now) if number is None else book.table(number)
 
 
@@ -249,7 +249,7 @@ def _show_findings(findings: list[Finding]) -> bool:
     return bool(errors)
 
 
-def _show_diff(hub: Hub, book: TableBook, number: int, other: int | None) -> None:
+def _show_diff(hub: Hub, book: RoutingTableVersions, number: int, other: int | None) -> None:
     names = {each.destination_id: each.name for each in hub.store.destinations(limit=500).items}
     for line in book.compare(number, now=hub.clock(), with_number=other).lines("de", names):
         click.echo(line)

@@ -18,7 +18,7 @@ from hub.model.delivery import Adapter, Breaker, Schedule, StepKind, next_step
 from hub.model.events import Event, EventKind, Subject
 from hub.model.packaging import MixedUp, Reading, not_readable
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package, random_id
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces
@@ -58,7 +58,7 @@ class Attempting:
     blobs: Blobs
     adapters: AdapterPool
     notary: Notary
-    herald: Herald
+    callback_writer: CallbackWriter
     leases: Leases
     rules: Rules
     clock: Callable[[], datetime]
@@ -91,7 +91,7 @@ class Attempting:
 
     def _told(self, claim: Claim, now: datetime) -> Sequence[OutgoingCallback]:
         try:
-            return self.herald.notified(claim.submission, now=now)
+            return self.callback_writer.notified(claim.submission, now=now)
         except Exception:  # noqa: BLE001  # the receiver has it, which must be recorded
             _log.exception("delivery %s: its sender is not called back", claim.delivery_id)
             return ()

@@ -39,7 +39,7 @@ from hub.errors import Unavailable
 from hub.model.delivery import Breaker, Standing, next_standing
 from hub.model.reasons import reason_of
 from hub.model.submission import Outcome
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import NoTraces, Traces
@@ -61,7 +61,7 @@ _AHEAD = 8
 _UNRECORDED = 16
 
 
-class Hand:
+class ClaimBuffer:
     """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers.
 
     What has waited here for longer than ``patience``, well within a lease, is for another node, or for later. ``clock`` is
@@ -274,7 +274,7 @@ class Dispatcher:
         blobs: Blobs,
         adapters: AdapterPool,
         notary: Notary,
-        herald: Herald,
+        callback_writer: CallbackWriter,
         rules: Rules,
         clock: Callable[[], datetime],
         meters: Meters | None = None,
@@ -289,14 +289,14 @@ class Dispatcher:
         self._meters = meters or Meters()
         self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
-        self._hand = Hand(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=self._leases.steady)
+        self._buffer = ClaimBuffer(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=self._leases.steady)
         self._results: queue.SimpleQueue[tuple[AttemptResult, Future[bool]] | None] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._attempting = Attempting(
             blobs=blobs,
             adapters=adapters,
             notary=notary,
-            herald=herald,
+            callback_writer=callback_writer,
             leases=self._leases,
             rules=rules,
             clock=clock,
@@ -315,7 +315,7 @@ class Dispatcher:
         """
         keeper = self._supervisor.begin("leases", self._leases.run)
         try:
-            with self._concluding(), ThreadPoolExecutor(self._hand.most, thread_name_prefix="deliver") as pool:
+            with self._concluding(), ThreadPoolExecutor(self._buffer.most, thread_name_prefix="deliver") as pool:
                 self._supervisor.attend("dispatcher", partial(self._work_until, pool), stop)
                 self._give_back(everything=True)
         finally:
@@ -350,18 +350,18 @@ class Dispatcher:
         """Claim what the hand has room for, and begin as many attempts as there are slots."""
         self._give_back()
         begun = self._leases.steady()
-        claims = self._claim(self._clock(), self._hand.room(), suspects=not self._hand.suspicious())
+        claims = self._claim(self._clock(), self._buffer.room(), suspects=not self._buffer.suspicious())
         lasting = [claim for claim in claims if not is_instant(claim)]
         self._leases.taken(lasting, at=begun)
-        self._hand.take(lasting)
-        for _ in range(self._hand.startable()):
+        self._buffer.take(lasting)
+        for _ in range(self._buffer.startable()):
             pool.submit(self._work)
         self._settle([claim for claim in claims if is_instant(claim)])
         return claims
 
     def _give_back(self, *, everything: bool = False) -> None:
         """Let others have what waits in vain: not begun, it must not look like an attempt of unknown end."""
-        claims = self._hand.give_back(everything=everything)
+        claims = self._buffer.give_back(everything=everything)
         if not claims:
             return
         self._leases.let_go(claims)
@@ -372,10 +372,10 @@ class Dispatcher:
 
     def _pause_after(self, claims: Sequence[Claim]) -> float:
         """Return seconds to wait before the next look, unless woken."""
-        if not claims and self._hand.room():
+        if not claims and self._buffer.room():
             return self._pause(self._clock())
         # An attempt that ends wakes us; what is over at once may be followed by more.
-        full = not self._hand.room() and not any(map(is_instant, claims))
+        full = not self._buffer.room() and not any(map(is_instant, claims))
         return _LOOK_AGAIN.total_seconds() if full else 0.0
 
     def _claim(self, now: datetime, limit: int, *, suspects: bool = True) -> list[Claim]:
@@ -398,17 +398,17 @@ class Dispatcher:
 
     def _work(self) -> None:
         """Make attempts, one after the other, for as long as any waits and a slot is free."""
-        while (claim := self._hand.begin()) is not None:
+        while (claim := self._buffer.begin()) is not None:
             try:
                 with self._leases.held(claim):
                     result = self._attempting.attempt(claim)
-                self._hand.end(claim)
+                self._buffer.end(claim)
                 self._results.put((result, self._recording(result)))
             except BaseException:  # noqa: BLE001  # nobody waits for this thread; the lease runs out: outcome unknown
                 _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
-                self._hand.end(claim)
-                self._hand.settle(claim)
-            if self._hand.room():
+                self._buffer.end(claim)
+                self._buffer.settle(claim)
+            if self._buffer.room():
                 self._wake.set()
 
     @contextmanager
@@ -439,7 +439,7 @@ class Dispatcher:
         try:
             self._concluded(result, recording)
         finally:
-            self._hand.settle(result.claim)
+            self._buffer.settle(result.claim)
         return True
 
     def _settle(self, claims: Iterable[Claim]) -> None:

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY = 1.0
 
 
-class Lookout(Generic[T]):
+class WatchedFile(Generic[T]):
     """Gives what was read from files. Thread-safe; a look costs the status of each file, once a second.
 
     ``look`` returns what tells one state of the files from another, ``read`` reads them, ``what`` names them in the log.

@@ -26,7 +26,7 @@ from hub.identity.clients import Caller
 from hub.model.events import EVENT_PREFIX, RECEIVER_MAY_WRITE, Event, EventKind, Subject, next_state
 from hub.model.parties import Destination
 from hub.model.submission import State
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.proof.event_log import TOKEN_TYPE
 from hub.store import CaseHead, Store, StoredMessage
 
@@ -194,9 +194,9 @@ _MOST_PROBLEMS = 500
 class Acknowledgement:
     """Takes receivers' events into the log of their case."""
 
-    def __init__(self, *, store: Store, herald: Herald) -> None:
+    def __init__(self, *, store: Store, callback_writer: CallbackWriter) -> None:
         self._store = store
-        self._herald = herald
+        self._callback_writer = callback_writer
 
     def post(self, case_id: UUID, token: str, *, caller: Caller, profile: Profile, now: datetime) -> None:
         """Judge ``token`` and append it to the log, byte for byte as it came.
@@ -227,7 +227,7 @@ class Acknowledgement:
         self._verify(claimed, issuer)
         if not (claimed.bare and profile.takes_bare_events):
             _insist_on_payload(claimed, message)
-        news = self._herald.answered(message, now=now)
+        news = self._callback_writer.answered(message, now=now)
         self._store.append(case_id, message.id, _appending(claimed), callbacks=news)
 
     def _insist_on_case(self, case_id: UUID, caller: Caller) -> None:

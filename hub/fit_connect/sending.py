@@ -30,7 +30,7 @@ from hub.model.delivery import Sealing
 from hub.model.events import Event, EventKind, Subject
 from hub.model.parties import Destination
 from hub.model.submission import Form, Sealed, State, random_id
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.store import Announcement, Blobs, SpillingSink, Store, StoredMessage
 
 
@@ -204,7 +204,7 @@ class SendingTools:
     blobs: Blobs
     receivers: Receivers
     recent: RecentAnnouncements
-    herald: Herald
+    callback_writer: CallbackWriter
     admission: Admission
     base_url: str
     limits: ExchangeLimits = field(default_factory=ExchangeLimits)

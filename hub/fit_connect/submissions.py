@@ -327,8 +327,8 @@ class Submitting:
 
     def _news(self, message: StoredMessage, destination: Destination, now: datetime) -> list[OutgoingCallback]:
         if message.kind is Subject.REPLY:
-            return self._tools.herald.replied(message, now=now)
-        return self._tools.herald.submitted(
+            return self._tools.callback_writer.replied(message, now=now)
+        return self._tools.callback_writer.submitted(
             submission_id=message.id, case_id=message.case_id, destination=destination, now=now
         )
 

@@ -480,7 +480,7 @@ PREFIX = "rhp_"
 LIFE = IDLE
 
 
-class Bearers:
+class PersonTokens:
     """Issues tokens to persons and recognises persons by them."""
 
     def __init__(self, *, store: Store, accounts: Accounts) -> None:

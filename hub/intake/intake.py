@@ -59,7 +59,7 @@ from hub.model.submission import (
     canonical_service,
     new_id,
 )
-from hub.notifications.callbacks import Herald, at_rest
+from hub.notifications.callbacks import CallbackWriter, at_rest
 from hub.observability.crashpoints import reach
 from hub.routing import OnInvalid, Route, RoutingTable
 from hub.store import Blobs, OutgoingCallback, Provisional, Remembered, Store
@@ -136,7 +136,7 @@ class Tools:
     table: Callable[[], RoutingTable]
     admission: Admission
     outbound: Outbound
-    herald: Herald
+    callback_writer: CallbackWriter
     base_url: str
     attachment_limit: int
     #: How the destination's adapter wants its contents sealed.
@@ -303,7 +303,7 @@ class Reception(_Opened):
         return self._contents.follow(stored, answer, repeated=lambda earlier: earlier is not None)
 
     def _news(self, submission: Submission, now: datetime) -> list[OutgoingCallback]:
-        return self._tools.herald.submitted(
+        return self._tools.callback_writer.submitted(
             submission_id=submission.submission_id,
             case_id=submission.case_id,
             destination=self._destination,

@@ -30,7 +30,7 @@ from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
 from hub.model.delivery import Schedule
 from hub.model.events import EVENT_PREFIX, Event, EventKind
 from hub.model.submission import State
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.store import Case, CaseHead, DeliveryView, MakeEvents, NoticeKind, Store, StoredMessage, Telling
@@ -69,7 +69,7 @@ class Retention:
         self,
         *,
         store: Store,
-        herald: Herald,
+        callback_writer: CallbackWriter,
         board: Noticeboard,
         keys: HubKeys,
         base_url: str,
@@ -78,7 +78,7 @@ class Retention:
     ) -> None:
         self._meters = meters or Meters()
         self._store = store
-        self._herald = herald
+        self._callback_writer = callback_writer
         self._board = board
         self._keys = keys
         self._base_url = base_url
@@ -195,7 +195,7 @@ class Retention:
 
     def _delete(self, message: StoredMessage, now: datetime) -> bool:
         make = self._one(message, EventKind.DELETE, now)
-        self._store.delete_contents(message.id, now, make, callbacks=self._herald.ended(message, now=now))
+        self._store.delete_contents(message.id, now, make, callbacks=self._callback_writer.ended(message, now=now))
         return True
 
     def _forget(self, message: StoredMessage, now: datetime) -> bool:
@@ -207,7 +207,7 @@ class Retention:
         days = self._periods.unanswered.days
         problem = _NOT_ANSWERED | {"detail": f"The receiver did not answer within {days} days."}
         make = self._one(message, EventKind.REJECT, now, {"problems": [problem]})
-        self._store.append(message.case_id, message.id, make, callbacks=self._herald.ended(message, now=now))
+        self._store.append(message.case_id, message.id, make, callbacks=self._callback_writer.ended(message, now=now))
         return True
 
     def _one(

@@ -28,7 +28,7 @@ from hub.model.events import Subject
 from hub.model.parties import Callback, Destination
 from hub.model.submission import Submission
 from hub.notifications.mail import Noticeboard
-from hub.notifications.outbox import SCHEDULE, Carried, Courier
+from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
 from hub.store import CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling
 from hub.transport.connection import Outbound, Posted
 
@@ -52,7 +52,7 @@ def at_rest(callback: Callback | None, keys: HubKeys) -> Callback | None:
     return Callback(url=callback.url, secret=keys.seal_secret(callback.secret.encode(), context=_CONTEXT))
 
 
-class Herald:
+class CallbackWriter:
     """Writes the callbacks that an event causes (section 11.3); the caller hands them to the store with the event."""
 
     def __init__(self, *, store: Store) -> None:
@@ -165,7 +165,7 @@ class _Rests:
             self._silent.clear()
 
 
-class CallbackWorker(Courier[CallbackClaim]):
+class CallbackWorker(OutboxWorker[CallbackClaim]):
     """Posts the callbacks of the outbox.
 
     Receivers are strangers. No party and no host has more than its share under way, those that give no answer are left

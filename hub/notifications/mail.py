@@ -25,7 +25,7 @@ from hub.errors import ConfigurationError, Text, UnreadableRow
 from hub.files import vault
 from hub.model.parties import Destination
 from hub.model.submission import OutcomeKind
-from hub.notifications.outbox import SCHEDULE, Carried, Courier
+from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
 from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, Store, Telling, Tried
 from hub.transport.addresses import host_fault
 from hub.transport.connection import Line
@@ -264,7 +264,7 @@ class MailServer:
         return cls(host=host, port=port, sender=sender, tls=_tls(ca_file) if starttls else None, login=login)
 
 
-class Postman(Courier[NoticeClaim]):
+class Postman(OutboxWorker[NoticeClaim]):
     """Mails the notices of the outbox."""
 
     carries = "notice"

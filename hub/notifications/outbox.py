@@ -54,7 +54,7 @@ class Carried:
     note: str
 
 
-class Courier(ABC, Generic[C]):
+class OutboxWorker(ABC, Generic[C]):
     """Carries one outbox. Any number of nodes do; each thing is leased to one of them at a time.
 
     ``slots`` attempts work at once. One that waits for its receiver gives its slot away, up to a bound; a slot that gets

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
-from hub.files.watched import Lookout, stamp_of
+from hub.files.watched import WatchedFile, stamp_of
 from hub.model.submission import MediaType, SchemaRef
 from hub.validation.attachments import ANY, JsonAttachmentNames, XmlAttachmentNames
 from hub.validation.code_lists import CodeList, CodeLists, read_code_list
@@ -604,7 +604,7 @@ _AMBIGUOUS = Text(
 )
 
 
-class CatalogBook(Lookout[SchemaCatalog]):
+class CatalogBook(WatchedFile[SchemaCatalog]):
     """Gives the catalogue; it looks at each version's manifest, and at what operators decided on them."""
 
     def __init__(

@@ -10,8 +10,8 @@ import pytest
 from sealed_door import Door
 from store_values import client
 
-from hub.administration.destinations import Draft, Stewardship
-from hub.administration.keys import By, KeyDesk
+from hub.administration.destinations import DestinationService, Draft
+from hub.administration.keys import By, KeyApproval
 from hub.identity.accounts import Person, Role
 from hub.identity.clients import new_client
 from hub.model.parties import ClientKind
@@ -75,7 +75,7 @@ def test_the_submissions_and_cases_of_a_bound_token_are_those_of_its_destination
 
 
 def test_a_destinations_open_key_changes_come_before_any_number_of_decided_ones(stage):
-    desk = KeyDesk(store=stage.hub.store, policy=stage.hub.policy)
+    desk = KeyApproval(store=stage.hub.store, policy=stage.hub.policy)
     place = stage.hub.store.destination(stage.destination_id("Wiesbaden"))
     stage.hub.store.replace_destination(replace(place, status="inactive"))
     place = replace(place, status="inactive")
@@ -118,28 +118,28 @@ def test_the_callbacks_that_a_destination_did_not_take_are_its_own(stage):
                 return lambda **wish: asked.append(wish) or store.dead_callbacks(**wish)
             return getattr(store, name)
 
-    stewardship = Stewardship(store=Watched(), policy=stage.hub.policy, adapters=dict, files=None)
+    destination_service = DestinationService(store=Watched(), policy=stage.hub.policy, adapters=dict, files=None)
     here = stage.destination_id("Wiesbaden")
-    assert list(stewardship.show(here, OPERATOR).dead_callbacks) == []
+    assert list(destination_service.show(here, OPERATOR).dead_callbacks) == []
     assert [wish["party"] for wish in asked] == [str(here)]
 
 
 def test_whether_a_destination_was_ever_active_is_known_after_any_number_of_changes(stage):
     store, now = stage.hub.store, stage.clock()
-    stewardship = Stewardship(store=store, policy=stage.hub.policy, adapters=dict, files=None)
-    desk = KeyDesk(store=store, policy=stage.hub.policy)
+    destination_service = DestinationService(store=store, policy=stage.hub.policy, adapters=dict, files=None)
+    desk = KeyApproval(store=store, policy=stage.hub.policy)
     keys = {key.use: dict(key.jwk) for key in store.keys(stage.destination_id("Wiesbaden"))}
     store.add_client(client("owner", kind=ClientKind.SUBSCRIBER))
     sealing = keys["wrapKey"]
     draft = Draft(name="Neu", contact={}, services=(), metadata_versions=("1.0.0",), encryption_kid=sealing["kid"])
-    made = stewardship.create(
+    made = destination_service.create(
         draft, OPERATOR, encryption_key=sealing, signature_key=keys["verify"], owner="owner", now=now
     )
     for number in range(501):
-        stewardship.change(made.destination_id, Draft(name=f"Neu {number}"), OPERATOR, now=now)
-    inactive = stewardship.change(made.destination_id, Draft(status="inactive"), OPERATOR, now=now)
+        destination_service.change(made.destination_id, Draft(name=f"Neu {number}"), OPERATOR, now=now)
+    inactive = destination_service.change(made.destination_id, Draft(status="inactive"), OPERATOR, now=now)
     assert desk.awaits_first_start(inactive)
     other = replace(OPERATOR, name="olga")
     for status in ("active", "inactive"):
-        stewardship.change(made.destination_id, Draft(status=status), other, now=now)
+        destination_service.change(made.destination_id, Draft(status=status), other, now=now)
     assert not desk.awaits_first_start(store.destination(made.destination_id))

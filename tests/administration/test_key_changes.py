@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from hub.administration.destinations import Draft
-from hub.administration.keys import By, KeyDesk
+from hub.administration.keys import By, KeyApproval
 from hub.app import development_authority
 from hub.crypto.certificates import read_deposit
 from hub.crypto.jwk import make_rsa_pair
@@ -23,7 +23,7 @@ def fresh_pair():
 
 @pytest.fixture
 def desk(stage):
-    return KeyDesk(store=stage.hub.store, policy=stage.hub.policy)
+    return KeyApproval(store=stage.hub.store, policy=stage.hub.policy)
 
 
 @pytest.fixture

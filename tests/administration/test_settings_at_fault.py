@@ -106,7 +106,7 @@ def test_a_change_of_the_settings_lets_everything_go_out_at_once(yard):  # noqa:
     yard.work(working, seconds=3)
     yard.now += timedelta(minutes=20)
     yard.answers[there] = DELIVERED
-    # What Stewardship.change does with an adapter's options.
+    # What DestinationService.change does with an adapter's options.
     yard.store.change_circuit(there, lambda _: Circuit(destination_id=there), yard.now)
     while working.run_once():
         pass

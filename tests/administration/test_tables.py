@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from store_values import accepted, known_destination
 
-from hub.administration.routing_tables import TableBook
+from hub.administration.routing_tables import RoutingTableVersions
 from hub.areas import Area
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NoRoute, NotFound
 from hub.routing import from_csv, from_yaml, to_csv, to_yaml
@@ -27,18 +27,18 @@ IDSTEIN = rule("idstein-bau", "064390008008", [BAUEN], to=STADT)
 
 
 @pytest.fixture
-def tables(store) -> TableBook:
+def tables(store) -> RoutingTableVersions:
     return book(store)
 
 
-def _changed(tables: TableBook, *rules, person=EDITOR, now=NOW):
+def _changed(tables: RoutingTableVersions, *rules, person=EDITOR, now=NOW):
     draft = tables.draft(person, title="Änderung", now=now)
     for each in rules:
         draft = tables.put_rule(draft.number, each, person, revision=draft.revision, now=now)
     return draft
 
 
-def _live(tables: TableBook, *rules, now=NOW, editor=EDITOR, approver=APPROVER):
+def _live(tables: RoutingTableVersions, *rules, now=NOW, editor=EDITOR, approver=APPROVER):
     draft = _changed(tables, *rules, person=editor, now=now)
     tables.approve(draft.number, approver, revision=draft.revision, now=now, text="geprüft")
     tables.activate(draft.number, approver, now=now)
@@ -178,7 +178,9 @@ def test_a_hub_without_a_table_has_an_empty_one_and_no_default(store):
 
     from hub.administration.routing_tables import Sources
 
-    empty = TableBook(store=store, sources=Sources(gazetteer=WORLD, services=SERVICES, facts=facts, schemas=list))
+    empty = RoutingTableVersions(
+        store=store, sources=Sources(gazetteer=WORLD, services=SERVICES, facts=facts, schemas=list)
+    )
     assert empty.active(NOW).rules == ()
     with pytest.raises(NoRoute):
         empty.active(NOW).route(Area("064390008008"), BAUEN, NOW)
@@ -333,7 +335,7 @@ def test_an_activation_of_a_table_that_is_not_there_is_the_hubs_own_fault(store_
     with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as damage:
         damage.execute(_ASTRAY)
         damage.commit()
-    anew = TableBook(store=store, sources=tables._sources)
+    anew = RoutingTableVersions(store=store, sources=tables._sources)
     with pytest.raises(ConfigurationError, match="-5"):
         anew.active(NOW)
 

@@ -12,7 +12,7 @@ import pytest
 from openssl_cms import opened, pem_key
 
 from hub.administration.adapters import AdapterSettings, shown
-from hub.administration.test_delivery import CONTENT, SERVICE, Trials, TrialStage, trial_contents
+from hub.administration.test_delivery import CONTENT, SERVICE, TestDelivery, TrialStage, trial_contents
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
@@ -55,7 +55,7 @@ def trials(stage):
     from adapters.mailbox import Mailbox
 
     known = AdapterSettings({"recorder": Recorder, "mailbox": Mailbox})
-    return Trials(store=stage.hub.store, policy=stage.hub.policy, adapters=known, base_url="https://hub.example")
+    return TestDelivery(store=stage.hub.store, policy=stage.hub.policy, adapters=known, base_url="https://hub.example")
 
 
 def place(stage, **config):
@@ -146,7 +146,7 @@ class Wild:
     ],
 )
 def test_whatever_an_adapter_does_is_a_step_that_failed(stage, does, last, said):
-    trials = Trials(
+    trials = TestDelivery(
         store=stage.hub.store, policy=stage.hub.policy, adapters=AdapterSettings({"wild": Wild}), base_url="https://h"
     )
     report = trials.run(replace(place(stage, does=does), adapter="wild"), actor="otto", now=stage.clock())
@@ -182,7 +182,7 @@ def test_nobody_waits_for_a_receiver_that_hangs(stage):
             hang.wait(20)
             return super().deliver(package)
 
-    trials = Trials(
+    trials = TestDelivery(
         store=stage.hub.store,
         policy=stage.hub.policy,
         adapters=AdapterSettings({"recorder": Hanging}),
@@ -204,7 +204,7 @@ def hanging_trials(stage, until):
             until.wait(60)
             return super().deliver(package)
 
-    return Trials(
+    return TestDelivery(
         store=stage.hub.store,
         policy=stage.hub.policy,
         adapters=AdapterSettings({"recorder": Hanging}),
@@ -267,7 +267,9 @@ class MailOnly(Recorder):
 def mail_trials(stage):
     Recorder.packages.clear()
     adapters = AdapterSettings({"mail_only": MailOnly})
-    return Trials(store=stage.hub.store, policy=stage.hub.policy, adapters=adapters, base_url="https://hub.example")
+    return TestDelivery(
+        store=stage.hub.store, policy=stage.hub.policy, adapters=adapters, base_url="https://hub.example"
+    )
 
 
 @pytest.mark.parametrize(("options", "said"), [({}, "cms: "), ({"accepts_jwe": True}, "cms, jose: ")])

@@ -13,7 +13,7 @@ from stage import staged
 
 from hub.administration.adapters import Way, canonical
 from hub.administration.destinations import Draft
-from hub.app import stewardship
+from hub.app import destination_service
 from hub.errors import Conflict, Forbidden, HubError
 from hub.identity.accounts import Person, Role
 from hub.model.options import declared
@@ -78,7 +78,7 @@ def secrets(stage):
 @pytest.fixture
 def desk(stage, secrets):
     """Who changes destinations on pages and API."""
-    return stewardship(stage.hub)
+    return destination_service(stage.hub)
 
 
 def here(stage):
@@ -88,7 +88,9 @@ def here(stage):
 def settled(stage, adapter, where=None, **changes):
     """What the command line has set for a destination."""
     draft = Draft(adapter=adapter, adapter_config=options(stage, adapter, **changes))
-    return stewardship(stage.hub, confined=False).change(where or here(stage), draft, MACHINE, now=stage.clock())
+    return destination_service(stage.hub, confined=False).change(
+        where or here(stage), draft, MACHINE, now=stage.clock()
+    )
 
 
 def proposed(stage, desk, adapter, person=OTTO, where=None, **changes):
@@ -149,7 +151,7 @@ def test_the_hubs_own_password_is_not_named_with_somebodys_address(made_once, tm
     mail = {"smtp_host": "mail.hub.example", "mail_sender": "hub@hub.example", "smtp_user": "hub"}
     with staged(before, tmp_path, **mail, smtp_password_file=str(own)) as stage:
         hub = replace(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
-        desk = stewardship(hub)
+        desk = destination_service(hub)
         with pytest.raises(Forbidden) as refusal:
             proposed(stage, desk, "smime_mail", host="evil.example", password_file=f"{folder}/./own")
         assert refusal.value.slug == "secret-of-another-address"

@@ -158,7 +158,7 @@ class Yard:
             blobs=LocalBlobs(self.folder),
             adapters=AdapterPool({"told": Told}),
             notary=None,
-            herald=_Silent(),
+            callback_writer=_Silent(),
             rules=Rules(
                 node="n",
                 lease=timedelta(minutes=2),
@@ -425,7 +425,7 @@ def test_leases_are_renewed_while_the_dispatcher_works(store, tmp_path):
         blobs=LocalBlobs(tmp_path),
         adapters=AdapterPool({"long": Long}),
         notary=None,
-        herald=_Silent(),
+        callback_writer=_Silent(),
         rules=Rules(node="n", lease=timedelta(seconds=0.6), schedule=Schedule(), threads=2, base_url="http://hub"),
         clock=lambda: datetime.now(UTC),
     )

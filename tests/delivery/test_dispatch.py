@@ -21,7 +21,7 @@ from hub.errors import ConfigurationError, Text
 from hub.model.delivery import Schedule
 from hub.model.events import EventKind
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.store import DeliveryState
 
 
@@ -64,7 +64,7 @@ def dispatcher(stage, *, adapters=None, node="node-1") -> Dispatcher:
         blobs=stage.hub.blobs,
         adapters=AdapterPool(adapters or {"scripted": Scripted}),
         notary=stage.hub.notary,
-        herald=Herald(store=stage.hub.store),
+        callback_writer=CallbackWriter(store=stage.hub.store),
         rules=Rules(
             node=node, lease=timedelta(minutes=2), schedule=Schedule(jitter=0), threads=4, base_url="http://hub"
         ),

@@ -16,7 +16,7 @@ from hub.errors import NotFound, Text
 from hub.model.delivery import Schedule
 from hub.model.packaging import whole
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.store import DeliveryState, LocalBlobs
 
 GONE = NotFound(Text("weg", "gone"))
@@ -97,7 +97,7 @@ def test_a_lost_content_is_a_dead_letter_of_ours_at_once(store, tmp_path, adapte
         blobs=Breaking(blobs) if midway else blobs,
         adapters=AdapterPool({"reading": adapter}),
         notary=None,
-        herald=Herald(store=store),
+        callback_writer=CallbackWriter(store=store),
         rules=Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB),
         clock=lambda: NOW,
     )

@@ -18,7 +18,7 @@ from hub.delivery.adapters import AdapterPool
 from hub.model import reasons
 from hub.model.delivery import Schedule
 from hub.model.submission import DeadCause, OutcomeKind
-from hub.notifications.outbox import Carried, Courier
+from hub.notifications.outbox import Carried, OutboxWorker
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
 from hub.supervision import Pauses, Supervisor
@@ -158,7 +158,7 @@ class Parcel:
         self.created_at = created_at
 
 
-class Porter(Courier):
+class Porter(OutboxWorker):
     """Carries one parcel at a time, and dies as told while it claims or carries."""
 
     carries = "parcel"

@@ -16,7 +16,7 @@ from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model.delivery import Schedule
 from hub.model.submission import Application, MediaType
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def deliver_from(stage):
         blobs=hub.blobs,
         adapters=AdapterPool({"fit_connect": FitConnect}),
         notary=hub.notary,
-        herald=Herald(store=hub.store),
+        callback_writer=CallbackWriter(store=hub.store),
         rules=Rules(
             node="near", lease=timedelta(minutes=1), schedule=Schedule(), threads=1, base_url="https://near.example"
         ),

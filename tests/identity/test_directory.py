@@ -9,10 +9,10 @@ import pytest
 from sealed_door import Door, post
 from store_values import destination
 
-from hub.administration.clients import Registry
+from hub.administration.clients import ClientService
 from hub.administration.destinations import Draft
-from hub.administration.keys import By, KeyDesk
-from hub.app import development_authority, stewardship
+from hub.administration.keys import By, KeyApproval
+from hub.app import destination_service, development_authority
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import HubError
 from hub.identity.accounts import Person, Role
@@ -38,19 +38,19 @@ def sealed(door):
 
 def test_an_operators_change_is_seen_at_once_at_the_sealed_door(door):
     assert sealed(door) == 201
-    stewardship(door.hub).change(door.destination_id, Draft(status="inactive"), OPERATOR, now=door.clock())
+    destination_service(door.hub).change(door.destination_id, Draft(status="inactive"), OPERATOR, now=door.clock())
     assert sealed(door) != 201
-    stewardship(door.hub).change(door.destination_id, Draft(status="active"), OPERATOR, now=door.clock())
+    destination_service(door.hub).change(door.destination_id, Draft(status="active"), OPERATOR, now=door.clock())
     assert sealed(door) == 201
 
 
 def test_an_operators_change_is_seen_at_once_at_the_plain_door(stage):
     stage.accept()
     here = stage.destination_id("Rheingau")
-    stewardship(stage.hub).change(here, Draft(status="inactive"), OPERATOR, now=stage.clock())
+    destination_service(stage.hub).change(here, Draft(status="inactive"), OPERATOR, now=stage.clock())
     with pytest.raises(HubError):
         stage.accept()
-    stewardship(stage.hub).change(here, Draft(status="active"), OPERATOR, now=stage.clock())
+    destination_service(stage.hub).change(here, Draft(status="active"), OPERATOR, now=stage.clock())
     stage.accept()
 
 
@@ -73,7 +73,7 @@ def test_a_key_that_two_people_activate_is_sealed_to_at_once(stage):
     key = development_authority(hub.settings, now=now).issue(
         make_rsa_pair("encryption")[0], subject="Wiesbaden", now=now, days=365
     )
-    desk = KeyDesk(store=hub.store, policy=hub.policy)
+    desk = KeyApproval(store=hub.store, policy=hub.policy)
     change = desk.propose_new(place, key, activate=True, by=By(actor="otto", now=now))
     desk.approve(place, change.change_id, by=By(actor="anton", now=now))
     after = hub.directory.destination(place.destination_id, now=now)
@@ -83,7 +83,7 @@ def test_a_key_that_two_people_activate_is_sealed_to_at_once(stage):
 def test_a_client_that_is_disabled_is_locked_out_at_once(stage):
     hub, now = stage.hub, stage.clock()
     assert hub.directory.client(stage.sender, now=now).disabled_at is None
-    Registry(hub.store).disable(stage.sender, OPERATOR, now=now)
+    ClientService(hub.store).disable(stage.sender, OPERATOR, now=now)
     assert hub.directory.client(stage.sender, now=now).disabled_at is not None
 
 

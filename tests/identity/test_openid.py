@@ -8,7 +8,7 @@ import pytest
 from openid_provider import GROUPS, SECRET, make_key, session_cookie
 
 from hub.admin import Mounted, build
-from hub.administration.keys import KeyDesk
+from hub.administration.keys import KeyApproval
 from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from hub.identity.accounts import Person, Right, Role
@@ -248,7 +248,7 @@ def test_a_local_account_is_no_second_person_for_a_first_start_either(entrance):
     store, place = stage.hub.store, stage.hub.store.destination(stage.destination_id("Wiesbaden"))
     target = str(place.destination_id)
     store.append_audit(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
-    desk = KeyDesk(store=store, policy=stage.hub.policy)
+    desk = KeyApproval(store=store, policy=stage.hub.policy)
     with pytest.raises(Forbidden) as refusal:
         desk.insist_on_second_person(replace(place, status="created"), actor="anton")
     assert refusal.value.slug == "second-person"

@@ -6,7 +6,7 @@ import pyotp
 import pytest
 
 from hub.errors import Unauthenticated
-from hub.identity.accounts import Bearers
+from hub.identity.accounts import PersonTokens
 
 
 def test_wrong_credentials_get_no_token_and_the_answer_does_not_say_why(office):
@@ -77,12 +77,12 @@ def test_log_in_and_log_out_are_audited_and_the_store_holds_no_token(office):
 def test_a_cookie_is_no_bearer_token_and_a_bearer_token_no_cookie(office):
     now = office.stage.clock()
     cookie, _ = office.accounts.log_in("erika", office.password, now=now)
-    bearers = Bearers(store=office.stage.hub.store, accounts=office.accounts)
+    person_tokens = PersonTokens(store=office.stage.hub.store, accounts=office.accounts)
     for forged in (cookie, f"rhp_{cookie}"):
         assert office.with_(forged).get("/routes/versions").status_code == 401
         with pytest.raises(Unauthenticated):
-            bearers.recognise(forged, now=now)
-    token, _, _ = bearers.issue("erika", office.password, now=now)
+            person_tokens.recognise(forged, now=now)
+    token, _, _ = person_tokens.issue("erika", office.password, now=now)
     assert office.accounts.session(token, now=now) is None
 
 

@@ -19,7 +19,7 @@ from hub.config import load_settings
 from hub.crypto import jws
 from hub.jobs.retention import Retention
 from hub.model.submission import State
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 
 
@@ -27,7 +27,7 @@ from hub.notifications.mail import Noticeboard
 def retention(own_door: Door) -> Retention:
     return Retention(
         store=own_door.hub.store,
-        herald=Herald(store=own_door.hub.store),
+        callback_writer=CallbackWriter(store=own_door.hub.store),
         board=Noticeboard(store=own_door.hub.store),
         keys=own_door.hub.keys,
         base_url=own_door.hub.settings.canonical_url,

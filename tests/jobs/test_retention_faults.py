@@ -11,7 +11,7 @@ from store_values import HUB, NOW, accepted, announced, claim, known_destination
 from hub.crypto.keys import SigningKey
 from hub.jobs.retention import Retention
 from hub.model.submission import Outcome, OutcomeKind, State
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 
@@ -48,7 +48,9 @@ class Failing:
 
 def retention(store, meters, *, keys=None):
     board = Noticeboard(store=store)
-    return Retention(store=store, herald=Herald(store=store), board=board, keys=keys, base_url=HUB, meters=meters)
+    return Retention(
+        store=store, callback_writer=CallbackWriter(store=store), board=board, keys=keys, base_url=HUB, meters=meters
+    )
 
 
 @pytest.mark.parametrize("step", ["incomplete", "lagging", "unanswered", "finished", "delivered", "stale_cases"])

@@ -80,7 +80,7 @@ class Receivers:
             return self.sent.wait_for(enough, timeout=60)
 
 
-def courier(store: Store, outbound: Any, clock: Callable[[], datetime], **more: Any) -> CallbackWorker:
+def worker(store: Store, outbound: Any, clock: Callable[[], datetime], **more: Any) -> CallbackWorker:
     board = Noticeboard(store=store, actor="hub:n", mails=False, operators="")
     tools = CallbackTools(store=store, keys=Keys(), outbound=outbound, board=board, node="n", clock=clock, **more)
     return CallbackWorker(tools)
@@ -95,12 +95,12 @@ def put(store: Store, party: str, url: str, *, at: datetime = NOW) -> OutgoingCa
 
 
 class Working:
-    """A courier at work in a thread, until the block ends."""
+    """A worker at work in a thread, until the block ends."""
 
-    def __init__(self, courier: CallbackWorker, receivers: Receivers) -> None:
-        self._courier, self._receivers = courier, receivers
+    def __init__(self, worker: CallbackWorker, receivers: Receivers) -> None:
+        self._worker, self._receivers = worker, receivers
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=courier.run, args=[self._stop])
+        self._thread = threading.Thread(target=worker.run, args=[self._stop])
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -123,7 +123,7 @@ def test_a_sender_whose_receivers_hang_delays_nobody_elses_callbacks(store, addr
     for number in range(60):
         put(store, "slow", address(number), at=NOW - MINUTE)
     receivers = Receivers(lambda host: "evil" in host)
-    with Working(courier(store, receivers, passing()), receivers):
+    with Working(worker(store, receivers, passing()), receivers):
         # While the first ones hang, a hundred others go through: nobody has to be let go for it.
         for number in range(100):
             put(store, f"good{number % 5}", f"https://good{number % 5}.test/{number}")
@@ -137,7 +137,7 @@ def test_senders_that_share_a_host_that_hangs_hold_no_more_than_its_share(store)
         for number in range(5):
             put(store, f"party{party}", f"https://shared.evil.test/{number}", at=NOW - MINUTE)
     receivers = Receivers(lambda host: "evil" in host)
-    with Working(courier(store, receivers, passing()), receivers):
+    with Working(worker(store, receivers, passing()), receivers):
         for number in range(40):
             put(store, f"party{number % 8}", f"https://good.test/{number}")
         put(store, "other", "https://good.test/last")
@@ -150,14 +150,14 @@ def test_a_slot_is_filled_as_soon_as_it_gets_free_whoever_else_still_waits(store
     for number in range(40):
         put(store, "good", f"https://good.test/{number}")
     receivers = Receivers(lambda host: "evil" in host)
-    with Working(courier(store, receivers, passing(), batch=2, share=2), receivers):
+    with Working(worker(store, receivers, passing(), batch=2, share=2), receivers):
         assert receivers.answered("https://good.test/", 40)
 
 
 def test_a_host_that_gave_no_answer_rests_for_all_its_addresses(store):
     clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
     receivers.let_go.set()
-    working = courier(store, receivers, clock)
+    working = worker(store, receivers, clock)
     put(store, "a", "https://slow.evil.test/1")
     assert working.run_once() == 1
     put(store, "b", "https://slow.evil.test/2")
@@ -173,7 +173,7 @@ def test_a_host_that_gave_no_answer_rests_for_all_its_addresses(store):
 def test_a_host_rests_for_no_longer_although_the_clock_is_set_back(store):
     clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
     receivers.let_go.set()
-    working = courier(store, receivers, clock)
+    working = worker(store, receivers, clock)
     put(store, "a", "https://slow.evil.test/1")
     assert working.run_once() == 1
     clock.now -= timedelta(days=2)
@@ -189,7 +189,7 @@ def test_a_host_rests_for_no_longer_although_the_clock_is_set_back(store):
 def test_a_party_several_of_whose_hosts_gave_no_answer_rests_with_all_its_hosts(store):
     clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
     receivers.let_go.set()
-    working = courier(store, receivers, clock)
+    working = worker(store, receivers, clock)
     for number in range(50):
         put(store, "slow", f"https://n{number}.evil.test/")
     while working.run_once():
@@ -204,7 +204,7 @@ def test_on_retries_too_the_turns_are_by_party(store):
     """Callbacks that were tried before are due earlier than fresh ones, and still take only their party's share."""
     clock, receivers = Clock(), Receivers(lambda host: "evil" in host)
     receivers.let_go.set()
-    working = courier(store, receivers, clock)
+    working = worker(store, receivers, clock)
     for number in range(40):
         put(store, "slow", f"https://slow.evil.test/{number}")
     while working.run_once():
@@ -270,7 +270,7 @@ class Dies:
 def test_an_attempt_that_dies_is_counted_tried_again_and_given_up_at_the_schedules_end(store, error):
     clock, dies = Clock(), Dies(error)
     made = put(store, "party", "https://receiver.test/")
-    working = courier(store, dies, clock)
+    working = worker(store, dies, clock)
     for _ in range(90):
         working.run_once()
         clock.now += timedelta(hours=1)
@@ -283,7 +283,7 @@ def test_an_attempt_that_dies_is_counted_tried_again_and_given_up_at_the_schedul
 def test_a_callback_to_an_impossible_name_that_lies_here_from_before_is_given_up_in_the_end(store):
     clock = Clock()
     put(store, "party", "https://a..example.org/cb")
-    working = courier(store, Outbound(), clock)
+    working = worker(store, Outbound(), clock)
     for _ in range(90):
         working.run_once()
         clock.now += timedelta(hours=1)

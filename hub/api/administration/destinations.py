@@ -15,7 +15,7 @@ from uuid import UUID
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.dead_letters import By, DeadLetters
-from hub.administration.destinations import Draft, KeyChange, KeyStep, Standing, Stewardship
+from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep, Standing
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
@@ -37,15 +37,15 @@ class DestinationAdmin:
     """Handlers of ``/hub/v1/destinations``."""
 
     def __init__(
-        self, *, stewardship: Stewardship, person: Callable[[], Person], clock: Callable[[], datetime]
+        self, *, destination_service: DestinationService, person: Callable[[], Person], clock: Callable[[], datetime]
     ) -> None:
-        self._stewardship = stewardship
+        self._destination_service = destination_service
         self._person = person
         self._clock = clock
 
     async def list(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List the destinations in the person's scope."""
-        page = await in_thread(self._stewardship.list, self._person(), offset=offset, limit=limit)
+        page = await in_thread(self._destination_service.list, self._person(), offset=offset, limit=limit)
         return json_answer(listed("destinations", page, [_head(each) for each in page.items]), headers=FRESH)
 
     async def show(self, destinationId: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
@@ -56,7 +56,7 @@ class DestinationAdmin:
         """Create a destination: 201, status ``created``, adapter ``mailbox`` unless another is named."""
         draft = _draft({"metadataVersions": list(_METADATA), **body})
         made = await in_thread(
-            self._stewardship.create,
+            self._destination_service.create,
             draft,
             self._person(),
             encryption_key=body["encryptionPublicKey"],
@@ -75,7 +75,7 @@ class DestinationAdmin:
         An adapter is noted (202) and waits for a second person; the same adapter, said by an approver, is carried out.
         """
         changed = await in_thread(
-            self._stewardship.change,
+            self._destination_service.change,
             UUID(destinationId),
             _draft(body),
             self._person(),
@@ -87,12 +87,16 @@ class DestinationAdmin:
         return json_answer(answer, 200 if waiting is None else 202, {**FRESH, **etag(changed.revision)})
 
     async def _waiting(self, destination_id: UUID) -> AdapterChange | None:
-        waiting: AdapterChange | None = await in_thread(self._stewardship.waiting_way, destination_id, self._person())
+        waiting: AdapterChange | None = await in_thread(
+            self._destination_service.waiting_way, destination_id, self._person()
+        )
         return waiting
 
     async def add_key(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Add a public key; it is used for nothing until two persons activate it."""
-        added = await in_thread(self._stewardship.add_key, UUID(destinationId), body, self._person(), now=self._clock())
+        added = await in_thread(
+            self._destination_service.add_key, UUID(destinationId), body, self._person(), now=self._clock()
+        )
         return json_answer({"kid": body["kid"], "added": added}, 201 if added else 200, FRESH)
 
     async def activate_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
@@ -111,18 +115,18 @@ class DestinationAdmin:
         """Let deliveries be attempted at once."""
         text = (body or {}).get("text", "")
         circuit = await in_thread(
-            self._stewardship.close_circuit, UUID(destinationId), self._person(), text=text, now=self._clock()
+            self._destination_service.close_circuit, UUID(destinationId), self._person(), text=text, now=self._clock()
         )
         return json_answer(self._circuit(circuit), headers=FRESH)
 
     async def _change_key(self, destination_id: str, kid: str, step: KeyStep) -> ConnexionResponse:
         change = await in_thread(
-            self._stewardship.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
+            self._destination_service.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
         )
         return json_answer(_change(change), 202 if change.state is ChangeState.OPEN else 200, FRESH)
 
     async def _standing(self, destination_id: UUID) -> ConnexionResponse:
-        standing: Standing = await in_thread(self._stewardship.show, destination_id, self._person())
+        standing: Standing = await in_thread(self._destination_service.show, destination_id, self._person())
         destination = standing.destination
         answer = _head(destination) | {
             "contact": dict(destination.contact),

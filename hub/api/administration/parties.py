@@ -14,11 +14,11 @@ from typing import Any
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.clients import Registry
+from hub.administration.clients import ClientService
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed, nothing
 from hub.api.operations import caller_address, visit
 from hub.api.threads import in_thread
-from hub.identity.accounts import PREFIX, Bearers, Person, Right, Role
+from hub.identity.accounts import PREFIX, Person, PersonTokens, Right, Role
 from hub.identity.clients import Caller, Directory, rights_of
 from hub.identity.clients import Right as ClientRight
 from hub.model.parties import Client, ClientKind
@@ -29,7 +29,7 @@ _NEVER_KEPT = {"Cache-Control": "no-store"}
 class ClientAdmin:
     """Handlers of ``/hub/v1/clients``."""
 
-    def __init__(self, *, registry: Registry, person: Callable[[], Person], clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, registry: ClientService, person: Callable[[], Person], clock: Callable[[], datetime]) -> None:
         self._registry = registry
         self._person = person
         self._clock = clock
@@ -98,12 +98,12 @@ class People:
     def __init__(
         self,
         *,
-        bearers: Bearers,
+        person_tokens: PersonTokens,
         directory: Directory,
         of_client: Callable[[str], dict[str, Any]],
         clock: Callable[[], datetime],
     ) -> None:
-        self._bearers = bearers
+        self._person_tokens = person_tokens
         self._directory = directory
         self._of_client = of_client
         self._clock = clock
@@ -111,7 +111,7 @@ class People:
     async def token(self, body: Mapping[str, str]) -> ConnexionResponse:
         """Exchange a person's credentials for a short-lived token."""
         token, person, life = await in_thread(
-            self._bearers.issue,
+            self._person_tokens.issue,
             body["name"],
             body["password"],
             body.get("code", ""),
@@ -132,7 +132,7 @@ class People:
         """End the token that the request carries: 204. A client's token ends by itself."""
         token = _bearer()
         if token.startswith(PREFIX):
-            await in_thread(self._bearers.revoke, token, now=self._clock())
+            await in_thread(self._person_tokens.revoke, token, now=self._clock())
         return nothing(headers=_NEVER_KEPT)
 
     def token_info(self, token: str) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any]]:
@@ -146,7 +146,7 @@ class People:
         return info
 
     async def _of_person(self, token: str) -> dict[str, Any]:
-        person = await in_thread(self._bearers.recognise, token, now=self._clock())
+        person = await in_thread(self._person_tokens.recognise, token, now=self._clock())
         return {"sub": person.name, "scope": _scopes(person), "person": person}
 
     def _machine(self, caller: Caller) -> Person:

@@ -12,7 +12,7 @@ from typing import Any
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.routing_review import DryRun, rules_seen
-from hub.administration.routing_tables import TableBook
+from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
 from hub.api.guards import arrival
 from hub.api.operations import visit
@@ -177,7 +177,9 @@ def _moment(moment: datetime | None) -> str | None:
 class TableAdmin:
     """Handlers of ``/hub/v1/routes/versions``, ``…/active``, ``…/history`` and ``…/rollback``."""
 
-    def __init__(self, *, book: TableBook, person: Callable[[], Person], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, book: RoutingTableVersions, person: Callable[[], Person], clock: Callable[[], datetime]
+    ) -> None:
         self._book = book
         self._person = person
         self._clock = clock

@@ -26,7 +26,7 @@ from hub.fit_connect.submissions import Announcing, Submitting, Uploading
 from hub.identity.clients import Caller, Directory
 from hub.model.delivery import Sealing
 from hub.model.parties import Destination
-from hub.notifications.callbacks import Herald
+from hub.notifications.callbacks import CallbackWriter
 from hub.proof.event_log import Notary
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
@@ -99,7 +99,7 @@ def _messages(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[s
 def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     files = CaseFiles(
         cases=Cases(store=parts.store, notary=parts.notary),
-        acknowledgement=Acknowledgement(store=parts.store, herald=Herald(store=parts.store)),
+        acknowledgement=Acknowledgement(store=parts.store, callback_writer=CallbackWriter(store=parts.store)),
         dialect=dialect,
         caller=parts.caller,
         clock=parts.clock,
@@ -160,7 +160,7 @@ def _counter(parts: Parts, receivers: Receivers) -> Counter:
         blobs=parts.blobs,
         receivers=receivers,
         recent=RecentAnnouncements(parts.store),
-        herald=Herald(store=parts.store),
+        callback_writer=CallbackWriter(store=parts.store),
         admission=parts.admission,
         base_url=parts.base_url,
         limits=limits,

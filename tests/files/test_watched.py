@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hub.errors import ConfigurationError, Text
-from hub.files.watched import Lookout
+from hub.files.watched import WatchedFile
 
 
 class File:
@@ -31,10 +31,10 @@ class File:
 )
 def test_the_last_good_state_counts_on_whatever_reading_dies_of(fault):
     file, ticks = File(), [0.0]
-    lookout = Lookout(file.look, file.read, what="the file", monotonic=lambda: ticks[0])
+    watched = WatchedFile(file.look, file.read, what="the file", monotonic=lambda: ticks[0])
     file.stamp, file.fault = 1, fault
     ticks[0] += 2
-    assert lookout() == 0
+    assert watched() == 0
     file.stamp, file.fault = 2, None
     ticks[0] += 2
-    assert lookout() == 2
+    assert watched() == 2
