@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check bench bench-full bench-memory crash lock clean
+.PHONY: help pages run test check house bench bench-full bench-memory crash lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -45,6 +45,9 @@ check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+house: $(VENV)/test.stamp ## Print the house in figures: files, their lengths, who imports whom (ARGS="CHECKOUT .": side by side).
+	$(BIN)/python -m benchmarks.house $(ARGS)
 
 bench: $(VENV)/test.stamp ## Measure accepted applications a second against the raw composite (bounded, < 2 min).
 	$(BIN)/python -m benchmarks $(ARGS)
