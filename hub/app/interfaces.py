@@ -45,9 +45,9 @@ _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
     *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
 )
-#: Bytes of forms with which somebody still unknown asks for a token.
 #: Bytes that messages tried by strangers may take up: a budget of their own, so that they never cost an application its place.
 _TRIED = 32 * 1024 * 1024
+#: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
