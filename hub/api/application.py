@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import yaml
@@ -359,24 +359,6 @@ class _Bearer(OAuthSecurityHandler):  # type: ignore[misc]  # connexion has no t
             return found
 
         return judged
-
-
-def _described(handler: Handler) -> Handler:
-    """Return ``handler`` as a function that carries its signature: connexion asks for it on every request.
-
-    Working it out anew costs more than the hub's own checks of a request.
-    """
-
-    def described(*arguments: Any, **named: Any) -> Any:
-        return handler(*arguments, **named)
-
-    async def awaited(*arguments: Any, **named: Any) -> Any:
-        return await handler(*arguments, **named)
-
-    function: Any = awaited if inspect.iscoroutinefunction(handler) else described
-    function.__signature__ = inspect.signature(handler)
-    function.__name__ = getattr(handler, "__name__", "handler")
-    return cast("Handler", function)
 
 
 def _unusable(name: str) -> ConfigurationError:
