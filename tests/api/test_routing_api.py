@@ -45,7 +45,6 @@ def offered(door: Door) -> tuple[str, str]:
         "leikaKey=99012008001000&ars=06439&ags=06439",
         "leikaKey=99012008001000&ars=06439&areaId=06439",
         "leikaKey=123&ars=06439",
-        "leikaKey=urn:de:fim:leika:leistung:99012008001000&ars=06439",
         "leikaKey=99012008001000&ars=0643",
         "leikaKey=99012008001000&ags=064390",
         "leikaKey=99012008001000&areaId=x",

@@ -81,7 +81,6 @@ def test_an_upload_that_there_is_no_room_for_leaves_nothing_behind(door: Door, p
     body = [jwe.encode()[start : start + size] for start in range(0, len(jwe), size)]
     room, budget = door.hub.admission.reserve(), door.hub.settings.memory_budget_bytes
     room.grow(budget - 100_000)
-    path = f"/v2/submissions/{submission_id}"
     answer = door.sender.ask("PUT", path, ("Content-Type", JOSE), body=body)
     assert (answer.status, answer.slug) == (503, "overloaded")
     room.release()
