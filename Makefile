@@ -38,7 +38,7 @@ run: $(VENV)/run.stamp ## Start hub and demo specialist system, send demo applic
 	@$(BIN)/hub run $(ARGS)
 
 test: $(VENV)/test.stamp ## Run the whole test suite, in four processes: much of it waits.
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/ruff check

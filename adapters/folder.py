@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from hub.errors import Unavailable
+from hub.files import vault
 from hub.model.delivery import Adapter
 from hub.model.options import ADDRESS, insist, read_options, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
@@ -91,12 +92,12 @@ class Folder:
             if not (final / MANIFEST).is_file():
                 raise
             return self._found()
-        _sync(self._root)
+        vault.sync_folder(self._root)
         return Outcome(kind=OutcomeKind.DELIVERED, note=f"written as {final.name}")
 
     def _found(self) -> Outcome:
         # The earlier attempt may have died between its rename and its fsync.
-        _sync(self._root)
+        vault.sync_folder(self._root)
         return Outcome(kind=OutcomeKind.DELIVERED, note="was already there, whole")
 
 
@@ -111,9 +112,9 @@ def _write_all(working: Path, package: Package) -> None:
     attachments.mkdir(mode=0o750)
     for part, sealed in package.submission.contents.parts():
         _write(working / file_name(part), checked(package, sealed))
-    _sync(attachments)
+    vault.sync_folder(attachments)
     _write(working / MANIFEST, iter([manifest(package)]))
-    _sync(working)
+    vault.sync_folder(working)
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:
@@ -123,14 +124,6 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 _: type[Adapter] = Folder

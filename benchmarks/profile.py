@@ -80,14 +80,14 @@ def _stages(data: Path, message: payload.Message, key: object) -> dict[str, floa
     }
 
 
-def _accept(hub: app.Hub, message: payload.Message, sender: str) -> Future[Accepted]:
+def _accept(hub: app.Context, message: payload.Message, sender: str) -> Future[Accepted]:
     cover = Cover(sender=sender, service=SERVICE, area=ARS, schema=None, idempotency_key=str(uuid4()), callback=None)
     now = datetime.now(UTC)
     with hub.intake.open(cover, now=now) as reception:
         return reception.accept(Application(cover=cover, media_type=MediaType.XML, data=message.data), now=now)
 
 
-def _accepted(hub: app.Hub, message: payload.Message) -> StoredMessage:
+def _accepted(hub: app.Context, message: payload.Message) -> StoredMessage:
     _accept(hub, message, hub.store.clients().items[0].client_id).result()
     found = hub.store.messages(destination_ids=[WIESBADEN], limit=1).items[0]
     stored = hub.store.message(found.id)
@@ -95,7 +95,7 @@ def _accepted(hub: app.Hub, message: payload.Message) -> StoredMessage:
     return stored
 
 
-def _store(hub: app.Hub, like: StoredMessage) -> Future[Remembered | None]:
+def _store(hub: app.Context, like: StoredMessage) -> Future[Remembered | None]:
     now = datetime.now(UTC)
     assert like.contents is not None
     submission = Submission(
@@ -120,7 +120,7 @@ def _store(hub: app.Hub, like: StoredMessage) -> Future[Remembered | None]:
     )
 
 
-def _deliver(hub: app.Hub) -> float:
+def _deliver(hub: app.Context) -> float:
     started, count = time.process_time(), 0
     while done := hub.dispatcher.run_once():
         count += done

@@ -39,22 +39,6 @@ _load = application.load
 _load_shipped = cache(_load)  # Nobody changes the document that it is read into.
 application.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
 
-#: Where tests start whole processes and browsers: they come first, so that no worker is left alone with one at the end.
-_LONG = (
-    "/end_to_end/",
-    "/browser/",
-    "/interop/",
-    "/test_contract_fuzzing",
-    "/test_upgrade_offers",
-    "/test_validation_memory",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files whose tests take longest first; within a file the order stays."""
-    items.sort(key=lambda item: not any(part in item.path.as_posix() for part in _LONG))
-
-
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
 

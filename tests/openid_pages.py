@@ -18,9 +18,9 @@ from argon2 import PasswordHasher
 from jwcrypto import jwk
 from openid_provider import CLIENT_ID, GROUPS, SECRET, SmallProvider, make_key, running
 
-from hub.admin import OPENID_CALLBACK, Mounted, build
+from hub.admin import Mounted, build
 from hub.identity.accounts import Accounts, Role
-from hub.identity.openid.login import Grants, OpenIdLogin
+from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
 from hub.transport.connection import Outbound
 
@@ -107,7 +107,7 @@ def entrance(stage: Any, provider: SmallProvider, tmp_path: Path) -> Iterator[En
         await built[0](scope, receive, send)
 
     base, stop = serve(pages_once_built)
-    provider.redirect_uri = base.removesuffix("/admin") + OPENID_CALLBACK
+    provider.redirect_uri = base.removesuffix("/admin") + CALLBACK_PATH
     groups = tmp_path / "groups.toml"
     groups.write_text(GROUPS, encoding="utf-8")
     login = login_by(provider, stage.hub, accounts, groups)

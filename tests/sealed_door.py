@@ -25,7 +25,7 @@ from hub.config import load_settings
 from hub.crypto import jws
 from hub.crypto.jwe import encrypt
 from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
-from hub.fit_connect.sending import Receivers, SendingTools
+from hub.fit_connect.sending import SendingTools
 from hub.identity.clients import Caller, new_client
 from hub.model.parties import ClientKind, Destination
 from hub.resources import shipped
@@ -66,7 +66,9 @@ class Door:
         self.clock = stage.clock
         self.parts = replace(app.fit_connect_parts(self.hub), **parts)
         oauth = OAuth(clients=self.hub.clients, clock=self.clock)
-        operations = dict(app.handlers(self.hub, oauth)) | handlers.handlers(self.parts)
+        operations = dict(app.handlers(self.hub, oauth, app.people_desk(self.hub, oauth))) | handlers.handlers(
+            self.parts
+        )
         served = application.build(
             operations,
             specification=shipped("openapi.yaml"),
@@ -133,7 +135,7 @@ class Door:
 
     @property
     def sending_tools(self) -> SendingTools:
-        return handlers._counter(self.parts, Receivers(self.hub.directory)).announcing._tools
+        return handlers._counter(self.parts).announcing._tools
 
     @property
     def sending_caller(self) -> Caller:

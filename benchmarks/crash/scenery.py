@@ -21,6 +21,7 @@ from benchmarks.crash.senders import Senders, login_of
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
+from hub.model.clock import utc_now
 from hub.store import LocalBlobs, Store, tables
 
 #: Leases and waits are short, so that what a dead process held comes back within the run.
@@ -113,7 +114,7 @@ class Scene:
         with self.store() as store:
             dead = store.dead(limit=500).items
             for each in dead:
-                store.redrive(each.delivery_id, app.utc_now())
+                store.redrive(each.delivery_id, utc_now())
         return len(dead)
 
     def account(self, senders: Senders) -> Account:

@@ -46,7 +46,7 @@ def wrong_by(file: Path) -> Callable[[], datetime]:
     return now
 
 
-def _work(hub: app.Hub) -> None:
+def _work(hub: app.Context) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with app.working(hub):

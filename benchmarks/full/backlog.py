@@ -21,6 +21,7 @@ from benchmarks.crash.scenery import copy_to_postgresql, make_data
 from benchmarks.payload import building_application
 from hub import app
 from hub.config import load_settings
+from hub.model.clock import utc_now
 from hub.model.submission import Application, Cover, MediaType
 from hub.store import Store, tables
 
@@ -176,8 +177,8 @@ def _accept(data: Path, url: str, engine: Engine) -> tuple[str, str]:
     hub = app.build(load_settings(data, {}, database_url=url, disk_watermark_bytes=0))
     cover = Cover(sender=sender_of(data)["client_id"], service=SERVICE, area=AREA)
     application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE)
-    with hub.intake.open(cover, now=app.utc_now()) as reception:
-        reception.accept(application, now=app.utc_now()).result(30)
+    with hub.intake.open(cover, now=utc_now()) as reception:
+        reception.accept(application, now=utc_now()).result(30)
     hub.close()
     with engine.begin() as connection:
         connection.execute(text("UPDATE deliveries SET next_attempt_at = NULL"))

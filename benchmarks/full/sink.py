@@ -14,6 +14,7 @@ from hub.config import load_settings
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
+from hub.model.clock import utc_now
 from hub.model.delivery import Adapter, Schedule
 from hub.model.submission import Outcome, OutcomeKind, Package
 from hub.notifications.callbacks import CallbackWriter
@@ -64,7 +65,7 @@ def main() -> None:
             threads=settings.delivery_threads,
             base_url=settings.canonical_url,
         ),
-        clock=app.utc_now,
+        clock=utc_now,
     )
     dispatcher.run(threading.Event())
 

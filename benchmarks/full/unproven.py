@@ -72,7 +72,7 @@ class Unproven(Joint):
 class UnprovenReception:
     """A reception whose last step is :class:`Unproven`; every sender is shown the one receipt that there is."""
 
-    hub: app.Hub
+    hub: app.Context
     real: Reception
     answer: Accepted
 
@@ -103,7 +103,7 @@ class UnprovenReception:
 class UnprovenIntake(Intake):
     """Opens unproven receptions."""
 
-    def __init__(self, hub: app.Hub) -> None:
+    def __init__(self, hub: app.Context) -> None:
         super().__init__(hub.intake._tools)  # noqa: SLF001  # it works with the same
         self._hub = hub
         self._answer = _an_answer(hub)
@@ -113,7 +113,7 @@ class UnprovenIntake(Intake):
         return UnprovenReception(hub=self._hub, real=super()._reception(cover, now), answer=self._answer)
 
 
-def _an_answer(hub: app.Hub) -> Accepted:
+def _an_answer(hub: app.Context) -> Accepted:
     cover = Cover(sender=sender_of(hub.settings.data)["client_id"], service=SERVICE, area=AREA)
     application = Application(cover=cover, media_type=MediaType.XML, data=EXAMPLE)
     with hub.intake.open(cover, now=hub.clock()) as reception:

@@ -4,9 +4,7 @@
 """
 
 from hub.admin.application import Mounted, build
-from hub.admin.request import CALLBACK, ROOT, Tools
+from hub.admin.request import Tools
 
 #: Where the OpenID Connect provider sends people back to, below the hub's address.
-OPENID_CALLBACK = ROOT + CALLBACK
-
-__all__ = ["OPENID_CALLBACK", "Mounted", "Tools", "build"]
+__all__ = ["Mounted", "Tools", "build"]

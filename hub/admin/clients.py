@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.clients import ClientService
 from hub.errors import Forbidden, HubError, Refused
 from hub.identity.clients import FOR_PERSONS, rights_of
 from hub.model.parties import Client
@@ -22,7 +21,7 @@ def create(visit: Visit) -> Response:
     """Create a client within the person's scope; what cannot be created comes back with what was entered."""
     entered = {name: visit.form.text(name, longest=200) for name in _FIELDS}
     try:
-        client, secret = _registry(visit).create(
+        client, secret = visit.tools.client_service.create(
             visit.person,
             kind=entered["kind"],
             name=entered["name"],
@@ -38,18 +37,14 @@ def create(visit: Visit) -> Response:
 
 def rotate(visit: Visit) -> Response:
     """Give a client a new secret; the old one stops working at once."""
-    client, secret = _registry(visit).rotate(visit.parts["id"], visit.person, now=visit.now)
+    client, secret = visit.tools.client_service.rotate(visit.parts["id"], visit.person, now=visit.now)
     return _list(visit, client=client, secret=secret)
 
 
 def disable(visit: Visit) -> Response:
     """Lock a client out; its tokens stop working within a second."""
-    _registry(visit).disable(visit.parts["id"], visit.person, now=visit.now)
+    visit.tools.client_service.disable(visit.parts["id"], visit.person, now=visit.now)
     return visit.to("/clients", note="disabled")
-
-
-def _registry(visit: Visit) -> ClientService:
-    return ClientService(visit.tools.store)
 
 
 def _list(

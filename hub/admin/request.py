@@ -19,6 +19,8 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hub.administration.adapters import AdapterApproval, AdapterSettings
+from hub.administration.clients import ClientService
+from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.routing_tables import RoutingTableVersions
@@ -28,7 +30,7 @@ from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity.accounts import Accounts, Person, Right, Session, people_who_may
-from hub.identity.openid.login import OpenIdLogin
+from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.model.events import Event
 from hub.model.parties import Client, Destination
 from hub.model.submission import DeadCause
@@ -234,7 +236,7 @@ Language = Literal["de", "en"]
 #: Where the pages live.
 ROOT = "/admin"
 #: Where the OpenID Connect provider sends people back to.
-CALLBACK = "/oidc/callback"
+CALLBACK = CALLBACK_PATH.removeprefix(ROOT)
 #: A page of these pages, and nothing else: no scheme, no host, no second slash that a browser takes for one, no step up.
 _INSIDE = re.compile(r"/admin(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?(\?[A-Za-z0-9_.=&%+-]*)?")
 _LONGEST_FIELD = 2_000
@@ -262,6 +264,8 @@ class Tools:
     disk_watermark: int
     admission: Admission
     destination_service: DestinationService
+    client_service: ClientService
+    dead_letters: DeadLetters
     keys: KeyApproval
     ways: AdapterApproval
     adapters: AdapterSettings

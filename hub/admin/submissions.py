@@ -15,7 +15,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
-from hub.administration.dead_letters import By, DeadLetters
+from hub.administration.dead_letters import By
 from hub.crypto.receipts import claims_of
 from hub.errors import Invalid, Malformed, Text
 from hub.model.events import Beside, Event, history
@@ -145,7 +145,7 @@ def index(visit: Visit) -> Response:
         causes=visit.scope.dead_causes(),
         all_causes=list(DeadCause),
         destinations=destinations,
-        reasons=DeadLetters(store=visit.tools.store).reasons(page),
+        reasons=visit.tools.dead_letters.reasons(page),
         rows=ROWS,
     )
 
@@ -154,7 +154,7 @@ def redrive(visit: Visit) -> Response:
     """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
     form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
-    letters = DeadLetters(store=visit.tools.store)
+    letters = visit.tools.dead_letters
     by = By(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
         delivery = visit.scope.delivery(_letter_id(one))

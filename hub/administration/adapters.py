@@ -245,7 +245,7 @@ class AdapterApproval:
         self,
         *,
         store: Store,
-        adapters: Callable[[], Mapping[str, MakeAdapter]],
+        adapters: Mapping[str, MakeAdapter],
         files: Path | None,
         own: Sequence[Path] = (),
     ) -> None:
@@ -264,9 +264,9 @@ class AdapterApproval:
                 (``secret-of-another-address``).
         """
         name = adapter or (before.adapter if before is not None else "mailbox")
-        make = self._adapters().get(name)
+        make = self._adapters.get(name)
         if make is None:
-            known = ", ".join(sorted(self._adapters()))
+            known = ", ".join(sorted(self._adapters))
             raise Invalid(
                 Text(
                     f"Diesen Adapter gibt es nicht. Bekannt sind: {known}.",
@@ -377,7 +377,7 @@ class AdapterApproval:
         return frozenset(found)
 
     def _way(self, adapter: str, options: Mapping[str, Any]) -> Way:
-        kind = getattr(self._adapters().get(adapter), "options", None)
+        kind = getattr(self._adapters.get(adapter), "options", None)
         return Way.of(adapter, None if kind is None else declared(kind), options)
 
     def _decide(

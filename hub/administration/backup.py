@@ -22,6 +22,7 @@ import orjson
 
 from hub import __version__
 from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
+from hub.files import vault
 from hub.store import Blobs, LocalBlobs, Store
 from hub.store.retention import Recovery
 
@@ -86,7 +87,7 @@ def back_up(source: Source, target: Path, *, now: datetime) -> BackupReport:
             "files": hashes,
         }
         _write(target / MANIFEST, orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        _sync_folder(target)
+        _sync_tree(target)
     return BackupReport(database=source.database is not None, blobs=len(names) if local else None, files=len(hashes))
 
 
@@ -129,7 +130,7 @@ def staged(data: Path) -> Iterator[Path]:
         for path in sorted(folder.iterdir(), key=lambda each: (each.name.startswith(DATABASE), each.name)):
             path.rename(data / path.name)
         folder.rmdir()
-        _sync_folder(data)
+        _sync_tree(data)
 
 
 def restore_files(source: Path, data: Path, manifest: Mapping[str, Any]) -> None:
@@ -144,7 +145,7 @@ def restore_files(source: Path, data: Path, manifest: Mapping[str, Any]) -> None
         for name in manifest["files"]:
             if name != DATABASE:
                 _copy(source / _inside(name), data / _inside(name))
-        _sync_folder(data)
+        _sync_tree(data)
 
 
 def restore_database(source: Path, database: Path) -> None:
@@ -153,7 +154,7 @@ def restore_database(source: Path, database: Path) -> None:
         raise _not_empty(database)
     with _translated():
         _copy(source / DATABASE, database)
-        _sync_folder(database.parent)
+        _sync_tree(database.parent)
 
 
 def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozenset[str]:
@@ -263,13 +264,9 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_tree(folder: Path) -> None:
     for root, _, _ in os.walk(folder):
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        vault.sync_folder(Path(root))
 
 
 def _hashed(path: Path) -> str:

@@ -5,14 +5,13 @@ Destinations as administrators change them: within their tenant, keys by two per
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from hub.administration.adapters import AdapterApproval, MakeAdapter, Wish, shown
+from hub.administration.adapters import AdapterApproval, Wish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
@@ -286,26 +285,21 @@ class Standing:
 
 
 class DestinationService:
-    """Reads and changes destinations for a person.
-
-    ``files`` is the folder in which files have to lie that adapters' options name. None is the command line's: any file, for
-    whoever may use it could change the database anyway. ``own`` are files of the hub's own, which belong to no destination.
-    """
+    """Reads and changes destinations for a person; what takes a second one is proposed to ``keys`` and ``ways``."""
 
     def __init__(
         self,
         *,
         store: Store,
         policy: KeyPolicy,
-        adapters: Callable[[], Mapping[str, MakeAdapter]],
-        files: Path | None,
-        own: Sequence[Path] = (),
+        keys: KeyApproval,
+        ways: AdapterApproval,
     ) -> None:
         self._store = store
         self._policy = policy
         self._destinations = Destinations(store=store, policy=policy)
-        self._desk = KeyApproval(store=store, policy=policy)
-        self._ways = AdapterApproval(store=store, adapters=adapters, files=files, own=own)
+        self._desk = keys
+        self._ways = ways
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""

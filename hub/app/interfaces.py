@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from connexion import context
 
 from hub import __version__, admin
-from hub.administration.adapters import AdapterApproval, AdapterSettings
-from hub.administration.clients import ClientService
-from hub.administration.dead_letters import DeadLetters
-from hub.administration.destinations import DestinationService
-from hub.administration.keys import KeyApproval
+from hub.administration.adapters import AdapterSettings
 from hub.administration.test_delivery import TestDelivery
 from hub.api import application
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
@@ -32,10 +27,8 @@ from hub.api.pages import Pages
 from hub.api.protocol import Bounds
 from hub.api.protocol import server_options as options_within
 from hub.api.validation_page import DryRun
-from hub.app.wiring import Hub, gauges, installed_adapters, readiness, working
+from hub.app.wiring import Context, gauges, readiness, working
 from hub.config import Settings
-from hub.fit_connect.collection import Cases
-from hub.identity.accounts import PersonTokens
 from hub.identity.clients import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
@@ -54,15 +47,16 @@ _DESTINATION_OPERATIONS = (
 )
 
 
-def asgi(hub: Hub, *, work: bool) -> Any:
+def asgi(hub: Context, *, work: bool) -> Any:
     """Return the ASGI application; with ``work`` its process also delivers and keeps the periodic duties."""
     oauth = OAuth(clients=hub.clients, clock=hub.clock)
+    people = people_desk(hub, oauth)
     limits = _limits(hub.settings)
     served = application.build(
-        handlers(hub, oauth),
+        handlers(hub, oauth, people),
         specification=shipped("openapi.yaml"),
         base_url=hub.settings.canonical_url,
-        token_info=people_desk(hub, oauth).token_info,
+        token_info=people.token_info,
         production=hub.settings.production,
         limits=limits,
         admission=hub.admission,
@@ -109,28 +103,16 @@ def _limits(settings: Settings) -> application.Limits:
     )
 
 
-def destination_service(hub: Hub, *, confined: bool = True) -> DestinationService:
-    """Return who administers destinations; ``confined`` to files that the operators put into the folder ``secrets``."""
-    files = secrets_folder(hub) if confined else None
-    own = hub.settings.named_files
-    return DestinationService(store=hub.store, policy=hub.policy, adapters=installed_adapters, files=files, own=own)
-
-
-def secrets_folder(hub: Hub) -> Path:
-    """Return the folder of the files that people name in adapters' options."""
-    return hub.settings.data / "secrets"
-
-
-def admin_desks(hub: Hub) -> dict[str, Any]:
+def admin_desks(hub: Context) -> dict[str, Any]:
     """Return what the pages change destinations, keys and schemas with."""
-    adapters = AdapterSettings(installed_adapters())
+    adapters = AdapterSettings(hub.installed)
     mine = hub.settings.data / "schemas"
     return {
-        "destination_service": destination_service(hub),
-        "keys": KeyApproval(store=hub.store, policy=hub.policy),
-        "ways": AdapterApproval(
-            store=hub.store, adapters=installed_adapters, files=secrets_folder(hub), own=hub.settings.named_files
-        ),
+        "destination_service": hub.destination_service,
+        "client_service": hub.client_service,
+        "dead_letters": hub.dead_letters,
+        "keys": hub.key_approval,
+        "ways": hub.adapter_approval,
         "adapters": adapters,
         "trials": TestDelivery(
             store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url
@@ -141,13 +123,12 @@ def admin_desks(hub: Hub) -> dict[str, Any]:
     }
 
 
-def people_desk(hub: Hub, oauth: OAuth) -> People:
+def people_desk(hub: Context, oauth: OAuth) -> People:
     """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
-    person_tokens = PersonTokens(store=hub.store, accounts=hub.accounts)
-    return People(person_tokens=person_tokens, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
+    return People(person_tokens=hub.person_tokens, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
 
 
-def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
+def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[..., Any]]:
     """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
     applications = Applications(
         intake=hub.intake,
@@ -167,9 +148,9 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         clock=hub.clock,
     )
     health = Health(readiness(hub))
-    letters = DeadLetterDesk(letters=DeadLetters(store=hub.store), store=hub.store, caller=_caller, clock=hub.clock)
+    letters = DeadLetterDesk(letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
-    proofs = Proofs(cases=Cases(store=hub.store, notary=hub.notary), checkpoints=hub.checkpoints, caller=_caller)
+    proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     dry_run = DryRun(
         catalog=hub.catalogs, memory_budget=_TRIED, clock=hub.clock, allowed=hub.settings.validates_publicly
     )
@@ -199,7 +180,7 @@ def handlers(hub: Hub, oauth: OAuth) -> dict[str, Callable[..., Any]]:
         "dry_run.form": dry_run.form,
         "dry_run.judge": dry_run.judge,
         **fit_connect.handlers(fit_connect_parts(hub)),
-        **_administration(hub, people_desk(hub, oauth)),
+        **_administration(hub, people),
     }
 
 
@@ -208,13 +189,14 @@ def _closed(settings: Settings) -> list[str]:
     return [*(["/docs"] if settings.production else []), *([] if settings.validates_publicly else ["/validate"])]
 
 
-def fit_connect_parts(hub: Hub) -> fit_connect.Parts:
+def fit_connect_parts(hub: Context) -> fit_connect.Parts:
     """Return what FIT-Connect's handlers are made of."""
     return fit_connect.Parts(
         store=hub.store,
         blobs=hub.blobs,
         keys=hub.keys,
-        notary=hub.notary,
+        cases=hub.cases,
+        callback_writer=hub.callback_writer,
         policy=hub.policy,
         directory=hub.directory,
         gazetteer=hub.gazetteers,
@@ -228,11 +210,11 @@ def fit_connect_parts(hub: Hub) -> fit_connect.Parts:
     )
 
 
-def _administration(hub: Hub, people: People) -> dict[str, Callable[..., Any]]:
+def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any]]:
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
-    registered = ClientAdmin(registry=ClientService(hub.store), person=person, clock=hub.clock)
-    destinations = DestinationAdmin(destination_service=destination_service(hub), person=person, clock=hub.clock)
+    registered = ClientAdmin(registry=hub.client_service, person=person, clock=hub.clock)
+    destinations = DestinationAdmin(destination_service=hub.destination_service, person=person, clock=hub.clock)
     return {
         "persons.token": people.token,
         "persons.revoke": people.revoke,
@@ -252,7 +234,7 @@ def _caller() -> Caller:
     return caller
 
 
-def _lifespan(hub: Hub, *, work: bool) -> Callable[[Any], Any]:
+def _lifespan(hub: Context, *, work: bool) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         try:

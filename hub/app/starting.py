@@ -24,7 +24,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import orjson
 
 from hub import __version__
-from hub.app.wiring import Hub, readiness
+from hub.app.wiring import Context, readiness
 from hub.config import SOURCE, Settings, values_in
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
@@ -74,7 +74,7 @@ def judge_files(settings: Settings) -> None:
         _log.warning("%s / %s", error.detail.de, error.detail.en)
 
 
-def refuse_demo(hub: Hub) -> None:
+def refuse_demo(hub: Context) -> None:
     """Refuse to run in production on what the demo made: its keys and passwords lie in the folder for all to read.
 
     Raises:
@@ -160,7 +160,7 @@ def insist_on_free_port(host: str, port: int) -> None:
             ) from exc
 
 
-def announce(hub: Hub, what: str) -> None:
+def announce(hub: Context, what: str) -> None:
     """Say once, at the start, what runs: version, mode, address, database without its password, routing table.
 
     ``what`` is the command. Development is warned about, because it is what runs where nobody said anything.
@@ -196,7 +196,7 @@ def _line(facts: Mapping[str, str]) -> str:
     return "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in named.items())
 
 
-def _table(hub: Hub) -> str:
+def _table(hub: Context) -> str:
     table = hub.book.active(hub.clock())
     return table.version[:12] if len(table) else "keine / none"
 
@@ -229,7 +229,7 @@ class _Silent(WSGIRequestHandler):
         """Log nothing: who asks every few seconds would fill the log."""
 
 
-def begin(hub: Hub, port: int) -> tuple[Loop, int]:
+def begin(hub: Context, port: int) -> tuple[Loop, int]:
     """Show the pages at 127.0.0.1 and ``port`` (0: any that is free); return the loop, and the port.
 
     Raises:

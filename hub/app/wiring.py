@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from hub import __version__, admin
+from hub import __version__
+from hub.administration.adapters import AdapterApproval
+from hub.administration.clients import ClientService
+from hub.administration.dead_letters import DeadLetters
+from hub.administration.destinations import DestinationService
+from hub.administration.keys import KeyApproval
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.admission import Admission
 from hub.areas import Gazetteer, GazetteerBook
@@ -27,15 +32,17 @@ from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.identity.accounts import Accounts
+from hub.fit_connect.collection import Cases
+from hub.identity.accounts import Accounts, PersonTokens
 from hub.identity.clients import Clients, Directory
-from hub.identity.openid.login import Grants, OpenIdLogin
+from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
 from hub.intake import Intake, Tools
 from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, Retention, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
+from hub.model.clock import utc_now
 from hub.model.delivery import Adapter, Breaker, Schedule
 from hub.notifications.callbacks import CallbackTools, CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
@@ -54,11 +61,6 @@ from hub.validation.catalog import CatalogBook, SchemaCatalog
 _log = logging.getLogger(__name__)
 _LONGEST_SECRET = 4096  # Bytes
 _PROVIDER_ANSWER_LIMIT = 256 * 1024  # Bytes; keys with their certificate chains take some 30 kB.
-
-
-def utc_now() -> datetime:
-    """Return the time; the only place that asks the machine for it."""
-    return datetime.now(UTC)
 
 
 def process_of(settings: Settings) -> str:
@@ -137,7 +139,7 @@ def open_login(settings: Settings, store: Store, accounts: Accounts, keys: HubKe
         issuer=settings.openid_issuer,
         client_id=settings.openid_client_id,
         secret=secret,
-        redirect_uri=f"{settings.canonical_url}{admin.OPENID_CALLBACK}",
+        redirect_uri=f"{settings.canonical_url}{CALLBACK_PATH}",
         scopes=tuple(settings.openid_scopes.split()),
     )
     outbound = Outbound(
@@ -184,8 +186,11 @@ _ORPHAN_GRACE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hub:
-    """Everything built, in the order in which it depends on each other."""
+class Context:
+    """Everything that a process is built of, each once, in the order in which it depends on each other.
+
+    Whoever needs something new of it finds it here, or adds it here and nowhere else.
+    """
 
     settings: Settings
     clock: Callable[[], datetime]
@@ -208,9 +213,19 @@ class Hub:
     openid: OpenIdLogin | None
     notary: Notary
     checkpoints: Checkpoints
+    callback_writer: CallbackWriter
+    cases: Cases
     intake: Intake
     desk: StatusDesk
+    #: Every adapter that is installed, by name; :attr:`adapters` holds those that destinations have.
+    installed: Mapping[str, type[Adapter]]
     adapters: AdapterPool
+    key_approval: KeyApproval
+    adapter_approval: AdapterApproval
+    destination_service: DestinationService
+    client_service: ClientService
+    dead_letters: DeadLetters
+    person_tokens: PersonTokens
     dispatcher: Dispatcher
     messenger: CallbackWorker
     postman: Postman | None
@@ -231,7 +246,7 @@ class Hub:
         self.traces.close()
 
 
-def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True) -> Hub:
+def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True) -> Context:
     """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing.
 
     Who ``serves`` (or works) brings older tables up to this version and is stopped by a bad key file. For commands that look
@@ -269,9 +284,20 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     notary = Notary(store=store, keys=keys, meters=meters)
     checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
     traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
-    pool = AdapterPool(installed_adapters())
+    installed = installed_adapters()
+    pool = AdapterPool(installed)
+    callback_writer = CallbackWriter(store=store)
     dispatcher = _dispatcher(
-        settings, store, blobs, notary, clock, pool=pool, meters=meters, traces=traces, supervisor=supervisor
+        settings,
+        store,
+        blobs,
+        notary,
+        clock,
+        callback_writer=callback_writer,
+        pool=pool,
+        meters=meters,
+        traces=traces,
+        supervisor=supervisor,
     )
     store.on_delivery_due(dispatcher.wake)
     board = open_board(settings, store)
@@ -290,12 +316,16 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
         table=lambda: book.active(clock()),
         admission=admission,
         outbound=outbound,
-        callback_writer=CallbackWriter(store=store),
+        callback_writer=callback_writer,
         base_url=settings.canonical_url,
         attachment_limit=_ATTACHMENT_LIMIT,
         sealing=pool.sealing,
     )
-    return Hub(
+    key_approval = KeyApproval(store=store, policy=policy)
+    adapter_approval = AdapterApproval(
+        store=store, adapters=installed, files=settings.data / "secrets", own=settings.named_files
+    )
+    return Context(
         settings=settings,
         clock=clock,
         store=store,
@@ -315,16 +345,37 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
         openid=open_login(settings, store, accounts, keys),
         notary=notary,
         checkpoints=checkpoints,
+        callback_writer=callback_writer,
+        cases=Cases(store=store, notary=notary),
         intake=Intake(tools),
         desk=StatusDesk(store=store),
+        installed=installed,
         adapters=pool,
+        key_approval=key_approval,
+        adapter_approval=adapter_approval,
+        destination_service=DestinationService(store=store, policy=policy, keys=key_approval, ways=adapter_approval),
+        client_service=ClientService(store),
+        dead_letters=DeadLetters(store=store),
+        person_tokens=PersonTokens(store=store, accounts=accounts),
         dispatcher=dispatcher,
         messenger=_messenger(settings, store, keys, outbound=outbound, board=board, clock=clock),
         postman=_postman(settings, store, clock),
         duties=Clock(
             store=store,
             node=process_of(settings),
-            duties=_duties(settings, store, blobs, keys, board=board, accounts=accounts, meters=meters),
+            duties=_duties(
+                settings,
+                store,
+                blobs,
+                board=board,
+                accounts=accounts,
+                meters=meters,
+                checkpoints=checkpoints,
+                notary=notary,
+                retention=_retention(
+                    settings, store, keys, callback_writer=callback_writer, board=board, meters=meters
+                ),
+            ),
             clock=clock,
             supervisor=supervisor,
             meters=meters,
@@ -336,7 +387,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
 
 
 @contextmanager
-def working(hub: Hub) -> Iterator[None]:
+def working(hub: Context) -> Iterator[None]:
     """Deliver, tell and keep the periodic duties for as long as the block runs; what is under way is finished first."""
     # It keeps up its own loops and ends them in their order; whether those could begin at all is watched like any other.
     dispatching = hub.supervisor.begin("dispatching", hub.dispatcher.run)
@@ -357,7 +408,7 @@ def working(hub: Hub) -> Iterator[None]:
         hub.duties.stop()
 
 
-def readiness(hub: Hub) -> Readiness:
+def readiness(hub: Context) -> Readiness:
     """Return who judges whether this process can do its job."""
     return Readiness(
         store=hub.store,
@@ -368,7 +419,7 @@ def readiness(hub: Hub) -> Readiness:
     )
 
 
-def gauges(hub: Hub) -> Gauges:
+def gauges(hub: Context) -> Gauges:
     """Return what the store knows, as gauges."""
     facts = Facts(
         version=__version__,
@@ -386,6 +437,7 @@ def _dispatcher(
     notary: Notary,
     clock: Callable[[], datetime],
     *,
+    callback_writer: CallbackWriter,
     pool: AdapterPool,
     meters: Meters,
     traces: Traces,
@@ -396,7 +448,7 @@ def _dispatcher(
         blobs=blobs,
         adapters=pool,
         notary=notary,
-        callback_writer=CallbackWriter(store=store),
+        callback_writer=callback_writer,
         rules=Rules(
             node=process_of(settings),
             lease=settings.lease,
@@ -422,24 +474,29 @@ def _dispatcher(
 
 
 def _retention(
-    settings: Settings, store: Store, keys: HubKeys, board: Noticeboard, meters: Meters
-) -> Callable[[datetime], int]:
+    settings: Settings,
+    store: Store,
+    keys: HubKeys,
+    *,
+    callback_writer: CallbackWriter,
+    board: Noticeboard,
+    meters: Meters,
+) -> Retention:
     periods = Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
         unanswered=timedelta(seconds=settings.uncollected_seconds),
         case=timedelta(seconds=settings.case_seconds),
     )
-    callback_writer, base_url = CallbackWriter(store=store), settings.canonical_url
     return Retention(
         store=store,
         callback_writer=callback_writer,
         board=board,
         keys=keys,
-        base_url=base_url,
+        base_url=settings.canonical_url,
         periods=periods,
         meters=meters,
-    ).run
+    )
 
 
 def _messenger(
@@ -469,16 +526,16 @@ def _duties(
     settings: Settings,
     store: Store,
     blobs: Blobs,
-    keys: HubKeys,
     *,
     board: Noticeboard,
     accounts: Accounts,
     meters: Meters,
+    checkpoints: Checkpoints,
+    notary: Notary,
+    retention: Retention,
 ) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
     give_up = timedelta(seconds=settings.give_up_seconds)
-    checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
-    notary = Notary(store=store, keys=keys, meters=meters)
     undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
     return [
         Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
@@ -494,7 +551,7 @@ def _duties(
         Duty(
             name="retention",
             every=timedelta(minutes=10),
-            run=_retention(settings, store, keys, board, meters),
+            run=retention.run,
             deletes=True,
         ),
         Duty(
@@ -504,3 +561,12 @@ def _duties(
             deletes=True,
         ),
     ]
+
+
+def unconfined(hub: Context) -> DestinationService:
+    """Return who administers destinations from the command line: whoever may use it could change the database anyway.
+
+    So options of adapters name any file, and nothing waits for a second person on account of an address.
+    """
+    ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=None, own=hub.settings.named_files)
+    return DestinationService(store=hub.store, policy=hub.policy, keys=hub.key_approval, ways=ways)

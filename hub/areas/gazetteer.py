@@ -15,7 +15,6 @@ Search by words as FIT-Connect's Routing API describes it (``areaSearchexpressio
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import unicodedata
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from hub.areas.area import AGS_LENGTH, LENGTHS, Area, AreaKind, Place, Succession
 from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge
+from hub.files import vault
 from hub.files.sheets import bad_row, sheet_rows
 from hub.files.watched import WatchedFile, stamp_of
 
@@ -386,13 +386,8 @@ def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imp
 
 def _write(target: Path, owners: dict[str, set[str]]) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = target.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("plz;ars\n")
-        file.writelines(f"{code};{ars}\n" for code in sorted(owners) for ars in sorted(owners[code]))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
+    lines = ["plz;ars", *(f"{code};{ars}" for code in sorted(owners) for ars in sorted(owners[code]))]
+    vault.write(target, "".join(f"{line}\n" for line in lines).encode())
 
 
 class GazetteerBook(WatchedFile[Gazetteer]):

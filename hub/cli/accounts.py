@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from hub.administration.clients import ClientService
-from hub.app import Hub
+from hub.app import Context
 from hub.cli.options import (
     Login,
     accounts_of,
@@ -194,7 +194,7 @@ def disable_client(client_id: str, login: Login, data: Path) -> None:
         _registry(hub).disable(client_id, acting(hub, login), now=hub.clock())
 
 
-def _registry(hub: Hub) -> ClientService:
+def _registry(hub: Context) -> ClientService:
     return ClientService(hub.store, machines=True)
 
 

@@ -13,29 +13,27 @@ import json
 import mimetypes
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from hub import app
-from hub.administration.dead_letters import By, DeadLetters
-from hub.app import Hub
-from hub.areas import Area
 from hub.cli.options import data_option, opened, settings_for, verdict
 from hub.errors import Conflict, InvalidPayload, NotFound, Text
-from hub.identity.access import existing_destination
-from hub.identity.clients import Caller
-from hub.intake import Reception, Replay
-from hub.intake.status import Progress
+from hub.model.clock import utc_now
 from hub.model.events import Subject
 from hub.model.parties import ClientKind
 from hub.model.reasons import for_people, reason_of
 from hub.model.submission import Application, Cover, DeadCause, MediaType, canonical_service
 from hub.resources import shipped
-from hub.store import all_pages
-from hub.validation.catalog import SchemaCatalog
-from hub.validation.rendering import as_html, as_text, as_xml
-from hub.validation.report import Report
+
+# Who checks a file, or asks for help, waits for nothing else than that.
+if TYPE_CHECKING:
+    from hub.administration.dead_letters import By
+    from hub.app import Context
+    from hub.intake import Reception, Replay
+    from hub.intake.status import Progress
+    from hub.validation.report import Report
 
 #: The sender that stands in the records for what was submitted on the command line.
 _SENDER = "command-line"
@@ -66,6 +64,8 @@ def submit(
     data: Path,
 ) -> None:
     """Submit FILE (XML or JSON) by the same way as the plain door; a running hub delivers it."""
+    from hub.areas import Area
+
     with opened(data) as hub:
         cover = Cover(
             sender=_SENDER,
@@ -112,8 +112,10 @@ def status(submission_id: UUID, data: Path) -> None:
 @data_option
 def validate(file: Path, schema: str | None, form: str | None, as_json: bool, data: Path) -> None:
     """Prüfen, ohne einzureichen / validate FILE: exit 0 if it is valid, 1 if not."""
+    from hub.validation.catalog import SchemaCatalog
+
     catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
-    content, now = file.read_bytes(), app.utc_now()
+    content, now = file.read_bytes(), utc_now()
     report = catalog.check(media_type=media_type_of(file), data=content, schema=schema, service=None, on=now.date())
     if form is None and not as_json:
         _tell(report)
@@ -135,6 +137,8 @@ def _tell(report: Report) -> None:
 def _rendered(report: Report, form: str, content: bytes, now: datetime) -> str:
     if form == "json":
         return json.dumps(report.as_json(), ensure_ascii=False, indent=2)
+    from hub.validation.rendering import as_html, as_text, as_xml
+
     if form == "xml":
         return as_xml(report, document_sha256=hashlib.sha256(content).hexdigest(), now=now).decode("utf-8").rstrip()
     return as_html(report) if form == "html" else as_text(report)
@@ -161,7 +165,9 @@ def media_type_of(file: Path) -> MediaType:
     return MediaType.XML if start.startswith(b"<") else MediaType.JSON
 
 
-def _progress(hub: app.Hub, submission_id: UUID) -> Progress:
+def _progress(hub: Context, submission_id: UUID) -> Progress:
+    from hub.identity.clients import Caller
+
     message = hub.store.message(submission_id, Subject.SUBMISSION)
     if message is None:
         raise NotFound(Text(f"Es gibt keine Einreichung {submission_id}.", f"There is no submission {submission_id}."))
@@ -204,9 +210,11 @@ def dead() -> None:
 @data_option
 def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
     """List dead letters, the oldest first: delivery, cause, destination, since when, and what the last attempt came to."""
+    from hub.store import all_pages
+
     with opened(data) as hub:
         within, number = _within(hub, destination_id), 0
-        letters = DeadLetters(store=hub.store)
+        letters = hub.dead_letters
         for page in all_pages(lambda start: letters.list(_cause(cause), within=within, offset=start, limit=_PAGE)):
             reasons = letters.reasons(page)
             for each in page.items:
@@ -247,13 +255,13 @@ def _told(note: str | None) -> str:
     return f"{reason_of(note).code}: {for_people(note, german=True)} / {for_people(note, german=False)}"
 
 
-def _redrive_all(hub: Hub, cause: DeadCause | None, destination_id: UUID | None) -> int:
+def _redrive_all(hub: Context, cause: DeadCause | None, destination_id: UUID | None) -> int:
     within = _within(hub, destination_id)
-    return DeadLetters(store=hub.store).redrive_all(cause, within=within, by=_by(hub))
+    return hub.dead_letters.redrive_all(cause, within=within, by=_by(hub))
 
 
-def _redrive_each(hub: Hub, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
-    letters, again = DeadLetters(store=hub.store), 0
+def _redrive_each(hub: Context, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
+    letters, again = hub.dead_letters, 0
     for delivery_id in delivery_ids:
         try:
             again += letters.redrive(delivery_id, within=None, by=_by(hub))
@@ -262,9 +270,11 @@ def _redrive_each(hub: Hub, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
     return again, len(delivery_ids) - again
 
 
-def _within(hub: Hub, destination_id: UUID | None) -> frozenset[UUID] | None:
+def _within(hub: Context, destination_id: UUID | None) -> frozenset[UUID] | None:
     if destination_id is None:
         return None
+    from hub.identity.access import existing_destination
+
     return frozenset({existing_destination(hub.store, destination_id).destination_id})
 
 
@@ -272,7 +282,9 @@ def _cause(text: str | None) -> DeadCause | None:
     return None if text is None else DeadCause(text)
 
 
-def _by(hub: Hub) -> By:
+def _by(hub: Context) -> By:
+    from hub.administration.dead_letters import By
+
     return By(actor=f"cli:{getpass.getuser()}", now=hub.clock())
 
 

@@ -10,6 +10,7 @@ from hub import app
 from hub.administration.backup import Source, back_up, read_backup, restore_database, restore_files, staged
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, StoreUnavailable, Text
+from hub.model.clock import utc_now
 from hub.store import Store
 from hub.store.engine import sqlite_file
 from hub.store.retention import Recovery
@@ -36,7 +37,7 @@ def backup(target: Path, data: Path) -> None:
             store=store,
             blobs=app.open_blobs(settings),
         )
-        report = back_up(source, target.absolute(), now=app.utc_now())
+        report = back_up(source, target.absolute(), now=utc_now())
     finally:
         store.close()
     click.echo(f"{report.files} Dateien / files, {report.blobs or 0} davon Inhalte / of them contents")

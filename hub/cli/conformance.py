@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from hub import app
 from hub.cli.options import data_option, settings_for
 from hub.errors import Refused
+from hub.model.clock import utc_now
 from hub.model.submission import MediaType
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
@@ -60,7 +60,7 @@ def sender(standard: str, version: str, folder: Path | None, data: Path) -> None
     # A vendor prepares for a version before it is in force.
     catalog = whole.as_if_in_force(standard, version)
     messages = _messages(catalog.entries())
-    now = app.utc_now()
+    now = utc_now()
     tried = [] if folder is None else [_try(path, folder, catalog, now) for path in _files(folder)]
     _print(messages, tried)
     if folder is None:

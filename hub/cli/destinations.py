@@ -31,7 +31,7 @@ from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.check import find_trial
 from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep
-from hub.app import Hub, destination_service, utc_now
+from hub.app import Context, unconfined
 from hub.cli.options import (
     Login,
     acting,
@@ -47,6 +47,7 @@ from hub.crypto.certificates import as_jwk, read_file
 from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.identity.access import existing_destination
+from hub.model.clock import utc_now
 from hub.model.delivery import Adapter
 from hub.model.parties import Destination, OfferedService
 from hub.model.submission import is_uri
@@ -293,8 +294,8 @@ def _set_status(destination_id: UUID, status: str, login: Login, data: Path) -> 
     click.echo(f"{destination_id}  {status}")
 
 
-def _destination_service(hub: Hub) -> DestinationService:
-    return destination_service(hub, confined=False)
+def _destination_service(hub: Context) -> DestinationService:
+    return unconfined(hub)
 
 
 def _facts(destination: Destination) -> list[tuple[str, str]]:
@@ -467,10 +468,10 @@ def make(folder: Path, subject: str, days: int, data: Path) -> None:
     """
     settings = settings_for(data)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = app.development_authority(settings, now=app.utc_now())
+    authority = app.development_authority(settings, now=utc_now())
     for use in ("encryption", "signing"):
         public, private = make_rsa_pair(use)
-        certified = authority.issue(public, subject=subject, now=app.utc_now(), days=days)
+        certified = authority.issue(public, subject=subject, now=utc_now(), days=days)
         _write(folder / f"{use}-public.json", certified, mode=0o644)
         _write(folder / f"{use}-private.json", private, mode=0o600)
         click.echo(f"{use:<10} kid {certified['kid']}  {folder / f'{use}-public.json'}")

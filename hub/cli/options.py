@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hub.app import Hub
 from hub.config import Settings, load_settings
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.identity.accounts import Accounts, Person, Role
 
 if TYPE_CHECKING:
-    from hub import app
+    from hub.app import Context
+    from hub.identity.accounts import Accounts, Person
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,7 +56,7 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
 
 
 @contextmanager
-def opened(data: Path, *, serves: bool = False) -> Iterator[app.Hub]:
+def opened(data: Path, *, serves: bool = False) -> Iterator[Context]:
     """Build the hub for one command and close it afterwards; what a command that ``serves`` does besides, ``build`` says."""
     from hub import app  # the whole hub: commands that do not open it need not load it
     from hub.store import met_unreadable
@@ -125,13 +124,15 @@ def _login_options(command: F, *, required: bool, text: str) -> F:
     return found
 
 
-def accounts_of(hub: Hub) -> Accounts:
+def accounts_of(hub: Context) -> Accounts:
     """Return the accounts of a hub."""
     return hub.accounts
 
 
 def operating_user() -> Person:
     """Return the machine's user as an operator: whoever may write the data folder may do what operators may."""
+    from hub.identity.accounts import Person, Role
+
     user = getpass.getuser()
     return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,), is_named=False)
 
@@ -162,12 +163,12 @@ def _no_password(path: Path) -> ConfigurationError:
     )
 
 
-def acting(hub: Hub, login: Login) -> Person:
+def acting(hub: Context, login: Login) -> Person:
     """Return the person who is named, or the machine's user; errors as :func:`logged_in`."""
     return operating_user() if login.name is None else logged_in(hub, login)
 
 
-def logged_in(hub: Hub, login: Login) -> Person:
+def logged_in(hub: Context, login: Login) -> Person:
     """Return the person behind the options of :func:`person_options`; raise ``Unauthenticated`` or ``TooMany``."""
     name = login.name or ""
     if login.password_file is not None:

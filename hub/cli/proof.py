@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
 from hub.cli.options import data_option, opened, verdict
-from hub.crypto.receipts import verify_receipt
 from hub.errors import NotFound, Text
-from hub.proof.checkpoints import Discrepancy, insist_on_receipt, verify_proof
-from hub.store import all_pages
-from hub.store.checkpoints import AUDIT_LOG
+
+# A receipt is checked without the hub, and without what the hub alone needs.
+if TYPE_CHECKING:
+    from hub.proof.checkpoints import Discrepancy
 
 _PAGE = 500
 
@@ -39,6 +39,8 @@ def receipt() -> None:
 @data_option
 def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -> None:
     """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
+    from hub.crypto.receipts import verify_receipt
+
     if jwks is not None:
         published = _json(jwks)
     else:
@@ -46,6 +48,8 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
             published = hub.keys.hub_jwks()
     claims = verify_receipt(_receipt_in(file), published)
     if proof is not None:
+        from hub.proof.checkpoints import insist_on_receipt, verify_proof
+
         found = verify_proof(_json(proof), published)
         insist_on_receipt(found, claims)
         click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
@@ -76,6 +80,8 @@ def log() -> None:
 @data_option
 def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, data: Path) -> None:
     """Verify hash chains and signatures of all cases, or of the given ones. Exit 1 if anything is wrong."""
+    from hub.store import all_pages
+
     with opened(data) as hub:
         pages = [] if case_ids else list(all_pages(lambda start: hub.store.cases(offset=start, limit=_PAGE)))
         wanted = list(case_ids) or [case.case_id for page in pages for case in page.items]
@@ -146,6 +152,8 @@ def _json(file: Path) -> Any:
 
 
 def _where(wrong: Discrepancy) -> str:
+    from hub.store.checkpoints import AUDIT_LOG
+
     if wrong.case_id == AUDIT_LOG:
         return f"Prüfprotokoll / audit log #{wrong.number}"
     return f"Prüfpunkt / checkpoint {wrong.number} {wrong.case_id or ''}".rstrip()

@@ -10,16 +10,19 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hub.administration.routing_tables import RoutingTableVersions
-from hub.app import Hub, postal_codes_of
 from hub.areas import Area, Gazetteer, Place, import_postal_codes, look_up
 from hub.cli.options import Login, data_option, logged_in, opened, person_options
 from hub.errors import Malformed, NotFound, Text
 from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, to_csv, to_yaml
 from hub.routing.formats import read_folder
+
+if TYPE_CHECKING:
+    from hub.administration.routing_tables import RoutingTableVersions
+    from hub.app import Context
 
 _SOURCE = click.Path(exists=True, path_type=Path)
 
@@ -206,7 +209,7 @@ def history(data: Path) -> None:
             click.echo(f"{each.since.isoformat()}  {each.number:>4}  {each.made_by:<20}  {each.reason}{note}")
 
 
-def book_of(hub: Hub) -> RoutingTableVersions:
+def book_of(hub: Context) -> RoutingTableVersions:
     """Return the hub's book of tables."""
     return hub.book
 
@@ -249,7 +252,7 @@ def _show_findings(findings: list[Finding]) -> bool:
     return bool(errors)
 
 
-def _show_diff(hub: Hub, book: RoutingTableVersions, number: int, other: int | None) -> None:
+def _show_diff(hub: Context, book: RoutingTableVersions, number: int, other: int | None) -> None:
     names = {each.destination_id: each.name for each in hub.store.destinations(limit=500).items}
     for line in book.compare(number, now=hub.clock(), with_number=other).lines("de", names):
         click.echo(line)
@@ -303,6 +306,8 @@ def show(key: str, data: Path) -> None:
 @data_option
 def import_postal_codes_(source: Path, data: Path) -> None:
     """Take over a list of postal codes (CSV with the columns plz and ars, or ags); it replaces the one before."""
+    from hub.app import postal_codes_of
+
     with opened(data) as hub:
         made = import_postal_codes(hub.gazetteer, source, postal_codes_of(hub.settings))
     click.echo(

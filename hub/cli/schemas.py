@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from hub import app
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
+from hub.model.clock import utc_now
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry, load_version
 from hub.validation.importing import import_standard
@@ -107,7 +107,7 @@ def check(folder: Path | None, data: Path) -> None:
 def try_(file: Path, data: Path) -> None:
     """Tell which schema would judge FILE today, and show its report; exit 1 if FILE is not valid."""
     catalog, content, kind = _catalog(data), file.read_bytes(), media_type_of(file)
-    today = app.utc_now().date()
+    today = utc_now().date()
     entry = catalog.find(media_type=kind, data=content, schema=None, service=None, on=today)
     manifest = entry.manifest
     click.echo(f"{manifest.standard} {manifest.version} ({manifest.status.value}): {entry.uri}")

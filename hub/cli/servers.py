@@ -28,6 +28,7 @@ from hub.config import Settings
 from hub.connector import Connector
 from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
+from hub.model.clock import utc_now
 from hub.observability import coredumps, logs
 from hub.observability.metrics import share
 from hub.store import Store
@@ -134,7 +135,7 @@ def application() -> object:
     return built
 
 
-def _prepared(settings: Settings, *, announced: bool, what: str = "serve") -> app.Hub:
+def _prepared(settings: Settings, *, announced: bool, what: str = "serve") -> app.Context:
     """Build the hub and judge what it stands on; ``announced`` says it to whoever started it."""
     hub = app.build(settings)
     try:
@@ -154,7 +155,7 @@ def _log_as(settings: Settings) -> None:
 
 
 @contextmanager
-def _shown(hub: app.Hub) -> Iterator[None]:
+def _shown(hub: app.Context) -> Iterator[None]:
     """Show this process's metrics and health on loopback: without an interface of its own, nobody else could."""
     port = hub.settings.work_metrics_port
     if not port:
@@ -220,7 +221,7 @@ def run_connector(config: Path, once: bool) -> None:
 
 
 def _run_once(running: Connector) -> None:
-    counts = running.run_once(app.utc_now())
+    counts = running.run_once(utc_now())
     click.echo(json.dumps(dataclasses.asdict(counts)))
     trouble = running.trouble()
     if trouble is not None:

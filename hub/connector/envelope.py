@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from hub.errors import Malformed, StoreUnavailable, Text, TooLarge
+from hub.files import vault
 
 _JWE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){4}")
 _CHUNK = 1024 * 1024
@@ -97,8 +98,8 @@ class Envelopes:
             for attachment_id, open_stream in attachments.items():
                 _write(working / "attachments" / f"{attachment_id}.jwe", open_stream())
             _write(working / "submission.json", iter([orjson.dumps(document)]))
-            sync(working / "attachments")
-            sync(working)
+            vault.sync_folder(working / "attachments")
+            vault.sync_folder(working)
             self._publish(working, final)
         except OSError as exc:
             raise disk_trouble() from exc
@@ -112,7 +113,7 @@ class Envelopes:
             # The same submission came another way at the same time; whole is whole.
             if not (final / "submission.json").is_file():
                 raise
-        sync(self._root)
+        vault.sync_folder(self._root)
 
     def load(self, submission_id: UUID) -> Envelope:
         """Read an envelope back; ``Malformed`` if it is not one."""
@@ -163,15 +164,6 @@ def disk_trouble() -> StoreUnavailable:
             "The connector's disk is full or cannot be reached. Make room; it goes on by itself.",
         )
     )
-
-
-def sync(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:

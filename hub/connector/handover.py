@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import orjson
 import requests
 
-from hub.connector.envelope import disk_trouble, sync
+from hub.connector.envelope import disk_trouble
 from hub.connector.opening import Attachment, Opened
 from hub.connector.settings import LONGEST_SECRET, HttpHandover, unusable
 from hub.errors import Text, Unavailable
@@ -91,8 +91,8 @@ class Folder:
             if opened.data is not None:
                 _write(hidden / data_name(opened), [opened.data])
             _write(hidden / "antrag.json", [orjson.dumps(summary(opened), option=orjson.OPT_INDENT_2)])
-            sync(hidden / "attachments")
-            sync(hidden)
+            vault.sync_folder(hidden / "attachments")
+            vault.sync_folder(hidden)
         except OSError as exc:
             shutil.rmtree(hidden, ignore_errors=True)
             raise disk_trouble() from exc
@@ -107,7 +107,7 @@ class Folder:
                 shutil.rmtree(hidden, ignore_errors=True)
             elif hidden.exists():
                 hidden.rename(final)
-            sync(self._root)
+            vault.sync_folder(self._root)
         except OSError as exc:
             raise disk_trouble() from exc
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from hub.app import Hub, development_authority
+from hub.app import Context, development_authority
 from hub.config import Settings
 from hub.crypto.jwk import make_rsa_pair
 from hub.identity.accounts import Role
@@ -53,7 +53,7 @@ def roles() -> tuple[PlannedDestination, ...]:
     return load_destinations(shipped("routing_rules") / "hessen" / "destinations.yaml")
 
 
-def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
+def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
     """Create clients, keys and destinations where they are missing; write ``demo.json`` (mode 0600)."""
     folder = hub.settings.data / "demo"
     target = hub.settings.data / "demo.json"
@@ -88,7 +88,7 @@ def prepare(hub: Hub, *, say: Callable[[str], None]) -> Cast:
     return Cast(folder=folder, document=document)
 
 
-def _reserved(hub: Hub, folder: Path) -> dict[str, Any]:
+def _reserved(hub: Context, folder: Path) -> dict[str, Any]:
     """Make a destination that nobody collects from but whoever tries a client, with a subscriber client of its own."""
     town = next(role for role in roles() if role.adapter == "mailbox")
     role = replace(town, destination_id=_RESERVED, name="Reserviert für Versuche / reserved for tests")
@@ -96,7 +96,7 @@ def _reserved(hub: Hub, folder: Path) -> dict[str, Any]:
     return {"subscriber": subscriber, **_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock())}
 
 
-def _accounts(hub: Hub, folder: Path) -> None:
+def _accounts(hub: Context, folder: Path) -> None:
     """Make two people for the admin pages, because a change of routes needs a second one."""
     people = {}
     for name, roles in (("demo-anna", (Role.EDITOR, Role.OPERATOR)), ("demo-ben", (Role.APPROVER, Role.OPERATOR))):
@@ -121,13 +121,13 @@ def write_private(target: Path, document: Any) -> None:
     temporary.rename(target)
 
 
-def _client(hub: Hub, kind: ClientKind, name: str) -> dict[str, str]:
+def _client(hub: Context, kind: ClientKind, name: str) -> dict[str, str]:
     client, secret = new_client(kind, name, now=hub.clock(), tenant="06", manage=kind is ClientKind.SUBSCRIBER)
     hub.store.add_client(client)
     return {"client_id": client.client_id, "client_secret": secret}
 
 
-def _destination(hub: Hub, role: PlannedDestination, folder: Path, *, owner: str, now: datetime) -> dict[str, Any]:
+def _destination(hub: Context, role: PlannedDestination, folder: Path, *, owner: str, now: datetime) -> dict[str, Any]:
     authority = development_authority(hub.settings, now=now)
     pairs = {}
     for use in ("encryption", "signing"):
@@ -177,7 +177,7 @@ def adapter_config(role: PlannedDestination, folder: Path, *, push_url: str) -> 
     return {}
 
 
-def _offered(hub: Hub, role: PlannedDestination, service: str) -> OfferedService:
+def _offered(hub: Context, role: PlannedDestination, service: str) -> OfferedService:
     """Offer the schemas that serve this service; where there is none, the form for everything."""
     served = [entry.ref for entry in hub.catalog.entries() if entry.item.services and service in entry.item.services]
     refs = served or [hub.catalog.ref(_FORM_FOR_EVERYTHING)]

@@ -27,7 +27,7 @@ import requests
 import uvicorn
 
 from hub import __version__, app
-from hub.app import Hub
+from hub.app import Context
 from hub.config import Settings
 from hub.crypto.receipts import verify_receipt
 from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config
@@ -93,7 +93,7 @@ EXAMPLES = (
 class Walk:
     """One showing of all examples."""
 
-    def __init__(self, *, hub: Hub, cast: Cast, specialist_url: str, stop: threading.Event) -> None:
+    def __init__(self, *, hub: Context, cast: Cast, specialist_url: str, stop: threading.Event) -> None:
         self._hub = hub
         self._cast = cast
         self._specialist_url = specialist_url
@@ -317,7 +317,7 @@ def run_demo(demo: Demo) -> int:
     return code
 
 
-def _prepare_municipality(hub: app.Hub, cast: Cast) -> str:
+def _prepare_municipality(hub: app.Context, cast: Cast) -> str:
     """Choose ports, point the pushing destinations at them and write the connector's configuration."""
     listen, desk = _free_port(hub.settings.port + 1), _free_port(hub.settings.port + 2)
     for role in roles():
@@ -330,7 +330,7 @@ def _prepare_municipality(hub: app.Hub, cast: Cast) -> str:
 
 
 @contextmanager
-def _serving(hub: app.Hub) -> Iterator[None]:
+def _serving(hub: app.Context) -> Iterator[None]:
     """Serve in a thread; leaving stops the server, which stops dispatcher and clock and closes the hub."""
     config = uvicorn.Config(
         app.asgi(hub, work=True),

@@ -1,5 +1,6 @@
-"""A clock for what passes within a process: it goes on although the wall clock is set back, and follows it forward.
+"""Clocks: the wall clock, which only composition roots and commands ask, and one for what passes within a process.
 
+The second goes on although the wall clock is set back, and follows it forward.
 Waits, ages and leases held in memory are differences of two looks at a clock. Taken from a wall clock that somebody sets
 back they do not end before it has caught up; taken from a monotonic clock alone they miss that a machine slept. What is
 stored, shown or sent is a moment, not a difference: it is the wall clock's.
@@ -10,10 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 #: A wall clock that lags behind by more than this since the last look was set back; less is drift and being slewed.
 _STEP = timedelta(seconds=1)
+
+
+def utc_now() -> datetime:
+    """Return the time; everywhere else it is a parameter, or a clock that was handed in."""
+    return datetime.now(UTC)
 
 
 class SteadyClock:

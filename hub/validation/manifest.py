@@ -14,7 +14,6 @@ decisions stand in one file of their own, ``standing.json`` in the data folder's
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -27,6 +26,7 @@ import orjson
 import yaml
 
 from hub.errors import ConfigurationError, Text
+from hub.files import vault
 from hub.files.strict_yaml import load_yaml
 from hub.model.submission import MediaType
 from hub.validation.attachments import AttachmentPlace, places_from
@@ -417,12 +417,7 @@ def write_standing(root: Path, edition: Edition, standing: Standing) -> None:
             for (standard, version), each in sorted(known.items())
         ]
         root.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        with fresh.open("wb") as stream:
-            stream.write(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
+        vault.write(path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
 def _document(standing: Standing) -> dict[str, Any]:

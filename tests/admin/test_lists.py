@@ -10,6 +10,7 @@ import pytest
 from sealed_door import Door
 from store_values import client
 
+from hub.administration.adapters import AdapterApproval
 from hub.administration.destinations import DestinationService, Draft
 from hub.administration.keys import By, KeyApproval
 from hub.identity.accounts import Person, Role
@@ -118,15 +119,22 @@ def test_the_callbacks_that_a_destination_did_not_take_are_its_own(stage):
                 return lambda **wish: asked.append(wish) or store.dead_callbacks(**wish)
             return getattr(store, name)
 
-    destination_service = DestinationService(store=Watched(), policy=stage.hub.policy, adapters=dict, files=None)
+    destination_service = administering(Watched(), stage)
     here = stage.destination_id("Wiesbaden")
     assert list(destination_service.show(here, OPERATOR).dead_callbacks) == []
     assert [wish["party"] for wish in asked] == [str(here)]
 
 
+def administering(store, stage):
+    """Who administers destinations in a store of the test's own."""
+    keys = KeyApproval(store=store, policy=stage.hub.policy)
+    ways = AdapterApproval(store=store, adapters={}, files=None)
+    return DestinationService(store=store, policy=stage.hub.policy, keys=keys, ways=ways)
+
+
 def test_whether_a_destination_was_ever_active_is_known_after_any_number_of_changes(stage):
     store, now = stage.hub.store, stage.clock()
-    destination_service = DestinationService(store=store, policy=stage.hub.policy, adapters=dict, files=None)
+    destination_service = administering(store, stage)
     desk = KeyApproval(store=store, policy=stage.hub.policy)
     keys = {key.use: dict(key.jwk) for key in store.keys(stage.destination_id("Wiesbaden"))}
     store.add_client(client("owner", kind=ClientKind.SUBSCRIBER))

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from stage import staged
 
-from hub.administration.adapters import Way, canonical
-from hub.administration.destinations import Draft
-from hub.app import destination_service
+from hub.administration.adapters import AdapterApproval, Way, canonical
+from hub.administration.destinations import DestinationService, Draft
+from hub.app import unconfined
 from hub.errors import Conflict, Forbidden, HubError
 from hub.identity.accounts import Person, Role
 from hub.model.options import declared
@@ -78,7 +78,7 @@ def secrets(stage):
 @pytest.fixture
 def desk(stage, secrets):
     """Who changes destinations on pages and API."""
-    return destination_service(stage.hub)
+    return stage.hub.destination_service
 
 
 def here(stage):
@@ -88,9 +88,7 @@ def here(stage):
 def settled(stage, adapter, where=None, **changes):
     """What the command line has set for a destination."""
     draft = Draft(adapter=adapter, adapter_config=options(stage, adapter, **changes))
-    return destination_service(stage.hub, confined=False).change(
-        where or here(stage), draft, MACHINE, now=stage.clock()
-    )
+    return unconfined(stage.hub).change(where or here(stage), draft, MACHINE, now=stage.clock())
 
 
 def proposed(stage, desk, adapter, person=OTTO, where=None, **changes):
@@ -151,7 +149,8 @@ def test_the_hubs_own_password_is_not_named_with_somebodys_address(made_once, tm
     mail = {"smtp_host": "mail.hub.example", "mail_sender": "hub@hub.example", "smtp_user": "hub"}
     with staged(before, tmp_path, **mail, smtp_password_file=str(own)) as stage:
         hub = replace(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
-        desk = destination_service(hub)
+        ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=folder, own=hub.settings.named_files)
+        desk = DestinationService(store=hub.store, policy=hub.policy, keys=hub.key_approval, ways=ways)
         with pytest.raises(Forbidden) as refusal:
             proposed(stage, desk, "smime_mail", host="evil.example", password_file=f"{folder}/./own")
         assert refusal.value.slug == "secret-of-another-address"

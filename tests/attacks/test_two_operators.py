@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from hub.app import destination_service
+from hub.app import unconfined
 from hub.cli import main
 from hub.errors import Forbidden
 from hub.identity.accounts import Person, Role
@@ -22,7 +22,7 @@ def way(stage):
     """Say a word on the retirement of a signature key, on the pages' and the API's desk, or on the command line's."""
     here = stage.destination_id("Wiesbaden")
     kid = next(key.kid for key in stage.hub.store.keys(here) if key.use == "verify")
-    desks = {confined: destination_service(stage.hub, confined=confined) for confined in (True, False)}
+    desks = {True: stage.hub.destination_service, False: unconfined(stage.hub)}
 
     def say(person, *, confined=True):
         return desks[confined].change_key(here, kid, KeyStep.RETIRE, person, now=stage.clock())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 
+import pytest
 from processes import HUB, free_port
 
 
+@pytest.mark.timeout(260)
 def test_the_demo_ends_well_and_shows_every_step(tmp_path):
     data = tmp_path / "data"
     command = [*HUB, "run", "--once", "--data", str(data), "--port", str(free_port())]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     for step in ("accepted", "validated", "routed", "sealed", "delivered", "opened", "acknowledged", "proven"):
         assert shown.stdout.count(f" {step} ") == 2, step

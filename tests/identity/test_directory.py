@@ -12,7 +12,7 @@ from store_values import destination
 from hub.administration.clients import ClientService
 from hub.administration.destinations import Draft
 from hub.administration.keys import By, KeyApproval
-from hub.app import destination_service, development_authority
+from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import HubError
 from hub.identity.accounts import Person, Role
@@ -38,19 +38,19 @@ def sealed(door):
 
 def test_an_operators_change_is_seen_at_once_at_the_sealed_door(door):
     assert sealed(door) == 201
-    destination_service(door.hub).change(door.destination_id, Draft(status="inactive"), OPERATOR, now=door.clock())
+    door.hub.destination_service.change(door.destination_id, Draft(status="inactive"), OPERATOR, now=door.clock())
     assert sealed(door) != 201
-    destination_service(door.hub).change(door.destination_id, Draft(status="active"), OPERATOR, now=door.clock())
+    door.hub.destination_service.change(door.destination_id, Draft(status="active"), OPERATOR, now=door.clock())
     assert sealed(door) == 201
 
 
 def test_an_operators_change_is_seen_at_once_at_the_plain_door(stage):
     stage.accept()
     here = stage.destination_id("Rheingau")
-    destination_service(stage.hub).change(here, Draft(status="inactive"), OPERATOR, now=stage.clock())
+    stage.hub.destination_service.change(here, Draft(status="inactive"), OPERATOR, now=stage.clock())
     with pytest.raises(HubError):
         stage.accept()
-    destination_service(stage.hub).change(here, Draft(status="active"), OPERATOR, now=stage.clock())
+    stage.hub.destination_service.change(here, Draft(status="active"), OPERATOR, now=stage.clock())
     stage.accept()
 
 

@@ -27,7 +27,6 @@ from hub.identity.clients import Caller, Directory
 from hub.model.delivery import Sealing
 from hub.model.parties import Destination
 from hub.notifications.callbacks import CallbackWriter
-from hub.proof.event_log import Notary
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store
 from hub.transport.connection import Outbound
@@ -43,7 +42,8 @@ class Parts:
     store: Store
     blobs: Blobs
     keys: HubKeys
-    notary: Notary
+    cases: Cases
+    callback_writer: CallbackWriter
     policy: KeyPolicy
     directory: Directory
     gazetteer: Callable[[], Gazetteer]
@@ -62,16 +62,16 @@ class Parts:
 def handlers(parts: Parts) -> dict[str, Handler]:
     """Return the handlers of both versions, by operationId."""
     found: dict[str, Handler] = {}
-    receivers = Receivers(parts.directory)
+    counter = _counter(parts)
     for version, dialect in (("v1", V1()), ("v2", V2())):
-        for name, handler in _of_version(parts, receivers, version, dialect).items():
+        for name, handler in _of_version(parts, counter, version, dialect).items():
             found[f"fit_connect.{version}.{name}"] = handler
     return found
 
 
-def _of_version(parts: Parts, receivers: Receivers, version: str, dialect: Dialect) -> Mapping[str, Handler]:
+def _of_version(parts: Parts, counter: Counter, version: str, dialect: Dialect) -> Mapping[str, Handler]:
     return {
-        **_messages(parts, receivers, dialect),
+        **_messages(counter, dialect),
         **_cases(parts, dialect),
         **_destinations(parts, dialect),
         **_routing(parts, version),
@@ -79,8 +79,7 @@ def _of_version(parts: Parts, receivers: Receivers, version: str, dialect: Diale
     }
 
 
-def _messages(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[str, Handler]:
-    counter = _counter(parts, receivers)
+def _messages(counter: Counter, dialect: Dialect) -> Mapping[str, Handler]:
     found: dict[str, Handler] = {}
     for name, messages in (("submissions", Submissions(counter, dialect)), ("replies", Replies(counter, dialect))):
         found |= {
@@ -98,8 +97,8 @@ def _messages(parts: Parts, receivers: Receivers, dialect: Dialect) -> Mapping[s
 
 def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     files = CaseFiles(
-        cases=Cases(store=parts.store, notary=parts.notary),
-        acknowledgement=Acknowledgement(store=parts.store, callback_writer=CallbackWriter(store=parts.store)),
+        cases=parts.cases,
+        acknowledgement=Acknowledgement(store=parts.store, callback_writer=parts.callback_writer),
         dialect=dialect,
         caller=parts.caller,
         clock=parts.clock,
@@ -148,7 +147,7 @@ def _routing(parts: Parts, version: str) -> Mapping[str, Handler]:
     return {"routing.areas": service.areas, "routing.routes": service.routes, "routing.info": service.info}
 
 
-def _counter(parts: Parts, receivers: Receivers) -> Counter:
+def _counter(parts: Parts) -> Counter:
     limits = ExchangeLimits(
         attachment=parts.limits.attachment,
         attachments=parts.limits.attachments,
@@ -158,9 +157,9 @@ def _counter(parts: Parts, receivers: Receivers) -> Counter:
     tools = SendingTools(
         store=parts.store,
         blobs=parts.blobs,
-        receivers=receivers,
+        receivers=Receivers(parts.directory),
         recent=RecentAnnouncements(parts.store),
-        callback_writer=CallbackWriter(store=parts.store),
+        callback_writer=parts.callback_writer,
         admission=parts.admission,
         base_url=parts.base_url,
         limits=limits,
@@ -171,7 +170,7 @@ def _counter(parts: Parts, receivers: Receivers) -> Counter:
         uploading=Uploading(tools),
         submitting=Submitting(tools),
         collection=Collection(store=parts.store, blobs=parts.blobs),
-        cases=Cases(store=parts.store, notary=parts.notary),
+        cases=parts.cases,
         admission=parts.admission,
         keys=parts.keys,
         outbound=parts.outbound,

@@ -281,6 +281,8 @@ def _audit(
 
 
 _log = logging.getLogger(__name__)
+#: Where the pages take the provider's answer; registered with it under the hub's canonical address.
+CALLBACK_PATH = "/admin/oidc/callback"
 #: How long somebody may take at the provider.
 COOKIE_LIFE = timedelta(minutes=10)
 _CONTEXT = "openid-login"

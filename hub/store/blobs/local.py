@@ -20,6 +20,7 @@ from typing import Protocol, Self
 from uuid import uuid4
 
 from hub.errors import NotFound, StoreUnavailable, Text
+from hub.files import vault
 from hub.model.submission import INLINE_LIMIT, Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 
@@ -186,7 +187,7 @@ class LocalBlobWriter:
             os.close(file)
             _make_folders(place.parent, self._folder)
             self._draft.rename(place)
-            _sync(place.parent)
+            vault.sync_folder(place.parent)
         return self._name
 
     def abort(self) -> None:
@@ -281,15 +282,7 @@ def _make_folders(folder: Path, root: Path) -> None:
     _make_folders(folder.parent, root)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    vault.sync_folder(folder.parent)
 
 
 def _pieces(file: int, chunk: int) -> Iterator[bytes]:

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import xmlschema
 
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.comparison import Outline, outline_of_xsd
@@ -24,6 +23,10 @@ from hub.validation.xml.documents import XmlDocument, parse_tree
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
 from hub.validation.xml.xsd import XmlFindings, XsdSource, insist_on_closure, parse_schema_document
+
+# It takes longer to load than everything else here together, and only a child and an import need it.
+if TYPE_CHECKING:
+    import xmlschema
 
 #: The largest document that a child judges, and its limits.
 DOCUMENT_BYTES = 4 * MIB
@@ -105,6 +108,8 @@ def compiled_xsd11(source: XsdSource, folder: Path) -> xmlschema.XMLSchema11:
     Raises:
         ConfigurationError: It is wrong.
     """
+    import xmlschema
+
     places = {address: (folder / name).as_uri() for address, name in source.locations.items()}
     try:
         return xmlschema.XMLSchema11(
