@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import orjson
 import pytest
+from argon2 import PasswordHasher
 from connexion.spec import Specification
 from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
 from hub.api import application
 from hub.crypto import keys
+from hub.identity import accounts
 from hub.resources import shipped
 
 #: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
@@ -38,6 +40,9 @@ Specification._validate_spec = _validate_once
 _load = application.load
 _load_shipped = cache(_load)  # Nobody changes the document that it is read into.
 application.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
+
+# Slow on purpose where people log in; each of the hubs that the suite builds would take a fifth of a second for it.
+accounts.PasswordHasher = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
