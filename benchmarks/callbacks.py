@@ -104,7 +104,7 @@ def _sent(store: Store, hosts: list[str]) -> dict[str, float]:
 
 def _put(store: Store, party: str, url: str) -> None:
     now = datetime.now(UTC)
-    store.add_callback(
+    store.callbacks.add(
         OutgoingCallback(callback_id=uuid4(), party=party, url=url, secret="s", body="{}", created_at=now, case_id=None)
     )
 

@@ -88,9 +88,9 @@ def _accept(hub: app.Context, message: payload.Message, sender: str) -> Future[A
 
 
 def _accepted(hub: app.Context, message: payload.Message) -> StoredMessage:
-    _accept(hub, message, hub.store.clients().items[0].client_id).result()
-    found = hub.store.messages(destination_ids=[WIESBADEN], limit=1).items[0]
-    stored = hub.store.message(found.id)
+    _accept(hub, message, hub.store.parties.clients().items[0].client_id).result()
+    found = hub.store.submissions.messages(destination_ids=[WIESBADEN], limit=1).items[0]
+    stored = hub.store.submissions.message(found.id)
     assert stored is not None
     return stored
 
@@ -111,7 +111,7 @@ def _store(hub: app.Context, like: StoredMessage) -> Future[Remembered | None]:
         schema=like.schema,
         table_version=like.table_version,
     )
-    return hub.store.submit(
+    return hub.store.submissions.submit(
         submission,
         events=first_events(submission, issuer="http://127.0.0.1"),
         receipt=like.receipt or "",

@@ -86,13 +86,13 @@ def prepare_data(data: Path, message: payload.Message) -> dict[str, Any]:
     hub.close()
     message.install(data / "schemas", SERVICE)
     hub = app.build(load_settings(data, {}))
-    stored = hub.store.destination(WIESBADEN)
+    stored = hub.store.parties.destination(WIESBADEN)
     assert stored is not None
     offered = OfferedService(
         identifier=SERVICE, regions=("DE06",), schemas=((message.schema_uri(hub.catalog), MediaType.XML.value),)
     )
-    hub.store.replace_destination(replace(stored, services=(offered,)))
-    jwk = hub.store.key(WIESBADEN, stored.encryption_kid)
+    hub.store.parties.replace_destination(replace(stored, services=(offered,)))
+    jwk = hub.store.parties.key(WIESBADEN, stored.encryption_kid)
     hub.close()
     assert jwk is not None
     return dict(jwk)

@@ -86,13 +86,13 @@ class Office:
 
     def machine(self, *, tenant: str = "") -> Party:
         client, secret = new_client(ClientKind.MACHINE, "GitOps", now=self.stage.clock(), tenant=tenant)
-        self.stage.hub.store.add_client(client)
+        self.stage.hub.store.parties.add_client(client)
         form = {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": secret}
         return self.with_(requests.post(f"{self.base}/token", data=form, timeout=30).json()["access_token"])
 
     def audited(self) -> list[tuple[str, str, str]]:
         """Return (action, actor, target), oldest first."""
-        entries = [each.entry for each in self.stage.hub.store.audit(limit=500).items]
+        entries = [each.entry for each in self.stage.hub.store.audit.entries(limit=500).items]
         return [(entry.action, entry.actor, entry.target) for entry in entries]
 
     def close(self) -> None:

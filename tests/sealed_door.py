@@ -93,15 +93,15 @@ class Door:
     def another(self, kind: ClientKind, *, manage: bool = False) -> Client:
         """A client that has nothing to do with the demo's cases."""
         client, secret = new_client(kind, "Another", now=self.clock(), manage=manage)
-        self.hub.store.add_client(client)
+        self.hub.store.parties.add_client(client)
         if kind is ClientKind.SUBSCRIBER and not manage:
             self.give_destination(client.client_id)
         return self.with_credentials(client.client_id, secret)
 
     def give_destination(self, owner: str) -> Destination:
         destination = replace(self.destination, destination_id=uuid4(), owner=owner, callback=None)
-        keys = [(stored.use, stored.jwk) for stored in self.hub.store.keys(self.destination_id)]
-        self.hub.store.add_destination(destination, keys)
+        keys = [(stored.use, stored.jwk) for stored in self.hub.store.parties.keys(self.destination_id)]
+        self.hub.store.parties.add_destination(destination, keys)
         return destination
 
     @cached_property
@@ -117,13 +117,13 @@ class Door:
 
     @property
     def destination(self) -> Destination:
-        found: Destination = self.hub.store.destination(self.destination_id)
+        found: Destination = self.hub.store.parties.destination(self.destination_id)
         return found
 
     @cached_property
     def sealing_key(self) -> EncryptionKey:
         destination = self.destination
-        jwk = self.hub.store.key(destination.destination_id, destination.encryption_kid)
+        jwk = self.hub.store.parties.key(destination.destination_id, destination.encryption_kid)
         return EncryptionKey(kid=jwk["kid"], jwk=jwk, public_key=public_rsa_key(jwk))
 
     @cached_property

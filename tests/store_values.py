@@ -36,6 +36,17 @@ WAITS = Outcome(kind=OutcomeKind.WAITING, note="mailbox")
 FINISHED = Step(kind=StepKind.FINISH)
 
 
+class Instead:
+    """What another object is, save for the attributes given: a store, or a noun of it, that does one thing differently."""
+
+    def __init__(self, other: Any, **attributes: Any) -> None:
+        self._other = other
+        self.__dict__.update(attributes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._other, name)
+
+
 def sealed(text: str = "ciphertext", blob: str | None = None) -> Sealed:
     """A sealed content; what it says is told by its digest."""
     jwe = text.encode()
@@ -84,7 +95,7 @@ def destination(**changes: Any) -> Destination:
 
 def known_destination(store: Store, **changes: Any) -> Destination:
     made = destination(**changes)
-    store.add_destination(made)
+    store.parties.add_destination(made)
     return made
 
 
@@ -135,7 +146,7 @@ def first_events(made: Submission, *kinds: EventKind) -> list[Event]:
 
 def accept(store: Store, made: Submission, *, key: str | None = None, mac: str = "mac", due: datetime = NOW) -> Any:
     """Submit by the plain door and return the future."""
-    return store.submit(
+    return store.submissions.submit(
         made,
         events=first_events(made),
         receipt=f"receipt of {made.submission_id}",
@@ -176,7 +187,7 @@ def making(message: Announcement, *kinds: EventKind, **changes: Any) -> Callable
 
 def announced(store: Store, destination_id: UUID, *attachments: UUID, **changes: Any) -> Announcement:
     made = announcement(destination_id, *attachments, **changes)
-    store.announce(made, making(made, EventKind.CREATE)).result()
+    store.submissions.announce(made, making(made, EventKind.CREATE)).result()
     return made
 
 
@@ -187,7 +198,7 @@ def completed(store: Store, message: Announcement, **changes: Any) -> bool:
         "make": making(message, EventKind.SUBMIT),
         "first_attempt_at": NOW if message.kind is Subject.SUBMISSION else None,
     }
-    result: bool = store.complete(message.id, **(arguments | changes)).result(10)
+    result: bool = store.submissions.complete(message.id, **(arguments | changes)).result(10)
     return result
 
 
@@ -206,12 +217,12 @@ def claim(
     each: int = 100,
     suspects: bool = True,
 ) -> list[Claim]:
-    return store.claim(now, lease=LEASE, node=node, limit=limit, per_destination=each, suspects=suspects)
+    return store.queue.claim(now, lease=LEASE, node=node, limit=limit, per_destination=each, suspects=suspects)
 
 
 def record(store: Store, claimed: Claim, outcome: Outcome = RECEIVED, step: Step = FINISHED, **more: Any) -> bool:
     times = {"started_at": NOW, "ended_at": NOW} | more
-    return store.record(claimed, outcome, step, **times)
+    return store.queue.record(claimed, outcome, step, **times)
 
 
 def buried(cause: DeadCause = DeadCause.RECEIVER, note: str = "no") -> tuple[Outcome, Step]:
@@ -231,6 +242,6 @@ def callback(**changes: Any) -> OutgoingCallback:
 
 
 def state_of(store: Store, message_id: UUID) -> State:
-    message = store.message(message_id)
+    message = store.submissions.message(message_id)
     assert message is not None
     return message.state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 from stage import NOW
@@ -33,14 +34,14 @@ def test_signatures_of_destinations_that_come_and_go_are_not_kept_for_ever(stage
 
     settings: dict[str, str] = {}
 
-    class Store:
-        def setting(self, name):
+    class Settings:
+        def value(self, name):
             return settings.get(name)
 
-        def set_setting(self, name, value):
+        def set(self, name, value):
             settings[name] = value
 
-    book = AddressBook(store=Store(), keys=Signing(), base_url="https://hub.example.org")
+    book = AddressBook(store=SimpleNamespace(settings=Settings()), keys=Signing(), base_url="https://hub.example.org")
     for _ in range(addressing._MOST_KEPT + 10):
         book._once(str(uuid4()), {"a": 1}, lambda: "signature")
     assert len(book._kept) <= addressing._MOST_KEPT

@@ -104,7 +104,7 @@ class Scene:
         end = time.monotonic() + seconds
         with self.store() as store:
             while True:
-                left = sum(each.count for each in store.backlog() if each.state == "queued")
+                left = sum(each.count for each in store.deliveries.backlog() if each.state == "queued")
                 if not left or time.monotonic() > end:
                     return left
                 time.sleep(0.2)
@@ -112,9 +112,9 @@ class Scene:
     def redrive(self) -> int:
         """Send every dead delivery again; return how many there were."""
         with self.store() as store:
-            dead = store.dead(limit=500).items
+            dead = store.deliveries.dead(limit=500).items
             for each in dead:
-                store.redrive(each.delivery_id, utc_now())
+                store.deliveries.redrive(each.delivery_id, utc_now())
         return len(dead)
 
     def account(self, senders: Senders) -> Account:
@@ -154,7 +154,7 @@ def _point_at(data: Path, database_url: str, url: str) -> None:
     store = Store(database_url or f"sqlite:///{data / 'hub.sqlite'}")
     cast = json.loads((data / "demo.json").read_text(encoding="utf-8"))
     building = next(each for each in cast["destinations"] if each["adapter"] == "https")
-    stored = store.destination(UUID(building["destination_id"]))
+    stored = store.parties.destination(UUID(building["destination_id"]))
     assert stored is not None
     config = {
         "url": url,
@@ -162,5 +162,5 @@ def _point_at(data: Path, database_url: str, url: str) -> None:
         "allow_http": True,
         "allow_private_addresses": True,
     }
-    store.replace_destination(replace(stored, adapter_config=config))
+    store.parties.replace_destination(replace(stored, adapter_config=config))
     store.close()

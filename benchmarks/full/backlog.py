@@ -64,7 +64,7 @@ class Hall:
     def receivers(self, configs: Sequence[Mapping[str, Any]], adapter: str) -> list[UUID]:
         """Add a receiver for each of ``configs``, the options of its ``adapter``; it wants no callbacks."""
         store = Store(self.url)
-        original = store.destination(self.origin)
+        original = store.parties.destination(self.origin)
         assert original is not None
         made = [
             replace(
@@ -78,7 +78,7 @@ class Hall:
             for n, config in enumerate(configs)
         ]
         for one in made:
-            store.add_destination(one)
+            store.parties.add_destination(one)
         store.close()
         return [one.destination_id for one in made]
 

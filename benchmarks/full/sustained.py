@@ -54,9 +54,9 @@ _COUNTS = "SELECT count(*), count(*) FILTER (WHERE state = 'delivered') FROM del
 
 def _point_at(hall: Hall, url: str) -> None:
     store = Store(hall.url)
-    stored = store.destination(hall.origin)
+    stored = store.parties.destination(hall.origin)
     assert stored is not None
-    store.replace_destination(replace(stored, adapter_config={**stored.adapter_config, "url": url}))
+    store.parties.replace_destination(replace(stored, adapter_config={**stored.adapter_config, "url": url}))
     store.close()
 
 

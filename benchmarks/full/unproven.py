@@ -94,7 +94,7 @@ class UnprovenReception:
         data, data_sha512 = real._seal(application.data, application.media_type.value, "antrag")  # noqa: SLF001
         submission = real._submission(application, report.schema, data, data_sha512, now)  # noqa: SLF001
         accepted: Future[Accepted] = Future()
-        stored = self.hub.store._begin(Unproven(submission), wakes=True)  # noqa: SLF001
+        stored = self.hub.store.database.begin(Unproven(submission), wakes=True)
         real._kept = True  # noqa: SLF001
         stored.add_done_callback(lambda _: accepted.set_result(self.answer))
         return accepted

@@ -172,9 +172,9 @@ def redrive_callback(visit: Visit) -> Response:
     """Send the callbacks of a destination that were given up again."""
     destination = visit.scope.destination(visit.id("id"))
     for each in visit.scope.dead_callbacks(destination):
-        if visit.tools.store.redrive_callback(each.callback_id, visit.now):
+        if visit.tools.store.callbacks.redrive(each.callback_id, visit.now):
             target = f"callback:{each.callback_id}"
-            visit.tools.store.append_audit(
+            visit.tools.store.audit.append(
                 visit.audit("callback.redrive", target, destination=str(destination.destination_id))
             )
     return visit.to(f"/destinations/{destination.destination_id}", note="redriven")

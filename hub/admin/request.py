@@ -51,9 +51,8 @@ from hub.store import (
     StoredMessage,
     all_items,
 )
-from hub.store.deliveries import CircuitChange, CircuitHistory
-from hub.store.parties import Dossier
-from hub.store.reports import Activity, Figures, Overview, Sums, Wanted
+from hub.store.deliveries import CircuitChange
+from hub.store.reports import Activity, Sums, Wanted
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.manifest import Edition, Standing
@@ -88,37 +87,39 @@ class Scope:
 
     def __init__(self, *, store: Store, person: Person) -> None:
         self._store = store
-        self._overview = Overview(store)
+        self._overview = store.overview
         self._tenant = person.tenant
 
     def destinations(self) -> list[Destination]:
         """Return all visible destinations, by name."""
-        found = all_items(lambda start: self._store.destinations(tenant=self._tenant, offset=start, limit=_PAGE))
+        found = all_items(
+            lambda start: self._store.parties.destinations(tenant=self._tenant, offset=start, limit=_PAGE)
+        )
         return sorted(found, key=lambda each: each.name)
 
     def destination(self, destination_id: UUID) -> Destination:
         """Return a visible destination; raise ``NotFound``."""
-        found = self._store.destination(destination_id)
+        found = self._store.parties.destination(destination_id)
         if found is None or not found.tenant.startswith(self._tenant):
             raise _nothing()
         return found
 
     def keys(self, destination: Destination) -> list[StoredKey]:
         """Return a visible destination's keys, the current one first."""
-        return self._store.keys(self.destination(destination.destination_id).destination_id)
+        return self._store.parties.keys(self.destination(destination.destination_id).destination_id)
 
     def circuit(self, destination: Destination) -> Circuit:
         """Return a visible destination's circuit breaker."""
-        return self._store.circuit(self.destination(destination.destination_id).destination_id)
+        return self._store.circuits.circuit(self.destination(destination.destination_id).destination_id)
 
     def dossier(self, destination: Destination, *, since: datetime) -> DestinationDossier:
         """Return what else is known of a visible destination; what it collected is looked for from ``since`` on."""
         here = self.destination(destination.destination_id).destination_id
-        dossier = Dossier(self._store)
+        dossier = self._store.dossier
         return DestinationDossier(
             callback_states=dossier.callback_states(here),
             callbacks=dossier.callbacks(here),
-            circuit_changes=CircuitHistory(self._store).of(here),
+            circuit_changes=self._store.circuits.changes(here),
             last_collected=dossier.last_collected(here, since=since),
         )
 
@@ -129,12 +130,12 @@ class Scope:
 
     def troubled(self) -> list[Circuit]:
         """Return the circuits of visible destinations that are not closed or have counted failures."""
-        return Figures(self._store).troubled(limit=_PAGE, tenant=self._tenant)
+        return self._store.figures.troubled(limit=_PAGE, tenant=self._tenant)
 
     def sums(self) -> Sums:
         """Return what waits besides deliveries; it speaks of everybody."""
         self.insist_on_everything()
-        return Figures(self._store).sums()
+        return self._store.figures.sums()
 
     def schema_use(self, *, since: datetime) -> dict[str, int]:
         """Return how many visible submissions since then were checked against each schema, by its URI."""
@@ -143,21 +144,21 @@ class Scope:
     def dead_callbacks(self, destination: Destination) -> list[OutgoingCallback]:
         """Return the callbacks to a visible destination that were given up, oldest first."""
         party = str(self.destination(destination.destination_id).destination_id)
-        return list(self._store.dead_callbacks(party=party, limit=_PAGE).items)
+        return list(self._store.callbacks.dead(party=party, limit=_PAGE).items)
 
     def notices(self, destination: Destination, *, limit: int) -> Page[NoticeView]:
         """Return what people were told about a visible destination, newest first."""
         about = f"destination:{self.destination(destination.destination_id).destination_id}"
-        return self._store.notices(about=about, limit=limit)
+        return self._store.notices.given(about=about, limit=limit)
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""
-        found = all_items(lambda start: self._store.clients(offset=start, limit=_PAGE))
+        found = all_items(lambda start: self._store.parties.clients(offset=start, limit=_PAGE))
         return sorted((each for each in found if each.tenant.startswith(self._tenant)), key=lambda each: each.name)
 
     def client(self, client_id: str) -> Client:
         """Return a visible client; raise ``NotFound``."""
-        found = self._store.client(client_id)
+        found = self._store.parties.client(client_id)
         if found is None or not found.tenant.startswith(self._tenant):
             raise _nothing()
         return found
@@ -173,11 +174,11 @@ class Scope:
             raise _nothing()
         return Trace(
             message=message,
-            destination=self._store.destination(message.destination_id),
-            events=self._store.events(message.case_id, limit=_PAGE).items,
-            delivery=self._store.delivery(submission_id),
-            reads=self._store.reads(submission_id, limit=_PAGE).items,
-            callbacks=self._store.case_callbacks(message.case_id),
+            destination=self._store.parties.destination(message.destination_id),
+            events=self._store.event_log.events(message.case_id, limit=_PAGE).items,
+            delivery=self._store.deliveries.delivery(submission_id),
+            reads=self._store.audit.reads(submission_id, limit=_PAGE).items,
+            callbacks=self._store.callbacks.of_case(message.case_id),
         )
 
     def activity(self, *, since: datetime, span: timedelta) -> Activity:
@@ -208,7 +209,7 @@ class Scope:
     ) -> Page[AuditRecord]:
         """Return one page of the audit log, newest first; it speaks of everybody, so a tenant's people do not see it."""
         self.insist_on_everything()
-        return self._store.audit(
+        return self._store.audit.entries(
             actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
         )
 

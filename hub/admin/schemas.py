@@ -115,7 +115,7 @@ def decide(visit: Visit) -> Response:
     before = {"status": manifest.status.value, "valid_from": manifest.valid_from, "valid_until": manifest.valid_until}
     entry = visit.audit("schema.standing", f"schema:{manifest.standard}/{manifest.version}")
     entry = replace(entry, before=_texts(before), after={**_texts(said), "text": form.text("text", longest=500)})
-    visit.tools.store.append_audit(entry)
+    visit.tools.store.audit.append(entry)
     return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
 
 
@@ -217,11 +217,11 @@ def receive(visit: Visit) -> Response:
     try:
         arrival = visit.tools.arrivals.receive(uploads, _wish(visit), by=visit.person.name, now=visit.now)
     except (Refused, TooMany) as error:
-        visit.tools.store.append_audit(
+        visit.tools.store.audit.append(
             visit.audit("schema.refuse", f"schema:{_package_name(visit)}", slug=error.slug, files=len(uploads))
         )
         return form(visit, error=error)
-    visit.tools.store.append_audit(visit.audit("schema.receive", _target(arrival), **_facts(arrival)))
+    visit.tools.store.audit.append(visit.audit("schema.receive", _target(arrival), **_facts(arrival)))
     return visit.to(f"/schemas/import/{arrival.arrival_id}")
 
 
@@ -235,7 +235,7 @@ def admit(visit: Visit) -> Response:
     """Take a package into the catalogue."""
     visit.scope.insist_on_everything()
     arrival = visit.tools.arrivals.admit(visit.parts["id"])
-    visit.tools.store.append_audit(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
+    visit.tools.store.audit.append(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
     return visit.to("/schemas", note="admitted", q=arrival.manifest.standard)
 
 
@@ -243,7 +243,7 @@ def discard(visit: Visit) -> Response:
     """Drop a package."""
     visit.scope.insist_on_everything()
     arrival = visit.tools.arrivals.discard(visit.parts["id"])
-    visit.tools.store.append_audit(visit.audit("schema.discard", _target(arrival)))
+    visit.tools.store.audit.append(visit.audit("schema.discard", _target(arrival)))
     return visit.to("/schemas", note="discarded")
 
 

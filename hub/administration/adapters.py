@@ -36,7 +36,7 @@ from hub.model.delivery import Adapter
 from hub.model.options import Option, Role, declared, usual_role
 from hub.model.parties import Destination
 from hub.store import AuditEntry, Circuit, Store
-from hub.store.proposals import AdapterChange, AdapterChanges, ChangeState
+from hub.store.proposals import AdapterChange, ChangeState
 from hub.transport.addresses import literal, may_reach
 
 _PORTS = {"http": 80, "https": 443, "sftp": 22, "ssh": 22, "smtp": 25, "ftp": 21}
@@ -253,7 +253,7 @@ class AdapterApproval:
         self._own = frozenset(each.resolve() for each in own)
         self._adapters = adapters
         self._files = files
-        self._changes = AdapterChanges(store)
+        self._changes = store.adapter_changes
 
     def wish(self, before: Destination | None, adapter: str | None, options: Mapping[str, Any] | None) -> Wish:
         """Return what somebody may propose for a destination; the adapter is built once, which touches nothing.
@@ -314,7 +314,7 @@ class AdapterApproval:
         self.remember(destination, by=by)
         done = self._decide(destination, change, ChangeState.APPROVED, "adapter.approve", by)
         here = destination.destination_id
-        self._store.change_circuit(here, lambda _: Circuit(destination_id=here), by.now)
+        self._store.circuits.change(here, lambda _: Circuit(destination_id=here), by.now)
         return done
 
     def refuse(self, destination: Destination, change_id: int, *, by: By) -> AdapterChange:
@@ -368,9 +368,9 @@ class AdapterApproval:
 
     def _belongs(self, file: str) -> frozenset[str]:
         """Return the addresses of a file: those noted, and those of the destinations that name it now."""
-        found = set(AdapterChanges(self._store).bound(file))
+        found = set(self._store.adapter_changes.bound(file))
         seen = 0
-        while items := self._store.destinations(offset=seen, limit=_PAGE).items:
+        while items := self._store.parties.destinations(offset=seen, limit=_PAGE).items:
             ways = [self._way(each.adapter, each.adapter_config) for each in items if each.adapter_config]
             found |= {way.address for way in ways if file in way.secrets.values()}
             seen += len(items)

@@ -24,7 +24,6 @@ from hub import __version__
 from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
 from hub.files import vault
 from hub.store import Blobs, LocalBlobs, Store
-from hub.store.retention import Recovery
 
 MANIFEST = "manifest.json"
 DATABASE = "hub.sqlite"
@@ -178,13 +177,13 @@ def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozens
 def _copied_database(source: Source, target: Path) -> frozenset[str]:
     """Copy the database and return the blobs that the copy names; of PostgreSQL, those that it names now."""
     if source.database is None:
-        return Recovery(source.store).blob_names()
+        return source.store.recovery.blob_names()
     copy = target / DATABASE
     copy.unlink(missing_ok=True)
     source.store.backup(copy)
     opened = Store(f"sqlite:///{copy}")
     try:
-        return Recovery(opened).blob_names()
+        return opened.recovery.blob_names()
     finally:
         opened.close()
 

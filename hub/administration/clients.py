@@ -30,15 +30,15 @@ class ClientService:
         """Return one page of the clients in a person's scope, by id."""
         person.insist(Right.SEE)
         if not person.tenant:
-            return self._store.clients(offset=offset, limit=limit)
-        found = all_items(lambda start: self._store.clients(offset=start, limit=_PAGE))
+            return self._store.parties.clients(offset=offset, limit=limit)
+        found = all_items(lambda start: self._store.parties.clients(offset=start, limit=_PAGE))
         mine = [each for each in found if person.covers(each.tenant)]
         return Page(items=mine[offset : offset + limit], offset=offset, total=len(mine))
 
     def show(self, client_id: str, person: Person) -> Client:
         """Return a client in the person's scope; raise ``NotFound`` for any other."""
         person.insist(Right.SEE)
-        client = self._store.client(client_id)
+        client = self._store.parties.client(client_id)
         if client is None or not person.covers(client.tenant):
             raise NotFound(
                 Text(
@@ -86,7 +86,7 @@ class ClientService:
         if region and client.kind is ClientKind.SENDER:
             insist_on_tenant(person, region)
             client = bound_to(client, Area.from_ars(region).ars)
-        self._store.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
+        self._store.parties.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
         return client, secret
 
     def rotate(
@@ -117,7 +117,7 @@ class ClientService:
         after = replace(client, secret_hash=hash_secret(secret))
         audit = _audit(person, "client.rotate", client, now)
         expected = client.revision if expected is None else expected
-        self._store.set_client_secret(client_id, after.secret_hash, expected=expected, audit=audit)
+        self._store.parties.set_client_secret(client_id, after.secret_hash, expected=expected, audit=audit)
         return after, secret
 
     def disable(self, client_id: str, person: Person, *, now: datetime) -> Client:
@@ -128,7 +128,7 @@ class ClientService:
             return before
         after = replace(before, disabled_at=now)
         audit = _audit(person, "client.disable", before, now, after={"disabled": True})
-        self._store.disable_client(client_id, now, audit=replace(audit, before={"disabled": False}))
+        self._store.parties.disable_client(client_id, now, audit=replace(audit, before={"disabled": False}))
         return after
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 from hub.errors import NotFound, Text
 from hub.model.submission import DeadCause
 from hub.store import AuditEntry, DeliveryView, Page, Store
-from hub.store.reports import Overview
 
 _ACTION = "delivery.redrive"
 
@@ -29,17 +28,17 @@ class DeadLetters:
 
     def __init__(self, *, store: Store) -> None:
         self._store = store
-        self._overview = Overview(store)
+        self._overview = store.overview
 
     def list(
         self, cause: DeadCause | None, *, within: Collection[UUID] | None, offset: int = 0, limit: int = 100
     ) -> Page[DeliveryView]:
         """Return one page, the longest waiting first."""
-        return self._store.dead(cause, destination_ids=within, offset=offset, limit=limit)
+        return self._store.deliveries.dead(cause, destination_ids=within, offset=offset, limit=limit)
 
     def reasons(self, page: Page[DeliveryView]) -> dict[UUID, str]:
         """Return why each of a page was given up, by its delivery: what its last attempt came to, in one line."""
-        return self._store.last_notes([each.delivery_id for each in page.items])
+        return self._store.deliveries.last_notes([each.delivery_id for each in page.items])
 
     def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, by: By) -> bool:
         """Make one due again, audited; False where it is not dead (any more), so asking twice harms nothing.
@@ -52,12 +51,12 @@ class DeadLetters:
         if view is None or (within is not None and view.destination_id not in within):
             raise _unknown(delivery_id)
         entry = _entry(by, f"delivery:{delivery_id}", view.cause, 1)
-        return self._store.redrive(delivery_id, by.now, audit=entry)
+        return self._store.deliveries.redrive(delivery_id, by.now, audit=entry)
 
     def redrive_all(self, cause: DeadCause | None, *, within: Collection[UUID] | None, by: By) -> int:
         """Make all of a cause due again, audited; return how many. What was answered meanwhile is left alone."""
         target = "deliveries" if within is None else f"destinations:{','.join(sorted(map(str, within)))[:400]}"
-        return self._store.redrive_all(
+        return self._store.deliveries.redrive_all(
             by.now,
             cause=cause,
             destination_ids=within,

@@ -73,11 +73,11 @@ class Destinations:
 
     def find(self, destination_id: UUID) -> Destination | None:
         """Return a destination in any status, or None."""
-        return self._store.destination(destination_id)
+        return self._store.parties.destination(destination_id)
 
     def of_owner(self, *, caller: Caller, offset: int, limit: int) -> Page[Destination]:
         """Return the caller's destinations, oldest first, as far as its token reaches."""
-        return self._store.destinations(owner=caller.client_id, among=reach(caller), offset=offset, limit=limit)
+        return self._store.parties.destinations(owner=caller.client_id, among=reach(caller), offset=offset, limit=limit)
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any]:
         """Return a destination's public key, current or not, so that old seals and signatures can be checked.
@@ -86,7 +86,7 @@ class Destinations:
             NotFound: no such destination or key.
         """
         existing_destination(self._store, destination_id)
-        jwk = self._store.key(destination_id, kid)
+        jwk = self._store.parties.key(destination_id, kid)
         if jwk is None:
             raise NotFound(
                 Text(
@@ -100,7 +100,7 @@ class Destinations:
     def keys(self, destination_id: UUID) -> list[StoredKey]:
         """Return all keys, the current encryption key first; raise ``NotFound`` for an unknown destination."""
         existing_destination(self._store, destination_id)
-        return self._store.keys(destination_id)
+        return self._store.parties.keys(destination_id)
 
     def create(
         self,
@@ -148,7 +148,7 @@ class Destinations:
             at=now, actor=actor or owner, action="destination.create", target=str(destination.destination_id)
         )
         keys = [("wrapKey", sealing), ("verify", signing)]
-        self._store.add_destination(destination, keys, audit=entry)
+        self._store.parties.add_destination(destination, keys, audit=entry)
         return destination
 
     def change(self, destination_id: UUID, draft: Draft, *, caller: Caller, now: datetime) -> Destination:
@@ -186,7 +186,9 @@ class Destinations:
                 after=_audited(after, said),
             )
 
-        return self._store.change_destination(destination.destination_id, change, audit=audit, expected=expected)
+        return self._store.parties.change_destination(
+            destination.destination_id, change, audit=audit, expected=expected
+        )
 
     def delete(self, destination_id: UUID, *, caller: Caller, now: datetime) -> None:
         """Take a destination out of service for good; its record and keys stay, so that old proof can be verified.
@@ -218,12 +220,12 @@ class Destinations:
             after={"kid": key["kid"], "use": use},
         )
         try:
-            return self._store.add_key(destination.destination_id, key, now, audit=entry)
+            return self._store.parties.add_key(destination.destination_id, key, now, audit=entry)
         except KeyRefused as exc:
             raise Malformed(exc.detail, slug="key-refused") from exc
 
     def _insist_on_key(self, destination: Destination, kid: str) -> None:
-        jwk = self._store.usable_key(destination.destination_id, kid)
+        jwk = self._store.parties.usable_key(destination.destination_id, kid)
         if jwk is None or jwk.get("key_ops") != ["wrapKey"]:
             raise _malformed(
                 "Unter dieser encryptionKid ist kein Schlüssel zum Verschlüsseln hinterlegt. Laden Sie ihn zuerst hoch.",
@@ -304,19 +306,19 @@ class DestinationService:
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
         person.insist(Right.SEE)
-        return self._store.destinations(tenant=person.tenant, offset=offset, limit=limit)
+        return self._store.parties.destinations(tenant=person.tenant, offset=offset, limit=limit)
 
     def show(self, destination_id: UUID, person: Person) -> Standing:
         """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
         person.insist(Right.SEE)
         destination = self._mine(destination_id, person)
-        callbacks = self._store.dead_callbacks(party=str(destination_id), limit=_MOST_CALLBACKS).items
+        callbacks = self._store.callbacks.dead(party=str(destination_id), limit=_MOST_CALLBACKS).items
         return Standing(
             destination=destination,
-            keys=self._store.keys(destination_id),
+            keys=self._store.parties.keys(destination_id),
             changes=self._desk.of(destination),
             ways=self._ways.of(destination),
-            circuit=self._store.circuit(destination_id),
+            circuit=self._store.circuits.circuit(destination_id),
             dead_callbacks=callbacks,
         )
 
@@ -408,7 +410,7 @@ class DestinationService:
         if wish is not None and person.is_named:
             self._ways.propose(changed, wish, person, by=by)
         elif wish is not None:
-            self._store.change_circuit(destination_id, lambda _: Circuit(destination_id=destination_id), now)
+            self._store.circuits.change(destination_id, lambda _: Circuit(destination_id=destination_id), now)
         return changed
 
     def waiting_way(self, destination_id: UUID, person: Person) -> AdapterChange | None:
@@ -522,10 +524,10 @@ class DestinationService:
             return replace(entry, before={"failures": before.failures, "open_until": until})
 
         closed = Circuit(destination_id=destination_id)
-        return self._store.change_circuit(destination_id, lambda _: closed, now, audit=audited)
+        return self._store.circuits.change(destination_id, lambda _: closed, now, audit=audited)
 
     def _mine(self, destination_id: UUID, person: Person) -> Destination:
-        found = self._store.destination(destination_id)
+        found = self._store.parties.destination(destination_id)
         if found is None or not person.covers(found.tenant):
             raise NotFound(
                 Text(
@@ -552,7 +554,7 @@ class DestinationService:
             )
 
     def _insist_on_owner(self, owner: str, person: Person) -> None:
-        client = self._store.client(owner)
+        client = self._store.parties.client(owner)
         usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
         if client is None or not usable or not person.covers(client.tenant):
             raise NotFound(

@@ -21,7 +21,7 @@ from hub.identity.access import second_person
 from hub.identity.accounts import is_account, may_be_one_human
 from hub.model.parties import Destination
 from hub.store import AuditEntry, Store, StoredKey, all_items
-from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import ChangeState, KeyChange, KeyStep
 
 _MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
 
@@ -63,7 +63,7 @@ class KeyApproval:
     def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
         self._store = store
         self._policy = policy
-        self._changes = KeyChanges(store)
+        self._changes = store.key_changes
 
     def propose_new(self, destination: Destination, jwk: Mapping[str, Any], *, activate: bool, by: By) -> KeyChange:
         """Propose a key that is not on record; ``activate`` seals to it as soon as it is approved.
@@ -123,10 +123,10 @@ class KeyApproval:
         if destination.status != "inactive":
             return destination.status == "created"
         here = str(destination.destination_id)
-        if not self._store.audit(action="destination.create", target=here, limit=1).total:
+        if not self._store.audit.entries(action="destination.create", target=here, limit=1).total:
             return False
         changes = all_items(
-            lambda start: self._store.audit(action="destination.change", target=here, offset=start, limit=_PAGE)
+            lambda start: self._store.audit.entries(action="destination.change", target=here, offset=start, limit=_PAGE)
         )
         return not any(each.entry.after.get("status") == "active" for each in changes)
 
@@ -138,7 +138,7 @@ class KeyApproval:
             UnreadableRow: who created it cannot be read, so anybody might have.
         """
         here = str(destination.destination_id)
-        made = self._store.audit(action="destination.create", target=here, limit=1)
+        made = self._store.audit.entries(action="destination.create", target=here, limit=1)
         if made.unreadable:
             raise made.unreadable[0]
         creators = [each.entry.actor for each in made.items]
@@ -187,7 +187,7 @@ class KeyApproval:
     def _insist_on_sense(self, destination: Destination, change: KeyChange, now: datetime) -> None:
         if destination.status == "decommissioned" and change.step is not KeyStep.RETIRE:
             raise _nothing_to_change("Der Zustellpunkt ist stillgelegt.", "The destination is decommissioned.")
-        known = {key.kid: key for key in self._store.keys(destination.destination_id)}
+        known = {key.kid: key for key in self._store.parties.keys(destination.destination_id)}
         if change.jwk is not None:
             if change.kid in known:
                 raise _nothing_to_change(

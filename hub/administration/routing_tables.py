@@ -57,8 +57,7 @@ from hub.identity.accounts import Person, Right, Role, may_be_one_human
 from hub.model.parties import Destination
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
 from hub.store import AuditEntry, Page, Store, all_items
-from hub.store.reports import Overview
-from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
+from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
 
 #: How old an answer of :meth:`TableShelf.active` may be.
 FRESH = timedelta(seconds=1)
@@ -85,7 +84,7 @@ class TableShelf:
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
         self._store = store
-        self._versions = TableVersions(store)
+        self._versions = store.routing_versions
         self._sources = sources
         self._lock = threading.Lock()
         self._current: tuple[datetime, int, RoutingTable] | None = None
@@ -273,7 +272,7 @@ class RoutingTableVersions(TableShelf):
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
         super().__init__(store=store, sources=sources)
-        self._overview = Overview(store)
+        self._overview = store.overview
 
     def begin(self, rules: Iterable[Rule], *, now: datetime) -> None:
         """Make ``rules`` version 1 and activate it, unless there are versions already."""
@@ -591,14 +590,14 @@ def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UU
     """Return the facts of all destinations, their keys judged as of ``now``."""
     return {
         each.destination_id: DestinationFacts.of(each, key_valid_until=key_valid_until(store, policy, each, now))
-        for each in all_items(lambda start: store.destinations(offset=start, limit=_PAGE))
+        for each in all_items(lambda start: store.parties.destinations(offset=start, limit=_PAGE))
     }
 
 
 def key_valid_until(store: Store, policy: KeyPolicy, destination: Destination, now: datetime) -> datetime | None:
     """Return when the destination's encryption key ends; None if it has none that is good now, and can be read."""
     try:
-        jwk = store.usable_key(destination.destination_id, destination.encryption_kid)
+        jwk = store.parties.usable_key(destination.destination_id, destination.encryption_kid)
         return None if jwk is None else judge_encryption_key(jwk, now=now, policy=policy).expires_at or _NEVER
     except (KeyRefused, UnreadableRow):
         return None

@@ -221,17 +221,17 @@ class TestDelivery:
         trial_id = new_id(now)
         with self._slots.taken(destination.destination_id) as slot:
             name = f"trial:{destination.destination_id}"
-            if self._store.hold_duty(name, node=str(trial_id), now=now, lease=PAUSE) is None:
+            if self._store.duties.hold(name, node=str(trial_id), now=now, lease=PAUSE) is None:
                 raise _too_soon()
             run = _Run(
                 destination, trial_id=trial_id, now=now, base_url=self._base_url, patience=self._patience, slot=slot
             )
             report = run.report(self._adapters, self._judged(destination, now))
-        self._store.append_audit(_entry(destination, report, actor))
+        self._store.audit.append(_entry(destination, report, actor))
         return report
 
     def _judged(self, destination: Destination, now: datetime) -> EncryptionKey | KeyRefused:
-        jwk = self._store.usable_key(destination.destination_id, destination.encryption_kid)
+        jwk = self._store.parties.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
             return KeyRefused(Text("Er ist nicht hinterlegt oder zurückgezogen.", "It is not on record, or retired."))
         try:

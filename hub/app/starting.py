@@ -83,9 +83,9 @@ def refuse_demo(hub: Context) -> None:
     if not hub.settings.production:
         return
     left = next((name for name in _OF_THE_DEMO if (hub.settings.data / name).exists()), None)
-    made = hub.store.audit(action="demo.", limit=1).total
+    made = hub.store.audit.entries(action="demo.", limit=1).total
     # Folders from before the demo left a mark: nobody else adds accounts under that name.
-    made = made or hub.store.audit(actor="demo", action="account.", target="demo-", limit=1).total
+    made = made or hub.store.audit.entries(actor="demo", action="account.", target="demo-", limit=1).total
     if left or made:
         what = left or "hub.sqlite"
         raise ConfigurationError(

@@ -264,7 +264,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     store.on_unreadable(meters.unreadable)
     store.migrate() if serves else store.require_tables()
     # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
-    first_start = store.cases(limit=1).total == 0
+    first_start = store.submissions.cases(limit=1).total == 0
     keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
     if serves:
         keys.insist()
@@ -557,7 +557,7 @@ def _duties(
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),
-            run=lambda now: store.forget_idempotency(now - remembered),
+            run=lambda now: store.retention.forget_idempotency(now - remembered),
             deletes=True,
         ),
     ]

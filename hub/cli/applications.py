@@ -168,7 +168,7 @@ def media_type_of(file: Path) -> MediaType:
 def _progress(hub: Context, submission_id: UUID) -> Progress:
     from hub.identity.clients import Caller
 
-    message = hub.store.message(submission_id, Subject.SUBMISSION)
+    message = hub.store.submissions.message(submission_id, Subject.SUBMISSION)
     if message is None:
         raise NotFound(Text(f"Es gibt keine Einreichung {submission_id}.", f"There is no submission {submission_id}."))
     owner = Caller(client_id=message.sender, kind=ClientKind.SENDER, scopes=(), expires_at=hub.clock())

@@ -13,7 +13,6 @@ from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.model.clock import utc_now
 from hub.store import Store
 from hub.store.engine import sqlite_file
-from hub.store.retention import Recovery
 
 
 @click.command(short_help="Sichern, auch im Betrieb / back up, also while it runs.")
@@ -88,7 +87,7 @@ def _checked(url: str) -> int:
     try:
         if wrong := store.integrity():
             raise _damaged(wrong[0])
-        return Recovery(store).suspect_open_deliveries()
+        return store.recovery.suspect_open_deliveries()
     except StoreUnavailable as exc:
         if sqlite_file(url) is None:
             raise

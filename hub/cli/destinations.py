@@ -52,7 +52,6 @@ from hub.model.delivery import Adapter
 from hub.model.parties import Destination, OfferedService
 from hub.model.submission import is_uri
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
-from hub.store.reports import Figures
 
 _PAGE = 500
 #: Notices that are shown, the newest.
@@ -72,7 +71,7 @@ def destinations() -> None:
 def list_(tenant: str | None, data: Path) -> None:
     """List all destinations."""
     with opened(data) as hub:
-        for each in all_items(lambda start: hub.store.destinations(tenant=tenant, offset=start, limit=_PAGE)):
+        for each in all_items(lambda start: hub.store.parties.destinations(tenant=tenant, offset=start, limit=_PAGE)):
             click.echo(f"{each.destination_id}  {each.status:<14}  {each.adapter:<10}  {each.name}")
 
 
@@ -98,7 +97,7 @@ def show(destination_id: UUID, data: Path) -> None:
             click.echo(f"change        {change.step:<8} {change.kid}  {change.proposed_by} + {second}")
         for way in standing.ways:
             click.echo(f"change        {'adapter':<8} {way.adapter}  {way.proposed_by} + {way.decided_by or '?'}")
-        for view in hub.store.notices(about=f"destination:{destination_id}", limit=_NOTICES).items:
+        for view in hub.store.notices.given(about=f"destination:{destination_id}", limit=_NOTICES).items:
             mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
             click.echo(
                 f"notice        {view.notice.created_at:%Y-%m-%d}  {view.notice.kind}  mail: {mailed} {view.note}"
@@ -365,7 +364,7 @@ def list_circuits(data: Path) -> None:
     """List destinations whose deliveries fail or pause: destination, failures in a row, until when nothing is sent."""
     with opened(data) as hub:
         now = hub.clock()
-        for each in Figures(hub.store).troubled(limit=_MOST):
+        for each in hub.store.figures.troubled(limit=_MOST):
             until = f"{each.open_until:%Y-%m-%d %H:%M:%S}" if each.standing.is_open(now) else "-"
             click.echo(f"{each.destination_id}  {each.failures:>5}  {until}")
 
@@ -378,8 +377,8 @@ def close(destination_id: UUID, data: Path) -> None:
     with opened(data) as hub:
         destination = existing_destination(hub.store, destination_id)
         closed = Circuit(destination_id=destination.destination_id)
-        hub.store.change_circuit(destination.destination_id, lambda _: closed, hub.clock())
-        hub.store.append_audit(
+        hub.store.circuits.change(destination.destination_id, lambda _: closed, hub.clock())
+        hub.store.audit.append(
             AuditEntry(
                 at=hub.clock(),
                 actor=f"cli:{getpass.getuser()}",

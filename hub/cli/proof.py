@@ -83,7 +83,9 @@ def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, d
     from hub.store import all_pages
 
     with opened(data) as hub:
-        pages = [] if case_ids else list(all_pages(lambda start: hub.store.cases(offset=start, limit=_PAGE)))
+        pages = (
+            [] if case_ids else list(all_pages(lambda start: hub.store.submissions.cases(offset=start, limit=_PAGE)))
+        )
         wanted = list(case_ids) or [case.case_id for page in pages for case in page.items]
         with click.progressbar(wanted, label="Vorgänge / cases", show_pos=True) as progress:
             report = hub.notary.verify(progress)

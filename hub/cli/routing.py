@@ -253,7 +253,7 @@ def _show_findings(findings: list[Finding]) -> bool:
 
 
 def _show_diff(hub: Context, book: RoutingTableVersions, number: int, other: int | None) -> None:
-    names = {each.destination_id: each.name for each in hub.store.destinations(limit=500).items}
+    names = {each.destination_id: each.name for each in hub.store.parties.destinations(limit=500).items}
     for line in book.compare(number, now=hub.clock(), with_number=other).lines("de", names):
         click.echo(line)
 

@@ -191,7 +191,7 @@ class Breakers:
 
         destination_id = claim.destination.destination_id
         try:
-            changed = self._store.change_circuit(destination_id, change, now)
+            changed = self._store.circuits.change(destination_id, change, now)
             self._announce(changed, before, outcome, now)
         except Unavailable as error:
             # The next attempt will say the same.
@@ -235,7 +235,7 @@ class Breakers:
         self._audit("circuit.disable", circuit, outcome, now)
 
     def _audit(self, action: str, circuit: Circuit, outcome: Outcome, now: datetime) -> None:
-        self._store.append_audit(
+        self._store.audit.append(
             AuditEntry(
                 at=now,
                 actor=f"hub:{self._node}",
@@ -366,7 +366,7 @@ class Dispatcher:
             return
         self._leases.let_go(claims)
         try:
-            self._store.give_back(claims, self._clock())
+            self._store.queue.give_back(claims, self._clock())
         except Unavailable as error:
             _log.warning("queue: %d deliveries wait for their leases' end: %s", len(claims), error)
 
@@ -379,7 +379,7 @@ class Dispatcher:
         return _LOOK_AGAIN.total_seconds() if full else 0.0
 
     def _claim(self, now: datetime, limit: int, *, suspects: bool = True) -> list[Claim]:
-        return self._store.claim(
+        return self._store.queue.claim(
             now,
             lease=self._rules.lease,
             node=self._rules.node,
@@ -391,7 +391,7 @@ class Dispatcher:
 
     def _pause(self, now: datetime) -> float:
         """Return seconds to wait: what is due but was not claimed waits for a slot, which wakes us when it gets free."""
-        due = self._store.next_due()
+        due = self._store.queue.next_due()
         if due is None or due <= now:
             return _LOOK_AGAIN.total_seconds()
         return min((due - now).total_seconds(), _LOOK_AGAIN.total_seconds())
@@ -450,7 +450,7 @@ class Dispatcher:
 
     def _recording(self, result: AttemptResult) -> Future[bool]:
         reach("before-record")
-        return self._store.recording(result)
+        return self._store.queue.recording(result)
 
     def _concluded(self, result: AttemptResult, recording: Future[bool]) -> None:
         """Conclude one attempt; what that dies of is its own and costs no other."""
@@ -464,7 +464,7 @@ class Dispatcher:
         note = f"{result.outcome.note}; not recorded: {type(error).__name__}, its case cannot be read by this version"
         _log.error("delivery %s: the attempt cannot be recorded", result.claim.delivery_id, exc_info=error)
         try:
-            self._store.give_up_recording(result, note)
+            self._store.queue.give_up_recording(result, note)
         except Unavailable as unavailable:
             _log.warning("delivery %s: %s", result.claim.delivery_id, unavailable)
 

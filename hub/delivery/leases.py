@@ -103,7 +103,7 @@ class Leases:
             _log.error("delivery %s: the attempt hangs since %s, its lease runs out", claim.delivery_id, since)
             return False
         try:
-            kept = self._store.renew(claim, self._clock() + self._lease)
+            kept = self._store.queue.renew(claim, self._clock() + self._lease)
         except Unavailable as error:
             _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error)
             return False

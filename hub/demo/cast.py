@@ -64,7 +64,7 @@ def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
             write_private(target, document)
         return Cast(folder=folder, document=document)
     # In the append-only log, so that production refuses this database also without the files.
-    hub.store.append_audit(AuditEntry(at=hub.clock(), actor="demo", action="demo.prepare", target="hub"))
+    hub.store.audit.append(AuditEntry(at=hub.clock(), actor="demo", action="demo.prepare", target="hub"))
     folder.mkdir(mode=0o700, exist_ok=True)
     _write_secret(folder / "push.secret", os.urandom(32).hex())
     sender = _client(hub, ClientKind.SENDER, "Demo-Onlinedienst")
@@ -123,7 +123,7 @@ def write_private(target: Path, document: Any) -> None:
 
 def _client(hub: Context, kind: ClientKind, name: str) -> dict[str, str]:
     client, secret = new_client(kind, name, now=hub.clock(), tenant="06", manage=kind is ClientKind.SUBSCRIBER)
-    hub.store.add_client(client)
+    hub.store.parties.add_client(client)
     return {"client_id": client.client_id, "client_secret": secret}
 
 
@@ -150,7 +150,9 @@ def _destination(hub: Context, role: PlannedDestination, folder: Path, *, owner:
         created_at=now,
         updated_at=now,
     )
-    hub.store.add_destination(destination, keys=[("wrapKey", pairs["encryption"][0]), ("verify", pairs["signing"][0])])
+    hub.store.parties.add_destination(
+        destination, keys=[("wrapKey", pairs["encryption"][0]), ("verify", pairs["signing"][0])]
+    )
     return {
         "destination_id": str(role.destination_id),
         "name": role.name,

@@ -184,9 +184,9 @@ class Walk:
             click.secho("\n".join(f"      {line.strip()}" for line in taken), dim=language == "en")
 
     def _show_delivery(self, submission_id: UUID) -> None:
-        view = self._hub.store.delivery(submission_id)
-        message = self._hub.store.message(submission_id)
-        destination = self._hub.store.destination(message.destination_id) if message is not None else None
+        view = self._hub.store.deliveries.delivery(submission_id)
+        message = self._hub.store.submissions.message(submission_id)
+        destination = self._hub.store.parties.destination(message.destination_id) if message is not None else None
         done = view is not None and view.state.value in {"delivered", "waiting"} and bool(view.attempts)
         how = ""
         if view is not None and view.attempts and destination is not None:
@@ -321,10 +321,10 @@ def _prepare_municipality(hub: app.Context, cast: Cast) -> str:
     """Choose ports, point the pushing destinations at them and write the connector's configuration."""
     listen, desk = _free_port(hub.settings.port + 1), _free_port(hub.settings.port + 2)
     for role in roles():
-        stored = hub.store.destination(role.destination_id)
+        stored = hub.store.parties.destination(role.destination_id)
         if stored is not None and stored.adapter == "https":
             config = adapter_config(role, cast.folder, push_url=f"http://127.0.0.1:{listen}/deliveries")
-            hub.store.replace_destination(replace(stored, adapter_config=config, updated_at=hub.clock()))
+            hub.store.parties.replace_destination(replace(stored, adapter_config=config, updated_at=hub.clock()))
     write_config(cast, hub.settings, listen_port=listen, desk_port=desk)
     return f"http://127.0.0.1:{desk}"
 

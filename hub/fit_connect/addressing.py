@@ -86,7 +86,7 @@ class AddressBook:
         return self._once(f"signature:{destination.destination_id}", [kid, said], sign)
 
     def _parameters(self, destination: Destination) -> dict[str, Any]:
-        jwk = self._store.usable_key(destination.destination_id, destination.encryption_kid)
+        jwk = self._store.parties.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
             raise NotFound(
                 Text(
@@ -120,10 +120,10 @@ class AddressBook:
         """Return the kept signature of exactly this content, or make it and keep it."""
         digest = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
         with self._lock:
-            kept = self._kept.get(name) or self._store.setting(_SETTING + name) or ""
+            kept = self._kept.get(name) or self._store.settings.value(_SETTING + name) or ""
             if not kept.startswith(f"{digest} "):
                 kept = f"{digest} {sign()}"
-                self._store.set_setting(_SETTING + name, kept)
+                self._store.settings.set(_SETTING + name, kept)
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()  # The store has them.
             self._kept[name] = kept

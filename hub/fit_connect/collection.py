@@ -58,7 +58,7 @@ class Collection:
         destination_ids = [destination_id] if destination_id else self._own_destinations(caller)
         if destination_id is not None:
             own_destination(self._store, destination_id, caller)
-        return self._store.messages(
+        return self._store.submissions.messages(
             Subject.SUBMISSION,
             destination_ids=destination_ids,
             state=State.SUBMITTED,
@@ -69,7 +69,7 @@ class Collection:
 
     def replies(self, *, caller: Caller, case_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
         """Return submitted replies that are addressed to the caller, oldest first."""
-        return self._store.messages(
+        return self._store.submissions.messages(
             Subject.REPLY,
             addressee=caller.client_id,
             case_id=case_id,
@@ -114,7 +114,7 @@ class Collection:
             NotFound, Forbidden: as :meth:`collect`; or no such attachment (slug ``attachment-not-found``).
         """
         sealed = self.attachment_facts(kind, message_id, attachment_id, caller=caller)
-        self._store.record_read(
+        self._store.audit.record_read(
             client=caller.client_id, message_id=message_id, what=f"attachment:{attachment_id}", now=now
         )
         return sealed, self._blobs.chunks(sealed)
@@ -134,13 +134,13 @@ class Collection:
         return sealed
 
     def _readable(self, kind: Subject, message_id: UUID, caller: Caller) -> tuple[StoredMessage, Contents]:
-        message = self._store.message(message_id, kind)
+        message = self._store.submissions.message(message_id, kind)
         if message is None:
             raise message_not_found()
         self._insist_on_receiver(message, caller)
         if message.state not in _READABLE or message.contents is None:
             raise message_not_found()
-        if kind is Subject.SUBMISSION and self._store.quarantined(message_id):
+        if kind is Subject.SUBMISSION and self._store.deliveries.quarantined(message_id):
             raise message_not_found()
         if message.contents.form is not Form.JOSE:
             raise _pushed_only()
@@ -155,15 +155,15 @@ class Collection:
             raise message_not_found()
 
     def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
-        return self._store.destination_ids(owner=caller.client_id, among=reach(caller))
+        return self._store.parties.destination_ids(owner=caller.client_id, among=reach(caller))
 
     def _text(self, sealed: Sealed) -> str:
         return b"".join(self._blobs.chunks(sealed)).decode("ascii")
 
     def _record(self, message: StoredMessage, caller: Caller, now: datetime) -> None:
-        self._store.record_read(client=caller.client_id, message_id=message.id, what="contents", now=now)
+        self._store.audit.record_read(client=caller.client_id, message_id=message.id, what="contents", now=now)
         if message.collected_at is None:
-            self._store.mark_collected(message.id, now)
+            self._store.submissions.mark_collected(message.id, now)
 
 
 def _state(contents: Contents) -> str:
@@ -206,7 +206,7 @@ class Cases:
 
     def of_party(self, *, caller: Caller, offset: int, limit: int) -> Page[Case]:
         """Return the cases in which the caller is a party, oldest first, as far as its token reaches."""
-        return self._store.cases(caller.client_id, among=reach(caller), offset=offset, limit=limit)
+        return self._store.submissions.cases(caller.client_id, among=reach(caller), offset=offset, limit=limit)
 
     def show(self, case_id: UUID, *, caller: Caller) -> CaseView:
         """Return one case.
@@ -237,7 +237,7 @@ class Cases:
         Raises:
             NotFound: no such message. Forbidden: the caller is no party.
         """
-        message = self._store.message(message_id, kind)
+        message = self._store.submissions.message(message_id, kind)
         if message is None:
             raise message_not_found()
         case = self._case(message.case_id, caller)
@@ -246,12 +246,12 @@ class Cases:
         return self._notary.tokens(message.case_id, subject_id=message_id, offset=offset, limit=limit)
 
     def _case(self, case_id: UUID, caller: Caller) -> Case:
-        case = self._store.case(case_id)
+        case = self._store.submissions.case(case_id)
         if case is None:
             raise case_not_found()
         insist_on_party(self._store, case, caller)
         return case
 
     def _ids(self, case_id: UUID, kind: Subject) -> list[UUID]:
-        page = self._store.messages(kind, case_id=case_id, offset=0, limit=_MOST_MESSAGES)
+        page = self._store.submissions.messages(kind, case_id=case_id, offset=0, limit=_MOST_MESSAGES)
         return [message.id for message in page.items]

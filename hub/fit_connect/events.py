@@ -228,10 +228,10 @@ class Acknowledgement:
         if not (claimed.bare and profile.takes_bare_events):
             _insist_on_payload(claimed, message)
         news = self._callback_writer.answered(message, now=now)
-        self._store.append(case_id, message.id, _appending(claimed), callbacks=news)
+        self._store.event_log.append(case_id, message.id, _appending(claimed), callbacks=news)
 
     def _insist_on_case(self, case_id: UUID, caller: Caller) -> None:
-        case = self._store.case(case_id)
+        case = self._store.submissions.case(case_id)
         if case is None:
             raise case_not_found()
         insist_on_party(self._store, case, caller)
@@ -239,14 +239,14 @@ class Acknowledgement:
     def _message(self, case_id: UUID, claimed: Claimed) -> StoredMessage:
         if claimed.case_id != case_id:
             raise _unfit("txn", "ist nicht der Vorgang der Adresse", "is not the case of the address")
-        message = self._store.message(claimed.subject_id, claimed.subject)
+        message = self._store.submissions.message(claimed.subject_id, claimed.subject)
         if message is None or message.case_id != case_id:
             raise _unfit("sub", "gehört nicht zu diesem Vorgang", "does not belong to this case")
         return message
 
     def _issuer(self, claimed: Claimed, message: StoredMessage, caller: Caller) -> Destination:
         """Return the destination that signs: the case's own, or one of the caller's for a reply that it receives."""
-        destination = self._store.destination(_destination_id(claimed))
+        destination = self._store.parties.destination(_destination_id(claimed))
         if destination is None or not owns(caller, destination):
             raise _foreign_issuer()
         receives = message.addressee == caller.client_id
@@ -257,7 +257,7 @@ class Acknowledgement:
         return destination
 
     def _verify(self, claimed: Claimed, issuer: Destination) -> None:
-        jwk = self._store.usable_key(issuer.destination_id, claimed.kid)
+        jwk = self._store.parties.usable_key(issuer.destination_id, claimed.kid)
         if jwk is None or jwk.get("key_ops") != ["verify"]:
             raise SealBroken(
                 Text(

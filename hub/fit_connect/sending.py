@@ -144,7 +144,7 @@ class RecentAnnouncements:
         """Return the message; attachments and progress are told only of what was not remembered."""
         known = self._known.get(message_id)
         if known is None:
-            return self._store.message(message_id, kind)
+            return self._store.submissions.message(message_id, kind)
         return known if known.kind is kind else None
 
 

@@ -130,7 +130,7 @@ class Announcing:
             Invalid: the case has nobody who could receive it. TooLarge, StoreUnavailable: as :meth:`announce`.
         """
         self._tools.admission.check_disk()
-        case = self._tools.store.case(wish.case_id)
+        case = self._tools.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
             raise case_not_found()
         destination = self._tools.receivers.existing(case.destination_id, now=now)
@@ -151,7 +151,7 @@ class Announcing:
         return self._announced_in_store(message, now)
 
     def _announced_in_store(self, message: Announcement, now: datetime) -> Future[Announcement]:
-        stored = self._tools.store.announce(message, self._creating(message, now))
+        stored = self._tools.store.submissions.announce(message, self._creating(message, now))
         stored.add_done_callback(self._remember)
         return stored
 
@@ -178,7 +178,7 @@ class Announcing:
         self._tools.insist_on_jwe(destination)
 
     def _insist_on_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
-        case = self._tools.store.case(case_id)
+        case = self._tools.store.submissions.case(case_id)
         known = case is not None and case.tombstone is None
         if case is None or not known or case.destination_id != destination_id:
             raise case_not_found()
@@ -285,7 +285,7 @@ class Submitting:
             raise _no_data()
         contents = Provisional(self._tools.blobs)
         try:
-            stored = self._tools.store.complete(
+            stored = self._tools.store.submissions.complete(
                 message_id,
                 metadata=self._part(metadata, profile, {MediaType.JSON}, contents),
                 data=None if data is None else self._part(data, profile, set(MediaType), contents),
@@ -462,14 +462,14 @@ class Uploading:
         )
 
         def store(sealed: Sealed) -> None:
-            replaced = self._tools.store.put_attachment(message_id, attachment_id, sealed)
+            replaced = self._tools.store.submissions.put_attachment(message_id, attachment_id, sealed)
             if replaced is not None:
                 self._tools.blobs.discard(replaced)
 
         return Upload(Provisional(self._tools.blobs), scanner, store)
 
     def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
-        message = own_message(self._tools.store.message(message_id, kind), caller)
+        message = own_message(self._tools.store.submissions.message(message_id, kind), caller)
         if message.state is not State.INCOMPLETE:
             raise Conflict(
                 Text(

@@ -31,7 +31,7 @@ def existing_destination(store: Store, destination_id: UUID) -> Destination:
     Raises:
         NotFound: there is none.
     """
-    destination = store.destination(destination_id)
+    destination = store.parties.destination(destination_id)
     if destination is None:
         raise no_destination(destination_id)
     return destination
@@ -102,7 +102,7 @@ def insist_on_party(store: Store, case: Case, caller: Caller) -> None:
     """
     if case.sender == caller.client_id:
         return
-    destination = store.destination(case.destination_id)
+    destination = store.parties.destination(case.destination_id)
     if destination is None or not owns(caller, destination):
         raise _not_a_party()
 

@@ -35,7 +35,7 @@ from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text
 from hub.identity.throttle import Bounds, Throttle
 from hub.model.parties import Role
 from hub.store import AuditEntry, Page, Store, all_items
-from hub.store.accounts import Account, AccountRecords, StoredSession
+from hub.store.accounts import Account, StoredSession
 
 
 class Right(StrEnum):
@@ -95,7 +95,7 @@ def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
     They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
     the other has a password alone: these may belong to one human, too.
     """
-    records = AccountRecords(store)
+    records = store.accounts
 
     def is_local(each: str) -> bool:
         account = records.account(each)
@@ -107,7 +107,7 @@ def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
 
 def is_account(store: Store, name: str) -> bool:
     """Tell whether somebody who acted was a person with an account, not a client or the machine's user."""
-    return AccountRecords(store).account(name) is not None
+    return store.accounts.account(name) is not None
 
 
 def anybody_may(store: Store, right: Right) -> bool:
@@ -121,7 +121,7 @@ def people_who_may(store: Store, right: Right, *, within: str = "") -> list[str]
 
 
 def _all_who_may(store: Store, right: Right) -> Iterator[Person]:
-    records = AccountRecords(store)
+    records = store.accounts
     for each in all_items(lambda start: records.accounts(offset=start, limit=500)):
         person = person_of(each)
         if each.disabled_at is None and person.may(right):
@@ -182,7 +182,8 @@ class Accounts:
     def __init__(
         self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None, passwords: bool = True
     ) -> None:
-        self._records = AccountRecords(store)
+        self._records = store.accounts
+        self._note_unreadable = store.note_unreadable
         self._throttle = Throttle(store=store, bounds=BOUNDS)
         self._passwords = passwords
         self._box = box
@@ -353,7 +354,7 @@ class Accounts:
 
     def _tell_spoiled(self, account: Account | None, column: str) -> None:
         if account is not None:
-            self._records.note_unreadable(UnreadableRow("accounts", account.name, column))
+            self._note_unreadable(UnreadableRow("accounts", account.name, column))
 
     def _code_fits(self, account: Account, code: str, now: datetime) -> bool:
         """Tell whether the code is good now or was a step ago, and use it up; without a second factor none is asked."""
@@ -485,7 +486,7 @@ class PersonTokens:
 
     def __init__(self, *, store: Store, accounts: Accounts) -> None:
         self._store = store
-        self._records = AccountRecords(store)
+        self._records = store.accounts
         self._accounts = accounts
 
     def issue(
@@ -516,7 +517,7 @@ class PersonTokens:
         """End a token before its time."""
         person = self.recognise(token, now=now)
         self._records.end_session(_token_fingerprint(token))
-        self._store.append_audit(_token_audit("token.revoke", person, now))
+        self._store.audit.append(_token_audit("token.revoke", person, now))
 
 
 def _token_fingerprint(token: str) -> str:

@@ -38,7 +38,6 @@ from hub.identity.throttle import Bounds, Throttle
 from hub.model.parties import Client, ClientKind, Destination
 from hub.model.submission import canonical_service
 from hub.store import Store
-from hub.store.accounts import Logins
 
 #: How old an answer may be.
 FRESH = timedelta(seconds=1)
@@ -66,11 +65,11 @@ class Directory:
 
     def client(self, client_id: str, *, now: datetime) -> Client | None:
         """Return the client, or None."""
-        return self._fresh(client_id, "client", now, lambda: self._store.client(client_id))
+        return self._fresh(client_id, "client", now, lambda: self._store.parties.client(client_id))
 
     def destination(self, destination_id: UUID, *, now: datetime) -> Destination | None:
         """Return the destination, or None."""
-        return self._fresh(destination_id, "destination", now, lambda: self._store.destination(destination_id))
+        return self._fresh(destination_id, "destination", now, lambda: self._store.parties.destination(destination_id))
 
     def at_hand(self, destination_id: UUID, *, now: datetime) -> Destination | None:
         """Return the destination if that takes no look into the store; None says nothing."""
@@ -89,7 +88,7 @@ class Directory:
         return self._fresh(destination.destination_id, name, now, lambda: self._judged(destination, now))
 
     def _judged(self, destination: Destination, now: datetime) -> EncryptionKey:
-        jwk = self._store.usable_key(destination.destination_id, destination.encryption_kid)
+        jwk = self._store.parties.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
             raise _no_key(destination, Text("Er ist nicht hinterlegt.", "It is not on record."))
         try:
@@ -299,7 +298,7 @@ class Clients:
         # Both caches only save work: losing them costs one argon2 or one RSA verification.
         self._known_secrets: dict[bytes, str] = {}
         self._known_tokens: dict[bytes, Caller] = {}
-        self._logins = Logins(store)
+        self._logins = store.logins
         self._throttle = Throttle(store=store, bounds=_BOUNDS)
         self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         # An unknown client must take as long as a wrong secret.
@@ -357,7 +356,7 @@ class Clients:
             Unauthenticated: unknown client, wrong secret, disabled client (slug ``invalid_client``).
             TooMany: too many wrong secrets from this address in the last minute, and this one was never good before.
         """
-        client = self._store.client(client_id)
+        client = self._store.parties.client(client_id)
         if client is not None and client.disabled_at is not None:
             client = None
         if client is not None and self._is_proven(client, secret):
@@ -422,7 +421,7 @@ class Clients:
         return wanted
 
     def _owns_any(self, client: Client) -> bool:
-        return self._store.destinations(owner=client.client_id, offset=0, limit=1).total > 0
+        return self._store.parties.destinations(owner=client.client_id, offset=0, limit=1).total > 0
 
     def _fingerprint(self, text: str) -> bytes:
         """Return a keyed hash, so that neither secrets nor tokens lie in the caches."""

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from hub.errors import Text, TooMany
 from hub.store import Store
-from hub.store.accounts import Counted, Failure, Logins
+from hub.store.accounts import Counted, Failure
 
 #: Rows that one kind of subjects may fill; beyond, failures are counted in shared rows and what stands there stays.
 _MOST_ROWS = 10_000
@@ -59,7 +59,7 @@ class Throttle:
     """Counts failed log-ins and turns away who fails too often."""
 
     def __init__(self, *, store: Store, bounds: Bounds, most_rows: int = _MOST_ROWS) -> None:
-        self._logins = Logins(store)
+        self._logins = store.logins
         self._bounds = bounds
         self._most_rows = most_rows
 

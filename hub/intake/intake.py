@@ -282,7 +282,7 @@ class Reception(_Opened):
             idempotency = (self._cover.idempotency_key, mac)
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
         told = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
-        stored = self._tools.store.submit(
+        stored = self._tools.store.submissions.submit(
             submission,
             events=events,
             receipt=receipt,
@@ -491,7 +491,7 @@ class Intake:
     def _replay(self, cover: Cover) -> Replay | None:
         if cover.idempotency_key is None:
             return None
-        known = self._tools.store.remembered(cover.sender, cover.idempotency_key)
+        known = self._tools.store.submissions.remembered(cover.sender, cover.idempotency_key)
         return None if known is None else Replay(self._tools, cover, known)
 
     def _reception(self, cover: Cover, now: datetime) -> Reception:

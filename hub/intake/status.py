@@ -82,8 +82,8 @@ class StatusDesk:
             NotFound: no such submission, or another sender's.
         """
         message = self._own(submission_id, caller)
-        view = self._store.delivery(submission_id)
-        events = self._store.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
+        view = self._store.deliveries.delivery(submission_id)
+        events = self._store.event_log.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
         beside = [_attempt_step(attempt) for attempt in _attempts(view)]
         beside += [_callback_step(each) for each in self._lost_callbacks(message)]
         return Progress(
@@ -109,11 +109,11 @@ class StatusDesk:
 
     def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
         """Return what was to tell the sender of this case and was given up."""
-        told = self._store.case_callbacks(message.case_id)
+        told = self._store.callbacks.of_case(message.case_id)
         return [each for each in told if each.callback.party == message.sender and each.state is DeliveryState.DEAD]
 
     def _own(self, submission_id: UUID, caller: Caller) -> StoredMessage:
-        message = self._store.message(submission_id, Subject.SUBMISSION)
+        message = self._store.submissions.message(submission_id, Subject.SUBMISSION)
         if message is None or message.sender != caller.client_id:
             raise _not_found()
         return message

@@ -21,7 +21,6 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from hub.errors import ConfigurationError, Unavailable
 from hub.model.submission import DeadCause
 from hub.store import Blobs, Store
-from hub.store.reports import Figures, Overview
 
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200
@@ -48,8 +47,8 @@ class Gauges:
 
     def __init__(self, *, store: Store, blobs: Blobs, facts: Facts, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._overview = Overview(store)
-        self._figures = Figures(store)
+        self._overview = store.overview
+        self._figures = store.figures
         self._blobs = blobs
         self._facts = facts
         self._clock = clock
@@ -128,7 +127,7 @@ class Gauges:
         yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
 
     def _oldest(self, now: datetime) -> Metric:
-        due = self._store.next_due()
+        due = self._store.queue.next_due()
         age = 0.0 if due is None else max(0.0, (now - due).total_seconds())
         return _one("hub_oldest_due_seconds", "How long the longest due delivery waits for its attempt.", age)
 

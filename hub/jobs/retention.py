@@ -110,7 +110,8 @@ class Retention:
         """Delete what was announced and never submitted."""
         due = now - self._periods.incomplete
         return self._each(
-            lambda skip: self._store.incomplete(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+            lambda skip: self._store.retention.incomplete(due, limit=_BATCH, skip=skip),
+            lambda each: self._delete(each, now),
         )
 
     def remind(self, now: datetime) -> int:
@@ -118,7 +119,7 @@ class Retention:
         told = 0
         for number, period in reversed(list(enumerate(self._periods.reminders, start=1))):
             before = now - period
-            for lag in self._store.lagging(NoticeKind.UNCOLLECTED, before, number=number):
+            for lag in self._store.notices.lagging(NoticeKind.UNCOLLECTED, before, number=number):
                 told += self._guarded(
                     f"destination {lag.destination_id}",
                     partial(self._remind_of, lag.destination_id, number, period, now),
@@ -129,28 +130,31 @@ class Retention:
         """Reject what lies in a mailbox unanswered for too long."""
         due = now - self._periods.unanswered
         return self._each(
-            lambda skip: self._store.unanswered(due, limit=_BATCH, skip=skip), lambda each: self._reject(each, now)
+            lambda skip: self._store.retention.unanswered(due, limit=_BATCH, skip=skip),
+            lambda each: self._reject(each, now),
         )
 
     def delete_finished(self, now: datetime) -> int:
         """Delete contents of what was accepted or rejected."""
         due = now - self._periods.finished
         return self._each(
-            lambda skip: self._store.finished(due, limit=_BATCH, skip=skip), lambda each: self._delete(each, now)
+            lambda skip: self._store.retention.finished(due, limit=_BATCH, skip=skip),
+            lambda each: self._delete(each, now),
         )
 
     def delete_delivered(self, now: datetime) -> int:
         """Delete contents of what was delivered and never answered: the receiver has them, and nobody waits."""
         due = now - self._periods.finished
         return self._each(
-            lambda skip: self._store.delivered(due, limit=_BATCH, skip=skip), lambda each: self._forget(each, now)
+            lambda skip: self._store.retention.delivered(due, limit=_BATCH, skip=skip),
+            lambda each: self._forget(each, now),
         )
 
     def bury_cases(self, now: datetime) -> int:
         """Drop the logs of cases whose proof need not be kept any longer."""
         due = now - self._periods.case
         return self._each(
-            lambda skip: self._store.stale_cases(due, limit=_BATCH, skip=skip),
+            lambda skip: self._store.retention.stale_cases(due, limit=_BATCH, skip=skip),
             lambda case: self._bury(case, now),
             name=lambda case: f"case {case.case_id}",
         )
@@ -158,7 +162,7 @@ class Retention:
     def forget_sent(self, now: datetime) -> int:
         """Forget callbacks and mails that ended long ago."""
         due = now - self._periods.outboxes
-        return self._store.forget_callbacks(due) + self._store.forget_notices(due)
+        return self._store.callbacks.forget(due) + self._store.notices.forget(due)
 
     def _each(
         self,
@@ -195,19 +199,23 @@ class Retention:
 
     def _delete(self, message: StoredMessage, now: datetime) -> bool:
         make = self._one(message, EventKind.DELETE, now)
-        self._store.delete_contents(message.id, now, make, callbacks=self._callback_writer.ended(message, now=now))
+        self._store.retention.delete_contents(
+            message.id, now, make, callbacks=self._callback_writer.ended(message, now=now)
+        )
         return True
 
     def _forget(self, message: StoredMessage, now: datetime) -> bool:
         """Delete without an event: the state stays what the receiver left it at."""
-        self._store.delete_contents(message.id, now)
+        self._store.retention.delete_contents(message.id, now)
         return True
 
     def _reject(self, message: StoredMessage, now: datetime) -> bool:
         days = self._periods.unanswered.days
         problem = _NOT_ANSWERED | {"detail": f"The receiver did not answer within {days} days."}
         make = self._one(message, EventKind.REJECT, now, {"problems": [problem]})
-        self._store.append(message.case_id, message.id, make, callbacks=self._callback_writer.ended(message, now=now))
+        self._store.event_log.append(
+            message.case_id, message.id, make, callbacks=self._callback_writer.ended(message, now=now)
+        )
         return True
 
     def _one(
@@ -252,7 +260,7 @@ class Retention:
 
     def _bury(self, case: Case, now: datetime) -> int:
         try:
-            return int(self._store.drop_case(case.case_id, self._tombstone(case, now)))
+            return int(self._store.retention.drop_case(case.case_id, self._tombstone(case, now)))
         except (Conflict, NotFound):
             _log.warning("case %s: its log is due, but contents still lie here", case.case_id)
             return 0
@@ -323,7 +331,7 @@ class Undelivered:
             return 0
 
     def _buried(self, now: datetime) -> int:
-        over = self._store.give_up(
+        over = self._store.deliveries.give_up(
             now - self._give_up,
             now,
             tell=lambda over: self._farewells(over, now, self._give_up),
@@ -336,7 +344,7 @@ class Undelivered:
 
     def _buried_behind_fault(self, now: datetime) -> int:
         days = self._settings_give_up
-        over = self._store.give_up(
+        over = self._store.deliveries.give_up(
             now - days, now, tell=lambda over: self._farewells(over, now, days), limit=_REMINDERS_AT_ONCE, faulty=True
         )
         if over:
@@ -360,7 +368,7 @@ class Undelivered:
     def _notified(self, number: int, now: datetime) -> int:
         """Give notice ``number`` (from 1) to each destination that is due one."""
         kind, period, told = NoticeKind.OVERDUE, self._notices[number - 1], 0
-        for lag in self._store.lagging(kind, now - period, number=number):
+        for lag in self._store.notices.lagging(kind, now - period, number=number):
             about = self._guarded(
                 partial(
                     self._board.tell_of_lag,

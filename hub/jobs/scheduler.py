@@ -95,7 +95,7 @@ class Clock:
             self._loop.end()
         with suppress(Unavailable):
             for name, fencing in self._held.items():
-                self._store.release_duty(name, node=self._node, fencing=fencing)
+                self._store.duties.release(name, node=self._node, fencing=fencing)
 
     def run(self, stop: threading.Event) -> None:
         """Tick until ``stop`` is set, each duty first after its time, and a tick that was missed once."""
@@ -162,7 +162,7 @@ class Clock:
 
     def _do(self, duty: Duty, now: datetime) -> int:
         try:
-            fencing = self._store.hold_duty(duty.name, node=self._node, now=now, lease=3 * duty.every)
+            fencing = self._store.duties.hold(duty.name, node=self._node, now=now, lease=3 * duty.every)
             if fencing is None:
                 return 0
             self._held[duty.name] = fencing
@@ -190,7 +190,7 @@ def sweep_orphans(store: Store, blobs: Blobs, *, grace: timedelta) -> Callable[[
         swept = 0
         names = blobs.names(older_than=now - grace)
         while some := tuple(islice(names, _ASKED_TOGETHER)):
-            orphans = store.unreferenced(some)
+            orphans = store.retention.unreferenced(some)
             blobs.discard(*orphans)
             swept += len(orphans)
             if not blobs.settle(_PATIENCE):

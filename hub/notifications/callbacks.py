@@ -82,7 +82,7 @@ class CallbackWriter:
     def ended(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
         """Tell both sides of a reject or delete by the hub."""
         if message.kind is Subject.SUBMISSION:
-            destination = self._store.destination(message.destination_id)
+            destination = self._store.parties.destination(message.destination_id)
             told = [] if destination is None else self._to_destination(destination, message, now)
         else:
             told = self._to_party(message, message.addressee or "", _news(message), now)
@@ -101,10 +101,12 @@ class CallbackWriter:
 
     def _to_party(self, message: StoredMessage, client_id: str, body: str, now: datetime) -> list[OutgoingCallback]:
         """Tell the subscriber at its destination's callback, the online service at the one that it gave in the case."""
-        destination = self._store.destination(message.destination_id)
+        destination = self._store.parties.destination(message.destination_id)
         if destination is not None and destination.owner == client_id:
             return _outgoing(destination.callback, str(destination.destination_id), body, message.case_id, now)
-        sent = self._store.messages(Subject.SUBMISSION, case_id=message.case_id, sender=client_id, limit=500).items
+        sent = self._store.submissions.messages(
+            Subject.SUBMISSION, case_id=message.case_id, sender=client_id, limit=500
+        ).items
         callback = next((one.callback for one in reversed(sent) if one.callback is not None), None)
         return _outgoing(callback, client_id, body, message.case_id, now)
 
@@ -182,7 +184,7 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
     def claim(self, now: datetime, *, room: int) -> Sequence[CallbackClaim]:
         """Lease what is due; what finds its host's share taken waits for its turn."""
         tools = self._tools
-        claims = tools.store.claim_callbacks(now, lease=tools.lease, node=tools.node, limit=room, share=tools.share)
+        claims = tools.store.callbacks.claim(now, lease=tools.lease, node=tools.node, limit=room, share=tools.share)
         hosts = Counter(host_of(claim.callback.url) for claim in self.under_way())
         begun: list[CallbackClaim] = []
         waiting: list[CallbackClaim] = []
@@ -191,7 +193,7 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
             (begun if hosts[host] < tools.share else waiting).append(claim)
             hosts[host] += 1
         if waiting:
-            tools.store.postpone_callbacks(waiting, now + _TURN)
+            tools.store.callbacks.postpone(waiting, now + _TURN)
         return begun
 
     def carry(self, claim: CallbackClaim) -> Carried:
@@ -210,7 +212,7 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
         """Record an attempt, and with the last one in vain what people are told of it."""
         given_up = not carried.taken and again is None
         telling = self._telling(claim, carried, now) if given_up else None
-        kept = self._tools.store.record_callback(
+        kept = self._tools.store.callbacks.record(
             claim, sent=carried.taken, next_attempt_at=again, note=carried.note, now=now, telling=telling
         )
         if kept and not carried.taken:

@@ -110,7 +110,7 @@ class Noticeboard:
             occasion = f"{number} {now.date().isoformat()}"
             return self.telling(kind, str(destination_id), facts, occasion=occasion, now=now)
 
-        return self.store.give_notice(kind, now - period, destination_id=destination_id, number=number, make=make)
+        return self.store.notices.give(kind, now - period, destination_id=destination_id, number=number, make=make)
 
     def _recipients(self, kind: NoticeKind, destination: Destination | None) -> list[str]:
         """Return each address once; one empty text where nobody can be mailed."""
@@ -123,7 +123,7 @@ class Noticeboard:
 
     def _destination(self, party: str) -> Destination | None:
         try:
-            return self.store.destination(UUID(party))
+            return self.store.parties.destination(UUID(party))
         except ValueError:
             return None
 
@@ -281,7 +281,7 @@ class Postman(OutboxWorker[NoticeClaim]):
 
     def claim(self, now: datetime, *, room: int) -> Sequence[NoticeClaim]:
         """Lease what is due."""
-        return self._store.claim_notices(now, lease=_LEASE, node=self._node, limit=room)
+        return self._store.notices.claim(now, lease=_LEASE, node=self._node, limit=room)
 
     def carry(self, claim: NoticeClaim) -> Carried:
         """Hand one mail to the server. No answer at its end means that it may have been taken: it is sent again."""
@@ -296,7 +296,7 @@ class Postman(OutboxWorker[NoticeClaim]):
     def record(self, claim: NoticeClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:
         """Record an attempt. A mail that was given up is told of by the log and the pages: nobody is mailed about mails."""
         tried = Tried(sent=carried.taken, next_attempt_at=again, note=carried.note, now=now)
-        if self._store.record_notice(claim, tried) and not carried.taken:
+        if self._store.notices.record(claim, tried) and not carried.taken:
             level = logging.WARNING if tried.given_up else logging.INFO
             fate = "given up" if tried.given_up else "again later"
             _log.log(level, "notice %s: %s, %s", claim.notice.notice_id, carried.note, fate)

@@ -27,7 +27,7 @@ from hub.crypto.receipts import inclusion_proof, make_checkpoint, tree_head, ver
 from hub.errors import Conflict, HubError, NotFound, SealBroken, Text
 from hub.model.events import GENESIS, Event
 from hub.store import AuditRecord, CaseHead, Page, Store, all_pages
-from hub.store.checkpoints import AUDIT_LOG, Checkpoint, CheckpointLog, Standing
+from hub.store.checkpoints import AUDIT_LOG, Checkpoint, Standing
 
 _PAGE = 500
 
@@ -44,9 +44,9 @@ class AuditReport:
 
 def verify_audit(store: Store) -> AuditReport:
     """Verify the whole audit log against itself and the leaves of all checkpoints, whose signatures are verified elsewhere."""
-    signed = CheckpointLog(store).audit_heads()
+    signed = store.checkpoints.audit_heads()
     covered, head, checked = max(signed, default=0), GENESIS, 0
-    for page in all_pages(lambda start: store.audit(offset=start, limit=_PAGE)):
+    for page in all_pages(lambda start: store.audit.entries(offset=start, limit=_PAGE)):
         unreadable = {int(error.place[1]): error.detail for error in page.unreadable}
         for seq, record in _in_order(page, unreadable):
             text = unreadable[seq] if record is None else _chain_fault(record, checked + 1, head, signed)
@@ -133,7 +133,7 @@ class Checkpoints:
 
     def __init__(self, *, store: Store, keys: HubKeys, issuer: str) -> None:
         self._store = store
-        self._log = CheckpointLog(store)
+        self._log = store.checkpoints
         self._keys = keys
         self._issuer = issuer
 
@@ -220,7 +220,7 @@ class Checkpoints:
 
     def _events(self, case_id: UUID, upto: int) -> Iterator[Event]:
         for offset in range(0, upto, _PAGE):
-            page = self._store.events(case_id, offset=offset, limit=min(_PAGE, upto - offset))
+            page = self._store.event_log.events(case_id, offset=offset, limit=min(_PAGE, upto - offset))
             yield from page.items
 
     def _compared(self, anchor: str, jwks: Mapping[str, Any]) -> Iterator[Discrepancy]:

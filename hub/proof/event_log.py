@@ -21,7 +21,6 @@ from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
 from hub.model.events import GENESIS, Event
 from hub.observability.metrics import Meters
 from hub.store import Page, Store, all_items
-from hub.store.checkpoints import CheckpointLog
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
 TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # a media type, not a secret
@@ -60,7 +59,7 @@ class Notary:
 
     def __init__(self, *, store: Store, keys: HubKeys, meters: Meters | None = None) -> None:
         self._store = store
-        self._checkpoints = CheckpointLog(store)
+        self._checkpoints = store.checkpoints
         self._keys = keys
         self._meters = meters
         #: Cases whose log is not signed, until a restart or their repair.
@@ -68,7 +67,7 @@ class Notary:
 
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
         """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now."""
-        page = self._store.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
+        page = self._store.event_log.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
         tokens = tuple(self._tokens(page.items))
         return Page(items=tokens, offset=page.offset, total=page.total, unreadable=page.unreadable)
 
@@ -92,7 +91,7 @@ class Notary:
         tokens: list[str] = []
         for first in range(0, len(events), _TOGETHER):
             some = events[first : first + _TOGETHER]
-            tokens += self._store.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in some])
+            tokens += self._store.event_log.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in some])
         return tokens
 
     def sign_pending(self, *, limit: int = _MOST) -> int:
@@ -100,7 +99,7 @@ class Notary:
         number = 0
         refused: set[UUID] = set()
         while number < limit and len(refused) < _MOST_REFUSED:
-            pending = self._store.unsigned(min(_TOGETHER, limit - number), besides=refused)
+            pending = self._store.event_log.unsigned(min(_TOGETHER, limit - number), besides=refused)
             wrong = {case_id for case_id in {event.case_id for event in pending} if not self._fits(case_id)}
             good = [event for event in pending if event.case_id not in wrong]
             refused |= wrong
@@ -153,7 +152,7 @@ class Notary:
         return LogReport(cases=cases, events=events, signatures=signatures, unsigned=unsigned, findings=tuple(findings))
 
     def _whole_log(self, case_id: UUID) -> Iterator[Event]:
-        return all_items(lambda start: self._store.events(case_id, offset=start, limit=500))
+        return all_items(lambda start: self._store.event_log.events(case_id, offset=start, limit=500))
 
     def _verify_case(self, case_id: UUID, log: list[Event]) -> Iterator[Finding]:
         head = GENESIS
@@ -162,7 +161,7 @@ class Notary:
                 yield Finding(case_id=case_id, seq=event.seq, text=text)
             head = event.hash
         try:
-            case = self._store.case(case_id)
+            case = self._store.submissions.case(case_id)
         except UnreadableRow as error:
             yield Finding(case_id=case_id, seq=len(log), text=error.detail)
             return
@@ -201,7 +200,7 @@ class Notary:
     def _key(self, event: Event, kid: str) -> VerificationKey:
         if event.by_hub:
             return self._keys.verification_key(kid)
-        jwk = self._store.key(UUID(event.issuer), kid)
+        jwk = self._store.parties.key(UUID(event.issuer), kid)
         if jwk is None:
             raise SealBroken(
                 Text(

@@ -35,7 +35,7 @@ from hub.errors import Conflict, UnreadableRow
 from hub.model.parties import Role
 from hub.store.audit import write_audit
 from hub.store.database import (
-    Annex,
+    Database,
     already_there,
     from_json,
     maybe_micros,
@@ -134,8 +134,11 @@ class StoredSession:
     seen_at: datetime
 
 
-class AccountRecords(Annex):
+class AccountRecords:
     """Reads and writes accounts and sessions. Changes of accounts take their audit entry along."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(self, account: Account, *, audit: AuditEntry) -> None:
         """Store a new account; raise ``Conflict`` where its name is taken."""
@@ -147,20 +150,20 @@ class AccountRecords(Annex):
             except IntegrityError as exc:
                 raise already_there("Das Konto", "Account", account.name) from exc
 
-        self._write(write)
+        self._database.write(write)
 
     def account(self, name: str) -> Account | None:
         """Return an account, disabled or not."""
-        return self._one(select(accounts).where(accounts.c.name == name), _account)
+        return self._database.one(select(accounts).where(accounts.c.name == name), _account)
 
     def by_identity(self, issuer: str, subject: str) -> Account | None:
         """Return the account of a provider's person, disabled or not."""
         wanted = select(accounts).where(accounts.c.issuer == issuer, accounts.c.subject == subject)
-        return self._one(wanted, _account)
+        return self._database.one(wanted, _account)
 
     def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
         """Return one page of accounts, by name."""
-        return self._page(select(accounts).order_by(accounts.c.name), _account, offset=offset, limit=limit)
+        return self._database.page(select(accounts).order_by(accounts.c.name), _account, offset=offset, limit=limit)
 
     def change(self, account: Account, *, audit: AuditEntry, end_sessions: bool = True) -> None:
         """Replace an account, and end its sessions unless told otherwise. Raise ``NotFound`` for an unknown one."""
@@ -173,13 +176,13 @@ class AccountRecords(Annex):
                 connection.execute(delete(sessions).where(sessions.c.account == account.name))
             write_audit(connection, audit)
 
-        self._write(write)
+        self._database.write(write)
 
     def use_code(self, name: str, step: int) -> bool:
         """Note that the TOTP code of a time step was used; return False if it, or a later one, was used before."""
         unused = (accounts.c.name == name) & (accounts.c.totp_step < step)
         statement = update(accounts).where(unused).values(totp_step=step)
-        return self._write(lambda connection: connection.execute(statement).rowcount == 1)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
     def use_answer(self, state_hash: str, now: datetime) -> bool:
         """Note that a provider's answer was used; return False if it was used before."""
@@ -195,14 +198,14 @@ class AccountRecords(Annex):
             return True
 
         try:
-            return self._write(write)
+            return self._database.write(write)
         except Conflict:
             return False  # Another node was faster.
 
     def forget_answers(self, before: datetime) -> int:
         """Forget answers that are too old to be used anyway, and return how many."""
         statement = delete(openid_answers).where(openid_answers.c.at < micros(before))
-        return self._write(lambda connection: connection.execute(statement).rowcount)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def begin_session(self, session: StoredSession, *, audit: AuditEntry) -> None:
         """Store a new session."""
@@ -218,7 +221,7 @@ class AccountRecords(Annex):
             connection.execute(insert(sessions), row)
             write_audit(connection, audit)
 
-        self._write(write)
+        self._database.write(write)
 
     def session(self, token_hash: str) -> tuple[StoredSession, Account] | None:
         """Return a session and its account; None also where one of them cannot be read: that is counted, and lets nobody in."""
@@ -232,29 +235,29 @@ class AccountRecords(Annex):
             return None if owner is None else (session, _account(owner))
 
         try:
-            return self._read(read)
+            return self._database.read(read)
         except UnreadableRow:
             return None
 
     def see_session(self, token_hash: str, now: datetime) -> None:
         """Note that a session was used."""
         statement = update(sessions).where(sessions.c.token_hash == token_hash).values(seen_at=micros(now))
-        self._write(lambda connection: connection.execute(statement).rowcount)
+        self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def end_session(self, token_hash: str) -> None:
         """Forget a session."""
         statement = delete(sessions).where(sessions.c.token_hash == token_hash)
-        self._write(lambda connection: connection.execute(statement).rowcount)
+        self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def forget_sessions(self, *, created_before: datetime, seen_before: datetime) -> int:
         """Forget sessions that are over and return how many."""
         over = (sessions.c.created_at < micros(created_before)) | (sessions.c.seen_at < micros(seen_before))
-        return self._write(lambda connection: connection.execute(delete(sessions).where(over)).rowcount)
+        return self._database.write(lambda connection: connection.execute(delete(sessions).where(over)).rowcount)
 
     def forget_failures(self, before: datetime) -> int:
         """Forget old failures that nodes of the version before noted, and return how many."""
         statement = delete(login_failures).where(login_failures.c.at < micros(before))
-        return self._write(lambda connection: connection.execute(statement).rowcount)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount)
 
 
 def _row(account: Account) -> dict[str, Any]:
@@ -362,13 +365,16 @@ class Failure:
     shared: str
 
 
-class Logins(Annex):
+class Logins:
     """Reads and writes what log-ins leave behind."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def counted(self, counters: Sequence[str]) -> dict[str, Counted]:
         """Return the rows that there are."""
         statement = select(throttle).where(throttle.c.counter.in_(counters))
-        return dict(self._all(statement, throttle, _counted))
+        return dict(self._database.all(statement, throttle, _counted))
 
     def note(self, failures: Sequence[Failure], *, kind: str, window: timedelta, most_rows: int, now: datetime) -> None:
         """Raise counters of a ``kind`` by one. There are ``most_rows`` rows of a kind at most, and as many shared ones."""
@@ -383,16 +389,16 @@ class Logins(Annex):
                     row = {"counter": one.shared, "kind": f"{kind}-shared"}
                 connection.execute(_COUNT, {**row, **values})
 
-        self._write(write)
+        self._database.write(write)
 
     def remember(self, counter: str, *, kind: str, until: datetime, now: datetime) -> None:
         """Write a row that counts nothing and is there until then."""
         values = {"counter": counter, "kind": kind, "now": micros(now), "until": micros(until)}
-        self._write(lambda connection: connection.execute(_REMEMBER, values).rowcount)
+        self._database.write(lambda connection: connection.execute(_REMEMBER, values).rowcount)
 
     def forget(self, now: datetime) -> int:
         """Forget what counts no more and return how many rows."""
-        return self._write(lambda connection: _forget(connection, now))
+        return self._database.write(lambda connection: _forget(connection, now))
 
     def proven(self, client_id: str) -> str | None:
         """Return the keyed hash of the secret that a client logged in with last."""
@@ -402,12 +408,12 @@ class Logins(Annex):
             mac: str | None = connection.execute(statement).scalar()
             return mac
 
-        return self._read(read)
+        return self._database.read(read)
 
     def prove(self, client_id: str, mac: str) -> None:
         """Keep the keyed hash of a secret that was proven. Nobody waits for it: what is lost costs one slow hash again."""
         values = {"client_id": client_id, "mac": mac}
-        self._begin(lambda connection: connection.execute(_PROVE, values).rowcount)
+        self._database.begin(lambda connection: connection.execute(_PROVE, values).rowcount)
 
 
 def _has_room(connection: Connection, counter: str, kind: str, most_rows: int, now: datetime) -> bool:

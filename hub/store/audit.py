@@ -33,14 +33,17 @@ ON CONFLICT (message_id, client, what, day) DO NOTHING
 """)
 
 
-class Audit(Database):
+class Audit:
     """Who did what; who read what."""
 
-    def append_audit(self, entry: AuditEntry) -> AuditRecord:
-        """Append ``entry`` to the chain and return it as recorded."""
-        return self._write(lambda connection: write_audit(connection, entry))
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def audit(
+    def append(self, entry: AuditEntry) -> AuditRecord:
+        """Append ``entry`` to the chain and return it as recorded."""
+        return self._database.write(lambda connection: write_audit(connection, entry))
+
+    def entries(
         self,
         *,
         actor: str = "",
@@ -61,7 +64,7 @@ class Audit(Database):
             statement = statement.where(_AUDIT.c.action.startswith(action, autoescape=True))
         if target:
             statement = statement.where(_AUDIT.c.target.contains(target, autoescape=True))
-        return self._page(statement, _record, offset=offset, limit=limit)
+        return self._database.page(statement, _record, offset=offset, limit=limit)
 
     def record_read(self, *, client: str, message_id: UUID, what: str, now: datetime) -> None:
         """Record durably that ``client`` read ``what`` (``contents``, ``attachment:<uuid>``) of a message.
@@ -69,13 +72,13 @@ class Audit(Database):
         Who reads the same again on the same day (UTC) leaves one row, that of the first time, and costs no commit.
         """
         row = {"at": micros(now), "client": client, "message_id": str(message_id), "what": what, "day": _day(now)}
-        if self._read(lambda connection: connection.execute(_RECORDED, row).first()) is None:
-            self._write(lambda connection: connection.execute(_RECORD_READ, row).rowcount)
+        if self._database.read(lambda connection: connection.execute(_RECORDED, row).first()) is None:
+            self._database.write(lambda connection: connection.execute(_RECORD_READ, row).rowcount)
 
     def reads(self, message_id: UUID, *, offset: int = 0, limit: int = 100) -> Page[Read]:
         """Return one page of a message's reads, oldest first."""
         statement = select(_READS).where(_READS.c.message_id == str(message_id)).order_by(_READS.c.seq)
-        return self._page(statement, _read, offset=offset, limit=limit)
+        return self._database.page(statement, _read, offset=offset, limit=limit)
 
 
 def write_audit(connection: Connection, entry: AuditEntry) -> AuditRecord:

@@ -35,7 +35,7 @@ from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.model.events import hash_of
 from hub.store import tables
-from hub.store.database import Annex, in_postgresql, micros, moment
+from hub.store.database import Database, in_postgresql, micros, moment
 from hub.store.records import CaseHead
 from hub.store.statements import Insert
 from hub.store.unreadable import reads
@@ -99,37 +99,40 @@ class Standing:
     dropped: bool
 
 
-class CheckpointLog(Annex):
+class CheckpointLog:
     """Reads and writes checkpoints."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def uncovered(self, limit: int) -> list[CaseHead]:
         """Return up to ``limit`` ends of logs that no checkpoint covers yet, in the order of their case ids."""
         first = select(_END.label("end")).where(_UNCOVERED).order_by(_CASES.c.case_id).limit(limit).subquery()
         # As one value: fetching row by row would let others take the interpreter at each, and wait for it again.
         statement = select(func.aggregate_strings(first.c.end, _BESIDE))
-        ends = self._read(lambda connection: connection.execute(statement).scalar())
+        ends = self._database.read(lambda connection: connection.execute(statement).scalar())
         if not ends:
             return []
         rows = [end.split(_BETWEEN) for end in sorted(ends.split(_BESIDE))]
-        return self._unreadables.each("cases", rows, _end)
+        return self._database.unreadables.each("cases", rows, _end)
 
     def audit_head(self) -> CaseHead | None:
         """Return the end of the audit log as a leaf; None while it is empty, or its hash is none: that is never signed."""
         statement = select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)
-        row = self._read(lambda connection: connection.execute(statement).first())
+        row = self._database.read(lambda connection: connection.execute(statement).first())
         if row is None:
             return None
         try:
             return CaseHead(case_id=AUDIT_LOG, seq=row.seq, hash=hash_of(row.hash))
         except ValueError:
-            self._unreadables.note(_AUDIT.name, row.seq, "hash")
+            self._database.unreadables.note(_AUDIT.name, row.seq, "hash")
             return None
 
     def audit_heads(self) -> dict[int, set[str]]:
         """Return what the checkpoints hold of the audit log: hashes by the number of the record, one each if all is well."""
         statement = select(_LEAVES.c.seq, _LEAVES.c.head).where(_LEAVES.c.case_id == str(AUDIT_LOG)).distinct()
         found: dict[int, set[str]] = {}
-        for row in self._read(lambda connection: connection.execute(statement).all()):
+        for row in self._database.read(lambda connection: connection.execute(statement).all()):
             found.setdefault(row.seq, set()).add(row.head)
         return found
 
@@ -141,18 +144,18 @@ class CheckpointLog(Annex):
             .order_by(_LEAVES.c.seq.desc())
             .limit(1)
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
+        row = self._database.read(lambda connection: connection.execute(statement).first())
         return None if row is None else CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
 
     def last(self) -> Checkpoint | None:
         """Return the newest checkpoint."""
         statement = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
-        return self._one(statement, _checkpoint)
+        return self._database.one(statement, _checkpoint)
 
     def get(self, number: int) -> Checkpoint | None:
         """Return a checkpoint."""
         statement = select(checkpoints).where(checkpoints.c.number == number)
-        return self._one(statement, _checkpoint)
+        return self._database.one(statement, _checkpoint)
 
     def add(self, checkpoint: Checkpoint, heads: Sequence[CaseHead]) -> None:
         """Store a checkpoint with its leaves in order, in one transaction.
@@ -184,12 +187,12 @@ class CheckpointLog(Annex):
             _INSERT_LEAF.raw(connection, leaves)
             _cover(connection, checkpoint.number)
 
-        self._write(write)
+        self._database.write(write)
 
     def leaves(self, number: int) -> list[CaseHead]:
         """Return a checkpoint's leaves in order."""
         statement = select(_LEAVES).where(_LEAVES.c.number == number).order_by(_LEAVES.c.position)
-        return self._read(lambda connection: [_leaf(row) for row in connection.execute(statement)])
+        return self._database.read(lambda connection: [_leaf(row) for row in connection.execute(statement)])
 
     def newest_of(self, case_id: UUID) -> tuple[int, int] | None:
         """Return (number, position) of the newest leaf of a case; None if no checkpoint covers it yet."""
@@ -199,7 +202,7 @@ class CheckpointLog(Annex):
             .order_by(_LEAVES.c.seq.desc())
             .limit(1)
         )
-        row = self._read(lambda connection: connection.execute(statement).first())
+        row = self._database.read(lambda connection: connection.execute(statement).first())
         return None if row is None else (row.number, row.position)
 
     def standing(self, number: int) -> list[Standing]:
@@ -218,7 +221,7 @@ class CheckpointLog(Annex):
             .where(_LEAVES.c.number == number)
             .order_by(_LEAVES.c.position)
         )
-        return self._read(lambda connection: [_standing(row) for row in connection.execute(statement)])
+        return self._database.read(lambda connection: [_standing(row) for row in connection.execute(statement)])
 
     def without_leaf(self, limit: int = 100) -> list[CaseHead]:
         """Return up to ``limit`` cases that say to be covered further than any leaf of theirs reaches."""
@@ -228,7 +231,7 @@ class CheckpointLog(Annex):
             .where(_CASES.c.covered > reached.scalar_subquery())
             .limit(limit)
         )
-        return self._read(lambda connection: [_head(row) for row in connection.execute(statement)])
+        return self._database.read(lambda connection: [_head(row) for row in connection.execute(statement)])
 
 
 def _cover(connection: Connection, number: int) -> None:

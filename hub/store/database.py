@@ -1,7 +1,4 @@
-"""What every part of the store stands on: a writer, readers, and the translation of rows.
-
-Rooms beside the store: nouns that share its connections and its one writer without being methods of ``Store``.
-"""
+"""What every noun of the store is given: a writer, readers, and the translation of rows."""
 
 from __future__ import annotations
 
@@ -34,15 +31,18 @@ _FARTHEST = 1 << 31
 
 
 class Database:
-    """Two engines and the writer; the parts of the store inherit it and add one noun each."""
+    """Two engines and the one writer of a process. Each noun of the store is given it and keeps nothing else of the kind.
+
+    Whatever reads or writes raises ``StoreUnavailable`` when the database cannot be reached, is locked or full.
+    """
 
     def __init__(self, *, writing: Engine, reading: Engine, supervisor: Supervisor | None = None) -> None:
         self._writing = writing
         self._reading = reading
         self._wake: Callable[[], None] = _nobody
-        #: Shared with every annex: who is told of changed parties.
-        self._told: list[Callable[[UUID | str], None]] = []
-        self._unreadables = Unreadables()
+        self._party_listeners: list[Callable[[UUID | str], None]] = []
+        #: Counts and logs rows that cannot be read, and knows whether the database is damaged.
+        self.unreadables = Unreadables()
         self._writer = Writer(writing, wake=self._wake_up, supervisor=supervisor)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
@@ -51,15 +51,11 @@ class Database:
 
     def on_unreadable(self, count: Callable[[str], None]) -> None:
         """Call ``count`` with the table of each row that turns out not to be readable by this version, once a row."""
-        self._unreadables.count = count
-
-    def note_unreadable(self, error: UnreadableRow) -> None:
-        """Count and log a row whose columns are in form, but hold what nobody can use, as who uses them found out."""
-        self._unreadables.note(*error.place)
+        self.unreadables.count = count
 
     def on_party_changed(self, tell: Callable[[UUID | str], None]) -> None:
         """Call ``tell`` with the id of every destination and client that this process changed, before the changer goes on."""
-        self._told.append(tell)
+        self._party_listeners.append(tell)
 
     def close(self) -> None:
         """Finish waiting writes and close all connections."""
@@ -67,7 +63,11 @@ class Database:
         self._writing.dispose()
         self._reading.dispose()
 
-    def _begin(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
+    def begin(self, write: Callable[[Connection], T], *, wakes: bool = False) -> Future[T]:
+        """Run ``write`` in a transaction of the writer, without waiting; with ``wakes`` a delivery may be due after it.
+
+        The future holds its result after the durable commit, or its error: see :meth:`hub.store.writer.Writer.run`.
+        """
         future = self._writer.run(write, wakes=wakes)
         future.add_done_callback(self._heard)
         return future
@@ -75,21 +75,22 @@ class Database:
     def _heard(self, done: Future[Any]) -> None:
         error = None if done.cancelled() else done.exception()
         if isinstance(error, DatabaseDamaged):
-            self._unreadables.damage = error
+            self.unreadables.damage = error
 
-    def _write(self, write: Callable[[Connection], T]) -> T:
+    def write(self, write: Callable[[Connection], T]) -> T:
+        """Run ``write`` in a transaction of the writer; return its result after the durable commit, or raise its error."""
         with self._noting():
             return self._writer.run(write).result()
 
-    def _write_party(self, party: UUID | str, write: Callable[[Connection], T]) -> T:
+    def write_party(self, party: UUID | str, write: Callable[[Connection], T]) -> T:
         """Run ``write``, which changes a party or its keys, and tell of it: also where nobody knows whether it was stored."""
         try:
-            return self._write(write)
+            return self.write(write)
         finally:
-            for tell in self._told:
+            for tell in self._party_listeners:
                 tell(party)
 
-    def _read(self, read: Callable[[Connection], T]) -> T:
+    def read(self, read: Callable[[Connection], T]) -> T:
         """Run ``read`` in one snapshot."""
         with self._noting(), translated(), self._reading.connect() as connection:
             return read(connection)
@@ -100,26 +101,26 @@ class Database:
         try:
             yield
         except DatabaseDamaged as error:
-            self._unreadables.damage = error
+            self.unreadables.damage = error
             raise
         except UnreadableRow as error:
-            self._unreadables.note(*error.place)
+            self.unreadables.note(*error.place)
             raise
 
-    def _one(self, statement: Select[Any], convert: Callable[[Any], R]) -> R | None:
+    def one(self, statement: Select[Any], convert: Callable[[Any], R]) -> R | None:
         """Return the first row of ``statement``, None where there is none."""
 
         def read(connection: Connection) -> R | None:
             row = connection.execute(statement).first()
             return None if row is None else convert(row)
 
-        return self._read(read)
+        return self.read(read)
 
-    def _all(self, statement: Select[Any], table: Table, convert: Callable[[Any], R]) -> list[R]:
+    def all(self, statement: Select[Any], table: Table, convert: Callable[[Any], R]) -> list[R]:
         """Return all rows of ``statement`` that can be read; the others are counted and logged."""
-        return self._read(lambda connection: self._unreadables.each(table, connection.execute(statement), convert))
+        return self.read(lambda connection: self.unreadables.each(table, connection.execute(statement), convert))
 
-    def _readable(
+    def readable(
         self, statement: Select[Any], table: Table, convert: Callable[[Any], R], *, limit: int, skip: int = 0
     ) -> list[R]:
         """Return the first ``limit`` rows behind ``skip`` readable ones; what cannot be read is passed, however much it is."""
@@ -127,14 +128,14 @@ class Database:
         found: list[R] = []
         offset = 0
         while len(found) < wanted:
-            rows = self._read(lambda connection: connection.execute(statement.offset(offset).limit(MOST_ITEMS)).all())  # noqa: B023
-            found += self._unreadables.each(table, rows, convert)
+            rows = self.read(lambda connection: connection.execute(statement.offset(offset).limit(MOST_ITEMS)).all())  # noqa: B023
+            found += self.unreadables.each(table, rows, convert)
             offset += len(rows)
             if len(rows) < MOST_ITEMS:
                 break
         return found[skip:wanted]
 
-    def _glance(self, lookup: Lookup, *values: Any) -> Any:
+    def glance(self, lookup: Lookup, *values: Any) -> Any:
         """Return the one row of ``lookup``, or None: a look on the accept path, where a transaction costs four times more."""
         try:
             with translated(), closing(self._reading.raw_connection()) as connection:
@@ -143,13 +144,13 @@ class Database:
             # Nothing wraps the driver's errors here, not even those of a connection that turns out to be dead.
             if not is_damage(exc):
                 raise unavailable() from exc
-            self._unreadables.damage = corrupt()
-            raise self._unreadables.damage from exc
+            self.unreadables.damage = corrupt()
+            raise self.unreadables.damage from exc
 
     def _wake_up(self) -> None:
         self._wake()
 
-    def _page(
+    def page(
         self,
         statement: Select[Any],
         convert: Callable[[Any], R],
@@ -168,10 +169,10 @@ class Database:
             rows = connection.execute(statement.offset(max(0, min(offset, _FARTHEST))).limit(clamp(limit)))
             table = statement.get_final_froms()[0]
             named = table if isinstance(table, Table) else "row"
-            items, left_out = self._unreadables.parted(named, rows, convert)
+            items, left_out = self.unreadables.parted(named, rows, convert)
             return Page(items=tuple(items), offset=offset, total=total, unreadable=tuple(left_out))
 
-        return self._read(read)
+        return self.read(read)
 
 
 def clamp(limit: int) -> int:
@@ -261,15 +262,3 @@ def already_there(what_de: str, what_en: str, key: UUID | str) -> Conflict:
 
 def _nobody() -> None:
     """Wake nobody: until a dispatcher registers, deliveries wait for its tick."""
-
-
-class Annex(Database):
-    """A part of the store for one noun of administration. It opens nothing of its own and is closed with the store."""
-
-    def __init__(self, store: Database) -> None:
-        # Not the parent's constructor: on SQLite a second writer in one process would only wait for the first.
-        self._writing = store._writing  # noqa: SLF001  # the same room, another door
-        self._reading = store._reading  # noqa: SLF001
-        self._writer = store._writer  # noqa: SLF001
-        self._told = store._told  # noqa: SLF001
-        self._unreadables = store._unreadables  # noqa: SLF001

@@ -43,7 +43,6 @@ from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     MOST_ITEMS,
-    Annex,
     Database,
     a_moment,
     clamp,
@@ -81,16 +80,6 @@ class CircuitChange:
     open_until: datetime | None
 
 
-class CircuitHistory(Annex):
-    """Reads the histories of circuits."""
-
-    def of(self, destination_id: UUID, *, limit: int = 20) -> list[CircuitChange]:
-        """Return the latest changes of a destination's circuit, the newest first."""
-        here = _CHANGES.c.destination_id == str(destination_id)
-        statement = select(_CHANGES).where(here).order_by(_CHANGES.c.seq.desc()).limit(clamp(limit))
-        return self._all(statement, _CHANGES, _change)
-
-
 @reads(_CHANGES)
 def _change(row: Any) -> CircuitChange:
     return CircuitChange(at=moment(row.at), failures=row.failures, open_until=maybe_moment(row.open_until))
@@ -126,8 +115,11 @@ ON CONFLICT (destination_id) DO UPDATE SET changed_at = :now
 """)
 
 
-class Deliveries(Database):
+class Deliveries:
     """What became of deliveries, and what people may do about it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def delivery(self, submission_id: UUID) -> DeliveryView | None:
         """Return a submission's delivery and its history; None for one that is not queued (incomplete, reply)."""
@@ -137,7 +129,7 @@ class Deliveries(Database):
             row = connection.execute(statement).first()
             return None if row is None else _view(row, self._history(connection, row.delivery_id))
 
-        return self._read(read)
+        return self._database.read(read)
 
     def dead(
         self,
@@ -152,7 +144,7 @@ class Deliveries(Database):
         table = _DELIVERIES
         wanted = _dead(cause, destination_ids if destination_id is None else [destination_id])
         statement = select(table).where(wanted).order_by(table.c.accepted_at, table.c.delivery_id)
-        return self._page(statement, _view, offset=offset, limit=limit)
+        return self._database.page(statement, _view, offset=offset, limit=limit)
 
     def last_notes(self, delivery_ids: Collection[UUID]) -> dict[UUID, str]:
         """Return what the last attempt of each delivery came to, as its note says; those without an attempt are left out."""
@@ -165,7 +157,7 @@ class Deliveries(Database):
         statement = select(_ATTEMPTS.c.delivery_id, _ATTEMPTS.c.note).join(
             last, and_(_ATTEMPTS.c.delivery_id == last.c.delivery_id, _ATTEMPTS.c.n == last.c.n)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {UUID(row.delivery_id): row.note for row in rows}
 
     def redrive_all(
@@ -199,7 +191,7 @@ class Deliveries(Database):
             return number
 
         done = 0
-        while number := self._begin(write, wakes=True).result():
+        while number := self._database.begin(write, wakes=True).result():
             done += number
         return done
 
@@ -243,19 +235,19 @@ class Deliveries(Database):
             ids = connection.execute(due).scalars().all()
             connection.execute(update(_DELIVERIES).where(table.delivery_id.in_(ids)).values(over))
             rows = connection.execute(select(_DELIVERIES).where(table.delivery_id.in_(ids)))
-            over_now = self._unreadables.each(_DELIVERIES, rows, _view)
+            over_now = self._database.unreadables.each(_DELIVERIES, rows, _view)
             for telling in tell(over_now):
                 write_telling(connection, telling)
             return over_now
 
-        return self._write(write)
+        return self._database.write(write)
 
     def quarantined(self, submission_id: UUID) -> bool:
         """Tell whether a submission was kept from its receiver from the start."""
         statement = select(_DELIVERIES.c.delivery_id).where(
             _DELIVERIES.c.submission_id == str(submission_id), tables.quarantined()
         )
-        return self._read(lambda connection: connection.execute(statement).first() is not None)
+        return self._database.read(lambda connection: connection.execute(statement).first() is not None)
 
     def redrive(self, delivery_id: UUID, now: datetime, *, audit: AuditEntry | None = None) -> bool:
         """Make a dead delivery due again, its schedule starting anew; False if it is not dead (asking twice harms nothing).
@@ -283,14 +275,47 @@ class Deliveries(Database):
                 write_audit(connection, audit)
             return again
 
-        future = self._begin(write, wakes=True)
+        future = self._database.begin(write, wakes=True)
         return future.result()
+
+    def backlog(self) -> list[Backlog]:
+        """Return how many deliveries of each destination are queued, waiting or dead (delivered ones are not counted)."""
+        table = _DELIVERIES
+        statement = (
+            select(
+                table.c.destination_id,
+                table.c.state,
+                func.count().label("number"),
+                func.min(table.c.accepted_at).label("oldest"),
+            )
+            .where(tables.undelivered())
+            .group_by(table.c.destination_id, table.c.state)
+        )
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
+        return self._database.unreadables.each(_DELIVERIES, rows, _backlog)
+
+    def _history(self, connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
+        statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
+        return tuple(self._database.unreadables.each(_ATTEMPTS, connection.execute(statement), _attempt))
+
+
+class Circuits:
+    """Each destination's circuit breaker, and the history of its openings and closings."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def changes(self, destination_id: UUID, *, limit: int = 20) -> list[CircuitChange]:
+        """Return the latest changes of a destination's circuit, the newest first."""
+        here = _CHANGES.c.destination_id == str(destination_id)
+        statement = select(_CHANGES).where(here).order_by(_CHANGES.c.seq.desc()).limit(clamp(limit))
+        return self._database.all(statement, _CHANGES, _change)
 
     def circuit(self, destination_id: UUID) -> Circuit:
         """Return a destination's circuit breaker; closed with no failures if nothing is known."""
-        return self._read(lambda connection: _circuit(connection, destination_id))
+        return self._database.read(lambda connection: _circuit(connection, destination_id))
 
-    def change_circuit(
+    def change(
         self,
         destination_id: UUID,
         change: Callable[[Circuit], Circuit],
@@ -322,27 +347,7 @@ class Deliveries(Database):
             connection.execute(update(_CIRCUITS).where(here).values(values))
             return changed
 
-        return self._write(write)
-
-    def backlog(self) -> list[Backlog]:
-        """Return how many deliveries of each destination are queued, waiting or dead (delivered ones are not counted)."""
-        table = _DELIVERIES
-        statement = (
-            select(
-                table.c.destination_id,
-                table.c.state,
-                func.count().label("number"),
-                func.min(table.c.accepted_at).label("oldest"),
-            )
-            .where(tables.undelivered())
-            .group_by(table.c.destination_id, table.c.state)
-        )
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return self._unreadables.each(_DELIVERIES, rows, _backlog)
-
-    def _history(self, connection: Connection, delivery_id: str) -> tuple[Attempt, ...]:
-        statement = select(_ATTEMPTS).where(_ATTEMPTS.c.delivery_id == delivery_id).order_by(_ATTEMPTS.c.n)
-        return tuple(self._unreadables.each(_ATTEMPTS, connection.execute(statement), _attempt))
+        return self._database.write(write)
 
 
 def _backlog(row: Any) -> Backlog:

@@ -43,8 +43,11 @@ _MOVED = ("submitted_at", "finished_at", "deleted_at")
 _MOVE = Update(_MESSAGES, changed=["state"], by=["message_id"], filled=_MOVED)
 
 
-class Log(Database):
+class EventLog:
     """Reads and appends events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def events(
         self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 100
@@ -53,7 +56,7 @@ class Log(Database):
         statement = select(_EVENTS).where(_EVENTS.c.case_id == str(case_id)).order_by(_EVENTS.c.seq)
         if subject_id is not None:
             statement = statement.where(_EVENTS.c.subject_id == str(subject_id))
-        return self._page(statement, _event, offset=offset, limit=limit)
+        return self._database.page(statement, _event, offset=offset, limit=limit)
 
     def append(
         self,
@@ -84,7 +87,7 @@ class Log(Database):
             write_callbacks(connection, callbacks)
             return chained
 
-        return self._write(write)
+        return self._database.write(write)
 
     def keep_tokens(self, tokens: Sequence[tuple[UUID, int, str]]) -> list[str]:
         """Store the hub's signatures (case id, seq, token) of events that have none; return those that count, the first stored.
@@ -99,7 +102,7 @@ class Log(Database):
             # Another node was faster, with some of them at least.
             return [_token(_SIGNED.row(connection, case_id, seq), case_id, seq) for _, case_id, seq in rows]
 
-        return self._write(write)
+        return self._database.write(write)
 
     def unsigned(self, limit: int = 100, *, besides: Collection[UUID] = ()) -> list[Event]:
         """Return up to ``limit`` events that wait for the hub's signature, oldest first; none of the cases ``besides``."""
@@ -109,7 +112,7 @@ class Log(Database):
             .where(_EVENTS.c.jws.is_(None), others)
             .order_by(_EVENTS.c.issued_at, _EVENTS.c.case_id, _EVENTS.c.seq)
         )
-        return self._readable(statement, _EVENTS, _event, limit=limit)
+        return self._database.readable(statement, _EVENTS, _event, limit=limit)
 
 
 def _token(row: Any, case_id: str, seq: int) -> str:

@@ -1,4 +1,4 @@
-"""Periodic duties: one expiring lease each, so that of any number of nodes one does the work."""
+"""Periodic duties, one expiring lease each: of any number of nodes one does the work. And values that all nodes share."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO 
 """)
 
 
-class Duties(Database):
-    """Who does what periodically; and named values that all nodes share."""
+class Duties:
+    """Who does what periodically."""
 
-    def hold_duty(self, name: str, *, node: str, now: datetime, lease: timedelta) -> int | None:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def hold(self, name: str, *, node: str, now: datetime, lease: timedelta) -> int | None:
         """Take or renew a duty for ``lease``; return the fencing number, None while another node holds it.
 
         A lease that ends later than any could, a holder's clock that is ahead by another one included, holds nobody up: it
@@ -44,15 +47,22 @@ class Duties(Database):
             fencing: int | None = connection.execute(_HOLD, values).scalar()
             return fencing
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def release_duty(self, name: str, *, node: str, fencing: int) -> bool:
+    def release(self, name: str, *, node: str, fencing: int) -> bool:
         """Give a duty back before its lease ends; False if it is not ours any more."""
         ours = and_(_DUTIES.c.name == name, _DUTIES.c.holder == node, _DUTIES.c.fencing == fencing)
         free = update(_DUTIES).where(ours).values(until=0)
-        return self._write(lambda connection: connection.execute(free).rowcount == 1)
+        return self._database.write(lambda connection: connection.execute(free).rowcount == 1)
 
-    def setting(self, name: str) -> str | None:
+
+class SharedSettings:
+    """Named values that all nodes share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def value(self, name: str) -> str | None:
         """Return a named value."""
         statement = select(_SETTINGS.c.value).where(_SETTINGS.c.name == name)
 
@@ -60,8 +70,8 @@ class Duties(Database):
             value: str | None = connection.execute(statement).scalar()
             return value
 
-        return self._read(read)
+        return self._database.read(read)
 
-    def set_setting(self, name: str, value: str) -> None:
+    def set(self, name: str, value: str) -> None:
         """Store a named value."""
-        self._write(lambda connection: connection.execute(_SET, {"name": name, "value": value}).rowcount)
+        self._database.write(lambda connection: connection.execute(_SET, {"name": name, "value": value}).rowcount)

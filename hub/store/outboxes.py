@@ -288,8 +288,11 @@ _INSERT_NOTICE = Insert(notices, "ON CONFLICT (notice_id) DO NOTHING")
 _NOTICES = Outbox(notices, "notice_id")
 
 
-class Notices(Database):
+class Notices:
     """Who is told of what, and what came of the mails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def lagging(self, kind: NoticeKind, before: datetime, *, number: int) -> list[Lagging]:
         """Return the destinations of which notice ``number`` is due: something lags there since before ``before``.
@@ -298,10 +301,10 @@ class Notices(Database):
         """
         due, age = _due(kind, before, number)
         statement = _summed(age).where(due).group_by(_MESSAGES.c.destination_id).order_by(_MESSAGES.c.destination_id)
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return self._unreadables.each(_MESSAGES, rows, _lagging)
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
+        return self._database.unreadables.each(_MESSAGES, rows, _lagging)
 
-    def give_notice(
+    def give(
         self,
         kind: NoticeKind,
         before: datetime,
@@ -331,38 +334,38 @@ class Notices(Database):
             write_audit(connection, telling.entry)
             return int(row.number)
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def claim_notices(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[NoticeClaim]:
+    def claim(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[NoticeClaim]:
         """Lease up to ``limit`` due notices to ``node``, the longest due first."""
 
         def write(connection: Connection) -> list[NoticeClaim]:
             rows = _NOTICES.claim(connection, now, lease=lease, node=node, limit=limit)
-            return _NOTICES.readable(connection, rows, _notice_claim, now, unreadables=self._unreadables)
+            return _NOTICES.readable(connection, rows, _notice_claim, now, unreadables=self._database.unreadables)
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def record_notice(self, claim: NoticeClaim, tried: Tried) -> bool:
+    def record(self, claim: NoticeClaim, tried: Tried) -> bool:
         """Record an attempt to mail a notice; False if the lease was lost."""
         key = claim.notice.notice_id
-        return self._write(
+        return self._database.write(
             lambda connection: _NOTICES.record(
                 connection, key, fencing=claim.fencing, attempt=claim.attempt, tried=tried
             )
         )
 
-    def notices(self, *, about: str | None = None, offset: int = 0, limit: int = 100) -> Page[NoticeView]:
+    def given(self, *, about: str | None = None, offset: int = 0, limit: int = 100) -> Page[NoticeView]:
         """Return one page of notices (about one party, if it is named), newest first."""
         statement = select(notices)
         if about is not None:
             statement = statement.where(notices.c.about == about)
         ordered = statement.order_by(notices.c.created_at.desc(), notices.c.notice_id)
-        return self._page(ordered, _view, offset=offset, limit=limit)
+        return self._database.page(ordered, _view, offset=offset, limit=limit)
 
-    def forget_notices(self, before: datetime) -> int:
+    def forget(self, before: datetime) -> int:
         """Delete notices that were over before ``before``; return how many. The audit log keeps what was decided."""
         old = delete(notices).where(notices.c.finished_at < micros(before))
-        return self._write(lambda connection: connection.execute(old).rowcount)
+        return self._database.write(lambda connection: connection.execute(old).rowcount)
 
 
 def write_telling(connection: Connection, telling: Telling) -> None:
@@ -464,14 +467,17 @@ _CALLBACK_QUEUE = Outbox(_CALLBACKS, "callback_id")
 _SHOWN = 100
 
 
-class Callbacks(Database):
+class Callbacks:
     """Callbacks to send, and what came of them."""
 
-    def add_callback(self, callback: OutgoingCallback) -> None:
-        """Put a callback into the outbox, due at once."""
-        self._write(lambda connection: write_callbacks(connection, [callback]))
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def claim_callbacks(
+    def add(self, callback: OutgoingCallback) -> None:
+        """Put a callback into the outbox, due at once."""
+        self._database.write(lambda connection: write_callbacks(connection, [callback]))
+
+    def claim(
         self, now: datetime, *, lease: timedelta, node: str, limit: int, share: int | None = None
     ) -> list[CallbackClaim]:
         """Lease up to ``limit`` due callbacks to ``node``, the longest due first.
@@ -481,16 +487,18 @@ class Callbacks(Database):
 
         def write(connection: Connection) -> list[CallbackClaim]:
             rows = _CALLBACK_QUEUE.claim(connection, now, lease=lease, node=node, limit=limit, share=share)
-            return _CALLBACK_QUEUE.readable(connection, rows, _callback_claim, now, unreadables=self._unreadables)
+            return _CALLBACK_QUEUE.readable(
+                connection, rows, _callback_claim, now, unreadables=self._database.unreadables
+            )
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def postpone_callbacks(self, claims: Sequence[CallbackClaim], until: datetime) -> int:
+    def postpone(self, claims: Sequence[CallbackClaim], until: datetime) -> int:
         """Give back callbacks that were not attempted; they are due again at ``until``, and no attempt is counted."""
         keys = {claim.callback.callback_id: claim.fencing for claim in claims}
-        return self._write(lambda connection: _CALLBACK_QUEUE.postpone(connection, keys, until))
+        return self._database.write(lambda connection: _CALLBACK_QUEUE.postpone(connection, keys, until))
 
-    def record_callback(
+    def record(
         self,
         claim: CallbackClaim,
         *,
@@ -513,23 +521,23 @@ class Callbacks(Database):
                 write_telling(connection, telling)
             return kept
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def dead_callbacks(self, *, party: str | None = None, offset: int = 0, limit: int = 100) -> Page[OutgoingCallback]:
+    def dead(self, *, party: str | None = None, offset: int = 0, limit: int = 100) -> Page[OutgoingCallback]:
         """Return one page of callbacks (to ``party``, if it is named) that were given up, oldest first."""
         statement = select(_CALLBACKS).where(_CALLBACKS.c.state == literal_column("'dead'"))
         if party is not None:
             statement = statement.where(_CALLBACKS.c.party == party)
         ordered = statement.order_by(_CALLBACKS.c.created_at, _CALLBACKS.c.callback_id)
-        return self._page(ordered, _callback, offset=offset, limit=limit)
+        return self._database.page(ordered, _callback, offset=offset, limit=limit)
 
-    def case_callbacks(self, case_id: UUID) -> list[CallbackView]:
+    def of_case(self, case_id: UUID) -> list[CallbackView]:
         """Return what became of a case's callbacks, the newest first; the oldest of very many are left out."""
         here = _CALLBACKS.c.case_id == str(case_id)
         statement = select(_CALLBACKS).where(here).order_by(_CALLBACKS.c.created_at.desc()).limit(_SHOWN)
-        return self._all(statement, _CALLBACKS, to_view)
+        return self._database.all(statement, _CALLBACKS, to_view)
 
-    def redrive_callback(self, callback_id: UUID, now: datetime) -> bool:
+    def redrive(self, callback_id: UUID, now: datetime) -> bool:
         """Make a callback that was given up due again; False if it was not given up. ``NotFound`` for an unknown one."""
         here = _CALLBACKS.c.callback_id == str(callback_id)
         again = {"state": DeliveryState.QUEUED.value, "next_attempt_at": micros(now), "finished_at": None}
@@ -542,12 +550,12 @@ class Callbacks(Database):
                 raise not_found("callback-not-found", "Den Rückruf", "Callback", callback_id)
             return False
 
-        return self._write(write)
+        return self._database.write(write)
 
-    def forget_callbacks(self, before: datetime) -> int:
+    def forget(self, before: datetime) -> int:
         """Delete callbacks that ended before ``before``; return how many."""
         old = delete(_CALLBACKS).where(_CALLBACKS.c.finished_at < micros(before))
-        return self._write(lambda connection: connection.execute(old).rowcount)
+        return self._database.write(lambda connection: connection.execute(old).rowcount)
 
 
 def write_callbacks(connection: Connection, callbacks: Sequence[OutgoingCallback]) -> None:

@@ -22,7 +22,6 @@ from hub.model.submission import oldest_id
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
-    Annex,
     Database,
     a_moment,
     already_there,
@@ -48,8 +47,11 @@ _KEYS = tables.destination_keys
 _DESTINATION = Lookup(_DESTINATIONS, columns=[column.name for column in _DESTINATIONS.columns], by=["destination_id"])
 
 
-class Parties(Database):
+class Parties:
     """Who takes part. Every change takes the audit entry that belongs to it into its transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add_client(self, client: Client, *, audit: AuditEntry | None = None) -> None:
         """Register a client; raise ``Conflict`` where its id is taken."""
@@ -59,16 +61,16 @@ class Parties(Database):
             taken = already_there("Den Client", "Client", client.client_id)
             _insert_once(connection, _CLIENTS, _client_row(client), taken)
 
-        self._write_party(client.client_id, write)
+        self._database.write_party(client.client_id, write)
 
     def client(self, client_id: str) -> Client | None:
         """Return a client, disabled or not."""
         statement = select(_CLIENTS).where(_CLIENTS.c.client_id == client_id)
-        return self._one(statement, _client)
+        return self._database.one(statement, _client)
 
     def clients(self, *, offset: int = 0, limit: int = 100) -> Page[Client]:
         """Return one page of clients, by id."""
-        return self._page(select(_CLIENTS).order_by(_CLIENTS.c.client_id), _client, offset=offset, limit=limit)
+        return self._database.page(select(_CLIENTS).order_by(_CLIENTS.c.client_id), _client, offset=offset, limit=limit)
 
     def disable_client(self, client_id: str, now: datetime, *, audit: AuditEntry | None = None) -> None:
         """Disable a client for good; a second time changes nothing. Raise ``NotFound`` for an unknown one."""
@@ -95,7 +97,7 @@ class Parties(Database):
             connection.execute(update(_CLIENTS).where(here).values(secret_hash=secret_hash))
             _audit(connection, audit)
 
-        self._write_party(client_id, write)
+        self._database.write_party(client_id, write)
 
     def add_destination(
         self,
@@ -113,7 +115,7 @@ class Parties(Database):
             for use, jwk in keys:
                 put_key(connection, destination.destination_id, use, jwk, destination.created_at)
 
-        self._write_party(destination.destination_id, write)
+        self._database.write_party(destination.destination_id, write)
 
     def replace_destination(self, destination: Destination, *, audit: AuditEntry | None = None) -> None:
         """Replace all of a destination but its keys and ``created_at``. Raise ``NotFound`` for an unknown one."""
@@ -125,7 +127,7 @@ class Parties(Database):
                 raise _no_destination(destination.destination_id)
             _audit(connection, audit)
 
-        self._write_party(destination.destination_id, write)
+        self._database.write_party(destination.destination_id, write)
 
     def change_destination(
         self,
@@ -159,11 +161,11 @@ class Parties(Database):
             write_audit(connection, audit(before, changed))
             return changed
 
-        return self._write_party(destination_id, write)
+        return self._database.write_party(destination_id, write)
 
     def destination(self, destination_id: UUID) -> Destination | None:
         """Return a destination in any status."""
-        return self._read(lambda connection: read_destinations(connection, {str(destination_id)})).get(
+        return self._database.read(lambda connection: read_destinations(connection, {str(destination_id)})).get(
             str(destination_id)
         )
 
@@ -187,14 +189,14 @@ class Parties(Database):
         )
         if status is not None:
             statement = statement.where(table.c.status == status)
-        return self._page(statement, to_destination, offset=offset, limit=limit)
+        return self._database.page(statement, to_destination, offset=offset, limit=limit)
 
     def destination_ids(
         self, *, owner: str, tenant: str | None = None, among: Collection[UUID] | None = None
     ) -> frozenset[UUID]:
         """Return the ids of all destinations of ``owner``, narrowed as by :meth:`destinations`."""
         statement = select(_DESTINATIONS.c.destination_id).where(*_narrowed(owner, tenant, among))
-        found = self._read(lambda connection: connection.execute(statement).scalars().all())
+        found = self._database.read(lambda connection: connection.execute(statement).scalars().all())
         return frozenset(map(UUID, found))
 
     def add_key(
@@ -220,18 +222,18 @@ class Parties(Database):
                 _audit(connection, audit)
             return added
 
-        return self._write_party(destination_id, write)
+        return self._database.write_party(destination_id, write)
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
         """Return a public JWK of a destination, retired or not, to check what is old."""
         statement = select(_KEYS).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
-        return self._one(statement, _jwk)
+        return self._database.one(statement, _jwk)
 
     def usable_key(self, destination_id: UUID, kid: str) -> Mapping[str, Any] | None:
         """Return a public JWK of a destination unless it is retired: the one to ask for what is new."""
         here = (_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid, _KEYS.c.retired_at.is_(None))
         statement = select(_KEYS).where(*here)
-        return self._one(statement, _jwk)
+        return self._database.one(statement, _jwk)
 
     def keys(self, destination_id: UUID) -> list[StoredKey]:
         """Return a destination's keys: the current encryption key first, then the newest first."""
@@ -242,7 +244,7 @@ class Parties(Database):
             .where(_KEYS.c.destination_id == str(destination_id))
             .order_by(current, _KEYS.c.added_at.desc(), _KEYS.c.kid)
         )
-        return self._all(statement, _KEYS, _key)
+        return self._database.all(statement, _KEYS, _key)
 
     def _change_client(self, client_id: str, values: Mapping[str, Any], audit: AuditEntry | None) -> None:
         statement = update(_CLIENTS).where(_CLIENTS.c.client_id == client_id).values(values)
@@ -252,7 +254,7 @@ class Parties(Database):
                 raise _no_client(client_id)
             _audit(connection, audit)
 
-        self._write_party(client_id, write)
+        self._database.write_party(client_id, write)
 
 
 def _narrowed(owner: str | None, tenant: str | None, among: Collection[UUID] | None) -> list[ColumnElement[bool]]:
@@ -434,8 +436,11 @@ _CALLBACKS = tables.callbacks
 _MESSAGES = tables.messages
 
 
-class Dossier(Annex):
+class Dossier:
     """Reads on one destination."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def callback_states(self, destination_id: UUID) -> Mapping[DeliveryState, int]:
         """Return how many of a destination's callbacks are in each state; those that ended are forgotten after a while."""
@@ -443,7 +448,7 @@ class Dossier(Annex):
         statement = (
             select(columns.state, func.count()).where(columns.party == str(destination_id)).group_by(columns.state)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
         known = set(DeliveryState)
         return {DeliveryState(state): number for state, number in rows if state in known}
 
@@ -455,11 +460,11 @@ class Dossier(Annex):
             .order_by(_CALLBACKS.c.created_at.desc(), _CALLBACKS.c.callback_id)
             .limit(clamp(limit))
         )
-        return self._all(statement, _CALLBACKS, to_view)
+        return self._database.all(statement, _CALLBACKS, to_view)
 
     def last_collected(self, destination_id: UUID, *, since: datetime) -> datetime | None:
         """Return when the destination collected last something that came in since then; None if it did not."""
         columns = _MESSAGES.c
         lately = columns.message_id >= str(oldest_id(since))
         statement = select(func.max(columns.collected_at)).where(lately, columns.destination_id == str(destination_id))
-        return a_moment(self._read(lambda connection: connection.execute(statement).scalar()))
+        return a_moment(self._database.read(lambda connection: connection.execute(statement).scalar()))

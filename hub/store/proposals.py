@@ -35,7 +35,7 @@ from hub.errors import Text as Words
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
-    Annex,
+    Database,
     clamp,
     from_json,
     in_postgresql,
@@ -155,8 +155,11 @@ class AdapterChange(Proposal):
 P = TypeVar("P", bound=Proposal)
 
 
-class _Proposals(Annex, Generic[P]):
+class _Proposals(Generic[P]):
     """Keeps proposals of one kind."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     _table: ClassVar[Table]
     #: What a proposal is called: in slugs, in German with its article, in English.
@@ -177,17 +180,19 @@ class _Proposals(Annex, Generic[P]):
             write_audit(connection, audit)
             return self._found(connection, made)
 
-        return self._write(write)
+        return self._database.write(write)
 
     def change(self, change_id: int) -> P:
         """Return a proposal; raise ``NotFound``."""
-        return self._read(lambda connection: self._found(connection, change_id))
+        return self._database.read(lambda connection: self._found(connection, change_id))
 
     def of(self, destination_id: UUID, *, limit: int = 50) -> list[P]:
         """Return a destination's proposals: all that are open, then those decided, each the newest first."""
         here = self._table.c.destination_id == str(destination_id)
         order = case((self._open(), 0), else_=1), self._table.c.change_id.desc()
-        return self._all(select(self._table).where(here).order_by(*order).limit(clamp(limit)), self._table, self._value)
+        return self._database.all(
+            select(self._table).where(here).order_by(*order).limit(clamp(limit)), self._table, self._value
+        )
 
     def open(self, *, tenant: str = "", limit: int = 500) -> list[P]:
         """Return all open proposals for destinations of a tenant, the oldest first."""
@@ -198,7 +203,7 @@ class _Proposals(Annex, Generic[P]):
             .order_by(self._table.c.change_id)
             .limit(clamp(limit))
         )
-        return self._all(statement, self._table, self._value)
+        return self._database.all(statement, self._table, self._value)
 
     def _decide(self, decided: P, apply: Callable[[Connection], None], audit: AuditEntry) -> P:
         def write(connection: Connection) -> P:
@@ -210,7 +215,7 @@ class _Proposals(Annex, Generic[P]):
             write_audit(connection, audit)
             return self._found(connection, decided.change_id)
 
-        return self._write_party(decided.destination_id, write)
+        return self._database.write_party(decided.destination_id, write)
 
     def _found(self, connection: Connection, change_id: int) -> P:
         row = connection.execute(select(self._table).where(self._table.c.change_id == change_id)).first()
@@ -309,12 +314,12 @@ class AdapterChanges(_Proposals[AdapterChange]):
                 connection.execute(insert(_SECRETS), new)
 
         if files:
-            self._write(write)
+            self._database.write(write)
 
     def bound(self, file: str) -> frozenset[str]:
         """Return the addresses that a file was entered for; empty where none was noted yet."""
         statement = select(_SECRETS.c.address).where(_SECRETS.c.file == file)
-        return frozenset(self._read(lambda connection: connection.execute(statement).scalars().all()))
+        return frozenset(self._database.read(lambda connection: connection.execute(statement).scalars().all()))
 
     def _row(self, change: AdapterChange) -> dict[str, Any]:
         return _common(change) | {"adapter": change.adapter, "options": to_json(dict(change.options))}

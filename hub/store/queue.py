@@ -298,8 +298,11 @@ _ASIDE = timedelta(minutes=1)
 _LAPSED_NOTE = "the lease ran out before a result was recorded"
 
 
-class Queue(Database):
+class Queue:
     """Claims and records deliveries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def claim(
         self,
@@ -340,12 +343,12 @@ class Queue(Database):
                 return _Found
             if shared:
                 # Read at once: a transaction of its own costs further round trips.
-                found = _found(connection, rows, node, self._unreadables)
+                found = _found(connection, rows, node, self._database.unreadables)
                 return lambda: found
             # SQLite's writer is what intake waits for; its readers wait for nobody.
-            return lambda: self._read(lambda reading: _found(reading, rows, node, self._unreadables))
+            return lambda: self._database.read(lambda reading: _found(reading, rows, node, self._database.unreadables))
 
-        found = self._write(write)()
+        found = self._database.write(write)()
         if found.broken:
             self._set_down(found.broken, node, now)
         return found.claims
@@ -356,14 +359,14 @@ class Queue(Database):
         A crash before leaves the lease to run out, and whoever claims it next does the same.
         """
         for each in broken:
-            self._unreadables.note(each.table, each.row.delivery_id, each.column)
+            self._database.unreadables.note(each.table, each.row.delivery_id, each.column)
 
         def write(connection: Connection) -> None:
             newer = current_revision(connection) != head_revision()
             for each in broken:
                 _set_down(connection, each, node, now, newer=newer)
 
-        self._write(write)
+        self._database.write(write)
 
     def record(
         self,
@@ -394,7 +397,7 @@ class Queue(Database):
 
     def recording(self, result: AttemptResult) -> Future[bool]:
         """Record as :meth:`record` does, without waiting: of many that are begun together, all share one commit."""
-        return self._begin(result)
+        return self._database.begin(result)
 
     def give_up_recording(self, result: AttemptResult, note: str) -> bool:
         """Make a dead letter of what was attempted and cannot be recorded, because something of its case cannot be read.
@@ -417,13 +420,13 @@ class Queue(Database):
             connection.execute(update(_DELIVERIES).where(ours).values(repeat=True))
             return _bury(connection, key, ours, attempt, now=result.ended_at)
 
-        return self._write(write)
+        return self._database.write(write)
 
     def renew(self, claim: Claim, until: datetime) -> bool:
         """Extend a lease; False where the claim is not ours any more."""
         open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
         longer = update(_DELIVERIES).where(open_).values(next_attempt_at=micros(until))
-        return self._write(lambda connection: connection.execute(longer).rowcount == 1)
+        return self._database.write(lambda connection: connection.execute(longer).rowcount == 1)
 
     def give_back(self, claims: Sequence[Claim], now: datetime) -> None:
         """Let others have what was claimed and not begun, at once and without a lapse; what is not ours any more is left."""
@@ -434,7 +437,7 @@ class Queue(Database):
                 open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
                 connection.execute(update(_DELIVERIES).where(open_).values(due))
 
-        self._begin(write, wakes=True).result()
+        self._database.begin(write, wakes=True).result()
 
     def next_due(self) -> datetime | None:
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
@@ -442,7 +445,7 @@ class Queue(Database):
         def read(connection: Connection) -> datetime | None:
             return a_moment(_NEXT_DUE(connection)[0].due)
 
-        return self._read(read)
+        return self._database.read(read)
 
 
 def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, 
 from hub.model.events import Subject
 from hub.model.submission import DeadCause, OutcomeKind, State, oldest_id, service_names
 from hub.store import tables
-from hub.store.database import Annex, a_moment, clamp, micros, moment
+from hub.store.database import Database, a_moment, clamp, micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.deliveries import to_circuit
 from hub.store.outboxes import notices
@@ -81,8 +81,11 @@ class Wanted:
     since: datetime | None = None
 
 
-class Overview(Annex):
+class Overview:
     """Reads for people, each bounded by a tenant (an ARS prefix; empty: everything)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def activity(self, *, since: datetime, span: timedelta, tenant: str = "") -> Activity:
         """Count per destination and span; each count walks an index from ``since`` on, however much there is before it."""
@@ -117,11 +120,11 @@ class Overview(Annex):
 
         def read(connection: Connection) -> list[tuple[Tally, ...]]:
             return [
-                tuple(self._unreadables.each(_DELIVERIES, connection.execute(statement), _tally))
+                tuple(self._database.unreadables.each(_DELIVERIES, connection.execute(statement), _tally))
                 for statement in statements
             ]
 
-        accepted, delivered, ended, failures = self._read(read)
+        accepted, delivered, ended, failures = self._database.read(read)
         return Activity(since=since, span=span, accepted=accepted, delivered=delivered, ended=ended, failed=failures)
 
     def submissions(self, wanted: Wanted, *, tenant: str = "", offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
@@ -147,7 +150,7 @@ class Overview(Annex):
         if wanted.since is not None:
             conditions.append(columns.created_at >= micros(wanted.since))
         statement = select(_MESSAGES).where(*conditions).order_by(columns.created_at.desc(), columns.message_id)
-        return self._page(statement, to_message, offset=offset, limit=limit)
+        return self._database.page(statement, to_message, offset=offset, limit=limit)
 
     def submission(self, submission_id: UUID, *, tenant: str = "") -> StoredMessage | None:
         """Return a submission without its contents; None if there is none, or it is another tenant's."""
@@ -156,7 +159,7 @@ class Overview(Annex):
             _MESSAGES.c.kind == Subject.SUBMISSION.value,
             _within(_MESSAGES.c.destination_id, tenant),
         )
-        return self._one(statement, to_message)
+        return self._database.one(statement, to_message)
 
     def dead(
         self, cause: DeadCause | None = None, *, tenant: str = "", offset: int = 0, limit: int = 50
@@ -170,7 +173,7 @@ class Overview(Annex):
             true() if cause is None else columns.cause == cause.value,
         )
         ordered = statement.order_by(columns.accepted_at, columns.delivery_id)
-        return self._page(ordered, delivery_view, offset=offset, limit=limit)
+        return self._database.page(ordered, delivery_view, offset=offset, limit=limit)
 
     def dead_causes(self, *, tenant: str = "") -> dict[str, int]:
         """Return how many dead letters each cause has."""
@@ -184,7 +187,7 @@ class Overview(Annex):
             )
             .group_by(columns.cause)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {cause or DeadCause.HUB.value: number for cause, number in rows}
 
     def delivery(self, delivery_id: UUID, *, tenant: str = "") -> DeliveryView | None:
@@ -192,7 +195,7 @@ class Overview(Annex):
         statement = select(_DELIVERIES).where(
             _DELIVERIES.c.delivery_id == str(delivery_id), _within(_DELIVERIES.c.destination_id, tenant)
         )
-        return self._one(statement, delivery_view)
+        return self._database.one(statement, delivery_view)
 
     def waiting(self, *, tenant: str = "") -> list[Backlog]:
         """Return how many deliveries of each destination are queued, waiting or dead."""
@@ -207,8 +210,8 @@ class Overview(Annex):
             .where(tables.undelivered(), _within(columns.destination_id, tenant))
             .group_by(columns.destination_id, columns.state)
         )
-        rows: Sequence[Any] = self._read(lambda connection: connection.execute(statement).all())
-        return self._unreadables.each(_DELIVERIES, rows, _backlog)
+        rows: Sequence[Any] = self._database.read(lambda connection: connection.execute(statement).all())
+        return self._database.unreadables.each(_DELIVERIES, rows, _backlog)
 
     def schema_use(self, *, since: datetime, tenant: str = "") -> dict[str, int]:
         """Return how many submissions since then were checked against each schema, by its URI."""
@@ -223,7 +226,7 @@ class Overview(Annex):
             )
             .group_by(columns.schema_uri)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {uri: number for uri, number in rows}  # noqa: C416  # a row is no pair to mypy
 
     def routed(self, *, since: datetime, tenant: str = "", limit: int = 20_000) -> list[Routed]:
@@ -247,8 +250,8 @@ class Overview(Annex):
             .order_by(columns.submitted_at.desc(), columns.message_id)
             .limit(limit)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
-        return self._unreadables.each(_MESSAGES, rows, _routed)
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
+        return self._database.unreadables.each(_MESSAGES, rows, _routed)
 
     def routed_counts(self, *, since: datetime, tenant: str = "") -> dict[tuple[str, str], int]:
         """Count all submissions since then that were routed by area, by (area, service)."""
@@ -263,7 +266,7 @@ class Overview(Annex):
             )
             .group_by(columns.area, columns.service_identifier)
         )
-        rows = self._read(lambda connection: connection.execute(statement).all())
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {(area, service): number for area, service, number in rows}
 
 
@@ -315,8 +318,11 @@ class Sums:
     blob_bytes: int
 
 
-class Figures(Annex):
+class Figures:
     """Counts and sums over the whole store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def sums(self) -> Sums:
         """Return the sums of this moment, read in one snapshot."""
@@ -336,12 +342,12 @@ class Figures(Annex):
         def read(connection: Connection) -> dict[str, Any]:
             return {name: int(connection.execute(one).scalar_one()) for name, one in statements.items()}
 
-        return Sums(**self._read(read))
+        return Sums(**self._database.read(read))
 
     def uncovered_since(self) -> datetime | None:
         """Return when the event was written that waits longest for a checkpoint; None if none waits."""
         statement = select(func.min(_CASES.last_event_at)).where(literal_column("covered < seq"))
-        return self._read(lambda connection: a_moment(connection.execute(statement).scalar()))
+        return self._database.read(lambda connection: a_moment(connection.execute(statement).scalar()))
 
     def troubled(self, *, limit: int, tenant: str = "") -> list[Circuit]:
         """Return circuits of a tenant's destinations that are not closed or have counted failures, the longest open first."""
@@ -352,7 +358,7 @@ class Figures(Annex):
             .order_by(columns.open_until.desc(), columns.destination_id)
             .limit(clamp(limit))
         )
-        return self._all(statement, _CIRCUITS, to_circuit)
+        return self._database.all(statement, _CIRCUITS, to_circuit)
 
 
 def _of_tenant(tenant: str) -> list[ColumnElement[bool]]:

@@ -16,7 +16,7 @@ from hub.errors import Conflict, Text
 from hub.model.submission import State
 from hub.store import tables
 from hub.store.blobs.local import Blobs
-from hub.store.database import Annex, Database, micros, not_found
+from hub.store.database import Database, micros, not_found
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
 from hub.store.outboxes import write_callbacks
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
@@ -36,10 +36,12 @@ _BLOB = Lookup(_CONTENTS, columns=["blob"], by=["blob"])
 _DELETABLE = {State.INCOMPLETE, State.ACCEPTED, State.REJECTED}
 
 
-class Retention(Database):
-    """Lists what is overdue, oldest first and bounded, and deletes it."""
+class Retention:
+    """Lists what is overdue, oldest first and bounded, and deletes it. With ``blobs`` it discards those that it lets go of."""
 
-    blobs: Blobs | None = None
+    def __init__(self, database: Database, *, blobs: Blobs | None = None) -> None:
+        self._database = database
+        self._blobs = blobs
 
     def incomplete(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
         """Return messages that were announced before ``before`` and never submitted."""
@@ -114,7 +116,7 @@ class Retention(Database):
             write_callbacks(connection, callbacks)
             return names
 
-        return self._discard(self._write(write))
+        return self._discard(self._database.write(write))
 
     def stale_cases(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[Case]:
         """Return cases whose last event is older than ``before`` and whose log still lies here."""
@@ -123,7 +125,7 @@ class Retention(Database):
             .where(_CASES.c.tombstone.is_(None), _CASES.c.last_event_at < micros(before))
             .order_by(_CASES.c.last_event_at, _CASES.c.case_id)
         )
-        return self._readable(statement, _CASES, read_case, limit=limit, skip=skip)
+        return self._database.readable(statement, _CASES, read_case, limit=limit, skip=skip)
 
     def drop_case(self, case_id: UUID, tombstone: str) -> bool:
         """Drop all of a case but its row, which keeps the (signed) ``tombstone`` and the head of the chain.
@@ -151,12 +153,12 @@ class Retention(Database):
             connection.execute(kept)
             return True
 
-        return self._write(write)
+        return self._database.write(write)
 
     def forget_idempotency(self, before: datetime) -> int:
         """Forget idempotency keys used before ``before``; return how many."""
         old = delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.created_at < micros(before))
-        return self._write(lambda connection: connection.execute(old).rowcount)
+        return self._database.write(lambda connection: connection.execute(old).rowcount)
 
     def refers_to(self, blob: str) -> bool:
         """Say whether any content lies in ``blob``."""
@@ -164,17 +166,17 @@ class Retention(Database):
 
     def unreferenced(self, blobs: Collection[str]) -> set[str]:
         """Return those of ``blobs`` in which no content lies; one query, however many there are."""
-        named = self._read(lambda connection: {row.blob for row in _BLOB.among(connection, blobs)})
+        named = self._database.read(lambda connection: {row.blob for row in _BLOB.among(connection, blobs)})
         return set(blobs) - named
 
     def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int, skip: int) -> list[StoredMessage]:
         statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id)
-        return self._readable(statement, _MESSAGES, to_message, limit=limit, skip=skip)
+        return self._database.readable(statement, _MESSAGES, to_message, limit=limit, skip=skip)
 
     def _discard(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Discard blobs after the commit that let go of them; a crash in between leaves them to the sweep."""
-        if self.blobs is not None:
-            self.blobs.discard(*names)
+        if self._blobs is not None:
+            self._blobs.discard(*names)
         return names
 
 
@@ -235,13 +237,16 @@ def _not_over() -> Conflict:
     )
 
 
-class Recovery(Annex):
+class Recovery:
     """The store seen by backup and restore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def blob_names(self) -> frozenset[str]:
         """Return the names of all blobs that contents lie in."""
         statement = select(_CONTENTS.c.blob).where(_CONTENTS.c.blob.is_not(None))
-        return self._read(lambda connection: frozenset(connection.execute(statement).scalars()))
+        return self._database.read(lambda connection: frozenset(connection.execute(statement).scalars()))
 
     def suspect_open_deliveries(self) -> int:
         """Flag every open delivery as a possible repeat; return how many there are.
@@ -249,4 +254,4 @@ class Recovery(Annex):
         What was delivered after the backup is open again in it, and nobody here knows: the receiver must be told.
         """
         open_ = update(_DELIVERIES).where(_DELIVERIES.c.next_attempt_at.is_not(None)).values(repeat=True)
-        return self._write(lambda connection: connection.execute(open_).rowcount)
+        return self._database.write(lambda connection: connection.execute(open_).rowcount)

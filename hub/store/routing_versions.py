@@ -28,7 +28,7 @@ from hub.errors import Conflict, Invalid
 from hub.errors import Text as Words
 from hub.store.audit import write_audit
 from hub.store.database import (
-    Annex,
+    Database,
     from_json,
     in_postgresql,
     maybe_micros,
@@ -136,8 +136,11 @@ class RuleRows:
     content_version: str
 
 
-class TableVersions(Annex):
+class TableVersions:
     """Reads and writes versions. Every change takes its audit entry into its transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def add(
         self,
@@ -162,7 +165,7 @@ class TableVersions(Annex):
             write_audit(connection, _numbered(audit, number))
             return _version(connection.execute(select(*_HEAD).where(versions.c.number == number)).one())
 
-        return self._write(write)
+        return self._database.write(write)
 
     def change(self, version: TableVersion, rules: RuleRows, *, expected: int, audit: AuditEntry) -> TableVersion:
         """Replace a draft's rules; ``expected`` is the revision that the change was made on.
@@ -190,7 +193,7 @@ class TableVersions(Annex):
             write_audit(connection, audit)
             return _activation(connection.execute(select(activations).where(activations.c.seq == seq)).one())
 
-        return self._write(write)
+        return self._database.write(write)
 
     def cancel(self, seq: int, now: datetime, *, audit: AuditEntry) -> None:
         """Cancel an activation that has not begun; raise ``Conflict`` for any other."""
@@ -210,12 +213,12 @@ class TableVersions(Annex):
                 )
             write_audit(connection, audit)
 
-        self._write(write)
+        self._database.write(write)
 
     def version(self, number: int) -> TableVersion:
         """Return a version; raise ``NotFound``."""
         statement = select(*_HEAD).where(versions.c.number == number)
-        found = self._one(statement, _version)
+        found = self._database.one(statement, _version)
         if found is None:
             raise _no_version(number)
         return found
@@ -223,7 +226,7 @@ class TableVersions(Annex):
     def rows(self, number: int) -> list[dict[str, str]]:
         """Return a version's rules as rows; raise ``NotFound``."""
         statement = select(versions.c.number, versions.c.rules).where(versions.c.number == number)
-        rows = self._one(statement, _rules)
+        rows = self._database.one(statement, _rules)
         if rows is None:
             raise _no_version(number)
         return rows
@@ -233,12 +236,12 @@ class TableVersions(Annex):
         statement = select(*_HEAD).order_by(versions.c.number.desc())
         if content_version:
             statement = statement.where(versions.c.content_version == content_version)
-        return self._page(statement, _version, offset=offset, limit=limit)
+        return self._database.page(statement, _version, offset=offset, limit=limit)
 
     def activations(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
         """Return one page of activations, latest beginning first, cancelled and coming ones included."""
         order = (activations.c.since.desc(), activations.c.seq.desc())
-        return self._page(select(activations).order_by(*order), _activation, offset=offset, limit=limit)
+        return self._database.page(select(activations).order_by(*order), _activation, offset=offset, limit=limit)
 
     def active(self, on: datetime) -> Activation | None:
         """Return the activation that holds at a moment, also in the past; None before the first."""
@@ -256,7 +259,7 @@ class TableVersions(Annex):
             .order_by(activations.c.since.desc(), activations.c.seq.desc())
             .limit(1)
         )
-        return self._one(statement, _activation)
+        return self._database.one(statement, _activation)
 
     def _holding(self, on: datetime) -> Activation | None:
         statement = (
@@ -265,7 +268,7 @@ class TableVersions(Annex):
             .order_by(activations.c.since.desc(), activations.c.seq.desc())
             .limit(1)
         )
-        return self._one(statement, _activation)
+        return self._database.one(statement, _activation)
 
     def _update(
         self, version: TableVersion, values: Mapping[str, Any], *, expected: int, audit: AuditEntry
@@ -285,7 +288,7 @@ class TableVersions(Annex):
             write_audit(connection, audit)
             return _version(connection.execute(select(*_HEAD).where(here)).one())
 
-        return self._write(write)
+        return self._database.write(write)
 
 
 def _lock(connection: Connection) -> None:

@@ -1,17 +1,22 @@
-"""The store as one object: opening, migrating, being ready, backing up; the nouns come from their own modules."""
+"""The store as one object: opening, migrating, being ready, backing up; and each of its nouns once, by its name."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from hub.errors import ConfigurationError, StoreUnavailable, Text
+from hub.errors import ConfigurationError, StoreUnavailable, Text, UnreadableRow
+from hub.store.accounts import AccountRecords, Logins
 from hub.store.audit import Audit
 from hub.store.blobs.local import Blobs
-from hub.store.deliveries import Deliveries
+from hub.store.checkpoints import CheckpointLog
+from hub.store.database import Database
+from hub.store.deliveries import Circuits, Deliveries
 from hub.store.engine import (
     create_privately,
     reading_engine,
@@ -21,26 +26,29 @@ from hub.store.engine import (
     unreachable,
     writing_engine,
 )
-from hub.store.event_log import Log
-from hub.store.leases import Duties
+from hub.store.event_log import EventLog
+from hub.store.leases import Duties, SharedSettings
 from hub.store.migration import current_revision, head_revision, upgrade
 from hub.store.outboxes import Callbacks, Notices
-from hub.store.parties import Parties
+from hub.store.parties import Dossier, Parties
+from hub.store.proposals import AdapterChanges, KeyChanges
 from hub.store.queue import Queue
-from hub.store.retention import Retention
-from hub.store.submissions import Messages, PlainDoor
+from hub.store.reports import Figures, Overview
+from hub.store.retention import Recovery, Retention
+from hub.store.routing_versions import TableVersions
+from hub.store.submissions import Submissions
 from hub.supervision import Supervisor
 
 #: Connections for reading; each handler thread needs one for the moment of a query.
 _READERS = 8
 
 
-class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Notices, Duties, Retention, Audit):
+class Store:
     """The hub's memory: the only SQL. The same on SQLite and PostgreSQL.
 
     ``url`` is ``sqlite:///FILE`` or ``postgresql://…``. With ``blobs`` it discards the blobs of contents that it deletes.
-    Methods block until the result is durable, save those that return a future. Any of them raises ``StoreUnavailable``
-    when the database cannot be reached, is locked or full.
+    Nouns share one :class:`Database`. Their methods block until the result is durable, save those that return a future. Any
+    of them raises ``StoreUnavailable`` when the database cannot be reached, is locked or full.
     """
 
     def __init__(
@@ -55,9 +63,58 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
         self._file = sqlite_file(url)
         if self._file is not None:
             create_privately(self._file)
+        self._writing = writing_engine(url)
         reading = reading_engine(url, connections=readers)
-        super().__init__(writing=writing_engine(url), reading=reading, supervisor=supervisor)
-        self.blobs = blobs
+        self.database = database = Database(writing=self._writing, reading=reading, supervisor=supervisor)
+
+        #: Who takes part.
+        self.parties = Parties(database)
+        self.dossier = Dossier(database)
+        #: What was sent, and what its log says of it.
+        self.submissions = Submissions(database)
+        self.event_log = EventLog(database)
+        self.checkpoints = CheckpointLog(database)
+        #: What is on its way, and to whom it does not get.
+        self.queue = Queue(database)
+        self.deliveries = Deliveries(database)
+        self.circuits = Circuits(database)
+        #: Who is told.
+        self.callbacks = Callbacks(database)
+        self.notices = Notices(database)
+        #: What runs by the clock.
+        self.duties = Duties(database)
+        self.settings = SharedSettings(database)
+        self.retention = Retention(database, blobs=blobs)
+        self.recovery = Recovery(database)
+        #: What people do, and what they look at.
+        self.accounts = AccountRecords(database)
+        self.logins = Logins(database)
+        self.audit = Audit(database)
+        self.key_changes = KeyChanges(database)
+        self.adapter_changes = AdapterChanges(database)
+        self.routing_versions = TableVersions(database)
+        self.overview = Overview(database)
+        self.figures = Figures(database)
+
+    def on_delivery_due(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
+        self.database.on_delivery_due(wake)
+
+    def on_party_changed(self, tell: Callable[[UUID | str], None]) -> None:
+        """Call ``tell`` with the id of every destination and client that this process changed, before the changer goes on."""
+        self.database.on_party_changed(tell)
+
+    def on_unreadable(self, count: Callable[[str], None]) -> None:
+        """Call ``count`` with the table of each row that turns out not to be readable by this version, once a row."""
+        self.database.on_unreadable(count)
+
+    def note_unreadable(self, error: UnreadableRow) -> None:
+        """Count and log a row whose columns are in form, but hold what nobody can use, as who uses them found out."""
+        self.database.unreadables.note(*error.place)
+
+    def close(self) -> None:
+        """Finish waiting writes and close all connections."""
+        self.database.close()
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to ``revision`` (forward or back); of several nodes that start at once, one does it."""
@@ -70,7 +127,7 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
 
     def schema_revision(self) -> str | None:
         """Return the revision of the tables, None before the first migration."""
-        return self._read(current_revision)
+        return self.database.read(current_revision)
 
     def require_tables(self) -> None:
         """Make the tables where there are none yet, and leave those that are there as they are.
@@ -96,8 +153,9 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
 
         One that turned out to be damaged at any read or write is not ready again before a restart.
         """
-        if self._unreadables.damage is not None:
-            raise self._unreadables.damage
+        damage = self.database.unreadables.damage
+        if damage is not None:
+            raise damage
         if self.schema_revision() != head_revision():
             raise StoreUnavailable(
                 Text(
@@ -105,7 +163,7 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
                     "The database's tables do not fit this version. Run 'hub migrate'.",
                 )
             )
-        self._write(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
+        self.database.write(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     def backup(self, target: Path) -> None:
         """Copy a SQLite database, while it is in use, into the new file ``target`` (blobs are copied after it, as files).
@@ -137,4 +195,4 @@ class Store(Parties, PlainDoor, Messages, Log, Queue, Deliveries, Callbacks, Not
             found = connection.execute(text("PRAGMA integrity_check")).scalars()
             return [line for line in found if line != "ok"]
 
-        return self._read(read)
+        return self.database.read(read)

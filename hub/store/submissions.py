@@ -1,7 +1,4 @@
-"""The plain door's one transaction: a complete submission, its case, its proof and its delivery.
-
-Submissions and replies: the sealed door's steps, and what is read of either door's.
-"""
+"""Submissions and replies: the plain door's one transaction, the sealed door's steps, and what is read of either door's."""
 
 from __future__ import annotations
 
@@ -59,46 +56,6 @@ INSERT_CASE = Insert(tables.cases)
 INSERT_MESSAGE = Insert(_MESSAGES)
 INSERT_CONTENT = Insert(tables.contents)
 INSERT_DELIVERY = Insert(tables.deliveries)
-
-
-class PlainDoor(Database):
-    """Stores complete submissions."""
-
-    def remembered(self, sender: str, key: str) -> Remembered | None:
-        """Return what a sender's idempotency key stands for."""
-        if self._glance(_KNOWN_KEY, sender, key) is None:
-            return None
-        return self._read(lambda connection: _remembered(connection, sender, key))
-
-    def submit(
-        self,
-        submission: Submission,
-        *,
-        events: Sequence[Event],
-        receipt: str,
-        idempotency: tuple[str, str] | None,
-        first_attempt_at: datetime,
-        callbacks: Sequence[OutgoingCallback] = (),
-        quarantine: bool = False,
-    ) -> Future[Remembered | None]:
-        """Store a complete submission in a new case, and its delivery, in one transaction.
-
-        ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
-        None after the durable commit, or what the key stands for already: then nothing was written. With ``quarantine`` the
-        delivery is born a dead letter of cause payload, which the receiver does not see.
-
-        Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
-        """
-        write = _Submit(
-            submission,
-            events=events,
-            receipt=receipt,
-            idempotency=idempotency,
-            first_attempt_at=first_attempt_at,
-            callbacks=callbacks,
-            quarantine=quarantine,
-        )
-        return self._begin(write, wakes=True)
 
 
 class _Submit(Joint):
@@ -233,8 +190,47 @@ _MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
 _HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
 
 
-class Messages(Database):
-    """What was sent, in either direction, and the cases that it belongs to."""
+class Submissions:
+    """What was sent, in either direction and by either door, and the cases that it belongs to."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def remembered(self, sender: str, key: str) -> Remembered | None:
+        """Return what a sender's idempotency key stands for."""
+        if self._database.glance(_KNOWN_KEY, sender, key) is None:
+            return None
+        return self._database.read(lambda connection: _remembered(connection, sender, key))
+
+    def submit(
+        self,
+        submission: Submission,
+        *,
+        events: Sequence[Event],
+        receipt: str,
+        idempotency: tuple[str, str] | None,
+        first_attempt_at: datetime,
+        callbacks: Sequence[OutgoingCallback] = (),
+        quarantine: bool = False,
+    ) -> Future[Remembered | None]:
+        """Store a complete submission in a new case, and its delivery, in one transaction.
+
+        ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
+        None after the durable commit, or what the key stands for already: then nothing was written. With ``quarantine`` the
+        delivery is born a dead letter of cause payload, which the receiver does not see.
+
+        Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
+        """
+        write = _Submit(
+            submission,
+            events=events,
+            receipt=receipt,
+            idempotency=idempotency,
+            first_attempt_at=first_attempt_at,
+            callbacks=callbacks,
+            quarantine=quarantine,
+        )
+        return self._database.begin(write, wakes=True)
 
     def announce(
         self, message: Announcement, make: MakeEvents, *, callbacks: Sequence[OutgoingCallback] = ()
@@ -266,7 +262,7 @@ class Messages(Database):
             write_callbacks(connection, callbacks)
             return message
 
-        return self._begin(write)
+        return self._database.begin(write)
 
     def put_attachment(self, message_id: UUID, attachment_id: UUID, sealed: Sealed) -> str | None:
         """Store an attachment in place of an earlier one; return the name of the blob that nothing refers to any more.
@@ -291,7 +287,7 @@ class Messages(Database):
             connection.execute(insert(_CONTENTS), sealed_row(str(message_id), part, sealed))
             return replaced if replaced != sealed.blob else None
 
-        return self._write(write)
+        return self._database.write(write)
 
     def complete(
         self,
@@ -338,7 +334,7 @@ class Messages(Database):
             write_callbacks(connection, callbacks)
             return True
 
-        return self._begin(write, wakes=True)
+        return self._database.begin(write, wakes=True)
 
     def message(self, message_id: UUID, kind: Subject | None = None) -> StoredMessage | None:
         """Return a submission or reply with its contents."""
@@ -349,7 +345,7 @@ class Messages(Database):
                 return None
             return to_message(row, read_parts_of(connection, row.message_id))
 
-        return self._read(read)
+        return self._database.read(read)
 
     def messages(
         self,
@@ -387,7 +383,7 @@ class Messages(Database):
             conditions.append(tables.replies_waiting())
         age = table.c.created_at if state in {None, State.INCOMPLETE} else table.c.submitted_at
         statement = select(table).where(*conditions).order_by(age, table.c.message_id)
-        return self._page(statement, to_message, offset=offset, limit=limit)
+        return self._database.page(statement, to_message, offset=offset, limit=limit)
 
     def mark_collected(self, message_id: UUID, now: datetime) -> None:
         """Note that the receiver has read a message; the first time counts."""
@@ -396,12 +392,12 @@ class Messages(Database):
             .where(_MESSAGES.c.message_id == str(message_id), _MESSAGES.c.collected_at.is_(None))
             .values(collected_at=micros(now))
         )
-        self._write(lambda connection: connection.execute(statement).rowcount)
+        self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def case(self, case_id: UUID) -> Case | None:
         """Return a case, also one whose log was dropped."""
         statement = select(_CASES).where(_CASES.c.case_id == str(case_id))
-        return self._one(statement, read_case)
+        return self._database.one(statement, read_case)
 
     def cases(
         self,
@@ -421,7 +417,7 @@ class Messages(Database):
             if among is not None:
                 owned = owned.where(_DESTINATIONS.c.destination_id.in_(sorted(map(str, among))))
             statement = statement.where(or_(_CASES.c.sender == party, _CASES.c.destination_id.in_(owned)))
-        return self._page(statement, read_case, offset=offset, limit=limit)
+        return self._database.page(statement, read_case, offset=offset, limit=limit)
 
 
 def _open_case(connection: Connection, message: Announcement, end: CaseHead, at: datetime) -> None:

@@ -49,8 +49,8 @@ def mailed(stage: Stage, workshop, *, port: int = 1, **options) -> dict:  # noqa
         **options,
     }
     store = stage.hub.store
-    destination = store.destination(stage.destination_id("Rheingau"))
-    store.replace_destination(replace(destination, adapter="smime_mail", adapter_config=config))
+    destination = store.parties.destination(stage.destination_id("Rheingau"))
+    store.parties.replace_destination(replace(destination, adapter="smime_mail", adapter_config=config))
     return known
 
 
@@ -62,14 +62,16 @@ def send(served, *, data: bytes = BAUANTRAG, attachments=((NAME, PLAN, "applicat
 
 
 def nothing_stored(served) -> bool:
-    return served.stage.hub.store.cases().total == 0 and not any(served.stage.hub.blobs.names(served.stage.clock()))
+    return served.stage.hub.store.submissions.cases().total == 0 and not any(
+        served.stage.hub.blobs.names(served.stage.clock())
+    )
 
 
 def use_key(stage: Stage, jwk: dict) -> None:
     """Put a key in place as if it had been good once."""
     store, destination_id = stage.hub.store, stage.destination_id("Rheingau")
-    store.add_key(destination_id, jwk, stage.clock())
-    store.replace_destination(replace(store.destination(destination_id), encryption_kid=jwk["kid"]))
+    store.parties.add_key(destination_id, jwk, stage.clock())
+    store.parties.replace_destination(replace(store.parties.destination(destination_id), encryption_kid=jwk["kid"]))
     stage.clock.pass_(seconds=2)  # Answers of the directory are a second old at most.
 
 
@@ -196,7 +198,7 @@ def test_receipt_and_chain_hold_the_hash_of_each_sealed_part(stage, workshop):  
     assert sorted(proven.values()) == sorted(sealed.values())
     assert (proven["data"], claims["sealedAs"]) == (sealed["data.p7m"], "cms")
     assert not any("authenticationTag" in part for part in claims["contents"].values())
-    log = stage.hub.store.events(stage.hub.store.cases().items[0].case_id).items
+    log = stage.hub.store.event_log.events(stage.hub.store.submissions.cases().items[0].case_id).items
     (submitted,) = (event for event in log if event.kind == "submit")
     assert dict(submitted.digests) == proven
     assert dict(submitted.payload) == {"authenticationTags": {}}
@@ -263,7 +265,7 @@ def test_the_sealed_door_says_which_door_to_take(door, workshop):  # noqa: F811
         assert door.refused(answer, 422, "destination-needs-plain-door")
     late = door.submit(announced["submissionId"], door.seal(b"{}"), door.seal(b"{}"))
     assert door.refused(late, 422, "destination-needs-plain-door")
-    assert door.hub.store.message(UUID(announced["submissionId"])).state == "incomplete"
+    assert door.hub.store.submissions.message(UUID(announced["submissionId"])).state == "incomplete"
 
 
 def test_where_the_options_say_so_the_sealed_doors_jwes_are_mailed(door, workshop):  # noqa: F811
@@ -289,10 +291,12 @@ def test_jwes_that_fit_into_no_mail_are_refused_before_they_are_stored(door, wor
 def test_nobody_is_called_to_collect_what_is_pushed_only(door, workshop):  # noqa: F811
     mailed(door.stage, workshop)
     store = door.hub.store
-    there = replace(store.destination(door.destination_id), callback=Callback(url="https://fv.example/cb", secret="s"))
-    store.replace_destination(there)
+    there = replace(
+        store.parties.destination(door.destination_id), callback=Callback(url="https://fv.example/cb", secret="s")
+    )
+    store.parties.replace_destination(there)
     door.stage.accept()
-    assert store.claim_callbacks(door.clock(), lease=timedelta(minutes=1), node="n", limit=10) == []
+    assert store.callbacks.claim(door.clock(), lease=timedelta(minutes=1), node="n", limit=10) == []
 
 
 def test_what_is_sealed_as_cms_is_pushed_only(door, workshop):  # noqa: F811
@@ -327,8 +331,8 @@ def test_cms_is_not_given_to_an_adapter_that_takes_jwes(adapter, stage, workshop
     stage.clock.pass_(seconds=2)
     store, destination_id = stage.hub.store, stage.destination_id("Rheingau")
     config = {"path": str(tmp_path)} if adapter == "folder" else {}
-    store.replace_destination(
-        replace(store.destination(destination_id), adapter=adapter, adapter_config=config),
+    store.parties.replace_destination(
+        replace(store.parties.destination(destination_id), adapter=adapter, adapter_config=config),
     )
     stage.hub.dispatcher.run_once()
     assert buried(stage, accepted) == (DeadCause.CONFIGURATION, f"sealed as cms, which {adapter} does not take here")
@@ -347,7 +351,7 @@ def test_the_form_stands_in_the_store(stage, workshop):  # noqa: F811
     stage.clock.pass_(seconds=2)
     cms = stage.accept()
     for accepted, form in ((jose, Form.JOSE), (cms, Form.CMS)):
-        message = stage.hub.store.message(submission_id(accepted))
+        message = stage.hub.store.submissions.message(submission_id(accepted))
         assert message.form is message.contents.form is form
 
 
@@ -356,6 +360,6 @@ def submission_id(accepted) -> UUID:
 
 
 def buried(stage: Stage, accepted) -> tuple[DeadCause, str]:
-    view = stage.hub.store.delivery(submission_id(accepted))
+    view = stage.hub.store.deliveries.delivery(submission_id(accepted))
     assert view.state == "dead"
     return view.cause, view.attempts[-1].note.removeprefix("not attempted: ")

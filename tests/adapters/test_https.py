@@ -252,8 +252,8 @@ def test_a_large_delivery_arrives_byte_for_byte(listener):
 def test_what_is_offered_by_url_lies_there_for_the_receiver_and_is_what_the_hash_says(listener, stage):
     """From a plain application with a large attachment to the receiver that fetches it with its own token."""
     store, destination_id = stage.hub.store, stage.destination_id("Rheingau")
-    there = replace(store.destination(destination_id), adapter_config=listener.config(inline_limit=0))
-    store.replace_destination(there)
+    there = replace(store.parties.destination(destination_id), adapter_config=listener.config(inline_limit=0))
+    store.parties.replace_destination(there)
     plan = b"%PDF" * 100_000
     parts = {"data": ("a.xml", BAUANTRAG, "application/xml"), "plan": ("plan.pdf", plan, "application/pdf")}
     with serving(stage) as served:

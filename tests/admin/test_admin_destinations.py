@@ -36,12 +36,12 @@ def here(pages):
 
 
 def _audit(pages, action):
-    return [each.entry for each in pages.store.audit(action=action).items]
+    return [each.entry for each in pages.store.audit.entries(action=action).items]
 
 
 def _post(person, pages, path, **fields):
     """Post a form that was opened just now."""
-    destination = pages.store.destination(UUID(str(path.split("/")[2])))
+    destination = pages.store.parties.destination(UUID(str(path.split("/")[2])))
     return person.post(path, revision=destination.revision, **fields)
 
 
@@ -61,7 +61,7 @@ def test_a_destination_is_created_offered_and_put_into_service_by_two_people(pag
         otto, pages, f"/destinations/{made}/service", service="99012008001000", regions="06439", schemas="", replaces=""
     )
     assert "Gespeichert" in saved.text
-    (offered,) = pages.store.destination(UUID(made)).services
+    (offered,) = pages.store.parties.destination(UUID(made)).services
     assert (offered.identifier, offered.regions) == (BAUEN, ("DE06439",))
     assert any("bauantrag" in uri for uri, _ in offered.schemas)
     refused = otto.post(f"/destinations/{made}/status", status="active")
@@ -115,11 +115,11 @@ def test_a_form_that_was_opened_before_somebody_elses_change_is_not_saved(pages,
     opened = otto.get(f"/destinations/{here}" + ("" if form == "service/drop" else f"/{form}")).text
     revision = re.search(r'name="revision" value="([0-9]+)"', opened)[1]
     _post(otto, pages, f"/destinations/{here}/edit", name="Inzwischen", email="neu@example.org")
-    changed = pages.store.destination(here)
+    changed = pages.store.parties.destination(here)
     late = otto.post(f"/destinations/{here}/{form}", revision=revision, **fields)
     assert late.status_code in {409, 422}
     assert "hat inzwischen jemand geändert" in late.text
-    assert pages.store.destination(here) == changed
+    assert pages.store.parties.destination(here) == changed
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_an_offer_that_cannot_be_kept_says_why(pages, here, fields, said):
 
 def test_an_offer_is_changed_and_dropped(pages, here):
     otto = pages.as_("otto")
-    before = len(pages.store.destination(here).services)
+    before = len(pages.store.parties.destination(here).services)
     assert "DE06439" in otto.get(f"/destinations/{here}/service", params={"service": BAUEN}).text
     _post(otto, pages, f"/destinations/{here}/service", service=BAUEN, regions=TAUNUSSTEIN, schemas="", replaces=BAUEN)
-    assert len(pages.store.destination(here).services) == before
+    assert len(pages.store.parties.destination(here).services) == before
     _post(otto, pages, f"/destinations/{here}/service/drop", service=BAUEN)
-    assert BAUEN not in {each.identifier for each in pages.store.destination(here).services}
+    assert BAUEN not in {each.identifier for each in pages.store.parties.destination(here).services}
 
 
 def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here):
@@ -162,7 +162,7 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
     assert (elsewhere.status_code, "Legen Sie sie dort ab" in elsewhere.text) == (422, True)
     page = _post(otto, pages, f"/destinations/{here}/adapter", name="https", text="neues System", **fields).text
     assert "bis dahin bleibt der Zustellweg, wie er ist" in page
-    assert pages.store.destination(here).adapter_config.get("url") != "https://in.example/x"
+    assert pages.store.parties.destination(here).adapter_config.get("url") != "https://in.example/x"
     change = re.search(r'name="change" value="(\d+)"', page)[1]
     own = otto.post(f"/destinations/{here}/adapter/approve", change=change)
     assert (own.status_code, "selbst vorgeschlagen" in own.text) == (403, True)
@@ -170,7 +170,7 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
     assert "1</span> Änderungen an Schlüsseln und Zustellwegen" in anton.get("/").text
     assert "https://in.example/x" in anton.get("/destinations/keys").text
     assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/adapter/approve", change=change).text
-    kept = pages.store.destination(here).adapter_config
+    kept = pages.store.parties.destination(here).adapter_config
     assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5}
     proposed, entry = _audit(pages, "adapter.")
     assert (proposed.actor, entry.actor, entry.after["proposed_by"]) == ("otto", "anton", "otto")
@@ -189,20 +189,20 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
     ],
 )
 def test_settings_that_an_adapter_does_not_take_are_not_kept(pages, here, name, fields, said):
-    before = pages.store.destination(here).adapter_config
+    before = pages.store.parties.destination(here).adapter_config
     page = _post(pages.as_("otto"), pages, f"/destinations/{here}/adapter", name=name, **fields)
     assert page.status_code == 422
     assert said in page.text
-    assert pages.store.destination(here).adapter_config == before
+    assert pages.store.parties.destination(here).adapter_config == before
 
 
 def test_an_address_that_no_delivery_will_reach_is_refused_in_the_words_of_an_attempt(pages, here):
-    before = pages.store.destination(here).adapter_config
+    before = pages.store.parties.destination(here).adapter_config
     fields = {"o-url": "https://192.168.1.9/x", "o-secret_file": str(pages.stage.data / "secrets" / "push")}
     page = _post(pages.as_("otto"), pages, f"/destinations/{here}/adapter", name="https", **fields)
     assert page.status_code == 422
     assert NOT_PUBLIC.text.de in page.text
-    assert pages.store.destination(here).adapter_config == before
+    assert pages.store.parties.destination(here).adapter_config == before
 
 
 def test_two_people_change_a_key(pages, here, files):
@@ -218,7 +218,7 @@ def test_two_people_change_a_key(pages, here, files):
     assert "Freigeben kann, wer das Recht" in told
     assert "anton" in told
     assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/key/approve", change=change).text
-    assert pages.store.destination(here).encryption_kid == json.loads(content)["kid"]
+    assert pages.store.parties.destination(here).encryption_kid == json.loads(content)["kid"]
     assert [entry.action for entry in _audit(pages, "key.")] == ["key.propose", "key.approve"]
 
 
@@ -226,7 +226,7 @@ def test_a_key_is_refused_with_the_policys_reason_and_nothing_is_proposed(pages,
     page = pages.as_("otto").post(f"/destinations/{here}/key", pasted=json.dumps(pairs[0]), use="store")
     assert page.status_code == 422
     assert "Dem Schlüssel fehlen Angaben: x5c" in page.text
-    assert pages.store.audit(action="key.").total == 0
+    assert pages.store.audit.entries(action="key.").total == 0
 
 
 def test_the_ladder_names_who_has_to_act(pages):
@@ -254,9 +254,9 @@ def test_a_test_delivery_shows_its_steps_once_a_minute(pages):
 
 def test_a_test_delivery_to_a_folder_leaves_a_sealed_package_there(pages, tmp_path):
     here = pages.stage.destination_id("Frankfurt")
-    place, inbox = pages.store.destination(here), tmp_path / "inbox"
+    place, inbox = pages.store.parties.destination(here), tmp_path / "inbox"
     inbox.mkdir()
-    pages.store.replace_destination(replace(place, adapter_config={"path": str(inbox)}))
+    pages.store.parties.replace_destination(replace(place, adapter_config={"path": str(inbox)}))
     page = pages.as_("otto").post(f"/destinations/{here}/trial").text
     assert "hat die Testzustellung bestätigt" in page
     (folder,) = inbox.iterdir()
@@ -267,7 +267,7 @@ def test_a_test_delivery_to_a_folder_leaves_a_sealed_package_there(pages, tmp_pa
 def test_closing_a_circuit_is_audited_with_what_it_was(pages, here):
     now = pages.stage.clock()
     until = now + timedelta(hours=1)
-    pages.store.change_circuit(here, lambda c: replace(c, failures=7, open_until=until), now)
+    pages.store.circuits.change(here, lambda c: replace(c, failures=7, open_until=until), now)
     otto = pages.as_("otto")
     assert "geöffnet bis" in otto.get(f"/destinations/{here}").text
     otto.post(f"/destinations/{here}/circuit", text="repariert")
@@ -281,7 +281,7 @@ def test_decommissioning_takes_a_second_thought(pages, here):
     otto.post(f"/destinations/{here}/status", status="inactive")
     assert otto.post(f"/destinations/{here}/status", status="decommissioned").status_code == 422
     otto.post(f"/destinations/{here}/status", status="decommissioned", sure="yes")
-    assert pages.store.destination(here).status == "decommissioned"
+    assert pages.store.parties.destination(here).status == "decommissioned"
     assert "Schlüssel hinterlegen" not in otto.get(f"/destinations/{here}").text
 
 
@@ -289,9 +289,9 @@ def test_the_state_of_callbacks_is_shown(pages, here):
     from store_values import callback
 
     now = pages.stage.clock()
-    pages.store.add_callback(callback(party=str(here)))
-    (taken,) = pages.store.claim_callbacks(now, lease=timedelta(minutes=2), node="n", limit=5)
-    pages.store.record_callback(taken, sent=False, next_attempt_at=now + timedelta(hours=1), note="HTTP 503", now=now)
+    pages.store.callbacks.add(callback(party=str(here)))
+    (taken,) = pages.store.callbacks.claim(now, lease=timedelta(minutes=2), node="n", limit=5)
+    pages.store.callbacks.record(taken, sent=False, next_attempt_at=now + timedelta(hours=1), note="HTTP 503", now=now)
     text = pages.as_("viktor").get(f"/destinations/{here}").text
     assert "HTTP 503" in text
     assert "1 zu senden" in text

@@ -102,7 +102,7 @@ def test_a_session_ends_by_log_out_and_by_time(pages):
 def test_the_trace_of_a_submission_tells_every_step_and_reader(pages):
     accepted = pages.dead_letter()
     message_id = accepted.submission.submission_id
-    pages.store.record_read(client="fachverfahren-7", message_id=message_id, what="data", now=pages.stage.clock())
+    pages.store.audit.record_read(client="fachverfahren-7", message_id=message_id, what="data", now=pages.stage.clock())
     text = pages.as_("viktor").get(f"/submissions/{message_id}").text
     for said in ("Vorgang angelegt", "eingereicht", "abgelehnt", "fachverfahren-7", "Warum diese Stelle?"):
         assert said in text, said
@@ -113,7 +113,7 @@ def test_submissions_are_found_by_id_area_state_and_destination(pages):
     pages.stage.accept(area=WIESBADEN)
     person = pages.as_("viktor")
     here = pages.stage.destination_id("Rheingau")
-    some_id = str(pages.store.messages(destination_ids=[here]).items[0].id)
+    some_id = str(pages.store.submissions.messages(destination_ids=[here]).items[0].id)
     for query in ({"q": some_id[-8:]}, {"q": some_id.upper()}, {"area": "06439"}, {"destination": str(here)}):
         found = person.get("/submissions", params=query).text
         assert "1 Einreichungen" in found, query
@@ -247,10 +247,10 @@ def test_an_operator_sends_dead_letters_again(pages):
     record(pages.store, taken)
     two = pages.dead_letter(area=WIESBADEN)
     operator.post("/dead", cause="receiver", text="Empfänger läuft wieder")
-    entries = [each.entry for each in pages.store.audit(newest_first=True).items]
+    entries = [each.entry for each in pages.store.audit.entries(newest_first=True).items]
     again = [entry for entry in entries if entry.action == "delivery.redrive"]
     assert {entry.target for entry in again} == {f"delivery:{one.delivery_id}", "deliveries"}
-    assert pages.store.delivery(two.submission.submission_id).state == "queued"
+    assert pages.store.deliveries.delivery(two.submission.submission_id).state == "queued"
     assert again[0].after["text"] == "Empfänger läuft wieder"
 
 
@@ -263,8 +263,8 @@ def test_an_operator_makes_rotates_and_disables_a_client(pages):
     assert first != second
     assert second not in operator.get("/clients").text
     operator.post(f"/clients/{client_id}/disable")
-    assert pages.store.client(client_id).disabled_at is not None
-    actions = [each.entry.action for each in pages.store.audit().items]
+    assert pages.store.parties.client(client_id).disabled_at is not None
+    actions = [each.entry.action for each in pages.store.audit.entries().items]
     assert actions[-4:] == ["session.begin", "client.add", "client.rotate", "client.disable"]
 
 
@@ -283,11 +283,11 @@ def test_an_open_circuit_is_closed_by_an_operator(pages):
     from dataclasses import replace
 
     now, here = pages.stage.clock(), pages.stage.destination_id("Rheingau")
-    pages.store.change_circuit(here, lambda c: replace(c, failures=7, open_until=now + timedelta(hours=1)), now)
+    pages.store.circuits.change(here, lambda c: replace(c, failures=7, open_until=now + timedelta(hours=1)), now)
     operator = pages.as_("otto")
     assert "7 Fehlversuche" in operator.get(f"/destinations/{here}").text
     operator.post(f"/destinations/{here}/circuit", text="repariert")
-    assert pages.store.circuit(here).open_until is None
+    assert pages.store.circuits.circuit(here).open_until is None
 
 
 def test_the_audit_log_is_verified(pages):
@@ -300,7 +300,7 @@ def test_a_changed_record_breaks_the_chain(pages):
 
     from hub.store import tables
 
-    pages.store._write(
+    pages.store.database.write(
         lambda c: c.execute(update(tables.audit).where(tables.audit.c.seq == 2).values(actor="x")).rowcount
     )
     shown = pages.as_("viktor").get("/audit", params={"verify": "1"}).text
@@ -335,13 +335,13 @@ def test_failed_callbacks_of_a_destination_are_sent_again(pages):
     from store_values import callback
 
     now, here = pages.stage.clock(), pages.stage.destination_id("Rheingau")
-    pages.store.add_callback(callback(party=str(here)))
-    (taken,) = pages.store.claim_callbacks(now, lease=timedelta(minutes=2), node="n", limit=5)
-    pages.store.record_callback(taken, sent=False, next_attempt_at=None, note="gone", now=now)
+    pages.store.callbacks.add(callback(party=str(here)))
+    (taken,) = pages.store.callbacks.claim(now, lease=timedelta(minutes=2), node="n", limit=5)
+    pages.store.callbacks.record(taken, sent=False, next_attempt_at=None, note="gone", now=now)
     operator = pages.as_("otto")
     assert "Gescheiterte Benachrichtigungen (1)" in operator.get(f"/destinations/{here}").text
     operator.post(f"/destinations/{here}/callback")
-    assert pages.store.dead_callbacks().total == 0
+    assert pages.store.callbacks.dead().total == 0
 
 
 def test_a_callback_that_stays_unreachable_is_seen_at_its_destination_and_its_submission(pages):
@@ -353,13 +353,13 @@ def test_a_callback_that_stays_unreachable_is_seen_at_its_destination_and_its_su
     pages.stage.accept()
     now, here = pages.stage.clock(), pages.stage.destination_id("Rheingau")
     (taken,) = claim(pages.store, now=now)
-    pages.store.add_callback(callback(party=str(here), case_id=taken.submission.case_id))
-    (lost,) = pages.store.claim_callbacks(now, lease=timedelta(minutes=2), node="n", limit=5)
+    pages.store.callbacks.add(callback(party=str(here), case_id=taken.submission.case_id))
+    (lost,) = pages.store.callbacks.claim(now, lease=timedelta(minutes=2), node="n", limit=5)
     facts = {"callbackId": str(lost.callback.callback_id), "attempts": 1, "days": 3, "note": "HTTP 503"}
     telling = Noticeboard(store=pages.store).telling(
         NoticeKind.CALLBACK_UNREACHABLE, str(here), facts, occasion="1", now=now
     )
-    assert pages.store.record_callback(
+    assert pages.store.callbacks.record(
         lost, sent=False, next_attempt_at=None, note="HTTP 503", now=now, telling=telling
     )
     operator = pages.as_("otto")
@@ -380,7 +380,7 @@ def test_what_another_district_is_told_is_not_shown(pages):
     telling = Noticeboard(store=pages.store).telling(
         NoticeKind.UNCOLLECTED, here, facts, occasion="1", now=pages.stage.clock()
     )
-    pages.store._write(lambda connection: write_telling(connection, telling))
+    pages.store.database.write(lambda connection: write_telling(connection, telling))
     assert "nicht abgeholt" in pages.as_("doris").get(f"/destinations/{here}").text
     assert pages.as_("walter").get(f"/destinations/{here}").status_code == 404
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from sealed_door import Door
-from store_values import client
+from store_values import Instead, client
 
 from hub.administration.adapters import AdapterApproval
 from hub.administration.destinations import DestinationService, Draft
@@ -18,7 +18,6 @@ from hub.identity.clients import new_client
 from hub.model.parties import ClientKind
 from hub.store import Circuit
 from hub.store.proposals import ChangeState, KeyStep
-from hub.store.reports import Figures
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 
@@ -32,7 +31,7 @@ def door(stage) -> Door:
 def owner(door):
     """A manager of three destinations, as (id, secret, destinations)."""
     made, secret = new_client(ClientKind.SUBSCRIBER, "Betrieb", now=door.clock(), manage=True)
-    door.hub.store.add_client(made)
+    door.hub.store.parties.add_client(made)
     return made.client_id, secret, [door.give_destination(made.client_id) for _ in range(3)]
 
 
@@ -53,10 +52,10 @@ def test_a_token_bound_to_one_destination_lists_and_counts_it_alone(door, owner,
 def test_the_dead_letters_of_a_bound_token_are_found_behind_many_destinations(door, owner):
     store = door.hub.store
     for _ in range(500):
-        store.add_destination(replace(door.destination, destination_id=uuid4(), owner=owner[0], services=()))
+        store.parties.add_destination(replace(door.destination, destination_id=uuid4(), owner=owner[0], services=()))
     later = door.clock() + timedelta(days=1)
     last = replace(door.destination, destination_id=uuid4(), owner=owner[0], created_at=later, updated_at=later)
-    store.add_destination(last)
+    store.parties.add_destination(last)
     answer = scoped(door, owner, "manage", last).get(f"/hub/v1/dead-letters?destinationId={last.destination_id}")
     assert (answer.status, answer.json["totalCount"]) == (200, 0)
     assert scoped(door, owner, "subscribe", last).get("/v2/submissions").json["totalCount"] == 0
@@ -65,7 +64,7 @@ def test_the_dead_letters_of_a_bound_token_are_found_behind_many_destinations(do
 def test_the_submissions_and_cases_of_a_bound_token_are_those_of_its_destination(door, owner):
     store, other = door.hub.store, owner[2][1]
     sent = door.send()
-    store.replace_destination(replace(store.destination(door.destination_id), owner=owner[0]))
+    store.parties.replace_destination(replace(store.parties.destination(door.destination_id), owner=owner[0]))
     elsewhere, here = (scoped(door, owner, "subscribe", each) for each in (other, door.destination))
     for path, name in (("/v2/submissions", "submissions"), ("/v2/cases", "cases")):
         assert here.get(path).json["totalCount"] == 1, path
@@ -77,10 +76,10 @@ def test_the_submissions_and_cases_of_a_bound_token_are_those_of_its_destination
 
 def test_a_destinations_open_key_changes_come_before_any_number_of_decided_ones(stage):
     desk = KeyApproval(store=stage.hub.store, policy=stage.hub.policy)
-    place = stage.hub.store.destination(stage.destination_id("Wiesbaden"))
-    stage.hub.store.replace_destination(replace(place, status="inactive"))
+    place = stage.hub.store.parties.destination(stage.destination_id("Wiesbaden"))
+    stage.hub.store.parties.replace_destination(replace(place, status="inactive"))
     place = replace(place, status="inactive")
-    signing = next(key.kid for key in stage.hub.store.keys(place.destination_id) if key.use == "verify")
+    signing = next(key.kid for key in stage.hub.store.parties.keys(place.destination_id) if key.use == "verify")
     by = By(actor="otto", now=stage.clock())
     waiting = desk.propose(place, KeyStep.RETIRE, signing, by=by)
     for _ in range(60):
@@ -92,34 +91,31 @@ def test_a_destinations_open_key_changes_come_before_any_number_of_decided_ones(
 
 def test_the_circuits_of_a_tenant_are_found_behind_those_of_many_others(stage):
     store, now = stage.hub.store, stage.clock()
-    model = store.destination(stage.destination_id("Wiesbaden"))
+    model = store.parties.destination(stage.destination_id("Wiesbaden"))
 
     def troubled(tenant, until):
         there = replace(model, destination_id=uuid4(), tenant=tenant, services=())
-        store.add_destination(there)
+        store.parties.add_destination(there)
         circuit = Circuit(destination_id=there.destination_id, failures=1, open_until=until)
-        store.change_circuit(there.destination_id, lambda _: circuit, now)
+        store.circuits.change(there.destination_id, lambda _: circuit, now)
         return there.destination_id
 
     mine = troubled("09162", now + timedelta(minutes=1))
     for _ in range(500):
         troubled("05", now + timedelta(hours=1))
-    assert [each.destination_id for each in Figures(store).troubled(limit=500, tenant="09")] == [mine]
+    assert [each.destination_id for each in store.figures.troubled(limit=500, tenant="09")] == [mine]
 
 
 def test_the_callbacks_that_a_destination_did_not_take_are_its_own(stage):
     store = stage.hub.store
     asked = []
 
-    class Watched:
-        """The store, which notes how the callbacks are asked for."""
+    def dead(**wish):
+        asked.append(wish)
+        return store.callbacks.dead(**wish)
 
-        def __getattr__(self, name):
-            if name == "dead_callbacks":
-                return lambda **wish: asked.append(wish) or store.dead_callbacks(**wish)
-            return getattr(store, name)
-
-    destination_service = administering(Watched(), stage)
+    watched = Instead(store, callbacks=Instead(store.callbacks, dead=dead))
+    destination_service = administering(watched, stage)
     here = stage.destination_id("Wiesbaden")
     assert list(destination_service.show(here, OPERATOR).dead_callbacks) == []
     assert [wish["party"] for wish in asked] == [str(here)]
@@ -136,8 +132,8 @@ def test_whether_a_destination_was_ever_active_is_known_after_any_number_of_chan
     store, now = stage.hub.store, stage.clock()
     destination_service = administering(store, stage)
     desk = KeyApproval(store=store, policy=stage.hub.policy)
-    keys = {key.use: dict(key.jwk) for key in store.keys(stage.destination_id("Wiesbaden"))}
-    store.add_client(client("owner", kind=ClientKind.SUBSCRIBER))
+    keys = {key.use: dict(key.jwk) for key in store.parties.keys(stage.destination_id("Wiesbaden"))}
+    store.parties.add_client(client("owner", kind=ClientKind.SUBSCRIBER))
     sealing = keys["wrapKey"]
     draft = Draft(name="Neu", contact={}, services=(), metadata_versions=("1.0.0",), encryption_kid=sealing["kid"])
     made = destination_service.create(
@@ -150,4 +146,4 @@ def test_whether_a_destination_was_ever_active_is_known_after_any_number_of_chan
     other = replace(OPERATOR, name="olga")
     for status in ("active", "inactive"):
         destination_service.change(made.destination_id, Draft(status=status), other, now=now)
-    assert not desk.awaits_first_start(store.destination(made.destination_id))
+    assert not desk.awaits_first_start(store.parties.destination(made.destination_id))

@@ -24,7 +24,6 @@ from hub.crypto.receipts import verify_receipt
 from hub.errors import ConfigurationError
 from hub.model.submission import MediaType
 from hub.store import Store
-from hub.store.retention import Recovery
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -46,7 +45,7 @@ def with_attachment(stage) -> tuple[str, str]:
         incoming.finish()
         application = Application(cover=cover, media_type=MediaType.XML, data=BAUANTRAG)
         receipt = reception.accept(application, now=stage.clock()).result(10).receipt
-    (blob,) = Recovery(stage.hub.store).blob_names()
+    (blob,) = stage.hub.store.recovery.blob_names()
     return receipt, blob
 
 
@@ -129,11 +128,11 @@ def test_a_restored_hub_proves_delivers_and_remembers(stage, tmp_path):
     )
     assert "genuine" in verified
     hub = app.build(load_settings(new, {}, disk_watermark_bytes=0), clock=stage.clock)
-    assert hub.store.cases().total == 2
+    assert hub.store.submissions.cases().total == 2
     assert hub.blobs.size(blob) > 200_000
-    claims_ = hub.store.claim(stage.clock(), lease=hub.settings.lease, node="n", limit=10, per_destination=10)
+    claims_ = hub.store.queue.claim(stage.clock(), lease=hub.settings.lease, node="n", limit=10, per_destination=10)
     assert [one.repeat for one in claims_] == [True, True]
-    remembered = hub.store.remembered(stage.sender, "k-1")
+    remembered = hub.store.submissions.remembered(stage.sender, "k-1")
     assert remembered.receipt == with_key.receipt
     hub.close()
 
@@ -183,7 +182,7 @@ def test_a_restored_postgresql_proves_and_delivers_as_the_documented_steps_say(
         options = ("--jwks", tmp_path / "jwks.json", "--proof", tmp_path / "proof.json")
         assert "genuine" in run("receipt", "verify", tmp_path / "receipt.jws", *options)
         with on_postgresql(new, there) as again:
-            claims = again.hub.store.claim(
+            claims = again.hub.store.queue.claim(
                 again.clock(), lease=again.hub.settings.lease, node="n", limit=10, per_destination=10
             )
             assert [one.repeat for one in claims] == [True, True]
@@ -232,7 +231,7 @@ def test_a_blob_that_retention_deletes_meanwhile_makes_the_database_be_copied_ag
             copies.append(target)
             if len(copies) == 1:
                 stage.hub.blobs.delete(blob)
-                stage.hub.store._write(lambda connection: connection.execute(text("DELETE FROM contents")))
+                stage.hub.store.database.write(lambda connection: connection.execute(text("DELETE FROM contents")))
 
     from dataclasses import replace
 

@@ -34,7 +34,6 @@ from hub.model.submission import DeadCause, Outcome, OutcomeKind, State
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
-from hub.store.reports import Figures
 
 BY = By(actor="cli:anna", now=NOW + timedelta(hours=1), reason="receiver is back")
 DAY = timedelta(days=1)
@@ -51,7 +50,7 @@ def dead(store, destination_id, cause=DeadCause.RECEIVER) -> UUID:
 
 
 def audited(store) -> list[tuple[str, str, int]]:
-    entries = [each.entry for each in store.audit().items]
+    entries = [each.entry for each in store.audit.entries().items]
     return [(entry.action, entry.actor, entry.after["redriven"]) for entry in entries]
 
 
@@ -71,10 +70,10 @@ def test_a_delivery_of_somebody_elses_is_not_found_either(store):
 def test_what_was_answered_meanwhile_is_a_conflict_alone_and_left_alone_in_bulk(store):
     receiver = known_destination(store).destination_id
     letter = dead(store, receiver)
-    (view,) = store.dead().items
-    message = store.message(view.submission_id)
+    (view,) = store.deliveries.dead().items
+    message = store.submissions.message(view.submission_id)
     make = answer(EventKind.REJECT, message.case_id, message.id, receiver, issued_at=NOW)
-    store.append(message.case_id, message.id, make)
+    store.event_log.append(message.case_id, message.id, make)
     with pytest.raises(Conflict):
         DeadLetters(store=store).redrive(letter, within=None, by=BY)
     assert DeadLetters(store=store).redrive_all(None, within=None, by=BY) == 0
@@ -131,7 +130,7 @@ def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
 
 def quarantined(store, destination_id):
     made = submission(destination_id)
-    future = store.submit(
+    future = store.submissions.submit(
         made, events=first_events(made), receipt="r", idempotency=None, first_attempt_at=NOW, quarantine=True
     )
     assert future.result(10) is None
@@ -142,14 +141,14 @@ def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(st
     receiver = known_destination(store).destination_id
     made = quarantined(store, receiver)
     seen = {"destination_ids": [receiver], "state": State.SUBMITTED}
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert (view.state, view.cause, view.finished_at) == (DeliveryState.DEAD, DeadCause.PAYLOAD, NOW)
     assert claim(store) == []
-    assert store.quarantined(made.submission_id)
-    assert store.messages(Subject.SUBMISSION, **seen).total == 0
+    assert store.deliveries.quarantined(made.submission_id)
+    assert store.submissions.messages(Subject.SUBMISSION, **seen).total == 0
     assert DeadLetters(store=store).redrive(view.delivery_id, within=None, by=BY)
-    assert store.messages(Subject.SUBMISSION, **seen).total == 1
-    assert not store.quarantined(made.submission_id)
+    assert store.submissions.messages(Subject.SUBMISSION, **seen).total == 1
+    assert not store.deliveries.quarantined(made.submission_id)
     (taken,) = claim(store, now=BY.now)
     assert (taken.attempt, taken.repeat) == (1, False)
 
@@ -157,16 +156,16 @@ def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(st
 def test_what_a_receiver_refused_is_not_quarantined(store):
     receiver = known_destination(store).destination_id
     dead(store, receiver, DeadCause.PAYLOAD)
-    (view,) = store.dead().items
-    assert not store.quarantined(view.submission_id)
+    (view,) = store.deliveries.dead().items
+    assert not store.deliveries.quarantined(view.submission_id)
 
 
 def test_the_figures_count_on_both_engines(store):
     receiver = known_destination(store).destination_id
     accepted(store, receiver)
-    store.add_callback(callback())
-    store.change_circuit(receiver, lambda one: replace(one, failures=2), NOW)
-    figures = Figures(store)
+    store.callbacks.add(callback())
+    store.circuits.change(receiver, lambda one: replace(one, failures=2), NOW)
+    figures = store.figures
     sums = figures.sums()
     assert (sums.callbacks_pending, sums.callbacks_dead, sums.events_unsigned, sums.blob_bytes) == (1, 0, 2, 0)
     assert (sums.notices_pending, sums.notices_dead) == (0, 0)
@@ -186,7 +185,7 @@ def pushed(store) -> UUID:
 
 
 def actions(store) -> list[tuple[str, int]]:
-    return [(each.entry.action, each.entry.after["days"]) for each in store.audit().items]
+    return [(each.entry.action, each.entry.after["days"]) for each in store.audit.entries().items]
 
 
 def test_before_the_third_day_nobody_is_bothered(store):
@@ -211,11 +210,11 @@ def test_a_hub_that_slept_through_day_3_tells_once(store):
 
 def test_what_waits_behind_an_open_circuit_is_given_up_in_time(store):
     submission_id = pushed(store)
-    destination_id = store.delivery(submission_id).destination_id
-    store.change_circuit(destination_id, lambda one: replace(one, open_until=NOW + 3650 * DAY), NOW)
+    destination_id = store.deliveries.delivery(submission_id).destination_id
+    store.circuits.change(destination_id, lambda one: replace(one, open_until=NOW + 3650 * DAY), NOW)
     assert claim(store, now=NOW + 15 * DAY) == []
     undelivered(store).run(NOW + 15 * DAY)
-    view = store.delivery(submission_id)
+    view = store.deliveries.delivery(submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.RECEIVER)
     assert actions(store) == [("delivery.give-up", 14)]
 
@@ -225,8 +224,8 @@ def test_what_is_redriven_is_told_of_anew(store):
     duty = undelivered(store)
     duty.run(NOW + 10 * DAY)
     duty.run(NOW + 15 * DAY)
-    (letter,) = store.dead().items
-    assert store.redrive(letter.delivery_id, NOW + 16 * DAY)
+    (letter,) = store.deliveries.dead().items
+    assert store.deliveries.redrive(letter.delivery_id, NOW + 16 * DAY)
     assert duty.run(NOW + 16 * DAY) == 0
     assert duty.run(NOW + 20 * DAY) == 1
     assert duty.run(NOW + 20 * DAY) == 0
@@ -244,7 +243,7 @@ def test_whoever_comes_back_after_it_was_given_up_loses(store):
     (taken,) = claim(store)
     undelivered(store).run(NOW + 15 * DAY)
     assert not record(store, taken)
-    assert store.delivery(submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.delivery(submission_id).state is DeliveryState.DEAD
 
 
 # ------------------------------------------------------------------------------------- over HTTP and on the command line
@@ -254,11 +253,11 @@ def test_whoever_comes_back_after_it_was_given_up_loses(store):
 def letter(stage) -> UUID:
     """A dead letter of the stage's building authority."""
     submission_id = UUID(claims_of(stage.accept().receipt)["sub"].removeprefix("submission:"))
-    (taken,) = stage.hub.store.claim(STAGED, lease=timedelta(minutes=1), node="n", limit=1, per_destination=1)
+    (taken,) = stage.hub.store.queue.claim(STAGED, lease=timedelta(minutes=1), node="n", limit=1, per_destination=1)
     step = Step(kind=StepKind.BURY, cause=DeadCause.RECEIVER)
     outcome = Outcome(kind=OutcomeKind.REFUSED, note="HTTP 403", cause=DeadCause.RECEIVER)
-    assert stage.hub.store.record(taken, outcome, step, started_at=STAGED, ended_at=STAGED)
-    return stage.hub.store.delivery(submission_id).delivery_id
+    assert stage.hub.store.queue.record(taken, outcome, step, started_at=STAGED, ended_at=STAGED)
+    return stage.hub.store.deliveries.delivery(submission_id).delivery_id
 
 
 def manager(served, owner: bool) -> dict[str, str]:
@@ -268,10 +267,10 @@ def manager(served, owner: bool) -> dict[str, str]:
 
     stage = served.stage
     client, secret = new_client(ClientKind.SUBSCRIBER, "Betrieb", now=stage.clock(), manage=True)
-    stage.hub.store.add_client(client)
+    stage.hub.store.parties.add_client(client)
     if owner:
-        there = stage.hub.store.destination(stage.destination_id("Rheingau"))
-        stage.hub.store.replace_destination(replace(there, owner=client.client_id))
+        there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+        stage.hub.store.parties.replace_destination(replace(there, owner=client.client_id))
     login = {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": secret}
     token = served.session.post(f"{served.base_url}/token", data=login, timeout=30).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}
@@ -301,7 +300,7 @@ def test_the_owner_lists_and_redrives_over_http(letter, served):
     first = served.post(url, json={"reason": "wieder da"}, headers=header)
     assert (first.status_code, first.json()) == (202, {"redriven": 1})
     assert served.post(url, headers=header).json() == {"redriven": 0}
-    entry = served.stage.hub.store.audit(newest_first=True).items[0].entry
+    entry = served.stage.hub.store.audit.entries(newest_first=True).items[0].entry
     assert entry.action == "delivery.redrive"
     assert entry.actor.startswith("client:")
     assert entry.after == {"redriven": 1, "text": "wieder da"}
@@ -349,7 +348,7 @@ def test_the_command_redrives_in_bulk(letter, stage):
 
 def test_the_command_shows_who_is_spared_and_tries_again_at_once(stage):
     there = stage.destination_id("Rheingau")
-    stage.hub.store.change_circuit(there, lambda one: replace(one, failures=1, open_until=STAGED + 3650 * DAY), STAGED)
+    stage.hub.store.circuits.change(there, lambda one: replace(one, failures=1, open_until=STAGED + 3650 * DAY), STAGED)
 
     def circuits(*arguments: str) -> str:
         return CliRunner().invoke(main, ["circuits", *arguments, "--data", str(stage.data)]).output
@@ -357,7 +356,7 @@ def test_the_command_shows_who_is_spared_and_tries_again_at_once(stage):
     assert str(there) in circuits("list")
     circuits("close", str(there))
     assert circuits("list") == ""
-    assert stage.hub.store.audit(newest_first=True).items[0].entry.action == "circuit.close"
+    assert stage.hub.store.audit.entries(newest_first=True).items[0].entry.action == "circuit.close"
 
 
 def test_a_circuit_of_nobody_is_not_closed(stage):

@@ -28,7 +28,7 @@ def desk(stage):
 
 @pytest.fixture
 def place(stage):
-    return stage.hub.store.destination(stage.destination_id("Wiesbaden"))
+    return stage.hub.store.parties.destination(stage.destination_id("Wiesbaden"))
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def by(stage, name, text=""):
 
 
 def current(stage, place):
-    return stage.hub.store.destination(place.destination_id).encryption_kid
+    return stage.hub.store.parties.destination(place.destination_id).encryption_kid
 
 
 def test_a_proposal_changes_nothing(stage, desk, place, key):
     change = desk.propose_new(place, key, activate=True, by=by(stage, "otto", "läuft ab"))
     assert change.state is ChangeState.OPEN
     assert current(stage, place) == place.encryption_kid
-    assert stage.hub.store.key(place.destination_id, key["kid"]) is None
+    assert stage.hub.store.parties.key(place.destination_id, key["kid"]) is None
 
 
 def test_nobody_approves_an_own_proposal(stage, desk, place, key):
@@ -69,7 +69,7 @@ def test_a_second_person_brings_the_key_into_use(stage, desk, place, key):
     done = desk.approve(place, change.change_id, by=by(stage, "anton", "geprüft"))
     assert (done.state, done.decided_by, done.remark) == (ChangeState.APPROVED, "anton", "geprüft")
     assert current(stage, place) == key["kid"]
-    proposed, approved = stage.hub.store.audit(action="key.", target=str(place.destination_id)).items
+    proposed, approved = stage.hub.store.audit.entries(action="key.", target=str(place.destination_id)).items
     assert (proposed.entry.actor, approved.entry.actor) == ("otto", "anton")
     assert approved.entry.before == {"encryption_kid": place.encryption_kid}
     assert approved.entry.after["kid"] == key["kid"]
@@ -118,7 +118,7 @@ def test_a_key_that_the_policy_refuses_is_not_even_proposed(stage, desk, place, 
 
 
 def test_a_signature_key_is_not_activated(stage, desk, place):
-    signing = next(key for key in stage.hub.store.keys(place.destination_id) if key.use == "verify")
+    signing = next(key for key in stage.hub.store.parties.keys(place.destination_id) if key.use == "verify")
     with pytest.raises(Invalid):
         desk.propose(place, KeyStep.ACTIVATE, signing.kid, by=by(stage, "otto"))
 
@@ -144,7 +144,7 @@ def test_a_retired_key_seals_nothing_and_stays_readable(stage, desk, place):
 
 
 def test_a_proposal_is_decided_at_its_own_destination(stage, desk, place, key):
-    other = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    other = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     change = desk.propose_new(place, key, activate=True, by=by(stage, "otto"))
     with pytest.raises(NotFound):
         desk.approve(other, change.change_id, by=by(stage, "anton"))
@@ -156,7 +156,7 @@ def test_whoever_created_a_destination_does_not_put_it_into_service(stage, desk,
     from hub.store import AuditEntry
 
     entry = AuditEntry(at=stage.clock(), actor="otto", action="destination.create", target=str(place.destination_id))
-    stage.hub.store.append_audit(entry)
+    stage.hub.store.audit.append(entry)
     created = replace(place, status="created")
     with pytest.raises(Forbidden):
         desk.insist_on_second_person(created, actor="otto")
@@ -196,15 +196,15 @@ def test_what_is_no_public_key_is_refused_with_its_reason(content, check):
 def test_the_circuit_remembers_its_openings(stage, place):
     from dataclasses import replace
 
-    from hub.store.deliveries import CircuitHistory
-
     store, now = stage.hub.store, stage.clock()
     for turn in range(3):
         until = now + timedelta(hours=turn + 1)
-        store.change_circuit(place.destination_id, lambda c, until=until: replace(c, failures=7, open_until=until), now)
-        store.change_circuit(place.destination_id, lambda c: replace(c, failures=8), now)
-    store.change_circuit(place.destination_id, lambda c: replace(c, failures=0, open_until=None), now)
-    history = CircuitHistory(store).of(place.destination_id)
+        store.circuits.change(
+            place.destination_id, lambda c, until=until: replace(c, failures=7, open_until=until), now
+        )
+        store.circuits.change(place.destination_id, lambda c: replace(c, failures=8), now)
+    store.circuits.change(place.destination_id, lambda c: replace(c, failures=0, open_until=None), now)
+    history = store.circuits.changes(place.destination_id)
     assert [change.open_until is None for change in history] == [True, False, False, False]
     assert history[1].open_until == now + timedelta(hours=3)
 
@@ -217,6 +217,6 @@ def test_the_history_of_a_circuit_is_bounded(stage, place):
     store, now = stage.hub.store, stage.clock()
     for turn in range(deliveries._KEPT + 5):
         until = now + timedelta(seconds=turn + 1)
-        store.change_circuit(place.destination_id, lambda c, until=until: replace(c, open_until=until), now)
+        store.circuits.change(place.destination_id, lambda c, until=until: replace(c, open_until=until), now)
     kept = deliveries.CircuitHistory(store).of(place.destination_id, limit=500)
     assert len(kept) == deliveries._KEPT

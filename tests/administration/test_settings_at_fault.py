@@ -82,9 +82,9 @@ def test_a_destination_whose_address_is_not_public_is_complained_of_at_once_and_
     working.run_once()
     first = yard.tried[there]
     assert first <= 4  # Those that were claimed together.
-    assert yard.store.circuit(there).fault == "address-not-public"
+    assert yard.store.circuits.circuit(there).fault == "address-not-public"
     assert yard.value("hub_circuit_openings_total", reason="configuration") == 1
-    (entry,) = [each.entry for each in yard.store.audit().items]
+    (entry,) = [each.entry for each in yard.store.audit.entries().items]
     assert (entry.action, entry.target, entry.after) == (
         "circuit.pause",
         f"destination:{there}",
@@ -96,7 +96,7 @@ def test_a_destination_whose_address_is_not_public_is_complained_of_at_once_and_
         while working.run_once():
             pass
     assert yard.tried[there] == first + 3
-    assert len(yard.store.audit().items) == 1
+    assert len(yard.store.audit.entries().items) == 1
 
 
 def test_a_change_of_the_settings_lets_everything_go_out_at_once(yard):  # noqa: F811
@@ -107,10 +107,10 @@ def test_a_change_of_the_settings_lets_everything_go_out_at_once(yard):  # noqa:
     yard.now += timedelta(minutes=20)
     yard.answers[there] = DELIVERED
     # What DestinationService.change does with an adapter's options.
-    yard.store.change_circuit(there, lambda _: Circuit(destination_id=there), yard.now)
+    yard.store.circuits.change(there, lambda _: Circuit(destination_id=there), yard.now)
     while working.run_once():
         pass
-    assert all(yard.store.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
+    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
 
 
 def test_a_day_later_all_that_waits_behind_the_fault_are_dead_letters_of_cause_configuration(yard):  # noqa: F811
@@ -125,19 +125,19 @@ def test_a_day_later_all_that_waits_behind_the_fault_are_dead_letters_of_cause_c
     board = Noticeboard(store=yard.store, actor="hub:n", mails=False, operators="")
     duty = Undelivered(store=yard.store, board=board, meters=yard.meters, give_up=timedelta(days=14))
     duty.run(yard.now + timedelta(hours=23))
-    assert yard.store.dead().total == 0
+    assert yard.store.deliveries.dead().total == 0
     duty.run(yard.now + DAY + timedelta(minutes=1))
-    dead = yard.store.dead(DeadCause.CONFIGURATION)
+    dead = yard.store.deliveries.dead(DeadCause.CONFIGURATION)
     assert {each.submission_id for each in dead.items} == {one.submission_id for one in made}
-    assert all(yard.store.delivery(one.submission_id).state is DeliveryState.QUEUED for one in others)
+    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.QUEUED for one in others)
 
 
 def test_a_circuit_that_an_older_node_closed_is_not_at_fault_any_more(yard):  # noqa: F811
     there = yard.destination(NOT_PUBLIC)
     accepted(yard.store, there)
     yard.dispatcher().run_once()
-    faulty = yard.store.circuit(there)
-    yard.store.change_circuit(
+    faulty = yard.store.circuits.circuit(there)
+    yard.store.circuits.change(
         there, lambda _: Circuit(destination_id=there, fault=faulty.fault, fault_since=faulty.fault_since), yard.now
     )
-    assert yard.store.circuit(there).standing == Standing()
+    assert yard.store.circuits.circuit(there).standing == Standing()

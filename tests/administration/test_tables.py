@@ -46,7 +46,7 @@ def _live(tables: RoutingTableVersions, *rules, now=NOW, editor=EDITOR, approver
 
 
 def _actions(store):
-    return [record.entry.action for record in store.audit().items]
+    return [record.entry.action for record in store.audit.entries().items]
 
 
 def test_whoever_edited_a_draft_cannot_approve_it(tables):
@@ -282,10 +282,10 @@ def test_every_action_stands_in_the_audit_log(tables, store):
         "routes.activate",
         "routes.rollback",
     ]
-    change, approval = store.audit().items[2].entry, store.audit().items[3].entry
+    change, approval = store.audit.entries().items[2].entry, store.audit.entries().items[3].entry
     assert (change.actor, change.target, change.after["added"]) == ("erika", f"routing-table:{number}", ["idstein-bau"])
     assert (approval.actor, approval.after["text"]) == ("anton", "geprüft")
-    assert store.audit().items[-1].entry.before == {"number": number}
+    assert store.audit.entries().items[-1].entry.before == {"number": number}
 
 
 def test_a_table_imported_as_it_was_exported_changes_nothing(tables):
@@ -330,7 +330,7 @@ def test_discarding_keeps_the_record(tables):
 def test_an_activation_of_a_table_that_is_not_there_is_the_hubs_own_fault(store_url, tables, store):
     if not store_url.startswith("sqlite"):
         with pytest.raises(IntegrityError):  # The database itself lets nobody get there.
-            store._write(lambda connection: connection.execute(text(_ASTRAY)))
+            store.database.write(lambda connection: connection.execute(text(_ASTRAY)))
         return
     with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as damage:
         damage.execute(_ASTRAY)

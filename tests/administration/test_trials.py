@@ -59,7 +59,7 @@ def trials(stage):
 
 
 def place(stage, **config):
-    found = stage.hub.store.destination(stage.destination_id("Wiesbaden"))
+    found = stage.hub.store.parties.destination(stage.destination_id("Wiesbaden"))
     return replace(found, adapter="recorder", adapter_config=config)
 
 
@@ -80,10 +80,10 @@ def test_the_content_is_a_marked_test_sealed_to_the_destinations_key(stage, tria
 
 
 def test_nothing_is_stored_but_the_audit_entry(stage, trials):
-    before = stage.hub.store.cases().total
+    before = stage.hub.store.submissions.cases().total
     trials.run(place(stage), actor="otto", now=stage.clock())
-    assert stage.hub.store.cases().total == before
-    (record,) = stage.hub.store.audit(action="destination.trial").items
+    assert stage.hub.store.submissions.cases().total == before
+    (record,) = stage.hub.store.audit.entries(action="destination.trial").items
     assert record.entry.actor == "otto"
     assert record.entry.after["outcome"] == "delivered"
     assert record.entry.after["steps"]["deliver"] == "good"
@@ -169,7 +169,7 @@ def test_a_mailbox_says_that_nothing_was_sent(stage, trials):
     report = trials.run(mailbox, actor="otto", now=stage.clock())
     assert report.outcome.kind is OutcomeKind.WAITING
     assert "Bei einem Postfach schickt der Hub nichts" in report.meaning.de
-    assert stage.hub.store.messages(destination_ids=[mailbox.destination_id]).total == 0
+    assert stage.hub.store.submissions.messages(destination_ids=[mailbox.destination_id]).total == 0
 
 
 def test_nobody_waits_for_a_receiver_that_hangs(stage):
@@ -239,8 +239,8 @@ def test_hung_tests_hold_a_bounded_number_of_threads_in_all(stage):
     refused = 0
     for _ in range(12):
         there = replace(model, destination_id=uuid4())
-        keys = [(key.use, key.jwk) for key in stage.hub.store.keys(model.destination_id)]
-        stage.hub.store.add_destination(there, keys)
+        keys = [(key.use, key.jwk) for key in stage.hub.store.parties.keys(model.destination_id)]
+        stage.hub.store.parties.add_destination(there, keys)
         try:
             trials.run(there, actor="otto", now=stage.clock())
         except TooMany:
@@ -287,9 +287,9 @@ def test_a_destination_that_reads_mail_is_tested_with_cms(stage, tmp_path, optio
 
 def test_a_key_without_a_certificate_fails_the_test_of_a_destination_that_reads_mail(stage):
     there = replace(place(stage), adapter="mail_only")
-    jwk = dict(stage.hub.store.key(there.destination_id, there.encryption_kid))
+    jwk = dict(stage.hub.store.parties.key(there.destination_id, there.encryption_kid))
     bare = {name: value for name, value in jwk.items() if name != "x5c"} | {"kid": "without-certificate"}
-    stage.hub.store.add_key(there.destination_id, bare, stage.clock())
+    stage.hub.store.parties.add_key(there.destination_id, bare, stage.clock())
     trials = mail_trials(stage)
     report = trials.run(replace(there, encryption_kid="without-certificate"), actor="otto", now=stage.clock())
     assert stages(report) == [(TrialStage.KEY, False)]

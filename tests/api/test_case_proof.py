@@ -36,7 +36,7 @@ def test_strangers_get_no_proof(served, accepted):
     from hub.model.parties import ClientKind
 
     other, secret = new_client(ClientKind.SENDER, "another online service", now=served.stage.clock())
-    served.stage.hub.store.add_client(other)
+    served.stage.hub.store.parties.add_client(other)
     login = {"grant_type": "client_credentials", "client_id": other.client_id, "client_secret": secret}
     token = served.post("/token", data=login).json()["access_token"]
     answer = proof_of(served, accepted, headers={"Authorization": f"Bearer {token}"})

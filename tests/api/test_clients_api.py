@@ -90,7 +90,9 @@ def test_every_change_is_audited_with_actor_object_and_no_secret(office):
     target = f"client:{client['clientId']}"
     mine = [entry for entry in office.audited() if entry[2] == target]
     assert mine == [(action, "otto", target) for action in ("client.add", "client.rotate", "client.disable")]
-    entries = [each.entry for each in office.stage.hub.store.audit(limit=500).items if each.entry.target == target]
+    entries = [
+        each.entry for each in office.stage.hub.store.audit.entries(limit=500).items if each.entry.target == target
+    ]
     assert entries[0].after["name"] == "Fachverfahren"
     assert client["clientSecret"] not in repr(entries)
     assert (entries[-1].before, entries[-1].after) == ({"disabled": False}, {"disabled": True})

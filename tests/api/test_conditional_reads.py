@@ -25,7 +25,7 @@ def test_a_subscriber_that_looks_every_half_minute_for_a_day_leaves_one_row(own_
         assert (plain.status, plain.headers["etag"], plain.body) == (200, state, first.body)
         known = own_door.subscriber.get(path, ("If-None-Match", f'W/"x", {state}'))
         assert (known.status, known.body, known.headers["etag"]) == (304, b"", state)
-    reads = own_door.hub.store.reads(UUID(sent.submission_id))
+    reads = own_door.hub.store.audit.reads(UUID(sent.submission_id))
     assert [read.what for read in reads.items] == ["contents"]
 
 
@@ -42,10 +42,10 @@ def test_another_state_gets_the_contents_and_a_stranger_learns_nothing(own_door:
 def test_a_repeated_read_commits_nothing(store):
     made = accepted(store, known_destination(store).destination_id)
     known = {"client": "c", "message_id": made.submission_id, "what": "contents"}
-    store.record_read(**known, now=NOW)
-    store._writer.close()  # From here on any commit would fail.
-    store.record_read(**known, now=NOW + timedelta(hours=1))
-    assert store.reads(made.submission_id).total == 1
+    store.audit.record_read(**known, now=NOW)
+    store.close()  # From here on any commit would fail.
+    store.audit.record_read(**known, now=NOW + timedelta(hours=1))
+    assert store.audit.reads(made.submission_id).total == 1
 
 
 def test_readers_at_the_same_moment_leave_one_row(store):
@@ -54,11 +54,11 @@ def test_readers_at_the_same_moment_leave_one_row(store):
 
     def read() -> None:
         gate.wait()
-        store.record_read(client="c", message_id=made.submission_id, what="contents", now=NOW)
+        store.audit.record_read(client="c", message_id=made.submission_id, what="contents", now=NOW)
 
     threads = [threading.Thread(target=read) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.reads(made.submission_id).total == 1
+    assert store.audit.reads(made.submission_id).total == 1

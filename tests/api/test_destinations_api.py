@@ -84,7 +84,7 @@ def test_an_adapter_or_option_that_is_wrong_is_refused_before_it_is_kept(office,
     assert (answer.status_code, slug(answer)) == (status, says)
     assert (
         otto.get(path).json()["adapter"]
-        == office.stage.hub.store.destination(office.stage.destination_id("Rheingau")).adapter
+        == office.stage.hub.store.parties.destination(office.stage.destination_id("Rheingau")).adapter
     )
 
 
@@ -279,7 +279,7 @@ def test_an_open_circuit_is_shown_and_closed(office):
     otto, path = office.as_("otto"), of_district(office)
     destination_id, now = office.stage.destination_id("Rheingau"), office.stage.clock()
     broken = Circuit(destination_id=destination_id, failures=7, open_until=now.replace(year=now.year + 1))
-    office.stage.hub.store.change_circuit(destination_id, lambda _: broken, now)
+    office.stage.hub.store.circuits.change(destination_id, lambda _: broken, now)
     assert otto.get(path).json()["circuit"]["open"] is True
     closed = otto.post(f"{path}/circuit/close", json={"text": "läuft wieder"})
     assert closed.json() == {"open": False, "failures": 0, "openUntil": None}

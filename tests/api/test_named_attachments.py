@@ -121,7 +121,7 @@ def test_metadata_of_another_form_are_refused_as_ever(served, shape):
     }
     answer = served.post("/hub/v1/applications", params={"service": BAUEN, "ars": TAUNUSSTEIN}, files=parts)
     assert answer.status_code in (400, 422)
-    assert served.stage.hub.store.cases().total == 0
+    assert served.stage.hub.store.submissions.cases().total == 0
 
 
 PARTS = {"data": ("antrag.xml", NAMING, XML), "plan": ("lageplan.pdf", b"%PDF", PDF[0])}
@@ -157,7 +157,7 @@ def test_what_is_required_and_not_sent_is_refused_and_nothing_of_it_stays(served
     assert "fehlen" in problem["detailDe"]
     assert "missing" in problem["detailEn"]
     assert "lageplan" not in answer.text
-    assert served.stage.hub.store.cases().total == 0
+    assert served.stage.hub.store.submissions.cases().total == 0
     assert not any(served.stage.hub.blobs.names(served.stage.clock()))
 
 

@@ -42,7 +42,9 @@ BAD_INPUT = {
 
 
 def nothing_stored(served) -> bool:
-    return served.stage.hub.store.cases().total == 0 and not any(served.stage.hub.blobs.names(served.stage.clock()))
+    return served.stage.hub.store.submissions.cases().total == 0 and not any(
+        served.stage.hub.blobs.names(served.stage.clock())
+    )
 
 
 @pytest.mark.parametrize(("request_", "status", "slug"), BAD_INPUT.values(), ids=BAD_INPUT)
@@ -99,7 +101,7 @@ def test_a_reused_key_with_another_body_is_a_conflict(served):
     assert served.submit(**key).status_code == 202
     answer = served.submit(BAUANTRAG + b"\n", headers={"Idempotency-Key": "k-1"})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:rathaus-hub:problem:idempotency-conflict")
-    assert served.stage.hub.store.cases().total == 1
+    assert served.stage.hub.store.submissions.cases().total == 1
 
 
 def test_a_repeat_gets_the_same_answer_even_if_its_multipart_boundary_changed(served):
@@ -250,5 +252,5 @@ def test_a_file_field_that_nobody_filled_is_no_attachment(served):
     head = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     answer = served.post("/hub/v1/applications", params=where, data=body, headers=head)
     assert answer.status_code == 202, answer.text
-    message = served.stage.hub.store.message(uuid.UUID(answer.json()["submissionId"]))
+    message = served.stage.hub.store.submissions.message(uuid.UUID(answer.json()["submissionId"]))
     assert len(message.contents.attachments) == 1

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
-from store_values import NOW, announced, announcement, known_destination
+from store_values import NOW, Instead, announced, announcement, known_destination
 
 from hub.fit_connect import sending
 from hub.fit_connect.sending import RecentAnnouncements, as_announced
@@ -31,7 +31,7 @@ def test_what_is_not_remembered_is_looked_up(store, remembered):
 def test_what_is_remembered_is_what_the_store_says(store, remembered):
     message = announced(store, known_destination(store).destination_id)
     remembered.note(message)
-    assert remembered.at_hand(message.id) == store.message(message.id) == as_announced(message)
+    assert remembered.at_hand(message.id) == store.submissions.message(message.id) == as_announced(message)
     assert remembered.find(message.id, Subject.REPLY) is None
     remembered.forget(message.id)
     assert remembered.at_hand(message.id) is None
@@ -77,13 +77,12 @@ def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door)
 
     class Unread:
         def __getattr__(self, name):
-            if name in {"announce", "complete"}:
-                return getattr(door.hub.store, name)
             raise Reading(name)
 
     now = door.clock()
     tools = door.sending_tools
-    unread = Unread()
+    writes = door.hub.store.submissions
+    unread = Instead(Unread(), submissions=Instead(Unread(), announce=writes.announce, complete=writes.complete))
     directory = Directory(store=unread, policy=door.hub.policy)
     known = Receivers(directory)
     directory._answers[door.destination_id] = {"destination": (now, door.destination)}
@@ -127,16 +126,25 @@ def test_the_handlers_look_at_the_clock_once(door: Door):
     on_the_loop = []
     real = door.hub.store
 
-    class Watched:
-        def __getattr__(self, name):
-            if name in {"destination", "message", "case"} and threading.current_thread() is threading.main_thread():
-                on_the_loop.append(name)
-            return getattr(real, name)
+    def watched(noun, *names):
+        def noting(name):
+            def call(*args, **named):
+                if threading.current_thread() is threading.main_thread():
+                    on_the_loop.append(name)
+                return getattr(noun, name)(*args, **named)
+
+            return call
+
+        return Instead(noun, **{name: noting(name) for name in names})
 
     began = door.clock()
-    watched = Watched()
-    directory = Directory(store=watched, policy=door.hub.policy)
-    hurried = Whole(door.stage, store=watched, directory=directory, clock=Hurrying())
+    looking = Instead(
+        real,
+        parties=watched(real.parties, "destination"),
+        submissions=watched(real.submissions, "message", "case"),
+    )
+    directory = Directory(store=looking, policy=door.hub.policy)
+    hurried = Whole(door.stage, store=looking, directory=directory, clock=Hurrying())
     for _ in range(3):
         announced = hurried.announce()
         assert hurried.submit(announced["submissionId"], door.seal(b"{}"), door.seal(b"{}")).status == 200

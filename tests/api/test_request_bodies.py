@@ -294,7 +294,7 @@ def test_who_is_throttled_by_basic_has_no_byte_of_the_form_read(served: Served):
     """The throttle counts both ways of logging in together."""
     application = composition.asgi(served.stage.hub, work=False)
     client, secret = new_client(ClientKind.SENDER, "New", now=served.stage.clock())
-    served.stage.hub.store.add_client(client)
+    served.stage.hub.store.parties.add_client(client)
     form = {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": "wrong"}
     wrong = basic(client.client_id, "wrong")
     for _ in range(5):

@@ -131,7 +131,7 @@ def test_02_a_wrong_secret_is_invalid_client_and_no_destination_is_invalid_scope
 
 def new_subscriber(door: Door) -> tuple[str, str]:
     client, secret = new_client(ClientKind.SUBSCRIBER, "Homeless", now=door.clock())
-    door.hub.store.add_client(client)
+    door.hub.store.parties.add_client(client)
     return client.client_id, secret
 
 
@@ -189,7 +189,7 @@ def test_05_each_version_writes_its_own_members_and_no_other(door: Door):
 
 
 def test_06_a_key_is_public_with_all_seven_members_and_one_operation(door: Door):
-    for stored in door.hub.store.keys(door.destination_id):
+    for stored in door.hub.store.parties.keys(door.destination_id):
         answer = door.anybody.get(f"/v1/destinations/{door.destination_id}/keys/{stored.kid}")
         assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
         assert {"kty", "key_ops", "alg", "x5c", "kid", "n", "e"} <= set(answer.json)
@@ -251,7 +251,7 @@ def test_08_bad_keys_make_no_destination_and_good_ones_do(door: Door, key_pairs:
     made = create()
     assert (made.status, made.json["status"], made.headers["cache-control"]) == (201, "created", "no-cache")
     assert made.headers["location"] == f"/destinations/{made.json['destinationId']}"
-    stored = door.hub.store.destination(UUID(made.json["destinationId"]))
+    stored = door.hub.store.parties.destination(UUID(made.json["destinationId"]))
     assert (stored.adapter, stored.owner) == ("mailbox", door.stage.cast["subscriber"]["client_id"])
 
 
@@ -269,8 +269,8 @@ def test_09_patch_takes_both_media_types_and_keys_may_come_twice(door: Door, key
 
 
 def test_10_a_kid_of_44_characters_works_in_the_path(door: Door):
-    jwk = dict(door.hub.store.keys(door.destination_id)[0].jwk) | {"kid": f"{uuid4()}-wrapKey"}
-    door.hub.store.add_key(door.destination_id, jwk, door.clock())
+    jwk = dict(door.hub.store.parties.keys(door.destination_id)[0].jwk) | {"kid": f"{uuid4()}-wrapKey"}
+    door.hub.store.parties.add_key(door.destination_id, jwk, door.clock())
     answer = door.anybody.get(f"/v1/destinations/{door.destination_id}/keys/{jwk['kid']}")
     assert (answer.status, answer.json["kid"]) == (200, jwk["kid"])
 
@@ -291,7 +291,7 @@ def test_11_announcing_tolerates_what_real_clients_send(door: Door):
         },
     )
     assert (answer.status, set(answer.json)) == (201, {"destinationId", "submissionId", "caseId"})
-    assert door.hub.store.message(UUID(answer.json["submissionId"])).announced == (UUID(one),)
+    assert door.hub.store.submissions.message(UUID(answer.json["submissionId"])).announced == (UUID(one),)
 
 
 def test_11_an_unknown_destination_is_404_and_a_sleeping_one_422(door: Door):
@@ -642,11 +642,11 @@ def test_every_read_of_contents_is_recorded(door: Door):
     attachment_id = next(iter(sent.attachments))
     door.subscriber.get(f"/v2/submissions/{sent.submission_id}")
     door.subscriber.get(f"/v2/submissions/{sent.submission_id}/attachments/{attachment_id}")
-    reads = door.hub.store.reads(UUID(sent.submission_id)).items
+    reads = door.hub.store.audit.reads(UUID(sent.submission_id)).items
     assert [(read.client, read.what) for read in reads] == [
         (door.stage.cast["subscriber"]["client_id"], what) for what in ("contents", f"attachment:{attachment_id}")
     ]
-    assert door.hub.store.message(UUID(sent.submission_id)).collected_at is not None
+    assert door.hub.store.submissions.message(UUID(sent.submission_id)).collected_at is not None
 
 
 def test_a_second_submission_may_join_a_case(door: Door):

@@ -21,7 +21,7 @@ from store_values import NOW, buried, claim, record
 
 from hub.cli import main
 from hub.store import AuditEntry
-from hub.store.proposals import KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import KeyChange, KeyStep
 
 #: Stands for whatever a spoiled row holds; it is neither a number nor an id, nor JSON.
 STORED = "[GEHEIM-7"
@@ -98,7 +98,7 @@ def proposed(hub, destination_id, kid):
         proposed_at=NOW,
     )
     audit = AuditEntry(at=NOW, actor="otto", action="key.propose", target=kid)
-    return KeyChanges(hub.store).propose(change, audit=audit).change_id
+    return hub.store.key_changes.propose(change, audit=audit).change_id
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +129,10 @@ def furnished(world: World) -> World:
     cases = [each.claims["txn"].removeprefix("case:") for each in waiting]
     here, there = stage.destination("Rheingau"), stage.destination("Wiesbaden")
     change, _ = (proposed(stage.hub, UUID(there["destination_id"]), kid) for kid in ("kid-bad", "kid-good"))
-    store.append_audit(AuditEntry(at=NOW, actor="otto", action="test", target="entry-bad"))
-    entry = store.audit(action="test").items[0].seq
-    store.append_audit(AuditEntry(at=NOW, actor="otto", action="test", target="entry-good"))
-    kid = store.destination(UUID(here["destination_id"])).encryption_kid
+    store.audit.append(AuditEntry(at=NOW, actor="otto", action="test", target="entry-bad"))
+    entry = store.audit.entries(action="test").items[0].seq
+    store.audit.append(AuditEntry(at=NOW, actor="otto", action="test", target="entry-good"))
+    kid = store.parties.destination(UUID(here["destination_id"])).encryption_kid
     reserved = cast["reserved_for_tests"]["subscriber"]["client_id"]
     world.rows = {
         "messages": Row("message_id", bad, str(bad), str(good)),

@@ -300,5 +300,5 @@ def test_a_submission_keeps_the_version_that_it_was_routed_by(office):
     for number, receipt in zip(numbers, (first, second), strict=True):
         submission_id = UUID(receipt["sub"].removeprefix("submission:"))
         content = erika.get(f"/routes/versions/{number}").json()["contentVersion"]
-        assert hub.store.message(submission_id).table_version == content
+        assert hub.store.submissions.message(submission_id).table_version == content
         assert receipt["route"]["table"] == content

@@ -220,12 +220,12 @@ def test_a_district_cannot_touch_anothers_things(pages):
     walter = pages.as_("walter")
     assert walter.post("/dead", delivery=str(foreign.delivery_id)).status_code == 404
     walter.post("/dead", cause="receiver")
-    assert pages.store.dead().total == 1
+    assert pages.store.deliveries.dead().total == 1
     here = foreign.destination.destination_id
     assert walter.post(f"/destinations/{here}/circuit").status_code == 404
     for action in ("rotate", "disable"):
         assert walter.post(f"/clients/{pages.stage.sender}/{action}").status_code == 404
-    assert pages.store.client(pages.stage.sender).disabled_at is None
+    assert pages.store.parties.client(pages.stage.sender).disabled_at is None
     assert walter.post("/clients", name="x", kind="sender", tenant="06439").status_code == 403
 
 
@@ -307,8 +307,8 @@ def test_a_districts_export_goes_back_without_the_others_rules(pages, kind):
 
 
 def test_a_refused_approval_tells_a_district_nothing_of_others(pages):
-    here, now = pages.store.destination(pages.stage.destination_id("Rheingau")), pages.stage.clock()
-    pages.store.replace_destination(replace(here, status="inactive", updated_at=now))
+    here, now = pages.store.parties.destination(pages.stage.destination_id("Rheingau")), pages.stage.clock()
+    pages.store.parties.replace_destination(replace(here, status="inactive", updated_at=now))
     walter = pages.as_("walter")
     walter.post("/routing/versions", title="x")
     pages.accounts.add("wanda", pages.password, roles=(Role.APPROVER,), tenant="06414", actor="cli:test", now=now)
@@ -333,8 +333,8 @@ def test_a_viewer_cannot_act(pages, path):
 
 def test_a_script_in_a_name_stays_text_everywhere(pages):
     store, now = pages.store, pages.stage.clock()
-    here = store.destination(pages.stage.destination_id("Rheingau"))
-    store.replace_destination(replace(here, name=SCRIPT, contact={"legalName": SCRIPT}, updated_at=now))
+    here = store.parties.destination(pages.stage.destination_id("Rheingau"))
+    store.parties.replace_destination(replace(here, name=SCRIPT, contact={"legalName": SCRIPT}, updated_at=now))
     otto, erika = pages.as_("otto"), pages.as_("erika")
     otto.post("/clients", name=SCRIPT, kind="sender")
     erika.post("/routing/versions", title=SCRIPT)

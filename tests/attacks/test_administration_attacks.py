@@ -43,7 +43,7 @@ def test_a_foreign_destination_answers_like_one_that_does_not_exist(office, path
 def test_a_foreign_destination_cannot_be_changed(office):
     walter = office.as_("walter")
     assert walter.amend(f"/destinations/{DISTRICT}", status="inactive").status_code == 404
-    assert office.stage.hub.store.destination(office.stage.destination_id("Rheingau")).status == "active"
+    assert office.stage.hub.store.parties.destination(office.stage.destination_id("Rheingau")).status == "active"
     listed = {each["destinationId"] for each in walter.get("/destinations").json()["destinations"]}
     assert DISTRICT not in listed
     assert TOWN in listed

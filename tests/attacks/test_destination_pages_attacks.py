@@ -34,7 +34,7 @@ def foreign(pages):
 
 
 def _proposed(pages, here, key, *, by="otto"):
-    destination = pages.store.destination(here)
+    destination = pages.store.parties.destination(here)
     desk = pages.tools.keys
     return desk.propose_new(destination, key, activate=True, by=By(actor=by, now=pages.stage.clock())).change_id
 
@@ -46,15 +46,15 @@ def test_a_district_cannot_see_or_change_anothers_destination(pages, foreign, ke
         assert walter.get(f"/destinations/{foreign}{path}").status_code == 404, path
     fields = {"name": "x", "email": "a@b.example", "service": BAUEN, "regions": "06414", "status": "inactive"}
     fields |= {"pasted": json.dumps(key), "use": "store", "step": "retire", "kid": key["kid"], "change": change}
-    before = pages.store.destination(foreign)
+    before = pages.store.parties.destination(foreign)
     actions = ("edit", "service", "service/drop", "status", "adapter", "key", "trial", "circuit", "callback")
     for action in (*actions, "key/propose", "key/approve", "key/refuse"):
         answer = walter.post(f"/destinations/{foreign}/{action}", **fields)
         assert answer.status_code == 404, action
-    assert pages.store.destination(foreign) == before
+    assert pages.store.parties.destination(foreign) == before
     assert str(foreign) not in walter.get("/destinations/keys").text
     assert key["kid"] not in walter.get("/destinations/keys").text
-    assert pages.store.audit(action="destination.").total == 0
+    assert pages.store.audit.entries(action="destination.").total == 0
 
 
 def test_a_proposal_is_not_decided_through_a_destination_of_ones_own(pages, foreign, key):
@@ -81,7 +81,7 @@ def test_a_district_creates_no_destination_for_others(pages, key):
     files = {"encryption": ("e", json.dumps(key)), "signature": ("s", json.dumps(key))}
     for tenant in ("06439", "06", ""):
         assert walter.post("/destinations/new", files=files, tenant=tenant, **fields).status_code == 422
-    assert pages.store.audit(action="destination.create").total == 0
+    assert pages.store.audit.entries(action="destination.create").total == 0
 
 
 def test_a_district_cannot_point_the_hub_at_its_files_and_networks(pages):
@@ -90,7 +90,7 @@ def test_a_district_cannot_point_the_hub_at_its_files_and_networks(pages):
     fields = {"o-path": "/etc", "name": "folder"}
     assert walter.get(f"/destinations/{own}/adapter").status_code == 403
     assert walter.post(f"/destinations/{own}/adapter", **fields).status_code == 403
-    assert pages.store.destination(own).adapter == "mailbox"
+    assert pages.store.parties.destination(own).adapter == "mailbox"
 
 
 def test_a_district_does_not_touch_the_catalogue_of_all(pages):
@@ -108,7 +108,7 @@ def test_one_person_with_every_role_is_still_one_person(pages, foreign, key):
     doris.post(f"/destinations/{foreign}/key", pasted=json.dumps(key), use="activate")
     (change,) = pages.tools.keys.open()
     assert doris.post(f"/destinations/{foreign}/key/approve", change=change.change_id).status_code == 403
-    assert pages.store.destination(foreign).encryption_kid != key["kid"]
+    assert pages.store.parties.destination(foreign).encryption_kid != key["kid"]
 
 
 def test_an_operator_alone_does_not_approve_and_an_approver_alone_does_not_propose(pages, foreign, key):
@@ -122,7 +122,7 @@ def test_a_proposal_cannot_be_swapped_after_it_was_read(pages, foreign, key):
     change = _proposed(pages, foreign, key)
     other = {**key, "kid": "another-kid-1"}
     pages.as_("anton").post(f"/destinations/{foreign}/key/approve", change=change, pasted=json.dumps(other), kid="x")
-    assert pages.store.destination(foreign).encryption_kid == key["kid"]
+    assert pages.store.parties.destination(foreign).encryption_kid == key["kid"]
 
 
 @pytest.mark.parametrize("field", ["pasted", "text"])

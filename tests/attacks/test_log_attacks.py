@@ -17,7 +17,7 @@ from hub.proof.checkpoints import Checkpoints
 from hub.proof.event_log import Notary
 from hub.store import AuditEntry, AuditRecord, tables
 from hub.store.audit import _record, _row
-from hub.store.checkpoints import AUDIT_LOG, CheckpointLog
+from hub.store.checkpoints import AUDIT_LOG
 
 LATER = NOW + timedelta(seconds=5)
 
@@ -36,15 +36,15 @@ def checkpoints(store, ring) -> Checkpoints:
 def audited(store, checkpoints) -> int:
     """An audit log of at least eight records, the end of which a checkpoint holds; its length."""
     for number in range(8):
-        store.append_audit(AuditEntry(at=NOW, actor="anna", action="route.approve", target=f"t{number}"))
+        store.audit.append(AuditEntry(at=NOW, actor="anna", action="route.approve", target=f"t{number}"))
     checkpoints.make(NOW)
-    length = store.audit(limit=1).total
+    length = store.audit.entries(limit=1).total
     assert checkpoints.verify().findings == ()
     return length
 
 
 def _change(store, statement, **values) -> None:
-    assert store._write(lambda connection: connection.execute(statement, values).rowcount)
+    assert store.database.write(lambda connection: connection.execute(statement, values).rowcount)
 
 
 def _rewrite(store, first: int) -> None:
@@ -62,7 +62,7 @@ def _rewrite(store, first: int) -> None:
                 connection.execute(update(tables.audit).where(tables.audit.c.seq == record.seq).values(_row(record)))
             head = record.hash
 
-    store._write(write)
+    store.database.write(write)
 
 
 ATTACKS = {
@@ -91,7 +91,7 @@ def test_an_audit_log_that_was_cut_or_rewritten_is_found(store, checkpoints, aud
 def test_what_was_cut_and_grew_again_is_found(store, checkpoints, audited: int) -> None:
     _change(store, text("DELETE FROM audit WHERE seq > :n"), n=audited - 4)
     for number in range(9):
-        store.append_audit(AuditEntry(at=LATER, actor="eve", action="innocent", target=str(number)))
+        store.audit.append(AuditEntry(at=LATER, actor="eve", action="innocent", target=str(number)))
     checkpoints.make(LATER)
     assert checkpoints.verify().findings
 
@@ -100,7 +100,7 @@ def test_a_leaf_of_the_audit_log_that_was_changed_to_fit_is_found_by_the_signatu
     store, checkpoints, audited: int
 ) -> None:
     _rewrite(store, audited)
-    (head,) = [record.hash for record in store.audit(limit=500).items if record.seq == audited]
+    (head,) = [record.hash for record in store.audit.entries(limit=500).items if record.seq == audited]
     statement = text("UPDATE checkpoint_leaves SET head = :head WHERE case_id = :log AND seq = :seq")
     _change(store, statement, head=head, log=str(AUDIT_LOG), seq=audited)
     assert "not those that were signed" in checkpoints.verify().findings[0].text.en
@@ -115,10 +115,10 @@ def test_the_end_of_the_audit_log_stands_in_every_checkpoint_and_one_is_made_for
     accepted(store, there)
     accepted(store, there)
     assert checkpoints.make(LATER) == 2
-    log = CheckpointLog(store)
+    log = store.checkpoints
     for number in range(1, checkpoints.newest().number + 1):
         assert sum(leaf.case_id == AUDIT_LOG for leaf in log.leaves(number)) == 1
-    store.append_audit(AuditEntry(at=LATER, actor="anna", action="a", target="t"))
+    store.audit.append(AuditEntry(at=LATER, actor="anna", action="a", target="t"))
     assert checkpoints.make(LATER) == 0
     assert checkpoints.newest().number > first
     assert checkpoints.verify().findings == ()
@@ -126,7 +126,7 @@ def test_the_end_of_the_audit_log_stands_in_every_checkpoint_and_one_is_made_for
 
 def _forge(store, case_id) -> None:
     """Change an event that nobody has signed, and compute the chain behind it anew, as its case says."""
-    (first, *rest) = store.events(case_id).items
+    (first, *rest) = store.event_log.events(case_id).items
 
     def write(connection) -> None:
         from dataclasses import replace
@@ -140,7 +140,7 @@ def _forge(store, case_id) -> None:
             connection.execute(update(tables.events).where(where).values(values))
         connection.execute(update(tables.cases).where(tables.cases.c.case_id == str(case_id)).values(head=head))
 
-    store._write(write)
+    store.database.write(write)
 
 
 def test_an_event_forged_before_its_signature_is_not_signed_and_others_are(store, checkpoints, ring, caplog) -> None:
@@ -153,8 +153,8 @@ def test_an_event_forged_before_its_signature_is_not_signed_and_others_are(store
     assert notary.verify([forged]).findings == ()
     with caplog.at_level(logging.ERROR):
         notary.sign_pending()
-    assert all(event.jws is None for event in store.events(forged).items)
-    assert all(event.jws is not None for event in store.events(honest).items)
+    assert all(event.jws is None for event in store.event_log.events(forged).items)
+    assert all(event.jws is not None for event in store.event_log.events(honest).items)
     assert str(forged) in caplog.text
     with pytest.raises(Unavailable) as caught:
         notary.tokens(forged)

@@ -30,8 +30,8 @@ ADDRESSES = {
 def recipients(door: Door, contact: dict[str, Any]) -> list[str]:
     """Who would be mailed of a mailbox of an authority that says this of itself."""
     there = replace(door.destination, destination_id=uuid4(), contact=contact)
-    keys = [(stored.use, stored.jwk) for stored in door.hub.store.keys(door.destination_id)]
-    door.hub.store.add_destination(there, keys)
+    keys = [(stored.use, stored.jwk) for stored in door.hub.store.parties.keys(door.destination_id)]
+    door.hub.store.parties.add_destination(there, keys)
     board = Noticeboard(store=door.hub.store, mails=True, operators=OPERATORS)
     telling = board.telling(NoticeKind.UNCOLLECTED, str(there.destination_id), {}, occasion="1", now=door.clock())
     return [notice.recipient for notice in telling.notices]
@@ -68,7 +68,9 @@ def test_braces_in_an_id_or_a_fact_are_text(door: Door):
 def test_a_mail_never_holds_what_an_authority_says_of_itself(door: Door):
     contact = {"legalName": "Zwitscherlinde", "address": "Weg 1", "phone": "0611 1", "email": "a@stadt.example"}
     there = replace(door.destination, destination_id=uuid4(), contact=contact, name="Zwitscherlinde")
-    door.hub.store.add_destination(there, [(each.use, each.jwk) for each in door.hub.store.keys(door.destination_id)])
+    door.hub.store.parties.add_destination(
+        there, [(each.use, each.jwk) for each in door.hub.store.parties.keys(door.destination_id)]
+    )
     board = Noticeboard(store=door.hub.store, mails=True)
     facts = {"deliveries": 1, "days": 3, "since": "2026-11-17", "givenUpAfterDays": 14}
     about = str(there.destination_id)

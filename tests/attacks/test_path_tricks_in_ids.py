@@ -72,27 +72,27 @@ def test_a_link_in_place_of_a_blob_is_not_followed(house):
 
 @pytest.mark.parametrize("trick", INJECTIONS, ids=repr)
 def test_a_client_id_is_a_value_and_never_sql(store, trick):
-    store.add_client(client("honest"))
-    assert store.client(trick) is None
-    assert store.remembered(trick, trick) is None
-    store.add_client(client(trick))
-    assert store.client(trick).client_id == trick
-    assert store.clients().total == 2
+    store.parties.add_client(client("honest"))
+    assert store.parties.client(trick) is None
+    assert store.submissions.remembered(trick, trick) is None
+    store.parties.add_client(client(trick))
+    assert store.parties.client(trick).client_id == trick
+    assert store.parties.clients().total == 2
 
 
 @pytest.mark.parametrize("trick", INJECTIONS, ids=repr)
 def test_a_key_id_or_tenant_is_a_value_and_never_a_pattern(store, trick):
     there = destination(tenant="06")
-    store.add_destination(there, [("wrapKey", {"kid": "seal-1", "key_ops": ["wrapKey"]})])
-    assert store.key(there.destination_id, trick) is None
-    assert store.destinations(tenant=trick).total == 0
-    assert store.destinations(owner=trick).total == 0
-    assert not store.refers_to(trick)
+    store.parties.add_destination(there, [("wrapKey", {"kid": "seal-1", "key_ops": ["wrapKey"]})])
+    assert store.parties.key(there.destination_id, trick) is None
+    assert store.parties.destinations(tenant=trick).total == 0
+    assert store.parties.destinations(owner=trick).total == 0
+    assert not store.retention.refers_to(trick)
 
 
 def test_a_nul_in_a_text_is_its_senders_problem_alone(store):
     there = destination()
-    store.add_destination(there)
+    store.parties.add_destination(there)
     bad = submission(there.destination_id, service=Service(identifier="urn:x", name="a\0b"))
     futures = [accept(store, one) for one in (submission(there.destination_id), bad, submission(there.destination_id))]
     error = futures[1].exception(10)
@@ -102,5 +102,5 @@ def test_a_nul_in_a_text_is_its_senders_problem_alone(store):
 
 @pytest.mark.parametrize("offset", [-1, 1 << 63, 1 << 80], ids=repr)
 def test_an_offset_out_of_this_world_gives_an_empty_page(store, offset):
-    store.add_client(client())
-    assert len(store.clients(offset=offset).items) == (1 if offset < 0 else 0)
+    store.parties.add_client(client())
+    assert len(store.parties.clients(offset=offset).items) == (1 if offset < 0 else 0)

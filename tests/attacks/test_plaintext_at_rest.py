@@ -133,7 +133,7 @@ def test_no_plaintext_lies_in_database_blobs_temporary_files_or_logs(data, tmp_p
 def let_mail(data: Path, workshop: Workshop, port: int) -> None:
     """Have what goes to Wiesbaden sealed as CMS and mailed."""
     hub = app.build(load_settings(data, {}))
-    place = next(each for each in hub.store.destinations().items if each.name.endswith("Wiesbaden"))
+    place = next(each for each in hub.store.parties.destinations().items if each.name.endswith("Wiesbaden"))
     config = {
         "host": "127.0.0.1",
         "port": port,
@@ -144,7 +144,7 @@ def let_mail(data: Path, workshop: Workshop, port: int) -> None:
         "recipient": "buergerbuero@example.org",
         "allow_private_addresses": True,
     }
-    hub.store.replace_destination(replace(place, adapter="smime_mail", adapter_config=config))
+    hub.store.parties.replace_destination(replace(place, adapter="smime_mail", adapter_config=config))
     hub.close()
 
 

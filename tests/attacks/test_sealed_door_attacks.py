@@ -68,7 +68,7 @@ def test_rs256_and_a_public_key_as_hmac_secret_are_refused(door: Door):
     claims = door.claims("accept-submission", sent)
     for alg in ("RS256", "RS512", "PS256", "EdDSA"):
         unchanged(door, sent, signed(door, header(door, alg=alg), claims), {422})
-    jwk_ = door.hub.store.key(door.destination_id, door.signing_key.kid)
+    jwk_ = door.hub.store.parties.key(door.destination_id, door.signing_key.kid)
     pem = public_rsa_key(jwk_).public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     content = f"{b64(header(door, alg='HS512'))}.{b64(claims)}"
     forged = hmac.new(pem, content.encode(), hashlib.sha512).digest()
@@ -227,7 +227,7 @@ def test_a_jwe_outside_the_profile_is_refused_in_both_versions(door: Door, more:
         assert door.upload(announced, attachment_id, bad, version).status in {413, 422}
         for metadata, data in ((bad, good), (good, bad)):
             assert door.submit(announced, metadata, data, version).status in {413, 422}
-        assert door.hub.store.message(UUID(announced)).uploaded == {}
+        assert door.hub.store.submissions.message(UUID(announced)).uploaded == {}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_broken_jwe_is_refused_and_nothing_is_stored(door: Door, spoil: Any):
     announced = door.announce(attachment_id)["submissionId"]
     path = f"/v2/submissions/{announced}/attachments/{attachment_id}"
     assert put_jose(door.sender, path, spoil(door.seal(b"x" * 100_000))).status in {400, 413, 415, 422}
-    assert door.hub.store.message(UUID(announced)).uploaded == {}
+    assert door.hub.store.submissions.message(UUID(announced)).uploaded == {}
 
 
 def test_a_zip_bomb_is_ciphertext_to_the_hub_and_never_inflated(door: Door):
@@ -266,7 +266,7 @@ def test_a_zip_bomb_is_ciphertext_to_the_hub_and_never_inflated(door: Door):
     attachment_id = str(uuid4())
     announced = door.announce(attachment_id, version="v1")["submissionId"]
     assert door.upload(announced, attachment_id, bomb, "v1").status == 204
-    assert door.hub.store.message(UUID(announced)).uploaded[UUID(attachment_id)].size == len(bomb)
+    assert door.hub.store.submissions.message(UUID(announced)).uploaded[UUID(attachment_id)].size == len(bomb)
     second = door.announce(attachment_id)["submissionId"]
     assert door.refused(door.upload(second, attachment_id, bomb), 422)
 
@@ -401,7 +401,7 @@ def test_parallel_uploads_of_one_submission_do_not_wait_for_each_other(door: Doo
 
 def test_only_the_owner_changes_a_destination(door: Door):
     target = f"/v2/destinations/{door.destination_id}"
-    jwk_ = dict(door.hub.store.keys(door.destination_id)[0].jwk)
+    jwk_ = dict(door.hub.store.parties.keys(door.destination_id)[0].jwk)
     manager = door.another(ClientKind.SUBSCRIBER, manage=True)
     assert door.refused(patch(manager, target, {"status": "inactive"}), 403, "forbidden")
     assert door.refused(manager.ask("DELETE", target), 403, "forbidden")
@@ -426,11 +426,11 @@ def test_an_owner_cannot_choose_an_adapter_or_an_owner(door: Door):
 
 
 def test_a_key_is_never_replaced_under_its_name(door: Door):
-    first, second = (dict(stored.jwk) for stored in door.hub.store.keys(door.destination_id)[:2])
+    first, second = (dict(stored.jwk) for stored in door.hub.store.parties.keys(door.destination_id)[:2])
     forged = {**second, "kid": first["kid"]}
     answer = post(door.subscriber, f"/v1/destinations/{door.destination_id}/keys", forged)
     assert door.refused(answer, 400, "key-refused")
-    assert door.hub.store.key(door.destination_id, first["kid"]) == first
+    assert door.hub.store.parties.key(door.destination_id, first["kid"]) == first
 
 
 def test_a_secret_never_comes_back(door: Door):

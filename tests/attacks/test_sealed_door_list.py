@@ -67,7 +67,7 @@ def refused_at_every_place(door: Door, bad: str) -> None:
         answers += [door.submit(announced, *pair, version) for pair in ((bad, good), (good, bad))]
         assert {answer.status for answer in answers} <= {413, 422}
         assert all(door.refused(answer, answer.status) for answer in answers)
-        assert door.hub.store.message(UUID(announced)).uploaded == {}
+        assert door.hub.store.submissions.message(UUID(announced)).uploaded == {}
 
 
 # ------------------------------------------------------------------------------------------------- what is not yours
@@ -83,7 +83,7 @@ def test_a_foreign_destination_is_neither_listed_nor_collected_from(door: Door):
     assert door.refused(stranger.get(f"{path}/attachments/{attachment_id}"), 403, "forbidden")
     assert stranger.ask("HEAD", f"{path}/attachments/{attachment_id}").status == 403
     assert sent.submission_id not in door.listed(stranger)
-    assert door.hub.store.reads(UUID(sent.submission_id)).total == 0
+    assert door.hub.store.audit.reads(UUID(sent.submission_id)).total == 0
 
 
 def test_a_foreign_case_is_neither_read_nor_written(door: Door):
@@ -122,7 +122,7 @@ def test_an_event_of_one_case_posted_into_another_is_refused(door: Door):
 def test_a_bound_client_gets_no_token_that_reaches_further(door: Door):
     held = ("send:region:DE06439+send:service:urn:de:fim:leika:leistung:99012008001000",)
     client, secret = new_client(ClientKind.SENDER, "Bound", now=door.clock())
-    door.hub.store.add_client(replace(client, scopes=held))
+    door.hub.store.parties.add_client(replace(client, scopes=held))
     for wider in (
         "send:region:DE",
         "send:region:DE06",

@@ -17,7 +17,6 @@ from hub.app import unconfined
 from hub.errors import Conflict, Forbidden, HubError
 from hub.identity.accounts import Person, Role
 from hub.model.options import declared
-from hub.store.proposals import AdapterChanges
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 ANTON = Person(name="anton", full_name="Anton", roles=(Role.APPROVER,))
@@ -97,7 +96,7 @@ def proposed(stage, desk, adapter, person=OTTO, where=None, **changes):
 
 
 def config(stage, where=None):
-    return dict(stage.hub.store.destination(where or here(stage)).adapter_config)
+    return dict(stage.hub.store.parties.destination(where or here(stage)).adapter_config)
 
 
 _ELSEWHERE = [
@@ -192,7 +191,7 @@ def test_a_new_secret_goes_with_a_new_address_once_a_second_person_agrees(stage,
         assert slug in {None, refusal.value.slug}
     proposed(stage, desk, "https", ANTON, **wish)
     assert config(stage)["url"] == "https://new.example/"
-    actions = [each.entry.action for each in stage.hub.store.audit(action="adapter.").items]
+    actions = [each.entry.action for each in stage.hub.store.audit.entries(action="adapter.").items]
     assert actions == ["adapter.propose", "adapter.approve"]
 
 
@@ -276,7 +275,7 @@ def test_the_command_line_confirms_a_secret_for_a_new_address(stage, desk):
     settled(stage, "https", url="https://new.example/")
     assert config(stage)["url"] == "https://new.example/"
     proposed(stage, desk, "https")  # The old address still has its secret.
-    (entry,) = stage.hub.store.audit(action="destination.change").items[-1:]
+    (entry,) = stage.hub.store.audit.entries(action="destination.change").items[-1:]
     assert entry.entry.actor == "cli:root"
 
 
@@ -373,12 +372,12 @@ def stage_trial(stage):
     from hub.app import admin_desks
 
     trials = admin_desks(stage.hub)["trials"]
-    return trials.run(stage.hub.store.destination(here(stage)), actor="otto", now=stage.clock())
+    return trials.run(stage.hub.store.parties.destination(here(stage)), actor="otto", now=stage.clock())
 
 
 def test_a_new_destination_with_an_adapter_waits_for_a_second_person(stage, desk, secrets):
     store = stage.hub.store
-    keys = {key.use: dict(key.jwk) for key in store.keys(here(stage))}
+    keys = {key.use: dict(key.jwk) for key in store.parties.keys(here(stage))}
     draft = Draft(
         name="Neu",
         contact={},
@@ -408,7 +407,7 @@ def test_a_new_destination_with_an_adapter_waits_for_a_second_person(stage, desk
 
 
 def test_what_a_secret_belongs_to_is_noted_once(stage, secrets):
-    changes = AdapterChanges(stage.hub.store)
+    changes = stage.hub.store.adapter_changes
     for _ in range(2):
         changes.bind(["/s/a", "/s/b"], "address", stage.clock())
     assert changes.bound("/s/a") == {"address"}

@@ -21,7 +21,7 @@ BERTA = Person(name="berta", full_name="Berta", roles=(Role.OPERATOR, Role.APPRO
 def way(stage):
     """Say a word on the retirement of a signature key, on the pages' and the API's desk, or on the command line's."""
     here = stage.destination_id("Wiesbaden")
-    kid = next(key.kid for key in stage.hub.store.keys(here) if key.use == "verify")
+    kid = next(key.kid for key in stage.hub.store.parties.keys(here) if key.use == "verify")
     desks = {True: stage.hub.destination_service, False: unconfined(stage.hub)}
 
     def say(person, *, confined=True):

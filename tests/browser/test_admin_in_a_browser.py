@@ -173,7 +173,7 @@ def test_an_operator_redrives_a_dead_letter(visit, pages):
     _insist_on_access(operator, "dead-letter")
     operator.get_by_role("button", name="Erneut zustellen").click()
     operator.get_by_text("Wird erneut zugestellt.").wait_for()
-    assert pages.store.delivery(taken.submission.submission_id).state == "queued"
+    assert pages.store.deliveries.delivery(taken.submission.submission_id).state == "queued"
 
 
 def test_a_key_that_ends_soon_is_warned_of(visit, pages):
@@ -199,7 +199,7 @@ def _key_file(pages: Any, folder: Path) -> Path:
 
 def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path):
     here = pages.stage.destination_id("Wiesbaden")
-    before = pages.store.destination(here).encryption_kid
+    before = pages.store.parties.destination(here).encryption_kid
     operator, approver = visit("otto"), visit("anton")
     operator.goto(f"{pages.base}/destinations/{here}")
     operator.get_by_role("link", name="Schlüssel hinterlegen").click()
@@ -214,7 +214,7 @@ def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path)
     operator.get_by_role("button", name="Prüfen und vorschlagen").click()
     operator.get_by_text("Eine zweite Person muss zustimmen").wait_for()
     assert operator.get_by_role("button", name="Freigeben").count() == 0
-    assert pages.store.destination(here).encryption_kid == before
+    assert pages.store.parties.destination(here).encryption_kid == before
 
     approver.goto(f"{pages.base}/")
     approver.get_by_role("link", name="warten auf eine zweite Person").click()
@@ -222,7 +222,7 @@ def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path)
     _insist_on_access(approver, "key-waits")
     approver.get_by_role("button", name="Freigeben").click()
     approver.get_by_text("Freigegeben und wirksam").wait_for()
-    assert pages.store.destination(here).encryption_kid != before
+    assert pages.store.parties.destination(here).encryption_kid != before
     assert approver.get_by_text("noch 60 Tage").count() >= 1
     _picture(approver, "key-changed")
 

@@ -192,7 +192,7 @@ def test_a_named_person_makes_clients_within_the_own_rights(hub, stage, tmp_path
     ).group(1)
     assert hub("clients", "rotate", client_id, *by("demo-ben"))[0] == 0
     assert hub("clients", "disable", client_id, *by("demo-anna"))[0] == 0
-    entries = [each.entry for each in stage.hub.store.audit(target=client_id).items]
+    entries = [each.entry for each in stage.hub.store.audit.entries(target=client_id).items]
     assert [(each.action, each.actor) for each in entries] == [
         ("client.add", "demo-anna"),
         ("client.rotate", "demo-ben"),

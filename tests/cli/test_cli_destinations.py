@@ -112,7 +112,7 @@ def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files
 
 def audited(data: Path, target: str) -> list[tuple[str, str]]:
     store = Store(load_settings(data, {}).database)
-    entries = [each.entry for each in store.audit(target=target, limit=500).items]
+    entries = [each.entry for each in store.audit.entries(target=target, limit=500).items]
     store.close()
     return [(entry.action, entry.actor) for entry in entries]
 
@@ -210,13 +210,13 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
 
 def test_another_adapter_closes_the_circuit(stage: Stage, tmp_path: Path):
     destination_id = stage.destination_id("Wiesbaden")
-    stage.hub.store.change_circuit(
+    stage.hub.store.circuits.change(
         destination_id, lambda known: replace(known, failures=9, open_until=NOW + timedelta(days=3650)), NOW
     )
     stage.hub.close()
     done(stage.data, "adapter", str(destination_id), "folder", "--options", json.dumps({"path": str(tmp_path)}))
     store = Store(stage.hub.settings.database)
-    assert store.circuit(destination_id) == Circuit(destination_id=destination_id)
+    assert store.circuits.circuit(destination_id) == Circuit(destination_id=destination_id)
     store.close()
 
 
@@ -241,7 +241,7 @@ def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str
     destination_id = stage.cast["destinations"][0]["destination_id"]
     done(stage.data, "deactivate", destination_id)
     store = Store(stage.hub.settings.database)
-    entry = store.audit(newest_first=True, limit=1).items[0].entry
+    entry = store.audit.entries(newest_first=True, limit=1).items[0].entry
     store.close()
     assert (entry.action, entry.target) == ("destination.change", destination_id)
     assert entry.actor.startswith("cli:")
@@ -253,7 +253,7 @@ def test_a_destinations_notices_are_shown_with_what_became_of_their_mail(stage: 
     for mails in (True, False):
         board = Noticeboard(store=stage.hub.store, mails=mails)
         telling = board.telling(NoticeKind.UNCOLLECTED, here, {}, occasion=str(mails), now=stage.clock())
-        stage.hub.store._write(lambda connection, told=telling: write_telling(connection, told))
+        stage.hub.store.database.write(lambda connection, told=telling: write_telling(connection, told))
     stage.hub.close()
     shown = [line.split() for line in done(stage.data, "show", here).splitlines() if line.startswith("notice")]
     assert sorted(line[2:] for line in shown) == [["uncollected", "mail:", "-"], ["uncollected", "mail:", "queued"]]

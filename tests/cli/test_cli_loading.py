@@ -97,6 +97,6 @@ def test_tables_of_a_newer_version_are_refused_as_such(store_url: str):
 
 
 def _at_revision(store: Store, revision: str) -> None:
-    store._write(
+    store.database.write(
         lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
     )

@@ -53,8 +53,8 @@ class Scripted:
 def scripted(stage):
     """The stage with its building authority reached by the scripted adapter."""
     Scripted.answers, Scripted.got = [], []
-    stored = stage.hub.store.destination(stage.destination_id("Rheingau"))
-    stage.hub.store.replace_destination(replace(stored, adapter="scripted", adapter_config={}))
+    stored = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.parties.replace_destination(replace(stored, adapter="scripted", adapter_config={}))
     return stage
 
 
@@ -81,7 +81,7 @@ def accepted(stage, **more) -> UUID:
 
 
 def view(stage, submission_id):
-    return stage.hub.store.delivery(submission_id)
+    return stage.hub.store.deliveries.delivery(submission_id)
 
 
 def test_an_unknown_adapter_ends_in_the_dead_letters_as_configuration(scripted):
@@ -94,7 +94,7 @@ def test_an_unknown_adapter_ends_in_the_dead_letters_as_configuration(scripted):
 
 
 def test_an_unknown_adapter_is_named_with_those_there_are(stage):
-    destination = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    destination = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     with pytest.raises(ConfigurationError, match="mailbox"):
         AdapterPool({"mailbox": Scripted}).of(destination)
 
@@ -141,16 +141,16 @@ def test_a_refusal_is_a_dead_letter_with_its_cause_and_no_notify_event(scripted)
     Scripted.answers = [outcome(OutcomeKind.REFUSED, cause=DeadCause.PAYLOAD)]
     dispatcher(scripted).run_once()
     assert view(scripted, submission_id).cause is DeadCause.PAYLOAD
-    case = scripted.hub.store.message(submission_id).case_id
-    assert EventKind.NOTIFY not in [event.kind for event in scripted.hub.store.events(case).items]
+    case = scripted.hub.store.submissions.message(submission_id).case_id
+    assert EventKind.NOTIFY not in [event.kind for event in scripted.hub.store.event_log.events(case).items]
 
 
 def test_delivery_is_noted_in_the_log_and_the_log_stays_intact(scripted):
     submission_id = accepted(scripted)
     Scripted.answers = [outcome(OutcomeKind.DELIVERED)]
     dispatcher(scripted).run_once()
-    case = scripted.hub.store.message(submission_id).case_id
-    assert [event.kind for event in scripted.hub.store.events(case).items] == [
+    case = scripted.hub.store.submissions.message(submission_id).case_id
+    assert [event.kind for event in scripted.hub.store.event_log.events(case).items] == [
         EventKind.CREATE,
         EventKind.SUBMIT,
         EventKind.NOTIFY,
@@ -244,10 +244,10 @@ def test_what_a_node_has_claimed_and_not_begun_is_given_back_when_it_stops(scrip
     try:
         assert all(hanging.acquire(timeout=5) for _ in range(4))
         now = scripted.clock()
-        assert scripted.hub.store.next_due() > now
+        assert scripted.hub.store.queue.next_due() > now
         stop.set()
         working.wake()
-        assert wait_for(lambda: scripted.hub.store.next_due() == now)
+        assert wait_for(lambda: scripted.hub.store.queue.next_due() == now)
     finally:
         release.set()
         thread.join()
@@ -263,7 +263,7 @@ def test_results_are_recorded_while_other_attempts_run(scripted):
         scripted.accept()
     Scripted.answers = [outcome(OutcomeKind.DELIVERED)] * 9
     with running(dispatcher(scripted), threading.Event()):
-        assert wait_for(lambda: scripted.hub.store.next_due() is None)
+        assert wait_for(lambda: scripted.hub.store.queue.next_due() is None)
     assert [package.repeat for package in Scripted.got] == [False] * 9
 
 
@@ -312,7 +312,7 @@ def test_an_adapter_is_opened_once_and_one_that_fails_to_open_is_tried_again(scr
                 raise ConfigurationError(Text("Noch nicht.", "Not yet."))
 
     pool = AdapterPool({"scripted": Shy})
-    destination = scripted.hub.store.destination(scripted.destination_id("Rheingau"))
+    destination = scripted.hub.store.parties.destination(scripted.destination_id("Rheingau"))
     with pytest.raises(ConfigurationError):
         pool.of(destination)
     assert pool.of(destination) is pool.of(destination) is opened[1]
@@ -322,8 +322,8 @@ def test_an_adapter_is_opened_once_and_one_that_fails_to_open_is_tried_again(scr
 
 def beside(stage, adapter):
     """The stage with a second receiver, in Frankfurt."""
-    stored = stage.hub.store.destination(stage.destination_id("Frankfurt"))
-    stage.hub.store.replace_destination(replace(stored, adapter=adapter, adapter_config={}))
+    stored = stage.hub.store.parties.destination(stage.destination_id("Frankfurt"))
+    stage.hub.store.parties.replace_destination(replace(stored, adapter=adapter, adapter_config={}))
     return stage
 
 
@@ -360,8 +360,8 @@ def test_an_adapter_that_hangs_while_it_opens_holds_up_nobody_else(scripted):
             delivered.set()
             return outcome(OutcomeKind.DELIVERED)
 
-    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
-    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    stored = scripted.hub.store.parties.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.parties.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
     scripted.accept()
     scripted.accept(area="064120000000")
     stop = threading.Event()
@@ -408,7 +408,7 @@ def test_an_adapter_that_does_not_close_keeps_no_other_open(stage):
             raise OSError
 
     pool = AdapterPool({"scripted": Stubborn})
-    there = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     for number in range(2):
         pool.of(replace(there, adapter="scripted", adapter_config={"number": number}))
     pool.close()
@@ -446,8 +446,8 @@ def test_receivers_that_hang_on_every_thread_hold_up_nobody_for_long(scripted):
             delivered.set()
             return outcome(OutcomeKind.DELIVERED)
 
-    stored = scripted.hub.store.destination(scripted.destination_id("Frankfurt"))
-    scripted.hub.store.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
+    stored = scripted.hub.store.parties.destination(scripted.destination_id("Frankfurt"))
+    scripted.hub.store.parties.replace_destination(replace(stored, adapter="prompt", adapter_config={}))
     for _ in range(4):
         scripted.accept()
     stop = threading.Event()

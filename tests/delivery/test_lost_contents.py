@@ -101,13 +101,13 @@ def test_a_lost_content_is_a_dead_letter_of_ours_at_once(store, tmp_path, adapte
         rules=Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB),
         clock=lambda: NOW,
     )
-    before = store.circuit(there)
+    before = store.circuits.circuit(there)
     assert working.run_once() == 1
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     (attempt,) = view.attempts
     assert (attempt.outcome, attempt.note) == (OutcomeKind.REFUSED, "a stored content is lost")
-    assert store.circuit(there) == before
+    assert store.circuits.circuit(there) == before
     assert view.delivery_id not in Reading.sent
-    store.redrive(view.delivery_id, NOW)
+    store.deliveries.redrive(view.delivery_id, NOW)
     assert not claim(store)[0].repeat

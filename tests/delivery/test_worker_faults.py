@@ -12,6 +12,7 @@ import pytest
 import spoiling
 from dispatching import PATIENCE, Taking, running, until
 from stage import WIESBADEN
+from store_values import Instead
 
 from hub import app
 from hub.delivery.adapters import AdapterPool
@@ -28,25 +29,23 @@ class Fatal(BaseException):
     """What no ``except Exception`` holds, as some libraries raise."""
 
 
-class Failing:
-    """A store whose calls named in ``faults`` raise what is listed there, once each; all others are the store's own."""
+def failing(store, *, claim):
+    """The store, whose queue answers claims with what ``claim`` lists, once each, before it does what is asked."""
 
-    def __init__(self, store, **faults):
-        self._store = store
-        self.faults = faults
+    def claimed(*args, **named):
+        if claim:
+            raise claim.pop(0)
+        return store.queue.claim(*args, **named)
 
-    def __getattr__(self, name):
-        if self.faults.get(name):
-            raise self.faults[name].pop(0)
-        return getattr(self._store, name)
+    return Instead(store, queue=Instead(store.queue, claim=claimed))
 
 
 @pytest.fixture
 def taking(stage):
     """The stage with its building authority reached by the adapter above."""
     Taking.begin()
-    stored = stage.hub.store.destination(stage.destination_id("Rheingau"))
-    stage.hub.store.replace_destination(replace(stored, adapter="taking", adapter_config={}))
+    stored = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.parties.replace_destination(replace(stored, adapter="taking", adapter_config={}))
     return stage
 
 
@@ -63,7 +62,7 @@ def dispatcher(stage, *, store=None, **changes):
 
 
 def delivery(stage, accepted):
-    return stage.hub.store.delivery(UUID(accepted.claims["sub"].removeprefix("submission:")))
+    return stage.hub.store.deliveries.delivery(UUID(accepted.claims["sub"].removeprefix("submission:")))
 
 
 def delivered(stage, accepted):
@@ -74,7 +73,7 @@ def delivered(stage, accepted):
 def test_a_dispatcher_that_dies_is_counted_and_delivers_again(taking, death):
     fallen = []
     watch = Supervisor(pauses=Pauses(first=0.05), fell=fallen.append)
-    with running(dispatcher(taking, store=Failing(taking.hub.store, claim=[death]), supervisor=watch)):
+    with running(dispatcher(taking, store=failing(taking.hub.store, claim=[death]), supervisor=watch)):
         accepted = taking.accept()
         until(lambda: delivered(taking, accepted))
     assert fallen == ["dispatcher"]
@@ -127,7 +126,7 @@ def test_what_cannot_be_recorded_is_sent_once_and_is_a_dead_letter(taking, colum
 @pytest.mark.parametrize(("column", "value"), CASES)
 def test_what_cannot_be_recorded_in_a_mailbox_stops_no_dispatcher(stage, column, value):
     bad, good = stage.accept(area=WIESBADEN), stage.accept(area=WIESBADEN)
-    assert stage.hub.store.destination(UUID(bad.claims["destination"]["destinationId"])).adapter == "mailbox"
+    assert stage.hub.store.parties.destination(UUID(bad.claims["destination"]["destinationId"])).adapter == "mailbox"
     spoil(stage, bad, column, value)
     stage.hub.dispatcher.run_once()
     assert delivery(stage, bad).state is DeliveryState.DEAD

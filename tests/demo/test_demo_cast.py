@@ -44,7 +44,7 @@ def test_its_own_subscriber_collects_from_it_and_the_demos_does_not(stage, reser
     path = f"/v2/submissions?destinationId={reserved['destination_id']}"
     assert own.get(path).status == 200
     assert door.subscriber.get(path).status == 403
-    key = stage.hub.store.destination(UUID(reserved["destination_id"])).encryption_kid
+    key = stage.hub.store.parties.destination(UUID(reserved["destination_id"])).encryption_kid
     assert read_decryption_key(reserved["private_decryption_jwk"], written_by_us=True).kid == key
 
 
@@ -55,7 +55,7 @@ def test_a_demo_of_an_earlier_version_gets_it_at_its_next_start(tmp_path):
     try:
         made = prepare(hub, say=lambda _: None).document["reserved_for_tests"]
         assert prepare(hub, say=lambda _: None).document["reserved_for_tests"] == made
-        stored = hub.store.destination(UUID(made["destination_id"]))
+        stored = hub.store.parties.destination(UUID(made["destination_id"]))
         assert (stored.owner, stored.adapter) == (made["subscriber"]["client_id"], "mailbox")
     finally:
         hub.close()

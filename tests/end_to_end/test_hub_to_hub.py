@@ -35,7 +35,7 @@ def near(made_once, tmp_path, far):
     secret.write_text(far.stage.cast["sender"]["client_secret"])
     with staged(made_once, tmp_path / "near") as stage:
         for cast in stage.cast["destinations"]:
-            destination = stage.hub.store.destination(stage.destination_id(cast["name"]))
+            destination = stage.hub.store.parties.destination(stage.destination_id(cast["name"]))
             config = {
                 "submission_api": f"{far.base_url}/submission-api",
                 "token_url": f"{far.base_url}/token",
@@ -45,7 +45,9 @@ def near(made_once, tmp_path, far):
                 "allow_http": True,
                 "allow_private_addresses": True,
             }
-            stage.hub.store.replace_destination(replace(destination, adapter="fit_connect", adapter_config=config))
+            stage.hub.store.parties.replace_destination(
+                replace(destination, adapter="fit_connect", adapter_config=config)
+            )
         yield stage
 
 

@@ -33,14 +33,14 @@ def point_at(data, url: str) -> None:
     hub = app.build(load_settings(data, {}, allow_private_addresses=True))
     cast = json.loads((data / "demo.json").read_text())
     building = next(each for each in cast["destinations"] if each["adapter"] == "https")
-    stored = hub.store.destination(UUID(building["destination_id"]))
+    stored = hub.store.parties.destination(UUID(building["destination_id"]))
     config = {
         "url": url,
         "secret_file": str(data / "demo" / "push.secret"),
         "allow_http": True,
         "allow_private_addresses": True,
     }
-    hub.store.replace_destination(replace(stored, adapter_config=config))
+    hub.store.parties.replace_destination(replace(stored, adapter_config=config))
     hub.close()
 
 

@@ -59,7 +59,7 @@ def decide(data: Path) -> None:
         board = Noticeboard(store=store, mails=True)
         party = str(UUID(cast["destinations"][0]["destination_id"]))
         telling = board.telling(NoticeKind.OVERDUE, party, FACTS, occasion="1", now=datetime.now(UTC))
-        store._write(lambda connection: write_telling(connection, telling))
+        store.database.write(lambda connection: write_telling(connection, telling))
 
 
 def test_a_killed_hubs_notice_is_mailed_by_the_next_one(
@@ -80,7 +80,7 @@ def hasten(data: Path) -> None:
     """Make what waits due, as the passing of time would."""
     with closing(Store(f"sqlite:///{data / 'hub.sqlite'}")) as store:
         due = update(notices).where(notices.c.finished_at.is_(None)).values(next_attempt_at=0)
-        store._write(lambda connection: connection.execute(due).rowcount)
+        store.database.write(lambda connection: connection.execute(due).rowcount)
 
 
 def test_a_hub_without_a_mail_server_says_so_once(data: Path):

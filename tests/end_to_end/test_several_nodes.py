@@ -83,7 +83,7 @@ def test_in_normal_operation_everything_is_delivered_exactly_once(made_once, pos
             keys = HubKeys.load_or_create(play.data / "pki", now=None, create=False)
             checkpoints = Checkpoints(store=store, keys=keys, issuer="")
             assert checkpoints.verify().findings == ()
-            cases = [case.case_id for case in store.cases(limit=500).items]
+            cases = [case.case_id for case in store.submissions.cases(limit=500).items]
             assert Notary(store=store, keys=keys).verify(cases).findings == ()
 
 

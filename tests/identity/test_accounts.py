@@ -14,7 +14,6 @@ from routing_book import NOW
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
 from hub.identity.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, may_be_one_human, same_csrf
 from hub.store import AuditEntry, tables
-from hub.store.accounts import AccountRecords
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table
 
@@ -141,7 +140,7 @@ def test_the_store_holds_neither_password_nor_token(accounts, store):
     token, session = accounts.log_in("erika", PASSWORD, now=NOW)
     dump = str(
         [
-            store._read(lambda c, t=table: c.execute(t.select()).all())
+            store.database.read(lambda c, t=table: c.execute(t.select()).all())
             for table in (account_table, session_table, tables.audit)
         ]
     )
@@ -166,7 +165,7 @@ def test_what_is_over_is_swept(accounts):
 
 
 def test_an_identity_has_one_account(accounts, store):
-    records = AccountRecords(store)
+    records = store.accounts
     known = replace(records.account("erika"), issuer="https://id.example.org", subject="p-1", password_hash="")
     records.change(known, audit=AuditEntry(at=NOW, actor="cli", action="account.link", target="account:erika"))
     assert records.by_identity("https://id.example.org", "p-1") == known
@@ -175,18 +174,18 @@ def test_an_identity_has_one_account(accounts, store):
     entry = AuditEntry(at=NOW, actor="cli", action="account.add", target="account:zwei")
     with pytest.raises(Conflict):
         records.add(replace(known, name="zwei"), audit=entry)
-    assert "account.add" not in [each.entry.action for each in store.audit().items][1:]
+    assert "account.add" not in [each.entry.action for each in store.audit.entries().items][1:]
 
 
 def test_a_providers_answer_is_used_once_and_forgotten_when_it_is_too_old_anyway(accounts, store):
-    records = AccountRecords(store)
+    records = store.accounts
     assert [records.use_answer(state, NOW) for state in ("a", "b", "a")] == [True, True, False]
     assert accounts.sweep(NOW + timedelta(minutes=14)) == 0
     assert accounts.sweep(NOW + timedelta(minutes=16)) == 2
 
 
 def test_a_local_and_a_providers_account_may_be_one_human_and_two_of_a_kind_are_not(accounts, store):
-    records = AccountRecords(store)
+    records = store.accounts
     for name, subject in (("vera", "p-1"), ("udo", "p-2")):
         accounts.add(name, PASSWORD, roles=(Role.VIEWER,), actor="cli", now=NOW)
         entry = AuditEntry(at=NOW, actor="cli", action="account.link", target=f"account:{name}")
@@ -212,7 +211,7 @@ def test_every_change_of_an_account_is_audited_without_secrets(accounts, store):
     accounts.set_totp("erika", actor="cli:root", now=NOW)
     accounts.set_password("erika", "ein ganz neues passwort", actor="cli:root", now=NOW)
     accounts.disable("erika", actor="cli:root", now=NOW)
-    entries = [record.entry for record in store.audit().items]
+    entries = [record.entry for record in store.audit.entries().items]
     assert [entry.action for entry in entries] == [
         "account.add",
         "account.totp",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from sealed_door import Door, post
-from store_values import destination
+from store_values import Instead, destination
 
 from hub.administration.clients import ClientService
 from hub.administration.destinations import Draft
@@ -57,8 +57,8 @@ def test_an_operators_change_is_seen_at_once_at_the_plain_door(stage):
 def test_an_owners_change_is_seen_at_once_at_both_doors(door):
     hub, now = door.hub, door.clock()
     owner, secret = new_client(ClientKind.SUBSCRIBER, "Betrieb", now=now, manage=True)
-    hub.store.add_client(owner)
-    hub.store.replace_destination(replace(door.destination, owner=owner.client_id))
+    hub.store.parties.add_client(owner)
+    hub.store.parties.replace_destination(replace(door.destination, owner=owner.client_id))
     assert hub.directory.destination(door.destination_id, now=now).status == "active"
     answer = door.with_credentials(owner.client_id, secret).ask("DELETE", f"/v2/destinations/{door.destination_id}")
     assert answer.status in {200, 204}, answer.text
@@ -89,11 +89,11 @@ def test_a_client_that_is_disabled_is_locked_out_at_once(stage):
 
 def test_a_party_that_was_looked_for_in_vain_is_found_as_soon_as_it_is_there(stage):
     hub, now = stage.hub, stage.clock()
-    model = hub.store.destination(stage.destination_id("Wiesbaden"))
+    model = hub.store.parties.destination(stage.destination_id("Wiesbaden"))
     there = replace(model, destination_id=destination().destination_id)
     assert hub.directory.destination(there.destination_id, now=now) is None
     assert not hub.directory.at_hand(there.destination_id, now=now)
-    hub.store.add_destination(there)
+    hub.store.parties.add_destination(there)
     assert hub.directory.destination(there.destination_id, now=now) == there
     assert hub.directory.at_hand(there.destination_id, now=now)
 
@@ -103,7 +103,7 @@ def test_what_another_node_changed_is_seen_within_a_second(stage):
     here = stage.destination_id("Wiesbaden")
     other = Directory(store=hub.store, policy=hub.policy)  # Nobody tells it.
     before = other.destination(here, now=stage.clock())
-    hub.store.replace_destination(replace(before, name="Anders"))
+    hub.store.parties.replace_destination(replace(before, name="Anders"))
     assert other.destination(here, now=stage.clock()) == before
     stage.clock.pass_(seconds=1)
     assert other.destination(here, now=stage.clock()).name == "Anders"
@@ -115,22 +115,21 @@ def test_what_was_read_while_it_changed_is_not_kept(stage):
     here = stage.destination_id("Wiesbaden")
     reading, changed = threading.Event(), threading.Event()
 
-    class Slow:
-        """The store, whose answer takes until the change is through."""
+    def slow(destination_id):
+        """Answer when the change is through."""
+        found = hub.store.parties.destination(destination_id)
+        reading.set()
+        assert changed.wait(20)
+        return found
 
-        def destination(self, destination_id):
-            found = hub.store.destination(destination_id)
-            reading.set()
-            assert changed.wait(20)
-            return found
-
-    directory = Directory(store=Slow(), policy=hub.policy)
+    store = Instead(hub.store, parties=Instead(hub.store.parties, destination=slow))
+    directory = Directory(store=store, policy=hub.policy)
     hub.store.on_party_changed(directory.forget)
     seen = []
     reader = threading.Thread(target=lambda: seen.append(directory.destination(here, now=now)))
     reader.start()
     assert reading.wait(20)
-    hub.store.replace_destination(replace(hub.store.destination(here), name="Anders"))
+    hub.store.parties.replace_destination(replace(hub.store.parties.destination(here), name="Anders"))
     changed.set()
     reader.join()
     assert seen[0].name != "Anders"
@@ -142,5 +141,5 @@ def test_a_change_that_fails_is_told_too_for_nobody_knows_its_end(stage):
     stage.hub.store.on_party_changed(told.append)
     unknown = destination()
     with pytest.raises(HubError):
-        stage.hub.store.replace_destination(unknown)
+        stage.hub.store.parties.replace_destination(unknown)
     assert told == [unknown.destination_id]

@@ -27,7 +27,7 @@ def _account(entrance, sub):
 
 
 def _actions(entrance):
-    return [record.entry.action for record in entrance.pages.store.audit(limit=500).items]
+    return [record.entry.action for record in entrance.pages.store.audit.entries(limit=500).items]
 
 
 # The button
@@ -245,9 +245,9 @@ def test_a_local_account_is_no_second_person_for_a_first_start_either(entrance):
     entrance.as_("p-1", "hub-redaktion")
     _local(entrance, "anton")
     stage, creator = entrance.pages.stage, _account(entrance, "p-1").name
-    store, place = stage.hub.store, stage.hub.store.destination(stage.destination_id("Wiesbaden"))
+    store, place = stage.hub.store, stage.hub.store.parties.destination(stage.destination_id("Wiesbaden"))
     target = str(place.destination_id)
-    store.append_audit(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
+    store.audit.append(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
     desk = KeyApproval(store=store, policy=stage.hub.policy)
     with pytest.raises(Forbidden) as refusal:
         desk.insist_on_second_person(replace(place, status="created"), actor="anton")
@@ -264,7 +264,7 @@ def test_a_linked_account_keeps_its_name_and_counts_as_the_providers(entrance):
     approver = entrance.as_("p-7", "hub-freigabe")
     assert "Freigegeben" in approver.post(f"/routing/versions/{number}/approve", revision=2, text="gelesen").text
     assert entrance.pages.tables.version(number).approved_by == "anton"
-    link_entry = next(one.entry for one in store.audit(limit=500).items if one.entry.action == "account.link")
+    link_entry = next(one.entry for one in store.audit.entries(limit=500).items if one.entry.action == "account.link")
     assert (link_entry.actor, link_entry.after["subject"]) == ("cli:root", "p-7")
 
 

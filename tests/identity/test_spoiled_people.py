@@ -13,7 +13,7 @@ from hub.identity.accounts import Accounts, Right, Role, people_who_may
 from hub.store import AuditEntry
 from hub.store.accounts import accounts as account_table
 from hub.store.accounts import sessions as session_table
-from hub.store.proposals import AdapterChange, AdapterChanges, ChangeState, KeyChange, KeyChanges, KeyStep
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.tables import metadata
 
 #: Beyond any time that there is.
@@ -40,7 +40,7 @@ def people(store):
 
 
 def spoil(store, statement):
-    store._write(lambda connection: connection.execute(statement).rowcount)
+    store.database.write(lambda connection: connection.execute(statement).rowcount)
 
 
 def spoil_anton(store, column, value):
@@ -110,7 +110,7 @@ def proposed(store, place, kid):
         proposed_by="otto",
         proposed_at=NOW,
     )
-    return KeyChanges(store).propose(change, audit=audit())
+    return store.key_changes.propose(change, audit=audit())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_
     place = known_destination(store)
     bad, good = proposed(store, place, "bad"), proposed(store, place, "good")
     spoil(store, update(KEY_CHANGES).where(KEY_CHANGES.c.change_id == bad.change_id).values({column: value}))
-    changes = KeyChanges(store)
+    changes = store.key_changes
     assert changes.open() == changes.of(place.destination_id) == [good]
     with pytest.raises(UnreadableRow) as caught:
         changes.change(bad.change_id)
@@ -133,7 +133,7 @@ def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_
 
 def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, told):
     place = known_destination(store)
-    made = AdapterChanges(store).propose(
+    made = store.adapter_changes.propose(
         AdapterChange(
             destination_id=place.destination_id,
             adapter="mailbox",
@@ -146,5 +146,5 @@ def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, t
     )
     assert made.state is ChangeState.OPEN
     spoil(store, update(metadata.tables["adapter_changes"]).values(options="[]"))
-    assert AdapterChanges(store).open() == []
+    assert store.adapter_changes.open() == []
     assert told == ["adapter_changes"]

@@ -36,7 +36,7 @@ def clients_of(store: Store, keys: HubKeys) -> Clients:
 @pytest.fixture
 def portal(store):
     client, secret = new_client(ClientKind.SENDER, "Portal", now=NOW)
-    store.add_client(client)
+    store.parties.add_client(client)
     return client.client_id, secret
 
 
@@ -49,7 +49,7 @@ def wrong(clients: Clients, client_id: str, *, times: int, address: str, now=NOW
 def count(store: Store, kind: str | None = None) -> int:
     statement = select(func.count()).select_from(rows)
     statement = statement if kind is None else statement.where(rows.c.kind == kind)
-    return store._read(lambda connection: connection.execute(statement).scalar_one())
+    return store.database.read(lambda connection: connection.execute(statement).scalar_one())
 
 
 # ------------------------------------------------------------------------------------------------------ clients
@@ -75,7 +75,7 @@ def test_a_secret_that_was_good_before_passes_where_wrong_ones_are_turned_away(s
 
 def test_it_passes_after_a_restart_and_in_another_process_too(store, keys, portal):
     clients_of(store, keys).issue(*portal, None, address=HOME, now=NOW)
-    store.set_setting("a later write", "is committed after the proof")
+    store.settings.set("a later write", "is committed after the proof")
     restarted = clients_of(store, keys)
     wrong(restarted, portal[0], times=10, address=HOME)
     assert clients_of(store, keys).issue(*portal, None, address=HOME, now=NOW).access_token
@@ -92,14 +92,14 @@ def test_a_first_log_in_waits_for_its_own_address_alone(store, keys, portal):
 def test_a_replaced_secret_and_a_disabled_client_are_proven_no_more(store, keys, portal):
     clients = clients_of(store, keys)
     clients.issue(*portal, None, address=HOME, now=NOW)
-    store.set_client_secret(portal[0], new_client(ClientKind.SENDER, "x", now=NOW)[0].secret_hash)
+    store.parties.set_client_secret(portal[0], new_client(ClientKind.SENDER, "x", now=NOW)[0].secret_hash)
     for one in (clients, clients_of(store, keys)):
         with pytest.raises(Unauthenticated):
             one.issue(*portal, None, address=HOME, now=NOW)
     client, secret = new_client(ClientKind.SENDER, "Other", now=NOW)
-    store.add_client(client)
+    store.parties.add_client(client)
     clients.issue(client.client_id, secret, None, address=HOME, now=NOW)
-    store.disable_client(client.client_id, NOW)
+    store.parties.disable_client(client.client_id, NOW)
     with pytest.raises(Unauthenticated):
         clients.issue(client.client_id, secret, None, address=HOME, now=NOW)
 
@@ -125,7 +125,7 @@ def test_two_processes_count_together(store, keys, portal):
 def test_a_token_for_a_known_secret_commits_nothing(store, keys, portal):
     clients = clients_of(store, keys)
     clients.issue(*portal, None, address=HOME, now=NOW)
-    store._writer.close()  # From here on any commit would fail.
+    store.close()  # From here on any commit would fail.
     for _ in range(5):
         assert clients.issue(*portal, None, address=HOME, now=NOW).access_token
 
@@ -237,5 +237,5 @@ def test_a_lone_surrogate_and_an_endless_id_are_counted_in_rows_of_one_length(st
     throttle = Throttle(store=store, bounds=BOUNDS)
     fail(throttle, "\ud800", HOME)
     fail(throttle, "x" * 1_000_000, HOME)
-    names = store._read(lambda connection: connection.execute(select(rows.c.counter)).scalars().all())
+    names = store.database.read(lambda connection: connection.execute(select(rows.c.counter)).scalars().all())
     assert {len(name) for name in names} == {40}

@@ -72,7 +72,9 @@ def attached() -> tuple[str, list[bytes]]:
 
 def unreferenced(door: Door) -> set[str]:
     hub = door.hub
-    return {name for name in hub.blobs.names(door.clock().replace(year=2999)) if not hub.store.refers_to(name)}
+    return {
+        name for name in hub.blobs.names(door.clock().replace(year=2999)) if not hub.store.retention.refers_to(name)
+    }
 
 
 def nothing_is_left_over(door: Door, patience: float = 30) -> bool:
@@ -87,13 +89,13 @@ def nothing_is_left_over(door: Door, patience: float = 30) -> bool:
 
 def is_whole(door: Door, submission_id: UUID) -> bool:
     """Whether all that a submission refers to is there."""
-    message = door.hub.store.message(submission_id)
+    message = door.hub.store.submissions.message(submission_id)
     parts = [] if message.contents is None else [sealed for _, sealed in message.contents.parts()]
     for sealed in (*parts, *message.uploaded.values()):
         assert sum(len(chunk) for chunk in door.hub.blobs.chunks(sealed)) == sealed.size
     if message.state is State.INCOMPLETE:
         return message.contents is None or not parts
-    return door.hub.store.delivery(submission_id) is not None
+    return door.hub.store.deliveries.delivery(submission_id) is not None
 
 
 @pytest.mark.timeout(600)
@@ -107,22 +109,27 @@ def test_an_application_that_is_cancelled_is_there_whole_or_not_at_all(door: Doo
         headers = (("Content-Type", kind), ("Idempotency-Key", key.replace(" ", "-")))
         ask = request(door.sender, "POST", _APPLICATIONS, *headers, body=pieces)
         was_cancelled = cancelled(ask(), at, way)
-        known = store.remembered(client_id, headers[1][1])
+        known = store.submissions.remembered(client_id, headers[1][1])
         if known is not None:
             assert is_whole(door, known.submission_id)
 
         again = asyncio.run(ask())
         assert again.status == 202, again.body
-        remembered = store.remembered(client_id, headers[1][1])
+        remembered = store.submissions.remembered(client_id, headers[1][1])
         assert UUID(again.json["submissionId"]) == remembered.submission_id
-        assert again.json["receipt"] == remembered.receipt == store.message(remembered.submission_id).receipt
+        assert (
+            again.json["receipt"] == remembered.receipt == store.submissions.message(remembered.submission_id).receipt
+        )
         assert is_whole(door, remembered.submission_id)
         assert known is None or known == remembered
         if not was_cancelled:
             break
     assert at > 2
     assert nothing_is_left_over(door)
-    keys = [store.message(message.id).receipt for message in store.messages(sender=client_id, limit=500).items]
+    keys = [
+        store.submissions.message(message.id).receipt
+        for message in store.submissions.messages(sender=client_id, limit=500).items
+    ]
     assert len(keys) == len(set(keys))
 
 
@@ -141,12 +148,12 @@ def test_an_announcement_that_is_cancelled_is_there_with_its_case_or_not_at_all(
         was_cancelled = cancelled(ask(), at, way)
         answer = asyncio.run(ask())
         assert answer.status == 201
-        assert store.message(UUID(answer.json["submissionId"])).state is State.INCOMPLETE
+        assert store.submissions.message(UUID(answer.json["submissionId"])).state is State.INCOMPLETE
         if not was_cancelled:
             break
     assert at > 2
-    for message in store.messages(state=State.INCOMPLETE, limit=500).items:
-        assert store.events(message.case_id).total >= 1
+    for message in store.submissions.messages(state=State.INCOMPLETE, limit=500).items:
+        assert store.event_log.events(message.case_id).total >= 1
 
 
 @pytest.mark.timeout(600)
@@ -170,7 +177,7 @@ def test_an_upload_that_is_cancelled_can_be_repeated_and_submitted(door: Door, w
     assert asyncio.run(ask()).status == 204
     assert nothing_is_left_over(door)
     assert door.submit(announced, door.seal(b"{}"), door.seal(b"{}")).status == 200
-    (sealed,) = door.hub.store.message(UUID(announced)).contents.attachments.values()
+    (sealed,) = door.hub.store.submissions.message(UUID(announced)).contents.attachments.values()
     assert b"".join(door.hub.blobs.chunks(sealed)) == jwe
 
 
@@ -190,7 +197,7 @@ def test_a_submit_that_is_cancelled_is_done_or_can_be_done(door: Door, way, size
         again = asyncio.run(ask())
         assert again.status == 200, again.body
         assert is_whole(door, UUID(announced))
-        data = door.hub.store.message(UUID(announced)).contents.data
+        data = door.hub.store.submissions.message(UUID(announced)).contents.data
         assert b"".join(door.hub.blobs.chunks(data)) == body["encryptedData"].encode()
         if not was_cancelled:
             break

@@ -99,9 +99,9 @@ def sending(door: Door, key: str, body: tuple[str, list[bytes]]) -> Ask:
 def is_acknowledged_whole(door: Door, key: str, answer: Answer) -> None:
     """Insist that answer, row, receipt and key agree, and that all contents are there."""
     assert answer.status == 202, answer.body
-    known = door.hub.store.remembered(door.stage.sender, key)
+    known = door.hub.store.submissions.remembered(door.stage.sender, key)
     assert UUID(answer.json["submissionId"]) == known.submission_id
-    assert answer.json["receipt"] == known.receipt == door.hub.store.message(known.submission_id).receipt
+    assert answer.json["receipt"] == known.receipt == door.hub.store.submissions.message(known.submission_id).receipt
     assert is_whole(door, known.submission_id)
 
 
@@ -149,11 +149,11 @@ def test_an_application_that_is_cancelled_is_there_whole_or_not_at_all(door: Doo
         key = f"far-{body.__name__}-{at}"
         ask = sending(door, key, body())
         cancelled(ask(), at, way)
-        known = door.hub.store.remembered(door.stage.sender, key)
+        known = door.hub.store.submissions.remembered(door.stage.sender, key)
         if known is not None:
             assert is_whole(door, known.submission_id)
         is_acknowledged_whole(door, key, asyncio.run(ask()))
-        assert known is None or known == door.hub.store.remembered(door.stage.sender, key)
+        assert known is None or known == door.hub.store.submissions.remembered(door.stage.sender, key)
     assert nothing_is_left_over(door)
 
 
@@ -169,12 +169,12 @@ def test_what_cannot_be_put_is_not_acknowledged_and_nothing_of_it_stays(door: Do
         answer = asyncio.run(ask())
     assert (answer.status, answer.slug) == (503, "store-unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    assert door.hub.store.remembered(door.stage.sender, key) is None
+    assert door.hub.store.submissions.remembered(door.stage.sender, key) is None
     assert swept(door) == set()
     is_acknowledged_whole(door, key, asyncio.run(ask()))
     # The sweep took nothing that a row refers to.
     assert swept(door) == set()
-    assert is_whole(door, door.hub.store.remembered(door.stage.sender, key).submission_id)
+    assert is_whole(door, door.hub.store.submissions.remembered(door.stage.sender, key).submission_id)
 
 
 @pytest.mark.timeout(120)
@@ -187,7 +187,7 @@ def test_an_upload_whose_completion_got_no_answer_is_not_acknowledged_and_nothin
     with wire.broken("complete", Fault.ANSWER_LOST):
         answer = asyncio.run(ask())
     assert (answer.status, answer.slug) == (503, "store-unavailable")
-    assert door.hub.store.remembered(door.stage.sender, "completed") is None
+    assert door.hub.store.submissions.remembered(door.stage.sender, "completed") is None
     assert swept(door) == set()
     is_acknowledged_whole(door, "completed", asyncio.run(ask()))
 

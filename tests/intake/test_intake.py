@@ -34,7 +34,7 @@ from hub.transport.connection import Outbound
 
 
 def nothing_stored(stage) -> bool:
-    return stage.hub.store.cases().total == 0 and not any(stage.hub.blobs.names(stage.clock()))
+    return stage.hub.store.submissions.cases().total == 0 and not any(stage.hub.blobs.names(stage.clock()))
 
 
 REFUSALS = {
@@ -89,8 +89,8 @@ def test_an_authority_without_a_valid_key_is_not_given_another(stage):
 
 
 def test_an_inactive_destination_takes_nothing(stage):
-    destination = stage.hub.store.destination(stage.destination_id("Rheingau"))
-    stage.hub.store.replace_destination(replace(destination, status="inactive"))
+    destination = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.parties.replace_destination(replace(destination, status="inactive"))
     with pytest.raises(NoRoute):
         stage.accept()
 
@@ -106,20 +106,20 @@ def test_what_was_accepted_is_stored_queued_and_proven(stage):
     accepted = stage.accept()
     claims = verify_receipt(accepted.receipt, stage.hub.keys.hub_jwks())
     submission_id = UUID(claims["sub"].removeprefix("submission:"))
-    message = stage.hub.store.message(submission_id)
+    message = stage.hub.store.submissions.message(submission_id)
     assert message.state is State.SUBMITTED
     assert message.schema.version == "1.0"
-    assert stage.hub.store.delivery(submission_id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.delivery(submission_id).state is DeliveryState.QUEUED
     assert claims["destination"]["name"].startswith("Rheingau-Taunus")
     assert claims["contents"].keys() == {"metadata", "data"}
     for part, sealed in message.contents.parts():
         assert claims["contents"][part]["sha512"] == sealed.sha512
-    assert claims["eventLog"]["hash"] == stage.hub.store.case(message.case_id).head
+    assert claims["eventLog"]["hash"] == stage.hub.store.submissions.case(message.case_id).head
 
 
 def test_only_the_authority_opens_it_and_finds_what_was_sent(stage):
     claims = claims_of(stage.accept().receipt)
-    message = stage.hub.store.message(UUID(claims["sub"].removeprefix("submission:")))
+    message = stage.hub.store.submissions.message(UUID(claims["sub"].removeprefix("submission:")))
     key = read_decryption_key(stage.destination("Rheingau")["private_decryption_jwk"], written_by_us=True)
     assert decrypt(message.contents.data.jwe, [key], max_output=10**6) == BAUANTRAG
     metadata = json.loads(decrypt(message.contents.metadata.jwe, [key], max_output=10**6))
@@ -130,7 +130,7 @@ def test_the_same_key_and_body_get_the_same_receipt(stage):
     first = stage.accept(idempotency_key="k-1")
     second = stage.accept(idempotency_key="k-1")
     assert (second.receipt, second.again) == (first.receipt, True)
-    assert stage.hub.store.cases().total == 1
+    assert stage.hub.store.submissions.cases().total == 1
 
 
 def test_the_same_key_and_another_body_are_a_conflict(stage):
@@ -141,22 +141,22 @@ def test_the_same_key_and_another_body_are_a_conflict(stage):
 
 def test_a_repeat_that_would_be_refused_now_gets_its_earlier_receipt(stage):
     first = stage.accept(idempotency_key="k-1")
-    destination = stage.hub.store.destination(stage.destination_id("Rheingau"))
-    stage.hub.store.replace_destination(replace(destination, status="inactive"))
+    destination = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.parties.replace_destination(replace(destination, status="inactive"))
     stage.clock.pass_(seconds=2)
     with pytest.raises(NoRoute):
         stage.accept(idempotency_key="k-2")
     assert stage.accept(idempotency_key="k-1") == replace(first, again=True)
     with pytest.raises(IdempotencyConflict):
         stage.accept(BAUANTRAG + b"\n", idempotency_key="k-1")
-    assert stage.hub.store.cases().total == 1
+    assert stage.hub.store.submissions.cases().total == 1
 
 
 def test_the_same_key_from_many_threads_gives_one_submission(stage):
     with ThreadPoolExecutor(8) as pool:
         answers = [job.result() for job in [pool.submit(stage.accept, idempotency_key="k-1") for _ in range(16)]]
     assert len({answer.receipt for answer in answers}) == 1
-    assert stage.hub.store.cases().total == 1
+    assert stage.hub.store.submissions.cases().total == 1
 
 
 def reception(stage, **cover):
@@ -178,7 +178,7 @@ def test_attachments_are_sealed_and_described(stage):
         attach(opened, content)
         application = Application(cover=envelope, media_type=MediaType.JSON, data=ANMELDUNG, metadata=said)
         claims = claims_of(opened.accept(application, now=stage.clock()).result().receipt)
-    message = stage.hub.store.message(UUID(claims["sub"].removeprefix("submission:")))
+    message = stage.hub.store.submissions.message(UUID(claims["sub"].removeprefix("submission:")))
     (sealed,) = message.contents.attachments.values()
     assert sealed.blob is not None
     key = read_decryption_key(stage.destination("Wiesbaden")["private_decryption_jwk"], written_by_us=True)

@@ -105,9 +105,9 @@ def test_an_attachments_label_is_written_as_metadata_have_it(
     assert answer.status_code == status, answer.text
     store = served.stage.hub.store
     if written is None:
-        assert store.cases().total == 0
+        assert store.submissions.cases().total == 0
         return
-    message = store.message(UUID(answer.json()["submissionId"]))
+    message = store.submissions.message(UUID(answer.json()["submissionId"]))
     place = next(
         each for each in served.stage.cast["destinations"] if each["destination_id"] == str(message.destination_id)
     )

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import ANMELDEN, ANMELDUNG, WIESBADEN
+from store_values import Instead
 from test_janitor import Faulty
 
 from hub.errors import InvalidPayload, StoreUnavailable, Text
@@ -98,7 +99,7 @@ def test_a_replaced_attachment_is_deleted_by_the_janitor_and_the_upload_does_not
     faulty.go_on.set()
     assert faulty._janitor.settle(LONG)
     assert set(faulty.by) == {"janitor"}
-    (sealed,) = door.hub.store.message(UUID(announced)).uploaded.values()
+    (sealed,) = door.hub.store.submissions.message(UUID(announced)).uploaded.values()
     assert b"".join(faulty.chunks(sealed)) == jwe
 
 
@@ -140,18 +141,23 @@ def test_a_slower_twin_gives_up_its_data_too(door: Door, faulty):
 
 def test_a_writer_that_turns_an_application_away_keeps_nothing(door: Door, faulty):
     from hub.store import Store
+    from hub.store.engine import writing_engine
+    from hub.store.submissions import Submissions
     from hub.store.writer import Writer
 
     before = set(faulty.names(door.clock().replace(year=2999)))
     url = str(door.hub.settings.database)
     store = Store(url, blobs=faulty)
-    store._writer.close()
-    store._writer = Writer(store._writing, waiting=0)
+    engine = writing_engine(url)
+    full = Writer(engine, waiting=0)
+    store.submissions = Submissions(Instead(store.database, begin=full.run))
     narrow = Intake(replace(door.hub.intake._tools, blobs=faulty, store=store))
     with pytest.raises(Exception, match=r".") as caught:
         narrow.accept(application(door, LARGE), now=door.clock()).result(60)
     assert caught.value.slug == "overloaded"
     assert set(faulty.names(door.clock().replace(year=2999))) == before
+    full.close()
+    engine.dispose()
     store.close()
 
 
@@ -202,7 +208,7 @@ def test_a_disk_that_fails_at_any_step_of_an_application_leaves_nothing(door: Do
             failed += 1
             assert set(blobs.names(door.clock().replace(year=2999))) == before
             assert not list((door.stage.data / "blobs" / "unfinished").iterdir())
-            assert door.hub.store.remembered(door.stage.sender, f"step-{step}") is None
+            assert door.hub.store.submissions.remembered(door.stage.sender, f"step-{step}") is None
             continue
         break
     assert failed >= 9
@@ -240,9 +246,11 @@ def test_a_cancelled_application_whose_acceptance_goes_on_keeps_its_attachments(
 
     asyncio.run(cancelled())
     end = time.monotonic() + 60
-    while (known := door.hub.store.remembered(door.stage.sender, "goes-on")) is None and time.monotonic() < end:
+    while (
+        known := door.hub.store.submissions.remembered(door.stage.sender, "goes-on")
+    ) is None and time.monotonic() < end:
         time.sleep(0.02)
-    (sealed,) = door.hub.store.message(known.submission_id).contents.attachments.values()
+    (sealed,) = door.hub.store.submissions.message(known.submission_id).contents.attachments.values()
     assert sum(len(chunk) for chunk in door.hub.blobs.chunks(sealed)) == sealed.size
 
 

@@ -48,7 +48,7 @@ def claims(stage, accepted) -> dict:
 
 
 def message(stage, accepted):
-    return stage.hub.store.message(UUID(claims(stage, accepted)["sub"].removeprefix("submission:")))
+    return stage.hub.store.submissions.message(UUID(claims(stage, accepted)["sub"].removeprefix("submission:")))
 
 
 def opened(stage, sealed) -> dict:
@@ -59,7 +59,7 @@ def opened(stage, sealed) -> dict:
 def test_without_a_policy_an_invalid_application_is_refused(stage):
     with pytest.raises(InvalidPayload):
         stage.accept(BROKEN)
-    assert stage.hub.store.cases().total == 0
+    assert stage.hub.store.submissions.cases().total == 0
 
 
 NEVER = {
@@ -73,13 +73,13 @@ NEVER = {
 def test_no_policy_lets_pass(stage, policy, data, error):
     with pytest.raises(error):
         send(stage, policy, data)
-    assert stage.hub.store.cases().total == 0
+    assert stage.hub.store.submissions.cases().total == 0
 
 
 def test_a_schema_that_the_destination_does_not_take_is_refused_under_every_policy(stage):
-    there = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     none = tuple(replace(each, schemas=(("urn:other", "application/xml"),)) for each in there.services)
-    stage.hub.store.replace_destination(replace(there, services=none))
+    stage.hub.store.parties.replace_destination(replace(there, services=none))
     with pytest.raises(Invalid, match="does not take schema"):
         send(stage, OnInvalid.DELIVER_WITH_REPORT)
 
@@ -95,7 +95,7 @@ def test_a_valid_application_is_the_same_under_every_policy(stage, policy):
     stored = message(stage, accepted)
     assert "validation" not in claims(stage, accepted)
     assert stored.contents.attachments == {}
-    assert stage.hub.store.delivery(stored.id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.delivery(stored.id).state is DeliveryState.QUEUED
 
 
 @pytest.mark.parametrize("policy", LENIENT)
@@ -109,16 +109,16 @@ def test_the_receipt_says_that_the_application_is_invalid_and_no_value_of_it(sta
 
 def test_quarantine_is_a_dead_letter_that_nobody_was_told_of(stage):
     stored = message(stage, send(stage, OnInvalid.QUARANTINE))
-    view = stage.hub.store.delivery(stored.id)
+    view = stage.hub.store.deliveries.delivery(stored.id)
     assert (view.state, view.cause, view.attempts) == (DeliveryState.DEAD, DeadCause.PAYLOAD, ())
     assert stored.state is State.SUBMITTED
     assert stage.hub.dispatcher.run_once() == 0
-    callbacks = stage.hub.store.claim_callbacks(stage.clock(), lease=stage.hub.settings.lease, node="n", limit=9)
+    callbacks = stage.hub.store.callbacks.claim(stage.clock(), lease=stage.hub.settings.lease, node="n", limit=9)
     assert callbacks == []
 
 
 def waiting(stage) -> list[UUID]:
-    page = stage.hub.store.messages(
+    page = stage.hub.store.submissions.messages(
         Subject.SUBMISSION, destination_ids=[stage.destination_id("Rheingau")], state=State.SUBMITTED
     )
     return [each.id for each in page.items]
@@ -127,12 +127,12 @@ def waiting(stage) -> list[UUID]:
 def test_the_receiver_does_not_see_what_is_in_quarantine_until_it_is_released(stage):
     stored = message(stage, send(stage, OnInvalid.QUARANTINE))
     assert waiting(stage) == []
-    assert stage.hub.store.quarantined(stored.id)
-    delivery_id = stage.hub.store.delivery(stored.id).delivery_id
+    assert stage.hub.store.deliveries.quarantined(stored.id)
+    delivery_id = stage.hub.store.deliveries.delivery(stored.id).delivery_id
     by = By(actor="cli:anna", now=stage.clock())
     assert DeadLetters(store=stage.hub.store).redrive(delivery_id, within=None, by=by)
     assert waiting(stage) == [stored.id]
-    assert not stage.hub.store.quarantined(stored.id)
+    assert not stage.hub.store.deliveries.quarantined(stored.id)
 
 
 def test_a_receiver_that_guesses_the_number_gets_nothing_out_of_quarantine(served):
@@ -140,7 +140,7 @@ def test_a_receiver_that_guesses_the_number_gets_nothing_out_of_quarantine(serve
     stored = message(stage, send(stage, OnInvalid.QUARANTINE))
     owner = next(name for name, each in stage.cast.items() if isinstance(each, dict) and name != "sender")
     headers = {"Authorization": f"Bearer {served.token(owner)}"}
-    there = stage.hub.store.destination(stage.destination_id("Rheingau"))
+    there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     assert there.owner == stage.cast[owner]["client_id"]
     assert served.get(f"/v2/submissions/{stored.id}", headers=headers).status_code == 404
     ordinary = message(stage, send(stage, OnInvalid.QUARANTINE, BAUANTRAG))
@@ -149,7 +149,7 @@ def test_a_receiver_that_guesses_the_number_gets_nothing_out_of_quarantine(serve
 
 def test_delivered_with_the_report_sealed_beside_it(stage):
     stored = message(stage, send(stage, OnInvalid.DELIVER_WITH_REPORT, attachments=["plan"]))
-    assert stage.hub.store.delivery(stored.id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.delivery(stored.id).state is DeliveryState.QUEUED
     metadata = opened(stage, stored.contents.metadata)
     plan, report = metadata["contentStructure"]["attachments"]
     assert (plan["purpose"], plan["filename"]) == ("attachment", "plan.pdf")

@@ -53,15 +53,15 @@ def test_a_jump_back_during_an_attempt_keeps_its_result(store, there):
 def test_what_is_accepted_before_the_jump_back_is_delivered_when_its_time_comes(store, there):
     accepted(store, there, due=NOW + HOUR)
     assert claim(store) == []
-    assert store.next_due() == NOW + HOUR
+    assert store.queue.next_due() == NOW + HOUR
     assert len(claim(store, now=NOW + HOUR)) == 1
 
 
 def test_a_duty_goes_on_with_its_holder_whatever_the_clock_does(store):
-    first = store.hold_duty("checkpoint", node="a", now=NOW, lease=MINUTE)
+    first = store.duties.hold("checkpoint", node="a", now=NOW, lease=MINUTE)
     for now in (NOW - DAY, NOW - DAY + MINUTE / 2, NOW):
-        assert store.hold_duty("checkpoint", node="a", now=now, lease=MINUTE) is not None
-    assert store.hold_duty("checkpoint", node="b", now=NOW + DAY, lease=MINUTE) > first
+        assert store.duties.hold("checkpoint", node="a", now=now, lease=MINUTE) is not None
+    assert store.duties.hold("checkpoint", node="b", now=NOW + DAY, lease=MINUTE) > first
 
 
 def test_checkpoints_verify_although_their_times_run_backwards(store, there, tmp_path):

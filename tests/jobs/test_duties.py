@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN
-from store_values import accept, known_destination, sealed, submission
+from store_values import Instead, accept, known_destination, sealed, submission
 
 from hub.crypto.receipts import claims_of
 from hub.errors import StoreUnavailable, Text
@@ -108,7 +108,7 @@ def test_a_blob_with_a_row_is_never_swept(stage):
         receipt = reception.accept(application, now=stage.clock()).result().receipt
     stage.clock.pass_(days=3650)
     assert sweep_orphans(stage.hub.store, stage.hub.blobs, grace=timedelta(hours=24))(stage.clock()) == 0
-    message = stage.hub.store.message(UUID(claims_of(receipt)["sub"].removeprefix("submission:")))
+    message = stage.hub.store.submissions.message(UUID(claims_of(receipt)["sub"].removeprefix("submission:")))
     (sealed,) = message.contents.attachments.values()
     assert sum(len(chunk) for chunk in stage.hub.blobs.chunks(sealed)) == sealed.size
 
@@ -116,7 +116,7 @@ def test_a_blob_with_a_row_is_never_swept(stage):
 def test_pending_event_tokens_are_signed_by_duty_and_stay_as_they_are(stage):
     stage.accept()
     assert stage.hub.notary.sign_pending() == 2
-    (case,) = stage.hub.store.cases().items
+    (case,) = stage.hub.store.submissions.cases().items
     first = stage.hub.notary.tokens(case.case_id).items
     assert stage.hub.notary.sign_pending() == 0
     assert stage.hub.notary.tokens(case.case_id).items == first
@@ -185,17 +185,6 @@ def test_a_duty_that_takes_long_runs_once_at_a_time_and_delays_no_other(stage):
         go.set()
 
 
-class Counting:
-    """A store that counts the queries of a sweep."""
-
-    def __init__(self, store) -> None:
-        self.store, self.asked = store, []
-
-    def unreferenced(self, blobs):
-        self.asked.append(len(blobs))
-        return self.store.unreferenced(blobs)
-
-
 class Listed:
     """Blobs that exist by name alone, more than anybody would hold in memory, listed one by one."""
 
@@ -215,9 +204,15 @@ class Listed:
 
 
 def test_the_database_is_asked_once_for_a_thousand_blobs(store):
-    counting, blobs = Counting(store), Listed(2500)
+    asked, blobs = [], Listed(2500)
+
+    def unreferenced(names):
+        asked.append(len(names))
+        return store.retention.unreferenced(names)
+
+    counting = Instead(store, retention=Instead(store.retention, unreferenced=unreferenced))
     assert sweep_orphans(counting, blobs, grace=timedelta(hours=24))(NOW) == 2500
-    assert counting.asked == [1000, 1000, 500]
+    assert asked == [1000, 1000, 500]
     assert len(set(blobs.discarded)) == 2500
 
 
@@ -238,7 +233,7 @@ def test_among_thousands_of_orphans_what_a_row_names_is_left(store):
     blobs = Listed(3000)
     assert sweep_orphans(store, blobs, grace=timedelta(hours=24))(NOW) == 3000 - len(kept)
     assert kept.isdisjoint(blobs.discarded)
-    assert store.unreferenced([]) == set()
+    assert store.retention.unreferenced([]) == set()
 
 
 def test_the_question_is_answered_by_the_index(store):
@@ -252,7 +247,7 @@ def explained(store, names) -> str:
     from hub.store.retention import _BLOB
     from hub.store.statements import several
 
-    with store._reading.connect() as connection:
+    def read(connection) -> str:
         style = connection.dialect.paramstyle
         cursor = connection.connection.cursor()
         before = "EXPLAIN QUERY PLAN " if style == "qmark" else "EXPLAIN "
@@ -260,6 +255,8 @@ def explained(store, names) -> str:
             cursor.execute("SET enable_seqscan = off")  # An empty table is read whole otherwise.
         cursor.execute(before + _BLOB._among[style], [several(names, style)])
         return str(cursor.fetchall())
+
+    return store.database.read(read)
 
 
 def test_one_blob_that_cannot_be_deleted_keeps_none_of_the_others(stage):

@@ -36,7 +36,7 @@ def retention(own_door: Door) -> Retention:
 
 def reminders(door: Door) -> list[tuple[int, int]]:
     """(which, of how many) of all reminders, oldest first."""
-    given = [view.notice for view in door.hub.store.notices(about=f"destination:{door.destination_id}").items]
+    given = [view.notice for view in door.hub.store.notices.given(about=f"destination:{door.destination_id}").items]
     return [(each.facts["notice"], each.facts["deliveries"]) for each in reversed(given)]
 
 
@@ -46,11 +46,11 @@ def deliver(door: Door) -> None:
 
 
 def state(door: Door, message_id: str) -> State:
-    return door.hub.store.message(UUID(message_id)).state
+    return door.hub.store.submissions.message(UUID(message_id)).state
 
 
 def contents(door: Door, message_id: str) -> Any:
-    return door.hub.store.message(UUID(message_id)).contents
+    return door.hub.store.submissions.message(UUID(message_id)).contents
 
 
 def log_of(door: Door, case_id: str) -> list[str]:
@@ -78,7 +78,7 @@ def test_what_is_announced_and_never_submitted_is_deleted_after_a_day(own_door: 
 
 
 def announced_attachment(door: Door, announced: dict[str, str]) -> str:
-    return str(door.hub.store.message(UUID(announced["submissionId"])).announced[0])
+    return str(door.hub.store.submissions.message(UUID(announced["submissionId"])).announced[0])
 
 
 def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention):
@@ -183,10 +183,10 @@ def test_a_push_that_arrived_is_never_rejected_and_its_contents_go_after_seven_d
     store = own_door.hub.store
     (tmp_path / "inbox").mkdir()
     destination = replace(own_door.destination, adapter="folder", adapter_config={"path": str(tmp_path / "inbox")})
-    store.replace_destination(destination)
+    store.parties.replace_destination(destination)
     sent = own_door.send()
     deliver(own_door)
-    assert store.delivery(UUID(sent.submission_id)).state == "delivered"
+    assert store.deliveries.delivery(UUID(sent.submission_id)).state == "delivered"
     pass_days(own_door, retention, 7)
     assert contents(own_door, sent.submission_id) is not None
     pass_days(own_door, retention, 30)
@@ -211,10 +211,10 @@ def test_a_case_is_dropped_after_730_days_and_leaves_a_signed_tombstone(own_door
     deliver(own_door)
     assert own_door.accept(sent).status == 204
     pass_days(own_door, retention, 8)
-    case = own_door.hub.store.case(UUID(sent.case_id))
+    case = own_door.hub.store.submissions.case(UUID(sent.case_id))
     own_door.clock.pass_(days=728)
     retention.run(own_door.clock())
-    assert own_door.hub.store.case(UUID(sent.case_id)).tombstone is None
+    assert own_door.hub.store.submissions.case(UUID(sent.case_id)).tombstone is None
     own_door.clock.pass_(days=3)
     retention.run(own_door.clock())
     sender = own_door.client("sender")
@@ -238,7 +238,7 @@ def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: R
 def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: Retention):
     sent = own_door.send()
     deliver(own_door)
-    overdue = own_door.hub.store.unanswered(own_door.clock() + timedelta(days=15))
+    overdue = own_door.hub.store.retention.unanswered(own_door.clock() + timedelta(days=15))
     assert own_door.accept(sent).status == 204
     assert len(overdue) == 1
     own_door.clock.pass_(days=15)

@@ -82,7 +82,7 @@ def queued(door: Door, url: str, **more: Any) -> OutgoingCallback:
             **more,
         }
     )
-    door.hub.store.add_callback(callback)
+    door.hub.store.callbacks.add(callback)
     return callback
 
 
@@ -109,15 +109,15 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
         worker(own_door, post_office).run_once()
         own_door.clock.pass_(hours=1)
     assert 70 < len(post_office.sent) < 100
-    assert [dead.callback_id for dead in own_door.hub.store.dead_callbacks().items] == [callback.callback_id]
-    noted = own_door.hub.store.audit(newest_first=True, limit=1).items[0].entry
+    assert [dead.callback_id for dead in own_door.hub.store.callbacks.dead().items] == [callback.callback_id]
+    noted = own_door.hub.store.audit.entries(newest_first=True, limit=1).items[0].entry
     assert (noted.action, noted.target) == ("callback.unreachable", "client:party")
     assert SECRET not in repr(noted)
 
 
 def told(door: Door, about: str) -> list[tuple[str, str, str]]:
     """(what, to whom, note) of all notices about a party."""
-    given = [view.notice for view in door.hub.store.notices(about=about).items]
+    given = [view.notice for view in door.hub.store.notices.given(about=about).items]
     return [(each.kind.value, each.recipient, each.facts["note"]) for each in given]
 
 
@@ -133,9 +133,9 @@ def test_operators_are_told_of_an_online_service_that_stays_away(own_door: Door,
         pass
     post_office.status = 503
     pass_four_days(own_door, post_office)
-    client = own_door.hub.store.message(UUID(sent.submission_id)).sender
+    client = own_door.hub.store.submissions.message(UUID(sent.submission_id)).sender
     assert told(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
-    (view,) = own_door.hub.store.case_callbacks(UUID(sent.case_id))
+    (view,) = own_door.hub.store.callbacks.of_case(UUID(sent.case_id))
     assert (view.state.value, view.note) == ("dead", "HTTP 503")
     caller = Caller(client_id=client, kind=ClientKind.SENDER, scopes=(), expires_at=own_door.clock())
     history = own_door.hub.desk.progress(UUID(sent.submission_id), caller=caller).history
@@ -150,7 +150,7 @@ def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_a
     about, contact = f"destination:{own_door.destination_id}", own_door.destination.contact["email"]
     first = {("callback-unreachable", contact, "HTTP 500"), ("callback-unreachable", OPERATORS, "HTTP 500")}
     assert (len(told(own_door, about)), set(told(own_door, about))) == (2, first)
-    audited = own_door.hub.store.audit(newest_first=True, limit=len(sent)).items
+    audited = own_door.hub.store.audit.entries(newest_first=True, limit=len(sent)).items
     assert {each.entry.action for each in audited} == {"callback.unreachable"}
     own_door.clock.pass_(days=3)
     queued(own_door, "https://authority.example/authority", party=str(own_door.destination_id))
@@ -208,7 +208,7 @@ def test_the_signature_fits_the_bytes_that_arrive(own_door: Door):
 def test_the_body_is_one_line_with_all_three_ids(own_door: Door, post_office: Post):
     listen(own_door)
     sent = own_door.send()
-    (claim,) = own_door.hub.store.claim_callbacks(own_door.clock(), lease=timedelta(minutes=1), node="test", limit=10)
+    (claim,) = own_door.hub.store.callbacks.claim(own_door.clock(), lease=timedelta(minutes=1), node="test", limit=10)
     body = claim.callback.body
     assert "\n" not in body
     assert list(json.loads(body)) == ["type", "submissionIds", "submissions"]

@@ -84,7 +84,7 @@ def give(
 ) -> None:
     """Write a notice about ``party`` as the duties do."""
     telling = board(store).telling(kind, party, {**FACTS, **facts}, occasion=occasion, now=NOW)
-    store._write(lambda connection: write_telling(connection, telling))
+    store.database.write(lambda connection: write_telling(connection, telling))
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def postman(store: Store, workshop: Workshop, clock: VirtualClock) -> Callable[.
 
 
 def states(store: Store) -> list[tuple[str, int]]:
-    return [(view.state.value, view.attempts) for view in store.notices().items]
+    return [(view.state.value, view.attempts) for view in store.notices.given().items]
 
 
 # ---------------------------------------------------------------------------------------------------- failures
@@ -108,7 +108,7 @@ def test_a_mail_server_that_is_away_delays_and_never_loses(store, postman, works
     assert postman(port).run_once() == 1
     assert postman(port).run_once() == 0
     assert states(store) == [("queued", 1)]
-    assert store.notices().items[0].note == "connection refused"
+    assert store.notices.given().items[0].note == "connection refused"
     clock.pass_(minutes=2)
     with mail_server(workshop, port=port) as server:
         assert postman(port).run_once() == 1
@@ -125,7 +125,7 @@ def test_a_mail_whose_answer_was_lost_is_sent_again_under_the_same_id(store, pos
         clock.pass_(minutes=2)
         postman(server.port).run_once()
     first, second = server.read()
-    (view,) = store.notices().items
+    (view,) = store.notices.given().items
     assert first["Message-ID"] == second["Message-ID"] == f"<{view.notice.notice_id}@example.org>"
     assert first.as_bytes() == second.as_bytes()
     assert view.state is DeliveryState.DELIVERED
@@ -135,7 +135,7 @@ def test_a_mail_that_the_server_does_not_want_now_is_offered_again(store, postma
     give(store, authority(store))
     with mail_server(workshop, answers=("451 later",)) as server:
         postman(server.port).run_once()
-        assert (server.mails, store.notices().items[0].note) == ([], "SMTP 451 at end of mail")
+        assert (server.mails, store.notices.given().items[0].note) == ([], "SMTP 451 at end of mail")
         clock.pass_(minutes=2)
         postman(server.port).run_once()
     assert len(server.mails) == 1
@@ -162,7 +162,7 @@ def test_nothing_is_mailed_past_tls_and_login(store, postman, workshop, options,
     with MailServer(**{"tls": workshop.tls(), "user": "hub", "password": SECRET, **options}) as server:
         postman(server.port).run_once()
     assert server.mails == []
-    assert store.notices().items[0].note == note
+    assert store.notices.given().items[0].note == note
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_nothing_is_mailed_to_a_server_that_does_not_prove_its_name(store, postm
     with MailServer(workshop.tls(trouble), user="hub", password=SECRET) as server:
         postman(server.port).run_once()
     assert server.mails == []
-    assert store.notices().items[0].note == "TLS certificate not trusted"
+    assert store.notices.given().items[0].note == "TLS certificate not trusted"
 
 
 @pytest.mark.parametrize("setting", ["password_file", "ca_file"])
@@ -211,13 +211,13 @@ def test_of_two_nodes_one_mails_each_notice(open_store, postman, workshop):
 
 def test_what_a_dead_node_held_another_mails_after_its_lease(store, postman, workshop, clock):
     give(store, authority(store))
-    (held,) = store.claim_notices(clock(), lease=timedelta(minutes=3), node="dead", limit=1)
+    (held,) = store.notices.claim(clock(), lease=timedelta(minutes=3), node="dead", limit=1)
     with mail_server(workshop) as server:
         assert postman(server.port).run_once() == 0
         clock.pass_(minutes=4)
         assert postman(server.port).run_once() == 1
     late = Tried(sent=False, next_attempt_at=None, note="late", now=clock())
-    assert not store.record_notice(held, late)
+    assert not store.notices.record(held, late)
     assert states(store) == [("delivered", 2)]
 
 
@@ -230,10 +230,10 @@ def test_a_decision_that_cannot_be_written_whole_is_not_made(store):
         raise RuntimeError("the words fail")
 
     with pytest.raises(RuntimeError):
-        store.give_notice(NoticeKind.UNCOLLECTED, NOW + DAY, destination_id=here, number=1, make=words_fail)
-    assert store.message(made.submission_id).notices == 0
-    assert (store.notices().total, store.audit().total) == (0, 0)
-    assert [lag.number for lag in store.lagging(NoticeKind.UNCOLLECTED, NOW + DAY, number=1)] == [1]
+        store.notices.give(NoticeKind.UNCOLLECTED, NOW + DAY, destination_id=here, number=1, make=words_fail)
+    assert store.submissions.message(made.submission_id).notices == 0
+    assert (store.notices.given().total, store.audit.entries().total) == (0, 0)
+    assert [lag.number for lag in store.notices.lagging(NoticeKind.UNCOLLECTED, NOW + DAY, number=1)] == [1]
 
 
 def test_a_notice_given_on_the_same_occasion_is_not_given_again(store):
@@ -248,14 +248,14 @@ def test_a_notice_given_on_the_same_occasion_is_not_given_again(store):
             return board(store).telling(NoticeKind.UNCOLLECTED, here, facts, occasion="today", now=NOW)
 
         kind, before = NoticeKind.UNCOLLECTED, NOW + DAY
-        return store.give_notice(kind, before, destination_id=UUID(here), number=1, make=make)
+        return store.notices.give(kind, before, destination_id=UUID(here), number=1, make=make)
 
     assert (remind(), remind()) == (2, 0)
     accepted(store, destination_id=UUID(here))
     record(store, claim(store)[0], WAITS)
     assert remind() == 0
-    assert store.notices().total == store.audit().total == 1
-    assert [store.message(each.submission_id).notices for each in made] == [1, 1]
+    assert store.notices.given().total == store.audit.entries().total == 1
+    assert [store.submissions.message(each.submission_id).notices for each in made] == [1, 1]
 
 
 # ------------------------------------------------------------------------------------------------ who, and in which words
@@ -333,25 +333,27 @@ def test_authority_and_operators_are_mailed_of_a_push_on_day_3_and_9_and_when_it
             heard += [((clock() - NOW).days, mail["To"]) for mail in server.read()]
             server.mails.clear()
     assert sorted(heard) == sorted((day, to) for day in (3, 9, 14) for to in (AUTHORITY, OPERATORS))
-    assert [each.entry.action for each in store.audit().items] == ["delivery.overdue"] * 2 + ["delivery.give-up"]
+    assert [each.entry.action for each in store.audit.entries().items] == ["delivery.overdue"] * 2 + [
+        "delivery.give-up"
+    ]
 
 
 def test_a_notice_without_a_mail_server_is_over_at_once_and_shown(store):
     here = authority(store)
     telling = board(store, mails=False).telling(NoticeKind.OVERDUE, here, FACTS, occasion="1", now=NOW)
-    store._write(lambda connection: write_telling(connection, telling))
-    assert store.claim_notices(NOW + DAY, lease=DAY, node="n", limit=9) == []
-    (view,) = store.notices(about=f"destination:{here}").items
+    store.database.write(lambda connection: write_telling(connection, telling))
+    assert store.notices.claim(NOW + DAY, lease=DAY, node="n", limit=9) == []
+    (view,) = store.notices.given(about=f"destination:{here}").items
     assert (view.state, view.notice.facts["deliveries"]) == (DeliveryState.WAITING, 3)
-    assert store.notices(about=f"destination:{destination().destination_id}").total == 0
+    assert store.notices.given(about=f"destination:{destination().destination_id}").total == 0
 
 
 def test_only_notices_that_are_over_are_forgotten(store, clock):
     give(store, authority(store))
-    assert store.forget_notices(NOW + 99 * DAY) == 0
-    (held,) = store.claim_notices(clock(), lease=DAY, node="n", limit=1)
-    assert store.record_notice(held, Tried(sent=True, next_attempt_at=None, note="", now=clock()))
-    assert store.forget_notices(NOW + DAY) == 1
+    assert store.notices.forget(NOW + 99 * DAY) == 0
+    (held,) = store.notices.claim(clock(), lease=DAY, node="n", limit=1)
+    assert store.notices.record(held, Tried(sent=True, next_attempt_at=None, note="", now=clock()))
+    assert store.notices.forget(NOW + DAY) == 1
 
 
 def test_where_nobody_will_be_mailed_the_start_says_so_once(tmp_path: Path):

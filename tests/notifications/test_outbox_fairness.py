@@ -90,7 +90,7 @@ def put(store: Store, party: str, url: str, *, at: datetime = NOW) -> OutgoingCa
     made = OutgoingCallback(
         callback_id=uuid4(), party=party, url=url, secret="s", body="{}", created_at=at, case_id=None
     )
-    store.add_callback(made)
+    store.callbacks.add(made)
     return made
 
 
@@ -219,7 +219,7 @@ def test_on_retries_too_the_turns_are_by_party(store):
 
 
 def claimed(store: Store, *, limit: int, share: int, now: datetime = NOW) -> list[str]:
-    found = store.claim_callbacks(now, lease=MINUTE, node="n", limit=limit, share=share)
+    found = store.callbacks.claim(now, lease=MINUTE, node="n", limit=limit, share=share)
     return [claim.callback.party for claim in found]
 
 
@@ -234,10 +234,10 @@ def test_a_claim_takes_everybodys_first_before_anybodys_second(store):
 def test_a_party_gets_no_more_than_its_share_on_all_nodes_until_an_attempt_ends(store):
     for number in range(30):
         put(store, "backlog", f"https://a.test/{number}")
-    first = store.claim_callbacks(NOW, lease=MINUTE, node="one", limit=16, share=3)
+    first = store.callbacks.claim(NOW, lease=MINUTE, node="one", limit=16, share=3)
     assert len(first) == 3
     assert claimed(store, limit=16, share=3) == []
-    store.record_callback(first[0], sent=True, next_attempt_at=None, note="", now=NOW)
+    store.callbacks.record(first[0], sent=True, next_attempt_at=None, note="", now=NOW)
     assert claimed(store, limit=16, share=3) == ["backlog"]
     # Leases that run out make room as well.
     assert len(claimed(store, limit=16, share=3, now=NOW + 2 * MINUTE)) == 3
@@ -245,11 +245,11 @@ def test_a_party_gets_no_more_than_its_share_on_all_nodes_until_an_attempt_ends(
 
 def test_what_is_postponed_counts_no_attempt_and_a_lost_lease_postpones_nothing(store):
     put(store, "a", "https://a.test/")
-    (claim,) = store.claim_callbacks(NOW, lease=MINUTE, node="n", limit=1, share=1)
-    assert store.postpone_callbacks([claim], NOW + MINUTE) == 1
-    assert store.postpone_callbacks([claim], NOW) == 0
+    (claim,) = store.callbacks.claim(NOW, lease=MINUTE, node="n", limit=1, share=1)
+    assert store.callbacks.postpone([claim], NOW + MINUTE) == 1
+    assert store.callbacks.postpone([claim], NOW) == 0
     assert claimed(store, limit=1, share=1) == []
-    (again,) = store.claim_callbacks(NOW + MINUTE, lease=MINUTE, node="n", limit=1, share=1)
+    (again,) = store.callbacks.claim(NOW + MINUTE, lease=MINUTE, node="n", limit=1, share=1)
     assert again.attempt == 1
 
 
@@ -274,7 +274,7 @@ def test_an_attempt_that_dies_is_counted_tried_again_and_given_up_at_the_schedul
     for _ in range(90):
         working.run_once()
         clock.now += timedelta(hours=1)
-    (given_up,) = store.dead_callbacks().items
+    (given_up,) = store.callbacks.dead().items
     assert given_up.callback_id == made.callback_id
     assert 60 < dies.asked < 90
     assert working.run_once() == 0
@@ -287,4 +287,4 @@ def test_a_callback_to_an_impossible_name_that_lies_here_from_before_is_given_up
     for _ in range(90):
         working.run_once()
         clock.now += timedelta(hours=1)
-    assert store.dead_callbacks().total == 1
+    assert store.callbacks.dead().total == 1

@@ -121,7 +121,7 @@ def test_what_no_checkpoint_covers_grows_old_until_one_does(stage):
 
 def test_circuits_and_dead_letters_are_shown(stage):
     there = stage.destination_id("Rheingau")
-    stage.hub.store.change_circuit(
+    stage.hub.store.circuits.change(
         there, lambda one: replace(one, failures=9, open_until=stage.clock() + HOUR), stage.clock()
     )
     text = stage.hub.meters.text(app.gauges(stage.hub)).decode()
@@ -254,7 +254,7 @@ def test_every_runbook_belongs_to_an_alert():
 
 
 def test_every_metric_of_an_alert_exists_with_its_labels(stage):
-    stage.hub.store.change_circuit(
+    stage.hub.store.circuits.change(
         stage.destination_id("Rheingau"), lambda one: replace(one, failures=9), stage.clock()
     )
     stage.accept(area="064140000000")

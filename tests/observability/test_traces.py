@@ -113,8 +113,8 @@ def test_no_personal_data_of_a_whole_walk_is_in_any_span(stage, traces, exporter
     object.__setattr__(stage.hub, "traces", traces)
     dispatcher = stage.hub.dispatcher
     dispatcher._attempting = replace(dispatcher._attempting, traces=traces)
-    there = stage.hub.store.destination(stage.destination_id("Rheingau"))
-    stage.hub.store.replace_destination(replace(there, adapter="mailbox", adapter_config={}))
+    there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
+    stage.hub.store.parties.replace_destination(replace(there, adapter="mailbox", adapter_config={}))
     with serving(stage) as served:
         data = BAUANTRAG.replace(b"Einfamilienhaus", CANARY.encode())
         assert CANARY.encode() in data

@@ -15,7 +15,6 @@ from hub.errors import Conflict, NotFound, SealBroken
 from hub.model.events import EventKind
 from hub.proof import checkpoints as module
 from hub.proof.checkpoints import Checkpoints, insist_on_receipt, verify_proof
-from hub.store.checkpoints import CheckpointLog
 
 LATER = NOW + timedelta(seconds=5)
 
@@ -36,7 +35,7 @@ def there(store):
 
 
 def _change(store, statement: str, **values) -> None:
-    assert store._write(lambda connection: connection.execute(text(statement), values).rowcount)
+    assert store.database.write(lambda connection: connection.execute(text(statement), values).rowcount)
 
 
 def _texts(checkpoints, **options) -> str:
@@ -67,10 +66,10 @@ def test_every_case_gets_a_proof_that_verifies_with_the_published_keys_alone(che
     for case in cases:
         document = json.loads(json.dumps(checkpoints.proof(case)))
         proven = verify_proof(document, ring.hub_jwks())
-        stored = store.case(case)
+        stored = store.submissions.case(case)
         assert (proven.case_id, proven.seq, proven.head) == (case, stored.seq, stored.head)
         assert proven.number == 1
-        assert proven.hashes == {event.seq: event.hash for event in store.events(case).items}
+        assert proven.hashes == {event.seq: event.hash for event in store.event_log.events(case).items}
 
 
 def test_only_what_moved_stands_in_the_next_checkpoint(checkpoints, store, there):
@@ -82,7 +81,7 @@ def test_only_what_moved_stands_in_the_next_checkpoint(checkpoints, store, there
     told = event(cases[1], claimed.submission.submission_id, EventKind.NOTIFY)
     assert record(store, claimed, RECEIVED, FINISHED, events=[told])
     assert checkpoints.make(LATER) == 1
-    assert [head.case_id for head in CheckpointLog(store).leaves(2)] == [cases[1]]
+    assert [head.case_id for head in store.checkpoints.leaves(2)] == [cases[1]]
     assert checkpoints.proof(cases[1])["seq"] == 3
     assert checkpoints.proof(cases[0])["seq"] == 2
     assert checkpoints.verify().findings == ()
@@ -99,7 +98,7 @@ def test_a_large_backlog_is_covered_in_bounded_steps(checkpoints, store, there, 
 
 def test_two_nodes_never_make_the_same_number(checkpoints, store, there, open_store, ring):
     _cases(store, there, 2)
-    log, other = CheckpointLog(store), open_store()
+    log, other = store.checkpoints, open_store()
     heads = log.uncovered(10)
     assert Checkpoints(store=other, keys=ring, issuer=HUB).make(NOW) == 2
     with pytest.raises(Conflict):
@@ -151,7 +150,7 @@ def test_a_removed_case_is_found(checkpoints, store, there):
         ):
             connection.execute(text(statement), of_case)
 
-    store._write(remove)
+    store.database.write(remove)
     (finding,) = checkpoints.verify().findings
     assert (finding.case_id, finding.text.en) == (cases[0], "The case was removed.")
 
@@ -184,10 +183,12 @@ def test_a_log_dropped_at_the_end_of_its_retention_is_no_finding(checkpoints, st
     from store_values import answer
 
     made = accepted(store, there)
-    store.append(made.case_id, made.submission_id, answer(EventKind.ACCEPT, made.case_id, made.submission_id, there))
+    store.event_log.append(
+        made.case_id, made.submission_id, answer(EventKind.ACCEPT, made.case_id, made.submission_id, there)
+    )
     checkpoints.make(NOW)
-    store.delete_contents(made.submission_id, NOW)
-    assert store.drop_case(made.case_id, "tombstone")
+    store.retention.delete_contents(made.submission_id, NOW)
+    assert store.retention.drop_case(made.case_id, "tombstone")
     assert checkpoints.verify().findings == ()
     assert checkpoints.proof(made.case_id)["log"] == []
     _change(store, "UPDATE cases SET head = :hash", hash="ab" * 32)

@@ -36,7 +36,7 @@ def test_a_hub_whose_database_turns_out_damaged_in_service_is_not_ready_before_a
     ruin(file)
     with closing(Store(f"sqlite:///{file}")) as store:
         with pytest.raises(DatabaseDamaged, match="corrupt"):
-            store.destinations()
+            store.parties.destinations()
         # Not every page is read by a look at readiness; what was found out counts on.
         file.write_bytes(whole)
         with pytest.raises(DatabaseDamaged, match="hub restore"):
@@ -53,7 +53,7 @@ def test_damage_that_a_write_finds_counts_as_well(tmp_path):
     ruin(file)
     with closing(Store(f"sqlite:///{file}")) as store:
         with pytest.raises(DatabaseDamaged):
-            store.set_setting("name", "value")
+            store.settings.set("name", "value")
         file.write_bytes(whole)
         with pytest.raises(DatabaseDamaged):
             store.ready()

@@ -13,6 +13,7 @@ from store_values import (
     LEASE,
     MINUTE,
     NOW,
+    Instead,
     accepted,
     announced,
     callback,
@@ -29,9 +30,8 @@ from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import verify_audit
 from hub.store import AuditEntry, DeliveryState, Notice, NoticeKind, Telling, all_pages
-from hub.store.checkpoints import CheckpointLog
 from hub.store.engine import unavailable
-from hub.store.reports import Figures, Overview, Wanted
+from hub.store.reports import Wanted
 
 DAY = timedelta(days=1)
 
@@ -90,13 +90,13 @@ def test_a_message_is_answered_for_alone_and_lists_go_on(store, spoil, told, col
     bad, good = accepted(store, there), accepted(store, there)
     spoil("messages", column, value, key="message_id", of=bad.submission_id)
     with pytest.raises(UnreadableRow) as caught:
-        store.message(bad.submission_id)
+        store.submissions.message(bad.submission_id)
     assert caught.value.place == ("messages", str(bad.submission_id), column)
     assert str(value) not in caught.value.detail.en
-    assert store.message(good.submission_id).id == good.submission_id
-    listed = {one.id for one in store.messages().items}
+    assert store.submissions.message(good.submission_id).id == good.submission_id
+    listed = {one.id for one in store.submissions.messages().items}
     assert listed == {good.submission_id}
-    assert bad.submission_id not in {one.id for one in Overview(store).submissions(Wanted()).items}
+    assert bad.submission_id not in {one.id for one in store.overview.submissions(Wanted()).items}
     assert told == ["messages"]
 
 
@@ -116,20 +116,20 @@ def test_a_destination_is_answered_for_alone_and_lists_go_on(store, spoil, told,
     bad, good = known_destination(store), known_destination(store)
     spoil("destinations", column, value, key="destination_id", of=bad.destination_id)
     with pytest.raises(UnreadableRow):
-        store.destination(bad.destination_id)
-    assert store.destination(good.destination_id) == good
-    assert [one.destination_id for one in store.destinations().items] == [good.destination_id]
+        store.parties.destination(bad.destination_id)
+    assert store.parties.destination(good.destination_id) == good
+    assert [one.destination_id for one in store.parties.destinations().items] == [good.destination_id]
     assert told == ["destinations"]
 
 
 @pytest.mark.parametrize(("column", "value"), [("kind", "pirate"), ("scopes", "{"), ("created_at", NEVER)])
 def test_a_client_is_answered_for_alone_and_lists_go_on(store, spoil, told, column, value):
-    store.add_client(client("bad"))
-    store.add_client(client("good"))
+    store.parties.add_client(client("bad"))
+    store.parties.add_client(client("good"))
     spoil("clients", column, value, key="client_id", of="bad")
     with pytest.raises(UnreadableRow):
-        store.client("bad")
-    assert [one.client_id for one in store.clients().items] == ["good"]
+        store.parties.client("bad")
+    assert [one.client_id for one in store.parties.clients().items] == ["good"]
     assert told == ["clients"]
 
 
@@ -137,11 +137,11 @@ def test_a_client_is_answered_for_alone_and_lists_go_on(store, spoil, told, colu
 def test_a_key_is_answered_for_alone_and_the_others_are_listed(store, spoil, told, column, value):
     there = known_destination(store).destination_id
     for kid in ("bad", "good"):
-        store.add_key(there, {"kid": kid, "kty": "RSA", "key_ops": ["wrapKey"]}, NOW)
+        store.parties.add_key(there, {"kid": kid, "kty": "RSA", "key_ops": ["wrapKey"]}, NOW)
     spoil("destination_keys", column, value, key="kid", of="bad")
     with pytest.raises(UnreadableRow):
-        store.key(there, "bad")
-    assert [one.kid for one in store.keys(there)] == ["good"]
+        store.parties.key(there, "bad")
+    assert [one.kid for one in store.parties.keys(there)] == ["good"]
     assert told == ["destination_keys"]
 
 
@@ -153,8 +153,8 @@ def test_events_behind_any_number_of_spoiled_ones_are_signed(store, spoil, told,
     made = [accepted(store, there, submitted_at=NOW + timedelta(seconds=number)) for number in range(3)]
     for bad in made[:2]:
         spoil("events", column, value, key="case_id", of=bad.case_id)
-    assert {event.case_id for event in store.unsigned(1)} == {made[2].case_id}
-    assert {event.case_id for event in store.unsigned(100)} == {made[2].case_id}
+    assert {event.case_id for event in store.event_log.unsigned(1)} == {made[2].case_id}
+    assert {event.case_id for event in store.event_log.unsigned(100)} == {made[2].case_id}
     assert told == ["events"] * 4
 
 
@@ -162,25 +162,25 @@ def test_events_behind_any_number_of_spoiled_ones_are_signed(store, spoil, told,
 def test_a_circuit_that_cannot_be_read_counts_as_closed(store, spoil, told, column, value):
     bad, good = known_destination(store).destination_id, known_destination(store).destination_id
     for each in (bad, good):
-        store.change_circuit(each, lambda circuit: replace(circuit, failures=1, open_until=NOW, fault="x"), NOW)
+        store.circuits.change(each, lambda circuit: replace(circuit, failures=1, open_until=NOW, fault="x"), NOW)
     spoil("circuits", column, value, key="destination_id", of=bad)
     mine = accepted(store, bad)
     (taken,) = claim(store)
     assert (taken.submission.submission_id, taken.circuit.failures) == (mine.submission_id, 0)
     assert record(store, taken)
-    assert [one.destination_id for one in Figures(store).troubled(limit=9)] == [good]
-    assert store.circuit(bad).failures == 0
-    store.change_circuit(bad, lambda circuit: replace(circuit, failures=2), NOW)
-    assert store.circuit(bad).failures == 2
+    assert [one.destination_id for one in store.figures.troubled(limit=9)] == [good]
+    assert store.circuits.circuit(bad).failures == 0
+    store.circuits.change(bad, lambda circuit: replace(circuit, failures=2), NOW)
+    assert store.circuits.circuit(bad).failures == 2
     assert told == ["circuits"]
 
 
 @pytest.mark.parametrize(("column", "value"), [("value_after", "{"), ("at", NEVER)])
 def test_the_audit_log_is_shown_without_a_spoiled_entry(store, spoil, told, column, value):
     for target in ("bad", "good"):
-        store.append_audit(AuditEntry(at=NOW, actor="erika", action="test", target=target))
+        store.audit.append(AuditEntry(at=NOW, actor="erika", action="test", target=target))
     spoil("audit", column, value, key="target", of="bad")
-    assert [one.entry.target for one in store.audit().items] == ["good"]
+    assert [one.entry.target for one in store.audit.entries().items] == ["good"]
     assert told == ["audit"]
 
 
@@ -202,21 +202,21 @@ def test_a_notice_that_cannot_be_read_is_given_up_and_counted(store, spoil, told
     there = known_destination(store).destination_id
     accepted(store, there)
     telling = Telling(entry=AuditEntry(at=NOW, actor="hub", action="test", target="x"), notices=(bad, good))
-    store.give_notice(NoticeKind.OVERDUE, NOW + DAY, destination_id=there, number=1, make=lambda _: telling)
+    store.notices.give(NoticeKind.OVERDUE, NOW + DAY, destination_id=there, number=1, make=lambda _: telling)
     spoil("notices", column, value, key="notice_id", of=bad.notice_id)
-    claims = store.claim_notices(NOW, lease=LEASE, node="a", limit=9)
+    claims = store.notices.claim(NOW, lease=LEASE, node="a", limit=9)
     assert [one.notice.notice_id for one in claims] == [good.notice_id]
     assert told == ["notices"]
-    assert store.claim_notices(NOW + MINUTE, lease=LEASE, node="a", limit=9) == []
+    assert store.notices.claim(NOW + MINUTE, lease=LEASE, node="a", limit=9) == []
 
 
 @pytest.mark.parametrize(("column", "value"), [("case_id", "no-id"), ("created_at", NEVER)])
 def test_a_callback_that_cannot_be_read_is_given_up_and_counted(store, spoil, told, column, value):
     bad, good = callback(), callback()
-    store.add_callback(bad)
-    store.add_callback(good)
+    store.callbacks.add(bad)
+    store.callbacks.add(good)
     spoil("callbacks", column, value, key="callback_id", of=bad.callback_id)
-    claims = store.claim_callbacks(NOW, lease=LEASE, node="a", limit=9)
+    claims = store.callbacks.claim(NOW, lease=LEASE, node="a", limit=9)
     assert [one.callback.callback_id for one in claims] == [good.callback_id]
     assert told == ["callbacks"]
 
@@ -225,8 +225,8 @@ def test_cases_behind_spoiled_ones_come_to_their_end(store, spoil, told):
     there = known_destination(store).destination_id
     bad, good = announced(store, there), announced(store, there)
     spoil("cases", "created_at", NEVER, key="case_id", of=bad.case_id)
-    assert [one.case_id for one in store.stale_cases(NOW + DAY, limit=1)] == [good.case_id]
-    assert store.stale_cases(NOW + DAY, limit=1, skip=1) == []
+    assert [one.case_id for one in store.retention.stale_cases(NOW + DAY, limit=1)] == [good.case_id]
+    assert store.retention.stale_cases(NOW + DAY, limit=1, skip=1) == []
     assert told == ["cases"]
 
 
@@ -238,8 +238,8 @@ def test_a_spoiled_destination_holds_up_neither_notices_nor_giving_up(store, spo
     duty = Undelivered(store=store, board=board, meters=Meters(), give_up=14 * DAY)
     assert duty.run(NOW + 4 * DAY) == 2
     assert duty.run(NOW + 15 * DAY) == 2
-    assert {store.delivery(one.submission_id).state for one in made} == {DeliveryState.DEAD}
-    about = {one.notice.about for one in store.claim_notices(NOW + 15 * DAY, lease=LEASE, node="a", limit=9)}
+    assert {store.deliveries.delivery(one.submission_id).state for one in made} == {DeliveryState.DEAD}
+    about = {one.notice.about for one in store.notices.claim(NOW + 15 * DAY, lease=LEASE, node="a", limit=9)}
     assert about == {f"destination:{each.destination_id}" for each in (bad, good)}
 
 
@@ -249,30 +249,22 @@ def test_a_delivery_without_a_readable_time_is_shown_all_the_same(store, spoil, 
     if column == "accepted_at":
         spoil("deliveries", column, NEVER, key="submission_id", of=made.submission_id)
         claim(store)
-        (letter,) = store.dead(DeadCause.HUB).items
+        (letter,) = store.deliveries.dead(DeadCause.HUB).items
         assert (letter.submission_id, letter.accepted_at) == (made.submission_id, NOW)
     else:
         claim(store)
         spoil("deliveries", column, NEVER, key="submission_id", of=made.submission_id)
         claim(store, now=NOW + 2 * LEASE)
-        assert store.delivery(made.submission_id).submission_id == made.submission_id
+        assert store.deliveries.delivery(made.submission_id).submission_id == made.submission_id
 
 
-class Rejecting:
-    """A store that cannot record results."""
+def rejecting(store, error):
+    """The store, whose queue cannot record results."""
 
-    def __init__(self, store, error):
-        self._store = store
-        self._error = error
+    def refuse(_connection):
+        raise error
 
-    def recording(self, result):
-        return self._store._begin(self._refuse)
-
-    def _refuse(self, _connection):
-        raise self._error
-
-    def __getattr__(self, name):
-        return getattr(self._store, name)
+    return Instead(store, queue=Instead(store.queue, recording=lambda _result: store.database.begin(refuse)))
 
 
 def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, spoil, tmp_path):
@@ -283,12 +275,12 @@ def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, s
     Taking.begin()
     for _ in range(2):
         with running(dispatcher(store, tmp_path)):
-            until(lambda: store.delivery(good[-1].submission_id).state is DeliveryState.DELIVERED)
+            until(lambda: store.deliveries.delivery(good[-1].submission_id).state is DeliveryState.DELIVERED)
             store.ready()
         good.append(accepted(store, there))
-    view = store.delivery(bad.submission_id)
+    view = store.deliveries.delivery(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
-    assert [one.submission_id for one in store.dead().items] == [bad.submission_id]
+    assert [one.submission_id for one in store.deliveries.dead().items] == [bad.submission_id]
     assert str(bad.submission_id) not in Taking.submissions()
 
 
@@ -297,44 +289,44 @@ def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, s
 def test_a_result_that_cannot_be_recorded_ends_as_a_dead_letter(store, tmp_path, adapter, error):
     there = known_destination(store, adapter=adapter, adapter_config={}).destination_id
     made = accepted(store, there)
-    working = dispatcher(Rejecting(store, error), tmp_path)
+    working = dispatcher(rejecting(store, error), tmp_path)
     assert working.run_once() == 1
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert f"not recorded: {type(error).__name__}" in view.attempts[-1].note
     assert working.run_once() == 0
-    store.redrive(view.delivery_id, NOW)
+    store.deliveries.redrive(view.delivery_id, NOW)
     assert claim(store)[0].repeat
 
 
 def test_a_result_that_an_outage_kept_from_being_recorded_is_tried_again(store, tmp_path):
     there = known_destination(store, adapter="taking", adapter_config={}).destination_id
     made = accepted(store, there)
-    working = dispatcher(Rejecting(store, unavailable()), tmp_path)
+    working = dispatcher(rejecting(store, unavailable()), tmp_path)
     assert working.run_once() == 1
-    assert store.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
     assert [one.repeat for one in claim(store, now=NOW + 2 * LEASE)] == [True]
 
 
 def test_a_duty_whose_lease_ends_implausibly_late_is_free(store):
-    assert store.hold_duty("sign", node="a", now=NOW + DAY, lease=MINUTE) == 1
-    assert store.hold_duty("sign", node="b", now=NOW, lease=MINUTE) == 2
-    assert store.hold_duty("sign", node="a", now=NOW + timedelta(seconds=50), lease=MINUTE) is None
+    assert store.duties.hold("sign", node="a", now=NOW + DAY, lease=MINUTE) == 1
+    assert store.duties.hold("sign", node="b", now=NOW, lease=MINUTE) == 2
+    assert store.duties.hold("sign", node="a", now=NOW + timedelta(seconds=50), lease=MINUTE) is None
     # A holder whose clock is a little ahead is believed.
-    assert store.hold_duty("sweep", node="a", now=NOW + timedelta(seconds=50), lease=MINUTE) == 1
-    assert store.hold_duty("sweep", node="b", now=NOW, lease=MINUTE) is None
+    assert store.duties.hold("sweep", node="a", now=NOW + timedelta(seconds=50), lease=MINUTE) == 1
+    assert store.duties.hold("sweep", node="b", now=NOW, lease=MINUTE) is None
 
 
 def test_a_spoiled_case_keeps_no_other_from_being_covered(store, spoil):
     here = known_destination(store).destination_id
     bad, good = accepted(store, here), accepted(store, here)
     spoil("cases", "seq", "many", key="case_id", of=bad.case_id)
-    assert [head.case_id for head in CheckpointLog(store).uncovered(10)] == [good.case_id]
+    assert [head.case_id for head in store.checkpoints.uncovered(10)] == [good.case_id]
 
 
 def chained(store, number):
     for at in range(1, number + 1):
-        store.append_audit(AuditEntry(at=NOW, actor="erika", action="test", target=str(at)))
+        store.audit.append(AuditEntry(at=NOW, actor="erika", action="test", target=str(at)))
 
 
 @pytest.mark.parametrize(
@@ -349,15 +341,15 @@ def test_a_spoiled_record_breaks_the_audit_chain_at_its_number_and_actions_go_on
         report = verify_audit(store)
         assert (report.checked, report.broken_at) == (row - 1, row)
         assert value not in (report.text.de + report.text.en).split()
-        CheckpointLog(store).audit_head()
-        store.append_audit(AuditEntry(at=NOW, actor="erika", action="test", target="later"))
+        store.checkpoints.audit_head()
+        store.audit.append(AuditEntry(at=NOW, actor="erika", action="test", target="later"))
 
 
 def test_once_the_end_is_mended_the_audit_chain_holds_again(store, spoil, told):
     chained(store, 2)
-    true = store.audit().items[-1].hash
+    true = store.audit.entries().items[-1].hash
     spoil("audit", "hash", "no hash", key="seq", of=2)
-    assert CheckpointLog(store).audit_head() is None
+    assert store.checkpoints.audit_head() is None
     assert told == ["audit"]
     chained(store, 1)
     spoil("audit", "hash", true, key="seq", of=2)
@@ -368,7 +360,7 @@ def test_a_case_without_a_hash_is_in_no_checkpoint(store, spoil):
     here = known_destination(store).destination_id
     bad, good = accepted(store, here), accepted(store, here)
     spoil("cases", "head", "no hash", key="case_id", of=bad.case_id)
-    assert [head.case_id for head in CheckpointLog(store).uncovered(10)] == [good.case_id]
+    assert [head.case_id for head in store.checkpoints.uncovered(10)] == [good.case_id]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])
@@ -376,6 +368,6 @@ def test_a_list_is_walked_past_spoiled_rows_and_shows_each_other_once(store, spo
     there = [known_destination(store).destination_id for _ in range(5)]
     for bad in (0, 1, 3):
         spoil("destinations", "services", "[", key="destination_id", of=there[bad])
-    pages = list(all_pages(lambda start: store.destinations(offset=start, limit=limit)))
+    pages = list(all_pages(lambda start: store.parties.destinations(offset=start, limit=limit)))
     assert sorted(one.destination_id for page in pages for one in page.items) == sorted([there[2], there[4]])
     assert {UUID(error.place[1]) for page in pages for error in page.unreadable} == {there[0], there[1], there[3]}

@@ -19,7 +19,7 @@ from hub.store import AuditEntry
 
 
 def _hold(store, node, now=NOW, name="sweep"):
-    return store.hold_duty(name, node=node, now=now, lease=MINUTE)
+    return store.duties.hold(name, node=node, now=now, lease=MINUTE)
 
 
 def test_a_duty_has_one_holder_until_its_lease_ends(store):
@@ -39,9 +39,9 @@ def test_a_holder_that_lapsed_gets_another_number(store):
 
 def test_a_released_duty_is_free_at_once_but_only_its_holder_releases_it(store):
     _hold(store, "a")
-    assert not store.release_duty("sweep", node="b", fencing=1)
-    assert not store.release_duty("sweep", node="a", fencing=7)
-    assert store.release_duty("sweep", node="a", fencing=1)
+    assert not store.duties.release("sweep", node="b", fencing=1)
+    assert not store.duties.release("sweep", node="a", fencing=7)
+    assert store.duties.release("sweep", node="a", fencing=1)
     assert _hold(store, "b") == 2
 
 
@@ -64,24 +64,24 @@ def test_eight_nodes_reach_for_a_duty_and_one_gets_it(open_store):
 
 def test_settings_are_shared_and_replaced(open_store):
     first, second = open_store(), open_store()
-    assert first.setting("a") is None
-    first.set_setting("a", "1")
-    second.set_setting("a", "2")
-    assert first.setting("a") == "2"
+    assert first.settings.value("a") is None
+    first.settings.set("a", "1")
+    second.settings.set("a", "2")
+    assert first.settings.value("a") == "2"
 
 
 # The outbox.
 
 
 def _claim(store, now=NOW, node="n", limit=10):
-    return store.claim_callbacks(now, lease=MINUTE, node=node, limit=limit)
+    return store.callbacks.claim(now, lease=MINUTE, node=node, limit=limit)
 
 
 def test_two_senders_never_claim_the_same_callback(open_store):
     nodes = [open_store(), open_store()]
     made = {callback().callback_id for _ in range(30)}
     for callback_id in made:
-        nodes[0].add_callback(callback(callback_id=callback_id))
+        nodes[0].callbacks.add(callback(callback_id=callback_id))
     together = threading.Barrier(4)
     taken = []
 
@@ -100,44 +100,44 @@ def test_two_senders_never_claim_the_same_callback(open_store):
 
 def test_a_callback_comes_back_as_it_went_in_and_is_sent_once(store):
     made = callback(case_id=uuid4(), body='{"type":"new-events"}')
-    store.add_callback(made)
+    store.callbacks.add(made)
     (claimed,) = _claim(store)
     assert (claimed.callback, claimed.attempt) == (made, 1)
-    assert store.record_callback(claimed, sent=True, next_attempt_at=None, note="204", now=NOW)
-    assert not store.record_callback(claimed, sent=True, next_attempt_at=None, note="204", now=NOW)
+    assert store.callbacks.record(claimed, sent=True, next_attempt_at=None, note="204", now=NOW)
+    assert not store.callbacks.record(claimed, sent=True, next_attempt_at=None, note="204", now=NOW)
     assert _claim(store, NOW + timedelta(days=9)) == []
 
 
 def test_a_late_callback_sender_loses(store):
-    store.add_callback(callback())
+    store.callbacks.add(callback())
     (late,) = _claim(store, node="slow")
     (current,) = _claim(store, NOW + MINUTE, node="quick")
     assert current.attempt == 2
-    assert not store.record_callback(late, sent=False, next_attempt_at=None, note="", now=NOW)
-    assert store.record_callback(current, sent=False, next_attempt_at=NOW + MINUTE * 5, note="500", now=NOW)
+    assert not store.callbacks.record(late, sent=False, next_attempt_at=None, note="", now=NOW)
+    assert store.callbacks.record(current, sent=False, next_attempt_at=NOW + MINUTE * 5, note="500", now=NOW)
     assert _claim(store, NOW + MINUTE * 4) == []
     assert _claim(store, NOW + MINUTE * 5)[0].attempt == 3
 
 
 def test_a_callback_that_was_given_up_can_be_sent_again(store):
     made = callback()
-    store.add_callback(made)
+    store.callbacks.add(made)
     (claimed,) = _claim(store)
-    store.record_callback(claimed, sent=False, next_attempt_at=None, note="gone", now=NOW)
-    assert [one.callback_id for one in store.dead_callbacks().items] == [made.callback_id]
-    assert store.redrive_callback(made.callback_id, NOW)
-    assert not store.redrive_callback(made.callback_id, NOW)
+    store.callbacks.record(claimed, sent=False, next_attempt_at=None, note="gone", now=NOW)
+    assert [one.callback_id for one in store.callbacks.dead().items] == [made.callback_id]
+    assert store.callbacks.redrive(made.callback_id, NOW)
+    assert not store.callbacks.redrive(made.callback_id, NOW)
     assert len(_claim(store)) == 1
     with pytest.raises(NotFound):
-        store.redrive_callback(uuid4(), NOW)
+        store.callbacks.redrive(uuid4(), NOW)
 
 
 def test_only_ended_callbacks_are_forgotten(store):
     for _ in range(2):
-        store.add_callback(callback())
-    store.record_callback(_claim(store, limit=1)[0], sent=True, next_attempt_at=None, note="", now=NOW)
-    assert store.forget_callbacks(NOW) == 0
-    assert store.forget_callbacks(NOW + MINUTE) == 1
+        store.callbacks.add(callback())
+    store.callbacks.record(_claim(store, limit=1)[0], sent=True, next_attempt_at=None, note="", now=NOW)
+    assert store.callbacks.forget(NOW) == 0
+    assert store.callbacks.forget(NOW + MINUTE) == 1
     assert len(_claim(store, NOW + MINUTE)) == 1
 
 
@@ -155,20 +155,20 @@ def _entry(number: int) -> AuditEntry:
 
 
 def test_the_audit_log_is_one_chain_in_order(store):
-    made = [store.append_audit(_entry(number)) for number in range(3)]
-    stored = store.audit().items
+    made = [store.audit.append(_entry(number)) for number in range(3)]
+    stored = store.audit.entries().items
     assert list(stored) == made
     assert [record.seq for record in stored] == [1, 2, 3]
     assert stored[0].previous == GENESIS
     assert all(record.hash == record.record_hash() for record in stored)
     assert all(after.previous == before.hash for before, after in pairwise(stored))
-    assert [record.seq for record in store.audit(newest_first=True, limit=2).items] == [3, 2]
+    assert [record.seq for record in store.audit.entries(newest_first=True, limit=2).items] == [3, 2]
 
 
 def test_one_changed_word_in_the_audit_log_is_found(store):
-    store.append_audit(_entry(0))
-    store._write(lambda connection: connection.execute(text("UPDATE audit SET actor = 'nobody'")).rowcount)
-    (record,) = store.audit().items
+    store.audit.append(_entry(0))
+    store.database.write(lambda connection: connection.execute(text("UPDATE audit SET actor = 'nobody'")).rowcount)
+    (record,) = store.audit.entries().items
     assert record.record_hash() != record.hash
     assert replace(record, entry=_entry(0)).record_hash() == record.hash
 
@@ -180,13 +180,13 @@ def test_auditors_on_two_nodes_keep_one_chain(open_store):
     def act(number: int) -> None:
         together.wait()
         for turn in range(3):
-            nodes[number % 2].append_audit(_entry(number * 3 + turn))
+            nodes[number % 2].audit.append(_entry(number * 3 + turn))
 
     threads = [threading.Thread(target=act, args=[number]) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    stored = nodes[0].audit(limit=100).items
+    stored = nodes[0].audit.entries(limit=100).items
     assert [record.seq for record in stored] == list(range(1, 19))
     assert all(after.previous == before.hash for before, after in pairwise(stored))

@@ -11,10 +11,7 @@ from store_values import NOW, accepted, callback, known_destination
 from hub.errors import Conflict, KeyRefused, NotFound
 from hub.model.submission import MediaType, SchemaRef, new_id
 from hub.store import AuditEntry, DeliveryState
-from hub.store.deliveries import CircuitHistory
-from hub.store.parties import Dossier
-from hub.store.proposals import ChangeState, KeyChange, KeyChanges, KeyStep
-from hub.store.reports import Overview
+from hub.store.proposals import ChangeState, KeyChange, KeyStep
 
 JWK = {"kid": "new-key-1", "kty": "RSA", "key_ops": ["wrapKey"], "n": "AQ", "e": "AQAB", "alg": "RSA-OAEP-256"}
 
@@ -25,7 +22,7 @@ def audit(action="key.propose"):
 
 @pytest.fixture
 def changes(store):
-    return KeyChanges(store)
+    return store.key_changes
 
 
 def proposal(place, **said):
@@ -40,34 +37,34 @@ def decided(change, state=ChangeState.APPROVED):
 def test_an_approval_adds_the_key_and_seals_to_it_in_one_transaction(store, changes):
     place = known_destination(store)
     made = changes.propose(proposal(place), audit=audit())
-    assert store.key(place.destination_id, "new-key-1") is None
+    assert store.parties.key(place.destination_id, "new-key-1") is None
     done = changes.decide(decided(made), audit=audit("key.approve"))
     assert done == decided(made)
     assert changes.of(place.destination_id) == [done]
-    assert store.destination(place.destination_id).encryption_kid == "new-key-1"
-    assert store.usable_key(place.destination_id, "new-key-1") == JWK
-    assert store.audit(action="key.").total == 2
+    assert store.parties.destination(place.destination_id).encryption_kid == "new-key-1"
+    assert store.parties.usable_key(place.destination_id, "new-key-1") == JWK
+    assert store.audit.entries(action="key.").total == 2
 
 
 def test_a_key_with_the_same_kid_rolls_the_whole_approval_back(store, changes):
     place = known_destination(store)
     made = changes.propose(proposal(place), audit=audit())
-    store.add_key(place.destination_id, {**JWK, "n": "Aw"}, NOW)
+    store.parties.add_key(place.destination_id, {**JWK, "n": "Aw"}, NOW)
     with pytest.raises(KeyRefused):
         changes.decide(decided(made), audit=audit("key.approve"))
     assert changes.change(made.change_id).state is ChangeState.OPEN
-    assert store.destination(place.destination_id).encryption_kid == place.encryption_kid
-    assert store.audit(action="key.approve").total == 0
+    assert store.parties.destination(place.destination_id).encryption_kid == place.encryption_kid
+    assert store.audit.entries(action="key.approve").total == 0
 
 
 def test_retiring_leaves_the_key_readable(store, changes):
     place = known_destination(store)
-    store.add_key(place.destination_id, JWK, NOW)
+    store.parties.add_key(place.destination_id, JWK, NOW)
     made = changes.propose(proposal(place, step=KeyStep.RETIRE, jwk=None), audit=audit())
     changes.decide(decided(made), audit=audit("key.approve"))
-    assert store.usable_key(place.destination_id, "new-key-1") is None
-    assert store.key(place.destination_id, "new-key-1") == JWK
-    retired = next(key for key in store.keys(place.destination_id) if key.kid == "new-key-1")
+    assert store.parties.usable_key(place.destination_id, "new-key-1") is None
+    assert store.parties.key(place.destination_id, "new-key-1") == JWK
+    retired = next(key for key in store.parties.keys(place.destination_id) if key.kid == "new-key-1")
     assert retired.retired_at == NOW + timedelta(hours=1)
 
 
@@ -95,25 +92,25 @@ def test_open_proposals_stay_within_the_tenant(store, changes):
 def test_openings_and_closings_are_kept_the_newest_first(store):
     place = known_destination(store)
     until = NOW + timedelta(minutes=5)
-    store.change_circuit(place.destination_id, lambda c: replace(c, failures=1), NOW)
-    store.change_circuit(place.destination_id, lambda c: replace(c, failures=5, open_until=until), NOW)
-    store.change_circuit(
+    store.circuits.change(place.destination_id, lambda c: replace(c, failures=1), NOW)
+    store.circuits.change(place.destination_id, lambda c: replace(c, failures=5, open_until=until), NOW)
+    store.circuits.change(
         place.destination_id, lambda c: replace(c, failures=0, open_until=None), until, audit=lambda _: audit("close")
     )
-    history = CircuitHistory(store).of(place.destination_id)
+    history = store.circuits.changes(place.destination_id)
     assert [(each.at, each.failures, each.open_until) for each in history] == [(until, 0, None), (NOW, 5, until)]
-    assert store.audit(action="close").total == 1
+    assert store.audit.entries(action="close").total == 1
 
 
 def test_callbacks_of_one_party_are_counted_and_shown_without_their_secret(store):
     place = known_destination(store)
     for _ in range(3):
-        store.add_callback(callback(party=str(place.destination_id)))
-    store.add_callback(callback(party="somebody else"))
-    claimed = store.claim_callbacks(NOW, lease=timedelta(minutes=1), node="n", limit=10)
+        store.callbacks.add(callback(party=str(place.destination_id)))
+    store.callbacks.add(callback(party="somebody else"))
+    claimed = store.callbacks.claim(NOW, lease=timedelta(minutes=1), node="n", limit=10)
     mine = next(each for each in claimed if each.callback.party == str(place.destination_id))
-    store.record_callback(mine, sent=False, next_attempt_at=None, note="HTTP 410", now=NOW)
-    dossier = Dossier(store)
+    store.callbacks.record(mine, sent=False, next_attempt_at=None, note="HTTP 410", now=NOW)
+    dossier = store.dossier
     assert dossier.callback_states(place.destination_id) == {DeliveryState.QUEUED: 2, DeliveryState.DEAD: 1}
     shown = dossier.callbacks(place.destination_id)
     assert len(shown) == 3
@@ -123,11 +120,11 @@ def test_callbacks_of_one_party_are_counted_and_shown_without_their_secret(store
 
 def test_what_was_collected_lately_is_told(store):
     place = known_destination(store)
-    dossier = Dossier(store)
+    dossier = store.dossier
     made = accepted(store, place.destination_id, submission_id=new_id(NOW))
     month = NOW - timedelta(days=30)
     assert dossier.last_collected(place.destination_id, since=month) is None
-    store.mark_collected(made.submission_id, NOW)
+    store.submissions.mark_collected(made.submission_id, NOW)
     assert dossier.last_collected(place.destination_id, since=month) == NOW
     assert dossier.last_collected(place.destination_id, since=NOW + timedelta(seconds=1)) is None
 
@@ -137,7 +134,7 @@ def test_the_use_of_schemas_is_counted_within_the_tenant(store):
     schema = SchemaRef(uri="urn:s", standard="s", version="1", sha256="0" * 64, media_type=MediaType.XML)
     for place in (here, there, there):
         accepted(store, place.destination_id, schema=schema, submission_id=new_id(NOW))
-    overview = Overview(store)
+    overview = store.overview
     assert overview.schema_use(since=NOW) == {"urn:s": 3}
     assert overview.schema_use(since=NOW, tenant="06439") == {"urn:s": 1}
     assert overview.schema_use(since=NOW + timedelta(days=1)) == {}
@@ -145,10 +142,10 @@ def test_the_use_of_schemas_is_counted_within_the_tenant(store):
 
 def test_the_audit_log_is_searched_without_wildcards(store):
     for actor, action, target in (("a", "key.propose", "destination:1"), ("b", "key.approve", "destination:2")):
-        store.append_audit(AuditEntry(at=NOW, actor=actor, action=action, target=target))
+        store.audit.append(AuditEntry(at=NOW, actor=actor, action=action, target=target))
 
     def found(**wanted):
-        return [each.entry.actor for each in store.audit(**wanted).items]
+        return [each.entry.actor for each in store.audit.entries(**wanted).items]
 
     assert found(action="key.") == ["a", "b"]
     assert found(target="nation:2") == ["b"]

@@ -27,7 +27,7 @@ from hub.store import DeliveryState
 
 def _accept(store, made, there, **changes):
     make = answer(EventKind.ACCEPT, made.case_id, made.submission_id, there.destination_id, **changes)
-    return store.append(made.case_id, made.submission_id, make)
+    return store.event_log.append(made.case_id, made.submission_id, make)
 
 
 def test_a_second_answer_is_a_conflict_and_leaves_the_log_alone(store):
@@ -37,7 +37,7 @@ def test_a_second_answer_is_a_conflict_and_leaves_the_log_alone(store):
     with pytest.raises(Conflict) as caught:
         _accept(store, made, there)
     assert caught.value.slug == "invalid-state-transition"
-    assert store.events(made.case_id).total == 3
+    assert store.event_log.events(made.case_id).total == 3
 
 
 def test_a_replayed_jti_is_a_conflict(store):
@@ -55,11 +55,11 @@ def test_nothing_is_appended_to_what_is_not_there(store):
     there = known_destination(store)
     made = accepted(store, there.destination_id)
     with pytest.raises(NotFound) as caught:
-        store.append(uuid4(), made.submission_id, lambda _head, _state: [])
+        store.event_log.append(uuid4(), made.submission_id, lambda _head, _state: [])
     assert caught.value.slug == "case-not-found"
     other = accepted(store, there.destination_id)
     with pytest.raises(NotFound) as caught:
-        store.append(made.case_id, other.submission_id, lambda _head, _state: [])
+        store.event_log.append(made.case_id, other.submission_id, lambda _head, _state: [])
     assert caught.value.slug == "submission-not-found"
 
 
@@ -72,10 +72,10 @@ def test_the_maker_sees_head_and_state_and_may_say_nothing(store):
         seen.append((head, state))
         return []
 
-    assert store.append(made.case_id, made.submission_id, make) == []
+    assert store.event_log.append(made.case_id, made.submission_id, make) == []
     ((head, state),) = seen
     assert (head.seq, state) == (2, State.SUBMITTED)
-    assert head.hash == store.case(made.case_id).head
+    assert head.hash == store.submissions.case(made.case_id).head
 
 
 def test_an_appended_event_is_chained_and_stored_as_it_came(store):
@@ -83,7 +83,7 @@ def test_an_appended_event_is_chained_and_stored_as_it_came(store):
     made = accepted(store, there.destination_id)
     payload = {"authenticationTags": {"metadata": "ü" * 3}}
     (appended,) = _accept(store, made, there, payload=payload, digests={"data": "ab"}, issued_at=NOW + MINUTE)
-    log = store.events(made.case_id).items
+    log = store.event_log.events(made.case_id).items
     assert log[-1] == appended
     assert (appended.jws, appended.payload) == ("aaa.bbb.ccc", payload)
     assert appended.hash == appended.entry_hash()
@@ -91,27 +91,27 @@ def test_an_appended_event_is_chained_and_stored_as_it_came(store):
     for entry in log:
         assert entry.previous == previous
         previous = entry.hash
-    assert store.case(made.case_id).last_event_at == NOW + MINUTE
+    assert store.submissions.case(made.case_id).last_event_at == NOW + MINUTE
 
 
 def test_an_answer_moves_the_submission_and_ends_its_delivery(store):
     there = known_destination(store)
     made = accepted(store, there.destination_id)
     _accept(store, made, there, issued_at=NOW + MINUTE)
-    message = store.message(made.submission_id)
+    message = store.submissions.message(made.submission_id)
     assert (message.state, message.finished_at) == (State.ACCEPTED, NOW + MINUTE)
-    delivery = store.delivery(made.submission_id)
+    delivery = store.deliveries.delivery(made.submission_id)
     assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DELIVERED, None)
 
 
 def test_a_rejection_by_the_hub_leaves_a_dead_letter(store):
     made = accepted(store, known_destination(store).destination_id)
-    store.append(
+    store.event_log.append(
         made.case_id,
         made.submission_id,
         lambda _head, _state: [event(made.case_id, made.submission_id, EventKind.REJECT)],
     )
-    delivery = store.delivery(made.submission_id)
+    delivery = store.deliveries.delivery(made.submission_id)
     assert (delivery.state, delivery.cause) == (DeliveryState.DEAD, DeadCause.RECEIVER)
     assert state_of(store, made.submission_id) is State.REJECTED
 
@@ -120,10 +120,10 @@ def test_callbacks_stand_with_their_event_or_not_at_all(store):
     there = known_destination(store)
     made = accepted(store, there.destination_id)
     make = answer(EventKind.ACCEPT, made.case_id, made.submission_id, there.destination_id)
-    store.append(made.case_id, made.submission_id, make, callbacks=[callback()])
+    store.event_log.append(made.case_id, made.submission_id, make, callbacks=[callback()])
     with pytest.raises(Conflict):
-        store.append(made.case_id, made.submission_id, make, callbacks=[callback()])
-    assert len(store.claim_callbacks(NOW, lease=MINUTE, node="n", limit=10)) == 1
+        store.event_log.append(made.case_id, made.submission_id, make, callbacks=[callback()])
+    assert len(store.callbacks.claim(NOW, lease=MINUTE, node="n", limit=10)) == 1
 
 
 def test_ten_writers_on_two_nodes_make_one_chain(open_store):
@@ -134,7 +134,7 @@ def test_ten_writers_on_two_nodes_make_one_chain(open_store):
     def notify(number: int) -> None:
         together.wait()
         for _ in range(3):
-            nodes[number % 2].append(
+            nodes[number % 2].event_log.append(
                 made.case_id,
                 made.submission_id,
                 lambda _head, _state: [event(made.case_id, made.submission_id, EventKind.NOTIFY, jti=uuid4())],
@@ -145,10 +145,13 @@ def test_ten_writers_on_two_nodes_make_one_chain(open_store):
         thread.start()
     for thread in threads:
         thread.join()
-    log = nodes[0].events(made.case_id, limit=100).items
+    log = nodes[0].event_log.events(made.case_id, limit=100).items
     assert [entry.seq for entry in log] == list(range(1, 33))
     assert all(after.previous == before.hash for before, after in pairwise(log))
-    assert (nodes[1].case(made.case_id).seq, nodes[1].case(made.case_id).head) == (32, log[-1].hash)
+    assert (nodes[1].submissions.case(made.case_id).seq, nodes[1].submissions.case(made.case_id).head) == (
+        32,
+        log[-1].hash,
+    )
 
 
 def test_two_accepts_at_once_are_one_accept(open_store):
@@ -177,11 +180,11 @@ def test_two_accepts_at_once_are_one_accept(open_store):
 def test_the_first_signature_is_everybodys(open_store):
     nodes = [open_store(), open_store()]
     made = accepted(nodes[0], known_destination(nodes[0]).destination_id)
-    assert nodes[0].keep_tokens([(made.case_id, 1, "first.x.y")]) == ["first.x.y"]
-    assert nodes[1].keep_tokens([(made.case_id, 1, "second.x.y")]) == ["first.x.y"]
-    assert nodes[0].events(made.case_id).items[0].jws == "first.x.y"
+    assert nodes[0].event_log.keep_tokens([(made.case_id, 1, "first.x.y")]) == ["first.x.y"]
+    assert nodes[1].event_log.keep_tokens([(made.case_id, 1, "second.x.y")]) == ["first.x.y"]
+    assert nodes[0].event_log.events(made.case_id).items[0].jws == "first.x.y"
     with pytest.raises(NotFound):
-        nodes[0].keep_tokens([(made.case_id, 9, "z")])
+        nodes[0].event_log.keep_tokens([(made.case_id, 9, "z")])
 
 
 def test_what_waits_for_a_signature_is_listed_oldest_first(store):
@@ -189,30 +192,30 @@ def test_what_waits_for_a_signature_is_listed_oldest_first(store):
     younger = accepted(store, there.destination_id)
     older = accepted(store, there.destination_id, submitted_at=NOW - MINUTE)
     _accept(store, younger, there)
-    store.keep_tokens([(older.case_id, 2, "a.b.c")])
-    assert [(entry.case_id, entry.seq) for entry in store.unsigned(10)][:1] == [(older.case_id, 1)]
-    assert len(store.unsigned(10)) == 3
-    assert len(store.unsigned(2)) == 2
+    store.event_log.keep_tokens([(older.case_id, 2, "a.b.c")])
+    assert [(entry.case_id, entry.seq) for entry in store.event_log.unsigned(10)][:1] == [(older.case_id, 1)]
+    assert len(store.event_log.unsigned(10)) == 3
+    assert len(store.event_log.unsigned(2)) == 2
 
 
 def test_of_many_signatures_stored_at_once_each_counts_only_where_there_was_none(store):
     made = accepted(store, known_destination(store).destination_id)
-    store.keep_tokens([(made.case_id, 1, "first.x.y")])
+    store.event_log.keep_tokens([(made.case_id, 1, "first.x.y")])
     both = [(made.case_id, 1, "second.x.y"), (made.case_id, 2, "only.x.y")]
-    assert store.keep_tokens(both) == ["first.x.y", "only.x.y"]
-    assert [event.jws for event in store.events(made.case_id).items] == ["first.x.y", "only.x.y"]
+    assert store.event_log.keep_tokens(both) == ["first.x.y", "only.x.y"]
+    assert [event.jws for event in store.event_log.events(made.case_id).items] == ["first.x.y", "only.x.y"]
 
 
 def test_one_changed_byte_is_found(store):
     made = accepted(store, known_destination(store).destination_id)
     tamper = text('UPDATE events SET digests = \'{"data":"00"}\' WHERE seq = 2')
-    store._write(lambda connection: connection.execute(tamper).rowcount)
-    changed = store.events(made.case_id).items[1]
+    store.database.write(lambda connection: connection.execute(tamper).rowcount)
+    changed = store.event_log.events(made.case_id).items[1]
     assert changed.entry_hash() != changed.hash
 
 
 def test_a_late_offset_gives_the_rest(store):
     made = accepted(store, known_destination(store).destination_id)
-    page = store.events(made.case_id, offset=1, limit=10)
+    page = store.event_log.events(made.case_id, offset=1, limit=10)
     assert ([entry.seq for entry in page.items], page.total, page.offset) == ([2], 2, 1)
-    assert store.events(uuid4()).total == 0
+    assert store.event_log.events(uuid4()).total == 0

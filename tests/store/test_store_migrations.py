@@ -28,7 +28,7 @@ def _fresh(url: str, tmp_path: Path) -> str:
 
 
 def _plans(store: Store, statement: str) -> str:
-    rows = store._read(lambda connection: connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all())
+    rows = store.database.read(lambda connection: connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all())
     return "\n".join(row[-1] for row in rows)
 
 
@@ -36,7 +36,7 @@ def test_the_migrations_make_the_tables_of_the_program(store):
     def differences(connection):
         return compare_metadata(MigrationContext.configure(connection), tables.metadata)
 
-    assert store._read(differences) == []
+    assert store.database.read(differences) == []
 
 
 def test_an_unmigrated_store_is_not_ready(store_url, tmp_path):
@@ -44,10 +44,10 @@ def test_an_unmigrated_store_is_not_ready(store_url, tmp_path):
     with pytest.raises(StoreUnavailable):
         store.ready()
     with pytest.raises(StoreUnavailable):
-        store.set_setting("a", "1")
+        store.settings.set("a", "1")
     store.migrate()
     store.ready()
-    store.set_setting("a", "1")
+    store.settings.set("a", "1")
     store.close()
 
 
@@ -55,7 +55,7 @@ def test_migrations_go_back_and_forward_again(store_url, tmp_path):
     store = Store(_fresh(store_url, tmp_path))
     store.migrate()
     store.migrate("base")
-    assert store._read(lambda connection: set(inspect(connection).get_table_names())) <= {"alembic_version"}
+    assert store.database.read(lambda connection: set(inspect(connection).get_table_names())) <= {"alembic_version"}
     assert store.schema_revision() is None
     store.migrate()
     store.migrate()
@@ -141,7 +141,7 @@ def test_a_backup_taken_in_use_is_a_whole_store(sqlite_template, tmp_path):
     copy = Store(f"sqlite:///{tmp_path / 'copy.sqlite'}")
     copy.ready()
     assert copy.integrity() == []
-    assert copy.message(made.submission_id) == store.message(made.submission_id)
+    assert copy.submissions.message(made.submission_id) == store.submissions.message(made.submission_id)
     (taken,) = claim(copy, now=NOW)
     assert record(copy, taken)
     assert (tmp_path / "copy.sqlite").stat().st_mode & 0o077 == 0

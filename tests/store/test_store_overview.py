@@ -8,14 +8,14 @@ import pytest
 from store_values import FINISHED, NOW, RECEIVED, accepted, buried, claim, known_destination, record
 
 from hub.model.submission import DeadCause, Service, State
-from hub.store.reports import Overview, Wanted
+from hub.store.reports import Wanted
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
 def overview(store):
-    return Overview(store)
+    return store.overview
 
 
 @pytest.fixture

@@ -21,73 +21,73 @@ def _jwk(kid: str, use: str = "wrapKey", n: str = "AQAB") -> dict[str, object]:
 
 
 def test_a_client_id_is_taken_once_and_its_audit_entry_goes_with_it(store):
-    store.add_client(client(), audit=_ENTRY)
+    store.parties.add_client(client(), audit=_ENTRY)
     with pytest.raises(Conflict) as caught:
-        store.add_client(client(name="another"), audit=_ENTRY)
+        store.parties.add_client(client(name="another"), audit=_ENTRY)
     assert caught.value.slug == "already-exists"
-    assert store.audit().total == 1
-    assert store.client("online-service").name == "Bürgerportal"
+    assert store.audit.entries().total == 1
+    assert store.parties.client("online-service").name == "Bürgerportal"
 
 
 def test_an_unknown_client_is_none_and_cannot_be_changed(store):
-    assert store.client("nobody") is None
+    assert store.parties.client("nobody") is None
     with pytest.raises(NotFound):
-        store.set_client_secret("nobody", "hash")
+        store.parties.set_client_secret("nobody", "hash")
     with pytest.raises(NotFound):
-        store.disable_client("nobody", NOW, audit=_ENTRY)
-    assert store.audit().total == 0
+        store.parties.disable_client("nobody", NOW, audit=_ENTRY)
+    assert store.audit.entries().total == 0
 
 
 def test_a_client_comes_back_as_it_went_in(store):
     made = client(kind=ClientKind.SUBSCRIBER, scopes=("a", "b"), tenant="06")
-    store.add_client(made)
-    assert store.client(made.client_id) == made
+    store.parties.add_client(made)
+    assert store.parties.client(made.client_id) == made
 
 
 def test_a_client_gets_a_new_secret_and_is_disabled_for_good(store):
-    store.add_client(client())
-    store.set_client_secret("online-service", "$argon2id$new")
-    store.disable_client("online-service", NOW)
-    store.disable_client("online-service", NOW + MINUTE)
-    stored = store.client("online-service")
+    store.parties.add_client(client())
+    store.parties.set_client_secret("online-service", "$argon2id$new")
+    store.parties.disable_client("online-service", NOW)
+    store.parties.disable_client("online-service", NOW + MINUTE)
+    stored = store.parties.client("online-service")
     assert (stored.secret_hash, stored.disabled_at) == ("$argon2id$new", NOW)
 
 
 def test_clients_are_listed_by_id(store):
     for name in "cab":
-        store.add_client(client(name))
-    page = store.clients(offset=1, limit=1)
+        store.parties.add_client(client(name))
+    page = store.parties.clients(offset=1, limit=1)
     assert ([one.client_id for one in page.items], page.total) == (["b"], 3)
 
 
 def test_a_destination_id_is_taken_once(store):
     made = known_destination(store)
     with pytest.raises(Conflict):
-        store.add_destination(made, [("wrapKey", _jwk("seal-1"))])
-    assert store.keys(made.destination_id) == []
+        store.parties.add_destination(made, [("wrapKey", _jwk("seal-1"))])
+    assert store.parties.keys(made.destination_id) == []
 
 
 def test_an_unknown_destination_is_none_and_cannot_be_changed(store):
-    assert store.destination(uuid4()) is None
+    assert store.parties.destination(uuid4()) is None
     with pytest.raises(NotFound) as caught:
-        store.replace_destination(destination())
+        store.parties.replace_destination(destination())
     assert caught.value.slug == "destination-not-found"
     with pytest.raises(NotFound):
-        store.add_key(uuid4(), _jwk("k"), NOW)
+        store.parties.add_key(uuid4(), _jwk("k"), NOW)
 
 
 def test_a_destination_comes_back_as_it_went_in(store):
     made = known_destination(store, reply_channels={"eMail": {"usePgp": False}}, adapter_config={"url": "https://x"})
-    assert store.destination(made.destination_id) == made
+    assert store.parties.destination(made.destination_id) == made
     bare = known_destination(store, callback=None, owner=None, services=(), contact={})
-    assert store.destination(bare.destination_id) == bare
+    assert store.parties.destination(bare.destination_id) == bare
 
 
 def test_a_replaced_destination_keeps_its_birthday(store):
     made = known_destination(store)
     changed = replace(made, status="inactive", adapter="https", callback=None, updated_at=NOW + MINUTE)
-    store.replace_destination(replace(changed, created_at=NOW + MINUTE))
-    assert store.destination(made.destination_id) == changed
+    store.parties.replace_destination(replace(changed, created_at=NOW + MINUTE))
+    assert store.parties.destination(made.destination_id) == changed
 
 
 def _renamed(name: str):
@@ -100,14 +100,14 @@ def _told(before, after):
 
 def test_a_change_made_on_an_older_state_is_refused_whole(store):
     made = known_destination(store)
-    changed = store.change_destination(made.destination_id, _renamed("A"), audit=_told, expected=made.revision)
+    changed = store.parties.change_destination(made.destination_id, _renamed("A"), audit=_told, expected=made.revision)
     with pytest.raises(Conflict) as caught:
-        store.change_destination(made.destination_id, _renamed("B"), audit=_told, expected=made.revision)
+        store.parties.change_destination(made.destination_id, _renamed("B"), audit=_told, expected=made.revision)
     assert caught.value.slug == "overtaken"
-    assert store.destination(made.destination_id) == changed
-    assert store.audit().total == 1
+    assert store.parties.destination(made.destination_id) == changed
+    assert store.audit.entries().total == 1
     with pytest.raises(NotFound):
-        store.change_destination(uuid4(), _renamed("A"), audit=_told)
+        store.parties.change_destination(uuid4(), _renamed("A"), audit=_told)
 
 
 def test_every_change_moves_the_revision_on_whatever_the_clock_says(store):
@@ -118,61 +118,61 @@ def test_every_change_moves_the_revision_on_whatever_the_clock_says(store):
         def change(before, hour=hour):
             return replace(before, updated_at=NOW + MINUTE * 60 * hour)
 
-        seen.add(store.change_destination(made.destination_id, change, audit=_told).revision)
+        seen.add(store.parties.change_destination(made.destination_id, change, audit=_told).revision)
     assert len(seen) == 4
-    assert store.destination(made.destination_id).created_at == made.created_at
+    assert store.parties.destination(made.destination_id).created_at == made.created_at
 
 
 def test_changes_of_different_parts_at_the_same_time_do_not_undo_each_other(store):
     made = known_destination(store)
     changes = [_renamed("A"), lambda before: replace(before, adapter="folder")]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda one: store.change_destination(made.destination_id, one, audit=_told), changes))
-    found = store.destination(made.destination_id)
+        list(pool.map(lambda one: store.parties.change_destination(made.destination_id, one, audit=_told), changes))
+    found = store.parties.destination(made.destination_id)
     assert (found.name, found.adapter) == ("A", "folder")
 
 
 def test_a_secret_is_replaced_only_in_the_state_that_was_seen(store):
     seen = client()
-    store.add_client(seen)
-    store.set_client_secret(seen.client_id, "$argon2id$one", expected=seen.revision)
+    store.parties.add_client(seen)
+    store.parties.set_client_secret(seen.client_id, "$argon2id$one", expected=seen.revision)
     with pytest.raises(Conflict) as caught:
-        store.set_client_secret(seen.client_id, "$argon2id$two", expected=seen.revision)
+        store.parties.set_client_secret(seen.client_id, "$argon2id$two", expected=seen.revision)
     assert caught.value.slug == "overtaken"
-    assert store.client(seen.client_id).secret_hash == "$argon2id$one"
+    assert store.parties.client(seen.client_id).secret_hash == "$argon2id$one"
 
 
 def test_destinations_are_found_by_owner_status_and_tenant_prefix(store):
     hessen = known_destination(store, tenant="06", owner="a")
     district = known_destination(store, tenant="06439", owner="b", created_at=NOW + MINUTE)
     known_destination(store, tenant="09", owner="b", status="inactive", created_at=NOW + MINUTE * 2)
-    assert [one.destination_id for one in store.destinations(tenant="06").items] == [
+    assert [one.destination_id for one in store.parties.destinations(tenant="06").items] == [
         hessen.destination_id,
         district.destination_id,
     ]
-    assert store.destinations(owner="b").total == 2
-    assert store.destinations(owner="b", status="active").items == (district,)
-    assert store.destinations(tenant="%").total == 0
-    assert store.destinations(tenant="").total == 3
+    assert store.parties.destinations(owner="b").total == 2
+    assert store.parties.destinations(owner="b", status="active").items == (district,)
+    assert store.parties.destinations(tenant="%").total == 0
+    assert store.parties.destinations(tenant="").total == 3
 
 
 def test_a_key_is_never_replaced_by_another(store):
     made = known_destination(store)
-    assert store.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
-    assert not store.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
+    assert store.parties.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
+    assert not store.parties.add_key(made.destination_id, _jwk("seal-1"), NOW, audit=_ENTRY)
     with pytest.raises(KeyRefused):
-        store.add_key(made.destination_id, _jwk("seal-1", n="AAAA"), NOW, audit=_ENTRY)
-    assert store.key(made.destination_id, "seal-1") == _jwk("seal-1")
-    assert store.audit().total == 1
+        store.parties.add_key(made.destination_id, _jwk("seal-1", n="AAAA"), NOW, audit=_ENTRY)
+    assert store.parties.key(made.destination_id, "seal-1") == _jwk("seal-1")
+    assert store.audit.entries().total == 1
 
 
 def test_the_current_encryption_key_comes_first(store):
     made = destination(encryption_kid="seal-1")
-    store.add_destination(made, [("wrapKey", _jwk("seal-1")), ("verify", _jwk("sign-1", "verify"))])
-    store.add_key(made.destination_id, _jwk("seal-2"), NOW + MINUTE)
-    assert [key.kid for key in store.keys(made.destination_id)] == ["seal-1", "seal-2", "sign-1"]
-    store.replace_destination(replace(made, encryption_kid="seal-2"))
-    assert [key.kid for key in store.keys(made.destination_id)] == ["seal-2", "seal-1", "sign-1"]
-    assert [key.use for key in store.keys(made.destination_id)] == ["wrapKey", "wrapKey", "verify"]
-    assert store.key(made.destination_id, "sign-9") is None
-    assert store.keys(uuid4()) == []
+    store.parties.add_destination(made, [("wrapKey", _jwk("seal-1")), ("verify", _jwk("sign-1", "verify"))])
+    store.parties.add_key(made.destination_id, _jwk("seal-2"), NOW + MINUTE)
+    assert [key.kid for key in store.parties.keys(made.destination_id)] == ["seal-1", "seal-2", "sign-1"]
+    store.parties.replace_destination(replace(made, encryption_kid="seal-2"))
+    assert [key.kid for key in store.parties.keys(made.destination_id)] == ["seal-2", "seal-1", "sign-1"]
+    assert [key.use for key in store.parties.keys(made.destination_id)] == ["wrapKey", "wrapKey", "verify"]
+    assert store.parties.key(made.destination_id, "sign-9") is None
+    assert store.parties.keys(uuid4()) == []

@@ -63,7 +63,7 @@ def test_two_claimers_never_get_the_same_delivery(open_store):
 def test_nothing_is_claimed_before_it_is_due(store):
     accepted(store, known_destination(store).destination_id, due=_SOON)
     assert claim(store) == []
-    assert store.next_due() == _SOON
+    assert store.queue.next_due() == _SOON
     assert len(claim(store, now=_SOON)) == 1
 
 
@@ -75,7 +75,7 @@ def test_a_claim_carries_all_that_an_attempt_needs(store):
     assert taken.destination == there
     assert (taken.attempt, taken.repeat, taken.lapses, taken.node) == (1, False, 0, "node-b")
     assert taken.accepted_at == NOW
-    assert store.next_due() == NOW + LEASE
+    assert store.queue.next_due() == NOW + LEASE
 
 
 def test_a_late_writer_loses_and_writes_nothing(store):
@@ -83,12 +83,12 @@ def test_a_late_writer_loses_and_writes_nothing(store):
     (late,) = claim(store, node="slow")
     (current,) = claim(store, now=NOW + LEASE, node="quick")
     assert not record(store, late, events=[event(made.case_id, made.submission_id, EventKind.NOTIFY)])
-    assert not store.renew(late, NOW + MINUTE * 9)
-    assert store.delivery(made.submission_id).state is DeliveryState.QUEUED
-    assert store.events(made.case_id).total == 2
+    assert not store.queue.renew(late, NOW + MINUTE * 9)
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.event_log.events(made.case_id).total == 2
     assert record(store, current)
     assert not record(store, current)
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert [(one.n, one.node) for one in view.attempts] == [(1, "slow"), (2, "quick")]
 
 
@@ -99,7 +99,7 @@ def test_a_lapsed_lease_is_an_attempt_of_unknown_outcome(store):
     assert (second.attempt, second.repeat, second.lapses) == (2, True, 1)
     (third,) = claim(store, now=NOW + LEASE * 2)
     assert (third.attempt, third.repeat, third.lapses) == (3, True, 2)
-    history = store.delivery(made.submission_id).attempts
+    history = store.deliveries.delivery(made.submission_id).attempts
     assert [(one.n, one.outcome, one.repeat) for one in history] == [
         (1, OutcomeKind.UNKNOWN, False),
         (2, OutcomeKind.UNKNOWN, True),
@@ -158,21 +158,21 @@ def test_a_suspect_of_a_busy_receiver_waits_like_any_other(store):
 def test_what_was_not_begun_is_given_back_without_a_trace(store):
     made = accepted(store, known_destination(store).destination_id)
     (taken,) = claim(store, node="node-a")
-    store.give_back([taken], NOW)
+    store.queue.give_back([taken], NOW)
     assert not record(store, taken)
     (again,) = claim(store, node="node-b")
     assert (again.attempt, again.repeat, again.lapses) == (1, False, 0)
-    assert store.delivery(made.submission_id).attempts == ()
+    assert store.deliveries.delivery(made.submission_id).attempts == ()
 
 
 def test_what_is_not_ours_any_more_cannot_be_given_back(store):
     made = accepted(store, known_destination(store).destination_id)
     (late,) = claim(store)
     (current,) = claim(store, now=NOW + LEASE)
-    store.give_back([late], NOW)
+    store.queue.give_back([late], NOW)
     assert record(store, current)
-    store.give_back([current], NOW)
-    assert store.delivery(made.submission_id).next_attempt_at is None
+    store.queue.give_back([current], NOW)
+    assert store.deliveries.delivery(made.submission_id).next_attempt_at is None
 
 
 def test_whoever_is_late_but_unchallenged_still_counts(store):
@@ -184,7 +184,7 @@ def test_whoever_is_late_but_unchallenged_still_counts(store):
 def test_a_renewed_lease_is_not_claimed_by_others(store):
     accepted(store, known_destination(store).destination_id)
     (taken,) = claim(store)
-    assert store.renew(taken, NOW + LEASE * 2)
+    assert store.queue.renew(taken, NOW + LEASE * 2)
     assert claim(store, now=NOW + LEASE) == []
     assert record(store, taken)
 
@@ -196,7 +196,7 @@ def test_an_unreachable_receiver_is_tried_again_when_due(store):
     assert claim(store) == []
     (second,) = claim(store, now=NOW + MINUTE)
     assert (second.attempt, second.repeat, second.delivery_id) == (2, False, first.delivery_id)
-    assert store.delivery(made.submission_id).attempts[0].note == "connection refused"
+    assert store.deliveries.delivery(made.submission_id).attempts[0].note == "connection refused"
 
 
 def test_an_answer_that_never_came_flags_every_later_attempt(store):
@@ -215,11 +215,11 @@ def test_a_finished_delivery_is_finished_with_its_event_and_callback(store):
     (taken,) = claim(store)
     notify = event(made.case_id, made.submission_id, EventKind.NOTIFY)
     assert record(store, taken, WAITS, events=[notify], callbacks=[callback()])
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert (view.state, view.next_attempt_at, view.finished_at) == (DeliveryState.WAITING, None, NOW)
-    assert store.events(made.case_id).items[-1].jti == notify.jti
-    assert len(store.claim_callbacks(NOW, lease=MINUTE, node="n", limit=10)) == 1
-    assert store.next_due() is None
+    assert store.event_log.events(made.case_id).items[-1].jti == notify.jti
+    assert len(store.callbacks.claim(NOW, lease=MINUTE, node="n", limit=10)) == 1
+    assert store.queue.next_due() is None
     assert claim(store, now=NOW + timedelta(days=99)) == []
 
 
@@ -228,13 +228,13 @@ def test_an_answer_during_the_attempt_is_not_undone_by_its_record(store):
     made = accepted(store, there.destination_id)
     (taken,) = claim(store)
     make = answer(EventKind.ACCEPT, made.case_id, made.submission_id, there.destination_id)
-    store.append(made.case_id, made.submission_id, make)
+    store.event_log.append(made.case_id, made.submission_id, make)
     notify = event(made.case_id, made.submission_id, EventKind.NOTIFY)
     assert record(store, taken, _UNKNOWN, _AGAIN, events=[notify])
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert (view.state, view.next_attempt_at, len(view.attempts)) == (DeliveryState.DELIVERED, None, 1)
     assert state_of(store, made.submission_id) is State.ACCEPTED
-    assert store.events(made.case_id).items[-1].kind is EventKind.ACCEPT
+    assert store.event_log.events(made.case_id).items[-1].kind is EventKind.ACCEPT
 
 
 # Fairness.
@@ -266,7 +266,7 @@ def _crowd(store, destination_id, number: int) -> None:
             ]
             connection.execute(insert(table), fresh)
 
-    store._write(write)
+    store.database.write(write)
 
 
 def test_ten_thousand_due_deliveries_of_one_destination_starve_no_other(store):
@@ -286,9 +286,9 @@ def test_a_delivery_that_makes_no_sense_holds_up_no_other(store):
     there = known_destination(store).destination_id
     odd, sound = accepted(store, there), accepted(store, there, due=NOW + timedelta(microseconds=1))
     nonsense = update(tables.messages).where(tables.messages.c.message_id == str(odd.submission_id)).values(door="odd")
-    store._write(lambda connection: connection.execute(nonsense))
+    store.database.write(lambda connection: connection.execute(nonsense))
     assert claim(store, now=_SOON, limit=1) == []
-    assert store.delivery(odd.submission_id).cause is DeadCause.HUB
+    assert store.deliveries.delivery(odd.submission_id).cause is DeadCause.HUB
     (taken,) = claim(store, now=_SOON, limit=1)
     assert taken.submission == sound
 
@@ -325,7 +325,7 @@ def test_the_longest_due_of_a_destination_comes_first(store):
 
 
 def _open(store, destination_id, until) -> None:
-    store.change_circuit(destination_id, lambda known: replace(known, failures=5, open_until=until), NOW)
+    store.circuits.change(destination_id, lambda known: replace(known, failures=5, open_until=until), NOW)
 
 
 def test_an_open_circuit_holds_its_destination_alone(store):
@@ -334,7 +334,7 @@ def test_an_open_circuit_holds_its_destination_alone(store):
     accepted(store, sound.destination_id, due=NOW + MINUTE)
     _open(store, broken.destination_id, _SOON)
     assert claim(store) == []
-    assert store.next_due() == _SOON
+    assert store.queue.next_due() == _SOON
     accepted(store, sound.destination_id)
     (only,) = claim(store)
     assert only.destination == sound
@@ -350,7 +350,7 @@ def test_a_half_open_circuit_lets_one_through(store):
     (probe,) = claim(store, now=_SOON)
     assert claim(store, now=_SOON) == []
     record(store, probe)
-    store.change_circuit(there.destination_id, lambda _known: Circuit(destination_id=there.destination_id), _SOON)
+    store.circuits.change(there.destination_id, lambda _known: Circuit(destination_id=there.destination_id), _SOON)
     assert len(claim(store, now=_SOON)) == 2
 
 
@@ -360,21 +360,21 @@ def test_a_receiver_that_failed_last_is_tried_one_at_a_time(store):
     for there in (failing, sound):
         for _ in range(3):
             accepted(store, there.destination_id)
-    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=1), NOW)
+    store.circuits.change(failing.destination_id, lambda known: replace(known, failures=1), NOW)
     taken = Counter(one.destination.destination_id for one in claim(store, each=4))
     assert taken == {failing.destination_id: 1, sound.destination_id: 3}
-    store.change_circuit(failing.destination_id, lambda known: replace(known, failures=0), NOW)
+    store.circuits.change(failing.destination_id, lambda known: replace(known, failures=0), NOW)
     assert len(claim(store, each=4)) == 2
 
 
 def test_circuit_changes_do_not_overwrite_each_other(open_store):
     nodes = [open_store(), open_store()]
     there = known_destination(nodes[0])
-    assert nodes[0].circuit(there.destination_id) == Circuit(destination_id=there.destination_id)
+    assert nodes[0].circuits.circuit(there.destination_id) == Circuit(destination_id=there.destination_id)
 
     def fail(number: int) -> None:
         for _ in range(5):
-            nodes[number % 2].change_circuit(
+            nodes[number % 2].circuits.change(
                 there.destination_id, lambda known: replace(known, failures=known.failures + 1), NOW
             )
 
@@ -383,7 +383,7 @@ def test_circuit_changes_do_not_overwrite_each_other(open_store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert nodes[0].circuit(there.destination_id).failures == 20
+    assert nodes[0].circuits.circuit(there.destination_id).failures == 20
 
 
 # Dead letters.
@@ -395,12 +395,12 @@ def test_the_buried_lie_among_the_dead_by_cause(store):
     causes = [DeadCause.PAYLOAD, DeadCause.CONFIGURATION]
     for taken, cause in zip(claim(store), causes, strict=True):
         record(store, taken, *buried(cause))
-    assert store.dead().total == 2
-    (letter,) = store.dead(DeadCause.PAYLOAD).items
+    assert store.deliveries.dead().total == 2
+    (letter,) = store.deliveries.dead(DeadCause.PAYLOAD).items
     assert letter.submission_id in {one.submission_id for one in made}
     assert (letter.state, letter.next_attempt_at) == (DeliveryState.DEAD, None)
-    assert store.dead(DeadCause.HUB).total == 0
-    assert store.dead(destination_id=uuid4()).total == 0
+    assert store.deliveries.dead(DeadCause.HUB).total == 0
+    assert store.deliveries.dead(destination_id=uuid4()).total == 0
 
 
 def test_a_redrive_happens_once_and_starts_the_schedule_anew(store):
@@ -409,13 +409,13 @@ def test_a_redrive_happens_once_and_starts_the_schedule_anew(store):
     record(store, taken, *buried())
     woken = []
     store.on_delivery_due(lambda: woken.append(1))
-    assert store.redrive(taken.delivery_id, _SOON)
-    assert not store.redrive(taken.delivery_id, _SOON)
+    assert store.deliveries.redrive(taken.delivery_id, _SOON)
+    assert not store.deliveries.redrive(taken.delivery_id, _SOON)
     assert woken
     (again,) = claim(store, now=_SOON)
     assert (again.attempt, again.accepted_at, again.delivery_id) == (2, _SOON, taken.delivery_id)
     assert record(store, again)
-    assert store.delivery(made.submission_id).state is DeliveryState.DELIVERED
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DELIVERED
 
 
 def test_what_is_answered_or_unknown_is_not_sent_again(store):
@@ -423,11 +423,11 @@ def test_what_is_answered_or_unknown_is_not_sent_again(store):
     (taken,) = claim(store)
     record(store, taken, *buried())
     reject = event(made.case_id, made.submission_id, EventKind.REJECT)
-    store.append(made.case_id, made.submission_id, lambda _head, _state: [reject])
+    store.event_log.append(made.case_id, made.submission_id, lambda _head, _state: [reject])
     with pytest.raises(Conflict):
-        store.redrive(taken.delivery_id, _SOON)
+        store.deliveries.redrive(taken.delivery_id, _SOON)
     with pytest.raises(NotFound):
-        store.redrive(uuid4(), _SOON)
+        store.deliveries.redrive(uuid4(), _SOON)
 
 
 def test_the_backlog_is_counted_by_destination_and_state(store):
@@ -438,7 +438,7 @@ def test_the_backlog_is_counted_by_destination_and_state(store):
     record(store, waits, WAITS)
     record(store, dies, *buried())
     record(store, arrives, RECEIVED, FINISHED)
-    found = {one.state: one for one in store.backlog()}
+    found = {one.state: one for one in store.deliveries.backlog()}
     assert {state: one.count for state, one in found.items()} == {
         DeliveryState.QUEUED: 1,
         DeliveryState.WAITING: 1,

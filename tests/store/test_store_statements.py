@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 from sqlalchemy.exc import IntegrityError
 
+from hub.store.engine import writing_engine
 from hub.store.statements import Insert, Lookup
 
 _PROBE = Table("probe", MetaData(), Column("name", Text, primary_key=True), Column("number", Integer, nullable=False))
@@ -13,12 +14,14 @@ _FIND = Lookup(_PROBE, columns=["number"], by=["name"])
 
 
 @pytest.fixture
-def probe(store):
+def probe(store_url):
     """Lend a transaction with an empty table; nothing of it is kept."""
-    with store._writing.connect() as connection:
+    engine = writing_engine(store_url)
+    with engine.connect() as connection:
         _PROBE.create(connection)
         yield connection
         connection.rollback()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 7, 15, 16, 17, 63, 64, 65, 127, 200])

@@ -61,7 +61,7 @@ def test_a_failing_write_does_not_harm_its_batch(writer, store):
     with pytest.raises(Exception, match=r"(?i)unique"):
         failing.result(5)
     assert after.result(5) == "b"
-    assert [store.setting("a"), store.setting("b")] == ["x", "x"]
+    assert [store.settings.value("a"), store.settings.value("b")] == ["x", "x"]
 
 
 def test_a_bug_in_a_write_reaches_its_caller_alone(writer, store):
@@ -108,7 +108,7 @@ def test_what_a_refused_write_had_written_is_gone(writer, store):
 
     with pytest.raises(Conflict):
         writer.run(write).result(5)
-    assert store.setting("a") is None
+    assert store.settings.value("a") is None
 
 
 def test_a_refusal_before_any_change_runs_nobody_twice(writer):
@@ -135,7 +135,7 @@ def test_futures_resolve_only_after_the_commit(writer, store):
     seen: Future[str | None] = Future()
     gate = _Gate(writer)
     future = writer.run(_put("a"))
-    future.add_done_callback(lambda _future: seen.set_result(store.setting("a")))
+    future.add_done_callback(lambda _future: seen.set_result(store.settings.value("a")))
     gate.open()
     assert seen.result(5) == "x"
 
@@ -162,7 +162,7 @@ def test_a_cancelled_write_never_happens(writer, store):
     assert cancelled.cancel()
     gate.open()
     kept.result(5)
-    assert store.setting("a") is None
+    assert store.settings.value("a") is None
 
 
 def test_closing_finishes_what_waits_and_refuses_what_comes_later(store_url, store):
@@ -176,7 +176,7 @@ def test_closing_finishes_what_waits_and_refuses_what_comes_later(store_url, sto
     assert waiting.result(0) == "a"
     with pytest.raises(StoreUnavailable):
         writer.run(_put("b")).result(0)
-    assert store.setting("a") == "x"
+    assert store.settings.value("a") == "x"
     engine.dispose()
 
 
@@ -226,7 +226,7 @@ def test_what_a_write_dies_of_reaches_its_caller_alone(writer, store):
     with pytest.raises(_Fatal):
         lost.result(5)
     assert [before.result(5), after.result(5)] == ["a", "b"]
-    assert [store.setting("a"), store.setting("b")] == ["x", "x"]
+    assert [store.settings.value("a"), store.settings.value("b")] == ["x", "x"]
 
 
 def test_a_callback_that_fails_keeps_nobody_from_the_answer(writer):
@@ -254,7 +254,7 @@ def test_a_writer_that_dies_is_counted_and_writes_again(store_url, store):
     writer.close()
     engine.dispose()
     assert fallen == ["store-writer"]
-    assert store.setting("b") == "x"
+    assert store.settings.value("b") == "x"
 
 
 def test_who_waits_behind_a_writer_that_died_is_told_when_it_is_closed(store_url, store):
@@ -296,25 +296,25 @@ def test_a_database_locked_by_another_process_is_unavailable_not_lost(file):
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable) as caught:
-        store.set_setting("a", "1")
+        store.settings.set("a", "1")
     assert caught.value.retry_after.total_seconds() > 0
     other.execute("ROLLBACK")
-    store.set_setting("a", "2")
-    assert store.setting("a") == "2"
+    store.settings.set("a", "2")
+    assert store.settings.value("a") == "2"
     other.close()
     store.close()
 
 
 def test_a_full_disk_is_unavailable_and_passes(file):
     store = Store(f"sqlite:///{file}")
-    limit = store._write(lambda connection: connection.execute(text("PRAGMA page_count")).scalar())
-    store._write(lambda connection: connection.execute(text(f"PRAGMA max_page_count = {limit}")).scalar())
+    limit = store.database.write(lambda connection: connection.execute(text("PRAGMA page_count")).scalar())
+    store.database.write(lambda connection: connection.execute(text(f"PRAGMA max_page_count = {limit}")).scalar())
     with pytest.raises(StoreUnavailable):
-        store.set_setting("a", "x" * 100_000)
-    assert store.setting("a") is None
-    store._write(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")).scalar())
-    store.set_setting("a", "x" * 100_000)
-    assert store.setting("a") is not None
+        store.settings.set("a", "x" * 100_000)
+    assert store.settings.value("a") is None
+    store.database.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 100000")).scalar())
+    store.settings.set("a", "x" * 100_000)
+    assert store.settings.value("a") is not None
     store.close()
 
 
@@ -322,7 +322,7 @@ def test_sqlite_syncs_every_commit_and_keeps_its_promises(file):
     store = Store(f"sqlite:///{file}")
 
     def pragma(name: str):
-        return store._write(lambda connection: connection.execute(text(f"PRAGMA {name}")).scalar())
+        return store.database.write(lambda connection: connection.execute(text(f"PRAGMA {name}")).scalar())
 
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2
@@ -333,7 +333,7 @@ def test_sqlite_syncs_every_commit_and_keeps_its_promises(file):
 def test_a_fresh_database_file_is_its_owners_alone(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'new' / 'hub.sqlite'}")
     store.migrate()
-    store.set_setting("a", "1")
+    store.settings.set("a", "1")
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()} == {0o600}
     store.close()
 
@@ -341,7 +341,7 @@ def test_a_fresh_database_file_is_its_owners_alone(tmp_path):
 def test_readers_cannot_write(file):
     store = Store(f"sqlite:///{file}")
     with pytest.raises(StoreUnavailable):
-        store._read(lambda connection: connection.execute(text("DELETE FROM settings")))
+        store.database.read(lambda connection: connection.execute(text("DELETE FROM settings")))
     store.close()
 
 
@@ -350,13 +350,13 @@ def test_a_server_that_cuts_the_connection_costs_nothing(postgresql_url):
 
     empty(postgresql_url)
     store = Store(postgresql_url)
-    store.set_setting("a", "1")
+    store.settings.set("a", "1")
     others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
     other = Store(postgresql_url)
-    other._write(lambda connection: connection.execute(text(cut)).all())
-    store.set_setting("a", "2")
-    assert store.setting("a") == "2"
+    other.database.write(lambda connection: connection.execute(text(cut)).all())
+    store.settings.set("a", "2")
+    assert store.settings.value("a") == "2"
     other.close()
     store.close()
 
@@ -369,19 +369,23 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path):
     with pytest.raises(StoreUnavailable):
         store.ready()
     with pytest.raises(StoreUnavailable):
-        store.set_setting("a", "1")
+        store.settings.set("a", "1")
     # The shortest way in, by which every keyed application comes.
     with pytest.raises(StoreUnavailable):
-        store.remembered("online-service", "key")
+        store.submissions.remembered("online-service", "key")
     store.close()
 
 
 def test_a_server_without_durable_commits_is_overruled(postgresql_url):
     other = Store(postgresql_url)
-    other._write(lambda connection: connection.execute(text("ALTER ROLE hub SET synchronous_commit = off")).rowcount)
+    other.database.write(
+        lambda connection: connection.execute(text("ALTER ROLE hub SET synchronous_commit = off")).rowcount
+    )
     store = Store(postgresql_url)
-    assert store._write(lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar()) == "on"
-    assert store._read(lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar()) == "off"
-    other._write(lambda connection: connection.execute(text("ALTER ROLE hub RESET synchronous_commit")).rowcount)
+    assert store.database.write(lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar()) == "on"
+    assert store.database.read(lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar()) == "off"
+    other.database.write(
+        lambda connection: connection.execute(text("ALTER ROLE hub RESET synchronous_commit")).rowcount
+    )
     other.close()
     store.close()

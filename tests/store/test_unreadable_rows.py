@@ -22,7 +22,7 @@ from store_values import (
 
 from hub.model.submission import DeadCause, OutcomeKind
 from hub.store import DeliveryState
-from hub.store.reports import Overview, Wanted
+from hub.store.reports import Wanted
 
 HOUR = timedelta(hours=1)
 #: What a newer version may write, or damage leaves, in columns of each table that a claim reads.
@@ -72,7 +72,7 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
     claims = claim(store)
     assert [one.submission.submission_id for one in claims] == [good.submission_id]
     assert record(store, claims[0])
-    view = store.delivery(bad.submission_id)
+    view = store.deliveries.delivery(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     (attempt,) = view.attempts
     assert f"{table}.{column}" in attempt.note
@@ -88,20 +88,20 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
 def test_a_dead_letter_that_cannot_be_read_is_shown_and_can_be_sent_again(store, spoil, table, column, value):
     bad, _good = spoiled(store, spoil, table, column, value)
     claim(store)
-    (letter,) = store.dead(DeadCause.HUB).items
+    (letter,) = store.deliveries.dead(DeadCause.HUB).items
     assert letter.submission_id == bad.submission_id
-    assert [one.submission_id for one in Overview(store).dead().items] == [bad.submission_id]
-    assert Overview(store).dead_causes() == {"hub": 1}
-    assert store.redrive(letter.delivery_id, NOW + HOUR)
+    assert [one.submission_id for one in store.overview.dead().items] == [bad.submission_id]
+    assert store.overview.dead_causes() == {"hub": 1}
+    assert store.deliveries.redrive(letter.delivery_id, NOW + HOUR)
     assert bad.submission_id not in {one.submission.submission_id for one in claim(store, now=NOW + HOUR)}
-    assert store.delivery(bad.submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.delivery(bad.submission_id).state is DeliveryState.DEAD
 
 
 def test_once_the_row_is_mended_the_dead_letter_is_delivered(store, spoil):
     bad, _good = spoiled(store, spoil, "messages", "door", "fax")
     claim(store)
     spoil("messages", "door", "plain", key="message_id", of=str(bad.submission_id))
-    store.redrive(store.delivery(bad.submission_id).delivery_id, NOW + HOUR)
+    store.deliveries.redrive(store.deliveries.delivery(bad.submission_id).delivery_id, NOW + HOUR)
     again = next(one for one in claim(store, now=NOW + HOUR) if not one.repeat)
     assert (again.submission.submission_id, again.attempt) == (bad.submission_id, 2)
     assert record(store, again)
@@ -119,10 +119,10 @@ def test_during_an_update_what_only_a_newer_version_reads_waits_for_it_but_not_f
 
 def waits_and_dies(store, bad):
     claim(store)
-    view = store.delivery(bad.submission_id)
+    view = store.deliveries.delivery(bad.submission_id)
     assert (view.state, view.attempts, view.next_attempt_at) == (DeliveryState.QUEUED, (), NOW + MINUTE)
     claim(store, now=NOW + 2 * HOUR)
-    assert store.delivery(bad.submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.delivery(bad.submission_id).state is DeliveryState.DEAD
 
 
 @pytest.mark.parametrize(("table", "column"), [("deliveries", "cause"), ("deliveries", "state")])
@@ -133,10 +133,10 @@ def test_a_member_of_a_newer_version_is_shown_all_the_same(store, spoil, table, 
     outcome, step = buried()
     record(store, one, outcome, step)
     spoil(table, column, "newer", key="submission_id", of=str(made.submission_id))
-    view = store.delivery(made.submission_id)
+    view = store.deliveries.delivery(made.submission_id)
     assert view.state is DeliveryState.DEAD
-    assert store.backlog() == [] or column == "cause"
-    assert Overview(store).waiting() == store.backlog()
+    assert store.deliveries.backlog() == [] or column == "cause"
+    assert store.overview.waiting() == store.deliveries.backlog()
 
 
 def test_an_attempt_of_a_newer_kind_is_shown_as_of_unknown_end(store, spoil):
@@ -144,18 +144,18 @@ def test_an_attempt_of_a_newer_kind_is_shown_as_of_unknown_end(store, spoil):
     (one,) = claim(store)
     record(store, one)
     spoil("attempts", "outcome", "newer", key="delivery_id", of=str(one.delivery_id))
-    (attempt,) = store.delivery(made.submission_id).attempts
+    (attempt,) = store.deliveries.delivery(made.submission_id).attempts
     assert attempt.outcome is OutcomeKind.UNKNOWN
 
 
 def test_a_callback_that_cannot_be_read_is_given_up_and_stops_nobody(store, spoil):
     bad, good = callback(), callback()
-    store.add_callback(bad)
-    store.add_callback(good)
+    store.callbacks.add(bad)
+    store.callbacks.add(good)
     spoil("callbacks", "case_id", "no-id", key="callback_id", of=str(bad.callback_id))
-    claims = store.claim_callbacks(NOW, lease=LEASE, node="a", limit=10)
+    claims = store.callbacks.claim(NOW, lease=LEASE, node="a", limit=10)
     assert [one.callback.callback_id for one in claims] == [good.callback_id]
-    assert store.claim_callbacks(NOW + 10 * LEASE, lease=LEASE, node="a", limit=10)[0].callback == good
+    assert store.callbacks.claim(NOW + 10 * LEASE, lease=LEASE, node="a", limit=10)[0].callback == good
 
 
 def test_a_message_that_cannot_be_read_is_passed_by_retention(store, spoil):
@@ -163,6 +163,6 @@ def test_a_message_that_cannot_be_read_is_passed_by_retention(store, spoil):
     made = [announced(store, there, created_at=NOW + timedelta(seconds=number)) for number in range(4)]
     for bad in made[:2]:
         spoil("messages", "door", "fax", key="message_id", of=str(bad.id))
-    assert [one.id for one in store.incomplete(NOW + HOUR, limit=1)] == [made[2].id]
-    assert [one.id for one in store.incomplete(NOW + HOUR, limit=9)] == [made[2].id, made[3].id]
-    assert {one.id for one in Overview(store).submissions(Wanted()).items} == {made[2].id, made[3].id}
+    assert [one.id for one in store.retention.incomplete(NOW + HOUR, limit=1)] == [made[2].id]
+    assert [one.id for one in store.retention.incomplete(NOW + HOUR, limit=9)] == [made[2].id, made[3].id]
+    assert {one.id for one in store.overview.submissions(Wanted()).items} == {made[2].id, made[3].id}

@@ -293,9 +293,9 @@ class DeadLetterDesk:
 
     def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
         """Return the caller's destinations inside its tenant, or the one that it names."""
-        client = self._store.client(caller.client_id)
+        client = self._store.parties.client(caller.client_id)
         tenant = client.tenant if client is not None else ""
-        own = self._store.destination_ids(owner=caller.client_id, tenant=tenant, among=reach(caller))
+        own = self._store.parties.destination_ids(owner=caller.client_id, tenant=tenant, among=reach(caller))
         if destination_id is None:
             return own
         wanted = frozenset({UUID(destination_id)})

@@ -192,5 +192,5 @@ class Info:
 
 
 def _tenant(store: Store, client_id: str) -> str:
-    client = store.client(client_id)
+    client = store.parties.client(client_id)
     return "" if client is None else client.tenant

@@ -40,7 +40,7 @@ from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, per
 from hub.identity.openid.provider import Provider, Request, refused
 from hub.identity.throttle import Throttle
 from hub.store import AuditEntry, Store
-from hub.store.accounts import Account, AccountRecords
+from hub.store.accounts import Account
 
 _EVERYTHING = "*"
 _LONGEST_TENANT = 12
@@ -172,7 +172,7 @@ class People:
     """Keeps an account for each of the provider's people."""
 
     def __init__(self, store: Store) -> None:
-        self._records = AccountRecords(store)
+        self._records = store.accounts
 
     def admit(self, identity: Identity, grant: Grant, *, now: datetime) -> Person:
         """Return who this is, with exactly the roles and the tenant that the provider gives them now.
@@ -240,7 +240,7 @@ def link(store: Store, name: str, *, issuer: str, subject: str, actor: str, now:
         NotFound: there is no such account.
         Conflict: the account, or the person, is linked already.
     """
-    records = AccountRecords(store)
+    records = store.accounts
     account = records.account(name.lower())
     if account is None:
         raise NotFound(Text(f"Es gibt kein Konto {name}.", f"There is no account {name}."))
@@ -322,7 +322,7 @@ class OpenIdLogin:
         self._store = store
         self._accounts = accounts
         self._throttle = Throttle(store=store, bounds=BOUNDS)
-        self._records = AccountRecords(store)
+        self._records = store.accounts
         self._people = People(store)
         self._box = box
         self._provider = provider
@@ -404,7 +404,7 @@ class OpenIdLogin:
             if error.slug != "account-disabled":
                 self._people.demote(identity, now=now)
             target = f"account:{identity.account_name()}"
-            self._store.append_audit(
+            self._store.audit.append(
                 AuditEntry(at=now, actor="openid", action="session.refused", target=target, after={"why": error.slug})
             )
             raise
