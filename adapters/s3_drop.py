@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -25,8 +24,9 @@ from hub.model.delivery import Adapter
 from hub.model.options import ADDRESS, PLAIN, insist, read_file, read_options, read_secret, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
-from hub.transport.connection import BEFORE_CONNECTING, CONFIGURED, Line, reason_for
+from hub.transport.connection import CONFIGURED, Line, reason_for
 from hub.transport.http import insist_on_address, insist_on_timeout
+from hub.transport.relay import Relay
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential  # Only types; the library has no such names when it runs.
@@ -85,18 +85,15 @@ class S3Drop:
             "allow_invalid_certificates": False,
             "timeout": timedelta(seconds=options.timeout),
             "connect_timeout": timedelta(seconds=options.timeout),
-            # A proxy of the environment steps aside only for one that is named, and that one for this server.
-            "proxy_url": "http://proxy.invalid",
-            "proxy_excludes": urlsplit(options.endpoint).hostname or "",
         }
         if options.ca_file is not None:
             self._client["root_certificate"] = read_file(self.name, "ca_file", options.ca_file)
         try:
-            self._store()
+            self._store({})
         except (BaseError, ValueError) as exc:
             raise unusable(self.name, "kann seine Optionen nicht verwenden", "cannot use its options") from exc
 
-    def _store(self) -> S3Store:
+    def _store(self, way: ClientConfig) -> S3Store:
         """Return the bucket with connections of its own: one that an earlier attempt left open may be dead by now."""
         return S3Store(
             self._options.bucket,
@@ -107,19 +104,26 @@ class S3Drop:
             credential_provider=lambda: self._credential,
             virtual_hosted_style_request=False,
             skip_signature=False,
-            client_options=self._client,
+            client_options={**self._client, **way},
             retry_config={"max_retries": 0},  # Repeating is the hub's business.
         )
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt, on an event loop of its own, so that one deadline ends every request of it."""
-        upload = _Upload(self._store(), self._options, package)
-        try:
-            return asyncio.run(upload.run())
-        except (MixedUp, Unavailable) as exc:
-            return not_readable(exc)
-        except (BaseError, OSError) as exc:
-            return upload.explain(exc)
+        options = self._options
+        with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
+            try:
+                relay = Relay(options.endpoint, line.dial)
+            except OSError:  # No port or thread to be had: nothing was asked.
+                return Outcome(kind=OutcomeKind.UNREACHABLE, note=reasons.NOT_REACHABLE.note)
+            upload = _Upload(self._store(relay.client), options, package)
+            try:
+                with relay:
+                    return asyncio.run(upload.run(line))
+            except (MixedUp, Unavailable) as exc:
+                return not_readable(exc)
+            except (BaseError, OSError, ValueError, RuntimeError) as exc:  # The library's own, and the language's.
+                return upload.explain(exc, relay.failure)
 
     def close(self) -> None:
         """Hold nothing that needs letting go."""
@@ -136,14 +140,9 @@ class _Upload:
         self._committing = False
         self._wrong: Exception | None = None
 
-    async def run(self) -> Outcome:
-        options = self._options
-        # The library connects by itself and looks the name up once more, so this judges the name, not the connection.
-        with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
-            target = urlsplit(options.endpoint)
-            await asyncio.to_thread(line.addresses, target.hostname or "", target.port or 443)
-            async with asyncio.timeout(line.left()):
-                return await self._put_all()
+    async def run(self, line: Line) -> Outcome:
+        async with asyncio.timeout(line.left()):
+            return await self._put_all()
 
     async def _put_all(self) -> Outcome:
         if await self._is_there():
@@ -178,16 +177,16 @@ class _Upload:
             self._wrong = exc
             raise
 
-    def explain(self, exc: BaseError | OSError) -> Outcome:
-        """Say what a failed attempt means; messages of the server are not repeated."""
+    def explain(self, exc: Exception, failure: Exception | None) -> Outcome:
+        """Say what a failed attempt means; messages of the server are not repeated. ``failure``: of dialling, if it failed."""
         configured = DeadCause.CONFIGURATION
+        kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
+        if failure is not None:  # The library knows no more than that there is no connection.
+            found = reason_for(failure, late=False)
+            return Outcome(kind=kind, note=found.note, cause=configured if found in CONFIGURED else None)
         if isinstance(exc, FileNotFoundError | PermissionDeniedError | UnauthenticatedError):
             known = reasons.NO_BUCKET if isinstance(exc, FileNotFoundError) else reasons.CREDENTIALS_REFUSED
             return Outcome(kind=OutcomeKind.UNREACHABLE, note=known.note, cause=configured)
-        kind = OutcomeKind.UNKNOWN if self._committing else OutcomeKind.UNREACHABLE
-        found = reason_for(exc, late=False)
-        if found in BEFORE_CONNECTING:
-            return Outcome(kind=kind, note=found.note, cause=configured if found in CONFIGURED else None)
         if isinstance(exc, TimeoutError):
             return Outcome(kind=kind, note=reasons.SILENT_IN_TIME.note)
         # The library has no finer kinds: what it says is all there is to tell them apart.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ class Bucket:
     endpoint: str
     url: str
     client: Any
+    opened: list[Any] = field(default_factory=list)
 
     def blobs(self) -> Any:
         from hub.store.blobs.s3 import S3Blobs, S3Place
 
         place = S3Place(url=self.url, endpoint=self.endpoint, region=REGION, key_id=KEY_ID, secret=SECRET)
-        return S3Blobs(place)
+        self.opened.append(S3Blobs(place))
+        return self.opened[-1]
 
     def settings(self, folder: Path) -> dict[str, str]:
         """The settings of a hub that keeps its blobs here."""
@@ -64,10 +66,12 @@ def s3_server() -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture
-def bucket(s3_server: tuple[str, Any]) -> Bucket:
+def bucket(s3_server: tuple[str, Any]) -> Iterator[Bucket]:
     """An empty bucket."""
     endpoint, client = s3_server
     made = Bucket(endpoint=endpoint, url="s3://hub-blobs/contents", client=client)
     for name in made.objects():
         client.delete_object(Bucket="hub-blobs", Key=name)
-    return made
+    yield made
+    for blobs in made.opened:
+        blobs.close()

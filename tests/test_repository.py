@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import tomllib
@@ -76,6 +77,70 @@ def test_every_place_that_the_papers_name_is_there():
         linked = [target for target in re.findall(r"\]\(([^)#]+)\)", paper) if "://" not in target]
         named = re.findall(r"`((?:hub|adapters|tests|schemas|routing_rules|certs|benchmarks)/[\w./-]+)`", paper)
         assert [place for place in linked + named if not (ROOT / place).exists()] == []
+
+
+#: What opens connections, or can, of the language and of what is installed (the database's driver has a contract of its own).
+_DIALLERS = frozenset(
+    [
+        "aiohttp",
+        "asyncssh",
+        "boto3",
+        "ftplib",
+        "http.client",
+        "httpx",
+        "imaplib",
+        "obstore",
+        "opentelemetry.exporter",
+        "paramiko",
+        "poplib",
+        "requests",
+        "smtplib",
+        "socket",
+        "telnetlib",
+        "urllib.request",
+        "urllib3",
+        "websockets",
+        "xmlrpc",
+    ]
+)
+#: Who may, and what for.
+_MAY_DIAL = {
+    "hub/transport/connection.py": "the one dialler",
+    "hub/transport/http.py": "speaks on what was dialled",
+    "hub/transport/smtp.py": "speaks on what was dialled",
+    "hub/transport/sftp.py": "speaks on what was dialled",
+    "hub/transport/relay.py": "listens on loopback and is given what was dialled",
+    "hub/store/blobs/s3.py": "its client goes by the relay",
+    "adapters/s3_drop.py": "its client goes by the relay",
+    "hub/observability/tracing.py": "sends traces to the operator's collector",
+    "hub/app/starting.py": "listens",
+    "hub/config.py": "asks for the machine's name",
+}
+#: Other programs than the hub, and the showing: the municipal side calls its one hub, demo and trials play the parties.
+_OTHERS = ("hub/connector/", "hub/demo/", "hub/adapter_kit/")
+
+
+def test_nobody_but_the_dialler_and_who_goes_by_it_can_open_connections():
+    sources = {
+        path.relative_to(ROOT).as_posix(): path
+        for place in ("hub", "adapters")
+        for path in (ROOT / place).rglob("*.py")
+    }
+    able = {name for name, path in sources.items() if not name.startswith(_OTHERS) and _DIALLERS & _named(path)}
+    assert able == set(_MAY_DIAL)
+
+
+def _named(path: Path) -> set[str]:
+    """Return the modules that a file imports, wherever in it, and those that they lie in; asyncio's dialling as ``socket``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{each.name}" for each in node.names)})
+        elif isinstance(node, ast.Attribute) and node.attr in {"open_connection", "create_connection"}:
+            found.add("socket")
+    return {name.rsplit(".", cut)[0] for name in found for cut in range(name.count(".") + 1)}
 
 
 def test_the_drawn_floors_are_those_that_are_enforced():

@@ -82,7 +82,7 @@ def installed_adapters() -> dict[str, type[Adapter]]:
     return found
 
 
-def open_blobs(settings: Settings) -> Blobs:
+def open_blobs(settings: Settings, supervisor: Supervisor | None = None) -> Blobs:
     """Open the place of large contents; raise ``ConfigurationError`` for one that cannot be used."""
     if settings.blobs == "local":
         return LocalBlobs(settings.data / "blobs")
@@ -102,7 +102,7 @@ def open_blobs(settings: Settings) -> Blobs:
         key_id_file=settings.blobs_key_id_file,
         secret_file=settings.blobs_secret_file,
     )
-    return S3Blobs(place)
+    return S3Blobs(place, supervisor=supervisor)
 
 
 def postal_codes_of(settings: Settings) -> Path:
@@ -243,6 +243,7 @@ class Context:
         """Write out what waits and let go of files and connections."""
         self.store.close()
         self.blobs.settle()
+        self.blobs.close()
         self.traces.close()
 
 
@@ -257,9 +258,9 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     """
     vault.make_folder(settings.data)
     crashpoints.arm(settings.crash_at)
-    blobs = open_blobs(settings)
     meters = Meters()
     supervisor = Supervisor(fell=meters.loop_fell)
+    blobs = open_blobs(settings, supervisor)
     store = Store(settings.database, blobs=blobs, supervisor=supervisor)
     store.on_unreadable(meters.unreadable)
     store.migrate() if serves else store.require_tables()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -30,13 +31,9 @@ def backup(target: Path, data: Path) -> None:
         )
     store = Store(settings.database)
     try:
-        source = Source(
-            data=settings.data,
-            database=sqlite_file(settings.database),
-            store=store,
-            blobs=app.open_blobs(settings),
-        )
-        report = back_up(source, target.absolute(), now=utc_now())
+        with closing(app.open_blobs(settings)) as blobs:
+            source = Source(data=settings.data, database=sqlite_file(settings.database), store=store, blobs=blobs)
+            report = back_up(source, target.absolute(), now=utc_now())
     finally:
         store.close()
     click.echo(f"{report.files} Dateien / files, {report.blobs or 0} davon Inhalte / of them contents")

@@ -169,6 +169,7 @@ class Line:
         self._watches: list[socket.socket] = []
         self._timer: threading.Timer | None = None
         self._cut_off = False
+        self._hung_up = False
 
     def __enter__(self) -> Self:
         return self
@@ -213,7 +214,9 @@ class Line:
         return self._watched(addresses[-1], self.left())
 
     def hang_up(self) -> None:
-        """Stop watching; connections are closed by those who hold them."""
+        """Stop watching; connections are closed by those who hold them. What is being dialled meanwhile is given up."""
+        with self._lock:
+            self._hung_up = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer.join()
@@ -226,6 +229,9 @@ class Line:
         dialled.settimeout(max(_SHORTEST, self.left()))
         dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
+            if self._hung_up:
+                dialled.close()
+                raise ConnectionAbortedError
             self._watches.append(dialled.dup())
             if self._timer is None:
                 self._timer = threading.Timer(max(0.0, self.left()), self._cut)

@@ -120,4 +120,6 @@ def test_the_settings_choose_the_place(bucket, tmp_path):
     from hub.store.blobs.s3 import S3Blobs
 
     assert isinstance(app.open_blobs(load_settings(tmp_path, {})), LocalBlobs)
-    assert isinstance(app.open_blobs(load_settings(tmp_path, {}, **bucket.settings(tmp_path))), S3Blobs)
+    blobs = app.open_blobs(load_settings(tmp_path, {}, **bucket.settings(tmp_path)))
+    assert isinstance(blobs, S3Blobs)
+    blobs.close()

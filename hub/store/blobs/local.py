@@ -80,6 +80,9 @@ class Blobs(Beginning, Protocol):
     def settle(self, patience: timedelta = PATIENCE) -> bool:
         """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
 
+    def close(self) -> None:
+        """Let go of connections; nothing is read or written any more."""
+
 
 class LocalBlobs:
     """Blobs in a local folder, spread over two levels of folders by the first digits of their names."""
@@ -147,6 +150,9 @@ class LocalBlobs:
     def settle(self, patience: timedelta = PATIENCE) -> bool:
         """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
         return self._janitor.settle(patience)
+
+    def close(self) -> None:
+        """Files are closed by who reads and writes them."""
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:

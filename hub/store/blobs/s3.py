@@ -7,7 +7,9 @@ bucket needs a lifecycle rule that aborts incomplete uploads after a day.
 
 from __future__ import annotations
 
+import logging
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,14 +23,21 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from hub.errors import ConfigurationError, NotFound, StoreUnavailable, Text
+from hub.errors import ConfigurationError, Invalid, NotFound, StoreUnavailable, Text
 from hub.files import vault
 from hub.model.submission import Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 from hub.store.blobs.local import CHUNK
+from hub.supervision import Supervisor
+from hub.transport.addresses import literal, may_reach, url_parts
+from hub.transport.connection import Line, reason_for
+from hub.transport.relay import Relay
 
 if TYPE_CHECKING:
     from obstore import WritableFile
+    from obstore.store import ClientConfig  # Only a type; the library has no such name when it runs.
+
+_log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/((?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+))?")
@@ -39,7 +48,9 @@ _PARTS_AT_ONCE = 2
 #: Objects of a listing that are in memory at once: a bucket's own page.
 _LISTED = 1000
 _PATIENCE = timedelta(seconds=30)
+#: For looking up and connecting. The library waits a little longer, so that it hears what came of it.
 _CONNECT = timedelta(seconds=5)
+_GRACE = timedelta(seconds=1)
 _RETRIES = 3
 _RETRY_PATIENCE = timedelta(seconds=15)
 #: A bucket does not tell how much room it has.
@@ -78,30 +89,42 @@ class S3Place:
 class S3Blobs:
     """Blobs as objects of one bucket, named by the hub below the prefix."""
 
-    def __init__(self, place: S3Place) -> None:
-        """Take the place; nothing is asked of the server yet. Raise ``ConfigurationError`` for an impossible one."""
+    def __init__(self, place: S3Place, *, supervisor: Supervisor | None = None) -> None:
+        """Take the place; nothing is asked of the server yet. Raise ``ConfigurationError`` for an impossible one.
+
+        ``supervisor`` keeps up the way to the server (:mod:`hub.transport.relay`).
+        """
         match = _URL.fullmatch(place.url)
         if match is None or not place.key_id or not place.secret:
             raise _unusable()
+        _insist_on_endpoint(place.endpoint)
+        try:
+            self._relay = Relay(place.endpoint, _dialled, supervisor=supervisor)
+        except OSError as exc:
+            raise _unusable() from exc
         self._janitor = Janitor(self.delete)
+        client: ClientConfig = {
+            "allow_http": place.endpoint.startswith("http://"),
+            "timeout": _PATIENCE,
+            "connect_timeout": _CONNECT + _GRACE,
+            "user_agent": "rathaus-hub",
+            **self._relay.client,
+        }
         try:
             self._store = S3Store(
                 match[1],
                 prefix=match[2],
                 endpoint=place.endpoint,
                 region=place.region,
+                aws_endpoint_url_s3=place.endpoint,  # The environment's would win.
                 access_key_id=place.key_id,
                 secret_access_key=place.secret,
                 virtual_hosted_style_request=False,
-                client_options={
-                    "allow_http": place.endpoint.startswith("http://"),
-                    "timeout": _PATIENCE,
-                    "connect_timeout": _CONNECT,
-                    "user_agent": "rathaus-hub",
-                },
+                client_options=client,
                 retry_config={"max_retries": _RETRIES, "retry_timeout": _RETRY_PATIENCE},
             )
         except (BaseError, ValueError) as exc:
+            self._relay.close()
             raise _unusable() from exc
 
     def writer(self) -> S3BlobWriter:
@@ -151,6 +174,10 @@ class S3Blobs:
         """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
         return self._janitor.settle(patience)
 
+    def close(self) -> None:
+        """Let go of the connections; nothing is read or written any more."""
+        self._relay.close()
+
 
 class S3BlobWriter:
     """One object in the making. As a context manager it aborts unless it was committed."""
@@ -196,6 +223,28 @@ class S3BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+
+def _insist_on_endpoint(endpoint: str) -> None:
+    """Refuse what is no address of a server, or one that no setting opens."""
+    try:
+        target = url_parts(endpoint, {"http", "https"})
+    except Invalid as exc:
+        raise _unusable() from exc
+    address = literal(target.hostname or "")
+    if address is not None and not may_reach(address, private=True):
+        raise _unusable()
+
+
+def _dialled(host: str, port: int) -> socket.socket:
+    """Connect to the server, which may stand in the organisation's own network; the deadline is for connecting alone."""
+    with Line(timeout=_CONNECT.total_seconds(), public_only=False) as line:
+        try:
+            return line.dial(host, port)
+        except OSError as exc:
+            # The library tells no more than that there is no connection.
+            _log.warning("the place of the contents is not reached: %s", reason_for(exc, late=line.late).note)
+            raise
 
 
 def _checked(name: str) -> str:
