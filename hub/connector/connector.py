@@ -24,18 +24,20 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-from hub.connector import event_log
+from hub.client import verification
+from hub.client.fit_connect import Named, attachment_ids, last_part, malformed, require_uuid, signed_answer
+from hub.client.transport import UNREACHABLE
+from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
-from hub.connector.envelope import MOST_ATTACHMENTS, Envelope, Envelopes, malformed, require_jwe, require_uuid
-from hub.connector.event_log import sign_answer
+from hub.connector.envelope import Envelope, Envelopes, require_jwe
 from hub.connector.handover import NO_ANSWER, Folder, Http
-from hub.connector.hub_client import UNREACHABLE, HubClient
+from hub.connector.hub_client import subscriber, told
 from hub.connector.journal import FINAL, Entry, Journal, State
 from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, Opened, Opener, Verdict, load_keys
 from hub.connector.settings import HttpHandover, Mode, OnInvalid, Settings
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
-from hub.model.events import EventKind
+from hub.model.events import EventKind, Subject
 from hub.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
@@ -44,7 +46,6 @@ _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(hours=1)
 #: What does not heal by itself is looked at again after this, for somebody may have healed it.
 _HELD_WAIT = timedelta(minutes=10)
-_KEYS_LAST = timedelta(minutes=5)
 #: What a sender may have done wrong, and a proxy or a disk too.
 _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
@@ -72,11 +73,10 @@ class Connector:
         self._keys = keys
         self._catalog = catalog
         self._now = now
-        self._hub = HubClient(settings.hub)
+        self._hub = subscriber(settings.hub, now)
         handover = settings.handover
         self._handover = Http(handover) if isinstance(handover, HttpHandover) else Folder(handover.path)
         self._issuers = frozenset({settings.hub.issuer, settings.hub.issuer + settings.hub.submission_api})
-        self._service_keys: tuple[datetime, dict[str, Mapping[str, Any]]] = (datetime.min.replace(tzinfo=UTC), {})
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
@@ -199,13 +199,11 @@ class Connector:
     def _look(self, now: datetime) -> None:
         for destination_id in self._keys:
             try:
-                for item in self._hub.waiting(destination_id, now):
-                    submission_id = require_uuid(item.get("submissionId"), "submissionId")
-                    case_id = require_uuid(item.get("caseId"), "caseId")
-                    if self._journal.see(submission_id, case_id, destination_id, now):
+                for item in self._hub.waiting(destination_id):
+                    if self._journal.see(item.message_id, item.case_id, destination_id, now):
                         self._count("seen")
             except HubError as exc:
-                self._troubles[destination_id] = exc
+                self._troubles[destination_id] = told(exc)
                 self._count("postponed")
 
     def _complain(self) -> None:
@@ -222,12 +220,12 @@ class Connector:
         try:
             while entry.state not in FINAL:
                 entry = steps[entry.state](entry, now)
-        except Unavailable as exc:
-            if exc.slug == UNREACHABLE:
-                self._troubles[submission_id] = exc
-            self._postpone(submission_id, exc.detail.en, exc.retry_after, now)
         except HubError as exc:
-            self._postpone(submission_id, exc.detail.en, _HELD_WAIT, now)
+            trouble = told(exc)
+            if trouble.slug == UNREACHABLE:
+                self._troubles[submission_id] = trouble
+            wait = trouble.retry_after if isinstance(trouble, Unavailable) else _HELD_WAIT
+            self._postpone(submission_id, trouble.detail.en, wait, now)
         except Exception as exc:  # noqa: BLE001  # One submission's bug must not stop the others.
             # The text of a foreign exception could hold payload, its type cannot.
             _log.error("submission %s: %s", submission_id, type(exc).__name__)  # No traceback: it could too.
@@ -248,12 +246,13 @@ class Connector:
     def _judge(self, entry: Entry, now: datetime) -> Entry:
         if not self._envelopes.has(entry.submission_id):
             try:
-                self._fetch(entry, now)
+                self._fetch(entry)
             except NotFound:
                 return self._finish(entry, State.GONE, "not at the hub any more", now)
         envelope = self._envelopes.load(entry.submission_id)
-        claims = self._submitted(envelope, now)
-        tags, problems = event_log.compare_tags(claims, envelope)
+        claims = self._submitted(envelope)
+        tags = _tags(envelope)
+        problems = verification.differences(claims, tags)
         if not problems:
             _opened, problems = self._open(envelope, claims)
         if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
@@ -265,13 +264,12 @@ class Connector:
             entry.submission_id, now, state=State.OPENED, verdict=verdict.dumps(), tries=0, note=""
         )
 
-    def _fetch(self, entry: Entry, now: datetime) -> None:
-        found = self._hub.submission(entry.submission_id, now)
-        service = found.get("publicService") or found.get("serviceType")
-        listed, data = found.get("attachments", []), found.get("encryptedData")
-        if not isinstance(listed, list) or len(listed) > MOST_ATTACHMENTS or not isinstance(service, dict):
-            raise malformed("attachments, publicService")
-        attachments = [require_uuid(one, "attachments") for one in listed]
+    def _fetch(self, entry: Entry) -> None:
+        found = self._hub.submission(entry.submission_id)
+        service, data = found.get("publicService") or found.get("serviceType"), found.get("encryptedData")
+        if not isinstance(service, dict):
+            raise malformed("publicService")
+        attachments = attachment_ids(found)
         for name, expected in (("caseId", entry.case_id), ("destinationId", entry.destination_id)):
             if require_uuid(found.get(name), name) != expected:
                 raise malformed(name)
@@ -283,37 +281,21 @@ class Connector:
             "encryptedMetadata": require_jwe(found.get("encryptedMetadata"), "encryptedMetadata"),
             "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
             "attachments": [str(one) for one in attachments],
-            "eventLog": self._hub.event_log(entry.case_id, now),
+            "eventLog": self._hub.event_log(entry.case_id),
         }
-        streams = {one: partial(self._hub.attachment, entry.submission_id, one, now) for one in attachments}
+        streams = {one: partial(self._hub.attachment, entry.submission_id, one) for one in attachments}
         self._envelopes.save(entry.submission_id, document, streams)
 
-    def _submitted(self, envelope: Envelope, now: datetime) -> Mapping[str, Any]:
+    def _submitted(self, envelope: Envelope) -> Mapping[str, Any]:
         """Verify the log and return the claims of the submit event; a log that came with a push may be too short."""
-        find = partial(self._find_key, now)
         try:
-            entries = event_log.read_log(envelope.event_log, envelope.case_id, find)
-            return event_log.submit_event(entries, envelope.submission_id, self._issuers)
+            entries = self._hub.verified_log(envelope.case_id, envelope.event_log)
+            return verification.submit_event(entries, envelope.submission_id, self._issuers)
         except SealBroken:
-            log = self._hub.event_log(envelope.case_id, now)
-            entries = event_log.read_log(log, envelope.case_id, find)
-            return event_log.submit_event(entries, envelope.submission_id, self._issuers)
+            entries = self._hub.verified_log(envelope.case_id)
+            return verification.submit_event(entries, envelope.submission_id, self._issuers)
 
-    def _find_key(self, now: datetime, issuer: str, kid: str) -> Mapping[str, Any]:
-        if issuer not in self._issuers:
-            try:
-                return self._hub.destination_key(require_uuid(issuer, "iss"), kid, now)
-            except NotFound as exc:
-                raise event_log.no_such_key(issuer) from exc
-        read_at, keys = self._service_keys
-        if kid not in keys or now - read_at > _KEYS_LAST:
-            keys = {str(key.get("kid")): key for key in self._hub.service_keys(now)}
-            self._service_keys = now, keys
-        if kid not in keys:
-            raise event_log.no_such_key(issuer)
-        return keys[kid]
-
-    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Any]]:
+    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Problem]]:
         submitted = datetime.fromtimestamp(claims["iat"], UTC)
         keys = self._keys[envelope.destination_id].decryption
         opener = Opener(keys, self._catalog, self._settings.inflation)
@@ -351,7 +333,7 @@ class Connector:
         opened = None
         if self._envelopes.has(entry.submission_id):
             envelope = self._envelopes.load(entry.submission_id)
-            opened, _problems = self._open(envelope, self._submitted(envelope, now))
+            opened, _problems = self._open(envelope, self._submitted(envelope))
         if opened is None:
             # The disk lost or changed what was verified; the hub still has it.
             self._envelopes.drop(entry.submission_id)
@@ -370,32 +352,27 @@ class Connector:
         verdict = _verdict(entry)
         accept = self._is_welcome(verdict)
         if entry.token is None:
-            jti, token = sign_answer(
-                verdict,
-                submission_id=entry.submission_id,
-                case_id=entry.case_id,
-                destination_id=entry.destination_id,
-                key=self._keys[entry.destination_id].signing,
-                accept=accept,
-                now=now,
-            )
+            message = Named(subject=Subject.SUBMISSION, message_id=entry.submission_id, case_id=entry.case_id)
+            kind = EventKind.ACCEPT if accept else EventKind.REJECT
+            key = self._keys[entry.destination_id].signing
+            payload = verdict.as_event(accept=accept)
+            jti, token = signed_answer(message, entry.destination_id, key, kind, payload, now)
             entry = self._journal.update(entry.submission_id, now, jti=str(jti), token=token)
-        if not self._post(entry, now):
+        if not self._post(entry):
             return self._finish(entry, State.OVERRULED, "closed by another event before our answer", now)
         self._count("accepted" if accept else "rejected")
         return self._finish(entry, State.ANSWERED, "accepted" if accept else "rejected", now)
 
-    def _post(self, entry: Entry, now: datetime) -> bool:
+    def _post(self, entry: Entry) -> bool:
         """Post the answer; tell whether the case now holds it. False: the case was closed by somebody else."""
         try:
-            self._hub.post_event(entry.case_id, entry.token or "", now)
+            self._hub.post_event(entry.case_id, entry.token or "")
         except Conflict as exc:
-            log = self._hub.event_log(entry.case_id, now)
-            entries = event_log.read_log(log, entry.case_id, partial(self._find_key, now))
+            entries = self._hub.verified_log(entry.case_id)
             if any(claims["jti"] == entry.jti for claims in entries):
                 return True
-            if event_log.find_event(entries, entry.submission_id, _CLOSING) is None:
-                raise Unavailable(exc.detail) from exc
+            if verification.find_event(entries, entry.submission_id, _CLOSING) is None:
+                raise Unavailable(told(exc).detail) from exc
             return False
         return True
 
@@ -408,6 +385,12 @@ class Connector:
 
     def _count(self, name: str) -> None:
         self._tally[name] = self._tally.get(name, 0) + 1
+
+
+def _tags(envelope: Envelope) -> dict[str, Any]:
+    """Return the authentication tags of what was received."""
+    attachments = {one: last_part(path) for one, path in envelope.attachments.items()}
+    return verification.tags_of(envelope.metadata, envelope.data, attachments)
 
 
 def _broken_copy() -> Unavailable:

@@ -21,13 +21,13 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.errors import Malformed, StoreUnavailable, Text, TooLarge
+from hub.client.fit_connect import malformed, require_uuid
+from hub.errors import StoreUnavailable, Text, TooLarge
 from hub.files import vault
 
 _JWE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){4}")
 _CHUNK = 1024 * 1024
-#: Limits of FIT-Connect: attachments in one submission, and bytes of one sealed attachment (500 MB in base64url).
-MOST_ATTACHMENTS = 100
+#: FIT-Connect's limit: bytes of one sealed attachment (500 MB in base64url).
 LARGEST_ATTACHMENT = 700 * 1024 * 1024
 
 
@@ -51,22 +51,6 @@ def require_jwe(value: Any, name: str) -> str:
     if not isinstance(value, str) or not _JWE.fullmatch(value):
         raise malformed(name)
     return value
-
-
-def require_uuid(value: Any, name: str) -> UUID:
-    """Return a UUID; ``Malformed`` names the field that holds something else."""
-    try:
-        return UUID(value)
-    except (ValueError, TypeError, AttributeError):
-        raise malformed(name) from None
-
-
-def malformed(name: str) -> Malformed:
-    """Say which field of a submission cannot be used."""
-    return Malformed(
-        Text(f"Das Feld {name} der Einreichung ist nicht lesbar.", f"Field {name} of the submission cannot be read."),
-        field=name,
-    )
 
 
 class Envelopes:

@@ -33,7 +33,8 @@ from uuid import UUID
 import orjson
 
 from hub.admission import Admission
-from hub.connector.envelope import MOST_ATTACHMENTS, malformed, require_jwe, require_uuid
+from hub.client.fit_connect import MOST_ATTACHMENTS, malformed, require_uuid
+from hub.connector.envelope import require_jwe
 from hub.connector.settings import LONGEST_SECRET, Listen, unusable
 from hub.crypto.hmacs import verify_callback
 from hub.errors import Forbidden, HubError, Malformed, NotFound, Text, TooLarge, Unauthenticated, Unavailable

@@ -34,6 +34,7 @@ from uuid import UUID
 
 import orjson
 
+from hub.client.verification import Problem
 from hub.connector.envelope import Envelope, read_file, safe_name, suffix_for, unique_names
 from hub.connector.settings import Address, Inflation, unusable
 from hub.crypto.jose import JweReader, decrypt
@@ -42,46 +43,6 @@ from hub.errors import HubError, KeyRefused, Malformed, SealBroken, TooLarge, Un
 from hub.files import vault
 from hub.model.submission import MediaType
 from hub.validation.report import Report
-
-_PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"
-
-#: FIT-Connect's problem slugs that the connector uses, with their titles.
-TITLES: Mapping[str, str] = {
-    "attachments-mismatch": "Attachments mismatch",
-    "encryption-issue": "Encryption issue",
-    "hash-mismatch": "Hash mismatch",
-    "incorrect-authentication-tag": "Incorrect authentication tag",
-    "missing-attachment": "Missing attachment",
-    "missing-authentication-tags": "Missing authentication tags",
-    "missing-data": "Missing data",
-    "missing-schema": "Missing schema",
-    "schema-violation": "Schema violation",
-    "size-limit-exceeded": "Size limit exceeded",
-    "syntax-violation": "Syntax violation",
-    "unsupported-schema": "Unsupported schema",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """One reason to turn a submission down. ``instance`` is metadata, data, submission or attachment:<id>."""
-
-    slug: str
-    instance: str
-    detail: str
-
-    def __post_init__(self) -> None:
-        if self.slug not in TITLES:
-            raise ValueError(self.slug)
-
-    def as_event(self) -> dict[str, str]:
-        """Return the problem as it stands in a reject event."""
-        return {
-            "type": _PREFIX + self.slug,
-            "title": TITLES[self.slug],
-            "detail": self.detail,
-            "instance": self.instance,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +56,12 @@ class Verdict:
     def acceptable(self) -> bool:
         """Whether nothing stands against acceptance."""
         return not self.problems
+
+    def as_event(self, *, accept: bool) -> Mapping[str, Any]:
+        """Return the payload of the event that accepts or rejects (FIT-Connect, sections 9.2 and 9.6)."""
+        if accept:
+            return {"authenticationTags": dict(self.tags)}
+        return {"problems": [problem.as_event() for problem in self.problems]}
 
     def dumps(self) -> str:
         """Return the verdict for the journal."""

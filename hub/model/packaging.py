@@ -128,15 +128,6 @@ def message(package: Package, inline_limit: int) -> bytes:
     return orjson.dumps(document)
 
 
-def completion(package: Package) -> bytes:
-    """Return what completes a submission over FIT-Connect's Submission API; errors as :func:`message`."""
-    contents = package.submission.contents
-    document = {"encryptedMetadata": whole(package, contents.metadata).decode("ascii")}
-    if contents.data is not None:
-        document["encryptedData"] = whole(package, contents.data).decode("ascii")
-    return orjson.dumps(document)
-
-
 def linked_attachments(package: Package, inline_limit: int) -> frozenset[UUID]:
     """Return the attachments that do not fit into ``inline_limit`` bytes together with the rest, in their order."""
     contents = package.submission.contents

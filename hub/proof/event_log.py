@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-import orjson
-
-from hub.crypto import jws
+from hub.client import event_tokens
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import VerificationKey, verification_key
 from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
@@ -22,8 +20,6 @@ from hub.model.events import GENESIS, Event
 from hub.observability.metrics import Meters
 from hub.store import Page, Store, all_items
 
-#: ``typ`` of an event token (RFC 8417 section 2.2).
-TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # a media type, not a secret
 #: Events that one call signs at most: a second or two of one core.
 _MOST = 500
 #: Tokens that are stored with one statement: more would make a claim or an application wait behind them.
@@ -136,7 +132,7 @@ class Notary:
         return False
 
     def _signed(self, event: Event) -> str:
-        return jws.sign_ps512(self._keys.signing, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
+        return event_tokens.sign(self._keys.signing, event)
 
     def verify(self, case_ids: Iterable[UUID]) -> LogReport:
         """Verify chains, tokens and stored digests of the given cases, without any network."""
@@ -186,12 +182,12 @@ class Notary:
 
     def _wrong_with_token(self, event: Event, token: str) -> Iterator[Text]:
         try:
-            header = jws.read_jws_header(token)
-            payload = jws.verify_ps512(token, self._key(event, header.kid), typ=TOKEN_TYPE)
+            found = event_tokens.read(token)
+            event_tokens.verify(token, self._key(event, found.kid))
         except HubError as error:
             yield Text(f"Die Signatur ist ungültig: {error.detail.de}", f"The signature is invalid: {error.detail.en}")
             return
-        if event.by_hub and orjson.loads(payload) != event.claims():
+        if event.by_hub and found.claims != event.claims():
             yield Text(
                 "Das signierte Ereignis sagt etwas anderes als der Eintrag.",
                 "The signed event says something else than the entry.",

@@ -12,12 +12,13 @@ import pytest
 
 from hub.app.starting import judge_files
 from hub.config import Settings, load_settings
-from hub.connector.hub_client import HubClient
+from hub.connector.hub_client import subscriber
 from hub.connector.opening import load_keys
 from hub.connector.settings import Address, Hub
 from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
+from hub.model.clock import utc_now
 from hub.model.options import insist_on_privacy, read_private_file, read_secret
 from hub.notifications.mail import MailServer
 from hub.store.blobs.s3 import S3Place
@@ -88,7 +89,7 @@ def test_the_connectors_private_keys_and_secret_are_judged_too(tmp_path: Path) -
     with pytest.raises(ConfigurationError, match=r"key\.json"):
         load_keys([Address(destination_id=uuid4(), decryption_key_files=(key,), signing_key_file=key)])
     with pytest.raises(ConfigurationError, match="secret"):
-        HubClient(
+        subscriber(
             Hub(
                 base_url="https://hub.example",
                 token_url="https://hub.example/token",
@@ -97,7 +98,8 @@ def test_the_connectors_private_keys_and_secret_are_judged_too(tmp_path: Path) -
                 client_id="c",
                 client_secret_file=secret,
                 ca_file=None,
-            )
+            ),
+            utc_now,
         )
 
 

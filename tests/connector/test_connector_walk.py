@@ -160,8 +160,8 @@ CRASHES = {
     "before the copy is shown": ("hub.connector.handover.Folder", "publish", False),
     "after the copy is shown, before that is journaled": ("hub.connector.handover.Folder", "publish", True),
     "before the answer is signed": ("hub.connector.connector.Connector", "_answer", False),
-    "before the answer is posted": ("hub.connector.hub_client.HubClient", "post_event", False),
-    "after the answer is posted, before that is journaled": ("hub.connector.hub_client.HubClient", "post_event", True),
+    "before the answer is posted": ("hub.client.fit_connect.Subscriber", "post_event", False),
+    "after the answer is posted, before that is journaled": ("hub.client.fit_connect.Subscriber", "post_event", True),
     "before the end is journaled": ("hub.connector.connector.Connector", "_finish", False),
 }
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import NOW
 
+from hub.client.event_tokens import read_token
 from hub.crypto import base64url
 from hub.errors import Refused
-from hub.fit_connect.events import read_token
 from hub.model.events import Event, EventKind, Subject
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "data" / "fit-connect" / "set-payload-reconstructed.schema.json"

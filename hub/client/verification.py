@@ -1,0 +1,224 @@
+"""What proves a submission: its case's event log, verified before anything is opened (FIT-Connect, sections 9.1 to 9.5).
+
+For each token, in the order of the log:
+(1) header: typ secevent+jwt, alg PS512, a kid;
+(2) the key: the hub's own list if the hub is the issuer, the destination's key if a destination is, else nothing;
+(3) the signature;
+(4) claims: jti unique, integer iat, txn this case, exactly one event.
+For this submission's events, together:
+(5) they follow the state machine from the start, and exactly one submit event, by the hub, is among them;
+(6) that event carries authentication tags, and they equal the fifth parts of what was received, part by part.
+
+A log that fails (1) to (5) proves nothing and rejects nothing: the trouble lies with the hub or with the way to it, not with
+the citizen. A difference in (6) is a problem of the submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from hub.client import event_tokens
+from hub.crypto.keys import VerificationKey, verification_key
+from hub.errors import HubError, Malformed, SealBroken, Text, Unavailable
+from hub.model.events import EVENT_PREFIX, EventKind, Subject, next_state
+from hub.model.submission import State
+
+_LONGEST_LOG = 10_000
+_PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"
+
+#: Finds the public JWK of an issuer (the hub's address or a destination id) by its kid.
+KeyFinder = Callable[[str, str], Mapping[str, Any]]
+
+#: FIT-Connect's problem slugs, with their titles (section 9.6).
+TITLES: Mapping[str, str] = {
+    "attachments-mismatch": "Attachments mismatch",
+    "encryption-issue": "Encryption issue",
+    "hash-mismatch": "Hash mismatch",
+    "incorrect-authentication-tag": "Incorrect authentication tag",
+    "missing-attachment": "Missing attachment",
+    "missing-authentication-tags": "Missing authentication tags",
+    "missing-data": "Missing data",
+    "missing-schema": "Missing schema",
+    "schema-violation": "Schema violation",
+    "size-limit-exceeded": "Size limit exceeded",
+    "syntax-violation": "Syntax violation",
+    "unsupported-schema": "Unsupported schema",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One reason to turn a submission down. ``instance`` is metadata, data, submission or attachment:<id>.
+
+    ``detail`` goes to the sender and into journals: it never repeats a value of the payload.
+    """
+
+    slug: str
+    instance: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.slug not in TITLES:
+            raise ValueError(self.slug)
+
+    def as_event(self) -> dict[str, str]:
+        """Return the problem as it stands in a reject event."""
+        return {
+            "type": _PREFIX + self.slug,
+            "title": TITLES[self.slug],
+            "detail": self.detail,
+            "instance": self.instance,
+        }
+
+
+def read_log(log: Sequence[str], case_id: UUID, find_key: KeyFinder) -> list[Mapping[str, Any]]:
+    """Verify every token of a log (steps 1 to 4); return the claims.
+
+    Raises:
+        SealBroken: a token does not verify or says something impossible.
+        Unavailable: a key cannot be fetched now.
+    """
+    if len(log) > _LONGEST_LOG:
+        raise _broken("ist zu lang", "is too long")
+    keys: dict[tuple[str, str], VerificationKey] = {}
+    seen: set[str] = set()
+    entries = []
+    for token in log:
+        claims = _claims(token, keys, find_key)
+        jti, event = claims.get("jti"), claims.get("events")
+        if not isinstance(jti, str) or jti in seen or claims.get("txn") != f"case:{case_id}":
+            raise _broken("nennt einen fremden Vorgang oder wiederholt sich", "names another case or repeats itself")
+        if not isinstance(claims.get("iat"), int) or not isinstance(event, dict) or len(event) != 1:
+            raise _broken("enthält ein unvollständiges Ereignis", "holds an incomplete event")
+        seen.add(jti)
+        entries.append(claims)
+    return entries
+
+
+def submit_event(
+    entries: Sequence[Mapping[str, Any]],
+    message_id: UUID,
+    issuers: frozenset[str],
+    *,
+    subject: Subject = Subject.SUBMISSION,
+) -> Mapping[str, Any]:
+    """Return the claims of this message's submit event (step 5); ``issuers`` are the names that the hub signs as.
+
+    Raises:
+        SealBroken: the events are out of order, or there is not exactly one submit event by the hub.
+    """
+    state: State | None = None
+    submitted: list[Mapping[str, Any]] = []
+    for claims in entries:
+        if claims.get("sub") != f"{subject}:{message_id}":
+            continue
+        ((uri, payload),) = claims["events"].items()
+        kind = _kind(uri, subject)
+        state = _step(state, kind)
+        if kind is EventKind.SUBMIT:
+            if claims.get("iss") not in issuers or not isinstance(payload, dict):
+                raise _broken("enthält eine Einreichung von fremder Hand", "holds a submit event by somebody else")
+            submitted.append(claims)
+    if len(submitted) != 1:
+        raise _broken("enthält nicht genau eine Einreichung", "does not hold exactly one submit event")
+    return submitted[0]
+
+
+def differences(claims: Mapping[str, Any], received: Mapping[str, Any]) -> list[Problem]:
+    """Return how the tags in a submit event differ from those ``received`` (step 6; both as ``authenticationTags``)."""
+    (payload,) = claims["events"].values()
+    told = payload.get("authenticationTags")
+    if not isinstance(told, dict):
+        return [_problem("missing-authentication-tags", "submission", "The submit event has no tags.")]
+    problems = [
+        _problem("incorrect-authentication-tag", name, f"The tag of {name} differs from the submit event.")
+        for name in ("metadata", "data")
+        if told.get(name) != received.get(name)
+    ]
+    listed, held = told.get("attachments") or {}, received.get("attachments", {})
+    if not isinstance(listed, dict) or set(listed) != set(held):
+        problems.append(_problem("attachments-mismatch", "submission", "The submit event names other attachments."))
+        return problems
+    problems += [
+        _problem("incorrect-authentication-tag", f"attachment:{name}", "The tag differs from the submit event.")
+        for name in held
+        if listed[name] != held[name]
+    ]
+    return problems
+
+
+def tags_of(metadata: str, data: str | None, attachments: Mapping[UUID, str]) -> dict[str, Any]:
+    """Return ``authenticationTags`` of compact JWEs; of attachments the tags alone are given."""
+    tags: dict[str, Any] = {"metadata": metadata.rpartition(".")[2]}
+    if data is not None:
+        tags["data"] = data.rpartition(".")[2]
+    if attachments:
+        tags["attachments"] = {str(one): tag for one, tag in attachments.items()}
+    return tags
+
+
+def find_event(entries: Sequence[Mapping[str, Any]], submission_id: UUID, kinds: frozenset[EventKind]) -> str | None:
+    """Return the jti of the first event of these kinds about the submission, or None."""
+    for claims in entries:
+        if claims.get("sub") == f"submission:{submission_id}" and _kind(next(iter(claims["events"]))) in kinds:
+            return str(claims["jti"])
+    return None
+
+
+def no_such_key(issuer: str) -> Unavailable:
+    """Say that an issuer's key is not published (yet)."""
+    return Unavailable(
+        Text(
+            f"Ein Schlüssel des Ausstellers {issuer} ist nicht veröffentlicht. Es wird erneut versucht.",
+            f"A key of issuer {issuer} is not published. It will be tried again.",
+        )
+    )
+
+
+def _claims(token: str, keys: dict[tuple[str, str], VerificationKey], find_key: KeyFinder) -> Mapping[str, Any]:
+    try:
+        found = event_tokens.read(token)
+    except Malformed as exc:
+        raise _broken("enthält ein unlesbares Token", "holds an unreadable token") from exc
+    # The issuer is read before the signature is verified only to choose the key that then verifies it.
+    issuer = found.claims.get("iss")
+    if not isinstance(issuer, str):
+        raise _broken("enthält ein Token ohne Aussteller", "holds a token without an issuer")
+    name = (issuer, found.kid)
+    if name not in keys:
+        # Trust in these keys comes from the configured address that they were read from, not from a certificate inside.
+        keys[name] = verification_key(find_key(*name))
+    event_tokens.verify(token, keys[name])
+    return found.claims
+
+
+def _step(state: State | None, kind: EventKind | None) -> State:
+    if kind is None:
+        raise _broken("enthält ein unbekanntes Ereignis", "holds an unknown event")
+    try:
+        return next_state(state, kind)
+    except HubError as exc:
+        raise _broken("ist nicht in der richtigen Reihenfolge", "is out of order") from exc
+
+
+def _kind(uri: str, wanted: Subject = Subject.SUBMISSION) -> EventKind | None:
+    name, _dash, subject = uri.removeprefix(EVENT_PREFIX).partition("-")
+    known = uri.startswith(EVENT_PREFIX) and subject == wanted and name in set(EventKind)
+    return EventKind(name) if known else None
+
+
+def _problem(slug: str, instance: str, detail: str) -> Problem:
+    return Problem(slug=slug, instance=instance, detail=detail)
+
+
+def _broken(de: str, en: str) -> SealBroken:
+    return SealBroken(
+        Text(
+            f"Das Ereignisprotokoll {de}. Fragen Sie den Betreiber des Hubs; bis dahin bleibt die Einreichung liegen.",
+            f"The event log {en}. Ask the hub's operator; until then the submission is held.",
+        ),
+        slug="invalid-event-log",
+    )
