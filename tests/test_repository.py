@@ -115,6 +115,7 @@ _MAY_DIAL = {
     "hub/transport/relay.py": "listens on loopback and is given what was dialled",
     "hub/store/blobs/s3.py": "its client goes by the relay",
     "adapters/s3_drop.py": "its client goes by the relay",
+    "hub/client/transport.py": "how a client goes out that lives outside the hub; see below",
     "hub/observability/tracing.py": "sends traces to the operator's collector",
     "hub/app/starting.py": "listens",
     "hub/config.py": "asks for the machine's name",
@@ -131,6 +132,13 @@ def test_nobody_but_the_dialler_and_who_goes_by_it_can_open_connections():
     }
     able = {name for name, path in sources.items() if not name.startswith(_OTHERS) and _DIALLERS & _named(path)}
     assert able == set(_MAY_DIAL)
+
+
+def test_the_hub_itself_does_not_go_by_the_clients_own_way_out():
+    own = re.compile(r"\b(?:Direct|log_in)\b")
+    sources = [path for place in ("hub", "adapters") for path in (ROOT / place).rglob("*.py")]
+    able = {path.relative_to(ROOT).as_posix() for path in sources if own.search(path.read_text(encoding="utf-8"))}
+    assert {name for name in able if not name.startswith((*_OTHERS, "hub/client/"))} == set()
 
 
 def _named(path: Path) -> set[str]:
