@@ -1,9 +1,4 @@
-"""People: accounts, sessions, and what their log-ins leave behind.
-
-People: their accounts and their sessions.
-
-What log-ins leave behind: counters of those that failed, and which secrets of clients were proven.
-"""
+"""People: their accounts and sessions. And what log-ins leave: counters of those that failed, secrets that were proven."""
 
 from __future__ import annotations
 
@@ -12,27 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    Row,
-    Table,
-    Text,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, UnreadableRow
 from hub.model.parties import Role
+from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
@@ -46,57 +26,14 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.records import AuditEntry, Page
-from hub.store.tables import SERIAL, metadata
 from hub.store.unreadable import reads
 
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("full_name", Text, nullable=False),
-    Column("roles", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),
-    #: The TOTP secret, encrypted under the hub's key for secrets; NULL: no second factor.
-    Column("totp", Text),
-    #: The last time step that was used, so that no code is good twice (RFC 6238 section 5.2).
-    Column("totp_step", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("disabled_at", BigInteger),
-    #: Who vouches for the person (an OpenID Connect issuer), and by which name there; NULL: a local account.
-    Column("issuer", Text),
-    Column("subject", Text),
-    Index("ix_accounts_identity", "issuer", "subject", unique=True),
-)
-
-#: Answers of the provider that were used, by their state's SHA-256: none is good twice, on any node.
-openid_answers = Table(
-    "openid_answers",
-    metadata,
-    Column("state_hash", Text, primary_key=True),
-    Column("at", BigInteger, nullable=False, index=True),
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    #: SHA-256 of the cookie's value: who reads the table cannot log in with it.
-    Column("token_hash", Text, primary_key=True),
-    Column("account", Text, ForeignKey("accounts.name"), nullable=False, index=True),
-    Column("csrf", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
-)
-
-#: Where nodes of the version before count failed log-ins; see :mod:`hub.store.accounts`.
-login_failures = Table(
-    "login_failures",
-    metadata,
-    Column("seq", SERIAL, primary_key=True, autoincrement=True),
-    Column("subject", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-)
-Index("ix_login_failures_subject", login_failures.c.subject, login_failures.c.at)
+_ACCOUNTS = tables.accounts
+_OPENID_ANSWERS = tables.openid_answers
+_SESSIONS = tables.sessions
+_LOGIN_FAILURES = tables.login_failures
+_THROTTLE = tables.throttle
+_PROVEN_SECRETS = tables.proven_secrets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +83,7 @@ class AccountRecords:
         def write(connection: Connection) -> None:
             write_audit(connection, audit)
             try:
-                connection.execute(insert(accounts), _row(account))
+                connection.execute(insert(_ACCOUNTS), _row(account))
             except IntegrityError as exc:
                 raise already_there("Das Konto", "Account", account.name) from exc
 
@@ -154,45 +91,48 @@ class AccountRecords:
 
     def account(self, name: str) -> Account | None:
         """Return an account, disabled or not."""
-        return self._database.one(select(accounts).where(accounts.c.name == name), _account)
+        return self._database.one(select(_ACCOUNTS).where(_ACCOUNTS.c.name == name), _account)
 
     def by_identity(self, issuer: str, subject: str) -> Account | None:
         """Return the account of a provider's person, disabled or not."""
-        wanted = select(accounts).where(accounts.c.issuer == issuer, accounts.c.subject == subject)
+        wanted = select(_ACCOUNTS).where(_ACCOUNTS.c.issuer == issuer, _ACCOUNTS.c.subject == subject)
         return self._database.one(wanted, _account)
 
     def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
         """Return one page of accounts, by name."""
-        return self._database.page(select(accounts).order_by(accounts.c.name), _account, offset=offset, limit=limit)
+        return self._database.page(select(_ACCOUNTS).order_by(_ACCOUNTS.c.name), _account, offset=offset, limit=limit)
 
     def change(self, account: Account, *, audit: AuditEntry, end_sessions: bool = True) -> None:
         """Replace an account, and end its sessions unless told otherwise. Raise ``NotFound`` for an unknown one."""
         values = {name: value for name, value in _row(account).items() if name not in {"created_at", "totp_step"}}
 
         def write(connection: Connection) -> None:
-            if connection.execute(update(accounts).where(accounts.c.name == account.name).values(values)).rowcount == 0:
+            if (
+                connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values)).rowcount
+                == 0
+            ):
                 raise not_found("account-not-found", "Das Konto", "Account", account.name)
             if end_sessions:
-                connection.execute(delete(sessions).where(sessions.c.account == account.name))
+                connection.execute(delete(_SESSIONS).where(_SESSIONS.c.account == account.name))
             write_audit(connection, audit)
 
         self._database.write(write)
 
     def use_code(self, name: str, step: int) -> bool:
         """Note that the TOTP code of a time step was used; return False if it, or a later one, was used before."""
-        unused = (accounts.c.name == name) & (accounts.c.totp_step < step)
-        statement = update(accounts).where(unused).values(totp_step=step)
+        unused = (_ACCOUNTS.c.name == name) & (_ACCOUNTS.c.totp_step < step)
+        statement = update(_ACCOUNTS).where(unused).values(totp_step=step)
         return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
     def use_answer(self, state_hash: str, now: datetime) -> bool:
         """Note that a provider's answer was used; return False if it was used before."""
 
         def write(connection: Connection) -> bool:
-            seen = select(openid_answers.c.at).where(openid_answers.c.state_hash == state_hash)
+            seen = select(_OPENID_ANSWERS.c.at).where(_OPENID_ANSWERS.c.state_hash == state_hash)
             if connection.execute(seen).first() is not None:
                 return False
             try:
-                connection.execute(insert(openid_answers), {"state_hash": state_hash, "at": micros(now)})
+                connection.execute(insert(_OPENID_ANSWERS), {"state_hash": state_hash, "at": micros(now)})
             except IntegrityError as exc:
                 raise already_there("Die Antwort", "Answer", state_hash[:8]) from exc
             return True
@@ -204,7 +144,7 @@ class AccountRecords:
 
     def forget_answers(self, before: datetime) -> int:
         """Forget answers that are too old to be used anyway, and return how many."""
-        statement = delete(openid_answers).where(openid_answers.c.at < micros(before))
+        statement = delete(_OPENID_ANSWERS).where(_OPENID_ANSWERS.c.at < micros(before))
         return self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def begin_session(self, session: StoredSession, *, audit: AuditEntry) -> None:
@@ -218,7 +158,7 @@ class AccountRecords:
         }
 
         def write(connection: Connection) -> None:
-            connection.execute(insert(sessions), row)
+            connection.execute(insert(_SESSIONS), row)
             write_audit(connection, audit)
 
         self._database.write(write)
@@ -227,11 +167,11 @@ class AccountRecords:
         """Return a session and its account; None also where one of them cannot be read: that is counted, and lets nobody in."""
 
         def read(connection: Connection) -> tuple[StoredSession, Account] | None:
-            row = connection.execute(select(sessions).where(sessions.c.token_hash == token_hash)).first()
+            row = connection.execute(select(_SESSIONS).where(_SESSIONS.c.token_hash == token_hash)).first()
             if row is None:
                 return None
             session = _session(row)
-            owner = connection.execute(select(accounts).where(accounts.c.name == session.account)).first()
+            owner = connection.execute(select(_ACCOUNTS).where(_ACCOUNTS.c.name == session.account)).first()
             return None if owner is None else (session, _account(owner))
 
         try:
@@ -241,22 +181,22 @@ class AccountRecords:
 
     def see_session(self, token_hash: str, now: datetime) -> None:
         """Note that a session was used."""
-        statement = update(sessions).where(sessions.c.token_hash == token_hash).values(seen_at=micros(now))
+        statement = update(_SESSIONS).where(_SESSIONS.c.token_hash == token_hash).values(seen_at=micros(now))
         self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def end_session(self, token_hash: str) -> None:
         """Forget a session."""
-        statement = delete(sessions).where(sessions.c.token_hash == token_hash)
+        statement = delete(_SESSIONS).where(_SESSIONS.c.token_hash == token_hash)
         self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     def forget_sessions(self, *, created_before: datetime, seen_before: datetime) -> int:
         """Forget sessions that are over and return how many."""
-        over = (sessions.c.created_at < micros(created_before)) | (sessions.c.seen_at < micros(seen_before))
-        return self._database.write(lambda connection: connection.execute(delete(sessions).where(over)).rowcount)
+        over = (_SESSIONS.c.created_at < micros(created_before)) | (_SESSIONS.c.seen_at < micros(seen_before))
+        return self._database.write(lambda connection: connection.execute(delete(_SESSIONS).where(over)).rowcount)
 
     def forget_failures(self, before: datetime) -> int:
         """Forget old failures that nodes of the version before noted, and return how many."""
-        statement = delete(login_failures).where(login_failures.c.at < micros(before))
+        statement = delete(_LOGIN_FAILURES).where(_LOGIN_FAILURES.c.at < micros(before))
         return self._database.write(lambda connection: connection.execute(statement).rowcount)
 
 
@@ -276,7 +216,7 @@ def _row(account: Account) -> dict[str, Any]:
     }
 
 
-@reads(sessions)
+@reads(_SESSIONS)
 def _session(row: Row[Any]) -> StoredSession:
     return StoredSession(
         token_hash=row.token_hash,
@@ -287,7 +227,7 @@ def _session(row: Row[Any]) -> StoredSession:
     )
 
 
-@reads(accounts)
+@reads(_ACCOUNTS)
 def _account(row: Row[Any]) -> Account:
     return Account(
         name=row.name,
@@ -302,25 +242,6 @@ def _account(row: Row[Any]) -> Account:
         subject=row.subject,
     )
 
-
-throttle = Table(
-    "throttle",
-    metadata,
-    Column("counter", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("began_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
-    Index("ix_throttle_kind", "kind", "expires_at"),
-)
-
-#: Keyed hashes of the secret that each client logged in with last: they need no slow hash the next time, in any process.
-proven_secrets = Table(
-    "proven_secrets",
-    metadata,
-    Column("client_id", Text, primary_key=True),
-    Column("mac", Text, nullable=False),
-)
 
 #: What began so far ahead was written before the clock stepped back, and counts no more.
 _AHEAD = timedelta(hours=1)
@@ -373,8 +294,8 @@ class Logins:
 
     def counted(self, counters: Sequence[str]) -> dict[str, Counted]:
         """Return the rows that there are."""
-        statement = select(throttle).where(throttle.c.counter.in_(counters))
-        return dict(self._database.all(statement, throttle, _counted))
+        statement = select(_THROTTLE).where(_THROTTLE.c.counter.in_(counters))
+        return dict(self._database.all(statement, _THROTTLE, _counted))
 
     def note(self, failures: Sequence[Failure], *, kind: str, window: timedelta, most_rows: int, now: datetime) -> None:
         """Raise counters of a ``kind`` by one. There are ``most_rows`` rows of a kind at most, and as many shared ones."""
@@ -402,7 +323,7 @@ class Logins:
 
     def proven(self, client_id: str) -> str | None:
         """Return the keyed hash of the secret that a client logged in with last."""
-        statement = select(proven_secrets.c.mac).where(proven_secrets.c.client_id == client_id)
+        statement = select(_PROVEN_SECRETS.c.mac).where(_PROVEN_SECRETS.c.client_id == client_id)
 
         def read(connection: Connection) -> str | None:
             mac: str | None = connection.execute(statement).scalar()
@@ -418,21 +339,21 @@ class Logins:
 
 def _has_room(connection: Connection, counter: str, kind: str, most_rows: int, now: datetime) -> bool:
     """Say whether a counter has its row, or may have one; rows that count no more make room first."""
-    there = select(throttle.c.counter).where(throttle.c.counter == counter)
+    there = select(_THROTTLE.c.counter).where(_THROTTLE.c.counter == counter)
     if connection.execute(there).first() is not None:
         return True
-    held = select(func.count()).select_from(throttle).where(throttle.c.kind == kind)
+    held = select(func.count()).select_from(_THROTTLE).where(_THROTTLE.c.kind == kind)
     if connection.execute(held).scalar_one() < most_rows:
         return True
     return _forget(connection, now) > 0 and connection.execute(held).scalar_one() < most_rows
 
 
 def _forget(connection: Connection, now: datetime) -> int:
-    over = (throttle.c.expires_at <= micros(now)) | (throttle.c.began_at > micros(now + _AHEAD))
-    return connection.execute(delete(throttle).where(over)).rowcount
+    over = (_THROTTLE.c.expires_at <= micros(now)) | (_THROTTLE.c.began_at > micros(now + _AHEAD))
+    return connection.execute(delete(_THROTTLE).where(over)).rowcount
 
 
-@reads(throttle)
+@reads(_THROTTLE)
 def _counted(row: Any) -> tuple[str, Counted]:
     began_at, expires_at = moment(row.began_at), moment(row.expires_at)
     return row.counter, Counted(failures=row.failures, began_at=began_at, expires_at=expires_at)

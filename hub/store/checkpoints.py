@@ -11,24 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Table,
-    Text,
-    and_,
-    cast,
-    func,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict
@@ -40,26 +23,8 @@ from hub.store.records import CaseHead
 from hub.store.statements import Insert
 from hub.store.unreadable import reads
 
-checkpoints = Table(
-    "checkpoints",
-    tables.metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("token", Text, nullable=False),
-)
-
-checkpoint_leaves = Table(
-    "checkpoint_leaves",
-    tables.metadata,
-    Column("number", Integer, ForeignKey("checkpoints.number"), nullable=False),
-    Column("position", Integer, nullable=False),
-    # No foreign key: a case that is removed must be missed here, not take its leaf along.
-    Column("case_id", Text, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("head", Text, nullable=False),
-    PrimaryKeyConstraint("number", "position"),
-)
-Index("ix_checkpoint_leaves_case_id", checkpoint_leaves.c.case_id, checkpoint_leaves.c.seq)
+_CHECKPOINTS = tables.checkpoints
+_LEAVES = tables.checkpoint_leaves
 
 #: Stands in the place of a case's id for the leaf of the audit log, which is no case; no case has it.
 AUDIT_LOG = UUID(int=0)
@@ -67,9 +32,8 @@ AUDIT_LOG = UUID(int=0)
 _CASES = tables.cases
 _AUDIT = tables.audit
 _EVENTS = tables.events
-_LEAVES = checkpoint_leaves
-_INSERT = Insert(checkpoints)
-_INSERT_LEAF = Insert(checkpoint_leaves)
+_INSERT = Insert(_CHECKPOINTS)
+_INSERT_LEAF = Insert(_LEAVES)
 _UNCOVERED: ColumnElement[bool] = literal_column("covered < seq")
 #: The end of a log as one text; ids are of one length, so the texts are in the ids' order.
 _BETWEEN, _BESIDE = ":", ","
@@ -149,12 +113,12 @@ class CheckpointLog:
 
     def last(self) -> Checkpoint | None:
         """Return the newest checkpoint."""
-        statement = select(checkpoints).order_by(checkpoints.c.number.desc()).limit(1)
+        statement = select(_CHECKPOINTS).order_by(_CHECKPOINTS.c.number.desc()).limit(1)
         return self._database.one(statement, _checkpoint)
 
     def get(self, number: int) -> Checkpoint | None:
         """Return a checkpoint."""
-        statement = select(checkpoints).where(checkpoints.c.number == number)
+        statement = select(_CHECKPOINTS).where(_CHECKPOINTS.c.number == number)
         return self._database.one(statement, _checkpoint)
 
     def add(self, checkpoint: Checkpoint, heads: Sequence[CaseHead]) -> None:
@@ -253,7 +217,7 @@ def _head(row: Any) -> CaseHead:
     return CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head)
 
 
-@reads(checkpoints)
+@reads(_CHECKPOINTS)
 def _checkpoint(row: Any) -> Checkpoint:
     return Checkpoint(number=row.number, made_at=moment(row.made_at), token=row.token)
 

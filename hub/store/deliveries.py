@@ -15,27 +15,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    Table,
-    and_,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy import (
-    Text as Words,
-)
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, text, update
 
 from hub.errors import Conflict, Text, UnreadableRow
 from hub.model.submission import DeadCause, OutcomeKind, State
@@ -54,19 +34,10 @@ from hub.store.database import (
 )
 from hub.store.outboxes import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
-from hub.store.tables import SERIAL, metadata
 from hub.store.unreadable import reads
 
-_CHANGES = Table(
-    "circuit_changes",
-    metadata,
-    Column("seq", SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Words, ForeignKey("destinations.destination_id"), nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("open_until", BigInteger),
-)
-Index("ix_circuit_changes_destination_id", _CHANGES.c.destination_id, _CHANGES.c.seq)
+_CHANGES = tables.circuit_changes
+
 #: Changes that are kept of each destination: a receiver may wish for pauses all day long.
 _KEPT = 200
 

@@ -18,15 +18,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
     ColumnElement,
     Connection,
-    Index,
-    Integer,
     Select,
     Table,
-    Text,
     and_,
     delete,
     func,
@@ -259,33 +254,13 @@ def _progress(attempt: int, tried: Tried) -> dict[str, Any]:
     }
 
 
-notices = Table(
-    "notices",
-    tables.metadata,
-    Column("notice_id", Text, primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("about", Text, nullable=False),
-    Column("recipient", Text, nullable=False),
-    Column("facts", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("next_attempt_at", BigInteger),
-    Column("fencing", Integer, nullable=False),
-    Column("leased_by", Text),
-    Column("attempts", Integer, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("finished_at", BigInteger),
-)
-tables.partial_index("ix_notices_due", "next_attempt_at IS NOT NULL", notices.c.next_attempt_at)
-Index("ix_notices_about", notices.c.about, notices.c.created_at)
-Index("ix_notices_finished_at", notices.c.finished_at)
-
+_NOTICES = tables.notices
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _DESTINATIONS = tables.destinations
 #: A notice's id follows from its occasion: of two who decide the same, one writes it.
-_INSERT_NOTICE = Insert(notices, "ON CONFLICT (notice_id) DO NOTHING")
-_NOTICES = Outbox(notices, "notice_id")
+_INSERT_NOTICE = Insert(_NOTICES, "ON CONFLICT (notice_id) DO NOTHING")
+_NOTICE_QUEUE = Outbox(_NOTICES, "notice_id")
 
 
 class Notices:
@@ -340,8 +315,8 @@ class Notices:
         """Lease up to ``limit`` due notices to ``node``, the longest due first."""
 
         def write(connection: Connection) -> list[NoticeClaim]:
-            rows = _NOTICES.claim(connection, now, lease=lease, node=node, limit=limit)
-            return _NOTICES.readable(connection, rows, _notice_claim, now, unreadables=self._database.unreadables)
+            rows = _NOTICE_QUEUE.claim(connection, now, lease=lease, node=node, limit=limit)
+            return _NOTICE_QUEUE.readable(connection, rows, _notice_claim, now, unreadables=self._database.unreadables)
 
         return self._database.write(write)
 
@@ -349,22 +324,22 @@ class Notices:
         """Record an attempt to mail a notice; False if the lease was lost."""
         key = claim.notice.notice_id
         return self._database.write(
-            lambda connection: _NOTICES.record(
+            lambda connection: _NOTICE_QUEUE.record(
                 connection, key, fencing=claim.fencing, attempt=claim.attempt, tried=tried
             )
         )
 
     def given(self, *, about: str | None = None, offset: int = 0, limit: int = 100) -> Page[NoticeView]:
         """Return one page of notices (about one party, if it is named), newest first."""
-        statement = select(notices)
+        statement = select(_NOTICES)
         if about is not None:
-            statement = statement.where(notices.c.about == about)
-        ordered = statement.order_by(notices.c.created_at.desc(), notices.c.notice_id)
+            statement = statement.where(_NOTICES.c.about == about)
+        ordered = statement.order_by(_NOTICES.c.created_at.desc(), _NOTICES.c.notice_id)
         return self._database.page(ordered, _view, offset=offset, limit=limit)
 
     def forget(self, before: datetime) -> int:
         """Delete notices that were over before ``before``; return how many. The audit log keeps what was decided."""
-        old = delete(notices).where(notices.c.finished_at < micros(before))
+        old = delete(_NOTICES).where(_NOTICES.c.finished_at < micros(before))
         return self._database.write(lambda connection: connection.execute(old).rowcount)
 
 
@@ -424,7 +399,7 @@ def _notice_row(notice: Notice) -> dict[str, Any]:
     return row | {"state": DeliveryState.WAITING.value} | over
 
 
-@reads(notices)
+@reads(_NOTICES)
 def _notice(row: Any) -> Notice:
     return Notice(
         notice_id=UUID(row.notice_id),
@@ -440,7 +415,7 @@ def _notice_claim(row: Any) -> NoticeClaim:
     return NoticeClaim(notice=_notice(row), node=row.leased_by, attempt=row.attempts + 1, fencing=row.fencing)
 
 
-@reads(notices)
+@reads(_NOTICES)
 def _view(row: Any) -> NoticeView:
     return NoticeView(
         notice=_notice(row),
@@ -452,15 +427,6 @@ def _view(row: Any) -> NoticeView:
 
 
 _CALLBACKS = tables.callbacks
-Index("ix_callbacks_case_id", _CALLBACKS.c.case_id)
-_DEAD = text("state = 'dead'")
-Index(
-    "ix_callbacks_dead",
-    _CALLBACKS.c.party,
-    _CALLBACKS.c.created_at,
-    sqlite_where=_DEAD,
-    postgresql_where=_DEAD,
-)
 _INSERT_CALLBACK = Insert(_CALLBACKS)
 _CALLBACK_QUEUE = Outbox(_CALLBACKS, "callback_id")
 #: Callbacks of one case that are shown at once.

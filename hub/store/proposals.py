@@ -14,24 +14,9 @@ from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    ForeignKey,
-    Index,
-    Table,
-    Text,
-    and_,
-    case,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, insert, select, update
 
-from hub.errors import Conflict
-from hub.errors import Text as Words
+from hub.errors import Conflict, Text
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -52,46 +37,10 @@ from hub.store.parties import put_key
 from hub.store.records import AuditEntry
 from hub.store.unreadable import reads
 
-_KEY_CHANGES = Table(
-    "key_changes",
-    tables.metadata,
-    Column("change_id", tables.SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
-    Column("step", Text, nullable=False),
-    Column("kid", Text, nullable=False),
-    Column("jwk", Text),
-    Column("reason", Text, nullable=False),
-    Column("proposed_by", Text, nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("decided_by", Text),
-    Column("decided_at", BigInteger),
-    Column("remark", Text, nullable=False),
-)
-Index("ix_key_changes_destination_id", _KEY_CHANGES.c.destination_id, _KEY_CHANGES.c.change_id)
-_ADAPTER_CHANGES = Table(
-    "adapter_changes",
-    tables.metadata,
-    Column("change_id", tables.SERIAL, primary_key=True, autoincrement=True),
-    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
-    Column("adapter", Text, nullable=False),
-    Column("options", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("proposed_by", Text, nullable=False),
-    Column("proposed_at", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("decided_by", Text),
-    Column("decided_at", BigInteger),
-    Column("remark", Text, nullable=False),
-)
-Index("ix_adapter_changes_destination_id", _ADAPTER_CHANGES.c.destination_id, _ADAPTER_CHANGES.c.change_id)
-_SECRETS = Table(
-    "adapter_secrets",
-    tables.metadata,
-    Column("file", Text, primary_key=True),
-    Column("address", Text, primary_key=True),
-    Column("bound_at", BigInteger, nullable=False),
-)
+_KEY_CHANGES = tables.key_changes
+_ADAPTER_CHANGES = tables.adapter_changes
+_SECRETS = tables.adapter_secrets
+
 _KEYS = tables.destination_keys
 _DESTINATIONS = tables.destinations
 
@@ -229,7 +178,7 @@ class _Proposals(Generic[P]):
 
     def _decided_before(self) -> Conflict:
         return Conflict(
-            Words(
+            Text(
                 "Über diese Änderung ist schon entschieden. Laden Sie die Seite neu.",
                 "This change has been decided already. Load the page again.",
             ),
@@ -277,7 +226,7 @@ class KeyChanges(_Proposals[KeyChange]):
 
     def _already_open(self) -> Conflict:
         return Conflict(
-            Words(
+            Text(
                 "Für diesen Schlüssel wartet schon eine Änderung auf eine zweite Person. Entscheiden Sie zuerst über sie.",
                 "A change of this key waits for a second person already. Decide on that one first.",
             ),
@@ -411,7 +360,7 @@ def _adapter_change(row: Any) -> AdapterChange:
 def adapter_change_open() -> Conflict:
     """Return the refusal of a second proposal for one destination."""
     return Conflict(
-        Words(
+        Text(
             "Für diesen Zustellpunkt wartet schon eine Änderung des Zustellwegs auf eine zweite Person. Entscheiden Sie "
             "zuerst über sie.",
             "A change of this destination's way of delivery waits for a second person already. Decide on that one first.",
@@ -422,7 +371,7 @@ def adapter_change_open() -> Conflict:
 
 def _overtaken() -> Conflict:
     return Conflict(
-        Words(
+        Text(
             "Den Zustellweg hat inzwischen jemand geändert. Lehnen Sie diese Änderung ab, und schlagen Sie sie neu vor.",
             "Somebody has changed the way of delivery meanwhile. Refuse this change, and propose it anew.",
         ),

@@ -21,7 +21,6 @@ from hub.store import tables
 from hub.store.database import Database, a_moment, clamp, micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.deliveries import to_circuit
-from hub.store.outboxes import notices
 from hub.store.records import Backlog, Circuit, DeliveryState, DeliveryView, Page, StoredMessage
 from hub.store.rows import to_message
 
@@ -299,7 +298,7 @@ def _tally(row: Any) -> Tally:
 
 
 _CALLBACKS = tables.callbacks.c
-_NOTICES = notices.c
+_NOTICES = tables.notices.c
 _CONTENTS = tables.contents.c
 _EVENTS = tables.events.c
 _CASES = tables.cases.c

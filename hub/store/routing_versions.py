@@ -8,24 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    ForeignKey,
-    Index,
-    Integer,
-    Row,
-    Table,
-    Text,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from hub.errors import Conflict, Invalid
-from hub.errors import Text as Words
+from hub.errors import Conflict, Invalid, Text
+from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
@@ -39,44 +25,12 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.records import AuditEntry, Page
-from hub.store.tables import SERIAL, metadata
 from hub.store.unreadable import reads
 
-versions = Table(
-    "routing_versions",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", Text, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("rules", Text, nullable=False),
-    Column("content_version", Text, nullable=False, index=True),
-    Column("size", Integer, nullable=False),
-    Column("based_on", Integer),
-    Column("editors", Text, nullable=False),
-    Column("created_by", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("changed_by", Text, nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
-    Column("approved_by", Text),
-    Column("approved_at", BigInteger),
-    Column("approval_text", Text, nullable=False),
-)
+_VERSIONS = tables.routing_versions
+_ACTIVATIONS = tables.routing_activations
 
-activations = Table(
-    "routing_activations",
-    metadata,
-    Column("seq", SERIAL, primary_key=True, autoincrement=True),
-    Column("number", Integer, ForeignKey("routing_versions.number"), nullable=False),
-    Column("since", BigInteger, nullable=False),
-    Column("made_by", Text, nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("cancelled_at", BigInteger),
-)
-Index("ix_routing_activations_since", activations.c.since)
-
-_HEAD = [column for column in versions.columns if column.name != "rules"]
+_HEAD = [column for column in _VERSIONS.columns if column.name != "rules"]
 
 
 class VersionState(StrEnum):
@@ -155,15 +109,15 @@ class TableVersions:
 
         def write(connection: Connection) -> TableVersion:
             _lock(connection)
-            number = (connection.execute(select(func.max(versions.c.number))).scalar() or 0) + 1
+            number = (connection.execute(select(func.max(_VERSIONS.c.number))).scalar() or 0) + 1
             if activation is not None and number != activation.number:
-                raise Conflict(Words("Es gibt schon Tabellen.", "There are tables already."), slug="already-exists")
+                raise Conflict(Text("Es gibt schon Tabellen.", "There are tables already."), slug="already-exists")
             row = {**_row(version), "number": number, "rules": text}
-            connection.execute(insert(versions), row)
+            connection.execute(insert(_VERSIONS), row)
             if activation is not None:
                 _activate(connection, activation)
             write_audit(connection, _numbered(audit, number))
-            return _version(connection.execute(select(*_HEAD).where(versions.c.number == number)).one())
+            return _version(connection.execute(select(*_HEAD).where(_VERSIONS.c.number == number)).one())
 
         return self._database.write(write)
 
@@ -184,28 +138,30 @@ class TableVersions:
 
         def write(connection: Connection) -> Activation:
             _lock(connection)
-            state = connection.execute(select(versions.c.state).where(versions.c.number == activation.number)).scalar()
+            state = connection.execute(
+                select(_VERSIONS.c.state).where(_VERSIONS.c.number == activation.number)
+            ).scalar()
             if state is None:
                 raise _no_version(activation.number)
             if state != VersionState.APPROVED:
                 raise _not_approved(activation.number)
             seq = _activate(connection, activation)
             write_audit(connection, audit)
-            return _activation(connection.execute(select(activations).where(activations.c.seq == seq)).one())
+            return _activation(connection.execute(select(_ACTIVATIONS).where(_ACTIVATIONS.c.seq == seq)).one())
 
         return self._database.write(write)
 
     def cancel(self, seq: int, now: datetime, *, audit: AuditEntry) -> None:
         """Cancel an activation that has not begun; raise ``Conflict`` for any other."""
         pending = (
-            (activations.c.seq == seq) & (activations.c.since > micros(now)) & activations.c.cancelled_at.is_(None)
+            (_ACTIVATIONS.c.seq == seq) & (_ACTIVATIONS.c.since > micros(now)) & _ACTIVATIONS.c.cancelled_at.is_(None)
         )
-        statement = update(activations).where(pending).values(cancelled_at=micros(now))
+        statement = update(_ACTIVATIONS).where(pending).values(cancelled_at=micros(now))
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
                 raise Conflict(
-                    Words(
+                    Text(
                         "Diese Aktivierung hat schon begonnen oder ist abgesagt. Nehmen Sie die Rücknahme (rollback).",
                         "This activation has begun already or is cancelled. Use a rollback.",
                     ),
@@ -217,7 +173,7 @@ class TableVersions:
 
     def version(self, number: int) -> TableVersion:
         """Return a version; raise ``NotFound``."""
-        statement = select(*_HEAD).where(versions.c.number == number)
+        statement = select(*_HEAD).where(_VERSIONS.c.number == number)
         found = self._database.one(statement, _version)
         if found is None:
             raise _no_version(number)
@@ -225,7 +181,7 @@ class TableVersions:
 
     def rows(self, number: int) -> list[dict[str, str]]:
         """Return a version's rules as rows; raise ``NotFound``."""
-        statement = select(versions.c.number, versions.c.rules).where(versions.c.number == number)
+        statement = select(_VERSIONS.c.number, _VERSIONS.c.rules).where(_VERSIONS.c.number == number)
         rows = self._database.one(statement, _rules)
         if rows is None:
             raise _no_version(number)
@@ -233,15 +189,15 @@ class TableVersions:
 
     def versions(self, *, content_version: str = "", offset: int = 0, limit: int = 100) -> Page[TableVersion]:
         """Return one page of versions (of those with the rules that ``content_version`` names), newest first."""
-        statement = select(*_HEAD).order_by(versions.c.number.desc())
+        statement = select(*_HEAD).order_by(_VERSIONS.c.number.desc())
         if content_version:
-            statement = statement.where(versions.c.content_version == content_version)
+            statement = statement.where(_VERSIONS.c.content_version == content_version)
         return self._database.page(statement, _version, offset=offset, limit=limit)
 
     def activations(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
         """Return one page of activations, latest beginning first, cancelled and coming ones included."""
-        order = (activations.c.since.desc(), activations.c.seq.desc())
-        return self._database.page(select(activations).order_by(*order), _activation, offset=offset, limit=limit)
+        order = (_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
+        return self._database.page(select(_ACTIVATIONS).order_by(*order), _activation, offset=offset, limit=limit)
 
     def active(self, on: datetime) -> Activation | None:
         """Return the activation that holds at a moment, also in the past; None before the first."""
@@ -252,20 +208,20 @@ class TableVersions:
         current = self.active(on)
         if current is None:
             return None
-        other = (activations.c.number != current.number) & (activations.c.since <= micros(current.since))
+        other = (_ACTIVATIONS.c.number != current.number) & (_ACTIVATIONS.c.since <= micros(current.since))
         statement = (
-            select(activations)
-            .where(other, activations.c.cancelled_at.is_(None))
-            .order_by(activations.c.since.desc(), activations.c.seq.desc())
+            select(_ACTIVATIONS)
+            .where(other, _ACTIVATIONS.c.cancelled_at.is_(None))
+            .order_by(_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
             .limit(1)
         )
         return self._database.one(statement, _activation)
 
     def _holding(self, on: datetime) -> Activation | None:
         statement = (
-            select(activations)
-            .where(activations.c.since <= micros(on), activations.c.cancelled_at.is_(None))
-            .order_by(activations.c.since.desc(), activations.c.seq.desc())
+            select(_ACTIVATIONS)
+            .where(_ACTIVATIONS.c.since <= micros(on), _ACTIVATIONS.c.cancelled_at.is_(None))
+            .order_by(_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
             .limit(1)
         )
         return self._database.one(statement, _activation)
@@ -273,18 +229,18 @@ class TableVersions:
     def _update(
         self, version: TableVersion, values: Mapping[str, Any], *, expected: int, audit: AuditEntry
     ) -> TableVersion:
-        here = versions.c.number == version.number
+        here = _VERSIONS.c.number == version.number
 
         def write(connection: Connection) -> TableVersion:
             _lock(connection)
-            known = connection.execute(select(versions.c.state, versions.c.revision).where(here)).first()
+            known = connection.execute(select(_VERSIONS.c.state, _VERSIONS.c.revision).where(here)).first()
             if known is None:
                 raise _no_version(version.number)
             if known.state != VersionState.DRAFT:
                 raise _no_draft(version.number)
             if known.revision != expected:
                 raise _overtaken(version.number)
-            connection.execute(update(versions).where(here).values(values))
+            connection.execute(update(_VERSIONS).where(here).values(values))
             write_audit(connection, audit)
             return _version(connection.execute(select(*_HEAD).where(here)).one())
 
@@ -306,7 +262,7 @@ def _activate(connection: Connection, activation: Activation) -> int:
         "reason": activation.reason,
         "cancelled_at": None,
     }
-    seq: int = connection.execute(insert(activations).returning(activations.c.seq), row).scalar_one()
+    seq: int = connection.execute(insert(_ACTIVATIONS).returning(_ACTIVATIONS.c.seq), row).scalar_one()
     return seq
 
 
@@ -341,7 +297,7 @@ def _row(version: TableVersion) -> dict[str, Any]:
     }
 
 
-@reads(versions)
+@reads(_VERSIONS)
 def _rules(row: Row[Any]) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = from_json(row.rules)
     if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
@@ -349,7 +305,7 @@ def _rules(row: Row[Any]) -> list[dict[str, str]]:
     return rows
 
 
-@reads(versions)
+@reads(_VERSIONS)
 def _version(row: Row[Any]) -> TableVersion:
     return TableVersion(
         number=row.number,
@@ -370,7 +326,7 @@ def _version(row: Row[Any]) -> TableVersion:
     )
 
 
-@reads(activations)
+@reads(_ACTIVATIONS)
 def _activation(row: Row[Any]) -> Activation:
     return Activation(
         seq=row.seq,
@@ -389,7 +345,7 @@ def _no_version(number: int) -> Exception:
 
 def _not_approved(number: int) -> Invalid:
     return Invalid(
-        Words(
+        Text(
             f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
             f"Table {number} is not approved. A second person has to approve it first.",
         ),
@@ -399,7 +355,7 @@ def _not_approved(number: int) -> Invalid:
 
 def _no_draft(number: int) -> Conflict:
     return Conflict(
-        Words(
+        Text(
             f"Tabelle {number} ist kein Entwurf mehr. Legen Sie einen neuen Entwurf an.",
             f"Table {number} is no draft any more. Make a new draft.",
         ),
@@ -409,7 +365,7 @@ def _no_draft(number: int) -> Conflict:
 
 def _overtaken(number: int) -> Conflict:
     return Conflict(
-        Words(
+        Text(
             f"Tabelle {number} wurde inzwischen von jemandem geändert. Laden Sie sie neu und wiederholen Sie die Änderung.",
             f"Somebody has changed table {number} meanwhile. Load it again and repeat the change.",
         ),

@@ -151,7 +151,6 @@ messages = Table(
     _time("deleted_at", optional=True),
 )
 
-
 partial_index(
     "ix_messages_waiting",
     "state IN ('submitted', 'forwarded')",
@@ -219,6 +218,27 @@ events = Table(
 partial_index("uq_events_jti", "NOT by_hub", events.c.jti, unique=True)
 partial_index("ix_events_unsigned", "jws IS NULL", events.c.issued_at)
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _time("made_at"),
+    Column("token", Text, nullable=False),
+)
+
+checkpoint_leaves = Table(
+    "checkpoint_leaves",
+    metadata,
+    Column("number", Integer, ForeignKey("checkpoints.number"), nullable=False),
+    Column("position", Integer, nullable=False),
+    # No foreign key: a case that is removed must be missed here, not take its leaf along.
+    Column("case_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    PrimaryKeyConstraint("number", "position"),
+)
+Index("ix_checkpoint_leaves_case_id", checkpoint_leaves.c.case_id, checkpoint_leaves.c.seq)
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -279,6 +299,17 @@ circuits = Table(
     _time("fault_since", optional=True),
 )
 
+circuit_changes = Table(
+    "circuit_changes",
+    metadata,
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    _time("at"),
+    Column("failures", Integer, nullable=False),
+    _time("open_until", optional=True),
+)
+Index("ix_circuit_changes_destination_id", circuit_changes.c.destination_id, circuit_changes.c.seq)
+
 callbacks = Table(
     "callbacks",
     metadata,
@@ -302,6 +333,29 @@ partial_index("ix_callbacks_turns", "next_attempt_at IS NOT NULL", callbacks.c.p
 partial_index("ix_callbacks_leased", "leased_by IS NOT NULL", callbacks.c.party, callbacks.c.next_attempt_at)
 Index("ix_callbacks_finished_at", callbacks.c.finished_at)
 Index("ix_callbacks_party", callbacks.c.party, callbacks.c.created_at)
+partial_index("ix_callbacks_dead", "state = 'dead'", callbacks.c.party, callbacks.c.created_at)
+Index("ix_callbacks_case_id", callbacks.c.case_id)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("notice_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    _time("next_attempt_at", optional=True),
+    Column("fencing", Integer, nullable=False),
+    Column("leased_by", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    _time("created_at"),
+    _time("finished_at", optional=True),
+)
+partial_index("ix_notices_due", "next_attempt_at IS NOT NULL", notices.c.next_attempt_at)
+Index("ix_notices_about", notices.c.about, notices.c.created_at)
+Index("ix_notices_finished_at", notices.c.finished_at)
 
 duties = Table(
     "duties",
@@ -346,6 +400,151 @@ settings = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+key_changes = Table(
+    "key_changes",
+    metadata,
+    Column("change_id", SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("jwk", Text),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    _time("proposed_at"),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    _time("decided_at", optional=True),
+    Column("remark", Text, nullable=False),
+)
+Index("ix_key_changes_destination_id", key_changes.c.destination_id, key_changes.c.change_id)
+
+adapter_changes = Table(
+    "adapter_changes",
+    metadata,
+    Column("change_id", SERIAL, primary_key=True, autoincrement=True),
+    Column("destination_id", Text, ForeignKey("destinations.destination_id"), nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    _time("proposed_at"),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    _time("decided_at", optional=True),
+    Column("remark", Text, nullable=False),
+)
+Index("ix_adapter_changes_destination_id", adapter_changes.c.destination_id, adapter_changes.c.change_id)
+
+adapter_secrets = Table(
+    "adapter_secrets",
+    metadata,
+    Column("file", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    _time("bound_at"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_name", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    #: The TOTP secret, encrypted under the hub's key for secrets; NULL: no second factor.
+    Column("totp", Text),
+    #: The last time step that was used, so that no code is good twice (RFC 6238 section 5.2).
+    Column("totp_step", BigInteger, nullable=False),
+    _time("created_at"),
+    _time("disabled_at", optional=True),
+    #: Who vouches for the person (an OpenID Connect issuer), and by which name there; NULL: a local account.
+    Column("issuer", Text),
+    Column("subject", Text),
+    Index("ix_accounts_identity", "issuer", "subject", unique=True),
+)
+
+#: Answers of the provider that were used, by their state's SHA-256: none is good twice, on any node.
+openid_answers = Table(
+    "openid_answers",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    #: SHA-256 of the cookie's value: who reads the table cannot log in with it.
+    Column("token_hash", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, index=True),
+    Column("csrf", Text, nullable=False),
+    _time("created_at"),
+    _time("seen_at"),
+)
+
+#: Where nodes of the version before count failed log-ins; see :mod:`hub.store.accounts`.
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    _time("at"),
+)
+Index("ix_login_failures_subject", login_failures.c.subject, login_failures.c.at)
+
+throttle = Table(
+    "throttle",
+    metadata,
+    Column("counter", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    _time("began_at"),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Index("ix_throttle_kind", "kind", "expires_at"),
+)
+
+#: Keyed hashes of the secret that each client logged in with last: they need no slow hash the next time, in any process.
+proven_secrets = Table(
+    "proven_secrets",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("mac", Text, nullable=False),
+)
+
+routing_versions = Table(
+    "routing_versions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("content_version", Text, nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("based_on", Integer),
+    Column("editors", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _time("created_at"),
+    Column("changed_by", Text, nullable=False),
+    _time("changed_at"),
+    Column("approved_by", Text),
+    _time("approved_at", optional=True),
+    Column("approval_text", Text, nullable=False),
+)
+
+routing_activations = Table(
+    "routing_activations",
+    metadata,
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
+    Column("number", Integer, ForeignKey("routing_versions.number"), nullable=False),
+    _time("since"),
+    Column("made_by", Text, nullable=False),
+    _time("made_at"),
+    Column("reason", Text, nullable=False),
+    _time("cancelled_at", optional=True),
+)
+Index("ix_routing_activations_since", routing_activations.c.since)
 
 
 def waiting() -> ColumnElement[bool]:

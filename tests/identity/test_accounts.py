@@ -14,8 +14,8 @@ from routing_book import NOW
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
 from hub.identity.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, may_be_one_human, same_csrf
 from hub.store import AuditEntry, tables
-from hub.store.accounts import accounts as account_table
-from hub.store.accounts import sessions as session_table
+from hub.store.tables import accounts as account_table
+from hub.store.tables import sessions as session_table
 
 PASSWORD = "korrekt pferd batterie"
 MINUTE = timedelta(minutes=1)

@@ -11,10 +11,10 @@ from test_accounts import PASSWORD, Box
 from hub.errors import Conflict, SealBroken, Text, Unauthenticated, UnreadableRow
 from hub.identity.accounts import Accounts, Right, Role, people_who_may
 from hub.store import AuditEntry
-from hub.store.accounts import accounts as account_table
-from hub.store.accounts import sessions as session_table
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
+from hub.store.tables import accounts as account_table
 from hub.store.tables import metadata
+from hub.store.tables import sessions as session_table
 
 #: Beyond any time that there is.
 NEVER = 1 << 62

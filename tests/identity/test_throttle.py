@@ -15,7 +15,7 @@ from hub.identity.clients import Clients, Directory, new_client
 from hub.identity.throttle import Bounds, Throttle
 from hub.model.parties import ClientKind
 from hub.store import Store
-from hub.store.accounts import throttle as rows
+from hub.store.tables import throttle as rows
 
 SECOND = timedelta(seconds=1)
 BOUNDS = Bounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
