@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, people_desk, server_options
-    from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo, tell
+    from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
         Context,
@@ -44,7 +44,6 @@ __all__ = [
     "refuse_demo",
     "server_options",
     "show_worker",
-    "tell",
     "unconfined",
     "working",
 ]
@@ -71,7 +70,6 @@ _HOMES = {
     "refuse_demo": ("starting", "refuse_demo"),
     "server_options": ("interfaces", "server_options"),
     "show_worker": ("starting", "begin"),
-    "tell": ("starting", "tell"),
     "unconfined": ("wiring", "unconfined"),
     "working": ("wiring", "working"),
 }

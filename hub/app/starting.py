@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -23,12 +23,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
 
-from hub import __version__
 from hub.app.wiring import Context, readiness
 from hub.config import SOURCE, Settings, values_in
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
 from hub.jobs.gauges import RETRY_AFTER, Readiness
+from hub.observability import logs
 from hub.store.engine import address_of, sqlite_file
 from hub.supervision import Loop
 
@@ -48,9 +48,7 @@ _NO_MAIL = (
     "No mail server is set (smtp_host): notices stand in the audit log and on the admin pages only."
 )
 
-_log = logging.getLogger("hub.start")
-# What it says is wanted whatever level is asked for: without it nobody knows what has started.
-_log.setLevel(logging.INFO)
+_log = logs.starting()
 
 
 def judge_files(settings: Settings) -> None:
@@ -169,11 +167,6 @@ def announce(hub: Context, what: str) -> None:
         _log.log(level, line)
 
 
-def tell(facts: Mapping[str, str]) -> None:
-    """Say in one line what runs, by name and value; :func:`announce` is this for the hub, others name facts of their own."""
-    _log.info("%s", _line(facts))
-
-
 def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, str]]:
     """Yield what :func:`announce` says, each with its level."""
     facts = {
@@ -184,16 +177,11 @@ def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, s
         "Datenbank / database": address_of(settings.database),
         "Zuständigkeitstabelle / routing table": table,
     }
-    yield logging.INFO, _line(facts)
+    yield logging.INFO, logs.what_runs(facts)
     if not settings.production:
         yield logging.WARNING, _DEVELOPMENT
     if not settings.smtp_host and what != "run":
         yield logging.WARNING, _NO_MAIL
-
-
-def _line(facts: Mapping[str, str]) -> str:
-    named = {"hub": facts["hub"], "version": __version__, **facts}
-    return "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _table(hub: Context) -> str:

@@ -27,7 +27,7 @@ from hub.config import Settings
 from hub.crypto.development import InsecureDevelopmentAuthority
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
-from hub.delivery.adapters import AdapterPool
+from hub.delivery.adapters import AdapterPool, InstalledAdapters
 from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.errors import ConfigurationError, Text
@@ -68,18 +68,9 @@ def process_of(settings: Settings) -> str:
     return f"{settings.node}/{os.getpid()}"
 
 
-def installed_adapters() -> dict[str, type[Adapter]]:
-    """Load every installed adapter by name (entry-point group ``hub.adapters``).
-
-    One whose optional library is not installed is left out; a destination that names it is told which there are.
-    """
-    found = {}
-    for entry in entry_points(group="hub.adapters"):
-        try:
-            found[entry.name] = entry.load()
-        except ImportError as error:
-            _log.info("adapter %s is not available: %s", entry.name, error)
-    return found
+def installed_adapters() -> InstalledAdapters:
+    """Return every installed adapter by name (entry-point group ``hub.adapters``)."""
+    return InstalledAdapters(entry_points(group="hub.adapters"))
 
 
 def open_blobs(settings: Settings, supervisor: Supervisor | None = None) -> Blobs:

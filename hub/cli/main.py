@@ -27,7 +27,7 @@ _COMMANDS = {
     "circuits": ("destinations", "Sicherungen / circuit breakers."),
     "clients": ("accounts", "OAuth-Clients / OAuth clients."),
     "conformance": ("conformance", "Konformität von Absendern / conformance of senders."),
-    "connector": ("servers", "Konnektor in der Kommune / the municipal side."),
+    "connector": ("connector", "Konnektor in der Kommune / the municipal side."),
     "dead": ("applications", "Unzustellbares / dead letters."),
     "destinations": ("destinations", "Zustellpunkte / destinations."),
     "keys": ("destinations", "Schlüssel / keys."),

@@ -1,22 +1,13 @@
-"""``hub run``, ``hub serve``, ``hub work``, ``hub migrate``, ``hub connector``: processes, and the tables they need.
-
-``hub run``, ``hub serve``, ``hub work``.
-
-``hub migrate``: bring the database's tables to what this program knows, before or without a start.
-
-``hub connector``: the municipal side.
-"""
+"""``hub run``, ``hub serve``, ``hub work``, ``hub migrate``: the hub's processes, and the tables they need."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,10 +16,7 @@ import uvicorn
 from hub import app
 from hub.cli.options import data_option, set_pace, settings_for
 from hub.config import Settings
-from hub.connector import Connector
-from hub.demo import Demo, run_demo
 from hub.errors import ConfigurationError, Text
-from hub.model.clock import utc_now
 from hub.observability import coredumps, logs
 from hub.observability.metrics import share
 from hub.store import Store
@@ -48,6 +36,8 @@ from hub.store import Store
 @data_option
 def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data: Path) -> None:
     """Run everything in one place for a first look: hub, demo specialist system, demo applications."""
+    from hub.demo import Demo, run_demo  # With the connector and the parties, which a hub that serves never needs.
+
     settings = settings_for(data, host=host, port=port, allow_private_addresses=True)
     if settings.production:
         raise ConfigurationError(
@@ -198,34 +188,4 @@ def migrate(data: Path) -> None:
         click.echo(f"{before or '–'} → {after}")
 
 
-@click.group()
-def connector() -> None:
-    """Konnektor in der Kommune / the municipal side."""
-
-
-@connector.command("run")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
-@click.option("--once", is_flag=True, help="Collect and hand over what waits now, then stop.")
-def run_connector(config: Path, once: bool) -> None:
-    """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
-    running = Connector.from_config(config)
-    app.tell({"hub": "connector", **running.facts()})
-    with closing(running):
-        if once:
-            _run_once(running)
-            return
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        running.run(stop)
-
-
-def _run_once(running: Connector) -> None:
-    counts = running.run_once(utc_now())
-    click.echo(json.dumps(dataclasses.asdict(counts)))
-    trouble = running.trouble()
-    if trouble is not None:
-        raise trouble
-
-
-COMMANDS = (run, serve, work, migrate, connector)
+COMMANDS = (run, serve, work, migrate)

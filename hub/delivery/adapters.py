@@ -6,9 +6,10 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from importlib.metadata import EntryPoint
 from uuid import UUID
 
 from hub.errors import ConfigurationError, Text, Unavailable
@@ -18,6 +19,36 @@ from hub.model.parties import Destination
 _log = logging.getLogger(__name__)
 #: Adapters that are kept open at most; beyond it the one that was not used for the longest time is closed.
 _MOST = 1_000
+
+
+class InstalledAdapters(Mapping[str, "type[Adapter]"]):
+    """The adapters that are installed, by name; each is loaded when it is first asked for, with whatever library it needs.
+
+    One whose optional library is not installed is left out; a destination that names it is told which there are.
+    """
+
+    def __init__(self, entries: Iterable[EntryPoint]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+        self._loaded: dict[str, type[Adapter] | None] = {}
+
+    def __getitem__(self, name: str) -> type[Adapter]:
+        entry = self._entries[name]
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = entry.load()
+            except ImportError as error:
+                _log.info("adapter %s is not available: %s", name, error)
+                self._loaded[name] = None
+        found = self._loaded[name]
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._entries if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Place:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import orjson
+
+from hub import __version__
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -49,6 +52,19 @@ def set_up(*, as_json: bool, level: int) -> None:
     root.setLevel(level)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+def starting() -> logging.Logger:
+    """Return who says what has started: wanted whatever level is asked for, without it nobody knows."""
+    log = logging.getLogger("hub.start")
+    log.setLevel(logging.INFO)
+    return log
+
+
+def what_runs(facts: Mapping[str, str]) -> str:
+    """Return in one line what runs, by name and value; ``facts["hub"]`` is the command."""
+    named = {"hub": facts["hub"], "version": __version__, **facts}
+    return "Rathaus-Hub: " + ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _json_formatter() -> logging.Formatter:

@@ -13,15 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import xmlschema
-from xmlschema.validators import XsdAnyElement
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.xml.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
 from hub.validation.xml.xsd import XSD, parse_schema_document, resolved
+
+if TYPE_CHECKING:
+    import xmlschema  # Twelve megabytes that only an import needs.
 
 #: Where documents from outside the package are kept.
 EXTERNAL = "external/"
@@ -200,6 +201,8 @@ def build_schema(path: str, locations: Callable[[str], str | None]) -> xmlschema
     Raises:
         ConfigurationError: xmlschema finds the schema wrong.
     """
+    import xmlschema
+
     try:
         return xmlschema.XMLSchema10(
             path, defuse="always", allow="local", uri_mapper=lambda uri: locations(uri) or uri, validation="lax"
@@ -316,7 +319,7 @@ def _children(kind: Any) -> Iterator[Any]:
     if kind.is_simple() or not kind.has_complex_content():
         return
     for element in kind.content.iter_elements():
-        if isinstance(element, XsdAnyElement):
+        if _is_wildcard(element):
             continue
         yield element
         yield from element.iter_substitutes()
@@ -324,7 +327,13 @@ def _children(kind: Any) -> Iterator[Any]:
 
 def _wildcards(kind: Any) -> Iterator[Any]:
     if kind.has_complex_content():
-        yield from (element for element in kind.content.iter_elements() if isinstance(element, XsdAnyElement))
+        yield from (element for element in kind.content.iter_elements() if _is_wildcard(element))
+
+
+def _is_wildcard(element: Any) -> bool:
+    from xmlschema.validators import XsdAnyElement
+
+    return isinstance(element, XsdAnyElement)
 
 
 def _kind_of(kind: Any) -> str | None:
