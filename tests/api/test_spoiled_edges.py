@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from admin_pages import Browser
 from api_people import Office, Party, open_office
 from click.testing import CliRunner
 from stage import WIESBADEN, Served, serving, staged
-from store_values import NOW, buried, claim, record
+from store_values import NOW, announced, buried, callback, claim, completed, record
 
 from hub.cli import main
+from hub.model.events import Subject
 from hub.store import AuditEntry
-from hub.store.proposals import KeyChange, KeyStep
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 
 #: Stands for whatever a spoiled row holds; it is neither a number nor an id, nor JSON.
 STORED = "[GEHEIM-7"
@@ -60,6 +62,7 @@ class World:
     @contextmanager
     def spoiled(self, table: str, column: str) -> Iterator[None]:
         row, url = self.rows[table], self.served.stage.hub.settings.database
+        table = {"replies": "messages"}.get(table, table)
         before = spoiling.spoil(url, table, column, STORED, key=row.key, of=row.bad)
         # What is remembered of parties is a second old at most.
         self.served.stage.clock.pass_(seconds=2)
@@ -101,6 +104,45 @@ def proposed(hub, destination_id, kid):
     return hub.store.key_changes.propose(change, audit=audit).change_id
 
 
+def rewired(store, destination_id, reason):
+    change = AdapterChange(
+        destination_id=UUID(destination_id),
+        adapter="mailbox",
+        options={},
+        reason=reason,
+        proposed_by="otto",
+        proposed_at=NOW,
+    )
+    audit = AuditEntry(at=NOW, actor="otto", action="adapter.propose", target=destination_id)
+    return store.adapter_changes.propose(change, audit=audit)
+
+
+def replied(stage, case_id):
+    """A reply of the authority that waits for the sender."""
+    reply = announced(
+        stage.hub.store,
+        stage.destination_id("Wiesbaden"),
+        kind=Subject.REPLY,
+        case_id=UUID(case_id),
+        new_case=False,
+        sender=stage.cast["subscriber"]["client_id"],
+        addressee=stage.sender,
+        callback=None,
+    )
+    assert completed(stage.hub.store, reply)
+    return reply.id
+
+
+def called(store, party, *, case_id, note):
+    """A callback to a destination that was given up."""
+    made = callback(party=party, case_id=case_id)
+    store.callbacks.add(made)
+    found = store.callbacks.claim(NOW, lease=timedelta(minutes=1), node="n", limit=99)
+    claimed = next(each for each in found if each.callback.callback_id == made.callback_id)
+    assert store.callbacks.record(claimed, sent=False, next_attempt_at=None, note=note, now=NOW)
+    return made.callback_id
+
+
 @pytest.fixture(scope="module")
 def world(made_once, tmp_path_factory):
     patch = pytest.MonkeyPatch()
@@ -134,7 +176,19 @@ def furnished(world: World) -> World:
     store.audit.append(AuditEntry(at=NOW, actor="otto", action="test", target="entry-good"))
     kid = store.parties.destination(UUID(here["destination_id"])).encryption_kid
     reserved = cast["reserved_for_tests"]["subscriber"]["client_id"]
+    replies = [replied(stage, case) for case in cases]
+    lost = [
+        called(store, here["destination_id"], case_id=UUID(cases[1]), note=f"call-{who}") for who in ("bad", "good")
+    ]
+    good_way = rewired(store, there["destination_id"], "way-good")
+    refused = replace(good_way, state=ChangeState.REFUSED, decided_by="erika", decided_at=NOW)
+    audit = AuditEntry(at=NOW, actor="erika", action="adapter.refuse", target="way")
+    store.adapter_changes.decide(refused, before=("mailbox", {}), audit=audit)
+    way = rewired(store, there["destination_id"], "way-bad").change_id
     world.rows = {
+        "replies": Row("message_id", replies[0], str(replies[0]), str(replies[1])),
+        "callbacks": Row("callback_id", lost[0], "call-bad", "call-good"),
+        "adapter_changes": Row("change_id", way, "way-bad", "way-good"),
         "messages": Row("message_id", bad, str(bad), str(good)),
         "cases": Row("case_id", cases[0], cases[0], cases[1]),
         "deliveries": Row(
@@ -157,6 +211,8 @@ def furnished(world: World) -> World:
         "destination": here["destination_id"],
         "kid": kid,
         "client": reserved,
+        "other": str(good),
+        "reply": str(replies[0]),
         "place": there["destination_id"],
     }
     return world
@@ -181,6 +237,12 @@ LISTS = [
     ("audit", "value_after", "page /audit"),
     ("key_changes", "step", "page /destinations/keys"),
     ("key_changes", "step", "page /destinations/{place}"),
+    ("adapter_changes", "options", "page /destinations/{place}"),
+    ("callbacks", "created_at", "page /destinations/{destination}"),
+    ("callbacks", "created_at", "page /submissions/{other}"),
+    ("replies", "door", "sender /v2/replies"),
+    ("destinations", "services", "subscriber /v2/destinations"),
+    ("deliveries", "submission_id", "subscriber /hub/v1/dead-letters"),
 ]
 
 
@@ -225,6 +287,8 @@ DETAILS = [
     ("messages", "door", "sender /v2/submissions/{message}/events"),
     ("messages", "door", "subscriber /v2/submissions/{message}"),
     ("messages", "door", "hub status {message}"),
+    ("replies", "door", "sender /v2/replies/{reply}"),
+    ("replies", "door", "sender /v2/replies/{reply}/events"),
     ("cases", "seq", "sender /v2/cases/{case}"),
     ("cases", "seq", "sender /v1/cases/{case}/events"),
     ("destinations", "services", "page /destinations/{destination}"),
