@@ -23,9 +23,10 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from hub.crypto.development import InsecureThrowawayAuthority
-from hub.errors import NotFound, StoreUnavailable, Text
+from hub.errors import StoreUnavailable, Text
 from hub.files import vault
 from hub.model.parties import Destination
+from hub.model.refusals import not_found
 from hub.model.submission import (
     Contents,
     DeadCause,
@@ -181,7 +182,7 @@ def lost(package: Package) -> Package:
     """Return the package with a store that has its last attachment no more."""
 
     def read(_: bytes) -> Iterator[bytes]:
-        raise _not_there()
+        raise not_found("content-not-found")
 
     return _last(package, read)
 
@@ -191,7 +192,7 @@ def lost_midway(package: Package) -> Package:
 
     def read(content: bytes) -> Iterator[bytes]:
         yield content[:100]
-        raise _not_there()
+        raise not_found("content-not-found")
 
     return _last(package, read)
 
@@ -200,7 +201,7 @@ def all_lost(package: Package) -> Package:
     """Return the package with a store that has none of its contents."""
 
     def read(_: Sealed) -> Iterator[bytes]:
-        raise _not_there()
+        raise not_found("content-not-found")
 
     return replace(package, read=read)
 
@@ -213,10 +214,6 @@ def _last(package: Package, read: Callable[[bytes], Iterator[bytes]]) -> Package
 
 def _gone() -> StoreUnavailable:
     return StoreUnavailable(Text("Blobspeicher fort.", "Blob store away."))
-
-
-def _not_there() -> NotFound:
-    return NotFound(Text("Kein solcher Inhalt.", "No such content."), slug="content-not-found")
 
 
 def _with(package: Package, contents: Contents) -> Package:

@@ -8,7 +8,6 @@ and runs in a thread.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,19 +33,15 @@ from hub.admin.request import CALLBACK, ROOT, Form, Language, Tools, Visit
 from hub.admission import Reservation
 from hub.errors import (
     ConfigurationError,
-    Conflict,
     Forbidden,
     HubError,
     Malformed,
     NotFound,
-    Refused,
     Text,
     TooLarge,
-    TooMany,
-    Unauthenticated,
-    Unavailable,
 )
 from hub.identity.accounts import Right, Session, same_csrf
+from hub.responses import SafeHeaders, retry_after, status_of
 from hub.store import met_unreadable
 
 _FOLDER = Path(__file__).parent
@@ -55,32 +50,7 @@ _LARGEST_BODY = 16 * 1024 * 1024
 #: The form of somebody who is not logged in.
 _SMALLEST_BODY = 16 * 1024
 _MOST_FILES = 2
-#: When to ask again after a fault that ends when somebody mends it.
-_MENDED_SECONDS = 60
 _MAX_FIELDS = 200
-_STATUS: tuple[tuple[type[HubError], int], ...] = (
-    (Malformed, 400),
-    (Unauthenticated, 401),
-    (Forbidden, 403),
-    (NotFound, 404),
-    (Conflict, 409),
-    (TooLarge, 413),
-    (TooMany, 429),
-    (Refused, 422),
-    (HubError, 503),
-)
-#: No inline script or style, nothing from elsewhere; ``data:`` for the icons of the design system alone.
-_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; "
-    "base-uri 'none'; form-action 'self'",
-    "x-frame-options": "DENY",
-    "x-content-type-options": "nosniff",
-    # Not "no-referrer": browsers then send "Origin: null" with a form, and it could not be told from a foreign one.
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-
 _log = logging.getLogger(__name__)
 
 Answer = Callable[[Visit], Response]
@@ -200,13 +170,23 @@ def build(tools: Tools) -> ASGIApp:
         Route(each.path, _endpoint(each, tools, pages), methods=[each.method], include_in_schema=False)
         for each in _PAGES
     ]
-    routes.insert(0, Mount("/static", StaticFiles(directory=_FOLDER / "static")))
+    routes.insert(0, Mount("/static", _Assets(directory=_FOLDER / "static")))
     missing = partial(_missing, tools=tools, pages=pages)
     # A redirect would lead to wherever the Host header says, and take the form along.
     mounted = Mount(ROOT, app=Router(routes, redirect_slashes=False))
     app = Starlette(routes=[mounted], exception_handlers={404: missing, 405: missing})
     app.router.redirect_slashes = False
-    return _Headers(app, https=tools.base_url.startswith("https://"))
+    return SafeHeaders(app, https=tools.base_url.startswith("https://"))
+
+
+class _Assets(StaticFiles):
+    """Files of the pages, which a browser may keep for an hour."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        """Return a file."""
+        response = super().file_response(*arguments, **named)
+        response.headers["cache-control"] = "public, max-age=3600"
+        return response
 
 
 class Mounted:
@@ -223,28 +203,6 @@ class Mounted:
         if mine and path == ROOT:
             scope = {**scope, "path": f"{ROOT}/", "raw_path": f"{ROOT}/".encode()}
         await (self._pages if mine else self._app)(scope, receive, send)
-
-
-class _Headers:
-    """Header fields that every page carries."""
-
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
-        self._app = app
-        always = dict(_HEADERS)
-        if https:
-            always["strict-transport-security"] = "max-age=31536000"
-        self._always = [(name.encode(), value.encode()) for name, value in always.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        static = scope.get("path", "").startswith(f"{ROOT}/static/")
-        caching = (b"cache-control", b"public, max-age=3600" if static else b"no-store")
-
-        async def safe(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._always, caching]
-            await send(message)
-
-        await self._app(scope, receive, safe)
 
 
 def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Request], Any]:
@@ -323,13 +281,7 @@ def _answered_by(page: _Page, visit: Visit) -> Response:
             return _to_log_in(page, visit)
         visit = replace(visit, session=session)
         if page.method == "POST" and not same_csrf(session, visit.form.text("csrf")):
-            raise Forbidden(
-                Text(
-                    "Das Formular ist abgelaufen oder stammt von einer anderen Seite. Laden Sie die Seite neu.",
-                    "The form is out of date or comes from another site. Load the page again.",
-                ),
-                slug="csrf",
-            )
+            raise _foreign()
         session.person.insist(page.right)
         return _with_language(visit, page.answer(visit))
     except ConfigurationError:
@@ -390,9 +342,17 @@ def _insist_on_same_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     foreign = origin is not None and _server_of(origin) != request.headers.get("host", "")
     if site not in {"same-origin", "none"} or foreign:
-        raise Forbidden(
-            Text("Diese Anfrage kommt von einer anderen Seite.", "This request comes from another site."), slug="csrf"
-        )
+        raise _foreign()
+
+
+def _foreign() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Das Formular ist abgelaufen oder stammt von einer anderen Seite. Laden Sie die Seite neu.",
+            "The form is out of date or comes from another site. Load the page again.",
+        ),
+        slug="csrf",
+    )
 
 
 def _server_of(origin: str) -> str | None:
@@ -465,18 +425,19 @@ _NO_PAGE = Text(
 
 
 def _refusal(visit: Visit, error: HubError) -> Response:
-    status = next(number for kind, number in _STATUS if isinstance(error, kind))
-    status = 408 if error.slug == "request-timeout" else status
-    response = visit.page("error.html", status=status, title=error.title, detail=error.detail)
-    if isinstance(error, Unavailable):
-        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
-    return response
+    return _error_page(visit, error, error.detail)
 
 
 def _fault(visit: Visit, error: ConfigurationError) -> Response:
     """Return the page for a fault of the hub's own, to whoever is logged in: what it is, and not where."""
     with suppress(HubError):
         visit = replace(visit, session=_session(visit))
-    response = visit.page("error.html", status=503, title=error.title, detail=error.outside)
-    response.headers["retry-after"] = str(_MENDED_SECONDS)
+    return _error_page(visit, error, error.outside)
+
+
+def _error_page(visit: Visit, error: HubError, detail: Text) -> Response:
+    response = visit.page("error.html", status=status_of(error), title=error.title, detail=detail)
+    wait = retry_after(error)
+    if wait is not None:
+        response.headers["retry-after"] = str(wait)
     return response

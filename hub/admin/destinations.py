@@ -24,8 +24,9 @@ from hub.administration.adapters import shown
 from hub.administration.destinations import Draft
 from hub.administration.offers import offer
 from hub.administration.test_delivery import TrialReport
-from hub.errors import Forbidden, HubError, Invalid, NotFound, Refused, Text, TooMany
+from hub.errors import HubError, Invalid, NotFound, Refused, Text, TooMany
 from hub.model.parties import ClientKind, Destination, OfferedService
+from hub.model.refusals import outside_scope
 from hub.model.submission import canonical_service
 from hub.store import DeliveryState
 
@@ -283,12 +284,8 @@ def _offered(destination: Destination, identifier: str) -> OfferedService:
 def _insist_on_scope(visit: Visit, made: OfferedService) -> None:
     outside = [region for region in made.regions if not visit.person.covers(region.removeprefix("DE"))]
     if outside:
-        raise Forbidden(
-            Text(
-                f"Diese Gebiete liegen außerhalb Ihres Zuständigkeitsbereichs: {', '.join(outside)}.",
-                f"These areas lie outside your scope: {', '.join(outside)}.",
-            ),
-            slug="outside-tenant",
+        raise outside_scope(
+            Text(f"Diese Gebiete liegen ({', '.join(outside)})", f"These areas lie ({', '.join(outside)})")
         )
 
 

@@ -13,6 +13,7 @@ from hub.admin.request import CALLBACK, ROOT, Visit, inside
 from hub.errors import Forbidden, HubError, NotFound, Refused, Text, TooMany, Unauthenticated, Unavailable
 from hub.identity.accounts import LONGEST
 from hub.identity.openid.login import COOKIE_LIFE, OpenIdLogin
+from hub.responses import status_of
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -54,8 +55,7 @@ def log_in(visit: Visit) -> Response:
             now=visit.now,
         )
     except (Unauthenticated, TooMany) as error:
-        status = 401 if isinstance(error, Refused) else 429
-        return form(visit, status=status, error=error, name=name, next_page=next_page)
+        return form(visit, status=status_of(error), error=error, name=name, next_page=next_page)
     response = RedirectResponse(next_page, status_code=303)
     set_cookie(visit, response, token)
     return response
@@ -177,8 +177,7 @@ def _login(visit: Visit) -> OpenIdLogin:
 
 
 def _failed(visit: Visit, error: HubError) -> Response:
-    status = {Unauthenticated: 401, Forbidden: 403, TooMany: 429}.get(type(error), 503)
-    return form(visit, status=status, error=error)
+    return form(visit, status=status_of(error), error=error)
 
 
 def _forget_ticket(visit: Visit, response: Response) -> Response:

@@ -28,13 +28,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.administration.keys import By
-from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Text, handed_in
+from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, handed_in
 from hub.identity.access import insist_on_approver, insist_on_proposer
 from hub.identity.accounts import Person
 from hub.model import reasons
 from hub.model.delivery import Adapter
 from hub.model.options import Option, Role, declared, usual_role
 from hub.model.parties import Destination
+from hub.model.refusals import delivery_overtaken
 from hub.store import AuditEntry, Circuit, Store
 from hub.store.proposals import AdapterChange, ChangeState
 from hub.transport.addresses import literal, may_reach
@@ -310,7 +311,7 @@ class AdapterApproval:
         change = self._change(destination, change_id)
         insist_on_approver(self._store, person, change.proposed_by)
         if self.wish(destination, change.adapter, change.options).options != change.options:
-            raise _made_on_another()
+            raise delivery_overtaken()
         self.remember(destination, by=by)
         done = self._decide(destination, change, ChangeState.APPROVED, "adapter.approve", by)
         here = destination.destination_id
@@ -418,21 +419,17 @@ def _insist_on_confinement(options: Mapping[str, Any], folder: Path) -> None:
     """Refuse options that would let somebody far away read or write the hub's own files, or reach its own network."""
     switches = sorted(name for name in options if name.startswith("allow_"))
     if switches:
-        raise Forbidden(
-            Text(
-                f"Diese Schalter setzt nur die Befehlszeile: {', '.join(switches)}.",
-                f"These switches are for the command line only: {', '.join(switches)}.",
-            ),
-            slug="option-not-allowed",
+        raise _not_allowed(
+            ", ".join(switches), Text("Schalter setzt nur die Befehlszeile.", "Switches are for the command line only.")
         )
     for name, value in options.items():
         if name.endswith(("_file", "path")) and value is not None and not _lies_in(folder, value):
-            raise Forbidden(
+            raise _not_allowed(
+                name,
                 Text(
-                    f"Die Option {name} nennt eine Datei außerhalb von {folder.name}/ im Datenordner. Legen Sie sie dort ab.",
-                    f"The option {name} names a file outside {folder.name}/ in the data folder. Put it there.",
+                    f"Sie nennt eine Datei außerhalb von {folder.name}/ im Datenordner. Legen Sie sie dort ab.",
+                    f"It names a file outside {folder.name}/ in the data folder. Put it there.",
                 ),
-                slug="option-not-allowed",
             )
 
 
@@ -442,36 +439,39 @@ def _lies_in(folder: Path, value: object) -> bool:
     return Path(value).is_absolute() and Path(value).resolve().is_relative_to(folder.resolve())
 
 
-def _of_another_address(option: str) -> Forbidden:
+def _not_allowed(names: str, why: Text) -> Forbidden:
+    return Forbidden(
+        Text(f"Hier nicht erlaubt: {names}. {why.de}", f"Not allowed here: {names}. {why.en}"),
+        slug="option-not-allowed",
+    )
+
+
+def _of_another(option: str, whose: Text, besides: Text) -> Forbidden:
     return Forbidden(
         Text(
-            f"Das Geheimnis der Option {option} wurde für eine andere Adresse hinterlegt und geht an keine andere. Legen Sie "
-            "für die neue Adresse eine eigene Datei in secrets/ ab, oder bestätigen Sie es auf der Befehlszeile („hub "
-            "destinations adapter“).",
-            f"The secret of the option {option} was entered for another address and goes to no other. Put a file of its own "
-            "for the new address into secrets/, or confirm it on the command line ('hub destinations adapter').",
+            f"Das Geheimnis der Option {option} {whose.de} und geht nicht an diese. Legen Sie für diese Adresse eine eigene "
+            f"Datei in secrets/ ab. {besides.de}",
+            f"The secret of the option {option} {whose.en} and does not go to this one. Put a file of its own for this "
+            f"address into secrets/. {besides.en}",
         ),
         slug="secret-of-another-address",
+    )
+
+
+def _of_another_address(option: str) -> Forbidden:
+    return _of_another(
+        option,
+        Text("wurde für eine andere Adresse hinterlegt", "was entered for another address"),
+        Text(
+            "Oder bestätigen Sie es auf der Befehlszeile („hub destinations adapter“).",
+            "Or confirm it on the command line ('hub destinations adapter').",
+        ),
     )
 
 
 def _of_the_hub(option: str) -> Forbidden:
-    return Forbidden(
-        Text(
-            f"Die Datei der Option {option} gehört zu den Einstellungen des Hubs selbst und geht an keine Behörde. Legen Sie "
-            "für diese Adresse eine eigene Datei in secrets/ ab.",
-            f"The file of the option {option} belongs to the hub's own settings and goes to no authority. Put a file of its "
-            "own for this address into secrets/.",
-        ),
-        slug="secret-of-another-address",
-    )
-
-
-def _made_on_another() -> Conflict:
-    return Conflict(
-        Text(
-            "Der Zustellweg hat sich seit dem Vorschlag geändert. Lehnen Sie ihn ab, und schlagen Sie ihn neu vor.",
-            "The way of delivery has changed since the proposal. Refuse it, and propose it anew.",
-        ),
-        slug="overtaken",
+    return _of_another(
+        option,
+        Text("gehört zu den Einstellungen des Hubs selbst", "belongs to the hub's own settings"),
+        Text("Keine Behörde bekommt es.", "No authority is given it."),
     )

@@ -8,10 +8,11 @@ from datetime import datetime
 from secrets import token_urlsafe
 
 from hub.areas import Area
-from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text
+from hub.errors import Invalid, Text
 from hub.identity.accounts import Person, Right
 from hub.identity.clients import bound_to, hash_secret, insist_for_persons, new_client
 from hub.model.parties import Client, ClientKind
+from hub.model.refusals import not_found, outside_scope, state_forbids
 from hub.store import AuditEntry, Page, Store, all_items
 
 _PAGE = 500
@@ -40,13 +41,7 @@ class ClientService:
         person.insist(Right.SEE)
         client = self._store.parties.client(client_id)
         if client is None or not person.covers(client.tenant):
-            raise NotFound(
-                Text(
-                    f"Es gibt keinen Client {client_id}, oder nicht in Ihrem Zuständigkeitsbereich.",
-                    f"There is no client {client_id}, or not within your scope.",
-                ),
-                slug="client-not-found",
-            )
+            raise not_found("client-not-found", client_id)
         return client
 
     def create(
@@ -106,12 +101,9 @@ class ClientService:
         if not self._machines:
             insist_for_persons(client.kind)
         if client.disabled_at is not None:
-            raise Conflict(
-                Text(
-                    "Der Client ist gesperrt und bleibt es. Legen Sie einen neuen an.",
-                    "The client is disabled and stays so. Create a new one.",
-                ),
-                slug="invalid-state-transition",
+            raise state_forbids(
+                Text("Der Client ist gesperrt und bleibt es.", "The client is disabled and stays so."),
+                Text("Legen Sie einen neuen an.", "Create a new one."),
             )
         secret = token_urlsafe(32)
         after = replace(client, secret_hash=hash_secret(secret))
@@ -135,10 +127,7 @@ class ClientService:
 def insist_on_tenant(person: Person, tenant: str) -> None:
     """Raise ``Forbidden`` for a tenant outside the person's scope."""
     if not person.covers(tenant):
-        raise Forbidden(
-            Text(f"Ihr Konto ist auf {person.tenant} beschränkt.", f"Your account is bound to {person.tenant}."),
-            slug="outside-tenant",
-        )
+        raise outside_scope(Text(f"Der Mandant „{tenant}“ liegt", f"Tenant '{tenant}' lies"))
 
 
 def _public(client: Client) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from hub.errors import NotFound, Text
+from hub.model.refusals import not_found
 from hub.model.submission import DeadCause
 from hub.store import AuditEntry, DeliveryView, Page, Store
 
@@ -49,7 +49,7 @@ class DeadLetters:
         """
         view = self._overview.delivery(delivery_id)
         if view is None or (within is not None and view.destination_id not in within):
-            raise _unknown(delivery_id)
+            raise not_found("delivery-not-found", delivery_id)
         entry = _entry(by, f"delivery:{delivery_id}", view.cause, 1)
         return self._store.deliveries.redrive(delivery_id, by.now, audit=entry)
 
@@ -68,13 +68,3 @@ def _entry(by: By, target: str, cause: DeadCause | None, number: int) -> AuditEn
     before = {"cause": None if cause is None else cause.value}
     after = {"redriven": number} | ({"text": by.reason} if by.reason else {})
     return AuditEntry(at=by.now, actor=by.actor, action=_ACTION, target=target, before=before, after=after)
-
-
-def _unknown(delivery_id: UUID) -> NotFound:
-    return NotFound(
-        Text(
-            f"Die Zustellung {delivery_id} gibt es nicht. Prüfen Sie die Kennung; „hub dead list“ nennt alle.",
-            f"Delivery {delivery_id} does not exist. Check the identifier; 'hub dead list' names all.",
-        ),
-        slug="delivery-not-found",
-    )

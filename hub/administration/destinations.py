@@ -14,14 +14,14 @@ from uuid import UUID, uuid4
 from hub.administration.adapters import AdapterApproval, Wish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
-from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
+from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, Text
 from hub.identity.access import existing_destination, insist_on_approver, insist_on_proposer, own_destination, reach
 from hub.identity.accounts import Person, Right, anybody_may
 from hub.identity.clients import Caller
 from hub.model.parties import Callback, ClientKind, Destination, OfferedService
+from hub.model.refusals import destination_state, needs_second_person, not_found, outside_scope, overtaken
 from hub.model.submission import is_uri
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
-from hub.store.parties import overtaken
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
@@ -88,13 +88,7 @@ class Destinations:
         existing_destination(self._store, destination_id)
         jwk = self._store.parties.key(destination_id, kid)
         if jwk is None:
-            raise NotFound(
-                Text(
-                    "Diesen Schlüssel hat der Zustellpunkt nicht. encryptionKid des Zustellpunkts nennt den gültigen.",
-                    "The destination has no such key. Its encryptionKid names the current one.",
-                ),
-                slug="key-not-found",
-            )
+            raise not_found("key-not-found", kid)
         return jwk
 
     def keys(self, destination_id: UUID) -> list[StoredKey]:
@@ -234,15 +228,15 @@ class Destinations:
 
     @staticmethod
     def _insist_on_status(destination: Destination, status: str | None) -> None:
-        if status is not None and status not in _STATUS.get(destination.status, frozenset()):
-            raise Malformed(
+        open_to = _STATUS.get(destination.status, frozenset())
+        if status is not None and status not in open_to:
+            possible = ", ".join(sorted(open_to))
+            raise destination_state(
+                Malformed,
                 Text(
-                    f"Von {destination.status} führt kein Weg zum verlangten Status. Möglich: "
-                    f"{', '.join(sorted(_STATUS.get(destination.status, ())))}.",
-                    f"No step leads from {destination.status} to the status asked for. Possible: "
-                    f"{', '.join(sorted(_STATUS.get(destination.status, ())))}.",
+                    f"Von {destination.status} führt kein Weg zum verlangten Status. Möglich: {possible}.",
+                    f"No step leads from {destination.status} to the status asked for. Possible: {possible}.",
                 ),
-                slug="destination-state-invalid",
             )
 
 
@@ -345,12 +339,11 @@ class DestinationService:
         person.insist(Right.OPERATE)
         tenant = tenant or person.tenant
         if not person.covers(tenant) or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
-            raise Forbidden(
+            raise outside_scope(
                 Text(
-                    "Der Mandant ist ein ARS-Präfix innerhalb Ihres Zuständigkeitsbereichs.",
-                    "The tenant is an ARS prefix within your scope.",
-                ),
-                slug="outside-tenant",
+                    f"Der Mandant „{tenant}“ ist kein ARS-Präfix, oder liegt",
+                    f"Tenant '{tenant}' is no ARS prefix, or lies",
+                )
             )
         self._insist_on_owner(owner, person)
         wish = self._wish(None, draft, person)
@@ -440,7 +433,7 @@ class DestinationService:
         if draft.parts():
             return self._destinations.amend(destination, draft, actor=by.actor, now=by.now, expected=expected)
         if expected is not None and expected != destination.revision:
-            raise overtaken("Den Zustellpunkt", "destination", destination.name)
+            raise overtaken(Text(f"Den Zustellpunkt {destination.name}", f"destination {destination.name}"))
         return destination
 
     def _wish(self, before: Destination | None, draft: Draft, person: Person) -> Wish | None:
@@ -462,13 +455,13 @@ class DestinationService:
         person.insist(Right.OPERATE)
         destination = self._mine(destination_id, person)
         if use_of(jwk) == "verify":
-            raise Invalid(
+            raise needs_second_person(
+                Invalid,
                 Text(
                     "Ein Signaturschlüssel gilt sofort; ihn fügt die Behörde selbst hinzu, oder zwei Personen auf den "
                     "Verwaltungsseiten.",
                     "A signature key counts at once; the authority adds it itself, or two persons on the admin pages.",
                 ),
-                slug="second-person",
             )
         return self._destinations.put_key(destination, jwk, actor=person.name, now=now)
 
@@ -529,13 +522,7 @@ class DestinationService:
     def _mine(self, destination_id: UUID, person: Person) -> Destination:
         found = self._store.parties.destination(destination_id)
         if found is None or not person.covers(found.tenant):
-            raise NotFound(
-                Text(
-                    f"Den Zustellpunkt {destination_id} gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich.",
-                    f"Destination {destination_id} does not exist, or not within your scope.",
-                ),
-                slug="destination-not-found",
-            )
+            raise not_found("destination-not-found", destination_id)
         return found
 
     def _insist_on_second_person(self, destination: Destination, person: Person) -> None:
@@ -543,27 +530,21 @@ class DestinationService:
         if person.is_named:
             self._desk.insist_on_second_person(destination, actor=person.name)
         elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
-            raise Forbidden(
+            raise needs_second_person(
+                Forbidden,
                 Text(
-                    "Zum ersten Mal nimmt einen Zustellpunkt eine zweite Person in Betrieb, sobald es Konten mit der Rolle "
-                    "operator gibt. Nennen Sie die Person mit --as.",
-                    "As soon as there are accounts with the role operator, a second person puts a destination into service "
-                    "for the first time. Name the person with --as.",
+                    "Zum ersten Mal nimmt sie einen Zustellpunkt in Betrieb, sobald es Konten mit der Rolle operator gibt. "
+                    "Nennen Sie die Person mit --as.",
+                    "As soon as there are accounts with the role operator, it is who puts a destination into service for the "
+                    "first time. Name the person with --as.",
                 ),
-                slug="second-person",
             )
 
     def _insist_on_owner(self, owner: str, person: Person) -> None:
         client = self._store.parties.client(owner)
         usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
         if client is None or not usable or not person.covers(client.tenant):
-            raise NotFound(
-                Text(
-                    f"Es gibt keinen empfangenden Client {owner}, der nicht gesperrt ist. „hub clients list“ zeigt alle.",
-                    f"There is no subscriber {owner} that is not disabled. 'hub clients list' shows all.",
-                ),
-                slug="client-not-found",
-            )
+            raise not_found("client-not-found", owner)
 
 
 def _insist_on_a_say(person: Person) -> None:
@@ -575,13 +556,7 @@ def _insist_on_a_say(person: Person) -> None:
 def _insist_on_everything(person: Person) -> None:
     """Adapters' options name files and networks of the hub, so people of one tenant do not write them."""
     if person.tenant:
-        raise Forbidden(
-            Text(
-                "Adapter stellen nur Personen ein, deren Konto auf keinen Mandanten beschränkt ist.",
-                "Only persons whose account is bound to no tenant set adapters.",
-            ),
-            slug="outside-tenant",
-        )
+        raise outside_scope(Text("Die Einstellungen von Adaptern liegen", "The settings of adapters lie"))
 
 
 __all__ = ["DestinationService", "KeyChange", "KeyStep", "Standing"]

@@ -20,6 +20,7 @@ from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, Malformed, NotF
 from hub.identity.access import second_person
 from hub.identity.accounts import is_account, may_be_one_human
 from hub.model.parties import Destination
+from hub.model.refusals import needs_second_person, not_found
 from hub.store import AuditEntry, Store, StoredKey, all_items
 from hub.store.proposals import ChangeState, KeyChange, KeyStep
 
@@ -145,13 +146,13 @@ class KeyApproval:
         # Clients and the machine's user have no account that could be somebody's second one.
         people = [name for name in creators if name == actor or is_account(self._store, name)]
         if self.awaits_first_start(destination) and may_be_one_human(self._store, actor, people):
-            raise Forbidden(
+            raise needs_second_person(
+                Forbidden,
                 Text(
-                    "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn eine "
-                    "zweite Person.",
-                    "You created this destination with its keys yourself. A second person has to put it into service.",
+                    "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn "
+                    "jemand anderes.",
+                    "You created this destination with its keys yourself. Somebody else has to put it into service.",
                 ),
-                slug="second-person",
             )
 
     def _propose(
@@ -198,10 +199,7 @@ class KeyApproval:
             return
         key = known.get(change.kid)
         if key is None:
-            raise NotFound(
-                Text("Diesen Schlüssel hat der Zustellpunkt nicht.", "The destination has no such key."),
-                slug="key-not-found",
-            )
+            raise not_found("key-not-found", change.kid)
         if key.retired_at is not None:
             raise _nothing_to_change(
                 "Der Schlüssel ist schon zurückgezogen, und das bleibt so.", "The key is retired, and that stays."
@@ -251,4 +249,7 @@ def _only_sealing() -> Invalid:
 
 
 def _nothing_to_change(de: str, en: str) -> Conflict:
-    return Conflict(Text(de, en), slug="key-change-senseless")
+    return Conflict(
+        Text(f"An diesem Schlüssel lässt sich das nicht ändern. {de}", f"This cannot be changed of the key. {en}"),
+        slug="key-change-senseless",
+    )

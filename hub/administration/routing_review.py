@@ -13,11 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from hub.areas import Area
 from hub.errors import Conflict, Forbidden, Invalid, NoRoute, Text
 from hub.identity.accounts import Person
+from hub.model.refusals import (
+    already_exists,
+    needs_second_person,
+    outside_scope,
+    overtaken,
+    state_forbids,
+)
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
 from hub.store.reports import Overview
 
@@ -50,12 +58,9 @@ def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list
     for old, new in changed_rules(base, mine):
         rule_id = old.id if old is not None else new.id if new is not None else ""
         if rule_id in others and result.get(rule_id) != new:
-            raise Conflict(
-                Text(
-                    f"Die Regel {rule_id} wurde auch in der aktiven Tabelle geändert. Gleichen Sie sie von Hand an.",
-                    f"Rule {rule_id} was changed in the active table too. Bring them together by hand.",
-                ),
-                slug="overtaken",
+            raise overtaken(
+                Text(f"Die Regel {rule_id} der aktiven Tabelle", f"rule {rule_id} of the active table"),
+                Text("Gleichen Sie beide von Hand an.", "Bring both together by hand."),
             )
         if new is None:
             result.pop(rule_id, None)
@@ -70,7 +75,7 @@ def insist_on_scope(person: Person, before: RoutingTable, after: RoutingTable) -
         return
     touched = (rule for pair in changed_rules(before, after) for rule in pair if rule is not None)
     if not all(person.covers(rule.area.ars) for rule in touched):
-        raise _outside(person)
+        raise outside_scope(Text("Die Änderung betrifft Gebiete", "The change touches areas"))
 
 
 def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) -> list[Rule]:
@@ -85,16 +90,10 @@ def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) ->
     others = {rule.id: rule for rule in before if not person.covers(rule.area.ars)}
     mine = [rule for rule in given if person.covers(rule.area.ars)]
     if any(others.get(rule.id) != rule for rule in given if not person.covers(rule.area.ars)):
-        raise _outside(person)
+        raise outside_scope(Text("Die Änderung betrifft Gebiete", "The change touches areas"))
     taken = sorted(rule.id for rule in mine if rule.id in others)
     if taken:
-        raise Conflict(
-            Text(
-                f"Eine Regel {taken[0]} gibt es schon, für ein anderes Gebiet. Wählen Sie einen anderen Namen.",
-                f"There is a rule {taken[0]} already, for another area. Choose another name.",
-            ),
-            slug="already-exists",
-        )
+        raise already_exists(Text(f"Die Regel {taken[0]} für ein anderes Gebiet", f"Rule {taken[0]} for another area"))
     return [*others.values(), *mine]
 
 
@@ -119,28 +118,26 @@ def insist_on_fitness(findings: list[Finding], *, word: str, seen: list[Finding]
             findings=[_told(each) for each in told[:_MAX_TOLD]],
         )
     if findings and not word.strip():
-        raise Invalid(
-            Text(
-                f"Die Prüfung findet {len(findings)} Warnungen. Schreiben Sie dazu, warum das in Ordnung ist.",
-                f"The check finds {len(findings)} warnings. Write why that is all right.",
-            ),
-            slug="word-needed",
+        raise word_needed(
+            Text(f"Eine Tabelle mit {len(findings)} Warnungen", f"A table with {len(findings)} warnings"),
             findings=[_told(each) for each in findings[:_MAX_TOLD]],
         )
 
 
+def word_needed(what: Text, **members: Any) -> Invalid:
+    """Return the refusal of a step that needs a reason from who takes it; ``what`` begins the sentence."""
+    return Invalid(
+        Text(
+            f"{what.de} braucht einen Grund. Schreiben Sie dazu, warum das in Ordnung ist.",
+            f"{what.en} needs a reason. Write why that is all right.",
+        ),
+        slug="word-needed",
+        **members,
+    )
+
+
 def _told(finding: Finding) -> dict[str, object]:
     return {"code": finding.code.value, "rows": list(finding.rows)}
-
-
-def _outside(person: Person) -> Forbidden:
-    return Forbidden(
-        Text(
-            f"Ihr Konto ist für {person.tenant} zuständig; die Änderung betrifft andere Gebiete.",
-            f"Your account is for {person.tenant}; the change touches other areas.",
-        ),
-        slug="outside-tenant",
-    )
 
 
 def check_text(text: str) -> None:
@@ -152,12 +149,12 @@ def check_text(text: str) -> None:
 def same_person(number: int, *, same_account: bool) -> Forbidden:
     """Return the refusal of somebody who approves their own work, or may do so under another account."""
     if same_account:
-        text = Text(
-            f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss eine zweite Person.",
-            f"You have edited table {number} yourself. A second person has to approve it.",
+        why = Text(
+            f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss jemand anderes.",
+            f"You have edited table {number} yourself. Somebody else has to approve it.",
         )
     else:
-        text = Text(
+        why = Text(
             f"Ihr Konto und das, mit dem Tabelle {number} bearbeitet wurde, können derselben Person gehören: Eines ist "
             "lokal, das andere vom Anmeldedienst. Freigeben muss, wer auf dieselbe Art angemeldet ist "
             "(„hub accounts link“ verbindet ein lokales Konto mit dem Anmeldedienst).",
@@ -165,28 +162,14 @@ def same_person(number: int, *, same_account: bool) -> Forbidden:
             "OpenID Connect provider's. Somebody has to approve who logs in the same way ('hub accounts link' binds a "
             "local account to the provider).",
         )
-    return Forbidden(text, slug="second-person")
-
-
-def not_approved(number: int) -> Invalid:
-    """Return the refusal of a version that nobody approved."""
-    return Invalid(
-        Text(
-            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
-            f"Table {number} is not approved. A second person has to approve it first.",
-        ),
-        slug="not-approved",
-    )
+    return needs_second_person(Forbidden, why)
 
 
 def pending_first() -> Conflict:
     """Return the refusal of a second activation to come."""
-    return Conflict(
-        Text(
-            "Eine andere Aktivierung steht noch aus. Sagen Sie sie erst ab, oder warten Sie.",
-            "Another activation is still to come. Cancel it first, or wait.",
-        ),
-        slug="invalid-state-transition",
+    return state_forbids(
+        Text("Eine andere Aktivierung steht noch aus.", "Another activation is still to come."),
+        Text("Sagen Sie sie erst ab, oder warten Sie.", "Cancel it first, or wait."),
     )
 
 

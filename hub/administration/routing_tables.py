@@ -33,11 +33,11 @@ from hub.administration.routing_review import (
     insist_on_fitness,
     insist_on_scope,
     merged,
-    not_approved,
     pending_first,
     rehearse,
     same_person,
     within_scope,
+    word_needed,
 )
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy, judge_encryption_key
@@ -55,6 +55,7 @@ from hub.errors import (
 )
 from hub.identity.accounts import Person, Right, Role, may_be_one_human
 from hub.model.parties import Destination
+from hub.model.refusals import already_exists, not_approved, not_found
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
 from hub.store import AuditEntry, Page, Store, all_items
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
@@ -112,13 +113,7 @@ class TableShelf:
         """Return the activation that holds at a moment, also in the past; raise ``NotFound`` before the first."""
         found = self._versions.active(on)
         if found is None:
-            raise NotFound(
-                Text(
-                    "Es ist keine Zuständigkeitstabelle aktiv. Aktivieren Sie eine.",
-                    "No routing table is active. Activate one.",
-                ),
-                slug="table-not-found",
-            )
+            raise not_found("table-not-found")
         return found
 
     def begun(self, on: datetime) -> Activation | None:
@@ -335,13 +330,7 @@ class RoutingTableVersions(TableShelf):
         """Add a rule to a draft, or put it in the place of the rule ``replaces``. Raises as :meth:`change` does."""
         before = self.table(number)
         if rule.id != replaces and any(rule.id == each.id for each in before):
-            raise Conflict(
-                Text(
-                    f"Eine Regel {rule.id} gibt es schon. Wählen Sie einen anderen Namen.",
-                    f"There is a rule {rule.id} already. Choose another name.",
-                ),
-                slug="already-exists",
-            )
+            raise already_exists(Text(f"Die Regel {rule.id}", f"Rule {rule.id}"))
         rules = [each for each in before if each.id != replaces]
         return self.change(number, [*rules, rule], person, revision=revision, now=now, text=f"put {rule.id}")
 
@@ -457,7 +446,7 @@ class RoutingTableVersions(TableShelf):
         person.insist(Right.APPROVE)
         check_text(text)
         if not text.strip():
-            raise Invalid(Text("Eine Rücknahme braucht einen Grund.", "A rollback needs a reason."), slug="word-needed")
+            raise word_needed(Text("Eine Rücknahme", "A rollback"))
         target = self._earlier(number, now)
         insist_on_scope(person, self.at(now), self.table(target))
         for coming in self._pending(now):
@@ -554,13 +543,7 @@ class RoutingTableVersions(TableShelf):
             past = (each for each in self._all_history() if each.since <= now and each.cancelled_at is None)
             found = next((each for each in past if each.number == number), None)
         if found is None:
-            raise NotFound(
-                Text(
-                    "Es gibt keine frühere aktive Tabelle, auf die zurückgenommen werden könnte.",
-                    "There is no earlier active table to roll back to.",
-                ),
-                slug="table-not-found",
-            )
+            raise not_found("table-not-found", "" if number is None else str(number))
         return found.number
 
 

@@ -14,6 +14,7 @@ import orjson
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
+from hub.api.contract import schema_violation, violation
 from hub.api.operations import visit
 from hub.areas import Area, Gazetteer
 from hub.errors import Malformed, NoRoute, Text
@@ -86,12 +87,7 @@ def moment_of(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Malformed(
-        Text(
-            "Ein Zeitpunkt hat die Form 2026-12-01T00:00:00+01:00.", "A moment has the form 2026-12-01T00:00:00+01:00."
-        ),
-        slug="schema-violation",
-    )
+    raise schema_violation(violation("format", "at", "parameter", "2026-12-01T00:00:00+01:00"))
 
 
 def area_of(ars: str | None, ags: str | None, gazetteer: Gazetteer) -> Area:

@@ -27,15 +27,18 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.admission import Admission
-from hub.api.guards import PREFIXES, Cap, Gate, Limits, SafeHeaders, Surface
+from hub.api.guards import PREFIXES, Cap, Gate, Limits, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
+from hub.responses import SafeHeaders
 
 __all__ = ["Limits", "build"]
 
 Handler = Callable[..., Any]
+#: Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
+_LAXER = {"/docs/": "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"}
 #: Names of caps that a schema of the contract may give as ``x-limit``, and the setting that each means.
 _LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
@@ -148,7 +151,7 @@ def _layers(
 ) -> list[Callable[[ASGIApp], ASGIApp]]:
     """Return every layer, outermost first: this is the way of a request."""
     layers: list[Callable[[ASGIApp], ASGIApp] | None] = [
-        partial(SafeHeaders, https=base_url.startswith("https://")),
+        partial(SafeHeaders, https=base_url.startswith("https://"), laxer=_LAXER),
         ProblemNet,
         partial(Gate, limits=limits, surface=_surface(contract, limits)),
         partial(_PublishedContract, document=published),

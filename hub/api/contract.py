@@ -123,9 +123,9 @@ class Parameters:
             given |= _from_headers(scope)
         found = [violation for parameter in self._parameters for violation in _judged(parameter, given)]
         if scope["path"].startswith(_STRICT_PATHS) and not query.keys() <= set(self._query_names):
-            found.append(_violation("unknown", "query", "parameter", ", ".join(self._query_names) or None))
+            found.append(violation("unknown", "query", "parameter", ", ".join(self._query_names) or None))
         if found:
-            raise _refused(found)
+            raise schema_violation(*found)
         return {**self._defaults, **query, **path}
 
 
@@ -147,7 +147,7 @@ class Body:
             document = self._parse(body)
             found = violations(self._validator, document)
             if found:
-                raise _refused(found)
+                raise schema_violation(*found)
         elif self._required:
             raise body_required()
         return document, _replayed(body, receive)
@@ -177,7 +177,7 @@ def violations(validator: jsonschema_rs.Draft4Validator, document: Any) -> list[
         return []
     found: list[dict[str, Any]] = []
     for error in validator.iter_errors(document):
-        found.append(_violation(_rule(error), _pointer(error), "json-pointer", _expected(error)))
+        found.append(violation(_rule(error), _pointer(error), "json-pointer", _expected(error)))
         if len(found) == _MAX_VIOLATIONS:
             break
     return found
@@ -232,12 +232,11 @@ def _judged(parameter: _Parameter, given: Mapping[str, Mapping[str, Any]]) -> It
     headers = parameter.place == "header"
     value = given[parameter.place].get(parameter.name.lower() if headers else parameter.name)
     if value is None:
-        return [_violation("required", path, "parameter", None)] if parameter.required else []
+        return [violation("required", path, "parameter", None)] if parameter.required else []
     if parameter.validator.is_valid(value):
         return []
     return [
-        _violation(_rule(error), path, "parameter", _expected(error))
-        for error in parameter.validator.iter_errors(value)
+        violation(_rule(error), path, "parameter", _expected(error)) for error in parameter.validator.iter_errors(value)
     ]
 
 
@@ -254,7 +253,7 @@ def _from_headers(scope: Scope) -> dict[str, Mapping[str, Any]]:
     return {"header": fields, "cookie": cookie_parser(fields["cookie"]) if "cookie" in fields else {}}
 
 
-def _violation(rule: str, path: str, path_kind: str, expected: str | None) -> dict[str, Any]:
+def violation(rule: str, path: str, path_kind: str, expected: str | None) -> dict[str, Any]:
     """Return a violation in the shape of ``hub.validation.report``; ``parameter`` is a path kind of the edge's own."""
     text = _RULE_TEXTS.get(rule, _OTHER_RULE)
     return {
@@ -371,12 +370,15 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _refused(found: list[dict[str, Any]]) -> Malformed:
-    return _malformed(
-        "Die Anfrage entspricht nicht der Schnittstelle. „violations“ nennt jede Stelle; /openapi.json sagt, was gilt.",
-        "The request does not fit the interface. 'violations' names every place; /openapi.json tells the rules.",
+def schema_violation(*found: Mapping[str, Any]) -> Malformed:
+    """Return the refusal of a request that breaks the contract, or what no contract can say; see :func:`violation`."""
+    return Malformed(
+        Text(
+            "Die Anfrage entspricht nicht der Schnittstelle. „violations“ nennt jede Stelle; /openapi.json sagt, was gilt.",
+            "The request does not fit the interface. 'violations' names every place; /openapi.json tells the rules.",
+        ),
         slug="schema-violation",
-        violations=found,
+        violations=list(found),
     )
 
 

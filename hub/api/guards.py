@@ -84,13 +84,7 @@ def check_path(scope: Scope, limits: Limits) -> None:
     """Refuse a path that another program on the way could read differently (RFC 3986 sections 3.3 and 6)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
     if len(raw) > limits.path_bytes:
-        raise TooLarge(
-            Text(
-                f"Die Adresse ist zu lang: erlaubt sind {limits.path_bytes} Byte.",
-                f"The address is too long: {limits.path_bytes} bytes are allowed.",
-            ),
-            slug="uri-too-long",
-        )
+        raise uri_too_long(limits.path_bytes)
     if _PLAIN_PATH.fullmatch(raw) and not _is_ambiguous(raw):
         return
     raise _malformed(
@@ -145,13 +139,7 @@ def _folded(name: str) -> str:
 
 def _parsed_query(query: bytes, limits: Limits) -> list[tuple[str, str]]:
     if len(query) > limits.query_bytes:
-        raise TooLarge(
-            Text(
-                f"Der Abfrageteil ist zu lang: erlaubt sind {limits.query_bytes} Byte.",
-                f"The query is too long: {limits.query_bytes} bytes are allowed.",
-            ),
-            slug="uri-too-long",
-        )
+        raise uri_too_long(limits.query_bytes)
     try:
         pairs = parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=limits.query_fields
@@ -307,51 +295,6 @@ class Gate:
         return self._limits.json
 
 
-class SafeHeaders:
-    """Outermost ASGI layer: header fields that every answer carries, unless the handler has set them itself."""
-
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
-        self._app = app
-        always = {
-            b"x-content-type-options": b"nosniff",
-            b"x-frame-options": b"DENY",
-            b"referrer-policy": b"no-referrer",
-            b"cache-control": b"no-store",
-        }
-        if https:
-            always[b"strict-transport-security"] = b"max-age=31536000"
-        self._always = tuple(always.items())
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def safe(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = self._completed(list(message.get("headers", ())), scope["path"])
-            await send(message)
-
-        await self._app(scope, receive, safe)
-
-    def _completed(self, headers: list[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
-        given = {name.lower() for name, _ in headers}
-        headers += [header for header in self._always if header[0] not in given]
-        if b"content-security-policy" not in given:
-            headers.append((b"content-security-policy", _content_security_policy(headers, path)))
-        return headers
-
-
-def _content_security_policy(headers: list[tuple[bytes, bytes]], path: str) -> bytes:
-    if not any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers):
-        return b"default-src 'none'; frame-ancestors 'none'"
-    page = b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-    if path.startswith("/docs/"):
-        # Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
-        return page + b"; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
-    return page
-
-
 def _fields(headers: list[tuple[bytes, bytes]], limits: Limits) -> dict[bytes, bytes]:
     """Return the header fields that may stand only once; refuse a second one, and header sections over the caps."""
     size = 0
@@ -366,13 +309,7 @@ def _fields(headers: list[tuple[bytes, bytes]], limits: Limits) -> dict[bytes, b
                 )
             once[name] = value
     if size > limits.header_bytes or len(headers) > limits.header_fields:
-        raise TooLarge(
-            Text(
-                f"Die Kopfzeilen sind zu groß: erlaubt sind {limits.header_fields} mit {limits.header_bytes} Byte.",
-                f"The headers are too large: {limits.header_fields} fields, {limits.header_bytes} bytes are allowed.",
-            ),
-            slug="headers-too-large",
-        )
+        raise headers_too_large(limits.header_bytes, limits.header_fields)
     return once
 
 
@@ -472,7 +409,14 @@ def _counted(receive: Receive, cap: int, limits: Limits) -> Receive:
             async with asyncio.timeout(patience):
                 message = await receive()
         except TimeoutError as error:
-            raise _too_slow(limits) from error
+            raise too_slow(
+                Text(
+                    f"Der Inhalt kam {limits.pause:.0f} Sekunden lang nicht weiter, oder langsamer als {limits.body_rate} Byte "
+                    "in der Sekunde.",
+                    f"The body did not continue for {limits.pause:.0f} seconds, or came at less than {limits.body_rate} bytes "
+                    "a second.",
+                )
+            ) from error
         waited += time.monotonic() - began
         seen += len(message.get("body", b""))
         more = message.get("more_body", False)
@@ -485,14 +429,33 @@ def _counted(receive: Receive, cap: int, limits: Limits) -> Receive:
     return counted
 
 
-def _too_slow(limits: Limits) -> Malformed:
-    return Malformed(
+def uri_too_long(most: int) -> TooLarge:
+    """Return the refusal of an address, its query or a request line of more than ``most`` bytes (RFC 9110 section 15.5.15)."""
+    return TooLarge(
         Text(
-            f"Der Inhalt kam {limits.pause:.0f} Sekunden lang nicht weiter, oder langsamer als {limits.body_rate} Byte in "
-            "der Sekunde. Senden Sie die Anfrage noch einmal.",
-            f"The body did not continue for {limits.pause:.0f} seconds, or came at less than {limits.body_rate} bytes a "
-            "second. Send the request again.",
+            f"Die Adresse oder ihr Abfrageteil ist zu lang: erlaubt sind {most} Byte.",
+            f"The address or its query is too long: {most} bytes are allowed.",
         ),
+        slug="uri-too-long",
+    )
+
+
+def headers_too_large(most: int, fields: int | None = None) -> TooLarge:
+    """Return the refusal of header fields over ``most`` bytes or, if it is bounded, their number (RFC 6585 section 5)."""
+    number = ("", "") if fields is None else (f"{fields} mit zusammen ", f"{fields} of together ")
+    return TooLarge(
+        Text(
+            f"Kopfzeilen, Trailer oder Chunk-Erweiterungen sind zu groß: erlaubt sind {number[0]}{most} Byte.",
+            f"Header fields, trailers or chunk extensions are too large: {number[1]}{most} bytes are allowed.",
+        ),
+        slug="headers-too-large",
+    )
+
+
+def too_slow(what: Text) -> Malformed:
+    """Return the refusal of a request that does not come on (RFC 9110 section 15.5.9); ``what`` is a whole sentence."""
+    return Malformed(
+        Text(f"{what.de} Senden Sie die Anfrage noch einmal.", f"{what.en} Send the request again."),
         slug="request-timeout",
     )
 
@@ -511,4 +474,4 @@ def _unsupported(de: str, en: str) -> UnsupportedMedia:
     return UnsupportedMedia(Text(de, en))
 
 
-__all__ = ["Arrival", "Cap", "Gate", "Limits", "SafeHeaders", "Surface", "Unhurried", "arrival"]
+__all__ = ["Arrival", "Cap", "Gate", "Limits", "Surface", "Unhurried", "arrival"]

@@ -7,7 +7,6 @@ never shown and never logged; the exception's class picks the text instead.
 from __future__ import annotations
 
 import logging
-import math
 import re
 import traceback
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub import errors
 from hub.api.contract import BrokenContractError
 from hub.errors import HubError, Text
+from hub.responses import SAFE, retry_after, status_of
 
 MEDIA_TYPE = "application/problem+json"
 #: What a scope's extensions are noted under where the client hung up: no answer is due, and none is a failure.
@@ -36,29 +36,10 @@ FIT_CONNECT_TYPES = "https://schema.fitko.de/fit-connect/submission-api/problems
 TOKEN_PATHS = frozenset({"/token", "/auth", "/auth/token", "/oauth/token"})
 
 _FIT_CONNECT_PATH = re.compile(r"(?:/(?:submission|destination|routing)-api(?:/|$)|/v[12](?:/|$))")
-_STATUS: Mapping[type[HubError], int] = {
-    errors.Malformed: 400,
-    errors.Unauthenticated: 401,
-    errors.Forbidden: 403,
-    errors.NotFound: 404,
-    errors.Conflict: 409,
-    errors.TooLarge: 413,
-    errors.UnsupportedMedia: 415,
-    errors.Invalid: 422,
-    errors.Refused: 400,
-    errors.TooMany: 429,
-    errors.Unavailable: 503,
-    errors.ConfigurationError: 503,
-}
-#: Occurrences whose status is more particular than their class's.
-_STATUS_BY_SLUG = {"method-not-allowed": 405, "request-timeout": 408, "uri-too-long": 414, "headers-too-large": 431}
 _INTERNAL = Text(
     "Im Hub ist ein Fehler aufgetreten. Nennen Sie dem Betrieb bitte die Kennung aus „instance“.",
     "Something went wrong inside the hub. Please tell its operators the identifier in 'instance'.",
 )
-
-#: When to ask again after an outage of the hub's own making, which ends when somebody mends it.
-_MENDED_SECONDS = 60
 
 _log = logging.getLogger(__name__)
 
@@ -188,15 +169,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _of_hub_error(error: HubError) -> Problem:
-    kind = next((_STATUS[base] for base in type(error).__mro__ if base in _STATUS), 500)
-    status = _STATUS_BY_SLUG.get(error.slug, kind)
+    status, wait = status_of(error), retry_after(error)
     headers: dict[str, str] = {}
     if status == 401:  # noqa: PLR2004  # HTTP's own number
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
     if isinstance(error, errors.ConfigurationError):
-        headers["Retry-After"] = str(_MENDED_SECONDS)
         return Problem(status=status, slug=error.slug, title=error.title, detail=error.outside, headers=headers)
     return Problem(
         status=status,
@@ -321,7 +300,7 @@ def spoken(error: Exception, *, path: str, headers: list[tuple[bytes, bytes]]) -
     For what is refused before it is a request; ``path`` and ``headers`` are as far as they came.
     """
     status, fields, body = _rendered(problem_of(error), path.partition("?")[0], headers)
-    fields += [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+    fields += [(b"connection", b"close"), *((name.encode(), value.encode()) for name, value in SAFE.items())]
     line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
     return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
 

@@ -20,8 +20,9 @@ import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from hub.api.guards import headers_too_large, too_slow, uri_too_long
 from hub.api.problems import ProblemNet, spoken
-from hub.errors import HubError, Malformed, Overloaded, Text, TooLarge
+from hub.errors import HubError, Malformed, Overloaded, Text
 
 __all__ = ["BoundedProtocol", "Bounds", "server_options"]
 
@@ -139,11 +140,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if in_body and self._in_body:
             self._framing += size - (self._body - body)
             if self._framing > self._bounds.head_bytes + _FRAMING * self._body:
-                self._refuse(_HEAD_TOO_LARGE)
+                self._refuse(headers_too_large(self._bounds.head_bytes))
         elif not in_body:
             self._gathered += size
             if self._gathered > self._bounds.head_bytes:
-                self._refuse(_HEAD_TOO_LARGE)
+                self._refuse(headers_too_large(self._bounds.head_bytes))
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many wait already."""
@@ -167,7 +168,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._size += len(name) + len(value) + 4
         if self._size > self._bounds.head_bytes:
-            raise self._stop(_HEAD_TOO_LARGE)
+            raise self._stop(headers_too_large(self._bounds.head_bytes))
         name = name.lower()
         if name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
@@ -332,24 +333,7 @@ _TOO_FAR_AHEAD = Malformed(
         f"At most {_MOST_AHEAD} requests may wait for their answers. Send the others again.",
     )
 )
-_LINE_TOO_LONG = TooLarge(
-    Text(
-        f"Die Anfragezeile ist zu lang: erlaubt sind {_LONGEST_LINE} Byte.",
-        f"The request line is too long: {_LONGEST_LINE} bytes are allowed.",
-    ),
-    slug="uri-too-long",
-)
-_HEAD_TOO_LARGE = TooLarge(
-    Text(
-        "Kopfzeilen, Trailer oder Chunk-Erweiterungen der Anfrage sind zu groß. Senden Sie weniger davon.",
-        "The header fields, trailers or chunk extensions of the request are too large. Send fewer of them.",
-    ),
-    slug="headers-too-large",
-)
-_HEAD_TOO_SLOW = Malformed(
-    Text(
-        "Die Kopfzeilen der Anfrage kamen nicht rechtzeitig an. Senden Sie die Anfrage noch einmal.",
-        "The header fields of the request did not arrive in time. Send the request again.",
-    ),
-    slug="request-timeout",
+_LINE_TOO_LONG = uri_too_long(_LONGEST_LINE)
+_HEAD_TOO_SLOW = too_slow(
+    Text("Die Kopfzeilen kamen nicht rechtzeitig an.", "The header fields did not arrive in time.")
 )

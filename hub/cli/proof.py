@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from hub.cli.options import data_option, opened, verdict
-from hub.errors import NotFound, Text
+from hub.model.refusals import not_found
 
 # A receipt is checked without the hub, and without what the hub alone needs.
 if TYPE_CHECKING:
@@ -126,13 +126,7 @@ def checkpoint(data: Path) -> None:
     with opened(data) as hub:
         newest = hub.checkpoints.newest()
     if newest is None:
-        raise NotFound(
-            Text(
-                "Es gibt noch keinen Prüfpunkt. Er entsteht einige Sekunden nach dem ersten Vorgang.",
-                "There is no checkpoint yet. It is made some seconds after the first case.",
-            ),
-            slug="checkpoint-not-found",
-        )
+        raise not_found("checkpoint-not-found")
     click.echo(newest.token)
 
 

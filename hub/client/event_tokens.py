@@ -103,7 +103,7 @@ def read_token(token: str) -> Claimed:
     kind, subject, payload = _event(claims)
     spoken_of, subject_id = _subject(claims)
     if spoken_of is not subject:
-        raise _bad("sub", "passt nicht zum Ereignis", "does not fit the event")
+        raise invalid_claim("sub", "passt nicht zum Ereignis", "does not fit the event")
     return Claimed(
         token=token,
         kid=found.kid,
@@ -145,17 +145,17 @@ def _insist_on_schema(claims: Mapping[str, Any]) -> None:
     """Accept every 1.x; old tokens without a payload leave it out."""
     schema = claims.get("$schema")
     if "$schema" in claims and not (isinstance(schema, str) and _SCHEMA.fullmatch(schema)):
-        raise _bad("$schema", "ist kein Schema set-payload 1.x", "is no schema set-payload 1.x")
+        raise invalid_claim("$schema", "ist kein Schema set-payload 1.x", "is no schema set-payload 1.x")
 
 
 def _event(claims: Mapping[str, Any]) -> tuple[EventKind, Subject, Mapping[str, Any]]:
     events = claims.get("events")
     if not isinstance(events, dict) or len(events) != 1:
-        raise _bad("events", "muss genau ein Ereignis enthalten", "must hold exactly one event")
+        raise invalid_claim("events", "muss genau ein Ereignis enthalten", "must hold exactly one event")
     uri, payload = next(iter(events.items()))
     found = _EVENT.fullmatch(uri)
     if found is None or found[1] not in set(EventKind) or not isinstance(payload, dict):
-        raise _bad(
+        raise invalid_claim(
             "events", "nennt ein unbekanntes Ereignis oder keinen Inhalt", "names an unknown event or no payload"
         )
     return EventKind(found[1]), Subject(found[2]), payload
@@ -164,33 +164,33 @@ def _event(claims: Mapping[str, Any]) -> tuple[EventKind, Subject, Mapping[str, 
 def _subject(claims: Mapping[str, Any]) -> tuple[Subject, UUID]:
     kind, _, identifier = _text(claims, "sub").partition(":")
     if kind not in set(Subject):
-        raise _bad("sub", "muss mit submission: oder reply: beginnen", "must begin with submission: or reply:")
+        raise invalid_claim("sub", "muss mit submission: oder reply: beginnen", "must begin with submission: or reply:")
     return Subject(kind), _uuid(identifier, "sub")
 
 
 def _after(claims: Mapping[str, Any], name: str, prefix: str) -> str:
     value = _text(claims, name)
     if not value.startswith(prefix):
-        raise _bad(name, f"muss mit {prefix} beginnen", f"must begin with {prefix}")
+        raise invalid_claim(name, f"muss mit {prefix} beginnen", f"must begin with {prefix}")
     return value.removeprefix(prefix)
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
     if not isinstance(value, str):
-        raise _bad(name, "fehlt oder ist kein Text", "is missing or no text")
+        raise invalid_claim(name, "fehlt oder ist kein Text", "is missing or no text")
     return value
 
 
 def _uuid(value: Any, name: str) -> UUID:
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise _bad(name, "enthält keine UUID", "holds no UUID")
+        raise invalid_claim(name, "enthält keine UUID", "holds no UUID")
     return UUID(value)
 
 
 def _moment(value: Any) -> datetime:
     if not isinstance(value, int) or isinstance(value, bool) or not _EARLIEST <= value <= _LATEST:
-        raise _bad(
+        raise invalid_claim(
             "iat", "muss eine ganze Zahl von Sekunden seit 1970 sein", "must be a whole number of seconds since 1970"
         )
     return datetime.fromtimestamp(value, UTC)
@@ -205,7 +205,8 @@ def _unreadable() -> Malformed:
     )
 
 
-def _bad(claim: str, de: str, en: str) -> Invalid:
+def invalid_claim(claim: str, de: str, en: str) -> Invalid:
+    """Return the refusal of a token's claim; the texts go on behind its name, without a full stop."""
     return Invalid(
         Text(f"Die Angabe {claim} {de}.", f"Claim {claim} {en}."), slug="invalid-event", issue={"claim": claim}
     )

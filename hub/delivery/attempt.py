@@ -15,9 +15,9 @@ from hub.delivery.adapters import AdapterPool
 from hub.delivery.leases import Leases
 from hub.errors import ConfigurationError
 from hub.model.delivery import Adapter, Breaker, Schedule, StepKind, next_step
-from hub.model.events import Event, EventKind, Subject
+from hub.model.events import Event, EventKind, Subject, own_event
 from hub.model.packaging import MixedUp, Reading, not_readable
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package, random_id
+from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
@@ -174,16 +174,13 @@ class Attempting:
 
     def _notified(self, claim: Claim, now: datetime) -> Event:
         """Return the event that says that the receiver was told or got it (FIT-Connect section 9.2)."""
-        return Event(
-            case_id=claim.submission.case_id,
-            seq=0,
-            jti=random_id(),
-            subject=Subject.SUBMISSION,
-            subject_id=claim.submission.submission_id,
-            kind=EventKind.NOTIFY,
+        about = claim.submission
+        return own_event(
+            EventKind.NOTIFY,
+            case_id=about.case_id,
+            subject=(Subject.SUBMISSION, about.submission_id),
             issuer=self.rules.base_url,
-            by_hub=True,
-            issued_at=now,
+            now=now,
         )
 
 

@@ -19,8 +19,8 @@ import orjson
 
 from hub.crypto import base64url, jws
 from hub.crypto.keyring import HubKeys
-from hub.errors import NotFound, Text
 from hub.model.parties import Destination
+from hub.model.refusals import not_found
 from hub.store import Store
 
 _TYPE = "jwt"
@@ -88,13 +88,7 @@ class AddressBook:
     def _parameters(self, destination: Destination) -> dict[str, Any]:
         jwk = self._store.parties.usable_key(destination.destination_id, destination.encryption_kid)
         if jwk is None:
-            raise NotFound(
-                Text(
-                    "Der gültige Schlüssel des Zustellpunkts ist nicht hinterlegt.",
-                    "The destination's current key is not on record.",
-                ),
-                slug="key-not-found",
-            )
+            raise not_found("key-not-found", destination.encryption_kid or "")
         schemas = dict.fromkeys(schema for service in destination.services for schema in service.schemas)
         return {
             "submissionUrl": f"{self._base_url}/v1/submissions",

@@ -14,9 +14,10 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import NotFound, Text
-from hub.identity.access import case_not_found, insist_on_party, message_not_found, own_destination, reach
+from hub.identity.access import insist_on_party, own_destination, reach
 from hub.identity.clients import Caller
 from hub.model.events import Subject
+from hub.model.refusals import not_found
 from hub.model.submission import Contents, Form, Sealed, State
 from hub.proof.event_log import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage
@@ -124,24 +125,18 @@ class Collection:
         _, contents = self._readable(kind, message_id, caller)
         sealed = contents.attachments.get(attachment_id)
         if sealed is None:
-            raise NotFound(
-                Text(
-                    "Diese Anlage gehört nicht zur Einreichung. „attachments“ der Einreichung nennt alle.",
-                    "This attachment is none of the submission's. Its 'attachments' lists all.",
-                ),
-                slug="attachment-not-found",
-            )
+            raise not_found("attachment-not-found", attachment_id)
         return sealed
 
     def _readable(self, kind: Subject, message_id: UUID, caller: Caller) -> tuple[StoredMessage, Contents]:
         message = self._store.submissions.message(message_id, kind)
         if message is None:
-            raise message_not_found()
+            raise not_found("submission-not-found")
         self._insist_on_receiver(message, caller)
         if message.state not in _READABLE or message.contents is None:
-            raise message_not_found()
+            raise not_found("submission-not-found")
         if kind is Subject.SUBMISSION and self._store.deliveries.quarantined(message_id):
-            raise message_not_found()
+            raise not_found("submission-not-found")
         if message.contents.form is not Form.JOSE:
             raise _pushed_only()
         return message, message.contents
@@ -152,7 +147,7 @@ class Collection:
         destination = own_destination(self._store, message.destination_id, caller)
         if message.kind is Subject.REPLY and message.addressee != destination.owner:
             # A reply to the online service is not its author's to collect.
-            raise message_not_found()
+            raise not_found("submission-not-found")
 
     def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
         return self._store.parties.destination_ids(owner=caller.client_id, among=reach(caller))
@@ -239,7 +234,7 @@ class Cases:
         """
         message = self._store.submissions.message(message_id, kind)
         if message is None:
-            raise message_not_found()
+            raise not_found("submission-not-found")
         case = self._case(message.case_id, caller)
         if case.tombstone is not None:
             return Page(items=(), offset=offset, total=0)
@@ -248,7 +243,7 @@ class Cases:
     def _case(self, case_id: UUID, caller: Caller) -> Case:
         case = self._store.submissions.case(case_id)
         if case is None:
-            raise case_not_found()
+            raise not_found("case-not-found")
         insist_on_party(self._store, case, caller)
         return case
 

@@ -8,14 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from hub.client import event_tokens
-from hub.client.event_tokens import Claimed, read_token
+from hub.client.event_tokens import Claimed, invalid_claim, read_token
 from hub.crypto.keys import verification_key
-from hub.errors import Forbidden, Invalid, SealBroken, Text
+from hub.errors import Forbidden, SealBroken, Text
 from hub.fit_connect.sending import Profile
-from hub.identity.access import case_not_found, insist_on_party, owns
+from hub.identity.access import insist_on_party, owns
 from hub.identity.clients import Caller
 from hub.model.events import RECEIVER_MAY_WRITE, Event, EventKind, Subject, next_state
 from hub.model.parties import Destination
+from hub.model.refusals import not_found
 from hub.model.submission import State
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import CaseHead, Store, StoredMessage
@@ -65,15 +66,15 @@ class Acknowledgement:
     def _insist_on_case(self, case_id: UUID, caller: Caller) -> None:
         case = self._store.submissions.case(case_id)
         if case is None:
-            raise case_not_found()
+            raise not_found("case-not-found")
         insist_on_party(self._store, case, caller)
 
     def _message(self, case_id: UUID, claimed: Claimed) -> StoredMessage:
         if claimed.case_id != case_id:
-            raise _unfit("txn", "ist nicht der Vorgang der Adresse", "is not the case of the address")
+            raise invalid_claim("txn", "ist nicht der Vorgang der Adresse", "is not the case of the address")
         message = self._store.submissions.message(claimed.subject_id, claimed.subject)
         if message is None or message.case_id != case_id:
-            raise _unfit("sub", "gehört nicht zu diesem Vorgang", "does not belong to this case")
+            raise invalid_claim("sub", "gehört nicht zu diesem Vorgang", "does not belong to this case")
         return message
 
     def _issuer(self, claimed: Claimed, message: StoredMessage, caller: Caller) -> Destination:
@@ -164,7 +165,7 @@ def _insist_on_tags(tags: Any, message: StoredMessage) -> None:
     wanted = message.contents.authentication_tags()
     same = all(given.get(name) == wanted.get(name) for name in ("metadata", "data"))
     if not same or (given.get("attachments") or {}) != wanted.get("attachments", {}):
-        raise _unfit(
+        raise invalid_claim(
             "authenticationTags",
             "stimmt nicht mit den gespeicherten Inhalten überein. Laden Sie die Einreichung neu und prüfen Sie sie",
             "does not agree with the stored contents. Download the submission again and check it",
@@ -177,17 +178,11 @@ def _insist_on_problems(problems: Any) -> None:
         isinstance(problem, dict) and isinstance(problem.get("type"), str) for problem in problems
     )
     if not shaped or len(problems) > _MOST_PROBLEMS:
-        raise _unfit(
+        raise invalid_claim(
             "problems",
             f"muss eine Liste von höchstens {_MOST_PROBLEMS} Problemen mit je einem type sein",
             f"must be a list of at most {_MOST_PROBLEMS} problems, each with a type",
         )
-
-
-def _unfit(claim: str, de: str, en: str) -> Invalid:
-    return Invalid(
-        Text(f"Die Angabe {claim} {de}.", f"Claim {claim} {en}."), slug="invalid-event", issue={"claim": claim}
-    )
 
 
 def _foreign_issuer() -> Forbidden:

@@ -24,12 +24,12 @@ from uuid import UUID
 from hub.admission import Admission
 from hub.crypto.jwe_scanner import Scanned
 from hub.errors import Invalid, Text, TooLarge
-from hub.identity.access import no_destination
 from hub.identity.clients import Directory
 from hub.model.delivery import Sealing
-from hub.model.events import Event, EventKind, Subject
+from hub.model.events import Event, EventKind, Subject, own_event
 from hub.model.parties import Destination
-from hub.model.submission import Form, Sealed, State, random_id
+from hub.model.refusals import not_found, too_large_for_destination
+from hub.model.submission import Form, Sealed, State
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import Announcement, Blobs, SpillingSink, Store, StoredMessage
 
@@ -188,7 +188,7 @@ class Receivers:
         """Return a destination in any status; raise ``NotFound`` for an unknown one."""
         found = self._directory.destination(destination_id, now=now)
         if found is None:
-            raise no_destination(destination_id)
+            raise not_found("destination-not-found", destination_id)
         return found
 
     def at_hand(self, destination_id: UUID, *, now: datetime) -> Destination | None:
@@ -220,15 +220,10 @@ class SendingTools:
         """
         sealing = self.sealing(destination)
         if sealing.most is not None and size > sealing.most:
-            raise TooLarge(
-                Text(
-                    f"Diese Behörde empfängt Mails: Metadaten und Daten dürfen versiegelt {sealing.most} Byte nicht "
-                    "überschreiten. Geben Sie Großes als Anlage mit.",
-                    f"This authority receives mails: metadata and data must not exceed {sealing.most} bytes when sealed. "
-                    "Send what is large as an attachment.",
-                ),
-                slug="too-large-for-destination",
-                limit=sealing.most,
+            raise too_large_for_destination(
+                Text("Metadaten und Daten", "metadata and data"),
+                sealing.most,
+                Text("Geben Sie Großes als Anlage mit.", "Send what is large as an attachment."),
             )
         if Form.JOSE not in sealing.takes:
             raise Invalid(
@@ -254,18 +249,14 @@ class SendingTools:
         digests: Mapping[str, str] | None = None,
     ) -> Event:
         """Return an event of the hub's own; the store numbers and chains it."""
-        return Event(
+        return own_event(
+            kind,
             case_id=case_id,
-            seq=0,
-            jti=random_id(),
-            subject=subject,
-            subject_id=subject_id,
-            kind=kind,
+            subject=(subject, subject_id),
             issuer=self.base_url,
-            by_hub=True,
-            issued_at=now,
-            payload=payload or {},
-            digests=digests or {},
+            now=now,
+            payload=payload,
+            digests=digests,
         )
 
 

@@ -18,12 +18,13 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.crypto.jwe_scanner import JweScanner
-from hub.errors import Conflict, Forbidden, Invalid, SealBroken, Text
+from hub.errors import Forbidden, Invalid, SealBroken, Text
 from hub.fit_connect.sending import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
-from hub.identity.access import case_not_found, insist_on_sending, own_message, owns
+from hub.identity.access import insist_on_sending, own_message, owns
 from hub.identity.clients import Caller
 from hub.model.events import Event, EventKind, Subject
 from hub.model.parties import Callback, Destination
+from hub.model.refusals import already_submitted, attachment_not_announced, destination_state, not_found
 from hub.model.submission import (
     INLINE_LIMIT,
     Contents,
@@ -132,7 +133,7 @@ class Announcing:
         self._tools.admission.check_disk()
         case = self._tools.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
-            raise case_not_found()
+            raise not_found("case-not-found")
         destination = self._tools.receivers.existing(case.destination_id, now=now)
         message = Announcement(
             kind=Subject.REPLY,
@@ -168,12 +169,12 @@ class Announcing:
 
     def _insist_on_open(self, destination: Destination) -> None:
         if destination.status != "active":
-            raise Invalid(
+            raise destination_state(
+                Invalid,
                 Text(
-                    "Der Zustellpunkt nimmt zurzeit keine Einreichungen an. Fragen Sie die Behörde, die ihn betreibt.",
-                    "The destination does not take submissions at present. Ask the authority that runs it.",
+                    "Er nimmt zurzeit keine Einreichungen an. Fragen Sie die Behörde, die ihn betreibt.",
+                    "It does not take submissions at present. Ask the authority that runs it.",
                 ),
-                slug="destination-state-invalid",
             )
         self._tools.insist_on_jwe(destination)
 
@@ -181,7 +182,7 @@ class Announcing:
         case = self._tools.store.submissions.case(case_id)
         known = case is not None and case.tombstone is None
         if case is None or not known or case.destination_id != destination_id:
-            raise case_not_found()
+            raise not_found("case-not-found")
         if case.sender != caller.client_id:
             raise Forbidden(
                 Text(
@@ -211,12 +212,12 @@ def _other_party(case: Case, destination: Destination, caller: Caller) -> str:
             )
         )
     if destination.owner is None:
-        raise Invalid(
+        raise destination_state(
+            Invalid,
             Text(
-                "Die Behörde empfängt keine Antworten: Ihrem Zustellpunkt ist kein Client zugeordnet.",
-                "The authority receives no replies: no client is linked to its destination.",
+                "Ihm ist kein Client zugeordnet, der Antworten empfängt. Fragen Sie die Behörde, die ihn betreibt.",
+                "No client that receives replies is linked to it. Ask the authority that runs it.",
             ),
-            slug="destination-state-invalid",
         )
     return destination.owner
 
@@ -309,13 +310,11 @@ class Submitting:
         )
         sink = SpillingSink(contents)
         try:
-            content = jwe.encode("ascii")
+            content = _ascii(jwe)
             scanner.feed(content)
             scanned = scanner.finish()
             if profile.require_cty and scanned.header.cty not in media_types:
                 raise _bad_cty(media_types)
-        except UnicodeEncodeError as exc:
-            raise _no_jwe() from exc
         except SealBroken as exc:
             raise SealBroken(exc.detail, slug="invalid-jwe-header", **exc.members) from exc
         sink.write(content)
@@ -360,14 +359,16 @@ def _no_data() -> Invalid:
     )
 
 
-def _no_jwe() -> SealBroken:
-    return SealBroken(
-        Text(
-            "Der Inhalt ist keine JWE: Er enthält fremde Zeichen.",
-            "The content is no JWE: it holds foreign characters.",
-        ),
-        slug="invalid-jwe-header",
-    )
+def _ascii(jwe: str) -> bytes:
+    try:
+        return jwe.encode("ascii")
+    except UnicodeEncodeError as exc:
+        raise SealBroken(
+            Text(
+                "Der Inhalt ist keine JWE: Er enthält fremde Zeichen.",
+                "The content is no JWE: it holds foreign characters.",
+            )
+        ) from exc
 
 
 def _bad_cty(media_types: set[MediaType]) -> SealBroken:
@@ -443,13 +444,7 @@ class Uploading:
         self._tools.admission.check_disk()
         message = self._open_message(kind, message_id, caller)
         if attachment_id not in message.announced:
-            raise Invalid(
-                Text(
-                    "Diese Anlage wurde nicht angekündigt. Nennen Sie alle in announcedAttachments.",
-                    "This attachment was not announced. Name all of them in announcedAttachments.",
-                ),
-                slug="attachment-not-announced",
-            )
+            raise attachment_not_announced(attachment_id)
         limit = self._room(message, attachment_id)
         if declared is not None and declared > limit:
             raise too_large_together(limit)
@@ -471,13 +466,7 @@ class Uploading:
     def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
         message = own_message(self._tools.store.submissions.message(message_id, kind), caller)
         if message.state is not State.INCOMPLETE:
-            raise Conflict(
-                Text(
-                    "Die Einreichung ist schon abgeschlossen und nimmt nichts mehr auf. Kündigen Sie eine neue an.",
-                    "The submission is complete already and takes nothing more. Announce a new one.",
-                ),
-                slug="invalid-state-transition",
-            )
+            raise already_submitted()
         return message
 
     def _room(self, message: StoredMessage, attachment_id: UUID) -> int:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from hub.errors import Forbidden, NotFound, Text
+from hub.errors import Forbidden, Text
 from hub.identity.accounts import Person, Right, may_be_one_human
 from hub.identity.clients import Caller
 from hub.model.parties import Destination
+from hub.model.refusals import needs_second_person, not_found
 from hub.model.submission import canonical_service
 from hub.store import Case, Store, StoredMessage
 
@@ -33,7 +34,7 @@ def existing_destination(store: Store, destination_id: UUID) -> Destination:
     """
     destination = store.parties.destination(destination_id)
     if destination is None:
-        raise no_destination(destination_id)
+        raise not_found("destination-not-found", destination_id)
     return destination
 
 
@@ -88,7 +89,7 @@ def own_message(message: StoredMessage | None, caller: Caller) -> StoredMessage:
         Forbidden: it is somebody else's.
     """
     if message is None:
-        raise message_not_found()
+        raise not_found("submission-not-found")
     if message.sender != caller.client_id:
         raise _not_a_party()
     return message
@@ -105,36 +106,6 @@ def insist_on_party(store: Store, case: Case, caller: Caller) -> None:
     destination = store.parties.destination(case.destination_id)
     if destination is None or not owns(caller, destination):
         raise _not_a_party()
-
-
-def no_destination(destination_id: UUID) -> NotFound:
-    """Return the error for a destination that does not exist."""
-    return NotFound(
-        Text(
-            f"Den Zustellpunkt {destination_id} gibt es nicht. Prüfen Sie die destinationId.",
-            f"Destination {destination_id} does not exist. Check the destinationId.",
-        ),
-        slug="destination-not-found",
-    )
-
-
-def message_not_found() -> NotFound:
-    """Return the error for a submission or reply that cannot be had."""
-    return NotFound(
-        Text(
-            "Unter dieser Kennung liegt nichts zum Abholen bereit: unbekannt, noch nicht eingereicht oder schon abgeschlossen.",
-            "Nothing waits for collection under this id: unknown, not submitted yet, or finished already.",
-        ),
-        slug="submission-not-found",
-    )
-
-
-def case_not_found() -> NotFound:
-    """Return the error for a case that does not exist."""
-    return NotFound(
-        Text("Diesen Vorgang gibt es nicht. Prüfen Sie die caseId.", "There is no such case. Check the caseId."),
-        slug="case-not-found",
-    )
 
 
 def reach(caller: Caller) -> frozenset[UUID] | None:
@@ -189,10 +160,10 @@ def insist_on_approver(store: Store, person: Person, proposed_by: str) -> None:
 
 def second_person() -> Forbidden:
     """Return the refusal of an approval by whoever proposed."""
-    return Forbidden(
+    return needs_second_person(
+        Forbidden,
         Text(
-            "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie eine zweite Person.",
-            "You proposed this change yourself. A second person has to approve it.",
+            "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie jemand anderes.",
+            "You proposed this change yourself. Somebody else has to approve it.",
         ),
-        slug="second-person",
     )

@@ -368,7 +368,7 @@ class Clients:
             fits = _secret_fits(client.secret_hash if client is not None else self._nobody, secret)
             if client is None or not fits:
                 self._throttle.note(subject=client_id, address=address, now=now)
-                raise _bad_credentials()
+                raise bad_credentials()
         self._logins.prove(client.client_id, self._mac(client, secret))
         self._remember(client, secret)
         return client
@@ -439,11 +439,14 @@ def rights_of(scopes: Sequence[str]) -> list[str]:
     return sorted({right.value for right in map(right_of, scopes) if right is not None})
 
 
-def _bad_credentials() -> Unauthenticated:
+def bad_credentials() -> Unauthenticated:
+    """Return the refusal of credentials that prove nobody (RFC 6749 section 5.2)."""
     return Unauthenticated(
         Text(
-            "client_id oder client_secret ist falsch, oder der Client ist gesperrt.",
-            "client_id or client_secret is wrong, or the client is disabled.",
+            "client_id oder client_secret ist falsch oder nicht lesbar, oder der Client ist gesperrt. Verlangt ist beides im "
+            "Formular, oder Basic mit client_id:client_secret in Base64 (RFC 7617).",
+            "client_id or client_secret is wrong or cannot be read, or the client is disabled. Needed are both in the form, or "
+            "Basic with client_id:client_secret in Base64 (RFC 7617).",
         ),
         slug="invalid_client",
     )

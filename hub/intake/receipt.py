@@ -18,7 +18,7 @@ import orjson
 
 from hub.errors import InvalidPayload, Text
 from hub.intake.sealing import AttachmentFacts, SealedAttachment, Sealer, sealed_whole
-from hub.model.events import Event, EventKind, Subject, chain
+from hub.model.events import Event, EventKind, Subject, chain, own_event
 from hub.model.parties import Destination
 from hub.model.submission import Form, Sealed, Submission, random_id
 from hub.routing import OnInvalid, Route
@@ -30,16 +30,12 @@ def first_events(submission: Submission, *, issuer: str) -> list[Event]:
     """Return the chained create and submit events of a new case."""
 
     def event(kind: EventKind, **more: Any) -> Event:
-        return Event(
+        return own_event(
+            kind,
             case_id=submission.case_id,
-            seq=0,
-            jti=random_id(),
-            subject=Subject.SUBMISSION,
-            subject_id=submission.submission_id,
-            kind=kind,
+            subject=(Subject.SUBMISSION, submission.submission_id),
             issuer=issuer,
-            by_hub=True,
-            issued_at=submission.submitted_at,
+            now=submission.submitted_at,
             **more,
         )
 

@@ -20,6 +20,7 @@ from hub.crypto.jwe import JweWriter, Seal, encrypt, insist_on_media_type
 from hub.crypto.keys import EncryptionKey
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
 from hub.model.delivery import Sealing
+from hub.model.refusals import too_large_for_destination
 from hub.model.submission import INLINE_LIMIT, Form, Sealed
 from hub.store import Beginning, SpillingSink
 
@@ -131,15 +132,13 @@ class CmsSealer:
 
     def _insist_on_room(self, size: int) -> None:
         if self._most is not None and size > self._most:
-            raise TooLarge(
+            raise too_large_for_destination(
+                Text("Daten und Anlagen", "data and attachments"),
+                self._most,
                 Text(
-                    f"Diese Behörde empfängt Anträge als Mail: Daten und Anlagen zusammen dürfen {self._most} Byte nicht "
-                    "überschreiten. Verkleinern Sie die Anlagen, oder teilen Sie den Antrag.",
-                    f"This authority receives applications by mail: data and attachments together must not exceed "
-                    f"{self._most} bytes. Make the attachments smaller, or split the application.",
+                    "Verkleinern Sie die Anlagen, oder teilen Sie den Antrag.",
+                    "Make the attachments smaller, or split the application.",
                 ),
-                slug="too-large-for-destination",
-                limit=self._most,
             )
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from hub.errors import NotFound, Text
+from hub.errors import Text
 from hub.identity.clients import Caller
 from hub.model.events import Beside, Event, EventKind, Subject, history
 from hub.model.reasons import for_senders
+from hub.model.refusals import not_found
 from hub.model.submission import OutcomeKind, State
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 
@@ -104,7 +105,7 @@ class StatusDesk:
         """
         receipt = self._own(submission_id, caller).receipt
         if receipt is None:
-            raise _not_found()
+            raise not_found("submission-not-found")
         return receipt
 
     def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
@@ -115,7 +116,7 @@ class StatusDesk:
     def _own(self, submission_id: UUID, caller: Caller) -> StoredMessage:
         message = self._store.submissions.message(submission_id, Subject.SUBMISSION)
         if message is None or message.sender != caller.client_id:
-            raise _not_found()
+            raise not_found("submission-not-found")
         return message
 
 
@@ -146,13 +147,3 @@ def _callback_step(lost: CallbackView) -> Beside[HistoryStep]:
         at=lost.finished_at or lost.callback.created_at, step="callback-unreachable", text=_CALLBACK_LOST
     )
     return Beside(at=step.at, step=step)
-
-
-def _not_found() -> NotFound:
-    return NotFound(
-        Text(
-            "Unter dieser Nummer gibt es keinen Antrag von Ihnen. Prüfen Sie die submissionId.",
-            "There is no application of yours under this number. Check the submissionId.",
-        ),
-        slug="submission-not-found",
-    )

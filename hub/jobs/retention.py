@@ -28,7 +28,7 @@ from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
 from hub.model.delivery import Schedule
-from hub.model.events import EVENT_PREFIX, Event, EventKind
+from hub.model.events import EVENT_PREFIX, Event, EventKind, own_event
 from hub.model.submission import State
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
@@ -225,17 +225,14 @@ class Retention:
 
         def make(head: CaseHead, _state: State | None) -> Sequence[Event]:
             return (
-                Event(
+                own_event(
+                    kind,
                     case_id=head.case_id,
-                    seq=0,
-                    jti=jti,
-                    subject=message.kind,
-                    subject_id=message.id,
-                    kind=kind,
+                    subject=(message.kind, message.id),
                     issuer=self._base_url,
-                    by_hub=True,
-                    issued_at=now,
-                    payload=payload or {},
+                    now=now,
+                    payload=payload,
+                    jti=jti,
                 ),
             )
 

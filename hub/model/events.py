@@ -18,8 +18,9 @@ from uuid import UUID
 
 import orjson
 
-from hub.errors import Conflict, Text
-from hub.model.submission import State
+from hub.errors import Text
+from hub.model.refusals import state_forbids
+from hub.model.submission import State, random_id
 
 #: What a hub-written token names as its payload schema (every 1.x is accepted from others).
 SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.schema.json"
@@ -94,13 +95,12 @@ def next_state(state: State | None, kind: EventKind) -> State:
         return TRANSITIONS[state, kind]
     except KeyError:
         now = state or "unbekannt"
-        raise Conflict(
+        raise state_forbids(
+            Text(f"Das Ereignis {kind} passt nicht zum Zustand {now}.", f"Event {kind} does not fit state {now}."),
             Text(
-                f"Das Ereignis {kind} passt nicht zum Zustand {now}. Rufen Sie das Ereignisprotokoll ab und prüfen "
-                "Sie den Stand.",
-                f"Event {kind} does not fit state {now}. Read the event log and check where the case stands.",
+                "Rufen Sie das Ereignisprotokoll ab und prüfen Sie den Stand.",
+                "Read the event log and check where the case stands.",
             ),
-            slug="invalid-state-transition",
         ) from None
 
 
@@ -152,6 +152,37 @@ class Event:
             entry["jws"] = self.jws
         canonical = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(bytes.fromhex(previous) + canonical).hexdigest()
+
+
+def own_event(
+    kind: EventKind,
+    *,
+    case_id: UUID,
+    subject: tuple[Subject, UUID],
+    issuer: str,
+    now: datetime,
+    payload: Mapping[str, Any] | None = None,
+    digests: Mapping[str, str] | None = None,
+    jti: UUID | None = None,
+) -> Event:
+    """Return an event of the hub's own; the store numbers and chains it.
+
+    ``subject`` is what happened to what; ``issuer`` the hub's base URL; ``jti`` where it may be made twice.
+    """
+    about, subject_id = subject
+    return Event(
+        case_id=case_id,
+        seq=0,
+        jti=jti or random_id(),
+        subject=about,
+        subject_id=subject_id,
+        kind=kind,
+        issuer=issuer,
+        by_hub=True,
+        issued_at=now,
+        payload=payload or {},
+        digests=digests or {},
+    )
 
 
 def chain(events: Iterable[Event], *, head: str = GENESIS, seq: int = 0) -> list[Event]:

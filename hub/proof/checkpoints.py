@@ -24,8 +24,9 @@ import orjson
 
 from hub.crypto.keyring import HubKeys
 from hub.crypto.receipts import inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
-from hub.errors import Conflict, HubError, NotFound, SealBroken, Text
+from hub.errors import Conflict, HubError, SealBroken, Text
 from hub.model.events import GENESIS, Event
+from hub.model.refusals import not_found
 from hub.store import AuditRecord, CaseHead, Page, Store, all_pages
 from hub.store.checkpoints import AUDIT_LOG, Checkpoint, Standing
 
@@ -171,7 +172,7 @@ class Checkpoints:
         found = self._log.newest_of(case_id)
         checkpoint = None if found is None else self._log.get(found[0])
         if found is None or checkpoint is None:
-            raise _not_covered(case_id)
+            raise not_found("checkpoint-not-found")
         leaves = self._log.leaves(checkpoint.number)
         leaf = leaves[found[1]]
         path = inclusion_proof([_entry(each) for each in leaves], found[1])
@@ -378,17 +379,6 @@ _OTHER_HISTORY = Text(
     "zurückgesetzt.",
     "The checkpoint that was kept does not belong to this history: it was rewritten or set back to an older state.",
 )
-
-
-def _not_covered(case_id: UUID) -> NotFound:
-    return NotFound(
-        Text(
-            f"Den Vorgang {case_id} enthält noch kein Prüfpunkt. Prüfpunkte entstehen alle paar Sekunden; "
-            "versuchen Sie es gleich noch einmal.",
-            f"No checkpoint holds case {case_id} yet. Checkpoints are made every few seconds; try again shortly.",
-        ),
-        slug="checkpoint-not-found",
-    )
 
 
 def _no_proof() -> SealBroken:

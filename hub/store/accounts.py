@@ -10,19 +10,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, UnreadableRow
+from hub.errors import Conflict, Text, UnreadableRow
 from hub.model.parties import Role
+from hub.model.refusals import already_exists, not_found
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
-    already_there,
     from_json,
     maybe_micros,
     maybe_moment,
     micros,
     moment,
-    not_found,
     to_json,
 )
 from hub.store.records import AuditEntry, Page
@@ -85,7 +84,7 @@ class AccountRecords:
             try:
                 connection.execute(insert(_ACCOUNTS), _row(account))
             except IntegrityError as exc:
-                raise already_there("Das Konto", "Account", account.name) from exc
+                raise already_exists(Text(f"Das Konto {account.name}", f"Account {account.name}")) from exc
 
         self._database.write(write)
 
@@ -111,7 +110,7 @@ class AccountRecords:
                 connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values)).rowcount
                 == 0
             ):
-                raise not_found("account-not-found", "Das Konto", "Account", account.name)
+                raise not_found("account-not-found", account.name)
             if end_sessions:
                 connection.execute(delete(_SESSIONS).where(_SESSIONS.c.account == account.name))
             write_audit(connection, audit)
@@ -134,7 +133,7 @@ class AccountRecords:
             try:
                 connection.execute(insert(_OPENID_ANSWERS), {"state_hash": state_hash, "at": micros(now)})
             except IntegrityError as exc:
-                raise already_there("Die Antwort", "Answer", state_hash[:8]) from exc
+                raise already_exists(Text(f"Die Antwort {state_hash[:8]}", f"Answer {state_hash[:8]}")) from exc
             return True
 
         try:

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, Select, Table, func, select
 
-from hub.errors import Conflict, DatabaseDamaged, NotFound, Text, UnreadableRow
+from hub.errors import DatabaseDamaged, UnreadableRow
 from hub.store.engine import corrupt, is_damage, translated, unavailable
 from hub.store.records import Page
 from hub.store.statements import Lookup
@@ -236,28 +236,6 @@ def json_object(text: str) -> dict[str, Any]:
 def in_postgresql(connection: Connection) -> bool:
     """Say whether several nodes may write at the same time, so that rows have to be locked."""
     return connection.dialect.name == "postgresql"
-
-
-def not_found(slug: str, what_de: str, what_en: str, key: UUID | str) -> NotFound:
-    """Return the error for a thing that is not there."""
-    return NotFound(
-        Text(
-            f"{what_de} {key} gibt es nicht. Prüfen Sie die Kennung.",
-            f"{what_en} {key} does not exist. Check the identifier.",
-        ),
-        slug=slug,
-    )
-
-
-def already_there(what_de: str, what_en: str, key: UUID | str) -> Conflict:
-    """Return the error for an identifier that is taken."""
-    return Conflict(
-        Text(
-            f"{what_de} {key} gibt es schon. Verwenden Sie eine andere Kennung.",
-            f"{what_en} {key} exists already. Use another identifier.",
-        ),
-        slug="already-exists",
-    )
 
 
 def _nobody() -> None:

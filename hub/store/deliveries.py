@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, text, update
 
 from hub.errors import Conflict, Text, UnreadableRow
+from hub.model.refusals import not_found, state_forbids
 from hub.model.submission import DeadCause, OutcomeKind, State
 from hub.store import tables
 from hub.store.audit import write_audit
@@ -30,7 +31,6 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
-    not_found,
 )
 from hub.store.outboxes import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
@@ -236,7 +236,7 @@ class Deliveries:
                 .where(here)
             ).first()
             if row is None:
-                raise not_found("delivery-not-found", "Die Zustellung", "Delivery", delivery_id)
+                raise not_found("delivery-not-found", delivery_id)
             if row.state != DeliveryState.DEAD:
                 return False
             if row.message_state not in {State.SUBMITTED, State.FORWARDED}:
@@ -431,10 +431,7 @@ def to_circuit(row: Any) -> Circuit:
 
 
 def _nothing_left() -> Conflict:
-    return Conflict(
-        Text(
-            "Die Einreichung ist schon beantwortet oder gelöscht; es gibt nichts mehr zuzustellen.",
-            "The submission was answered or deleted already; there is nothing left to deliver.",
-        ),
-        slug="invalid-state-transition",
+    return state_forbids(
+        Text("Die Einreichung ist schon beantwortet oder gelöscht.", "The submission was answered or deleted already."),
+        Text("Es gibt nichts mehr zuzustellen.", "There is nothing left to deliver."),
     )

@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, NotFound, Text
+from hub.errors import Conflict, Text
 from hub.model.events import Event, EventKind, Subject, chain, next_state
+from hub.model.refusals import not_found
 from hub.model.submission import DeadCause, State
 from hub.store import tables
-from hub.store.database import Database, from_json, micros, moment, not_found, to_json
+from hub.store.database import Database, from_json, micros, moment, to_json
 from hub.store.outboxes import write_callbacks
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
 from hub.store.statements import Insert, Lookup, Update
@@ -117,7 +118,7 @@ class EventLog:
 
 def _token(row: Any, case_id: str, seq: int) -> str:
     if row is None:
-        raise not_found("event-not-found", "Das Ereignis", "Event", f"{case_id}/{seq}")
+        raise not_found("event-not-found", f"{case_id}/{seq}")
     token: str = row.jws
     return token
 
@@ -135,12 +136,8 @@ def lock_cases(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID,
 
 def _head(case_id: UUID, row: Any) -> CaseHead:
     if row is None or row.tombstone is not None:
-        raise _no_case(case_id)
+        raise not_found("case-not-found", case_id)
     return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
-
-
-def _no_case(case_id: UUID) -> NotFound:
-    return not_found("case-not-found", "Den Vorgang", "Case", case_id)
 
 
 def write_events(connection: Connection, head: CaseHead, events: Sequence[Event]) -> list[Event]:
@@ -231,7 +228,7 @@ def _state(connection: Connection, case_id: UUID, subject_id: UUID) -> State:
     )
     state = connection.execute(statement).scalar()
     if state is None:
-        raise not_found("submission-not-found", "Die Einreichung", "Submission", subject_id)
+        raise not_found("submission-not-found", subject_id)
     return State(state)
 
 

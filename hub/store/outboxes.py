@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 
 from hub.model.events import Subject
+from hub.model.refusals import not_found
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -44,7 +45,6 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
-    not_found,
     to_json,
 )
 from hub.store.records import (
@@ -513,7 +513,7 @@ class Callbacks:
             if connection.execute(update(_CALLBACKS).where(here, dead).values(again)).rowcount:
                 return True
             if connection.execute(select(_CALLBACKS.c.callback_id).where(here)).first() is None:
-                raise not_found("callback-not-found", "Den Rückruf", "Callback", callback_id)
+                raise not_found("callback-not-found", callback_id)
             return False
 
         return self._database.write(write)

@@ -16,15 +16,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, KeyRefused, Text
+from hub.errors import KeyRefused, Text
 from hub.model.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.model.refusals import already_exists, not_found, overtaken
 from hub.model.submission import oldest_id
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
     a_moment,
-    already_there,
     clamp,
     from_json,
     json_object,
@@ -33,7 +33,6 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
-    not_found,
     to_json,
 )
 from hub.store.outboxes import to_view
@@ -58,7 +57,7 @@ class Parties:
 
         def write(connection: Connection) -> None:
             _audit(connection, audit)
-            taken = already_there("Den Client", "Client", client.client_id)
+            taken = already_exists(Text(f"Den Client {client.client_id}", f"Client {client.client_id}"))
             _insert_once(connection, _CLIENTS, _client_row(client), taken)
 
         self._database.write_party(client.client_id, write)
@@ -91,9 +90,9 @@ class Parties:
         def write(connection: Connection) -> None:
             row = connection.execute(select(_CLIENTS).where(here).with_for_update()).first()
             if row is None:
-                raise _no_client(client_id)
+                raise not_found("client-not-found", client_id)
             if expected is not None and expected != _client(row).revision:
-                raise overtaken("Den Client", "client", client_id)
+                raise overtaken(Text(f"Den Client {client_id}", f"client {client_id}"))
             connection.execute(update(_CLIENTS).where(here).values(secret_hash=secret_hash))
             _audit(connection, audit)
 
@@ -110,7 +109,9 @@ class Parties:
 
         def write(connection: Connection) -> None:
             _audit(connection, audit)
-            taken = already_there("Den Zustellpunkt", "Destination", destination.destination_id)
+            taken = already_exists(
+                Text(f"Den Zustellpunkt {destination.destination_id}", f"Destination {destination.destination_id}")
+            )
             _insert_once(connection, _DESTINATIONS, _destination_row(destination), taken)
             for use, jwk in keys:
                 put_key(connection, destination.destination_id, use, jwk, destination.created_at)
@@ -124,7 +125,7 @@ class Parties:
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
-                raise _no_destination(destination.destination_id)
+                raise not_found("destination-not-found", destination.destination_id)
             _audit(connection, audit)
 
         self._database.write_party(destination.destination_id, write)
@@ -150,10 +151,10 @@ class Parties:
         def write(connection: Connection) -> Destination:
             row = connection.execute(select(_DESTINATIONS).where(here).with_for_update()).first()
             if row is None:
-                raise _no_destination(destination_id)
+                raise not_found("destination-not-found", destination_id)
             before = to_destination(row)
             if expected is not None and expected != before.revision:
-                raise overtaken("Den Zustellpunkt", "destination", before.name)
+                raise overtaken(Text(f"Den Zustellpunkt {before.name}", f"destination {before.name}"))
             changed = change(before)
             later = max(changed.updated_at, before.updated_at + timedelta(microseconds=1))
             changed = replace(changed, created_at=before.created_at, updated_at=later)
@@ -216,7 +217,7 @@ class Parties:
 
         def write(connection: Connection) -> bool:
             if not read_destinations(connection, {str(destination_id)}):
-                raise _no_destination(destination_id)
+                raise not_found("destination-not-found", destination_id)
             added = put_key(connection, destination_id, jwk["key_ops"][0], jwk, now)
             if added:
                 _audit(connection, audit)
@@ -251,7 +252,7 @@ class Parties:
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
-                raise _no_client(client_id)
+                raise not_found("client-not-found", client_id)
             _audit(connection, audit)
 
         self._database.write_party(client_id, write)
@@ -310,25 +311,6 @@ def put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping
             )
         )
     return False
-
-
-def _no_client(client_id: str) -> Exception:
-    return not_found("client-not-found", "Den Client", "Client", client_id)
-
-
-def overtaken(what: str, english: str, name: str) -> Conflict:
-    """Return the refusal of a change that was made on an older state; ``what`` and ``english`` go on before the name."""
-    return Conflict(
-        Text(
-            f"{what} {name} hat inzwischen jemand geändert. Laden Sie ihn neu und wiederholen Sie die Änderung.",
-            f"Somebody has changed {english} {name} meanwhile. Load it again and repeat the change.",
-        ),
-        slug="overtaken",
-    )
-
-
-def _no_destination(destination_id: UUID) -> Exception:
-    return not_found("destination-not-found", "Den Zustellpunkt", "Destination", destination_id)
 
 
 def _client_row(client: Client) -> dict[str, Any]:

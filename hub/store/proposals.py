@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, insert, select, update
 
 from hub.errors import Conflict, Text
+from hub.model.refusals import delivery_overtaken, not_found
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -30,7 +31,6 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
-    not_found,
     to_json,
 )
 from hub.store.parties import put_key
@@ -111,8 +111,8 @@ class _Proposals(Generic[P]):
         self._database = database
 
     _table: ClassVar[Table]
-    #: What a proposal is called: in slugs, in German with its article, in English.
-    _called: ClassVar[tuple[str, str, str]]
+    #: What a proposal is called in slugs.
+    _called: ClassVar[str]
 
     def propose(self, change: P, *, audit: AuditEntry) -> P:
         """Store a proposal; raise ``Conflict`` where one for the same thing is open already."""
@@ -169,8 +169,7 @@ class _Proposals(Generic[P]):
     def _found(self, connection: Connection, change_id: int) -> P:
         row = connection.execute(select(self._table).where(self._table.c.change_id == change_id)).first()
         if row is None:
-            slug, german, english = self._called
-            raise not_found(f"{slug}-not-found", german, english, str(change_id))
+            raise not_found(f"{self._called}-not-found", str(change_id))
         return self._value(row)
 
     def _open(self) -> ColumnElement[bool]:
@@ -182,7 +181,7 @@ class _Proposals(Generic[P]):
                 "Über diese Änderung ist schon entschieden. Laden Sie die Seite neu.",
                 "This change has been decided already. Load the page again.",
             ),
-            slug=f"{self._called[0]}-decided",
+            slug=f"{self._called}-decided",
         )
 
     def _same(self, _: P) -> tuple[ColumnElement[bool], ...]:
@@ -203,7 +202,7 @@ class KeyChanges(_Proposals[KeyChange]):
     """Proposals for destinations' keys: one for each key may be open."""
 
     _table = _KEY_CHANGES
-    _called = ("key-change", "Die Schlüsseländerung", "Key change")
+    _called = "key-change"
 
     def decide(self, decided: KeyChange, *, audit: AuditEntry) -> KeyChange:
         """Store the end of a proposal, and do what an approved one asks for.
@@ -238,7 +237,7 @@ class AdapterChanges(_Proposals[AdapterChange]):
     """Proposals for adapters, one for each destination may be open; and to which addresses the files of secrets are bound."""
 
     _table = _ADAPTER_CHANGES
-    _called = ("adapter-change", "Die Änderung des Zustellwegs", "Adapter change")
+    _called = "adapter-change"
 
     def decide(
         self, decided: AdapterChange, *, before: tuple[str, Mapping[str, Any]], audit: AuditEntry
@@ -302,7 +301,7 @@ def _apply_adapter(connection: Connection, change: AdapterChange, before: tuple[
     columns = (_DESTINATIONS.c.adapter, _DESTINATIONS.c.adapter_config)
     row = connection.execute(select(*columns).where(here).with_for_update()).first()
     if row is None or (row.adapter, from_json(row.adapter_config)) != (before[0], dict(before[1])):
-        raise _overtaken()
+        raise delivery_overtaken()
     updated = _DESTINATIONS.c.updated_at
     later = case((updated >= at, updated + 1), else_=at)
     values = {"adapter": change.adapter, "adapter_config": to_json(dict(change.options)), "updated_at": later}
@@ -366,14 +365,4 @@ def adapter_change_open() -> Conflict:
             "A change of this destination's way of delivery waits for a second person already. Decide on that one first.",
         ),
         slug="adapter-change-open",
-    )
-
-
-def _overtaken() -> Conflict:
-    return Conflict(
-        Text(
-            "Den Zustellweg hat inzwischen jemand geändert. Lehnen Sie diese Änderung ab, und schlagen Sie sie neu vor.",
-            "Somebody has changed the way of delivery meanwhile. Refuse this change, and propose it anew.",
-        ),
-        slug="overtaken",
     )

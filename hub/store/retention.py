@@ -13,10 +13,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from hub.errors import Conflict, Text
+from hub.model.refusals import not_found, state_forbids
 from hub.model.submission import State
 from hub.store import tables
 from hub.store.blobs.local import Blobs
-from hub.store.database import Database, micros, not_found
+from hub.store.database import Database, micros
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
 from hub.store.outboxes import write_callbacks
 from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback, StoredMessage
@@ -143,7 +144,7 @@ class Retention:
                     select(_CASES.c.tombstone).where(_CASES.c.case_id == str(case_id)).with_for_update()
                 ).first()
                 if row is None:
-                    raise not_found("case-not-found", "Den Vorgang", "Case", case_id)
+                    raise not_found("case-not-found", case_id)
                 if row.tombstone is not None:
                     return False
                 if _has_contents(connection, case_id):
@@ -183,7 +184,7 @@ class Retention:
 def _message(connection: Connection, message_id: UUID) -> Any:
     row = connection.execute(select(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id))).first()
     if row is None:
-        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+        raise not_found("submission-not-found", message_id)
     return row
 
 
@@ -228,12 +229,9 @@ def _drop(connection: Connection, case_id: str) -> None:
 
 
 def _not_over() -> Conflict:
-    return Conflict(
-        Text(
-            "Der Vorgang ist noch nicht zu Ende; gelöscht wird erst danach.",
-            "The case has not come to its end; nothing is deleted before.",
-        ),
-        slug="invalid-state-transition",
+    return state_forbids(
+        Text("Der Vorgang ist noch nicht zu Ende.", "The case has not come to its end."),
+        Text("Gelöscht wird erst danach.", "Nothing is deleted before."),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from hub.errors import Conflict, Invalid, Text
+from hub.errors import Conflict, Text
+from hub.model.refusals import already_exists, not_approved, not_found, overtaken, state_forbids
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
@@ -21,7 +22,6 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
-    not_found,
     to_json,
 )
 from hub.store.records import AuditEntry, Page
@@ -111,7 +111,7 @@ class TableVersions:
             _lock(connection)
             number = (connection.execute(select(func.max(_VERSIONS.c.number))).scalar() or 0) + 1
             if activation is not None and number != activation.number:
-                raise Conflict(Text("Es gibt schon Tabellen.", "There are tables already."), slug="already-exists")
+                raise already_exists(Text("Die erste Tabelle", "The first table"))
             row = {**_row(version), "number": number, "rules": text}
             connection.execute(insert(_VERSIONS), row)
             if activation is not None:
@@ -142,9 +142,9 @@ class TableVersions:
                 select(_VERSIONS.c.state).where(_VERSIONS.c.number == activation.number)
             ).scalar()
             if state is None:
-                raise _no_version(activation.number)
+                raise not_found("table-not-found", str(activation.number))
             if state != VersionState.APPROVED:
-                raise _not_approved(activation.number)
+                raise not_approved(activation.number)
             seq = _activate(connection, activation)
             write_audit(connection, audit)
             return _activation(connection.execute(select(_ACTIVATIONS).where(_ACTIVATIONS.c.seq == seq)).one())
@@ -160,12 +160,12 @@ class TableVersions:
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
-                raise Conflict(
+                raise state_forbids(
                     Text(
-                        "Diese Aktivierung hat schon begonnen oder ist abgesagt. Nehmen Sie die Rücknahme (rollback).",
-                        "This activation has begun already or is cancelled. Use a rollback.",
+                        "Diese Aktivierung hat schon begonnen oder ist abgesagt.",
+                        "This activation has begun already or is cancelled.",
                     ),
-                    slug="invalid-state-transition",
+                    Text("Nehmen Sie die Rücknahme (rollback).", "Use a rollback."),
                 )
             write_audit(connection, audit)
 
@@ -176,7 +176,7 @@ class TableVersions:
         statement = select(*_HEAD).where(_VERSIONS.c.number == number)
         found = self._database.one(statement, _version)
         if found is None:
-            raise _no_version(number)
+            raise not_found("table-not-found", str(number))
         return found
 
     def rows(self, number: int) -> list[dict[str, str]]:
@@ -184,7 +184,7 @@ class TableVersions:
         statement = select(_VERSIONS.c.number, _VERSIONS.c.rules).where(_VERSIONS.c.number == number)
         rows = self._database.one(statement, _rules)
         if rows is None:
-            raise _no_version(number)
+            raise not_found("table-not-found", str(number))
         return rows
 
     def versions(self, *, content_version: str = "", offset: int = 0, limit: int = 100) -> Page[TableVersion]:
@@ -235,11 +235,11 @@ class TableVersions:
             _lock(connection)
             known = connection.execute(select(_VERSIONS.c.state, _VERSIONS.c.revision).where(here)).first()
             if known is None:
-                raise _no_version(version.number)
+                raise not_found("table-not-found", str(version.number))
             if known.state != VersionState.DRAFT:
                 raise _no_draft(version.number)
             if known.revision != expected:
-                raise _overtaken(version.number)
+                raise overtaken(Text(f"Tabelle {version.number}", f"table {version.number}"))
             connection.execute(update(_VERSIONS).where(here).values(values))
             write_audit(connection, audit)
             return _version(connection.execute(select(*_HEAD).where(here)).one())
@@ -339,37 +339,10 @@ def _activation(row: Row[Any]) -> Activation:
     )
 
 
-def _no_version(number: int) -> Exception:
-    return not_found("table-not-found", "Die Zuständigkeitstabelle", "Routing table", str(number))
-
-
-def _not_approved(number: int) -> Invalid:
-    return Invalid(
-        Text(
-            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
-            f"Table {number} is not approved. A second person has to approve it first.",
-        ),
-        slug="not-approved",
-    )
-
-
 def _no_draft(number: int) -> Conflict:
-    return Conflict(
-        Text(
-            f"Tabelle {number} ist kein Entwurf mehr. Legen Sie einen neuen Entwurf an.",
-            f"Table {number} is no draft any more. Make a new draft.",
-        ),
-        slug="invalid-state-transition",
-    )
-
-
-def _overtaken(number: int) -> Conflict:
-    return Conflict(
-        Text(
-            f"Tabelle {number} wurde inzwischen von jemandem geändert. Laden Sie sie neu und wiederholen Sie die Änderung.",
-            f"Somebody has changed table {number} meanwhile. Load it again and repeat the change.",
-        ),
-        slug="overtaken",
+    return state_forbids(
+        Text(f"Tabelle {number} ist kein Entwurf mehr.", f"Table {number} is no draft any more."),
+        Text("Legen Sie einen neuen Entwurf an.", "Make a new draft."),
     )
 
 

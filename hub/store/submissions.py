@@ -11,12 +11,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Invalid, NotFound, Refused, Text
+from hub.errors import Invalid, Refused, Text
 from hub.model.events import GENESIS, Event, Subject, chain
+from hub.model.refusals import already_exists, already_submitted, attachment_not_announced, not_found
 from hub.model.submission import Contents, Form, Sealed, State, Submission
 from hub.observability.crashpoints import reach
 from hub.store import tables
-from hub.store.database import Database, already_there, in_postgresql, micros, moment, not_found
+from hub.store.database import Database, in_postgresql, micros, moment
 from hub.store.engine import names_unknown
 from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.outboxes import write_callbacks
@@ -172,14 +173,8 @@ def _memory_of(row: Any) -> Remembered:
 def taken(error: IntegrityError, what_de: str, what_en: str, key: UUID | str) -> Refused:
     """Return what to say of a row that could not be inserted: its id is taken, or its destination is unknown."""
     if names_unknown(error):
-        return NotFound(
-            Text(
-                "Diesen Zustellpunkt gibt es nicht. Prüfen Sie die destinationId.",
-                "There is no such destination. Check the destinationId.",
-            ),
-            slug="destination-not-found",
-        )
-    return already_there(what_de, what_en, key)
+        return not_found("destination-not-found")
+    return already_exists(Text(f"{what_de} {key}", f"{what_en} {key}"))
 
 
 _CASES = tables.cases
@@ -279,9 +274,9 @@ class Submissions:
             with nothing_written():
                 row = _locked(connection, message_id)
                 if row.state != State.INCOMPLETE:
-                    raise _too_late()
+                    raise already_submitted()
                 if attachment_id not in announced_of(row):
-                    raise _not_announced(attachment_id)
+                    raise attachment_not_announced(attachment_id)
             replaced: str | None = connection.execute(select(_CONTENTS.c.blob).where(*here)).scalar()
             connection.execute(delete(_CONTENTS).where(*here))
             connection.execute(insert(_CONTENTS), sealed_row(str(message_id), part, sealed))
@@ -448,7 +443,7 @@ def _kept_back() -> ColumnElement[bool]:
 def _locked(connection: Connection, message_id: UUID) -> Any:
     row = _HELD_MESSAGE.row(connection, str(message_id))
     if row is None:
-        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+        raise not_found("submission-not-found", message_id)
     return row
 
 
@@ -456,7 +451,7 @@ def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, A
     """Lock a message's case, then the message: everybody locks in this order, so nobody waits in a circle."""
     row = _MESSAGE.row(connection, str(message_id))
     if row is None:
-        raise not_found("submission-not-found", "Die Einreichung", "Submission", message_id)
+        raise not_found("submission-not-found", message_id)
     head = lock_case(connection, UUID(row.case_id))
     # Where others write, too, what was read before the lock is of yesterday.
     return head, _locked(connection, message_id) if in_postgresql(connection) else row
@@ -468,7 +463,7 @@ def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
 
 def _insist_on_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:
     if stored is None or _digest(stored.metadata) != _digest(metadata) or _digest(stored.data) != _digest(data):
-        raise _too_late()
+        raise already_submitted()
 
 
 def _digest(sealed: Sealed | None) -> str | None:
@@ -486,26 +481,6 @@ def _insist_on_all(announced: Collection[UUID], uploaded: Collection[UUID]) -> N
             slug="attachment-missing",
             attachments=missing,
         )
-
-
-def _too_late() -> Refused:
-    return Conflict(
-        Text(
-            "Die Einreichung ist schon abgeschlossen und nimmt nichts mehr auf. Kündigen Sie eine neue an.",
-            "The submission is complete already and takes nothing more. Announce a new one.",
-        ),
-        slug="invalid-state-transition",
-    )
-
-
-def _not_announced(attachment_id: UUID) -> Refused:
-    return Invalid(
-        Text(
-            f"Die Anlage {attachment_id} wurde nicht angekündigt. Kündigen Sie alle Anlagen beim Anlegen an.",
-            f"Attachment {attachment_id} was not announced. Announce all attachments when you create the submission.",
-        ),
-        slug="attachment-not-announced",
-    )
 
 
 @reads(_CASES)

@@ -1,7 +1,9 @@
 """The event log: state machine, claims and hash chain."""
 
+import ast
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -148,3 +150,13 @@ def test_a_history_keeps_the_logs_order_and_loses_nothing_whatever_the_clocks_sa
     told = history([(one, ("log", n)) for n, one in enumerate(log)], others)
     assert [n for kind, n in told if kind == "log"] == list(range(len(log)))
     assert sorted(told) == sorted([("log", n) for n in range(len(log))] + [one.step for one in others])
+
+
+def test_the_hub_makes_its_own_events_in_one_place():
+    made = set()
+    for file in sorted((Path(__file__).parents[2] / "hub").rglob("*.py")):
+        calls = (node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+        own = (each for call in calls for each in call.keywords if each.arg == "by_hub")
+        if any(isinstance(each.value, ast.Constant) and each.value.value is True for each in own):
+            made.add(file.name)
+    assert made == {"events.py"}

@@ -19,12 +19,12 @@ from hub.administration.destinations import DestinationService, Draft, KeyChange
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
-from hub.errors import NotFound, Text
 from hub.identity.access import reach
 from hub.identity.accounts import Person
 from hub.identity.clients import Caller
 from hub.model.parties import Destination, OfferedService
 from hub.model.reasons import for_people, reason_of
+from hub.model.refusals import not_found
 from hub.model.submission import DeadCause
 from hub.store import Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 from hub.store.proposals import AdapterChange, ChangeState
@@ -300,13 +300,7 @@ class DeadLetterDesk:
             return own
         wanted = frozenset({UUID(destination_id)})
         if not wanted <= own:
-            raise NotFound(
-                Text(
-                    "Ein solcher Zustellpunkt gehört nicht zu Ihrem Client. Prüfen Sie die destinationId.",
-                    "No such destination belongs to your client. Check the destinationId.",
-                ),
-                slug="destination-not-found",
-            )
+            raise not_found("destination-not-found", destination_id)
         return wanted
 
 

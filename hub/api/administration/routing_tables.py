@@ -14,11 +14,13 @@ from connexion.lifecycle import ConnexionResponse
 from hub.administration.routing_review import DryRun, rules_seen
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
+from hub.api.contract import schema_violation, violation
 from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.threads import in_thread
-from hub.errors import Malformed, NotFound, Text
+from hub.errors import Text
 from hub.identity.accounts import Person, Right
+from hub.model.refusals import not_found
 from hub.routing import (
     Diff,
     Finding,
@@ -238,10 +240,7 @@ class TableAdmin:
         """Add a rule to a draft, or replace the one of this id."""
         person, revision = self._person(), _revision()
         if body.get("id", ruleId) != ruleId:
-            raise Malformed(
-                Text("id und Adresse nennen verschiedene Regeln.", "id and address name different rules."),
-                slug="schema-violation",
-            )
+            raise schema_violation(violation("const", "/id", "json-pointer", ruleId))
         rule = rule_of({**body, "id": ruleId})
         changed = await in_thread(
             self._book.put_rule, number, rule, person, revision=revision, now=self._clock(), replaces=ruleId
@@ -253,7 +252,7 @@ class TableAdmin:
         person, revision = self._person(), _revision()
         visible = await in_thread(self._visible, number, person)
         if all(rule.id != ruleId for rule in visible):
-            raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."), slug="rule-not-found")
+            raise not_found("rule-not-found", ruleId)
         changed = await in_thread(self._book.drop_rule, number, ruleId, person, revision=revision, now=self._clock())
         return _told(changed)
 

@@ -13,6 +13,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.destinations import Destinations, Draft
 from hub.api.answers import FRESH, json_answer, nothing, paged, visitor
+from hub.api.contract import schema_violation, violation
 from hub.api.fit_connect.versions import Dialect
 from hub.api.threads import in_thread
 from hub.crypto.keyring import HubKeys
@@ -20,6 +21,7 @@ from hub.errors import Malformed, Text
 from hub.identity.access import owns
 from hub.identity.clients import Caller
 from hub.model.parties import Callback, OfferedService
+from hub.model.refusals import destination_state
 from hub.notifications.callbacks import at_rest
 from hub.transport.connection import Outbound
 
@@ -95,12 +97,12 @@ class DestinationDesk:
     async def patch(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Replace the members that are given, each as a whole."""
         if body.get("status") == "created":
-            raise Malformed(
+            raise destination_state(
+                Malformed,
                 Text(
                     "Der Status created lässt sich nicht setzen. Möglich sind active, inactive und decommissioned.",
                     "Status created cannot be set. Possible are active, inactive and decommissioned.",
                 ),
-                slug="destination-state-invalid",
             )
         nulls = {name for name, part in _OPTIONAL.items() if part in body and body[part] is None}
         return await self._change(destinationId, body, without=nulls)
@@ -153,9 +155,7 @@ def _plain(document: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     try:
         orjson.dumps(document)
     except TypeError as exc:
-        raise Malformed(
-            Text("Eine Zahl im Inhalt ist zu groß.", "A number in the body is too large."), slug="schema-violation"
-        ) from exc
+        raise schema_violation(violation("maximum", "", "json-pointer", str(2**64 - 1))) from exc
     return document
 
 

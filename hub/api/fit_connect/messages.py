@@ -30,7 +30,7 @@ from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
 from hub.api.answers import FRESH, etag, ids, json_answer, known_states, nothing, paged
-from hub.api.contract import strict_json
+from hub.api.contract import schema_violation, strict_json, violation
 from hub.api.fit_connect.versions import Dialect, case_row, reply, reply_row, submission_row
 from hub.api.guards import Limits
 from hub.api.operations import reservation
@@ -256,18 +256,10 @@ def _parts(document: Any) -> tuple[str, str | None]:
     """Return metadata and data of a submit's body; null means absent (a public client writes it)."""
     metadata = document.get("encryptedMetadata") if isinstance(document, dict) else None
     if not isinstance(metadata, str):
-        raise Malformed(
-            Text(
-                "Der Inhalt muss ein JSON-Objekt mit encryptedMetadata und encryptedData sein, beide als Text.",
-                "The body must be a JSON object with encryptedMetadata and encryptedData, both as text.",
-            ),
-            slug="schema-violation",
-        )
+        raise schema_violation(violation("type", "/encryptedMetadata", "json-pointer", "string"))
     data = document.get("encryptedData")
     if data is not None and not isinstance(data, str):
-        raise Malformed(
-            Text("encryptedData muss ein Text sein.", "encryptedData must be text."), slug="schema-violation"
-        )
+        raise schema_violation(violation("type", "/encryptedData", "json-pointer", "string"))
     return metadata, data
 
 
@@ -338,13 +330,7 @@ class Submissions(Messages):
         """Read an announcement; either name of the service is understood in either version."""
         service = body.get("publicService") or body.get("serviceType")
         if service is None:
-            raise Malformed(
-                Text(
-                    "Die Leistung fehlt: serviceType (Version 1) oder publicService (Version 2).",
-                    "The service is missing: serviceType (version 1) or publicService (version 2).",
-                ),
-                slug="schema-violation",
-            )
+            raise schema_violation(violation("required", "", "json-pointer", "publicService, serviceType"))
         region, case_id = body.get("region"), body.get("caseId")
         return SubmissionWish(
             destination_id=UUID(body["destinationId"]),

@@ -14,8 +14,8 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.operations import Identify, caller_address, visit
 from hub.api.threads import in_thread
-from hub.errors import Malformed, Text, Unauthenticated
-from hub.identity.clients import Clients, Token, rights_of
+from hub.errors import Malformed, Text
+from hub.identity.clients import Clients, Token, bad_credentials, rights_of
 from hub.model.parties import Client
 
 
@@ -41,13 +41,13 @@ class OAuth:
         client_id, secret, scope = body.get("client_id"), body.get("client_secret"), body.get("scope") or None
         if client is not None:
             if client_id and client_id != client.client_id:
-                raise _two_clients()
+                raise _not_one_client()
             issue = partial(self._clients.grant, client, scope, now=self._clock())
         elif client_id and secret:
             address = caller_address()
             issue = partial(self._clients.issue, client_id, secret, scope, address=address, now=self._clock())
         else:
-            raise _no_credentials()
+            raise _not_one_client()
         return _json(_token_json(await in_thread(issue)))
 
     async def _by_basic(self) -> Client | None:
@@ -93,33 +93,17 @@ def _basic(value: str) -> tuple[str, str]:
     except (ValueError, UnicodeDecodeError):
         colon = ""
     if not colon:
-        raise Unauthenticated(
-            Text(
-                "Die Anmeldung im Kopf Authorization ist nicht lesbar: Verlangt ist Basic mit client_id:client_secret in "
-                "Base64 (RFC 7617).",
-                "The credentials in the header Authorization cannot be read: needed is Basic with client_id:client_secret in "
-                "Base64 (RFC 7617).",
-            ),
-            slug="invalid_client",
-        )
+        raise bad_credentials()
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-def _no_credentials() -> Malformed:
+def _not_one_client() -> Malformed:
     return Malformed(
         Text(
-            "client_id und client_secret fehlen im Formular.",
-            "client_id and client_secret are missing in the form body.",
-        ),
-        slug="invalid_request",
-    )
-
-
-def _two_clients() -> Malformed:
-    return Malformed(
-        Text(
-            "Formular und Kopf Authorization nennen zwei Clients. Melden Sie sich mit einem von beiden an.",
-            "The form and the header Authorization name two clients. Log in as one of them.",
+            "Die Anfrage nennt keinen Client, oder zwei. Senden Sie client_id und client_secret an einer Stelle: im Formular "
+            "oder im Kopf Authorization.",
+            "The request names no client, or two. Send client_id and client_secret in one place: in the form body or in the "
+            "header Authorization.",
         ),
         slug="invalid_request",
     )

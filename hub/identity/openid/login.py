@@ -39,6 +39,7 @@ from hub.errors import ConfigurationError, Conflict, Forbidden, Malformed, NotFo
 from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
 from hub.identity.openid.provider import Provider, Request, refused
 from hub.identity.throttle import Throttle
+from hub.model.refusals import already_exists
 from hub.store import AuditEntry, Store
 from hub.store.accounts import Account
 
@@ -245,12 +246,11 @@ def link(store: Store, name: str, *, issuer: str, subject: str, actor: str, now:
     if account is None:
         raise NotFound(Text(f"Es gibt kein Konto {name}.", f"There is no account {name}."))
     if not account.is_local or records.by_identity(issuer, subject) is not None:
-        raise Conflict(
+        raise already_exists(
             Text(
-                "Das Konto gehört schon zum Anmeldedienst, oder diese Person hat dort schon ein Konto hier.",
-                "The account belongs to the provider already, or its person has an account here already.",
-            ),
-            slug="already-exists",
+                "Die Verbindung des Kontos oder dieser Person mit dem Anmeldedienst",
+                "The link of the account, or of this person, with the OpenID Connect provider",
+            )
         )
     linked = replace(account, password_hash="", totp=None, issuer=issuer, subject=subject)
     audit = AuditEntry(

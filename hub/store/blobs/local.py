@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
-from hub.errors import NotFound, StoreUnavailable, Text
+from hub.errors import StoreUnavailable, Text
 from hub.files import vault
+from hub.model.refusals import not_found
 from hub.model.submission import INLINE_LIMIT, Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 
@@ -156,7 +157,7 @@ class LocalBlobs:
 
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
-            raise _unknown()
+            raise not_found("content-not-found")
         return _place(self._folder, name)
 
 
@@ -306,23 +307,13 @@ def _older(folder: Path, limit: float) -> Iterator[Path]:
                     yield Path(entry.path)
 
 
-def _unknown() -> NotFound:
-    return NotFound(
-        Text(
-            "Diesen Inhalt gibt es nicht oder nicht mehr. Prüfen Sie, ob er schon gelöscht wurde.",
-            "There is no such content, or not any more. Check whether it was deleted already.",
-        ),
-        slug="content-not-found",
-    )
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn the file system's errors into the hub's."""
     try:
         yield
     except FileNotFoundError as exc:
-        raise _unknown() from exc
+        raise not_found("content-not-found") from exc
     except OSError as exc:
         full = exc.errno in _FULL
         raise StoreUnavailable(

@@ -23,8 +23,9 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from hub.errors import ConfigurationError, Invalid, NotFound, StoreUnavailable, Text
+from hub.errors import ConfigurationError, Invalid, StoreUnavailable, Text
 from hub.files import vault
+from hub.model.refusals import not_found
 from hub.model.submission import Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 from hub.store.blobs.local import CHUNK
@@ -249,7 +250,7 @@ def _dialled(host: str, port: int) -> socket.socket:
 
 def _checked(name: str) -> str:
     if _NAME.fullmatch(name) is None:
-        raise _unknown()
+        raise not_found("content-not-found")
     return name
 
 
@@ -259,16 +260,6 @@ def _pieces(stream: Iterator[object], chunk: int) -> Iterator[bytes]:
             whole = memoryview(arrived)  # type: ignore[arg-type]  # the library's bytes share their memory
             for start in range(0, len(whole), chunk):
                 yield bytes(whole[start : start + chunk])
-
-
-def _unknown() -> NotFound:
-    return NotFound(
-        Text(
-            "Diesen Inhalt gibt es nicht oder nicht mehr. Prüfen Sie, ob er schon gelöscht wurde.",
-            "There is no such content, or not any more. Check whether it was deleted already.",
-        ),
-        slug="content-not-found",
-    )
 
 
 def _unusable() -> ConfigurationError:
@@ -290,7 +281,7 @@ def _found() -> Iterator[None]:
             yield
     except StoreUnavailable as error:
         if isinstance(error.__cause__, FileNotFoundError | NotFoundError):
-            raise _unknown() from error.__cause__
+            raise not_found("content-not-found") from error.__cause__
         raise
 
 
