@@ -54,6 +54,5 @@ def test_errors_are_mapped_to_statuses_in_one_place_and_browsers_kept_safe_in_on
                 maps.add(name)
         if any(isinstance(each, ast.Constant) and each.value in {"nosniff", b"nosniff"} for each in ast.walk(tree)):
             headers.add(name)
-    connector = {"connector/listener.py", "connector/demo_system.py"}
-    assert maps - connector == {"responses.py"}
-    assert headers - connector == {"responses.py"}
+    assert maps == {"responses.py"}
+    assert headers == {"responses.py"}

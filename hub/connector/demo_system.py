@@ -28,6 +28,7 @@ from hub.connector.settings import LONGEST_SECRET, HttpHandover, Settings, is_lo
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
 from hub.files.multipart import parts
+from hub.responses import POLICY
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _MOST_PARTS = 110
@@ -153,14 +154,8 @@ class _Handler(QuietHandler):
         return hmac.compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {secret}".encode())
 
     def _answer(self, status: int, body: bytes, media_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", media_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
+        policy = f"{POLICY}; style-src 'unsafe-inline'"
+        self.answer(status, body, {"Content-Type": media_type, "Content-Security-Policy": policy})
 
 
 async def _receive(folder: Path, pieces: Iterable[bytes], content_type: str) -> None:

@@ -37,8 +37,9 @@ from hub.client.fit_connect import MOST_ATTACHMENTS, malformed, require_uuid
 from hub.connector.envelope import require_jwe
 from hub.connector.settings import LONGEST_SECRET, Listen, unusable
 from hub.crypto.hmacs import verify_callback
-from hub.errors import Forbidden, HubError, Malformed, NotFound, Text, TooLarge, Unauthenticated, Unavailable
+from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
+from hub.responses import POLICY, SAFE, status_of
 
 D = TypeVar("D")
 _POLL = 0.05
@@ -196,6 +197,9 @@ class Line(io.RawIOBase):
         return size
 
 
+_SAFE = {name.title(): value for name, value in SAFE.items()}
+
+
 class QuietHandler(BaseHTTPRequestHandler):
     """Handles requests without a word about itself or them. ``Upgrade`` is passed over (RFC 9110 section 7.8)."""
 
@@ -227,6 +231,15 @@ class QuietHandler(BaseHTTPRequestHandler):
         if parsed:
             self._line.expect_body()
         return parsed
+
+    def answer(self, status: int, body: bytes, fields: Mapping[str, str]) -> None:
+        """Send an answer; ``fields`` are its own header fields, in the place of the ones that every answer carries."""
+        self.send_response(status)
+        for name, value in {"Content-Security-Policy": POLICY, **_SAFE, **fields}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def body(self, largest: int) -> Iterator[bytes]:
         """Yield the body piece by piece, whether its length was told or it comes in chunks.
@@ -300,14 +313,6 @@ _BROKE_OFF = Text("Der Inhalt kam nicht ganz an.", "The body did not arrive whol
 _log = logging.getLogger(__name__)
 PATH = "/deliveries"
 _PLACES = 4  # Envelopes of the largest size that are in memory at the same time; of smaller ones so many more.
-_STATUS: tuple[tuple[type[HubError], int], ...] = (
-    (Unauthenticated, 401),
-    (Forbidden, 403),
-    (NotFound, 404),
-    (TooLarge, 413),
-    (Unavailable, 503),
-    (HubError, 400),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -431,7 +436,7 @@ class _Handler(QuietHandler):
         try:
             status, answer = self._take()
         except HubError as exc:
-            status = next(code for kind, code in _STATUS if isinstance(exc, kind))
+            status = status_of(exc)
             answer = {"title": exc.title.en, "detail": exc.detail.en, "status": status}
             # What was not read of the request would be taken for the next one.
             self.close_connection = True
@@ -471,11 +476,7 @@ class _Handler(QuietHandler):
         verify_callback(desk.secret, seconds, body, self.headers.get("Callback-Authentication", ""), now=desk.now())
 
     def _answer(self, status: int, answer: Mapping[str, Any]) -> None:
-        body = orjson.dumps(answer)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json" if status < 400 else "application/problem+json")  # noqa: PLR2004
-        self.send_header("Content-Length", str(len(body)))
+        fields = {"Content-Type": "application/json" if status < 400 else "application/problem+json"}  # noqa: PLR2004
         if status == 503:  # noqa: PLR2004  # Unavailable.
-            self.send_header("Retry-After", "10")
-        self.end_headers()
-        self.wfile.write(body)
+            fields["Retry-After"] = "10"
+        self.answer(status, orjson.dumps(answer), fields)
