@@ -39,14 +39,14 @@ def receipt() -> None:
 @data_option
 def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -> None:
     """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
-    from hub.crypto.receipts import verify_receipt
+    from hub.client.plain import Receipt
 
     if jwks is not None:
         published = _json(jwks)
     else:
         with opened(data) as hub:
             published = hub.keys.hub_jwks()
-    claims = verify_receipt(_receipt_in(file), published)
+    claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
         from hub.proof.checkpoints import insist_on_receipt, verify_proof
 

@@ -8,7 +8,6 @@ Everything is asked for from outside (HTTP, published keys) where a sender could
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,10 +28,13 @@ import uvicorn
 
 from hub import __version__, app
 from hub.app import Context
+from hub.client.contents import Attachment
+from hub.client.plain import Application, PlainDoor, Receipt
+from hub.client.session import log_in
 from hub.config import Settings
-from hub.crypto.receipts import verify_receipt
 from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config
 from hub.errors import HubError, StoreUnavailable, Text
+from hub.model.submission import MediaType
 from hub.resources import shipped
 
 _PATIENCE_SECONDS = 60.0
@@ -50,7 +53,7 @@ class Example:
 
     title: str
     file: str
-    media_type: str
+    media_type: MediaType
     service: str
     ars: str
     pdf: str = ""
@@ -66,7 +69,7 @@ EXAMPLES = (
     Example(
         title="Bauantrag in Taunusstein (XML, mit PDF) / building application in Taunusstein (XML, with PDF)",
         file="bauantrag/1.0/examples/good-einfamilienhaus.xml",
-        media_type="application/xml",
+        media_type=MediaType.XML,
         service="urn:de:fim:leika:leistung:99012008001000",
         ars="064390015015",
         pdf="lageplan.pdf",
@@ -74,7 +77,7 @@ EXAMPLES = (
     Example(
         title="Wohnsitz-Anmeldung in Wiesbaden (JSON, mit PDF) / registering a residence in Wiesbaden (JSON, with PDF)",
         file="fim-wohnsitz/1.0/examples/good-umzug.json",
-        media_type="application/json",
+        media_type=MediaType.JSON,
         service="urn:de:fim:leika:leistung:99115005104000",
         ars="064140000000",
         pdf="bestaetigung.pdf",
@@ -82,7 +85,7 @@ EXAMPLES = (
     Example(
         title="Ein fehlerhafter Bauantrag / a broken building application",
         file="bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml",
-        media_type="application/xml",
+        media_type=MediaType.XML,
         service="urn:de:fim:leika:leistung:99012008001000",
         ars="064390015015",
         good=False,
@@ -98,13 +101,12 @@ class Walk:
         self._cast = cast
         self._specialist_url = specialist_url
         self._stop = stop
-        self._base_url: str = cast.document["base_url"]
-        self._session = requests.Session()
+        base_url: str = cast.document["base_url"]
+        self._door = PlainDoor(log_in(base_url, **cast.document["sender"]))
         self._failed = 0
 
     def run(self) -> int:
         """Show every example; return 0 only if every step happened."""
-        self._log_in()
         for number, example in enumerate(EXAMPLES, start=1):
             click.secho(f"\n{number} · {example.title}", bold=True)
             if example.good:
@@ -114,71 +116,46 @@ class Walk:
         self._show_summary()
         return 1 if self._failed else 0
 
-    def _log_in(self) -> None:
-        sender = self._cast.document["sender"]
-        answer = self._session.post(
-            self._cast.document["token_url"], data={"grant_type": "client_credentials", **sender}, timeout=30
-        )
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-
     def _show_good(self, example: Example) -> None:
-        answer = self._send(example)
-        if not self._step("angenommen", "accepted", answer.status_code == 202, _accepted(answer)):  # noqa: PLR2004
+        try:
+            receipt = self._door.submit(_application(example))
+        except HubError as error:
+            facts = f"{_refusal(error)}: {error.detail.de} / {error.detail.en}"
+            self._step("angenommen", "accepted", False, facts)  # noqa: FBT003  # the step's result
             return
-        body = answer.json()
-        submission_id = UUID(body["submissionId"])
-        claims = self._receipt_claims(body["receipt"])
-        self._step(
-            "geprüft", "validated", _checked(claims), f"{body['schema']['uri']}, Version {body['schema']['version']}"
-        )
-        self._show_route(example, body)
-        self._step("versiegelt", "sealed", bool(claims.get("encryptionKid")), _sealing(claims))
-        state = self._wait_for_end(body["status"])
-        self._show_delivery(submission_id)
-        case = self._specialist_case(submission_id)
+        said = f"HTTP 202, submissionId {receipt.submission_id}, signierte Eingangsbestätigung / signed receipt"
+        self._step("angenommen", "accepted", True, said)  # noqa: FBT003
+        schema = receipt.claims["schema"]
+        whole = receipt.validation is None  # Else it says of some check that something is missing.
+        self._step("geprüft", "validated", whole, f"{schema['uri']}, Version {schema['version']}")
+        self._show_route(example, receipt)
+        self._step("versiegelt", "sealed", bool(receipt.claims.get("encryptionKid")), _sealing(receipt.claims))
+        state = self._wait_for_end(receipt.submission_id)
+        self._show_delivery(receipt.submission_id)
+        case = self._specialist_case(receipt.submission_id)
         self._step("geöffnet", "opened", case is not None, _opened(case))
         self._step("bestätigt", "acknowledged", state == "accepted", f"accept-submission, Zustand / state: {state}")
-        self._show_proof(UUID(body["caseId"]), claims)
+        self._show_proof(receipt.case_id)
 
     def _show_refused(self, example: Example) -> None:
-        answer = self._send(example)
-        problem = answer.json()
-        refused = answer.status_code == 422 and bool(problem.get("violations"))  # noqa: PLR2004
-        self._step("abgelehnt", "refused", refused, f"HTTP {answer.status_code}, {problem.get('type')}")
-        for violation in problem.get("violations", []):
+        try:
+            receipt = self._door.submit(_application(example))
+        except HubError as error:
+            violations = error.members.get("violations", [])
+            self._step("abgelehnt", "refused", bool(violations), _refusal(error))
+        else:
+            self._step("abgelehnt", "refused", False, f"HTTP 202, submissionId {receipt.submission_id}")  # noqa: FBT003
+            return
+        for violation in violations:
             line = f", Zeile / line {violation['line']}" if violation.get("line") else ""
             click.echo(f"      {violation['path']}{line}  [{violation['rule']}]")
             click.echo(f"      {violation['text']['de']}")
             click.secho(f"      {violation['text']['en']}", dim=True)
 
-    def _send(self, example: Example) -> requests.Response:
-        where = {"service": example.service, "ars": example.ars}
-        url = f"{self._base_url}/hub/v1/applications"
-        if not example.pdf:
-            headers = {"Content-Type": example.media_type}
-            return self._session.post(url, params=where, data=example.content, headers=headers, timeout=60)
-        parts: dict[str, tuple[str, bytes, str]] = {
-            "data": ("antrag", example.content, example.media_type),
-            "metadata": ("metadata.json", _metadata(), "application/json"),
-            "nachweis": (example.pdf, _PDF, "application/pdf"),
-        }
-        return self._session.post(url, params=where, files=parts, timeout=60)
-
-    def _receipt_claims(self, receipt: str) -> dict[str, Any]:
-        try:
-            return verify_receipt(receipt, self._get("/hub/v1/jwks.json"))
-        except HubError:
-            return {}
-
-    def _show_route(self, example: Example, body: Mapping[str, Any]) -> None:
-        session = self._session
-        explained = session.get(
-            f"{self._base_url}/hub/v1/routes/explain",
-            params={"service": example.service, "ars": example.ars},
-            timeout=30,
-        ).json()
-        right = explained.get("destinationId") == body["destinationId"]
-        self._step("zugeordnet", "routed", right, f"{body['destination']['name']} ({body['destinationId']})")
+    def _show_route(self, example: Example, receipt: Receipt) -> None:
+        explained = self._door.responsible(example.service, ars=example.ars)
+        right = explained.get("destinationId") == str(receipt.destination_id)
+        self._step("zugeordnet", "routed", right, f"{receipt.destination} ({receipt.destination_id})")
         for language in ("de", "en"):
             taken = [line for line in explained.get("lines", {}).get(language, []) if "->" in line]
             click.secho("\n".join(f"      {line.strip()}" for line in taken), dim=language == "en")
@@ -194,9 +171,9 @@ class Walk:
             how = f"Adapter {destination.adapter}, {attempts} Versuch(e) / attempt(s), {last.outcome.value}"
         self._step("zugestellt", "delivered", done, how)
 
-    def _show_proof(self, case_id: UUID, claims: Mapping[str, Any]) -> None:
+    def _show_proof(self, case_id: UUID) -> None:
         report = self._hub.notary.verify([case_id])
-        intact = bool(claims) and report.events > 0 and not report.findings
+        intact = report.events > 0 and not report.findings
         self._step(
             "bewiesen",
             "proven",
@@ -205,11 +182,11 @@ class Walk:
             "events intact",
         )
 
-    def _wait_for_end(self, status_url: str) -> str:
+    def _wait_for_end(self, submission_id: UUID) -> str:
         state = ""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline and not self._stop.is_set():
-            state = self._session.get(status_url, timeout=30).json()["state"]
+            state = self._door.progress(submission_id).state
             if state in {"accepted", "rejected", "deleted"}:
                 break
             time.sleep(_LOOK)
@@ -218,9 +195,6 @@ class Walk:
     def _specialist_case(self, submission_id: UUID) -> Mapping[str, Any] | None:
         cases = requests.get(f"{self._specialist_url}/cases.json", timeout=30).json()["cases"]
         return next((case for case in cases if case["submissionId"] == str(submission_id)), None)
-
-    def _get(self, path: str) -> Any:
-        return self._session.get(f"{self._base_url}{path}", timeout=30).json()
 
     def _step(self, german: str, english: str, happened: bool, facts: str) -> bool:  # noqa: FBT001  # the step's result
         mark = click.style("✓", fg="green") if happened else click.style("✗", fg="red")
@@ -235,23 +209,25 @@ class Walk:
             click.secho("\nAlles ist geschehen wie gezeigt. / Everything happened as shown.", fg="green")
 
 
-def _metadata() -> bytes:
-    said = {
-        "additionalReferenceInfo": {"senderReference": "DEMO-0001"},
-        "attachments": {"nachweis": {"purpose": "attachment", "description": "Anlage der Vorführung"}},
-    }
-    return json.dumps(said).encode()
+def _application(example: Example) -> Application:
+    attachment = Attachment(
+        open=lambda: BytesIO(_PDF),
+        filename=example.pdf,
+        media_type="application/pdf",
+        description="Anlage der Vorführung",
+    )
+    return Application(
+        data=example.content,
+        media_type=example.media_type,
+        service=example.service,
+        ars=example.ars,
+        attachments=[attachment] if example.pdf else [],
+        metadata={"additionalReferenceInfo": {"senderReference": "DEMO-0001"}} if example.pdf else {},
+    )
 
 
-def _accepted(answer: requests.Response) -> str:
-    if answer.status_code != 202:  # noqa: PLR2004
-        return f"HTTP {answer.status_code} {answer.json().get('title', '')} {answer.json().get('detail', '')}"
-    return f"HTTP 202, submissionId {answer.json()['submissionId']}, signierte Eingangsbestätigung / signed receipt"
-
-
-def _checked(claims: Mapping[str, Any]) -> bool:
-    """Whether the receipt is genuine and says of no check that something is missing."""
-    return bool(claims) and "validation" not in claims
+def _refusal(error: HubError) -> str:
+    return f"HTTP {error.members.get('status', '-')}, {error.members.get('problem', {}).get('type', error.slug)}"
 
 
 def _sealing(claims: Mapping[str, Any]) -> str:

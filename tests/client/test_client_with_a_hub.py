@@ -1,0 +1,272 @@
+"""The client against a real hub: its examples run as they are printed, and what comes back is what was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import uvicorn
+from processes import free_port
+from stage import BAUANTRAG, NAMING, SCHEMAS
+
+from hub import app
+from hub.client.contents import Attachment, Message
+from hub.client.fit_connect import SUBMISSION_API, Dialect, Sender, Subscriber
+from hub.client.plain import Application, PlainDoor, Receipt
+from hub.client.session import log_in
+from hub.client.verification import Problem
+from hub.config import load_settings
+from hub.crypto.keys import KeyPolicy, read_decryption_key, read_signing_key
+from hub.errors import Conflict, IdempotencyConflict, InvalidPayload, NoRoute, NotFound, SealBroken, UnknownSchema
+from hub.model.submission import MediaType, Service, State
+
+CLIENT = Path(__file__).parents[2] / "client"
+BAUEN = "urn:de:fim:leika:leistung:99012008001000"
+PDF = b"%PDF-1.7" + bytes(300_000)
+
+
+@dataclass
+class Town:
+    """A hub behind a real server, and what its partners are told."""
+
+    demo: dict
+    file: Path
+    anchor: Path
+
+    @property
+    def hub(self) -> str:
+        return self.demo["base_url"]
+
+    @property
+    def door(self) -> PlainDoor:
+        return PlainDoor(log_in(self.hub, **self.demo["sender"]))
+
+    @property
+    def reserved(self) -> dict:
+        return self.demo["reserved_for_tests"]
+
+    def sender(self, dialect: Dialect = Dialect.V2) -> Sender:
+        session = log_in(self.hub, **self.demo["sender"], api=SUBMISSION_API)
+        return Sender(session, issuers=frozenset({self.hub}), dialect=dialect)
+
+    def subscriber(self, dialect: Dialect = Dialect.V2) -> Subscriber:
+        session = log_in(self.hub, **self.reserved["subscriber"], api=SUBMISSION_API)
+        return Subscriber(session, issuers=frozenset({self.hub}), dialect=dialect)
+
+    @property
+    def policy(self) -> KeyPolicy:
+        return KeyPolicy.from_files([self.anchor], allow_self_signed=False)
+
+    @property
+    def decryption(self):
+        return read_decryption_key(self.reserved["private_decryption_jwk"], written_by_us=True)
+
+    @property
+    def signing(self):
+        return read_signing_key(self.reserved["private_signing_jwk"], written_by_us=True)
+
+    def send(self, sender: Sender, *attachments: Attachment):
+        destination = sender.destination(UUID(self.reserved["destination_id"]))
+        offered = destination.services[0]
+        message = Message(
+            data=b'{"antrag": 1}',
+            media_type=MediaType.JSON,
+            schema_uri=offered["submissionSchemas"][0]["schemaUri"],
+            attachments=attachments,
+        )
+        key = sender.encryption_key(destination, policy=self.policy)
+        service = Service(identifier=offered["identifier"])
+        return sender.send(message, destination=destination, key=key, service=service)
+
+
+@pytest.fixture(scope="module")
+def town(made_once, tmp_path_factory):
+    data, port = tmp_path_factory.mktemp("town") / "data", free_port()
+    shutil.copytree(made_once, data)
+    base_url = f"http://127.0.0.1:{port}"
+    settings = load_settings(
+        data, {}, base_url=base_url, port=port, allow_private_addresses=True, disk_watermark_bytes=0
+    )
+    hub = app.build(settings)
+    options = {**app.server_options(settings), "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(app.asgi(hub, work=False), port=port, **options))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    demo = {**json.loads((data / "demo.json").read_text()), "base_url": base_url, "token_url": f"{base_url}/token"}
+    (data / "demo.json").write_text(json.dumps(demo))
+    anchor = data / "pki" / "development-ca" / "insecure-development-ca.pem"
+    yield Town(demo, data / "demo.json", anchor)
+    server.should_exit = True
+    thread.join()
+    hub.close()
+
+
+# --- the plain door -------------------------------------------------------------------------------------------------
+
+
+def test_an_application_with_attachments_gets_one_receipt_however_often_it_is_sent(town):
+    opened = []
+
+    def content():
+        opened.append(BytesIO(PDF))
+        return opened[-1]
+
+    plan = Attachment(open=content, filename="lageplan.pdf", media_type="application/pdf", description="Der Plan")
+    application = Application(
+        data=NAMING, media_type=MediaType.XML, service=BAUEN, ars="064390015015", attachments=[plan]
+    )
+    receipt = town.door.submit(application)
+    assert town.door.submit(application).token == receipt.token
+    assert len(opened) == 2
+    assert all(each.closed for each in opened)
+    assert {part.partition(":")[0] for part in receipt.claims["contents"]} == {"metadata", "data", "attachment"}
+    assert receipt.validation is None
+    assert town.door.receipt(receipt.submission_id).token == receipt.token
+    progress = town.door.progress(receipt.submission_id)
+    assert (progress.state, progress.case_id) == (State.SUBMITTED, receipt.case_id)
+    assert progress.history[0].text.de
+
+
+def test_what_is_refused_says_where(town):
+    bad = (SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml").read_bytes()
+    common = {"media_type": MediaType.XML, "service": BAUEN}
+    with pytest.raises(InvalidPayload) as told:
+        town.door.submit(Application(data=bad, ars="064390015015", **common))
+    assert told.value.members["violations"][0]["path"]
+    assert told.value.members["status"] == 422
+    with pytest.raises(NoRoute):
+        town.door.submit(Application(data=BAUANTRAG, ars="010010000000", **common))
+    application = Application(data=BAUANTRAG, ars="064390015015", idempotency_key="one-key", **common)
+    town.door.submit(application)
+    with pytest.raises(IdempotencyConflict):
+        town.door.submit(Application(data=NAMING, ars="064390015015", idempotency_key="one-key", **common))
+    with pytest.raises(NotFound):
+        town.door.progress(UUID(int=7))
+
+
+def test_a_receipt_of_other_keys_is_none(town, receipt_key):
+    receipt = town.door.submit(Application(data=BAUANTRAG, media_type=MediaType.XML, service=BAUEN, ars="064390015015"))
+    with pytest.raises(SealBroken):
+        Receipt.verified(receipt.token, {"keys": [receipt_key.public_jwk()]})
+
+
+def test_a_file_name_of_any_letters_ends_neither_line_nor_quotes(town):
+    plan = Attachment(open=lambda: BytesIO(PDF), filename='Plän "1"\r\nX: y.pdf', media_type="application/pdf")
+    application = Application(
+        data=BAUANTRAG, media_type=MediaType.XML, service=BAUEN, ars="064390015015", attachments=[plan]
+    )
+    assert len(town.door.submit(application).claims["contents"]) == 3
+
+
+def test_catalogues_are_asked_without_submitting(town):
+    assert town.door.validate(BAUANTRAG, media_type=MediaType.XML).valid
+    report = town.door.validate(BAUANTRAG.replace(b"flurstueck", b"grundstueck"), media_type=MediaType.XML)
+    assert not report.valid
+    assert report.total >= 1
+    assert report.violations[0]["rule"]
+    entries = town.door.schemas()
+    assert town.door.schema(entries[0]["uri"]) == entries[0]
+    with pytest.raises((NotFound, UnknownSchema)):
+        town.door.schema("urn:nobody")
+    assert town.door.areas("Taunusstein")["areas"][0]["ars"] == "064390015015"
+    assert town.door.responsible(BAUEN, ars="064390015015")["destinationId"]
+
+
+# --- the sealed door ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_what_is_sent_is_collected_proven_opened_and_accepted(town, dialect):
+    plan = Attachment(open=lambda: BytesIO(PDF), filename="plan.pdf", media_type="application/pdf", purpose="form")
+    sent = town.send(town.sender(dialect), plan)
+    subscriber = town.subscriber(dialect)
+    (waiting,) = [
+        each
+        for each in subscriber.waiting(UUID(town.reserved["destination_id"]))
+        if each.message_id == sent.message.message_id
+    ]
+    with subscriber.collect(waiting) as collected:
+        subscriber.verify(collected)
+        assert collected.tags == sent.tags
+        opened = collected.open([town.decryption])
+        assert opened.data == b'{"antrag": 1}'
+        (attachment,) = opened.attachments
+        assert (attachment.filename, attachment.purpose) == ("plan.pdf", "form")
+        assert b"".join(attachment.chunks()) == PDF
+        subscriber.accept(collected, town.signing)
+        with pytest.raises(Conflict):
+            subscriber.accept(collected, town.signing)
+    log = town.sender(dialect).verified_log(sent.message.case_id)
+    assert next(iter(log[-1]["events"])).endswith("/accept-submission")
+
+
+def test_what_is_rejected_says_why_to_its_sender(town):
+    sent, subscriber = town.send(town.sender()), town.subscriber()
+    with subscriber.collect(sent.message) as collected:
+        changed = {**collected.tags, "data": "AAAAAAAAAAAAAAAAAAAAAA"}
+        broken = type(collected)(**{name: getattr(collected, name) for name in collected.__slots__} | {"tags": changed})
+        with pytest.raises(SealBroken) as told:
+            subscriber.verify(broken)
+    problems = told.value.members["problems"]
+    assert [(each.slug, each.instance) for each in problems] == [("incorrect-authentication-tag", "data")]
+    named = next(
+        each
+        for each in subscriber.waiting(UUID(town.reserved["destination_id"]))
+        if each.message_id == sent.message.message_id
+    )
+    subscriber.reject(named, [*problems, Problem(slug="missing-data", instance="data", detail="None.")], town.signing)
+    ((uri, payload),) = town.sender().verified_log(sent.message.case_id)[-1]["events"].items()
+    assert uri.endswith("/reject-submission")
+    assert [each["type"].rpartition("/")[2] for each in payload["problems"]] == [
+        "incorrect-authentication-tag",
+        "missing-data",
+    ]
+
+
+# --- the examples ---------------------------------------------------------------------------------------------------
+
+APPLICATION = SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml"
+BROKEN = SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml"
+
+
+def test_the_examples_do_what_they_say(town, tmp_path):
+    (tmp_path / "lageplan.pdf").write_bytes(PDF)
+    told = run(town, "submit", APPLICATION, tmp_path / "lageplan.pdf")
+    assert re.search(r"^[0-9a-f-]{36} -> .*\n[\w.-]{100,}\n", told)
+    assert "violations of" in run(town, "validate", BROKEN)
+    sent = run(town, "send", town.anchor)
+    assert "/events/submit-submission" in sent
+    collected = run(town, "collect")
+    assert sent[:36] in collected
+    assert "plan.pdf 8 bytes" in collected
+    assert run(town, "reply", town.anchor) == "b'{\"antwort\": 2}'\n"
+
+
+def run(town: Town, example: str, *arguments: Path) -> str:
+    command = [sys.executable, str(CLIENT / "examples" / f"{example}.py"), str(town.file), *map(str, arguments)]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_what_the_readme_shows_stands_in_the_examples():
+    readme = (CLIENT / "README.md").read_text(encoding="utf-8")
+    examples = {path.name: path.read_text(encoding="utf-8") for path in (CLIENT / "examples").glob("*.py")}
+    shown = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(shown) >= 3
+    for block in shown:
+        for piece in block.strip().split("\n\n"):
+            assert any(piece in text for text in examples.values()), piece
+    assert all(f"examples/{name}" in readme for name in examples)
