@@ -76,6 +76,10 @@ class OfferedService:
     schemas: tuple[tuple[str, str], ...]
 
 
+#: What a destination's status may be.
+STATUSES = ("created", "active", "inactive", "decommissioned")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Destination:
     """An addressable receiver (Zustellpunkt).

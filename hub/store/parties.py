@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import KeyRefused, Text
-from hub.model.parties import Callback, Client, ClientKind, Destination, OfferedService
+from hub.model.parties import STATUSES, Callback, Client, ClientKind, Destination, OfferedService
 from hub.model.refusals import already_exists, not_found, overtaken
 from hub.model.submission import oldest_id
 from hub.store import tables
@@ -368,7 +368,7 @@ def to_destination(row: Any) -> Destination:
     return Destination(
         destination_id=UUID(row.destination_id),
         name=row.name,
-        status=row.status,
+        status=STATUSES[STATUSES.index(row.status)],  # Another is none that a reader of lists could be told.
         owner=row.owner,
         tenant=row.tenant,
         services=tuple(

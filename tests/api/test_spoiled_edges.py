@@ -242,6 +242,8 @@ LISTS = [
     ("callbacks", "created_at", "page /submissions/{other}"),
     ("replies", "door", "sender /v2/replies"),
     ("destinations", "services", "subscriber /v2/destinations"),
+    ("destinations", "status", "subscriber /v2/destinations"),
+    ("destinations", "status", "person /destinations"),
     ("deliveries", "submission_id", "subscriber /hub/v1/dead-letters"),
 ]
 
