@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check house bench bench-full bench-memory crash lock clean
+.PHONY: help pages run test check house bench bench-full bench-memory crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -66,6 +66,9 @@ bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkhea
 
 crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 90 s).
 	$(BIN)/python -W ignore -m benchmarks.crash $(ARGS)
+
+fuzz: $(VENV)/test.stamp ## Send every case that schemathesis derives from the contract's bounds; the suite sends a part.
+	FUZZ_ALL=1 $(BIN)/pytest -q tests/api/test_contract_fuzzing.py -k bounds
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra build pyproject.toml -o requirements.lock

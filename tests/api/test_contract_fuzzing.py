@@ -15,6 +15,8 @@ from stage import serving, staged
 TESTS = Path(__file__).parents[1]
 #: Bounded: this many generated requests for each operation and party, and seconds for all of them together.
 EXAMPLES, SECONDS = "4", 240
+#: Of the cases that schemathesis derives from the contract's bounds, ``MOST`` of each 12th operation; by ``make fuzz`` all.
+EVERY, MOST, ALL = 12, "60", bool(os.environ.get("FUZZ_ALL"))
 pytestmark = pytest.mark.timeout(SECONDS + 60)
 ADMINISTRATION = "^/hub/v1/(routes|clients|destinations)"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -38,17 +40,28 @@ def test_no_generated_request_of_an_administrator_breaks_the_hub_or_its_contract
     assert fuzzed(running, token, tmp_path, "--include-path-regex", ADMINISTRATION) > 100
 
 
-def fuzzed(running, token, tmp_path, *more):
+@pytest.mark.timeout(0 if ALL else 120)
+def test_no_case_of_the_contracts_bounds_breaks_the_hub(running, tmp_path):
+    """Each boundary, missing part and wrong type that schemathesis derives from the contract, of the operations chosen."""
+    operations = re.findall(r"^      operationId: (\S+)$", (TESTS.parent / "openapi.yaml").read_text(), re.MULTILINE)
+    chosen = [word for each in operations[:: 1 if ALL else EVERY] for word in ("--include-operation-id", each)]
+    most = {} if ALL else {"FUZZ_MOST": MOST}
+    phase = {"phases": "coverage", "checks": "not_a_server_error", "seconds": None if ALL else 100, "env": most}
+    assert fuzzed(running, running.token("sender"), tmp_path, *chosen, **phase) > 100
+
+
+def fuzzed(running, token, tmp_path, *more, phases="examples,fuzzing", checks=CHECKS, seconds=SECONDS, env=None):
     """Run schemathesis, require that nothing broke, and return how many requests it made."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", str(TESTS.parent / "openapi.yaml")),
         *("--url", running.base_url, "-H", f"Authorization: Bearer {token}"),
-        *("--phases", "examples,fuzzing", "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
-        *("--checks", CHECKS, "--request-timeout", "20"),
+        *("--phases", phases, "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
+        *("--checks", checks, "--request-timeout", "20"),
         *more,
     ]
-    env = {**os.environ, "SCHEMATHESIS_HOOKS": "fuzzing_hooks", "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, env=env, cwd=tmp_path)
+    ours = {"SCHEMATHESIS_HOOKS": "fuzzing_hooks", "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore", **(env or {})}
+    around = {"env": {**os.environ, **ours}, "cwd": tmp_path, "timeout": seconds}
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, **around)
     failures = [line[:300] for line in shown.stdout.partition("FAILURES")[2].splitlines()]
     assert shown.returncode == 0, "\n".join(failures[:80]) + shown.stderr[-2000:]
     cases = re.search(r"(\d+) generated, (\d+) passed", shown.stdout)
