@@ -121,7 +121,12 @@ class Store:
         try:
             with translated(), self._writing.connect() as connection:
                 upgrade(connection, revision)
-                connection.commit()
+                try:
+                    connection.commit()
+                except BaseException:
+                    # It would go back to the pool as it is, within its transaction.
+                    connection.invalidate()
+                    raise
         except StoreUnavailable as exc:
             raise unreachable(self._url, exc) from exc
 

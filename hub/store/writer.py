@@ -233,6 +233,10 @@ class Writer:
     def _roll_back(self) -> None:
         if self._connection is None:
             return
+        if not self._connection.in_transaction():
+            # Where SQLite refuses to BEGIN, SQLAlchemy goes on as if it had: each statement would be a commit of its own.
+            self._disconnect()
+            return
         try:
             self._connection.rollback()
         except SQLAlchemyError:

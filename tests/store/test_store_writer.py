@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,24 @@ def test_a_database_locked_by_another_process_is_unavailable_not_lost(file):
     store.settings.set("a", "2")
     assert store.settings.value("a") == "2"
     other.close()
+    store.close()
+
+
+def test_after_a_lock_writes_are_transactions_again(file):
+    """Where BEGIN fails, SQLAlchemy holds the connection for begun: what is written next must not commit by statements."""
+
+    def half(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO settings (name, value) VALUES ('a', '1')"))
+        raise Conflict(Text("nein", "no"))
+
+    store = Store(f"sqlite:///{file}?timeout=0.05")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            store.settings.set("a", "1")
+    with pytest.raises(Conflict):
+        store.database.write(half)
+    assert store.settings.value("a") is None
     store.close()
 
 

@@ -1,0 +1,475 @@
+"""Every commit of the store fails once: nothing of it stays, who waits is told, and the same call works the next time.
+
+Which methods commit is read from the classes of the store's nouns. One that is new needs a case here, or the first test fails.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.engine.default import DefaultDialect
+from store_values import (
+    FINISHED,
+    LEASE,
+    MINUTE,
+    NOW,
+    RECEIVED,
+    WAITS,
+    accept,
+    accepted,
+    announced,
+    announcement,
+    answer,
+    buried,
+    callback,
+    claim,
+    client,
+    completed,
+    destination,
+    event,
+    known_destination,
+    making,
+    record,
+    sealed,
+    submission,
+)
+
+from hub.errors import StoreUnavailable
+from hub.model.events import EventKind
+from hub.model.parties import Role
+from hub.store import (
+    AttemptResult,
+    AuditEntry,
+    CaseHead,
+    DeliveryState,
+    Notice,
+    NoticeKind,
+    Store,
+    Telling,
+    Tried,
+    tables,
+)
+from hub.store.accounts import Account, Failure, StoredSession
+from hub.store.checkpoints import Checkpoint
+from hub.store.outboxes import write_telling
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
+from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
+
+LATER = NOW + timedelta(days=1)
+AUDIT = AuditEntry(at=NOW, actor="otto", action="test", target="destination:x")
+NOBODY = RuleRows(rows=[], content_version="0" * 64)
+#: Reaching for the database in one of these ways commits.
+_COMMITS = re.compile(r"\.(?:write|begin|write_party)\(")
+_CALLS = re.compile(r"self\.(\w+)\(")
+
+
+def nouns(store: Store) -> dict[str, object]:
+    """The nouns of a store, by the names by which it is asked for them."""
+    shown = {name: noun for name, noun in vars(store).items() if not name.startswith("_")}
+    return {name: noun for name, noun in shown.items() if noun is not store.database}
+
+
+def committing(noun: object) -> set[str]:
+    """The methods of a noun that others call and that commit, by themselves or by another method of it."""
+    sources = {name: inspect.getsource(each) for name, each in inspect.getmembers(type(noun), inspect.isfunction)}
+    found = {name for name, source in sources.items() if _COMMITS.search(source)}
+    while more := {name for name, source in sources.items() if found & set(_CALLS.findall(source))} - found:
+        found |= more
+    return {name for name in found if not name.startswith("_")}
+
+
+def jwk(kid: str) -> dict[str, Any]:
+    return {"kid": kid, "kty": "RSA", "key_ops": ["wrapKey"], "n": "AQ", "e": "AQAB", "alg": "RSA-OAEP-256"}
+
+
+def account(name: str, **changes: Any) -> Account:
+    made = Account(
+        name=name, full_name="Otto", roles=(Role.OPERATOR,), tenant="", password_hash="$argon2id$x", created_at=NOW
+    )
+    return replace(made, **changes)
+
+
+def session(token: str) -> StoredSession:
+    return StoredSession(token_hash=token, account="otto", csrf="c", created_at=NOW, seen_at=NOW)
+
+
+def key_change(destination_id: UUID, kid: str) -> KeyChange:
+    given = {"reason": "", "proposed_by": "otto", "proposed_at": NOW}
+    return KeyChange(destination_id=destination_id, step=KeyStep.ACTIVATE, kid=kid, jwk=jwk(kid), **given)
+
+
+def adapter_change(destination_id: UUID) -> AdapterChange:
+    given = {"reason": "", "proposed_by": "otto", "proposed_at": NOW}
+    return AdapterChange(destination_id=destination_id, adapter="mailbox", options={"a": 2}, **given)
+
+
+def approved(change: Any) -> Any:
+    return replace(change, state=ChangeState.APPROVED, decided_by="anton", decided_at=LATER)
+
+
+def notice(notice_id: UUID, **changes: Any) -> Notice:
+    made = Notice(
+        notice_id=notice_id,
+        kind=NoticeKind.UNCOLLECTED,
+        about="destination:x",
+        recipient="amt@example.org",
+        facts={},
+        created_at=NOW,
+    )
+    return replace(made, **changes)
+
+
+def version(number: int, state: VersionState = VersionState.DRAFT) -> TableVersion:
+    return TableVersion(
+        number=number,
+        state=state,
+        revision=1,
+        title="",
+        content_version=NOBODY.content_version,
+        size=0,
+        based_on=None,
+        editors=("otto",),
+        created_by="otto",
+        created_at=NOW,
+        changed_by="otto",
+        changed_at=NOW,
+    )
+
+
+def activation(number: int, **changes: Any) -> Activation:
+    return replace(Activation(seq=0, number=number, since=LATER, made_by="anton", made_at=NOW, reason=""), **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One of everything that a method may want to change, and how it is called."""
+
+    there: Any
+    answered: Any
+    over: Any
+    leased: Any
+    dead: UUID
+    expected: Any
+    announced: Any
+    attachment: tuple[UUID, UUID]
+    key_change: Any
+    adapter_change: Any
+    callback: Any
+    dead_callback: UUID
+    notice: Any
+    head: CaseHead
+    coming: int
+
+
+def furnish(store: Store) -> Scene:
+    """Store one of everything."""
+    there = known_destination(store)
+    busy = known_destination(store).destination_id
+    store.parties.add_client(client())
+    _people(store)
+    answered, over, leased, dead = [accepted(store, busy) for _ in range(4)]
+    for claimed in claim(store):
+        mine = claimed.submission.submission_id
+        if mine == leased.submission_id:
+            lease = claimed
+        elif mine == dead.submission_id:
+            assert record(store, claimed, *buried())
+        else:
+            assert record(store, claimed, WAITS)
+    for one in (answered, over):
+        make = answer(EventKind.ACCEPT, one.case_id, one.submission_id, busy)
+        store.event_log.append(one.case_id, one.submission_id, make)
+    gone = [event(over.case_id, over.submission_id, EventKind.DELETE)]
+    store.retention.delete_contents(over.submission_id, NOW, lambda _head, _state: gone)
+    waiting = accepted(store, there.destination_id)
+    (claimed,) = claim(store)
+    assert record(store, claimed, WAITS)
+    assert accept(store, submission(there.destination_id), key="k").result(10) is None
+    attachment = uuid4()
+    first, second = _outbox(store)
+    store.duties.hold("sign", node="a", now=NOW, lease=MINUTE)
+    for number, state in ((1, VersionState.DRAFT), (2, VersionState.APPROVED)):
+        store.routing_versions.add(version(number, state), NOBODY, audit=AUDIT)
+    return Scene(
+        there=there,
+        answered=answered,
+        over=over,
+        leased=lease,
+        dead=store.deliveries.dead().items[0].delivery_id,
+        expected=waiting,
+        announced=announced(store, there.destination_id),
+        attachment=(announced(store, there.destination_id, attachment).id, attachment),
+        key_change=store.key_changes.propose(key_change(there.destination_id, "proposed"), audit=AUDIT),
+        adapter_change=store.adapter_changes.propose(adapter_change(there.destination_id), audit=AUDIT),
+        callback=first,
+        dead_callback=second,
+        notice=_notices(store),
+        head=store.checkpoints.uncovered(1)[0],
+        coming=store.routing_versions.activate(activation(2), audit=AUDIT).seq,
+    )
+
+
+def _people(store: Store) -> None:
+    store.accounts.add(account("otto"), audit=AUDIT)
+    store.accounts.begin_session(session("t"), audit=AUDIT)
+    store.accounts.use_answer("used", NOW)
+    old = {"subject": "otto", "at": 1}
+    store.database.write(lambda connection: connection.execute(tables.login_failures.insert(), old).rowcount)
+    store.logins.remember("known", kind="client", until=NOW, now=NOW)
+
+
+def _outbox(store: Store) -> tuple[Any, UUID]:
+    """A callback that is leased and one that was given up; one more is due."""
+    leased, dead, due = callback(), callback(), callback()
+    for one in (leased, dead):
+        store.callbacks.add(one)
+    claims = {each.callback.callback_id: each for each in store.callbacks.claim(NOW, lease=LEASE, node="n", limit=9)}
+    given_up = claims[dead.callback_id]
+    assert store.callbacks.record(given_up, sent=False, next_attempt_at=None, note="", now=NOW)
+    store.callbacks.add(due)
+    return claims[leased.callback_id], dead.callback_id
+
+
+def _notices(store: Store) -> Any:
+    """A notice that is leased; another is due, and one is over."""
+    told = [notice(uuid4()), notice(uuid4(), recipient="")]
+    store.database.write(lambda connection: write_telling(connection, Telling(entry=AUDIT, notices=tuple(told))))
+    (leased,) = store.notices.claim(NOW, lease=LEASE, node="n", limit=9)
+    more = (notice(uuid4()),)
+    store.database.write(lambda connection: write_telling(connection, Telling(entry=AUDIT, notices=more)))
+    return leased
+
+
+def prove(store: Store) -> None:
+    """Nobody waits for what is proven; here somebody does, behind it."""
+    store.logins.prove("online-service", "mac")
+    store.database.write(lambda connection: connection.execute(select(1)).scalar())
+
+
+def result(scene: Scene) -> AttemptResult:
+    times = {"started_at": NOW, "ended_at": NOW, "events": (), "callbacks": ()}
+    return AttemptResult(claim=scene.leased, outcome=RECEIVED, step=FINISHED, **times)
+
+
+def announce(store: Store, there: UUID) -> None:
+    made = announcement(there)
+    store.submissions.announce(made, making(made, EventKind.CREATE)).result(10)
+
+
+def give(store: Store, there: UUID) -> int:
+    telling = Telling(entry=AUDIT, notices=(notice(uuid4()),))
+    kind = NoticeKind.UNCOLLECTED
+    return store.notices.give(kind, LATER, destination_id=there, number=1, make=lambda _lagging: telling)
+
+
+def accepting(made: Any) -> Any:
+    return answer(EventKind.ACCEPT, made.case_id, made.submission_id, made.destination_id)
+
+
+#: A call of each method that commits, which has something to write.
+CASES: dict[str, Callable[[Store, Scene], Any]] = {
+    "accounts.add": lambda s, _: s.accounts.add(account("anton"), audit=AUDIT),
+    "accounts.begin_session": lambda s, _: s.accounts.begin_session(session("new"), audit=AUDIT),
+    "accounts.change": lambda s, _: s.accounts.change(account("otto", tenant="06"), audit=AUDIT),
+    "accounts.end_session": lambda s, _: s.accounts.end_session("t"),
+    "accounts.forget_answers": lambda s, _: s.accounts.forget_answers(LATER),
+    "accounts.forget_failures": lambda s, _: s.accounts.forget_failures(LATER),
+    "accounts.forget_sessions": lambda s, _: s.accounts.forget_sessions(created_before=LATER, seen_before=LATER),
+    "accounts.see_session": lambda s, _: s.accounts.see_session("t", LATER),
+    "accounts.use_answer": lambda s, _: s.accounts.use_answer("new", NOW),
+    "accounts.use_code": lambda s, _: s.accounts.use_code("otto", 7),
+    "adapter_changes.bind": lambda s, _: s.adapter_changes.bind(["password"], "https://a.example.org", NOW),
+    "adapter_changes.decide": lambda s, c: s.adapter_changes.decide(
+        approved(c.adapter_change), before=(c.there.adapter, c.there.adapter_config), audit=AUDIT
+    ),
+    "adapter_changes.propose": lambda s, c: s.adapter_changes.propose(
+        adapter_change(c.answered.destination_id), audit=AUDIT
+    ),
+    "audit.append": lambda s, _: s.audit.append(AUDIT),
+    "audit.record_read": lambda s, c: s.audit.record_read(
+        client="c", message_id=c.expected.submission_id, what="contents", now=NOW
+    ),
+    "callbacks.add": lambda s, _: s.callbacks.add(callback()),
+    "callbacks.claim": lambda s, _: s.callbacks.claim(NOW, lease=LEASE, node="n", limit=9),
+    "callbacks.forget": lambda s, _: s.callbacks.forget(LATER),
+    "callbacks.postpone": lambda s, c: s.callbacks.postpone([c.callback], LATER),
+    "callbacks.record": lambda s, c: s.callbacks.record(c.callback, sent=True, next_attempt_at=None, note="", now=NOW),
+    "callbacks.redrive": lambda s, c: s.callbacks.redrive(c.dead_callback, NOW),
+    "checkpoints.add": lambda s, c: s.checkpoints.add(Checkpoint(number=1, made_at=NOW, token="a.b.c"), [c.head]),
+    "circuits.change": lambda s, c: s.circuits.change(
+        c.there.destination_id, lambda before: replace(before, failures=5, open_until=LATER), NOW
+    ),
+    "deliveries.give_up": lambda s, _: s.deliveries.give_up(LATER, LATER, tell=lambda _over: []),
+    "deliveries.redrive": lambda s, c: s.deliveries.redrive(c.dead, NOW, audit=AUDIT),
+    "deliveries.redrive_all": lambda s, _: s.deliveries.redrive_all(
+        NOW, cause=None, destination_ids=None, audit=lambda _number: AUDIT
+    ),
+    "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
+    "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),
+    "event_log.append": lambda s, c: s.event_log.append(
+        c.expected.case_id, c.expected.submission_id, accepting(c.expected)
+    ),
+    "event_log.keep_tokens": lambda s, c: s.event_log.keep_tokens([(c.expected.case_id, 1, "a.b.c")]),
+    "key_changes.decide": lambda s, c: s.key_changes.decide(approved(c.key_change), audit=AUDIT),
+    "key_changes.propose": lambda s, c: s.key_changes.propose(key_change(c.there.destination_id, "new"), audit=AUDIT),
+    "logins.forget": lambda s, _: s.logins.forget(LATER),
+    "logins.note": lambda s, _: s.logins.note(
+        [Failure(own="o", shared="s")], kind="client", window=MINUTE, most_rows=9, now=NOW
+    ),
+    "logins.prove": lambda s, _: prove(s),
+    "logins.remember": lambda s, _: s.logins.remember("new", kind="client", until=LATER, now=NOW),
+    "notices.claim": lambda s, _: s.notices.claim(NOW, lease=LEASE, node="n", limit=9),
+    "notices.forget": lambda s, _: s.notices.forget(LATER),
+    "notices.give": lambda s, c: give(s, c.there.destination_id),
+    "notices.record": lambda s, c: s.notices.record(c.notice, Tried(sent=True, next_attempt_at=None, note="", now=NOW)),
+    "parties.add_client": lambda s, _: s.parties.add_client(client("another"), audit=AUDIT),
+    "parties.add_destination": lambda s, _: s.parties.add_destination(destination(), audit=AUDIT),
+    "parties.add_key": lambda s, c: s.parties.add_key(c.there.destination_id, jwk("more"), NOW, audit=AUDIT),
+    "parties.change_destination": lambda s, c: s.parties.change_destination(
+        c.there.destination_id, lambda before: replace(before, name="B"), audit=lambda _before, _after: AUDIT
+    ),
+    "parties.disable_client": lambda s, _: s.parties.disable_client("online-service", NOW, audit=AUDIT),
+    "parties.replace_destination": lambda s, c: s.parties.replace_destination(replace(c.there, name="B"), audit=AUDIT),
+    "parties.set_client_secret": lambda s, _: s.parties.set_client_secret("online-service", "$new", audit=AUDIT),
+    "queue.claim": lambda s, _: claim(s),
+    "queue.give_back": lambda s, c: s.queue.give_back([c.leased], NOW),
+    "queue.give_up_recording": lambda s, c: s.queue.give_up_recording(result(c), "spoiled"),
+    "queue.record": lambda s, c: record(s, c.leased),
+    "queue.recording": lambda s, c: s.queue.recording(result(c)).result(10),
+    "queue.renew": lambda s, c: s.queue.renew(c.leased, LATER),
+    "recovery.suspect_open_deliveries": lambda s, _: s.recovery.suspect_open_deliveries(),
+    "retention.delete_contents": lambda s, c: s.retention.delete_contents(c.answered.submission_id, NOW),
+    "retention.drop_case": lambda s, c: s.retention.drop_case(c.over.case_id, "a.b.c"),
+    "retention.forget_idempotency": lambda s, _: s.retention.forget_idempotency(LATER),
+    "routing_versions.activate": lambda s, _: s.routing_versions.activate(activation(2), audit=AUDIT),
+    "routing_versions.add": lambda s, _: s.routing_versions.add(version(0), NOBODY, audit=AUDIT),
+    "routing_versions.cancel": lambda s, c: s.routing_versions.cancel(c.coming, NOW, audit=AUDIT),
+    "routing_versions.change": lambda s, _: s.routing_versions.change(
+        replace(version(1), title="B", revision=2), NOBODY, expected=1, audit=AUDIT
+    ),
+    "routing_versions.settle": lambda s, _: s.routing_versions.settle(
+        replace(version(1), state=VersionState.DISCARDED), expected=1, audit=AUDIT
+    ),
+    "settings.set": lambda s, _: s.settings.set("a", "1"),
+    "submissions.announce": lambda s, c: announce(s, c.there.destination_id),
+    "submissions.complete": lambda s, c: completed(s, c.announced),
+    "submissions.mark_collected": lambda s, c: s.submissions.mark_collected(c.expected.submission_id, NOW),
+    "submissions.put_attachment": lambda s, c: s.submissions.put_attachment(*c.attachment, sealed("plan")),
+    "submissions.submit": lambda s, c: accept(s, submission(c.there.destination_id), key="new").result(10),
+}
+
+
+@pytest.fixture(scope="module")
+def furnished(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scene]:
+    file = tmp_path_factory.mktemp("furnished") / "hub.sqlite"
+    shutil.copy(sqlite_template, file)
+    with closing(Store(f"sqlite:///{file}")) as store:
+        return file, furnish(store)
+
+
+def refuse_commits(monkeypatch: pytest.MonkeyPatch, *, after: int = 0) -> None:
+    """Have every database say at COMMIT that it could not, after so many that it could."""
+    real = DefaultDialect.do_commit
+    done: list[object] = []
+
+    def refuse(dialect: Any, connection: Any) -> None:
+        if len(done) >= after:
+            raise dialect.loaded_dbapi.OperationalError("disk I/O error")
+        done.append(connection)
+        real(dialect, connection)
+
+    monkeypatch.setattr(DefaultDialect, "do_commit", refuse)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Have another process hold the database, so that the first statement of a write fails."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def contents_of(store: Store) -> dict[str, list[str]]:
+    """All rows of all tables."""
+    return store.database.read(
+        lambda connection: {
+            table.name: sorted(map(repr, connection.execute(select(table)).all()))
+            for table in tables.metadata.sorted_tables
+        }
+    )
+
+
+def test_each_method_that_commits_has_a_case(furnished):
+    with closing(Store(f"sqlite:///{furnished[0]}")) as store:
+        found = {f"{name}.{method}" for name, noun in nouns(store).items() for method in committing(noun)}
+    assert found == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_cannot_be_committed_leaves_nothing_and_is_told_and_works_the_next_time(
+    furnished, tmp_path, monkeypatch, name
+):
+    template, scene = furnished
+    file = tmp_path / "hub.sqlite"
+    shutil.copy(template, file)
+    with closing(Store(f"sqlite:///{file}?timeout=0.01")) as store:
+        before = contents_of(store)
+        with locked(file), pytest.raises(StoreUnavailable):
+            CASES[name](store, scene)
+        with monkeypatch.context() as broken:
+            refuse_commits(broken)
+            with pytest.raises(StoreUnavailable):
+                CASES[name](store, scene)
+        assert contents_of(store) == before
+        CASES[name](store, scene)
+        assert contents_of(store) != before
+
+
+def test_a_commit_that_is_refused_is_rolled_back_by_either_engine(store, monkeypatch):
+    store.settings.set("a", "1")
+    with monkeypatch.context() as broken:
+        refuse_commits(broken)
+        with pytest.raises(StoreUnavailable):
+            store.settings.set("a", "2")
+    assert store.settings.value("a") == "1"
+    store.settings.set("a", "3")
+    assert store.settings.value("a") == "3"
+
+
+def test_what_cannot_be_read_is_set_down_by_the_next_claim_where_this_one_cannot(store, monkeypatch):
+    """A claim commits twice: the leases, and what becomes of those whose rows cannot be read."""
+    made = accepted(store, known_destination(store).destination_id)
+    spoil = update(tables.messages).values(door="fax")
+    store.database.write(lambda connection: connection.execute(spoil).rowcount)
+    with monkeypatch.context() as broken:
+        refuse_commits(broken, after=1)
+        with pytest.raises(StoreUnavailable):
+            claim(store)
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert claim(store, now=NOW + MINUTE) == []
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert claim(store, now=NOW + 2 * LEASE) == []
+    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DEAD
+
+
+def test_tables_that_cannot_be_committed_are_not_there_and_are_made_the_next_time(tmp_path, monkeypatch):
+    with closing(Store(f"sqlite:///{tmp_path / 'hub.sqlite'}")) as store:
+        with monkeypatch.context() as broken:
+            refuse_commits(broken)
+            with pytest.raises(StoreUnavailable):
+                store.migrate()
+        assert store.schema_revision() is None
+        store.migrate()
+        store.ready()
