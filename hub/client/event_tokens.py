@@ -30,7 +30,8 @@ _SCHEMA = re.compile(r"https://schema\.fitko\.de/fit-connect/set-payload/1\.\d{1
 _EVENT = re.compile(rf"{re.escape(EVENT_PREFIX)}([a-z]{{1,20}})-(submission|reply)")
 #: FIT-Connect's earliest ``iat``: 1 January 2020, German time.
 _EARLIEST = 1_577_833_200
-_LATEST = 253_402_300_799
+#: The last second that the calendar has: 31 December 9999.
+LATEST = 253_402_300_799
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +190,7 @@ def _uuid(value: Any, name: str) -> UUID:
 
 
 def _moment(value: Any) -> datetime:
-    if not isinstance(value, int) or isinstance(value, bool) or not _EARLIEST <= value <= _LATEST:
+    if not isinstance(value, int) or isinstance(value, bool) or not _EARLIEST <= value <= LATEST:
         raise invalid_claim(
             "iat", "muss eine ganze Zahl von Sekunden seit 1970 sein", "must be a whole number of seconds since 1970"
         )

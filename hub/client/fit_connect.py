@@ -30,10 +30,11 @@ from hub.client.transport import Content
 from hub.client.verification import Problem
 from hub.crypto.jose import Seal
 from hub.crypto.keys import DecryptionKey, EncryptionKey, KeyPolicy, SigningKey, judge_encryption_key
-from hub.errors import Malformed, NotFound, SealBroken, Text
+from hub.errors import Malformed, NotFound, SealBroken, Text, TooLarge
 from hub.model.clock import utc_now
 from hub.model.events import Event, EventKind, Subject
-from hub.model.submission import Service
+from hub.model.parties import Callback
+from hub.model.submission import Service, State
 
 #: Where the API stands below the address of a hub.
 SUBMISSION_API = "/submission-api"
@@ -41,6 +42,8 @@ _JOSE = "application/jose"
 _KEYS_LAST = timedelta(minutes=5)
 #: FIT-Connect's limit for one message.
 MOST_ATTACHMENTS = 100
+#: FIT-Connect's limit: bytes of one sealed attachment (500 MB in base64url).
+LARGEST_ATTACHMENT = 700 * 1024 * 1024
 #: Bytes at the end of a compact JWE that surely hold its fifth part.
 _TAIL = 64
 _CHUNK = 1024 * 1024
@@ -132,10 +135,15 @@ class _Party:
     def attachment(
         self, message_id: UUID, attachment_id: UUID, subject: Subject = Subject.SUBMISSION
     ) -> Iterator[bytes]:
-        """Stream one sealed attachment."""
+        """Stream one sealed attachment; ``TooLarge`` where it goes on beyond FIT-Connect's limit."""
         path = f"{self._path(subject)}/{message_id}/attachments/{attachment_id}"
+        left = LARGEST_ATTACHMENT
         with self._session.call("GET", path) as response:
-            yield from response.chunks
+            for chunk in response.chunks:
+                left -= len(chunk)
+                if left < 0:
+                    raise TooLarge(Text("Eine Anlage ist zu groß.", "An attachment is too large."))
+                yield chunk
 
     def event_log(self, case_id: UUID) -> list[str]:
         """Return the case's event log, the oldest token first; nothing of it is verified."""
@@ -285,6 +293,10 @@ class _Party:
 class Sender(_Party):
     """An online service."""
 
+    def state(self, message: Named) -> State:
+        """Return where a message stands by its verified log; ``SealBroken`` if that proves nothing."""
+        return verification.state_of(self.verified_log(message.case_id), message.message_id, message.subject)
+
     def destination(self, destination_id: UUID) -> Destination:
         """Return what a destination publishes; ``NotFound``."""
         found = self._session.json("GET", f"/{self._dialect}/destinations/{destination_id}")
@@ -314,14 +326,20 @@ class Sender(_Party):
         service: Service,
         region: str | None = None,
         case_id: UUID | None = None,
+        callback: Callback | None = None,
     ) -> Sent:
-        """Announce, seal, upload and submit; ``region``: DE and an ARS, ``case_id``: write into a case that there is."""
+        """Announce, seal, upload and submit.
+
+        ``region``: DE and an ARS (version 2); ``case_id``: write into a case that there is; ``callback``: where the service
+        tells of news.
+        """
         named = self.announce(
             destination.destination_id,
             [each.attachment_id for each in message.attachments],
             service=service,
             region=region,
             case_id=case_id,
+            callback=callback,
         )
         return self._write(named, message, key, destination.metadata_versions)
 
@@ -333,13 +351,18 @@ class Sender(_Party):
         service: Service,
         region: str | None = None,
         case_id: UUID | None = None,
+        callback: Callback | None = None,
     ) -> Named:
         """Announce a submission; what is not submitted the service deletes after a day."""
-        document = {
+        document: dict[str, Any] = {
             "destinationId": str(destination_id),
             "announcedAttachments": [str(one) for one in attachments],
             **self._dialect.service(service, region),
-        } | ({} if case_id is None else {"caseId": str(case_id)})
+        }
+        if case_id is not None:
+            document["caseId"] = str(case_id)
+        if callback is not None:
+            document["callback"] = {"url": callback.url, "secret": callback.secret}
         return self._announce(Subject.SUBMISSION, document)
 
 

@@ -7,6 +7,7 @@ was sent.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,17 +26,18 @@ from hub.client.session import Session, listed
 from hub.crypto.jwe import insist_on_media_type
 from hub.crypto.jws import read_jws_header
 from hub.crypto.receipts import verify_receipt
-from hub.errors import SealBroken, Text
+from hub.errors import Invalid, SealBroken, Text
 from hub.model.parties import Callback
 from hub.model.submission import MediaType, State
 
 _APPLICATIONS = "/hub/v1/applications"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _JWKS = "/hub/v1/jwks.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Application:
-    """What to submit. Exactly one of ``ars`` and ``ags`` names the area; without ``schema`` the hub finds it.
+    """What to submit. Exactly one of ``ars`` and ``ags`` names the area, else ``Invalid``; without ``schema`` the hub finds it.
 
     ``metadata``: what a sender may say of FIT-Connect metadata 2.1.0. Sending the same value again, at any time, is a repeat:
     its ``idempotency_key`` tells the hub.
@@ -51,6 +53,19 @@ class Application:
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     callback: Callback | None = None
     idempotency_key: str = field(default_factory=lambda: str(uuid4()))
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.idempotency_key):
+            raise Invalid(
+                Text(
+                    "Der Idempotency-Key besteht aus 1 bis 255 druckbaren ASCII-Zeichen ohne Leerzeichen.",
+                    "The idempotency key is 1 to 255 printable ASCII characters without blanks.",
+                )
+            )
+        if (self.ars is None) == (self.ags is None):
+            raise Invalid(
+                Text("Geben Sie genau eines von ars und ags an.", "Give exactly one of ars and ags."), field="ars"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

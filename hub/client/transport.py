@@ -16,12 +16,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urlsplit
 
 from hub import __version__
-from hub.errors import Text, Unavailable
+from hub.errors import ConfigurationError, Text, Unavailable
 from hub.model.clock import utc_now
 
 # The library takes a tenth of a second, and whoever hands in a transport of his own does without it.
@@ -76,7 +78,8 @@ class Direct:
     """The transport on ``requests``: TLS against the system's authorities or ``ca_file`` (PEM), no proxy, no redirect.
 
     As a context manager it keeps connections open between requests; otherwise each request has its own. ``timeout``: seconds
-    to connect, and between two pieces of an answer.
+    to connect, and between two pieces of an answer. Secrets and tokens go nowhere without TLS but to this very machine,
+    unless ``allow_http`` (a network of one's own).
     """
 
     def __init__(
@@ -85,10 +88,12 @@ class Direct:
         ca_file: Path | None = None,
         timeout: tuple[float, float] = (10, 60),
         user_agent: str = f"rathaus-hub-client/{__version__}",
+        allow_http: bool = False,
     ) -> None:
         self._ca_file = ca_file
         self._timeout = timeout
         self._user_agent = user_agent
+        self._allow_http = allow_http
         self._kept: requests.Session | None = None
 
     def __enter__(self) -> Self:
@@ -104,7 +109,9 @@ class Direct:
 
     @contextmanager
     def exchange(self, request: Request) -> Iterator[Response]:
-        """Send ``request``."""
+        """Send ``request``; ``ConfigurationError`` if its address is none to send secrets to."""
+        if not self._allow_http:
+            _insist_on_tls(request.url)
         with ExitStack() as stack:
             session = self._kept or stack.enter_context(self._session())
             with _translated():
@@ -131,6 +138,28 @@ class Direct:
         if self._ca_file is not None:
             session.verify = str(self._ca_file)
         return session
+
+
+def _insist_on_tls(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
+        return
+    raise ConfigurationError(
+        Text(
+            "Die Adresse des Hubs muss mit https:// beginnen: Ohne TLS liest jeder auf dem Weg Zugangsdaten und Inhalte.",
+            "The hub's address must begin with https://: without TLS everybody on the way reads secrets and contents.",
+        )
+    )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return host is not None and ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Sized:

@@ -91,7 +91,7 @@ def read_log(log: Sequence[str], case_id: UUID, find_key: KeyFinder) -> list[Map
         jti, event = claims.get("jti"), claims.get("events")
         if not isinstance(jti, str) or jti in seen or claims.get("txn") != f"case:{case_id}":
             raise _broken("nennt einen fremden Vorgang oder wiederholt sich", "names another case or repeats itself")
-        if not isinstance(claims.get("iat"), int) or not isinstance(event, dict) or len(event) != 1:
+        if not _is_moment(claims.get("iat")) or not isinstance(event, dict) or len(event) != 1:
             raise _broken("enthält ein unvollständiges Ereignis", "holds an incomplete event")
         seen.add(jti)
         entries.append(claims)
@@ -125,6 +125,21 @@ def submit_event(
     if len(submitted) != 1:
         raise _broken("enthält nicht genau eine Einreichung", "does not hold exactly one submit event")
     return submitted[0]
+
+
+def state_of(entries: Sequence[Mapping[str, Any]], message_id: UUID, subject: Subject = Subject.SUBMISSION) -> State:
+    """Return the state that the events of a message lead to.
+
+    Raises:
+        SealBroken: they are out of order, or there are none.
+    """
+    state: State | None = None
+    for claims in entries:
+        if claims.get("sub") == f"{subject}:{message_id}":
+            state = _step(state, _kind(next(iter(claims["events"])), subject))
+    if state is None:
+        raise _broken("enthält nichts über diese Einreichung", "holds nothing about this submission")
+    return state
 
 
 def differences(claims: Mapping[str, Any], received: Mapping[str, Any]) -> list[Problem]:
@@ -193,6 +208,11 @@ def _claims(token: str, keys: dict[tuple[str, str], VerificationKey], find_key: 
         keys[name] = verification_key(find_key(*name))
     event_tokens.verify(token, keys[name])
     return found.claims
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether a value is a time in whole seconds that the calendar has (RFC 7519, NumericDate)."""
+    return isinstance(value, int) and 0 <= value <= event_tokens.LATEST
 
 
 def _step(state: State | None, kind: EventKind | None) -> State:

@@ -22,9 +22,10 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from hub.client.transport import is_loopback
 from hub.connector.envelope import safe_name
 from hub.connector.listener import QuietHandler, QuietServer
-from hub.connector.settings import LONGEST_SECRET, HttpHandover, Settings, is_loopback, unusable
+from hub.connector.settings import LONGEST_SECRET, HttpHandover, Settings, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
 from hub.files.multipart import parts

@@ -21,14 +21,12 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.client.fit_connect import malformed, require_uuid
+from hub.client.fit_connect import LARGEST_ATTACHMENT, malformed, require_uuid
 from hub.errors import StoreUnavailable, Text, TooLarge
 from hub.files import vault
 
 _JWE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){4}")
 _CHUNK = 1024 * 1024
-#: FIT-Connect's limit: bytes of one sealed attachment (500 MB in base64url).
-LARGEST_ATTACHMENT = 700 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

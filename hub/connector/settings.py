@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from hub.client.transport import is_loopback
 from hub.errors import ConfigurationError, Text
 
 T = TypeVar("T")
@@ -173,16 +173,6 @@ LONGEST_SECRET = 4096
 def unusable(where: str, de: str, en: str) -> ConfigurationError:
     """Say which setting cannot be used, and why."""
     return ConfigurationError(Text(f"Einstellung {where}: {de}.", f"Setting {where}: {en}."), setting=where)
-
-
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return host is not None and ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Table:

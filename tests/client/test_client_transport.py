@@ -16,6 +16,7 @@ from hub.client.session import Session, log_in
 from hub.client.tokens import Tokens
 from hub.client.transport import UNREACHABLE, Direct, Request, Retrying, retry_after
 from hub.errors import (
+    ConfigurationError,
     Conflict,
     IdempotencyConflict,
     InvalidPayload,
@@ -141,6 +142,12 @@ def test_a_redirect_is_not_followed_and_takes_no_token_elsewhere():
     ):
         session(service).json("GET", "/thing")
     assert other.heard == []
+
+
+@pytest.mark.parametrize("url", ["http://hub.example", "http://127.0.0.1.hub.example", "ftp://localhost", "localhost"])
+def test_secrets_go_nowhere_without_tls_but_to_this_machine(url):
+    with pytest.raises(ConfigurationError):
+        log_in(url, client_id="who", client_secret="secret", transport=Direct()).json("GET", "/thing")
 
 
 PROBLEMS = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from stage import BAUANTRAG, serving, staged
 
 from adapters.fit_connect import FitConnect
-from hub.crypto.jose import decrypt
+from hub.client.fit_connect import SUBMISSION_API, Subscriber
+from hub.client.session import log_in
 from hub.crypto.keys import read_decryption_key
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import Rules
@@ -68,26 +71,37 @@ def deliver_from(stage):
     return dispatcher.run_once()
 
 
+def receiver(far):
+    """The far hub's receiver, as the client."""
+    session = log_in(far.base_url, **far.stage.cast["subscriber"], api=SUBMISSION_API)
+    return Subscriber(session, issuers=frozenset({far.stage.hub.settings.canonical_url}))
+
+
 def waiting(far):
-    headers = {"Authorization": f"Bearer {far.token('subscriber')}"}
-    return headers, far.get("/submission-api/v2/submissions?limit=500", headers=headers).json()["submissions"]
+    places = [UUID(cast["destination_id"]) for cast in far.stage.cast["destinations"]]
+    return {row.message_id: row for place in places for row in receiver(far).waiting(place)}
+
+
+@contextmanager
+def arrived(far, before):
+    """What came since, collected and proven, and the keys to open it with."""
+    (row,) = [row for name, row in waiting(far).items() if name not in before]
+    cast = next(each for each in far.stage.cast["destinations"] if each["destination_id"] == str(row.destination_id))
+    with receiver(far).collect(row) as collected:
+        receiver(far).verify(collected)
+        yield collected.open([read_decryption_key(cast["private_decryption_jwk"], written_by_us=True)])
 
 
 def test_what_one_hub_accepts_the_other_hubs_receiver_opens(near, far):
-    _headers, before = waiting(far)
+    before = waiting(far)
     near.accept()
     assert deliver_from(near) == 1
-    headers, after = waiting(far)
-    known = {row["submissionId"] for row in before}
-    (row,) = [row for row in after if row["submissionId"] not in known]
-    found = far.get(f"/submission-api/v2/submissions/{row['submissionId']}", headers=headers).json()
-    cast = next(each for each in far.stage.cast["destinations"] if each["destination_id"] == row["destinationId"])
-    key = read_decryption_key(cast["private_decryption_jwk"], written_by_us=True)
-    assert decrypt(found["encryptedData"].encode(), [key], max_output=10**7) == BAUANTRAG
+    with arrived(far, before) as opened:
+        assert opened.data == BAUANTRAG
 
 
 def test_attachments_reach_the_other_hub_byte_for_byte(near, far):
-    _headers, before = waiting(far)
+    before = waiting(far)
     proof = b"%PDF-1.7" + bytes(200_000)
     with near.hub.intake.open(near.cover(), now=near.clock()) as reception:
         sealer = reception.attach(name="nachweis", filename="nachweis.pdf", media_type="application/pdf")
@@ -96,18 +110,13 @@ def test_attachments_reach_the_other_hub_byte_for_byte(near, far):
         application = Application(cover=near.cover(), media_type=MediaType.XML, data=BAUANTRAG)
         reception.accept(application, now=near.clock()).result(timeout=10)
     assert deliver_from(near) == 1
-    headers, after = waiting(far)
-    (row,) = [row for row in after if row not in before]
-    place = f"/submission-api/v2/submissions/{row['submissionId']}"
-    (attachment_id,) = far.get(place, headers=headers).json()["attachments"]
-    cast = next(each for each in far.stage.cast["destinations"] if each["destination_id"] == row["destinationId"])
-    key = read_decryption_key(cast["private_decryption_jwk"], written_by_us=True)
-    sealed = far.get(f"{place}/attachments/{attachment_id}", headers=headers).content
-    assert decrypt(sealed, [key], max_output=10**7) == proof
+    with arrived(far, before) as opened:
+        (attachment,) = opened.attachments
+        assert b"".join(attachment.chunks()) == proof
 
 
 def test_a_delivery_to_a_hub_is_not_made_twice(near, far):
-    _headers, before = waiting(far)
+    before = waiting(far)
     near.accept()
     assert (deliver_from(near), deliver_from(near)) == (1, 0)
-    assert len(waiting(far)[1]) == len(before) + 1
+    assert len(waiting(far)) == len(before) + 1
