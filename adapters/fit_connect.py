@@ -34,11 +34,11 @@ from hub.transport.http import (
     Tokens,
     by_secret,
     client_tls,
-    insist_on_address,
-    insist_on_timeout,
     judge,
     pieces,
     request,
+    require_address,
+    require_timeout,
 )
 
 _ANSWER_LIMIT = 64 * 1024
@@ -64,8 +64,8 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, address in (("submission_api", self.submission_api), ("token_url", self.token_url)):
-            insist_on_address("fit_connect", option, address, allow_http=self.allow_http)
-        insist_on_timeout("fit_connect", self.timeout, 3600)  # An hour for large attachments on a slow line.
+            require_address("fit_connect", option, address, allow_http=self.allow_http)
+        require_timeout("fit_connect", self.timeout, 3600)  # An hour for large attachments on a slow line.
         try:
             UUID(self.destination_id)
         except ValueError as exc:

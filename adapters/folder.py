@@ -19,7 +19,7 @@ from uuid import uuid4
 from hub.errors import Unavailable
 from hub.files import vault
 from hub.model.delivery import Adapter
-from hub.model.options import ADDRESS, insist, read_options, unusable
+from hub.model.options import ADDRESS, read_options, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.model.submission import Outcome, OutcomeKind, Package
 
@@ -50,7 +50,9 @@ class Folder:
             found = self._root.is_dir()
         except OSError:  # Not even its parent may be looked into.
             found = False
-        insist(self.name, found, "findet den Ordner der Option path nicht", "cannot find the folder of the option path")
+        require(
+            self.name, found, "findet den Ordner der Option path nicht", "cannot find the folder of the option path"
+        )
 
     def deliver(self, package: Package) -> Outcome:
         """Write one delivery; an earlier attempt's complete directory counts as delivered."""

@@ -23,11 +23,11 @@ from hub.model.delivery import Adapter
 from hub.model.options import (
     ADDRESS,
     PLAIN,
-    insist,
-    insist_on_privacy,
     read_options,
     read_private_file,
     read_secret,
+    require,
+    require_privacy,
     unusable,
 )
 from hub.model.packaging import MixedUp, message, not_readable
@@ -39,11 +39,11 @@ from hub.transport.http import (
     Tokens,
     by_assertion,
     client_tls,
-    insist_on_address,
-    insist_on_timeout,
     judge,
     pieces,
     request,
+    require_address,
+    require_timeout,
 )
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.
@@ -72,15 +72,15 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, address in (("url", self.url), ("token_url", self.token_url)):
-            insist_on_address("https", option, address, allow_http=self.allow_http)
-        insist_on_timeout("https", self.timeout, 600)  # Ten minutes hold a worker long enough.
-        insist("https", self.inline_limit >= 0, "braucht inline_limit >= 0", "needs inline_limit >= 0")
+            require_address("https", option, address, allow_http=self.allow_http)
+        require_timeout("https", self.timeout, 600)  # Ten minutes hold a worker long enough.
+        require("https", self.inline_limit >= 0, "braucht inline_limit >= 0", "needs inline_limit >= 0")
         together = "token_url, client_id, signing_key_file"
         unset = {self.token_url is None, self.client_id is None, self.signing_key_file is None}
-        insist("https", len(unset) == 1, f"braucht {together} zusammen", f"needs {together} together")
+        require("https", len(unset) == 1, f"braucht {together} zusammen", f"needs {together} together")
         ways = "secret_file, client_cert_file, token_url"
         known = self.secret_file or self.client_cert_file or self.token_url
-        insist("https", known, f"braucht eine der Optionen {ways}", f"needs one of the options {ways}")
+        require("https", known, f"braucht eine der Optionen {ways}", f"needs one of the options {ways}")
 
 
 class Https:
@@ -101,7 +101,7 @@ class Https:
         try:
             if options.client_cert_file is not None:
                 # Without a key file of its own the key lies in the certificate's.
-                insist_on_privacy(options.client_key_file or options.client_cert_file)
+                require_privacy(options.client_key_file or options.client_cert_file)
                 self._tls.load_cert_chain(options.client_cert_file, options.client_key_file)
         except OSError as exc:
             raise unusable(
@@ -110,7 +110,7 @@ class Https:
         if options.secret_file is not None:
             self._secret = read_secret(self.name, "secret_file", options.secret_file)
             fits = len(self._secret.encode()) in _SECRET_LENGTHS
-            insist(self.name, fits, "braucht ein Geheimnis von 32 bis 512 Byte", "needs a secret of 32 to 512 bytes")
+            require(self.name, fits, "braucht ein Geheimnis von 32 bis 512 Byte", "needs a secret of 32 to 512 bytes")
         if options.token_url is not None:
             proof = by_assertion(options.client_id or "", self._signing_key(), options.token_url)
             self._tokens = Tokens(options.token_url, proof)

@@ -21,11 +21,11 @@ from obstore.store import S3Store
 from hub.errors import Unavailable
 from hub.model import reasons
 from hub.model.delivery import Adapter
-from hub.model.options import ADDRESS, PLAIN, insist, read_file, read_options, read_secret, unusable
+from hub.model.options import ADDRESS, PLAIN, read_file, read_options, read_secret, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import CONFIGURED, Line, reason_for
-from hub.transport.http import insist_on_address, insist_on_timeout
+from hub.transport.http import require_address, require_timeout
 from hub.transport.relay import Relay
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Options:
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        insist_on_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
-        insist_on_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
+        require_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
+        require_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
         fits = _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix)
-        insist("s3_drop", fits, "braucht gültige Namen in bucket und prefix", "needs valid names in bucket and prefix")
+        require("s3_drop", fits, "braucht gültige Namen in bucket und prefix", "needs valid names in bucket and prefix")
 
 
 class S3Drop:

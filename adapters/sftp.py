@@ -14,11 +14,11 @@ from typing import Any
 
 from hub.errors import Unavailable
 from hub.model.delivery import Adapter
-from hub.model.options import PLAIN, insist, read_options, read_private_file, read_secret, unusable
+from hub.model.options import PLAIN, read_options, read_private_file, read_secret, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
 from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
-from hub.transport.http import insist_on_host, insist_on_timeout
+from hub.transport.http import require_host, require_timeout
 from hub.transport.sftp import Server, read_client_key, read_host_keys, upload
 
 
@@ -41,13 +41,13 @@ class Options:
 
     def __post_init__(self) -> None:
         one = (self.key_file is None) != (self.password_file is None)
-        insist("sftp", one, "braucht key_file oder password_file", "needs either key_file or password_file")
-        insist_on_timeout("sftp", self.timeout, 3600)  # An hour for large attachments on a slow line.
-        insist_on_host("sftp", self.host)
+        require("sftp", one, "braucht key_file oder password_file", "needs either key_file or password_file")
+        require_timeout("sftp", self.timeout, 3600)  # An hour for large attachments on a slow line.
+        require_host("sftp", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
-        insist("sftp", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
+        require("sftp", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         plain = self.folder and ".." not in PurePosixPath(self.folder).parts and self.folder.isprintable()
-        insist("sftp", plain, "braucht in folder einen Pfad ohne ..", "needs a path without .. in folder")
+        require("sftp", plain, "braucht in folder einen Pfad ohne ..", "needs a path without .. in folder")
 
 
 class Sftp:
@@ -62,7 +62,9 @@ class Sftp:
             self._host_keys = read_host_keys(self._options.host_key)
         except ValueError:
             self._host_keys = []
-        insist(self.name, self._host_keys, "braucht in host_key öffentliche Schlüssel", "needs public keys in host_key")
+        require(
+            self.name, self._host_keys, "braucht in host_key öffentliche Schlüssel", "needs public keys in host_key"
+        )
 
     def open(self) -> None:
         """Read the key or the password; ``ConfigurationError`` if it cannot be used."""

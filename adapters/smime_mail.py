@@ -20,11 +20,11 @@ from typing import Any
 
 from hub.errors import Unavailable
 from hub.model.delivery import Adapter, Particular, Sealing
-from hub.model.options import ADDRESS, PLAIN, insist, read_options, read_secret
+from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, require
 from hub.model.packaging import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
 from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
-from hub.transport.http import client_tls, insist_on_host, insist_on_timeout
+from hub.transport.http import client_tls, require_host, require_timeout
 from hub.transport.smtp import Envelope, Login, is_address, post
 
 #: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
@@ -70,13 +70,13 @@ class Options:
     def __post_init__(self) -> None:
         for option, address in (("sender", self.sender), ("recipient", self.recipient)):
             fits = is_address(address)
-            insist("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
-        insist_on_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
-        insist_on_host("smime_mail", self.host)
+            require("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
+        require_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
+        require_host("smime_mail", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
-        insist("smime_mail", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
+        require("smime_mail", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         room = self.size_limit >= _SMALLEST
-        insist("smime_mail", room, f"braucht size_limit ≥ {_SMALLEST}", f"needs size_limit >= {_SMALLEST}")
+        require("smime_mail", room, f"braucht size_limit ≥ {_SMALLEST}", f"needs size_limit >= {_SMALLEST}")
 
     @property
     def room(self) -> int:
@@ -105,7 +105,7 @@ class SmimeMail:
         options = self._options
         self._tls = client_tls(self.name, options.ca_file)
         password = read_secret(self.name, "password_file", options.password_file)
-        insist(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
+        require(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
         self._login = Login(user=options.user, password=password)
 
     def deliver(self, package: Package) -> Outcome:

@@ -80,7 +80,7 @@ def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict
         lost = (_others(sides) - others) / (time.perf_counter() - begun) / (os.cpu_count() or 1)
         for way in _WAYS:
             pairs = [(one[way], other[way]) for one, other in zip(runs[raw], runs[hub], strict=True)]
-            results |= _told(way, parallel, pairs, megabytes * parallel)
+            results |= _figures(way, parallel, pairs, megabytes * parallel)
         print(
             f"  memory at {parallel} at once: +{grown[0]:.0f} MiB (aim: at most {_MOST_GROWTH}); "
             f"{lost:.0%} of the cores went to others"
@@ -90,7 +90,7 @@ def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict
     return results
 
 
-def _told(way: str, parallel: int, pairs: list[tuple[_Run, _Run]], megabytes: int) -> dict[str, Any]:
+def _figures(way: str, parallel: int, pairs: list[tuple[_Run, _Run]], megabytes: int) -> dict[str, Any]:
     """Print one line; ``pairs`` are raw and hub, turn by turn."""
     ratios = [raw.seconds / hub.seconds for raw, hub in pairs]
     ratio = statistics.median(ratios)

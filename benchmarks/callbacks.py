@@ -57,8 +57,8 @@ def run() -> dict[str, float]:
     for name, slow in (("without", False), ("with", True)):
         median, p99 = statistics.median(taken[slow]) * 1000, _p99(taken[slow]) * 1000
         print(f"  {name:8} the slow host   median {median:.0f} ms, p99 {p99:.0f} ms, {len(taken[slow])} callbacks")
-    told = ", ".join(f"{each:.2f}" for each in ratios)
-    print(f"  others' p99 with it against without: {ratio:.2f} (turns {told}; aim: at most 2)\n")
+    shown = ", ".join(f"{each:.2f}" for each in ratios)
+    print(f"  others' p99 with it against without: {ratio:.2f} (turns {shown}; aim: at most 2)\n")
     return {"callbacks_p99_alone_ms": alone, "callbacks_p99_beside_slow_ms": beside, "callbacks_slow_host_ratio": ratio}
 
 

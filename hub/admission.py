@@ -116,13 +116,13 @@ class Reservation:
         self._admission.take(size)
         self._size += size
 
-    def insist_on_room(self, size: int) -> None:
+    def require_room(self, size: int) -> None:
         """Take nothing, but refuse where ``size`` bytes more would not fit: before a body of that length is read.
 
         Raises:
             Overloaded: the budget has no room for so much.
         """
-        self._admission.insist_on_room(size)
+        self._admission.require_room(size)
 
     def release(self) -> None:
         """Give everything back; may be called twice."""
@@ -154,7 +154,7 @@ class Admission:
         self._ticks = ticks
         self._looked = -math.inf
 
-    def check_disk(self) -> None:
+    def require_disk(self) -> None:
         """Refuse below the watermark, so that what was acknowledged can still be delivered.
 
         Raises:
@@ -180,10 +180,10 @@ class Admission:
     def take(self, size: int) -> None:
         """Count ``size`` bytes in."""
         with self._lock:
-            self.insist_on_room(size)
+            self.require_room(size)
             self._used += size
 
-    def insist_on_room(self, size: int) -> None:
+    def require_room(self, size: int) -> None:
         """Refuse where ``size`` bytes more would not fit."""
         if self._used + size > self._budget:
             raise Overloaded(

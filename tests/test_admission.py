@@ -18,7 +18,7 @@ def admission(*, budget=100, free=1000, watermark=10):
 
 def test_below_the_watermark_nothing_is_taken_in():
     with pytest.raises(StoreUnavailable) as caught:
-        admission(free=9).check_disk()
+        admission(free=9).require_disk()
     assert caught.value.retry_after.total_seconds() > 0
 
 
@@ -44,28 +44,28 @@ def test_what_is_released_can_be_used_again_and_a_second_release_changes_nothing
 
 
 def test_above_the_watermark_there_is_room():
-    admission(free=10).check_disk()
+    admission(free=10).require_disk()
 
 
 def test_a_disk_that_had_room_is_asked_again_after_a_quarter_of_a_second():
     free, now = [1000], [0.0]
     room = Admission(memory_budget=1, free_bytes=lambda: free[0], disk_watermark=10, ticks=lambda: now[0])
-    room.check_disk()
+    room.require_disk()
     free[0] = 9
     now[0] = 0.2
-    room.check_disk()
+    room.require_disk()
     now[0] = 0.25
     with pytest.raises(StoreUnavailable):
-        room.check_disk()
+        room.require_disk()
 
 
 def test_a_full_disk_is_asked_each_time_so_that_room_counts_at_once():
     free = [9]
     room = Admission(memory_budget=1, free_bytes=lambda: free[0], disk_watermark=10, ticks=lambda: 0.0)
     with pytest.raises(StoreUnavailable):
-        room.check_disk()
+        room.require_disk()
     free[0] = 10
-    room.check_disk()
+    room.require_disk()
 
 
 MEBI = 1024 * 1024

@@ -34,8 +34,8 @@ def test_every_adapter_is_documented_and_proves_its_contract():
 def test_every_setting_says_what_it_is_for():
     source = (ROOT / "hub/config.py").read_text(encoding="utf-8")
     before = dict(re.findall(r"(#: [^\n]+)\n    (\w+):", source))
-    told = set(before.values())
-    undocumented = [field.name for field in dataclasses.fields(Settings) if field.name not in told]
+    distinct = set(before.values())
+    undocumented = [field.name for field in dataclasses.fields(Settings) if field.name not in distinct]
     # Neighbours that share one sentence stand directly below it.
     assert set(undocumented) <= {
         "port",

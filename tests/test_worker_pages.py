@@ -39,9 +39,9 @@ def test_a_worker_shows_health_and_metrics_and_names_a_dead_loop(stage, shown):
 
     loop = stage.hub.supervisor.begin("dispatcher", run)
     deadline = time.monotonic() + PATIENCE
-    while (told := shown("/health/ready")).status_code == 200:
+    while (shown_now := shown("/health/ready")).status_code == 200:
         assert time.monotonic() < deadline
-    assert (told.status_code, told.headers["Retry-After"]) == (503, "10")
-    assert told.json()["checks"]["dispatcher"] is False
+    assert (shown_now.status_code, shown_now.headers["Retry-After"]) == (503, "10")
+    assert shown_now.json()["checks"]["dispatcher"] is False
     heal.set()
     loop.end()

@@ -48,7 +48,7 @@ def main() -> None:
                 setting = Setting(
                     template=template, folder=Path(name) / title.replace(" ", "-"), seconds=options.seconds or seconds
                 )
-                results[title] = _told(title, _run(scenario, setting))
+                results[title] = _reported(title, _run(scenario, setting))
                 _keep(results, time.monotonic() - started)
     load, cores = os.getloadavg()[2], os.cpu_count()
     print(f"{len(results)} scenarios in {time.monotonic() - started:.0f} s; load {load:.1f} on {cores} cores")
@@ -103,7 +103,7 @@ def _on_postgresql(scenario: Callable[[Setting, Postgresql], Account]) -> Scenar
     return run
 
 
-def _told(title: str, account: Account) -> Account:
+def _reported(title: str, account: Account) -> Account:
     print(
         f"{title}: {account.acknowledged} acknowledged = {account.delivered} delivered + {account.open} open"
         f" (lost {account.lost}, dead {account.dead}); {account.kills} kills, {account.receptions} receptions,"

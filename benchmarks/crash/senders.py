@@ -71,16 +71,18 @@ class Senders:
             with self._lock:
                 self.sent[key] = digest(document)
             body = self._body(document)
-            promise = self._until_told(session, key, document, body)
+            promise = self._until_answered(session, key, document, body)
             if promise is not None:
                 self.ledger.add(promise)
                 if random.randrange(100) < _ASK_AGAIN:
-                    again = self._until_told(session, key, document, body)
+                    again = self._until_answered(session, key, document, body)
                     if again is not None and again != promise:
                         self.broken.append(f"key {key}: {promise.submission_id} became {again.submission_id}")
             self._stop.wait(max(0.0, self._pause - (time.monotonic() - started)))
 
-    def _until_told(self, session: requests.Session, key: str, document: bytes, body: dict[str, Any]) -> Promise | None:
+    def _until_answered(
+        self, session: requests.Session, key: str, document: bytes, body: dict[str, Any]
+    ) -> Promise | None:
         """Send, and send again with the same key while nobody says yes or no; None if all this ends before."""
         while True:
             answer = self._once(session, key, body)

@@ -76,8 +76,8 @@ def run(*, seconds: float, rounds: int) -> dict[str, Any]:
             servers = {"proven": proven, "unproven": unproven}
             seen = {kind: _turns(servers, one, seconds=seconds, rounds=rounds) for kind, one in sent.items()}
         token_cost = _token_cost(Path(name) / "proven")
-        _insist_on_no_events(Path(name) / "unproven")
-    results: dict[str, Any] = {kind: _told(turns, sent[kind]) for kind, turns in seen.items()}
+        _require_no_events(Path(name) / "unproven")
+    results: dict[str, Any] = {kind: _figures(turns, sent[kind]) for kind, turns in seen.items()}
     print(f"besides, off the path, {token_cost:.1f} ms for each event token", flush=True)
     return results | {"token_cpu_ms": token_cost}
 
@@ -109,7 +109,7 @@ def _measured(server: Server, sent: Sent, *, seconds: float) -> Measured:
     return Measured(per_second=seen.rate(202), cpu_ms_each=1000 * (cpu_seconds(server.process) - cpu) / accepted)
 
 
-def _insist_on_no_events(data: Path) -> None:
+def _require_no_events(data: Path) -> None:
     """Fail if the yardstick proved something after all: the two would be compared with themselves."""
     with closing(sqlite3.connect(f"file:{data / 'hub.sqlite'}?mode=ro", uri=True)) as database:
         messages, events = (database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _COUNTED)
@@ -127,7 +127,7 @@ def _token_cost(data: Path) -> float:
     return 1000 * spent / signed
 
 
-def _told(seen: dict[str, list[Measured]], sent: Sent) -> dict[str, Any]:
+def _figures(seen: dict[str, list[Measured]], sent: Sent) -> dict[str, Any]:
     results: dict[str, Any] = {
         way: {
             "per_second": statistics.median(one.per_second for one in turns),

@@ -46,7 +46,7 @@ def run(hall: Hall, *, seconds: float) -> dict[str, Any]:
         drained = _drained(hall)
         over.set()
         watcher.join()
-    return _told(hall, seen, points, seconds=seconds, drained=drained)
+    return _figures(hall, seen, points, seconds=seconds, drained=drained)
 
 
 _COUNTS = "SELECT count(*), count(*) FILTER (WHERE state = 'delivered') FROM deliveries"
@@ -68,7 +68,7 @@ def _drained(hall: Hall) -> float:
     return time.monotonic() - begun
 
 
-def _told(hall: Hall, seen: load.Load, points: list[Any], *, seconds: float, drained: float) -> dict[str, Any]:
+def _figures(hall: Hall, seen: load.Load, points: list[Any], *, seconds: float, drained: float) -> dict[str, Any]:
     acknowledged = seen.statuses.get(202, 0)
     accepted, delivered = hall.rows(_COUNTS)[0]
     # The submission that copies are made of was there before, and is not delivered.

@@ -632,7 +632,7 @@ class Bench(Protocol):
 
 def whole_places(files: Mapping[str, bytes], package: Package) -> list[str]:
     """Return the places among ``files`` (by path) whose marker stands and that hold every part of a delivery."""
-    marked = [path.removesuffix(MARKER) for path in files if path.rpartition("/")[2] == MARKER]
-    own = [place for place in marked if str(package.delivery_id) in place]
+    complete = [path.removesuffix(MARKER) for path in files if path.rpartition("/")[2] == MARKER]
+    own = [place for place in complete if str(package.delivery_id) in place]
     parts = {sealed.jwe or b"" for _name, sealed in package.submission.contents.parts()}
     return [place for place in own if parts <= {files[path] for path in files if path.startswith(place)}]

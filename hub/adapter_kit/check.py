@@ -370,8 +370,8 @@ class ShellBench:
 
     def strangers(self, packages: list[Package]) -> int:
         """Count the places whose marker stands for nothing whole."""
-        marked = sum(path.endswith(f"/{MARKER}") for path in files_below(self._root))
-        return marked - sum(self.copies(package) for package in packages)
+        complete = sum(path.endswith(f"/{MARKER}") for path in files_below(self._root))
+        return complete - sum(self.copies(package) for package in packages)
 
     def close(self) -> None:
         """Stop everything."""

@@ -84,9 +84,9 @@ class FileBench:
 
     def strangers(self, packages: list[Package]) -> int:
         """Count the places whose marker stands for nothing whole, and what was taken from others."""
-        marked = sum(path.endswith(f"/{MARKER}") for path in files_below(self._root))
+        complete = sum(path.endswith(f"/{MARKER}") for path in files_below(self._root))
         taken = self._others is not None and not self._others.is_dir()
-        return marked - sum(self.copies(package) for package in packages) + taken
+        return complete - sum(self.copies(package) for package in packages) + taken
 
     def close(self) -> None:
         """Give back the room."""
@@ -161,8 +161,8 @@ class DropBench(WebBench):
 
     def strangers(self, packages: list[Package]) -> int:
         """Count the places whose marker stands for nothing whole."""
-        marked = sum(path.endswith(MARKER) for path in self._objects)
-        return marked - sum(self.copies(package) for package in packages)
+        complete = sum(path.endswith(MARKER) for path in self._objects)
+        return complete - sum(self.copies(package) for package in packages)
 
     def _put_marker(self, key: str, body: bytes) -> Answer | Fault:
         if self.trouble in _AT_THE_END:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hub.admin.request import Form, Visit
 from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
-from hub.identity.access import insist_on_a_say
+from hub.identity.access import require_a_say
 from hub.model.options import Option
 from hub.model.parties import Destination
 
@@ -97,7 +97,7 @@ def refuse(visit: Visit) -> Response:
 
 
 def _decided(visit: Visit, *, approve: bool) -> Response:
-    insist_on_a_say(visit.person)
+    require_a_say(visit.person)
     destination = _destination(visit)
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.tools.destination_service.decide_way(
@@ -113,7 +113,7 @@ def _back(visit: Visit, destination: Destination, note: str) -> Response:
 def _destination(visit: Visit) -> Destination:
     """Return the destination; settings name files and networks of the hub, so people of one tenant do not write them."""
     destination = visit.scope.destination(visit.id("id"))
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     return destination
 
 

@@ -225,7 +225,7 @@ def _endpoint(page: _Page, tools: Tools, pages: Environment) -> Callable[[Reques
 
 async def _taken(request: Request, page: _Page, visit: Visit) -> Response:
     """Read a form and answer it, if it comes from somebody who may send it."""
-    _insist_on_same_origin(request)
+    _require_same_origin(request)
     if not await run_in_threadpool(_is_expected, page, visit):
         return _to_log_in(page, visit)
     held = visit.tools.admission.reserve()
@@ -262,7 +262,7 @@ def _is_expected(page: _Page, visit: Visit) -> bool:
     """
     session = None if page.right is None else _session(visit)
     if page.right is not None and session is not None:
-        session.person.insist(page.right)
+        session.person.require(page.right)
     return page.right is None or session is not None
 
 
@@ -282,7 +282,7 @@ def _answered_by(page: _Page, visit: Visit) -> Response:
         visit = replace(visit, session=session)
         if page.method == "POST" and not same_csrf(session, visit.form.text("csrf")):
             raise _foreign()
-        session.person.insist(page.right)
+        session.person.require(page.right)
         return _with_language(visit, page.answer(visit))
     except ConfigurationError:
         raise
@@ -336,7 +336,7 @@ def _with_language(visit: Visit, response: Response) -> Response:
     return response
 
 
-def _insist_on_same_origin(request: Request) -> None:
+def _require_same_origin(request: Request) -> None:
     """Refuse what a browser says comes from another site (Fetch Metadata; Origin, RFC 6454)."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
@@ -375,7 +375,7 @@ def _limited(request: Request, page: _Page, held: Reservation) -> Receive:
     announced = request.headers.get("content-length", "0")
     expected = int(announced) if announced.isdecimal() else 0
     count(expected)
-    held.insist_on_room(expected)
+    held.require_room(expected)
 
     async def limited() -> Message:
         nonlocal seen

@@ -247,7 +247,7 @@ def put(visit: Visit) -> Response:
             catalog=tools.catalog(),
             on=visit.now.date(),
         )
-        _insist_on_scope(visit, made)
+        _require_scope(visit, made)
         same = {canonical_service(name) for name in (made.identifier, replaces or "")}
         others = [each for each in destination.services if canonical_service(each.identifier) not in same]
         _keep(visit, destination, (*others, made))
@@ -281,7 +281,7 @@ def _offered(destination: Destination, identifier: str) -> OfferedService:
     return found
 
 
-def _insist_on_scope(visit: Visit, made: OfferedService) -> None:
+def _require_scope(visit: Visit, made: OfferedService) -> None:
     outside = [region for region in made.regions if not visit.person.covers(region.removeprefix("DE"))]
     if outside:
         raise outside_scope(

@@ -14,7 +14,7 @@ from hub.administration.routing_tables import key_valid_until
 from hub.crypto.certificates import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
-from hub.identity.access import insist_on_a_say
+from hub.identity.access import require_a_say
 from hub.model.parties import Destination
 from hub.store import StoredKey
 from hub.store.proposals import KeyStep
@@ -169,7 +169,7 @@ def refuse(visit: Visit) -> Response:
 
 
 def _decided(visit: Visit, *, approve: bool) -> Response:
-    insist_on_a_say(visit.person)
+    require_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.tools.destination_service.decide_key(

@@ -83,7 +83,7 @@ def change_password(visit: Visit) -> Response:
     """Replace one's own password; all sessions of the account end."""
     form, accounts, name = visit.form, visit.tools.accounts, visit.person.name
     try:
-        _insist_on_owner(visit)
+        _require_owner(visit)
         accounts.set_password(name, form.fields.get("new", ""), actor=name, now=visit.now)
     except Refused as error:
         return visit.page("account.html", status=422, address=None, error=error)
@@ -94,14 +94,14 @@ def change_factor(visit: Visit) -> Response:
     """Give one's own account a new second factor and show its address, once; all sessions of the account end."""
     name = visit.person.name
     try:
-        _insist_on_owner(visit)
+        _require_owner(visit)
     except Refused as error:
         return visit.page("account.html", status=422, address=None, error=error)
     address = visit.tools.accounts.set_totp(name, actor=name, now=visit.now)
     return visit.page("account.html", address=address, error=None)
 
 
-def _insist_on_owner(visit: Visit) -> None:
+def _require_owner(visit: Visit) -> None:
     """Ask for the credentials again: an open browser alone must not be enough to take an account over."""
     form = visit.form
     visit.tools.accounts.check(

@@ -134,7 +134,7 @@ class Scope:
 
     def sums(self) -> Sums:
         """Return what waits besides deliveries; it speaks of everybody."""
-        self.insist_on_everything()
+        self.require_no_tenant()
         return self._store.figures.sums()
 
     def schema_use(self, *, since: datetime) -> dict[str, int]:
@@ -208,12 +208,12 @@ class Scope:
         self, *, offset: int, limit: int, actor: str = "", action: str = "", target: str = ""
     ) -> Page[AuditRecord]:
         """Return one page of the audit log, newest first; it speaks of everybody, so a tenant's people do not see it."""
-        self.insist_on_everything()
+        self.require_no_tenant()
         return self._store.audit.entries(
             actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
         )
 
-    def insist_on_everything(self) -> None:
+    def require_no_tenant(self) -> None:
         """Raise ``Forbidden`` for people who are bound to a tenant."""
         if self._tenant:
             raise Forbidden(

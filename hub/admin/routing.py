@@ -118,7 +118,7 @@ def version(visit: Visit) -> Response:
     findings = book.findings(number, now=visit.now)
     standing = book.findings(book.base(visit.now), now=visit.now)
     seen = findings_seen(visit.person.tenant, table, findings)
-    fresh, known = _told_apart(seen, standing)
+    fresh, known = _parted(seen, standing)
     rules, total = _found(visit, table)
     changes = book.compare(number, now=visit.now, tenant=visit.person.tenant)
     return visit.page(
@@ -232,7 +232,7 @@ def cancel(visit: Visit) -> Response:
     return visit.to("/routing/versions", note="cancelled")
 
 
-def _told_apart(findings: list[Finding], active: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+def _parted(findings: list[Finding], active: list[Finding]) -> tuple[list[Finding], list[Finding]]:
     """Return what is new or wrong, and the warnings that the active table has as well."""
     standing = {(each.code, each.text) for each in active if each.severity is Severity.WARNING}
     known = [each for each in findings if (each.code, each.text) in standing]
@@ -333,7 +333,7 @@ def index(visit: Visit) -> Response:
         tile_height=TILE_HEIGHT,
         regions=_by_region(looked),
         most_in_tree=visit.tools.most_in_tree,
-        letters=_letters(looked) if service is not None else {},
+        labels=_labels(looked) if service is not None else {},
         names={each.destination_id: each.name for each in visit.scope.destinations()},
         below=below,
         place=_place(visit, below),
@@ -366,7 +366,7 @@ def _by_region(looked: Survey) -> list[tuple[str, Sequence[DistrictCover]]]:
     ]
 
 
-def _letters(looked: Survey) -> Mapping[UUID, str]:
+def _labels(looked: Survey) -> Mapping[UUID, str]:
     """Give each authority a letter, the one with the most municipalities first: the map has no room for names."""
     towns: dict[UUID, int] = {}
     for cover in looked.covers:

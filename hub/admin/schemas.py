@@ -97,7 +97,7 @@ def difference(visit: Visit) -> Response:
 
 def decide(visit: Visit) -> Response:
     """Announce, put into force or withdraw a version; what was accepted under it stays accepted."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     edition = _edition(visit)
     manifest, form = edition.manifest, visit.form
     try:
@@ -198,7 +198,7 @@ _FIELDS = ("standard", "version", "status", "valid_from", "valid_until", "proven
 
 def form(visit: Visit, *, error: HubError | None = None) -> Response:
     """Show the form; the catalogue is everybody's, so people of one tenant do not change it."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     return visit.page(
         "schema_import.html",
         status=200 if error is None else 422,
@@ -212,7 +212,7 @@ def form(visit: Visit, *, error: HubError | None = None) -> Response:
 
 def receive(visit: Visit) -> Response:
     """Check a package; what does not pass leaves nothing behind but its reason."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     uploads = [Upload(name=name, content=content) for name, content in visit.form.uploads if content]
     try:
         arrival = visit.tools.arrivals.receive(uploads, _wish(visit), by=visit.person.name, now=visit.now)
@@ -227,13 +227,13 @@ def receive(visit: Visit) -> Response:
 
 def show_arrival(visit: Visit) -> Response:
     """Show what the checks say of a package that waits."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     return visit.page("schema_arrival.html", arrival=visit.tools.arrivals.arrival(visit.parts["id"]))
 
 
 def admit(visit: Visit) -> Response:
     """Take a package into the catalogue."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     arrival = visit.tools.arrivals.admit(visit.parts["id"])
     visit.tools.store.audit.append(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
     return visit.to("/schemas", note="admitted", q=arrival.manifest.standard)
@@ -241,7 +241,7 @@ def admit(visit: Visit) -> Response:
 
 def discard(visit: Visit) -> Response:
     """Drop a package."""
-    visit.scope.insist_on_everything()
+    visit.scope.require_no_tenant()
     arrival = visit.tools.arrivals.discard(visit.parts["id"])
     visit.tools.store.audit.append(visit.audit("schema.discard", _target(arrival)))
     return visit.to("/schemas", note="discarded")

@@ -154,13 +154,13 @@ def redrive(visit: Visit) -> Response:
     """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
     form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
-    letters = visit.tools.dead_letters
+    dead = visit.tools.dead_letters
     by = By(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
         delivery = visit.scope.delivery(_letter_id(one))
-        letters.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)
+        dead.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)
     elif cause is not None:
-        letters.redrive_all(cause, within=_within(visit, form.text("destination", longest=36)), by=by)
+        dead.redrive_all(cause, within=_within(visit, form.text("destination", longest=36)), by=by)
     else:
         raise Invalid(Text("Wählen Sie eine Zustellung oder eine Ursache.", "Choose a delivery or a cause."))
     return visit.to("/dead", note="redriven")

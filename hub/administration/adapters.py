@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from hub.administration.keys import By
 from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, handed_in
-from hub.identity.access import insist_on_approver, insist_on_proposer
+from hub.identity.access import require_approver, require_proposer
 from hub.identity.accounts import Person
 from hub.model import reasons
 from hub.model.delivery import Adapter
@@ -132,7 +132,7 @@ def shown(config: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def insist_on_reach(adapter: object, config: Mapping[str, Any]) -> None:
+def require_reach(adapter: object, config: Mapping[str, Any]) -> None:
     """Refuse an address in an adapter's options that every delivery would be kept from; names are judged when they are dialled.
 
     Adapters that declare no ``allow_private_addresses`` judge by rules of their own.
@@ -205,7 +205,7 @@ class AdapterSettings:
         """
         return Way.of(name, self.options(name), config)
 
-    def check(self, name: str, config: Mapping[str, Any]) -> None:
+    def require_usable(self, name: str, config: Mapping[str, Any]) -> None:
         """Build the adapter once, which touches nothing, so that a wrong option is refused here and not at a delivery.
 
         Raises:
@@ -213,7 +213,7 @@ class AdapterSettings:
         """
         kind = self.kind(name)
         kind(config)
-        insist_on_reach(kind, config)
+        require_reach(kind, config)
 
 
 _PAGE = 500
@@ -281,7 +281,7 @@ class AdapterApproval:
             wanted = self._confined(name, wanted, kept, self._files)
         with handed_in():
             make(wanted)
-            insist_on_reach(make, wanted)
+            require_reach(make, wanted)
         return Wish(adapter=name, options=wanted)
 
     def propose(self, destination: Destination, wish: Wish, person: Person, *, by: By) -> AdapterChange:
@@ -290,7 +290,7 @@ class AdapterApproval:
         Raises:
             Forbidden: the right is missing. Conflict: a change waits already.
         """
-        insist_on_proposer(person)
+        require_proposer(person)
         change = AdapterChange(
             destination_id=destination.destination_id,
             adapter=wish.adapter,
@@ -309,7 +309,7 @@ class AdapterApproval:
             Conflict: it is decided, or what it was made on has changed. Else as :meth:`wish`, judged anew.
         """
         change = self._change(destination, change_id)
-        insist_on_approver(self._store, person, change.proposed_by)
+        require_approver(self._store, person, change.proposed_by)
         if self.wish(destination, change.adapter, change.options).options != change.options:
             raise delivery_overtaken()
         self.remember(destination, by=by)
@@ -357,7 +357,7 @@ class AdapterApproval:
             for name, value in wanted.items()
             if name not in kept or kept[name] != value or (moved and name in way.secrets)
         }
-        _insist_on_confinement(new, folder)
+        _require_confinement(new, folder)
         for name, value in new.items():
             if name.endswith("_file") and isinstance(value, str) and Path(value).resolve() in self._own:
                 raise _of_the_hub(name)
@@ -415,7 +415,7 @@ def _entry(destination: Destination, change: AdapterChange, action: str, by: By)
     )
 
 
-def _insist_on_confinement(options: Mapping[str, Any], folder: Path) -> None:
+def _require_confinement(options: Mapping[str, Any], folder: Path) -> None:
     """Refuse options that would let somebody far away read or write the hub's own files, or reach its own network."""
     switches = sorted(name for name in options if name.startswith("allow_"))
     if switches:

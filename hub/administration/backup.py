@@ -62,7 +62,7 @@ def back_up(source: Source, target: Path, *, now: datetime) -> BackupReport:
         ConfigurationError: ``target`` is not empty, or lies in the data folder.
         StoreUnavailable: a disk is full, or blobs that the database names are missing.
     """
-    _insist_on_empty(target)
+    _require_empty(target)
     if target.is_relative_to(source.data):
         raise ConfigurationError(
             Text(
@@ -115,7 +115,7 @@ def staged(data: Path) -> Iterator[Path]:
     Raises:
         ConfigurationError: ``data`` is not empty. StoreUnavailable: the disk is full.
     """
-    _insist_on_empty(data)
+    _require_empty(data)
     folder = data / _STAGE
     with _translated():
         _make_folder(folder)
@@ -138,7 +138,7 @@ def restore_files(source: Path, data: Path, manifest: Mapping[str, Any]) -> None
     Raises:
         ConfigurationError: ``data`` is not empty. StoreUnavailable: the disk is full.
     """
-    _insist_on_empty(data)
+    _require_empty(data)
     with _translated():
         _make_folder(data)
         for name in manifest["files"]:
@@ -273,7 +273,7 @@ def _hashed(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _insist_on_empty(folder: Path) -> None:
+def _require_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise _not_empty(folder)
 

@@ -10,7 +10,7 @@ from secrets import token_urlsafe
 from hub.areas import Area
 from hub.errors import Invalid, Text
 from hub.identity.accounts import Person, Right
-from hub.identity.clients import bound_to, hash_secret, insist_for_persons, new_client
+from hub.identity.clients import bound_to, hash_secret, new_client, require_for_persons
 from hub.model.parties import Client, ClientKind
 from hub.model.refusals import not_found, outside_scope, state_forbids
 from hub.store import AuditEntry, Page, Store, all_items
@@ -29,7 +29,7 @@ class ClientService:
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Client]:
         """Return one page of the clients in a person's scope, by id."""
-        person.insist(Right.SEE)
+        person.require(Right.SEE)
         if not person.tenant:
             return self._store.parties.clients(offset=offset, limit=limit)
         found = all_items(lambda start: self._store.parties.clients(offset=start, limit=_PAGE))
@@ -38,7 +38,7 @@ class ClientService:
 
     def show(self, client_id: str, person: Person) -> Client:
         """Return a client in the person's scope; raise ``NotFound`` for any other."""
-        person.insist(Right.SEE)
+        person.require(Right.SEE)
         client = self._store.parties.client(client_id)
         if client is None or not person.covers(client.tenant):
             raise not_found("client-not-found", client_id)
@@ -64,10 +64,10 @@ class ClientService:
             Invalid: no name, or a tenant that is no ARS prefix.
             Malformed: a region that is no ARS.
         """
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         tenant = tenant or person.tenant
         if not self._machines:
-            insist_for_persons(kind)
+            require_for_persons(kind)
         name = name.strip()
         if not name or len(name) > _LONGEST_NAME or not name.isprintable() or not _TENANT.fullmatch(tenant):
             raise Invalid(
@@ -76,10 +76,10 @@ class ClientService:
                     f"A client needs a name (at most {_LONGEST_NAME} characters) and an ARS prefix as its tenant.",
                 )
             )
-        insist_on_tenant(person, tenant)
+        require_tenant(person, tenant)
         client, secret = new_client(ClientKind(kind), name, now=now, tenant=tenant, manage=manage)
         if region and client.kind is ClientKind.SENDER:
-            insist_on_tenant(person, region)
+            require_tenant(person, region)
             client = bound_to(client, Area.from_ars(region).ars)
         self._store.parties.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
         return client, secret
@@ -96,10 +96,10 @@ class ClientService:
             NotFound: no such client in the person's scope.
             Conflict: it is disabled, or somebody else gave it a new secret meanwhile (slug ``overtaken``).
         """
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         client = self.show(client_id, person)
         if not self._machines:
-            insist_for_persons(client.kind)
+            require_for_persons(client.kind)
         if client.disabled_at is not None:
             raise state_forbids(
                 Text("Der Client ist gesperrt und bleibt es.", "The client is disabled and stays so."),
@@ -114,7 +114,7 @@ class ClientService:
 
     def disable(self, client_id: str, person: Person, *, now: datetime) -> Client:
         """Lock a client out for good; its tokens stop working within a second. A second time changes nothing."""
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         before = self.show(client_id, person)
         if before.disabled_at is not None:
             return before
@@ -124,7 +124,7 @@ class ClientService:
         return after
 
 
-def insist_on_tenant(person: Person, tenant: str) -> None:
+def require_tenant(person: Person, tenant: str) -> None:
     """Raise ``Forbidden`` for a tenant outside the person's scope."""
     if not person.covers(tenant):
         raise outside_scope(Text(f"Der Mandant „{tenant}“ liegt", f"Tenant '{tenant}' lies"))

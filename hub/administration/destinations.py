@@ -15,7 +15,7 @@ from hub.administration.adapters import AdapterApproval, Wish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, Text
-from hub.identity.access import existing_destination, insist_on_approver, insist_on_proposer, own_destination, reach
+from hub.identity.access import existing_destination, own_destination, reach, require_approver, require_proposer
 from hub.identity.accounts import Person, Right, anybody_may
 from hub.identity.clients import Caller
 from hub.model.parties import Callback, ClientKind, Destination, OfferedService
@@ -112,7 +112,7 @@ class Destinations:
         Raises:
             Malformed: ``encryptionKid`` is not the encryption key's, or a key is refused by the policy.
         """
-        _insist_on_uris(draft)
+        _require_uris(draft)
         if draft.encryption_kid != encryption_key.get("kid"):
             raise _malformed(
                 "encryptionKid muss die kid von encryptionPublicKey sein.",
@@ -161,13 +161,13 @@ class Destinations:
 
         ``expected`` is the revision that the change was made on; ``Conflict`` where somebody changed it since.
         """
-        _insist_on_uris(draft)
+        _require_uris(draft)
         said = draft.parts()
         if draft.encryption_kid is not None:
-            self._insist_on_key(destination, draft.encryption_kid)
+            self._require_key(destination, draft.encryption_kid)
 
         def change(before: Destination) -> Destination:
-            self._insist_on_status(before, draft.status)
+            self._require_status(before, draft.status)
             return replace(before, **said, updated_at=now)
 
         def audit(before: Destination, after: Destination) -> AuditEntry:
@@ -218,7 +218,7 @@ class Destinations:
         except KeyRefused as exc:
             raise Malformed(exc.detail, slug="key-refused") from exc
 
-    def _insist_on_key(self, destination: Destination, kid: str) -> None:
+    def _require_key(self, destination: Destination, kid: str) -> None:
         jwk = self._store.parties.usable_key(destination.destination_id, kid)
         if jwk is None or jwk.get("key_ops") != ["wrapKey"]:
             raise _malformed(
@@ -227,7 +227,7 @@ class Destinations:
             )
 
     @staticmethod
-    def _insist_on_status(destination: Destination, status: str | None) -> None:
+    def _require_status(destination: Destination, status: str | None) -> None:
         open_to = _STATUS.get(destination.status, frozenset())
         if status is not None and status not in open_to:
             possible = ", ".join(sorted(open_to))
@@ -252,7 +252,7 @@ def _audited(destination: Destination, said: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def _insist_on_uris(draft: Draft) -> None:
+def _require_uris(draft: Draft) -> None:
     """Refuse a schema that is named by no URI: it would stand in metadata that the authority turns down."""
     if not all(is_uri(uri) for service in draft.services or () for uri, _ in service.schemas):
         raise _malformed(
@@ -299,12 +299,12 @@ class DestinationService:
 
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
-        person.insist(Right.SEE)
+        person.require(Right.SEE)
         return self._store.parties.destinations(tenant=person.tenant, offset=offset, limit=limit)
 
     def show(self, destination_id: UUID, person: Person) -> Standing:
         """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
-        person.insist(Right.SEE)
+        person.require(Right.SEE)
         destination = self._mine(destination_id, person)
         callbacks = self._store.callbacks.dead(party=str(destination_id), limit=_MOST_CALLBACKS).items
         return Standing(
@@ -336,7 +336,7 @@ class DestinationService:
             NotFound: no such client in the person's scope.
             Malformed, InvalidSettings: a key that is refused; an adapter or option that is wrong.
         """
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         tenant = tenant or person.tenant
         if not person.covers(tenant) or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
             raise outside_scope(
@@ -345,7 +345,7 @@ class DestinationService:
                     f"Tenant '{tenant}' is no ARS prefix, or lies",
                 )
             )
-        self._insist_on_owner(owner, person)
+        self._require_owner(owner, person)
         wish = self._wish(None, draft, person)
         proposed = wish if wish is not None and person.is_named and wish.adapter != "mailbox" else None
         made = self._destinations.create(
@@ -396,9 +396,9 @@ class DestinationService:
                     raise adapter_change_open()
                 self._ways.approve(destination, waiting.change_id, person, by=by)
                 return self._mine(destination_id, person)
-        insist_on_proposer(person)
+        require_proposer(person)
         if draft.status == "active":
-            self._insist_on_second_person(destination, person)
+            self._require_second_person(destination, person)
         changed = self._changed(destination, rest, by, expected=expected)
         if wish is not None and person.is_named:
             self._ways.propose(changed, wish, person, by=by)
@@ -420,11 +420,11 @@ class DestinationService:
             NotFound: not in the person's scope. Conflict: it is decided, or was made on another state.
         """
         destination = self._mine(destination_id, person)
-        _insist_on_everything(person)
+        _require_no_tenant(person)
         by = By(actor=person.name, now=now, text=text)
         if approve:
             return self._ways.approve(destination, change_id, person, by=by)
-        _insist_on_a_say(person)
+        _require_a_say(person)
         return self._ways.refuse(destination, change_id, by=by)
 
     def _changed(self, destination: Destination, draft: Draft, by: By, *, expected: str | None) -> Destination:
@@ -441,8 +441,8 @@ class DestinationService:
         if draft.adapter is None and draft.adapter_config is None:
             return None
         if not person.may(Right.APPROVE):
-            insist_on_proposer(person)
-        _insist_on_everything(person)
+            require_proposer(person)
+        _require_no_tenant(person)
         return self._ways.wish(before, draft.adapter, draft.adapter_config)
 
     def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
@@ -452,7 +452,7 @@ class DestinationService:
             Forbidden, NotFound: the right is missing; not in the person's scope.
             Malformed: the key policy refuses it, or it is for signatures: that counts at once, so :meth:`change_key` adds it.
         """
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         destination = self._mine(destination_id, person)
         if use_of(jwk) == "verify":
             raise needs_second_person(
@@ -484,7 +484,7 @@ class DestinationService:
             None,
         )
         if waiting is None:
-            insist_on_proposer(by)
+            require_proposer(by)
             return self._desk.propose(destination, step, kid, by=word)
         return self._approve_key(destination, waiting, by, word)
 
@@ -495,17 +495,17 @@ class DestinationService:
         destination = self._mine(destination_id, person)
         by = By(actor=person.name, now=now, text=text)
         if not approve:
-            _insist_on_a_say(person)
+            _require_a_say(person)
             return self._desk.refuse(destination, change_id, by=by)
         return self._approve_key(destination, self._desk.proposal(destination, change_id), person, by)
 
     def _approve_key(self, destination: Destination, change: KeyChange, person: Person, by: By) -> KeyChange:
-        insist_on_approver(self._store, person, change.proposed_by)
+        require_approver(self._store, person, change.proposed_by)
         return self._desk.approve(destination, change.change_id, by=by)
 
     def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
         """Close the circuit breaker, so that deliveries are attempted at once."""
-        person.insist(Right.OPERATE)
+        person.require(Right.OPERATE)
         self._mine(destination_id, person)
         after = {"text": text} if text else {}
         entry = AuditEntry(
@@ -525,10 +525,10 @@ class DestinationService:
             raise not_found("destination-not-found", destination_id)
         return found
 
-    def _insist_on_second_person(self, destination: Destination, person: Person) -> None:
+    def _require_second_person(self, destination: Destination, person: Person) -> None:
         """Whoever works at the machine may be the one who created it, and counts only until there are others."""
         if person.is_named:
-            self._desk.insist_on_second_person(destination, actor=person.name)
+            self._desk.require_second_person(destination, actor=person.name)
         elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
             raise needs_second_person(
                 Forbidden,
@@ -540,20 +540,20 @@ class DestinationService:
                 ),
             )
 
-    def _insist_on_owner(self, owner: str, person: Person) -> None:
+    def _require_owner(self, owner: str, person: Person) -> None:
         client = self._store.parties.client(owner)
         usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
         if client is None or not usable or not person.covers(client.tenant):
             raise not_found("client-not-found", owner)
 
 
-def _insist_on_a_say(person: Person) -> None:
+def _require_a_say(person: Person) -> None:
     """Whoever may propose or approve may also turn down."""
     if not person.may(Right.APPROVE):
-        insist_on_proposer(person)
+        require_proposer(person)
 
 
-def _insist_on_everything(person: Person) -> None:
+def _require_no_tenant(person: Person) -> None:
     """Adapters' options name files and networks of the hub, so people of one tenant do not write them."""
     if person.tenant:
         raise outside_scope(Text("Die Einstellungen von Adaptern liegen", "The settings of adapters lie"))

@@ -98,7 +98,7 @@ class KeyApproval:
         change = self.proposal(destination, change_id)
         if may_be_one_human(self._store, by.actor, [change.proposed_by]):
             raise second_person()
-        self._insist_on_sense(destination, change, by.now)
+        self._require_sense(destination, change, by.now)
         return self._decide(destination, change, ChangeState.APPROVED, "key.approve", by)
 
     def refuse(self, destination: Destination, change_id: int, *, by: By) -> KeyChange:
@@ -131,7 +131,7 @@ class KeyApproval:
         )
         return not any(each.entry.after.get("status") == "active" for each in changes)
 
-    def insist_on_second_person(self, destination: Destination, *, actor: str) -> None:
+    def require_second_person(self, destination: Destination, *, actor: str) -> None:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.
 
         Raises:
@@ -167,7 +167,7 @@ class KeyApproval:
             proposed_by=by.actor,
             proposed_at=by.now,
         )
-        self._insist_on_sense(destination, change, by.now)
+        self._require_sense(destination, change, by.now)
         return self._changes.propose(change, audit=_entry(destination, change, "key.propose", by))
 
     def _decide(
@@ -185,7 +185,7 @@ class KeyApproval:
             )
         return change
 
-    def _insist_on_sense(self, destination: Destination, change: KeyChange, now: datetime) -> None:
+    def _require_sense(self, destination: Destination, change: KeyChange, now: datetime) -> None:
         if destination.status == "decommissioned" and change.step is not KeyStep.RETIRE:
             raise _nothing_to_change("Der Zustellpunkt ist stillgelegt.", "The destination is decommissioned.")
         known = {key.kid: key for key in self._store.parties.keys(destination.destination_id)}
@@ -205,11 +205,11 @@ class KeyApproval:
                 "Der Schlüssel ist schon zurückgezogen, und das bleibt so.", "The key is retired, and that stays."
             )
         if change.step is KeyStep.RETIRE:
-            _insist_on_replacement(destination, key)
+            _require_replacement(destination, key)
         else:
-            self._insist_on_use(destination, key, now)
+            self._require_use(destination, key, now)
 
-    def _insist_on_use(self, destination: Destination, key: StoredKey, now: datetime) -> None:
+    def _require_use(self, destination: Destination, key: StoredKey, now: datetime) -> None:
         if key.use != "wrapKey":
             raise _only_sealing()
         if key.kid == destination.encryption_kid:
@@ -217,7 +217,7 @@ class KeyApproval:
         judged(key.jwk, use="wrapKey", now=now, policy=self._policy)
 
 
-def _insist_on_replacement(destination: Destination, key: StoredKey) -> None:
+def _require_replacement(destination: Destination, key: StoredKey) -> None:
     """Keep an active destination from losing the key that is sealed to: its applications would be turned away."""
     if key.kid == destination.encryption_kid and destination.status == "active":
         raise _nothing_to_change(

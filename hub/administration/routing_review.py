@@ -31,7 +31,7 @@ from hub.store.reports import Overview
 
 _MAX_TEXT = 500
 #: So many findings stand in a refusal; the check lists all.
-_MAX_TOLD = 100
+_MAX_FINDINGS = 100
 
 
 def changed_rules(before: RoutingTable, after: RoutingTable) -> list[tuple[Rule | None, Rule | None]]:
@@ -69,7 +69,7 @@ def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list
     return list(result.values())
 
 
-def insist_on_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:
+def require_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:
     """Raise ``Forbidden`` where a change touches rules outside the person's scope."""
     if not person.tenant:
         return
@@ -97,16 +97,17 @@ def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) ->
     return [*others.values(), *mine]
 
 
-def insist_on_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) -> None:
+def require_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) -> None:
     """Raise ``Invalid`` for errors, and for warnings without a word; it tells of those that the person has ``seen``."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    told = [finding for finding in seen if finding.severity is Severity.ERROR]
+    shown = [finding for finding in seen if finding.severity is Severity.ERROR]
     if errors:
         first = (
             Text(
-                f"Der erste: {told[0].text.de} {told[0].remedy.de}", f"The first: {told[0].text.en} {told[0].remedy.en}"
+                f"Der erste: {shown[0].text.de} {shown[0].remedy.de}",
+                f"The first: {shown[0].text.en} {shown[0].remedy.en}",
             )
-            if told
+            if shown
             else Text("Sie betreffen andere Mandanten.", "They concern other tenants.")
         )
         raise Invalid(
@@ -115,12 +116,12 @@ def insist_on_fitness(findings: list[Finding], *, word: str, seen: list[Finding]
                 f"The check finds {len(errors)} errors. {first.en}",
             ),
             slug="table-unfit",
-            findings=[_told(each) for each in told[:_MAX_TOLD]],
+            findings=[_finding_json(each) for each in shown[:_MAX_FINDINGS]],
         )
     if findings and not word.strip():
         raise word_needed(
             Text(f"Eine Tabelle mit {len(findings)} Warnungen", f"A table with {len(findings)} warnings"),
-            findings=[_told(each) for each in findings[:_MAX_TOLD]],
+            findings=[_finding_json(each) for each in findings[:_MAX_FINDINGS]],
         )
 
 
@@ -136,11 +137,11 @@ def word_needed(what: Text, **members: Any) -> Invalid:
     )
 
 
-def _told(finding: Finding) -> dict[str, object]:
+def _finding_json(finding: Finding) -> dict[str, object]:
     return {"code": finding.code.value, "rows": list(finding.rows)}
 
 
-def check_text(text: str) -> None:
+def require_short_text(text: str) -> None:
     """Raise ``Invalid`` for a text that is too long."""
     if len(text) > _MAX_TEXT:
         raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))

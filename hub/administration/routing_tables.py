@@ -26,15 +26,15 @@ from uuid import UUID
 
 from hub.administration.routing_review import (
     DryRun,
-    check_text,
     delta,
     diff_seen,
     findings_seen,
-    insist_on_fitness,
-    insist_on_scope,
     merged,
     pending_first,
     rehearse,
+    require_fitness,
+    require_scope,
+    require_short_text,
     same_person,
     within_scope,
     word_needed,
@@ -60,7 +60,7 @@ from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, Ser
 from hub.store import AuditEntry, Page, Store, all_items
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
 
-#: How old an answer of :meth:`TableShelf.active` may be.
+#: How old an answer of :meth:`TableCache.active` may be.
 FRESH = timedelta(seconds=1)
 #: Tables kept in memory; a pass over history must not fill it.
 _KEPT = 8
@@ -80,7 +80,7 @@ class Sources:
     schemas: Callable[[], Collection[str]]
 
 
-class TableShelf:
+class TableCache:
     """All versions of the routing table, to be read; the book changes them."""
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
@@ -262,7 +262,7 @@ _PAGE = 500
 HUB = Person(name="hub", full_name="Rathaus-Hub", roles=tuple(Role))
 
 
-class RoutingTableVersions(TableShelf):
+class RoutingTableVersions(TableCache):
     """All versions of the routing table, the one that is active, and the way of a change."""
 
     def __init__(self, *, store: Store, sources: Sources) -> None:
@@ -290,12 +290,12 @@ class RoutingTableVersions(TableShelf):
 
         Raises ``Forbidden`` where the person may not edit, or changes rules outside their scope.
         """
-        person.insist(Right.EDIT)
-        check_text(title)
+        person.require(Right.EDIT)
+        require_short_text(title)
         base = self.base(now)
         before = self.table(base)
         table = before if rules is None else self._table_from(within_scope(person, before, rules))
-        insist_on_scope(person, before, table)
+        require_scope(person, before, table)
         version = new_version(table, title=title.strip() or f"{now:%Y-%m-%d}", person=person, based_on=base, now=now)
         audit = audited(person, "routes.draft", 0, now, text=title, content_version=table.version, rules=len(table))
         return self._versions.add(version, rows_of(table), audit=audit)
@@ -307,10 +307,10 @@ class RoutingTableVersions(TableShelf):
 
         Raises ``Forbidden`` (right, scope), ``Conflict`` (no draft, or changed meanwhile).
         """
-        person.insist(Right.EDIT)
-        check_text(text)
+        person.require(Right.EDIT)
+        require_short_text(text)
         version, before, after = self.version(number), self.table(number), self._table_from(rules)
-        insist_on_scope(person, before, after)
+        require_scope(person, before, after)
         return self._store_change(version, before, after, person, revision=revision, now=now, text=text)
 
     def replace_rules(
@@ -320,7 +320,7 @@ class RoutingTableVersions(TableShelf):
 
         Raises as :meth:`change` does.
         """
-        person.insist(Right.EDIT)
+        person.require(Right.EDIT)
         mine = within_scope(person, self.table(number), rules)
         return self.change(number, mine, person, revision=revision, now=now, text=text)
 
@@ -341,20 +341,20 @@ class RoutingTableVersions(TableShelf):
 
     def discard(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Give up a draft; it is kept for the record."""
-        person.insist(Right.EDIT)
+        person.require(Right.EDIT)
         version = self.version(number)
-        insist_on_scope(person, self._base_of(version, now), self.table(number))
+        require_scope(person, self._base_of(version, now), self.table(number))
         settled = replace(version, state=VersionState.DISCARDED, changed_by=person.name, changed_at=now)
         audit = audited(person, "routes.discard", number, now)
         return self._versions.settle(settled, expected=revision, audit=audit)
 
     def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Put a draft's changes onto the table that is active now; raise ``Conflict`` where both changed one rule."""
-        person.insist(Right.EDIT)
+        person.require(Right.EDIT)
         version, active = self.version(number), self.base(now)
         mine, theirs = self.table(number), self.table(active)
         after = self._table_from(merged(self._base_of(version, now), mine, theirs))
-        insist_on_scope(person, theirs, after)
+        require_scope(person, theirs, after)
         rebased = replace(version, based_on=active)
         return self._store_change(rebased, mine, after, person, revision=revision, now=now, text=f"onto {active}")
 
@@ -386,16 +386,16 @@ class RoutingTableVersions(TableShelf):
             Invalid: the check finds errors (member ``findings``), or warnings and ``text`` is empty (``word-needed``).
             Conflict: no draft, changed meanwhile, or another version became active since it was made (``outdated``).
         """
-        person.insist(Right.APPROVE)
-        check_text(text)
+        person.require(Right.APPROVE)
+        require_short_text(text)
         version = self.version(number)
         if may_be_one_human(self._store, person.name, version.editors):
             raise same_person(number, same_account=person.name in version.editors)
-        self._insist_on_base(version, now)
+        self._require_base(version, now)
         table = self.table(number)
-        insist_on_scope(person, self._base_of(version, now), table)
+        require_scope(person, self._base_of(version, now), table)
         findings = self._checked(table, now)
-        insist_on_fitness(findings, word=text, seen=findings_seen(person.tenant, table, findings))
+        require_fitness(findings, word=text, seen=findings_seen(person.tenant, table, findings))
         approved = replace(
             version, state=VersionState.APPROVED, approved_by=person.name, approved_at=now, approval_text=text.strip()
         )
@@ -420,20 +420,20 @@ class RoutingTableVersions(TableShelf):
             Invalid: not approved, a moment in the past, or the check finds errors as things are now.
             Conflict: another version became active since it was made, or another activation is still to come.
         """
-        person.insist(Right.APPROVE)
-        check_text(text)
+        person.require(Right.APPROVE)
+        require_short_text(text)
         version, since = self.version(number), now if at is None else at
         if version.state is not VersionState.APPROVED:
             raise not_approved(number)
         if since < now:
             raise Invalid(Text("Der Zeitpunkt liegt in der Vergangenheit.", "The moment lies in the past."))
-        self._insist_on_base(version, now)
+        self._require_base(version, now)
         if self._pending(now):
             raise pending_first()
         table = self.table(number)
-        insist_on_scope(person, self.at(now), table)
+        require_scope(person, self.at(now), table)
         findings = self._checked(table, now)
-        insist_on_fitness(findings, word="-", seen=findings_seen(person.tenant, table, findings))
+        require_fitness(findings, word="-", seen=findings_seen(person.tenant, table, findings))
         activation = new_activation(number, person, now=now, since=since, reason=text.strip())
         return self._begin(activation, person, "routes.activate", now)
 
@@ -443,12 +443,12 @@ class RoutingTableVersions(TableShelf):
         One person suffices, for two have approved that version once. Activations still to come are cancelled.
         Raises ``Forbidden`` (right, scope), ``Invalid`` (no reason), ``NotFound`` (nothing to go back to).
         """
-        person.insist(Right.APPROVE)
-        check_text(text)
+        person.require(Right.APPROVE)
+        require_short_text(text)
         if not text.strip():
             raise word_needed(Text("Eine Rücknahme", "A rollback"))
         target = self._earlier(number, now)
-        insist_on_scope(person, self.at(now), self.table(target))
+        require_scope(person, self.at(now), self.table(target))
         for coming in self._pending(now):
             self.cancel(coming.seq, person, now=now)
         activation = new_activation(target, person, now=now, since=now, reason=text.strip())
@@ -456,10 +456,10 @@ class RoutingTableVersions(TableShelf):
 
     def cancel(self, seq: int, person: Person, *, now: datetime) -> None:
         """Cancel an activation that is still to come."""
-        person.insist(Right.APPROVE)
+        person.require(Right.APPROVE)
         coming = next((each for each in self._pending(now) if each.seq == seq), None)
         if coming is not None:
-            insist_on_scope(person, self.at(now), self.table(coming.number))
+            require_scope(person, self.at(now), self.table(coming.number))
         number = coming.number if coming is not None else 0
         self._versions.cancel(seq, now, audit=audited(person, "routes.cancel", number, now, activation=seq))
 
@@ -511,7 +511,7 @@ class RoutingTableVersions(TableShelf):
     def _base_of(self, version: TableVersion, now: datetime) -> RoutingTable:
         return self.at(now) if version.based_on is None else self.table(version.based_on)
 
-    def _insist_on_base(self, version: TableVersion, now: datetime) -> None:
+    def _require_base(self, version: TableVersion, now: datetime) -> None:
         """Refuse what would silently undo what others activated meanwhile."""
         active = self.base(now)
         if version.based_on != active:

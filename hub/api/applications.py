@@ -24,7 +24,7 @@ from hub.api.threads import in_thread, until_stored
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
 from hub.files.multipart import Part, parts
-from hub.identity.access import insist_on_sending
+from hub.identity.access import require_sending
 from hub.identity.clients import Caller
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk
@@ -131,7 +131,7 @@ class Applications:
                 )
             )
         caller = self._caller()
-        insist_on_sending(caller, service=service, areas=[area])
+        require_sending(caller, service=service, areas=[area])
         return Cover(
             sender=caller.client_id,
             service=canonical_service(service),

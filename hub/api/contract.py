@@ -29,7 +29,7 @@ from starlette.types import Message, Receive, Scope
 from hub.admission import Reservation
 from hub.api.guards import Limits, arrival
 from hub.errors import ConfigurationError, Malformed, Text
-from hub.validation.json.documents import insist_on_few_values
+from hub.validation.json.documents import require_few_values
 
 #: A schema with this member is not read at the edge: the handler takes the body as a stream.
 STREAM = "x-stream"
@@ -402,7 +402,7 @@ def strict_json(body: bytes, limits: Limits) -> Any:
         Malformed: no JSON, no UTF-8, a repeated name, NaN or Infinity, a number or nesting over the caps.
         TooLarge: more values than the cap, whose memory no reservation for the text would cover.
     """
-    insist_on_few_values(body, limits.json_values)
+    require_few_values(body, limits.json_values)
     try:
         # The first reader refuses what is no UTF-8, half a surrogate pair, NaN, and depth that could exhaust a stack;
         # the second one sees repeated names and the digits of numbers.

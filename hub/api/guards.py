@@ -80,7 +80,7 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_path(scope: Scope, limits: Limits) -> None:
+def require_plain_path(scope: Scope, limits: Limits) -> None:
     """Refuse a path that another program on the way could read differently (RFC 3986 sections 3.3 and 6)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
     if len(raw) > limits.path_bytes:
@@ -109,7 +109,7 @@ def _is_ambiguous(raw: bytes) -> bool:
     return hidden or bool(_CONTROL.search(text)) or any(segment in {".", ".."} for segment in text.split("/"))
 
 
-def check_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> tuple[tuple[str, str], ...]:
+def read_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Return the names and values of a query.
 
     Refuse one that could be read differently, and names that the framework gives a meaning of its own.
@@ -268,8 +268,8 @@ class Gate:
             await send({"type": "websocket.close", "code": 1000})
             return
         fields = _fields(scope["headers"], self._limits)
-        check_path(scope, self._limits)
-        query = check_query(scope["query_string"], self._limits, self._surface.repeatable)
+        require_plain_path(scope, self._limits)
+        query = read_query(scope["query_string"], self._limits, self._surface.repeatable)
         api, path = unmounted(scope["method"], scope["path"], self._surface.prefixed)
         length = _declared_length(fields)
         content_type = _content_type(fields, scope["method"], length, self._surface.media_types)

@@ -154,7 +154,7 @@ class RequestCheck:
         if media_type not in self._bodies:
             raise UnsupportedMediaTypeProblem
         body, expected = self._bodies[media_type], came.length or 0
-        reservation.insist_on_room(min(expected, _PIECE) if media_type in self._in_pieces else expected)
+        reservation.require_room(min(expected, _PIECE) if media_type in self._in_pieces else expected)
         if body is not None:
             arguments["body"], receive = await body.read(counted_in(receive, reservation))
         elif self._required and came.length is None:
@@ -213,7 +213,7 @@ class AnswerCheck:
                 return
             held.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                _insist(validator, b"".join(part.get("body", b"") for part in held))
+                _require(validator, b"".join(part.get("body", b"") for part in held))
                 for part in held:
                     await send(part)
 
@@ -232,7 +232,7 @@ class AnswerCheck:
         return found or self._any
 
 
-def _insist(validator: jsonschema_rs.Draft4Validator, body: bytes) -> None:
+def _require(validator: jsonschema_rs.Draft4Validator, body: bytes) -> None:
     if not body:
         return
     try:

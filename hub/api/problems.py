@@ -280,12 +280,12 @@ def _note(problem: Problem, error: Exception, scope: Scope) -> None:
         _log.info(facts)
         return
     # These are ours and speak of rules, files and places alone.
-    told = str(error) if isinstance(error, (BrokenContractError, errors.ConfigurationError)) else ""
+    reason = str(error) if isinstance(error, (BrokenContractError, errors.ConfigurationError)) else ""
     cause = error.__cause__ or error.__context__
     places = " < ".join(
         f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)[-8:])
     )
-    _log.error(f"{facts} {told} cause={type(cause).__name__ if cause else '-'} at {places}")
+    _log.error(f"{facts} {reason} cause={type(cause).__name__ if cause else '-'} at {places}")
 
 
 async def _answer(problem: Problem, scope: Scope, send: Send) -> None:

@@ -120,7 +120,7 @@ def refusal(detail: Text, *, line: int | None = None) -> str:
     )
 
 
-def told(report: Report, content: bytes, now: datetime) -> str:
+def verdict_html(report: Report, content: bytes, now: datetime) -> str:
     """Return a report: the verdict, what to do, the message with its marks, and the report as files."""
     return (
         f"{_verdict(report)}{_findings(report)}{lines(content, report.violations)}{_downloads(report, content, now)}"
@@ -339,7 +339,7 @@ class DryRun:
             at = (int(line), refused.detail) if line is not None else None
             shown = lines(sent.content, at=at)
             return refusal(refused.detail, line=at[0] if at else None) + shown + again
-        return told(report, sent.content, now) + again
+        return verdict_html(report, sent.content, now) + again
 
     def _refuse_if_closed(self) -> None:
         if not self._allowed:

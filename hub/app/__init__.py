@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, people_desk, server_options
-    from hub.app.starting import alone, announce, insist_on_free_port, judge_files, refuse_demo
+    from hub.app.starting import alone, announce, judge_files, refuse_demo, require_free_port
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
         Context,
@@ -35,13 +35,13 @@ __all__ = [
     "fit_connect_parts",
     "gauges",
     "handlers",
-    "insist_on_free_port",
     "installed_adapters",
     "judge_files",
     "open_blobs",
     "people_desk",
     "postal_codes_of",
     "refuse_demo",
+    "require_free_port",
     "server_options",
     "show_worker",
     "unconfined",
@@ -61,7 +61,7 @@ _HOMES = {
     "fit_connect_parts": ("interfaces", "fit_connect_parts"),
     "gauges": ("wiring", "gauges"),
     "handlers": ("interfaces", "handlers"),
-    "insist_on_free_port": ("starting", "insist_on_free_port"),
+    "require_free_port": ("starting", "require_free_port"),
     "installed_adapters": ("wiring", "installed_adapters"),
     "judge_files": ("starting", "judge_files"),
     "open_blobs": ("wiring", "open_blobs"),

@@ -148,7 +148,7 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
         clock=hub.clock,
     )
     health = Health(readiness(hub))
-    letters = DeadLetterDesk(letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
+    dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     dry_run = DryRun(
@@ -170,9 +170,9 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
         "keys.submission": catalogues.submission_keys,
         "keys.portal": catalogues.portal_keys,
         "oauth.token": oauth.token,
-        "dead_letters.list": letters.list,
-        "dead_letters.redrive": letters.redrive,
-        "dead_letters.redrive_all": letters.redrive_all,
+        "dead_letters.list": dead_letters.list,
+        "dead_letters.redrive": dead_letters.redrive,
+        "dead_letters.redrive_all": dead_letters.redrive_all,
         "metrics.show": metrics.show,
         "health.live": health.live,
         "health.ready": health.ready,

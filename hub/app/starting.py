@@ -60,12 +60,12 @@ def judge_files(settings: Settings) -> None:
     """
     database = sqlite_file(settings.database)
     for file in [] if database is None else [database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))]:
-        vault.insist_on_privacy(file)
+        vault.require_privacy(file)
     source = settings.data / SOURCE
     if source.is_file() and any(_holds_secret(value) for value in values_in(source).values()):
-        vault.insist_on_privacy(source)
+        vault.require_privacy(source)
     try:
-        vault.insist_on_privacy(settings.data)
+        vault.require_privacy(settings.data)
     except ConfigurationError as error:
         if settings.production:
             raise
@@ -129,7 +129,7 @@ def alone(settings: Settings) -> Iterator[None]:
         os.close(descriptor)
 
 
-def insist_on_free_port(host: str, port: int) -> None:
+def require_free_port(host: str, port: int) -> None:
     """Refuse an address that cannot be listened at, before anything is built.
 
     Raises:

@@ -259,7 +259,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     first_start = store.submissions.cases(limit=1).total == 0
     keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
     if serves:
-        keys.insist()
+        keys.require()
     policy = key_policy(settings, clock())
     directory = Directory(store=store, policy=policy)
     store.on_party_changed(directory.forget)

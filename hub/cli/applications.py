@@ -214,13 +214,13 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
 
     with opened(data) as hub:
         within, number = _within(hub, destination_id), 0
-        letters = hub.dead_letters
-        for page in all_pages(lambda start: letters.list(_cause(cause), within=within, offset=start, limit=_PAGE)):
-            reasons = letters.reasons(page)
+        dead_letters = hub.dead_letters
+        for page in all_pages(lambda start: dead_letters.list(_cause(cause), within=within, offset=start, limit=_PAGE)):
+            reasons = dead_letters.reasons(page)
             for each in page.items:
                 why = each.cause.value if each.cause is not None else "-"
                 since, note = f"{each.accepted_at:%Y-%m-%d %H:%M}", reasons.get(each.delivery_id)
-                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {since}  {_told(note)}")
+                click.echo(f"{each.delivery_id}  {why:<13}  {each.destination_id}  {since}  {_reason(note)}")
             number += len(page.items)
     click.echo(f"{number} unzustellbar / dead letters", err=True)
 
@@ -248,7 +248,7 @@ def redrive(
     click.echo(f"{again} wieder in Zustellung / redriven, {left} unverändert / left alone")
 
 
-def _told(note: str | None) -> str:
+def _reason(note: str | None) -> str:
     """Return what a note says: its code, and its text in both languages."""
     if note is None:
         return "-"
@@ -261,10 +261,10 @@ def _redrive_all(hub: Context, cause: DeadCause | None, destination_id: UUID | N
 
 
 def _redrive_each(hub: Context, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
-    letters, again = hub.dead_letters, 0
+    dead_letters, again = hub.dead_letters, 0
     for delivery_id in delivery_ids:
         try:
-            again += letters.redrive(delivery_id, within=None, by=_by(hub))
+            again += dead_letters.redrive(delivery_id, within=None, by=_by(hub))
         except Conflict as error:
             click.echo(f"{delivery_id}: {error.detail.de} / {error.detail.en}", err=True)
     return again, len(delivery_ids) - again

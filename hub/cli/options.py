@@ -204,7 +204,7 @@ _TURN = 0.002
 _COLLECT_AFTER = (50_000, 20, 20)
 
 
-def set_pace() -> None:
+def tune_interpreter() -> None:
     """Set this process's interpreter for serving, once all is built: what is there now is no garbage, and not looked at again.
 
     For a process that serves and does nothing else. Whoever embeds the application sets its own.

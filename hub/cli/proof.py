@@ -48,10 +48,10 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
             published = hub.keys.hub_jwks()
     claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
-        from hub.proof.checkpoints import insist_on_receipt, verify_proof
+        from hub.proof.checkpoints import require_receipt, verify_proof
 
         found = verify_proof(_json(proof), published)
-        insist_on_receipt(found, claims)
+        require_receipt(found, claims)
         click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
     click.secho("echt / genuine", fg="green")
     for line in verdict(claims):

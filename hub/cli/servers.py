@@ -14,7 +14,7 @@ import click
 import uvicorn
 
 from hub import app
-from hub.cli.options import data_option, set_pace, settings_for
+from hub.cli.options import data_option, settings_for, tune_interpreter
 from hub.config import Settings
 from hub.errors import ConfigurationError, Text
 from hub.observability import coredumps, logs
@@ -46,7 +46,7 @@ def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data
                 "'hub run' is the demo and does not run in production. Use 'hub serve'.",
             )
         )
-    app.insist_on_free_port(settings.host, settings.port)
+    app.require_free_port(settings.host, settings.port)
     with app.alone(settings):
         app.judge_files(settings)
         code = run_demo(Demo(settings=settings, once=once, traffic=demo_traffic))
@@ -72,7 +72,7 @@ def serve(host: str | None, port: int | None, workers: int, work: bool, data: Pa
             )
         )
     _log_as(settings)
-    app.insist_on_free_port(settings.host, settings.port)
+    app.require_free_port(settings.host, settings.port)
     with app.alone(settings):
         app.judge_files(settings)
         if workers > 1:
@@ -121,7 +121,7 @@ def application() -> object:
     _log_as(settings)
     hub = _prepared(settings, announced=os.environ.get("_HUB_ANNOUNCED") != "1")
     built = app.asgi(hub, work=os.environ.get("_HUB_WORK") == "1")
-    set_pace()
+    tune_interpreter()
     return built
 
 

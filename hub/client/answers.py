@@ -77,7 +77,7 @@ def unreadable() -> Unavailable:
     )
 
 
-def insist_on_success(response: Response) -> None:
+def require_success(response: Response) -> None:
     """Raise what a status outside 200 to 299 means."""
     if 200 <= response.status < 300:  # noqa: PLR2004  # The success class of RFC 9110.
         return
@@ -126,4 +126,4 @@ def _text(status: int, problem: Mapping[str, Any]) -> Text:
 def _said(*wishes: Any) -> str:
     """Return the first that is a text for people; what another machine wrote is cut and freed of control characters."""
     text = next(wish for wish in wishes if isinstance(wish, str) and wish.strip())
-    return "".join(letter for letter in text[:_LONGEST_TEXT] if letter.isprintable())
+    return "".join(character for character in text[:_LONGEST_TEXT] if character.isprintable())

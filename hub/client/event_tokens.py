@@ -100,7 +100,7 @@ def read_token(token: str) -> Claimed:
     """
     found = read(token)
     claims = found.claims
-    _insist_on_schema(claims)
+    _require_schema(claims)
     kind, subject, payload = _event(claims)
     spoken_of, subject_id = _subject(claims)
     if spoken_of is not subject:
@@ -142,7 +142,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _insist_on_schema(claims: Mapping[str, Any]) -> None:
+def _require_schema(claims: Mapping[str, Any]) -> None:
     """Accept every 1.x; old tokens without a payload leave it out."""
     schema = claims.get("$schema")
     if "$schema" in claims and not (isinstance(schema, str) and _SCHEMA.fullmatch(schema)):

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from hub.client.answers import insist_on_success, read_json, unreadable
+from hub.client.answers import read_json, require_success, unreadable
 from hub.client.tokens import Tokens, TokenSource
 from hub.client.transport import Content, Direct, Request, Response, Retrying, Transport
 
@@ -57,7 +57,7 @@ class Session:
         )
         with ExitStack() as stack:
             response = self._answer(request, stack)
-            insist_on_success(response)
+            require_success(response)
             yield response
 
     def json(self, method: str, path: str, *, body: Any = None, **more: Any) -> Mapping[str, Any]:

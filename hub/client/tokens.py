@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
-from hub.client.answers import insist_on_success, read_json, unreadable
+from hub.client.answers import read_json, require_success, unreadable
 from hub.client.transport import Request, Transport
 from hub.model.clock import utc_now
 
@@ -70,7 +70,7 @@ class Tokens:
             repeatable=True,
         )
         with transport.exchange(request) as response:
-            insist_on_success(response)
+            require_success(response)
             document = read_json(response)
         token = document.get("access_token") if isinstance(document, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:

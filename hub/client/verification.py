@@ -145,15 +145,15 @@ def state_of(entries: Sequence[Mapping[str, Any]], message_id: UUID, subject: Su
 def differences(claims: Mapping[str, Any], received: Mapping[str, Any]) -> list[Problem]:
     """Return how the tags in a submit event differ from those ``received`` (step 6; both as ``authenticationTags``)."""
     (payload,) = claims["events"].values()
-    told = payload.get("authenticationTags")
-    if not isinstance(told, dict):
+    announced = payload.get("authenticationTags")
+    if not isinstance(announced, dict):
         return [_problem("missing-authentication-tags", "submission", "The submit event has no tags.")]
     problems = [
         _problem("incorrect-authentication-tag", name, f"The tag of {name} differs from the submit event.")
         for name in ("metadata", "data")
-        if told.get(name) != received.get(name)
+        if announced.get(name) != received.get(name)
     ]
-    listed, held = told.get("attachments") or {}, received.get("attachments", {})
+    listed, held = announced.get("attachments") or {}, received.get("attachments", {})
     if not isinstance(listed, dict) or set(listed) != set(held):
         problems.append(_problem("attachments-mismatch", "submission", "The submit event names other attachments."))
         return problems

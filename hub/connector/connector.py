@@ -31,7 +31,7 @@ from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.envelope import Envelope, Envelopes, require_jwe
 from hub.connector.handover import NO_ANSWER, Folder, Http
-from hub.connector.hub_client import subscriber, told
+from hub.connector.hub_client import own_words, subscriber
 from hub.connector.journal import FINAL, Entry, Journal, State
 from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, Opened, Opener, Verdict, load_keys
@@ -203,7 +203,7 @@ class Connector:
                     if self._journal.see(item.message_id, item.case_id, destination_id, now):
                         self._count("seen")
             except HubError as exc:
-                self._troubles[destination_id] = told(exc)
+                self._troubles[destination_id] = own_words(exc)
                 self._count("postponed")
 
     def _complain(self) -> None:
@@ -221,7 +221,7 @@ class Connector:
             while entry.state not in FINAL:
                 entry = steps[entry.state](entry, now)
         except HubError as exc:
-            trouble = told(exc)
+            trouble = own_words(exc)
             if trouble.slug == UNREACHABLE:
                 self._troubles[submission_id] = trouble
             wait = trouble.retry_after if isinstance(trouble, Unavailable) else _HELD_WAIT
@@ -372,7 +372,7 @@ class Connector:
             if any(claims["jti"] == entry.jti for claims in entries):
                 return True
             if verification.find_event(entries, entry.submission_id, _CLOSING) is None:
-                raise Unavailable(told(exc).detail) from exc
+                raise Unavailable(own_words(exc).detail) from exc
             return False
         return True
 

@@ -185,7 +185,7 @@ def safe_name(wish: str | None, fallback: str) -> str:
     """Return a safe form of ``wish``, or ``fallback`` where nothing usable is left."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", wish or ""))[-1]
     # Category C holds controls, direction marks and surrogates: names that look other than they are.
-    shown = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C")
+    shown = "".join(character for character in last if unicodedata.category(character)[0] != "C")
     name = _FORBIDDEN.sub("_", shown).strip(" .")
     if not name or _RESERVED.fullmatch(name):
         return fallback

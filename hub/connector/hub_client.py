@@ -56,7 +56,7 @@ def _require_certificates(file: Path | None) -> None:
         ) from exc
 
 
-def told(error: HubError) -> HubError:
+def own_words(error: HubError) -> HubError:
     """Return what an error means here: names of settings where they are to be looked at, and nothing that the hub wrote."""
     status = error.members.get("status")
     if status is not None:

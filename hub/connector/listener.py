@@ -257,7 +257,7 @@ class QuietHandler(BaseHTTPRequestHandler):
             return
         if len(lengths) != 1 or not re.fullmatch("[0-9]{1,19}", lengths[0]):
             raise Malformed(_FRAMING)
-        _insist(int(lengths[0]), largest)
+        _require(int(lengths[0]), largest)
         yield from self._exactly(int(lengths[0]))
 
     def log_message(self, *_args: Any) -> None:
@@ -275,7 +275,7 @@ class QuietHandler(BaseHTTPRequestHandler):
         total = 0
         while size := self._chunk_size():
             total += size
-            _insist(total, largest)
+            _require(total, largest)
             yield from self._exactly(size)
             if self.rfile.readline(3) != b"\r\n":
                 raise Malformed(_FRAMING)
@@ -294,7 +294,7 @@ class QuietHandler(BaseHTTPRequestHandler):
         return int(line[1], 16)
 
 
-def _insist(size: int, largest: int) -> None:
+def _require(size: int, largest: int) -> None:
     if size > largest:
         raise TooLarge(
             Text(f"Der Inhalt ist größer als {largest} Byte.", f"The body is larger than {largest} bytes."),
@@ -357,7 +357,7 @@ def _tls(settings: Listen) -> ssl.SSLContext | None:
     if settings.certificate_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    vault.insist_on_privacy(settings.key_file or settings.certificate_file)
+    vault.require_privacy(settings.key_file or settings.certificate_file)
     context.load_cert_chain(settings.certificate_file, settings.key_file)
     return context
 

@@ -34,7 +34,7 @@ def decode(segment: bytes, *, part: str) -> bytes:
     """
     if not _SEGMENT.match(segment):
         raise not_base64url(part)
-    check_end(length=len(segment), end=segment[-1:], part=part)
+    require_end(length=len(segment), end=segment[-1:], part=part)
     return decode_checked(segment)
 
 
@@ -43,7 +43,7 @@ def decode_checked(segment: bytes) -> bytes:
     return binascii.a2b_base64(segment.translate(_TO_PLAIN) + b"=" * (-len(segment) % 4))
 
 
-def check_end(*, length: int, end: bytes, part: str) -> None:
+def require_end(*, length: int, end: bytes, part: str) -> None:
     """Judge a segment's length in characters and its last character.
 
     Raises:

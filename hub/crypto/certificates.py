@@ -179,17 +179,17 @@ def _authority_policy() -> verification.ExtensionPolicy:
     agnostic = verification.Criticality.AGNOSTIC
     return (
         verification.ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, agnostic, _must_be_authority)
-        .may_be_present(x509.KeyUsage, agnostic, _must_sign_certificates)
+        .require_present(x509.BasicConstraints, agnostic, _require_authority)
+        .may_be_present(x509.KeyUsage, agnostic, _require_certificate_signing)
     )
 
 
-def _must_be_authority(_: verification.Policy, __: Certificate, constraints: x509.BasicConstraints) -> None:
+def _require_authority(_: verification.Policy, __: Certificate, constraints: x509.BasicConstraints) -> None:
     if not constraints.ca:
         raise ValueError("not a certification authority")
 
 
-def _must_sign_certificates(_: verification.Policy, __: Certificate, usage: x509.KeyUsage | None) -> None:
+def _require_certificate_signing(_: verification.Policy, __: Certificate, usage: x509.KeyUsage | None) -> None:
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("the authority's key may not sign certificates")
 

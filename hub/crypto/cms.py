@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7EnvelopeBuilder, PKCS7Options
 
 from hub.crypto import certificates
-from hub.crypto.jwe import Seal, insist_on_media_type
+from hub.crypto.jwe import Seal, require_media_type
 from hub.crypto.keys import EncryptionKey
 from hub.errors import KeyRefused, Text
 
@@ -47,7 +47,7 @@ class CmsWriter:
     def __init__(
         self, key: EncryptionKey, *, content_type: str, filename: str, sink: Callable[[bytes], object]
     ) -> None:
-        insist_on_media_type(content_type)
+        require_media_type(content_type)
         self._recipient = recipient(key)
         self._pieces = [_head(content_type, filename)]
         self._hash, self._size = hashlib.sha512(), 0

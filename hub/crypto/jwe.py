@@ -179,7 +179,7 @@ class JweWriter:
         self._sink(text)
 
 
-def insist_on_media_type(content_type: str) -> None:
+def require_media_type(content_type: str) -> None:
     """Raise ``UnsupportedMedia`` unless ``content_type`` has the form of a media type (RFC 6838)."""
     if not _MEDIA_TYPE.fullmatch(content_type):
         raise UnsupportedMedia(
@@ -192,7 +192,7 @@ def insist_on_media_type(content_type: str) -> None:
 
 @lru_cache(_HEADERS_KEPT)
 def _protected(kid: str, content_type: str) -> bytes:
-    insist_on_media_type(content_type)
+    require_media_type(content_type)
     members = {"alg": WRAP_ALGORITHM, "enc": ENCRYPTION, "kid": kid, "cty": content_type}
     return base64url.encode(json.dumps(members, separators=(",", ":")).encode("ascii"))
 

@@ -68,7 +68,7 @@ class Splitter:
         while True:
             text, dot, chunk = chunk.partition(b".")
             if self._part == _CIPHERTEXT:
-                self._check(text)
+                self._require_base64url(text)
                 passed = text
             else:
                 self._keep(text)
@@ -88,7 +88,7 @@ class Splitter:
         self.tag = self._decode_exactly(TAG_SIZE)
         return self.header
 
-    def _check(self, text: bytes) -> None:
+    def _require_base64url(self, text: bytes) -> None:
         if text.translate(None, base64url.ALPHABET):
             raise base64url.not_base64url("ciphertext")
         if text:
@@ -114,7 +114,7 @@ class Splitter:
         elif self._part == _IV:
             self.iv = self._decode_exactly(IV_SIZE)
         elif self._part == _CIPHERTEXT:
-            base64url.check_end(length=self._length, end=self._end, part=_NAMES[_CIPHERTEXT])
+            base64url.require_end(length=self._length, end=self._end, part=_NAMES[_CIPHERTEXT])
         else:
             raise _not_five_parts()
         self._part += 1

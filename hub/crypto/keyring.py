@@ -45,7 +45,7 @@ _KIND_IN_KID = re.compile(f"hub-({'|'.join(KeyKind)})-.*")
 
 
 class HubKeys:
-    """The keyring of a folder. Private keys are read when first needed, or by :meth:`insist`; any thread may call any method.
+    """The keyring of a folder. Private keys are read when first needed, or by :meth:`require`; any thread may call any method.
 
     Another process's change of key is followed within :data:`FRESH` seconds, and at once where its key is met or asked for.
     ``ticks`` are seconds of a clock that never goes back.
@@ -76,7 +76,7 @@ class HubKeys:
         keys._entries()
         return keys
 
-    def insist(self) -> None:
+    def require(self) -> None:
         """Read and judge the file of every key in use.
 
         Raises:
@@ -88,7 +88,7 @@ class HubKeys:
     def faults(self) -> Sequence[ConfigurationError]:
         """Return what is wrong with the keyring now: with its list, or with the file of any key in use."""
         try:
-            vault.insist_on_privacy(self._folder)
+            vault.require_privacy(self._folder)
             entries = self._look()
             found = self._material.faults(_with_files(entries))
             if found and (again := self._look()) is not entries:
@@ -307,9 +307,9 @@ def _read_entry(said: Mapping[str, Any]) -> KeyEntry:
     # The name is a file's; the public half is published as it stands.
     if not _KID.fullmatch(kid) or not isinstance(public, dict | None) or not isinstance(retired_at, str | None):
         raise ValueError("no entry of a key")
-    kind, told = KeyKind(said["kind"]), _KIND_IN_KID.fullmatch(kid)
-    if told is not None and told[1] != kind:
-        raise _exchanged(kind, kid, made_for=told[1])
+    kind, named = KeyKind(said["kind"]), _KIND_IN_KID.fullmatch(kid)
+    if named is not None and named[1] != kind:
+        raise _exchanged(kind, kid, made_for=named[1])
     return KeyEntry(
         kind=kind,
         kid=kid,

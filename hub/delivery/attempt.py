@@ -86,10 +86,10 @@ class Attempting:
             started_at=started,
             ended_at=ended,
             events=[self._notified(claim, ended)] if done else (),
-            callbacks=self._told(claim, ended) if done else (),
+            callbacks=self._callbacks(claim, ended) if done else (),
         )
 
-    def _told(self, claim: Claim, now: datetime) -> Sequence[OutgoingCallback]:
+    def _callbacks(self, claim: Claim, now: datetime) -> Sequence[OutgoingCallback]:
         try:
             return self.callback_writer.notified(claim.submission, now=now)
         except Exception:  # noqa: BLE001  # the receiver has it, which must be recorded

@@ -145,7 +145,7 @@ class _Reader:
         piece = self._waiting[self._offset : self._offset + _SLICE]
         self._offset += _SLICE
         if self._is_complete():
-            _insist_on_nothing(piece)
+            _require_nothing(piece)
             return True
         try:
             self._parser.write(piece)
@@ -154,7 +154,7 @@ class _Reader:
         # The parser does not tell where the final boundary stood; it may have begun in the piece before.
         seen = self._tail + piece
         if self._is_complete():
-            _insist_on_nothing(seen.partition(self._final)[2])
+            _require_nothing(seen.partition(self._final)[2])
         self._tail = seen[-len(self._final) :]
         return True
 
@@ -193,7 +193,7 @@ class _Reader:
         self._complete = True
 
 
-def _insist_on_nothing(rest: bytes) -> None:
+def _require_nothing(rest: bytes) -> None:
     """Refuse what follows the final boundary, blanks and line ends apart: one reader takes it for parts, another does not."""
     if rest.strip(b" \t\r\n"):
         raise Malformed(

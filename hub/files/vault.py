@@ -87,7 +87,7 @@ def read_text(path: Path, *, most: int, encoding: str = "utf-8") -> str:
     return content.decode(encoding).strip()
 
 
-def insist_on_privacy(path: Path) -> None:
+def require_privacy(path: Path) -> None:
     """Refuse a file that holds a secret, or a folder of such files, that is open to other accounts; absent ones pass.
 
     Raises:

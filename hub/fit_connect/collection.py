@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import NotFound, Text
-from hub.identity.access import insist_on_party, own_destination, reach
+from hub.identity.access import own_destination, reach, require_party
 from hub.identity.clients import Caller
 from hub.model.events import Subject
 from hub.model.refusals import not_found
@@ -132,7 +132,7 @@ class Collection:
         message = self._store.submissions.message(message_id, kind)
         if message is None:
             raise not_found("submission-not-found")
-        self._insist_on_receiver(message, caller)
+        self._require_receiver(message, caller)
         if message.state not in _READABLE or message.contents is None:
             raise not_found("submission-not-found")
         if kind is Subject.SUBMISSION and self._store.deliveries.quarantined(message_id):
@@ -141,7 +141,7 @@ class Collection:
             raise _pushed_only()
         return message, message.contents
 
-    def _insist_on_receiver(self, message: StoredMessage, caller: Caller) -> None:
+    def _require_receiver(self, message: StoredMessage, caller: Caller) -> None:
         if message.addressee is not None and message.addressee == caller.client_id:
             return
         destination = own_destination(self._store, message.destination_id, caller)
@@ -244,7 +244,7 @@ class Cases:
         case = self._store.submissions.case(case_id)
         if case is None:
             raise not_found("case-not-found")
-        insist_on_party(self._store, case, caller)
+        require_party(self._store, case, caller)
         return case
 
     def _ids(self, case_id: UUID, kind: Subject) -> list[UUID]:

@@ -12,7 +12,7 @@ from hub.client.event_tokens import Claimed, invalid_claim, read_token
 from hub.crypto.keys import verification_key
 from hub.errors import Forbidden, SealBroken, Text
 from hub.fit_connect.sending import Profile
-from hub.identity.access import insist_on_party, owns
+from hub.identity.access import owns, require_party
 from hub.identity.clients import Caller
 from hub.model.events import RECEIVER_MAY_WRITE, Event, EventKind, Subject, next_state
 from hub.model.parties import Destination
@@ -52,22 +52,22 @@ class Acknowledgement:
             NotFound: (1). Forbidden: (1), (5), (6). TooLarge, Malformed: (2), (3).
             SealBroken: (2), (7), (8). Invalid: (3), (4), (9); ``issue`` names the claim. Conflict: (10).
         """
-        self._insist_on_case(case_id, caller)
+        self._require_case(case_id, caller)
         claimed = read_token(token)
         message = self._message(case_id, claimed)
-        _insist_on_writer(claimed, profile)
+        _require_writer(claimed, profile)
         issuer = self._issuer(claimed, message, caller)
         self._verify(claimed, issuer)
         if not (claimed.bare and profile.takes_bare_events):
-            _insist_on_payload(claimed, message)
+            _require_payload(claimed, message)
         news = self._callback_writer.answered(message, now=now)
         self._store.event_log.append(case_id, message.id, _appending(claimed), callbacks=news)
 
-    def _insist_on_case(self, case_id: UUID, caller: Caller) -> None:
+    def _require_case(self, case_id: UUID, caller: Caller) -> None:
         case = self._store.submissions.case(case_id)
         if case is None:
             raise not_found("case-not-found")
-        insist_on_party(self._store, case, caller)
+        require_party(self._store, case, caller)
 
     def _message(self, case_id: UUID, claimed: Claimed) -> StoredMessage:
         if claimed.case_id != case_id:
@@ -124,7 +124,7 @@ def _appending(claimed: Claimed) -> Any:
     return make
 
 
-def _insist_on_writer(claimed: Claimed, profile: Profile) -> None:
+def _require_writer(claimed: Claimed, profile: Profile) -> None:
     if claimed.kind in RECEIVER_MAY_WRITE and (claimed.kind is not EventKind.FORWARD or _forwards(claimed, profile)):
         return
     raise Forbidden(
@@ -150,14 +150,14 @@ def _destination_id(claimed: Claimed) -> UUID:
     return destination_id
 
 
-def _insist_on_payload(claimed: Claimed, message: StoredMessage) -> None:
+def _require_payload(claimed: Claimed, message: StoredMessage) -> None:
     if claimed.kind is EventKind.ACCEPT:
-        _insist_on_tags(claimed.payload.get("authenticationTags"), message)
+        _require_tags(claimed.payload.get("authenticationTags"), message)
     elif claimed.kind is EventKind.REJECT:
-        _insist_on_problems(claimed.payload.get("problems"))
+        _require_problems(claimed.payload.get("problems"))
 
 
-def _insist_on_tags(tags: Any, message: StoredMessage) -> None:
+def _require_tags(tags: Any, message: StoredMessage) -> None:
     """Compare tags; an empty group and a missing one mean the same."""
     if message.contents is None:
         return  # Nothing is stored to compare with, so the state machine refuses.
@@ -172,7 +172,7 @@ def _insist_on_tags(tags: Any, message: StoredMessage) -> None:
         )
 
 
-def _insist_on_problems(problems: Any) -> None:
+def _require_problems(problems: Any) -> None:
     """Check the shape only: the list of problem types is open (FIT-Connect, section 9.6)."""
     shaped = isinstance(problems, list) and all(
         isinstance(problem, dict) and isinstance(problem.get("type"), str) for problem in problems

@@ -211,7 +211,7 @@ class SendingTools:
     #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
     sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
 
-    def insist_on_jwe(self, destination: Destination, *, size: int = 0) -> None:
+    def require_jwe(self, destination: Destination, *, size: int = 0) -> None:
         """Refuse what came sealed as JWE to a destination that cannot be given it; ``size`` are the bytes of it so far.
 
         Raises:

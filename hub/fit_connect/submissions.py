@@ -20,7 +20,7 @@ from uuid import UUID
 from hub.crypto.jwe_scanner import JweScanner
 from hub.errors import Forbidden, Invalid, SealBroken, Text
 from hub.fit_connect.sending import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
-from hub.identity.access import insist_on_sending, own_message, owns
+from hub.identity.access import own_message, owns, require_sending
 from hub.identity.clients import Caller
 from hub.model.events import Event, EventKind, Subject
 from hub.model.parties import Callback, Destination
@@ -95,18 +95,18 @@ class Announcing:
             Invalid: the destination does not take submissions now (``destination-state-invalid``), or only by the plain door.
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
-        self._tools.admission.check_disk()
+        self._tools.admission.require_disk()
         destination = destination or self._tools.receivers.existing(wish.destination_id, now=now)
         # Without a region of its own a submission is for those of the destination.
         areas = _areas(destination) if wish.region is None else [wish.region]
-        insist_on_sending(caller, service=wish.service.identifier, areas=areas)
-        self._insist_on_open(destination)
+        require_sending(caller, service=wish.service.identifier, areas=areas)
+        self._require_open(destination)
         wanted = canonical_service(wish.service.identifier)
         if not any(canonical_service(offered.identifier) == wanted for offered in destination.services):
             # The sender's own library checks this; the real service lets it pass, and the receiver decides.
             _log.info("destination %s is sent a service that it does not offer", destination.destination_id)
         if wish.case_id is not None:
-            self._insist_on_case(wish.case_id, wish.destination_id, caller)
+            self._require_case(wish.case_id, wish.destination_id, caller)
         message = Announcement(
             kind=Subject.SUBMISSION,
             id=new_id(now),
@@ -130,7 +130,7 @@ class Announcing:
             NotFound: no such case. Forbidden: the caller is no party of it.
             Invalid: the case has nobody who could receive it. TooLarge, StoreUnavailable: as :meth:`announce`.
         """
-        self._tools.admission.check_disk()
+        self._tools.admission.require_disk()
         case = self._tools.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
             raise not_found("case-not-found")
@@ -167,7 +167,7 @@ class Announcing:
             raise too_many_attachments(self._tools.limits.attachments)
         return distinct
 
-    def _insist_on_open(self, destination: Destination) -> None:
+    def _require_open(self, destination: Destination) -> None:
         if destination.status != "active":
             raise destination_state(
                 Invalid,
@@ -176,9 +176,9 @@ class Announcing:
                     "It does not take submissions at present. Ask the authority that runs it.",
                 ),
             )
-        self._tools.insist_on_jwe(destination)
+        self._tools.require_jwe(destination)
 
-    def _insist_on_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
+    def _require_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
         case = self._tools.store.submissions.case(case_id)
         known = case is not None and case.tombstone is None
         if case is None or not known or case.destination_id != destination_id:
@@ -276,12 +276,12 @@ class Submitting:
             In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing), TooLarge
             (all parts together).
         """
-        self._tools.admission.check_disk()
+        self._tools.admission.require_disk()
         message = own_message(looked.message if looked else self._tools.recent.find(message_id, kind), caller)
         destination = looked.destination if looked else self._tools.receivers.existing(message.destination_id, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
             # Its adapter may have changed since the announcement.
-            self._tools.insist_on_jwe(destination, size=len(metadata) + len(data or ""))
+            self._tools.require_jwe(destination, size=len(metadata) + len(data or ""))
         if data is None and profile.require_data:
             raise _no_data()
         contents = Provisional(self._tools.blobs)
@@ -320,7 +320,7 @@ class Submitting:
         sink.write(content)
         return sealed_of(scanned, sink)
 
-    def _insist_on_total(self, contents: Contents) -> None:
+    def _require_total(self, contents: Contents) -> None:
         if sum(sealed.size for _, sealed in contents.parts()) > self._tools.limits.total:
             raise too_large_together(self._tools.limits.total)
 
@@ -333,7 +333,7 @@ class Submitting:
 
     def _submitting(self, message: StoredMessage, now: datetime) -> MakeCompletion:
         def make(_head: CaseHead, contents: Contents) -> Sequence[Event]:
-            self._insist_on_total(contents)
+            self._require_total(contents)
             return (
                 self._tools.event(
                     message.case_id,
@@ -441,7 +441,7 @@ class Uploading:
             Invalid: not announced (``attachment-not-announced``). TooLarge: over a limit, by what was declared.
             StoreUnavailable: the disk is nearly full.
         """
-        self._tools.admission.check_disk()
+        self._tools.admission.require_disk()
         message = self._open_message(kind, message_id, caller)
         if attachment_id not in message.announced:
             raise attachment_not_announced(attachment_id)

@@ -62,7 +62,7 @@ def owns(caller: Caller, destination: Destination) -> bool:
     return destination.owner == caller.client_id and (within is None or destination.destination_id in within)
 
 
-def insist_on_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> None:
+def require_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> None:
     """Check the older scopes ``send:region:DE…``, which bind a token to a region or a service.
 
     ``areas`` are the ARS (or their beginnings) that a submission may be for; one of them within the token's reach is enough.
@@ -95,7 +95,7 @@ def own_message(message: StoredMessage | None, caller: Caller) -> StoredMessage:
     return message
 
 
-def insist_on_party(store: Store, case: Case, caller: Caller) -> None:
+def require_party(store: Store, case: Case, caller: Caller) -> None:
     """Require that the caller opened the case or owns its destination.
 
     Raises:
@@ -140,22 +140,22 @@ def _not_a_party() -> Forbidden:
     )
 
 
-def insist_on_proposer(person: Person) -> None:
+def require_proposer(person: Person) -> None:
     """Raise ``Forbidden`` for somebody who may not propose."""
-    person.insist(Right.OPERATE)
+    person.require(Right.OPERATE)
 
 
-def insist_on_a_say(person: Person) -> None:
+def require_a_say(person: Person) -> None:
     """Raise ``Forbidden`` for a person who can neither propose nor approve, whatever it is about."""
     if not person.may(Right.OPERATE):
-        person.insist(Right.APPROVE)
+        person.require(Right.APPROVE)
 
 
-def insist_on_approver(store: Store, person: Person, proposed_by: str) -> None:
+def require_approver(store: Store, person: Person, proposed_by: str) -> None:
     """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve."""
     if may_be_one_human(store, person.name, [proposed_by]):
         raise second_person()
-    person.insist(Right.APPROVE)
+    person.require(Right.APPROVE)
 
 
 def second_person() -> Forbidden:

@@ -74,7 +74,7 @@ class Person:
         """Tell whether one of the person's roles gives the right."""
         return any(right in _RIGHTS[role] for role in self.roles)
 
-    def insist(self, right: Right) -> None:
+    def require(self, right: Right) -> None:
         """Raise ``Forbidden`` unless the person has the right."""
         if not self.may(right):
             raise Forbidden(
@@ -211,8 +211,8 @@ class Accounts:
             Conflict: the name is taken.
         """
         name = name.lower()
-        _check_name(name, tenant, roles)
-        _check_password(password, name)
+        _require_name(name, tenant, roles)
+        _require_password(password, name)
         account = Account(
             name=name,
             full_name=full_name or name,
@@ -237,15 +237,15 @@ class Accounts:
     def set_password(self, name: str, password: str, *, actor: str, now: datetime) -> None:
         """Replace the password and end the account's sessions."""
         account = self._existing(name)
-        _insist_on_local(account)
-        _check_password(password, account.name)
+        _require_local(account)
+        _require_password(password, account.name)
         changed = replace(account, password_hash=self._hasher.hash(password))
         self._records.change(changed, audit=_changed(actor, "account.password", account, changed, now))
 
     def set_totp(self, name: str, *, actor: str, now: datetime, on: bool = True) -> str | None:
         """Give the account a new second factor, or take it away; return the ``otpauth://`` address to scan, once."""
         account = self._existing(name)
-        _insist_on_local(account)
+        _require_local(account)
         secret = pyotp.random_base32()
         sealed = self._box.seal_secret(secret.encode(), context=_context(account.name)) if on else None
         changed = replace(account, totp=sealed)
@@ -417,7 +417,7 @@ def _changed(actor: str, action: str, before: Account, after: Account, now: date
     )
 
 
-def _check_name(name: str, tenant: str, roles: tuple[Role, ...]) -> None:
+def _require_name(name: str, tenant: str, roles: tuple[Role, ...]) -> None:
     if not _NAME.fullmatch(name) or name in {"hub", "cli"}:
         raise Invalid(
             Text(
@@ -434,7 +434,7 @@ def _check_name(name: str, tenant: str, roles: tuple[Role, ...]) -> None:
         )
 
 
-def _check_password(password: str, name: str) -> None:
+def _require_password(password: str, name: str) -> None:
     """Refuse what is short, endless, or the name itself (NIST SP 800-63B asks for length, not for character classes)."""
     if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD or name in password.lower():
         raise Invalid(
@@ -445,7 +445,7 @@ def _check_password(password: str, name: str) -> None:
         )
 
 
-def _insist_on_local(account: Account) -> None:
+def _require_local(account: Account) -> None:
     """Refuse to give a password or second factor to an account that a provider vouches for."""
     if not account.is_local:
         raise Invalid(

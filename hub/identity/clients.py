@@ -258,7 +258,7 @@ def new_client(
     return client, secret
 
 
-def insist_for_persons(kind: str) -> None:
+def require_for_persons(kind: str) -> None:
     """Raise ``Forbidden`` for a kind of clients that persons may not create or give a secret."""
     if kind not in FOR_PERSONS:
         raise Forbidden(

@@ -144,5 +144,5 @@ def neighbourhood(address: str) -> str:
 
 def _name(*parts: str) -> str:
     """Return a row's name: of fixed length whatever is tried, and no list of addresses to whoever reads the table."""
-    told = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(told, digest_size=20).hexdigest()
+    joined = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(joined, digest_size=20).hexdigest()

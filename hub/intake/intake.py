@@ -281,14 +281,14 @@ class Reception(_Opened):
             mac = fingerprint(self._tools.keys, application, facts, data_sha512=data_sha512)
             idempotency = (self._cover.idempotency_key, mac)
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
-        told = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
+        callbacks = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
         stored = self._tools.store.submissions.submit(
             submission,
             events=events,
             receipt=receipt,
             idempotency=idempotency,
             first_attempt_at=now,
-            callbacks=told,
+            callbacks=callbacks,
             quarantine=quarantine,
         )
         return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac)
@@ -496,9 +496,9 @@ class Intake:
 
     def _reception(self, cover: Cover, now: datetime) -> Reception:
         tools = self._tools
-        tools.admission.check_disk()
+        tools.admission.require_disk()
         if cover.callback is not None:
-            tools.outbound.check(cover.callback.url)
+            tools.outbound.require_url(cover.callback.url)
         route = tools.table().route(Area.from_ars(cover.area), cover.service, now)
         destination = self._destination(route, cover, now)
         return Reception(tools, cover, route, destination, tools.directory.encryption_key(destination, now=now))

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from hub.admission import Reservation
 from hub.crypto import cms
-from hub.crypto.jwe import JweWriter, Seal, encrypt, insist_on_media_type
+from hub.crypto.jwe import JweWriter, Seal, encrypt, require_media_type
 from hub.crypto.keys import EncryptionKey
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
 from hub.model.delivery import Sealing
@@ -38,7 +38,7 @@ def media_type_of(label: str) -> str:
     Raises:
         UnsupportedMedia: the label is no media type.
     """
-    insist_on_media_type(label)
+    require_media_type(label)
     essence = label.partition(";")[0].strip(" \t").lower()
     return essence if _WRITABLE.fullmatch(essence) else _UNSPECIFIC
 
@@ -108,7 +108,7 @@ class CmsSealer:
     def expect(self, size: int) -> None:
         """Count plaintext that has arrived in memory, which is sealed once the application is judged."""
         self._expected += size
-        self._insist_on_room(self._expected + self._taken)
+        self._require_room(self._expected + self._taken)
         self._reservation.grow(size)  # The caller's own copy; the sealer's are counted when they are made.
 
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> Writer:
@@ -127,10 +127,10 @@ class CmsSealer:
 
     def _take(self, size: int) -> None:
         self._taken += size
-        self._insist_on_room(self._taken)
+        self._require_room(self._taken)
         self._reservation.grow(size * cms.COPIES)
 
-    def _insist_on_room(self, size: int) -> None:
+    def _require_room(self, size: int) -> None:
         if self._most is not None and size > self._most:
             raise too_large_for_destination(
                 Text("Daten und Anlagen", "data and attachments"),

@@ -110,8 +110,10 @@ class StatusDesk:
 
     def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
         """Return what was to tell the sender of this case and was given up."""
-        told = self._store.callbacks.of_case(message.case_id)
-        return [each for each in told if each.callback.party == message.sender and each.state is DeliveryState.DEAD]
+        callbacks = self._store.callbacks.of_case(message.case_id)
+        return [
+            each for each in callbacks if each.callback.party == message.sender and each.state is DeliveryState.DEAD
+        ]
 
     def _own(self, submission_id: UUID, caller: Caller) -> StoredMessage:
         message = self._store.submissions.message(submission_id, Subject.SUBMISSION)

@@ -116,15 +116,15 @@ class Retention:
 
     def remind(self, now: datetime) -> int:
         """Tell authorities what waits in their mailboxes; the later reminder first, so that what is very late has one."""
-        told = 0
+        noticed = 0
         for number, period in reversed(list(enumerate(self._periods.reminders, start=1))):
             before = now - period
             for lag in self._store.notices.lagging(NoticeKind.UNCOLLECTED, before, number=number):
-                told += self._guarded(
+                noticed += self._guarded(
                     f"destination {lag.destination_id}",
                     partial(self._remind_of, lag.destination_id, number, period, now),
                 )
-        return told
+        return noticed
 
     def reject_unanswered(self, now: datetime) -> int:
         """Reject what lies in a mailbox unanswered for too long."""
@@ -241,7 +241,7 @@ class Retention:
     def _remind_of(self, destination_id: UUID, number: int, period: timedelta, now: datetime) -> int:
         """Give a destination one reminder of all that is due."""
         periods = self._periods
-        told = self._board.tell_of_lag(
+        noticed = self._board.tell_of_lag(
             NoticeKind.UNCOLLECTED,
             destination_id,
             number=number,
@@ -249,11 +249,11 @@ class Retention:
             then={"rejectedAfterDays": periods.unanswered, "deletedAfterDays": periods.finished},
             now=now,
         )
-        if told:
+        if noticed:
             _log.warning(
-                "destination %s: %d submissions wait for collection (reminder %d)", destination_id, told, number
+                "destination %s: %d submissions wait for collection (reminder %d)", destination_id, noticed, number
             )
-        return 1 if told else 0
+        return 1 if noticed else 0
 
     def _bury(self, case: Case, now: datetime) -> int:
         try:
@@ -364,7 +364,7 @@ class Undelivered:
 
     def _notified(self, number: int, now: datetime) -> int:
         """Give notice ``number`` (from 1) to each destination that is due one."""
-        kind, period, told = NoticeKind.OVERDUE, self._notices[number - 1], 0
+        kind, period, noticed = NoticeKind.OVERDUE, self._notices[number - 1], 0
         for lag in self._store.notices.lagging(kind, now - period, number=number):
             about = self._guarded(
                 partial(
@@ -380,8 +380,8 @@ class Undelivered:
             if about:
                 self._meters.noticed(number)
                 _log.warning("destination %s: %d deliveries overdue (notice %d)", lag.destination_id, about, number)
-            told += about
-        return told
+            noticed += about
+        return noticed
 
     def _each(self, work: Callable[[], int]) -> int:
         done = 0

@@ -211,7 +211,7 @@ def history(log: Sequence[tuple[Event, T]], beside: Iterable[Beside[T]]) -> list
     The order of events is that of the log, never that of their times: a receiver's token tells whole seconds of another
     clock (RFC 7519, NumericDate), so it seems older than what the hub wrote in the same second.
     """
-    told: list[T] = []
+    shown: list[T] = []
     waiting = sorted(beside, key=lambda one: one.at)
     for event, step in log:
         until = _latest(event)
@@ -219,12 +219,12 @@ def history(log: Sequence[tuple[Event, T]], beside: Iterable[Beside[T]]) -> list
         later = []
         for one in waiting:
             if one.at < until or (answered and one.attempt):
-                told.append(one.step)
+                shown.append(one.step)
             else:
                 later.append(one)
         waiting = later
-        told.append(step)
-    return told + [one.step for one in waiting]
+        shown.append(step)
+    return shown + [one.step for one in waiting]
 
 
 def _latest(event: Event) -> datetime:

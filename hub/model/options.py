@@ -104,7 +104,7 @@ def unusable(adapter: str, de: str, en: str) -> ConfigurationError:
     return ConfigurationError(Text(f"Der Adapter {adapter} {de}.", f"The adapter {adapter} {en}."))
 
 
-def insist(adapter: str, fulfilled: object, de: str, en: str) -> None:
+def require(adapter: str, fulfilled: object, de: str, en: str) -> None:
     """Refuse an adapter's options unless ``fulfilled``; texts as :func:`unusable`."""
     if not fulfilled:
         raise unusable(adapter, de, en)
@@ -135,10 +135,10 @@ def read_private_file(adapter: str, option: str, path: str) -> bytes:
         raise _bad_file(adapter, option) from exc
 
 
-def insist_on_privacy(path: str | None) -> None:
+def require_privacy(path: str | None) -> None:
     """Refuse a file with a secret that a library reads by itself, where other accounts can read it; None passes."""
     if path is not None:
-        vault.insist_on_privacy(Path(path))
+        vault.require_privacy(Path(path))
 
 
 def _judged(adapter: str, option: str, content: bytes) -> bytes:

@@ -83,10 +83,10 @@ class CallbackWriter:
         """Tell both sides of a reject or delete by the hub."""
         if message.kind is Subject.SUBMISSION:
             destination = self._store.parties.destination(message.destination_id)
-            told = [] if destination is None else self._to_destination(destination, message, now)
+            news = [] if destination is None else self._to_destination(destination, message, now)
         else:
-            told = self._to_party(message, message.addressee or "", _news(message), now)
-        return [*told, *self.answered(message, now=now)]
+            news = self._to_party(message, message.addressee or "", _news(message), now)
+        return [*news, *self.answered(message, now=now)]
 
     def replied(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
         """submit-reply: the receiver of the reply learns of it."""

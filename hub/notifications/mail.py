@@ -196,7 +196,7 @@ _WORDS: Mapping[NoticeKind, _Words] = {
 }
 
 
-def letter(notice: Notice, *, sender: str, base_url: str) -> EmailMessage:
+def mail_of(notice: Notice, *, sender: str, base_url: str) -> EmailMessage:
     """Write the mail of a notice. It is the same, byte for byte, at each attempt."""
     words = _WORDS[notice.kind]
     german, english = _filled(notice, base_url, german=True), _filled(notice, base_url, german=False)
@@ -286,7 +286,7 @@ class Postman(OutboxWorker[NoticeClaim]):
     def carry(self, claim: NoticeClaim) -> Carried:
         """Hand one mail to the server. No answer at its end means that it may have been taken: it is sent again."""
         server = self._server
-        mail = letter(claim.notice, sender=server.sender, base_url=self._base_url)
+        mail = mail_of(claim.notice, sender=server.sender, base_url=self._base_url)
         envelope = Envelope(sender=server.sender, recipient=claim.notice.recipient, mail=mail.as_bytes())
         # The server is the operator's own choice, so it may lie in a private network.
         with Line(timeout=_TIMEOUT, public_only=False) as line:

@@ -90,7 +90,7 @@ class NoTraces:
         """Do nothing."""
 
 
-class _Told:
+class _SpanFacts:
     def __init__(self, span: Any) -> None:
         self._span = span
 
@@ -134,9 +134,9 @@ class OpenTelemetry:
         carrier = {} if parent is None else {"traceparent": parent}
         context = TraceContextTextMapPropagator().extract(carrier)
         with self._tracer.start_as_current_span(name, context, set_status_on_exception=False) as span:
-            told = _Told(span)
-            told.tell(**facts)
-            yield told
+            facts_of = _SpanFacts(span)
+            facts_of.tell(**facts)
+            yield facts_of
 
 
 def open_traces(endpoint: str, *, node: str, version: str) -> Traces:

@@ -243,7 +243,7 @@ def verify_proof(document: object, jwks: Mapping[str, Any]) -> Proven:
         raise _no_proof() from exc
 
 
-def insist_on_receipt(proven: Proven, receipt: Mapping[str, Any]) -> None:
+def require_receipt(proven: Proven, receipt: Mapping[str, Any]) -> None:
     """Require the claims of a verified receipt to stand in a proven log.
 
     Raises:

@@ -110,10 +110,10 @@ class Rule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "services", tuple(sorted(set(self.services))))
-        _check_id(self.id)
-        _check_services(self.services)
-        _check_note(self.note)
-        _check_span(self.valid_from, self.valid_until)
+        _require_id(self.id)
+        _require_services(self.services)
+        _require_note(self.note)
+        _require_span(self.valid_from, self.valid_until)
         for bound in ("valid_from", "valid_until"):
             moment = getattr(self, bound)
             if moment is not None:
@@ -170,7 +170,7 @@ def _starts_before(start: datetime | None, end: datetime | None) -> bool:
     return start is None or end is None or start < end
 
 
-def _check_id(rule_id: str) -> None:
+def _require_id(rule_id: str) -> None:
     if not _RULE_ID.fullmatch(rule_id):
         raise Invalid(
             Text(
@@ -180,7 +180,7 @@ def _check_id(rule_id: str) -> None:
         )
 
 
-def _check_services(services: tuple[str, ...]) -> None:
+def _require_services(services: tuple[str, ...]) -> None:
     if not services or len(services) > MAX_SERVICES:
         raise Invalid(
             Text(
@@ -190,7 +190,7 @@ def _check_services(services: tuple[str, ...]) -> None:
         )
 
 
-def _check_note(note: str) -> None:
+def _require_note(note: str) -> None:
     if len(note) > _MAX_NOTE or note != note.strip() or _UNPRINTABLE.search(note):
         raise Invalid(
             Text(
@@ -200,7 +200,7 @@ def _check_note(note: str) -> None:
         )
 
 
-def _check_span(start: datetime | None, end: datetime | None) -> None:
+def _require_span(start: datetime | None, end: datetime | None) -> None:
     if any(moment is not None and moment.utcoffset() is None for moment in (start, end)):
         raise Invalid(Text("Zeitangaben brauchen eine Zeitzone.", "Moments need a time zone."))
     if not _starts_before(start, end):

@@ -126,7 +126,7 @@ def writing_engine(url: str) -> Engine:
         _set_up_sqlite(engine, begin="BEGIN IMMEDIATE", writes=True)
         return engine
     engine = create_engine(parsed, connect_args=_postgresql_arguments(), **_ONE)
-    event.listen(engine, "connect", _insist_on_durability)
+    event.listen(engine, "connect", _require_durability)
     return engine
 
 
@@ -241,7 +241,7 @@ def _postgresql_arguments() -> dict[str, Any]:
     }
 
 
-def _insist_on_durability(connection: Any, _record: object) -> None:
+def _require_durability(connection: Any, _record: object) -> None:
     """Overrule a server that answers commits before they are on disk: a 2xx means stored (any stricter setting stays)."""
     with connection.cursor() as cursor:
         if cursor.execute("SHOW synchronous_commit").fetchone()[0] == "off":

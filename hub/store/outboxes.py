@@ -61,7 +61,7 @@ from hub.store.records import (
     Telling,
 )
 from hub.store.statements import Insert
-from hub.store.unreadable import Unreadables, insist_on_types, reads, stumble
+from hub.store.unreadable import Unreadables, reads, require_types, stumble
 
 R = TypeVar("R")
 
@@ -206,7 +206,7 @@ class Outbox:
         """Return what was leased and can be read; what cannot is given up, counted and logged."""
 
         def typed(row: Any) -> R:
-            insist_on_types(row, self._table)
+            require_types(row, self._table)
             return read(row)
 
         found = []
@@ -303,8 +303,8 @@ class Notices:
             telling = make(_lagging(row))
             if write_notices(connection, telling.notices) < len(telling.notices):
                 return 0
-            told = select(_MESSAGES.c.message_id).join(*_WITH_DELIVERY, isouter=True).where(here)
-            noted = update(_MESSAGES).where(_MESSAGES.c.message_id.in_(told)).values(notices=number)
+            noticed = select(_MESSAGES.c.message_id).join(*_WITH_DELIVERY, isouter=True).where(here)
+            noted = update(_MESSAGES).where(_MESSAGES.c.message_id.in_(noticed)).values(notices=number)
             connection.execute(noted)
             write_audit(connection, telling.entry)
             return int(row.number)
@@ -366,11 +366,11 @@ def _summed(age: ColumnElement[Any]) -> Select[Any]:
 
 def _due(kind: NoticeKind, before: datetime, number: int) -> tuple[ColumnElement[bool], ColumnElement[Any]]:
     """Return what lags, as a condition, and the column that says since when."""
-    told_less = and_(tables.waiting(), _MESSAGES.c.notices < number)
+    noticed_less = and_(tables.waiting(), _MESSAGES.c.notices < number)
     if kind is NoticeKind.OVERDUE:
         on_its_way = and_(tables.undelivered(), _DELIVERIES.c.state == DeliveryState.QUEUED.value)
         age: ColumnElement[Any] = _DELIVERIES.c.accepted_at
-        return and_(told_less, on_its_way, age < micros(before)), age
+        return and_(noticed_less, on_its_way, age < micros(before)), age
     age = _MESSAGES.c.submitted_at
     in_mailbox = or_(_DELIVERIES.c.state.is_(None), _DELIVERIES.c.state == DeliveryState.WAITING.value)
     # A reply may wait for the online service; the authority is reminded of its own only.
@@ -378,7 +378,7 @@ def _due(kind: NoticeKind, before: datetime, number: int) -> tuple[ColumnElement
     its_own = or_(_MESSAGES.c.kind == Subject.SUBMISSION.value, _MESSAGES.c.addressee == owner.scalar_subquery())
     # What was pushed and never answered stays open for years; it is told apart by its contents, which are gone.
     there = and_(_MESSAGES.c.collected_at.is_(None), _MESSAGES.c.deleted_at.is_(None))
-    return and_(told_less, there, in_mailbox, its_own, age < micros(before)), age
+    return and_(noticed_less, there, in_mailbox, its_own, age < micros(before)), age
 
 
 def _lagging(row: Any) -> Lagging:

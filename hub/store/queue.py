@@ -28,7 +28,7 @@ from hub.store.parties import destination_rows, to_destination
 from hub.store.records import SUSPECT_LAPSES, CaseHead, Claim, DeliveryState, OutgoingCallback
 from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_contents
 from hub.store.statements import Insert, Lookup, Query, Update
-from hub.store.unreadable import Unreadables, insist_on_types, stumble
+from hub.store.unreadable import Unreadables, require_types, stumble
 from hub.store.writer import Joint
 
 _DELIVERIES = tables.deliveries
@@ -534,8 +534,8 @@ def _claim_of(
     row: Any, message: Any, there: Any, *, circuit: Standing | None, node: str, parts: Sequence[Any]
 ) -> Claim:
     """Return the claim of a delivery's rows; raise whatever reading them raises."""
-    insist_on_types(message, tables.messages)
-    insist_on_types(there, tables.destinations)
+    require_types(message, tables.messages)
+    require_types(there, tables.destinations)
     if row.state != DeliveryState.QUEUED.value:
         raise ValueError("state")
     State(message.state)  # Else what comes of an attempt could not be recorded.

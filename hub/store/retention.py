@@ -105,7 +105,7 @@ class Retention:
                 row = _message(connection, message_id)
                 if row.deleted_at is not None:
                     return ()
-                _insist_on_end(connection, row)
+                _require_end(connection, row)
                 events = make(head, State(row.state)) if make is not None else ()
                 state = advance(State(row.state), events)
             names = _blob_names(connection, [row.message_id])
@@ -188,7 +188,7 @@ def _message(connection: Connection, message_id: UUID) -> Any:
     return row
 
 
-def _insist_on_end(connection: Connection, message: Any) -> None:
+def _require_end(connection: Connection, message: Any) -> None:
     if State(message.state) in _DELETABLE:
         return
     delivered = select(_DELIVERIES.c.delivery_id).where(

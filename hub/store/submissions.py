@@ -311,10 +311,10 @@ class Submissions:
                 stored = read_parts_of(connection, row.message_id)
                 announced = announced_of(row)
                 if row.state != State.INCOMPLETE:
-                    _insist_on_same(contents_of(row, stored, announced), metadata, data)
+                    _require_same(contents_of(row, stored, announced), metadata, data)
                     return False
                 attachments = attachments_of(stored, announced)
-                _insist_on_all(announced, attachments)
+                _require_all(announced, attachments)
                 contents = Contents(metadata=metadata, data=data, attachments=attachments)
                 events = make(head, contents)
                 state = advance(State.INCOMPLETE, events)
@@ -461,7 +461,7 @@ def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
     connection.execute(update(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id)).values(values))
 
 
-def _insist_on_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:
+def _require_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:
     if stored is None or _digest(stored.metadata) != _digest(metadata) or _digest(stored.data) != _digest(data):
         raise already_submitted()
 
@@ -470,7 +470,7 @@ def _digest(sealed: Sealed | None) -> str | None:
     return None if sealed is None else sealed.sha512
 
 
-def _insist_on_all(announced: Collection[UUID], uploaded: Collection[UUID]) -> None:
+def _require_all(announced: Collection[UUID], uploaded: Collection[UUID]) -> None:
     missing = [str(one) for one in announced if one not in uploaded]
     if missing:
         raise Invalid(

@@ -67,7 +67,7 @@ def met_unreadable() -> Iterator[set[tuple[str, str]]]:
         _MET.reset(token)
 
 
-def insist_on_types(row: Any, table: Table) -> None:
+def require_types(row: Any, table: Table) -> None:
     """Raise ``TypeError`` unless each column holds what the table says: SQLite takes anything for anything."""
     for name, kinds in _kinds(table.name):
         value = getattr(row, name, _ABSENT)
@@ -86,7 +86,7 @@ def reads(
     def decorate(read: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
         def typed(row: Any, /, *args: P.args, **named: P.kwargs) -> R:
             if strictly:
-                insist_on_types(row, table)
+                require_types(row, table)
             return read(row, *args, **named)
 
         @wraps(read)
@@ -133,7 +133,7 @@ class Unreadables:
         #: What the database said when it found itself damaged: it stays so until it is restored, and this process ends.
         self.damage: DatabaseDamaged | None = None
         self._lock = threading.Lock()
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def note(self, table: str, key: object, column: str) -> None:
         """Log and count a row, if that has not been done."""
@@ -142,11 +142,11 @@ class Unreadables:
         if met is not None:
             met.add(known)
         with self._lock:
-            if known in self._told:
+            if known in self._logged:
                 return
-            if len(self._told) >= _MOST:
-                self._told.clear()
-            self._told.add(known)
+            if len(self._logged) >= _MOST:
+                self._logged.clear()
+            self._logged.add(known)
         _log.error("%s %s cannot be read by this version: column %s", table, key, column)
         if self.count is not None:
             self.count(table)

@@ -165,7 +165,7 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]{9,2000}")
 _AMBIGUOUS = frozenset("#\\")
 
 
-def insist_on_host(host: str) -> None:
+def require_host(host: str) -> None:
     """Refuse what cannot be the name or the address of a server.
 
     Raises:
@@ -193,7 +193,7 @@ def url_parts(url: str, schemes: Collection[str]) -> SplitResult:
         raise _no_url(schemes)
     if not host or port == 0 or parts.netloc.lower() not in whole:
         raise _no_url(schemes)
-    insist_on_host(host)
+    require_host(host)
     return parts
 
 

@@ -314,7 +314,7 @@ class Outbound:
     answer_limit: int = 16 * 1024
     resolver: Resolver = field(repr=False, default=RESOLVER)
 
-    def check(self, url: str) -> None:
+    def require_url(self, url: str) -> None:
         """Judge an address by its form, before anything is sent to it.
 
         Raises:

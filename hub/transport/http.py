@@ -29,7 +29,7 @@ import orjson
 from hub.crypto.jws import sign_ps512
 from hub.crypto.keys import SigningKey
 from hub.errors import Invalid, Text
-from hub.model.options import insist, unusable
+from hub.model.options import require, unusable
 from hub.model.reasons import CONNECTION_LOST, SILENT, SILENT_IN_TIME, http_note
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.transport.addresses import host_fault, url_parts
@@ -79,14 +79,14 @@ class Silence(Exception):  # Names what happened; adapters turn it into an outco
         return Outcome(kind=kind, note=self.note, cause=self.cause)
 
 
-def insist_on_address(adapter: str, option: str, url: str | None, *, allow_http: bool) -> None:
+def require_address(adapter: str, option: str, url: str | None, *, allow_http: bool) -> None:
     """Refuse a configured address that is not https (or http where allowed) with host and path alone; None passes.
 
     Raises:
         ConfigurationError: it is not.
     """
     fault = None if url is None else _address_fault(url, {"https", "http"} if allow_http else {"https"})
-    insist(
+    require(
         adapter,
         fault is None,
         f"braucht in {option} eine https-Adresse nur aus Host und Pfad{'' if fault is None else _after(fault.de)}",
@@ -94,7 +94,7 @@ def insist_on_address(adapter: str, option: str, url: str | None, *, allow_http:
     )
 
 
-def insist_on_host(adapter: str, host: str) -> None:
+def require_host(adapter: str, host: str) -> None:
     """Refuse a configured ``host`` that no server can have.
 
     Raises:
@@ -119,13 +119,13 @@ def client_tls(adapter: str, ca_file: str | None) -> ssl.SSLContext:
         raise unusable(adapter, "kann ca_file nicht lesen", "cannot read ca_file") from exc
 
 
-def insist_on_timeout(adapter: str, timeout: float, longest: int) -> None:
+def require_timeout(adapter: str, timeout: float, longest: int) -> None:
     """Refuse a ``timeout`` that is not between 0 and ``longest`` seconds.
 
     Raises:
         ConfigurationError: it is not.
     """
-    insist(adapter, 0 < timeout <= longest, f"braucht 0 < timeout <= {longest}", f"needs 0 < timeout <= {longest}")
+    require(adapter, 0 < timeout <= longest, f"braucht 0 < timeout <= {longest}", f"needs 0 < timeout <= {longest}")
 
 
 def _address_fault(url: str, schemes: Collection[str]) -> Text | None:

@@ -91,14 +91,14 @@ class _Talk(smtplib.SMTP):
 
     def greet(self, server: tuple[str, int], tls: ssl.SSLContext | None) -> None:
         self._host = server[0]  # The name that the certificate must carry.
-        self._insist(self.connect(*server)[0], _READY, "greeting", _trouble)
-        self._insist(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
+        self._require(self.connect(*server)[0], _READY, "greeting", _trouble)
+        self._require(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
         if tls is None:
             return
         if not self.has_extn("starttls"):
             raise _Reply(_unreachable(reasons.NO_STARTTLS.note, _CONFIGURATION))
-        self._insist(self.starttls(context=tls)[0], _READY, "STARTTLS", _trouble)
-        self._insist(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
+        self._require(self.starttls(context=tls)[0], _READY, "STARTTLS", _trouble)
+        self._require(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
 
     def login_as(self, login: Login) -> None:
         if not self.has_extn("auth"):
@@ -112,9 +112,9 @@ class _Talk(smtplib.SMTP):
 
     def hand_over(self, envelope: Envelope) -> Outcome:
         size = [f"SIZE={len(envelope.mail)}"] if self.has_extn("size") else []
-        self._insist(self.mail(envelope.sender, size)[0], _TAKEN, "MAIL", _address_refused)
-        self._insist(self.rcpt(envelope.recipient)[0], _TAKEN, "RCPT", _mailbox_refused)
-        self._insist(self.docmd("DATA")[0], _GO_ON, "DATA", _content_refused)
+        self._require(self.mail(envelope.sender, size)[0], _TAKEN, "MAIL", _address_refused)
+        self._require(self.rcpt(envelope.recipient)[0], _TAKEN, "RCPT", _mailbox_refused)
+        self._require(self.docmd("DATA")[0], _GO_ON, "DATA", _content_refused)
         # RFC 5321 section 4.5.2: a line that begins with a dot gets another one.
         self.send(re.sub(rb"(?m)^\.", b"..", envelope.mail).rstrip(b"\r\n") + b"\r\n")
         self.ended = True
@@ -122,7 +122,7 @@ class _Talk(smtplib.SMTP):
         code = self.getreply()[0]
         if code < _TAKEN:  # Nothing that a server may say here.
             raise smtplib.SMTPServerDisconnected
-        self._insist(code, _TAKEN, "end of mail", _content_refused)
+        self._require(code, _TAKEN, "end of mail", _content_refused)
         return Outcome(kind=OutcomeKind.DELIVERED, note="mail taken over by the server")
 
     def silence(self, exc: Exception) -> Outcome:
@@ -134,7 +134,7 @@ class _Talk(smtplib.SMTP):
         reason = reasons.CONNECTION_LOST if lost else reason_for(exc, late=late)
         return _unreachable(reason.note, _CONFIGURATION if reason in CONFIGURED else None)
 
-    def _insist(self, code: int, wanted: int, step: str, refusal: Callable[[int, str], Outcome]) -> None:
+    def _require(self, code: int, wanted: int, step: str, refusal: Callable[[int, str], Outcome]) -> None:
         if code == wanted or (wanted == _TAKEN and code // 100 == 2):  # noqa: PLR2004  # SMTP's own numbers
             return
         if code >= _NEVER:

@@ -32,7 +32,7 @@ from hub.errors import (
     TooMany,
     handed_in,
 )
-from hub.validation.catalog import SchemaCatalog, insist_on_own_uris
+from hub.validation.catalog import SchemaCatalog, require_own_uris
 from hub.validation.importing import compared, import_standard
 from hub.validation.manifest import NAME, Manifest, Status, read_manifest
 from hub.validation.packages import refuse_odd_names
@@ -135,8 +135,8 @@ class Arrivals:
             InvalidSettings: another version has one of its URIs by now.
         """
         arrival = self.arrival(arrival_id)
-        self._insist_on_room(arrival.manifest.standard, arrival.manifest.version)
-        self._insist_on_own_uris(arrival.manifest)
+        self._require_room(arrival.manifest.standard, arrival.manifest.version)
+        self._require_own_uris(arrival.manifest)
         target = self._target / arrival.manifest.standard / arrival.manifest.version
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,13 +156,13 @@ class Arrivals:
     def _receive(self, uploads: Sequence[Upload], wish: Wish, by: str, now: datetime) -> Arrival:
         if len(self.waiting()) >= _MOST_WAITING:
             raise _too_many()
-        self._insist_on_room(wish.standard, wish.version)
+        self._require_room(wish.standard, wish.version)
         arrival_id = uuid4().hex
         folder = self._folder / arrival_id
         folder.mkdir(parents=True, mode=0o700)
         try:
             manifest = self._imported(uploads, wish, folder)
-            self._insist_on_own_uris(manifest)
+            self._require_own_uris(manifest)
             facts = {"by": by, "at": now.isoformat(), **self._compared(manifest, folder)}
             # Written last: what is there without it was interrupted, and nobody sees it.
             (folder / _NOTE).write_bytes(orjson.dumps(facts))
@@ -196,15 +196,15 @@ class Arrivals:
             must, may = compared(known[0].folder, folder / manifest.standard / manifest.version)
         return {"predecessor": before, "must": must, "may": may}
 
-    def _insist_on_room(self, standard: str, version: str) -> None:
+    def _require_room(self, standard: str, version: str) -> None:
         taken = {(e.manifest.standard, e.manifest.version) for e in self._catalog().entries()}
         if (standard, version) in taken:
             raise _there_already(standard, version)
 
-    def _insist_on_own_uris(self, manifest: Manifest) -> None:
+    def _require_own_uris(self, manifest: Manifest) -> None:
         """Raise ``InvalidSettings`` where a schema of the package has a URI that is taken."""
         with handed_in():
-            insist_on_own_uris([*(entry.item for entry in self._catalog().entries()), *manifest.schemas])
+            require_own_uris([*(entry.item for entry in self._catalog().entries()), *manifest.schemas])
 
     def _place(self, arrival_id: str, manifest: Manifest) -> Path:
         return self._folder / arrival_id / manifest.standard / manifest.version

@@ -51,7 +51,7 @@ from hub.validation.report import MIB, Cause, Check, Limits, Report, Unchecked
 from hub.validation.schematron.rules import RULES_LATER, BusinessRules
 from hub.validation.xml.documents import XmlDocument, in_own_thread, is_worn, note_strange, parse_tree, read_xml
 from hub.validation.xml.identifiers import IdentifierTable
-from hub.validation.xml.xsd import XsdSchema, XsdSource, mark_of, may_be_marked, parse_schema_document
+from hub.validation.xml.xsd import XsdSchema, XsdSource, mark_of, may_name_version, parse_schema_document
 from hub.validation.xml.xsd11 import Xsd11Schema
 
 
@@ -142,7 +142,7 @@ def load_version(folder: Path) -> Version:
 def _written_in_1_1(read: Reader, manifest: Manifest) -> bool:
     for name in sorted({name for item in manifest.schemas for name in item.closure}):
         content = read(name)
-        if may_be_marked(content) and mark_of(parse_schema_document(content, name)) is not None:
+        if may_name_version(content) and mark_of(parse_schema_document(content, name)) is not None:
             return True
     return False
 
@@ -275,7 +275,7 @@ class SchemaCatalog:
         self._chosen: dict[_Asked, SchemaEntry] = {}
         self._compared: dict[tuple[str, str, str], tuple[Change, ...]] = {}
         self._comparing = Lock()
-        insist_on_own_uris(entry.item for entry in self._entries)
+        require_own_uris(entry.item for entry in self._entries)
 
     @classmethod
     def load(cls, *roots: Path, limits: Limits | None = None) -> SchemaCatalog:
@@ -497,9 +497,9 @@ class SchemaCatalog:
     def _candidates(self, asked: _Asked) -> Iterable[SchemaEntry]:
         if asked.schema is not None:
             named = self._by_uri.get(asked.schema, ())
-            marked = [entry for entry in named if asked.mark in entry.item.roots]
+            of_mark = [entry for entry in named if asked.mark in entry.item.roots]
             # A named schema whose roots are others still judges: its report says which root it wants.
-            return marked or named
+            return of_mark or named
         if asked.media_type is MediaType.XML:
             return self._by_root.get(asked.mark or "", ())
         if asked.mark is not None:
@@ -544,7 +544,7 @@ def _index(entries: Iterable[SchemaEntry], keys: Any) -> Mapping[str, tuple[Sche
     return index
 
 
-def insist_on_own_uris(items: Iterable[SchemaItem]) -> None:
+def require_own_uris(items: Iterable[SchemaItem]) -> None:
     """Raise ``ConfigurationError`` where two schemas have one URI."""
     seen: set[str] = set()
     for item in items:

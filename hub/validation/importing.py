@@ -145,7 +145,7 @@ def compared(before: Path, after: Path, *, bounds: Bounds = BOUNDS) -> tuple[int
 
 def _ask(question: Mapping[str, Any], bounds: Bounds) -> Any:
     ended = ask("hub.validation.importing", question, bounds=bounds)
-    name, answer = _told(ended)
+    name, answer = _answer_of(ended)
     if ended.code != 0 or answer is None:
         raise _lost(name, ended, bounds)
     if "done" in answer:
@@ -156,7 +156,7 @@ def _ask(question: Mapping[str, Any], bounds: Bounds) -> Any:
     raise _error(answer)
 
 
-def _told(ended: Ended) -> tuple[str, Any]:
+def _answer_of(ended: Ended) -> tuple[str, Any]:
     """Return the file at hand when a process ended, and its answer, None if it did not come to one."""
     name, answer = "?", None
     for line in ended.answer.split(b"\n"):

@@ -262,11 +262,11 @@ def manifest_from(document: Any) -> Manifest:
         files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
     )
     take.finish()
-    _check_references(manifest)
+    _require_references(manifest)
     return manifest
 
 
-def _check_references(manifest: Manifest) -> None:
+def _require_references(manifest: Manifest) -> None:
     named = {name for item in manifest.schemas for name in (item.file, *item.closure)}
     named |= (
         set(manifest.rules)

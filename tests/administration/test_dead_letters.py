@@ -60,30 +60,30 @@ def test_an_unknown_delivery_is_not_found(store):
 
 
 def test_a_delivery_of_somebody_elses_is_not_found_either(store):
-    letter = dead(store, known_destination(store).destination_id)
+    delivery_id = dead(store, known_destination(store).destination_id)
     other = known_destination(store).destination_id
     with pytest.raises(NotFound):
-        DeadLetters(store=store).redrive(letter, within={other}, by=BY)
+        DeadLetters(store=store).redrive(delivery_id, within={other}, by=BY)
     assert audited(store) == []
 
 
 def test_what_was_answered_meanwhile_is_a_conflict_alone_and_left_alone_in_bulk(store):
     receiver = known_destination(store).destination_id
-    letter = dead(store, receiver)
+    delivery_id = dead(store, receiver)
     (view,) = store.deliveries.dead().items
     message = store.submissions.message(view.submission_id)
     make = answer(EventKind.REJECT, message.case_id, message.id, receiver, issued_at=NOW)
     store.event_log.append(message.case_id, message.id, make)
     with pytest.raises(Conflict):
-        DeadLetters(store=store).redrive(letter, within=None, by=BY)
+        DeadLetters(store=store).redrive(delivery_id, within=None, by=BY)
     assert DeadLetters(store=store).redrive_all(None, within=None, by=BY) == 0
     assert audited(store) == []
 
 
 def test_redriving_twice_redrives_once(store):
-    letters, letter = DeadLetters(store=store), dead(store, known_destination(store).destination_id)
-    assert letters.redrive(letter, within=None, by=BY)
-    assert not letters.redrive(letter, within=None, by=BY)
+    dead_letters, delivery_id = DeadLetters(store=store), dead(store, known_destination(store).destination_id)
+    assert dead_letters.redrive(delivery_id, within=None, by=BY)
+    assert not dead_letters.redrive(delivery_id, within=None, by=BY)
     assert audited(store) == [("delivery.redrive", "cli:anna", 1)]
     assert len(claim(store, now=BY.now)) == 1
 
@@ -91,10 +91,10 @@ def test_redriving_twice_redrives_once(store):
 def test_letters_are_listed_by_cause_and_destination(store):
     one, two = known_destination(store).destination_id, known_destination(store).destination_id
     first, second = dead(store, one, DeadCause.PAYLOAD), dead(store, two, DeadCause.RECEIVER)
-    letters = DeadLetters(store=store)
+    dead_letters = DeadLetters(store=store)
 
     def listed(cause=None, within=None) -> set[UUID]:
-        return {each.delivery_id for each in letters.list(cause, within=within).items}
+        return {each.delivery_id for each in dead_letters.list(cause, within=within).items}
 
     assert listed() == {first, second}
     assert listed(DeadCause.PAYLOAD) == {first}
@@ -109,10 +109,10 @@ def test_bulk_takes_one_cause_of_one_destination_and_says_how_many(store):
         dead(store, one, DeadCause.RECEIVER)
     dead(store, one, DeadCause.PAYLOAD)
     dead(store, two, DeadCause.RECEIVER)
-    letters = DeadLetters(store=store)
-    assert letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 3
-    assert letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 0
-    assert letters.list(None, within=None).total == 2
+    dead_letters = DeadLetters(store=store)
+    assert dead_letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 3
+    assert dead_letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 0
+    assert dead_letters.list(None, within=None).total == 2
     assert audited(store) == [("delivery.redrive", "cli:anna", 3)]
 
 
@@ -120,12 +120,12 @@ def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
     """Whoever redrives before the fault is mended would otherwise chase the same letters round and round."""
     there = known_destination(store).destination_id
     dead(store, there)
-    letters = DeadLetters(store=store)
-    assert letters.redrive_all(None, within=None, by=BY) == 1
+    dead_letters = DeadLetters(store=store)
+    assert dead_letters.redrive_all(None, within=None, by=BY) == 1
     (taken,) = claim(store, now=BY.now)
     assert record(store, taken, *buried(), ended_at=BY.now + timedelta(seconds=1))
-    assert letters.redrive_all(None, within=None, by=BY) == 0
-    assert letters.redrive_all(None, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1))) == 1
+    assert dead_letters.redrive_all(None, within=None, by=BY) == 0
+    assert dead_letters.redrive_all(None, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1))) == 1
 
 
 def quarantined(store, destination_id):
@@ -224,8 +224,8 @@ def test_what_is_redriven_is_told_of_anew(store):
     duty = undelivered(store)
     duty.run(NOW + 10 * DAY)
     duty.run(NOW + 15 * DAY)
-    (letter,) = store.deliveries.dead().items
-    assert store.deliveries.redrive(letter.delivery_id, NOW + 16 * DAY)
+    (delivery_id,) = store.deliveries.dead().items
+    assert store.deliveries.redrive(delivery_id.delivery_id, NOW + 16 * DAY)
     assert duty.run(NOW + 16 * DAY) == 0
     assert duty.run(NOW + 20 * DAY) == 1
     assert duty.run(NOW + 20 * DAY) == 0
@@ -250,7 +250,7 @@ def test_whoever_comes_back_after_it_was_given_up_loses(store):
 
 
 @pytest.fixture
-def letter(stage) -> UUID:
+def delivery_id(stage) -> UUID:
     """A dead letter of the stage's building authority."""
     submission_id = UUID(claims_of(stage.accept().receipt)["sub"].removeprefix("submission:"))
     (taken,) = stage.hub.store.queue.claim(STAGED, lease=timedelta(minutes=1), node="n", limit=1, per_destination=1)
@@ -276,27 +276,27 @@ def manager(served, owner: bool) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_a_sender_may_not_even_look(letter, served):
+def test_a_sender_may_not_even_look(delivery_id, served):
     assert served.get("/hub/v1/dead-letters").status_code == 403
 
 
-def test_another_manager_sees_and_does_nothing(letter, served):
+def test_another_manager_sees_and_does_nothing(delivery_id, served):
     header = manager(served, owner=False)
     assert served.get("/hub/v1/dead-letters", headers=header).json()["deadLetters"] == []
-    assert served.post(f"/hub/v1/dead-letters/{letter}/redrive", headers=header).status_code == 404
+    assert served.post(f"/hub/v1/dead-letters/{delivery_id}/redrive", headers=header).status_code == 404
     wish = {"cause": "receiver"}
     assert served.post("/hub/v1/dead-letters/redrive", json=wish, headers=header).json() == {"redriven": 0}
     named = wish | {"destinationId": str(served.stage.destination_id("Rheingau"))}
     assert served.post("/hub/v1/dead-letters/redrive", json=named, headers=header).status_code == 404
 
 
-def test_the_owner_lists_and_redrives_over_http(letter, served):
+def test_the_owner_lists_and_redrives_over_http(delivery_id, served):
     header = manager(served, owner=True)
     listed = served.get("/hub/v1/dead-letters", params={"cause": "receiver"}, headers=header).json()
-    assert [each["deliveryId"] for each in listed["deadLetters"]] == [str(letter)]
+    assert [each["deliveryId"] for each in listed["deadLetters"]] == [str(delivery_id)]
     words = {"de": for_people("HTTP 403", german=True), "en": for_people("HTTP 403", german=False)}
     assert [each["reason"] for each in listed["deadLetters"]] == [{"code": "http-403", **words}]
-    url = f"/hub/v1/dead-letters/{letter}/redrive"
+    url = f"/hub/v1/dead-letters/{delivery_id}/redrive"
     first = served.post(url, json={"reason": "wieder da"}, headers=header)
     assert (first.status_code, first.json()) == (202, {"redriven": 1})
     assert served.post(url, headers=header).json() == {"redriven": 0}
@@ -306,7 +306,7 @@ def test_the_owner_lists_and_redrives_over_http(letter, served):
     assert entry.after == {"redriven": 1, "text": "wieder da"}
 
 
-def test_the_owner_redrives_in_bulk_over_http(letter, served):
+def test_the_owner_redrives_in_bulk_over_http(delivery_id, served):
     header = manager(served, owner=True)
     wish = {"cause": "receiver", "destinationId": str(served.stage.destination_id("Rheingau"))}
     assert served.post("/hub/v1/dead-letters/redrive", json=wish, headers=header).json() == {"redriven": 1}
@@ -331,16 +331,16 @@ def test_a_wrong_call_of_the_command_is_refused_before_anything_happens(stage, a
     assert run(stage, *arguments).exit_code == 2
 
 
-def test_the_command_lists_and_redrives(letter, stage):
+def test_the_command_lists_and_redrives(delivery_id, stage):
     listed = run(stage, "list", "--cause", "receiver").output
-    assert str(letter) in listed
+    assert str(delivery_id) in listed
     assert "http-403: " + " / ".join(for_people("HTTP 403", german=german) for german in (True, False)) in listed
-    assert str(letter) not in run(stage, "list", "--cause", "payload").output
-    assert run(stage, "redrive", str(letter)).output.startswith("1 ")
-    assert run(stage, "redrive", str(letter)).output.startswith("0 ")
+    assert str(delivery_id) not in run(stage, "list", "--cause", "payload").output
+    assert run(stage, "redrive", str(delivery_id)).output.startswith("1 ")
+    assert run(stage, "redrive", str(delivery_id)).output.startswith("0 ")
 
 
-def test_the_command_redrives_in_bulk(letter, stage):
+def test_the_command_redrives_in_bulk(delivery_id, stage):
     there = str(stage.destination_id("Rheingau"))
     assert run(stage, "redrive", "--all", "--cause", "payload", "--destination", there).output.startswith("0 ")
     assert run(stage, "redrive", "--all", "--cause", "receiver", "--destination", there).output.startswith("1 ")

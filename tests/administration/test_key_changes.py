@@ -159,9 +159,9 @@ def test_whoever_created_a_destination_does_not_put_it_into_service(stage, desk,
     stage.hub.store.audit.append(entry)
     created = replace(place, status="created")
     with pytest.raises(Forbidden):
-        desk.insist_on_second_person(created, actor="otto")
-    desk.insist_on_second_person(created, actor="anton")
-    desk.insist_on_second_person(place, actor="otto")
+        desk.require_second_person(created, actor="otto")
+    desk.require_second_person(created, actor="anton")
+    desk.require_second_person(place, actor="otto")
 
 
 def test_a_certificate_becomes_a_key_with_its_chain(stage, key):

@@ -321,8 +321,8 @@ def test_the_form_knows_each_shipped_adapters_options(stage):
 
 
 def test_a_secret_in_a_wrong_place_is_not_shown():
-    told = shown({"secret": "x", "password": "x", "secret_file": "/etc/s", "token_url": "https://t", "port": 22})
-    assert told == {
+    visible = shown({"secret": "x", "password": "x", "secret_file": "/etc/s", "token_url": "https://t", "port": 22})
+    assert visible == {
         "password": "•••",
         "port": "22",
         "secret": "•••",

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from hub.cli import main
 from hub.crypto.receipts import verify_receipt
-from hub.proof.checkpoints import insist_on_receipt, verify_proof
+from hub.proof.checkpoints import require_receipt, verify_proof
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_both_parties_get_a_proof_that_holds_without_the_hub(served, accepted, t
     proof = proof_of(served, accepted).json()
     assert proof_of(served, accepted, headers=subscriber).json() == proof
     jwks = served.get("/hub/v1/jwks.json").json()
-    insist_on_receipt(verify_proof(proof, jwks), verify_receipt(accepted["receipt"], jwks))
+    require_receipt(verify_proof(proof, jwks), verify_receipt(accepted["receipt"], jwks))
     for name, content in (("proof", json.dumps(proof)), ("jwks", json.dumps(jwks)), ("receipt", accepted["receipt"])):
         (tmp_path / name).write_text(content)
     files = [str(tmp_path / name) for name in ("receipt", "jwks", "proof")]

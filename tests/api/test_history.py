@@ -14,8 +14,8 @@ def test_an_answer_in_whole_seconds_stands_last_in_the_history(own_door: Door):
     sent = own_door.send()
     assert own_door.accept(sent).status == 204
     caller = own_door.sending_caller
-    told = own_door.hub.desk.progress(UUID(sent.submission_id), caller=caller).history
-    steps = [step.step for step in told]
-    assert told[-1].at < told[0].at  # The receiver's token tells no fractions of a second.
+    story = own_door.hub.desk.progress(UUID(sent.submission_id), caller=caller).history
+    steps = [step.step for step in story]
+    assert story[-1].at < story[0].at  # The receiver's token tells no fractions of a second.
     assert steps[:2] == ["create-submission", "submit-submission"]
     assert steps[-1] == "accept-submission"

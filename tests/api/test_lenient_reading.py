@@ -10,7 +10,7 @@ import yaml
 from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, post, shared_door
 
 from hub.errors import Forbidden
-from hub.identity.access import insist_on_sending
+from hub.identity.access import require_sending
 from hub.identity.clients import Caller, _canonical, _contains
 from hub.model.parties import ClientKind
 from hub.model.submission import canonical_service
@@ -176,9 +176,9 @@ def test_a_scope_holds_for_both_names_of_its_service(held: str, named: str):
     assert _contains(scope, wanted.replace("DE06", "DE06439"))
     assert _canonical(wanted) == f"send:region:DE06+send:service:{SERVICE}"
     caller = Caller(client_id="c", kind=ClientKind.SENDER, scopes=(scope,), expires_at=datetime(2030, 1, 1, tzinfo=UTC))
-    insist_on_sending(caller, service=named, areas=["06439"])
+    require_sending(caller, service=named, areas=["06439"])
     with pytest.raises(Forbidden):
-        insist_on_sending(caller, service="urn:de:fim:leistung:99012008001001", areas=["06439"])
+        require_sending(caller, service="urn:de:fim:leistung:99012008001001", areas=["06439"])
 
 
 # Older descriptions of FIT-Connect write scopes in lower case.

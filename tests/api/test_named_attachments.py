@@ -203,15 +203,15 @@ def test_a_dry_run_says_that_it_cannot_judge_the_names(served):
 
 def test_the_page_and_the_command_line_say_it_too(stage, tmp_path):
     report = stage.hub.intake.check(NAMING, media_type=MediaType.XML, schema=None, service=None, now=stage.clock())
-    page = validation_page.told(report, NAMING, stage.clock())
+    page = validation_page.verdict_html(report, NAMING, stage.clock())
     assert "✓ Gültig, aber nicht vollständig geprüft" in page
     assert "Das Dokument nennt Anlagen." in page
     path = tmp_path / "antrag.xml"
     path.write_bytes(NAMING)
-    told = CliRunner().invoke(main, ["validate", str(path), "--data", str(tmp_path / "empty")])
-    assert told.exit_code == 0
-    assert "nicht vollständig geprüft" in told.output
-    assert "The document names attachments." in told.output
+    result = CliRunner().invoke(main, ["validate", str(path), "--data", str(tmp_path / "empty")])
+    assert result.exit_code == 0
+    assert "nicht vollständig geprüft" in result.output
+    assert "The document names attachments." in result.output
 
 
 def test_the_command_line_judges_what_it_submits(stage, tmp_path):

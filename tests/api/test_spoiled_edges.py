@@ -161,11 +161,11 @@ def furnished(world: World) -> World:
     """Give the hub two of everything, and note which of them is to be spoiled."""
     stage = world.served.stage
     store, cast = stage.hub.store, stage.cast
-    letters = [stage.accept() for _ in range(2)]
+    given_up = [stage.accept() for _ in range(2)]
     deliveries = claim(store, now=stage.clock(), each=9)
     for one in deliveries:
         assert record(store, one, *buried(), started_at=stage.clock(), ended_at=stage.clock())
-    assert len(deliveries) == len(letters)
+    assert len(deliveries) == len(given_up)
     waiting = [stage.accept(area=WIESBADEN) for _ in range(2)]
     bad, good = (UUID(each.claims["sub"].removeprefix("submission:")) for each in waiting)
     cases = [each.claims["txn"].removeprefix("case:") for each in waiting]

@@ -146,10 +146,10 @@ def test_padded_base64_is_refused(forge: Forger, open_it: Opener, part: int) -> 
         scan(b".".join(parts))
 
 
-@pytest.mark.parametrize("told", ["RSA-OAEP", "RSA-OAEP-256"])
-def test_oaep_with_sha1_is_refused_whatever_the_header_says(forge: Forger, open_it: Opener, told: str) -> None:
+@pytest.mark.parametrize("algorithm", ["RSA-OAEP", "RSA-OAEP-256"])
+def test_oaep_with_sha1_is_refused_whatever_the_header_says(forge: Forger, open_it: Opener, algorithm: str) -> None:
     with pytest.raises(SealBroken):
-        open_it(forge(header=protected(alg=told), oaep=hashes.SHA1()))
+        open_it(forge(header=protected(alg=algorithm), oaep=hashes.SHA1()))
 
 
 @pytest.mark.parametrize("crit", [["exp"], ["zip"], [], "x"])
@@ -345,7 +345,7 @@ def test_a_wrapped_key_of_a_smaller_rsa_key_is_refused_by_the_scanner(forge: For
 def test_a_wrong_key_and_a_changed_content_are_told_in_the_same_words(
     forge: Forger, decryption_key: keys.DecryptionKey, other_decryption_key: keys.DecryptionKey
 ) -> None:
-    told = set()
+    algorithm = set()
     changed = forge.parts()
     changed[3] = b"AAAA" + changed[3][4:]
     compressed = forge.parts(header=protected(zip="DEF"), content=zlib.compress(PLAINTEXT, wbits=-15))
@@ -361,8 +361,8 @@ def test_a_wrong_key_and_a_changed_content_are_told_in_the_same_words(
             jose.decrypt(jwe, [key], max_output=CAP)
         with pytest.raises(SealBroken) as stream:
             jose.JweReader(lambda jwe=jwe: iter([jwe]), [key], max_output=CAP).plaintext()
-        told |= {memory.value.detail, stream.value.detail}
-    assert len(told) == 1
+        algorithm |= {memory.value.detail, stream.value.detail}
+    assert len(algorithm) == 1
 
 
 def test_without_a_key_nothing_opens(forge: Forger) -> None:
@@ -421,12 +421,12 @@ def test_the_forger_of_signatures_is_honest_when_not_asked_otherwise(
     assert jose.verify_ps512(token, verification_key, typ="secevent+jwt") == b"{}"
 
 
-@pytest.mark.parametrize("told", ["PS512", "RS256", "RS512"])
+@pytest.mark.parametrize("algorithm", ["PS512", "RS256", "RS512"])
 def test_rs256_in_place_of_ps512_is_refused_whatever_the_header_says(
-    signing_key: keys.SigningKey, verification_key: keys.VerificationKey, jws_header: dict[str, object], told: str
+    signing_key: keys.SigningKey, verification_key: keys.VerificationKey, jws_header: dict[str, object], algorithm: str
 ) -> None:
     for sha in (256, 512):
-        token = forge_jws(signing_key, header=jws_header | {"alg": told}, salt=-1, sha=sha)
+        token = forge_jws(signing_key, header=jws_header | {"alg": algorithm}, salt=-1, sha=sha)
         with pytest.raises(SealBroken):
             jose.verify_ps512(token, verification_key, typ=None)
 
@@ -442,8 +442,8 @@ def test_a_salt_of_another_length_is_refused(
 def test_ps256_is_refused(
     signing_key: keys.SigningKey, verification_key: keys.VerificationKey, jws_header: dict[str, object]
 ) -> None:
-    for told in ("PS256", "PS512"):
-        token = forge_jws(signing_key, header=jws_header | {"alg": told}, salt=32, sha=256)
+    for algorithm in ("PS256", "PS512"):
+        token = forge_jws(signing_key, header=jws_header | {"alg": algorithm}, salt=32, sha=256)
         with pytest.raises(SealBroken):
             jose.verify_ps512(token, verification_key, typ=None)
 

@@ -103,7 +103,7 @@ def test_commands_that_look_and_mend_still_work_without_a_key(made_once: Path, t
     _file(data / "pki", KeyKind.RECEIPT).unlink()
     hub = app.build(load_settings(data, {}, disk_watermark_bytes=0), clock=VirtualClock(), serves=False)
     hub.keys.rotate("receipt", VirtualClock()())
-    hub.keys.insist()
+    hub.keys.require()
     hub.close()
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from sealed_door import Door, movable_door, patch, shared_door  # noqa: F401  # fixtures
 
-from hub.notifications.mail import Noticeboard, letter
+from hub.notifications.mail import Noticeboard, mail_of
 from hub.store import Notice, NoticeKind
 
 OPERATORS = "betrieb@hub.example"
@@ -60,7 +60,7 @@ def test_braces_in_an_id_or_a_fact_are_text(door: Door):
         facts={"callbackId": "{0}", "attempts": 1, "days": 3, "note": "{note}\r\nBcc: x@example.org"},
         created_at=door.clock(),
     )
-    mail = letter(notice, sender="hub@hub.example", base_url="https://hub.example")
+    mail = mail_of(notice, sender="hub@hub.example", base_url="https://hub.example")
     assert "{base.__class__}" in mail.get_content()
     assert mail["Bcc"] is None
 
@@ -75,5 +75,5 @@ def test_a_mail_never_holds_what_an_authority_says_of_itself(door: Door):
     facts = {"deliveries": 1, "days": 3, "since": "2026-11-17", "givenUpAfterDays": 14}
     about = str(there.destination_id)
     (notice,) = board.telling(NoticeKind.OVERDUE, about, facts, occasion="1", now=door.clock()).notices
-    mail = letter(notice, sender="hub@hub.example", base_url="https://hub.example")
+    mail = mail_of(notice, sender="hub@hub.example", base_url="https://hub.example")
     assert "Zwitscherlinde" not in mail.as_string()

@@ -54,7 +54,7 @@ OUT = Outbound(timeout=1)
 )
 def test_an_address_that_leads_inward_or_is_ambiguous_is_refused(url: str):
     with pytest.raises(Invalid):
-        OUT.check(url)
+        OUT.require_url(url)
     assert OUT.post(url, b"{}", {}).status is None
     assert OUT.get(url, {}).status is None
 
@@ -69,7 +69,7 @@ def test_a_name_or_a_spelling_that_resolves_inward_is_not_called(host: str):
 
 def test_public_addresses_are_let_through():
     for url in ("https://example.org/cb?a=1", "https://example.org:8443/", "https://[2001:4860:4860::8888]/x"):
-        OUT.check(url)
+        OUT.require_url(url)
 
 
 def test_a_redirect_is_not_followed():
@@ -120,7 +120,7 @@ def test_an_untrusted_certificate_is_refused(tmp_path):
 )
 def test_a_name_that_nothing_can_have_is_refused_when_it_is_entered_and_ends_an_attempt_when_it_is_not(host: str):
     with pytest.raises(Invalid) as refused:
-        OUT.check(f"https://{host}/cb")
+        OUT.require_url(f"https://{host}/cb")
     assert refused.value.detail.de
     assert OUT.post(f"https://{host}/cb", b"{}", {}).note == "address refused"
 
@@ -129,7 +129,7 @@ def test_the_metadata_of_a_cloud_stays_shut_also_where_private_addresses_are_ope
     wide = Outbound(allow_private_addresses=True, timeout=1)
     for host in ("169.254.169.254", "[fe80::a9fe:a9fe]", "[fd00:ec2::254]", "100.100.100.200", "[64:ff9b::a9fe:a9fe]"):
         with pytest.raises(Invalid):
-            wide.check(f"http://{host}/latest/meta-data/iam")
+            wide.require_url(f"http://{host}/latest/meta-data/iam")
         assert wide.get(f"http://{host}/latest/meta-data/iam", {}).status is None
 
 
@@ -142,4 +142,4 @@ def test_a_name_that_leads_to_the_metadata_of_a_cloud_is_not_called():
 
 def test_a_mail_port_is_no_callback_address():
     with pytest.raises(Invalid):
-        OUT.check("https://mail.example.org:25/")
+        OUT.require_url("https://mail.example.org:25/")

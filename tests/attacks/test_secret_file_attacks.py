@@ -19,7 +19,7 @@ from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
 from hub.model.clock import utc_now
-from hub.model.options import insist_on_privacy, read_private_file, read_secret
+from hub.model.options import read_private_file, read_secret, require_privacy
 from hub.notifications.mail import MailServer
 from hub.store.blobs.s3 import S3Place
 
@@ -47,7 +47,7 @@ def _bucket(path: Path) -> object:
 READERS: dict[str, Callable[[Path], object]] = {
     "an adapter's secret": lambda path: read_secret("https", "secret_file", str(path)),
     "an adapter's private key": lambda path: read_private_file("sftp", "key_file", str(path)),
-    "a key that a library reads by itself": lambda path: insist_on_privacy(str(path)),
+    "a key that a library reads by itself": lambda path: require_privacy(str(path)),
     "the mail server's password": _mail,
     "the bucket's credentials": _bucket,
 }

@@ -339,9 +339,9 @@ def test_a_key_whose_use_contradicts_its_operation_is_refused(
 ) -> None:
     """RFC 7517 section 4.3: where ``use`` and ``key_ops`` both stand they are consistent."""
     sealing, (signature, private) = rsa_pair[0] | {"use": use}, signature_pair
-    with pytest.raises(KeyRefused) as told:
+    with pytest.raises(KeyRefused) as refused:
         keys.judge_encryption_key(sealing, now=NOW, policy=keys.KeyPolicy(), require_x5c=False)
-    assert told.value.members["check"] == 5
+    assert refused.value.members["check"] == 5
     other = "enc" if use == "sig" else use
     for read, jwk in (
         (keys.verification_key, signature),

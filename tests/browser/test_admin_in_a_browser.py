@@ -96,7 +96,7 @@ def _picture(page: Any, name: str) -> None:
     page.screenshot(path=str(OUT / f"{name}.png"), full_page=True)
 
 
-def _insist_on_access(page: Any, name: str) -> None:
+def _require_access(page: Any, name: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)
@@ -120,12 +120,12 @@ def test_two_people_bring_a_rule_into_force_and_back(visit, pages):
     editor.get_by_label("Leistungen").fill("99012008001000")
     editor.get_by_label("Zustellpunkt").select_option(label="Rheingau-Taunus-Kreis, Bauaufsicht und Zulassung")
     _picture(editor, "rule")
-    _insist_on_access(editor, "rule")
+    _require_access(editor, "rule")
     editor.get_by_role("button", name="Speichern und prüfen").click()
     editor.get_by_text("1 geänderte Regeln").wait_for()
     assert editor.get_by_role("button", name="Freigeben").count() == 0
     _picture(editor, "draft")
-    _insist_on_access(editor, "draft")
+    _require_access(editor, "draft")
 
     approver.goto(editor.url.split("?")[0])
     approver.get_by_label("Begründung").fill("gelesen und richtig")
@@ -155,7 +155,7 @@ def test_a_contradiction_is_shown_and_refused(visit, pages):
     editor.get_by_role("button", name="Speichern und prüfen").click()
     editor.get_by_text("So kann die Tabelle nicht freigegeben werden").wait_for()
     _picture(editor, "contradiction")
-    _insist_on_access(editor, "contradiction")
+    _require_access(editor, "contradiction")
     approver.goto(editor.url.split("?")[0])
     approver.get_by_label("Begründung").fill("trotzdem")
     approver.get_by_role("button", name="Freigeben").click()
@@ -170,7 +170,7 @@ def test_an_operator_redrives_a_dead_letter(visit, pages):
     operator = visit("otto")
     operator.goto(f"{pages.base}/dead")
     _picture(operator, "dead-letter")
-    _insist_on_access(operator, "dead-letter")
+    _require_access(operator, "dead-letter")
     operator.get_by_role("button", name="Erneut zustellen").click()
     operator.get_by_text("Wird erneut zugestellt.").wait_for()
     assert pages.store.deliveries.delivery(taken.submission.submission_id).state == "queued"
@@ -182,7 +182,7 @@ def test_a_key_that_ends_soon_is_warned_of(visit, pages):
     page.get_by_role("link", name="Rheingau-Taunus-Kreis").click()
     page.get_by_text("Der Schlüssel läuft bald ab").wait_for()
     _picture(page, "key-ends")
-    _insist_on_access(page, "key-ends")
+    _require_access(page, "key-ends")
 
 
 def _key_file(pages: Any, folder: Path) -> Path:
@@ -207,7 +207,7 @@ def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path)
     operator.get_by_role("button", name="Prüfen und vorschlagen").click()
     operator.get_by_text("Schlüsselprüfung 1").wait_for()
     _picture(operator, "key-refused")
-    _insist_on_access(operator, "key-refused")
+    _require_access(operator, "key-refused")
     operator.get_by_label("oder hier einfügen").fill("")
     operator.get_by_label("Datei: JWK").set_input_files(_key_file(pages, tmp_path))
     operator.get_by_label("Grund").fill("läuft ab")
@@ -219,7 +219,7 @@ def test_two_people_change_a_key_and_the_ladder_shows_it(visit, pages, tmp_path)
     approver.goto(f"{pages.base}/")
     approver.get_by_role("link", name="warten auf eine zweite Person").click()
     _picture(approver, "key-waits")
-    _insist_on_access(approver, "key-waits")
+    _require_access(approver, "key-waits")
     approver.get_by_role("button", name="Freigeben").click()
     approver.get_by_text("Freigegeben und wirksam").wait_for()
     assert pages.store.parties.destination(here).encryption_kid != before
@@ -238,7 +238,7 @@ def test_a_destination_is_created_tested_and_put_into_service(visit, pages, tmp_
     operator, other = visit("otto"), visit("doris")
     operator.goto(f"{pages.base}/destinations/new")
     _picture(operator, "destination-new")
-    _insist_on_access(operator, "destination-new")
+    _require_access(operator, "destination-new")
     operator.get_by_label("Name", exact=True).fill("Stadt Eltville")
     operator.get_by_label("E-Mail").fill("post@eltville.example")
     operator.get_by_label("Mandant").fill("06439")
@@ -248,13 +248,13 @@ def test_a_destination_is_created_tested_and_put_into_service(visit, pages, tmp_
     operator.get_by_text("Noch nicht in Betrieb").wait_for()
     operator.get_by_role("link", name="Leistung hinzufügen").click()
     operator.get_by_label("Leistung (LeiKa").fill("99012008001000")
-    _insist_on_access(operator, "offer")
+    _require_access(operator, "offer")
     operator.get_by_role("button", name="Prüfen und speichern").click()
     operator.get_by_text("Gespeichert.").wait_for()
     operator.get_by_role("button", name="Testzustellung").click()
     operator.get_by_text("Bei einem Postfach schickt der Hub nichts").wait_for()
     _picture(operator, "test-delivery")
-    _insist_on_access(operator, "test-delivery")
+    _require_access(operator, "test-delivery")
     operator.get_by_role("button", name="In Betrieb nehmen").click()
     operator.get_by_role("alert").wait_for()
     assert "zweite Person" in operator.get_by_role("alert").inner_text()
@@ -274,14 +274,14 @@ def test_a_schema_package_is_checked_before_it_is_taken_over(visit, pages, tmp_p
     operator.goto(f"{pages.base}/schemas")
     operator.get_by_role("link", name="Paket einbringen").click()
     _picture(operator, "schema-import")
-    _insist_on_access(operator, "schema-import")
+    _require_access(operator, "schema-import")
     operator.get_by_label("Standard (Kurzname)").fill("probe")
     operator.get_by_label("Version", exact=True).fill("1.0")
     operator.get_by_label("oder ein ganzer Ordner").set_input_files(folder)
     operator.get_by_role("button", name="Hochladen und prüfen").click()
     operator.get_by_text("noch nicht im Katalog").wait_for()
     _picture(operator, "schema-arrival")
-    _insist_on_access(operator, "schema-arrival")
+    _require_access(operator, "schema-arrival")
     assert operator.get_by_text("bestanden").count() == 5
     operator.get_by_role("button", name="In den Katalog übernehmen").click()
     operator.get_by_text("Das Paket steht im Katalog.").wait_for()
@@ -295,7 +295,7 @@ def test_an_operators_forms_are_accessible_on_a_narrow_screen(visit, pages):
     for name, path in (*((path, f"/destinations/{here}/{path}".rstrip("/")) for path in paths), ("client", "/clients")):
         page.goto(f"{pages.base}{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
-        _insist_on_access(page, name or "destination")
+        _require_access(page, name or "destination")
         _picture(page, f"form-{name.replace('?name=', '-') or 'destination'}-360")
 
 
@@ -387,14 +387,14 @@ def test_every_page_is_accessible_and_fits_its_screen(visit, pages, width):
         page.goto(f"{pages.base}{path}")
         _picture(page, f"{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        _insist_on_access(page, name)
+        _require_access(page, name)
 
 
 def test_the_log_in_is_accessible(chromium, pages):
     page = chromium.new_page(viewport={"width": 360, "height": 740})
     page.goto(f"{pages.base}/login?lang=en")
     _picture(page, "login-360")
-    _insist_on_access(page, "login")
+    _require_access(page, "login")
     page.close()
 
 
@@ -404,7 +404,7 @@ def test_the_pages_stand_without_the_design_system(visit):
     for name in ("versions", "overview"):
         page.goto(page.url.split("/admin")[0] + "/admin" + dict(PAGES)[name])
         _picture(page, f"plain-{name}")
-        _insist_on_access(page, name)
+        _require_access(page, name)
 
 
 def test_a_person_logs_in_by_the_identity_provider_and_out_again(chromium, entrance):
@@ -416,7 +416,7 @@ def test_a_person_logs_in_by_the_identity_provider_and_out_again(chromium, entra
     page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
     page.goto(f"{entrance.pages.base}/routing")
     _picture(page, "login-openid")
-    _insist_on_access(page, "login-openid")
+    _require_access(page, "login-openid")
     page.get_by_role("link", name="Über den Anmeldedienst anmelden").click()
     page.get_by_role("button", name="Ich bin es").click()
     page.get_by_role("heading", name="Zuständigkeiten").wait_for()
@@ -439,5 +439,5 @@ def test_the_page_after_the_identity_provider_is_accessible(chromium, entrance):
     page.set_content(entrance.walk(next="/admin/routing").text.replace('http-equiv="refresh"', 'name="kept"'))
     page.get_by_text("Sie sind angemeldet als Erika M.").wait_for()
     _picture(page, "openid-360")
-    _insist_on_access(page, "openid")
+    _require_access(page, "openid")
     page.close()

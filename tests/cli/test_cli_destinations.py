@@ -253,7 +253,7 @@ def test_a_destinations_notices_are_shown_with_what_became_of_their_mail(stage: 
     for mails in (True, False):
         board = Noticeboard(store=stage.hub.store, mails=mails)
         telling = board.telling(NoticeKind.UNCOLLECTED, here, {}, occasion=str(mails), now=stage.clock())
-        stage.hub.store.database.write(lambda connection, told=telling: write_telling(connection, told))
+        stage.hub.store.database.write(lambda connection, notices=telling: write_telling(connection, notices))
     stage.hub.close()
     shown = [line.split() for line in done(stage.data, "show", here).splitlines() if line.startswith("notice")]
     assert sorted(line[2:] for line in shown) == [["uncollected", "mail:", "-"], ["uncollected", "mail:", "queued"]]

@@ -73,19 +73,19 @@ def test_what_may_be_repeated_is_repeated_as_the_other_side_asks():
 
 def test_what_may_not_be_repeated_is_sent_once_and_its_answer_told():
     with Service(Answer(status=503, headers={"Retry-After": "7"})) as service:
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as refused:
             session(service).json("POST", "/thing", body={})
         assert len(service.asked()) == 1
-    assert told.value.retry_after == timedelta(seconds=7)
-    assert told.value.members["status"] == 503
+    assert refused.value.retry_after == timedelta(seconds=7)
+    assert refused.value.members["status"] == 503
 
 
 def test_a_pause_longer_than_patience_is_the_callers_to_make():
     with Service(Answer(status=429, headers={"Retry-After": "600"})) as service:
-        with pytest.raises(TooMany) as told:
+        with pytest.raises(TooMany) as refused:
             session(service).json("GET", "/thing")
         assert len(service.asked()) == 1
-    assert told.value.retry_after == timedelta(minutes=10)
+    assert refused.value.retry_after == timedelta(minutes=10)
 
 
 def test_a_repeat_sends_the_same_stream_from_its_beginning():
@@ -101,11 +101,11 @@ def test_who_is_not_there_is_told_as_such_after_all_repeats():
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     waits = Waits()
     with (
-        pytest.raises(Unavailable) as told,
+        pytest.raises(Unavailable) as refused,
         Retrying(Direct(), wait=waits).exchange(Request(method="GET", url=url, repeatable=True)),
     ):
         pass
-    assert told.value.slug == UNREACHABLE
+    assert refused.value.slug == UNREACHABLE
     assert waits == [0.5, 1.0, 2.0]
 
 
@@ -164,20 +164,20 @@ PROBLEMS = {
 def test_an_answer_that_is_no_success_is_an_error_of_the_one_tree(status, problem, kind, slug):
     said = {"detailDe": "So nicht.", "detailEn": "Not\x1b[31m so.", **problem}
     answer = json_answer(said, status, **{"Content-Type": "application/problem+json"})
-    with Service(answer) as service, pytest.raises(kind) as told:
+    with Service(answer) as service, pytest.raises(kind) as refused:
         session(service).json("POST", "/thing", body={})
-    assert told.value.slug == (slug or kind.slug)
-    assert (told.value.detail.de, told.value.detail.en) == ("So nicht.", "Not[31m so.")
-    assert told.value.members["status"] == status
-    assert told.value.members["problem"] == json.loads(json.dumps(said))
+    assert refused.value.slug == (slug or kind.slug)
+    assert (refused.value.detail.de, refused.value.detail.en) == ("So nicht.", "Not[31m so.")
+    assert refused.value.members["status"] == status
+    assert refused.value.members["problem"] == json.loads(json.dumps(said))
     if kind is InvalidPayload:
-        assert told.value.members["violations"] == [{"path": "/a"}]
+        assert refused.value.members["violations"] == [{"path": "/a"}]
 
 
 def test_a_page_of_somebody_else_is_told_as_unreadable():
-    with Service(Answer(body=b"<html>")) as service, pytest.raises(Unavailable) as told:
+    with Service(Answer(body=b"<html>")) as service, pytest.raises(Unavailable) as refused:
         session(service).json("GET", "/thing")
-    assert told.value.slug == "unreadable-answer"
+    assert refused.value.slug == "unreadable-answer"
 
 
 @pytest.mark.parametrize(

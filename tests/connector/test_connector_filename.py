@@ -52,7 +52,7 @@ def test_no_name_leaves_its_folder(wish):
     assert not set(name) & set('/\\:\0"<>|?*')
     assert name not in {".", ".."}
     assert name == name.strip(" .")
-    assert not any(unicodedata.category(letter) == "Cc" for letter in name)
+    assert not any(unicodedata.category(character) == "Cc" for character in name)
 
 
 @given(st.lists(st.sampled_from(["a.pdf", "A.PDF", "b", "2-a.pdf"])))

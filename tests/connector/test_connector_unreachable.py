@@ -139,6 +139,6 @@ def test_the_continuing_walk_logs_the_reason_once(settings, self_signed, caplog)
         stop.set()
         walk.join(10)
         connector.close()
-    told = [record.getMessage() for record in caplog.records if "TLS certificate" in record.getMessage()]
-    assert len(told) == 1
-    assert "hub.ca_file" in told[0]
+    lines = [record.getMessage() for record in caplog.records if "TLS certificate" in record.getMessage()]
+    assert len(lines) == 1
+    assert "hub.ca_file" in lines[0]

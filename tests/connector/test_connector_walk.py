@@ -331,9 +331,9 @@ def test_a_held_case_is_said_once(town, caplog):
     town.document["hub"]["issuer"] = "https://elsewhere.example.org"
     for minutes in range(0, 600, 60):
         town.start().run_once(NOW + timedelta(minutes=minutes))
-    told = [record for record in caplog.records if "is held" in record.getMessage()]
-    assert len(told) == 1
-    assert CANARY not in told[0].getMessage()
+    lines = [record for record in caplog.records if "is held" in record.getMessage()]
+    assert len(lines) == 1
+    assert CANARY not in lines[0].getMessage()
 
 
 def test_a_walk_that_dies_begins_anew(town, caplog):

@@ -64,14 +64,14 @@ def test_keys_listed_for_each_others_purpose_stop_the_start_by_kind_and_name(
     folder: Path, ring: HubKeys, one: str, other: str
 ) -> None:
     was = relisted(folder, **{one: other, other: one})
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as refused:
         HubKeys.load_or_create(folder, now=NOW, create=True)
-    for text in (told.value.detail.de, told.value.detail.en):
+    for text in (refused.value.detail.de, refused.value.detail.en):
         assert any(was[kind] in text for kind in (one, other))
         assert one in text
         assert other in text
     # A node that serves already refuses what it would sign or open, and says so.
-    assert [fault.detail for fault in ring.faults()] == [told.value.detail]
+    assert [fault.detail for fault in ring.faults()] == [refused.value.detail]
 
 
 def test_a_retired_key_listed_for_another_purpose_stops_the_start_too(folder: Path, ring: HubKeys) -> None:
@@ -99,7 +99,7 @@ def test_a_key_whose_name_tells_no_purpose_is_taken_for_what_it_is_listed(folder
     secret["kid"] = kid
     path.write_text(json.dumps(document))
     found = HubKeys.load_or_create(folder, now=NOW, create=False)
-    found.insist()
+    found.require()
     assert found.open_secret(found.seal_secret(b"s", context="c"), context="c") == b"s"
 
 

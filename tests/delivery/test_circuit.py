@@ -137,7 +137,7 @@ class Yard:
     def dispatcher(self, **rules: Any) -> Dispatcher:
         yard = self
 
-        class Told:
+        class Meter:
             name: ClassVar[str] = "told"
 
             def __init__(self, config):
@@ -156,7 +156,7 @@ class Yard:
         return Dispatcher(
             store=self.store,
             blobs=LocalBlobs(self.folder),
-            adapters=AdapterPool({"told": Told}),
+            adapters=AdapterPool({"told": Meter}),
             notary=None,
             callback_writer=_Silent(),
             rules=Rules(

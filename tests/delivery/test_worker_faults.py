@@ -218,8 +218,8 @@ def test_readiness_names_a_loop_while_it_is_dead(served):
     assert served.get("/health/ready").status_code == 200
     loop = hub.supervisor.begin("dispatcher", run)
     assert died.wait(PATIENCE)
-    told = until(lambda: (found := served.get("/health/ready")).status_code == 503 and found.json())
-    assert told == {
+    readiness = until(lambda: (found := served.get("/health/ready")).status_code == 503 and found.json())
+    assert readiness == {
         "status": "unavailable",
         "checks": {"database": True, "disk": True, "keys": True, "dispatcher": False},
     }

@@ -235,7 +235,7 @@ def test_roles_give_rights_and_nothing_more():
         assert {right for right in Right if person.may(right)} == rights
         for right in set(Right) - rights:
             with pytest.raises(Forbidden):
-                person.insist(right)
+                person.require(right)
 
 
 def test_a_tenant_covers_what_lies_below_its_prefix():

@@ -137,9 +137,9 @@ def test_what_was_read_while_it_changed_is_not_kept(stage):
 
 
 def test_a_change_that_fails_is_told_too_for_nobody_knows_its_end(stage):
-    told = []
-    stage.hub.store.on_party_changed(told.append)
+    forgotten = []
+    stage.hub.store.on_party_changed(forgotten.append)
     unknown = destination()
     with pytest.raises(HubError):
         stage.hub.store.parties.replace_destination(unknown)
-    assert told == [unknown.destination_id]
+    assert forgotten == [unknown.destination_id]

@@ -250,7 +250,7 @@ def test_a_local_account_is_no_second_person_for_a_first_start_either(entrance):
     store.audit.append(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
     desk = KeyApproval(store=store, policy=stage.hub.policy)
     with pytest.raises(Forbidden) as refusal:
-        desk.insist_on_second_person(replace(place, status="created"), actor="anton")
+        desk.require_second_person(replace(place, status="created"), actor="anton")
     assert refusal.value.slug == "second-person"
 
 

@@ -23,7 +23,7 @@ JWK = {"kid": "new-key-1", "kty": "RSA", "key_ops": ["wrapKey"], "n": "AQ", "e":
 
 
 @pytest.fixture
-def told(store):
+def counted(store):
     """The tables of the rows that were counted."""
     seen = []
     store.on_unreadable(seen.append)
@@ -51,7 +51,7 @@ def spoil_anton(store, column, value):
     ("column", "value"),
     [("roles", '["emperor"]'), ("roles", "5"), ("created_at", NEVER), ("password_hash", "$argon2id$broken")],
 )
-def test_an_account_that_cannot_be_read_locks_itself_alone(store, people, told, column, value):
+def test_an_account_that_cannot_be_read_locks_itself_alone(store, people, counted, column, value):
     token, _ = people.log_in("anton", PASSWORD, now=NOW)
     other, _ = people.log_in("berta", PASSWORD, now=NOW)
     spoil_anton(store, column, value)
@@ -61,7 +61,7 @@ def test_an_account_that_cannot_be_read_locks_itself_alone(store, people, told, 
     with pytest.raises(Unauthenticated) as unknown:
         people.log_in("nobody", PASSWORD, now=NOW)
     assert caught.value.detail == unknown.value.detail
-    assert told == ["accounts"]
+    assert counted == ["accounts"]
     assert people.session(other, now=NOW).person.name == "berta"
     people.log_in("berta", PASSWORD, now=NOW)
     if column != "password_hash":
@@ -72,7 +72,7 @@ def test_an_account_that_cannot_be_read_locks_itself_alone(store, people, told, 
             people.disable("anton", actor="cli", now=NOW)
 
 
-def test_a_second_factor_that_cannot_be_opened_locks_its_account_alone(store, told):
+def test_a_second_factor_that_cannot_be_opened_locks_its_account_alone(store, counted):
     class Closed(Box):
         def open_secret(self, sealed, *, context):
             raise SealBroken(Text("zu", "closed"))
@@ -83,15 +83,15 @@ def test_a_second_factor_that_cannot_be_opened_locks_its_account_alone(store, to
     people.set_totp("anton", actor="cli", now=NOW)
     with pytest.raises(Unauthenticated):
         people.log_in("anton", PASSWORD, "123456", now=NOW)
-    assert told == ["accounts"]
+    assert counted == ["accounts"]
 
 
 @pytest.mark.parametrize("column", ["created_at", "seen_at"])
-def test_a_session_that_cannot_be_read_is_none_and_its_account_logs_in_anew(store, people, told, column):
+def test_a_session_that_cannot_be_read_is_none_and_its_account_logs_in_anew(store, people, counted, column):
     token, _ = people.log_in("anton", PASSWORD, now=NOW)
     spoil(store, update(session_table).values({column: NEVER}))
     assert people.session(token, now=NOW) is None
-    assert told == ["sessions"]
+    assert counted == ["sessions"]
     again, _ = people.log_in("anton", PASSWORD, now=NOW)
     assert people.session(again, now=NOW).person.name == "anton"
 
@@ -116,7 +116,7 @@ def proposed(store, place, kid):
 @pytest.mark.parametrize(
     ("column", "value"), [("step", "burn"), ("jwk", "5"), ("jwk", "{"), ("proposed_at", NEVER), ("decided_at", NEVER)]
 )
-def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_no_other(store, told, column, value):
+def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_no_other(store, counted, column, value):
     place = known_destination(store)
     bad, good = proposed(store, place, "bad"), proposed(store, place, "good")
     spoil(store, update(KEY_CHANGES).where(KEY_CHANGES.c.change_id == bad.change_id).values({column: value}))
@@ -125,13 +125,13 @@ def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_
     with pytest.raises(UnreadableRow) as caught:
         changes.change(bad.change_id)
     assert caught.value.place == ("key_changes", str(bad.change_id), column)
-    assert told == ["key_changes"]
+    assert counted == ["key_changes"]
     # It still holds its place: nobody proposes the same key beside it.
     with pytest.raises(Conflict):
         proposed(store, place, "bad")
 
 
-def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, told):
+def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, counted):
     place = known_destination(store)
     made = store.adapter_changes.propose(
         AdapterChange(
@@ -147,4 +147,4 @@ def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, t
     assert made.state is ChangeState.OPEN
     spoil(store, update(metadata.tables["adapter_changes"]).values(options="[]"))
     assert store.adapter_changes.open() == []
-    assert told == ["adapter_changes"]
+    assert counted == ["adapter_changes"]

@@ -35,7 +35,7 @@ def coded(stage, tmp_path):
     return stage
 
 
-def told(verdict) -> list[tuple[str, str]]:
+def notes(verdict) -> list[tuple[str, str]]:
     return [(each["check"], each["cause"]) for each in verdict["unchecked"]]
 
 
@@ -47,7 +47,7 @@ def test_what_was_checked_completely_says_nothing_of_it(coded):
 
 def test_the_receipt_says_which_check_was_not_done_and_why_and_no_value_of_the_application(coded):
     said = claims(coded, coded.accept(LARGE))["validation"]
-    assert (said["valid"], said["complete"], told(said)) == (True, False, UNCHECKED)
+    assert (said["valid"], said["complete"], notes(said)) == (True, False, UNCHECKED)
     assert set(said["unchecked"][0]["text"]) == {"de", "en"}
     assert "onInvalid" not in said
     assert len(json.dumps(said)) < 1_000
@@ -58,7 +58,7 @@ def test_the_authority_finds_the_report_beside_the_application(coded):
     (report,) = opened(coded, stored.contents.metadata)["contentStructure"]["attachments"]
     assert (report["purpose"], report["filename"]) == ("report", "validierungsbericht.json")
     said = opened(coded, stored.contents.attachments[UUID(report["attachmentId"])])
-    assert (said["valid"], said["complete"], told(said)) == (True, False, UNCHECKED)
+    assert (said["valid"], said["complete"], notes(said)) == (True, False, UNCHECKED)
 
 
 def test_beside_a_hundred_attachments_it_is_accepted_without_the_report(coded):
@@ -70,7 +70,7 @@ def test_beside_a_hundred_attachments_it_is_accepted_without_the_report(coded):
         application = Application(cover=cover, media_type=MediaType.XML, data=LARGE)
         accepted = reception.accept(application, now=NOW).result(30)
     assert len(message(coded, accepted).contents.attachments) == 100
-    assert told(claims(coded, accepted)["validation"]) == UNCHECKED
+    assert notes(claims(coded, accepted)["validation"]) == UNCHECKED
 
 
 def test_what_is_invalid_and_not_checked_completely_says_both(coded):
@@ -79,7 +79,7 @@ def test_what_is_invalid_and_not_checked_completely_says_both(coded):
     broken = LARGE.replace(b"</bau:bauantrag.antrag.0100>", b"<bau:x/></bau:bauantrag.antrag.0100>")
     application = Application(cover=coded.cover(), media_type=MediaType.XML, data=broken)
     said = claims(coded, Intake(tools).accept(application, now=NOW).result(10))["validation"]
-    assert (said["valid"], said["onInvalid"], told(said)) == (False, "quarantine", UNCHECKED)
+    assert (said["valid"], said["onInvalid"], notes(said)) == (False, "quarantine", UNCHECKED)
 
 
 def test_the_answer_says_it_too_and_a_repeat_says_the_same(served, tmp_path):
@@ -88,9 +88,9 @@ def test_the_answer_says_it_too_and_a_repeat_says_the_same(served, tmp_path):
     object.__setattr__(intake, "_tools", replace(intake._tools, catalog=lambda: listed))
     first, again = (served.submit(LARGE, headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert (first.status_code, first.json()) == (202, again.json())
-    assert told(first.json()["validation"]) == UNCHECKED
+    assert notes(first.json()["validation"]) == UNCHECKED
     report = served.post("/hub/v1/validations", data=LARGE, headers={"Content-Type": "application/xml"}).json()
-    assert (report["valid"], report["complete"], told(report)) == (True, False, UNCHECKED)
+    assert (report["valid"], report["complete"], notes(report)) == (True, False, UNCHECKED)
 
 
 def test_whoever_verifies_the_receipt_reads_it_in_both_languages(coded, tmp_path):
@@ -113,8 +113,8 @@ def test_the_page_of_the_dry_run_does_not_call_it_simply_valid(coded):
     whole, partly = (
         check(data, media_type=MediaType.XML, schema=None, service=None, now=NOW) for data in (BAUANTRAG, LARGE)
     )
-    assert "nicht vollständig geprüft" not in validation_page.told(whole, BAUANTRAG, NOW)
-    page = validation_page.told(partly, LARGE, NOW)
+    assert "nicht vollständig geprüft" not in validation_page.verdict_html(whole, BAUANTRAG, NOW)
+    page = validation_page.verdict_html(partly, LARGE, NOW)
     assert "✓ Gültig, aber nicht vollständig geprüft" in page
     assert "valid, but not completely checked" in page
 

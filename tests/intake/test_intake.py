@@ -66,9 +66,9 @@ def test_every_violation_is_listed_and_no_value_is_repeated(stage):
     broken = BAUANTRAG.replace(b"</bau:bauantrag.antrag.0100>", b"<bau:Geheimname/></bau:bauantrag.antrag.0100>")
     with pytest.raises(InvalidPayload) as caught:
         stage.accept(broken)
-    told = json.dumps([dict(each) for each in caught.value.members["violations"]])
+    violations = json.dumps([dict(each) for each in caught.value.members["violations"]])
     assert caught.value.members["total"] >= 1
-    assert "Geheimname" not in told + str(caught.value)
+    assert "Geheimname" not in violations + str(caught.value)
 
 
 def intake_with(stage, **tools) -> Intake:

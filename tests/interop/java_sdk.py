@@ -55,10 +55,10 @@ class Facts:
 
     def of(self, step: str, number: int = 0) -> dict[str, Any]:
         """Give the facts of the n-th step of that kind; where it failed or never came, fail in the SDK's own words."""
-        told = [line for line in self.lines if line["step"] == step]
-        if len(told) <= number or "error" in told[number]:
+        of_step = [line for line in self.lines if line["step"] == step]
+        if len(of_step) <= number or "error" in of_step[number]:
             pytest.fail(f"step {step} #{number}: {self.lines[-1:]}\n{self.log}")
-        return told[number]
+        return of_step[number]
 
 
 def _line(step: Mapping[str, Any]) -> str:

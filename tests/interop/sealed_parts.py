@@ -112,5 +112,5 @@ def claims(token: str) -> dict[str, Any]:
 
 def event_kinds(log: Sequence[str], subject_id: str) -> list[str]:
     """Give the kinds of a submission's events, oldest first."""
-    told = [claims(token) for token in log]
-    return [next(iter(c["events"])).removeprefix(EVENTS) for c in told if c["sub"].endswith(subject_id)]
+    events = [claims(token) for token in log]
+    return [next(iter(c["events"])).removeprefix(EVENTS) for c in events if c["sub"].endswith(subject_id)]

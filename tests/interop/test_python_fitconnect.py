@@ -77,10 +77,10 @@ def _run(python: Path, script: str, plan: dict[str, Any]) -> subprocess.Complete
     )
 
 
-def _told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def _result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def test_the_client_says_in_its_own_words_that_a_secret_is_wrong(hub: RunningHub, offer: Offer, python: Path) -> None:
@@ -101,18 +101,18 @@ def test_the_client_says_in_its_own_words_that_a_destination_is_unknown(
 def test_fitconnect_sends_data_and_attachment_and_collects_both_unchanged(
     hub: RunningHub, offer: Offer, python: Path
 ) -> None:
-    told = _told(_run(python, "send_and_collect.py", _plan(hub, offer)))
-    assert told["was_listed"]
-    assert told["data_is_equal"]
-    assert told["read_sha512"] == told["sent_sha512"]
+    result = _result(_run(python, "send_and_collect.py", _plan(hub, offer)))
+    assert result["was_listed"]
+    assert result["data_is_equal"]
+    assert result["read_sha512"] == result["sent_sha512"]
 
 
 def test_fitconnect_client_sends_without_data_and_its_log_verifies(hub: RunningHub, offer: Offer, python: Path) -> None:
-    told = _told(_run(python, "send_only.py", _plan(hub, offer)))
-    assert sorted(told["answer"]["attachments"]) == sorted(told["attachment_ids"])
+    result = _result(_run(python, "send_only.py", _plan(hub, offer)))
+    assert sorted(result["answer"]["attachments"]) == sorted(result["attachment_ids"])
     bearer = hub.token("sender")
     log = requests.get(
-        hub.url(f"/v1/submissions/{told['submission_id']}/events"),
+        hub.url(f"/v1/submissions/{result['submission_id']}/events"),
         headers={"Authorization": f"Bearer {bearer}"},
         timeout=ANSWER_LIMIT,
     )
@@ -138,12 +138,12 @@ def test_fitconnect_collects_what_the_plain_door_accepted_for_a_destination_that
         )
         assert accepted.status_code == 202, accepted.text
         plan = _plan(hub, offer) | {"submission_id": accepted.json()["submissionId"]}
-        told = _told(_run(python, "collect.py", plan))
+        result = _result(_run(python, "collect.py", plan))
     finally:
         _set_metadata_versions(hub, offer, versions)
-    assert told["was_listed"]
-    assert told["data"] == json.loads(content)
-    assert told["attachments_sha512"] == [hashlib.sha512(scan).hexdigest()]
+    assert result["was_listed"]
+    assert result["data"] == json.loads(content)
+    assert result["attachments_sha512"] == [hashlib.sha512(scan).hexdigest()]
 
 
 def _metadata_versions(hub: RunningHub, offer: Offer) -> list[str]:

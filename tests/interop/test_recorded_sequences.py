@@ -239,8 +239,8 @@ def test_the_typescript_client_goes_from_announce_to_accept_and_both_sides_read_
     sent = _klarbau_send(sender, offer)
     _klarbau_collect(subscriber, offer, sent)
     events = f"/submission-api/v2/cases/{sent['caseId']}/events"
-    told = [claims(token) for token in subscriber.call("GET", events).json()["eventLog"]]
-    submit = next(c for c in told if any(uri.endswith("submit-submission") for uri in c["events"]))
+    recorded = [claims(token) for token in subscriber.call("GET", events).json()["eventLog"]]
+    submit = next(c for c in recorded if any(uri.endswith("submit-submission") for uri in c["events"]))
     assert next(iter(submit["events"].values()))["authenticationTags"] == sent["tags"]
     accept = event_token(
         "accept-submission",

@@ -129,16 +129,16 @@ def test_a_receivers_whole_seconds_do_not_put_its_answer_before_the_submission()
         event(EventKind.ACCEPT, by_hub=False, issued_at=whole),
     ]
     attempt = Beside(at=START + timedelta(milliseconds=180), step="attempt", attempt=True)
-    told = history([(one, one.kind.value) for one in log], [attempt])
-    assert told == ["create", "submit", "attempt", "notify", "accept"]
+    shown = history([(one, one.kind.value) for one in log], [attempt])
+    assert shown == ["create", "submit", "attempt", "notify", "accept"]
 
 
 def test_an_attempt_stands_before_its_answer_even_if_it_ended_after_it():
     log = [event(issued_at=START), event(EventKind.ACCEPT, by_hub=False, issued_at=START)]
     late = [Beside(at=START + timedelta(seconds=5), step="attempt", attempt=True)]
     lost = [Beside(at=START + timedelta(seconds=6), step="callback")]
-    told = history([(one, one.kind.value) for one in log], late + lost)
-    assert told == ["create", "attempt", "accept", "callback"]
+    shown = history([(one, one.kind.value) for one in log], late + lost)
+    assert shown == ["create", "attempt", "accept", "callback"]
 
 
 @given(_LOG, st.lists(st.tuples(st.integers(-3_000, 3_000), st.booleans()), max_size=8))
@@ -147,9 +147,9 @@ def test_a_history_keeps_the_logs_order_and_loses_nothing_whatever_the_clocks_sa
         Beside(at=START + timedelta(milliseconds=ms), step=("beside", n), attempt=attempt)
         for n, (ms, attempt) in enumerate(beside)
     ]
-    told = history([(one, ("log", n)) for n, one in enumerate(log)], others)
-    assert [n for kind, n in told if kind == "log"] == list(range(len(log)))
-    assert sorted(told) == sorted([("log", n) for n in range(len(log))] + [one.step for one in others])
+    shown = history([(one, ("log", n)) for n, one in enumerate(log)], others)
+    assert [n for kind, n in shown if kind == "log"] == list(range(len(log)))
+    assert sorted(shown) == sorted([("log", n) for n in range(len(log))] + [one.step for one in others])
 
 
 def test_the_hub_makes_its_own_events_in_one_place():

@@ -115,7 +115,7 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
     assert SECRET not in repr(noted)
 
 
-def told(door: Door, about: str) -> list[tuple[str, str, str]]:
+def sent_about(door: Door, about: str) -> list[tuple[str, str, str]]:
     """(what, to whom, note) of all notices about a party."""
     given = [view.notice for view in door.hub.store.notices.given(about=about).items]
     return [(each.kind.value, each.recipient, each.facts["note"]) for each in given]
@@ -134,7 +134,7 @@ def test_operators_are_told_of_an_online_service_that_stays_away(own_door: Door,
     post_office.status = 503
     pass_four_days(own_door, post_office)
     client = own_door.hub.store.submissions.message(UUID(sent.submission_id)).sender
-    assert told(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
+    assert sent_about(own_door, f"client:{client}") == [("callback-unreachable", OPERATORS, "HTTP 503")]
     (view,) = own_door.hub.store.callbacks.of_case(UUID(sent.case_id))
     assert (view.state.value, view.note) == ("dead", "HTTP 503")
     caller = Caller(client_id=client, kind=ClientKind.SENDER, scopes=(), expires_at=own_door.clock())
@@ -149,13 +149,13 @@ def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_a
     pass_four_days(own_door, post_office)
     about, contact = f"destination:{own_door.destination_id}", own_door.destination.contact["email"]
     first = {("callback-unreachable", contact, "HTTP 500"), ("callback-unreachable", OPERATORS, "HTTP 500")}
-    assert (len(told(own_door, about)), set(told(own_door, about))) == (2, first)
+    assert (len(sent_about(own_door, about)), set(sent_about(own_door, about))) == (2, first)
     audited = own_door.hub.store.audit.entries(newest_first=True, limit=len(sent)).items
     assert {each.entry.action for each in audited} == {"callback.unreachable"}
     own_door.clock.pass_(days=3)
     queued(own_door, "https://authority.example/authority", party=str(own_door.destination_id))
     pass_four_days(own_door, post_office)
-    assert len(told(own_door, about)) == 4
+    assert len(sent_about(own_door, about)) == 4
 
 
 def test_a_redirect_is_no_yes(own_door: Door, post_office: Post):

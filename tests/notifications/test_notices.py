@@ -23,7 +23,7 @@ from hub.jobs.retention import Undelivered
 from hub.model.delivery import Step, StepKind
 from hub.model.submission import Outcome, OutcomeKind
 from hub.notifications.mail import MailServer as Server
-from hub.notifications.mail import Noticeboard, Postman, letter
+from hub.notifications.mail import Noticeboard, Postman, mail_of
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState, NoticeKind, Store, Telling, Tried
 from hub.store.outboxes import write_telling
@@ -308,7 +308,7 @@ def test_every_notice_has_words_for_the_facts_that_come_with_it(store, kind, kno
     facts = FACTS | {"givenUpAfterDays": 14, "callbackId": "c", "attempts": 7, "note": "HTTP 500"}
     party = authority(store) if known else "online-service"
     for notice in board(store).telling(kind, party, facts, occasion="1", now=NOW).notices:
-        text = letter(notice, sender=SENDER, base_url=BASE).get_content()
+        text = mail_of(notice, sender=SENDER, base_url=BASE).get_content()
         assert party in text
         assert not {"{", "}"} & set(text)
 

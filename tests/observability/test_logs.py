@@ -74,6 +74,6 @@ def test_no_payload_is_in_any_line_of_a_whole_walk(stage, capsys):
         served.submit(BAUANTRAG.replace(b"</bau:bauantrag", f"<bau:{CANARY}/></bau:bauantrag".encode()))
         served.get(f"/hub/v1/applications/{CANARY}")
         stage.hub.dispatcher.run_once()
-    told = [line for line in lines(capsys) if line["logger"].startswith("hub")]
-    assert told
-    assert CANARY not in json.dumps(told)
+    ours = [line for line in lines(capsys) if line["logger"].startswith("hub")]
+    assert ours
+    assert CANARY not in json.dumps(ours)

@@ -14,7 +14,7 @@ from hub.crypto.keyring import HubKeys
 from hub.errors import Conflict, NotFound, SealBroken
 from hub.model.events import EventKind
 from hub.proof import checkpoints as module
-from hub.proof.checkpoints import Checkpoints, insist_on_receipt, verify_proof
+from hub.proof.checkpoints import Checkpoints, require_receipt, verify_proof
 
 LATER = NOW + timedelta(seconds=5)
 
@@ -78,8 +78,8 @@ def test_only_what_moved_stands_in_the_next_checkpoint(checkpoints, store, there
     (claimed,) = [one for one in claim(store) if one.submission.case_id == cases[1]]
     from store_values import event
 
-    told = event(cases[1], claimed.submission.submission_id, EventKind.NOTIFY)
-    assert record(store, claimed, RECEIVED, FINISHED, events=[told])
+    notified = event(cases[1], claimed.submission.submission_id, EventKind.NOTIFY)
+    assert record(store, claimed, RECEIVED, FINISHED, events=[notified])
     assert checkpoints.make(LATER) == 1
     assert [head.case_id for head in store.checkpoints.leaves(2)] == [cases[1]]
     assert checkpoints.proof(cases[1])["seq"] == 3
@@ -231,7 +231,7 @@ def test_a_bent_proof_is_refused(proof, ring, bend):
 def test_a_receipt_of_another_case_or_log_is_refused(proof, ring):
     proven = verify_proof(proof, ring.hub_jwks())
     ours = {"txn": f"case:{proven.case_id}", "eventLog": {"seq": 2, "hash": proven.hashes[2]}}
-    insist_on_receipt(proven, ours)
+    require_receipt(proven, ours)
     for other in ({"txn": f"case:{uuid4()}"}, {"eventLog": {"seq": 2, "hash": "ab" * 32}}, {"eventLog": None}):
         with pytest.raises(SealBroken):
-            insist_on_receipt(proven, ours | other)
+            require_receipt(proven, ours | other)

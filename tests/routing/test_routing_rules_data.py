@@ -55,9 +55,9 @@ def test_every_schema_that_a_destination_offers_serves_one_of_its_services(desti
 def test_services_marked_as_used_in_munich_are():
     munich = catalogue("muenchen_services_with_leika.csv")
     with (ROOT / "services.csv").open(encoding="utf-8", newline="") as file:
-        marked = [row["key"] for row in csv.DictReader(file, delimiter=";") if "München" in row["source"]]
-    assert marked
-    assert set(marked) <= set(munich)
+        keys = [row["key"] for row in csv.DictReader(file, delimiter=";") if "München" in row["source"]]
+    assert keys
+    assert set(keys) <= set(munich)
 
 
 @pytest.mark.parametrize(

@@ -196,9 +196,9 @@ def test_only_what_certainly_was_not_stored_is_given_up_and_who_waits_is_told_fi
     contents.own()
     faulty.go_on.clear()
     commit: Future = Future()
-    told = contents.follow(commit, lambda came: came, repeated=lambda came: came == "repeat")
+    answer_to = contents.follow(commit, lambda came: came, repeated=lambda came: came == "repeat")
     commit.set_result(result) if error is None else commit.set_exception(error)
-    assert told.exception(60) is error
+    assert answer_to.exception(60) is error
     faulty.go_on.set()
     assert faulty._janitor.settle(LONG)
     assert there(faulty, name) is kept
@@ -208,8 +208,8 @@ def test_an_answer_that_cannot_be_made_is_told_to_who_waits(faulty):
     def answer(_):
         raise ZeroDivisionError
 
-    told = Provisional(faulty).follow(stored("yes"), answer)
-    assert isinstance(told.exception(60), ZeroDivisionError)
+    answer_to = Provisional(faulty).follow(stored("yes"), answer)
+    assert isinstance(answer_to.exception(60), ZeroDivisionError)
 
 
 def test_whichever_comes_first_giving_up_or_committing_a_content_is_gone_or_owned(faulty):

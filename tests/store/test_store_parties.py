@@ -94,20 +94,20 @@ def _renamed(name: str):
     return lambda before: replace(before, name=name)
 
 
-def _told(before, after):
+def _audit(before, after):
     return replace(_ENTRY, before={"name": before.name}, after={"name": after.name})
 
 
 def test_a_change_made_on_an_older_state_is_refused_whole(store):
     made = known_destination(store)
-    changed = store.parties.change_destination(made.destination_id, _renamed("A"), audit=_told, expected=made.revision)
+    changed = store.parties.change_destination(made.destination_id, _renamed("A"), audit=_audit, expected=made.revision)
     with pytest.raises(Conflict) as caught:
-        store.parties.change_destination(made.destination_id, _renamed("B"), audit=_told, expected=made.revision)
+        store.parties.change_destination(made.destination_id, _renamed("B"), audit=_audit, expected=made.revision)
     assert caught.value.slug == "overtaken"
     assert store.parties.destination(made.destination_id) == changed
     assert store.audit.entries().total == 1
     with pytest.raises(NotFound):
-        store.parties.change_destination(uuid4(), _renamed("A"), audit=_told)
+        store.parties.change_destination(uuid4(), _renamed("A"), audit=_audit)
 
 
 def test_every_change_moves_the_revision_on_whatever_the_clock_says(store):
@@ -118,7 +118,7 @@ def test_every_change_moves_the_revision_on_whatever_the_clock_says(store):
         def change(before, hour=hour):
             return replace(before, updated_at=NOW + MINUTE * 60 * hour)
 
-        seen.add(store.parties.change_destination(made.destination_id, change, audit=_told).revision)
+        seen.add(store.parties.change_destination(made.destination_id, change, audit=_audit).revision)
     assert len(seen) == 4
     assert store.parties.destination(made.destination_id).created_at == made.created_at
 
@@ -127,7 +127,7 @@ def test_changes_of_different_parts_at_the_same_time_do_not_undo_each_other(stor
     made = known_destination(store)
     changes = [_renamed("A"), lambda before: replace(before, adapter="folder")]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda one: store.parties.change_destination(made.destination_id, one, audit=_told), changes))
+        list(pool.map(lambda one: store.parties.change_destination(made.destination_id, one, audit=_audit), changes))
     found = store.parties.destination(made.destination_id)
     assert (found.name, found.adapter) == ("A", "folder")
 

@@ -396,9 +396,9 @@ def test_the_buried_lie_among_the_dead_by_cause(store):
     for taken, cause in zip(claim(store), causes, strict=True):
         record(store, taken, *buried(cause))
     assert store.deliveries.dead().total == 2
-    (letter,) = store.deliveries.dead(DeadCause.PAYLOAD).items
-    assert letter.submission_id in {one.submission_id for one in made}
-    assert (letter.state, letter.next_attempt_at) == (DeliveryState.DEAD, None)
+    (delivery,) = store.deliveries.dead(DeadCause.PAYLOAD).items
+    assert delivery.submission_id in {one.submission_id for one in made}
+    assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DEAD, None)
     assert store.deliveries.dead(DeadCause.HUB).total == 0
     assert store.deliveries.dead(destination_id=uuid4()).total == 0
 

@@ -66,8 +66,8 @@ def spoiled(store, spoil, table, column, value):
 
 @pytest.mark.parametrize(("table", "column", "value"), GARBAGE)
 def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store, spoil, table, column, value):
-    told = []
-    store.on_unreadable(told.append)
+    counted = []
+    store.on_unreadable(counted.append)
     bad, good = spoiled(store, spoil, table, column, value)
     claims = claim(store)
     assert [one.submission.submission_id for one in claims] == [good.submission_id]
@@ -77,7 +77,7 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
     (attempt,) = view.attempts
     assert f"{table}.{column}" in attempt.note
     assert str(value) not in attempt.note
-    assert told == [table]
+    assert counted == [table]
     assert claim(store, now=NOW + 10 * LEASE) == []
     store.ready()
 
@@ -88,11 +88,11 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
 def test_a_dead_letter_that_cannot_be_read_is_shown_and_can_be_sent_again(store, spoil, table, column, value):
     bad, _good = spoiled(store, spoil, table, column, value)
     claim(store)
-    (letter,) = store.deliveries.dead(DeadCause.HUB).items
-    assert letter.submission_id == bad.submission_id
+    (delivery,) = store.deliveries.dead(DeadCause.HUB).items
+    assert delivery.submission_id == bad.submission_id
     assert [one.submission_id for one in store.overview.dead().items] == [bad.submission_id]
     assert store.overview.dead_causes() == {"hub": 1}
-    assert store.deliveries.redrive(letter.delivery_id, NOW + HOUR)
+    assert store.deliveries.redrive(delivery.delivery_id, NOW + HOUR)
     assert bad.submission_id not in {one.submission.submission_id for one in claim(store, now=NOW + HOUR)}
     assert store.deliveries.delivery(bad.submission_id).state is DeliveryState.DEAD
 

@@ -105,7 +105,7 @@ def _read(end: socket.socket, length: int):
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         (TUNNEL + "\r\n", 407),
         (TUNNEL + "Proxy-Authorization: Basic aHViOmh1Yg==\r\n\r\n", 407),
@@ -120,8 +120,8 @@ def _read(end: socket.socket, length: int):
         ("A" * 40_000, 431),
     ],
 )
-def test_whatever_else_is_asked_is_refused_and_nothing_dialled(relay, far, written, told):
-    assert status(asked(relay, written.format(proof=proof(relay)))) == told
+def test_whatever_else_is_asked_is_refused_and_nothing_dialled(relay, far, written, expected):
+    assert status(asked(relay, written.format(proof=proof(relay)))) == expected
     assert far.dialled == []
 
 

@@ -184,7 +184,7 @@ def test_no_switch_opens_link_local_metadata_or_what_is_no_host(address: str):
         line.dial(address, 9)
     shown = f"[{address}]" if ":" in address else address
     with pytest.raises(Invalid):
-        Outbound(allow_private_addresses=True).check(f"http://{shown}/latest/meta-data")
+        Outbound(allow_private_addresses=True).require_url(f"http://{shown}/latest/meta-data")
 
 
 IMPOSSIBLE = {
@@ -275,12 +275,12 @@ def test_a_url_that_two_readers_may_read_in_two_ways_is_refused(url: str):
 def test_callbacks_go_to_443_and_to_ports_of_no_system_service():
     out = Outbound()
     for port in (443, 1024, 8443, 65535):
-        out.check(f"https://example.org:{port}/")
+        out.require_url(f"https://example.org:{port}/")
     for port in (22, 25, 80, 1023):
         with pytest.raises(Invalid):
-            out.check(f"https://example.org:{port}/")
-    Outbound(any_port=True).check("https://example.org:444/")
-    Outbound(allow_private_addresses=True).check("http://127.0.0.1:81/")
+            out.require_url(f"https://example.org:{port}/")
+    Outbound(any_port=True).require_url("https://example.org:444/")
+    Outbound(allow_private_addresses=True).require_url("http://127.0.0.1:81/")
 
 
 # --- look-ups ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ FILES = {
 }
 
 
-class Shelf:
+class Sources:
     """Files of which a part is missing for the first so many looks."""
 
     def __init__(self, missing: int) -> None:
@@ -31,16 +31,16 @@ class Shelf:
         return FILES[name]
 
 
-def source(shelf: Shelf) -> XsdSource:
-    return XsdSource(file="main.xsd", closure=tuple(FILES), read=shelf, locations={})
+def source(sources: Sources) -> XsdSource:
+    return XsdSource(file="main.xsd", closure=tuple(FILES), read=sources, locations={})
 
 
 def test_a_part_that_is_missing_for_a_moment_refuses_nobody():
-    shelf = Shelf(missing=2)
-    assert compiled(source(shelf)) is not None
-    assert shelf.missing == 0
+    sources = Sources(missing=2)
+    assert compiled(source(sources)) is not None
+    assert sources.missing == 0
 
 
 def test_a_part_that_stays_missing_is_told():
     with pytest.raises(ConfigurationError, match=r"main\.xsd"):
-        compiled(source(Shelf(missing=100)))
+        compiled(source(Sources(missing=100)))

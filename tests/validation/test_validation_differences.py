@@ -23,7 +23,7 @@ def xsd(content: str, root: str = "m"):
     return [outline_of_xsd([etree.fromstring(f"{HEAD}{content}</xs:schema>")], [root])]
 
 
-def told(old, new) -> list[tuple[str, str, bool]]:
+def differences_of(old, new) -> list[tuple[str, str, bool]]:
     return [(change.kind, change.place, change.must) for change in differences(old, new)]
 
 
@@ -49,7 +49,7 @@ A = '<xs:element name="a" type="xs:string"/>'
     ],
 )
 def test_a_change_of_an_element_is_told(old, new, change):
-    assert told(xsd(sequence(old)), xsd(sequence(new))) == [change]
+    assert differences_of(xsd(sequence(old)), xsd(sequence(new))) == [change]
 
 
 def limited(facet: str) -> str:
@@ -67,16 +67,19 @@ def limited(facet: str) -> str:
     ],
 )
 def test_a_limit_is_a_must_only_if_it_became_narrower(old, new, must):
-    assert told(xsd(limited(old)), xsd(limited(new))) == [("limit-changed", "S", must)]
+    assert differences_of(xsd(limited(old)), xsd(limited(new))) == [("limit-changed", "S", must)]
 
 
 def test_values_that_are_gone_are_a_must_and_new_ones_are_not():
     old, new = (limited("".join(f'<xs:enumeration value="{value}"/>' for value in values)) for values in ("ab", "bc"))
-    assert told(xsd(old), xsd(new)) == [("values-removed", "S", True), ("values-added", "S", False)]
+    assert differences_of(xsd(old), xsd(new)) == [("values-removed", "S", True), ("values-added", "S", False)]
 
 
 def test_messages_come_and_go():
-    assert told(xsd("", "old"), xsd("", "new")) == [("message-removed", "old", True), ("message-added", "new", False)]
+    assert differences_of(xsd("", "old"), xsd("", "new")) == [
+        ("message-removed", "old", True),
+        ("message-added", "new", False),
+    ]
 
 
 def test_the_namespace_does_not_count():
@@ -84,7 +87,7 @@ def test_the_namespace_does_not_count():
     old, new = (
         [outline_of_xsd([etree.fromstring(schema % f'"urn:{version}"')], [f"{{urn:{version}}}m"])] for version in "12"
     )
-    assert told(old, new) == []
+    assert differences_of(old, new) == []
 
 
 def test_fields_of_json_schemas_are_compared_through_references():
@@ -97,7 +100,7 @@ def test_fields_of_json_schemas_are_compared_through_references():
         }
 
     old, new = schema(["p"], 9), schema(["p", "q"], 5, b={"enum": ["x"]})
-    changes = told([outline_of_json(old, "t")], [outline_of_json(new, "t")])
+    changes = differences_of([outline_of_json(old, "t")], [outline_of_json(new, "t")])
     assert ("limit-changed", "/p/a", True) in changes
     assert ("added", "/p/b", False) in changes
     assert ("became-required", "/q", True) in changes

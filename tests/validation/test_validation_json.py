@@ -303,8 +303,8 @@ def test_a_long_list_of_allowed_fields_is_bounded():
 def test_a_repeated_name_is_told_by_line_column_and_object(data, line, column, path):
     with pytest.raises(Malformed) as refused:
         read_json(data, Limits())
-    told = refused.value.members
-    assert (told["line"], told["column"], told["path"]) == (line, column, path)
+    facts = refused.value.members
+    assert (facts["line"], facts["column"], facts["path"]) == (line, column, path)
     assert f"Zeile {line}, Spalte {column}" in refused.value.detail.de
     assert "Muster" not in refused.value.detail.de
 

@@ -90,8 +90,8 @@ print(verdict, resident("VmHWM") - before)
 def test_a_document_of_100_mib_is_judged_in_bounded_memory(schemas, tmp_path, end, verdict):
     large_document(tmp_path / "large.xml", end)
     assert LARGE * 0.99 < (tmp_path / "large.xml").stat().st_size <= LARGE
-    told, growth = child(schemas, JUDGED, str(tmp_path / "large.xml"))
-    assert told == verdict
+    judged_as, growth = child(schemas, JUDGED, str(tmp_path / "large.xml"))
+    assert judged_as == verdict
     assert int(growth) < ROOM
 
 

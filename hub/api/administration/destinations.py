@@ -246,12 +246,12 @@ def _moment(moment: datetime | None) -> str | None:
 
 
 class DeadLetterDesk:
-    """Handlers of ``/hub/v1/dead-letters``."""
+    """Handlers of ``/hub/v1/dead-dead_letters``."""
 
     def __init__(
-        self, *, letters: DeadLetters, store: Store, caller: Callable[[], Caller], clock: Callable[[], datetime]
+        self, *, dead_letters: DeadLetters, store: Store, caller: Callable[[], Caller], clock: Callable[[], datetime]
     ) -> None:
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._store = store
         self._caller = caller
         self._clock = clock
@@ -265,8 +265,8 @@ class DeadLetterDesk:
     ) -> ConnexionResponse:
         """List dead letters of the caller's destinations."""
         within = await in_thread(self._within, self._caller(), destinationId)
-        page = await in_thread(self._letters.list, _cause(cause), within=within, offset=offset, limit=limit)
-        reasons = await in_thread(self._letters.reasons, page)
+        page = await in_thread(self._dead_letters.list, _cause(cause), within=within, offset=offset, limit=limit)
+        reasons = await in_thread(self._dead_letters.reasons, page)
         rows = [_row(each) | {"reason": _reason(reasons.get(each.delivery_id))} for each in page.items]
         return json_answer(listed("deadLetters", page, rows))
 
@@ -275,7 +275,7 @@ class DeadLetterDesk:
         caller = self._caller()
         within = await in_thread(self._within, caller, None)
         again = await in_thread(
-            self._letters.redrive, UUID(deliveryId), within=within, by=self._person(caller, body or {})
+            self._dead_letters.redrive, UUID(deliveryId), within=within, by=self._person(caller, body or {})
         )
         return json_answer({"redriven": int(again)}, 202)
 
@@ -284,7 +284,7 @@ class DeadLetterDesk:
         caller = self._caller()
         within = await in_thread(self._within, caller, body.get("destinationId"))
         number = await in_thread(
-            self._letters.redrive_all, _cause(body["cause"]), within=within, by=self._person(caller, body)
+            self._dead_letters.redrive_all, _cause(body["cause"]), within=within, by=self._person(caller, body)
         )
         return json_answer({"redriven": number}, 202)
 

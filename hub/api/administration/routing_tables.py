@@ -205,7 +205,7 @@ class TableAdmin:
 
     async def show(self, number: int) -> ConnexionResponse:
         """Show a version without its rules; ``ETag`` is what a change has to repeat."""
-        return _told(await in_thread(self._book.version, number))
+        return _version_answer(await in_thread(self._book.version, number))
 
     async def create(self, body: Any = None, title: str = "") -> ConnexionResponse:
         """Make a draft from the active table, or from an uploaded file: 201."""
@@ -213,7 +213,7 @@ class TableAdmin:
         if kind == "application/json" and isinstance(body, dict):
             title = body.get("title", title)
         made = await in_thread(self._drafted, kind, body, person, title)
-        return _told(made, 201, {"Location": f"/hub/v1/routes/versions/{made.number}"})
+        return _version_answer(made, 201, {"Location": f"/hub/v1/routes/versions/{made.number}"})
 
     async def rules(self, number: int, offset: int = 0, limit: int = 100) -> ConnexionResponse:
         """List a version's rules by id: those that the person may see."""
@@ -234,7 +234,7 @@ class TableAdmin:
     async def replace_rules(self, number: int, body: Any) -> ConnexionResponse:
         """Put a file's rules in the place of a draft's."""
         kind, person, revision = _media_type(), self._person(), _revision()
-        return _told(await in_thread(self._replaced, number, kind, body, person, revision))
+        return _version_answer(await in_thread(self._replaced, number, kind, body, person, revision))
 
     async def put_rule(self, number: int, ruleId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Add a rule to a draft, or replace the one of this id."""
@@ -245,7 +245,7 @@ class TableAdmin:
         changed = await in_thread(
             self._book.put_rule, number, rule, person, revision=revision, now=self._clock(), replaces=ruleId
         )
-        return _told(changed)
+        return _version_answer(changed)
 
     async def drop_rule(self, number: int, ruleId: str) -> ConnexionResponse:  # noqa: N803
         """Remove a rule from a draft."""
@@ -254,7 +254,7 @@ class TableAdmin:
         if all(rule.id != ruleId for rule in visible):
             raise not_found("rule-not-found", ruleId)
         changed = await in_thread(self._book.drop_rule, number, ruleId, person, revision=revision, now=self._clock())
-        return _told(changed)
+        return _version_answer(changed)
 
     async def findings(self, number: int) -> ConnexionResponse:
         """Check a version as things are now."""
@@ -279,17 +279,21 @@ class TableAdmin:
     async def refresh(self, number: int) -> ConnexionResponse:
         """Put a draft's changes onto the active table."""
         person, revision = self._person(), _revision()
-        return _told(await in_thread(self._book.refresh, number, person, revision=revision, now=self._clock()))
+        return _version_answer(
+            await in_thread(self._book.refresh, number, person, revision=revision, now=self._clock())
+        )
 
     async def discard(self, number: int) -> ConnexionResponse:
         """Give a draft up; it is kept for the record."""
         person, revision = self._person(), _revision()
-        return _told(await in_thread(self._book.discard, number, person, revision=revision, now=self._clock()))
+        return _version_answer(
+            await in_thread(self._book.discard, number, person, revision=revision, now=self._clock())
+        )
 
     async def approve(self, number: int, body: dict[str, Any] | None = None) -> ConnexionResponse:
         """Approve a draft at exactly this revision, as the second person."""
         person, revision, text = self._person(), _revision(), (body or {}).get("text", "")
-        return _told(
+        return _version_answer(
             await in_thread(self._book.approve, number, person, revision=revision, now=self._clock(), text=text)
         )
 
@@ -315,13 +319,13 @@ class TableAdmin:
         return json_answer({"seq": seq, "cancelled": True}, headers=FRESH)
 
     def _drafted(self, kind: str, body: Any, person: Person, title: str) -> TableVersion:
-        person.insist(Right.EDIT)
+        person.require(Right.EDIT)
         given = body.get("rules") if isinstance(body, dict) else body
         rules = None if given is None else _read(kind, given)
         return self._book.draft(person, title=title, now=self._clock(), rules=rules)
 
     def _replaced(self, number: int, kind: str, body: Any, person: Person, revision: int) -> TableVersion:
-        person.insist(Right.EDIT)
+        person.require(Right.EDIT)
         rules = _read(kind, body["rules"] if isinstance(body, dict) else body)
         return self._book.replace_rules(number, rules, person, revision=revision, now=self._clock(), text="file")
 
@@ -339,7 +343,9 @@ def _read(kind: str, given: Any) -> tuple[Rule, ...]:
     return from_yaml(given) if kind == "application/yaml" else rules_of(given)
 
 
-def _told(version: TableVersion, status: int = 200, headers: dict[str, str] | None = None) -> ConnexionResponse:
+def _version_answer(
+    version: TableVersion, status: int = 200, headers: dict[str, str] | None = None
+) -> ConnexionResponse:
     tag = etag(f"{version.revision}-{version.state.value}")
     return json_answer(version_json(version), status, {**FRESH, **tag, **(headers or {})})
 

@@ -146,7 +146,7 @@ class DestinationDesk:
     def _callback(self, given: Mapping[str, Any] | None) -> Callback | None:
         if given is None:
             return None
-        self._outbound.check(given["url"])
+        self._outbound.require_url(given["url"])
         return at_rest(Callback(url=given["url"], secret=given["secret"]), self._keys)
 
 

@@ -167,7 +167,7 @@ class Messages:
         given = body.get("callback")
         if given is None:
             return None
-        self.counter.outbound.check(given["url"])
+        self.counter.outbound.require_url(given["url"])
         return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.keys)
 
     async def _body(self, held: Reservation) -> bytes:

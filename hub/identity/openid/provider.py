@@ -230,7 +230,7 @@ class Provider:
         end = self._metadata(now).get("end_session_endpoint")
         if not isinstance(end, str):
             return None
-        self._insist_on_address(end)
+        self._require_address(end)
         fields = [("client_id", self.registration.client_id), ("post_logout_redirect_uri", back)]
         uri: str = add_params_to_uri(end, fields)
         return uri
@@ -302,16 +302,16 @@ class Provider:
         if document.get("issuer") != issuer:
             raise _unusable()  # Section 4.3: it must be the very same, or another party speaks for it.
         for name in _ENDPOINTS:
-            self._insist_on_address(document.get(name))
+            self._require_address(document.get(name))
         methods = _listed(document, "code_challenge_methods_supported", "S256")
         known = _listed(document, "token_endpoint_auth_methods_supported", _BASIC)
         if "S256" not in methods or not (_BASIC in known or "client_secret_post" in known):
             raise _unusable()
         return document
 
-    def _insist_on_address(self, url: Any) -> None:
+    def _require_address(self, url: Any) -> None:
         try:
-            self._outbound.check(url if isinstance(url, str) else "")
+            self._outbound.require_url(url if isinstance(url, str) else "")
         except Invalid as exc:
             raise _unusable() from exc
         if self.registration.issuer.startswith("https://") and not url.startswith("https://"):

@@ -95,15 +95,15 @@ class Provisional:
         It is settled first. Then the contents are kept or given up: also where the commit was a repeat, which refers to
         contents of before.
         """
-        told: Future[A] = Future()
+        answered: Future[A] = Future()
 
         def settle(done: Future[S]) -> None:
             error = done.exception()
             try:
                 if error is not None:
-                    told.set_exception(error)
+                    answered.set_exception(error)
                 else:
-                    _answered(told, done.result(), answer)
+                    _answered(answered, done.result(), answer)
             finally:
                 if error is None and repeated(done.result()):
                     self.give_up()
@@ -111,7 +111,7 @@ class Provisional:
                     self.judge(error)
 
         stored.add_done_callback(settle)
-        return told
+        return answered
 
 
 class _Draft:
@@ -127,13 +127,13 @@ class _Draft:
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``; raise ``StoreUnavailable`` where there is no room."""
         with self._turn:
-            self._insist_on_use()
+            self._require_use()
             self._writer.write(chunk)
 
     def commit(self) -> str:
         """Make it durable and return its name."""
         with self._turn:
-            self._insist_on_use()
+            self._require_use()
             self._name = self._writer.commit()
             return self._name
 
@@ -152,18 +152,18 @@ class _Draft:
             else:
                 self._blobs.delete(self._name)
 
-    def _insist_on_use(self) -> None:
+    def _require_use(self) -> None:
         if self._removed:
             raise _given_up()
 
 
-def _answered(told: Future[A], result: S, answer: Callable[[S], A]) -> None:
+def _answered(answered: Future[A], result: S, answer: Callable[[S], A]) -> None:
     try:
         made = answer(result)
     except BaseException as error:  # noqa: BLE001  # whatever it is, who waits must be told
-        told.set_exception(error)
+        answered.set_exception(error)
     else:
-        told.set_result(made)
+        answered.set_result(made)
 
 
 def _given_up() -> StoreUnavailable:

@@ -98,7 +98,7 @@ class S3Blobs:
         match = _URL.fullmatch(place.url)
         if match is None or not place.key_id or not place.secret:
             raise _unusable()
-        _insist_on_endpoint(place.endpoint)
+        _require_endpoint(place.endpoint)
         try:
             self._relay = Relay(place.endpoint, _dialled, supervisor=supervisor)
         except OSError as exc:
@@ -226,7 +226,7 @@ class S3BlobWriter:
         self.abort()
 
 
-def _insist_on_endpoint(endpoint: str) -> None:
+def _require_endpoint(endpoint: str) -> None:
     """Refuse what is no address of a server, or one that no setting opens."""
     try:
         target = url_parts(endpoint, {"http", "https"})

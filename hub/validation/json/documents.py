@@ -51,7 +51,7 @@ def read_json(data: bytes, limits: Limits) -> Any:
     """
     if len(data) > limits.json_bytes:
         raise TooLarge(_too_large(limits.json_bytes))
-    insist_on_few_values(data, limits.json_values)
+    require_few_values(data, limits.json_values)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -68,7 +68,7 @@ def read_json(data: bytes, limits: Limits) -> Any:
     return document
 
 
-def insist_on_few_values(data: bytes, most: int) -> None:
+def require_few_values(data: bytes, most: int) -> None:
     """Refuse JSON, before anybody parses it, with more than ``most`` values: three bytes of text can take a hundred of memory.
 
     Raises:

@@ -123,8 +123,8 @@ def _category(name: str) -> Chars:
     return _categories().get(name, ANY)
 
 
-def _class(letter: str) -> Chars:
-    lower = letter.lower()
+def _class(character: str) -> Chars:
+    lower = character.lower()
     if lower == "d":
         chars = union(_DIGITS, _category("Nd"))
     elif lower == "s":
@@ -135,7 +135,7 @@ def _class(letter: str) -> Chars:
         chars = union(_category("L"), _category("N"), _category("M"), ((0x2D, 0x2E), (0x3A, 0x3A), (0x5F, 0x5F)))
     else:
         chars = union(_category("L"), _category("N"), _category("M"), _category("S"), ((0x5F, 0x5F),))
-    return complement(chars) if letter.isupper() else chars
+    return complement(chars) if character.isupper() else chars
 
 
 class _Reader:
@@ -281,20 +281,20 @@ class _Reader:
         return ((ord(sign), ord(sign)),)
 
     def _escape(self, *, in_set: bool) -> Chars | None:
-        letter = self._next()
-        if letter in _CLASSES:
-            return _class(letter)
-        if letter in "pP":
-            return self._property(negated=letter == "P")
-        if letter in "bB" and not in_set:
+        character = self._next()
+        if character in _CLASSES:
+            return _class(character)
+        if character in "pP":
+            return self._property(negated=character == "P")
+        if character in "bB" and not in_set:
             return None
-        if letter in "ux":
-            return self._code_point(4 if letter == "u" else 2)
-        if letter in _CONTROLS:
-            return ((_CONTROLS[letter], _CONTROLS[letter]),)
-        if letter.isdecimal() or letter == "k":
+        if character in "ux":
+            return self._code_point(4 if character == "u" else 2)
+        if character in _CONTROLS:
+            return ((_CONTROLS[character], _CONTROLS[character]),)
+        if character.isdecimal() or character == "k":
             raise PatternError("a back reference")
-        return ((ord(letter), ord(letter)),)
+        return ((ord(character), ord(character)),)
 
     def _property(self, *, negated: bool) -> Chars:
         if not self._take("{"):

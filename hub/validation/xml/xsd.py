@@ -220,7 +220,7 @@ def _compiled_once(source: XsdSource) -> etree.XMLSchema:
     parser.resolvers.add(_Closure(source))
     try:
         # An import that fails to load is only a warning to libxml2, which would judge by what is left.
-        insist_on_closure(source)
+        require_closure(source)
         root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
         return etree.XMLSchema(root)
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
@@ -234,7 +234,7 @@ def _compiled_once(source: XsdSource) -> etree.XMLSchema:
         ) from error
 
 
-def insist_on_closure(source: XsdSource) -> None:
+def require_closure(source: XsdSource) -> None:
     """Read every document of a schema, so that none of them is left out in silence by who follows references alone.
 
     Raises:
@@ -389,7 +389,7 @@ def unjudged_mark_of(schema: Any) -> Mark | None:
     return None
 
 
-def may_be_marked(content: bytes) -> bool:
+def may_name_version(content: bytes) -> bool:
     """Whether a document (in an encoding that ASCII is a part of) can hold a mark at all: a quick look at its bytes."""
     return _WORDS.search(content) is not None
 

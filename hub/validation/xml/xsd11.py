@@ -22,7 +22,7 @@ from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
-from hub.validation.xml.xsd import XmlFindings, XsdSource, insist_on_closure, parse_schema_document
+from hub.validation.xml.xsd import XmlFindings, XsdSource, parse_schema_document, require_closure
 
 # It takes longer to load than everything else here together, and only a child and an import need it.
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Xsd11Schema:
             "cap": cap,
         }
         # The child reads the files anew each time; nobody has looked at them since the catalogue was loaded.
-        insist_on_closure(self._source)
+        require_closure(self._source)
         ended = ask("hub.validation.xml.xsd11", question, data, bounds=self._bounds)
         if ended.code == _WRONG_SCHEMA:
             raise _wrong(self._source)

@@ -13,7 +13,7 @@ from hub.model.options import read_options, read_secret
 from hub.model.packaging import MixedUp, message, not_readable
 from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
-from hub.transport.http import Silence, client_tls, insist_on_address, insist_on_timeout, judge, pieces, request
+from hub.transport.http import Silence, client_tls, judge, pieces, request, require_address, require_timeout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +28,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Judge what types alone do not."""
-        insist_on_address("put", "url", self.url, allow_http=False)
-        insist_on_timeout("put", self.timeout, 600)
+        require_address("put", "url", self.url, allow_http=False)
+        require_timeout("put", self.timeout, 600)
 
 
 class Put:
