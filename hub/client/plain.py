@@ -23,7 +23,7 @@ import orjson
 from hub.client.answers import read, read_json, unreadable
 from hub.client.contents import Attachment
 from hub.client.session import Session, listed
-from hub.crypto.jwe import insist_on_media_type
+from hub.crypto.jwe import require_media_type
 from hub.crypto.jws import read_jws_header
 from hub.crypto.receipts import verify_receipt
 from hub.errors import Invalid, SealBroken, Text
@@ -302,7 +302,7 @@ def _parts(application: Application, boundary: str) -> Iterator[bytes]:
 
 
 def _head(boundary: str, name: str, media_type: str, filename: str | None = None) -> bytes:
-    insist_on_media_type(media_type)
+    require_media_type(media_type)
     # RFC 5987's form holds every name; nothing in it can end the line or the quotes.
     also = "" if filename is None else f"; filename*=UTF-8''{quote(filename, safe='')}"
     return (

@@ -218,5 +218,5 @@ def test_the_history_of_a_circuit_is_bounded(stage, place):
     for turn in range(deliveries._KEPT + 5):
         until = now + timedelta(seconds=turn + 1)
         store.circuits.change(place.destination_id, lambda c, until=until: replace(c, open_until=until), now)
-    kept = deliveries.CircuitHistory(store).of(place.destination_id, limit=500)
+    kept = store.circuits.changes(place.destination_id, limit=500)
     assert len(kept) == deliveries._KEPT

@@ -151,10 +151,10 @@ def test_an_application_with_attachments_gets_one_receipt_however_often_it_is_se
 def test_what_is_refused_says_where(town):
     bad = (SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml").read_bytes()
     common = {"media_type": MediaType.XML, "service": BAUEN}
-    with pytest.raises(InvalidPayload) as told:
+    with pytest.raises(InvalidPayload) as refused:
         town.door.submit(Application(data=bad, ars="064390015015", **common))
-    assert told.value.members["violations"][0]["path"]
-    assert told.value.members["status"] == 422
+    assert refused.value.members["violations"][0]["path"]
+    assert refused.value.members["status"] == 422
     with pytest.raises(NoRoute):
         town.door.submit(Application(data=BAUANTRAG, ars="010010000000", **common))
     application = Application(data=BAUANTRAG, ars="064390015015", idempotency_key="one-key", **common)
@@ -231,9 +231,9 @@ def test_what_is_rejected_says_why_to_its_sender(town):
     with subscriber.collect(sent.message) as collected:
         changed = {**collected.tags, "data": "AAAAAAAAAAAAAAAAAAAAAA"}
         broken = type(collected)(**{name: getattr(collected, name) for name in collected.__slots__} | {"tags": changed})
-        with pytest.raises(SealBroken) as told:
+        with pytest.raises(SealBroken) as refused:
             subscriber.verify(broken)
-    problems = told.value.members["problems"]
+    problems = refused.value.members["problems"]
     assert [(each.slug, each.instance) for each in problems] == [("incorrect-authentication-tag", "data")]
     named = next(
         each
@@ -257,8 +257,8 @@ BROKEN = SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missi
 
 def test_the_examples_do_what_they_say(town, tmp_path):
     (tmp_path / "lageplan.pdf").write_bytes(PDF)
-    told = run(town, "submit", APPLICATION, tmp_path / "lageplan.pdf")
-    assert re.search(r"^[0-9a-f-]{36} -> .*\n[\w.-]{100,}\n", told)
+    printed = run(town, "submit", APPLICATION, tmp_path / "lageplan.pdf")
+    assert re.search(r"^[0-9a-f-]{36} -> .*\n[\w.-]{100,}\n", printed)
     assert "violations of" in run(town, "validate", BROKEN)
     sent = run(town, "send", town.anchor)
     assert "/events/submit-submission" in sent

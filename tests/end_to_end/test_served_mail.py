@@ -18,7 +18,8 @@ from sqlalchemy import update
 from hub.adapter_kit.cases import SECRET, Workshop
 from hub.notifications.mail import Noticeboard
 from hub.store import NoticeKind, Store
-from hub.store.outboxes import notices, write_telling
+from hub.store.outboxes import write_telling
+from hub.store.tables import notices
 
 FACTS = {"deliveries": 2, "notice": 1, "days": 3, "since": "2026-11-17", "givenUpAfterDays": 14}
 

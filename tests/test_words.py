@@ -1,0 +1,57 @@
+"""Names in the sources: the field's words, one verb for a guard, and one meaning for a class's name."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+#: Words that named a dozen things each; the last ones are fine as a part of another word (``dead_letter``, ``hand_over``).
+_ANYWHERE = {"told", "marked", "errands", "lookout", "shelf", "sight", "annex", "pace"}
+_ALONE = {"hand", "hands", "letter", "letters"}
+#: What a function that refuses unless something holds was called besides ``require``.
+_VERBS = {"insist", "ensure", "must", "demand"}
+
+
+@cache
+def _sources(*rooms):
+    files = [file for room in rooms for file in sorted((_ROOT / room).rglob("*.py"))]
+    return [(file.relative_to(_ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))) for file in files]
+
+
+def _words(name):
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().strip("_")
+
+
+def _named(tree):
+    """Yield what is given a name, with its line: classes, functions, parameters, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if not node.name.startswith("test_"):  # A test's name is a sentence.
+                yield node.name, node.lineno
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield getattr(node, "id", None) or node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+
+
+def test_names_are_the_fields_words():
+    found = []
+    for file, tree in _sources("hub", "adapters", "tests"):
+        names = [*_named(tree), (Path(file).stem, 0)]
+        found += [
+            f"{file}:{line} {name}"
+            for name, line in names
+            if set(_words(name).split("_")) & _ANYWHERE or _words(name) in _ALONE
+        ]
+    assert not found
+
+
+def test_a_function_that_refuses_unless_something_holds_is_called_require():
+    found = [
+        f"{file}:{node.lineno} {node.name}"
+        for file, tree in _sources("hub", "adapters")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _words(node.name).split("_")[0] in _VERBS
+    ]
+    assert not found
