@@ -1,8 +1,6 @@
-"""Deliveries seen from outside, and the circuits of their destinations.
+"""Deliveries seen from outside: their history, the dead letters, the backlog.
 
-Deliveries seen from outside: their history, the dead letters, the backlog, and each destination's circuit breaker.
-
-The history of circuit breakers: each opening and closing, the latest few of each destination.
+Each destination's circuit breaker, and its history: each opening and closing, the latest few of them.
 """
 
 from __future__ import annotations

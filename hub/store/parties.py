@@ -1,9 +1,4 @@
-"""Clients, destinations and their keys, and what else is known of a destination.
-
-Clients, destinations and their keys.
-
-What is known of one destination besides its record: its callbacks, and when it collected last.
-"""
+"""Clients, destinations and their keys; and what is known of a destination besides: its callbacks, when it collected last."""
 
 from __future__ import annotations
 
