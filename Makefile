@@ -44,6 +44,7 @@ check: $(VENV)/test.stamp ## Run ruff, mypy --strict and the import contracts.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy client/examples/*.py
 	$(BIN)/lint-imports
 
 house: $(VENV)/test.stamp ## Print the house in figures: files, their lengths, who imports whom (ARGS="CHECKOUT .": side by side).

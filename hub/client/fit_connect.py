@@ -179,6 +179,11 @@ class _Party:
         """Return the claims of a case's events, each verified (:func:`hub.client.verification.read_log`)."""
         return verification.read_log(self.event_log(case_id) if log is None else log, case_id, self.find_key)
 
+    def submit_event(self, message: Named, log: Sequence[str] | None = None) -> Mapping[str, Any]:
+        """Return the claims of a message's one submit event from its verified log; ``SealBroken`` if that proves none."""
+        entries = self.verified_log(message.case_id, log)
+        return verification.submit_event(entries, message.message_id, self._issuers, subject=message.subject)
+
     @contextmanager
     def _collect(self, message: Named) -> Iterator[Collected]:
         """Collect a message into a temporary folder, ciphertext only, which goes when the context ends."""
@@ -211,9 +216,7 @@ class _Party:
                 ``problems`` in its members are what a rejection says.
             Unavailable: a key cannot be fetched now.
         """
-        message = collected.message
-        entries = self.verified_log(message.case_id, collected.event_log)
-        claims = verification.submit_event(entries, message.message_id, self._issuers, subject=message.subject)
+        claims = self.submit_event(collected.message, collected.event_log)
         problems = verification.differences(claims, collected.tags)
         if problems:
             raise SealBroken(

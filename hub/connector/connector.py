@@ -76,7 +76,6 @@ class Connector:
         self._hub = subscriber(settings.hub, now)
         handover = settings.handover
         self._handover = Http(handover) if isinstance(handover, HttpHandover) else Folder(handover.path)
-        self._issuers = frozenset({settings.hub.issuer, settings.hub.issuer + settings.hub.submission_api})
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
@@ -288,12 +287,11 @@ class Connector:
 
     def _submitted(self, envelope: Envelope) -> Mapping[str, Any]:
         """Verify the log and return the claims of the submit event; a log that came with a push may be too short."""
+        message = Named(subject=Subject.SUBMISSION, message_id=envelope.submission_id, case_id=envelope.case_id)
         try:
-            entries = self._hub.verified_log(envelope.case_id, envelope.event_log)
-            return verification.submit_event(entries, envelope.submission_id, self._issuers)
+            return self._hub.submit_event(message, envelope.event_log)
         except SealBroken:
-            entries = self._hub.verified_log(envelope.case_id)
-            return verification.submit_event(entries, envelope.submission_id, self._issuers)
+            return self._hub.submit_event(message)
 
     def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Problem]]:
         submitted = datetime.fromtimestamp(claims["iat"], UTC)
