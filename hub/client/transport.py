@@ -111,7 +111,7 @@ class Direct:
     def exchange(self, request: Request) -> Iterator[Response]:
         """Send ``request``; ``ConfigurationError`` if its address is none to send secrets to."""
         if not self._allow_http:
-            _insist_on_tls(request.url)
+            _require_tls(request.url)
         with ExitStack() as stack:
             session = self._kept or stack.enter_context(self._session())
             with _translated():
@@ -140,7 +140,7 @@ class Direct:
         return session
 
 
-def _insist_on_tls(url: str) -> None:
+def _require_tls(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
         return

@@ -26,7 +26,7 @@ CLAIMS = {"sub": f"submission:{uuid4()}", "txn": f"case:{uuid4()}"}
 
 
 class Liar(Partner):
-    """Answers each path as it was told; a list is played one after another, its last entry for good."""
+    """Answers each path as it was refused; a list is played one after another, its last entry for good."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = {path.replace("__", "/"): answer for path, answer in answers.items()}
@@ -73,10 +73,10 @@ def test_nothing_is_sent_where_no_receipt_could_be_checked():
 def test_a_receipt_that_somebody_else_signed_is_kept_as_evidence_and_believed_by_nobody(receipt_key, signing_key):
     forged = make_receipt(receipt_key, CLAIMS)
     for keys in ([], [signing_key.public_jwk()]):
-        with Liar(applications={"receipt": forged}, jwks={"keys": keys}) as hub, pytest.raises(SealBroken) as told:
+        with Liar(applications={"receipt": forged}, jwks={"keys": keys}) as hub, pytest.raises(SealBroken) as refused:
             PlainDoor(hub.session).submit(APPLICATION)
-        assert told.value.slug == "receipt-not-genuine"
-        assert told.value.members["receipt"] == forged
+        assert refused.value.slug == "receipt-not-genuine"
+        assert refused.value.members["receipt"] == forged
 
 
 @pytest.mark.parametrize("name", ["../../token", "", 7, None, ["a"]])
@@ -138,7 +138,7 @@ def test_a_key_that_nobody_vouches_for_is_not_sealed_for(rsa_pair):
 
 def test_a_service_that_hangs_up_on_an_event_is_not_told_it_twice():
     with Liar(events=Fault.SILENT_CLOSE) as hub:
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as refused:
             hub.subscriber().post_event(uuid4(), "a.b.c")
         assert len(hub.heard) == 1
-    assert told.value.slug == UNREACHABLE
+    assert refused.value.slug == UNREACHABLE
