@@ -30,8 +30,8 @@ from hub.transport.connection import Line
 from hub.transport.http import (
     Answer,
     NoToken,
+    OAuthTokens,
     Silence,
-    Tokens,
     by_secret,
     client_tls,
     judge,
@@ -46,7 +46,7 @@ _REMEMBERED = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class FitConnectOptions:
     """``submission_api``: base address without version; ``destination_id``: the receiver's id over there.
 
     ``timeout``: seconds for a whole attempt. The two permissions are for tests and for services in the hub's own network.
@@ -78,10 +78,10 @@ class FitConnect:
     """Deliver to a destination of another FIT-Connect service."""
 
     name = "fit_connect"
-    options = Options
+    options = FitConnectOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._options = read_options(self.name, Options, config)
+        self._options = read_options(self.name, FitConnectOptions, config)
         self._lock = threading.Lock()
         self._open_ends: OrderedDict[UUID, UUID] = OrderedDict()
 
@@ -89,7 +89,7 @@ class FitConnect:
         """Read the secret and the certificate; ``ConfigurationError`` if they cannot be used."""
         options = self._options
         secret = read_secret(self.name, "client_secret_file", options.client_secret_file)
-        self._tokens = Tokens(options.token_url, by_secret(options.client_id, secret))
+        self._tokens = OAuthTokens(options.token_url, by_secret(options.client_id, secret))
         self._tls = client_tls(self.name, options.ca_file)
 
     def deliver(self, package: Package) -> Outcome:

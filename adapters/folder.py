@@ -25,7 +25,7 @@ from hub.model.submission import Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class FolderOptions:
     """``path``: the folder, absolute."""
 
     path: str = field(metadata=ADDRESS)
@@ -39,10 +39,10 @@ class Folder:
     """Deliver into the directory ``path`` (absolute; it must exist when the adapter opens)."""
 
     name = "folder"
-    options = Options
+    options = FolderOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._root = Path(read_options(self.name, Options, config).path)
+        self._root = Path(read_options(self.name, FolderOptions, config).path)
 
     def open(self) -> None:
         """Check that the folder is there; ``ConfigurationError`` if it is not."""

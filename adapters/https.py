@@ -35,8 +35,8 @@ from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.transport.http import (
     NoToken,
+    OAuthTokens,
     Silence,
-    Tokens,
     by_assertion,
     client_tls,
     judge,
@@ -50,7 +50,7 @@ _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class HttpsOptions:
     """``timeout``: seconds for a whole attempt; ``inline_limit``: bytes above which attachments go by URL.
 
     ``signing_key_file`` holds a private JWK (PS512). ``allow_http`` and ``allow_private_addresses`` are for tests and
@@ -87,12 +87,12 @@ class Https:
     """POST deliveries to ``url`` with the delivery id as Idempotency-Key."""
 
     name = "https"
-    options = Options
+    options = HttpsOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._options = read_options(self.name, Options, config)
+        self._options = read_options(self.name, HttpsOptions, config)
         self._secret: str | None = None
-        self._tokens: Tokens | None = None
+        self._tokens: OAuthTokens | None = None
 
     def open(self) -> None:
         """Read the secret, the key and the TLS files; ``ConfigurationError`` if they cannot be used."""
@@ -113,7 +113,7 @@ class Https:
             require(self.name, fits, "braucht ein Geheimnis von 32 bis 512 Byte", "needs a secret of 32 to 512 bytes")
         if options.token_url is not None:
             proof = by_assertion(options.client_id or "", self._signing_key(), options.token_url)
-            self._tokens = Tokens(options.token_url, proof)
+            self._tokens = OAuthTokens(options.token_url, proof)
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt."""

@@ -12,7 +12,7 @@ from hub.model.submission import Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class MailboxOptions:
     """There are none."""
 
 
@@ -23,7 +23,7 @@ class Mailbox:
     """
 
     name = "mailbox"
-    options = Options
+    options = MailboxOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         if config:

@@ -38,7 +38,7 @@ _STATUS = re.compile(r"status code: ([0-9]{3})|\b([1-5][0-9]{2}) [A-Z][a-z]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class S3DropOptions:
     """``endpoint``: address of the server; buckets stand in the path. ``timeout``: seconds for a whole attempt.
 
     Key id and secret come from files. The two permissions are for tests and for servers in the hub's own network.
@@ -66,10 +66,10 @@ class S3Drop:
     """Deliver into a bucket."""
 
     name = "s3_drop"
-    options = Options
+    options = S3DropOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._options = read_options(self.name, Options, config)
+        self._options = read_options(self.name, S3DropOptions, config)
 
     def open(self) -> None:
         """Read the credentials and the certificate; ``ConfigurationError`` if they cannot be used."""
@@ -132,7 +132,7 @@ class S3Drop:
 class _Upload:
     """One attempt."""
 
-    def __init__(self, store: S3Store, options: Options, package: Package) -> None:
+    def __init__(self, store: S3Store, options: S3DropOptions, package: Package) -> None:
         self._store = store
         self._options = options
         self._package = package

@@ -23,7 +23,7 @@ from hub.transport.sftp import Server, read_client_key, read_host_keys, upload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class SftpOptions:
     """``host_key``: the server's public key or keys as in a .pub file, one a line; ``folder``: where deliveries go.
 
     ``timeout``: seconds for a whole attempt. Either ``key_file`` (OpenSSH or PEM, no passphrase) or ``password_file``.
@@ -54,10 +54,10 @@ class Sftp:
     """Deliver into ``folder`` of an SFTP server."""
 
     name = "sftp"
-    options = Options
+    options = SftpOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._options = read_options(self.name, Options, config)
+        self._options = read_options(self.name, SftpOptions, config)
         try:
             self._host_keys = read_host_keys(self._options.host_key)
         except ValueError:

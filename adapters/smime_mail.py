@@ -25,7 +25,7 @@ from hub.model.packaging import MANIFEST, MixedUp, file_name, linked_attachments
 from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
 from hub.transport.http import client_tls, require_host, require_timeout
-from hub.transport.smtp import Envelope, Login, is_address, post
+from hub.transport.smtp import MailEnvelope, MailLogin, is_address, post
 
 #: A content travels as base64 in lines of 76; each part has a head and an entry in the manifest, counted when it is sealed.
 _GROWTH = 1.4
@@ -49,7 +49,7 @@ _NOTICES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class SmimeMailOptions:
     """``timeout``: seconds for a whole attempt; ``size_limit``: bytes of the largest mail that the receiver takes.
 
     ``accepts_jwe``: the receiver can open JWEs besides, so that the sealed door may send to it.
@@ -88,15 +88,15 @@ class SmimeMail:
     """Deliver by mail."""
 
     name = "smime_mail"
-    options = Options
+    options = SmimeMailOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._options = read_options(self.name, Options, config)
+        self._options = read_options(self.name, SmimeMailOptions, config)
 
     @classmethod
     def sealing(cls, config: Mapping[str, Any]) -> Sealing:
         """Ask for CMS, no larger than a mail; for JWEs only if the options say so."""
-        options = read_options(cls.name, Options, config)
+        options = read_options(cls.name, SmimeMailOptions, config)
         takes = {Form.CMS, Form.JOSE} if options.accepts_jwe else {Form.CMS}
         return Sealing(form=Form.CMS, takes=frozenset(takes), most=options.room)
 
@@ -106,7 +106,7 @@ class SmimeMail:
         self._tls = client_tls(self.name, options.ca_file)
         password = read_secret(self.name, "password_file", options.password_file)
         require(self.name, password.isascii(), "braucht ein Passwort aus ASCII", "needs a password of ASCII")
-        self._login = Login(user=options.user, password=password)
+        self._login = MailLogin(user=options.user, password=password)
 
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt."""
@@ -118,7 +118,7 @@ class SmimeMail:
         if len(mail) > options.size_limit:
             note = "larger than any mail that the receiver takes"
             return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.PAYLOAD)
-        envelope = Envelope(sender=options.sender, recipient=options.recipient, mail=mail)
+        envelope = MailEnvelope(sender=options.sender, recipient=options.recipient, mail=mail)
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
             return post(line, self._tls, (options.host, options.port), self._login, envelope)
 

@@ -20,7 +20,7 @@ from store_values import buried, claim, record
 
 from hub.admin import Mounted, Tools, build
 from hub.administration.routing_tables import RoutingTableVersions
-from hub.api.protocol import Bounds, server_options
+from hub.api.protocol import ConnectionBounds, server_options
 from hub.app import admin_desks
 from hub.identity.accounts import Accounts, Role
 
@@ -124,7 +124,7 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
 
 
 def serve(app: Any) -> tuple[str, Callable[[], None]]:
-    options = {**server_options(Bounds()), "log_level": "error"}
+    options = {**server_options(ConnectionBounds()), "log_level": "error"}
     config = uvicorn.Config(app, port=0, lifespan="off", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

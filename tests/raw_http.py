@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 import uvicorn
 
-from hub.api.protocol import Bounds, server_options
+from hub.api.protocol import ConnectionBounds, server_options
 
 #: Longer than any bound of a test, and than a busy machine takes: who waits so long has waited in vain.
 PATIENCE = 30.0
@@ -22,7 +22,7 @@ _ESTABLISHED = 1  # Of TCP's states, as Linux counts them.
 
 
 @contextmanager
-def listening(app: Any, bounds: Bounds) -> Iterator[int]:
+def listening(app: Any, bounds: ConnectionBounds) -> Iterator[int]:
     """Serve ``app`` within ``bounds`` on a free port."""
     options = {**server_options(bounds), "log_level": "critical"}
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="on", **options))

@@ -75,7 +75,7 @@ class Door:
             base_url=self.hub.settings.canonical_url,
             token_info=oauth.token_info,
             production=True,
-            limits=application.Limits(),
+            limits=application.RequestLimits(),
             admission=self.hub.admission,
             identities=oauth.identities,
         )

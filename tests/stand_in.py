@@ -16,7 +16,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.admission import Admission
 from hub.api import application
-from hub.api.guards import Limits, arrival
+from hub.api.guards import RequestLimits, arrival
 from hub.files.multipart import parts
 
 GOOD, WEAK = "good-token", "weak-token"
@@ -203,7 +203,7 @@ def edge_app(folder: Path, *, error: Exception | None = None, **changes: Any) ->
         "base_url": "http://hub.test",
         "token_info": token_info,
         "production": True,
-        "limits": Limits(),
+        "limits": RequestLimits(),
         "admission": Admission(memory_budget=10**9, free_bytes=lambda: 0, disk_watermark=0),
         **changes,
     }

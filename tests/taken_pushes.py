@@ -10,13 +10,13 @@ from uuid import UUID
 import orjson
 from stage import NOW
 
-from hub.connector.listener import Bounds, Listener
+from hub.connector.listener import Listener, ListenerBounds
 from hub.connector.settings import Listen
 
 SECRET = "s" * 32
 
 
-def listener(folder: Path, bounds: Bounds, *, largest: int = 2_000_000) -> Listener:
+def listener(folder: Path, bounds: ListenerBounds, *, largest: int = 2_000_000) -> Listener:
     (folder / "secret").write_text(SECRET, "ascii")
     (folder / "secret").chmod(0o600)
     settings = Listen(

@@ -55,3 +55,18 @@ def test_a_function_that_refuses_unless_something_holds_is_called_require():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _words(node.name).split("_")[0] in _VERBS
     ]
     assert not found
+
+
+#: The client is a distribution of its own, and speaks of the same nouns from outside.
+_FROM_OUTSIDE = {"Application", "Destination", "Progress", "Report", "Step"}
+
+
+def test_a_classs_name_means_one_thing():
+    places = {}
+    for file, tree in _sources("hub", "adapters"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                if node.name in _FROM_OUTSIDE and file.startswith("hub/client/"):
+                    continue
+                places.setdefault(node.name, []).append(file)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -335,7 +335,7 @@ def _unchanged(package: Package) -> Package:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
+class TrialCase:
     """A situation and what may come of it.
 
     ``copies``: what the receiver durably holds afterwards (None: either is right). ``wish`` judges the outcome's
@@ -385,8 +385,8 @@ _HTTP, _FIT, _SMTP, _SFTP, _S3, _FILE = (
 _CONFIGURATION, _PAYLOAD, _HUB = DeadCause.CONFIGURATION, DeadCause.PAYLOAD, DeadCause.HUB
 
 
-def _case(families: frozenset[Family], trouble: Trouble, *kinds: OutcomeKind, **more: Any) -> Case:
-    return Case(families=families, trouble=trouble, kinds=frozenset(kinds), **more)
+def _case(families: frozenset[Family], trouble: Trouble, *kinds: OutcomeKind, **more: Any) -> TrialCase:
+    return TrialCase(families=families, trouble=trouble, kinds=frozenset(kinds), **more)
 
 
 def _exactly(**duration: float) -> Callable[[timedelta | None], bool]:
@@ -397,7 +397,7 @@ def _about_five_minutes(wish: timedelta | None) -> bool:
     return wish is not None and timedelta(minutes=4) < wish <= timedelta(minutes=5)
 
 
-CASES: Mapping[str, Case] = {
+CASES: Mapping[str, TrialCase] = {
     # Well.
     "what the receiver collects is left waiting": _case(frozenset({Family.NONE}), Trouble.NONE, OutcomeKind.WAITING),
     "a delivery arrives once": _case(_ALL, Trouble.NONE, D, copies=1),

@@ -41,9 +41,9 @@ from hub.adapter_kit.cases import (
     SECRET,
     STALLING,
     Bench,
-    Case,
     Family,
     Places,
+    TrialCase,
     Trouble,
     Workshop,
     again,
@@ -52,11 +52,11 @@ from hub.adapter_kit.cases import (
     whole_places,
 )
 from hub.adapter_kit.files import files_below
-from hub.adapter_kit.http import MODES, Gate, Mode
+from hub.adapter_kit.http import MODES, FaultyGate, GateMode
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.model.delivery import Adapter, sealing_of
-from hub.model.options import Role, declared
+from hub.model.options import OptionRole, declared
 from hub.model.submission import Form, Outcome, Package
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
@@ -206,7 +206,7 @@ def bench_of(family: Family, workshop: Workshop) -> Bench:
 class _Run:
     """One case on one bench."""
 
-    def __init__(self, case: Case, adapter: type[Adapter], trial: Trial, bench: Bench) -> None:
+    def __init__(self, case: TrialCase, adapter: type[Adapter], trial: Trial, bench: Bench) -> None:
         self._case = case
         self._adapter = adapter
         self._trial = trial
@@ -302,7 +302,7 @@ def _undeclared(adapter: type[Adapter], trial: Trial) -> list[str]:
     return [
         f"the option {name} says where it delivers, or names a secret, and is declared as plain"
         for name, value in trial.options.items()
-        if roles.get(name) is Role.PLAIN and any(f"{{{place}" in str(value) for place in _PLACES)
+        if roles.get(name) is OptionRole.PLAIN and any(f"{{{place}" in str(value) for place in _PLACES)
     ]
 
 
@@ -337,12 +337,12 @@ class ShellBench:
         (self._root / "in").mkdir()
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self._server = _ServerThread(self._root, self._key.convert_to_public())
-        self._gate = Gate(self._server.port)
+        self._gate = FaultyGate(self._server.port)
 
     def arrange(self, trouble: Trouble, package: Package) -> Places:
         """Bring the server into a trouble."""
         self._server.trouble = trouble
-        self._gate.mode = MODES.get(trouble, Mode.PASS)
+        self._gate.mode = MODES.get(trouble, GateMode.PASS)
         match trouble:
             case Trouble.GONE:
                 self._gate.close()

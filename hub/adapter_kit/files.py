@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
 from hub.adapter_kit.cases import MARKER, SAID, SECRET, Places, Trouble, Workshop, whole_places
-from hub.adapter_kit.http import FAULTS, Answer, Fault, Heard, WebBench
+from hub.adapter_kit.http import FAULTS, Fault, Heard, StagedAnswer, WebBench
 from hub.model.submission import Package
 
 #: Bytes: no file of a delivery is smaller; all but manifest and large contents are.
@@ -103,23 +103,23 @@ def files_below(root: Path) -> Mapping[str, bytes]:
 BUCKET = "deliveries"
 
 
-def _error(status: int, code: str) -> Answer:
+def _error(status: int, code: str) -> StagedAnswer:
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{SAID}</Message></Error>'
-    return Answer(status=status, headers={"Content-Type": "application/xml"}, body=body.encode())
+    return StagedAnswer(status=status, headers={"Content-Type": "application/xml"}, body=body.encode())
 
 
 #: What meets every request.
-_ALWAYS: Mapping[Trouble, Answer] = {
+_ALWAYS: Mapping[Trouble, StagedAnswer] = {
     Trouble.BAD_CREDENTIALS: _error(403, "InvalidAccessKeyId"),
     Trouble.FORBIDDEN: _error(403, "AccessDenied"),
     Trouble.WRONG_PATH: _error(404, "NoSuchBucket"),
 }
 #: What meets the object that would complete a delivery.
-_AT_THE_END: Mapping[Trouble, Answer] = {
+_AT_THE_END: Mapping[Trouble, StagedAnswer] = {
     Trouble.NO_SPACE: _error(507, "InsufficientStorage"),
     Trouble.MAINTENANCE: _error(503, "SlowDown"),
     Trouble.BROKEN: _error(500, "InternalError"),
-    Trouble.REDIRECT: Answer(status=307, headers={"Location": "/elsewhere/manifest"}),
+    Trouble.REDIRECT: StagedAnswer(status=307, headers={"Location": "/elsewhere/manifest"}),
 }
 
 
@@ -142,14 +142,14 @@ class DropBench(WebBench):
         for name in ("metadata.jwe", "data.jwe"):
             self._objects[f"in/{package.delivery_id}/{name}"] = b"half"
 
-    def play(self, heard: Heard) -> Answer | Fault:
+    def play(self, heard: Heard) -> StagedAnswer | Fault:
         """Answer as a store does."""
         if self.trouble in _ALWAYS:
             return _ALWAYS[self.trouble]
         target = urlsplit(heard.path)
         _empty, bucket, key = (*unquote(target.path).split("/", 2), "", "")[:3]
         if bucket != BUCKET:
-            return Answer() if bucket == "elsewhere" else _error(404, "NoSuchBucket")
+            return StagedAnswer() if bucket == "elsewhere" else _error(404, "NoSuchBucket")
         query = parse_qs(target.query, keep_blank_values=True)
         if heard.method == "PUT" and key.endswith(MARKER):
             return self._put_marker(key, heard.body)
@@ -164,18 +164,18 @@ class DropBench(WebBench):
         complete = sum(path.endswith(MARKER) for path in self._objects)
         return complete - sum(self.copies(package) for package in packages)
 
-    def _put_marker(self, key: str, body: bytes) -> Answer | Fault:
+    def _put_marker(self, key: str, body: bytes) -> StagedAnswer | Fault:
         if self.trouble in _AT_THE_END:
             return _AT_THE_END[self.trouble]
         self._objects[key] = body
         return FAULTS.get(self.trouble) or _put()
 
-    def _serve(self, heard: Heard, key: str, query: Mapping[str, list[str]]) -> Answer:
+    def _serve(self, heard: Heard, key: str, query: Mapping[str, list[str]]) -> StagedAnswer:
         match heard.method:
             case "HEAD" | "GET" if key in self._objects:
                 size = str(len(self._objects[key]))
                 modified = "Mon, 02 Mar 2026 12:00:00 GMT"
-                return Answer(headers={"ETag": '"1"', "Last-Modified": modified, "Content-Length": size})
+                return StagedAnswer(headers={"ETag": '"1"', "Last-Modified": modified, "Content-Length": size})
             case "POST" | "PUT" | "DELETE" if {"uploads", "uploadId"} & set(query):
                 return self._in_parts(heard, key, query)
             case "PUT":
@@ -183,7 +183,7 @@ class DropBench(WebBench):
                 return _put()
         return _error(404, "NoSuchKey")
 
-    def _in_parts(self, heard: Heard, key: str, query: Mapping[str, list[str]]) -> Answer:
+    def _in_parts(self, heard: Heard, key: str, query: Mapping[str, list[str]]) -> StagedAnswer:
         upload = query.get("uploadId", [uuid4().hex])[0]
         parts = self._parts.setdefault(upload, {})
         match heard.method:
@@ -191,13 +191,13 @@ class DropBench(WebBench):
                 parts[int(query["partNumber"][0])] = heard.body
                 return _put()
             case "DELETE":
-                return Answer(status=204)
+                return StagedAnswer(status=204)
         done = "CompleteMultipartUploadResult" if "uploadId" in query else "InitiateMultipartUploadResult"
         if "uploadId" in query:
             self._objects[key] = b"".join(parts[number] for number in sorted(parts))
         body = f"<{done}><ETag>1</ETag><UploadId>{upload}</UploadId></{done}>"
-        return Answer(headers={"Content-Type": "application/xml"}, body=body.encode())
+        return StagedAnswer(headers={"Content-Type": "application/xml"}, body=body.encode())
 
 
-def _put() -> Answer:
-    return Answer(headers={"ETag": '"1"'})
+def _put() -> StagedAnswer:
+    return StagedAnswer(headers={"ETag": '"1"'})

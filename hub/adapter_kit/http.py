@@ -36,7 +36,7 @@ _INSIDE = 600_000
 _PAUSE = 0.05
 
 
-class Mode(Enum):
+class GateMode(Enum):
     """What the gate does to the next connections."""
 
     PASS = auto()
@@ -54,12 +54,12 @@ class Mode(Enum):
     STALL = auto()
 
 
-class Gate:
+class FaultyGate:
     """Listens on loopback from construction until ``close``; ``target`` is the server's port."""
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.mode = Mode.PASS
+        self.mode = GateMode.PASS
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
@@ -100,15 +100,15 @@ class Gate:
         connection.close()
         raise ConnectionAbortedError
 
-    def _serve(self, caller: socket.socket, mode: Mode) -> None:
+    def _serve(self, caller: socket.socket, mode: GateMode) -> None:
         with contextlib.suppress(OSError):
-            if mode in {Mode.PASS, Mode.CUT, Mode.STALL}:
+            if mode in {GateMode.PASS, GateMode.CUT, GateMode.STALL}:
                 self._pass(caller, mode)
             else:
                 self._misbehave(caller, mode)
         _shut(caller)
 
-    def _pass(self, caller: socket.socket, mode: Mode) -> None:
+    def _pass(self, caller: socket.socket, mode: GateMode) -> None:
         server = socket.create_connection((HOST, self.target))
         for each in (caller, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,10 +118,10 @@ class Gate:
         try:
             while piece := caller.recv(_PIECE):
                 passed += len(piece)
-                if mode is Mode.CUT and passed > _INSIDE:
+                if mode is GateMode.CUT and passed > _INSIDE:
                     reset(caller)
                     return
-                if mode is Mode.STALL and passed > _INSIDE:
+                if mode is GateMode.STALL and passed > _INSIDE:
                     self._released.wait()
                     return
                 server.sendall(piece)
@@ -140,18 +140,18 @@ class Gate:
         with contextlib.suppress(OSError):
             caller.shutdown(socket.SHUT_WR)
 
-    def _misbehave(self, caller: socket.socket, mode: Mode) -> None:
+    def _misbehave(self, caller: socket.socket, mode: GateMode) -> None:
         match mode:
-            case Mode.MUTE:
+            case GateMode.MUTE:
                 self._released.wait()
-            case Mode.NOISE:
+            case GateMode.NOISE:
                 caller.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
                 caller.shutdown(socket.SHUT_WR)
                 caller.recv(_PIECE)
-            case Mode.DRIP:
+            case GateMode.DRIP:
                 while not self._released.wait(_PAUSE):
                     caller.sendall(b"2")
-            case Mode.FLOOD:
+            case GateMode.FLOOD:
                 while not self._released.is_set():
                     caller.sendall(b"220-welcome, and wait\r\n" * 1000)
 
@@ -185,7 +185,7 @@ class Heard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class StagedAnswer:
     """One answer."""
 
     status: int = 200
@@ -215,7 +215,7 @@ class Fault(Enum):
     NOISE = auto()
 
 
-Play = Callable[[Heard], Answer | Fault]
+Play = Callable[[Heard], StagedAnswer | Fault]
 
 
 class Receiver:
@@ -264,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         heard = Heard(method=self.command, path=self.path, headers=self.headers, body=body)
         outcome = self.server.receiver.play(heard)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, StagedAnswer):
             self._answer(outcome)
             return
         self.close_connection = True
@@ -273,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # Names that http.server wants.
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: StagedAnswer) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -318,24 +318,24 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 #: How a web receiver answers what would complete a delivery.
-ANSWERS: Mapping[Trouble, Answer] = {
-    Trouble.REDIRECT: Answer(status=307, headers={"Location": "/elsewhere"}),
-    Trouble.PAYLOAD_REFUSED: Answer(status=422, body=SAID.encode()),
-    Trouble.TOO_LARGE: Answer(status=413),
-    Trouble.WRONG_MEDIA: Answer(status=415),
-    Trouble.MALFORMED: Answer(status=400),
-    Trouble.METHOD_REFUSED: Answer(status=405),
-    Trouble.BAD_CREDENTIALS: Answer(status=401),
-    Trouble.FORBIDDEN: Answer(status=403),
-    Trouble.WRONG_PATH: Answer(status=404),
-    Trouble.IN_PROGRESS: Answer(status=409),
-    Trouble.CLOSED_FOR_GOOD: Answer(status=410),
-    Trouble.TOO_MANY_SECONDS: Answer(status=429, headers={"Retry-After": "120"}),
-    Trouble.TOO_MANY_NONSENSE: Answer(status=429, headers={"Retry-After": "-1e9; soon"}),
-    Trouble.TOO_MANY_FOREVER: Answer(status=429, headers={"Retry-After": "9" * 400}),
-    Trouble.MAINTENANCE: Answer(status=503, headers={"Retry-After": "7"}),
-    Trouble.BROKEN: Answer(status=500),
-    Trouble.GATEWAY_TIMEOUT: Answer(status=504),
+ANSWERS: Mapping[Trouble, StagedAnswer] = {
+    Trouble.REDIRECT: StagedAnswer(status=307, headers={"Location": "/elsewhere"}),
+    Trouble.PAYLOAD_REFUSED: StagedAnswer(status=422, body=SAID.encode()),
+    Trouble.TOO_LARGE: StagedAnswer(status=413),
+    Trouble.WRONG_MEDIA: StagedAnswer(status=415),
+    Trouble.MALFORMED: StagedAnswer(status=400),
+    Trouble.METHOD_REFUSED: StagedAnswer(status=405),
+    Trouble.BAD_CREDENTIALS: StagedAnswer(status=401),
+    Trouble.FORBIDDEN: StagedAnswer(status=403),
+    Trouble.WRONG_PATH: StagedAnswer(status=404),
+    Trouble.IN_PROGRESS: StagedAnswer(status=409),
+    Trouble.CLOSED_FOR_GOOD: StagedAnswer(status=410),
+    Trouble.TOO_MANY_SECONDS: StagedAnswer(status=429, headers={"Retry-After": "120"}),
+    Trouble.TOO_MANY_NONSENSE: StagedAnswer(status=429, headers={"Retry-After": "-1e9; soon"}),
+    Trouble.TOO_MANY_FOREVER: StagedAnswer(status=429, headers={"Retry-After": "9" * 400}),
+    Trouble.MAINTENANCE: StagedAnswer(status=503, headers={"Retry-After": "7"}),
+    Trouble.BROKEN: StagedAnswer(status=500),
+    Trouble.GATEWAY_TIMEOUT: StagedAnswer(status=504),
 }
 FAULTS: Mapping[Trouble, Fault] = {
     Trouble.HANG: Fault.HANG,
@@ -351,13 +351,13 @@ FAULTS: Mapping[Trouble, Fault] = {
 #: Faults that say yes first.
 _TAKEN = frozenset({Fault.DRIP_BODY, Fault.HUGE_BODY})
 #: What the gate does in which trouble.
-MODES: Mapping[Trouble, Mode] = {
-    Trouble.MUTE: Mode.MUTE,
-    Trouble.DRIP_EARLY: Mode.DRIP,
-    Trouble.NOISE_EARLY: Mode.NOISE,
-    Trouble.FLOOD_EARLY: Mode.FLOOD,
-    Trouble.STALL: Mode.STALL,
-    Trouble.RESET_EARLY: Mode.CUT,
+MODES: Mapping[Trouble, GateMode] = {
+    Trouble.MUTE: GateMode.MUTE,
+    Trouble.DRIP_EARLY: GateMode.DRIP,
+    Trouble.NOISE_EARLY: GateMode.NOISE,
+    Trouble.FLOOD_EARLY: GateMode.FLOOD,
+    Trouble.STALL: GateMode.STALL,
+    Trouble.RESET_EARLY: GateMode.CUT,
 }
 CERTIFICATES = frozenset(
     {
@@ -369,17 +369,17 @@ CERTIFICATES = frozenset(
 )
 
 
-def answer_in(trouble: Trouble) -> Answer | Fault:
+def answer_in(trouble: Trouble) -> StagedAnswer | Fault:
     """Return what a web receiver in trouble says to the request that would complete a delivery."""
     if trouble is Trouble.TOO_MANY_DATE:
         later = format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True)  # A server has a clock.
-        return Answer(status=429, headers={"Retry-After": later})
-    return ANSWERS.get(trouble) or FAULTS.get(trouble) or Answer()
+        return StagedAnswer(status=429, headers={"Retry-After": later})
+    return ANSWERS.get(trouble) or FAULTS.get(trouble) or StagedAnswer()
 
 
-def says_yes(outcome: Answer | Fault) -> bool:
+def says_yes(outcome: StagedAnswer | Fault) -> bool:
     """Tell whether the other side learns that the delivery was taken."""
-    return outcome in _TAKEN if isinstance(outcome, Fault) else outcome.status == Answer().status
+    return outcome in _TAKEN if isinstance(outcome, Fault) else outcome.status == StagedAnswer().status
 
 
 class WebBench:
@@ -389,12 +389,12 @@ class WebBench:
         self.workshop = workshop
         self.trouble = Trouble.NONE
         self._receivers = [Receiver(self.play, workshop.tls())]
-        self._gate = Gate(self._receivers[0].port)
+        self._gate = FaultyGate(self._receivers[0].port)
 
     def arrange(self, trouble: Trouble, package: Package) -> Places:
         """Bring the receiver into a trouble."""
         self.trouble = trouble
-        self._gate.mode = MODES.get(trouble, Mode.PASS)
+        self._gate.mode = MODES.get(trouble, GateMode.PASS)
         if trouble in CERTIFICATES or trouble is Trouble.NO_TLS:
             tls = None if trouble is Trouble.NO_TLS else self.workshop.tls(trouble)
             self._receivers.append(Receiver(self.play, tls))
@@ -416,7 +416,7 @@ class WebBench:
     def strike(self, trouble: Trouble, package: Package) -> None:
         """Do nothing more: everything is arranged."""
 
-    def play(self, heard: Heard) -> Answer | Fault:
+    def play(self, heard: Heard) -> StagedAnswer | Fault:
         """Answer a request."""
         raise NotImplementedError
 
@@ -437,9 +437,9 @@ class HttpBench(WebBench):
         self._taken: list[str] = []
         super().__init__(workshop)
 
-    def play(self, heard: Heard) -> Answer | Fault:
+    def play(self, heard: Heard) -> StagedAnswer | Fault:
         """Hold what is said yes to; a redirect's target would say yes as well."""
-        outcome = Answer() if heard.path.endswith("/elsewhere") else answer_in(self.trouble)
+        outcome = StagedAnswer() if heard.path.endswith("/elsewhere") else answer_in(self.trouble)
         if says_yes(outcome):
             head = "\n".join(heard.headers.values())
             self._taken.append(f"{heard.path}\n{head}\n{heard.body[:4096].decode(errors='replace')}")
@@ -476,7 +476,7 @@ class FitBench(WebBench):
             "destination_id": str(package.submission.destination_id),
         }
 
-    def play(self, heard: Heard) -> Answer | Fault:
+    def play(self, heard: Heard) -> StagedAnswer | Fault:
         """Answer as the service does."""
         path = heard.path.removeprefix("/submission-api").strip("/").split("/")
         match heard.method, path:
@@ -486,12 +486,12 @@ class FitBench(WebBench):
                 return self._announce(heard)
             case "PUT", ["v2", "submissions", one, "attachments", name] if name in self._announced.get(one, []):
                 self._open[one][name] = heard.body
-                return Answer(status=204)
+                return StagedAnswer(status=204)
             case "PUT", ["v2", "submissions", one] if one in self._announced and self._known(heard):
                 return self._submit(one, heard)
             case _, ["elsewhere"]:
-                return Answer()
-        return Answer(status=404)
+                return StagedAnswer()
+        return StagedAnswer(status=404)
 
     def copies(self, package: Package) -> int:
         """Count the whole submissions with these contents."""
@@ -510,14 +510,14 @@ class FitBench(WebBench):
     def _known(self, heard: Heard) -> bool:
         return heard.headers["Authorization"] == "Bearer good" and heard.headers["Content-Type"] == "application/json"
 
-    def _token(self, heard: Heard) -> Answer:
+    def _token(self, heard: Heard) -> StagedAnswer:
         form = {name: values[0] for name, values in parse_qs(heard.body.decode()).items()}
         good = {"grant_type": "client_credentials", "client_id": "sender", "client_secret": SECRET}
         if self.trouble is Trouble.BAD_CREDENTIALS or form != good:
             return _json({"error": "invalid_client"}, 401)
         return _json({"access_token": "good", "token_type": "Bearer", "expires_in": 1800}, 200)
 
-    def _announce(self, heard: Heard) -> Answer:
+    def _announce(self, heard: Heard) -> StagedAnswer:
         if self.trouble is Trouble.RECIPIENT_CLOSED:
             return _json({"type": "problems/destination-state-invalid"}, 422)
         submission_id, body = str(uuid4()), orjson.loads(heard.body)
@@ -525,7 +525,7 @@ class FitBench(WebBench):
         self._open[submission_id] = {}
         return _json({"submissionId": submission_id, "caseId": str(uuid4())}, 201)
 
-    def _submit(self, submission_id: str, heard: Heard) -> Answer | Fault:
+    def _submit(self, submission_id: str, heard: Heard) -> StagedAnswer | Fault:
         outcome = answer_in(self.trouble)
         # A reset or a hang comes after the service has done its work.
         if says_yes(outcome) or outcome is Fault.RESET or outcome is Fault.HANG:
@@ -535,5 +535,5 @@ class FitBench(WebBench):
         return outcome
 
 
-def _json(document: Any, status: int) -> Answer:
-    return Answer(status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(document))
+def _json(document: Any, status: int) -> StagedAnswer:
+    return StagedAnswer(status=status, headers={"Content-Type": "application/json"}, body=orjson.dumps(document))

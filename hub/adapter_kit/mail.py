@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub.adapter_kit.cases import HOST, SAID, SECRET, Places, Trouble, Workshop
-from hub.adapter_kit.http import CERTIFICATES, MODES, Gate, Mode, reset
+from hub.adapter_kit.http import CERTIFICATES, MODES, FaultyGate, GateMode, reset
 from hub.model.submission import Package
 
 _PAUSE = 0.05
@@ -45,12 +45,12 @@ class PostBench:
         self._server.tls = workshop.tls()
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True)
         self._thread.start()
-        self._gate = Gate(self._server.server_address[1])
+        self._gate = FaultyGate(self._server.server_address[1])
 
     def arrange(self, trouble: Trouble, package: Package) -> Places:  # noqa: ARG002  # Nothing of it matters here.
         """Bring the server into a trouble."""
         self._server.trouble = trouble
-        self._gate.mode = MODES.get(trouble, Mode.PASS)
+        self._gate.mode = MODES.get(trouble, GateMode.PASS)
         if trouble in CERTIFICATES:
             self._server.tls = self._workshop.tls(trouble)
         if trouble is Trouble.GONE:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hub.admin.request import Form, Visit
+from hub.admin.request import SentForm, Visit
 from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
 from hub.identity.access import require_a_say
@@ -122,7 +122,7 @@ def _names(visit: Visit, name: str) -> list[str]:
     return [option.name for option in visit.tools.adapters.options(name) or ()] if name in known else []
 
 
-def _config(form: Form, options: tuple[Option, ...]) -> dict[str, Any]:
+def _config(form: SentForm, options: tuple[Option, ...]) -> dict[str, Any]:
     """Return what was entered as options: what was left empty, or is as usual anyway, is left out."""
     found: dict[str, Any] = {}
     for option in options:

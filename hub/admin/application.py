@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.admin import adapters, clients, dashboard, destinations, keys, login, routing, schemas, submissions
 from hub.admin.filters import FILTERS
-from hub.admin.request import CALLBACK, ROOT, Form, Language, Tools, Visit
+from hub.admin.request import CALLBACK, ROOT, Language, SentForm, Tools, Visit
 from hub.admission import Reservation
 from hub.errors import (
     ConfigurationError,
@@ -40,7 +40,7 @@ from hub.errors import (
     Text,
     TooLarge,
 )
-from hub.identity.accounts import Right, Session, same_csrf
+from hub.identity.accounts import PersonSession, Right, same_csrf
 from hub.responses import SafeHeaders, retry_after, status_of
 from hub.store import met_unreadable
 
@@ -250,7 +250,7 @@ async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Envir
     return await run_in_threadpool(answered)
 
 
-def _session(visit: Visit) -> Session | None:
+def _session(visit: Visit) -> PersonSession | None:
     return visit.tools.accounts.session(visit.token, now=visit.now) if visit.token else None
 
 
@@ -299,8 +299,8 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         pages=pages,
         path=path,
         parts={name: str(value) for name, value in request.path_params.items()},
-        query=Form(fields=fields),
-        form=Form(),
+        query=SentForm(fields=fields),
+        form=SentForm(),
         language=_language(request),
         now=tools.clock(),
         address=request.client.host if request.client is not None else "",
@@ -389,7 +389,7 @@ def _limited(request: Request, page: _Page, held: Reservation) -> Receive:
     return limited
 
 
-async def _form(request: Request, page: _Page, held: Reservation) -> Form:
+async def _form(request: Request, page: _Page, held: Reservation) -> SentForm:
     """Read a form while it comes; what of it is large lies in a temporary file until the page has it."""
     receive = _limited(request, page, held)
     fields: dict[str, str] = {}
@@ -410,7 +410,7 @@ async def _form(request: Request, page: _Page, held: Reservation) -> Form:
                 f"The form cannot be read, or it has more than {page.files} files or {_MAX_FIELDS} fields.",
             )
         ) from exc
-    return Form(fields=fields, files=files, uploads=tuple(uploads))
+    return SentForm(fields=fields, files=files, uploads=tuple(uploads))
 
 
 def _to_log_in(page: _Page, visit: Visit) -> Response:

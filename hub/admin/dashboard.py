@@ -33,7 +33,7 @@ _STUCK = timedelta(hours=1)
 _KEY_SOON = 30
 
 
-class Trouble(IntEnum):
+class OverviewTrouble(IntEnum):
     """How a destination does; the worst comes first."""
 
     #: Gives up, is spared by its circuit, or is tried in vain.
@@ -44,11 +44,11 @@ class Trouble(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class OverviewPlace:
     """One destination of the overview before it is drawn."""
 
     destination: Destination
-    trouble: Trouble
+    trouble: OverviewTrouble
     key: Ladder
     open_until: datetime | None
     backlog: list[Backlog] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Place:
 class Card:
     """A destination of the overview with its two plots."""
 
-    place: Place
+    place: OverviewPlace
     day: Plot
     month: Plot
 
@@ -118,7 +118,7 @@ def overview(visit: Visit) -> Response:
         day=activities.day(open_now),
         month=activities.month(open_now),
         totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
-        failing=sum(each.trouble is Trouble.FAILING for each in places),
+        failing=sum(each.trouble is OverviewTrouble.FAILING for each in places),
         waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant))
         + len(visit.tools.ways.open(tenant=visit.person.tenant)),
         width=PLOT_WIDTH,
@@ -163,7 +163,7 @@ def health(visit: Visit) -> Response:
     )
 
 
-def _places(visit: Visit, activities: Activities) -> list[Place]:
+def _places(visit: Visit, activities: Activities) -> list[OverviewPlace]:
     backlog: Mapping[UUID, list[Backlog]] = _by_destination(visit.scope.waiting())
     circuits = {each.destination_id: each for each in visit.scope.troubled()}
     failing = activities.failing()
@@ -176,21 +176,21 @@ def _places(visit: Visit, activities: Activities) -> list[Place]:
         queued = any(one.state is DeliveryState.QUEUED for one in mine)
         in_vain = open_until is not None or (queued and here in failing)
         trouble = _trouble(visit.now, each, key, mine, in_vain=in_vain)
-        places.append(Place(destination=each, trouble=trouble, key=key, open_until=open_until, backlog=mine))
+        places.append(OverviewPlace(destination=each, trouble=trouble, key=key, open_until=open_until, backlog=mine))
     return sorted(places, key=lambda place: (place.trouble, place.destination.name))
 
 
 def _trouble(
     now: datetime, destination: Destination, key: Ladder, backlog: Iterable[Backlog], *, in_vain: bool
-) -> Trouble:
+) -> OverviewTrouble:
     stuck = any(one.state is DeliveryState.QUEUED and one.oldest_at < now - _STUCK for one in backlog)
     if in_vain or stuck or any(one.state is DeliveryState.DEAD for one in backlog):
-        return Trouble.FAILING
+        return OverviewTrouble.FAILING
     soon = key.days is None or key.days < _KEY_SOON
-    return Trouble.KEY if soon and destination.status == "active" else Trouble.NONE
+    return OverviewTrouble.KEY if soon and destination.status == "active" else OverviewTrouble.NONE
 
 
-def _card(place: Place, activities: Activities) -> Card:
+def _card(place: OverviewPlace, activities: Activities) -> Card:
     here = place.destination.destination_id
     open_now = place.count(DeliveryState.QUEUED, DeliveryState.WAITING)
     return Card(place=place, day=activities.day(open_now, here), month=activities.month(open_now, here))

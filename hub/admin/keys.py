@@ -79,7 +79,7 @@ class Ladder:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bar:
+class KeyBar:
     """One key of a destination and how long it is good; ``in_use`` for the one that is sealed to."""
 
     key: StoredKey
@@ -92,10 +92,10 @@ def ladder(visit: Visit, destination: Destination) -> Ladder:
     return _ladder(key_valid_until(visit.tools.store, visit.tools.policy, destination, visit.now), visit.now)
 
 
-def bars(visit: Visit, destination: Destination) -> list[Bar]:
+def bars(visit: Visit, destination: Destination) -> list[KeyBar]:
     """Return a destination's keys as bars, the one in use first."""
     return [
-        Bar(key=key, ladder=_of_key(key, visit.now), in_use=key.kid == destination.encryption_kid)
+        KeyBar(key=key, ladder=_of_key(key, visit.now), in_use=key.kid == destination.encryption_kid)
         for key in visit.scope.keys(destination)
     ]
 

@@ -29,7 +29,7 @@ from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
-from hub.identity.accounts import Accounts, Person, Right, Session, people_who_may
+from hub.identity.accounts import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.model.events import Event
 from hub.model.parties import Client, Destination
@@ -55,7 +55,7 @@ from hub.store.deliveries import CircuitChange
 from hub.store.reports import Activity, Sums, Wanted
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog
-from hub.validation.manifest import Edition, Standing
+from hub.validation.manifest import Edition, SchemaStanding
 
 _PAGE = 500
 
@@ -272,7 +272,7 @@ class Tools:
     adapters: AdapterSettings
     trials: TestDelivery
     arrivals: Arrivals
-    set_standing: Callable[[Edition, Standing], None]
+    set_standing: Callable[[Edition, SchemaStanding], None]
     #: Logging in by a provider; None where none is configured.
     openid: OpenIdLogin | None = None
     #: Whether local accounts log in by password.
@@ -282,7 +282,7 @@ class Tools:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
+class SentForm:
     """What was sent: single values by name, uploaded files by name, and all files of a folder in their order."""
 
     fields: Mapping[str, str] = field(repr=False, default_factory=dict)
@@ -319,14 +319,14 @@ class Visit:
     pages: Environment
     path: str
     parts: Mapping[str, str]
-    query: Form
-    form: Form
+    query: SentForm
+    form: SentForm
     language: Language
     now: datetime
     address: str
     secure: bool
     partial: bool
-    session: Session | None = None
+    session: PersonSession | None = None
     token: str = field(repr=False, default="")
     #: The cookie of a log-in under way at the provider.
     ticket: str = field(repr=False, default="")

@@ -19,7 +19,7 @@ from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, To
 from hub.model.parties import Destination
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
-from hub.validation.manifest import Manifest, Standing, Status
+from hub.validation.manifest import Manifest, SchemaStanding, Status
 
 _DAYS = 30
 #: Changes that one page lists; the total is always told.
@@ -27,7 +27,7 @@ _MOST_CHANGES = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Edition:
+class ListedEdition:
     """One version of one standard: its schemas, who offers them, and how many submissions were checked against them."""
 
     manifest: Manifest
@@ -101,7 +101,7 @@ def decide(visit: Visit) -> Response:
     edition = _edition(visit)
     manifest, form = edition.manifest, visit.form
     try:
-        standing = Standing(
+        standing = SchemaStanding(
             status=_status(form.text("status", longest=20)),
             valid_from=day_of(form.text("valid_from", longest=10)),
             valid_until=day_of(form.text("valid_until", longest=10)),
@@ -137,16 +137,16 @@ def _status(text: str) -> Status:
     return Status(text)
 
 
-def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[Edition]:
+def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[ListedEdition]:
     offered: dict[str, list[Destination]] = {}
     for each in visit.scope.destinations():
         for uri in {uri for service in each.services for uri, _ in service.schemas}:
             offered.setdefault(uri, []).append(each)
     used = visit.scope.schema_use(since=visit.now - timedelta(days=_DAYS))
 
-    def edition(group: list[SchemaEntry]) -> Edition:
+    def edition(group: list[SchemaEntry]) -> ListedEdition:
         by = {each.destination_id: each for one in group for uri in one.uris for each in offered.get(uri, [])}
-        return Edition(
+        return ListedEdition(
             manifest=group[0].manifest,
             entries=group,
             offered_by=sorted(by.values(), key=lambda each: each.name),
@@ -157,7 +157,7 @@ def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[Edition]:
     return [edition(list(group)) for _, group in groupby(ordered, key=_name)]
 
 
-def _edition(visit: Visit) -> Edition:
+def _edition(visit: Visit) -> ListedEdition:
     wanted = (visit.parts["standard"], visit.parts["version"])
     mine = [each for each in visit.tools.catalog().entries() if _name(each) == wanted]
     if not mine:
@@ -169,7 +169,7 @@ def _name(entry: SchemaEntry) -> tuple[str, str]:
     return entry.manifest.standard, entry.manifest.version
 
 
-def _said(edition: Edition) -> str:
+def _said(edition: ListedEdition) -> str:
     manifest = edition.manifest
     titles = " ".join(f"{each.item.title} {each.uri}" for each in edition.entries)
     return f"{manifest.standard} {manifest.version} {titles}".casefold()

@@ -15,7 +15,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
-from hub.administration.dead_letters import By
+from hub.administration.dead_letters import RedrivenBy
 from hub.crypto.receipts import claims_of
 from hub.errors import Invalid, Malformed, Text
 from hub.model.events import Beside, Event, history
@@ -27,7 +27,7 @@ _MAX_DAYS = 3_650
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class TraceStep:
     """One line of a trace."""
 
     at: datetime
@@ -78,19 +78,19 @@ def trace(visit: Visit) -> Response:
     )
 
 
-def _steps(visit: Visit, found: Trace) -> list[Step]:
-    beside: list[Beside[Step]] = []
+def _steps(visit: Visit, found: Trace) -> list[TraceStep]:
+    beside: list[Beside[TraceStep]] = []
     for attempt in found.delivery.attempts if found.delivery is not None else ():
         said = _said(visit, attempt.note)
         note = f"{said} ({visit.say(Text('Wiederholung', 'repeat'))})" if attempt.repeat else said
         kind = f"{visit.say(Text('Versuch', 'Attempt'))} {attempt.n}"
-        step = Step(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note)
+        step = TraceStep(at=attempt.ended_at, kind=kind, what=attempt.outcome.value, who=attempt.node, note=note)
         beside.append(Beside(at=step.at, step=step, attempt=True))
     read_word = visit.say(Text("Gelesen", "Read"))
-    steps = [Step(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
+    steps = [TraceStep(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
     callback_word = visit.say(Text("Rückruf", "Callback"))
     steps += [
-        Step(
+        TraceStep(
             at=each.finished_at or each.callback.created_at,
             kind=callback_word,
             what=each.state.value,
@@ -105,8 +105,8 @@ def _steps(visit: Visit, found: Trace) -> list[Step]:
     return history([(event, _event_step(visit, event)) for event in found.events], beside)
 
 
-def _event_step(visit: Visit, event: Event) -> Step:
-    return Step(
+def _event_step(visit: Visit, event: Event) -> TraceStep:
+    return TraceStep(
         at=event.issued_at,
         kind=visit.say(Text("Ereignis", "Event")),
         what=event.kind.name.lower(),
@@ -155,7 +155,7 @@ def redrive(visit: Visit) -> Response:
     form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
     dead = visit.tools.dead_letters
-    by = By(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
+    by = RedrivenBy(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
         delivery = visit.scope.delivery(_letter_id(one))
         dead.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)

@@ -33,7 +33,7 @@ from hub.identity.access import require_approver, require_proposer
 from hub.identity.accounts import Person
 from hub.model import reasons
 from hub.model.delivery import Adapter
-from hub.model.options import Option, Role, declared, usual_role
+from hub.model.options import Option, OptionRole, declared, usual_role
 from hub.model.parties import Destination
 from hub.model.refusals import delivery_overtaken
 from hub.store import AuditEntry, Circuit, Store
@@ -62,16 +62,16 @@ class Way:
         address = {
             name: canonical(values[name])
             for name, role in sorted(roles.items())
-            if role is Role.ADDRESS and values[name] is not None
+            if role is OptionRole.ADDRESS and values[name] is not None
         }
         return cls(
             address=hashlib.sha256(json.dumps([adapter, address]).encode()).hexdigest(),
             secrets={
                 name: _resolved(values[name])
                 for name, role in sorted(roles.items())
-                if role is Role.SECRET and isinstance(values[name], str)
+                if role is OptionRole.SECRET and isinstance(values[name], str)
             },
-            switches=frozenset(name for name, role in roles.items() if role is Role.SWITCH and name in config),
+            switches=frozenset(name for name, role in roles.items() if role is OptionRole.SWITCH and name in config),
         )
 
 
@@ -222,14 +222,14 @@ MakeAdapter = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class AdapterWish:
     """An adapter and its options as they may be proposed: what fell is left out."""
 
     adapter: str
     options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, change: AdapterChange) -> Wish:
+    def of(cls, change: AdapterChange) -> AdapterWish:
         """Return what a proposal asks for."""
         return cls(adapter=change.adapter, options=dict(change.options))
 
@@ -256,7 +256,7 @@ class AdapterApproval:
         self._files = files
         self._changes = store.adapter_changes
 
-    def wish(self, before: Destination | None, adapter: str | None, options: Mapping[str, Any] | None) -> Wish:
+    def wish(self, before: Destination | None, adapter: str | None, options: Mapping[str, Any] | None) -> AdapterWish:
         """Return what somebody may propose for a destination; the adapter is built once, which touches nothing.
 
         Raises:
@@ -282,9 +282,9 @@ class AdapterApproval:
         with handed_in():
             make(wanted)
             require_reach(make, wanted)
-        return Wish(adapter=name, options=wanted)
+        return AdapterWish(adapter=name, options=wanted)
 
-    def propose(self, destination: Destination, wish: Wish, person: Person, *, by: By) -> AdapterChange:
+    def propose(self, destination: Destination, wish: AdapterWish, person: Person, *, by: By) -> AdapterChange:
         """Propose what :meth:`wish` returned.
 
         Raises:

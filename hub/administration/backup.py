@@ -46,7 +46,7 @@ class BackupReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class BackupSource:
     """The hub that is backed up: its folder, its database file (None for PostgreSQL), its store and its blobs."""
 
     data: Path
@@ -55,7 +55,7 @@ class Source:
     blobs: Blobs
 
 
-def back_up(source: Source, target: Path, *, now: datetime) -> BackupReport:
+def back_up(source: BackupSource, target: Path, *, now: datetime) -> BackupReport:
     """Copy everything into ``target``, which must be absent or empty.
 
     Raises:
@@ -156,7 +156,7 @@ def restore_database(source: Path, database: Path) -> None:
         _sync_tree(database.parent)
 
 
-def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozenset[str]:
+def _database_and_blobs(source: BackupSource, target: Path, *, local: bool) -> frozenset[str]:
     for _ in range(_TRIES):
         names = _copied_database(source, target)
         if not local:
@@ -174,7 +174,7 @@ def _database_and_blobs(source: Source, target: Path, *, local: bool) -> frozens
     )
 
 
-def _copied_database(source: Source, target: Path) -> frozenset[str]:
+def _copied_database(source: BackupSource, target: Path) -> frozenset[str]:
     """Copy the database and return the blobs that the copy names; of PostgreSQL, those that it names now."""
     if source.database is None:
         return source.store.recovery.blob_names()
@@ -208,7 +208,7 @@ def _drop_others(target: Path, names: frozenset[str]) -> None:
             path.unlink()
 
 
-def _copy_rest(source: Source, target: Path) -> None:
+def _copy_rest(source: BackupSource, target: Path) -> None:
     """Copy keys, schemas, settings: whatever else lies in the folder. Links are not followed."""
     database = source.database.name if source.database is not None else DATABASE
     for path in _files(source.data):

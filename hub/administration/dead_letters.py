@@ -15,7 +15,7 @@ _ACTION = "delivery.redrive"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class By:
+class RedrivenBy:
     """Who redrives, when, and why, for the audit log."""
 
     actor: str
@@ -40,7 +40,7 @@ class DeadLetters:
         """Return why each of a page was given up, by its delivery: what its last attempt came to, in one line."""
         return self._store.deliveries.last_notes([each.delivery_id for each in page.items])
 
-    def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, by: By) -> bool:
+    def redrive(self, delivery_id: UUID, *, within: Collection[UUID] | None, by: RedrivenBy) -> bool:
         """Make one due again, audited; False where it is not dead (any more), so asking twice harms nothing.
 
         Raises:
@@ -53,7 +53,7 @@ class DeadLetters:
         entry = _entry(by, f"delivery:{delivery_id}", view.cause, 1)
         return self._store.deliveries.redrive(delivery_id, by.now, audit=entry)
 
-    def redrive_all(self, cause: DeadCause | None, *, within: Collection[UUID] | None, by: By) -> int:
+    def redrive_all(self, cause: DeadCause | None, *, within: Collection[UUID] | None, by: RedrivenBy) -> int:
         """Make all of a cause due again, audited; return how many. What was answered meanwhile is left alone."""
         target = "deliveries" if within is None else f"destinations:{','.join(sorted(map(str, within)))[:400]}"
         return self._store.deliveries.redrive_all(
@@ -64,7 +64,7 @@ class DeadLetters:
         )
 
 
-def _entry(by: By, target: str, cause: DeadCause | None, number: int) -> AuditEntry:
+def _entry(by: RedrivenBy, target: str, cause: DeadCause | None, number: int) -> AuditEntry:
     before = {"cause": None if cause is None else cause.value}
     after = {"redriven": number} | ({"text": by.reason} if by.reason else {})
     return AuditEntry(at=by.now, actor=by.actor, action=_ACTION, target=target, before=before, after=after)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from hub.administration.adapters import AdapterApproval, Wish, shown
+from hub.administration.adapters import AdapterApproval, AdapterWish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, Text
@@ -269,7 +269,7 @@ _MOST_CALLBACKS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class DestinationStanding:
     """How a destination stands: its keys and what was done to them, its circuit, and callbacks that were given up."""
 
     destination: Destination
@@ -302,12 +302,12 @@ class DestinationService:
         person.require(Right.SEE)
         return self._store.parties.destinations(tenant=person.tenant, offset=offset, limit=limit)
 
-    def show(self, destination_id: UUID, person: Person) -> Standing:
+    def show(self, destination_id: UUID, person: Person) -> DestinationStanding:
         """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
         person.require(Right.SEE)
         destination = self._mine(destination_id, person)
         callbacks = self._store.callbacks.dead(party=str(destination_id), limit=_MOST_CALLBACKS).items
-        return Standing(
+        return DestinationStanding(
             destination=destination,
             keys=self._store.parties.keys(destination_id),
             changes=self._desk.of(destination),
@@ -392,7 +392,7 @@ class DestinationService:
             rest = replace(rest, adapter=None, adapter_config=None)
             waiting = self._ways.waiting(destination)
             if waiting is not None:
-                if rest.parts() or Wish.of(waiting) != wish:
+                if rest.parts() or AdapterWish.of(waiting) != wish:
                     raise adapter_change_open()
                 self._ways.approve(destination, waiting.change_id, person, by=by)
                 return self._mine(destination_id, person)
@@ -436,7 +436,7 @@ class DestinationService:
             raise overtaken(Text(f"Den Zustellpunkt {destination.name}", f"destination {destination.name}"))
         return destination
 
-    def _wish(self, before: Destination | None, draft: Draft, person: Person) -> Wish | None:
+    def _wish(self, before: Destination | None, draft: Draft, person: Person) -> AdapterWish | None:
         """Return what is said of the adapter, judged; None where nothing is."""
         if draft.adapter is None and draft.adapter_config is None:
             return None
@@ -559,4 +559,4 @@ def _require_no_tenant(person: Person) -> None:
         raise outside_scope(Text("Die Einstellungen von Adaptern liegen", "The settings of adapters lie"))
 
 
-__all__ = ["DestinationService", "KeyChange", "KeyStep", "Standing"]
+__all__ = ["DestinationService", "DestinationStanding", "KeyChange", "KeyStep"]

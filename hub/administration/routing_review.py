@@ -226,7 +226,7 @@ class Shift:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DryRun:
+class RoutingDryRun:
     """What a draft would have done with the real submissions since ``since``: ids and counts only.
 
     ``total`` and ``changed`` count all of them; ``shifts`` are those of the latest submissions.
@@ -240,7 +240,7 @@ class DryRun:
 
 def rehearse(
     old: RoutingTable, new: RoutingTable, overview: Overview, *, since: datetime, now: datetime, tenant: str
-) -> DryRun:
+) -> RoutingDryRun:
     """Route the submissions since then by both tables, as of now, and compare; with a tenant its own only."""
     counts = overview.routed_counts(since=since, tenant=tenant)
     answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in counts}
@@ -253,7 +253,7 @@ def rehearse(
         if before != after
     )
     total, moved = sum(counts.values()), sum(counts[pair] for pair in changed)
-    return DryRun(since=since, total=total, changed=moved, shifts=shifts)
+    return RoutingDryRun(since=since, total=total, changed=moved, shifts=shifts)
 
 
 def _destination(table: RoutingTable, area: str, service: str, on: datetime) -> UUID | None:

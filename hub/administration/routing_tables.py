@@ -25,7 +25,7 @@ from itertools import takewhile
 from uuid import UUID
 
 from hub.administration.routing_review import (
-    DryRun,
+    RoutingDryRun,
     delta,
     diff_seen,
     findings_seen,
@@ -373,7 +373,7 @@ class RoutingTableVersions(TableCache):
         changes = diff(other, self.table(number), self._sources.gazetteer, on=now)
         return diff_seen(tenant, changes)
 
-    def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> DryRun:
+    def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> RoutingDryRun:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
         since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
         return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, tenant=tenant)

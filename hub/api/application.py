@@ -27,14 +27,14 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.admission import Admission
-from hub.api.guards import PREFIXES, Cap, Gate, Limits, Surface
+from hub.api.guards import PREFIXES, Cap, Gate, RequestLimits, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.responses import SafeHeaders
 
-__all__ = ["Limits", "build"]
+__all__ = ["RequestLimits", "build"]
 
 Handler = Callable[..., Any]
 #: Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
@@ -58,7 +58,7 @@ def build(
     base_url: str,
     token_info: Callable[[str], Any],
     production: bool,
-    limits: Limits,
+    limits: RequestLimits,
     admission: Admission,
     identities: Mapping[str, Identify] | None = None,
     lifespan: Callable[[Any], Any] | None = None,
@@ -142,7 +142,7 @@ def operations(contract: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 def _layers(
     contract: Mapping[str, Any],
     published: Mapping[str, Any],
-    limits: Limits,
+    limits: RequestLimits,
     request_check: Make,
     *,
     base_url: str,
@@ -204,7 +204,7 @@ def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ..
             known.add(target)
 
 
-def _surface(contract: Mapping[str, Any], limits: Limits) -> Surface:
+def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
     bodies = [
         (method, path, operation, media_type, content.get("schema", {}))
         for method, path, operation in operations(contract)

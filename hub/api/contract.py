@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import Message, Receive, Scope
 
 from hub.admission import Reservation
-from hub.api.guards import Limits, arrival
+from hub.api.guards import RequestLimits, arrival
 from hub.errors import ConfigurationError, Malformed, Text
 from hub.validation.json.documents import require_few_values
 
@@ -395,7 +395,7 @@ def _malformed(de: str, en: str, *, slug: str = "malformed", **members: Any) -> 
     return Malformed(Text(de, en), slug=slug, **members)
 
 
-def strict_json(body: bytes, limits: Limits) -> Any:
+def strict_json(body: bytes, limits: RequestLimits) -> Any:
     """Parse JSON (RFC 8259) that every reader understands the same way.
 
     Raises:
@@ -421,7 +421,7 @@ def strict_json(body: bytes, limits: Limits) -> Any:
     return document
 
 
-def strict_form(body: bytes, limits: Limits) -> dict[str, str]:
+def strict_form(body: bytes, limits: RequestLimits) -> dict[str, str]:
     """Parse a urlencoded form; names stand once, and names without a value count as absent (RFC 6749 section 3.2).
 
     Raises:
@@ -446,7 +446,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(digits: str, limits: Limits) -> int:
+def _integer(digits: str, limits: RequestLimits) -> int:
     if len(digits) > limits.json_digits:
         raise ValueError("too many digits")
     return int(digits)

@@ -26,7 +26,7 @@ from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class RequestLimits:
     """Caps on requests. Sizes are bytes; powers of ten, as FIT-Connect counts (its section 15)."""
 
     #: A body where the contract names no other cap: administration, forms, small JSON.
@@ -80,7 +80,7 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def require_plain_path(scope: Scope, limits: Limits) -> None:
+def require_plain_path(scope: Scope, limits: RequestLimits) -> None:
     """Refuse a path that another program on the way could read differently (RFC 3986 sections 3.3 and 6)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
     if len(raw) > limits.path_bytes:
@@ -109,7 +109,7 @@ def _is_ambiguous(raw: bytes) -> bool:
     return hidden or bool(_CONTROL.search(text)) or any(segment in {".", ".."} for segment in text.split("/"))
 
 
-def read_query(query: bytes, limits: Limits, repeatable: frozenset[str]) -> tuple[tuple[str, str], ...]:
+def read_query(query: bytes, limits: RequestLimits, repeatable: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Return the names and values of a query.
 
     Refuse one that could be read differently, and names that the framework gives a meaning of its own.
@@ -137,7 +137,7 @@ def _folded(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z_]", "", re.sub(r"\[(?!\])", "_", name))
 
 
-def _parsed_query(query: bytes, limits: Limits) -> list[tuple[str, str]]:
+def _parsed_query(query: bytes, limits: RequestLimits) -> list[tuple[str, str]]:
     if len(query) > limits.query_bytes:
         raise uri_too_long(limits.query_bytes)
     try:
@@ -229,7 +229,7 @@ class Surface:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
+class RequestFacts:
     """How a request came in, for handlers.
 
     ``api`` is ``submission``, ``destination`` or ``routing`` where FIT-Connect is spoken, else ``hub``. ``path`` is
@@ -246,16 +246,16 @@ class Arrival:
     query: tuple[tuple[str, str], ...] = ()
 
 
-def arrival(scope: Scope) -> Arrival:
+def arrival(scope: Scope) -> RequestFacts:
     """Return how the request of ``scope`` came in."""
-    found: Arrival = scope["extensions"]["hub"]
+    found: RequestFacts = scope["extensions"]["hub"]
     return found
 
 
 class Gate:
     """Makes a request plain, or refuses it."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, surface: Surface) -> None:
+    def __init__(self, app: ASGIApp, *, limits: RequestLimits, surface: Surface) -> None:
         self._app = app
         self._limits = limits
         self._surface = surface
@@ -278,7 +278,7 @@ class Gate:
         if length is not None and length > cap:
             raise _too_large(cap)
         plain = _plain_scope(scope, path, content_type)
-        plain.setdefault("extensions", {})["hub"] = Arrival(
+        plain.setdefault("extensions", {})["hub"] = RequestFacts(
             api=api,
             path=scope["path"],
             media_type=media_type,
@@ -295,7 +295,7 @@ class Gate:
         return self._limits.json
 
 
-def _fields(headers: list[tuple[bytes, bytes]], limits: Limits) -> dict[bytes, bytes]:
+def _fields(headers: list[tuple[bytes, bytes]], limits: RequestLimits) -> dict[bytes, bytes]:
     """Return the header fields that may stand only once; refuse a second one, and header sections over the caps."""
     size = 0
     once: dict[bytes, bytes] = {}
@@ -382,7 +382,7 @@ def _plain_scope(scope: Scope, path: str, content_type: str) -> Scope:
 class Unhurried:
     """An ASGI layer for an application with caps of its own on sizes: ends bodies that take too long."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, *, limits: RequestLimits) -> None:
         self._app = app
         self._limits = limits
 
@@ -390,7 +390,7 @@ class Unhurried:
         await self._app(scope, _counted(receive, self._limits.total, self._limits), send)
 
 
-def _counted(receive: Receive, cap: int, limits: Limits) -> Receive:
+def _counted(receive: Receive, cap: int, limits: RequestLimits) -> Receive:
     """Wrap ``receive`` so that a body over ``cap`` bytes, or one that comes too slowly, ends the request.
 
     Only waiting counts as time: what the hub takes to store a piece is not the sender's.
@@ -474,4 +474,4 @@ def _unsupported(de: str, en: str) -> UnsupportedMedia:
     return UnsupportedMedia(Text(de, en))
 
 
-__all__ = ["Arrival", "Cap", "Gate", "Limits", "Surface", "Unhurried", "arrival"]
+__all__ = ["Cap", "Gate", "RequestFacts", "RequestLimits", "Surface", "Unhurried", "arrival"]

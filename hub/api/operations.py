@@ -36,7 +36,7 @@ from hub.api.contract import (
     strict_json,
     violations,
 )
-from hub.api.guards import Arrival, Limits, arrival
+from hub.api.guards import RequestFacts, RequestLimits, arrival
 from hub.validation.json.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
@@ -109,7 +109,7 @@ class RequestCheck:
         operation: Any,
         next_app: ASGIApp,
         *,
-        limits: Limits,
+        limits: RequestLimits,
         admission: Admission,
         identities: Mapping[str, Identify],
     ) -> None:
@@ -145,7 +145,7 @@ class RequestCheck:
             reservation.release()
 
     async def _taken(
-        self, came: Arrival, receive: Receive, arguments: dict[str, Any], reservation: Reservation
+        self, came: RequestFacts, receive: Receive, arguments: dict[str, Any], reservation: Reservation
     ) -> Receive:
         """Read the body if it is a small one; return the ``receive`` that the handler gets."""
         if self._required and came.length == 0:
@@ -168,7 +168,9 @@ def reservation() -> Reservation:
     return held
 
 
-def _body(media_type: str, schema: Mapping[str, Any], limits: Limits, *, required: bool, lenient: bool) -> Body | None:
+def _body(
+    media_type: str, schema: Mapping[str, Any], limits: RequestLimits, *, required: bool, lenient: bool
+) -> Body | None:
     """Return the check of one media type's bodies, None where the handler reads them as a stream.
 
     ``lenient``: optional members may be null, as if they were absent.

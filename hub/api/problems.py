@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class ProblemDetails:
     """One answer that is not a success; ``members`` and ``headers`` hold no payload values."""
 
     status: int
@@ -159,16 +159,16 @@ _HTTP: Mapping[int, tuple[str, Text, Text]] = {
 }
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception) -> ProblemDetails:
     """Return the problem that ``error`` becomes; whatever the hub did not raise on purpose is a 500 without a text."""
     if isinstance(error, HubError):
         return _of_hub_error(error)
     if isinstance(error, HTTPException) and error.status_code in _HTTP:
         return _of_http_exception(error)
-    return Problem(status=500, slug="internal", title=HubError.title, detail=_INTERNAL)
+    return ProblemDetails(status=500, slug="internal", title=HubError.title, detail=_INTERNAL)
 
 
-def _of_hub_error(error: HubError) -> Problem:
+def _of_hub_error(error: HubError) -> ProblemDetails:
     status, wait = status_of(error), retry_after(error)
     headers: dict[str, str] = {}
     if status == 401:  # noqa: PLR2004  # HTTP's own number
@@ -176,8 +176,8 @@ def _of_hub_error(error: HubError) -> Problem:
     if wait is not None:
         headers["Retry-After"] = str(wait)
     if isinstance(error, errors.ConfigurationError):
-        return Problem(status=status, slug=error.slug, title=error.title, detail=error.outside, headers=headers)
-    return Problem(
+        return ProblemDetails(status=status, slug=error.slug, title=error.title, detail=error.outside, headers=headers)
+    return ProblemDetails(
         status=status,
         slug=error.slug,
         title=error.title,
@@ -187,7 +187,7 @@ def _of_hub_error(error: HubError) -> Problem:
     )
 
 
-def _of_http_exception(error: HTTPException) -> Problem:
+def _of_http_exception(error: HTTPException) -> ProblemDetails:
     slug, title, detail = _HTTP[error.status_code]
     headers: dict[str, str] = {}
     allow = (error.headers or {}).get("Allow")
@@ -196,7 +196,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
     challenge = _challenge(error)
     if challenge is not None:
         headers["WWW-Authenticate"] = challenge
-    return Problem(status=error.status_code, slug=slug, title=title, detail=detail, headers=headers)
+    return ProblemDetails(status=error.status_code, slug=slug, title=title, detail=detail, headers=headers)
 
 
 def _challenge(error: HTTPException) -> str | None:
@@ -272,7 +272,7 @@ def _gone(scope: Scope) -> None:
     _log.info("client left before the end of its request")
 
 
-def _note(problem: Problem, error: Exception, scope: Scope) -> None:
+def _note(problem: ProblemDetails, error: Exception, scope: Scope) -> None:
     """Log what happened by identifiers, classes and places; messages of exceptions may quote a payload."""
     operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
     facts = f"{problem.instance} {problem.status} {problem.slug} {operation or '-'} {type(error).__name__}"
@@ -288,7 +288,7 @@ def _note(problem: Problem, error: Exception, scope: Scope) -> None:
     _log.error(f"{facts} {reason} cause={type(cause).__name__ if cause else '-'} at {places}")
 
 
-async def _answer(problem: Problem, scope: Scope, send: Send) -> None:
+async def _answer(problem: ProblemDetails, scope: Scope, send: Send) -> None:
     status, headers, body = _rendered(problem, scope["path"], scope["headers"])
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -306,7 +306,7 @@ def spoken(error: Exception, *, path: str, headers: list[tuple[bytes, bytes]]) -
 
 
 def _rendered(
-    problem: Problem, path: str, asked: list[tuple[bytes, bytes]]
+    problem: ProblemDetails, path: str, asked: list[tuple[bytes, bytes]]
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, header fields and body."""
     headers = dict(problem.headers)

@@ -24,7 +24,7 @@ from hub.api.guards import headers_too_large, too_slow, uri_too_long
 from hub.api.problems import ProblemNet, spoken
 from hub.errors import HubError, Malformed, Overloaded, Text
 
-__all__ = ["BoundedProtocol", "Bounds", "server_options"]
+__all__ = ["BoundedProtocol", "ConnectionBounds", "server_options"]
 
 #: Bytes of a request line. Paths and queries over the caps of ``hub.api.guards`` are refused with better words.
 _LONGEST_LINE = 16 * 1024
@@ -39,7 +39,7 @@ _SURPLUS = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class ConnectionBounds:
     """What strangers may take up. Times are seconds, sizes bytes."""
 
     #: Request line and header section together.
@@ -52,7 +52,7 @@ class Bounds:
     unread_seconds: float = 60.0
 
 
-def server_options(bounds: Bounds) -> dict[str, Any]:
+def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
     """Return what uvicorn is told wherever the hub serves; host, port and life are for the caller to add."""
     return {
         "http": partial(BoundedProtocol, bounds=bounds),
@@ -66,7 +66,7 @@ def server_options(bounds: Bounds) -> dict[str, Any]:
 class BoundedProtocol(HttpToolsProtocol):
     """One connection within ``bounds``."""
 
-    def __init__(self, *arguments: Any, bounds: Bounds, **named: Any) -> None:
+    def __init__(self, *arguments: Any, bounds: ConnectionBounds, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._bounds = bounds
         self.url = b""

@@ -279,7 +279,7 @@ class _Form:
         return self.file or self.text
 
 
-class DryRun:
+class ValidationPage:
     """Handlers of ``/validate``."""
 
     def __init__(

@@ -24,9 +24,9 @@ from hub.api.fit_connect.oauth import OAuth
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
-from hub.api.protocol import Bounds
+from hub.api.protocol import ConnectionBounds
 from hub.api.protocol import server_options as options_within
-from hub.api.validation_page import DryRun
+from hub.api.validation_page import ValidationPage
 from hub.app.wiring import Context, gauges, readiness, working
 from hub.config import Settings
 from hub.identity.clients import Caller
@@ -88,14 +88,14 @@ def asgi(hub: Context, *, work: bool) -> Any:
 
 def server_options(settings: Settings) -> dict[str, Any]:
     """Return how uvicorn serves the application; host, port and number of processes are for the caller to add."""
-    bounds = Bounds(
+    bounds = ConnectionBounds(
         head_bytes=settings.head_bytes, head_seconds=settings.head_seconds, connections=settings.connections
     )
     return {**options_within(bounds), "lifespan": "on"}
 
 
-def _limits(settings: Settings) -> application.Limits:
-    return application.Limits(
+def _limits(settings: Settings) -> application.RequestLimits:
+    return application.RequestLimits(
         pause=settings.pause_seconds,
         body_seconds=settings.body_seconds,
         body_rate=settings.body_bytes_per_second,
@@ -137,7 +137,7 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
         caller=_caller,
         clock=hub.clock,
         base_url=hub.settings.canonical_url,
-        data_limit=application.Limits().data_part,
+        data_limit=application.RequestLimits().data_part,
     )
     catalogues = Catalogues(
         catalog=hub.catalogs,
@@ -151,7 +151,7 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
     dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
-    dry_run = DryRun(
+    dry_run = ValidationPage(
         catalog=hub.catalogs, memory_budget=_TRIED, clock=hub.clock, allowed=hub.settings.validates_publicly
     )
     pages = Pages(closed=_closed(hub.settings))

@@ -37,10 +37,10 @@ from hub.identity.accounts import Accounts, PersonTokens
 from hub.identity.clients import Clients, Directory
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
-from hub.intake import Intake, Tools
+from hub.intake import Intake, IntakeTools
 from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
-from hub.jobs.retention import Periods, Retention, Undelivered
+from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.model.clock import utc_now
 from hub.model.delivery import Adapter, Breaker, Schedule
@@ -299,7 +299,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
         free_bytes=blobs.free_bytes,
         disk_watermark=settings.disk_watermark_bytes,
     )
-    tools = Tools(
+    tools = IntakeTools(
         store=store,
         blobs=blobs,
         keys=keys,
@@ -473,14 +473,14 @@ def _retention(
     callback_writer: CallbackWriter,
     board: Noticeboard,
     meters: Meters,
-) -> Retention:
+) -> RetentionJob:
     periods = Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
         unanswered=timedelta(seconds=settings.uncollected_seconds),
         case=timedelta(seconds=settings.case_seconds),
     )
-    return Retention(
+    return RetentionJob(
         store=store,
         callback_writer=callback_writer,
         board=board,
@@ -524,7 +524,7 @@ def _duties(
     meters: Meters,
     checkpoints: Checkpoints,
     notary: Notary,
-    retention: Retention,
+    retention: RetentionJob,
 ) -> list[Duty]:
     remembered = timedelta(seconds=settings.idempotency_seconds)
     give_up = timedelta(seconds=settings.give_up_seconds)

@@ -29,7 +29,7 @@ from hub.resources import shipped
 
 # Who checks a file, or asks for help, waits for nothing else than that.
 if TYPE_CHECKING:
-    from hub.administration.dead_letters import By
+    from hub.administration.dead_letters import RedrivenBy
     from hub.app import Context
     from hub.intake import Reception, Replay
     from hub.intake.status import Progress
@@ -282,10 +282,10 @@ def _cause(text: str | None) -> DeadCause | None:
     return None if text is None else DeadCause(text)
 
 
-def _by(hub: Context) -> By:
-    from hub.administration.dead_letters import By
+def _by(hub: Context) -> RedrivenBy:
+    from hub.administration.dead_letters import RedrivenBy
 
-    return By(actor=f"cli:{getpass.getuser()}", now=hub.clock())
+    return RedrivenBy(actor=f"cli:{getpass.getuser()}", now=hub.clock())
 
 
 COMMANDS = (submit, status, validate, dead)

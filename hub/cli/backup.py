@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hub import app
-from hub.administration.backup import Source, back_up, read_backup, restore_database, restore_files, staged
+from hub.administration.backup import BackupSource, back_up, read_backup, restore_database, restore_files, staged
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.model.clock import utc_now
@@ -32,7 +32,7 @@ def backup(target: Path, data: Path) -> None:
     store = Store(settings.database)
     try:
         with closing(app.open_blobs(settings)) as blobs:
-            source = Source(data=settings.data, database=sqlite_file(settings.database), store=store, blobs=blobs)
+            source = BackupSource(data=settings.data, database=sqlite_file(settings.database), store=store, blobs=blobs)
             report = back_up(source, target.absolute(), now=utc_now())
     finally:
         store.close()

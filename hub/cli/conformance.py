@@ -30,7 +30,7 @@ _FILES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
+class StepResult:
     """One file: the message that it is (None: none of this standard), and how many rules it breaks."""
 
     file: str
@@ -83,7 +83,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in found if path.is_file() and not path.is_symlink()][:_FILES]
 
 
-def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> Tried:
+def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> StepResult:
     name, kind = path.relative_to(folder).as_posix(), _SUFFIXES[path.suffix.lower()]
     try:
         content = path.read_bytes()
@@ -92,11 +92,13 @@ def _try(path: Path, folder: Path, catalog: SchemaCatalog, now: datetime) -> Tri
         message = read_xml(content, Limits()).root if kind is MediaType.XML else entry.uri
         report = catalog.check(media_type=kind, data=content, schema=only, service=None, on=now.date())
     except Refused as error:
-        return Tried(file=name, message=None, valid=False, reason=f"{error.detail.de} / {error.detail.en}")
-    return Tried(file=name, message=message, valid=report.valid, broken=report.violations)
+        return StepResult(file=name, message=None, valid=False, reason=f"{error.detail.de} / {error.detail.en}")
+    return StepResult(file=name, message=message, valid=report.valid, broken=report.violations)
 
 
-def _score(standard: str, version: str, messages: tuple[str, ...], tried: list[Tried], now: datetime) -> dict[str, Any]:
+def _score(
+    standard: str, version: str, messages: tuple[str, ...], tried: list[StepResult], now: datetime
+) -> dict[str, Any]:
     proven = sorted({one.message for one in tried if one.valid and one.message})
     return {
         "standard": standard,
@@ -129,7 +131,7 @@ def _lost(folder: Path, score: dict[str, Any]) -> list[str]:
         return []
 
 
-def _print(messages: tuple[str, ...], tried: list[Tried]) -> None:
+def _print(messages: tuple[str, ...], tried: list[StepResult]) -> None:
     for line in _table(messages, tried):
         click.echo(line)
     for one in tried:
@@ -144,7 +146,7 @@ def _print(messages: tuple[str, ...], tried: list[Tried]) -> None:
     click.echo(f"{sum(message in proven for message in messages)} / {len(messages)} Nachrichten / messages")
 
 
-def _table(messages: tuple[str, ...], tried: list[Tried]) -> Iterator[str]:
+def _table(messages: tuple[str, ...], tried: list[StepResult]) -> Iterator[str]:
     for message in messages:
         own = [one for one in tried if one.message == message]
         good = sum(one.valid for one in own)

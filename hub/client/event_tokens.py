@@ -35,7 +35,7 @@ LATEST = 253_402_300_799
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Token:
+class EventToken:
     """The claims in a token and the key that it names; nothing of it is proven before :func:`verify`."""
 
     kid: str
@@ -72,7 +72,7 @@ def verify(token: str, key: VerificationKey) -> None:
     jws.verify_ps512(token, key, typ=TOKEN_TYPE)
 
 
-def read(token: str) -> Token:
+def read(token: str) -> EventToken:
     """Return ``token`` with its claims.
 
     Raises:
@@ -88,7 +88,7 @@ def read(token: str) -> Token:
                 f"The event's header must name alg PS512, typ {TOKEN_TYPE} and kid.",
             )
         )
-    return Token(kid=header.kid, claims=_claims(token))
+    return EventToken(kid=header.kid, claims=_claims(token))
 
 
 def read_token(token: str) -> Claimed:

@@ -30,12 +30,12 @@ from hub.client.transport import UNREACHABLE
 from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.envelope import Envelope, Envelopes, require_jwe
-from hub.connector.handover import NO_ANSWER, Folder, Http
+from hub.connector.handover import NO_ANSWER, FolderSystem, Http
 from hub.connector.hub_client import own_words, subscriber
-from hub.connector.journal import FINAL, Entry, Journal, State
+from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
-from hub.connector.opening import Catalog, Keys, Opened, Opener, Verdict, load_keys
-from hub.connector.settings import HttpHandover, Mode, OnInvalid, Settings
+from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
+from hub.connector.settings import ConnectorSettings, HttpHandover, InvalidHandling, Mode
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.model.events import EventKind, Subject
 from hub.supervision import Supervisor
@@ -67,7 +67,7 @@ class Connector:
     """One municipality's connector. ``run`` until told to stop, or ``run_once`` from a scheduler; then ``close``."""
 
     def __init__(
-        self, settings: Settings, *, keys: Mapping[UUID, Keys], catalog: Catalog, now: Callable[[], datetime]
+        self, settings: ConnectorSettings, *, keys: Mapping[UUID, Keys], catalog: Catalog, now: Callable[[], datetime]
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -75,7 +75,7 @@ class Connector:
         self._now = now
         self._hub = subscriber(settings.hub, now)
         handover = settings.handover
-        self._handover = Http(handover) if isinstance(handover, HttpHandover) else Folder(handover.path)
+        self._handover = Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path)
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
@@ -93,7 +93,7 @@ class Connector:
         """
         from hub.validation.catalog import SchemaCatalog
 
-        settings = Settings.read(path)
+        settings = ConnectorSettings.read(path)
         catalog = SchemaCatalog.load(*settings.schema_roots)
         return cls(
             settings, keys=load_keys(settings.destinations), catalog=catalog, now=now or partial(datetime.now, UTC)
@@ -181,7 +181,7 @@ class Connector:
                 Text("Dieser Zustellpunkt wird hier nicht bedient.", "This destination is not served here.")
             )
         known = self._journal.find(push.submission_id)
-        if known is not None and known.state is not State.GONE:
+        if known is not None and known.state is not JournalState.GONE:
             return False
         if push.whole:
             self._envelopes.save(push.submission_id, push.document, push.attachments)
@@ -214,7 +214,11 @@ class Connector:
         self._complaints = complaints
 
     def _advance(self, entry: Entry, now: datetime) -> None:
-        steps = {State.SEEN: self._judge, State.OPENED: self._hand_over, State.HANDED: self._answer}
+        steps = {
+            JournalState.SEEN: self._judge,
+            JournalState.OPENED: self._hand_over,
+            JournalState.HANDED: self._answer,
+        }
         submission_id = entry.submission_id
         try:
             while entry.state not in FINAL:
@@ -247,7 +251,7 @@ class Connector:
             try:
                 self._fetch(entry)
             except NotFound:
-                return self._finish(entry, State.GONE, "not at the hub any more", now)
+                return self._finish(entry, JournalState.GONE, "not at the hub any more", now)
         envelope = self._envelopes.load(entry.submission_id)
         claims = self._submitted(envelope)
         tags = _tags(envelope)
@@ -260,7 +264,7 @@ class Connector:
             raise _broken_copy()
         verdict = Verdict(problems=tuple(problems), tags=tags)
         return self._journal.update(
-            entry.submission_id, now, state=State.OPENED, verdict=verdict.dumps(), tries=0, note=""
+            entry.submission_id, now, state=JournalState.OPENED, verdict=verdict.dumps(), tries=0, note=""
         )
 
     def _fetch(self, entry: Entry) -> None:
@@ -293,7 +297,7 @@ class Connector:
         except SealBroken:
             return self._hub.submit_event(message)
 
-    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[Opened | None, list[Problem]]:
+    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[OpenedSubmission | None, list[Problem]]:
         submitted = datetime.fromtimestamp(claims["iat"], UTC)
         keys = self._keys[envelope.destination_id].decryption
         opener = Opener(keys, self._catalog, self._settings.inflation)
@@ -303,14 +307,14 @@ class Connector:
 
     def _hand_over(self, entry: Entry, now: datetime) -> Entry:
         if self._is_welcome(_verdict(entry)):
-            if isinstance(self._handover, Folder):
+            if isinstance(self._handover, FolderSystem):
                 self._into_folder(self._handover, entry, now)
             else:
                 self._over_http(self._handover, entry, now)
             self._count("handed")
-        return self._journal.update(entry.submission_id, now, state=State.HANDED, tries=0, note="")
+        return self._journal.update(entry.submission_id, now, state=JournalState.HANDED, tries=0, note="")
 
-    def _into_folder(self, folder: Folder, entry: Entry, now: datetime) -> None:
+    def _into_folder(self, folder: FolderSystem, entry: Entry, now: datetime) -> None:
         if not entry.staged:
             folder.stage(self._reopen(entry, now))
             self._journal.update(entry.submission_id, now, staged=1)
@@ -326,7 +330,7 @@ class Connector:
                 self._journal.update(entry.submission_id, now, unsure=0)
             raise
 
-    def _reopen(self, entry: Entry, now: datetime) -> Opened:
+    def _reopen(self, entry: Entry, now: datetime) -> OpenedSubmission:
         """Open once more what was judged before: plaintext is never kept in between."""
         opened = None
         if self._envelopes.has(entry.submission_id):
@@ -335,12 +339,12 @@ class Connector:
         if opened is None:
             # The disk lost or changed what was verified; the hub still has it.
             self._envelopes.drop(entry.submission_id)
-            self._journal.update(entry.submission_id, now, state=State.SEEN)
+            self._journal.update(entry.submission_id, now, state=JournalState.SEEN)
             raise _broken_copy()
         return opened
 
     def _is_welcome(self, verdict: Verdict) -> bool:
-        if self._settings.on_invalid is OnInvalid.REJECT:
+        if self._settings.on_invalid is InvalidHandling.REJECT:
             return verdict.acceptable
         return all((problem.slug, problem.instance) == ("schema-violation", "data") for problem in verdict.problems)
 
@@ -357,9 +361,9 @@ class Connector:
             jti, token = signed_answer(message, entry.destination_id, key, kind, payload, now)
             entry = self._journal.update(entry.submission_id, now, jti=str(jti), token=token)
         if not self._post(entry):
-            return self._finish(entry, State.OVERRULED, "closed by another event before our answer", now)
+            return self._finish(entry, JournalState.OVERRULED, "closed by another event before our answer", now)
         self._count("accepted" if accept else "rejected")
-        return self._finish(entry, State.ANSWERED, "accepted" if accept else "rejected", now)
+        return self._finish(entry, JournalState.ANSWERED, "accepted" if accept else "rejected", now)
 
     def _post(self, entry: Entry) -> bool:
         """Post the answer; tell whether the case now holds it. False: the case was closed by somebody else."""
@@ -374,10 +378,10 @@ class Connector:
             return False
         return True
 
-    def _finish(self, entry: Entry, state: State, note: str, now: datetime) -> Entry:
+    def _finish(self, entry: Entry, state: JournalState, note: str, now: datetime) -> Entry:
         done = self._journal.update(entry.submission_id, now, state=state, note=note)
         self._envelopes.drop(entry.submission_id)
-        level = logging.INFO if state is State.ANSWERED else logging.WARNING
+        level = logging.INFO if state is JournalState.ANSWERED else logging.WARNING
         _log.log(level, "submission %s: %s", entry.submission_id, note)
         return done
 

@@ -25,7 +25,7 @@ import orjson
 from hub.client.transport import is_loopback
 from hub.connector.envelope import safe_name
 from hub.connector.listener import QuietHandler, QuietServer
-from hub.connector.settings import LONGEST_SECRET, HttpHandover, Settings, unusable
+from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
 from hub.files.multipart import parts
@@ -70,7 +70,7 @@ class SpecialistSystem:
         self._server.begin()
 
     @classmethod
-    def of(cls, settings: Settings, now: Callable[[], datetime]) -> Self | None:
+    def of(cls, settings: ConnectorSettings, now: Callable[[], datetime]) -> Self | None:
         """Start the one that the settings ask for, if they do."""
         if settings.specialist is None:
             return None

@@ -20,7 +20,7 @@ import orjson
 import requests
 
 from hub.connector.envelope import disk_trouble
-from hub.connector.opening import Attachment, Opened
+from hub.connector.opening import DecryptedAttachment, OpenedSubmission
 from hub.connector.settings import LONGEST_SECRET, HttpHandover, unusable
 from hub.errors import Text, Unavailable
 from hub.files import vault
@@ -33,12 +33,12 @@ _MARK = ".rathaus-hub-connector"
 NO_ANSWER = "no-answer"
 
 
-def data_name(opened: Opened) -> str:
+def data_name(opened: OpenedSubmission) -> str:
     """Return the file name of the data."""
     return "data.xml" if opened.media_type is MediaType.XML else "data.json"
 
 
-def summary(opened: Opened) -> dict[str, Any]:
+def summary(opened: OpenedSubmission) -> dict[str, Any]:
     """Return ``antrag.json``."""
     envelope = opened.envelope
     report = opened.report
@@ -57,7 +57,7 @@ def summary(opened: Opened) -> dict[str, Any]:
     }
 
 
-def _described(attachment: Attachment) -> dict[str, Any]:
+def _described(attachment: DecryptedAttachment) -> dict[str, Any]:
     return {
         "attachmentId": str(attachment.attachment_id),
         "file": f"attachments/{attachment.file_name}",
@@ -68,7 +68,7 @@ def _described(attachment: Attachment) -> dict[str, Any]:
     }
 
 
-class Folder:
+class FolderSystem:
     """Hand-over by directory: ``<root>/<submission id>/``."""
 
     def __init__(self, root: Path) -> None:
@@ -76,7 +76,7 @@ class Folder:
             raise unusable("handover.path", "ist kein Ordner", "is no folder")
         self._root = root
 
-    def stage(self, opened: Opened) -> None:
+    def stage(self, opened: OpenedSubmission) -> None:
         """Write a complete, hidden copy, durably; ``Unavailable`` if the disk says no."""
         hidden = self._hidden(opened.envelope.submission_id)
         try:
@@ -132,7 +132,7 @@ class Http:
                 raise unusable("handover.secret_file", "ist nicht lesbar", "cannot be read") from exc
             self._headers["Authorization"] = f"Bearer {secret}"
 
-    def send(self, opened: Opened, *, repeat: bool) -> None:
+    def send(self, opened: OpenedSubmission, *, repeat: bool) -> None:
         """Make one attempt.
 
         Raises:
@@ -163,7 +163,7 @@ class Http:
 class _Form:
     """A multipart body of known length that decrypts its attachments while it is sent."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: OpenedSubmission) -> None:
         self._boundary = uuid4().hex
         self._opened = opened
         self.content_type = f"multipart/form-data; boundary={self._boundary}"

@@ -21,7 +21,7 @@ from hub.connector.envelope import disk_trouble
 from hub.connector.settings import unusable
 
 
-class State(StrEnum):
+class JournalState(StrEnum):
     """How far a submission has come; the order is the order of the walk."""
 
     #: Known and to be fetched, or its ciphertext already lies here.
@@ -38,7 +38,7 @@ class State(StrEnum):
     GONE = "gone"
 
 
-FINAL = frozenset({State.ANSWERED, State.OVERRULED, State.GONE})
+FINAL = frozenset({JournalState.ANSWERED, JournalState.OVERRULED, JournalState.GONE})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS submission (
@@ -76,7 +76,7 @@ class Entry:
     submission_id: UUID
     case_id: UUID
     destination_id: UUID
-    state: State
+    state: JournalState
     verdict: str | None
     staged: bool
     unsure: bool
@@ -116,7 +116,15 @@ class Journal:
     def see(self, submission_id: UUID, case_id: UUID, destination_id: UUID, now: datetime) -> bool:
         """Write down that a submission is to be handled; tell whether that is news."""
         stamp = now.isoformat()
-        values = (str(submission_id), str(case_id), str(destination_id), State.SEEN, now.timestamp(), stamp, stamp)
+        values = (
+            str(submission_id),
+            str(case_id),
+            str(destination_id),
+            JournalState.SEEN,
+            now.timestamp(),
+            stamp,
+            stamp,
+        )
         with self._writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO submission (submission_id, case_id, destination_id, state, due, seen_at, changed_at)"
@@ -198,7 +206,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         submission_id=UUID(row["submission_id"]),
         case_id=UUID(row["case_id"]),
         destination_id=UUID(row["destination_id"]),
-        state=State(row["state"]),
+        state=JournalState(row["state"]),
         verdict=row["verdict"],
         staged=bool(row["staged"]),
         unsure=bool(row["unsure"]),

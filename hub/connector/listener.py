@@ -51,7 +51,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class ListenerBounds:
     """What strangers may take up. Times are seconds."""
 
     #: Bytes of request line and header section together.
@@ -78,12 +78,12 @@ class QuietServer(ThreadingHTTPServer, Generic[D]):
     request_queue_size = 64
 
     def __init__(
-        self, address: str, port: int, handler: type[QuietHandler], desk: D, *, bounds: Bounds | None = None
+        self, address: str, port: int, handler: type[QuietHandler], desk: D, *, bounds: ListenerBounds | None = None
     ) -> None:
         super().__init__((address, port), handler)
         self.desk = desk
-        self._bounds = bounds or Bounds()
-        self._lines: dict[Any, Line] = {}
+        self._bounds = bounds or ListenerBounds()
+        self._lines: dict[Any, BoundedLine] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True)
 
@@ -105,7 +105,7 @@ class QuietServer(ThreadingHTTPServer, Generic[D]):
         self._thread.join()
         self.server_close()
 
-    def line(self, request: Any) -> Line:
+    def line(self, request: Any) -> BoundedLine:
         """Return what is known of a connection."""
         return self._lines[request]
 
@@ -114,7 +114,7 @@ class QuietServer(ThreadingHTTPServer, Generic[D]):
         with self._lock:
             taken = self._has_room(client_address[0])
             if taken:
-                self._lines[request] = Line(request, client_address[0], self._bounds)
+                self._lines[request] = BoundedLine(request, client_address[0], self._bounds)
         if taken:
             super().process_request(request, client_address)
         else:
@@ -138,14 +138,14 @@ class QuietServer(ThreadingHTTPServer, Generic[D]):
             return True
         waiting = [line for line in crowd if line.is_reading]
         if waiting:
-            max(waiting, key=Line.overdue).end()
+            max(waiting, key=BoundedLine.overdue).end()
         return bool(waiting)
 
 
-class Line(io.RawIOBase):
+class BoundedLine(io.RawIOBase):
     """One connection as it is read: raises ``TimeoutError`` where bytes do not come in time, and ``TooLarge`` over a head."""
 
-    def __init__(self, connection: socket.socket, address: str, bounds: Bounds) -> None:
+    def __init__(self, connection: socket.socket, address: str, bounds: ListenerBounds) -> None:
         super().__init__()
         self.address = address
         self.is_reading = False
@@ -335,7 +335,7 @@ class Listener:
     """An HTTP server in threads of its own; listens from construction until ``close``."""
 
     def __init__(
-        self, settings: Listen, take: Taker, now: Callable[[], datetime], *, bounds: Bounds | None = None
+        self, settings: Listen, take: Taker, now: Callable[[], datetime], *, bounds: ListenerBounds | None = None
     ) -> None:
         try:
             secret = vault.read_text(settings.secret_file, most=LONGEST_SECRET)

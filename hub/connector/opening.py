@@ -108,7 +108,7 @@ class Catalog(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attachment:
+class DecryptedAttachment:
     """One verified attachment; ``chunks`` decrypts it anew at each call. ``file_name`` is safe and unique."""
 
     attachment_id: UUID
@@ -121,7 +121,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
+class OpenedSubmission:
     """A submission in plaintext: metadata and data in memory, attachments as streams; never stored by the connector.
 
     ``report`` is what checking the data found, None if their schema is not in the catalogue here.
@@ -132,7 +132,7 @@ class Opened:
     data: bytes | None = field(repr=False)
     media_type: MediaType
     schema_uri: str
-    attachments: tuple[Attachment, ...]
+    attachments: tuple[DecryptedAttachment, ...]
     report: Report | None
 
 
@@ -144,7 +144,7 @@ class Opener:
         self._catalog = catalog
         self._inflation = inflation
 
-    def open(self, envelope: Envelope, on: date) -> tuple[Opened | None, list[Problem]]:
+    def open(self, envelope: Envelope, on: date) -> tuple[OpenedSubmission | None, list[Problem]]:
         """Open and judge; ``on`` is the day of submission, whose schema versions count.
 
         Problems may come with an opened submission: then only the data's schema is violated.
@@ -166,7 +166,7 @@ class Opener:
         if problems:
             return None, problems
         described = document["contentStructure"].get("data") or {}
-        opened = Opened(
+        opened = OpenedSubmission(
             envelope=envelope,
             metadata=metadata,
             data=data,
@@ -241,7 +241,7 @@ class Opener:
 
     def _attachments(
         self, envelope: Envelope, document: Mapping[str, Any], problems: list[Problem], room: _Room
-    ) -> tuple[Attachment, ...]:
+    ) -> tuple[DecryptedAttachment, ...]:
         listed = _listed(document)
         named = [UUID(one) for item in listed for one in _pieces(item)]
         if len(set(named)) != len(named) or set(envelope.attachments) - set(named):
@@ -260,7 +260,9 @@ class Opener:
                 problems.append(found.problem)
         return tuple(opened)
 
-    def _attachment(self, envelope: Envelope, item: Mapping[str, Any], file_name: str, room: _Room) -> Attachment:
+    def _attachment(
+        self, envelope: Envelope, item: Mapping[str, Any], file_name: str, room: _Room
+    ) -> DecryptedAttachment:
         instance = f"attachment:{UUID(item['attachmentId'])}"
         paths = [envelope.attachments.get(UUID(one)) for one in _pieces(item)]
         if None in paths:
@@ -273,7 +275,7 @@ class Opener:
                 size += len(chunk)
         if digest.hexdigest() != item["hash"]["content"]:
             raise _Found("hash-mismatch", instance, "The attachment does not have the hash that the metadata name.")
-        return Attachment(
+        return DecryptedAttachment(
             attachment_id=UUID(item["attachmentId"]),
             file_name=file_name,
             mime_type=item["mimeType"],

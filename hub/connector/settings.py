@@ -33,7 +33,7 @@ class Mode(StrEnum):
     BOTH = "both"
 
 
-class OnInvalid(StrEnum):
+class InvalidHandling(StrEnum):
     """What becomes of data that break their schema."""
 
     #: The sender gets a reject event with the reason.
@@ -116,14 +116,14 @@ class Specialist:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class ConnectorSettings:
     """Everything that the connector is told."""
 
     hub: Hub
     destinations: tuple[Address, ...]
     mode: Mode
     handover: FolderHandover | HttpHandover
-    on_invalid: OnInvalid
+    on_invalid: InvalidHandling
     journal: Path
     schema_roots: tuple[Path, ...]
     poll: timedelta
@@ -300,10 +300,10 @@ def _handover(table: _Table) -> FolderHandover | HttpHandover:
     return handover
 
 
-def _policy(table: _Table | None) -> OnInvalid:
+def _policy(table: _Table | None) -> InvalidHandling:
     if table is None:
-        return OnInvalid.REJECT
-    choice = table.choice("on_invalid", OnInvalid, OnInvalid.REJECT)
+        return InvalidHandling.REJECT
+    choice = table.choice("on_invalid", InvalidHandling, InvalidHandling.REJECT)
     table.finish()
     return choice
 

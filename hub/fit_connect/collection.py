@@ -27,7 +27,7 @@ _READABLE = frozenset({State.SUBMITTED, State.FORWARDED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Collected:
+class SealedParts:
     """A message with its metadata and data as compact JWEs."""
 
     message: StoredMessage
@@ -87,7 +87,7 @@ class Collection:
         caller: Caller,
         known: Container[str] = (),
         now: datetime,
-    ) -> Collected | Unchanged:
+    ) -> SealedParts | Unchanged:
         """Return a message with metadata and data, and record that it was read.
 
         ``known`` are the states that the caller has already: if this is one of them nothing is handed out or recorded.
@@ -104,7 +104,7 @@ class Collection:
         metadata = self._text(contents.metadata)
         data = None if contents.data is None else self._text(contents.data)
         self._record(message, caller, now)
-        return Collected(message=message, metadata=metadata, data=data, state=state)
+        return SealedParts(message=message, metadata=metadata, data=data, state=state)
 
     def attachment(
         self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller, now: datetime

@@ -382,7 +382,7 @@ def _bad_cty(media_types: set[MediaType]) -> SealBroken:
     )
 
 
-class Upload:
+class AttachmentUpload:
     """One attachment on its way in: ciphertext, split, judged and stored as it streams by."""
 
     def __init__(self, contents: Provisional, scanner: JweScanner, store: Callable[[Sealed], None]) -> None:
@@ -433,7 +433,7 @@ class Uploading:
         declared: int | None,
         caller: Caller,
         profile: Profile,
-    ) -> Upload:
+    ) -> AttachmentUpload:
         """Begin an upload of ``declared`` bytes, if the client said how many; a later one replaces an earlier.
 
         Raises:
@@ -461,7 +461,7 @@ class Uploading:
             if replaced is not None:
                 self._tools.blobs.discard(replaced)
 
-        return Upload(Provisional(self._tools.blobs), scanner, store)
+        return AttachmentUpload(Provisional(self._tools.blobs), scanner, store)
 
     def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
         message = own_message(self._tools.store.submissions.message(message_id, kind), caller)

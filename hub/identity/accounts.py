@@ -32,7 +32,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
-from hub.identity.throttle import Bounds, Throttle
+from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model.parties import Role
 from hub.store import AuditEntry, Page, Store, all_items
 from hub.store.accounts import Account, StoredSession
@@ -146,7 +146,7 @@ LONGEST = timedelta(hours=10)
 _SEEN_EVERY = timedelta(minutes=1)
 #: How many failed log-ins turn people away. People choose their passwords, so a name has a bound over all addresses, too
 #: (NIST SP 800-63B, section 5.2.2), from which those are exempt where the person logged in of late.
-BOUNDS = Bounds(kind="person", window=timedelta(minutes=15), by_pair=5, by_address=30, by_subject=100)
+BOUNDS = ThrottleBounds(kind="person", window=timedelta(minutes=15), by_pair=5, by_address=30, by_subject=100)
 _SHORTEST_PASSWORD = 12
 #: argon2 would hash a novel; nobody's password is one.
 _LONGEST_PASSWORD = 256
@@ -159,7 +159,7 @@ _ISSUER = "Rathaus-Hub"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
+class PersonSession:
     """A live session: ``csrf`` is what every form of it must repeat."""
 
     person: Person
@@ -282,11 +282,11 @@ class Accounts:
 
     def log_in(
         self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
-    ) -> tuple[str, Session]:
+    ) -> tuple[str, PersonSession]:
         """Check credentials as :meth:`check` does and begin a session; return its token, for the cookie alone."""
         return self.begin_session(self.check(name, password, code, address=address, now=now), by="password", now=now)
 
-    def begin_session(self, person: Person, *, by: str, now: datetime) -> tuple[str, Session]:
+    def begin_session(self, person: Person, *, by: str, now: datetime) -> tuple[str, PersonSession]:
         """Begin a session of somebody whose identity was proven ``by`` password or openid; a new token each time."""
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
         stored = StoredSession(
@@ -294,9 +294,9 @@ class Accounts:
         )
         audit = _audit(person.name, "session.begin", person.name, now, after={"by": by})
         self._records.begin_session(stored, audit=audit)
-        return token, Session(person=person, csrf=csrf)
+        return token, PersonSession(person=person, csrf=csrf)
 
-    def session(self, token: str, *, now: datetime) -> Session | None:
+    def session(self, token: str, *, now: datetime) -> PersonSession | None:
         """Return the live session of a cookie's token; None if there is none, or it is over."""
         fingerprint = _fingerprint(token)
         found = self._records.session(fingerprint)
@@ -308,7 +308,7 @@ class Accounts:
             return None
         if now - stored.seen_at >= _SEEN_EVERY:
             self._records.see_session(fingerprint, now)
-        return Session(person=person_of(account), csrf=stored.csrf)
+        return PersonSession(person=person_of(account), csrf=stored.csrf)
 
     def log_out(self, token: str) -> None:
         """End a session."""
@@ -376,7 +376,7 @@ class Accounts:
         return False
 
 
-def same_csrf(session: Session, given: str) -> bool:
+def same_csrf(session: PersonSession, given: str) -> bool:
     """Compare a form's token with the session's, in constant time."""
     return hmac.compare_digest(session.csrf.encode(), given.encode())
 

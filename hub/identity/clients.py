@@ -34,7 +34,7 @@ from hub.crypto.hmacs import idempotency_mac
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
-from hub.identity.throttle import Bounds, Throttle
+from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model.parties import Client, ClientKind, Destination
 from hub.model.submission import canonical_service
 from hub.store import Store
@@ -134,13 +134,13 @@ _OWN_SCOPES = "urn:rathaus-hub:scope:"
 _SCOPES = "https://schema.fitko.de/fit-connect/oauth/scopes/"
 #: Wrong secrets that turn a client id away at one address, and an address whatever the ids. There is no bound over all
 #: addresses: secrets have 256 random bits, so nobody guesses one, and a stranger could keep the client out.
-_BOUNDS = Bounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
+_BOUNDS = ThrottleBounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
 #: Slow hashes under way at once.
 _HASHES_AT_ONCE = 4
 _CACHE_SIZE = 10_000
 
 
-class Right(StrEnum):
+class ScopeRight(StrEnum):
     """What a token may be used for; the scopes of ``openapi.yaml``."""
 
     #: Submit applications and submissions, read their state.
@@ -156,19 +156,19 @@ class Right(StrEnum):
 
 
 #: Scope tokens of today, and the right that each gives.
-SCOPES: dict[str, Right] = {
-    f"{_SCOPES}send-submissions": Right.SEND,
-    f"{_SCOPES}subscribe-destinations": Right.SUBSCRIBE,
-    f"{_SCOPES}manage-destinations": Right.MANAGE,
-    f"{_OWN_SCOPES}see": Right.SEE,
-    f"{_OWN_SCOPES}edit": Right.EDIT,
+SCOPES: dict[str, ScopeRight] = {
+    f"{_SCOPES}send-submissions": ScopeRight.SEND,
+    f"{_SCOPES}subscribe-destinations": ScopeRight.SUBSCRIBE,
+    f"{_SCOPES}manage-destinations": ScopeRight.MANAGE,
+    f"{_OWN_SCOPES}see": ScopeRight.SEE,
+    f"{_OWN_SCOPES}edit": ScopeRight.EDIT,
 }
 #: Beginnings of the older scope tokens, and the right that each gives.
 _OLD_SCOPES = {
-    "send:region:": Right.SEND,
-    "subscribe:destination:": Right.SUBSCRIBE,
-    "manage:destination:": Right.MANAGE,
-    "create:destination": Right.MANAGE,
+    "send:region:": ScopeRight.SEND,
+    "subscribe:destination:": ScopeRight.SUBSCRIBE,
+    "manage:destination:": ScopeRight.MANAGE,
+    "create:destination": ScopeRight.MANAGE,
 }
 _IN_REGION = "send:region:DE"
 _AND_SERVICE = "+send:service:"
@@ -182,7 +182,7 @@ _DEFAULT_SCOPES = {
 FOR_PERSONS = (ClientKind.SENDER, ClientKind.SUBSCRIBER)
 
 
-def right_of(scope: str) -> Right | None:
+def right_of(scope: str) -> ScopeRight | None:
     """Return the right that a scope token gives, or None for an unknown one."""
     if scope in SCOPES:
         return SCOPES[scope]
@@ -224,7 +224,7 @@ class Caller:
     expires_at: datetime
 
     @property
-    def rights(self) -> frozenset[Right]:
+    def rights(self) -> frozenset[ScopeRight]:
         """What this caller may do at all."""
         return frozenset(right for right in map(right_of, self.scopes) if right is not None)
 
@@ -416,7 +416,7 @@ class Clients:
         wanted = tuple(_canonical(token) for token in scope.split()) if scope else client.scopes
         if not all(any(_contains(held, token) for held in client.scopes) for token in wanted):
             raise _bad_scope()
-        if client.kind is ClientKind.SUBSCRIBER and Right.MANAGE not in rights and not self._owns_any(client):
+        if client.kind is ClientKind.SUBSCRIBER and ScopeRight.MANAGE not in rights and not self._owns_any(client):
             raise _bad_scope()
         return wanted
 
@@ -430,7 +430,7 @@ class Clients:
 
 def bound_to(client: Client, region: str) -> Client:
     """Return a sender that may send for the area ``region`` (ARS) alone."""
-    others = tuple(scope for scope in client.scopes if right_of(scope) is not Right.SEND)
+    others = tuple(scope for scope in client.scopes if right_of(scope) is not ScopeRight.SEND)
     return replace(client, scopes=(f"{_IN_REGION}{region}", *others))
 
 

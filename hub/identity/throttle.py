@@ -28,7 +28,7 @@ _FAMILIAR = timedelta(days=30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class ThrottleBounds:
     """How many failures within ``window`` turn a subject away: from one address, an address altogether, and everywhere.
 
     ``kind`` names the subjects (``client``, ``person``); ``by_subject`` None: no bound over all addresses.
@@ -58,7 +58,7 @@ class _Counter:
 class Throttle:
     """Counts failed log-ins and turns away who fails too often."""
 
-    def __init__(self, *, store: Store, bounds: Bounds, most_rows: int = _MOST_ROWS) -> None:
+    def __init__(self, *, store: Store, bounds: ThrottleBounds, most_rows: int = _MOST_ROWS) -> None:
         self._logins = store.logins
         self._bounds = bounds
         self._most_rows = most_rows

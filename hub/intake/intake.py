@@ -125,7 +125,7 @@ def again(earlier: Remembered, mac: str) -> Accepted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tools:
+class IntakeTools:
     """What the plain door works with. ``catalog`` and ``table`` are asked anew each time, so a reload drops no request."""
 
     store: Store
@@ -154,7 +154,7 @@ class _Opened:
     acceptance's, which may go on in its thread when nobody waits any more: what it comes to says whether they stay.
     """
 
-    def __init__(self, tools: Tools, cover: Cover) -> None:
+    def __init__(self, tools: IntakeTools, cover: Cover) -> None:
         self._tools = tools
         self._cover = cover
         self._reservation: Reservation = tools.admission.reserve()
@@ -200,7 +200,7 @@ class _Opened:
 class Replay(_Opened):
     """A request whose idempotency key is known: nothing is sealed or stored, only compared."""
 
-    def __init__(self, tools: Tools, cover: Cover, known: Remembered) -> None:
+    def __init__(self, tools: IntakeTools, cover: Cover, known: Remembered) -> None:
         super().__init__(tools, cover)
         self._known = known
         self._attachments: list[AttachmentFacts] = []
@@ -227,7 +227,9 @@ class Replay(_Opened):
 class Reception(_Opened):
     """One new application on its way in. A context manager: what was not taken over by ``accept`` when it ends is dropped."""
 
-    def __init__(self, tools: Tools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey) -> None:
+    def __init__(
+        self, tools: IntakeTools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey
+    ) -> None:
         super().__init__(tools, cover)
         self._route = route
         self._destination = destination
@@ -455,7 +457,7 @@ def _unfit_metadata(report: Report, schema: SchemaRef) -> ConfigurationError:
 class Intake:
     """Opens a reception for each application."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: IntakeTools) -> None:
         self._tools = tools
 
     def open(self, cover: Cover, *, now: datetime) -> Reception | Replay:

@@ -43,7 +43,7 @@ def media_type_of(label: str) -> str:
     return essence if _WRITABLE.fullmatch(essence) else _UNSPECIFIC
 
 
-class Writer(Protocol):
+class SealingWriter(Protocol):
     """One part while it is sealed: any number of ``write``, then ``finish``."""
 
     def write(self, plaintext: bytes) -> None:
@@ -65,7 +65,7 @@ class Sealer(Protocol):
             TooLarge: more than the destination takes. Overloaded: more than the hub's memory has room for now.
         """
 
-    def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> Writer:
+    def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> SealingWriter:
         """Begin a part; ``sink`` gets its sealed form. Errors as :meth:`expect`, and ``UnsupportedMedia``."""
 
     def seal(self, plaintext: bytes, *, content_type: str, filename: str | None) -> tuple[bytes, Seal]:
@@ -111,7 +111,7 @@ class CmsSealer:
         self._require_room(self._expected + self._taken)
         self._reservation.grow(size)  # The caller's own copy; the sealer's are counted when they are made.
 
-    def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> Writer:
+    def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> SealingWriter:
         """Begin a part; without a name it gets one after its type."""
         self._take(cms.OVERHEAD)
         name = filename or f"anlage.{content_type.partition(';')[0].rpartition('/')[2]}"
@@ -145,7 +145,7 @@ class CmsSealer:
 class _Counted:
     """A writer that says how much it is given before it takes it."""
 
-    def __init__(self, writer: Writer, count: Callable[[int], None]) -> None:
+    def __init__(self, writer: SealingWriter, count: Callable[[int], None]) -> None:
         self._writer = writer
         self._count = count
 

@@ -62,7 +62,7 @@ class Periods:
     outboxes: timedelta = timedelta(days=30)
 
 
-class Retention:
+class RetentionJob:
     """Does what is due."""
 
     def __init__(

@@ -15,7 +15,7 @@ from hub.files import vault
 T = TypeVar("T")
 
 
-class Role(StrEnum):
+class OptionRole(StrEnum):
     """What an option is to the secrets beside it: they were entered for an address, and serve no other."""
 
     #: Says to whom a delivery goes, or by what they are known: host, port, URL, host key, recipient, certificate authority.
@@ -30,15 +30,15 @@ class Role(StrEnum):
 
 #: For the ``metadata`` of a field: what an option is, where its name does not say it. Whatever is not declared, and is no
 #: ``…_file``, ``…path`` or ``allow_…``, counts as an address, so that an option that somebody forgot is safe.
-ADDRESS: Mapping[str, Role] = {"role": Role.ADDRESS}
-PLAIN: Mapping[str, Role] = {"role": Role.PLAIN}
+ADDRESS: Mapping[str, OptionRole] = {"role": OptionRole.ADDRESS}
+PLAIN: Mapping[str, OptionRole] = {"role": OptionRole.PLAIN}
 
 
-def usual_role(name: str) -> Role:
+def usual_role(name: str) -> OptionRole:
     """Return what an option is whose adapter does not say."""
     if name.startswith("allow_"):
-        return Role.SWITCH
-    return Role.SECRET if name.endswith(("_file", "path")) else Role.ADDRESS
+        return OptionRole.SWITCH
+    return OptionRole.SECRET if name.endswith(("_file", "path")) else OptionRole.ADDRESS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Option:
     kind: type
     required: bool
     default: Any = None
-    role: Role = Role.ADDRESS
+    role: OptionRole = OptionRole.ADDRESS
 
     @property
     def is_file(self) -> bool:
@@ -158,10 +158,10 @@ def read_secret(adapter: str, option: str, path: str) -> str:
     return secret
 
 
-def _role(field: Field[Any]) -> Role:
+def _role(field: Field[Any]) -> OptionRole:
     """Return what a field was declared to be; a switch is one whatever is said of it."""
     usual = usual_role(field.name)
-    return usual if usual is Role.SWITCH else field.metadata.get("role", usual)
+    return usual if usual is OptionRole.SWITCH else field.metadata.get("role", usual)
 
 
 def _first_kind(kind: Any) -> type:

@@ -26,10 +26,10 @@ from hub.files import vault
 from hub.model.parties import Destination
 from hub.model.submission import OutcomeKind
 from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
-from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, Store, Telling, Tried
+from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, OutboxAttempt, Store, Telling
 from hub.transport.addresses import host_fault
 from hub.transport.connection import Line
-from hub.transport.smtp import Envelope, Login, is_address, post
+from hub.transport.smtp import MailEnvelope, MailLogin, is_address, post
 
 #: Ids of notices follow from their occasion (RFC 9562, version 5): of two who decide the same, one writes it.
 _OCCASIONS = UUID("5c2f0f0e-8f0c-5a1e-9d0b-5f6f6a6d2a41")
@@ -247,7 +247,7 @@ class MailServer:
     port: int
     sender: str
     tls: ssl.SSLContext | None = field(repr=False)
-    login: Login | None
+    login: MailLogin | None
 
     @classmethod
     def from_files(
@@ -260,7 +260,7 @@ class MailServer:
         """
         if host_fault(host) is not None:
             raise _unusable_host()
-        login = Login(user=user, password=_password(Path(password_file))) if user else None
+        login = MailLogin(user=user, password=_password(Path(password_file))) if user else None
         return cls(host=host, port=port, sender=sender, tls=_tls(ca_file) if starttls else None, login=login)
 
 
@@ -287,7 +287,7 @@ class Postman(OutboxWorker[NoticeClaim]):
         """Hand one mail to the server. No answer at its end means that it may have been taken: it is sent again."""
         server = self._server
         mail = mail_of(claim.notice, sender=server.sender, base_url=self._base_url)
-        envelope = Envelope(sender=server.sender, recipient=claim.notice.recipient, mail=mail.as_bytes())
+        envelope = MailEnvelope(sender=server.sender, recipient=claim.notice.recipient, mail=mail.as_bytes())
         # The server is the operator's own choice, so it may lie in a private network.
         with Line(timeout=_TIMEOUT, public_only=False) as line:
             outcome = post(line, server.tls, (server.host, server.port), server.login, envelope)
@@ -295,7 +295,7 @@ class Postman(OutboxWorker[NoticeClaim]):
 
     def record(self, claim: NoticeClaim, carried: Carried, *, again: datetime | None, now: datetime) -> None:
         """Record an attempt. A mail that was given up is told of by the log and the pages: nobody is mailed about mails."""
-        tried = Tried(sent=carried.taken, next_attempt_at=again, note=carried.note, now=now)
+        tried = OutboxAttempt(sent=carried.taken, next_attempt_at=again, note=carried.note, now=now)
         if self._store.notices.record(claim, tried) and not carried.taken:
             level = logging.WARNING if tried.given_up else logging.INFO
             fate = "given up" if tried.given_up else "again later"

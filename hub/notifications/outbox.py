@@ -31,7 +31,7 @@ _COMPANY = 0.01
 _LOOK_AGAIN = 0.5
 
 
-class Claimed(Protocol):
+class ClaimedEntry(Protocol):
     """Something leased to this process."""
 
     @property
@@ -43,7 +43,7 @@ class Claimed(Protocol):
         """Since when it is to be sent."""
 
 
-C = TypeVar("C", bound=Claimed)
+C = TypeVar("C", bound=ClaimedEntry)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -28,7 +28,7 @@ from hub.errors import Conflict, HubError, SealBroken, Text
 from hub.model.events import GENESIS, Event
 from hub.model.refusals import not_found
 from hub.store import AuditRecord, CaseHead, Page, Store, all_pages
-from hub.store.checkpoints import AUDIT_LOG, Checkpoint, Standing
+from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
 
 _PAGE = 500
 
@@ -316,7 +316,7 @@ def _digest(token: str) -> str:
 def _wrong_with(
     number: int,
     checkpoint: Checkpoint | None,
-    standing: Sequence[Standing],
+    standing: Sequence[LeafStanding],
     previous: str,
     jwks: Mapping[str, Any],
 ) -> Iterator[Discrepancy]:
@@ -341,7 +341,7 @@ def _wrong_with(
             yield _found(number, each.leaf.case_id, text)
 
 
-def _judged(standing: Standing) -> Text | None:
+def _judged(standing: LeafStanding) -> Text | None:
     """Say what is wrong with a case that a checkpoint holds."""
     if standing.case_seq is None:
         return _REMOVED

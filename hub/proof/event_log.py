@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class LogFinding:
     """One thing that is wrong with a log: where, and what."""
 
     case_id: UUID
@@ -47,7 +47,7 @@ class LogReport:
     events: int
     signatures: int
     unsigned: int
-    findings: tuple[Finding, ...]
+    findings: tuple[LogFinding, ...]
 
 
 class Notary:
@@ -137,7 +137,7 @@ class Notary:
     def verify(self, case_ids: Iterable[UUID]) -> LogReport:
         """Verify chains, tokens and stored digests of the given cases, without any network."""
         cases = events = signatures = unsigned = 0
-        findings: list[Finding] = []
+        findings: list[LogFinding] = []
         for case_id in case_ids:
             log = list(self._whole_log(case_id))
             cases += 1
@@ -150,19 +150,19 @@ class Notary:
     def _whole_log(self, case_id: UUID) -> Iterator[Event]:
         return all_items(lambda start: self._store.event_log.events(case_id, offset=start, limit=500))
 
-    def _verify_case(self, case_id: UUID, log: list[Event]) -> Iterator[Finding]:
+    def _verify_case(self, case_id: UUID, log: list[Event]) -> Iterator[LogFinding]:
         head = GENESIS
         for seq, event in enumerate(log, start=1):
             for text in self._wrong_with(event, seq, head):
-                yield Finding(case_id=case_id, seq=event.seq, text=text)
+                yield LogFinding(case_id=case_id, seq=event.seq, text=text)
             head = event.hash
         try:
             case = self._store.submissions.case(case_id)
         except UnreadableRow as error:
-            yield Finding(case_id=case_id, seq=len(log), text=error.detail)
+            yield LogFinding(case_id=case_id, seq=len(log), text=error.detail)
             return
         if case is not None and (case.head != head or case.seq != len(log)):
-            yield Finding(
+            yield LogFinding(
                 case_id=case_id,
                 seq=len(log),
                 text=Text(

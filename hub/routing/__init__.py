@@ -8,11 +8,11 @@ from hub.routing.check import check
 from hub.routing.diff import Diff, RouteChange, RuleChange, diff
 from hub.routing.findings import (
     Code,
-    Cover,
     CoverState,
     DestinationFacts,
     DistrictCover,
     Finding,
+    MunicipalityCover,
     PlannedDestination,
     Severity,
     Survey,
@@ -26,13 +26,13 @@ from hub.routing.table import Considered, Explanation, Route, RoutingTable, Trie
 __all__ = [
     "Code",
     "Considered",
-    "Cover",
     "CoverState",
     "DestinationFacts",
     "Diff",
     "DistrictCover",
     "Explanation",
     "Finding",
+    "MunicipalityCover",
     "OnInvalid",
     "PlannedDestination",
     "Route",

@@ -115,7 +115,7 @@ class CoverState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cover:
+class MunicipalityCover:
     """One municipality: of how many services asked how many lack an authority, or have two; and who is responsible."""
 
     place: Place
@@ -139,7 +139,7 @@ class DistrictCover:
     """One district, by its municipalities."""
 
     ars: str
-    covers: tuple[Cover, ...]
+    covers: tuple[MunicipalityCover, ...]
 
     @property
     def open(self) -> int:
@@ -174,7 +174,7 @@ class Survey:
     missing: Mapping[str, int]
 
     @property
-    def covers(self) -> list[Cover]:
+    def covers(self) -> list[MunicipalityCover]:
         """All municipalities."""
         return [cover for district in self.districts for cover in district.covers]
 
@@ -194,10 +194,10 @@ def survey(table: RoutingTable, on: datetime, *, service: str | None = None, pre
     return Survey(districts=_by_district(covers), missing=missing)
 
 
-def _cover(town: Place, alike: Sequence[tuple[str, ...]], found: Sequence[tuple[Rule, ...]]) -> Cover:
+def _cover(town: Place, alike: Sequence[tuple[str, ...]], found: Sequence[tuple[Rule, ...]]) -> MunicipalityCover:
     weights = [len(services) for services in alike]
     destinations = dict.fromkeys(rule.destination for rules in found for rule in rules)
-    return Cover(
+    return MunicipalityCover(
         place=town,
         asked=sum(weights),
         lacking=sum(weight for weight, rules in zip(weights, found, strict=True) if not rules),
@@ -206,8 +206,8 @@ def _cover(town: Place, alike: Sequence[tuple[str, ...]], found: Sequence[tuple[
     )
 
 
-def _by_district(covers: Iterable[Cover]) -> tuple[DistrictCover, ...]:
-    districts: dict[str, list[Cover]] = {}
+def _by_district(covers: Iterable[MunicipalityCover]) -> tuple[DistrictCover, ...]:
+    districts: dict[str, list[MunicipalityCover]] = {}
     for cover in covers:
         districts.setdefault(cover.place.area.ars[:_DISTRICT_DIGITS], []).append(cover)
     return tuple(DistrictCover(ars=ars, covers=tuple(inside)) for ars, inside in sorted(districts.items()))

@@ -6,7 +6,7 @@ sealed contents as files. Both accept sealed values only.
 
 from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
 from hub.store.blobs.provisional import Provisional
-from hub.store.outboxes import Tried
+from hub.store.outboxes import OutboxAttempt
 from hub.store.queue import AttemptResult
 from hub.store.records import (
     Announcement,
@@ -68,6 +68,7 @@ __all__ = [
     "NoticeClaim",
     "NoticeKind",
     "NoticeView",
+    "OutboxAttempt",
     "OutgoingCallback",
     "Page",
     "Provisional",
@@ -78,7 +79,6 @@ __all__ = [
     "StoredKey",
     "StoredMessage",
     "Telling",
-    "Tried",
     "all_items",
     "all_pages",
     "met_unreadable",

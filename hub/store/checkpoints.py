@@ -50,7 +50,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class LeafStanding:
     """A leaf beside what the store holds today: ``stored`` is the hash of the event that the leaf names.
 
     ``stored`` is None if there is no such event, ``case_seq`` is None if there is no such case; ``dropped`` says that the
@@ -169,7 +169,7 @@ class CheckpointLog:
         row = self._database.read(lambda connection: connection.execute(statement).first())
         return None if row is None else (row.number, row.position)
 
-    def standing(self, number: int) -> list[Standing]:
+    def standing(self, number: int) -> list[LeafStanding]:
         """Return a checkpoint's leaves in order, each beside what is stored of its case today."""
         event = and_(_EVENTS.c.case_id == _LEAVES.c.case_id, _EVENTS.c.seq == _LEAVES.c.seq)
         statement = (
@@ -227,11 +227,11 @@ def _leaf(row: Any) -> CaseHead:
     return CaseHead(case_id=UUID(row.case_id), seq=row.seq, hash=row.head)
 
 
-def _standing(row: Any) -> Standing:
+def _standing(row: Any) -> LeafStanding:
     dropped = row.tombstone is not None
     # Of a dropped log only its end is left, at the case.
     stored = row.case_head if dropped and row.case_seq == row.seq else row.stored
-    return Standing(
+    return LeafStanding(
         leaf=_leaf(row),
         stored=stored,
         case_seq=row.case_seq,

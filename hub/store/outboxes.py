@@ -119,7 +119,7 @@ _CANDIDATES_POSTGRESQL = """candidates AS MATERIALIZED (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
+class OutboxAttempt:
     """What came of an attempt: ``sent``, or again at ``next_attempt_at``, or (None) given up."""
 
     sent: bool
@@ -219,7 +219,7 @@ class Outbox:
                 unreadables.note(self._table.name, row[0], column)
         return found
 
-    def record(self, connection: Connection, key: UUID, *, fencing: int, attempt: int, tried: Tried) -> bool:
+    def record(self, connection: Connection, key: UUID, *, fencing: int, attempt: int, tried: OutboxAttempt) -> bool:
         """Record attempt number ``attempt``; False, and nothing written, if the lease was lost."""
         ours = and_(self._key == str(key), self._table.c.fencing == fencing, self._table.c.leased_by.is_not(None))
         statement = update(self._table).where(ours).values(_progress(attempt, tried))
@@ -240,7 +240,7 @@ def fresh(created_at: datetime) -> dict[str, Any]:
     }
 
 
-def _progress(attempt: int, tried: Tried) -> dict[str, Any]:
+def _progress(attempt: int, tried: OutboxAttempt) -> dict[str, Any]:
     state = DeliveryState.QUEUED
     if tried.sent or tried.given_up:
         state = DeliveryState.DELIVERED if tried.sent else DeliveryState.DEAD
@@ -320,7 +320,7 @@ class Notices:
 
         return self._database.write(write)
 
-    def record(self, claim: NoticeClaim, tried: Tried) -> bool:
+    def record(self, claim: NoticeClaim, tried: OutboxAttempt) -> bool:
         """Record an attempt to mail a notice; False if the lease was lost."""
         key = claim.notice.notice_id
         return self._database.write(
@@ -478,7 +478,7 @@ class Callbacks:
 
         ``telling`` is written with it: what people are told of a callback that was given up.
         """
-        tried = Tried(sent=sent, next_attempt_at=next_attempt_at, note=note, now=now)
+        tried = OutboxAttempt(sent=sent, next_attempt_at=next_attempt_at, note=note, now=now)
         key = claim.callback.callback_id
 
         def write(connection: Connection) -> bool:

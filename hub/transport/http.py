@@ -272,7 +272,7 @@ class NoToken(Exception):  # Names what happened; adapters turn it into an outco
         self.outcome = outcome
 
 
-class Tokens:
+class OAuthTokens:
     """Fetches and keeps the token of one client; ``credentials`` makes the form fields that prove who it is."""
 
     def __init__(self, url: str, credentials: Callable[[], Mapping[str, str]]) -> None:

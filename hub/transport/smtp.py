@@ -31,7 +31,7 @@ def is_address(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Login:
+class MailLogin:
     """Who the hub is at the server."""
 
     user: str
@@ -39,7 +39,7 @@ class Login:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Envelope:
+class MailEnvelope:
     """A mail, with CRLF line ends, and its way."""
 
     sender: str
@@ -56,7 +56,7 @@ class _Reply(Exception):  # Never leaves this file.
 
 
 def post(
-    line: Line, tls: ssl.SSLContext | None, server: tuple[str, int], login: Login | None, envelope: Envelope
+    line: Line, tls: ssl.SSLContext | None, server: tuple[str, int], login: MailLogin | None, envelope: MailEnvelope
 ) -> Outcome:
     """Hand over one mail and say what came of it. Without ``tls`` it goes in the clear, and nobody logs in."""
     talk = _Talk(line, hello=envelope.sender.partition("@")[2])
@@ -100,7 +100,7 @@ class _Talk(smtplib.SMTP):
         self._require(self.starttls(context=tls)[0], _READY, "STARTTLS", _trouble)
         self._require(self.ehlo()[0], _TAKEN, "EHLO", _trouble)
 
-    def login_as(self, login: Login) -> None:
+    def login_as(self, login: MailLogin) -> None:
         if not self.has_extn("auth"):
             raise _Reply(_unreachable(reasons.NO_LOGIN.note, _CONFIGURATION))
         try:
@@ -110,7 +110,7 @@ class _Talk(smtplib.SMTP):
         except smtplib.SMTPNotSupportedError as exc:
             raise _Reply(_unreachable(reasons.NO_KNOWN_LOGIN.note, _CONFIGURATION)) from exc
 
-    def hand_over(self, envelope: Envelope) -> Outcome:
+    def hand_over(self, envelope: MailEnvelope) -> Outcome:
         size = [f"SIZE={len(envelope.mail)}"] if self.has_extn("size") else []
         self._require(self.mail(envelope.sender, size)[0], _TAKEN, "MAIL", _address_refused)
         self._require(self.rcpt(envelope.recipient)[0], _TAKEN, "RCPT", _mailbox_refused)

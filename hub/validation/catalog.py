@@ -39,7 +39,7 @@ from hub.validation.manifest import (
     Manifest,
     Reader,
     SchemaItem,
-    Standing,
+    SchemaStanding,
     Status,
     read_manifest,
     read_pinned,
@@ -517,7 +517,7 @@ def _version_folders(root: Path) -> list[Path]:
     return sorted(path for path in found if (path / NAME).exists() or any(path.iterdir()))
 
 
-def _standing(entry: SchemaEntry, standings: Mapping[Edition, Standing]) -> SchemaEntry:
+def _standing(entry: SchemaEntry, standings: Mapping[Edition, SchemaStanding]) -> SchemaEntry:
     """Return the entry as operators decided on its version, if they did."""
     decided = standings.get((entry.manifest.standard, entry.manifest.version))
     return entry if decided is None else replace(entry, manifest=decided.over(entry.manifest))

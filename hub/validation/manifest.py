@@ -376,7 +376,7 @@ Edition = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class SchemaStanding:
     """Where a version stands; both dates are inclusive, None is open."""
 
     status: Status
@@ -388,13 +388,13 @@ class Standing:
         return replace(manifest, status=self.status, valid_from=self.valid_from, valid_until=self.valid_until)
 
 
-def read_standings(roots: Iterable[Path]) -> Mapping[Edition, Standing]:
+def read_standings(roots: Iterable[Path]) -> Mapping[Edition, SchemaStanding]:
     """Read the decisions below the given catalogue folders; a missing file holds none.
 
     Raises:
         ConfigurationError: a file cannot be used.
     """
-    found: dict[Edition, Standing] = {}
+    found: dict[Edition, SchemaStanding] = {}
     for root in roots:
         path = root / STANDING_NAME
         if path.is_file():
@@ -402,7 +402,7 @@ def read_standings(roots: Iterable[Path]) -> Mapping[Edition, Standing]:
     return found
 
 
-def write_standing(root: Path, edition: Edition, standing: Standing) -> None:
+def write_standing(root: Path, edition: Edition, standing: SchemaStanding) -> None:
     """Keep a decision; the file is replaced whole, so that nobody reads half of it.
 
     Raises:
@@ -420,16 +420,16 @@ def write_standing(root: Path, edition: Edition, standing: Standing) -> None:
         vault.write(path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
-def _document(standing: Standing) -> dict[str, Any]:
+def _document(standing: SchemaStanding) -> dict[str, Any]:
     return {"status": standing.status, "valid_from": standing.valid_from, "valid_until": standing.valid_until}
 
 
-def _read(path: Path) -> dict[Edition, Standing]:
+def _read(path: Path) -> dict[Edition, SchemaStanding]:
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_STANDING)
         return {
-            (str(each["standard"]), str(each["version"])): Standing(
+            (str(each["standard"]), str(each["version"])): SchemaStanding(
                 status=Status(each["status"]),
                 valid_from=_day(each["valid_from"]),
                 valid_until=_day(each["valid_until"]),

@@ -15,7 +15,7 @@ from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving
 
 from adapters.https import Https
 from hub.adapter_kit.cases import NOON, Trouble, again, bare, bulky
-from hub.adapter_kit.http import Answer, Receiver
+from hub.adapter_kit.http import Receiver, StagedAnswer
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError
@@ -37,7 +37,7 @@ class Listener:
 
     def _play(self, heard):
         self.heard.append(heard)
-        answer = self.answers.get(heard.path, Answer())
+        answer = self.answers.get(heard.path, StagedAnswer())
         return answer.pop(0) if isinstance(answer, list) else answer
 
     def config(self, **options):
@@ -144,7 +144,7 @@ def test_a_client_certificate_opens_the_door(workshop):  # noqa: F811
 @pytest.fixture
 def assertion(listener, signature_pair, tmp_path):
     (tmp_path / "key.json").write_bytes(orjson.dumps(signature_pair[1]))
-    listener.answers["/token"] = Answer(body=b'{"access_token":"good","token_type":"Bearer","expires_in":600}')
+    listener.answers["/token"] = StagedAnswer(body=b'{"access_token":"good","token_type":"Bearer","expires_in":600}')
     return listener.config(
         token_url=listener.url + "/token",
         client_id="hub",
@@ -168,7 +168,7 @@ def test_an_assertion_gets_a_token_that_another_library_believes(listener, asser
 
 def test_a_token_is_asked_for_once_until_it_is_refused(listener, assertion):
     adapter = opened(Https, assertion)
-    listener.answers["/in"] = [Answer(), Answer(status=401), Answer()]
+    listener.answers["/in"] = [StagedAnswer(), StagedAnswer(status=401), StagedAnswer()]
     kinds = [adapter.deliver(make_package()).kind for _ in range(3)]
     assert kinds == [OutcomeKind.DELIVERED, OutcomeKind.UNREACHABLE, OutcomeKind.DELIVERED]
     assert [heard.path for heard in listener.heard] == ["/token", "/in", "/in", "/token", "/in"]
@@ -177,14 +177,14 @@ def test_a_token_is_asked_for_once_until_it_is_refused(listener, assertion):
 @pytest.mark.parametrize(
     ("answer", "cause"),
     {
-        "refused": (Answer(status=401), DeadCause.CONFIGURATION),
-        "in trouble": (Answer(status=503), None),
-        "busy": (Answer(status=429), None),
-        "no JSON": (Answer(body=b"<html>"), DeadCause.CONFIGURATION),
-        "no token": (Answer(body=b'{"token":"x"}'), DeadCause.CONFIGURATION),
-        "a list": (Answer(body=b"[]"), DeadCause.CONFIGURATION),
-        "a token with a line break": (Answer(body=b'{"access_token":"a\\r\\nX: y"}'), DeadCause.CONFIGURATION),
-        "a huge token": (Answer(body=b'{"access_token":"' + b"a" * 30_000 + b'"}'), DeadCause.CONFIGURATION),
+        "refused": (StagedAnswer(status=401), DeadCause.CONFIGURATION),
+        "in trouble": (StagedAnswer(status=503), None),
+        "busy": (StagedAnswer(status=429), None),
+        "no JSON": (StagedAnswer(body=b"<html>"), DeadCause.CONFIGURATION),
+        "no token": (StagedAnswer(body=b'{"token":"x"}'), DeadCause.CONFIGURATION),
+        "a list": (StagedAnswer(body=b"[]"), DeadCause.CONFIGURATION),
+        "a token with a line break": (StagedAnswer(body=b'{"access_token":"a\\r\\nX: y"}'), DeadCause.CONFIGURATION),
+        "a huge token": (StagedAnswer(body=b'{"access_token":"' + b"a" * 30_000 + b'"}'), DeadCause.CONFIGURATION),
     }.values(),
     ids=str,
 )

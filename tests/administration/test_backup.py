@@ -17,7 +17,7 @@ from stage import BAUANTRAG, Stage, VirtualClock
 from store_values import claim, known_destination, record
 
 from hub import app
-from hub.administration.backup import MANIFEST, Source, back_up, read_backup
+from hub.administration.backup import MANIFEST, BackupSource, back_up, read_backup
 from hub.cli import main
 from hub.config import load_settings
 from hub.crypto.receipts import verify_receipt
@@ -54,8 +54,10 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def source(stage) -> Source:
-    return Source(data=stage.data, database=stage.data / "hub.sqlite", store=stage.hub.store, blobs=stage.hub.blobs)
+def source(stage) -> BackupSource:
+    return BackupSource(
+        data=stage.data, database=stage.data / "hub.sqlite", store=stage.hub.store, blobs=stage.hub.blobs
+    )
 
 
 def test_a_backup_overwrites_nothing_and_lies_elsewhere(source, stage, tmp_path):

@@ -22,7 +22,7 @@ from store_values import (
     submission,
 )
 
-from hub.administration.dead_letters import By, DeadLetters
+from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.cli import main
 from hub.crypto.receipts import claims_of
 from hub.errors import Conflict, NotFound
@@ -35,7 +35,7 @@ from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
 
-BY = By(actor="cli:anna", now=NOW + timedelta(hours=1), reason="receiver is back")
+BY = RedrivenBy(actor="cli:anna", now=NOW + timedelta(hours=1), reason="receiver is back")
 DAY = timedelta(days=1)
 _LATER = Step(kind=StepKind.RETRY, due=NOW + timedelta(minutes=1))
 _UNREACHABLE = Outcome(kind=OutcomeKind.UNREACHABLE, note="connection refused")

@@ -21,7 +21,7 @@ from stand_in import CONTRACT, NOTE, Client, StandIn, edge_app
 from hub import errors
 from hub.api import problems
 from hub.api.contract import compiled, strict_json, violations
-from hub.api.guards import Gate, Limits, Surface
+from hub.api.guards import Gate, RequestLimits, Surface
 from hub.errors import HubError, Text
 
 TEXT = Text("Etwas ist falsch.", "Something is wrong.")
@@ -342,17 +342,17 @@ def test_whatever_is_plain_json_is_read_as_it_was_meant(document: object):
         encoded = orjson.dumps(document)
     except (TypeError, orjson.JSONEncodeError):
         return
-    assert strict_json(encoded, Limits()) == document
+    assert strict_json(encoded, RequestLimits()) == document
 
 
 @pytest.mark.parametrize("text", ["9" * 41, "1e400", "-1e400", "[1e999]", "NaN", "[Infinity]", '{"a": 1, "a": 1}'])
 def test_numbers_and_names_that_readers_take_differently_are_refused(text: str):
     with pytest.raises(errors.Malformed):
-        strict_json(text.encode(), Limits())
+        strict_json(text.encode(), RequestLimits())
 
 
 def test_ordinary_numbers_keep_their_value_and_type():
-    found = strict_json(b"[1, -0.5, 1e3, 9007199254740993, 123456789012345678901234567890]", Limits())
+    found = strict_json(b"[1, -0.5, 1e3, 9007199254740993, 123456789012345678901234567890]", RequestLimits())
     assert found == [1, -0.5, 1000.0, 9007199254740993, 123456789012345678901234567890]
 
 
@@ -511,13 +511,15 @@ def test_websockets_are_closed(client: Client):
         sent.append(message)
 
     asyncio.run(
-        Gate(client.app, limits=Limits(), surface=Surface(media_types=frozenset()))({"type": "websocket"}, None, send)
+        Gate(client.app, limits=RequestLimits(), surface=Surface(media_types=frozenset()))(
+            {"type": "websocket"}, None, send
+        )
     )
     assert sent == [{"type": "websocket.close", "code": 1000}]
 
 
 def test_a_body_that_pauses_too_long_is_given_up(folder: Path):
-    app = edge_app(folder, limits=Limits(pause=0.02))
+    app = edge_app(folder, limits=RequestLimits(pause=0.02))
 
     async def ask() -> int:
         first = iter([{"type": "http.request", "body": b"{", "more_body": True}])
@@ -561,7 +563,7 @@ def test_a_client_that_leaves_is_no_error(folder: Path, caplog: pytest.LogCaptur
 
 
 def test_an_operation_may_have_a_cap_of_its_own(folder: Path):
-    client = Client(edge_app(folder, limits=Limits(overrides={"notes.create": 15})))
+    client = Client(edge_app(folder, limits=RequestLimits(overrides={"notes.create": 15})))
     assert client.post("/hub/v1/notes", b'{"text": "abc"}').status == 200
     assert client.post("/hub/v1/notes", b'{"text": "abcd"}').status == 413
     assert client.with_token().post("/hub/v1/mine", b'{"text": "abcd"}').status == 200

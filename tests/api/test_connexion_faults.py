@@ -15,8 +15,8 @@ import requests
 import uvicorn
 from stand_in import CONTRACT, GOOD, NOTE, WEAK, Client, StandIn, contract_without, edge_app
 
-from hub.api.guards import Limits
-from hub.api.protocol import Bounds, server_options
+from hub.api.guards import RequestLimits
+from hub.api.protocol import ConnectionBounds, server_options
 from hub.errors import ConfigurationError
 
 
@@ -34,7 +34,7 @@ def client(folder: Path) -> Client:
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
     """A real server on a free port."""
-    options = {**server_options(Bounds()), "log_config": None}
+    options = {**server_options(ConnectionBounds()), "log_config": None}
     config = uvicorn.Config(edge_app(folder), host="127.0.0.1", port=0, lifespan="on", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -189,7 +189,7 @@ def test_fault_9_nothing_of_a_request_can_pose_as_the_security_context(client: C
 
 
 def test_fault_10_a_body_over_the_cap_is_refused_by_its_length_and_by_counting(folder: Path, port: int):
-    client = Client(edge_app(folder, limits=Limits(json=100, attachment=1000)))
+    client = Client(edge_app(folder, limits=RequestLimits(json=100, attachment=1000)))
     media = ("Content-Type", "application/json")
     declared = client.ask("POST", "/hub/v1/notes", media, ("Content-Length", "101"), body=[b""])
     assert (declared.status, declared.slug, declared.json["limit"]) == (413, "payload-too-large", 100)

@@ -12,7 +12,7 @@ import pytest
 import requests
 from stage import BAUANTRAG, NOW, SCHEMAS
 
-from hub.api.validation_page import _REQUESTS, DryRun
+from hub.api.validation_page import _REQUESTS, ValidationPage
 from hub.config import load_settings
 from hub.errors import ConfigurationError, NotFound, TooMany
 from hub.validation.catalog import SchemaCatalog
@@ -21,9 +21,9 @@ BAD = (SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing
 HUND = SCHEMAS / "fim-hundesteuer/1.0"
 
 
-def page(**more) -> DryRun:
+def page(**more) -> ValidationPage:
     catalog = SchemaCatalog.load(SCHEMAS)
-    return DryRun(catalog=lambda: catalog, memory_budget=10**8, clock=lambda: NOW, **{"allowed": True, **more})
+    return ValidationPage(catalog=lambda: catalog, memory_budget=10**8, clock=lambda: NOW, **{"allowed": True, **more})
 
 
 def tried(served, **fields) -> requests.Response:

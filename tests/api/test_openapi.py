@@ -13,9 +13,9 @@ from stand_in import Client
 from hub.admission import Admission
 from hub.api import application
 from hub.api.contract import compiled, violations
-from hub.api.guards import Limits, _folded
+from hub.api.guards import RequestLimits, _folded
 from hub.identity import accounts
-from hub.identity.clients import Right
+from hub.identity.clients import ScopeRight
 
 SPECIFICATION = Path(__file__).parents[2] / "openapi.yaml"
 CONTRACT = application.load(SPECIFICATION)
@@ -66,7 +66,7 @@ def real_app(*, production: bool) -> Client:
             base_url="http://hub.test",
             token_info=lambda _: None,
             production=production,
-            limits=Limits(),
+            limits=RequestLimits(),
             admission=Admission(memory_budget=10**9, free_bytes=lambda: 0, disk_watermark=0),
         )
     )
@@ -95,7 +95,7 @@ def test_scopes_are_the_rights_of_clients_and_persons():
     schemes = CONTRACT["components"]["securitySchemes"]
     assert [scheme["type"] for scheme in schemes.values()] == ["oauth2"]
     flows = schemes["oauth2"]["flows"]
-    assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in Right}
+    assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in ScopeRight}
     assert set(flows["password"]["scopes"]) == {right.value for right in accounts.Right}
 
 

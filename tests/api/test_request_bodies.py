@@ -19,16 +19,16 @@ from stand_in import Answer
 from hub import app as composition
 from hub.admission import Admission
 from hub.api import application
-from hub.api.guards import Limits
+from hub.api.guards import RequestLimits
 from hub.identity import accounts
-from hub.identity.clients import Right, new_client
+from hub.identity.clients import ScopeRight, new_client
 from hub.model.parties import ClientKind
 from hub.resources import shipped
 
 SPECIFICATION = shipped("openapi.yaml")
 CONTRACT = application.load(SPECIFICATION)
 MB, PIECE = 1_000_000, 64 * 1024
-EVERYTHING = [right.value for right in Right] + [right.value for right in accounts.Right]
+EVERYTHING = [right.value for right in ScopeRight] + [right.value for right in accounts.Right]
 FIT_CONNECT = re.compile(r"/(?:v[12]|(?:submission|destination|routing)-api)/")
 
 
@@ -114,7 +114,7 @@ def guarded(budget: int) -> Any:
         base_url="http://hub.test",
         token_info=lambda _: {"sub": "a", "scope": EVERYTHING},
         production=True,
-        limits=Limits(),
+        limits=RequestLimits(),
         admission=Admission(memory_budget=budget, free_bytes=lambda: 0, disk_watermark=0),
     )
 

@@ -16,8 +16,8 @@ from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served
 from stand_in import edge_app
 from taken_pushes import envelope, listener, signed
 
-from hub.api.protocol import Bounds
-from hub.connector.listener import Bounds as ConnectorBounds
+from hub.api.protocol import ConnectionBounds
+from hub.connector.listener import ListenerBounds
 
 MIB = b" " * 1_000_000
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
@@ -57,7 +57,7 @@ class Client {
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with listening(edge_app(Path(tmp_path_factory.mktemp("edge"))), Bounds()) as port:
+    with listening(edge_app(Path(tmp_path_factory.mktemp("edge"))), ConnectionBounds()) as port:
         yield port
 
 
@@ -163,7 +163,7 @@ def test_the_jdk_s_client_submits_applications_small_and_large(served: Served, t
 def test_the_jdk_s_client_delivers_to_a_connector(tmp_path: Path, way: str):
     body = envelope(1_000_000)
     headers = [part for line in signed(body).decode().splitlines() for part in line.split(": ")]
-    listening = listener(tmp_path, ConnectorBounds())
+    listening = listener(tmp_path, ListenerBounds())
     url = f"http://127.0.0.1:{listening.port}/deliveries"
     assert java(tmp_path, "HTTP_2", url, body, "application/json", way, *headers) == [202, 202]
     listening.close()

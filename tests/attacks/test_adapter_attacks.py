@@ -26,7 +26,7 @@ from hub.adapter_kit.check import bench_of
 from hub.model.submission import OutcomeKind
 from hub.transport.connection import Inward, Line
 from hub.transport.sftp import Server
-from hub.transport.smtp import Login
+from hub.transport.smtp import MailLogin
 
 ADAPTERS = [Https, FitConnect, S3Drop, Sftp, SmimeMail]
 INWARD = [
@@ -113,7 +113,7 @@ def test_the_environment_cannot_switch_certificates_off(workshop, monkeypatch): 
 def test_secrets_do_not_print():
     key = asyncssh.generate_private_key("ssh-ed25519")
     server = Server(host="h", port=22, user="u", host_keys=[], client_key=key, password=SECRET)
-    assert SECRET not in repr(server) + repr(Login(user="u", password=SECRET))
+    assert SECRET not in repr(server) + repr(MailLogin(user="u", password=SECRET))
     assert "client_key" not in repr(server)
 
 

@@ -12,9 +12,9 @@ from stage import NOW
 from taken_pushes import envelope, listener, signed
 
 from hub.connector.demo_system import SpecialistSystem
-from hub.connector.listener import Bounds
+from hub.connector.listener import ListenerBounds
 
-SHORT = Bounds(head_seconds=1.0, pause=1.0, body_seconds=2.0, body_rate=1_000_000)
+SHORT = ListenerBounds(head_seconds=1.0, pause=1.0, body_seconds=2.0, body_rate=1_000_000)
 FLOOD = 4 * 1024 * 1024
 HEAD = b"POST /deliveries HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -45,7 +45,7 @@ def pushed(port: int, body: bytes, *lines: bytes) -> Reply:
 @pytest.mark.parametrize("dripping", [4, 12])
 def test_connections_that_drip_do_not_keep_a_delivery_out(tmp_path: Path, dripping: int):
     """Neither a few, as many as there once were places, nor more than an address may have."""
-    bounds = Bounds(connections=16, connections_of_one=8)
+    bounds = ListenerBounds(connections=16, connections_of_one=8)
     listening = listener(tmp_path, bounds)
     with ExitStack() as open_ones:
         for number in range(dripping):
@@ -56,7 +56,7 @@ def test_connections_that_drip_do_not_keep_a_delivery_out(tmp_path: Path, drippi
 
 
 def test_an_address_that_floods_leaves_room_for_another(tmp_path: Path):
-    listening = listener(tmp_path, Bounds(connections=8, connections_of_one=4))
+    listening = listener(tmp_path, ListenerBounds(connections=8, connections_of_one=4))
     with ExitStack() as open_ones:
         for _ in range(20):
             open_ones.enter_context(Wire(listening.port, "127.0.0.2")).send(HEAD)

@@ -11,8 +11,8 @@ import pytest
 from raw_http import PATIENCE, Wire, listening
 from stand_in import edge_app
 
-from hub.api.guards import Limits
-from hub.api.protocol import Bounds
+from hub.api.guards import RequestLimits
+from hub.api.protocol import ConnectionBounds
 
 HEAD = b"GET /v1/info HTTP/1.1\r\nHost: hub\r\n"
 WHOLE = HEAD + b"\r\n"
@@ -27,9 +27,9 @@ FLOOD = 4 * MIB
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A server that is quick to lose patience."""
-    limits = Limits(pause=1.0, body_seconds=2.0, body_rate=1_000_000)
+    limits = RequestLimits(pause=1.0, body_seconds=2.0, body_rate=1_000_000)
     app = edge_app(Path(tmp_path_factory.mktemp("edge")), limits=limits)
-    with listening(app, Bounds(head_seconds=1.0, connections=24)) as port:
+    with listening(app, ConnectionBounds(head_seconds=1.0, connections=24)) as port:
         yield port
 
 
@@ -182,8 +182,8 @@ def test_a_body_that_nobody_wants_ends_the_connection(port: int):
 
 
 def test_a_body_that_keeps_its_pace_may_take_longer_than_any_bound_on_time(tmp_path: Path):
-    limits = Limits(pause=1.0, body_seconds=1.0, body_rate=1_000)
-    with listening(edge_app(tmp_path, limits=limits), Bounds(head_seconds=1.0)) as port, Wire(port) as wire:
+    limits = RequestLimits(pause=1.0, body_seconds=1.0, body_rate=1_000)
+    with listening(edge_app(tmp_path, limits=limits), ConnectionBounds(head_seconds=1.0)) as port, Wire(port) as wire:
         wire.send(b"PUT /v1/attachments/a HTTP/1.1\r\nHost: hub\r\nContent-Type: application/jose\r\n")
         wire.send(b"Content-Length: 300000\r\n\r\n")
         for _ in range(30):
@@ -196,7 +196,7 @@ def test_a_body_that_keeps_its_pace_may_take_longer_than_any_bound_on_time(tmp_p
 
 
 def test_silent_connections_make_room_for_whoever_has_a_request(tmp_path: Path):
-    with listening(edge_app(tmp_path), Bounds(connections=8)) as port:
+    with listening(edge_app(tmp_path), ConnectionBounds(connections=8)) as port:
         silent = [Wire(port) for _ in range(30)]
         for wire in silent:
             wire.send(HEAD)
@@ -206,7 +206,7 @@ def test_silent_connections_make_room_for_whoever_has_a_request(tmp_path: Path):
 
 
 def test_with_every_connection_at_work_a_further_one_is_told_to_come_back(tmp_path: Path):
-    with listening(edge_app(tmp_path), Bounds(connections=4)) as port:
+    with listening(edge_app(tmp_path), ConnectionBounds(connections=4)) as port:
         working = [Wire(port) for _ in range(4)]
         for wire in working:
             wire.send(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")

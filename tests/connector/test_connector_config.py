@@ -10,7 +10,15 @@ import pytest
 from stage import NOW
 
 from hub.connector import Connector
-from hub.connector.settings import FolderHandover, HttpHandover, Inflation, Mode, OnInvalid, Settings, _Table
+from hub.connector.settings import (
+    ConnectorSettings,
+    FolderHandover,
+    HttpHandover,
+    Inflation,
+    InvalidHandling,
+    Mode,
+    _Table,
+)
 from hub.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +57,10 @@ folder = "cases"
 """
 
 
-def read(tmp_path: Path, text: str) -> Settings:
+def read(tmp_path: Path, text: str) -> ConnectorSettings:
     file = tmp_path / "connector.toml"
     file.write_text(text, "utf-8")
-    return Settings.read(file)
+    return ConnectorSettings.read(file)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +109,13 @@ def test_what_is_not_toml_is_refused(text, tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigurationError):
-        Settings.read(tmp_path / "nowhere.toml")
+        ConnectorSettings.read(tmp_path / "nowhere.toml")
 
 
 def test_the_example_is_read_with_paths_beside_the_file(tmp_path):
     settings = read(tmp_path, EXAMPLE)
     assert settings.mode is Mode.BOTH
-    assert settings.on_invalid is OnInvalid.HAND_OVER
+    assert settings.on_invalid is InvalidHandling.HAND_OVER
     assert settings.journal == tmp_path / "journal.sqlite3"
     assert settings.handover == FolderHandover(path=Path("/srv/antraege"))
     assert settings.hub.submission_api == "/submission-api"

@@ -15,7 +15,7 @@ from stage import NOW
 
 from hub.connector import Connector
 from hub.connector.opening import Keys
-from hub.connector.settings import Settings
+from hub.connector.settings import ConnectorSettings
 from hub.crypto import keys as crypto_keys
 from hub.validation.catalog import SchemaCatalog
 
@@ -87,7 +87,7 @@ class Town:
 
     def start(self, *, now=lambda: NOW, **changes) -> Connector:
         self.stop()
-        settings = Settings.parse({**self.document, **changes}, self.folder)
+        settings = ConnectorSettings.parse({**self.document, **changes}, self.folder)
         self.connector = Connector(settings, keys=self.keys, catalog=self.catalog, now=now)
         return self.connector
 

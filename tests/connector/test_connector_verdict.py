@@ -22,7 +22,7 @@ from test_connector_town import (
     town_keys,
 )
 
-from hub.connector.journal import State
+from hub.connector.journal import JournalState
 from hub.crypto import keys as crypto_keys
 
 # --- what is turned down --------------------------------------------------------------------------------------------
@@ -268,6 +268,6 @@ def test_what_the_hub_no_longer_has_is_gone_until_it_is_listed_again(town):
     connector._look(NOW)
     sealed = town.hub.submissions.pop(str(submission_id))
     connector.run_once(NOW)
-    assert connector.status() == {State.GONE: 1}
+    assert connector.status() == {JournalState.GONE: 1}
     town.hub.submissions[str(submission_id)] = sealed
     assert connector.run_once(LATER).accepted == 1

@@ -23,8 +23,8 @@ from test_connector_town import (
 )
 
 from hub.connector import Connector
-from hub.connector.handover import Folder, Http
-from hub.connector.journal import State
+from hub.connector.handover import FolderSystem, Http
+from hub.connector.journal import JournalState
 from hub.errors import ConfigurationError
 
 # --- the walk -------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_crash_loses_nothing_doubles_nothing_and_leaves_no_plaintext(point, to
 
 
 def test_a_folder_gets_it_once_even_if_the_local_system_is_quicker(town, monkeypatch):
-    kill_at(monkeypatch, Folder, "publish", after=True)
+    kill_at(monkeypatch, FolderSystem, "publish", after=True)
     submission_id = town.submit()
     with pytest.raises(Killed):
         town.start().run_once(NOW)
@@ -252,11 +252,11 @@ def test_a_case_that_the_hub_closed_itself_is_overruled(town):
     connector._hub.post_event = late
     counts = connector.run_once(NOW)
     assert (counts.accepted, counts.open) == (0, 0)
-    assert connector.status() == {State.OVERRULED: 1}
+    assert connector.status() == {JournalState.OVERRULED: 1}
 
 
 def test_a_share_that_is_not_mounted_takes_nothing(town, monkeypatch):
-    kill_at(monkeypatch, Folder, "publish", after=False)
+    kill_at(monkeypatch, FolderSystem, "publish", after=False)
     submission_id = town.submit()
     with pytest.raises(Killed):
         town.start().run_once(NOW)

@@ -12,13 +12,13 @@ from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
 from hub.errors import TooMany, Unauthenticated
 from hub.identity.clients import Clients, Directory, new_client
-from hub.identity.throttle import Bounds, Throttle
+from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model.parties import ClientKind
 from hub.store import Store
 from hub.store.tables import throttle as rows
 
 SECOND = timedelta(seconds=1)
-BOUNDS = Bounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
+BOUNDS = ThrottleBounds(kind="client", window=timedelta(seconds=60), by_pair=10, by_address=60)
 HOME, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 
 
@@ -222,7 +222,7 @@ def test_addresses_of_one_network_count_as_one(store):
 
 
 def test_a_bound_over_all_addresses_spares_those_where_the_subject_logged_in(store):
-    bounds = Bounds(kind="person", window=BOUNDS.window, by_pair=5, by_address=30, by_subject=8)
+    bounds = ThrottleBounds(kind="person", window=BOUNDS.window, by_pair=5, by_address=30, by_subject=8)
     throttle = Throttle(store=store, bounds=bounds)
     throttle.passed(subject="erika", address=HOME, now=NOW)
     for number in range(8):

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from stage import BAUANTRAG
 
-from hub.administration.dead_letters import By, DeadLetters
+from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.crypto.jose import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.crypto.receipts import verify_receipt
@@ -129,7 +129,7 @@ def test_the_receiver_does_not_see_what_is_in_quarantine_until_it_is_released(st
     assert waiting(stage) == []
     assert stage.hub.store.deliveries.quarantined(stored.id)
     delivery_id = stage.hub.store.deliveries.delivery(stored.id).delivery_id
-    by = By(actor="cli:anna", now=stage.clock())
+    by = RedrivenBy(actor="cli:anna", now=stage.clock())
     assert DeadLetters(store=stage.hub.store).redrive(delivery_id, within=None, by=by)
     assert waiting(stage) == [stored.id]
     assert not stage.hub.store.deliveries.quarantined(stored.id)

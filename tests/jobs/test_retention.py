@@ -17,15 +17,15 @@ from hub import app
 from hub.adapter_kit.cases import SECRET, Workshop
 from hub.config import load_settings
 from hub.crypto import jws
-from hub.jobs.retention import Retention
+from hub.jobs.retention import RetentionJob
 from hub.model.submission import State
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 
 
 @pytest.fixture
-def retention(own_door: Door) -> Retention:
-    return Retention(
+def retention(own_door: Door) -> RetentionJob:
+    return RetentionJob(
         store=own_door.hub.store,
         callback_writer=CallbackWriter(store=own_door.hub.store),
         board=Noticeboard(store=own_door.hub.store),
@@ -58,14 +58,14 @@ def log_of(door: Door, case_id: str) -> list[str]:
     return kinds(list(door.hub.notary.tokens(UUID(case_id)).items))
 
 
-def pass_days(door: Door, retention: Retention, days: int) -> None:
+def pass_days(door: Door, retention: RetentionJob, days: int) -> None:
     """Let days go by, one run of the duties each."""
     for _ in range(days):
         door.clock.pass_(days=1)
         retention.run(door.clock())
 
 
-def test_what_is_announced_and_never_submitted_is_deleted_after_a_day(own_door: Door, retention: Retention):
+def test_what_is_announced_and_never_submitted_is_deleted_after_a_day(own_door: Door, retention: RetentionJob):
     announced = own_door.announce(str(uuid4()))
     own_door.upload(announced["submissionId"], announced_attachment(own_door, announced), own_door.seal(b"x" * 100_000))
     own_door.clock.pass_(hours=23)
@@ -81,7 +81,7 @@ def announced_attachment(door: Door, announced: dict[str, str]) -> str:
     return str(door.hub.store.submissions.message(UUID(announced["submissionId"])).announced[0])
 
 
-def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: Retention):
+def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door, retention: RetentionJob):
     own_door.send()
     own_door.send()
     deliver(own_door)
@@ -97,7 +97,7 @@ def test_an_authority_is_reminded_once_on_day_3_and_once_on_day_9(own_door: Door
     assert reminders(own_door) == [(1, 2), (2, 2)]
 
 
-def test_what_falls_due_later_on_a_day_waits_for_the_next_days_reminder(own_door: Door, retention: Retention):
+def test_what_falls_due_later_on_a_day_waits_for_the_next_days_reminder(own_door: Door, retention: RetentionJob):
     for _ in range(3):
         own_door.send()
         deliver(own_door)
@@ -112,7 +112,7 @@ def test_what_falls_due_later_on_a_day_waits_for_the_next_days_reminder(own_door
     assert reminders(own_door) == [(1, 1), (1, 2)]
 
 
-def test_a_hub_that_slept_until_day_10_reminds_once(own_door: Door, retention: Retention):
+def test_a_hub_that_slept_until_day_10_reminds_once(own_door: Door, retention: RetentionJob):
     own_door.send()
     deliver(own_door)
     own_door.clock.pass_(days=10)
@@ -121,7 +121,7 @@ def test_a_hub_that_slept_until_day_10_reminds_once(own_door: Door, retention: R
     assert reminders(own_door) == [(2, 1)]
 
 
-def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retention):
+def test_what_was_collected_needs_no_reminder(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
@@ -129,7 +129,7 @@ def test_what_was_collected_needs_no_reminder(own_door: Door, retention: Retenti
     assert reminders(own_door) == []
 
 
-def test_an_authority_is_not_reminded_of_what_waits_for_the_online_service(own_door: Door, retention: Retention):
+def test_an_authority_is_not_reminded_of_what_waits_for_the_online_service(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.subscriber.get(f"/v2/submissions/{sent.submission_id}").status == 200
@@ -141,7 +141,7 @@ def test_an_authority_is_not_reminded_of_what_waits_for_the_online_service(own_d
     assert reminders(own_door) == [(1, 1)]
 
 
-def test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it(own_door: Door, retention: Retention):
+def test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it(own_door: Door, retention: RetentionJob):
     sent = own_door.send(b"scan", callback={"url": "https://sender.example/cb", "secret": SECRET})
     deliver(own_door)
     pass_days(own_door, retention, 14)
@@ -164,7 +164,7 @@ def test_day_14_rejects_what_lies_unanswered_and_day_21_deletes_it(own_door: Doo
     assert log_of(own_door, sent.case_id)[-2:] == ["reject-submission", "delete-submission"]
 
 
-def test_what_was_accepted_is_deleted_after_seven_days_and_its_log_stays(own_door: Door, retention: Retention):
+def test_what_was_accepted_is_deleted_after_seven_days_and_its_log_stays(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.accept(sent).status == 204
@@ -178,7 +178,7 @@ def test_what_was_accepted_is_deleted_after_seven_days_and_its_log_stays(own_doo
 
 
 def test_a_push_that_arrived_is_never_rejected_and_its_contents_go_after_seven_days(
-    own_door: Door, retention: Retention, tmp_path: Any
+    own_door: Door, retention: RetentionJob, tmp_path: Any
 ):
     store = own_door.hub.store
     (tmp_path / "inbox").mkdir()
@@ -195,7 +195,7 @@ def test_a_push_that_arrived_is_never_rejected_and_its_contents_go_after_seven_d
     assert "reject-submission" not in log_of(own_door, sent.case_id)
 
 
-def test_a_reply_keeps_the_same_periods(own_door: Door, retention: Retention):
+def test_a_reply_keeps_the_same_periods(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.accept(sent).status == 204
@@ -206,7 +206,7 @@ def test_a_reply_keeps_the_same_periods(own_door: Door, retention: Retention):
     assert state(own_door, reply.submission_id) is State.DELETED
 
 
-def test_a_case_is_dropped_after_730_days_and_leaves_a_signed_tombstone(own_door: Door, retention: Retention):
+def test_a_case_is_dropped_after_730_days_and_leaves_a_signed_tombstone(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     assert own_door.accept(sent).status == 204
@@ -225,7 +225,7 @@ def test_a_case_is_dropped_after_730_days_and_leaves_a_signed_tombstone(own_door
     assert sender.get(f"/v2/cases/{sent.case_id}/events").json["eventLog"] == []
 
 
-def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: Retention):
+def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     own_door.announce()
     deliver(own_door)
@@ -235,7 +235,7 @@ def test_a_duty_that_is_run_again_does_nothing_more(own_door: Door, retention: R
     assert log_of(own_door, sent.case_id).count("reject-submission") == 1
 
 
-def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: Retention):
+def test_an_answer_just_before_the_hubs_own_wins(own_door: Door, retention: RetentionJob):
     sent = own_door.send()
     deliver(own_door)
     overdue = own_door.hub.store.retention.unanswered(own_door.clock() + timedelta(days=15))

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from store_values import HUB, NOW, Instead, accepted, announced, claim, known_destination, record
 
 from hub.crypto.keys import SigningKey
-from hub.jobs.retention import Retention
+from hub.jobs.retention import RetentionJob
 from hub.model.submission import Outcome, OutcomeKind, State
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
@@ -40,7 +40,7 @@ def failing(store, noun, method, only=None):
 
 def retention(store, meters, *, keys=None):
     board = Noticeboard(store=store)
-    return Retention(
+    return RetentionJob(
         store=store, callback_writer=CallbackWriter(store=store), board=board, keys=keys, base_url=HUB, meters=meters
     )
 

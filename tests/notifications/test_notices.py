@@ -25,7 +25,7 @@ from hub.model.submission import Outcome, OutcomeKind
 from hub.notifications.mail import MailServer as Server
 from hub.notifications.mail import Noticeboard, Postman, mail_of
 from hub.observability.metrics import Meters
-from hub.store import DeliveryState, NoticeKind, Store, Telling, Tried
+from hub.store import DeliveryState, NoticeKind, OutboxAttempt, Store, Telling
 from hub.store.outboxes import write_telling
 
 DAY = timedelta(days=1)
@@ -216,7 +216,7 @@ def test_what_a_dead_node_held_another_mails_after_its_lease(store, postman, wor
         assert postman(server.port).run_once() == 0
         clock.pass_(minutes=4)
         assert postman(server.port).run_once() == 1
-    late = Tried(sent=False, next_attempt_at=None, note="late", now=clock())
+    late = OutboxAttempt(sent=False, next_attempt_at=None, note="late", now=clock())
     assert not store.notices.record(held, late)
     assert states(store) == [("delivered", 2)]
 
@@ -352,7 +352,7 @@ def test_only_notices_that_are_over_are_forgotten(store, clock):
     give(store, authority(store))
     assert store.notices.forget(NOW + 99 * DAY) == 0
     (held,) = store.notices.claim(clock(), lease=DAY, node="n", limit=1)
-    assert store.notices.record(held, Tried(sent=True, next_attempt_at=None, note="", now=clock()))
+    assert store.notices.record(held, OutboxAttempt(sent=True, next_attempt_at=None, note="", now=clock()))
     assert store.notices.forget(NOW + DAY) == 1
 
 

@@ -56,9 +56,9 @@ from hub.store import (
     DeliveryState,
     Notice,
     NoticeKind,
+    OutboxAttempt,
     Store,
     Telling,
-    Tried,
     tables,
 )
 from hub.store.accounts import Account, Failure, StoredSession
@@ -244,8 +244,8 @@ def _outbox(store: Store) -> tuple[Any, UUID]:
 
 def _notices(store: Store) -> Any:
     """A notice that is leased; another is due, and one is over."""
-    told = [notice(uuid4()), notice(uuid4(), recipient="")]
-    store.database.write(lambda connection: write_telling(connection, Telling(entry=AUDIT, notices=tuple(told))))
+    given = [notice(uuid4()), notice(uuid4(), recipient="")]
+    store.database.write(lambda connection: write_telling(connection, Telling(entry=AUDIT, notices=tuple(given))))
     (leased,) = store.notices.claim(NOW, lease=LEASE, node="n", limit=9)
     more = (notice(uuid4()),)
     store.database.write(lambda connection: write_telling(connection, Telling(entry=AUDIT, notices=more)))
@@ -333,7 +333,9 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "notices.claim": lambda s, _: s.notices.claim(NOW, lease=LEASE, node="n", limit=9),
     "notices.forget": lambda s, _: s.notices.forget(LATER),
     "notices.give": lambda s, c: give(s, c.there.destination_id),
-    "notices.record": lambda s, c: s.notices.record(c.notice, Tried(sent=True, next_attempt_at=None, note="", now=NOW)),
+    "notices.record": lambda s, c: s.notices.record(
+        c.notice, OutboxAttempt(sent=True, next_attempt_at=None, note="", now=NOW)
+    ),
     "parties.add_client": lambda s, _: s.parties.add_client(client("another"), audit=AUDIT),
     "parties.add_destination": lambda s, _: s.parties.add_destination(destination(), audit=AUDIT),
     "parties.add_key": lambda s, c: s.parties.add_key(c.there.destination_id, jwk("more"), NOW, audit=AUDIT),

@@ -23,7 +23,7 @@ from hub.model.submission import MediaType
 from hub.validation import arrivals as arrivals_module
 from hub.validation.arrivals import Arrivals, Upload, Wish
 from hub.validation.catalog import CatalogBook
-from hub.validation.manifest import Standing, Status, read_standings, write_standing
+from hub.validation.manifest import SchemaStanding, Status, read_standings, write_standing
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HEAD = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t:{0}" xmlns="urn:t:{0}">'
@@ -174,19 +174,19 @@ def test_only_what_waits_can_be_admitted_or_dropped(arrivals, arrival_id):
 def test_a_withdrawn_version_is_refused_within_a_second_and_can_come_back(arrivals, book, target):
     arrivals.admit(bring(arrivals).arrival_id)
     request = {"media_type": MediaType.XML, "data": b'<m xmlns="urn:t:1">x</m>', "schema": None, "service": None}
-    write_standing(target, ("test", "1"), Standing(status=Status.WITHDRAWN))
+    write_standing(target, ("test", "1"), SchemaStanding(status=Status.WITHDRAWN))
     with pytest.raises(UnknownSchema) as refusal:
         book().check(**request, on=NOW.date())
     assert "zurückgezogen" in refusal.value.detail.de
-    write_standing(target, ("test", "1"), Standing(status=Status.VALID, valid_from=NOW.date()))
+    write_standing(target, ("test", "1"), SchemaStanding(status=Status.VALID, valid_from=NOW.date()))
     assert book().check(**request, on=NOW.date()).valid
     with pytest.raises(UnknownSchema):
         book().check(**request, on=NOW.date() - timedelta(days=1))
 
 
 def test_decisions_on_several_versions_stand_side_by_side(target):
-    write_standing(target, ("a", "1"), Standing(status=Status.ANNOUNCED, valid_from=date(2027, 1, 1)))
-    write_standing(target, ("b", "2"), Standing(status=Status.WITHDRAWN))
+    write_standing(target, ("a", "1"), SchemaStanding(status=Status.ANNOUNCED, valid_from=date(2027, 1, 1)))
+    write_standing(target, ("b", "2"), SchemaStanding(status=Status.WITHDRAWN))
     found = read_standings([target])
     assert found["a", "1"].valid_from == date(2027, 1, 1)
     assert found["b", "2"].status is Status.WITHDRAWN

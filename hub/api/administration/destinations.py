@@ -14,8 +14,8 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.dead_letters import By, DeadLetters
-from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep, Standing
+from hub.administration.dead_letters import DeadLetters, RedrivenBy
+from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
@@ -126,7 +126,7 @@ class DestinationAdmin:
         return json_answer(_change(change), 202 if change.state is ChangeState.OPEN else 200, FRESH)
 
     async def _standing(self, destination_id: UUID) -> ConnexionResponse:
-        standing: Standing = await in_thread(self._destination_service.show, destination_id, self._person())
+        standing: DestinationStanding = await in_thread(self._destination_service.show, destination_id, self._person())
         destination = standing.destination
         answer = _head(destination) | {
             "contact": dict(destination.contact),
@@ -288,8 +288,8 @@ class DeadLetterDesk:
         )
         return json_answer({"redriven": number}, 202)
 
-    def _person(self, caller: Caller, body: dict[str, Any]) -> By:
-        return By(actor=f"client:{caller.client_id}", now=self._clock(), reason=body.get("reason", ""))
+    def _person(self, caller: Caller, body: dict[str, Any]) -> RedrivenBy:
+        return RedrivenBy(actor=f"client:{caller.client_id}", now=self._clock(), reason=body.get("reason", ""))
 
     def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
         """Return the caller's destinations inside its tenant, or the one that it names."""

@@ -20,7 +20,7 @@ from hub.api.operations import caller_address, visit
 from hub.api.threads import in_thread
 from hub.identity.accounts import PREFIX, Person, PersonTokens, Right, Role
 from hub.identity.clients import Caller, Directory, rights_of
-from hub.identity.clients import Right as ClientRight
+from hub.identity.clients import ScopeRight as ClientRight
 from hub.model.parties import Client, ClientKind
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.routing_review import DryRun, rules_seen
+from hub.administration.routing_review import RoutingDryRun, rules_seen
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
 from hub.api.contract import schema_violation, violation
@@ -133,7 +133,7 @@ def diff_json(changes: Diff) -> dict[str, Any]:
     }
 
 
-def dry_run_json(found: DryRun) -> dict[str, Any]:
+def dry_run_json(found: RoutingDryRun) -> dict[str, Any]:
     """Return what would have become of real submissions: ids and counts only."""
     return {
         "since": _moment(found.since),

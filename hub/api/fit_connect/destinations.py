@@ -14,7 +14,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.administration.destinations import Destinations, Draft
 from hub.api.answers import FRESH, json_answer, nothing, paged, visitor
 from hub.api.contract import schema_violation, violation
-from hub.api.fit_connect.versions import Dialect
+from hub.api.fit_connect.versions import WireVersion
 from hub.api.threads import in_thread
 from hub.crypto.keyring import HubKeys
 from hub.errors import Malformed, Text
@@ -36,7 +36,7 @@ class DestinationDesk:
         self,
         *,
         destinations: Destinations,
-        dialect: Dialect,
+        dialect: WireVersion,
         keys: HubKeys,
         outbound: Outbound,
         tenant_of: Callable[[str], str],

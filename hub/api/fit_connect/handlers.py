@@ -11,10 +11,10 @@ from hub.administration.destinations import Destinations
 from hub.admission import Admission
 from hub.api.answers import json_answer
 from hub.api.fit_connect.destinations import DestinationDesk
-from hub.api.fit_connect.messages import CaseFiles, Counter, Replies, Submissions
+from hub.api.fit_connect.messages import CaseFiles, Counter, Replies, SubmissionHandlers
 from hub.api.fit_connect.routing import Quota, RoutingService
-from hub.api.fit_connect.versions import V1, V2, Dialect
-from hub.api.guards import Limits
+from hub.api.fit_connect.versions import V1, V2, WireVersion
+from hub.api.guards import RequestLimits
 from hub.areas import Gazetteer
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import KeyPolicy
@@ -53,7 +53,7 @@ class Parts:
     base_url: str
     caller: Callable[[], Caller]
     clock: Callable[[], datetime]
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     quota: Quota = field(default_factory=Quota)
     #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
     sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
@@ -69,7 +69,7 @@ def handlers(parts: Parts) -> dict[str, Handler]:
     return found
 
 
-def _of_version(parts: Parts, counter: Counter, version: str, dialect: Dialect) -> Mapping[str, Handler]:
+def _of_version(parts: Parts, counter: Counter, version: str, dialect: WireVersion) -> Mapping[str, Handler]:
     return {
         **_messages(counter, dialect),
         **_cases(parts, dialect),
@@ -79,9 +79,12 @@ def _of_version(parts: Parts, counter: Counter, version: str, dialect: Dialect) 
     }
 
 
-def _messages(counter: Counter, dialect: Dialect) -> Mapping[str, Handler]:
+def _messages(counter: Counter, dialect: WireVersion) -> Mapping[str, Handler]:
     found: dict[str, Handler] = {}
-    for name, messages in (("submissions", Submissions(counter, dialect)), ("replies", Replies(counter, dialect))):
+    for name, messages in (
+        ("submissions", SubmissionHandlers(counter, dialect)),
+        ("replies", Replies(counter, dialect)),
+    ):
         found |= {
             f"{name}.announce": messages.announce,
             f"{name}.upload": messages.upload,
@@ -95,7 +98,7 @@ def _messages(counter: Counter, dialect: Dialect) -> Mapping[str, Handler]:
     return found
 
 
-def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
+def _cases(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
     files = CaseFiles(
         cases=parts.cases,
         acknowledgement=Acknowledgement(store=parts.store, callback_writer=parts.callback_writer),
@@ -111,7 +114,7 @@ def _cases(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
     }
 
 
-def _destinations(parts: Parts, dialect: Dialect) -> Mapping[str, Handler]:
+def _destinations(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
     desk = DestinationDesk(
         destinations=Destinations(store=parts.store, policy=parts.policy),
         dialect=dialect,

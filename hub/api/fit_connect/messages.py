@@ -31,15 +31,23 @@ from starlette.responses import Response, StreamingResponse
 from hub.admission import Admission, Reservation
 from hub.api.answers import FRESH, etag, ids, json_answer, known_states, nothing, paged
 from hub.api.contract import schema_violation, strict_json, violation
-from hub.api.fit_connect.versions import Dialect, case_row, reply, reply_row, submission_row
-from hub.api.guards import Limits
+from hub.api.fit_connect.versions import WireVersion, case_row, reply, reply_row, submission_row
+from hub.api.guards import RequestLimits
 from hub.api.operations import reservation
 from hub.api.threads import in_thread, over, until_stored
 from hub.crypto.keyring import HubKeys
 from hub.errors import Malformed, Text
-from hub.fit_connect.collection import Cases, CaseView, Collected, Collection, Unchanged
+from hub.fit_connect.collection import Cases, CaseView, Collection, SealedParts, Unchanged
 from hub.fit_connect.events import Acknowledgement
-from hub.fit_connect.submissions import Announcing, Looked, ReplyWish, SubmissionWish, Submitting, Upload, Uploading
+from hub.fit_connect.submissions import (
+    Announcing,
+    AttachmentUpload,
+    Looked,
+    ReplyWish,
+    SubmissionWish,
+    Submitting,
+    Uploading,
+)
 from hub.identity.clients import Caller
 from hub.model.events import Subject
 from hub.model.parties import Callback
@@ -72,7 +80,7 @@ class Counter:
     outbound: Outbound
     caller: Callable[[], Caller]
     clock: Callable[[], datetime]
-    limits: Limits
+    limits: RequestLimits
 
 
 class Messages:
@@ -80,7 +88,7 @@ class Messages:
 
     kind: Subject
 
-    def __init__(self, counter: Counter, dialect: Dialect) -> None:
+    def __init__(self, counter: Counter, dialect: WireVersion) -> None:
         self.counter = counter
         self.dialect = dialect
 
@@ -114,7 +122,7 @@ class Messages:
 
     async def collect(self, message_id: str, written: Callable[[StoredMessage], dict[str, Any]]) -> ConnexionResponse:
         """Hand out a message as ``written``, with its sealed metadata and data; 304 to who has them (RFC 9110, 13.1.2)."""
-        collected: Collected | Unchanged = await in_thread(
+        collected: SealedParts | Unchanged = await in_thread(
             self.counter.collection.collect,
             self.kind,
             UUID(message_id),
@@ -194,7 +202,7 @@ class Messages:
         )
 
 
-async def _pour(stream: AsyncIterator[bytes], upload: Upload, held: Reservation) -> None:
+async def _pour(stream: AsyncIterator[bytes], upload: AttachmentUpload, held: Reservation) -> None:
     """Store a body while it arrives: some chunks are being stored, the next ones collected. They are never copied together.
 
     Room is held for the most that was collected at any time, twice.
@@ -225,12 +233,12 @@ async def _pour(stream: AsyncIterator[bytes], upload: Upload, held: Reservation)
     await in_thread(_finish, upload, chunks)
 
 
-def _store(upload: Upload, chunks: Iterable[bytes]) -> None:
+def _store(upload: AttachmentUpload, chunks: Iterable[bytes]) -> None:
     for chunk in chunks:
         upload.write(chunk)
 
 
-def _finish(upload: Upload, chunks: Iterable[bytes]) -> None:
+def _finish(upload: AttachmentUpload, chunks: Iterable[bytes]) -> None:
     _store(upload, chunks)
     upload.finish()
 
@@ -244,7 +252,7 @@ def _facts(sealed: Sealed) -> dict[str, str]:
     return {"Content-Length": str(sealed.size), "Cache-Control": "no-store"}
 
 
-def contents(collected: Collected) -> dict[str, Any]:
+def contents(collected: SealedParts) -> dict[str, Any]:
     """Write the sealed parts of a message; without data the member is left out."""
     document = {"encryptedMetadata": collected.metadata}
     if collected.data is not None:
@@ -263,7 +271,7 @@ def _parts(document: Any) -> tuple[str, str | None]:
     return metadata, data
 
 
-class Submissions(Messages):
+class SubmissionHandlers(Messages):
     """Handlers of ``/v1/submissions`` or ``/v2/submissions``."""
 
     kind = Subject.SUBMISSION
@@ -416,7 +424,7 @@ class CaseFiles:
         *,
         cases: Cases,
         acknowledgement: Acknowledgement,
-        dialect: Dialect,
+        dialect: WireVersion,
         caller: Callable[[], Caller],
         clock: Callable[[], datetime],
     ) -> None:

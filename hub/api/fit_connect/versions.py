@@ -15,7 +15,7 @@ from hub.store import Case, StoredMessage
 _NO_REGION = "DE"
 
 
-class Dialect(Protocol):
+class WireVersion(Protocol):
     """What differs between the versions."""
 
     profile: Profile

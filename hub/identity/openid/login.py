@@ -37,7 +37,7 @@ import orjson
 
 from hub.errors import ConfigurationError, Conflict, Forbidden, Malformed, NotFound, Refused, SealBroken, Text
 from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
-from hub.identity.openid.provider import Provider, Request, refused
+from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
 from hub.model.refusals import already_exists
 from hub.store import AuditEntry, Store
@@ -169,7 +169,7 @@ class Identity:
         return f"{base}~{base64.b32encode(digest)[:8].decode().lower()}"
 
 
-class People:
+class OpenIdPeople:
     """Keeps an account for each of the provider's people."""
 
     def __init__(self, store: Store) -> None:
@@ -298,7 +298,7 @@ class Departure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
+class LoginReturn:
     """A session that began: its token, for the cookie alone, and the page that was wanted."""
 
     token: str = field(repr=False)
@@ -310,7 +310,7 @@ class Arrival:
 class _Ticket:
     """What the cookie holds."""
 
-    request: Request
+    request: AuthorizationRequest
     next_page: str
     made_at: datetime
 
@@ -323,7 +323,7 @@ class OpenIdLogin:
         self._accounts = accounts
         self._throttle = Throttle(store=store, bounds=BOUNDS)
         self._records = store.accounts
-        self._people = People(store)
+        self._people = OpenIdPeople(store)
         self._box = box
         self._provider = provider
         self._grants = grants
@@ -336,7 +336,7 @@ class OpenIdLogin:
     def depart(self, next_page: str, *, address: str, now: datetime) -> Departure:
         """Begin a log-in; raise ``TooMany`` after too many failures, ``Unavailable`` without the provider."""
         self._throttle.refuse(address=address, now=now)
-        request = Request(
+        request = AuthorizationRequest(
             state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48)
         )
         content = {
@@ -349,7 +349,7 @@ class OpenIdLogin:
         cookie = self._box.seal_secret(orjson.dumps(content), context=_CONTEXT)
         return Departure(address=self._provider.address(request, now=now), cookie=cookie)
 
-    def arrive(self, answer: Mapping[str, str], cookie: str, *, address: str, now: datetime) -> Arrival:
+    def arrive(self, answer: Mapping[str, str], cookie: str, *, address: str, now: datetime) -> LoginReturn:
         """Take the provider's answer and begin a session.
 
         Raises:
@@ -368,7 +368,7 @@ class OpenIdLogin:
             _log.warning("openid log-in refused: %s %s", error.slug, error.members.get("check", ""))
             raise
         token, _ = self._accounts.begin_session(person, by="openid", now=now)
-        return Arrival(token=token, person=person, next_page=ticket.next_page)
+        return LoginReturn(token=token, person=person, next_page=ticket.next_page)
 
     def way_out(self, back: str, *, now: datetime) -> str | None:
         """Return where to log out at the provider too; None if it does not offer that."""
@@ -392,7 +392,7 @@ class OpenIdLogin:
             content: dict[str, Any] = orjson.loads(self._box.open_secret(cookie, context=_CONTEXT))
         except (SealBroken, Malformed) as exc:
             raise refused("cookie") from exc
-        request = Request(state=content["state"], nonce=content["nonce"], verifier=content["verifier"])
+        request = AuthorizationRequest(state=content["state"], nonce=content["nonce"], verifier=content["verifier"])
         made_at = datetime.fromtimestamp(content["at"], tz=UTC)
         return _Ticket(request=request, next_page=content["next"], made_at=made_at)
 

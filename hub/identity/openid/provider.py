@@ -190,7 +190,7 @@ class Registration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class AuthorizationRequest:
     """One log-in's own secrets: ``state`` and ``nonce`` tie the answer to it, ``verifier`` the code (RFC 7636)."""
 
     state: str = field(repr=False)
@@ -209,7 +209,7 @@ class Provider:
         self._document: tuple[datetime, Mapping[str, Any]] | None = None
         self._keys: tuple[datetime, list[Jwk]] | None = None
 
-    def address(self, request: Request, *, now: datetime) -> str:
+    def address(self, request: AuthorizationRequest, *, now: datetime) -> str:
         """Return where a browser is sent to log in; raise ``Unavailable`` while the provider cannot be asked."""
         mine = self.registration
         uri: str = prepare_grant_uri(
@@ -235,7 +235,7 @@ class Provider:
         uri: str = add_params_to_uri(end, fields)
         return uri
 
-    def claims(self, answer: Mapping[str, str], request: Request, *, now: datetime) -> Mapping[str, Any]:
+    def claims(self, answer: Mapping[str, str], request: AuthorizationRequest, *, now: datetime) -> Mapping[str, Any]:
         """Return the claims about whoever logged in.
 
         Raises:
@@ -254,7 +254,7 @@ class Provider:
         expected = Expected(issuer=mine.issuer, client_id=mine.client_id, nonce=request.nonce)
         return verified(token, self._keys_for(key_id(token), now), expected, now=now)
 
-    def _exchange(self, code: str, request: Request, metadata: Mapping[str, Any], now: datetime) -> str:
+    def _exchange(self, code: str, request: AuthorizationRequest, metadata: Mapping[str, Any], now: datetime) -> str:
         """Exchange the code for tokens and return the ID token (RFC 6749 section 4.1.3); the others are not kept."""
         mine = self.registration
         fields = {

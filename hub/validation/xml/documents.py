@@ -86,7 +86,7 @@ def parse_tree(text: bytes) -> Any:
     return root
 
 
-class Listener:
+class ElementListener:
     """What a stream tells along the way: nothing. A subclass with ``start``, ``data`` or ``end`` is told of those."""
 
     def pi(self, _target: str, _data: str | None) -> None:
@@ -96,7 +96,7 @@ class Listener:
         """Nothing is built, so nothing is returned."""
 
 
-def stream(text: bytes, schema: etree.XMLSchema, listener: Listener, *, enough: int) -> list[Any]:
+def stream(text: bytes, schema: etree.XMLSchema, listener: ElementListener, *, enough: int) -> list[Any]:
     """Validate UTF-8 bytes in one pass and bounded memory, without a tree.
 
     Returns the schema's complaints (lxml log entries without places), which may end early after ``enough`` of them. The
@@ -125,7 +125,7 @@ def refuse_if_malformed(text: bytes) -> None:
         TooLarge: It is nested too deeply or holds too long a text.
     """
     try:
-        _feed(_parser(target=Listener()), text, 0)
+        _feed(_parser(target=ElementListener()), text, 0)
     except etree.XMLSyntaxError as error:
         raise _unreadable(error) from error
 

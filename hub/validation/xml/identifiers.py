@@ -16,7 +16,7 @@ from typing import Any
 
 from lxml import etree
 
-from hub.validation.xml.documents import Listener
+from hub.validation.xml.documents import ElementListener
 
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
@@ -202,7 +202,7 @@ class IdentifierWalk:
         return self._roots.get(child.tag) if kind is None and parent.open else kind
 
 
-class IdentifierListener(Listener):
+class IdentifierListener(ElementListener):
     """The same walk over a stream; it knows no places, so ``met`` holds None for each."""
 
     def __init__(self, table: IdentifierTable) -> None:

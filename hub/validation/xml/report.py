@@ -86,7 +86,7 @@ _STEP = re.compile(r"(@?)([^\[\]]+)(?:\[(\d+)\])?$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class XmlFinding:
     """One complaint: rule, libxml2's path or None, line or 0, and the message, which is not shown to anyone."""
 
     rule: str
@@ -95,12 +95,12 @@ class Finding:
     message: str
 
 
-def findings(log: Iterable[Any]) -> list[Finding]:
+def findings(log: Iterable[Any]) -> list[XmlFinding]:
     """Return the complaints of an error log, each value's once.
 
     A value that breaks a facet draws a second complaint, that it is not of its type: only the first tells anything.
     """
-    found: list[Finding] = []
+    found: list[XmlFinding] = []
     for entry in log:
         finding = _finding(entry)
         if finding.rule == "xml.datatype" and found and _same_value(found[-1], finding):
@@ -109,7 +109,9 @@ def findings(log: Iterable[Any]) -> list[Finding]:
     return found
 
 
-def without_repeated_ids(found: list[Finding], tree: Any, repeated: Iterable[tuple[Any, str | None]]) -> list[Finding]:
+def without_repeated_ids(
+    found: list[XmlFinding], tree: Any, repeated: Iterable[tuple[Any, str | None]]
+) -> list[XmlFinding]:
     """Leave out what libxml2 says of repeated ids: the walk over the identifiers names them better.
 
     libxml2 calls a repeated id a wrong value of xs:ID, and only in attributes of a tree.
@@ -124,7 +126,7 @@ def without_repeated_ids(found: list[Finding], tree: Any, repeated: Iterable[tup
     ]
 
 
-def violations_of(found: Iterable[Finding], tree: Any | None, words: Vocabulary) -> list[Violation]:
+def violations_of(found: Iterable[XmlFinding], tree: Any | None, words: Vocabulary) -> list[Violation]:
     """Return complaints as violations; without a tree they stand at the root and have no line."""
     violations = []
     for finding in found:
@@ -155,21 +157,21 @@ def document_path(element: Any, words: Vocabulary, *, attribute: str | None = No
     return "/" + "/".join(reversed(steps))
 
 
-def _finding(entry: Any) -> Finding:
+def _finding(entry: Any) -> XmlFinding:
     rule = _RULES.get(entry.type_name.removeprefix("SCHEMAV_"), "xml.schema-rule")
     if rule == "xml.element-unexpected" and _MISSING_CHILD.match(entry.message):
         rule = "xml.element-missing"
-    return Finding(rule=rule, path=entry.path, line=entry.line, message=entry.message)
+    return XmlFinding(rule=rule, path=entry.path, line=entry.line, message=entry.message)
 
 
-def _same_value(before: Finding, finding: Finding) -> bool:
+def _same_value(before: XmlFinding, finding: XmlFinding) -> bool:
     if before.rule not in _FACETS:
         return False
     # Both messages start with the element and, if one is meant, the attribute.
     return before.path == finding.path and before.line == finding.line and _subject(before) == _subject(finding)
 
 
-def _subject(finding: Finding) -> str:
+def _subject(finding: XmlFinding) -> str:
     return finding.message.partition(": ")[0]
 
 
@@ -200,7 +202,7 @@ def _locate(tree: Any, path: str) -> tuple[Any, str | None]:
     return node, None
 
 
-def _place(tree: Any | None, finding: Finding) -> tuple[Any | None, str | None]:
+def _place(tree: Any | None, finding: XmlFinding) -> tuple[Any | None, str | None]:
     if tree is None or not finding.path:
         return None, None
     element, attribute = _locate(tree, finding.path)
@@ -226,7 +228,7 @@ def _attribute_tag(node: Any, name: str) -> str:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
-def _expected(finding: Finding, words: Vocabulary) -> str | None:
+def _expected(finding: XmlFinding, words: Vocabulary) -> str | None:
     if len(finding.message) > _TRUSTED_MESSAGE:
         return None
     message = finding.message.strip()
@@ -269,7 +271,7 @@ def _expected_pattern(message: str, words: Vocabulary) -> str | None:
 
 
 def _with_character(
-    violation: Violation, finding: Finding, element: Any, attribute: str | None, words: Vocabulary
+    violation: Violation, finding: XmlFinding, element: Any, attribute: str | None, words: Vocabulary
 ) -> Violation:
     """Name the character that breaks a pattern, if the pattern is a repertoire of characters."""
     pattern = _expected_pattern(finding.message.strip(), words)

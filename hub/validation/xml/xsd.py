@@ -25,9 +25,9 @@ from lxml import etree
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import Limits, Violation, text_of
-from hub.validation.xml.documents import Listener, XmlDocument, parse_tree, stream
+from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
 from hub.validation.xml.identifiers import IdentifierListener, Identifiers, IdentifierTable, IdentifierWalk
-from hub.validation.xml.report import Finding, document_path, findings, violations_of, without_repeated_ids
+from hub.validation.xml.report import XmlFinding, document_path, findings, violations_of, without_repeated_ids
 from hub.validation.xml.vocabulary import Vocabulary
 
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
@@ -129,9 +129,9 @@ class XsdSchema:
                 return self._described(tree, self._met(tree, data), limits, valid=not complaints)
         return self._without_places(complaints, len(met.repeated), lost, limits)
 
-    def _listener(self, data: bytes, limits: Limits) -> Listener:
+    def _listener(self, data: bytes, limits: Limits) -> ElementListener:
         if self._identifiers is None or len(data) <= limits.walk_bytes:
-            return Listener()
+            return ElementListener()
         return IdentifierListener(self._identifiers)
 
     def _surely_whole(self, tree: Any, data: bytes) -> bool:
@@ -149,14 +149,14 @@ class XsdSchema:
 
     def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self.words()
-        found: list[Finding] = [] if valid else without_repeated_ids(self._complaints(tree), tree, met.repeated)
+        found: list[XmlFinding] = [] if valid else without_repeated_ids(self._complaints(tree), tree, met.repeated)
         violations = violations_of(found[: limits.violations], tree, words)
         room = limits.violations - len(violations)
         violations += _identifier_violations(met, words, room)
         total = len(found) + len(met.repeated) + sum(1 for _ in met.dangling())
         return XmlFindings(violations=tuple(violations), total=total, namespaces=words.namespaces)
 
-    def _complaints(self, tree: Any) -> list[Finding]:
+    def _complaints(self, tree: Any) -> list[XmlFinding]:
         with self._lock:
             if self._report is None:
                 self._report = compiled(self._source)
