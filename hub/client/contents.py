@@ -21,7 +21,7 @@ import orjson
 
 from hub.crypto.jose import JweReader, JweWriter, Seal, decrypt, encrypt
 from hub.crypto.keys import DecryptionKey, EncryptionKey
-from hub.errors import HubError, Malformed, SealBroken, Text
+from hub.errors import HubError, Invalid, Malformed, SealBroken, Text
 from hub.model.submission import MediaType
 
 #: Bytes of ciphertext that stay in memory before they go to a temporary file.
@@ -94,9 +94,21 @@ class Message:
 
 
 def newest_version(versions: Sequence[str]) -> str:
-    """Return the newest version of the metadata's schema that both sides know; ``versions`` is what a destination lists."""
+    """Return the newest version of the metadata's schema that both sides know; ``versions`` is what a destination lists.
+
+    Raises:
+        Invalid: it lists some, and none that can be written here.
+    """
     numbers = [tuple(int(part) for part in version.split(".") if part.isdigit()) for version in versions]
     known = [each for each in numbers if len(each) == _NUMBERS and each <= _NEWEST]
+    if versions and not known:
+        raise Invalid(
+            Text(
+                "Die Behörde liest keine Fassung der Metadaten, die dieser Client schreibt. Nehmen Sie eine neuere Version.",
+                "The authority reads no version of the metadata that this client writes. Take a newer version of it.",
+            ),
+            slug="unsupported-metadata-version",
+        )
     return ".".join(map(str, max(known, default=_NEWEST)))
 
 
