@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, people_desk, server_options
+    from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, people_desk, server, server_options
     from hub.app.starting import alone, announce, judge_files, refuse_demo, require_free_port
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
@@ -42,6 +42,7 @@ __all__ = [
     "postal_codes_of",
     "refuse_demo",
     "require_free_port",
+    "server",
     "server_options",
     "show_worker",
     "unconfined",
@@ -68,6 +69,7 @@ _HOMES = {
     "people_desk": ("interfaces", "people_desk"),
     "postal_codes_of": ("wiring", "postal_codes_of"),
     "refuse_demo": ("starting", "refuse_demo"),
+    "server": ("interfaces", "server"),
     "server_options": ("interfaces", "server_options"),
     "show_worker": ("starting", "begin"),
     "unconfined": ("wiring", "unconfined"),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import uvicorn
 from connexion import context
 
 from hub import __version__, admin
@@ -24,7 +25,7 @@ from hub.api.fit_connect.oauth import OAuth
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
-from hub.api.protocol import ConnectionBounds
+from hub.api.protocol import ConnectionBounds, SteadyServer
 from hub.api.protocol import server_options as options_within
 from hub.api.validation_page import ValidationPage
 from hub.app.wiring import Context, gauges, readiness, working
@@ -92,6 +93,13 @@ def server_options(settings: Settings) -> dict[str, Any]:
         head_bytes=settings.head_bytes, head_seconds=settings.head_seconds, connections=settings.connections
     )
     return {**options_within(bounds), "lifespan": "on"}
+
+
+def server(application: Any, settings: Settings) -> SteadyServer:
+    """Return the server of one process for an ASGI application, or for ``MODULE:FACTORY`` that builds it."""
+    options = server_options(settings)
+    factory = isinstance(application, str)
+    return SteadyServer(uvicorn.Config(application, factory=factory, host=settings.host, port=settings.port, **options))
 
 
 def _limits(settings: Settings) -> application.RequestLimits:

@@ -530,8 +530,13 @@ def _duties(
     give_up = timedelta(seconds=settings.give_up_seconds)
     undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
     return [
-        Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make),
-        Duty(name="sign-events", every=timedelta(seconds=5), run=lambda _: notary.sign_pending()),
+        Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make, pending=checkpoints.pending),
+        Duty(
+            name="sign-events",
+            every=timedelta(seconds=5),
+            run=lambda _: notary.sign_pending(),
+            pending=notary.pending,
+        ),
         Duty(
             name="sweep-blobs",
             every=timedelta(hours=1),

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -20,6 +20,10 @@ from hub.errors import ConfigurationError, Text
 from hub.observability import coredumps, logs
 from hub.observability.metrics import share
 from hub.store import Store
+
+_APPLICATION = "hub.cli.servers:application"
+#: What uvicorn, too, exits with where a server of several processes could not start.
+_NOT_STARTED = 3
 
 
 @click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")
@@ -85,14 +89,21 @@ def _run(settings: Settings, *, workers: int, work: bool) -> None:
     os.environ.update(_handed_on(settings, work=work, announced=workers > 1))
     if workers > 1:
         os.environ.update(share(settings.data / "metrics"))
-    uvicorn.run(
-        "hub.cli.servers:application",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=workers,
-        **app.server_options(settings),
-    )
+    if workers > 1:
+        uvicorn.run(
+            _APPLICATION,
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=workers,
+            **app.server_options(settings),
+        )
+        return
+    server = app.server(_APPLICATION, settings)
+    with suppress(KeyboardInterrupt):  # It has ended, as it was told to.
+        server.run()
+    if not server.started:
+        raise SystemExit(_NOT_STARTED)
 
 
 @click.command(short_help="Zustellen, ohne zu bedienen / deliver without serving.")

@@ -133,6 +133,11 @@ class ClaimBuffer:
             self._unrecorded.discard(_key(claim))
             self._suspects.discard(_key(claim))
 
+    def idle(self) -> bool:
+        """Say whether nothing waits here, and nothing is under way."""
+        with self._lock:
+            return not self._waiting and not self._since
+
     def give_back(self, *, everything: bool = False) -> list[Claim]:
         """Return what has waited too long, or all that waits, and keep it no more."""
         now = self._clock()
@@ -264,6 +269,12 @@ _PER_DESTINATION = 4
 _PATIENCE = timedelta(seconds=5)
 
 
+def _bounded(due: datetime | None, now: datetime) -> float:
+    """Return seconds until ``due``, but to the next look at most; what is due and was not claimed waits for a slot."""
+    longest = _LOOK_AGAIN.total_seconds()
+    return longest if due is None or due <= now else min((due - now).total_seconds(), longest)
+
+
 class Dispatcher:
     """Attempts what is due."""
 
@@ -342,9 +353,30 @@ class Dispatcher:
                 claims, pause = [], _LOOK_AGAIN.total_seconds()
             if pause:
                 # Attempts that share a commit end together: one claim for all their slots costs as much as for one.
-                stop.wait(_COMPANY if self._wake.wait(pause) else 0)
+                stop.wait(_COMPANY if self._rest(pause, stop) else 0)
             elif all(map(is_instant, claims)):
                 stop.wait(_GATHER)
+
+    def _rest(self, pause: float, stop: threading.Event) -> bool:
+        """Wait to be woken; return False where it is time to claim again without.
+
+        Other nodes wake nobody here, so the queue is looked at. A claim writes: where nothing is under way it waits until
+        something is due.
+        """
+        while not self._wake.wait(pause):
+            now = self._clock()
+            due = self._next_due()
+            if stop.is_set() or not self._buffer.idle() or (due is not None and due <= now):
+                return False
+            pause = _bounded(due, now)
+        return True
+
+    def _next_due(self) -> datetime | None:
+        try:
+            return self._store.queue.next_due()
+        except Unavailable as error:
+            _log.warning("queue: %s", error)
+            return None
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> list[Claim]:
         """Claim what the hand has room for, and begin as many attempts as there are slots."""
@@ -391,10 +423,7 @@ class Dispatcher:
 
     def _pause(self, now: datetime) -> float:
         """Return seconds to wait: what is due but was not claimed waits for a slot, which wakes us when it gets free."""
-        due = self._store.queue.next_due()
-        if due is None or due <= now:
-            return _LOOK_AGAIN.total_seconds()
-        return min((due - now).total_seconds(), _LOOK_AGAIN.total_seconds())
+        return _bounded(self._store.queue.next_due(), now)
 
     def _work(self) -> None:
         """Make attempts, one after the other, for as long as any waits and a slot is free."""

@@ -24,7 +24,6 @@ from uuid import UUID
 
 import click
 import requests
-import uvicorn
 
 from hub import __version__, app
 from hub.app import Context
@@ -311,13 +310,7 @@ def _prepare_municipality(hub: app.Context, cast: Cast) -> str:
 @contextmanager
 def _serving(hub: app.Context) -> Iterator[None]:
     """Serve in a thread; leaving stops the server, which stops dispatcher and clock and closes the hub."""
-    config = uvicorn.Config(
-        app.asgi(hub, work=True),
-        host=hub.settings.host,
-        port=hub.settings.port,
-        **app.server_options(hub.settings),
-    )
-    server = uvicorn.Server(config)
+    server = app.server(app.asgi(hub, work=True), hub.settings)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:

@@ -45,12 +45,14 @@ class Duty:
     """Something to do every so often. ``run`` takes the time and returns how much it did.
 
     ``deletes``: it deletes, or gives up, what is too old by the wall clock; it waits where that clock has just leapt forward.
+    ``pending`` says, by reading alone, whether there is anything to do; without it the duty is done each time.
     """
 
     name: str
     every: timedelta
     run: Callable[[datetime], int]
     deletes: bool = False
+    pending: Callable[[], bool] | None = None
 
 
 class Clock:
@@ -162,6 +164,8 @@ class Clock:
 
     def _do(self, duty: Duty, now: datetime) -> int:
         try:
+            if duty.pending is not None and not duty.pending():
+                return 0  # A lease is a write, and most of a quiet night there is nothing.
             fencing = self._store.duties.hold(duty.name, node=self._node, now=now, lease=3 * duty.every)
             if fencing is None:
                 return 0

@@ -138,6 +138,10 @@ class Checkpoints:
         self._keys = keys
         self._issuer = issuer
 
+    def pending(self) -> bool:
+        """Whether any log moved since the last checkpoint; a look that writes nothing."""
+        return self._log.pending()
+
     def make(self, now: datetime) -> int:
         """Cover every end that moved since the last checkpoint; return how many were covered."""
         covered = 0

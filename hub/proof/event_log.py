@@ -90,6 +90,10 @@ class Notary:
             tokens += self._store.event_log.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in some])
         return tokens
 
+    def pending(self) -> bool:
+        """Whether an event waits for its signature; a look that writes nothing."""
+        return self._store.event_log.waits_for_signature()
+
     def sign_pending(self, *, limit: int = _MOST) -> int:
         """Sign up to ``limit`` events that nobody has read yet, oldest first; return how many."""
         number = 0

@@ -20,7 +20,7 @@ from hub.model.events import hash_of
 from hub.store import tables
 from hub.store.database import Database, in_postgresql, micros, moment
 from hub.store.records import CaseHead
-from hub.store.statements import Insert
+from hub.store.statements import Insert, Query
 from hub.store.unreadable import reads
 
 _CHECKPOINTS = tables.checkpoints
@@ -38,6 +38,14 @@ _UNCOVERED: ColumnElement[bool] = literal_column("covered < seq")
 #: The end of a log as one text; ids are of one length, so the texts are in the ids' order.
 _BETWEEN, _BESIDE = ":", ","
 _END = _CASES.c.case_id + _BETWEEN + cast(_CASES.c.seq, Text) + _BETWEEN + _CASES.c.head
+
+#: A log moved since the last checkpoint, or the audit log did.
+_MOVED = f"""
+SELECT 1 AS moved WHERE EXISTS (SELECT 1 FROM {_CASES.name} WHERE covered < seq)
+    OR COALESCE((SELECT max(seq) FROM {_AUDIT.name}), 0)
+        > COALESCE((SELECT max(seq) FROM {_LEAVES.name} WHERE case_id = '{AUDIT_LOG}'), 0)
+"""  # noqa: S608  # names of our own tables
+_PENDING = Query(sqlite=_MOVED, postgresql=_MOVED, columns=["moved"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +76,10 @@ class CheckpointLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def pending(self) -> bool:
+        """Whether any log has an end that no checkpoint covers."""
+        return self._database.glance(_PENDING) is not None
 
     def uncovered(self, limit: int) -> list[CaseHead]:
         """Return up to ``limit`` ends of logs that no checkpoint covers yet, in the order of their case ids."""

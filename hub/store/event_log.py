@@ -18,7 +18,7 @@ from hub.store import tables
 from hub.store.database import Database, from_json, micros, moment, to_json
 from hub.store.outboxes import write_callbacks
 from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
-from hub.store.statements import Insert, Lookup, Update
+from hub.store.statements import Insert, Lookup, Query, Update
 from hub.store.unreadable import reads
 from hub.store.writer import nothing_written
 
@@ -31,6 +31,8 @@ _HEAD = Lookup(_CASES, columns=["case_id", "seq", "head", "tombstone"], by=["cas
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
 _SIGN = Update(_EVENTS, changed=["jws"], by=["case_id", "seq"], unset=["jws"])
+_WAITS = f"SELECT 1 AS waits FROM {_EVENTS.name} WHERE jws IS NULL LIMIT 1"  # noqa: S608  # the name of our own table
+_UNSIGNED = Query(sqlite=_WAITS, postgresql=_WAITS, columns=["waits"])
 _SIGNED = Lookup(_EVENTS, columns=["jws"], by=["case_id", "seq"])
 
 #: Which time of a message an event sets.
@@ -104,6 +106,10 @@ class EventLog:
             return [_token(_SIGNED.row(connection, case_id, seq), case_id, seq) for _, case_id, seq in rows]
 
         return self._database.write(write)
+
+    def waits_for_signature(self) -> bool:
+        """Whether any event waits for the hub's signature."""
+        return self._database.glance(_UNSIGNED) is not None
 
     def unsigned(self, limit: int = 100, *, besides: Collection[UUID] = ()) -> list[Event]:
         """Return up to ``limit`` events that wait for the hub's signature, oldest first; none of the cases ``besides``."""

@@ -60,7 +60,7 @@ from hub.store.records import (
     Page,
     Telling,
 )
-from hub.store.statements import Insert
+from hub.store.statements import Insert, Query
 from hub.store.unreadable import Unreadables, reads, require_types, stumble
 
 R = TypeVar("R")
@@ -140,6 +140,8 @@ class Outbox:
         self._table = table
         self._key = table.c[key]
         names = {"table": table.name, "key": key}
+        due = f"SELECT 1 AS due FROM {table.name} WHERE next_attempt_at <= :now LIMIT 1"  # noqa: S608  # our own table
+        self._due = Query(sqlite=due, postgresql=due, columns=["due"])
         self._claim = {
             locked: text(_CLAIM.format(**names, lock="FOR UPDATE SKIP LOCKED" if locked else ""))
             for locked in (False, True)
@@ -148,6 +150,10 @@ class Outbox:
             locked: text(_CLAIM_FAIRLY.format(**names, candidates=candidates.format(**names)))
             for locked, candidates in ((False, _CANDIDATES_SQLITE), (True, _CANDIDATES_POSTGRESQL))
         }
+
+    def due(self, database: Database, now: datetime) -> bool:
+        """Whether anything is due: a look, where asking for a lease would be a transaction of the one writer."""
+        return database.glance(self._due, {"now": micros(now)}) is not None
 
     def claim(
         self,
@@ -318,7 +324,7 @@ class Notices:
             rows = _NOTICE_QUEUE.claim(connection, now, lease=lease, node=node, limit=limit)
             return _NOTICE_QUEUE.readable(connection, rows, _notice_claim, now, unreadables=self._database.unreadables)
 
-        return self._database.write(write)
+        return self._database.write(write) if _NOTICE_QUEUE.due(self._database, now) else []
 
     def record(self, claim: NoticeClaim, tried: OutboxAttempt) -> bool:
         """Record an attempt to mail a notice; False if the lease was lost."""
@@ -457,7 +463,7 @@ class Callbacks:
                 connection, rows, _callback_claim, now, unreadables=self._database.unreadables
             )
 
-        return self._database.write(write)
+        return self._database.write(write) if _CALLBACK_QUEUE.due(self._database, now) else []
 
     def postpone(self, claims: Sequence[CallbackClaim], until: datetime) -> int:
         """Give back callbacks that were not attempted; they are due again at ``until``, and no attempt is counted."""

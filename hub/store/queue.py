@@ -441,11 +441,7 @@ class Queue:
 
     def next_due(self) -> datetime | None:
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
-
-        def read(connection: Connection) -> datetime | None:
-            return a_moment(_NEXT_DUE(connection)[0].due)
-
-        return self._database.read(read)
+        return a_moment(self._database.glance(_NEXT_DUE).due)
 
 
 def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:

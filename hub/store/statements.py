@@ -192,6 +192,11 @@ class Query:
             cursor.execute(self.sql[style], bound)
             return [self._row(found) for found in cursor.fetchall()]
 
+    def one(self, cursor: Any, style: str, values: tuple[Any, ...]) -> Any:
+        """Return the first row, or None, by a ``cursor`` of the caller's; ``values`` are one mapping of names, or none."""
+        found = cursor.execute(self.sql[style], values[0] if values else _NOTHING).fetchone()
+        return None if found is None else self._row(found)
+
 
 def several(values: Collection[str], style: str) -> Any:
     """Return texts as the one value that stands for them."""

@@ -127,7 +127,6 @@ messages = Table(
     Column("sender", Text, nullable=False),
     Column("addressee", Text),
     Column("door", Text, nullable=False),
-    Column("form", Text, nullable=False, server_default="jose"),  # The default is for nodes of the version before.
     Column("state", Text, nullable=False),
     Column("service_identifier", Text, nullable=False),
     Column("service_name", Text, nullable=False),
@@ -149,6 +148,7 @@ messages = Table(
     _time("collected_at", optional=True),
     _time("finished_at", optional=True),
     _time("deleted_at", optional=True),
+    Column("form", Text, nullable=False, server_default="jose"),  # The default is for nodes of the version before.
 )
 
 partial_index(

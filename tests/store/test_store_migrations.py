@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
 from store_values import NOW, accepted, claim, known_destination, record
 
 from hub.errors import ConfigurationError, StoreUnavailable
-from hub.store import Store, tables
+from hub.store import Store, migration, tables
 
 
 def _fresh(url: str, tmp_path: Path) -> str:
@@ -32,11 +36,95 @@ def _plans(store: Store, statement: str) -> str:
     return "\n".join(row[-1] for row in rows)
 
 
-def test_the_migrations_make_the_tables_of_the_program(store):
+def _step_by_step(url: str) -> Store:
+    """Return a store whose tables came there revision by revision, as those of a hub that is older than this version."""
+    store = Store(url)
+    store.migrate("0001")
+    store.migrate()
+    return store
+
+
+def _declared(connection: Connection) -> dict[str, object]:
+    """Return what the engine itself says of each table, index and constraint, columns in their order."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")).all()
+        parts = {name: re.split(r",(?![^(]*\))|^[^(]*\(|\)\s*$", re.sub(r'[\s"]+', " ", sql)) for name, sql in rows}
+        return {name: sorted(part.strip() for part in found) for name, found in parts.items()} | {
+            f"{name}.columns": [column["name"] for column in inspect(connection).get_columns(name)]
+            for name in inspect(connection).get_table_names()
+        }
+    columns = """
+        SELECT table_name, ordinal_position, column_name, data_type, is_nullable, column_default
+        FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+    """
+    constraints = """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2
+    """
+    indexes = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+    return {query: connection.execute(text(query)).all() for query in (columns, constraints, indexes)}
+
+
+def test_the_migrations_make_the_tables_of_the_program(store_url, tmp_path):
     def differences(connection):
         return compare_metadata(MigrationContext.configure(connection), tables.metadata)
 
+    store = _step_by_step(_fresh(store_url, tmp_path))
     assert store.database.read(differences) == []
+    store.close()
+
+
+def test_an_empty_database_gets_at_once_what_the_migrations_would_make(store_url, tmp_path):
+    url = _fresh(store_url, tmp_path)
+    made = _step_by_step(url)
+    expected = made.database.read(_declared)
+    made.close()
+    if url.startswith("sqlite"):
+        (tmp_path / "fresh.sqlite").unlink()
+    store = Store(_fresh(store_url, tmp_path))
+    store.migrate()
+    assert store.database.read(_declared) == expected
+    assert store.schema_revision() == migration.head_revision()
+    store.ready()
+    store.close()
+
+
+def test_looking_and_starting_anew_load_no_alembic(tmp_path):
+    program = (
+        "import sys; from hub.store import Store; store = Store(sys.argv[1]); store.migrate(); store.ready();"
+        "store.close(); print(*(name for name in sys.modules if name.partition('.')[0] == 'alembic'))"
+    )
+    for _ in range(2):
+        ran = subprocess.run(
+            [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'new.sqlite'}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout.split() == []
+
+
+def test_tables_that_cannot_all_be_made_are_not_there_at_all(store_url, tmp_path, monkeypatch):
+    store = Store(_fresh(store_url, tmp_path))
+
+    def killed() -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migration, "head_revision", killed)  # It is asked for when all tables are made.
+        with pytest.raises(KeyboardInterrupt):
+            store.migrate()
+    assert store.database.read(lambda connection: inspect(connection).get_table_names()) == []
+    store.migrate()
+    store.ready()
+    store.close()
+
+
+def test_the_head_is_the_one_that_alembic_finds():
+    assert (
+        migration.head_revision()
+        == ScriptDirectory(str(Path(migration.__file__).parent / "migrations")).get_current_head()
+    )
 
 
 def test_an_unmigrated_store_is_not_ready(store_url, tmp_path):

@@ -15,22 +15,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode
 
 import orjson
-from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from authlib.oidc.core import CodeIDToken
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
 
 from hub.crypto import header
 from hub.crypto.jwk import MOST_BITS, integer
 from hub.errors import Invalid, KeyRefused, SealBroken, Text, TooLarge, Unauthenticated, Unavailable
 from hub.transport.connection import Outbound, Posted
+
+if TYPE_CHECKING:
+    # Where no provider is set, two libraries less in memory; so below, too.
+    from joserfc.jwk import ECKey, RSAKey
 
 #: What may sign, and the kind of key (kty, crv) that it takes. No symmetric one: its key would be the client's secret.
 ALGORITHMS: Mapping[str, tuple[str, str]] = {
@@ -70,6 +67,9 @@ def verified(token: str, keys: Sequence[Jwk], expected: Expected, *, now: dateti
     Raises:
         Unauthenticated: some check fails (member ``check`` tells which, for the log).
     """
+    from joserfc import jws
+    from joserfc.errors import JoseError
+
     alg, kid = _header(token)
     key = _key(keys, alg, kid)
     try:
@@ -109,6 +109,9 @@ def _header(token: str) -> tuple[str, str | None]:
 
 def _key(keys: Sequence[Jwk], alg: str, kid: str | None) -> RSAKey | ECKey:
     """Return the one key that may have signed; without a ``kid`` there must be exactly one of the kind."""
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, RSAKey
+
     kty, curve = ALGORITHMS[alg]
     fitting = [
         each
@@ -135,6 +138,9 @@ def _key(keys: Sequence[Jwk], alg: str, kid: str | None) -> RSAKey | ECKey:
 
 
 def _judge(claims: dict[str, Any], protected: dict[str, Any], expected: Expected, now: datetime) -> None:
+    from authlib.oidc.core import CodeIDToken
+    from joserfc.errors import JoseError
+
     options = {
         "iss": {"essential": True, "value": expected.issuer},
         "aud": {"essential": True, "value": expected.client_id},
@@ -211,6 +217,9 @@ class Provider:
 
     def address(self, request: AuthorizationRequest, *, now: datetime) -> str:
         """Return where a browser is sent to log in; raise ``Unavailable`` while the provider cannot be asked."""
+        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
         mine = self.registration
         uri: str = prepare_grant_uri(
             self._metadata(now)["authorization_endpoint"],
@@ -227,6 +236,8 @@ class Provider:
 
     def way_out(self, back: str, *, now: datetime) -> str | None:
         """Return where a browser is sent to log out there too (RP-Initiated Logout 1.0); None if that is not offered."""
+        from authlib.common.urls import add_params_to_uri
+
         end = self._metadata(now).get("end_session_endpoint")
         if not isinstance(end, str):
             return None
