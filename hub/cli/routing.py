@@ -39,13 +39,38 @@ def route() -> None:
 @data_option
 def explain(service: str, ars: str, at: str | None, data: Path) -> None:
     """Print which rules were considered, prefix by prefix, and who is responsible. Exit 1 if nobody is."""
-    with opened(data) as hub:
-        book = book_of(hub)
-        on = _moment(at) or hub.clock()
-        table, area = book.at(on), Area.from_ars(ars)
+    on = _moment(at) or utc_now()
+    with _tables(settings_for(data)) as tables:
+        table, area = tables.at(on), Area.from_ars(ars)
         for line in table.explain(area, service, on).lines():
             click.echo(line)
         table.route(area, service, on)
+
+
+@contextmanager
+def _tables(settings: Settings) -> Iterator[TableShelf]:
+    """Open the tables to be read, and nothing else of the hub; where nobody has begun with one yet, the hub begins."""
+    from hub.administration.routing_tables import Sources, TableShelf
+    from hub.store import Store
+
+    store = Store(settings.database)
+    try:
+        rules = settings.rules
+        gazetteer = Gazetteer.load(rules / "areas")
+        services = RoutingTable.load(rules, gazetteer, empty=True).services
+        if store.schema_revision() is not None:
+            store.require_tables()
+            shelf = TableShelf(
+                store=store,
+                sources=Sources(gazetteer=gazetteer, services=services, facts=lambda _: {}, schemas=tuple),
+            )
+            if shelf.versions(limit=1).total:
+                yield shelf
+                return
+    finally:
+        store.close()
+    with opened(settings.data) as hub:
+        yield book_of(hub)
 
 
 @click.group()
