@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check house bench bench-full bench-memory crash fuzz lock clean
+.PHONY: help pages run test check house bench bench-full bench-memory bench-start crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -55,6 +55,9 @@ bench: $(VENV)/test.stamp ## Measure accepted applications a second against the 
 
 bench-memory: $(VENV)/test.stamp ## Measure what a serving process holds after hostile and heavy input (ARGS="--base CHECKOUT": beside another build; < 3 min).
 	$(BIN)/python -W ignore -m benchmarks.memory $(ARGS)
+
+bench-start: $(VENV)/test.stamp ## Measure commands as whole processes, and what waiting ones hold and use (ARGS="--base CHECKOUT": beside another build; < 8 min).
+	$(BIN)/python -W ignore -m benchmarks.commands $(ARGS)
 
 # What the hub is compared with, and what draws, stay out of the hub's own environment.
 $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hub.errors import ConfigurationError, Text
+from hub.resources import shipped
 from hub.transport.smtp import is_address
 
 _PREFIX = "HUB_"
@@ -173,6 +174,11 @@ class Settings:
         """The files that ``*_file`` settings name: the hub's own secrets, and what says whom it trusts."""
         named = (getattr(self, each.name) for each in dataclasses.fields(self) if each.name.endswith("_file"))
         return tuple(Path(name) for name in named if name)
+
+    @property
+    def rules(self) -> Path:
+        """Where areas, services and the rules for a first start lie."""
+        return Path(self.routing_rules) if self.routing_rules else shipped("routing_rules")
 
     @property
     def seeds_rules(self) -> bool:

@@ -264,7 +264,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     directory = Directory(store=store, policy=policy)
     store.on_party_changed(directory.forget)
     catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
-    rules = Path(settings.routing_rules) if settings.routing_rules else shipped("routing_rules")
+    rules = settings.rules
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer, empty=not settings.seeds_rules)
     book = open_book(

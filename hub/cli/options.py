@@ -16,7 +16,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -59,23 +59,28 @@ def settings_for(data: Path, **overrides: Any) -> Settings:
 def opened(data: Path, *, serves: bool = False) -> Iterator[Context]:
     """Build the hub for one command and close it afterwards; what a command that ``serves`` does besides, ``build`` says."""
     from hub import app  # the whole hub: commands that do not open it need not load it
-    from hub.store import met_unreadable
 
     hub = app.build(settings_for(data), serves=serves)
     try:
-        if serves:
+        with nullcontext() if serves else unreadable_said():
             yield hub
-            return
-        with met_unreadable() as met:
-            yield hub
-        if met:
-            click.echo(
-                "Gespeicherte Datensätze, die nicht lesbar sind und hier fehlen / "
-                f"stored rows that cannot be read and are missing here: {len(met)}",
-                err=True,
-            )
     finally:
         hub.close()
+
+
+@contextmanager
+def unreadable_said() -> Iterator[None]:
+    """Say at the end of the block how many stored rows it could not read, and so left out."""
+    from hub.store import met_unreadable
+
+    with met_unreadable() as met:
+        yield
+    if met:
+        click.echo(
+            "Gespeicherte Datensätze, die nicht lesbar sind und hier fehlen / "
+            f"stored rows that cannot be read and are missing here: {len(met)}",
+            err=True,
+        )
 
 
 #: Bytes of a file with a password; nobody's is longer.

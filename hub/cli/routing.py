@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +17,16 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.areas import Area, Gazetteer, Place, import_postal_codes, look_up
-from hub.cli.options import Login, data_option, logged_in, opened, person_options
+from hub.cli.options import Login, data_option, logged_in, opened, person_options, settings_for, unreadable_said
+from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text
-from hub.routing import Finding, RoutingTable, Rule, Severity, from_file, to_csv, to_yaml
+from hub.files import vault
+from hub.model.clock import utc_now
+from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, to_csv, to_yaml
 from hub.routing.formats import read_folder
 
 if TYPE_CHECKING:
-    from hub.administration.routing_tables import RoutingTableVersions
+    from hub.administration.routing_tables import RoutingTableVersions, TableCache
     from hub.app import Context
 
 _SOURCE = click.Path(exists=True, path_type=Path)
@@ -48,27 +53,27 @@ def explain(service: str, ars: str, at: str | None, data: Path) -> None:
 
 
 @contextmanager
-def _tables(settings: Settings) -> Iterator[TableShelf]:
+def _tables(settings: Settings) -> Iterator[TableCache]:
     """Open the tables to be read, and nothing else of the hub; where nobody has begun with one yet, the hub begins."""
-    from hub.administration.routing_tables import Sources, TableShelf
+    from hub.administration.routing_tables import Sources, TableCache
     from hub.store import Store
 
-    store = Store(settings.database)
-    try:
-        rules = settings.rules
-        gazetteer = Gazetteer.load(rules / "areas")
-        services = RoutingTable.load(rules, gazetteer, empty=True).services
+    vault.make_folder(settings.data)
+    with closing(Store(settings.database)) as store, unreadable_said():
         if store.schema_revision() is not None:
             store.require_tables()
-            shelf = TableShelf(
-                store=store,
-                sources=Sources(gazetteer=gazetteer, services=services, facts=lambda _: {}, schemas=tuple),
+            rules = settings.rules
+            # Nothing is judged here, so nobody asks for destinations and schemas.
+            sources = Sources(
+                gazetteer=Gazetteer.load(rules / "areas"),
+                services=ServiceRegister.load(rules / "services.csv"),
+                facts=lambda _: {},
+                schemas=tuple,
             )
-            if shelf.versions(limit=1).total:
-                yield shelf
+            cache = TableCache(store=store, sources=sources)
+            if cache.versions(limit=1).total:
+                yield cache
                 return
-    finally:
-        store.close()
     with opened(settings.data) as hub:
         yield book_of(hub)
 

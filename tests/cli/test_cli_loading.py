@@ -45,6 +45,33 @@ def test_help_and_version_load_nothing_of_the_hub(arguments: list[str]):
     assert not HEAVY & set(done.stdout.rpartition("LOADED")[2].split())
 
 
+#: By what a process imports at its start: what it must leave alone until something asks for it.
+UNUSED = {
+    "hub.cli.applications": {"connexion", "starlette", "uvicorn", "sqlalchemy", "xmlschema", "jinja2", "hub.app"},
+    "hub.cli.connector": {
+        "connexion",
+        "starlette",
+        "uvicorn",
+        "sqlalchemy",
+        "alembic",
+        "jinja2",
+        "hub.app",
+        "hub.store",
+    },
+    "hub.cli.servers, hub.app.interfaces, hub.app.starting": {
+        *("alembic", "asyncssh", "authlib", "joserfc", "obstore", "opentelemetry", "saxonche", "xmlschema"),
+        *("hub.adapter_kit", "hub.connector", "hub.demo", "adapters.sftp", "adapters.s3_drop"),
+    },
+}
+
+
+@pytest.mark.parametrize("started", sorted(UNUSED))
+def test_a_process_loads_nothing_that_it_may_never_use(started: str):
+    program = f"import sys, {started}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    assert not UNUSED[started] & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("name", sorted(_COMMANDS))
 def test_the_help_says_of_each_command_what_the_command_says_of_itself(name: str):
     command = main.get_command(None, name)  # type: ignore[arg-type]  # it looks at no context
