@@ -21,7 +21,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from hub.crypto.keyring import HubKeys
-from hub.notifications.callbacks import CallbackTools, CallbackWorker
+from hub.notifications.callbacks import CallbackWorker
 from hub.notifications.mail import Noticeboard
 from hub.store import OutgoingCallback, Store
 from hub.transport.connection import Outbound
@@ -110,7 +110,7 @@ def _put(store: Store, party: str, url: str) -> None:
 
 
 def _courier(store: Store) -> CallbackWorker:
-    tools = CallbackTools(
+    return CallbackWorker(
         store=store,
         keys=cast("HubKeys", _Keys()),
         outbound=Outbound(allow_private_addresses=True),
@@ -118,7 +118,6 @@ def _courier(store: Store) -> CallbackWorker:
         node="bench",
         clock=lambda: datetime.now(UTC),
     )
-    return CallbackWorker(tools)
 
 
 class _Keys:

@@ -70,3 +70,15 @@ def test_a_classs_name_means_one_thing():
                     continue
                 places.setdefault(node.name, []).append(file)
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+#: CONTRIBUTING's list, besides ``hub.model.clock``, which is the clock.
+_AT_AN_EDGE = ("hub/app/wiring.py", "hub/cli/", "hub/client/", "hub/transport/http.py", "hub/adapter_kit/http.py")
+
+
+def test_only_the_edges_ask_the_clock():
+    asked = re.compile(r"\butc_now\b|datetime\.(?:utc)?now\(|date\.today\(|(?<!\w)time\.time\(")
+    files = [file.relative_to(_ROOT).as_posix() for file in sorted((_ROOT / "hub").rglob("*.py"))]
+    found = [file for file in files if asked.search((_ROOT / file).read_text(encoding="utf-8"))]
+    assert "hub/app/wiring.py" in found
+    assert [file for file in found if not file.startswith((*_AT_AN_EDGE, "hub/model/clock.py"))] == []

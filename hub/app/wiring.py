@@ -44,7 +44,7 @@ from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.model.clock import utc_now
 from hub.model.delivery import Adapter, Breaker, Schedule
-from hub.notifications.callbacks import CallbackTools, CallbackWorker, CallbackWriter
+from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
 from hub.observability import crashpoints
 from hub.observability.metrics import Meters
@@ -501,8 +501,7 @@ def _messenger(
     clock: Callable[[], datetime],
 ) -> CallbackWorker:
     node = process_of(settings)
-    tools = CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node=node, clock=clock)
-    return CallbackWorker(tools)
+    return CallbackWorker(store=store, keys=keys, outbound=outbound, board=board, node=node, clock=clock)
 
 
 def _postman(settings: Settings, store: Store, clock: Callable[[], datetime]) -> Postman | None:

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,24 +110,8 @@ class CallbackWriter:
         return _outgoing(callback, client_id, body, message.case_id, now)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallbackTools:
-    """What the worker works with. ``board`` tells people of a callback that was given up.
-
-    Of ``batch`` slots, one party and one host get ``share`` each.
-    """
-
-    store: Store
-    keys: HubKeys
-    outbound: Outbound
-    board: Noticeboard
-    node: str
-    clock: Callable[[], datetime]
-    schedule: Schedule = SCHEDULE
-    #: Longer than one attempt can take.
-    lease: timedelta = timedelta(minutes=2)
-    batch: int = 16
-    share: int = 4
+#: Longer than one attempt can take.
+_LEASE = timedelta(minutes=2)
 
 
 class _Rests:
@@ -176,24 +159,44 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
 
     carries = "callback"
 
-    def __init__(self, tools: CallbackTools) -> None:
-        super().__init__(clock=tools.clock, schedule=tools.schedule, slots=tools.batch)
-        self._tools = tools
+    def __init__(
+        self,
+        *,
+        store: Store,
+        keys: HubKeys,
+        outbound: Outbound,
+        board: Noticeboard,
+        node: str,
+        clock: Callable[[], datetime],
+        schedule: Schedule = SCHEDULE,
+        lease: timedelta = _LEASE,
+        batch: int = 16,
+        share: int = 4,
+    ) -> None:
+        """``board`` tells people of a callback that was given up. Of ``batch`` slots, one party and one host get ``share``."""
+        super().__init__(clock=clock, schedule=schedule, slots=batch)
+        self._store = store
+        self._keys = keys
+        self._outbound = outbound
+        self._board = board
+        self._node = node
+        self._lease = lease
+        self._share = share
         self._rests = _Rests()
 
     def claim(self, now: datetime, *, room: int) -> Sequence[CallbackClaim]:
         """Lease what is due; what finds its host's share taken waits for its turn."""
-        tools = self._tools
-        claims = tools.store.callbacks.claim(now, lease=tools.lease, node=tools.node, limit=room, share=tools.share)
+        callbacks = self._store.callbacks
+        claims = callbacks.claim(now, lease=self._lease, node=self._node, limit=room, share=self._share)
         hosts = Counter(host_of(claim.callback.url) for claim in self.under_way())
         begun: list[CallbackClaim] = []
         waiting: list[CallbackClaim] = []
         for claim in claims:
             host = host_of(claim.callback.url)
-            (begun if hosts[host] < tools.share else waiting).append(claim)
+            (begun if hosts[host] < self._share else waiting).append(claim)
             hosts[host] += 1
         if waiting:
-            tools.store.callbacks.postpone(waiting, now + _TURN)
+            callbacks.postpone(waiting, now + _TURN)
         return begun
 
     def carry(self, claim: CallbackClaim) -> Carried:
@@ -212,7 +215,7 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
         """Record an attempt, and with the last one in vain what people are told of it."""
         given_up = not carried.taken and again is None
         telling = self._telling(claim, carried, now) if given_up else None
-        kept = self._tools.store.callbacks.record(
+        kept = self._store.callbacks.record(
             claim, sent=carried.taken, next_attempt_at=again, note=carried.note, now=now, telling=telling
         )
         if kept and not carried.taken:
@@ -231,25 +234,23 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
         # An address that is dead takes all its callbacks with it: one notice a week speaks for them, the audit log of each.
         week = "{}-{}".format(*now.isocalendar()[:2])
         occasion = f"{callback.url} {week}"
-        return self._tools.board.telling(
-            NoticeKind.CALLBACK_UNREACHABLE, callback.party, facts, occasion=occasion, now=now
-        )
+        return self._board.telling(NoticeKind.CALLBACK_UNREACHABLE, callback.party, facts, occasion=occasion, now=now)
 
     def _post(self, callback: OutgoingCallback) -> Posted | None:
         """Post; None where the hub cannot read the secret, which is no fault of the receiver's."""
         try:
-            secret = self._tools.keys.open_secret(callback.secret, context=_CONTEXT).decode()
+            secret = self._keys.open_secret(callback.secret, context=_CONTEXT).decode()
         except SealBroken:
             return None
         body = callback.body.encode()
-        timestamp = int(self._tools.clock().timestamp())
+        timestamp = int(self._clock().timestamp())
         headers = {
             "Content-Type": "application/json",
             "Callback-Authentication": sign_callback(secret, timestamp, body),
             "Callback-Timestamp": str(timestamp),
             "User-Agent": "rathaus-hub",
         }
-        return self._tools.outbound.post(callback.url, body, headers)
+        return self._outbound.post(callback.url, body, headers)
 
 
 def _keys(party: str, host: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from sealed_replies import reply_to
 from hub.crypto.hmacs import verify_callback
 from hub.identity.clients import Caller
 from hub.model.parties import Callback, ClientKind
-from hub.notifications.callbacks import CallbackTools, CallbackWorker, at_rest
+from hub.notifications.callbacks import CallbackWorker, at_rest
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE
 from hub.store import OutgoingCallback
@@ -51,9 +51,7 @@ def post_office() -> Post:
 def worker(door: Door, outbound: Any) -> CallbackWorker:
     store, keys = door.hub.store, door.hub.keys
     board = Noticeboard(store=store, mails=True, operators=OPERATORS)
-    return CallbackWorker(
-        CallbackTools(store=store, keys=keys, outbound=outbound, board=board, node="test", clock=door.clock)
-    )
+    return CallbackWorker(store=store, keys=keys, outbound=outbound, board=board, node="test", clock=door.clock)
 
 
 def drain(door: Door, outbound: Any) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from hub.notifications.callbacks import CallbackTools, CallbackWorker
+from hub.notifications.callbacks import CallbackWorker
 from hub.notifications.mail import Noticeboard
 from hub.store import OutgoingCallback, Store
 from hub.transport.connection import Outbound, Posted
@@ -82,8 +82,7 @@ class Receivers:
 
 def worker(store: Store, outbound: Any, clock: Callable[[], datetime], **more: Any) -> CallbackWorker:
     board = Noticeboard(store=store, actor="hub:n", mails=False, operators="")
-    tools = CallbackTools(store=store, keys=Keys(), outbound=outbound, board=board, node="n", clock=clock, **more)
-    return CallbackWorker(tools)
+    return CallbackWorker(store=store, keys=Keys(), outbound=outbound, board=board, node="n", clock=clock, **more)
 
 
 def put(store: Store, party: str, url: str, *, at: datetime = NOW) -> OutgoingCallback:
