@@ -9,7 +9,10 @@ import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import click
+
 import hub
+from hub.cli.main import main as cli
 from hub.config import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -47,39 +50,95 @@ def test_every_setting_says_what_it_is_for():
     }
 
 
-def test_every_decision_has_context_and_reason():
-    decisions = CONTRIBUTING.partition("## Decisions")[2]
-    assert decisions.count("### ") >= 5
+def test_every_decision_has_context_and_reason_on_half_a_page():
+    decisions = re.search(r"^## Decisions\n(.*?)^## ", CONTRIBUTING, re.DOTALL | re.MULTILINE)[1].split("\n### ")[1:]
+    marks = ("*Context.*", "*Decision.*", "*Consequence.*")
+    assert len(decisions) >= 5
+    assert [each.splitlines()[0] for each in decisions if not all(each.count(mark) == 1 for mark in marks)] == []
+    assert {each.splitlines()[0]: len(each.split()) for each in decisions if len(each.split()) > 275} == {}
 
 
-def test_lock_files_hold_hashes_and_no_addresses():
-    for lock in (ROOT / "requirements.lock", ROOT / "tests/requirements.lock"):
-        text = lock.read_text(encoding="utf-8")
-        assert "--hash=sha256:" in text
-        assert "://" not in text
+def test_sixty_lines_lead_a_newcomer_to_a_first_change():
+    start = "\n".join(CONTRIBUTING.splitlines()[:60])
+    assert re.findall(r"^## (.*)", start, re.MULTILINE)[:4] == [
+        "Set up",
+        "Layout",
+        "A first change",
+        "Follow one submission with a finger",
+    ]
+    finger = re.search(r"^## Follow one submission with a finger\n(.*?)^## ", CONTRIBUTING, re.DOTALL | re.MULTILINE)[1]
+    assert 1 <= len(set(re.findall(r"`((?:hub|adapters)/[\w/]+\.py)`", finger))) <= 8
+    assert finger in start
 
 
-def test_what_runs_is_what_is_pinned():
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
-    names = {re.split(r"[\[<>=;~ ]", requirement)[0].lower() for requirement in wanted}
-    names.remove(
-        "rathaus-hub-client"
-    )  # Comes from this repository, in this very version (tests/client/test_wheels.py).
-    assert [name for name in names if not re.search(rf"^{re.escape(name)}==", locked, re.MULTILINE)] == []
+def test_the_table_of_contents_leads_to_every_chapter_and_decision():
+    headings = re.findall(r"^##+ (.*)", re.sub(r"```.*?```", "", CONTRIBUTING, flags=re.DOTALL), re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
+    assert sorted(anchors) == sorted(set(anchors))
+    linked = re.findall(r"\]\(#([^)]+)\)", CONTRIBUTING)
+    assert set(linked) <= set(anchors)
+    chapters = {each for each in anchors if not each.startswith("hub")}  # An alert leads to its runbook by its name.
+    assert chapters - set(linked) == {
+        "set-up",
+        "a-first-change",
+        "follow-one-submission-with-a-finger",
+    }
 
 
-def test_a_newcomer_sees_few_names():
-    visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
-    ignored = {"data", "build", "dist", "node_modules"}
-    assert len(visible - ignored) <= 19
+def test_what_the_papers_name_in_a_file_is_defined_in_it():
+    pairs = re.compile(r"`((?:hub|adapters|tests)/[\w/]+\.py)`,? ((?:`[\w.]+`(?:, )?)+)")
+    told = [
+        (path, name)
+        for path, names in pairs.findall(CONTRIBUTING + README)
+        for name in re.findall(r"`([\w.]+)`", names)
+    ]
+    assert len(told) > 40
+    assert [f"{path} {name}" for path, name in told if name not in _defined(ROOT / path)] == []
 
 
-def test_every_place_that_the_papers_name_is_there():
+def _defined(path: Path) -> set[str]:
+    """Return the names of a file's functions, classes, methods, fields and constants; a method's is ``Class.method``."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        found.update(each.id for each in targets if isinstance(each, ast.Name))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            members = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+            fields = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+            names = [each.name for each in members] + [each.id for each in fields if isinstance(each, ast.Name)]
+            found.update(f"{node.name}.{each}" for each in names)
+    return found
+
+
+def test_the_methods_that_the_walks_name_are_there():
+    sources = [path for place in ("hub", "adapters") for path in (ROOT / place).rglob("*.py")]
+    known = set().union(*map(_defined, sources))
+    assert set(re.findall(r"`([A-Z]\w+\.(?!md\b|pem\b)[a-z_]\w*)`", CONTRIBUTING)) <= known
+
+
+def test_every_command_that_the_papers_name_is_one():
+    wrong = []
     for paper in (README, CONTRIBUTING):
-        linked = [target for target in re.findall(r"\]\(([^)#]+)\)", paper) if "://" not in target]
-        named = re.findall(r"`((?:hub|adapters|tests|schemas|routing_rules|certs|benchmarks)/[\w./-]+)`", paper)
-        assert [place for place in linked + named if not (ROOT / place).exists()] == []
+        blocks = "\n".join(re.findall(r"```.*?```", paper, re.DOTALL))
+        inline = re.findall(r"`hub ([a-z][^`]*)`", re.sub(r"```.*?```", "", paper, flags=re.DOTALL))
+        wrong += [
+            said for said in inline + re.findall(r"^hub ([a-z][^\n#]*)", blocks, re.MULTILINE) if not _is_command(said)
+        ]
+    assert wrong == []
+
+
+def _is_command(said: str) -> bool:
+    """Say whether commands and options are there; what stands behind a command is its arguments."""
+    command, words = cli, said.split()
+    while isinstance(command, click.Group) and words:
+        below = command.get_command(click.Context(command), words[0])
+        if below is None:
+            return False
+        command, words = below, words[1:]
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
+    return set(re.findall(r"(?<!\S)--[a-z-]+", " ".join(words))) <= options
 
 
 #: What opens connections, or can, of the language and of what is installed (the database's driver has a contract of its own).
