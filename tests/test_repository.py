@@ -87,13 +87,13 @@ def test_the_table_of_contents_leads_to_every_chapter_and_decision():
 
 def test_what_the_papers_name_in_a_file_is_defined_in_it():
     pairs = re.compile(r"`((?:hub|adapters|tests)/[\w/]+\.py)`,? ((?:`[\w.]+`(?:, )?)+)")
-    told = [
+    named = [
         (path, name)
         for path, names in pairs.findall(CONTRIBUTING + README)
         for name in re.findall(r"`([\w.]+)`", names)
     ]
-    assert len(told) > 40
-    assert [f"{path} {name}" for path, name in told if name not in _defined(ROOT / path)] == []
+    assert len(named) > 40
+    assert [f"{path} {name}" for path, name in named if name not in _defined(ROOT / path)] == []
 
 
 def _defined(path: Path) -> set[str]:
