@@ -95,7 +95,6 @@ class UnprovenReception:
         submission = real._submission(application, report.schema, data, data_sha512, now)  # noqa: SLF001
         accepted: Future[Accepted] = Future()
         stored = self.hub.store.database.begin(Unproven(submission), wakes=True)
-        real._kept = True  # noqa: SLF001
         stored.add_done_callback(lambda _: accepted.set_result(self.answer))
         return accepted
 
