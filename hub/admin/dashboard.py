@@ -140,6 +140,7 @@ def health(visit: Visit) -> Response:
     queued = [one for one in backlog if one.state is DeliveryState.QUEUED]
     keys = [(each, ladder(visit, each)) for each in visit.scope.destinations() if each.status == "active"]
     names = {each.destination_id: each.name for each in visit.scope.destinations()}
+    activation, table = tools.tables.in_force(visit.now) or (None, None)
     return visit.page(
         "health.html",
         database=database,
@@ -153,8 +154,8 @@ def health(visit: Visit) -> Response:
         sums=visit.scope.sums(),
         circuits=[each for each in visit.scope.troubled() if each.standing.is_open(visit.now)],
         names=names,
-        activation=tools.tables.begun(visit.now),
-        table=tools.tables.active(visit.now),
+        activation=activation,
+        table=table,
         schemas=len(tools.catalog().uris()),
         keys=sorted(
             ((each, rung) for each, rung in keys if rung.days is None or rung.days < _KEY_SOON),

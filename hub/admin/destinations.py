@@ -59,7 +59,7 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
     scope = visit.scope
     destination = scope.destination(visit.id("id"))
     dossier = scope.dossier(destination, since=visit.now - _COLLECTED_WITHIN)
-    table = visit.tools.tables.active(visit.now)
+    in_force = visit.tools.tables.in_force(visit.now)
     activities, here = Activities(visit), destination.destination_id
     backlog = scope.backlog(destination)
     open_now = sum(backlog.get(state, 0) for state in (DeliveryState.QUEUED, DeliveryState.WAITING))
@@ -77,8 +77,8 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
         settings=shown(destination.adapter_config),
         backlog=backlog,
         notices=scope.notices(destination, limit=_NOTICES),
-        services=table.services,
-        rules=[rule for rule in table if rule.destination == destination.destination_id],
+        services=visit.tools.tables.services,
+        rules=None if in_force is None else [rule for rule in in_force[1] if rule.destination == here],
         next_states=_STEPS.get(destination.status, ()),
         day=activities.day(open_now, here),
         month=activities.month(open_now, here),
@@ -242,7 +242,7 @@ def put(visit: Visit) -> Response:
             row["service"],
             row["regions"].replace(",", " ").split(),
             row["schemas"].split(),
-            register=tools.tables.active(visit.now).services,
+            register=tools.tables.services,
             gazetteer=tools.gazetteer(),
             catalog=tools.catalog(),
             on=visit.now.date(),
@@ -292,7 +292,7 @@ def _require_scope(visit: Visit, made: OfferedService) -> None:
 def _offer_form(
     visit: Visit, destination: Destination, row: dict[str, str], *, replaces: str, error: HubError | None = None
 ) -> Response:
-    services = visit.tools.tables.active(visit.now).services
+    services = visit.tools.tables.services
     return visit.page(
         "offer.html",
         status=200 if error is None else 422,

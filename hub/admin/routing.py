@@ -49,17 +49,18 @@ _GERMAN_TIME = "Europe/Berlin"
 
 def active(visit: Visit) -> Response:
     """Show the active table."""
-    book = visit.tools.tables
-    table = book.active(visit.now)
+    found = visit.tools.tables.in_force(visit.now)
+    if found is None:
+        return visit.page("routing.html", table=None)
+    activation, table = found
     rules, total = _found(visit, table)
     return visit.page(
         "routing.html",
-        activation=book.begun(visit.now),
+        activation=activation,
         table=table,
         rules=rules,
         total=total,
         names=_names(visit),
-        history=book.history(limit=20).items,
         rows=ROWS,
     )
 
@@ -83,7 +84,7 @@ def explain(visit: Visit) -> Response:
         explanation=explanation,
         error=error,
         names=_names(visit),
-        register=book.active(visit.now).services,
+        register=book.services,
     )
 
 
@@ -93,7 +94,7 @@ def versions(visit: Visit) -> Response:
     return visit.page(
         "versions.html",
         page=book.versions(offset=visit.offset(), limit=ROWS),
-        active=book.base(visit.now),
+        active=book.number(visit.now),
         history=book.history(limit=ROWS).items,
         rows=ROWS,
     )
@@ -116,26 +117,28 @@ def version(visit: Visit) -> Response:
     book, number = visit.tools.tables, _number(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now)
-    standing = book.findings(book.base(visit.now), now=visit.now)
+    # What it is compared with may not be readable: the version is shown all the same, and who is to roll back sees it.
+    active = None if book.in_force(visit.now) is None else book.base(visit.now)
+    standing = () if active is None else book.findings(active, now=visit.now)
     seen = findings_seen(visit.person.tenant, table, findings)
     fresh, known = _parted(seen, standing)
     rules, total = _found(visit, table)
-    changes = book.compare(number, now=visit.now, tenant=visit.person.tenant)
+    tenant = visit.person.tenant
+    changes = None if active is None else book.compare(number, now=visit.now, tenant=tenant)
     return visit.page(
         "version.html",
         version=shown,
         is_draft=shown.state is VersionState.DRAFT,
         is_approved=shown.state is VersionState.APPROVED,
-        active=book.base(visit.now),
+        active=active,
         fresh=fresh[:_MOST_ON_PAGE],
         known=known[:_MOST_ON_PAGE],
         unseen=len(findings) - len(seen),
         errors=sum(finding.severity is Severity.ERROR for finding in findings),
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         flagged={row: finding.severity.value for finding in reversed(findings) for row in finding.rows},
-        changes=changes,
-        lines=changes.lines(visit.language, _names(visit))[:_MOST_ON_PAGE],
-        dry_run=book.dry_run(number, days=_DRY_DAYS, now=visit.now, tenant=visit.person.tenant),
+        lines=() if changes is None else changes.lines(visit.language, _names(visit))[:_MOST_ON_PAGE],
+        dry_run=None if active is None else book.dry_run(number, days=_DRY_DAYS, now=visit.now, tenant=tenant),
         days=_DRY_DAYS,
         table=table,
         rules=rules,
@@ -232,7 +235,7 @@ def cancel(visit: Visit) -> Response:
     return visit.to("/routing/versions", note="cancelled")
 
 
-def _parted(findings: list[Finding], active: list[Finding]) -> tuple[list[Finding], list[Finding]]:
+def _parted(findings: list[Finding], active: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
     """Return what is new or wrong, and the warnings that the active table has as well."""
     standing = {(each.code, each.text) for each in active if each.severity is Severity.WARNING}
     known = [each for each in findings if (each.code, each.text) in standing]
@@ -273,7 +276,7 @@ def _rule_form(
 def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
     """Return one page of the rules that the person's search leaves: by id, area, place, service or destination."""
     words = visit.query.text("q", longest=200).casefold().split()
-    gazetteer, names, services = visit.tools.gazetteer(), _names(visit), visit.tools.tables.active(visit.now).services
+    gazetteer, names, services = visit.tools.gazetteer(), _names(visit), visit.tools.tables.services
 
     def fits(rule: Rule) -> bool:
         place = (rule.area.ars, gazetteer.name(rule.area), names.get(rule.destination, ""))
@@ -316,8 +319,12 @@ def index(visit: Visit) -> Response:
     common: dict[str, Any] = {"found": found, "wanted": wanted, "most": _MOST_FOUND, "error": error}
     if visit.partial:
         return visit.page("areas_list.html", **common)
-    table = visit.tools.tables.active(visit.now)
-    service, below = _service(visit, table), visit.query.text("below", longest=_LONGEST_ARS)
+    below = visit.query.text("below", longest=_LONGEST_ARS)
+    in_force = visit.tools.tables.in_force(visit.now)
+    if in_force is None:
+        return visit.page("areas.html", **common, service=None, below=below, place=_place(visit, below), looked=None)
+    _, table = in_force
+    service = _service(visit, table)
     looked = survey(table, visit.now, service=service, prefix=visit.person.tenant)
     return visit.page(
         "areas.html",

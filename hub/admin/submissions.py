@@ -73,7 +73,7 @@ def trace(visit: Visit) -> Response:
         steps=_steps(visit, found),
         checked=claims_of(found.message.receipt).get("validation") if found.message.receipt else None,
         table=table,
-        service=book.active(visit.now).services.name(found.message.service.identifier),
+        service=book.services.name(found.message.service.identifier),
         area=visit.tools.gazetteer().name(found.message.area) if found.message.area else "",
     )
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from typing import Any
 from uuid import UUID
 
 from hub.administration.routing_review import (
@@ -130,6 +131,29 @@ class TableCache:
             return NOTHING
         return self.activation(on).number if found is None else found.number
 
+    def number(self, on: datetime) -> int | None:
+        """Return the number of the version that holds at a moment, for lists: None where there is none or none can be read."""
+        try:
+            found = self.begun(on)
+        except UnreadableRow:
+            return None
+        return None if found is None else found.number
+
+    def in_force(self, now: datetime) -> tuple[Activation | None, RoutingTable] | None:
+        """Return the activation that holds and its table, for pages that tell of them beside other things.
+
+        None where they cannot be read: such pages go on without them.
+        """
+        try:
+            return self.begun(now), self.active(now)
+        except ConfigurationError:
+            return None
+
+    @property
+    def services(self) -> ServiceRegister:
+        """The register of services; all tables share it."""
+        return self._sources.services
+
     def table(self, number: int) -> RoutingTable:
         """Return a version's table, and the empty one for :data:`NOTHING`; raise ``NotFound``."""
         if number == NOTHING:
@@ -166,7 +190,12 @@ class TableCache:
 
     def _renewed(self, now: datetime) -> RoutingTable:
         known = self._current
-        found = self._versions.active(now)
+        try:
+            found = self._versions.active(now)
+        except UnreadableRow:
+            # Nobody is served by what held before while another thread tries again.
+            self._current = None
+            raise
         if found is None:
             # A clock that went back undoes no activation: what held goes on, and before that nobody is turned away.
             if known is not None and known[1] != NOTHING:
@@ -441,6 +470,7 @@ class RoutingTableVersions(TableCache):
         """Bring back the version that was active before, or an earlier one that was; at once, with a reason.
 
         One person suffices, for two have approved that version once. Activations still to come are cancelled.
+        It works, too, where the activation that holds cannot be read: whoever is bound to no area names a version then.
         Raises ``Forbidden`` (right, scope), ``Invalid`` (no reason), ``NotFound`` (nothing to go back to).
         """
         person.require(Right.APPROVE)
@@ -448,7 +478,9 @@ class RoutingTableVersions(TableCache):
         if not text.strip():
             raise word_needed(Text("Eine Rücknahme", "A rollback"))
         target = self._earlier(number, now)
-        require_scope(person, self.at(now), self.table(target))
+        wanted = self.table(target)
+        if person.tenant:
+            require_scope(person, self.at(now), wanted)
         for coming in self._pending(now):
             self.cancel(coming.seq, person, now=now)
         activation = new_activation(target, person, now=now, since=now, reason=text.strip())
@@ -464,7 +496,10 @@ class RoutingTableVersions(TableCache):
         self._versions.cancel(seq, now, audit=audited(person, "routes.cancel", number, now, activation=seq))
 
     def _begin(self, activation: Activation, person: Person, action: str, now: datetime) -> Activation:
-        before = {"number": self.base(now)}
+        try:
+            before: dict[str, Any] = {"number": self.base(now)}
+        except UnreadableRow:
+            before = {"number": None}
         audit = audited(
             person, action, activation.number, now, text=activation.reason, since=activation.since.isoformat()
         )
@@ -530,11 +565,8 @@ class RoutingTableVersions(TableCache):
         return [each for each in coming if each.cancelled_at is None]
 
     def _all_history(self) -> Iterator[Activation]:
-        """Return every activation, the latest beginning first."""
-        seen = 0
-        while items := self.history(offset=seen, limit=_PAGE).items:
-            yield from items
-            seen += len(items)
+        """Return every activation that can be read, the latest beginning first."""
+        return all_items(lambda start: self.history(offset=start, limit=_PAGE))
 
     def _earlier(self, number: int | None, now: datetime) -> int:
         if number is None:

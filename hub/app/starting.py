@@ -185,7 +185,10 @@ def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, s
 
 
 def _table(hub: Context) -> str:
-    table = hub.book.active(hub.clock())
+    found = hub.book.in_force(hub.clock())
+    if found is None:
+        return "nicht lesbar / unreadable"
+    _, table = found
     return table.version[:12] if len(table) else "keine / none"
 
 

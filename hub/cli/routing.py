@@ -22,6 +22,7 @@ from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text
 from hub.files import vault
 from hub.model.clock import utc_now
+from hub.model.refusals import not_found
 from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, to_csv, to_yaml
 from hub.routing.formats import read_folder
 
@@ -89,7 +90,7 @@ def list_(data: Path) -> None:
     """List all versions, newest first."""
     with opened(data) as hub:
         book = book_of(hub)
-        active = book.base(hub.clock())
+        active = book.number(hub.clock())
         for each in book.versions(limit=500).items:
             mark = "*" if each.number == active else " "
             people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
@@ -179,7 +180,7 @@ def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
     """Print what changes to a version (without NUMBER the newest one): rules, municipalities x services, submissions."""
     with opened(data) as hub:
         book, now = book_of(hub), hub.clock()
-        chosen = number or book.versions(limit=1).items[0].number
+        chosen = number or _newest(book)
         _show_diff(hub, book, chosen, other)
         if days:
             found = book.dry_run(chosen, days=days, now=now)
@@ -246,6 +247,16 @@ def book_of(hub: Context) -> RoutingTableVersions:
 
 def _table(book: RoutingTableVersions, number: int | None, now: datetime) -> RoutingTable:
     return book.at(now) if number is None else book.table(number)
+
+
+def _newest(book: RoutingTableVersions) -> int:
+    """Return the number of the newest version; raise ``UnreadableRow`` for one that cannot be read, and ``NotFound``."""
+    page = book.versions(limit=1)
+    if page.unreadable:
+        raise page.unreadable[0]
+    if not page.items:
+        raise not_found("table-not-found")
+    return page.items[0].number
 
 
 def _read(source: Path) -> tuple[Rule, ...]:

@@ -16,6 +16,7 @@ from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
+    a_moment,
     from_json,
     in_postgresql,
     maybe_micros,
@@ -200,8 +201,25 @@ class TableVersions:
         return self._database.page(select(_ACTIVATIONS).order_by(*order), _activation, offset=offset, limit=limit)
 
     def active(self, on: datetime) -> Activation | None:
-        """Return the activation that holds at a moment, also in the past; None before the first."""
-        return self._holding(on)
+        """Return the activation that holds at a moment, also in the past; None before the first.
+
+        Raises ``UnreadableRow`` where it cannot be read, or where a later one may hold, for all that can be read of it: what
+        held before would route to authorities that are no longer responsible.
+        """
+        began = (_ACTIVATIONS.c.since <= micros(on)) & _ACTIVATIONS.c.cancelled_at.is_(None)
+        order = (_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
+
+        def read(connection: Connection) -> Activation | None:
+            row = connection.execute(select(_ACTIVATIONS).where(began).order_by(*order).limit(1)).first()
+            found = None if row is None else _activation(row)
+            # Whoever activates waits for what is still to come, or cancels it: those made later begin later.
+            later = select(_ACTIVATIONS).where(_ACTIVATIONS.c.seq > (0 if found is None else found.seq))
+            for each in connection.execute(later):
+                if _may_hold(each, on):
+                    _activation(each)
+            return found
+
+        return self._database.read(read)
 
     def previous(self, on: datetime) -> Activation | None:
         """Return the latest earlier activation of another version than the one that holds; None if there is none."""
@@ -212,15 +230,6 @@ class TableVersions:
         statement = (
             select(_ACTIVATIONS)
             .where(other, _ACTIVATIONS.c.cancelled_at.is_(None))
-            .order_by(_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
-            .limit(1)
-        )
-        return self._database.one(statement, _activation)
-
-    def _holding(self, on: datetime) -> Activation | None:
-        statement = (
-            select(_ACTIVATIONS)
-            .where(_ACTIVATIONS.c.since <= micros(on), _ACTIVATIONS.c.cancelled_at.is_(None))
             .order_by(_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
             .limit(1)
         )
@@ -337,6 +346,14 @@ def _activation(row: Row[Any]) -> Activation:
         reason=row.reason,
         cancelled_at=maybe_moment(row.cancelled_at),
     )
+
+
+def _may_hold(row: Row[Any], on: datetime) -> bool:
+    """Say whether an activation may hold whose beginning or end a comparison in the database cannot have judged."""
+    since = a_moment(row.since)
+    if row.cancelled_at is None:
+        return since is None
+    return a_moment(row.cancelled_at) is None and (since is None or since <= on)
 
 
 def _no_draft(number: int) -> Conflict:

@@ -17,13 +17,16 @@ import spoiling
 from admin_pages import Browser
 from api_people import Office, Party, open_office
 from click.testing import CliRunner
-from stage import WIESBADEN, Served, serving, staged
+from stage import BAUEN, TAUNUSSTEIN, WIESBADEN, Served, serving, staged
 from store_values import NOW, announced, buried, callback, claim, completed, record
 
 from hub.cli import main
+from hub.errors import UnreadableRow
+from hub.identity.accounts import Person, Role
 from hub.model.events import Subject
 from hub.store import AuditEntry
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
+from hub.store.routing_versions import Activation, RuleRows
 
 #: Stands for whatever a spoiled row holds; it is neither a number nor an id, nor JSON.
 STORED = "[GEHEIM-7"
@@ -143,6 +146,19 @@ def called(store, party, *, case_id, note):
     return made.callback_id
 
 
+def reactivated(hub):
+    """The rules of the first routing table as a second one, and its activation, which is the newest."""
+    store, first = hub.store.routing_versions, hub.book.version(1)
+    audit = AuditEntry(at=NOW, actor="otto", action="routes.activate", target="routing-table:2")
+    rules = RuleRows(rows=store.rows(1), content_version=first.content_version)
+    second = store.add(replace(first, title="table-bad"), rules, audit=audit)
+    now = hub.clock()
+    activation = Activation(
+        seq=0, number=second.number, since=now, made_by="otto", made_at=now, reason="activation-bad"
+    )
+    return second, store.activate(activation, audit=audit)
+
+
 @pytest.fixture(scope="module")
 def world(made_once, tmp_path_factory):
     patch = pytest.MonkeyPatch()
@@ -185,7 +201,10 @@ def furnished(world: World) -> World:
     audit = AuditEntry(at=NOW, actor="erika", action="adapter.refuse", target="way")
     store.adapter_changes.decide(refused, before=("mailbox", {}), audit=audit)
     way = rewired(store, there["destination_id"], "way-bad").change_id
+    table, activation = reactivated(stage.hub)
     world.rows = {
+        "routing_versions": Row("number", table.number, "table-bad", "Aus Dateien / from files"),
+        "routing_activations": Row("seq", activation.seq, "activation-bad", "Aus Dateien / from files"),
         "replies": Row("message_id", replies[0], str(replies[0]), str(replies[1])),
         "callbacks": Row("callback_id", lost[0], "call-bad", "call-good"),
         "adapter_changes": Row("change_id", way, "way-bad", "way-good"),
@@ -214,6 +233,8 @@ def furnished(world: World) -> World:
         "other": str(good),
         "reply": str(replies[0]),
         "place": there["destination_id"],
+        "service": BAUEN,
+        "area": TAUNUSSTEIN,
     }
     return world
 
@@ -245,6 +266,13 @@ LISTS = [
     ("destinations", "status", "subscriber /v2/destinations"),
     ("destinations", "status", "person /destinations"),
     ("deliveries", "submission_id", "subscriber /hub/v1/dead-letters"),
+    ("routing_versions", "editors", "page /routing/versions"),
+    ("routing_versions", "editors", "person /routes/versions"),
+    ("routing_versions", "editors", "hub routes list"),
+    ("routing_activations", "number", "page /routing/versions"),
+    ("routing_activations", "since", "page /routing/versions"),
+    ("routing_activations", "made_at", "person /routes/history"),
+    ("routing_activations", "made_at", "hub routes history"),
 ]
 
 
@@ -302,7 +330,27 @@ DETAILS = [
     ("clients", "scopes", "hub clients rotate {client}"),
     ("accounts", "roles", "hub accounts totp walter"),
     ("cases", "seq", "hub log verify {case}"),
+    ("routing_versions", "editors", "page /routing/versions/2"),
+    ("routing_versions", "editors", "hub routes diff"),
+    ("routing_activations", "made_at", "person /routes/active"),
+    # What needs the table in force; none that held before takes its place.
+    ("routing_activations", "number", "sender /v2/routes?leikaKey={service}&ars={area}"),
+    ("routing_activations", "since", "sender /v2/routes?leikaKey={service}&ars={area}"),
+    ("routing_activations", "cancelled_at", "sender /v2/routes?leikaKey={service}&ars={area}"),
+    ("routing_activations", "number", "page /routing/explain?service={service}&ars={area}"),
 ]
+
+#: Pages that tell of the table in force beside other things, and what each of them shows all the same.
+BESIDE = {
+    "page /routing": "Warum zuständig?",
+    "page /routing/explain": "Warum zuständig?",
+    "page /routing/areas?q=Taunusstein": "064390015015",
+    "page /routing/versions/1": "Aus Dateien / from files",
+    "page /health": "Freier Speicher",
+    "page /destinations/{place}": "{place}",
+    "page /destinations/{place}/service": "Leistung",
+    "page /submissions/{message}": "{message}",
+}
 
 
 @pytest.mark.parametrize(("table", "column", "what"), DETAILS)
@@ -325,6 +373,58 @@ def test_who_asks_for_a_spoiled_row_alone_hears_so(world, table, column, what):
     else:
         assert found.json["type"].endswith("unreadable-row")
         assert table not in found.text.replace(what, ""), "where it lies is the operators' business"
+
+
+@pytest.mark.parametrize("column", ["number", "cancelled_at"])
+def test_pages_that_tell_of_the_table_in_force_beside_other_things_go_on_without_it(world, column):
+    whole = {what: world.ask(what) for what in BESIDE}
+    with world.spoiled("routing_activations", column):
+        found = {what: world.ask(what) for what in BESIDE}
+        assert world.ask("hub routes list").status == 0
+    for what, shown in BESIDE.items():
+        assert (whole[what].status, found[what].status) == (200, 200), what
+        assert shown.format(**world.said) in found[what].text, what
+        assert STORED not in found[what].text, what
+    for what in ("page /routing", "page /routing/areas", "page /health", "page /destinations/{place}"):
+        known = found[next(each for each in found if each.startswith(what))].text
+        assert "Die Zuständigkeitstabelle, die gilt, ist nicht lesbar" in known, what
+        assert "die nicht lesbar sind und hier fehlen: 1" in known, what
+    assert "Alles arbeitet." not in found["page /health"].text
+
+
+def test_nothing_is_accepted_by_an_older_table_than_the_one_in_force(world):
+    with world.spoiled("routing_activations", "cancelled_at"):
+        found = world.served.submit()
+    assert found.status_code == 503
+    assert found.json()["type"].endswith("unreadable-row")
+    assert world.served.submit().status_code == 202
+
+
+def test_rolling_back_brings_a_readable_table_into_force(world):
+    book, clock = world.served.stage.hub.book, world.served.stage.clock
+    person = Person(name="erika", full_name="Erika", roles=(Role.APPROVER,))
+    with world.spoiled("routing_activations", "cancelled_at"):
+        with pytest.raises(UnreadableRow):
+            book.rollback(person, now=clock(), text="unlesbar")
+        with pytest.raises(UnreadableRow):
+            book.rollback(replace(person, tenant="06"), now=clock(), text="unlesbar", number=1)
+        begun = book.rollback(person, now=clock(), text="unlesbar", number=1)
+        assert world.ask("sender /v2/routes?leikaKey={service}&ars={area}").status == 200
+        assert world.served.submit().status_code == 202
+        assert "unlesbar" in world.ask("page /routing").text
+    spoiling.spoil(
+        world.served.stage.hub.settings.database, "routing_activations", "cancelled_at", 1, key="seq", of=begun.seq
+    )
+
+
+def test_an_activation_that_another_one_followed_is_nobodys_concern(world):
+    row = world.rows["routing_activations"]
+    newest, row.bad = row.bad, 1
+    try:
+        with world.spoiled("routing_activations", "since"):
+            assert world.ask("sender /v2/routes?leikaKey={service}&ars={area}").status == 200
+    finally:
+        row.bad = newest
 
 
 def test_an_event_that_cannot_be_read_is_missing_from_logs_and_found_by_verification(world):
