@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from hub.admin.request import ROWS, Trace, Visit
 from hub.administration.dead_letters import RedrivenBy
 from hub.crypto.receipts import claims_of
-from hub.errors import Invalid, Malformed, Text
+from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model.events import Beside, Event, history
 from hub.model.reasons import for_people
 from hub.model.submission import DeadCause, State
@@ -71,11 +72,22 @@ def trace(visit: Visit) -> Response:
         "submission.html",
         trace=found,
         steps=_steps(visit, found),
-        checked=claims_of(found.message.receipt).get("validation") if found.message.receipt else None,
+        checked=_checked(visit, found),
         table=table,
         service=book.services.name(found.message.service.identifier),
         area=visit.tools.gazetteer().name(found.message.area) if found.message.area else "",
     )
+
+
+def _checked(visit: Visit, found: Trace) -> Any:
+    """Return what the receipt says of the check on arrival, None where there is none or it cannot be read."""
+    if not found.message.receipt:
+        return None
+    try:
+        return claims_of(found.message.receipt).get("validation")
+    except SealBroken:
+        visit.tools.store.note_unreadable(UnreadableRow("messages", str(found.message.id), "receipt"))
+        return None
 
 
 def _steps(visit: Visit, found: Trace) -> list[TraceStep]:

@@ -427,6 +427,13 @@ def test_an_activation_that_another_one_followed_is_nobodys_concern(world):
         row.bad = newest
 
 
+def test_a_submission_whose_receipt_cannot_be_read_is_shown_without_it(world):
+    with world.spoiled("messages", "receipt"):
+        found = world.ask("page /submissions/{message}")
+    assert (found.status, STORED in found.text) == (200, False)
+    assert "die nicht lesbar sind und hier fehlen: 1" in found.text
+
+
 def test_an_event_that_cannot_be_read_is_missing_from_logs_and_found_by_verification(world):
     world.ask("sender /v2/cases/{case}/events")  # What is read gets its signatures, and is served from then on.
     with world.spoiled("events", "kind"):
