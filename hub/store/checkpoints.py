@@ -105,11 +105,14 @@ class CheckpointLog:
             return None
 
     def audit_heads(self) -> dict[int, set[str]]:
-        """Return what the checkpoints hold of the audit log: hashes by the number of the record, one each if all is well."""
-        statement = select(_LEAVES.c.seq, _LEAVES.c.head).where(_LEAVES.c.case_id == str(AUDIT_LOG)).distinct()
+        """Return what the checkpoints hold of the audit log: hashes by the number of the record, one each if all is well.
+
+        A leaf that cannot be read is noted and left out: that its checkpoint is damaged, the verification of those says.
+        """
+        statement = select(_LEAVES).where(_LEAVES.c.case_id == str(AUDIT_LOG))
         found: dict[int, set[str]] = {}
-        for row in self._database.read(lambda connection: connection.execute(statement).all()):
-            found.setdefault(row.seq, set()).add(row.head)
+        for leaf in self._database.all(statement, _LEAVES, _leaf):
+            found.setdefault(leaf.seq, set()).add(leaf.hash)
         return found
 
     def newest_head(self, case_id: UUID) -> CaseHead | None:

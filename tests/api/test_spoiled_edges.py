@@ -25,6 +25,7 @@ from hub.errors import UnreadableRow
 from hub.identity.accounts import Person, Role
 from hub.model.events import Subject
 from hub.store import AuditEntry
+from hub.store.checkpoints import AUDIT_LOG
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.routing_versions import Activation, RuleRows
 
@@ -463,6 +464,19 @@ def test_a_spoiled_record_of_the_audit_log_is_named_by_its_number(world, column)
     assert f"Erster falscher Eintrag: Nummer {number}." in page.text
     assert command.status == 1
     assert f"audit log #{number}: " in command.text
+    assert STORED not in page.text + command.text
+
+
+def test_a_leaf_that_cannot_be_read_keeps_nobody_from_verifying_the_audit_log(world):
+    stage = world.served.stage
+    stage.hub.checkpoints.make(stage.clock())
+    world.rows["checkpoint_leaves"] = Row("case_id", AUDIT_LOG, "-", "-")
+    with world.spoiled("checkpoint_leaves", "seq"):
+        page, command = world.ask("page /audit?verify=1"), world.ask("hub log verify")
+    assert page.status == 200
+    assert "die nicht lesbar sind und hier fehlen: 1" in page.text
+    assert command.status == 1
+    assert "this version cannot read column seq" in command.text
     assert STORED not in page.text + command.text
 
 
