@@ -56,7 +56,7 @@ class Trim:
         self._lock = threading.Lock()
         self._released = 0
         self._next = -math.inf
-        self._busy = False
+        self.busy = False
 
     def released(self, size: int) -> None:
         """Count ``size`` bytes that are used no more; neither waits nor raises."""
@@ -64,13 +64,13 @@ class Trim:
             return
         with self._lock:
             self._released += size
-            if self._busy or self._released < self._share:
+            if self.busy or self._released < self._share:
                 return
-            self._busy = True
+            self.busy = True
         try:
             threading.Thread(target=self._run, name="memory", daemon=True).start()
         except RuntimeError:  # No more threads: the next large release tries again.
-            self._busy = False
+            self.busy = False
 
     def _run(self) -> None:
         try:
@@ -84,7 +84,7 @@ class Trim:
             _log.exception("memory could not be given back")
         finally:
             self._next = self._ticks() + self._rest
-            self._busy = False
+            self.busy = False
 
 
 def _allocator() -> Callable[[], None] | None:
@@ -147,7 +147,7 @@ class Admission:
     ) -> None:
         self._budget = memory_budget
         self._trim = trim or Trim()
-        self._used = 0
+        self.used = 0
         self._lock = threading.Lock()
         self._free_bytes = free_bytes
         self._watermark = disk_watermark
@@ -181,11 +181,11 @@ class Admission:
         """Count ``size`` bytes in."""
         with self._lock:
             self.require_room(size)
-            self._used += size
+            self.used += size
 
     def require_room(self, size: int) -> None:
         """Refuse where ``size`` bytes more would not fit."""
-        if self._used + size > self._budget:
+        if self.used + size > self._budget:
             raise Overloaded(
                 Text(
                     "Der Hub verarbeitet gerade zu viele große Anträge. Bitte gleich noch einmal versuchen.",
@@ -197,5 +197,5 @@ class Admission:
     def give_back(self, size: int) -> None:
         """Count ``size`` bytes out."""
         with self._lock:
-            self._used -= size
+            self.used -= size
         self._trim.released(size)

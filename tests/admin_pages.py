@@ -72,7 +72,7 @@ class Pages:
     tables: RoutingTableVersions
     tools: Tools
     password: str = PASSWORD
-    _open: list[Browser] = field(default_factory=list)
+    opened: list[Browser] = field(default_factory=list)
 
     def dead_letter(self, **cover: Any) -> Any:
         """Send an application whose delivery fails for good."""
@@ -85,7 +85,7 @@ class Pages:
 
     def browser(self, name: str) -> Browser:
         made = Browser(base=self.base, name=name)
-        self._open.append(made)
+        self.opened.append(made)
         return made
 
     def as_(self, name: str) -> Browser:
@@ -149,6 +149,6 @@ def pages(stage: Any) -> Iterator[Pages]:
     base, stop = serve(Mounted(build(tools), nothing))
     served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
     yield served
-    for browser in served._open:
+    for browser in served.opened:
         browser.http.close()
     stop()

@@ -115,6 +115,6 @@ def entrance(stage: Any, provider: SmallProvider, tmp_path: Path) -> Iterator[En
     built.append(Mounted(build(tools), nothing))
     served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
     yield Entrance(pages=served, provider=provider, login=login)
-    for browser in served._open:
+    for browser in served.opened:
         browser.http.close()
     stop()

@@ -212,7 +212,7 @@ class FakeHub(Partner):
         self.posted: list[dict[str, Any]] = []
         self.down = self.lose = False
         self.page = 500
-        super().__init__(play=self._play)
+        super().__init__(play=self.play_well)
 
     def submit(self, *, now: datetime, metadata: bytes, data: bytes | None, attachments: Mapping[UUID, bytes]) -> UUID:
         """Seal and store a submission, with create- and submit-event; return its id."""
@@ -273,7 +273,7 @@ class FakeHub(Partner):
         more = {"version": 1, "deliveryId": str(uuid4()), "attempt": 1, "repeat": repeat, "eventLog": log}
         return {**sealed, **more, "attachments": entries}
 
-    def _play(self, heard: Heard) -> Answer | Fault:
+    def play_well(self, heard: Heard) -> Answer | Fault:
         if self.down:
             return Answer(status=503, headers={"Retry-After": "1"})
         if heard.path == "/token":

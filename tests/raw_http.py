@@ -57,13 +57,13 @@ class Wire:
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE, source_address=(source, 0))
-        self._file = self._socket.makefile("rb")
+        self.file = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.file.close()
         self._socket.close()
 
     def send(self, *pieces: bytes) -> int:
@@ -107,10 +107,10 @@ class Wire:
 
     def reply(self, *, head: bool = False) -> Reply:
         """Read one answer; interim ones (100 Continue) are passed over."""
-        while (status := int(self._file.readline().split()[1])) == 100:
-            self._file.readline()
+        while (status := int(self.file.readline().split()[1])) == 100:
+            self.file.readline()
         fields = {}
-        while (line := self._file.readline().strip()) != b"":
+        while (line := self.file.readline().strip()) != b"":
             name, _, value = line.decode("latin-1").partition(":")
             fields[name.lower()] = value.strip()
         return Reply(status, fields, b"" if head else self._body(fields))
@@ -118,16 +118,16 @@ class Wire:
     def rest(self) -> bytes:
         """Read to the end, which the server makes."""
         try:
-            return self._file.read()
+            return self.file.read()
         except ConnectionError:
             return b""
 
     def _body(self, fields: dict[str, str]) -> bytes:
         if fields.get("transfer-encoding") != "chunked":
-            return self._file.read(int(fields.get("content-length", 0)))
+            return self.file.read(int(fields.get("content-length", 0)))
         body = b""
-        while size := int(self._file.readline(), 16):
-            body += self._file.read(size)
-            self._file.readline()
-        self._file.readline()
+        while size := int(self.file.readline(), 16):
+            body += self.file.read(size)
+            self.file.readline()
+        self.file.readline()
         return body

@@ -135,7 +135,7 @@ class Door:
 
     @property
     def sending_tools(self) -> SendingTools:
-        return handlers._counter(self.parts).announcing._tools
+        return handlers.counter_of(self.parts).announcing.tools
 
     @property
     def sending_caller(self) -> Caller:

@@ -129,7 +129,7 @@ def test_memory_is_given_back_seldom_however_much_is_released():
     for _ in range(20):
         use(room, 50 * MEBI)
     assert allocator.times == 1
-    assert trim._busy is True, "one thread waits for its time, and no more than one"
+    assert trim.busy is True, "one thread waits for its time, and no more than one"
     assert sum(thread.name == "memory" for thread in threading.enumerate()) == 1
 
 
@@ -140,7 +140,7 @@ def test_an_allocator_that_fails_is_asked_again():
         use(room, 50 * MEBI)
         assert allocator.came_in_time()
         end = time.monotonic() + 60
-        while trim._busy and time.monotonic() < end:
+        while trim.busy and time.monotonic() < end:
             time.sleep(0.01)
     assert allocator.times == 2
 

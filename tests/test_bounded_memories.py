@@ -19,9 +19,9 @@ from hub.observability.metrics import Meters
 
 def test_callers_beyond_a_number_share_one_count_until_the_window_ends():
     quota = Quota(limit=3)
-    for number in range(routing._MOST_CALLERS + 100):
+    for number in range(routing.MOST_CALLERS + 100):
         quota.take(f"2001:db8::{number:x}", NOW)
-    assert len(quota._counts) <= routing._MOST_CALLERS + 1
+    assert len(quota.counts) <= routing.MOST_CALLERS + 1
     assert quota.take("2001:db8::0", NOW).remaining == 1
     assert quota.take("another", NOW).remaining < 0
     assert quota.take("another", NOW + timedelta(minutes=1)).remaining == 2
@@ -42,19 +42,19 @@ def test_signatures_of_destinations_that_come_and_go_are_not_kept_for_ever(stage
             settings[name] = value
 
     book = AddressBook(store=SimpleNamespace(settings=Settings()), keys=Signing(), base_url="https://hub.example.org")
-    for _ in range(addressing._MOST_KEPT + 10):
+    for _ in range(addressing.MOST_KEPT + 10):
         book._once(str(uuid4()), {"a": 1}, lambda: "signature")
-    assert len(book._kept) <= addressing._MOST_KEPT
+    assert len(book.kept) <= addressing.MOST_KEPT
 
 
 def test_what_payloads_say_of_themselves_at_length_is_not_remembered(stage):
     catalog = stage.hub.catalog
     uri = next(uri for uri in catalog.uris() if "wohnsitz" in uri)
-    before = len(catalog._chosen)
+    before = len(catalog.chosen)
     for number in range(50):
         data = json.dumps({"$schema": f"urn:{number}:" + "x" * 100_000}).encode()
         catalog.check(media_type=MediaType.JSON, data=data, schema=uri, service=None, on=date(2026, 11, 20))
-    assert len(catalog._chosen) == before
+    assert len(catalog.chosen) == before
 
 
 def test_labels_of_a_meter_end():

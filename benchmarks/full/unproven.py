@@ -103,7 +103,7 @@ class UnprovenIntake(Intake):
     """Opens unproven receptions."""
 
     def __init__(self, hub: app.Context) -> None:
-        super().__init__(hub.intake._tools)  # noqa: SLF001  # it works with the same
+        super().__init__(hub.intake.tools)  # it works with the same
         self._hub = hub
         self._answer = _an_answer(hub)
 

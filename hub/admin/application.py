@@ -75,7 +75,7 @@ def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
     return _Page(method=method, path=path, right=right, answer=answer)
 
 
-_PAGES = (
+PAGES = (
     _page("GET", "/login", None, login.show),
     _Page(method="POST", path="/login", right=None, answer=login.log_in, largest=_SMALLEST_BODY, files=0),
     _page("GET", "/oidc/login", None, login.depart),
@@ -168,7 +168,7 @@ def build(tools: Tools) -> ASGIApp:
     pages.filters.update(FILTERS)
     routes: list[Route | Mount] = [
         Route(each.path, _endpoint(each, tools, pages), methods=[each.method], include_in_schema=False)
-        for each in _PAGES
+        for each in PAGES
     ]
     routes.insert(0, Mount("/static", _Assets(directory=_FOLDER / "static")))
     missing = partial(_missing, tools=tools, pages=pages)

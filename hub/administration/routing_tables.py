@@ -87,7 +87,7 @@ class TableCache:
     def __init__(self, *, store: Store, sources: Sources) -> None:
         self._store = store
         self._versions = store.routing_versions
-        self._sources = sources
+        self.sources = sources
         self._lock = threading.Lock()
         self._current: tuple[datetime, int, RoutingTable] | None = None
         self._kept: dict[tuple[int, int], RoutingTable] = {}
@@ -152,7 +152,7 @@ class TableCache:
     @property
     def services(self) -> ServiceRegister:
         """The register of services; all tables share it."""
-        return self._sources.services
+        return self.sources.services
 
     def table(self, number: int) -> RoutingTable:
         """Return a version's table, and the empty one for :data:`NOTHING`; raise ``NotFound``."""
@@ -236,7 +236,7 @@ class TableCache:
             ) from exc
 
     def _table_of(self, rules: Iterable[Rule]) -> RoutingTable:
-        return RoutingTable(rules, gazetteer=self._sources.gazetteer, services=self._sources.services)
+        return RoutingTable(rules, gazetteer=self.sources.gazetteer, services=self.sources.services)
 
 
 def _not_yet() -> Unavailable:
@@ -399,7 +399,7 @@ class RoutingTableVersions(TableCache):
         With a tenant only what concerns it.
         """
         other = self.at(now) if with_number is None else self.table(with_number)
-        changes = diff(other, self.table(number), self._sources.gazetteer, on=now)
+        changes = diff(other, self.table(number), self.sources.gazetteer, on=now)
         return diff_seen(tenant, changes)
 
     def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> RoutingDryRun:
@@ -539,7 +539,7 @@ class RoutingTableVersions(TableCache):
             return self._table_of(rules)
 
     def _checked(self, table: RoutingTable, now: datetime) -> list[Finding]:
-        sources = self._sources
+        sources = self.sources
         facts, schemas = sources.facts(now), sources.schemas()
         return check(table, sources.gazetteer, sources.services, facts, on=now, known_schemas=schemas)
 

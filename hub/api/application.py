@@ -40,14 +40,14 @@ Handler = Callable[..., Any]
 #: Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
 _LAXER = {"/docs/": "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"}
 #: Names of caps that a schema of the contract may give as ``x-limit``, and the setting that each means.
-_LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
+LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 #: Where any document may stand, so that a ``$ref`` in it is none of the contract's.
 _FREE_VALUES = frozenset({"example", "value", "default", "enum"})
 _FIRST_ERROR = 400
 _DOCS = "/docs"
 #: Where nearly all requests go. No path outside fits one of these, so their order among the others means nothing but time.
-_ASKED_MOST = ("/hub/v1/applications", "/v1/submissions", "/v2/submissions")
+ASKED_MOST = ("/hub/v1/applications", "/v1/submissions", "/v2/submissions")
 _PATH_PARAMETER = re.compile(r"\\\{[^{}/]+\\\}")
 
 
@@ -84,7 +84,7 @@ def build(
         ConfigurationError: an operation without a handler, a handler without an operation, an unusable contract.
     """
     contract = load(specification)
-    _refuse_recursion(contract, contract, (), set())
+    refuse_recursion(contract, contract, (), set())
     _match(contract, handlers)
     published = {**contract, "servers": [{"url": base_url}]}
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
@@ -179,20 +179,20 @@ def _match(contract: Mapping[str, Any], handlers: Mapping[str, Handler]) -> None
         )
 
 
-def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...], known: set[str]) -> None:
+def refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...], known: set[str]) -> None:
     """Refuse a reference that leads back to itself: connexion would build an endless document of it.
 
     ``known`` gathers the targets that were followed to their ends, so that each is followed once.
     """
     if isinstance(node, list):
         for child in node:
-            _refuse_recursion(contract, child, way, known)
+            refuse_recursion(contract, child, way, known)
     elif isinstance(node, Mapping):
         target = node.get("$ref")
         if not isinstance(target, str):
             for name, child in node.items():
                 if name not in _FREE_VALUES:
-                    _refuse_recursion(contract, child, way, known)
+                    refuse_recursion(contract, child, way, known)
         elif target in way:
             raise ConfigurationError(
                 Text(
@@ -200,7 +200,7 @@ def _refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ..
                 )
             )
         elif target not in known:
-            _refuse_recursion(contract, resolved(contract, node), (*way, target), known)
+            refuse_recursion(contract, resolved(contract, node), (*way, target), known)
             known.add(target)
 
 
@@ -213,7 +213,7 @@ def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
     caps = []
     for method, path, operation, media_type, schema in bodies:
         name = resolved(contract, schema).get("x-limit")
-        size = limits.overrides.get(operation["operationId"], getattr(limits, _LIMITS[name]) if name else limits.json)
+        size = limits.overrides.get(operation["operationId"], getattr(limits, LIMITS[name]) if name else limits.json)
         if size != limits.json:
             caps.append(Cap(method=method, path=_pattern(path), media_type=media_type, size=size))
     return Surface(
@@ -263,7 +263,7 @@ def _without_error_bodies(contract: Mapping[str, Any]) -> dict[str, Any]:
         }
         if "requestBody" in operation:
             operation["requestBody"] = _without_examples(contract, operation["requestBody"], body=True)
-    lean["paths"] = dict(sorted(lean["paths"].items(), key=lambda entry: not entry[0].startswith(_ASKED_MOST)))
+    lean["paths"] = dict(sorted(lean["paths"].items(), key=lambda entry: not entry[0].startswith(ASKED_MOST)))
     for unused in ("examples", "responses", "requestBodies"):
         lean["components"].pop(unused, None)
     return lean

@@ -262,7 +262,7 @@ _COPIES = 3
 _PARTS = 4
 #: Checks under way at once, and requests that one address may make in a window of seconds.
 _AT_ONCE = 2
-_REQUESTS, _WINDOW = 20, 60.0
+REQUESTS, _WINDOW = 20, 60.0
 _ADDRESSES = 10_000
 
 
@@ -308,7 +308,7 @@ class ValidationPage:
         """Judge what was sent and show the report beside it."""
         self._refuse_if_closed()
         request = visit()
-        self._count(caller_address())
+        self.count(caller_address())
         reservation = self._budget.reserve()
         try:
             sent = await _read(request, reservation)
@@ -345,7 +345,7 @@ class ValidationPage:
         if not self._allowed:
             raise NotFound(_CLOSED)
 
-    def _count(self, address: str) -> None:
+    def count(self, address: str) -> None:
         """Count a request of an address.
 
         Raises:
@@ -354,9 +354,9 @@ class ValidationPage:
         now = self._monotonic()
         if len(self._recent) >= _ADDRESSES:
             self._recent = {key: times for key, times in self._recent.items() if times[-1] > now - _WINDOW}
-        times = self._recent.get(address) or deque(maxlen=_REQUESTS)
+        times = self._recent.get(address) or deque(maxlen=REQUESTS)
         crowded = not times and len(self._recent) >= _ADDRESSES
-        if crowded or (len(times) == _REQUESTS and times[0] > now - _WINDOW):
+        if crowded or (len(times) == REQUESTS and times[0] > now - _WINDOW):
             raise TooMany(_SLOWER)
         times.append(now)
         self._recent[address] = times

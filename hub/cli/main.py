@@ -19,7 +19,7 @@ _REFUSED, _LATER = 1, 3
 
 #: Every command: the module under ``hub.cli`` that holds it, and its line in ``hub --help``, so that neither the help nor
 #: another command has to load what only this one needs.
-_COMMANDS = {
+COMMANDS_BY_NAME = {
     "accounts": ("accounts", "Konten für die Verwaltungsseiten / accounts for the admin pages."),
     "adapters": ("destinations", "Adapter / adapters."),
     "areas": ("routing", "Gebiete und Postleitzahlen / areas and postal codes."),
@@ -58,11 +58,11 @@ class _HubGroup(click.Group):
 
     def list_commands(self, _: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return sorted(_COMMANDS)
+        return sorted(COMMANDS_BY_NAME)
 
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         """Load a command; None for a name that is none."""
-        found = _COMMANDS.get(name)
+        found = COMMANDS_BY_NAME.get(name)
         if found is None:
             return None
         module = import_module(f"hub.cli.{found[0]}")
@@ -71,8 +71,8 @@ class _HubGroup(click.Group):
 
     def format_commands(self, _: click.Context, formatter: HelpFormatter) -> None:
         """Write the commands with their lines, none of them loaded."""
-        width = formatter.width - 6 - max(map(len, _COMMANDS))
-        unloaded = {name: click.Command(name, short_help=line) for name, (_, line) in sorted(_COMMANDS.items())}
+        width = formatter.width - 6 - max(map(len, COMMANDS_BY_NAME))
+        unloaded = {name: click.Command(name, short_help=line) for name, (_, line) in sorted(COMMANDS_BY_NAME.items())}
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.get_short_help_str(width)) for name, each in unloaded.items()])
 

@@ -69,11 +69,11 @@ class Connector:
     def __init__(
         self, settings: ConnectorSettings, *, keys: Mapping[UUID, Keys], catalog: Catalog, now: Callable[[], datetime]
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._keys = keys
         self._catalog = catalog
         self._now = now
-        self._hub = subscriber(settings.hub, now)
+        self.hub = subscriber(settings.hub, now)
         handover = settings.handover
         self._handover = Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path)
         self._wake = threading.Event()
@@ -101,12 +101,12 @@ class Connector:
 
     def facts(self) -> Mapping[str, str]:
         """Return what whoever starts it wants to read: the mode, the hub's address, and where it hands over."""
-        handover, listen = self._settings.handover, self._settings.listen
+        handover, listen = self.settings.handover, self.settings.listen
         return {
-            "Modus / mode": self._settings.mode,
-            "Adresse des Hubs / address of the hub": self._settings.hub.base_url,
+            "Modus / mode": self.settings.mode,
+            "Adresse des Hubs / address of the hub": self.settings.hub.base_url,
             "lauscht / listens": f"{listen.address}:{listen.port}"
-            if listen is not None and self._settings.mode is not Mode.COLLECT
+            if listen is not None and self.settings.mode is not Mode.COLLECT
             else "-",
             "Übergabe / hand-over": handover.url if isinstance(handover, HttpHandover) else str(handover.path),
         }
@@ -117,13 +117,13 @@ class Connector:
 
     def listen(self) -> Listener | None:
         """Start taking pushes, if the settings say so."""
-        if self._settings.listen is None or self._settings.mode is Mode.COLLECT:
+        if self.settings.listen is None or self.settings.mode is Mode.COLLECT:
             return None
-        return Listener(self._settings.listen, self.take, self._now)
+        return Listener(self.settings.listen, self.take, self._now)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push; a walk that dies begins anew."""
-        services = [service for service in (SpecialistSystem.of(self._settings, self._now), self.listen()) if service]
+        services = [service for service in (SpecialistSystem.of(self.settings, self._now), self.listen()) if service]
         try:
             Supervisor().attend("connector", self._walk, stop)
         finally:
@@ -145,7 +145,7 @@ class Connector:
 
     def _pause(self, stop: threading.Event) -> None:
         waited, step = 0.0, 0.5
-        while waited < self._settings.poll.total_seconds() and not stop.is_set() and not self._wake.wait(step):
+        while waited < self.settings.poll.total_seconds() and not stop.is_set() and not self._wake.wait(step):
             waited += step
 
     def run_once(self, now: datetime) -> Counts:
@@ -154,8 +154,8 @@ class Connector:
         What kept it from the hub is in :meth:`trouble`; everything else is done all the same.
         """
         self._tally, self._troubles = {}, {}
-        if self._settings.mode is not Mode.LISTEN:
-            self._look(now)
+        if self.settings.mode is not Mode.LISTEN:
+            self.look(now)
         for entry in self._journal.due(now):
             self._advance(entry, now)
         return Counts(**self._tally, open=len(self._journal.open_ids()))
@@ -195,10 +195,11 @@ class Connector:
 
     # Step 1.
 
-    def _look(self, now: datetime) -> None:
+    def look(self, now: datetime) -> None:
+        """Note in the journal what waits at the hub for the destinations whose keys lie here."""
         for destination_id in self._keys:
             try:
-                for item in self._hub.waiting(destination_id):
+                for item in self.hub.waiting(destination_id):
                     if self._journal.see(item.message_id, item.case_id, destination_id, now):
                         self._count("seen")
             except HubError as exc:
@@ -268,7 +269,7 @@ class Connector:
         )
 
     def _fetch(self, entry: Entry) -> None:
-        found = self._hub.submission(entry.submission_id)
+        found = self.hub.submission(entry.submission_id)
         service, data = found.get("publicService") or found.get("serviceType"), found.get("encryptedData")
         if not isinstance(service, dict):
             raise malformed("publicService")
@@ -284,23 +285,23 @@ class Connector:
             "encryptedMetadata": require_jwe(found.get("encryptedMetadata"), "encryptedMetadata"),
             "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
             "attachments": [str(one) for one in attachments],
-            "eventLog": self._hub.event_log(entry.case_id),
+            "eventLog": self.hub.event_log(entry.case_id),
         }
-        streams = {one: partial(self._hub.attachment, entry.submission_id, one) for one in attachments}
+        streams = {one: partial(self.hub.attachment, entry.submission_id, one) for one in attachments}
         self._envelopes.save(entry.submission_id, document, streams)
 
     def _submitted(self, envelope: Envelope) -> Mapping[str, Any]:
         """Verify the log and return the claims of the submit event; a log that came with a push may be too short."""
         message = Named(subject=Subject.SUBMISSION, message_id=envelope.submission_id, case_id=envelope.case_id)
         try:
-            return self._hub.submit_event(message, envelope.event_log)
+            return self.hub.submit_event(message, envelope.event_log)
         except SealBroken:
-            return self._hub.submit_event(message)
+            return self.hub.submit_event(message)
 
     def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[OpenedSubmission | None, list[Problem]]:
         submitted = datetime.fromtimestamp(claims["iat"], UTC)
         keys = self._keys[envelope.destination_id].decryption
-        opener = Opener(keys, self._catalog, self._settings.inflation)
+        opener = Opener(keys, self._catalog, self.settings.inflation)
         return opener.open(replace(envelope, submitted_at=submitted.isoformat()), submitted.date())
 
     # Step 5.
@@ -344,7 +345,7 @@ class Connector:
         return opened
 
     def _is_welcome(self, verdict: Verdict) -> bool:
-        if self._settings.on_invalid is InvalidHandling.REJECT:
+        if self.settings.on_invalid is InvalidHandling.REJECT:
             return verdict.acceptable
         return all((problem.slug, problem.instance) == ("schema-violation", "data") for problem in verdict.problems)
 
@@ -368,9 +369,9 @@ class Connector:
     def _post(self, entry: Entry) -> bool:
         """Post the answer; tell whether the case now holds it. False: the case was closed by somebody else."""
         try:
-            self._hub.post_event(entry.case_id, entry.token or "")
+            self.hub.post_event(entry.case_id, entry.token or "")
         except Conflict as exc:
-            entries = self._hub.verified_log(entry.case_id)
+            entries = self.hub.verified_log(entry.case_id)
             if any(claims["jti"] == entry.jti for claims in entries):
                 return True
             if verification.find_event(entries, entry.submission_id, _CLOSING) is None:

@@ -200,7 +200,7 @@ class Opener:
         report = self._check(MediaType.JSON, _without_empty_fragments(document, metadata), schema, on, "metadata")
         for problem in _violations(report, "metadata"):
             raise _Found(problem.slug, problem.instance, problem.detail)
-        return _require_structure(document)
+        return require_structure(document)
 
     def _data(self, envelope: Envelope, document: Mapping[str, Any], room: _Room) -> bytes | None:
         described = document["contentStructure"].get("data")
@@ -367,7 +367,7 @@ def _without_empty_fragments(document: Mapping[str, Any], metadata: bytes) -> by
     return orjson.dumps(document)
 
 
-def _require_structure(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def require_structure(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Require what the connector itself reads, whether or not the metadata schema is in the catalogue."""
     structure = document.get("contentStructure")
     if not isinstance(structure, dict) or not isinstance(structure.get("attachments"), list):

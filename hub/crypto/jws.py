@@ -23,7 +23,7 @@ from hub.errors import KeyRefused, SealBroken, Text, TooLarge
 JWS_LIMIT = 1024 * 1024
 
 #: PS512: MGF1 and salt have the length of the hash, exactly (RFC 7518 section 3.5).
-_PSS_512 = padding.PSS(mgf=padding.MGF1(hashes.SHA512()), salt_length=64)
+PSS_512 = padding.PSS(mgf=padding.MGF1(hashes.SHA512()), salt_length=64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ def sign_ps512(key: SigningKey, payload: bytes, *, typ: str) -> str:
     if not isinstance(key.private_key, RSAPrivateKey):
         raise _wrong_key(SIGN_ALGORITHM)
     signed = _signing_input(key, payload, typ=typ)
-    signature = key.private_key.sign(signed, _PSS_512, hashes.SHA512())
+    signature = key.private_key.sign(signed, PSS_512, hashes.SHA512())
     return (signed + b"." + base64url.encode(signature)).decode("ascii")
 
 
@@ -82,7 +82,7 @@ def verify_ps512(jws: str, key: VerificationKey, *, typ: str | None) -> bytes:
         raise _wrong_key(SIGN_ALGORITHM)
     signed, payload, signature = _open(jws, key, alg=SIGN_ALGORITHM, typ=typ)
     try:
-        key.public_key.verify(signature, signed, _PSS_512, hashes.SHA512())
+        key.public_key.verify(signature, signed, PSS_512, hashes.SHA512())
     except InvalidSignature as exc:
         raise _does_not_verify() from exc
     return payload

@@ -303,7 +303,7 @@ class Dispatcher:
         self._buffer = ClaimBuffer(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=self._leases.steady)
         self._results: queue.SimpleQueue[tuple[AttemptResult, Future[bool]] | None] = queue.SimpleQueue()
         self._wake = threading.Event()
-        self._attempting = Attempting(
+        self.attempting = Attempting(
             blobs=blobs,
             adapters=adapters,
             notary=notary,
@@ -430,7 +430,7 @@ class Dispatcher:
         while (claim := self._buffer.begin()) is not None:
             try:
                 with self._leases.held(claim):
-                    result = self._attempting.attempt(claim)
+                    result = self.attempting.attempt(claim)
                 self._buffer.end(claim)
                 self._results.put((result, self._recording(result)))
             except BaseException:  # noqa: BLE001  # nobody waits for this thread; the lease runs out: outcome unknown
@@ -473,7 +473,7 @@ class Dispatcher:
 
     def _settle(self, claims: Iterable[Claim]) -> None:
         """Make one attempt for each claim and record them all; what is recorded together shares a commit."""
-        attempts = [(result, self._recording(result)) for result in map(self._attempting.attempt, claims)]
+        attempts = [(result, self._recording(result)) for result in map(self.attempting.attempt, claims)]
         for result, recording in attempts:
             self._concluded(result, recording)
 

@@ -43,7 +43,7 @@ class WatchedFile(Generic[T]):
         self._what = what
         self._monotonic = monotonic
         self._lock = Lock()
-        self._looked = monotonic()
+        self.looked = monotonic()
         self._stamp = look()
         try:
             self._current = read()
@@ -55,7 +55,7 @@ class WatchedFile(Generic[T]):
 
     def __call__(self) -> T:
         """Return what counts; whoever asks while another reads the files anew gets the state before."""
-        if self._monotonic() - self._looked >= _LOOK_EVERY and self._lock.acquire(blocking=False):
+        if self._monotonic() - self.looked >= _LOOK_EVERY and self._lock.acquire(blocking=False):
             try:
                 self._renew()
             finally:
@@ -63,7 +63,7 @@ class WatchedFile(Generic[T]):
         return self._current
 
     def _renew(self) -> None:
-        self._looked = self._monotonic()
+        self.looked = self._monotonic()
         try:
             stamp = self._look()
             if stamp == self._stamp:

@@ -31,7 +31,7 @@ _LANDS = tuple(f"{number:02d}" for number in range(1, 17))
 #: Setting under which a signature is kept, so that all nodes and all restarts give the same one.
 _SETTING = "addressing:"
 #: Signatures that are kept in memory; each takes about a kilobyte.
-_MOST_KEPT = 5_000
+MOST_KEPT = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class AddressBook:
         self._keys = keys
         self._base_url = base_url
         self._lock = threading.Lock()
-        self._kept: dict[str, str] = {}
+        self.kept: dict[str, str] = {}
 
     def entry(self, destination: Destination, *, now: datetime, parameters: bool) -> AddressEntry:
         """Return what is signed of ``destination``, with its technical ``parameters`` if they are wanted.
@@ -114,13 +114,13 @@ class AddressBook:
         """Return the kept signature of exactly this content, or make it and keep it."""
         digest = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
         with self._lock:
-            kept = self._kept.get(name) or self._store.settings.value(_SETTING + name) or ""
+            kept = self.kept.get(name) or self._store.settings.value(_SETTING + name) or ""
             if not kept.startswith(f"{digest} "):
                 kept = f"{digest} {sign()}"
                 self._store.settings.set(_SETTING + name, kept)
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()  # The store has them.
-            self._kept[name] = kept
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()  # The store has them.
+            self.kept[name] = kept
         return kept.partition(" ")[2]
 
 

@@ -113,7 +113,7 @@ def too_large_together(limit: int) -> TooLarge:
 
 
 #: So many are kept, the latest; each takes about a kilobyte.
-_MOST = 5_000
+MOST = 5_000
 
 
 class RecentAnnouncements:
@@ -128,7 +128,7 @@ class RecentAnnouncements:
         """Remember an announcement that is stored."""
         with self._lock:
             self._known[announcement.id] = as_announced(announcement)
-            if len(self._known) > _MOST:
+            if len(self._known) > MOST:
                 self._known.popitem(last=False)
 
     def forget(self, message_id: UUID) -> None:

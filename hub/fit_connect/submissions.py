@@ -76,11 +76,11 @@ class Announcing:
     """Takes announcements."""
 
     def __init__(self, tools: SendingTools) -> None:
-        self._tools = tools
+        self.tools = tools
 
     def at_hand(self, wish: SubmissionWish, *, now: datetime) -> Destination | None:
         """Return the destination if :meth:`announce`, given it, looks nothing up: then it waits for its commit alone."""
-        return self._tools.receivers.at_hand(wish.destination_id, now=now) if wish.case_id is None else None
+        return self.tools.receivers.at_hand(wish.destination_id, now=now) if wish.case_id is None else None
 
     def announce(
         self, wish: SubmissionWish, *, caller: Caller, now: datetime, destination: Destination | None = None
@@ -95,8 +95,8 @@ class Announcing:
             Invalid: the destination does not take submissions now (``destination-state-invalid``), or only by the plain door.
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
-        self._tools.admission.require_disk()
-        destination = destination or self._tools.receivers.existing(wish.destination_id, now=now)
+        self.tools.admission.require_disk()
+        destination = destination or self.tools.receivers.existing(wish.destination_id, now=now)
         # Without a region of its own a submission is for those of the destination.
         areas = _areas(destination) if wish.region is None else [wish.region]
         require_sending(caller, service=wish.service.identifier, areas=areas)
@@ -130,11 +130,11 @@ class Announcing:
             NotFound: no such case. Forbidden: the caller is no party of it.
             Invalid: the case has nobody who could receive it. TooLarge, StoreUnavailable: as :meth:`announce`.
         """
-        self._tools.admission.require_disk()
-        case = self._tools.store.submissions.case(wish.case_id)
+        self.tools.admission.require_disk()
+        case = self.tools.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
             raise not_found("case-not-found")
-        destination = self._tools.receivers.existing(case.destination_id, now=now)
+        destination = self.tools.receivers.existing(case.destination_id, now=now)
         message = Announcement(
             kind=Subject.REPLY,
             id=new_id(now),
@@ -152,19 +152,19 @@ class Announcing:
         return self._announced_in_store(message, now)
 
     def _announced_in_store(self, message: Announcement, now: datetime) -> Future[Announcement]:
-        stored = self._tools.store.submissions.announce(message, self._creating(message, now))
+        stored = self.tools.store.submissions.announce(message, self._creating(message, now))
         stored.add_done_callback(self._remember)
         return stored
 
     def _remember(self, stored: Future[Announcement]) -> None:
         if stored.exception() is None:
-            self._tools.recent.note(stored.result())
+            self.tools.recent.note(stored.result())
 
     def _announced(self, ids: Sequence[UUID]) -> tuple[UUID, ...]:
         """Return each id once: a public client announces one id for all of its attachments."""
         distinct = tuple(dict.fromkeys(ids))
-        if len(distinct) > self._tools.limits.attachments:
-            raise too_many_attachments(self._tools.limits.attachments)
+        if len(distinct) > self.tools.limits.attachments:
+            raise too_many_attachments(self.tools.limits.attachments)
         return distinct
 
     def _require_open(self, destination: Destination) -> None:
@@ -176,10 +176,10 @@ class Announcing:
                     "It does not take submissions at present. Ask the authority that runs it.",
                 ),
             )
-        self._tools.require_jwe(destination)
+        self.tools.require_jwe(destination)
 
     def _require_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
-        case = self._tools.store.submissions.case(case_id)
+        case = self.tools.store.submissions.case(case_id)
         known = case is not None and case.tombstone is None
         if case is None or not known or case.destination_id != destination_id:
             raise not_found("case-not-found")
@@ -192,7 +192,7 @@ class Announcing:
             )
 
     def _creating(self, message: Announcement, now: datetime) -> MakeEvents:
-        event = self._tools.event(message.case_id, message.kind, message.id, EventKind.CREATE, now)
+        event = self.tools.event(message.case_id, message.kind, message.id, EventKind.CREATE, now)
         return lambda _head, _state: (event,)
 
 

@@ -55,13 +55,13 @@ class Directory:
     def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
         self._store = store
         self._policy = policy
-        self._answers: dict[Party, dict[str, tuple[datetime, Any]]] = {}
+        self.answers: dict[Party, dict[str, tuple[datetime, Any]]] = {}
         self._changes = 0
 
     def forget(self, party: Party) -> None:
         """Look this destination or client, and its keys, up anew next time."""
         self._changes += 1
-        self._answers.pop(party, None)
+        self.answers.pop(party, None)
 
     def client(self, client_id: str, *, now: datetime) -> Client | None:
         """Return the client, or None."""
@@ -105,13 +105,13 @@ class Directory:
         answer = read()
         # What was changed while it was read may be the state of before; it answers this once and is not kept.
         if self._changes == before:
-            if len(self._answers) >= _MOST:
-                self._answers.clear()
-            self._answers.setdefault(party, {})[name] = (now, answer)
+            if len(self.answers) >= _MOST:
+                self.answers.clear()
+            self.answers.setdefault(party, {})[name] = (now, answer)
         return answer
 
     def _answer(self, party: Party, name: str, now: datetime) -> tuple[datetime, Any] | None:
-        known = self._answers.get(party, _NOTHING).get(name)
+        known = self.answers.get(party, _NOTHING).get(name)
         return known if known is not None and now - FRESH < known[0] <= now else None
 
 
@@ -189,10 +189,10 @@ def right_of(scope: str) -> ScopeRight | None:
     return next((right for start, right in _OLD_SCOPES.items() if scope.startswith(start)), None)
 
 
-def _contains(held: str, wanted: str) -> bool:
+def contains(held: str, wanted: str) -> bool:
     """Tell whether a client that holds one scope may have a token with another: the same, or less of the same right."""
     right = right_of(wanted)
-    held, wanted = _canonical(held), _canonical(wanted)
+    held, wanted = canonical(held), canonical(wanted)
     if held == wanted:
         return right is not None
     if right is None or right_of(held) is not right:
@@ -205,7 +205,7 @@ def _contains(held: str, wanted: str) -> bool:
     return is_region and service in {"", for_service}
 
 
-def _canonical(token: str) -> str:
+def canonical(token: str) -> str:
     """Return a scope token as the hub writes it: ``send:region:de06`` is ``send:region:DE06``, and a service has one name."""
     lower = token.lower()
     if lower.startswith(_IN_REGION.lower()):
@@ -413,8 +413,8 @@ class Clients:
 
     def _granted(self, client: Client, scope: str | None) -> tuple[str, ...]:
         rights = {right_of(token) for token in client.scopes}
-        wanted = tuple(_canonical(token) for token in scope.split()) if scope else client.scopes
-        if not all(any(_contains(held, token) for held in client.scopes) for token in wanted):
+        wanted = tuple(canonical(token) for token in scope.split()) if scope else client.scopes
+        if not all(any(contains(held, token) for held in client.scopes) for token in wanted):
             raise _bad_scope()
         if client.kind is ClientKind.SUBSCRIBER and ScopeRight.MANAGE not in rights and not self._owns_any(client):
             raise _bad_scope()

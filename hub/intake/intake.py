@@ -458,7 +458,7 @@ class Intake:
     """Opens a reception for each application."""
 
     def __init__(self, tools: IntakeTools) -> None:
-        self._tools = tools
+        self.tools = tools
 
     def open(self, cover: Cover, *, now: datetime) -> Reception | Replay:
         """Admit one application and find who is responsible; a repeat is recognised first.
@@ -493,11 +493,11 @@ class Intake:
     def _replay(self, cover: Cover) -> Replay | None:
         if cover.idempotency_key is None:
             return None
-        known = self._tools.store.submissions.remembered(cover.sender, cover.idempotency_key)
-        return None if known is None else Replay(self._tools, cover, known)
+        known = self.tools.store.submissions.remembered(cover.sender, cover.idempotency_key)
+        return None if known is None else Replay(self.tools, cover, known)
 
     def _reception(self, cover: Cover, now: datetime) -> Reception:
-        tools = self._tools
+        tools = self.tools
         tools.admission.require_disk()
         if cover.callback is not None:
             tools.outbound.require_url(cover.callback.url)
@@ -509,11 +509,11 @@ class Intake:
         self, data: bytes, *, media_type: MediaType, schema: str | None, service: str | None, now: datetime
     ) -> Report:
         """Validate only; nothing is stored."""
-        catalog = self._tools.catalog()
+        catalog = self.tools.catalog()
         return catalog.check(media_type=media_type, data=data, schema=schema, service=service, on=now.date())
 
     def _destination(self, route: Route, cover: Cover, now: datetime) -> Destination:
-        destination = self._tools.directory.destination(route.destination_id, now=now)
+        destination = self.tools.directory.destination(route.destination_id, now=now)
         if destination is None or destination.status != "active":
             raise NoRoute(
                 Text(

@@ -47,10 +47,10 @@ class Gauges:
 
     def __init__(self, *, store: Store, blobs: Blobs, facts: Facts, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._overview = store.overview
+        self.overview = store.overview
         self._figures = store.figures
         self._blobs = blobs
-        self._facts = facts
+        self.facts = facts
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: tuple[datetime, list[Metric]] | None = None
@@ -76,7 +76,7 @@ class Gauges:
         number = GaugeMetricFamily(
             "hub_deliveries", "Deliveries by destination and state.", labels=["destination", "state"]
         )
-        waiting = self._overview.waiting()
+        waiting = self.overview.waiting()
         sizes: Counter[str] = Counter()
         for one in waiting:
             sizes[str(one.destination_id)] += one.count
@@ -89,7 +89,7 @@ class Gauges:
             number.add_metric(labels, count)
         yield number
         dead = GaugeMetricFamily("hub_dead_letters", "Dead letters by cause.", labels=["cause"])
-        causes = self._overview.dead_causes()
+        causes = self.overview.dead_causes()
         for cause in DeadCause:
             dead.add_metric([cause.value], causes.get(cause.value, 0))
         yield dead
@@ -137,7 +137,7 @@ class Gauges:
         return _one("hub_uncovered_seconds", "How long the end of a case's log waits for a checkpoint.", age)
 
     def _fixed(self) -> Iterator[Metric]:
-        facts = self._facts
+        facts = self.facts
         usable = facts.keys_usable()
         yield _one(
             "hub_keys_usable", "Whether every key file in use is there and as it must be (1) or not (0).", usable
@@ -154,7 +154,7 @@ class Gauges:
     def _table(self) -> str:
         """Return the version of the routing table; where it cannot be read, the other metrics matter the more."""
         try:
-            return self._facts.table()
+            return self.facts.table()
         except (ConfigurationError, Unavailable):
             return _UNKNOWN
 

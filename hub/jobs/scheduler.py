@@ -75,7 +75,7 @@ class Clock:
     ) -> None:
         self._store = store
         self._node = node
-        self._duties = duties
+        self.duties = duties
         self._clock = clock
         self._monotonic = monotonic
         self._meters = meters or Meters()
@@ -113,12 +113,12 @@ class Clock:
             scheduler.shutdown(wait=stop.is_set())
 
     def _tick_on(self, scheduler: BackgroundScheduler, stop: threading.Event) -> None:
-        due = {duty.name: self._monotonic() + duty.every.total_seconds() for duty in self._duties}
+        due = {duty.name: self._monotonic() + duty.every.total_seconds() for duty in self.duties}
         asked: dict[str, float] = {}
         while not stop.wait(self._until(due)):
             self._look()  # Often, so that what passed in between is little.
             now = self._monotonic()
-            for duty in self._duties:
+            for duty in self.duties:
                 if due[duty.name] <= now:
                     due[duty.name] = now + duty.every.total_seconds()
                     if duty.name not in self._running:

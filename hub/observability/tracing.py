@@ -110,9 +110,9 @@ class OpenTelemetry:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         resource = Resource({"service.name": "rathaus-hub", "service.version": version, "service.instance.id": node})
-        self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(_allowing(exporter)))
-        self._tracer = self._provider.get_tracer("hub")
+        self.provider = TracerProvider(resource=resource)
+        self.provider.add_span_processor(BatchSpanProcessor(_allowing(exporter)))
+        self.tracer = self.provider.get_tracer("hub")
 
     def deliver(self, **facts: str | int) -> Any:
         """Trace a delivery attempt."""
@@ -124,7 +124,7 @@ class OpenTelemetry:
 
     def close(self) -> None:
         """Send what waits."""
-        self._provider.shutdown()
+        self.provider.shutdown()
 
     @contextmanager
     def _span(self, name: str, parent: str | None, facts: Mapping[str, str | int]) -> Iterator[Span]:
@@ -133,7 +133,7 @@ class OpenTelemetry:
         # The caller's trace is joined; its tracestate and baggage, which may say anything, are not even read.
         carrier = {} if parent is None else {"traceparent": parent}
         context = TraceContextTextMapPropagator().extract(carrier)
-        with self._tracer.start_as_current_span(name, context, set_status_on_exception=False) as span:
+        with self.tracer.start_as_current_span(name, context, set_status_on_exception=False) as span:
             facts_of = _SpanFacts(span)
             facts_of.tell(**facts)
             yield facts_of

@@ -64,7 +64,7 @@ class Audit:
             statement = statement.where(_AUDIT.c.action.startswith(action, autoescape=True))
         if target:
             statement = statement.where(_AUDIT.c.target.contains(target, autoescape=True))
-        return self._database.page(statement, _record, offset=offset, limit=limit)
+        return self._database.page(statement, record_of, offset=offset, limit=limit)
 
     def record_read(self, *, client: str, message_id: UUID, what: str, now: datetime) -> None:
         """Record durably that ``client`` read ``what`` (``contents``, ``attachment:<uuid>``) of a message.
@@ -90,7 +90,7 @@ def write_audit(connection: Connection, entry: AuditEntry) -> AuditRecord:
     seq, head = (0, GENESIS) if last is None else (last.seq, _head(last))
     record = AuditRecord(seq=seq + 1, entry=entry, previous=head, hash="")
     record = replace(record, hash=record.record_hash())
-    connection.execute(insert(_AUDIT), _row(record))
+    connection.execute(insert(_AUDIT), record_row(record))
     return record
 
 
@@ -102,12 +102,13 @@ def _head(last: Any) -> str:
     with suppress(ValueError):
         return hash_of(last.hash)
     try:
-        return _record(last).record_hash()
+        return record_of(last).record_hash()
     except (UnreadableRow, ValueError):
         return hashlib.sha256(repr(last.hash).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _row(record: AuditRecord) -> Mapping[str, Any]:
+def record_row(record: AuditRecord) -> Mapping[str, Any]:
+    """Return a record as it is written."""
     entry = record.entry
     return {
         "seq": record.seq,
@@ -123,7 +124,8 @@ def _row(record: AuditRecord) -> Mapping[str, Any]:
 
 
 @reads(_AUDIT)
-def _record(row: Any) -> AuditRecord:
+def record_of(row: Any) -> AuditRecord:
+    """Return a record as it was read."""
     entry = AuditEntry(
         at=moment(row.at),
         actor=row.actor,

@@ -37,7 +37,7 @@ from hub.store.unreadable import reads
 _CHANGES = tables.circuit_changes
 
 #: Changes that are kept of each destination: a receiver may wish for pauses all day long.
-_KEPT = 200
+KEPT = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ def write_circuit_change(connection: Connection, circuit: Circuit, now: datetime
         "open_until": maybe_micros(circuit.open_until),
     }
     connection.execute(insert(_CHANGES), row)
-    oldest_kept = select(_CHANGES.c.seq).where(here).order_by(_CHANGES.c.seq.desc()).offset(_KEPT).limit(1)
+    oldest_kept = select(_CHANGES.c.seq).where(here).order_by(_CHANGES.c.seq.desc()).offset(KEPT).limit(1)
     last_dropped = connection.execute(oldest_kept).scalar()
     if last_dropped is not None:
         connection.execute(delete(_CHANGES).where(here, _CHANGES.c.seq <= last_dropped))

@@ -269,7 +269,7 @@ WHERE delivery_id IN (
 )
 RETURNING """ + ", ".join(_TAKEN)  # noqa: S608  # our own columns
 
-_CLAIM = Query(
+CLAIM = Query(
     sqlite=_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE,
     postgresql=_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE,
     columns=_TAKEN,
@@ -289,7 +289,7 @@ SELECT min(CASE WHEN c.open_until > q.due THEN c.open_until ELSE q.due END) FROM
 ) q LEFT JOIN circuits c ON c.destination_id = q.destination_id
 """
 _WHEN = _RECEIVERS + _FIRST_DUE
-_NEXT_DUE = Query(sqlite=_WHEN, postgresql=_WHEN, columns=["due"])
+NEXT_DUE = Query(sqlite=_WHEN, postgresql=_WHEN, columns=["due"])
 
 _CLOSED = Standing()
 #: How long a delivery that only a newer version can read waits for one, from its acceptance on, and between two looks.
@@ -336,7 +336,7 @@ class Queue:
 
         def write(connection: Connection) -> Callable[[], _Found]:
             shared = in_postgresql(connection)
-            rows = [row for turn in turns for row in _CLAIM(connection, always | turn)]
+            rows = [row for turn in turns for row in CLAIM(connection, always | turn)]
             lapsed = [row for row in rows if row.lapsed_by is not None]
             INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
             if not rows:
@@ -441,7 +441,7 @@ class Queue:
 
     def next_due(self) -> datetime | None:
         """Return when the next delivery may be attempted or its lease ends (maybe in the past); None if all are finished."""
-        return a_moment(self._database.glance(_NEXT_DUE).due)
+        return a_moment(self._database.glance(NEXT_DUE).due)
 
 
 def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:

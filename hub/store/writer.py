@@ -95,7 +95,7 @@ class Writer:
         wake: Callable[[], None] = _nobody,
         supervisor: Supervisor | None = None,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
         self._wake = wake
         self._batch = batch
         self._waiting = waiting
@@ -227,7 +227,7 @@ class Writer:
         if self._connection is None or self._connection.invalidated:
             self._disconnect()
             with translated():
-                self._connection = self._engine.connect()
+                self._connection = self.engine.connect()
         return self._connection
 
     def _roll_back(self) -> None:

@@ -272,7 +272,7 @@ class SchemaCatalog:
         self._by_root = _index(self._entries, lambda entry: entry.item.roots)
         self._by_service = _index(self._entries, lambda entry: entry.item.services or ())
         # The catalogue never changes, so neither does an answer; only what was found is remembered.
-        self._chosen: dict[_Asked, SchemaEntry] = {}
+        self.chosen: dict[_Asked, SchemaEntry] = {}
         self._compared: dict[tuple[str, str, str], tuple[Change, ...]] = {}
         self._comparing = Lock()
         require_own_uris(entry.item for entry in self._entries)
@@ -470,14 +470,14 @@ class SchemaCatalog:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
 
     def _choose(self, asked: _Asked) -> SchemaEntry:
-        chosen = self._chosen.get(asked)
+        chosen = self.chosen.get(asked)
         if chosen is None:
             chosen = self._chosen_anew(asked)
             if len(asked.mark or "") > _LONGEST_MARK:
                 return chosen  # A payload may say of itself what it likes, at any length.
-            if len(self._chosen) >= _REMEMBERED:
-                self._chosen.clear()
-            self._chosen[asked] = chosen
+            if len(self.chosen) >= _REMEMBERED:
+                self.chosen.clear()
+            self.chosen[asked] = chosen
         return chosen
 
     def _chosen_anew(self, asked: _Asked) -> SchemaEntry:

@@ -41,7 +41,7 @@ def declare(pages, version, places):
     document = yaml.safe_load(entry.read_text("utf-8"))
     document["schemas"][0]["attachments"] = places
     entry.write_text(yaml.safe_dump(document), "utf-8")
-    pages.stage.hub.catalogs._looked -= 10
+    pages.stage.hub.catalogs.looked -= 10
 
 
 def _actions(pages):
@@ -92,7 +92,7 @@ def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
     assert refused.status_code == 422
     assert "bieten diese Version an" in refused.text
     otto.post(path, status="withdrawn", valid_from="", valid_until="", sure="yes", text="Fehler im Schema")
-    pages.stage.hub.catalogs._looked -= 10
+    pages.stage.hub.catalogs.looked -= 10
     assert "zurückgezogen" in otto.get("/schemas/bauantrag/1.0").text
     (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.standing").items]
     assert entry.before["status"] == "valid"
@@ -120,7 +120,7 @@ def test_two_versions_are_compared_in_the_page(pages):
     for version, kind in (("1.0", "xs:string"), ("2.0", "xs:int")):
         page = _bring(otto, SCHEMA.format(kind).replace("urn:t", f"urn:t:{version}"), version=version)
         otto.post(f"/schemas/import/{re.search(r'import/([0-9a-f]{32})', page.url)[1]}/admit")
-        pages.stage.hub.catalogs._looked -= 10
+        pages.stage.hub.catalogs.looked -= 10
         otto.get("/schemas")
     text = otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "2.0"}).text
     assert "<strong>1</strong> Änderungen" in text

@@ -215,8 +215,8 @@ def test_the_history_of_a_circuit_is_bounded(stage, place):
     from hub.store import deliveries
 
     store, now = stage.hub.store, stage.clock()
-    for turn in range(deliveries._KEPT + 5):
+    for turn in range(deliveries.KEPT + 5):
         until = now + timedelta(seconds=turn + 1)
         store.circuits.change(place.destination_id, lambda c, until=until: replace(c, open_until=until), now)
     kept = store.circuits.changes(place.destination_id, limit=500)
-    assert len(kept) == deliveries._KEPT
+    assert len(kept) == deliveries.KEPT

@@ -335,7 +335,7 @@ def test_an_activation_of_a_table_that_is_not_there_is_the_hubs_own_fault(store_
     with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as damage:
         damage.execute(_ASTRAY)
         damage.commit()
-    anew = RoutingTableVersions(store=store, sources=tables._sources)
+    anew = RoutingTableVersions(store=store, sources=tables.sources)
     with pytest.raises(ConfigurationError, match="-5"):
         anew.active(NOW)
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 from stage import BAUANTRAG, NOW, SCHEMAS
 
-from hub.api.validation_page import _REQUESTS, ValidationPage
+from hub.api.validation_page import REQUESTS, ValidationPage
 from hub.config import load_settings
 from hub.errors import ConfigurationError, NotFound, TooMany
 from hub.validation.catalog import SchemaCatalog
@@ -50,13 +50,13 @@ def test_production_keeps_it_off_unless_told(tmp_path):
 def test_one_address_cannot_check_without_end_and_may_again_later():
     moment = [0.0]
     tries = page(monotonic=lambda: moment[0])
-    for _ in range(_REQUESTS):
-        tries._count("192.0.2.1")
+    for _ in range(REQUESTS):
+        tries.count("192.0.2.1")
     with pytest.raises(TooMany):
-        tries._count("192.0.2.1")
-    tries._count("192.0.2.2")
+        tries.count("192.0.2.1")
+    tries.count("192.0.2.2")
     moment[0] += 61
-    tries._count("192.0.2.1")
+    tries.count("192.0.2.1")
 
 
 def test_an_empty_form_is_told_what_to_do(served):

@@ -11,7 +11,7 @@ from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, post, shared
 
 from hub.errors import Forbidden
 from hub.identity.access import require_sending
-from hub.identity.clients import Caller, _canonical, _contains
+from hub.identity.clients import Caller, canonical, contains
 from hub.model.parties import ClientKind
 from hub.model.submission import canonical_service
 from hub.resources import shipped
@@ -172,9 +172,9 @@ def test_the_routing_api_takes_a_service_by_any_of_its_names(door: Door):
 @pytest.mark.parametrize("named", [SERVICE, "urn:de:fim:leistung:99012008001000"])
 def test_a_scope_holds_for_both_names_of_its_service(held: str, named: str):
     scope, wanted = f"send:region:DE06+send:service:{held}", f"send:region:DE06+send:service:{named}"
-    assert _contains(scope, wanted)
-    assert _contains(scope, wanted.replace("DE06", "DE06439"))
-    assert _canonical(wanted) == f"send:region:DE06+send:service:{SERVICE}"
+    assert contains(scope, wanted)
+    assert contains(scope, wanted.replace("DE06", "DE06439"))
+    assert canonical(wanted) == f"send:region:DE06+send:service:{SERVICE}"
     caller = Caller(client_id="c", kind=ClientKind.SENDER, scopes=(scope,), expires_at=datetime(2030, 1, 1, tzinfo=UTC))
     require_sending(caller, service=named, areas=["06439"])
     with pytest.raises(Forbidden):
@@ -196,7 +196,7 @@ def test_a_scope_holds_for_both_names_of_its_service(held: str, named: str):
     ],
 )
 def test_a_scope_is_understood_whatever_its_case(given: str, meant: str):
-    assert _canonical(given) == meant
+    assert canonical(given) == meant
 
 
 def test_a_token_for_a_region_in_lower_case_is_issued(door: Door):

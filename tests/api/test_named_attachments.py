@@ -53,7 +53,7 @@ def requiring(stage, tmp_path) -> None:
     document["schemas"][0]["attachments"][0]["required"] = True
     path.write_text(yaml.safe_dump(document))
     loaded = SchemaCatalog.load(folder)
-    object.__setattr__(stage.hub.intake, "_tools", replace(stage.hub.intake._tools, catalog=lambda: loaded))
+    stage.hub.intake.tools = replace(stage.hub.intake.tools, catalog=lambda: loaded)
 
 
 def enclosed_report(stage, accepted) -> dict | None:

@@ -77,7 +77,7 @@ def test_it_speaks_openapi_3_0_which_is_all_that_connexion_understands():
 
 
 def test_no_reference_leads_back_to_itself():
-    application._refuse_recursion(CONTRACT, CONTRACT, (), set())
+    application.refuse_recursion(CONTRACT, CONTRACT, (), set())
 
 
 def test_operation_ids_are_unique_and_name_a_handler():
@@ -88,7 +88,7 @@ def test_operation_ids_are_unique_and_name_a_handler():
 
 def test_every_limit_is_one_that_the_edge_knows():
     found = {schema["x-limit"] for schema in CONTRACT["components"]["schemas"].values() if "x-limit" in schema}
-    assert found <= application._LIMITS.keys()
+    assert found <= application.LIMITS.keys()
 
 
 def test_scopes_are_the_rights_of_clients_and_persons():
@@ -183,8 +183,8 @@ def test_connexion_serves_it_and_an_operation_without_a_handler_stops_the_start(
 
 
 def test_no_other_path_fits_what_the_paths_that_are_tried_first_fit():
-    first = [path.split("/") for path in CONTRACT["paths"] if path.startswith(application._ASKED_MOST)]
-    others = [path.split("/") for path in CONTRACT["paths"] if not path.startswith(application._ASKED_MOST)]
+    first = [path.split("/") for path in CONTRACT["paths"] if path.startswith(application.ASKED_MOST)]
+    others = [path.split("/") for path in CONTRACT["paths"] if not path.startswith(application.ASKED_MOST)]
     assert first
     assert not [(one, other) for one in first for other in others if _fit(one, other)]
 

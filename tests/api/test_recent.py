@@ -38,7 +38,7 @@ def test_what_is_remembered_is_what_the_store_says(store, remembered):
 
 
 def test_the_oldest_are_forgotten_first(store, remembered):
-    messages = [announcement(uuid4()) for _ in range(sending._MOST + 1)]
+    messages = [announcement(uuid4()) for _ in range(sending.MOST + 1)]
     for message in messages:
         remembered.note(message)
     assert remembered.at_hand(messages[0].id) is None
@@ -85,7 +85,7 @@ def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door)
     unread = Instead(Unread(), submissions=Instead(Unread(), announce=writes.announce, complete=writes.complete))
     directory = Directory(store=unread, policy=door.hub.policy)
     known = Receivers(directory)
-    directory._answers[door.destination_id] = {"destination": (now, door.destination)}
+    directory.answers[door.destination_id] = {"destination": (now, door.destination)}
     blind = replace(tools, store=unread, receivers=known, recent=RecentAnnouncements(unread))
     announcing, submitting = Announcing(blind), Submitting(blind)
     identifier = "urn:de:fim:leika:leistung:99012008001000"
@@ -95,7 +95,7 @@ def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door)
     directory.forget(door.destination_id)  # Aged, or forgotten by another thread.
     made = announcing.announce(wish, caller=door.sending_caller, now=now, destination=destination).result(60)
 
-    directory._answers[door.destination_id] = {"destination": (now, door.destination)}
+    directory.answers[door.destination_id] = {"destination": (now, door.destination)}
     looked = submitting.at_hand(made.id, 100, now=now)
     directory.forget(door.destination_id)
     blind.recent.forget(made.id)

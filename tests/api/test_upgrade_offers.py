@@ -105,8 +105,8 @@ def test_who_offers_and_waits_for_100_continue_is_told_to_go_on(port: int):
     with Wire(port) as wire:
         wire.send(b"POST /hub/v1/notes HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n" + H2C)
         wire.send(b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
-        assert wire._file.readline() == b"HTTP/1.1 100 Continue\r\n"
-        wire._file.readline()
+        assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+        wire.file.readline()
         wire.send(SMALL)
         assert wire.reply().status == 200
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from stage import TAUNUSSTEIN, WIESBADEN
 
-from hub.admin.application import _PAGES
+from hub.admin.application import PAGES
 from hub.admin.request import inside
 from hub.errors import TooMany, Unauthenticated
 from hub.identity.accounts import Role, same_csrf
@@ -20,7 +20,7 @@ ANY_ID = "00000000-0000-0000-0000-000000000001"
 
 
 def _paths(method):
-    return [page.path.replace("{id}", ANY_ID).replace("{number}", "1") for page in _PAGES if page.method == method]
+    return [page.path.replace("{id}", ANY_ID).replace("{number}", "1") for page in PAGES if page.method == method]
 
 
 # Forged requests (CSRF)
@@ -272,7 +272,7 @@ def test_no_page_tells_a_district_of_anothers_destinations_and_drafts(pages):
     _drafted(pages)
     walter = pages.as_("walter")
     ids = (taken.submission.submission_id, taken.destination.destination_id, taken.delivery_id, pages.stage.sender)
-    for page in _PAGES:
+    for page in PAGES:
         for each in ids:
             path = page.path.replace("{id}", str(each)).replace("{number}", "2")
             text = walter.get(path).text if page.method == "GET" else ""

@@ -12,7 +12,7 @@ from raw_http import PATIENCE, Wire
 from sealed_door import JOSE, Door, put, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served, serving, staged
 
-from hub.admin.application import _PAGES
+from hub.admin.application import PAGES
 
 MIB = 1024 * 1024
 HUGE = b"Content-Length: 60000000\r\n\r\n"
@@ -92,7 +92,7 @@ def test_an_upload_that_there_is_no_room_for_leaves_nothing_behind(door: Door, p
 # --- pages -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [page.path for page in _PAGES if page.method == "POST" and page.right is not None])
+@pytest.mark.parametrize("path", [page.path for page in PAGES if page.method == "POST" and page.right is not None])
 def test_the_form_of_somebody_who_is_not_logged_in_is_not_read(tight: Served, path: str):
     target = "/admin" + path.replace("{", "").replace("}", "")
     with wire(tight) as connection:

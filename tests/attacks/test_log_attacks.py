@@ -16,7 +16,7 @@ from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.event_log import Notary
 from hub.store import AuditEntry, AuditRecord, tables
-from hub.store.audit import _record, _row
+from hub.store.audit import record_of, record_row
 from hub.store.checkpoints import AUDIT_LOG
 
 LATER = NOW + timedelta(seconds=5)
@@ -54,12 +54,14 @@ def _rewrite(store, first: int) -> None:
         rows = connection.execute(select(tables.audit).order_by(tables.audit.c.seq)).all()
         head = GENESIS
         for row in rows:
-            record = _record(row)
+            record = record_of(row)
             if record.seq >= first:
                 entry = AuditEntry(at=NOW, actor="eve", action=record.entry.action, target=record.entry.target)
                 bare = AuditRecord(seq=record.seq, entry=entry, previous=head, hash="")
                 record = AuditRecord(seq=record.seq, entry=entry, previous=head, hash=bare.record_hash())
-                connection.execute(update(tables.audit).where(tables.audit.c.seq == record.seq).values(_row(record)))
+                connection.execute(
+                    update(tables.audit).where(tables.audit.c.seq == record.seq).values(record_row(record))
+                )
             head = record.hash
 
     store.database.write(write)

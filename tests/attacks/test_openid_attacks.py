@@ -329,7 +329,7 @@ def test_a_silent_provider_does_not_take_all_threads(entrance):
             return Posted(status=None, note="no answer in time")
 
     provider, now = (
-        Provider(registration=entrance.login._provider.registration, outbound=Silent()),
+        Provider(registration=entrance.login.provider.registration, outbound=Silent()),
         entrance.provider.clock(),
     )
 
@@ -359,7 +359,7 @@ def test_a_document_that_leads_inward_or_in_clear_is_not_followed(entrance):
     from hub.identity.openid.provider import Provider
     from hub.transport.connection import Outbound, Posted
 
-    registration = replace(entrance.login._provider.registration, issuer="https://id.example.org")
+    registration = replace(entrance.login.provider.registration, issuer="https://id.example.org")
 
     class Document(Outbound):
         """The network, as far as the document; addresses are judged by the real guard."""

@@ -210,8 +210,8 @@ def test_with_every_connection_at_work_a_further_one_is_told_to_come_back(tmp_pa
         working = [Wire(port) for _ in range(4)]
         for wire in working:
             wire.send(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
-            assert wire._file.readline() == b"HTTP/1.1 100 Continue\r\n"
-            wire._file.readline()
+            assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+            wire.file.readline()
         with Wire(port) as further:
             further.send(WHOLE)
             reply = further.reply()

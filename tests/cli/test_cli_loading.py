@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from hub import app
 from hub.cli import main
-from hub.cli.main import _COMMANDS
+from hub.cli.main import COMMANDS_BY_NAME
 from hub.config import load_settings
 from hub.errors import ConfigurationError
 from hub.store import Store
@@ -72,11 +72,11 @@ def test_a_process_loads_nothing_that_it_may_never_use(started: str):
     assert not UNUSED[started] & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", sorted(_COMMANDS))
+@pytest.mark.parametrize("name", sorted(COMMANDS_BY_NAME))
 def test_the_help_says_of_each_command_what_the_command_says_of_itself(name: str):
     command = main.get_command(None, name)  # type: ignore[arg-type]  # it looks at no context
     assert command is not None
-    assert command.get_short_help_str(1_000) == _COMMANDS[name][1]
+    assert command.get_short_help_str(1_000) == COMMANDS_BY_NAME[name][1]
 
 
 def test_a_name_that_is_no_command_is_wrong_usage():

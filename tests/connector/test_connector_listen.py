@@ -148,7 +148,7 @@ def test_pushed_and_collected_is_one(town):
 def test_what_the_https_adapter_pushes_is_what_the_connector_takes(town):
     connector = town.start(**LISTEN)
     # The adapter signs with the real time.
-    listener = Listener(connector._settings.listen, connector.take, lambda: datetime.now(UTC))
+    listener = Listener(connector.settings.listen, connector.take, lambda: datetime.now(UTC))
     submission_id = town.submit()
     package = package_of(town.hub, submission_id)
     options = {"url": f"http://127.0.0.1:{listener.port}/deliveries", "secret_file": str(town.folder / "secret")}
@@ -226,7 +226,7 @@ def test_a_push_that_the_connector_stumbles_over_is_answered_and_told_in_the_log
     def stumbling(_push):
         raise KeyError("what nobody foresaw")
 
-    listener = Listener(town.start(**LISTEN)._settings.listen, stumbling, lambda: NOW)
+    listener = Listener(town.start(**LISTEN).settings.listen, stumbling, lambda: NOW)
     try:
         assert push(listener, town.hub.envelope(town.submit())).status_code == 500
         assert push(listener, {}, path="/elsewhere").status_code == 404, "and it goes on"

@@ -174,9 +174,9 @@ def test_an_error_page_in_place_of_an_attachment_is_fetched_again(town):
     town.submit()
     connector = town.start()
     page = Answer(body=b"<html>Please log in</html>")
-    town.hub.play = lambda heard: page if "attachments" in heard.path else town.hub._play(heard)
+    town.hub.play = lambda heard: page if "attachments" in heard.path else town.hub.play_well(heard)
     connector.run_once(NOW)
-    town.hub.play = town.hub._play
+    town.hub.play = town.hub.play_well
     assert connector.run_once(LATER).accepted == 1
 
 
@@ -200,9 +200,9 @@ def test_a_hub_that_is_down_loses_nothing(town):
 def test_a_hub_that_goes_down_in_the_middle_loses_nothing(town):
     submission_id = town.submit()
     connector = town.start()
-    town.hub.play = lambda heard: Answer(status=502) if "attachments" in heard.path else town.hub._play(heard)
+    town.hub.play = lambda heard: Answer(status=502) if "attachments" in heard.path else town.hub.play_well(heard)
     assert connector.run_once(NOW).postponed == 1
-    town.hub.play = town.hub._play
+    town.hub.play = town.hub.play_well
     assert connector.run_once(LATER).accepted == 1
     assert town.handed() == [str(submission_id)]
 
@@ -238,7 +238,7 @@ def test_a_log_that_repeats_a_token_is_held(town):
 def test_a_submission_that_is_another_is_held(town):
     sealed = town.hub.submissions[str(town.submit())]
     connector = town.start()
-    connector._look(NOW)
+    connector.look(NOW)
     sealed["caseId"] = str(uuid4())
     assert connector.run_once(NOW).postponed >= 1
     assert town.hub.posted == []
@@ -265,7 +265,7 @@ def test_one_broken_submission_does_not_stop_the_others(town):
 def test_what_the_hub_no_longer_has_is_gone_until_it_is_listed_again(town):
     submission_id = town.submit()
     connector = town.start()
-    connector._look(NOW)
+    connector.look(NOW)
     sealed = town.hub.submissions.pop(str(submission_id))
     connector.run_once(NOW)
     assert connector.status() == {JournalState.GONE: 1}

@@ -243,13 +243,13 @@ def test_the_same_token_is_posted_again(town):
 def test_a_case_that_the_hub_closed_itself_is_overruled(town):
     sealed = town.hub.submissions[str(town.submit())]
     connector = town.start()
-    genuine = connector._hub.post_event
+    genuine = connector.hub.post_event
 
     def late(*args):
         town.hub.write(sealed, "reject", {"problems": []}, NOW)
         genuine(*args)
 
-    connector._hub.post_event = late
+    connector.hub.post_event = late
     counts = connector.run_once(NOW)
     assert (counts.accepted, counts.open) == (0, 0)
     assert connector.status() == {JournalState.OVERRULED: 1}
@@ -299,7 +299,7 @@ def test_a_disk_that_loses_the_ciphertext_fetches_it_again(what, town, monkeypat
 def test_two_connectors_never_share_a_journal(town):
     town.start()
     with pytest.raises(ConfigurationError):
-        Connector(town.connector._settings, keys=town.keys, catalog=town.catalog, now=lambda: NOW)
+        Connector(town.connector.settings, keys=town.keys, catalog=town.catalog, now=lambda: NOW)
 
 
 # --- plaintext ------------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_the_published_vectors_of_pss_with_sha_512_agree_with_the_standard_but_t
         assert reference.pss_verifies(vector.message, vector.signature, **numbers, salt_size=10) == vector.verifies
         key = rsa.RSAPublicNumbers(vector.e, vector.n).public_key()
         with pytest.raises(InvalidSignature):
-            key.verify(vector.signature, vector.message, jws._PSS_512, hashes.SHA512())
+            key.verify(vector.signature, vector.message, jws.PSS_512, hashes.SHA512())
 
 
 def test_hub_and_standard_verify_each_others_ps512_tokens(published: dict[str, Any]) -> None:

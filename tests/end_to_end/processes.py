@@ -42,7 +42,7 @@ class HubProcess:
         }
         command = [*wrapper, *HUB, "-v", "serve", "--data", str(data), "--port", str(self.port)]
         self._output = self.log.open("ab")
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             command,
             env={**os.environ, **BYTECODE, **settings, **env},
             stdout=self._output,
@@ -55,16 +55,16 @@ class HubProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             # The whole group: a wrapper such as strace does not pass signals on.
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(timeout=_PATIENCE)
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(timeout=_PATIENCE)
         self._output.close()
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(timeout=_PATIENCE)
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=_PATIENCE)
 
     def sender(self) -> requests.Session:
         """Return a session with the demo sender's token."""

@@ -94,7 +94,7 @@ class Watch:
     """The most that a process's memory grows by while a block runs, in MiB."""
 
     def __init__(self, process: HubProcess) -> None:
-        self._status = Path(f"/proc/{process._process.pid}/status")
+        self._status = Path(f"/proc/{process.process.pid}/status")
         self._over = threading.Event()
         self.grown = 0.0
 
@@ -226,7 +226,7 @@ def test_a_disk_that_takes_no_more_midway_is_told_and_leaves_nothing(
 ):
     before = _kept(running)
     content = b"".join(sealing.pieces(40_000_000))
-    pid, limits = running._process.pid, resource.prlimit(running._process.pid, resource.RLIMIT_FSIZE)
+    pid, limits = running.process.pid, resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
 
     def upload() -> bytes:
         head = _put(running, party, sealing, len(content))

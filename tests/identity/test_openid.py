@@ -191,7 +191,7 @@ def test_a_provider_that_writes_null_for_what_it_does_not_say_is_one_that_says_n
 
 
 def test_a_provider_in_a_private_network_needs_the_settings_word(entrance):
-    registration = entrance.login._provider.registration
+    registration = entrance.login.provider.registration
     shut = Provider(registration=registration, outbound=Outbound())
     with pytest.raises(Unavailable):
         shut.way_out("x", now=entrance.pages.stage.clock())

@@ -22,8 +22,8 @@ from stand_in import Answer, Client
 
 from hub.model.submission import INLINE_LIMIT, State
 
-_APPLICATIONS = f"/hub/v1/applications?service={ANMELDEN}&ars={WIESBADEN}"
-_BOUNDARY = "grenze"
+APPLICATIONS = f"/hub/v1/applications?service={ANMELDEN}&ars={WIESBADEN}"
+BOUNDARY = "grenze"
 
 Ask = Callable[[], Coroutine[Any, Any, Answer]]
 
@@ -50,10 +50,10 @@ def multipart(**parts: tuple[str, bytes]) -> list[bytes]:
     pieces = []
     for name, (kind, content) in parts.items():
         head = (
-            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\nContent-Type: {kind}'
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\nContent-Type: {kind}'
         )
         pieces += [f"{head}\r\n\r\n".encode(), content, b"\r\n"]
-    return [*pieces, f"--{_BOUNDARY}--\r\n".encode()]
+    return [*pieces, f"--{BOUNDARY}--\r\n".encode()]
 
 
 def small() -> tuple[str, list[bytes]]:
@@ -67,7 +67,7 @@ def large() -> tuple[str, list[bytes]]:
 def attached() -> tuple[str, list[bytes]]:
     plan = ("application/octet-stream", bytes(INLINE_LIMIT + 70_000))
     body = multipart(plan=plan, data=("application/json", ANMELDUNG), nachweis=plan, notiz=("text/plain", b"klein"))
-    return f"multipart/form-data; boundary={_BOUNDARY}", body
+    return f"multipart/form-data; boundary={BOUNDARY}", body
 
 
 def unreferenced(door: Door) -> set[str]:
@@ -107,7 +107,7 @@ def test_an_application_that_is_cancelled_is_there_whole_or_not_at_all(door: Doo
         kind, pieces = body()
         key = f"{body.__name__}-{way[:4]}-{at}"
         headers = (("Content-Type", kind), ("Idempotency-Key", key.replace(" ", "-")))
-        ask = request(door.sender, "POST", _APPLICATIONS, *headers, body=pieces)
+        ask = request(door.sender, "POST", APPLICATIONS, *headers, body=pieces)
         was_cancelled = cancelled(ask(), at, way)
         known = store.submissions.remembered(client_id, headers[1][1])
         if known is not None:

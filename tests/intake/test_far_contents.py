@@ -26,8 +26,8 @@ from stage import ANMELDUNG, Stage, VirtualClock
 from stand_in import Answer
 from store_servers import empty
 from test_cancellation import (
-    _APPLICATIONS,
-    _BOUNDARY,
+    APPLICATIONS,
+    BOUNDARY,
     Ask,
     attached,
     is_whole,
@@ -93,7 +93,7 @@ def copy(source: str, target: str) -> None:
 
 def sending(door: Door, key: str, body: tuple[str, list[bytes]]) -> Ask:
     headers = (("Content-Type", body[0]), ("Idempotency-Key", key))
-    return request(door.sender, "POST", _APPLICATIONS, *headers, body=body[1])
+    return request(door.sender, "POST", APPLICATIONS, *headers, body=body[1])
 
 
 def is_acknowledged_whole(door: Door, key: str, answer: Answer) -> None:
@@ -183,7 +183,7 @@ def test_an_upload_whose_completion_got_no_answer_is_not_acknowledged_and_nothin
 ):
     """The object is there whole; nobody has told the hub."""
     parts = {"data": ("application/json", ANMELDUNG), "plan": ("application/octet-stream", bytes(9_000_000))}
-    ask = sending(door, "completed", (f"multipart/form-data; boundary={_BOUNDARY}", multipart(**parts)))
+    ask = sending(door, "completed", (f"multipart/form-data; boundary={BOUNDARY}", multipart(**parts)))
     with wire.broken("complete", Fault.ANSWER_LOST):
         answer = asyncio.run(ask())
     assert (answer.status, answer.slug) == (503, "store-unavailable")

@@ -31,7 +31,7 @@ UNCHECKED = [(Check.CODE_LISTS, Cause.TOO_LARGE)]
 def coded(stage, tmp_path):
     """The stage with a catalogue that holds the code list that its applications name."""
     listed = catalog(tmp_path, "VER")
-    object.__setattr__(stage.hub.intake, "_tools", replace(stage.hub.intake._tools, catalog=lambda: listed))
+    stage.hub.intake.tools = replace(stage.hub.intake.tools, catalog=lambda: listed)
     return stage
 
 
@@ -74,8 +74,8 @@ def test_beside_a_hundred_attachments_it_is_accepted_without_the_report(coded):
 
 
 def test_what_is_invalid_and_not_checked_completely_says_both(coded):
-    listed = coded.hub.intake._tools.catalog
-    tools = replace(lenient(coded, OnInvalid.QUARANTINE)._tools, catalog=listed)
+    listed = coded.hub.intake.tools.catalog
+    tools = replace(lenient(coded, OnInvalid.QUARANTINE).tools, catalog=listed)
     broken = LARGE.replace(b"</bau:bauantrag.antrag.0100>", b"<bau:x/></bau:bauantrag.antrag.0100>")
     application = Application(cover=coded.cover(), media_type=MediaType.XML, data=broken)
     said = claims(coded, Intake(tools).accept(application, now=NOW).result(10))["validation"]
@@ -85,7 +85,7 @@ def test_what_is_invalid_and_not_checked_completely_says_both(coded):
 def test_the_answer_says_it_too_and_a_repeat_says_the_same(served, tmp_path):
     listed = catalog(tmp_path, "VER")
     intake = served.stage.hub.intake
-    object.__setattr__(intake, "_tools", replace(intake._tools, catalog=lambda: listed))
+    intake.tools = replace(intake.tools, catalog=lambda: listed)
     first, again = (served.submit(LARGE, headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert (first.status_code, first.json()) == (202, again.json())
     assert notes(first.json()["validation"]) == UNCHECKED

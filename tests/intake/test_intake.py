@@ -72,7 +72,7 @@ def test_every_violation_is_listed_and_no_value_is_repeated(stage):
 
 
 def intake_with(stage, **tools) -> Intake:
-    return Intake(replace(stage.hub.intake._tools, **tools))
+    return Intake(replace(stage.hub.intake.tools, **tools))
 
 
 def test_without_room_on_the_disk_intake_answers_try_later(stage):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sealed_door import movable_door
 from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN, Served
 
-from hub.connector.opening import _require_structure
+from hub.connector.opening import require_structure
 from hub.crypto.jwe import read_header
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
@@ -81,7 +81,7 @@ def test_any_label_and_name_is_refused_or_written_so_that_the_connector_takes_it
         return
     for versions in (["2.1.0"], ["1.0.0"]):
         written = rendered(document, versions)
-        assert _require_structure(orjson.loads(orjson.dumps(written)))
+        assert require_structure(orjson.loads(orjson.dumps(written)))
     data = orjson.dumps(document)
     report = catalog.check(media_type=MediaType.JSON, data=data, schema=METADATA_SCHEMA, service=None, on=NOW.date())
     assert report.valid, report

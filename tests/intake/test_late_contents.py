@@ -33,7 +33,7 @@ def faulty(door: Door):
     blobs = Faulty(door.stage.data / "blobs")
     yield blobs
     blobs.go_on.set()
-    assert blobs._janitor.settle(LONG)
+    assert blobs.janitor.settle(LONG)
 
 
 def submitting(door: Door, blobs: LocalBlobs) -> Submitting:
@@ -67,7 +67,7 @@ def test_the_same_submit_again_is_answered_while_the_bucket_is_out_of_order(door
     # The one writer is free: another sender's commit does not wait for the bucket.
     assert door.send().submission_id
     faulty.go_on.set()
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert set(faulty.by) == {"janitor"}
 
 
@@ -97,14 +97,14 @@ def test_a_replaced_attachment_is_deleted_by_the_janitor_and_the_upload_does_not
         upload.finish()
         upload.abort()  # What is stored stays stored.
     faulty.go_on.set()
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert set(faulty.by) == {"janitor"}
     (sealed,) = door.hub.store.submissions.message(UUID(announced)).uploaded.values()
     assert b"".join(faulty.chunks(sealed)) == jwe
 
 
 def intake(door: Door, blobs: LocalBlobs) -> Intake:
-    return Intake(replace(door.hub.intake._tools, blobs=blobs))
+    return Intake(replace(door.hub.intake.tools, blobs=blobs))
 
 
 def application(door: Door, data: bytes, key: str | None = None) -> Application:
@@ -151,7 +151,7 @@ def test_a_writer_that_turns_an_application_away_keeps_nothing(door: Door, fault
     engine = writing_engine(url)
     full = Writer(engine, waiting=0)
     store.submissions = Submissions(Instead(store.database, begin=full.run))
-    narrow = Intake(replace(door.hub.intake._tools, blobs=faulty, store=store))
+    narrow = Intake(replace(door.hub.intake.tools, blobs=faulty, store=store))
     with pytest.raises(Exception, match=r".") as caught:
         narrow.accept(application(door, LARGE), now=door.clock()).result(60)
     assert caught.value.slug == "overloaded"
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_at_any_step_of_an_application_leaves_nothing(door: Do
 def test_a_cancelled_application_whose_acceptance_goes_on_keeps_its_attachments(door: Door):
     """The tail of the multipart handler, cancelled while a slow check runs in its thread."""
     begun, go_on = threading.Event(), threading.Event()
-    real = door.hub.intake._tools
+    real = door.hub.intake.tools
 
     class Slow:
         def check(self, **arguments):
@@ -255,16 +255,16 @@ def test_a_cancelled_application_whose_acceptance_goes_on_keeps_its_attachments(
 
 
 def test_the_budget_is_held_until_the_acceptance_that_goes_on_is_over(door: Door):
-    tools = door.hub.intake._tools
-    before = tools.admission._used
+    tools = door.hub.intake.tools
+    before = tools.admission.used
     one = application(door, ANMELDUNG)
     with Intake(tools).open(one.cover, now=door.clock()) as opened:
         opened.take(1000)
         accepted = opened.accept(one, now=door.clock())
     accepted.result(60)
-    assert tools.admission._used == before
+    assert tools.admission.used == before
     with Intake(tools).open(one.cover, now=door.clock()) as left:
         left.take(1000)
     with pytest.raises(StoreUnavailable):
         left.accept(one, now=door.clock())
-    assert tools.admission._used == before
+    assert tools.admission.used == before

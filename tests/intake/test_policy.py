@@ -29,7 +29,7 @@ def lenient(stage, policy: OnInvalid) -> Intake:
     table = stage.hub.table
     rules = [replace(rule, on_invalid=policy) for rule in table]
     changed = RoutingTable(rules, gazetteer=table.gazetteer, services=table.services)
-    return Intake(replace(stage.hub.intake._tools, table=lambda: changed))
+    return Intake(replace(stage.hub.intake.tools, table=lambda: changed))
 
 
 def send(stage, policy, data=BROKEN, *, attachments=(), **cover):
@@ -170,8 +170,8 @@ def test_the_report_counts_neither_for_the_same_request_nor_against_another(stag
 
 def test_the_answer_over_http_says_so_too(served):
     stage = served.stage
-    tools = stage.hub.intake._tools
-    object.__setattr__(stage.hub.intake, "_tools", replace(tools, table=lenient(stage, LENIENT[0])._tools.table))
+    tools = stage.hub.intake.tools
+    stage.hub.intake.tools = replace(tools, table=lenient(stage, LENIENT[0]).tools.table)
     answer = served.submit(BROKEN)
     assert answer.status_code == 202
     assert answer.json()["validation"]["onInvalid"] == "quarantine"

@@ -255,7 +255,7 @@ def test_the_hub_mails_on_day_3_and_9_rejects_on_day_14_and_deletes_on_day_21(ow
         hub = mailing_hub(own_door, workshop, server)
         sent = own_door.send()
         deliver(own_door)
-        (retention,) = (duty for duty in hub.duties._duties if duty.name == "retention")
+        (retention,) = (duty for duty in hub.duties.duties if duty.name == "retention")
         own_door.clock.pass_(hours=12, minutes=1)
         diary: list[tuple[int, str]] = []
         for half_day in range(2, 2 * 22):

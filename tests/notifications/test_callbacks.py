@@ -262,7 +262,7 @@ class Case:
         while self.door.hub.dispatcher.run_once():
             pass
         self.quiet()
-        (duty,) = (each for each in self.door.hub.duties._duties if each.name == "retention")
+        (duty,) = (each for each in self.door.hub.duties.duties if each.name == "retention")
         self.door.clock.pass_(days=14, minutes=1)
         duty.run(self.door.clock())
         if days > 14:

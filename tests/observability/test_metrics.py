@@ -142,7 +142,7 @@ def test_a_store_that_is_down_is_a_metric_and_no_error(stage):
             raise StoreUnavailable(Text("weg", "gone"))
 
     gauges = app.gauges(stage.hub)
-    gauges._overview = Down()
+    gauges.overview = Down()
     text = Meters().text(gauges).decode()
     assert value(text, "hub_store_up") == 0
     assert value(text, "hub_free_bytes") > 0
@@ -161,7 +161,7 @@ def test_a_routing_table_that_cannot_be_read_costs_no_other_metric(stage, error)
         raise error
 
     gauges = app.gauges(stage.hub)
-    gauges._facts = replace(gauges._facts, table=table)
+    gauges.facts = replace(gauges.facts, table=table)
     text = Meters().text(gauges).decode()
     assert value(text, "hub_info", table="unknown") == 1
     assert value(text, "hub_keys_usable") == 1
@@ -191,7 +191,7 @@ def test_many_destinations_share_a_label_beyond_the_cap(stage):
             return {}
 
     gauges = app.gauges(stage.hub)
-    gauges._overview = Crowd()
+    gauges.overview = Crowd()
     text = Meters().text(gauges).decode()
     assert value(text, "hub_deliveries", destination="other") == 50
     assert len([each for each in samples(text) if each[0] == "hub_deliveries"]) == MOST_DESTINATIONS + 1

@@ -30,7 +30,7 @@ def traces(exporter):
 
 
 def finished(traces, exporter):
-    traces._provider.force_flush()
+    traces.provider.force_flush()
     return exporter.get_finished_spans()
 
 
@@ -59,7 +59,7 @@ def test_an_endpoint_gives_traces_that_close():
 
 
 def test_whatever_a_span_was_given_only_the_allow_list_leaves(traces, exporter):
-    with traces._tracer.start_as_current_span(f"GET /search?q={CANARY}") as span:
+    with traces.tracer.start_as_current_span(f"GET /search?q={CANARY}") as span:
         span.set_attribute("http.url", f"https://x.example/?token={CANARY}")
         span.set_attribute("url.query", CANARY)
         span.set_attribute("hub.delivery_id", CANARY * 10)
@@ -112,7 +112,7 @@ def test_no_personal_data_of_a_whole_walk_is_in_any_span(stage, traces, exporter
     caplog.set_level(logging.CRITICAL)
     object.__setattr__(stage.hub, "traces", traces)
     dispatcher = stage.hub.dispatcher
-    dispatcher._attempting = replace(dispatcher._attempting, traces=traces)
+    dispatcher.attempting = replace(dispatcher.attempting, traces=traces)
     there = stage.hub.store.parties.destination(stage.destination_id("Rheingau"))
     stage.hub.store.parties.replace_destination(replace(there, adapter="mailbox", adapter_config={}))
     with serving(stage) as served:

@@ -159,7 +159,7 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(folder):
     local = LocalBlobs(folder)
     writer = local.writer()
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, writer._file)
+    os.dup2(full, writer.file)
     os.close(full)
     with pytest.raises(StoreUnavailable) as caught:
         writer.write(b"abc")
@@ -174,7 +174,7 @@ def test_a_disk_that_fails_at_the_end_is_unavailable_and_leaves_nothing(local, f
 
     writer = local.writer()
     writer.write(b"abc")
-    descriptor = writer._file
+    descriptor = writer.file
     monkeypatch.setattr(os, "fdatasync", broken)
     with pytest.raises(StoreUnavailable):
         writer.commit()

@@ -47,7 +47,7 @@ def put(blobs, content: bytes = b"sealed") -> str:
 
 
 def there(blobs, name: str) -> bool:
-    return any(path.name == name for path in blobs._folder.rglob("*"))
+    return any(path.name == name for path in blobs.folder.rglob("*"))
 
 
 def test_who_discards_neither_waits_nor_deletes(faulty):
@@ -56,7 +56,7 @@ def test_who_discards_neither_waits_nor_deletes(faulty):
     faulty.discard(name)
     assert there(faulty, name)
     faulty.go_on.set()
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert not there(faulty, name)
     assert faulty.by == ["janitor"]
 
@@ -65,7 +65,7 @@ def test_a_content_that_cannot_be_deleted_keeps_none_of_the_others(faulty):
     names = [put(faulty) for _ in range(5)]
     faulty.fails = {names[0], names[2]}
     faulty.discard(*names)
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert [there(faulty, name) for name in names] == [True, False, True, False, False]
 
 
@@ -107,7 +107,7 @@ def test_a_thread_that_went_home_comes_back(faulty):
     for _ in range(2):
         name = put(faulty)
         faulty.discard(name)
-        assert faulty._janitor.settle(LONG)
+        assert faulty.janitor.settle(LONG)
         end = time.monotonic() + 60
         while any(thread.name == "janitor" for thread in threading.enumerate()) and time.monotonic() < end:
             time.sleep(0.05)
@@ -147,8 +147,8 @@ def test_a_request_that_ends_leaves_neither_whole_nor_half_contents(faulty):
     spilled(contents)
     SpillingSink(contents, inline_limit=0).write(b"half")
     assert contents.abandon()
-    assert faulty._janitor.settle(LONG)
-    assert not [path for path in faulty._folder.rglob("*") if path.is_file()]
+    assert faulty.janitor.settle(LONG)
+    assert not [path for path in faulty.folder.rglob("*") if path.is_file()]
 
 
 def test_a_request_that_ends_after_the_commit_took_over_changes_nothing(faulty):
@@ -157,7 +157,7 @@ def test_a_request_that_ends_after_the_commit_took_over_changes_nothing(faulty):
     contents.own()
     assert not contents.abandon()
     assert contents.follow(stored("yes"), str.upper).result(60) == "YES"
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert there(faulty, name)
 
 
@@ -170,12 +170,12 @@ def test_a_commit_cannot_take_over_what_was_given_up(faulty):
         contents.own()
     with pytest.raises(StoreUnavailable):
         contents.writer()
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     for use in (lambda: writer.write(b"more"), writer.commit):
         with pytest.raises(StoreUnavailable):
             use()
-    assert faulty._janitor.settle(LONG)
-    assert not [path for path in faulty._folder.rglob("*") if path.is_file()]
+    assert faulty.janitor.settle(LONG)
+    assert not [path for path in faulty.folder.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_only_what_certainly_was_not_stored_is_given_up_and_who_waits_is_told_fi
     commit.set_result(result) if error is None else commit.set_exception(error)
     assert answer_to.exception(60) is error
     faulty.go_on.set()
-    assert faulty._janitor.settle(LONG)
+    assert faulty.janitor.settle(LONG)
     assert there(faulty, name) is kept
 
 
@@ -230,5 +230,5 @@ def test_whichever_comes_first_giving_up_or_committing_a_content_is_gone_or_owne
         given_up = contents.abandon()
         writing.join()
         assert given_up is not bool(owned)
-    assert faulty._janitor.settle(LONG)
-    assert not list((faulty._folder / "unfinished").iterdir())
+    assert faulty.janitor.settle(LONG)
+    assert not list((faulty.folder / "unfinished").iterdir())

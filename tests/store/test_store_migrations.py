@@ -186,9 +186,9 @@ def test_the_queue_never_scans_its_table(sqlite_template):
 
     bound = {"now": 1, "until": 2, "node": "'n'", "limit": 10, "per_destination": 5, "turn": 0, "suspects": 1}
     for query, index in (
-        (queue._CLAIM, "ix_deliveries_due"),
-        (queue._CLAIM, "ix_deliveries_suspect"),
-        (queue._NEXT_DUE, "ix_deliveries_due"),
+        (queue.CLAIM, "ix_deliveries_due"),
+        (queue.CLAIM, "ix_deliveries_suspect"),
+        (queue.NEXT_DUE, "ix_deliveries_due"),
     ):
         sql = query.sql["qmark"].replace(":instant", """'["mailbox"]'""")
         for name, value in bound.items():

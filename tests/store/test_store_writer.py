@@ -196,10 +196,10 @@ def test_too_many_waiting_writes_are_turned_away(store_url):
 
 def test_sixteen_callers_share_commits(writer):
     commits = []
-    writer._engine.dispose()
+    writer.engine.dispose()
     from sqlalchemy import event
 
-    event.listen(writer._engine, "commit", lambda _connection: commits.append(1))
+    event.listen(writer.engine, "commit", lambda _connection: commits.append(1))
 
     def call(number: int) -> None:
         for turn in range(10):

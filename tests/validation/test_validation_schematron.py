@@ -146,8 +146,8 @@ def test_a_rule_that_never_ends_is_killed():
 def test_a_process_that_was_killed_is_replaced():
     transformer = saxon.Transformer(translated(files(pattern('<sch:assert test="true()"/>'))).stylesheets)
     transformer.run(ORDER.encode())
-    transformer._child.kill()
-    transformer._child.wait()
+    transformer.child.kill()
+    transformer.child.wait()
     assert transformer.run(ORDER.encode()) == [""]
 
 

@@ -68,7 +68,7 @@ def test_an_assertion_that_holds_is_valid(folder):
 def test_a_child_that_takes_too_long_is_killed(folder):
     entry = SchemaCatalog.load(folder).entries()[0]
     slow = Xsd11Schema(
-        entry.judge._source, folder=entry.folder, roots=entry.item.roots, bounds=replace(BOUNDS, seconds=0.05)
+        entry.judge.source, folder=entry.folder, roots=entry.item.roots, bounds=replace(BOUNDS, seconds=0.05)
     )
     started = time.perf_counter()
     with pytest.raises(TooLarge, match="took too long"):

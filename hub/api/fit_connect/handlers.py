@@ -62,7 +62,7 @@ class Parts:
 def handlers(parts: Parts) -> dict[str, Handler]:
     """Return the handlers of both versions, by operationId."""
     found: dict[str, Handler] = {}
-    counter = _counter(parts)
+    counter = counter_of(parts)
     for version, dialect in (("v1", V1()), ("v2", V2())):
         for name, handler in _of_version(parts, counter, version, dialect).items():
             found[f"fit_connect.{version}.{name}"] = handler
@@ -150,7 +150,8 @@ def _routing(parts: Parts, version: str) -> Mapping[str, Handler]:
     return {"routing.areas": service.areas, "routing.routes": service.routes, "routing.info": service.info}
 
 
-def _counter(parts: Parts) -> Counter:
+def counter_of(parts: Parts) -> Counter:
+    """Return what the handlers of submissions and replies work with."""
     limits = ExchangeLimits(
         attachment=parts.limits.attachment,
         attachments=parts.limits.attachments,

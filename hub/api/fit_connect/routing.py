@@ -22,7 +22,7 @@ from hub.model.parties import Destination
 from hub.routing import RoutingTable, service_urn
 
 #: Callers that are counted one by one in a window, and the count of all beyond.
-_MOST_CALLERS = 20_000
+MOST_CALLERS = 20_000
 _ALL_OTHERS = "*"
 _VERSION = {"v1": {"major": 1, "minor": 1, "patch": 0}, "v2": {"major": 2, "minor": 0, "patch": 0}}
 
@@ -61,19 +61,19 @@ class Quota:
         self._limit = limit
         self._window = window
         self._lock = threading.Lock()
-        self._counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
         self._ends: datetime | None = None
 
     def take(self, caller: str, now: datetime) -> Allowance:
         """Count one request of ``caller``."""
         with self._lock:
             if self._ends is None or now >= self._ends:
-                self._counts.clear()
+                self.counts.clear()
                 self._ends = now + self._window
-            if caller not in self._counts and len(self._counts) >= _MOST_CALLERS:
+            if caller not in self.counts and len(self.counts) >= MOST_CALLERS:
                 caller = _ALL_OTHERS
-            count = self._counts.get(caller, 0) + 1
-            self._counts[caller] = count
+            count = self.counts.get(caller, 0) + 1
+            self.counts[caller] = count
             return Allowance(limit=self._limit, remaining=self._limit - count, resets_in=self._ends - now)
 
 

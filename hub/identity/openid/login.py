@@ -325,13 +325,13 @@ class OpenIdLogin:
         self._records = store.accounts
         self._people = OpenIdPeople(store)
         self._box = box
-        self._provider = provider
+        self.provider = provider
         self._grants = grants
 
     @property
     def issuer(self) -> str:
         """Who vouches for people here."""
-        return self._provider.registration.issuer
+        return self.provider.registration.issuer
 
     def depart(self, next_page: str, *, address: str, now: datetime) -> Departure:
         """Begin a log-in; raise ``TooMany`` after too many failures, ``Unavailable`` without the provider."""
@@ -347,7 +347,7 @@ class OpenIdLogin:
             "at": int(now.timestamp()),
         }
         cookie = self._box.seal_secret(orjson.dumps(content), context=_CONTEXT)
-        return Departure(address=self._provider.address(request, now=now), cookie=cookie)
+        return Departure(address=self.provider.address(request, now=now), cookie=cookie)
 
     def arrive(self, answer: Mapping[str, str], cookie: str, *, address: str, now: datetime) -> LoginReturn:
         """Take the provider's answer and begin a session.
@@ -361,7 +361,7 @@ class OpenIdLogin:
         self._throttle.refuse(address=address, now=now)
         try:
             ticket = self._redeemed(answer, cookie, now)
-            claims = self._provider.claims(answer, ticket.request, now=now)
+            claims = self.provider.claims(answer, ticket.request, now=now)
             person = self._admitted(claims, now)
         except Refused as error:
             self._throttle.note(address=address, now=now)
@@ -372,7 +372,7 @@ class OpenIdLogin:
 
     def way_out(self, back: str, *, now: datetime) -> str | None:
         """Return where to log out at the provider too; None if it does not offer that."""
-        return self._provider.way_out(back, now=now)
+        return self.provider.way_out(back, now=now)
 
     def _redeemed(self, answer: Mapping[str, str], cookie: str, now: datetime) -> _Ticket:
         """Return the cookie's content for the answer that belongs to it, once."""

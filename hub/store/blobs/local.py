@@ -89,15 +89,15 @@ class LocalBlobs:
     """Blobs in a local folder, spread over two levels of folders by the first digits of their names."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._janitor = Janitor(self.delete)
+        self.folder = folder
+        self.janitor = Janitor(self.delete)
         with _translated():
             for one in (folder, folder / _UNFINISHED):
                 one.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def writer(self) -> LocalBlobWriter:
         """Begin a new blob."""
-        return LocalBlobWriter(self._folder, uuid4().hex)
+        return LocalBlobWriter(self.folder, uuid4().hex)
 
     def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """Open the blob now and yield it in pieces of at most ``chunk`` bytes.
@@ -130,27 +130,27 @@ class LocalBlobs:
 
     def discard(self, *orphans: str | Leftover) -> None:
         """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
-        self._janitor.discard(*orphans)
+        self.janitor.discard(*orphans)
 
     def names(self, older_than: datetime) -> Iterator[str]:
         """Yield the blobs written before ``older_than``; unfinished files of that age are removed on the way."""
-        self._janitor.settle()
+        self.janitor.settle()
         limit = older_than.timestamp()
-        for path in _older(self._folder / _UNFINISHED, limit):
+        for path in _older(self.folder / _UNFINISHED, limit):
             with _translated(), suppress(FileNotFoundError):
                 path.unlink()
-        for first in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):
+        for first in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
             for second in sorted(first.glob("[0-9a-f][0-9a-f]")):
                 yield from (path.name for path in _older(second, limit) if _NAME.fullmatch(path.name))
 
     def free_bytes(self) -> int:
         """Return the bytes that an unprivileged process may still write."""
         with _translated():
-            return shutil.disk_usage(self._folder).free
+            return shutil.disk_usage(self.folder).free
 
     def settle(self, patience: timedelta = PATIENCE) -> bool:
         """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
-        return self._janitor.settle(patience)
+        return self.janitor.settle(patience)
 
     def close(self) -> None:
         """Files are closed by who reads and writes them."""
@@ -158,7 +158,7 @@ class LocalBlobs:
     def _path(self, name: str) -> Path:
         if _NAME.fullmatch(name) is None:
             raise not_found("content-not-found")
-        return _place(self._folder, name)
+        return _place(self.folder, name)
 
 
 class LocalBlobWriter:
@@ -170,7 +170,7 @@ class LocalBlobWriter:
         self._draft = folder / _UNFINISHED / name
         self._size = self._begun = 0
         with _translated():
-            self._file: int | None = os.open(
+            self.file: int | None = os.open(
                 self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
             )
 
@@ -190,7 +190,7 @@ class LocalBlobWriter:
         with _translated():
             file = self._open_file()
             os.fdatasync(file)
-            self._file = None
+            self.file = None
             os.close(file)
             _make_folders(place.parent, self._folder)
             self._draft.rename(place)
@@ -200,9 +200,9 @@ class LocalBlobWriter:
     def abort(self) -> None:
         """Remove the draft; after ``commit`` it does nothing."""
         with _translated():
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            if self.file is not None:
+                os.close(self.file)
+                self.file = None
             self._draft.unlink(missing_ok=True)
 
     def _write_out(self) -> None:
@@ -216,9 +216,9 @@ class LocalBlobWriter:
         self._begun = self._size
 
     def _open_file(self) -> int:
-        if self._file is None:
+        if self.file is None:
             raise ValueError("the blob is finished already")
-        return self._file
+        return self.file
 
     def __enter__(self) -> Self:
         return self
@@ -226,7 +226,7 @@ class LocalBlobWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
+        if self.file is not None:
             self.abort()
 
 

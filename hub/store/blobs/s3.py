@@ -103,7 +103,7 @@ class S3Blobs:
             self._relay = Relay(place.endpoint, _dialled, supervisor=supervisor)
         except OSError as exc:
             raise _unusable() from exc
-        self._janitor = Janitor(self.delete)
+        self.janitor = Janitor(self.delete)
         client: ClientConfig = {
             "allow_http": place.endpoint.startswith("http://"),
             "timeout": _PATIENCE,
@@ -156,11 +156,11 @@ class S3Blobs:
 
     def discard(self, *orphans: str | Leftover) -> None:
         """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
-        self._janitor.discard(*orphans)
+        self.janitor.discard(*orphans)
 
     def names(self, older_than: datetime) -> Iterator[str]:
         """Yield the blobs written before ``older_than``, by the server's clock."""
-        self._janitor.settle()
+        self.janitor.settle()
         with _reached():
             for page in obstore.list(self._store, chunk_size=_LISTED):
                 for each in page:
@@ -173,7 +173,7 @@ class S3Blobs:
 
     def settle(self, patience: timedelta = PATIENCE) -> bool:
         """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
-        return self._janitor.settle(patience)
+        return self.janitor.settle(patience)
 
     def close(self) -> None:
         """Let go of the connections; nothing is read or written any more."""

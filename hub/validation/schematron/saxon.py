@@ -40,7 +40,7 @@ class Transformer:
         self._stylesheets = orjson.dumps(list(stylesheets))
         self._seconds = seconds
         self._lock = Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self.child: subprocess.Popen[bytes] | None = None
 
     def compile(self) -> None:
         """Start the process and compile the stylesheets now.
@@ -65,7 +65,7 @@ class Transformer:
 
     def _ask_warm(self, document: bytes) -> bytes | None:
         """Ask the process that is there; None if there is none or it had left before the question."""
-        child = self._child
+        child = self.child
         if child is None or child.poll() is not None:
             return None
         try:
@@ -85,8 +85,8 @@ class Transformer:
             raise TooLarge(_GIVEN_UP) from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if self._child is not None:
-            _end(self._child)
+        if self.child is not None:
+            _end(self.child)
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "hub.validation.schematron.saxon"],
             stdin=subprocess.PIPE,
@@ -94,7 +94,7 @@ class Transformer:
             stderr=subprocess.DEVNULL,
             env=dict(ENVIRONMENT),
         )
-        self._child = child
+        self.child = child
         weakref.finalize(self, _end, child)
         return child
 

@@ -66,7 +66,7 @@ class XsdSchema:
     """A schema that judges documents. Thread-safe."""
 
     def __init__(self, source: XsdSource, *, roots: tuple[str, ...], identifiers: IdentifierTable | None) -> None:
-        self._source = source
+        self.source = source
         self._roots = roots
         self._known_roots = frozenset(roots)
         self._identifiers = identifiers
@@ -99,7 +99,7 @@ class XsdSchema:
         if self._verdict is None:
             with self._lock:
                 if self._verdict is None:
-                    self._verdict = compiled(self._source)
+                    self._verdict = compiled(self.source)
 
     def outline(self) -> Outline:
         """Return what a sender sees of the schema."""
@@ -159,7 +159,7 @@ class XsdSchema:
     def _complaints(self, tree: Any) -> list[XmlFinding]:
         with self._lock:
             if self._report is None:
-                self._report = compiled(self._source)
+                self._report = compiled(self.source)
             _verdict(self._report, tree)
             return findings(cast("Iterable[Any]", self._report.error_log))
 
@@ -196,7 +196,7 @@ class XsdSchema:
         return self._vocabulary
 
     def _documents(self) -> Iterator[Any]:
-        return (parse_schema_document(self._source.read(name), name) for name in self._source.closure)
+        return (parse_schema_document(self.source.read(name), name) for name in self.source.closure)
 
 
 def compiled(source: XsdSource) -> etree.XMLSchema:
@@ -284,14 +284,14 @@ class _Closure(etree.Resolver):
 
     def __init__(self, source: XsdSource) -> None:
         super().__init__()
-        self._source = source
+        self.source = source
         self._files = frozenset(source.closure)
 
     def resolve(self, system_url: str, _public_id: str, context: Any) -> Any:  # type: ignore[override]
-        name = resolved(system_url, "", self._files.__contains__, self._source.locations)
+        name = resolved(system_url, "", self._files.__contains__, self.source.locations)
         if name is None or name not in self._files:
             raise LookupError(f"{system_url} is outside the closure")
-        return self.resolve_string(self._source.read(name), context, base_url=BASE + name)
+        return self.resolve_string(self.source.read(name), context, base_url=BASE + name)
 
 
 def _schema_parser() -> etree.XMLParser:

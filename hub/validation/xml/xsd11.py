@@ -37,7 +37,7 @@ class Xsd11Schema:
     """A schema that judges documents in child processes. Thread-safe."""
 
     def __init__(self, source: XsdSource, *, folder: Path, roots: tuple[str, ...], bounds: Bounds = BOUNDS) -> None:
-        self._source = source
+        self.source = source
         self._folder = folder
         self._roots = roots
         self._bounds = bounds
@@ -82,21 +82,21 @@ class Xsd11Schema:
         return self._vocabulary
 
     def _documents(self) -> Iterator[Any]:
-        return (parse_schema_document(self._source.read(name), name) for name in self._source.closure)
+        return (parse_schema_document(self.source.read(name), name) for name in self.source.closure)
 
     def _ask(self, data: bytes, cap: int) -> Any:
         question = {
             "folder": str(self._folder.resolve()),
-            "file": self._source.file,
-            "closure": list(self._source.closure),
-            "locations": dict(self._source.locations),
+            "file": self.source.file,
+            "closure": list(self.source.closure),
+            "locations": dict(self.source.locations),
             "cap": cap,
         }
         # The child reads the files anew each time; nobody has looked at them since the catalogue was loaded.
-        require_closure(self._source)
+        require_closure(self.source)
         ended = ask("hub.validation.xml.xsd11", question, data, bounds=self._bounds)
         if ended.code == _WRONG_SCHEMA:
-            raise _wrong(self._source)
+            raise _wrong(self.source)
         if ended.code != 0:
             raise TooLarge(_GIVEN_UP)
         return orjson.loads(ended.answer)
