@@ -3,6 +3,7 @@
 ``python -m benchmarks.house [CHECKOUT ...]`` prints one column for each checkout (this one alone where none is given), so that
 two builds stand side by side. Counted are ``hub/`` and ``adapters/``; imports of our own are those of ``hub`` and ``adapters``,
 one for each module that a file names, wherever in the file. Composition roots are exempt from the sums of imports.
+What tests and measurements reach into is counted of ``tests/`` and ``benchmarks/``: private names of others, taken or imported.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from statistics import median, quantiles
 ROOMS = ("hub", "adapters")
 #: Whoever builds everything has to know everything.
 ROOTS = ("hub/app/wiring.py", "hub/app/interfaces.py")
+#: Names with an underscore that are public: namedtuple's, SQLAlchemy's rows', the operating system's, connexion's.
+PUBLIC = {"_replace", "_asdict", "_make", "_fields", "_mapping", "_exit", "_validate_spec"}
 
 
 class Module:
@@ -52,6 +55,28 @@ def modules(root: Path) -> dict[str, Module]:
     return {below.as_posix(): Module(path, names[path], known) for path, below in files.items()}
 
 
+def reaches(root: Path) -> list[str]:
+    """Return where tests and measurements take or import what is private to others, as ``path:line name``."""
+    found = []
+    for place in ("tests", "benchmarks"):
+        for path in sorted((root / place).rglob("*.py")):
+            below = path.relative_to(root).as_posix()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom):
+                    found += [f"{below}:{node.lineno} {each.name}" for each in node.names if _is_private(each.name)]
+                elif isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_own(node.value):
+                    found.append(f"{below}:{node.lineno} {node.attr}")
+    return found
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def _is_own(owner: ast.expr) -> bool:
+    return isinstance(owner, ast.Name) and owner.id in {"self", "cls"}
+
+
 def figures(root: Path) -> dict[str, str]:
     """Return what is printed of one checkout."""
     found = modules(root)
@@ -72,6 +97,7 @@ def figures(root: Path) -> dict[str, str]:
         "function, 95 of 100": f"{quantiles(functions, n=20)[-1]:g}",
         "imports of our own": f"{edges}",
         "the same for 100 lines": f"{100 * edges / sum(each.lines for each in counted.values()):.2f}",
+        "reaches into private names": f"{len(reaches(root))}",
     }
 
 

@@ -45,6 +45,8 @@ def test_what_is_released_can_be_used_again_and_a_second_release_changes_nothing
 
 def test_above_the_watermark_there_is_room():
     admission(free=10).require_disk()
+    with pytest.raises(StoreUnavailable):
+        admission(free=9).require_disk()
 
 
 def test_a_disk_that_had_room_is_asked_again_after_a_quarter_of_a_second():

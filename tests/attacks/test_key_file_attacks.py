@@ -102,6 +102,8 @@ def test_commands_that_look_and_mend_still_work_without_a_key(made_once: Path, t
     data = Path(shutil.copytree(made_once, tmp_path / "data"))
     _file(data / "pki", KeyKind.RECEIPT).unlink()
     hub = app.build(load_settings(data, {}, disk_watermark_bytes=0), clock=VirtualClock(), serves=False)
+    with pytest.raises(ConfigurationError):
+        hub.keys.require()
     hub.keys.rotate("receipt", VirtualClock()())
     hub.keys.require()
     hub.close()

@@ -359,12 +359,15 @@ def test_a_key_whose_use_says_the_same_as_its_operation_is_taken(
     rsa_pair: Pair, signature_pair: Pair, ed25519_pair: Pair
 ) -> None:
     judged = {"now": NOW, "policy": keys.KeyPolicy(), "require_x5c": False}
-    keys.judge_encryption_key(rsa_pair[0] | {"use": "enc"}, **judged)  # type: ignore[arg-type]
-    keys.judge_signature_key(signature_pair[0] | {"use": "sig"}, **judged)  # type: ignore[arg-type]
-    keys.read_decryption_key(rsa_pair[1] | {"use": "enc"}, written_by_us=True)
-    for public, private in (signature_pair, ed25519_pair):
-        keys.verification_key(public | {"use": "sig"})
-        keys.read_signing_key(private | {"use": "sig"}, written_by_us=True)
+    taken = [
+        (keys.judge_encryption_key(rsa_pair[0] | {"use": "enc"}, **judged), rsa_pair),  # type: ignore[arg-type]
+        (keys.judge_signature_key(signature_pair[0] | {"use": "sig"}, **judged), signature_pair),  # type: ignore[arg-type]
+        (keys.read_decryption_key(rsa_pair[1] | {"use": "enc"}, written_by_us=True), rsa_pair),
+    ]
+    for pair in (signature_pair, ed25519_pair):
+        taken.append((keys.verification_key(pair[0] | {"use": "sig"}), pair))
+        taken.append((keys.read_signing_key(pair[1] | {"use": "sig"}, written_by_us=True), pair))
+    assert [key.kid for key, _ in taken] == [pair[0]["kid"] for _, pair in taken]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def test_a_callback_too_old_or_from_the_future_is_refused(age: timedelta) -> Non
 def test_a_genuine_callback_passes_for_five_minutes() -> None:
     honest = sign_callback("s" * 32, STAMP, b"{}")
     verify_callback("s" * 32, STAMP, b"{}", honest, now=NOW + timedelta(minutes=5))
+    with pytest.raises(Unauthenticated):
+        verify_callback("s" * 32, STAMP, b"{}", honest, now=NOW + timedelta(minutes=5, seconds=1))
 
 
 def test_callbacks_equal_the_published_vectors() -> None:

@@ -166,8 +166,8 @@ def test_a_redirect_is_no_yes(own_door: Door, post_office: Post):
 
 def test_an_unreachable_receiver_never_fails_the_request_that_caused_the_callback(own_door: Door):
     own_door.send(callback={"url": "https://127.0.0.1:1/sender", "secret": SECRET})
-    for _ in range(3):
-        worker(own_door, Outbound(allow_private_addresses=True, timeout=1)).run_once()
+    out = Outbound(allow_private_addresses=True, timeout=1)
+    assert [worker(own_door, out).run_once() for _ in range(3)] == [0, 0, 0], "none arrived"
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DRIP, Fault.HUGE_HEADER, Fault.NOISE, Fault.SILENT_CLOSE])
