@@ -9,7 +9,8 @@ from uuid import UUID
 
 import click
 
-from hub.cli.options import data_option, opened, verdict
+from hub.cli.options import data_option, opened, settings_for, verdict
+from hub.model.clock import utc_now
 from hub.model.refusals import not_found
 
 # A receipt is checked without the hub, and without what the hub alone needs.
@@ -44,8 +45,9 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
     if jwks is not None:
         published = _json(jwks)
     else:
-        with opened(data) as hub:
-            published = hub.keys.hub_jwks()
+        from hub.crypto.keyring import HubKeys
+
+        published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
     claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
         from hub.proof.checkpoints import require_receipt, verify_proof
