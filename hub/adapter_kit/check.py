@@ -393,6 +393,7 @@ class _ServerThread:
         self.root = root
         self.login = login
         self.trouble = Trouble.NONE
+        self.connections: set[asyncssh.SSHServerConnection] = set()
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -418,10 +419,14 @@ class _ServerThread:
 
     async def _stop(self) -> None:
         self._acceptor.close()
+        # A client that has not hung up yet: its connection would outlive the loop.
+        for connection in self.connections.copy():
+            connection.abort()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # The loop tells of a broken connection in its next turn.
 
 
 class _Server(asyncssh.SSHServer):
@@ -429,6 +434,13 @@ class _Server(asyncssh.SSHServer):
 
     def __init__(self, thread: _ServerThread) -> None:
         self._thread = thread
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._thread.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncssh's own hook
+        self._thread.connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:  # noqa: ARG002  # asyncssh's own hook
         return True

@@ -104,7 +104,8 @@ def test_the_search_finds_what_it_looks_for(tmp_path):
 def watched(calls: Path, folder: Path) -> dict:
     """How to start a hub whose system calls are written down."""
     trace = (STRACE, "-f", "-qq", "-s", "300", "-e", "trace=open,openat,creat,memfd_create", "-o", str(calls))
-    return {"wrapper": trace, "TMPDIR": str(folder)}
+    # What is loaded at first use would be compiled into the interpreter's cache, which holds code and no contents.
+    return {"wrapper": trace, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def nothing_left(calls: str, data: Path, folder: Path) -> None:
