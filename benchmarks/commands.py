@@ -171,6 +171,8 @@ def idle(builds: list[Build], port: int) -> Iterator[str]:
             held["hub run"].append(found[0])
             held["connector"] += found[1:]
     for name, values in held.items():
+        if len(values) < len(builds):
+            continue  # Without traffic of its own the demo needs no connector.
         yield _line(name, "MiB", [each[0] for each in values], "{:.0f}")
         yield _line("", "% core", [each[1] for each in values], "{:.2f}")
 
