@@ -96,32 +96,25 @@ def import_standard(
     folder = target / _checked(standard) / _checked(version)
     if folder.exists():
         raise _taken(standard, version)
+    edition: dict[str, Any] = {"standard": standard, "version": version, "status": status, "messages": messages}
+    edition |= {"valid_from": valid_from, "valid_until": valid_until}
+    edition |= {"services": None if services is None else list(services)}
+    edition |= {"provenance": provenance or source.name, "licence": licence or "see the package"}
+    files = {"source": source, "catalog": catalog, "attachments": attachments}
+    question = {name: None if path is None else str(path.resolve()) for name, path in files.items()}
+    named = [str(path.resolve()) for path in rules]
+    _import({"do": "import", **question, "rules": named, "edition": edition}, folder, bounds)
+    return read_manifest(folder)
+
+
+def _import(question: Mapping[str, Any], folder: Path, bounds: Bounds) -> None:
+    """Have a version written beside ``folder`` by a process of its own, and move it there when it is whole."""
+    standard, version, target = folder.parent.name, folder.name, folder.parent.parent
     try:
         target.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=target))
         try:
-            _ask(
-                {
-                    "do": "import",
-                    "source": str(source.resolve()),
-                    "scratch": str(scratch.resolve()),
-                    "catalog": None if catalog is None else str(catalog.resolve()),
-                    "rules": [str(path.resolve()) for path in rules],
-                    "attachments": None if attachments is None else str(attachments.resolve()),
-                    "edition": {
-                        "standard": standard,
-                        "version": version,
-                        "valid_from": valid_from,
-                        "valid_until": valid_until,
-                        "status": status,
-                        "services": None if services is None else list(services),
-                        "provenance": provenance or str(source.name),
-                        "licence": licence or "see the package",
-                        "messages": messages,
-                    },
-                },
-                bounds,
-            )
+            _ask({**question, "scratch": str(scratch.resolve())}, bounds)
             folder.parent.mkdir(exist_ok=True)
             (scratch / standard / version).rename(folder)
         finally:
@@ -129,7 +122,6 @@ def import_standard(
     except OSError as error:
         # Another import may have been faster.
         raise _taken(standard, version) if folder.exists() else _not_written() from error
-    return read_manifest(folder)
 
 
 def compared(before: Path, after: Path, *, bounds: Bounds = BOUNDS) -> tuple[int, int]:
