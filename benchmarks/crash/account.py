@@ -95,7 +95,7 @@ def reckon(senders: Senders, receptions: Ledger, store: Store, data: Path, *, ki
 
 
 def _standing(store: Store, ids: Sequence[str]) -> dict[str, DeliveryState | None]:
-    views = {each: store.deliveries.delivery(UUID(each)) for each in ids}
+    views = {each: store.deliveries.of(UUID(each)) for each in ids}
     return {each: None if view is None else view.state for each, view in views.items()}
 
 

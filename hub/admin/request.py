@@ -176,7 +176,7 @@ class Scope:
             message=message,
             destination=self._store.parties.destination(message.destination_id),
             events=self._store.event_log.events(message.case_id, limit=_PAGE).items,
-            delivery=self._store.deliveries.delivery(submission_id),
+            delivery=self._store.deliveries.of(submission_id),
             reads=self._store.audit.reads(submission_id, limit=_PAGE).items,
             callbacks=self._store.callbacks.of_case(message.case_id),
         )

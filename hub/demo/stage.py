@@ -163,7 +163,7 @@ class Walk:
             click.secho("\n".join(f"      {line.strip()}" for line in taken), dim=language == "en")
 
     def _show_delivery(self, submission_id: UUID) -> None:
-        view = self._hub.store.deliveries.delivery(submission_id)
+        view = self._hub.store.deliveries.of(submission_id)
         message = self._hub.store.submissions.message(submission_id)
         destination = self._hub.store.parties.destination(message.destination_id) if message is not None else None
         done = view is not None and view.state.value in {"delivered", "waiting"} and bool(view.attempts)

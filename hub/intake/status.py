@@ -83,7 +83,7 @@ class StatusDesk:
             NotFound: no such submission, or another sender's.
         """
         message = self._own(submission_id, caller)
-        view = self._store.deliveries.delivery(submission_id)
+        view = self._store.deliveries.of(submission_id)
         events = self._store.event_log.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
         beside = [_attempt_step(attempt) for attempt in _attempts(view)]
         beside += [_callback_step(each) for each in self._lost_callbacks(message)]

@@ -90,7 +90,7 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def delivery(self, submission_id: UUID) -> DeliveryView | None:
+    def of(self, submission_id: UUID) -> DeliveryView | None:
         """Return a submission's delivery and its history; None for one that is not queued (incomplete, reply)."""
         statement = select(_DELIVERIES).where(_DELIVERIES.c.submission_id == str(submission_id))
 

@@ -360,6 +360,6 @@ def submission_id(accepted) -> UUID:
 
 
 def buried(stage: Stage, accepted) -> tuple[DeadCause, str]:
-    view = stage.hub.store.deliveries.delivery(submission_id(accepted))
+    view = stage.hub.store.deliveries.of(submission_id(accepted))
     assert view.state == "dead"
     return view.cause, view.attempts[-1].note.removeprefix("not attempted: ")

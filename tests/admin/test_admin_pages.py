@@ -250,7 +250,7 @@ def test_an_operator_sends_dead_letters_again(pages):
     entries = [each.entry for each in pages.store.audit.entries(newest_first=True).items]
     again = [entry for entry in entries if entry.action == "delivery.redrive"]
     assert {entry.target for entry in again} == {f"delivery:{one.delivery_id}", "deliveries"}
-    assert pages.store.deliveries.delivery(two.submission.submission_id).state == "queued"
+    assert pages.store.deliveries.of(two.submission.submission_id).state == "queued"
     assert again[0].after["text"] == "Empfänger läuft wieder"
 
 

@@ -141,7 +141,7 @@ def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(st
     receiver = known_destination(store).destination_id
     made = quarantined(store, receiver)
     seen = {"destination_ids": [receiver], "state": State.SUBMITTED}
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert (view.state, view.cause, view.finished_at) == (DeliveryState.DEAD, DeadCause.PAYLOAD, NOW)
     assert claim(store) == []
     assert store.deliveries.quarantined(made.submission_id)
@@ -210,11 +210,11 @@ def test_a_hub_that_slept_through_day_3_tells_once(store):
 
 def test_what_waits_behind_an_open_circuit_is_given_up_in_time(store):
     submission_id = pushed(store)
-    destination_id = store.deliveries.delivery(submission_id).destination_id
+    destination_id = store.deliveries.of(submission_id).destination_id
     store.circuits.change(destination_id, lambda one: replace(one, open_until=NOW + 3650 * DAY), NOW)
     assert claim(store, now=NOW + 15 * DAY) == []
     undelivered(store).run(NOW + 15 * DAY)
-    view = store.deliveries.delivery(submission_id)
+    view = store.deliveries.of(submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.RECEIVER)
     assert actions(store) == [("delivery.give-up", 14)]
 
@@ -243,7 +243,7 @@ def test_whoever_comes_back_after_it_was_given_up_loses(store):
     (taken,) = claim(store)
     undelivered(store).run(NOW + 15 * DAY)
     assert not record(store, taken)
-    assert store.deliveries.delivery(submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.of(submission_id).state is DeliveryState.DEAD
 
 
 # ------------------------------------------------------------------------------------- over HTTP and on the command line
@@ -257,7 +257,7 @@ def delivery_id(stage) -> UUID:
     step = Step(kind=StepKind.BURY, cause=DeadCause.RECEIVER)
     outcome = Outcome(kind=OutcomeKind.REFUSED, note="HTTP 403", cause=DeadCause.RECEIVER)
     assert stage.hub.store.queue.record(taken, outcome, step, started_at=STAGED, ended_at=STAGED)
-    return stage.hub.store.deliveries.delivery(submission_id).delivery_id
+    return stage.hub.store.deliveries.of(submission_id).delivery_id
 
 
 def manager(served, owner: bool) -> dict[str, str]:

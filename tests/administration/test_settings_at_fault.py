@@ -110,7 +110,7 @@ def test_a_change_of_the_settings_lets_everything_go_out_at_once(yard):  # noqa:
     yard.store.circuits.change(there, lambda _: Circuit(destination_id=there), yard.now)
     while working.run_once():
         pass
-    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
+    assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.DELIVERED for one in made)
 
 
 def test_a_day_later_all_that_waits_behind_the_fault_are_dead_letters_of_cause_configuration(yard):  # noqa: F811
@@ -129,7 +129,7 @@ def test_a_day_later_all_that_waits_behind_the_fault_are_dead_letters_of_cause_c
     duty.run(yard.now + DAY + timedelta(minutes=1))
     dead = yard.store.deliveries.dead(DeadCause.CONFIGURATION)
     assert {each.submission_id for each in dead.items} == {one.submission_id for one in made}
-    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.QUEUED for one in others)
+    assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.QUEUED for one in others)
 
 
 def test_a_circuit_that_an_older_node_closed_is_not_at_fault_any_more(yard):  # noqa: F811

@@ -173,7 +173,7 @@ def test_an_operator_redrives_a_dead_letter(visit, pages):
     _require_access(operator, "dead-letter")
     operator.get_by_role("button", name="Erneut zustellen").click()
     operator.get_by_text("Wird erneut zugestellt.").wait_for()
-    assert pages.store.deliveries.delivery(taken.submission.submission_id).state == "queued"
+    assert pages.store.deliveries.of(taken.submission.submission_id).state == "queued"
 
 
 def test_a_key_that_ends_soon_is_warned_of(visit, pages):

@@ -211,7 +211,7 @@ def test_fifty_deliveries_to_a_dead_receiver_cost_few_attempts_and_harm_no_neigh
     neighbours = [accepted(yard.store, alive) for _ in range(20)]
     working = yard.dispatcher()
     yard.work(working, seconds=10)
-    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in neighbours)
+    assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.DELIVERED for one in neighbours)
     # Those under way when it opened, then one after each pause: 30, 60 and 120 seconds.
     first = yard.tried[dead]
     assert first <= 8
@@ -231,7 +231,7 @@ def test_a_wrong_password_is_not_tried_for_each_delivery(yard):
     yard.answers[there] = DELIVERED
     yard.store.circuits.change(there, lambda _: Circuit(destination_id=there), yard.now)
     yard.work(working, seconds=120)
-    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
+    assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.DELIVERED for one in made)
 
 
 def test_a_receiver_that_comes_back_gets_everything(yard):
@@ -241,7 +241,7 @@ def test_a_receiver_that_comes_back_gets_everything(yard):
     yard.work(working, seconds=5)
     yard.answers[there] = DELIVERED
     yard.work(working, seconds=40)
-    assert all(yard.store.deliveries.delivery(one.submission_id).state is DeliveryState.DELIVERED for one in made)
+    assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.DELIVERED for one in made)
     assert yard.store.circuits.circuit(there).standing == Standing()
 
 
@@ -305,7 +305,7 @@ def test_a_delivery_whose_workers_died_is_set_aside_and_not_attempted_again(yard
         assert claim(yard.store, now=yard.now)
         yard.now += timedelta(minutes=2)
     assert yard.dispatcher().run_once() == 1
-    view = yard.store.deliveries.delivery(poison.submission_id)
+    view = yard.store.deliveries.of(poison.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert yard.tried[there] == 0
     assert yard.value("hub_deliveries_isolated_total") == 1
@@ -329,8 +329,8 @@ def test_what_kills_its_workers_takes_no_other_along(yard):
     yard.now += timedelta(minutes=2)
     while yard.dispatcher().run_once():
         pass
-    assert [yard.store.deliveries.delivery(one).state for one in others] == [DeliveryState.DELIVERED] * len(others)
-    assert yard.store.deliveries.delivery(poison).cause is DeadCause.HUB
+    assert [yard.store.deliveries.of(one).state for one in others] == [DeliveryState.DELIVERED] * len(others)
+    assert yard.store.deliveries.of(poison).cause is DeadCause.HUB
 
 
 def test_two_deaths_are_not_enough(yard):
@@ -340,7 +340,7 @@ def test_two_deaths_are_not_enough(yard):
         assert claim(yard.store, now=yard.now)
         yard.now += timedelta(minutes=2)
     yard.dispatcher().run_once()
-    assert yard.store.deliveries.delivery(unlucky.submission_id).state is DeliveryState.DELIVERED
+    assert yard.store.deliveries.of(unlucky.submission_id).state is DeliveryState.DELIVERED
 
 
 def test_a_released_poison_delivery_gets_its_tries_anew(yard):
@@ -350,9 +350,9 @@ def test_a_released_poison_delivery_gets_its_tries_anew(yard):
         yard.now += timedelta(minutes=2)
     working = yard.dispatcher()
     working.run_once()
-    assert yard.store.deliveries.redrive(yard.store.deliveries.delivery(poison.submission_id).delivery_id, yard.now)
+    assert yard.store.deliveries.redrive(yard.store.deliveries.of(poison.submission_id).delivery_id, yard.now)
     working.run_once()
-    assert yard.store.deliveries.delivery(poison.submission_id).state is DeliveryState.DELIVERED
+    assert yard.store.deliveries.of(poison.submission_id).state is DeliveryState.DELIVERED
 
 
 def leases(yard: Yard, longest: timedelta = timedelta(hours=1)) -> Leases:
@@ -441,5 +441,5 @@ def test_leases_are_renewed_while_the_dispatcher_works(store, tmp_path):
         stop.set()
         working.wake()
         thread.join()
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DELIVERED
-    assert len(store.deliveries.delivery(made.submission_id).attempts) == 1
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.DELIVERED
+    assert len(store.deliveries.of(made.submission_id).attempts) == 1

@@ -81,7 +81,7 @@ def accepted(stage, **more) -> UUID:
 
 
 def view(stage, submission_id):
-    return stage.hub.store.deliveries.delivery(submission_id)
+    return stage.hub.store.deliveries.of(submission_id)
 
 
 def test_an_unknown_adapter_ends_in_the_dead_letters_as_configuration(scripted):

@@ -103,7 +103,7 @@ def test_a_lost_content_is_a_dead_letter_of_ours_at_once(store, tmp_path, adapte
     )
     before = store.circuits.circuit(there)
     assert working.run_once() == 1
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     (attempt,) = view.attempts
     assert (attempt.outcome, attempt.note) == (OutcomeKind.REFUSED, "a stored content is lost")

@@ -62,7 +62,7 @@ def dispatcher(stage, *, store=None, **changes):
 
 
 def delivery(stage, accepted):
-    return stage.hub.store.deliveries.delivery(UUID(accepted.claims["sub"].removeprefix("submission:")))
+    return stage.hub.store.deliveries.of(UUID(accepted.claims["sub"].removeprefix("submission:")))
 
 
 def delivered(stage, accepted):

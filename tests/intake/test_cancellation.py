@@ -95,7 +95,7 @@ def is_whole(door: Door, submission_id: UUID) -> bool:
         assert sum(len(chunk) for chunk in door.hub.blobs.chunks(sealed)) == sealed.size
     if message.state is State.INCOMPLETE:
         return message.contents is None or not parts
-    return door.hub.store.deliveries.delivery(submission_id) is not None
+    return door.hub.store.deliveries.of(submission_id) is not None
 
 
 @pytest.mark.timeout(600)

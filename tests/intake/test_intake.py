@@ -109,7 +109,7 @@ def test_what_was_accepted_is_stored_queued_and_proven(stage):
     message = stage.hub.store.submissions.message(submission_id)
     assert message.state is State.SUBMITTED
     assert message.schema.version == "1.0"
-    assert stage.hub.store.deliveries.delivery(submission_id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.of(submission_id).state is DeliveryState.QUEUED
     assert claims["destination"]["name"].startswith("Rheingau-Taunus")
     assert claims["contents"].keys() == {"metadata", "data"}
     for part, sealed in message.contents.parts():

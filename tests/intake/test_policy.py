@@ -95,7 +95,7 @@ def test_a_valid_application_is_the_same_under_every_policy(stage, policy):
     stored = message(stage, accepted)
     assert "validation" not in claims(stage, accepted)
     assert stored.contents.attachments == {}
-    assert stage.hub.store.deliveries.delivery(stored.id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.of(stored.id).state is DeliveryState.QUEUED
 
 
 @pytest.mark.parametrize("policy", LENIENT)
@@ -109,7 +109,7 @@ def test_the_receipt_says_that_the_application_is_invalid_and_no_value_of_it(sta
 
 def test_quarantine_is_a_dead_letter_that_nobody_was_told_of(stage):
     stored = message(stage, send(stage, OnInvalid.QUARANTINE))
-    view = stage.hub.store.deliveries.delivery(stored.id)
+    view = stage.hub.store.deliveries.of(stored.id)
     assert (view.state, view.cause, view.attempts) == (DeliveryState.DEAD, DeadCause.PAYLOAD, ())
     assert stored.state is State.SUBMITTED
     assert stage.hub.dispatcher.run_once() == 0
@@ -128,7 +128,7 @@ def test_the_receiver_does_not_see_what_is_in_quarantine_until_it_is_released(st
     stored = message(stage, send(stage, OnInvalid.QUARANTINE))
     assert waiting(stage) == []
     assert stage.hub.store.deliveries.quarantined(stored.id)
-    delivery_id = stage.hub.store.deliveries.delivery(stored.id).delivery_id
+    delivery_id = stage.hub.store.deliveries.of(stored.id).delivery_id
     by = RedrivenBy(actor="cli:anna", now=stage.clock())
     assert DeadLetters(store=stage.hub.store).redrive(delivery_id, within=None, by=by)
     assert waiting(stage) == [stored.id]
@@ -149,7 +149,7 @@ def test_a_receiver_that_guesses_the_number_gets_nothing_out_of_quarantine(serve
 
 def test_delivered_with_the_report_sealed_beside_it(stage):
     stored = message(stage, send(stage, OnInvalid.DELIVER_WITH_REPORT, attachments=["plan"]))
-    assert stage.hub.store.deliveries.delivery(stored.id).state is DeliveryState.QUEUED
+    assert stage.hub.store.deliveries.of(stored.id).state is DeliveryState.QUEUED
     metadata = opened(stage, stored.contents.metadata)
     plan, report = metadata["contentStructure"]["attachments"]
     assert (plan["purpose"], plan["filename"]) == ("attachment", "plan.pdf")

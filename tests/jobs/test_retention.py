@@ -186,7 +186,7 @@ def test_a_push_that_arrived_is_never_rejected_and_its_contents_go_after_seven_d
     store.parties.replace_destination(destination)
     sent = own_door.send()
     deliver(own_door)
-    assert store.deliveries.delivery(UUID(sent.submission_id)).state == "delivered"
+    assert store.deliveries.of(UUID(sent.submission_id)).state == "delivered"
     pass_days(own_door, retention, 7)
     assert contents(own_door, sent.submission_id) is not None
     pass_days(own_door, retention, 30)

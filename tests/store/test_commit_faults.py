@@ -477,11 +477,11 @@ def test_what_cannot_be_read_is_set_down_by_the_next_claim_where_this_one_cannot
         refuse_commits(broken, after=1)
         with pytest.raises(StoreUnavailable):
             claim(store)
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.QUEUED
     assert claim(store, now=NOW + MINUTE) == []
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.QUEUED
     assert claim(store, now=NOW + 2 * LEASE) == []
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.DEAD
 
 
 def test_tables_that_cannot_be_committed_are_not_there_and_are_made_the_next_time(tmp_path, monkeypatch):

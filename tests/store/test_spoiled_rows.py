@@ -238,7 +238,7 @@ def test_a_spoiled_destination_holds_up_neither_notices_nor_giving_up(store, spo
     duty = Undelivered(store=store, board=board, meters=Meters(), give_up=14 * DAY)
     assert duty.run(NOW + 4 * DAY) == 2
     assert duty.run(NOW + 15 * DAY) == 2
-    assert {store.deliveries.delivery(one.submission_id).state for one in made} == {DeliveryState.DEAD}
+    assert {store.deliveries.of(one.submission_id).state for one in made} == {DeliveryState.DEAD}
     about = {one.notice.about for one in store.notices.claim(NOW + 15 * DAY, lease=LEASE, node="a", limit=9)}
     assert about == {f"destination:{each.destination_id}" for each in (bad, good)}
 
@@ -255,7 +255,7 @@ def test_a_delivery_without_a_readable_time_is_shown_all_the_same(store, spoil, 
         claim(store)
         spoil("deliveries", column, NEVER, key="submission_id", of=made.submission_id)
         claim(store, now=NOW + 2 * LEASE)
-        assert store.deliveries.delivery(made.submission_id).submission_id == made.submission_id
+        assert store.deliveries.of(made.submission_id).submission_id == made.submission_id
 
 
 def rejecting(store, error):
@@ -275,10 +275,10 @@ def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, s
     Taking.begin()
     for _ in range(2):
         with running(dispatcher(store, tmp_path)):
-            until(lambda: store.deliveries.delivery(good[-1].submission_id).state is DeliveryState.DELIVERED)
+            until(lambda: store.deliveries.of(good[-1].submission_id).state is DeliveryState.DELIVERED)
             store.ready()
         good.append(accepted(store, there))
-    view = store.deliveries.delivery(bad.submission_id)
+    view = store.deliveries.of(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert [one.submission_id for one in store.deliveries.dead().items] == [bad.submission_id]
     assert str(bad.submission_id) not in Taking.submissions()
@@ -291,7 +291,7 @@ def test_a_result_that_cannot_be_recorded_ends_as_a_dead_letter(store, tmp_path,
     made = accepted(store, there)
     working = dispatcher(rejecting(store, error), tmp_path)
     assert working.run_once() == 1
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     assert f"not recorded: {type(error).__name__}" in view.attempts[-1].note
     assert working.run_once() == 0
@@ -304,7 +304,7 @@ def test_a_result_that_an_outage_kept_from_being_recorded_is_tried_again(store, 
     made = accepted(store, there)
     working = dispatcher(rejecting(store, unavailable()), tmp_path)
     assert working.run_once() == 1
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.QUEUED
     assert [one.repeat for one in claim(store, now=NOW + 2 * LEASE)] == [True]
 
 

@@ -100,7 +100,7 @@ def test_an_answer_moves_the_submission_and_ends_its_delivery(store):
     _accept(store, made, there, issued_at=NOW + MINUTE)
     message = store.submissions.message(made.submission_id)
     assert (message.state, message.finished_at) == (State.ACCEPTED, NOW + MINUTE)
-    delivery = store.deliveries.delivery(made.submission_id)
+    delivery = store.deliveries.of(made.submission_id)
     assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DELIVERED, None)
 
 
@@ -111,7 +111,7 @@ def test_a_rejection_by_the_hub_leaves_a_dead_letter(store):
         made.submission_id,
         lambda _head, _state: [event(made.case_id, made.submission_id, EventKind.REJECT)],
     )
-    delivery = store.deliveries.delivery(made.submission_id)
+    delivery = store.deliveries.of(made.submission_id)
     assert (delivery.state, delivery.cause) == (DeliveryState.DEAD, DeadCause.RECEIVER)
     assert state_of(store, made.submission_id) is State.REJECTED
 

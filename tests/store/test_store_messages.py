@@ -106,7 +106,7 @@ def test_case_log_and_delivery_stand_with_the_submission(store):
     assert log[0].previous == GENESIS
     assert (case.seq, case.head) == (2, log[-1].hash)
     assert all(entry.entry_hash() == entry.hash for entry in log)
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.QUEUED
 
 
 def test_the_same_key_gets_what_was_stored_first(store):
@@ -208,7 +208,7 @@ def test_an_announced_submission_is_incomplete_and_undelivered(store):
     stored = store.submissions.message(message.id)
     assert (stored.state, stored.contents, stored.uploaded) == (State.INCOMPLETE, None, {})
     assert stored.announced == (one,)
-    assert store.deliveries.delivery(message.id) is None
+    assert store.deliveries.of(message.id) is None
     assert [entry.kind for entry in store.event_log.events(message.case_id).items] == [EventKind.CREATE]
 
 
@@ -269,7 +269,7 @@ def test_completing_stores_contents_events_receipt_and_delivery_together(store):
     assert stored.contents == expected == seen[-1][1]
     assert (stored.state, stored.submitted_at) == (State.SUBMITTED, NOW + MINUTE)
     assert stored.receipt == expected.metadata.sha512
-    assert store.deliveries.delivery(message.id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(message.id).state is DeliveryState.QUEUED
     assert store.event_log.events(message.case_id).items[-1].previous == seen[-1][0].hash
 
 
@@ -333,7 +333,7 @@ def test_a_reply_joins_its_case_and_waits_for_its_addressee(store):
         addressee="online-service",
     )
     assert completed(store, reply)
-    assert store.deliveries.delivery(reply.id) is None
+    assert store.deliveries.of(reply.id) is None
     waiting = store.submissions.messages(Subject.REPLY, addressee="online-service", state=State.SUBMITTED)
     assert [one.id for one in waiting.items] == [reply.id]
     assert store.submissions.messages(Subject.REPLY, addressee="specialist-system").total == 0
@@ -404,7 +404,7 @@ def test_what_was_delivered_and_answered_is_remembered_to_the_microsecond(store)
     assert store.submissions.message(made.submission_id).submitted_at == odd
     (claimed,) = claim(store)
     assert record(store, claimed, started_at=odd, ended_at=odd)
-    assert store.deliveries.delivery(made.submission_id).attempts[0].started_at == odd
+    assert store.deliveries.of(made.submission_id).attempts[0].started_at == odd
 
 
 def test_contents_in_another_form_are_bytes_and_in_no_list_of_jwes(store):

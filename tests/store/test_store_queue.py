@@ -84,11 +84,11 @@ def test_a_late_writer_loses_and_writes_nothing(store):
     (current,) = claim(store, now=NOW + LEASE, node="quick")
     assert not record(store, late, events=[event(made.case_id, made.submission_id, EventKind.NOTIFY)])
     assert not store.queue.renew(late, NOW + MINUTE * 9)
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.QUEUED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.QUEUED
     assert store.event_log.events(made.case_id).total == 2
     assert record(store, current)
     assert not record(store, current)
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert [(one.n, one.node) for one in view.attempts] == [(1, "slow"), (2, "quick")]
 
 
@@ -99,7 +99,7 @@ def test_a_lapsed_lease_is_an_attempt_of_unknown_outcome(store):
     assert (second.attempt, second.repeat, second.lapses) == (2, True, 1)
     (third,) = claim(store, now=NOW + LEASE * 2)
     assert (third.attempt, third.repeat, third.lapses) == (3, True, 2)
-    history = store.deliveries.delivery(made.submission_id).attempts
+    history = store.deliveries.of(made.submission_id).attempts
     assert [(one.n, one.outcome, one.repeat) for one in history] == [
         (1, OutcomeKind.UNKNOWN, False),
         (2, OutcomeKind.UNKNOWN, True),
@@ -162,7 +162,7 @@ def test_what_was_not_begun_is_given_back_without_a_trace(store):
     assert not record(store, taken)
     (again,) = claim(store, node="node-b")
     assert (again.attempt, again.repeat, again.lapses) == (1, False, 0)
-    assert store.deliveries.delivery(made.submission_id).attempts == ()
+    assert store.deliveries.of(made.submission_id).attempts == ()
 
 
 def test_what_is_not_ours_any_more_cannot_be_given_back(store):
@@ -172,7 +172,7 @@ def test_what_is_not_ours_any_more_cannot_be_given_back(store):
     store.queue.give_back([late], NOW)
     assert record(store, current)
     store.queue.give_back([current], NOW)
-    assert store.deliveries.delivery(made.submission_id).next_attempt_at is None
+    assert store.deliveries.of(made.submission_id).next_attempt_at is None
 
 
 def test_whoever_is_late_but_unchallenged_still_counts(store):
@@ -196,7 +196,7 @@ def test_an_unreachable_receiver_is_tried_again_when_due(store):
     assert claim(store) == []
     (second,) = claim(store, now=NOW + MINUTE)
     assert (second.attempt, second.repeat, second.delivery_id) == (2, False, first.delivery_id)
-    assert store.deliveries.delivery(made.submission_id).attempts[0].note == "connection refused"
+    assert store.deliveries.of(made.submission_id).attempts[0].note == "connection refused"
 
 
 def test_an_answer_that_never_came_flags_every_later_attempt(store):
@@ -215,7 +215,7 @@ def test_a_finished_delivery_is_finished_with_its_event_and_callback(store):
     (taken,) = claim(store)
     notify = event(made.case_id, made.submission_id, EventKind.NOTIFY)
     assert record(store, taken, WAITS, events=[notify], callbacks=[callback()])
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert (view.state, view.next_attempt_at, view.finished_at) == (DeliveryState.WAITING, None, NOW)
     assert store.event_log.events(made.case_id).items[-1].jti == notify.jti
     assert len(store.callbacks.claim(NOW, lease=MINUTE, node="n", limit=10)) == 1
@@ -231,7 +231,7 @@ def test_an_answer_during_the_attempt_is_not_undone_by_its_record(store):
     store.event_log.append(made.case_id, made.submission_id, make)
     notify = event(made.case_id, made.submission_id, EventKind.NOTIFY)
     assert record(store, taken, _UNKNOWN, _AGAIN, events=[notify])
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert (view.state, view.next_attempt_at, len(view.attempts)) == (DeliveryState.DELIVERED, None, 1)
     assert state_of(store, made.submission_id) is State.ACCEPTED
     assert store.event_log.events(made.case_id).items[-1].kind is EventKind.ACCEPT
@@ -288,7 +288,7 @@ def test_a_delivery_that_makes_no_sense_holds_up_no_other(store):
     nonsense = update(tables.messages).where(tables.messages.c.message_id == str(odd.submission_id)).values(door="odd")
     store.database.write(lambda connection: connection.execute(nonsense))
     assert claim(store, now=_SOON, limit=1) == []
-    assert store.deliveries.delivery(odd.submission_id).cause is DeadCause.HUB
+    assert store.deliveries.of(odd.submission_id).cause is DeadCause.HUB
     (taken,) = claim(store, now=_SOON, limit=1)
     assert taken.submission == sound
 
@@ -415,7 +415,7 @@ def test_a_redrive_happens_once_and_starts_the_schedule_anew(store):
     (again,) = claim(store, now=_SOON)
     assert (again.attempt, again.accepted_at, again.delivery_id) == (2, _SOON, taken.delivery_id)
     assert record(store, again)
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DELIVERED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.DELIVERED
 
 
 def test_what_is_answered_or_unknown_is_not_sent_again(store):

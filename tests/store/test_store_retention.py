@@ -78,7 +78,7 @@ def test_contents_go_and_history_stays(store, blobs):
     assert (message.state, message.contents, message.deleted_at) == (State.DELETED, None, _LATER)
     assert message.receipt is not None
     assert store.event_log.events(made.case_id).items[-1].kind is EventKind.DELETE
-    assert store.deliveries.delivery(made.submission_id).state is DeliveryState.DELIVERED
+    assert store.deliveries.of(made.submission_id).state is DeliveryState.DELIVERED
     assert not store.retention.refers_to(name)
     assert list(blobs.names(older_than=NOW.replace(year=2999))) == []
 

@@ -72,7 +72,7 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
     claims = claim(store)
     assert [one.submission.submission_id for one in claims] == [good.submission_id]
     assert record(store, claims[0])
-    view = store.deliveries.delivery(bad.submission_id)
+    view = store.deliveries.of(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
     (attempt,) = view.attempts
     assert f"{table}.{column}" in attempt.note
@@ -94,14 +94,14 @@ def test_a_dead_letter_that_cannot_be_read_is_shown_and_can_be_sent_again(store,
     assert store.overview.dead_causes() == {"hub": 1}
     assert store.deliveries.redrive(delivery.delivery_id, NOW + HOUR)
     assert bad.submission_id not in {one.submission.submission_id for one in claim(store, now=NOW + HOUR)}
-    assert store.deliveries.delivery(bad.submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.of(bad.submission_id).state is DeliveryState.DEAD
 
 
 def test_once_the_row_is_mended_the_dead_letter_is_delivered(store, spoil):
     bad, _good = spoiled(store, spoil, "messages", "door", "fax")
     claim(store)
     spoil("messages", "door", "plain", key="message_id", of=str(bad.submission_id))
-    store.deliveries.redrive(store.deliveries.delivery(bad.submission_id).delivery_id, NOW + HOUR)
+    store.deliveries.redrive(store.deliveries.of(bad.submission_id).delivery_id, NOW + HOUR)
     again = next(one for one in claim(store, now=NOW + HOUR) if not one.repeat)
     assert (again.submission.submission_id, again.attempt) == (bad.submission_id, 2)
     assert record(store, again)
@@ -119,10 +119,10 @@ def test_during_an_update_what_only_a_newer_version_reads_waits_for_it_but_not_f
 
 def waits_and_dies(store, bad):
     claim(store)
-    view = store.deliveries.delivery(bad.submission_id)
+    view = store.deliveries.of(bad.submission_id)
     assert (view.state, view.attempts, view.next_attempt_at) == (DeliveryState.QUEUED, (), NOW + MINUTE)
     claim(store, now=NOW + 2 * HOUR)
-    assert store.deliveries.delivery(bad.submission_id).state is DeliveryState.DEAD
+    assert store.deliveries.of(bad.submission_id).state is DeliveryState.DEAD
 
 
 @pytest.mark.parametrize(("table", "column"), [("deliveries", "cause"), ("deliveries", "state")])
@@ -133,7 +133,7 @@ def test_a_member_of_a_newer_version_is_shown_all_the_same(store, spoil, table, 
     outcome, step = buried()
     record(store, one, outcome, step)
     spoil(table, column, "newer", key="submission_id", of=str(made.submission_id))
-    view = store.deliveries.delivery(made.submission_id)
+    view = store.deliveries.of(made.submission_id)
     assert view.state is DeliveryState.DEAD
     assert store.deliveries.backlog() == [] or column == "cause"
     assert store.overview.waiting() == store.deliveries.backlog()
@@ -144,7 +144,7 @@ def test_an_attempt_of_a_newer_kind_is_shown_as_of_unknown_end(store, spoil):
     (one,) = claim(store)
     record(store, one)
     spoil("attempts", "outcome", "newer", key="delivery_id", of=str(one.delivery_id))
-    (attempt,) = store.deliveries.delivery(made.submission_id).attempts
+    (attempt,) = store.deliveries.of(made.submission_id).attempts
     assert attempt.outcome is OutcomeKind.UNKNOWN
 
 
