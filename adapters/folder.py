@@ -18,10 +18,9 @@ from uuid import uuid4
 
 from hub.errors import Unavailable
 from hub.files import vault
-from hub.model.delivery import Adapter
+from hub.model import Adapter, Outcome, OutcomeKind, Package
 from hub.model.options import ADDRESS, read_options, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
-from hub.model.submission import Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

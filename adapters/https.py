@@ -19,7 +19,7 @@ import orjson
 from hub.crypto.hmacs import sign_callback
 from hub.crypto.keys import SigningKey, read_signing_key
 from hub.errors import KeyRefused, Unavailable
-from hub.model.delivery import Adapter
+from hub.model import Adapter, Outcome, Package
 from hub.model.options import (
     ADDRESS,
     PLAIN,
@@ -31,7 +31,6 @@ from hub.model.options import (
     unusable,
 )
 from hub.model.packaging import MixedUp, message, not_readable
-from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.transport.http import (
     NoToken,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.errors import ConfigurationError, Text
-from hub.model.delivery import Adapter
-from hub.model.submission import Outcome, OutcomeKind, Package
+from hub.model import Adapter, Outcome, OutcomeKind, Package
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,11 +19,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store
 
 from hub.errors import Unavailable
-from hub.model import reasons
-from hub.model.delivery import Adapter
+from hub.model import Adapter, DeadCause, Outcome, OutcomeKind, Package, reasons
 from hub.model.options import ADDRESS, PLAIN, read_file, read_options, read_secret, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.transport.connection import CONFIGURED, Line, reason_for
 from hub.transport.http import require_address, require_timeout
 from hub.transport.relay import Relay

@@ -13,10 +13,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hub.errors import Unavailable
-from hub.model.delivery import Adapter
+from hub.model import Adapter, Outcome, Package
 from hub.model.options import PLAIN, read_options, read_private_file, read_secret, require, unusable
 from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
-from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.transport.http import require_host, require_timeout
 from hub.transport.sftp import Server, read_client_key, read_host_keys, upload

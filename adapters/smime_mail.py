@@ -19,10 +19,9 @@ from email.utils import format_datetime
 from typing import Any
 
 from hub.errors import Unavailable
-from hub.model.delivery import Adapter, Particular, Sealing
+from hub.model import Adapter, DeadCause, Form, Outcome, OutcomeKind, Package, Particular, Sealing
 from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, require
 from hub.model.packaging import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
-from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package
 from hub.transport.connection import Line
 from hub.transport.http import client_tls, require_host, require_timeout
 from hub.transport.smtp import MailEnvelope, MailLogin, is_address, post

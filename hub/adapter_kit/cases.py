@@ -23,13 +23,12 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from hub.crypto.development import InsecureThrowawayAuthority
-from hub.errors import StoreUnavailable, Text
+from hub.errors import StoreUnavailable, Text, not_found
 from hub.files import vault
-from hub.model.parties import Destination
-from hub.model.refusals import not_found
-from hub.model.submission import (
+from hub.model import (
     Contents,
     DeadCause,
+    Destination,
     Door,
     Form,
     Outcome,

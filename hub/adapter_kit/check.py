@@ -55,9 +55,8 @@ from hub.adapter_kit.files import files_below
 from hub.adapter_kit.http import MODES, FaultyGate, GateMode
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
-from hub.model.delivery import Adapter, sealing_of
+from hub.model import Adapter, Form, Outcome, Package, sealing_of
 from hub.model.options import OptionRole, declared
-from hub.model.submission import Form, Outcome, Package
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _LIMIT = 64 * 1024

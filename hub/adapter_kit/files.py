@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from hub.adapter_kit.cases import MARKER, SAID, SECRET, Places, Trouble, Workshop, whole_places
 from hub.adapter_kit.http import FAULTS, Fault, Heard, StagedAnswer, WebBench
-from hub.model.submission import Package
+from hub.model import Package
 
 #: Bytes: no file of a delivery is smaller; all but manifest and large contents are.
 _TINY, _SMALL = 100, 1024

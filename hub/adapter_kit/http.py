@@ -28,7 +28,7 @@ from uuid import uuid4
 import orjson
 
 from hub.adapter_kit.cases import HOST, SAID, SECRET, Places, Trouble, Workshop
-from hub.model.submission import Package
+from hub.model import Package
 
 _PIECE = 64 * 1024
 #: Bytes towards the server after which a connection is cut or stalled: past every greeting, inside a large content.

@@ -12,7 +12,7 @@ from typing import Any
 
 from hub.adapter_kit.cases import HOST, SAID, SECRET, Places, Trouble, Workshop
 from hub.adapter_kit.http import CERTIFICATES, MODES, FaultyGate, GateMode, reset
-from hub.model.submission import Package
+from hub.model import Package
 
 _PAUSE = 0.05
 _PATIENCE = 20.0

@@ -11,8 +11,8 @@ from hub.admin.request import SentForm, Visit
 from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
 from hub.identity.access import require_a_say
+from hub.model import Destination
 from hub.model.options import Option
-from hub.model.parties import Destination
 
 _LONGEST = 8_000
 #: What the usual options mean; an adapter of somebody else's may have others, which stand there by their name alone.

@@ -20,7 +20,7 @@ from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Plot, by_destinatio
 from hub.admin.keys import Ladder, ladder
 from hub.admin.request import ROWS, Visit
 from hub.errors import Unavailable
-from hub.model.parties import Destination
+from hub.model import Destination
 from hub.proof.checkpoints import verify_audit
 from hub.store import Backlog, DeliveryState
 from hub.store.reports import Activity

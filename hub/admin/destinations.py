@@ -24,10 +24,8 @@ from hub.administration.adapters import shown
 from hub.administration.destinations import Draft
 from hub.administration.offers import offer
 from hub.administration.test_delivery import TrialReport
-from hub.errors import HubError, Invalid, NotFound, Refused, Text, TooMany
-from hub.model.parties import ClientKind, Destination, OfferedService
-from hub.model.refusals import outside_scope
-from hub.model.submission import canonical_service
+from hub.errors import HubError, Invalid, NotFound, Refused, Text, TooMany, outside_scope
+from hub.model import ClientKind, Destination, OfferedService, canonical_service
 from hub.store import DeliveryState
 
 #: Notices that the page shows; the audit log has them all.

@@ -9,8 +9,8 @@ from typing import Any
 from hub.administration.adapters import shown
 from hub.administration.test_delivery import TrialStage
 from hub.errors import Text
+from hub.model import DeadCause, OutcomeKind, State
 from hub.model.reasons import for_people, reason_of
-from hub.model.submission import DeadCause, OutcomeKind, State
 from hub.routing import legal_day
 from hub.store import DeliveryState, NoticeKind
 from hub.store.proposals import ChangeState, KeyStep

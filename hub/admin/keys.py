@@ -15,7 +15,7 @@ from hub.crypto.certificates import read_deposit
 from hub.crypto.keys import expires_at
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.identity.access import require_a_say
-from hub.model.parties import Destination
+from hub.model import Destination
 from hub.store import StoredKey
 from hub.store.proposals import KeyStep
 

@@ -31,9 +31,7 @@ from hub.crypto.keys import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity.accounts import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
-from hub.model.events import Event
-from hub.model.parties import Client, Destination
-from hub.model.submission import DeadCause
+from hub.model import Client, DeadCause, Destination, Event
 from hub.store import (
     AuditEntry,
     AuditRecord,

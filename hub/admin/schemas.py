@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
-from hub.model.parties import Destination
+from hub.model import Destination
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, SchemaStanding, Status

@@ -19,9 +19,8 @@ from hub.admin.request import ROWS, Trace, Visit
 from hub.administration.dead_letters import RedrivenBy
 from hub.crypto.receipts import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
-from hub.model.events import Beside, Event, history
+from hub.model import Beside, DeadCause, Event, State, history
 from hub.model.reasons import for_people
-from hub.model.submission import DeadCause, State
 from hub.store.reports import Wanted
 
 _MAX_DAYS = 3_650

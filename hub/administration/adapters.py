@@ -28,14 +28,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.administration.keys import By
-from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, handed_in
+from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, delivery_overtaken, handed_in
 from hub.identity.access import require_approver, require_proposer
 from hub.identity.accounts import Person
-from hub.model import reasons
-from hub.model.delivery import Adapter
+from hub.model import Adapter, Destination, reasons
 from hub.model.options import Option, OptionRole, declared, usual_role
-from hub.model.parties import Destination
-from hub.model.refusals import delivery_overtaken
 from hub.store import AuditEntry, Circuit, Store
 from hub.store.proposals import AdapterChange, ChangeState
 from hub.transport.addresses import literal, may_reach

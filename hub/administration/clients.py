@@ -8,11 +8,10 @@ from datetime import datetime
 from secrets import token_urlsafe
 
 from hub.areas import Area
-from hub.errors import Invalid, Text
+from hub.errors import Invalid, Text, not_found, outside_scope, state_forbids
 from hub.identity.accounts import Person, Right
 from hub.identity.clients import bound_to, hash_secret, new_client, require_for_persons
-from hub.model.parties import Client, ClientKind
-from hub.model.refusals import not_found, outside_scope, state_forbids
+from hub.model import Client, ClientKind
 from hub.store import AuditEntry, Page, Store, all_items
 
 _PAGE = 500

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from hub.model.refusals import not_found
-from hub.model.submission import DeadCause
+from hub.errors import not_found
+from hub.model import DeadCause
 from hub.store import AuditEntry, DeliveryView, Page, Store
 
 _ACTION = "delivery.redrive"

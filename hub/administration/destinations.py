@@ -14,13 +14,22 @@ from uuid import UUID, uuid4
 from hub.administration.adapters import AdapterApproval, AdapterWish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto.keys import KeyPolicy
-from hub.errors import Forbidden, Invalid, KeyRefused, Malformed, Text
+from hub.errors import (
+    Forbidden,
+    Invalid,
+    KeyRefused,
+    Malformed,
+    Text,
+    destination_state,
+    needs_second_person,
+    not_found,
+    outside_scope,
+    overtaken,
+)
 from hub.identity.access import existing_destination, own_destination, reach, require_approver, require_proposer
 from hub.identity.accounts import Person, Right, anybody_may
 from hub.identity.clients import Caller
-from hub.model.parties import Callback, ClientKind, Destination, OfferedService
-from hub.model.refusals import destination_state, needs_second_person, not_found, outside_scope, overtaken
-from hub.model.submission import is_uri
+from hub.model import Callback, ClientKind, Destination, OfferedService, is_uri
 from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 

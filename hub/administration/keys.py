@@ -16,11 +16,20 @@ from datetime import datetime
 from typing import Any
 
 from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
-from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, Malformed, NotFound, Text
+from hub.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    KeyRefused,
+    Malformed,
+    NotFound,
+    Text,
+    needs_second_person,
+    not_found,
+)
 from hub.identity.access import second_person
 from hub.identity.accounts import is_account, may_be_one_human
-from hub.model.parties import Destination
-from hub.model.refusals import needs_second_person, not_found
+from hub.model import Destination
 from hub.store import AuditEntry, Store, StoredKey, all_items
 from hub.store.proposals import ChangeState, KeyChange, KeyStep
 

@@ -7,7 +7,7 @@ from datetime import date
 
 from hub.areas import Area, Gazetteer
 from hub.errors import Invalid, Text
-from hub.model.parties import OfferedService
+from hub.model import OfferedService
 from hub.routing import ServiceRegister, service_urn
 from hub.validation.catalog import SchemaCatalog
 

@@ -17,15 +17,19 @@ from typing import Any
 from uuid import UUID
 
 from hub.areas import Area
-from hub.errors import Conflict, Forbidden, Invalid, NoRoute, Text
-from hub.identity.accounts import Person
-from hub.model.refusals import (
+from hub.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NoRoute,
+    Text,
     already_exists,
     needs_second_person,
     outside_scope,
     overtaken,
     state_forbids,
 )
+from hub.identity.accounts import Person
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
 from hub.store.reports import Overview
 

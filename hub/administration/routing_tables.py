@@ -52,11 +52,13 @@ from hub.errors import (
     Text,
     Unavailable,
     UnreadableRow,
+    already_exists,
     handed_in,
+    not_approved,
+    not_found,
 )
 from hub.identity.accounts import Person, Right, Role, may_be_one_human
-from hub.model.parties import Destination
-from hub.model.refusals import already_exists, not_approved, not_found
+from hub.model import Destination
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
 from hub.store import AuditEntry, Page, Store, all_items
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState

@@ -30,20 +30,22 @@ from hub.crypto import cms, jwe
 from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
 from hub.delivery.attempt import as_reported
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
-from hub.model.delivery import Adapter, Sealing, sealing_of
-from hub.model.parties import Destination
-from hub.model.submission import (
+from hub.model import (
+    Adapter,
     Contents,
     DeadCause,
+    Destination,
     Door,
     Form,
     Outcome,
     OutcomeKind,
     Package,
     Sealed,
+    Sealing,
     Service,
     Submission,
     new_id,
+    sealing_of,
 )
 from hub.store import AuditEntry, Store
 

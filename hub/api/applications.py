@@ -28,8 +28,7 @@ from hub.identity.access import require_sending
 from hub.identity.clients import Caller
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk
-from hub.model.parties import Callback
-from hub.model.submission import Application, Cover, MediaType, canonical_service
+from hub.model import Application, Callback, Cover, MediaType, canonical_service
 from hub.validation.report import Report
 
 #: A body up to this size is read before anything else is done with it.

@@ -34,7 +34,7 @@ from hub.api.guards import arrival
 from hub.api.operations import caller_address, visit
 from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
 from hub.files.multipart import parts
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.rendering import as_html, as_xml
 from hub.validation.report import Report, Violation

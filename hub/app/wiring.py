@@ -42,8 +42,7 @@ from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.model.clock import utc_now
-from hub.model.delivery import Adapter, Breaker, Schedule
+from hub.model import Adapter, Breaker, Schedule, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
 from hub.observability import crashpoints

@@ -31,7 +31,7 @@ from hub.cli.options import (
 from hub.errors import ConfigurationError, Text
 from hub.identity.accounts import Role
 from hub.identity.openid.login import link
-from hub.model.parties import ClientKind
+from hub.model import ClientKind
 from hub.store import all_items
 
 _PAGE = 500

@@ -20,11 +20,8 @@ import click
 
 from hub.cli.options import data_option, opened, settings_for, verdict
 from hub.errors import Conflict, InvalidPayload, NotFound, Text
-from hub.model.clock import utc_now
-from hub.model.events import Subject
-from hub.model.parties import ClientKind
+from hub.model import Application, ClientKind, Cover, DeadCause, MediaType, Subject, canonical_service, utc_now
 from hub.model.reasons import for_people, reason_of
-from hub.model.submission import Application, Cover, DeadCause, MediaType, canonical_service
 from hub.resources import shipped
 
 # Who checks a file, or asks for help, waits for nothing else than that.

@@ -11,7 +11,7 @@ from hub import app
 from hub.administration.backup import BackupSource, back_up, read_backup, restore_database, restore_files, staged
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, StoreUnavailable, Text
-from hub.model.clock import utc_now
+from hub.model import utc_now
 from hub.store import Store
 from hub.store.engine import sqlite_file
 

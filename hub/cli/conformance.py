@@ -13,8 +13,7 @@ import click
 
 from hub.cli.options import data_option, settings_for
 from hub.errors import Refused
-from hub.model.clock import utc_now
-from hub.model.submission import MediaType
+from hub.model import MediaType, utc_now
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.report import Limits, Violation

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from hub.connector import Connector
-from hub.model.clock import utc_now
+from hub.model import utc_now
 from hub.observability import logs
 
 

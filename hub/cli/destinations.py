@@ -47,10 +47,7 @@ from hub.crypto.certificates import as_jwk, read_file
 from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.identity.access import existing_destination
-from hub.model.clock import utc_now
-from hub.model.delivery import Adapter
-from hub.model.parties import Destination, OfferedService
-from hub.model.submission import is_uri
+from hub.model import Adapter, Destination, OfferedService, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
 
 _PAGE = 500

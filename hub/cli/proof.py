@@ -10,8 +10,8 @@ from uuid import UUID
 import click
 
 from hub.cli.options import data_option, opened, settings_for, verdict
-from hub.model.clock import utc_now
-from hub.model.refusals import not_found
+from hub.errors import not_found
+from hub.model import utc_now
 
 # A receipt is checked without the hub, and without what the hub alone needs.
 if TYPE_CHECKING:

@@ -19,10 +19,9 @@ import click
 from hub.areas import Area, Gazetteer, Place, import_postal_codes, look_up
 from hub.cli.options import Login, data_option, logged_in, opened, person_options, settings_for, unreadable_said
 from hub.config import Settings
-from hub.errors import Malformed, NotFound, Text
+from hub.errors import Malformed, NotFound, Text, not_found
 from hub.files import vault
-from hub.model.clock import utc_now
-from hub.model.refusals import not_found
+from hub.model import utc_now
 from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, to_csv, to_yaml
 from hub.routing.formats import read_folder
 

@@ -10,7 +10,7 @@ import click
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
-from hub.model.clock import utc_now
+from hub.model import utc_now
 from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry, load_version
 from hub.validation.importing import import_standard

@@ -17,7 +17,7 @@ import orjson
 from hub import errors
 from hub.client.transport import PASSING, Response, retry_after
 from hub.errors import HubError, InvalidPayload, Refused, Text, TooLarge, Unavailable
-from hub.model.clock import utc_now
+from hub.model import utc_now
 
 #: The slug of an answer that is none of the protocol's.
 UNREADABLE = "unreadable-answer"

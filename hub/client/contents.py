@@ -22,7 +22,7 @@ import orjson
 from hub.crypto.jose import JweReader, JweWriter, Seal, decrypt, encrypt
 from hub.crypto.keys import DecryptionKey, EncryptionKey
 from hub.errors import HubError, Invalid, Malformed, SealBroken, Text
-from hub.model.submission import MediaType
+from hub.model import MediaType
 
 #: Bytes of ciphertext that stay in memory before they go to a temporary file.
 _IN_MEMORY = 4 * 1024 * 1024

@@ -20,7 +20,7 @@ import orjson
 from hub.crypto import base64url, jws
 from hub.crypto.keys import SigningKey, VerificationKey
 from hub.errors import Invalid, Malformed, SealBroken, Text
-from hub.model.events import EVENT_PREFIX, Event, EventKind, Subject
+from hub.model import EVENT_PREFIX, Event, EventKind, Subject
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
 TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # A media type, not a secret.

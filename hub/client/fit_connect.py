@@ -31,10 +31,7 @@ from hub.client.verification import Problem
 from hub.crypto.jose import Seal
 from hub.crypto.keys import DecryptionKey, EncryptionKey, KeyPolicy, SigningKey, judge_encryption_key
 from hub.errors import Malformed, NotFound, SealBroken, Text, TooLarge
-from hub.model.clock import utc_now
-from hub.model.events import Event, EventKind, Subject
-from hub.model.parties import Callback
-from hub.model.submission import Service, State
+from hub.model import Callback, Event, EventKind, Service, State, Subject, utc_now
 
 #: Where the API stands below the address of a hub.
 SUBMISSION_API = "/submission-api"

@@ -27,8 +27,7 @@ from hub.crypto.jwe import require_media_type
 from hub.crypto.jws import read_jws_header
 from hub.crypto.receipts import verify_receipt
 from hub.errors import Invalid, SealBroken, Text
-from hub.model.parties import Callback
-from hub.model.submission import MediaType, State
+from hub.model import Callback, MediaType, State
 
 _APPLICATIONS = "/hub/v1/applications"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

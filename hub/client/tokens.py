@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from hub.client.answers import read_json, require_success, unreadable
 from hub.client.transport import Request, Transport
-from hub.model.clock import utc_now
+from hub.model import utc_now
 
 #: How long before its end a token is not used any more, and how long one lives that does not say.
 _MARGIN = timedelta(seconds=30)

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from hub import __version__
 from hub.errors import ConfigurationError, Text, Unavailable
-from hub.model.clock import utc_now
+from hub.model import utc_now
 
 # The library takes a tenth of a second, and whoever hands in a transport of his own does without it.
 if TYPE_CHECKING:

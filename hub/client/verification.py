@@ -23,8 +23,7 @@ from uuid import UUID
 from hub.client import event_tokens
 from hub.crypto.keys import VerificationKey, verification_key
 from hub.errors import HubError, Malformed, SealBroken, Text, Unavailable
-from hub.model.events import EVENT_PREFIX, EventKind, Subject, next_state
-from hub.model.submission import State
+from hub.model import EVENT_PREFIX, EventKind, State, Subject, next_state
 
 _LONGEST_LOG = 10_000
 _PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"

@@ -37,7 +37,7 @@ from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
 from hub.connector.settings import ConnectorSettings, HttpHandover, InvalidHandling, Mode
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
-from hub.model.events import EventKind, Subject
+from hub.model import EventKind, Subject
 from hub.supervision import Supervisor
 
 _log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from hub.connector.opening import DecryptedAttachment, OpenedSubmission
 from hub.connector.settings import LONGEST_SECRET, HttpHandover, unusable
 from hub.errors import Text, Unavailable
 from hub.files import vault
-from hub.model.submission import MediaType
+from hub.model import MediaType
 
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
 #: Shows that the hand-over folder is the real one.

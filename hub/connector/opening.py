@@ -41,7 +41,7 @@ from hub.crypto.jose import JweReader, decrypt
 from hub.crypto.keys import DecryptionKey, SigningKey, read_decryption_key, read_signing_key
 from hub.errors import HubError, KeyRefused, Malformed, SealBroken, TooLarge, UnknownSchema
 from hub.files import vault
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.validation.report import Report
 
 

@@ -13,8 +13,7 @@ from importlib.metadata import EntryPoint
 from uuid import UUID
 
 from hub.errors import ConfigurationError, Text, Unavailable
-from hub.model.delivery import Adapter, Sealing, sealing_of
-from hub.model.parties import Destination
+from hub.model import Adapter, Destination, Sealing, sealing_of
 
 _log = logging.getLogger(__name__)
 #: Adapters that are kept open at most; beyond it the one that was not used for the longest time is closed.

@@ -14,10 +14,22 @@ from uuid import UUID
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.leases import Leases
 from hub.errors import ConfigurationError
-from hub.model.delivery import Adapter, Breaker, Schedule, StepKind, next_step
-from hub.model.events import Event, EventKind, Subject, own_event
+from hub.model import (
+    Adapter,
+    Breaker,
+    DeadCause,
+    Event,
+    EventKind,
+    Outcome,
+    OutcomeKind,
+    Package,
+    Schedule,
+    StepKind,
+    Subject,
+    next_step,
+    own_event,
+)
 from hub.model.packaging import MixedUp, Reading, not_readable
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, Package
 from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters

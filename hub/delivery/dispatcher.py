@@ -36,9 +36,8 @@ from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import INSTANT, Attempting, Rules, is_instant
 from hub.delivery.leases import Leases
 from hub.errors import Unavailable
-from hub.model.delivery import Breaker, Standing, next_standing
+from hub.model import Breaker, Outcome, Standing, next_standing
 from hub.model.reasons import reason_of
-from hub.model.submission import Outcome
 from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters

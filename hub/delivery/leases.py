@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.errors import Unavailable
-from hub.model.clock import SteadyClock
+from hub.model import SteadyClock
 from hub.store import Claim, Store
 
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from hub.config import Settings
 from hub.crypto.jwk import make_rsa_pair
 from hub.identity.accounts import Role
 from hub.identity.clients import new_client
-from hub.model.parties import ClientKind, Destination, OfferedService
+from hub.model import ClientKind, Destination, OfferedService
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
 from hub.store import AuditEntry

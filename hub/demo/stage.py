@@ -34,7 +34,7 @@ from hub.client.transport import Direct, Retrying
 from hub.config import Settings
 from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config
 from hub.errors import HubError, StoreUnavailable, Text
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.resources import shipped
 
 _PATIENCE_SECONDS = 60.0

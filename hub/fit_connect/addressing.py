@@ -19,8 +19,8 @@ import orjson
 
 from hub.crypto import base64url, jws
 from hub.crypto.keyring import HubKeys
-from hub.model.parties import Destination
-from hub.model.refusals import not_found
+from hub.errors import not_found
+from hub.model import Destination
 from hub.store import Store
 
 _TYPE = "jwt"

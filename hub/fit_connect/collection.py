@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from hub.errors import NotFound, Text
+from hub.errors import NotFound, Text, not_found
 from hub.identity.access import own_destination, reach, require_party
 from hub.identity.clients import Caller
-from hub.model.events import Subject
-from hub.model.refusals import not_found
-from hub.model.submission import Contents, Form, Sealed, State
+from hub.model import Contents, Form, Sealed, State, Subject
 from hub.proof.event_log import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage
 

@@ -10,14 +10,11 @@ from uuid import UUID
 from hub.client import event_tokens
 from hub.client.event_tokens import Claimed, invalid_claim, read_token
 from hub.crypto.keys import verification_key
-from hub.errors import Forbidden, SealBroken, Text
+from hub.errors import Forbidden, SealBroken, Text, not_found
 from hub.fit_connect.sending import Profile
 from hub.identity.access import owns, require_party
 from hub.identity.clients import Caller
-from hub.model.events import RECEIVER_MAY_WRITE, Event, EventKind, Subject, next_state
-from hub.model.parties import Destination
-from hub.model.refusals import not_found
-from hub.model.submission import State
+from hub.model import RECEIVER_MAY_WRITE, Destination, Event, EventKind, State, Subject, next_state
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import CaseHead, Store, StoredMessage
 

@@ -23,13 +23,9 @@ from uuid import UUID
 
 from hub.admission import Admission
 from hub.crypto.jwe_scanner import Scanned
-from hub.errors import Invalid, Text, TooLarge
+from hub.errors import Invalid, Text, TooLarge, not_found, too_large_for_destination
 from hub.identity.clients import Directory
-from hub.model.delivery import Sealing
-from hub.model.events import Event, EventKind, Subject, own_event
-from hub.model.parties import Destination
-from hub.model.refusals import not_found, too_large_for_destination
-from hub.model.submission import Form, Sealed, State
+from hub.model import Destination, Event, EventKind, Form, Sealed, Sealing, State, Subject, own_event
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import Announcement, Blobs, SpillingSink, Store, StoredMessage
 

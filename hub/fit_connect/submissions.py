@@ -18,21 +18,32 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.crypto.jwe_scanner import JweScanner
-from hub.errors import Forbidden, Invalid, SealBroken, Text
+from hub.errors import (
+    Forbidden,
+    Invalid,
+    SealBroken,
+    Text,
+    already_submitted,
+    attachment_not_announced,
+    destination_state,
+    not_found,
+)
 from hub.fit_connect.sending import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
 from hub.identity.access import own_message, owns, require_sending
 from hub.identity.clients import Caller
-from hub.model.events import Event, EventKind, Subject
-from hub.model.parties import Callback, Destination
-from hub.model.refusals import already_submitted, attachment_not_announced, destination_state, not_found
-from hub.model.submission import (
+from hub.model import (
     INLINE_LIMIT,
+    Callback,
     Contents,
+    Destination,
     Door,
+    Event,
+    EventKind,
     MediaType,
     Sealed,
     Service,
     State,
+    Subject,
     canonical_service,
     new_id,
 )

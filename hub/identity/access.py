@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from hub.errors import Forbidden, Text
+from hub.errors import Forbidden, Text, needs_second_person, not_found
 from hub.identity.accounts import Person, Right, may_be_one_human
 from hub.identity.clients import Caller
-from hub.model.parties import Destination
-from hub.model.refusals import needs_second_person, not_found
-from hub.model.submission import canonical_service
+from hub.model import Destination, canonical_service
 from hub.store import Case, Store, StoredMessage
 
 _SEND = "send:region:DE"

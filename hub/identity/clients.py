@@ -35,8 +35,7 @@ from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
 from hub.identity.throttle import Throttle, ThrottleBounds
-from hub.model.parties import Client, ClientKind, Destination
-from hub.model.submission import canonical_service
+from hub.model import Client, ClientKind, Destination, canonical_service
 from hub.store import Store
 
 #: How old an answer may be.

@@ -42,18 +42,18 @@ from hub.intake.sealing import (
     sealer_for,
     too_many_attachments,
 )
-from hub.model.delivery import Sealing
-from hub.model.events import Event
-from hub.model.parties import Destination
-from hub.model.submission import (
+from hub.model import (
     Application,
     Contents,
     Cover,
+    Destination,
     Door,
+    Event,
     Form,
     MediaType,
     SchemaRef,
     Sealed,
+    Sealing,
     Service,
     Submission,
     canonical_service,

@@ -11,7 +11,7 @@ import orjson
 from hub import __version__
 from hub.errors import Malformed, Text
 from hub.intake.sealing import SealedAttachment, media_type_of
-from hub.model.submission import SchemaRef
+from hub.model import SchemaRef
 from hub.resources import shipped
 from hub.validation.json.absent import Cleaner, cleaner
 

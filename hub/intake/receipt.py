@@ -18,9 +18,7 @@ import orjson
 
 from hub.errors import InvalidPayload, Text
 from hub.intake.sealing import AttachmentFacts, SealedAttachment, Sealer, sealed_whole
-from hub.model.events import Event, EventKind, Subject, chain, own_event
-from hub.model.parties import Destination
-from hub.model.submission import Form, Sealed, Submission, random_id
+from hub.model import Destination, Event, EventKind, Form, Sealed, Subject, Submission, chain, own_event, random_id
 from hub.routing import OnInvalid, Route
 from hub.store import Beginning
 from hub.validation.report import Report

@@ -18,10 +18,8 @@ from hub.admission import Reservation
 from hub.crypto import cms
 from hub.crypto.jwe import JweWriter, Seal, encrypt, require_media_type
 from hub.crypto.keys import EncryptionKey
-from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge
-from hub.model.delivery import Sealing
-from hub.model.refusals import too_large_for_destination
-from hub.model.submission import INLINE_LIMIT, Form, Sealed
+from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge, too_large_for_destination
+from hub.model import INLINE_LIMIT, Form, Sealed, Sealing
 from hub.store import Beginning, SpillingSink
 
 #: FIT-Connect's metadata, mimeType (section 10.1), in ASCII as its readers in other languages understand ``\\w``.

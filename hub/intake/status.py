@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from hub.errors import Text
+from hub.errors import Text, not_found
 from hub.identity.clients import Caller
-from hub.model.events import Beside, Event, EventKind, Subject, history
+from hub.model import Beside, Event, EventKind, OutcomeKind, State, Subject, history
 from hub.model.reasons import for_senders
-from hub.model.refusals import not_found
-from hub.model.submission import OutcomeKind, State
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 
 _EVENT_TEXTS = {

@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from hub.errors import ConfigurationError, Unavailable
-from hub.model.submission import DeadCause
+from hub.model import DeadCause
 from hub.store import Blobs, Store
 
 #: Destinations that have a label of their own, those with most in their queue first.

@@ -27,9 +27,7 @@ import orjson
 from hub.crypto import jws
 from hub.crypto.keyring import HubKeys
 from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
-from hub.model.delivery import Schedule
-from hub.model.events import EVENT_PREFIX, Event, EventKind, own_event
-from hub.model.submission import State
+from hub.model import EVENT_PREFIX, Event, EventKind, Schedule, State, own_event
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters

@@ -18,8 +18,7 @@ from uuid import UUID
 
 import orjson
 
-from hub.errors import Text
-from hub.model.refusals import state_forbids
+from hub.errors import Text, state_forbids
 from hub.model.submission import State, random_id
 
 #: What a hub-written token names as its payload schema (every 1.x is accepted from others).

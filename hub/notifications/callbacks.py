@@ -21,11 +21,7 @@ import orjson
 from hub.crypto.hmacs import sign_callback
 from hub.crypto.keyring import HubKeys
 from hub.errors import SealBroken
-from hub.model import reasons
-from hub.model.delivery import Schedule
-from hub.model.events import Subject
-from hub.model.parties import Callback, Destination
-from hub.model.submission import Submission
+from hub.model import Callback, Destination, Schedule, Subject, Submission, reasons
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
 from hub.store import CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling

@@ -23,8 +23,7 @@ from uuid import UUID, uuid5
 
 from hub.errors import ConfigurationError, Text, UnreadableRow
 from hub.files import vault
-from hub.model.parties import Destination
-from hub.model.submission import OutcomeKind
+from hub.model import Destination, OutcomeKind
 from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
 from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, OutboxAttempt, Store, Telling
 from hub.transport.addresses import host_fault

@@ -12,9 +12,7 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from hub.errors import Unavailable
-from hub.model import reasons
-from hub.model.clock import SteadyClock
-from hub.model.delivery import Schedule
+from hub.model import Schedule, SteadyClock, reasons
 
 _log = logging.getLogger(__name__)
 #: Waits of a minute, doubling to an hour, for three days (the digest's suggestion; FITKO publishes none).

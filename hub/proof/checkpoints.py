@@ -24,9 +24,8 @@ import orjson
 
 from hub.crypto.keyring import HubKeys
 from hub.crypto.receipts import inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
-from hub.errors import Conflict, HubError, SealBroken, Text
-from hub.model.events import GENESIS, Event
-from hub.model.refusals import not_found
+from hub.errors import Conflict, HubError, SealBroken, Text, not_found
+from hub.model import GENESIS, Event
 from hub.store import AuditRecord, CaseHead, Page, Store, all_pages
 from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
 

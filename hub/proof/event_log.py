@@ -16,7 +16,7 @@ from hub.client import event_tokens
 from hub.crypto.keyring import HubKeys
 from hub.crypto.keys import VerificationKey, verification_key
 from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
-from hub.model.events import GENESIS, Event
+from hub.model import GENESIS, Event
 from hub.observability.metrics import Meters
 from hub.store import Page, Store, all_items
 

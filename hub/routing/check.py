@@ -18,8 +18,7 @@ from uuid import UUID
 
 from hub.areas import Gazetteer, Place
 from hub.errors import Text
-from hub.model.parties import OfferedService
-from hub.model.submission import canonical_service
+from hub.model import OfferedService, canonical_service
 from hub.routing.findings import Code, DestinationFacts, Finding, Severity, summarised, weight
 from hub.routing.rules import Rule, ServiceRegister, day_start, legal_day
 from hub.routing.table import RoutingTable

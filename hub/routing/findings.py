@@ -20,7 +20,7 @@ import yaml
 
 from hub.areas import LENGTHS, Area, Place
 from hub.errors import ConfigurationError, Malformed, Refused, Text
-from hub.model.parties import Destination, OfferedService
+from hub.model import Destination, OfferedService
 from hub.routing.formats import compose, malformed_at, mapping, text_of, texts
 from hub.routing.rules import Rule, legal_day, service_urn
 from hub.routing.table import RoutingTable

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hub.areas import Area
 from hub.errors import ConfigurationError, HubError, Invalid, Malformed, Text
 from hub.files.sheets import bad_row, sheet_rows
-from hub.model.submission import LEIKA_PREFIX, Service, canonical_service
+from hub.model import LEIKA_PREFIX, Service, canonical_service
 
 _LEIKA_KEY = re.compile(r"99[0-9]{12}")
 #: FIT-Connect service identifiers: a lower-case URN, LeiKa (14 digits) or the newer FIM form.

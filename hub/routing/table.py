@@ -28,7 +28,7 @@ from uuid import UUID
 
 from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, NoRoute, Text
-from hub.model.submission import canonical_service
+from hub.model import canonical_service
 from hub.routing.formats import read_folder
 from hub.routing.rules import OnInvalid, Rule, ServiceRegister, legal_day
 

@@ -10,9 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Text, UnreadableRow
-from hub.model.parties import Role
-from hub.model.refusals import already_exists, not_found
+from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found
+from hub.model import Role
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

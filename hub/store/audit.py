@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select, text
 
 from hub.errors import UnreadableRow
-from hub.model.events import GENESIS, hash_of
+from hub.model import GENESIS, hash_of
 from hub.store import tables
 from hub.store.database import Database, from_json, in_postgresql, micros, moment, to_json
 from hub.store.records import AuditEntry, AuditRecord, Page, Read

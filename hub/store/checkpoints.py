@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict
 from hub.errors import Text as Words
-from hub.model.events import hash_of
+from hub.model import hash_of
 from hub.store import tables
 from hub.store.database import Database, in_postgresql, micros, moment
 from hub.store.records import CaseHead

@@ -15,9 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, text, update
 
-from hub.errors import Conflict, Text, UnreadableRow
-from hub.model.refusals import not_found, state_forbids
-from hub.model.submission import DeadCause, OutcomeKind, State
+from hub.errors import Conflict, Text, UnreadableRow, not_found, state_forbids
+from hub.model import DeadCause, OutcomeKind, State
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

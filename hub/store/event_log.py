@@ -10,10 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Text
-from hub.model.events import Event, EventKind, Subject, chain, next_state
-from hub.model.refusals import not_found
-from hub.model.submission import DeadCause, State
+from hub.errors import Conflict, Text, not_found
+from hub.model import DeadCause, Event, EventKind, State, Subject, chain, next_state
 from hub.store import tables
 from hub.store.database import Database, from_json, micros, moment, to_json
 from hub.store.outboxes import write_callbacks

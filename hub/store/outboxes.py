@@ -32,8 +32,8 @@ from sqlalchemy import (
     update,
 )
 
-from hub.model.events import Subject
-from hub.model.refusals import not_found
+from hub.errors import not_found
+from hub.model import Subject
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

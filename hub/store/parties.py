@@ -11,10 +11,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import KeyRefused, Text
-from hub.model.parties import STATUSES, Callback, Client, ClientKind, Destination, OfferedService
-from hub.model.refusals import already_exists, not_found, overtaken
-from hub.model.submission import oldest_id
+from hub.errors import KeyRefused, Text, already_exists, not_found, overtaken
+from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, oldest_id
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

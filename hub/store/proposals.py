@@ -16,8 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, insert, select, update
 
-from hub.errors import Conflict, Text
-from hub.model.refusals import delivery_overtaken, not_found
+from hub.errors import Conflict, Text, delivery_overtaken, not_found
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

@@ -15,9 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from hub.model.delivery import Standing, Step, StepKind
-from hub.model.events import Event, chain
-from hub.model.submission import DeadCause, Outcome, OutcomeKind, State, new_id
+from hub.model import DeadCause, Event, Outcome, OutcomeKind, Standing, State, Step, StepKind, chain, new_id
 from hub.store import tables
 from hub.store.database import Database, a_moment, clamp, in_postgresql, maybe_micros, micros, moment
 from hub.store.deliveries import to_circuit

@@ -13,19 +13,22 @@ from uuid import UUID
 import orjson
 
 from hub.errors import UnreadableRow
-from hub.model.delivery import Standing
-from hub.model.events import GENESIS, Event, Subject
-from hub.model.parties import Callback, Destination
-from hub.model.submission import (
+from hub.model import (
+    GENESIS,
+    Callback,
     Contents,
     DeadCause,
+    Destination,
     Door,
+    Event,
     Form,
     OutcomeKind,
     SchemaRef,
     Sealed,
     Service,
+    Standing,
     State,
+    Subject,
     Submission,
 )
 

@@ -15,8 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true
 
-from hub.model.events import Subject
-from hub.model.submission import DeadCause, OutcomeKind, State, oldest_id, service_names
+from hub.model import DeadCause, OutcomeKind, State, Subject, oldest_id, service_names
 from hub.store import tables
 from hub.store.database import Database, a_moment, clamp, micros, moment
 from hub.store.deliveries import _view as delivery_view

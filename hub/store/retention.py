@@ -12,9 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
-from hub.errors import Conflict, Text
-from hub.model.refusals import not_found, state_forbids
-from hub.model.submission import State
+from hub.errors import Conflict, Text, not_found, state_forbids
+from hub.model import State
 from hub.store import tables
 from hub.store.blobs.local import Blobs
 from hub.store.database import Database, micros

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from hub.errors import Conflict, Text
-from hub.model.refusals import already_exists, not_approved, not_found, overtaken, state_forbids
+from hub.errors import Conflict, Text, already_exists, not_approved, not_found, overtaken, state_forbids
 from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (

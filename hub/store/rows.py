@@ -8,9 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from hub.model.events import Subject
-from hub.model.parties import Callback
-from hub.model.submission import Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Submission
+from hub.model import Callback, Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Subject, Submission
 from hub.store import tables
 from hub.store.database import from_json, maybe_moment, micros, moment, to_json
 from hub.store.records import Announcement, StoredMessage

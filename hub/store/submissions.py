@@ -11,10 +11,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Invalid, Refused, Text
-from hub.model.events import GENESIS, Event, Subject, chain
-from hub.model.refusals import already_exists, already_submitted, attachment_not_announced, not_found
-from hub.model.submission import Contents, Form, Sealed, State, Submission
+from hub.errors import Invalid, Refused, Text, already_exists, already_submitted, attachment_not_announced, not_found
+from hub.model import GENESIS, Contents, Event, Form, Sealed, State, Subject, Submission, chain
 from hub.observability.crashpoints import reach
 from hub.store import tables
 from hub.store.database import Database, in_postgresql, micros, moment

@@ -29,9 +29,9 @@ import orjson
 from hub.crypto.jws import sign_ps512
 from hub.crypto.keys import SigningKey
 from hub.errors import Invalid, Text
+from hub.model import DeadCause, Outcome, OutcomeKind
 from hub.model.options import require, unusable
 from hub.model.reasons import CONNECTION_LOST, SILENT, SILENT_IN_TIME, http_note
-from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.transport.addresses import host_fault, url_parts
 from hub.transport.connection import CONFIGURED, Line, reason_for
 

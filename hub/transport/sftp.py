@@ -17,10 +17,9 @@ from uuid import uuid4
 import asyncssh
 
 from hub.errors import HubError
-from hub.model import reasons
+from hub.model import DeadCause, Outcome, OutcomeKind, reasons
 from hub.model.packaging import MixedUp
 from hub.model.reasons import Reason
-from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.transport.connection import Inward, Line, NoHost, reason_for
 
 #: What to write: relative name and content, in order; the last one makes the place whole.

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from hub.model import reasons
-from hub.model.submission import DeadCause, Outcome, OutcomeKind
+from hub.model import DeadCause, Outcome, OutcomeKind, reasons
 from hub.transport.connection import CONFIGURED, Line, reason_for
 
 #: Bytes that a server may say in one connection.

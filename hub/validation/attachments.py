@@ -25,7 +25,7 @@ from typing import Any
 from lxml import etree
 
 from hub.errors import Text
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.validation.json.documents import JsonSchema
 from hub.validation.json.report import Token, known_part, lines_of, pointer
 from hub.validation.report import Cause, Check, Limits, Report, Unchecked, Violation, text_of

@@ -27,7 +27,7 @@ import orjson
 
 from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
 from hub.files.watched import WatchedFile, stamp_of
-from hub.model.submission import MediaType, SchemaRef
+from hub.model import MediaType, SchemaRef
 from hub.validation.attachments import ANY, JsonAttachmentNames, XmlAttachmentNames
 from hub.validation.code_lists import CodeList, CodeLists, read_code_list
 from hub.validation.comparison import Change, differences

@@ -28,7 +28,7 @@ import yaml
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.files.strict_yaml import load_yaml
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.validation.attachments import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"

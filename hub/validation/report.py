@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from hub.errors import Text
-from hub.model.submission import SchemaRef
+from hub.model import SchemaRef
 
 Severity = Literal["error", "warning"]
 PathKind = Literal["xpath", "json-pointer"]

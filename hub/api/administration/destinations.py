@@ -19,13 +19,12 @@ from hub.administration.destinations import DestinationService, DestinationStand
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto.keys import expires_at
+from hub.errors import not_found
 from hub.identity.access import reach
 from hub.identity.accounts import Person
 from hub.identity.clients import Caller
-from hub.model.parties import Destination, OfferedService
+from hub.model import DeadCause, Destination, OfferedService
 from hub.model.reasons import for_people, reason_of
-from hub.model.refusals import not_found
-from hub.model.submission import DeadCause
 from hub.store import Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 from hub.store.proposals import AdapterChange, ChangeState
 

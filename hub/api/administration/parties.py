@@ -21,7 +21,7 @@ from hub.api.threads import in_thread
 from hub.identity.accounts import PREFIX, Person, PersonTokens, Right, Role
 from hub.identity.clients import Caller, Directory, rights_of
 from hub.identity.clients import ScopeRight as ClientRight
-from hub.model.parties import Client, ClientKind
+from hub.model import Client, ClientKind
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 

@@ -18,9 +18,8 @@ from hub.api.contract import schema_violation, violation
 from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.threads import in_thread
-from hub.errors import Text
+from hub.errors import Text, not_found
 from hub.identity.accounts import Person, Right
-from hub.model.refusals import not_found
 from hub.routing import (
     Diff,
     Finding,

@@ -17,11 +17,10 @@ from hub.api.contract import schema_violation, violation
 from hub.api.fit_connect.versions import WireVersion
 from hub.api.threads import in_thread
 from hub.crypto.keyring import HubKeys
-from hub.errors import Malformed, Text
+from hub.errors import Malformed, Text, destination_state
 from hub.identity.access import owns
 from hub.identity.clients import Caller
-from hub.model.parties import Callback, OfferedService
-from hub.model.refusals import destination_state
+from hub.model import Callback, OfferedService
 from hub.notifications.callbacks import at_rest
 from hub.transport.connection import Outbound
 

@@ -24,8 +24,7 @@ from hub.fit_connect.events import Acknowledgement
 from hub.fit_connect.sending import ExchangeLimits, Receivers, RecentAnnouncements, SendingTools
 from hub.fit_connect.submissions import Announcing, Submitting, Uploading
 from hub.identity.clients import Caller, Directory
-from hub.model.delivery import Sealing
-from hub.model.parties import Destination
+from hub.model import Destination, Sealing
 from hub.notifications.callbacks import CallbackWriter
 from hub.routing import RoutingTable
 from hub.store import Blobs, Store

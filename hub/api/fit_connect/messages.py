@@ -49,9 +49,7 @@ from hub.fit_connect.submissions import (
     Uploading,
 )
 from hub.identity.clients import Caller
-from hub.model.events import Subject
-from hub.model.parties import Callback
-from hub.model.submission import Sealed, Service
+from hub.model import Callback, Sealed, Service, Subject
 from hub.notifications.callbacks import at_rest
 from hub.proof.checkpoints import Checkpoints
 from hub.store import StoredMessage

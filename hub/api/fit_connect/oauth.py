@@ -16,7 +16,7 @@ from hub.api.operations import Identify, caller_address, visit
 from hub.api.threads import in_thread
 from hub.errors import Malformed, Text
 from hub.identity.clients import Clients, Token, bad_credentials, rights_of
-from hub.model.parties import Client
+from hub.model import Client
 
 
 class OAuth:

@@ -18,7 +18,7 @@ from hub.api.threads import in_thread
 from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text
 from hub.fit_connect.addressing import AddressBook
-from hub.model.parties import Destination
+from hub.model import Destination
 from hub.routing import RoutingTable, service_urn
 
 #: Callers that are counted one by one in a window, and the count of all beyond.

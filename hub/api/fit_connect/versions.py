@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from hub.fit_connect.sending import LENIENT, STRICT, Profile
-from hub.model.parties import Callback, Destination, OfferedService
-from hub.model.submission import Service
+from hub.model import Callback, Destination, OfferedService, Service
 from hub.store import Case, StoredMessage
 
 _NO_REGION = "DE"

@@ -35,11 +35,20 @@ from typing import Any
 
 import orjson
 
-from hub.errors import ConfigurationError, Conflict, Forbidden, Malformed, NotFound, Refused, SealBroken, Text
+from hub.errors import (
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    Malformed,
+    NotFound,
+    Refused,
+    SealBroken,
+    Text,
+    already_exists,
+)
 from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
 from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
-from hub.model.refusals import already_exists
 from hub.store import AuditEntry, Store
 from hub.store.accounts import Account
 

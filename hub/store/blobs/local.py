@@ -19,10 +19,9 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
-from hub.errors import StoreUnavailable, Text
+from hub.errors import StoreUnavailable, Text, not_found
 from hub.files import vault
-from hub.model.refusals import not_found
-from hub.model.submission import INLINE_LIMIT, Sealed
+from hub.model import INLINE_LIMIT, Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 
 #: How much of a blob is in memory at once while it is read.

@@ -23,10 +23,9 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from hub.errors import ConfigurationError, Invalid, StoreUnavailable, Text
+from hub.errors import ConfigurationError, Invalid, StoreUnavailable, Text, not_found
 from hub.files import vault
-from hub.model.refusals import not_found
-from hub.model.submission import Sealed
+from hub.model import Sealed
 from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
 from hub.store.blobs.local import CHUNK
 from hub.supervision import Supervisor

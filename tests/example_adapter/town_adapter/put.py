@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub.errors import Unavailable
-from hub.model.delivery import Adapter
+from hub.model import Adapter, Outcome, Package
 from hub.model.options import read_options, read_secret
 from hub.model.packaging import MixedUp, message, not_readable
-from hub.model.submission import Outcome, Package
 from hub.transport.connection import Line
 from hub.transport.http import Silence, client_tls, judge, pieces, request, require_address, require_timeout
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hub import errors
-from hub.errors import HubError, NotFound
-from hub.model.refusals import NOT_FOUND, not_found
+from hub.errors import NOT_FOUND, HubError, NotFound, not_found
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 #: What makes an error of its arguments; the rest of what takes a slug passes on one that was made.
 _KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, HubError)}
 #: One kind or another of error, said by a parameter.
@@ -51,7 +50,7 @@ def test_a_slug_has_one_text() -> None:
     made = _made()
     assert len(made) > 40, "the sources are read"
     several = {slug: places for slug, places in made.items() if len(places) > 1 or slug in NOT_FOUND}
-    assert not several, "say it in one place: hub.model.refusals, or a function of the room that owns the noun"
+    assert not several, "say it in one place: hub.errors, or a function of the room that owns the noun"
 
 
 def test_everything_that_may_be_missing_has_its_text_in_the_table() -> None:
