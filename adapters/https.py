@@ -16,8 +16,7 @@ from typing import Any
 
 import orjson
 
-from hub.crypto.hmacs import sign_callback
-from hub.crypto.keys import SigningKey, read_signing_key
+from hub.crypto import SigningKey, read_signing_key, sign_callback
 from hub.errors import KeyRefused, Unavailable
 from hub.model import Adapter, Outcome, Package
 from hub.model.options import (

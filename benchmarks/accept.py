@@ -27,7 +27,7 @@ from lxml import etree
 
 from benchmarks import load, payload
 from benchmarks.served import ARS, SERVICE, Served, prepare_data, sealing_key, serving
-from hub.crypto.jose import encrypt
+from hub.crypto import encrypt
 
 _CONNECTIONS = 16
 _RAW_THREADS = 2

@@ -28,8 +28,7 @@ import requests
 from benchmarks import payload
 from benchmarks.sealed import announcement
 from benchmarks.served import Served, prepare_data, running, sealing_key, serving
-from hub.crypto.jose import encrypt
-from hub.crypto.jwe import JweWriter
+from hub.crypto import JweWriter, encrypt
 
 _PARALLEL = (1, 4)
 _PIECE = 1024 * 1024

@@ -16,10 +16,10 @@ from benchmarks import accept, load, payload
 from benchmarks.served import ARS, SERVICE, WIESBADEN, prepare_data, sealing_key, serving
 from hub import app
 from hub.config import load_settings
-from hub.crypto.jose import encrypt
+from hub.crypto import encrypt
 from hub.intake.intake import Accepted
 from hub.intake.receipt import first_events
-from hub.model.submission import Application, Cover, MediaType, Submission, new_id
+from hub.model import Application, Cover, MediaType, Submission, new_id
 from hub.store import Remembered, StoredMessage
 
 _COUNT = 200

@@ -18,7 +18,7 @@ import requests
 
 from benchmarks import accept, payload
 from benchmarks.served import SERVICE, WIESBADEN, Served, prepare_data, sealing_key, serving
-from hub.crypto.jose import encrypt
+from hub.crypto import encrypt
 
 #: Submits one submission with each step.
 Door = Callable[[], Iterator[None]]

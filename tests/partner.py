@@ -24,8 +24,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.crypto.jose import encrypt, sign_ps512, verify_ps512
-from hub.crypto.keys import verification_key
+from hub.crypto import encrypt, sign_ps512, verification_key, verify_ps512
 
 
 @dataclass(frozen=True, kw_only=True)

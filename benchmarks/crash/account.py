@@ -13,8 +13,7 @@ from uuid import UUID
 
 from benchmarks.crash.ledger import Ledger, digest
 from benchmarks.crash.senders import Senders
-from hub.crypto.jose import decrypt
-from hub.crypto.keys import read_decryption_key
+from hub.crypto import decrypt, read_decryption_key
 from hub.store import DeliveryState, Store
 
 _LARGEST = 1024 * 1024

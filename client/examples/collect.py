@@ -11,7 +11,7 @@ from uuid import UUID
 from hub.client.fit_connect import SUBMISSION_API, Subscriber
 from hub.client.session import log_in
 from hub.client.verification import Problem
-from hub.crypto.keys import read_decryption_key, read_signing_key
+from hub.crypto import read_decryption_key, read_signing_key
 from hub.errors import SealBroken
 
 demo = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

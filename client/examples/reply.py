@@ -11,10 +11,8 @@ from uuid import UUID
 from hub.client.contents import Message
 from hub.client.fit_connect import SUBMISSION_API, Sender, Subscriber
 from hub.client.session import log_in
-from hub.crypto.jwk import make_rsa_pair
-from hub.crypto.keys import KeyPolicy, judge_encryption_key, read_decryption_key
-from hub.model.clock import utc_now
-from hub.model.submission import MediaType, Service
+from hub.crypto import KeyPolicy, judge_encryption_key, make_rsa_pair, read_decryption_key
+from hub.model import MediaType, Service, utc_now
 
 demo = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 hub, reserved = demo["base_url"], demo["reserved_for_tests"]

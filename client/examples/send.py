@@ -12,8 +12,8 @@ from uuid import UUID
 from hub.client.contents import Attachment, Message
 from hub.client.fit_connect import SUBMISSION_API, Sender
 from hub.client.session import log_in
-from hub.crypto.keys import KeyPolicy
-from hub.model.submission import MediaType, Service
+from hub.crypto import KeyPolicy
+from hub.model import MediaType, Service
 
 demo = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 hub = demo["base_url"]

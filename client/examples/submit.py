@@ -11,7 +11,7 @@ from hub.client.contents import Attachment
 from hub.client.plain import Application, PlainDoor
 from hub.client.session import log_in
 from hub.errors import InvalidPayload
-from hub.model.submission import MediaType
+from hub.model import MediaType
 
 demo = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 door = PlainDoor(log_in(demo["base_url"], **demo["sender"]))

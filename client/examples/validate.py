@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hub.client.plain import PlainDoor
 from hub.client.session import log_in
-from hub.model.submission import MediaType
+from hub.model import MediaType
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
 

@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.administration.routing_tables import key_valid_until
-from hub.crypto.certificates import read_deposit
-from hub.crypto.keys import expires_at
+from hub.crypto import expires_at, read_deposit
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.identity.access import require_a_say
 from hub.model import Destination

@@ -27,7 +27,7 @@ from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.test_delivery import TestDelivery
 from hub.admission import Admission
 from hub.areas import Gazetteer
-from hub.crypto.keys import KeyPolicy
+from hub.crypto import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity.accounts import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin

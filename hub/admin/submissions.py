@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
 from hub.administration.dead_letters import RedrivenBy
-from hub.crypto.receipts import claims_of
+from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history
 from hub.model.reasons import for_people

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from hub.administration.adapters import AdapterApproval, AdapterWish, shown
 from hub.administration.keys import By, KeyApproval, judged, use_of
-from hub.crypto.keys import KeyPolicy
+from hub.crypto import KeyPolicy
 from hub.errors import (
     Forbidden,
     Invalid,

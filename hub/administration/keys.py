@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from hub.crypto.keys import KeyPolicy, judge_encryption_key, judge_signature_key
+from hub.crypto import KeyPolicy, judge_encryption_key, judge_signature_key
 from hub.errors import (
     Conflict,
     Forbidden,

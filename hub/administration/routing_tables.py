@@ -41,7 +41,7 @@ from hub.administration.routing_review import (
     word_needed,
 )
 from hub.areas import Gazetteer
-from hub.crypto.keys import KeyPolicy, judge_encryption_key
+from hub.crypto import KeyPolicy, judge_encryption_key
 from hub.errors import (
     ConfigurationError,
     Conflict,

@@ -26,8 +26,7 @@ from uuid import UUID
 
 from hub import __version__
 from hub.administration.adapters import AdapterSettings
-from hub.crypto import cms, jwe
-from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
+from hub.crypto import EncryptionKey, KeyPolicy, cms, encrypt, judge_encryption_key
 from hub.delivery.attempt import as_reported
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
 from hub.model import (
@@ -122,7 +121,7 @@ def trial_contents(key: EncryptionKey, form: Form) -> Contents:
 def _sealed(key: EncryptionKey, form: Form, plaintext: bytes, filename: str) -> tuple[Sealed, str]:
     """Return one part and the SHA-512 of its plaintext."""
     if form is Form.JOSE:
-        content, seal = jwe.encrypt(key, plaintext, _JSON)
+        content, seal = encrypt(key, plaintext, _JSON)
     else:
         pieces: list[bytes] = []
         try:

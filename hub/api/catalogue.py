@@ -13,7 +13,7 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.api.answers import area_of, moment_of
 from hub.areas import Gazetteer, Place, look_up
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys
 from hub.routing import Explanation, RoutingTable
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.comparison import Change

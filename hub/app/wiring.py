@@ -24,9 +24,8 @@ from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.admission import Admission
 from hub.areas import Gazetteer, GazetteerBook
 from hub.config import Settings
+from hub.crypto import HubKeys, KeyPolicy
 from hub.crypto.development import InsecureDevelopmentAuthority
-from hub.crypto.keyring import HubKeys
-from hub.crypto.keys import KeyPolicy
 from hub.delivery.adapters import AdapterPool, InstalledAdapters
 from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher

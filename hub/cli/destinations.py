@@ -43,8 +43,8 @@ from hub.cli.options import (
     person_options,
     settings_for,
 )
+from hub.crypto import make_rsa_pair
 from hub.crypto.certificates import as_jwk, read_file
-from hub.crypto.keys import make_rsa_pair
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.identity.access import existing_destination
 from hub.model import Adapter, Destination, OfferedService, is_uri, utc_now

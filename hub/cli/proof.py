@@ -45,7 +45,7 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
     if jwks is not None:
         published = _json(jwks)
     else:
-        from hub.crypto.keyring import HubKeys
+        from hub.crypto import HubKeys
 
         published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
     claims = Receipt.verified(_receipt_in(file), published).claims

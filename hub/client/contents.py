@@ -19,8 +19,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.crypto.jose import JweReader, JweWriter, Seal, decrypt, encrypt
-from hub.crypto.keys import DecryptionKey, EncryptionKey
+from hub.crypto import DecryptionKey, EncryptionKey, JweReader, JweWriter, Seal, decrypt, encrypt
 from hub.errors import HubError, Invalid, Malformed, SealBroken, Text
 from hub.model import MediaType
 

@@ -17,8 +17,7 @@ from uuid import UUID
 
 import orjson
 
-from hub.crypto import base64url, jws
-from hub.crypto.keys import SigningKey, VerificationKey
+from hub.crypto import SigningKey, VerificationKey, base64url, read_jws_header, sign_ps512, verify_ps512
 from hub.errors import Invalid, Malformed, SealBroken, Text
 from hub.model import EVENT_PREFIX, Event, EventKind, Subject
 
@@ -64,12 +63,12 @@ class Claimed:
 
 def sign(key: SigningKey, event: Event) -> str:
     """Return the compact token that says what ``event`` does; ``KeyRefused`` if ``key`` is no RSA key."""
-    return jws.sign_ps512(key, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
+    return sign_ps512(key, orjson.dumps(event.claims()), typ=TOKEN_TYPE)
 
 
 def verify(token: str, key: VerificationKey) -> None:
     """Require ``key`` to have signed ``token``; raise ``SealBroken`` or, for a key of another kind, ``KeyRefused``."""
-    jws.verify_ps512(token, key, typ=TOKEN_TYPE)
+    verify_ps512(token, key, typ=TOKEN_TYPE)
 
 
 def read(token: str) -> EventToken:
@@ -80,7 +79,7 @@ def read(token: str) -> EventToken:
         SealBroken: no strict compact JWS of type ``secevent+jwt`` with PS512 and a ``kid``.
         Malformed: its payload is not one JSON object.
     """
-    header = jws.read_jws_header(token)
+    header = read_jws_header(token)
     if header.alg != "PS512" or header.typ != TOKEN_TYPE:
         raise SealBroken(
             Text(

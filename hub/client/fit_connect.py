@@ -28,8 +28,7 @@ from hub.client.contents import Message, Opened, open_message, sealed_file
 from hub.client.session import JSON, Session, listed
 from hub.client.transport import Content
 from hub.client.verification import Problem
-from hub.crypto.jose import Seal
-from hub.crypto.keys import DecryptionKey, EncryptionKey, KeyPolicy, SigningKey, judge_encryption_key
+from hub.crypto import DecryptionKey, EncryptionKey, KeyPolicy, Seal, SigningKey, judge_encryption_key
 from hub.errors import Malformed, NotFound, SealBroken, Text, TooLarge
 from hub.model import Callback, Event, EventKind, Service, State, Subject, utc_now
 

@@ -23,9 +23,7 @@ import orjson
 from hub.client.answers import read, read_json, unreadable
 from hub.client.contents import Attachment
 from hub.client.session import Session, listed
-from hub.crypto.jwe import require_media_type
-from hub.crypto.jws import read_jws_header
-from hub.crypto.receipts import verify_receipt
+from hub.crypto import read_jws_header, require_media_type, verify_receipt
 from hub.errors import Invalid, SealBroken, Text
 from hub.model import Callback, MediaType, State
 

@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from hub.client import event_tokens
-from hub.crypto.keys import VerificationKey, verification_key
+from hub.crypto import VerificationKey, verification_key
 from hub.errors import HubError, Malformed, SealBroken, Text, Unavailable
 from hub.model import EVENT_PREFIX, EventKind, State, Subject, next_state
 

@@ -36,7 +36,7 @@ from hub.admission import Admission
 from hub.client.fit_connect import MOST_ATTACHMENTS, malformed, require_uuid
 from hub.connector.envelope import require_jwe
 from hub.connector.settings import LONGEST_SECRET, Listen, unusable
-from hub.crypto.hmacs import verify_callback
+from hub.crypto import verify_callback
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
 from hub.responses import POLICY, SAFE, status_of

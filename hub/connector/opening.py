@@ -37,8 +37,7 @@ import orjson
 from hub.client.verification import Problem
 from hub.connector.envelope import Envelope, read_file, safe_name, suffix_for, unique_names
 from hub.connector.settings import Address, Inflation, unusable
-from hub.crypto.jose import JweReader, decrypt
-from hub.crypto.keys import DecryptionKey, SigningKey, read_decryption_key, read_signing_key
+from hub.crypto import DecryptionKey, JweReader, SigningKey, decrypt, read_decryption_key, read_signing_key
 from hub.errors import HubError, KeyRefused, Malformed, SealBroken, TooLarge, UnknownSchema
 from hub.files import vault
 from hub.model import MediaType

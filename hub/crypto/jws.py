@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from hub.crypto import base64url, header
-from hub.crypto.keys import RECEIPT_ALGORITHM, SIGN_ALGORITHM, SigningKey, VerificationKey, thumbprint
+from hub.crypto import base64url, header, thumbprint
+from hub.crypto.keys import RECEIPT_ALGORITHM, SIGN_ALGORITHM, SigningKey, VerificationKey
 from hub.errors import KeyRefused, SealBroken, Text, TooLarge
 
 #: Bytes of a whole token. Event tokens and receipts take a few kB; 100 attachments' tags about 7 kB.

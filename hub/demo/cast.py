@@ -20,7 +20,7 @@ from uuid import UUID
 
 from hub.app import Context, development_authority
 from hub.config import Settings
-from hub.crypto.jwk import make_rsa_pair
+from hub.crypto import make_rsa_pair
 from hub.identity.accounts import Role
 from hub.identity.clients import new_client
 from hub.model import ClientKind, Destination, OfferedService

@@ -17,8 +17,7 @@ from uuid import uuid4
 
 import orjson
 
-from hub.crypto import base64url, jws
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys, base64url, sign_ps512
 from hub.errors import not_found
 from hub.model import Destination
 from hub.store import Store
@@ -81,7 +80,7 @@ class AddressBook:
 
         def sign() -> str:
             claims = said | {"iat": int(now.timestamp()), "jti": str(uuid4())}
-            return jws.sign_ps512(self._keys.portal, orjson.dumps(claims), typ=_TYPE)
+            return sign_ps512(self._keys.portal, orjson.dumps(claims), typ=_TYPE)
 
         return self._once(f"signature:{destination.destination_id}", [kid, said], sign)
 
@@ -105,7 +104,7 @@ class AddressBook:
         payload = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
         def sign() -> str:
-            protected, _, signature = jws.sign_ps512(self._keys.signing, payload, typ=_TYPE).split(".")
+            protected, _, signature = sign_ps512(self._keys.signing, payload, typ=_TYPE).split(".")
             return f"{protected}..{signature}"
 
         return self._once(f"parameters:{destination.destination_id}", [self._keys.signing.kid, said], sign)

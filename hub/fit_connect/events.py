@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hub.client import event_tokens
 from hub.client.event_tokens import Claimed, invalid_claim, read_token
-from hub.crypto.keys import verification_key
+from hub.crypto import verification_key
 from hub.errors import Forbidden, SealBroken, Text, not_found
 from hub.fit_connect.sending import Profile
 from hub.identity.access import owns, require_party

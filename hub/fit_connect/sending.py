@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from hub.admission import Admission
-from hub.crypto.jwe_scanner import Scanned
+from hub.crypto import Scanned
 from hub.errors import Invalid, Text, TooLarge, not_found, too_large_for_destination
 from hub.identity.clients import Directory
 from hub.model import Destination, Event, EventKind, Form, Sealed, Sealing, State, Subject, own_event

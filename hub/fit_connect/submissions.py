@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from hub.crypto.jwe_scanner import JweScanner
+from hub.crypto import JweScanner
 from hub.errors import (
     Forbidden,
     Invalid,

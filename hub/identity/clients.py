@@ -29,10 +29,16 @@ import orjson
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from hub.crypto import jws
-from hub.crypto.hmacs import idempotency_mac
-from hub.crypto.keyring import HubKeys
-from hub.crypto.keys import EncryptionKey, KeyPolicy, judge_encryption_key
+from hub.crypto import (
+    EncryptionKey,
+    HubKeys,
+    KeyPolicy,
+    idempotency_mac,
+    judge_encryption_key,
+    read_jws_header,
+    sign_ps512,
+    verify_ps512,
+)
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
 from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model import Client, ClientKind, Destination, canonical_service
@@ -323,7 +329,7 @@ class Clients:
             "scope": " ".join(scopes),
             "clientType": client.kind.value,
         }
-        token = jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOKEN_TYPE)
+        token = sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOKEN_TYPE)
         return Token(access_token=token, scopes=scopes, life=TOKEN_LIFE)
 
     def recognise(self, token: str, *, now: datetime) -> Caller:
@@ -394,8 +400,8 @@ class Clients:
 
     def _verify(self, token: str) -> Caller:
         try:
-            header = jws.read_jws_header(token)
-            payload = jws.verify_ps512(token, self._keys.verification_key(header.kid), typ=_TOKEN_TYPE)
+            header = read_jws_header(token)
+            payload = verify_ps512(token, self._keys.verification_key(header.kid), typ=_TOKEN_TYPE)
         except (Invalid, NotFound) as error:
             raise _bad_token() from error
         return self._caller(orjson.loads(payload))

@@ -23,10 +23,7 @@ import orjson
 
 from hub.admission import Admission, Reservation
 from hub.areas import Area
-from hub.crypto.hmacs import idempotency_mac
-from hub.crypto.keyring import HubKeys
-from hub.crypto.keys import EncryptionKey
-from hub.crypto.receipts import claims_of, make_receipt
+from hub.crypto import EncryptionKey, HubKeys, claims_of, idempotency_mac, make_receipt
 from hub.errors import ConfigurationError, HubError, IdempotencyConflict, Invalid, InvalidPayload, NoRoute, Text
 from hub.identity.clients import Directory
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered

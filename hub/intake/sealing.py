@@ -15,9 +15,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from hub.admission import Reservation
-from hub.crypto import cms
-from hub.crypto.jwe import JweWriter, Seal, encrypt, require_media_type
-from hub.crypto.keys import EncryptionKey
+from hub.crypto import EncryptionKey, JweWriter, Seal, cms, encrypt, require_media_type
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge, too_large_for_destination
 from hub.model import INLINE_LIMIT, Form, Sealed, Sealing
 from hub.store import Beginning, SpillingSink

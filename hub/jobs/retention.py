@@ -24,8 +24,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.crypto import jws
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys, sign_ps512
 from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
 from hub.model import EVENT_PREFIX, Event, EventKind, Schedule, State, own_event
 from hub.notifications.callbacks import CallbackWriter
@@ -272,7 +271,7 @@ class RetentionJob:
             "createdAt": case.created_at.isoformat(),
             "lastEventAt": case.last_event_at.isoformat(),
         }
-        return jws.sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
+        return sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
 
 
 #: Deliveries given up in one go, and goes in one run: a run is bounded, the next one goes on.

@@ -18,8 +18,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.crypto.hmacs import sign_callback
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys, sign_callback
 from hub.errors import SealBroken
 from hub.model import Callback, Destination, Schedule, Subject, Submission, reasons
 from hub.notifications.mail import Noticeboard

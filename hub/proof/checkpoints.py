@@ -22,8 +22,7 @@ from uuid import UUID
 
 import orjson
 
-from hub.crypto.keyring import HubKeys
-from hub.crypto.receipts import inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
+from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
 from hub.model import GENESIS, Event
 from hub.store import AuditRecord, CaseHead, Page, Store, all_pages

@@ -13,8 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from hub.client import event_tokens
-from hub.crypto.keyring import HubKeys
-from hub.crypto.keys import VerificationKey, verification_key
+from hub.crypto import HubKeys, VerificationKey, verification_key
 from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
 from hub.model import GENESIS, Event
 from hub.observability.metrics import Meters

@@ -26,8 +26,7 @@ from uuid import uuid4
 
 import orjson
 
-from hub.crypto.jws import sign_ps512
-from hub.crypto.keys import SigningKey
+from hub.crypto import SigningKey, sign_ps512
 from hub.errors import Invalid, Text
 from hub.model import DeadCause, Outcome, OutcomeKind
 from hub.model.options import require, unusable

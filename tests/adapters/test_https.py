@@ -16,11 +16,10 @@ from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving
 from adapters.https import Https
 from hub.adapter_kit.cases import NOON, Trouble, again, bare, bulky
 from hub.adapter_kit.http import Receiver, StagedAnswer
-from hub.crypto.jose import decrypt
-from hub.crypto.keys import read_decryption_key
+from hub.crypto import decrypt, read_decryption_key
 from hub.errors import ConfigurationError
+from hub.model import DeadCause, OutcomeKind
 from hub.model.packaging import message
-from hub.model.submission import DeadCause, OutcomeKind
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.crypto import jose, keys
+from hub import crypto
+from hub.crypto import keys
 from hub.errors import KeyRefused, Refused, SealBroken, TooLarge
 
 PLAINTEXT = b'{"antrag": "Hundesteuer"}'
@@ -75,14 +76,14 @@ Opener = Callable[[bytes], bytes]
 @pytest.fixture(params=["in memory", "as a stream", "as a stream of single bytes"])
 def open_it(request: pytest.FixtureRequest, decryption_key: keys.DecryptionKey) -> Opener:
     def in_memory(jwe: bytes) -> bytes:
-        return jose.decrypt(jwe, [decryption_key], max_output=CAP)
+        return crypto.decrypt(jwe, [decryption_key], max_output=CAP)
 
     def streamed(size: int) -> Opener:
         def opened(jwe: bytes) -> bytes:
             def source() -> Iterator[bytes]:
                 return (jwe[at : at + size] for at in range(0, len(jwe), size))
 
-            return b"".join(jose.JweReader(source, [decryption_key], max_output=CAP).plaintext())
+            return b"".join(crypto.JweReader(source, [decryption_key], max_output=CAP).plaintext())
 
         return opened
 
@@ -91,8 +92,8 @@ def open_it(request: pytest.FixtureRequest, decryption_key: keys.DecryptionKey) 
     ]
 
 
-def scan(jwe: bytes, *, allow_zip: bool = False) -> jose.Scanned:
-    scanner = jose.JweScanner(allow_zip=allow_zip, require_cty=True, limit=1_000_000)
+def scan(jwe: bytes, *, allow_zip: bool = False) -> crypto.Scanned:
+    scanner = crypto.JweScanner(allow_zip=allow_zip, require_cty=True, limit=1_000_000)
     for at in range(0, len(jwe), 1000):
         scanner.feed(jwe[at : at + 1000])
     return scanner.finish()
@@ -309,7 +310,7 @@ def test_a_huge_header_is_refused_before_it_is_read(forge: Forger, open_it: Open
         open_it(jwe)
     with pytest.raises(TooLarge):
         scan(jwe)
-    endless = jose.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
+    endless = crypto.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
     for _ in range(5):
         endless.feed(b"A" * 1000)
     with pytest.raises(TooLarge):
@@ -358,28 +359,28 @@ def test_a_wrong_key_and_a_changed_content_are_told_in_the_same_words(
     ]
     for jwe, key in attempts:
         with pytest.raises(SealBroken) as memory:
-            jose.decrypt(jwe, [key], max_output=CAP)
+            crypto.decrypt(jwe, [key], max_output=CAP)
         with pytest.raises(SealBroken) as stream:
-            jose.JweReader(lambda jwe=jwe: iter([jwe]), [key], max_output=CAP).plaintext()
+            crypto.JweReader(lambda jwe=jwe: iter([jwe]), [key], max_output=CAP).plaintext()
         algorithm |= {memory.value.detail, stream.value.detail}
     assert len(algorithm) == 1
 
 
 def test_without_a_key_nothing_opens(forge: Forger) -> None:
     with pytest.raises(SealBroken):
-        jose.decrypt(forge(), [], max_output=CAP)
+        crypto.decrypt(forge(), [], max_output=CAP)
 
 
 def test_a_file_that_changes_between_the_passes_releases_nothing_of_the_change(
     encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey
 ) -> None:
     content = os.urandom(3_000_000)
-    honest, _ = jose.encrypt(encryption_key, content, "application/octet-stream")
+    honest, _ = crypto.encrypt(encryption_key, content, "application/octet-stream")
     changed = honest[:3_000_000] + (b"A" if honest[3_000_000:3_000_001] != b"A" else b"B") + honest[3_000_001:]
     for second in (changed, honest[:2_500_000], b""):
         # The header is read first, then comes the verifying pass, then the releasing one.
         passes = iter([honest, honest, second])
-        reader = jose.JweReader(lambda passes=passes: iter([next(passes)]), [decryption_key], max_output=10**7)
+        reader = crypto.JweReader(lambda passes=passes: iter([next(passes)]), [decryption_key], max_output=10**7)
         released = []
         with pytest.raises(SealBroken):
             released.extend(reader.plaintext())
@@ -389,9 +390,9 @@ def test_a_file_that_changes_between_the_passes_releases_nothing_of_the_change(
 def test_another_file_in_the_place_of_the_first_is_refused(
     forge: Forger, encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey
 ) -> None:
-    for other in (forge(), jose.encrypt(encryption_key, PLAINTEXT, "application/xml")[0]):
+    for other in (forge(), crypto.encrypt(encryption_key, PLAINTEXT, "application/xml")[0]):
         passes = iter([forge(), other])
-        reader = jose.JweReader(lambda passes=passes: iter([next(passes)]), [decryption_key], max_output=CAP)
+        reader = crypto.JweReader(lambda passes=passes: iter([next(passes)]), [decryption_key], max_output=CAP)
         with pytest.raises(SealBroken):
             reader.plaintext()
 
@@ -418,7 +419,7 @@ def test_the_forger_of_signatures_is_honest_when_not_asked_otherwise(
     signing_key: keys.SigningKey, verification_key: keys.VerificationKey, jws_header: dict[str, object]
 ) -> None:
     token = forge_jws(signing_key, header=jws_header)
-    assert jose.verify_ps512(token, verification_key, typ="secevent+jwt") == b"{}"
+    assert crypto.verify_ps512(token, verification_key, typ="secevent+jwt") == b"{}"
 
 
 @pytest.mark.parametrize("algorithm", ["PS512", "RS256", "RS512"])
@@ -428,7 +429,7 @@ def test_rs256_in_place_of_ps512_is_refused_whatever_the_header_says(
     for sha in (256, 512):
         token = forge_jws(signing_key, header=jws_header | {"alg": algorithm}, salt=-1, sha=sha)
         with pytest.raises(SealBroken):
-            jose.verify_ps512(token, verification_key, typ=None)
+            crypto.verify_ps512(token, verification_key, typ=None)
 
 
 @pytest.mark.parametrize("salt", [0, 20, 32, 63, 65, 382])
@@ -436,7 +437,7 @@ def test_a_salt_of_another_length_is_refused(
     signing_key: keys.SigningKey, verification_key: keys.VerificationKey, jws_header: dict[str, object], salt: int
 ) -> None:
     with pytest.raises(SealBroken):
-        jose.verify_ps512(forge_jws(signing_key, header=jws_header, salt=salt), verification_key, typ=None)
+        crypto.verify_ps512(forge_jws(signing_key, header=jws_header, salt=salt), verification_key, typ=None)
 
 
 def test_ps256_is_refused(
@@ -445,7 +446,7 @@ def test_ps256_is_refused(
     for algorithm in ("PS256", "PS512"):
         token = forge_jws(signing_key, header=jws_header | {"alg": algorithm}, salt=32, sha=256)
         with pytest.raises(SealBroken):
-            jose.verify_ps512(token, verification_key, typ=None)
+            crypto.verify_ps512(token, verification_key, typ=None)
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None])
@@ -455,9 +456,9 @@ def test_an_unsigned_token_is_refused(
     for signature in ("", "AA"):
         token = f"{b64(json.dumps(jws_header | {'alg': alg}).encode()).decode()}.e30.{signature}"
         with pytest.raises(SealBroken):
-            jose.verify_ps512(token, verification_key, typ=None)
+            crypto.verify_ps512(token, verification_key, typ=None)
         with pytest.raises(SealBroken):
-            jose.read_jws_header(token)
+            crypto.read_jws_header(token)
 
 
 def test_the_public_key_does_not_serve_as_an_hmac_key(
@@ -469,7 +470,7 @@ def test_the_public_key_does_not_serve_as_an_hmac_key(
         mac = hmac.HMAC(pem, hashes.SHA512() if alg != "HS256" else hashes.SHA256())
         mac.update(signed)
         with pytest.raises(SealBroken):
-            jose.verify_ps512((signed + b"." + b64(mac.finalize())).decode(), verification_key, typ=None)
+            crypto.verify_ps512((signed + b"." + b64(mac.finalize())).decode(), verification_key, typ=None)
 
 
 def test_ed25519_and_rsa_are_never_confused(
@@ -479,20 +480,20 @@ def test_ed25519_and_rsa_are_never_confused(
     ed25519_pair: tuple[dict[str, object], dict[str, object]],
 ) -> None:
     ed_verification = keys.ed25519_verification_key(ed25519_pair[0])
-    by_rsa = jose.sign_ps512(signing_key, b"{}", typ="x")
-    by_ed = jose.sign_eddsa(receipt_key, b"{}", typ="x")
+    by_rsa = crypto.sign_ps512(signing_key, b"{}", typ="x")
+    by_ed = crypto.sign_eddsa(receipt_key, b"{}", typ="x")
     for verify, token, key in (
-        (jose.verify_ps512, by_ed, ed_verification),
-        (jose.verify_eddsa, by_rsa, verification_key),
-        (jose.verify_ps512, by_ed, verification_key),
-        (jose.verify_eddsa, by_rsa, ed_verification),
+        (crypto.verify_ps512, by_ed, ed_verification),
+        (crypto.verify_eddsa, by_rsa, verification_key),
+        (crypto.verify_ps512, by_ed, verification_key),
+        (crypto.verify_eddsa, by_rsa, ed_verification),
     ):
         with pytest.raises((SealBroken, KeyRefused)):
             verify(token, key, typ=None)
     with pytest.raises(KeyRefused):
-        jose.sign_ps512(receipt_key, b"{}", typ="x")
+        crypto.sign_ps512(receipt_key, b"{}", typ="x")
     with pytest.raises(KeyRefused):
-        jose.sign_eddsa(signing_key, b"{}", typ="x")
+        crypto.sign_eddsa(signing_key, b"{}", typ="x")
 
 
 def test_ed25519_signed_text_with_an_rsa_header_is_refused(
@@ -501,7 +502,7 @@ def test_ed25519_signed_text_with_an_rsa_header_is_refused(
     signed = b64(json.dumps({"alg": "PS512", "kid": receipt_key.kid}).encode()) + b".e30"
     signature = receipt_key.private_key.sign(signed)  # type: ignore[call-arg]
     with pytest.raises(SealBroken):
-        jose.verify_eddsa(
+        crypto.verify_eddsa(
             (signed + b"." + b64(signature)).decode(), keys.ed25519_verification_key(ed25519_pair[0]), typ=None
         )
 
@@ -529,7 +530,7 @@ def test_headers_of_jws_that_choose_or_surprise_are_refused(
     members: dict[str, object],
 ) -> None:
     with pytest.raises(SealBroken):
-        jose.verify_ps512(forge_jws(signing_key, header=jws_header | members), verification_key, typ="secevent+jwt")
+        crypto.verify_ps512(forge_jws(signing_key, header=jws_header | members), verification_key, typ="secevent+jwt")
 
 
 def test_a_token_of_another_type_or_key_name_is_refused(
@@ -538,17 +539,17 @@ def test_a_token_of_another_type_or_key_name_is_refused(
     for members in ({"typ": "at+jwt"}, {"typ": "SECEVENT+JWT"}, {"kid": "another-key"}):
         token = forge_jws(signing_key, header=jws_header | members)
         with pytest.raises(SealBroken):
-            jose.verify_ps512(token, verification_key, typ="secevent+jwt")
+            crypto.verify_ps512(token, verification_key, typ="secevent+jwt")
     for missing in ("typ", "kid"):
         without = {name: value for name, value in jws_header.items() if name != missing}
         with pytest.raises(SealBroken):
-            jose.verify_ps512(forge_jws(signing_key, header=without), verification_key, typ="secevent+jwt")
+            crypto.verify_ps512(forge_jws(signing_key, header=without), verification_key, typ="secevent+jwt")
 
 
 def test_every_other_spelling_of_a_token_is_refused(
     signing_key: keys.SigningKey, verification_key: keys.VerificationKey
 ) -> None:
-    token = jose.sign_ps512(signing_key, b'{"a":1}', typ="x")
+    token = crypto.sign_ps512(signing_key, b'{"a":1}', typ="x")
     head, payload, signature = token.split(".")
     assert len(signature) % 4 == 3
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -568,15 +569,15 @@ def test_every_other_spelling_of_a_token_is_refused(
     ]
     for other in others:
         with pytest.raises(SealBroken):
-            jose.verify_ps512(other, verification_key, typ="x")
+            crypto.verify_ps512(other, verification_key, typ="x")
     doubled = b64(b'{"alg":"PS512","typ":"x","kid":"%s","typ":"x"}' % signing_key.kid.encode()).decode()
     with pytest.raises(SealBroken):
-        jose.verify_ps512(f"{doubled}.{payload}.{signature}", verification_key, typ="x")
+        crypto.verify_ps512(f"{doubled}.{payload}.{signature}", verification_key, typ="x")
 
 
 def test_an_oversized_token_is_refused_unread(verification_key: keys.VerificationKey) -> None:
     with pytest.raises(TooLarge):
-        jose.verify_ps512("A" * (1024 * 1024 + 1), verification_key, typ=None)
+        crypto.verify_ps512("A" * (1024 * 1024 + 1), verification_key, typ=None)
 
 
 def test_a_gcm_ciphertext_joined_in_one_call_is_the_same(forge: Forger, decryption_key: keys.DecryptionKey) -> None:

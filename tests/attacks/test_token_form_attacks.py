@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from stage import NOW
 
-from hub.crypto import base64url, jose, keys
+from hub import crypto
+from hub.crypto import base64url, keys
 from hub.crypto.jwe import OAEP_256
 from hub.errors import KeyRefused, Refused, SealBroken
 
@@ -27,13 +28,13 @@ JWE_HEADER = b'{"alg":"RSA-OAEP-256","enc":"A256GCM","kid":"any-name","cty":"app
 @pytest.fixture
 def jwe(encryption_key: keys.EncryptionKey) -> list[bytes]:
     """The five parts of an honest token."""
-    return jose.encrypt(encryption_key, CONTENT, "application/json")[0].split(b".")
+    return crypto.encrypt(encryption_key, CONTENT, "application/json")[0].split(b".")
 
 
 @pytest.fixture(scope="module")
 def signed(signing_key: keys.SigningKey) -> list[str]:
     """The three parts of an honest token."""
-    return jose.sign_ps512(signing_key, b'{"a":1}', typ="x").split(".")
+    return crypto.sign_ps512(signing_key, b'{"a":1}', typ="x").split(".")
 
 
 def opens(token: bytes, key: keys.DecryptionKey) -> bool:
@@ -49,15 +50,15 @@ def opens(token: bytes, key: keys.DecryptionKey) -> bool:
 
 
 def in_memory(token: bytes, key: keys.DecryptionKey) -> bytes:
-    return jose.decrypt(token, [key], max_output=10_000)
+    return crypto.decrypt(token, [key], max_output=10_000)
 
 
 def streamed(token: bytes, key: keys.DecryptionKey) -> bytes:
-    return b"".join(jose.JweReader(lambda: iter([token[:9], token[9:]]), [key], max_output=10_000).plaintext())
+    return b"".join(crypto.JweReader(lambda: iter([token[:9], token[9:]]), [key], max_output=10_000).plaintext())
 
 
 def scans(token: bytes) -> bool:
-    scanner = jose.JweScanner(allow_zip=True, require_cty=False, require_kid=False, limit=100_000)
+    scanner = crypto.JweScanner(allow_zip=True, require_cty=False, require_kid=False, limit=100_000)
     try:
         scanner.feed(token)
         scanner.finish()
@@ -68,7 +69,7 @@ def scans(token: bytes) -> bool:
 
 def verifies(token: str, key: keys.VerificationKey) -> bool:
     try:
-        jose.verify_ps512(token, key, typ=None)
+        crypto.verify_ps512(token, key, typ=None)
     except Refused:
         return False
     return True
@@ -111,7 +112,7 @@ def test_the_same_token_in_a_json_serialisation_is_refused(
 def test_a_part_of_another_honest_token_does_not_fit(
     jwe: list[bytes], encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey, part: int
 ) -> None:
-    other = jose.encrypt(encryption_key, bytes(reversed(CONTENT)), "application/xml")[0].split(b".")
+    other = crypto.encrypt(encryption_key, bytes(reversed(CONTENT)), "application/xml")[0].split(b".")
     assert not opens(b".".join([*jwe[:part], other[part], *jwe[part + 1 :]]), decryption_key)
 
 
@@ -303,7 +304,7 @@ def test_a_signature_has_one_number_and_one_length(
     """RFC 8017 section 8.1.2: as long as the modulus, and below it, though a sum with the modulus gives the same remainder."""
     modulus = verification_key.public_key.public_numbers().n  # type: ignore[union-attr]
     for attempt in range(400):
-        token = jose.sign_ps512(signing_key, b'{"a":%d}' % attempt, typ="x")
+        token = crypto.sign_ps512(signing_key, b'{"a":%d}' % attempt, typ="x")
         start, _, last = token.rpartition(".")
         number = int.from_bytes(base64url.decode(last.encode(), part="signature"), "big")
         if number + modulus < 2**4096:
@@ -326,7 +327,7 @@ def test_members_by_which_a_signer_could_choose_are_refused_for_being_there(
         header = {"alg": "PS512", "typ": "x", "kid": signing_key.kid, name: value}
         text = base64url.encode(json.dumps(header).encode()).decode()
         with pytest.raises(SealBroken):
-            jose.read_jws_header(f"{text}.e30.AAAA")
+            crypto.read_jws_header(f"{text}.e30.AAAA")
         assert not verifies(f"{text}.e30.AAAA", verification_key)
 
 

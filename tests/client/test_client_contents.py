@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from hub.client.contents import Attachment, Message, newest_version, open_message, sealed_file
-from hub.crypto.jose import encrypt
+from hub.crypto import encrypt
 from hub.errors import Invalid, Malformed, SealBroken
-from hub.model.submission import MediaType
+from hub.model import MediaType
 
 VERSIONS = {
     "whoever lists nothing gets the newest": ([], "2.1.0"),

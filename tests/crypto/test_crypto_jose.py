@@ -18,7 +18,8 @@ from jwcrypto import jwe as oracle_jwe
 from jwcrypto import jwk as oracle_jwk
 from jwcrypto import jws as oracle_jws
 
-from hub.crypto import base64url, jose, keys
+from hub import crypto
+from hub.crypto import base64url, keys
 from hub.errors import SealBroken, TooLarge, UnsupportedMedia
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
@@ -30,9 +31,9 @@ shared = settings(
 )
 
 
-def written(key: keys.EncryptionKey, pieces: list[bytes]) -> tuple[bytes, jose.Seal]:
+def written(key: keys.EncryptionKey, pieces: list[bytes]) -> tuple[bytes, crypto.Seal]:
     out: list[bytes] = []
-    writer = jose.JweWriter(key, content_type="application/pdf", sink=out.append)
+    writer = crypto.JweWriter(key, content_type="application/pdf", sink=out.append)
     for piece in pieces:
         writer.write(piece)
     seal = writer.finish()
@@ -43,8 +44,8 @@ def in_pieces(content: bytes, size: int) -> list[bytes]:
     return [content[at : at + size] for at in range(0, len(content), size)]
 
 
-def scanned(jwe: bytes, size: int = 1000, **options: Any) -> jose.Scanned:
-    scanner = jose.JweScanner(**{"allow_zip": False, "require_cty": True, "limit": 10**9} | options)
+def scanned(jwe: bytes, size: int = 1000, **options: Any) -> crypto.Scanned:
+    scanner = crypto.JweScanner(**{"allow_zip": False, "require_cty": True, "limit": 10**9} | options)
     for piece in in_pieces(jwe, size):
         scanner.feed(piece)
     return scanner.finish()
@@ -54,7 +55,7 @@ def read(jwe: bytes, key: keys.DecryptionKey, *, size: int = 4096, max_output: i
     def source() -> Iterator[bytes]:
         return iter(in_pieces(jwe, size))
 
-    return b"".join(jose.JweReader(source, [key], max_output=max_output).plaintext())
+    return b"".join(crypto.JweReader(source, [key], max_output=max_output).plaintext())
 
 
 def by_oracle(public: dict[str, Any], content: bytes, **header: Any) -> bytes:
@@ -102,12 +103,12 @@ def test_base64url_takes_exactly_one_spelling(text: str) -> None:
 def test_a_content_over_the_cap_is_refused(
     encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey
 ) -> None:
-    jwe, _ = jose.encrypt(encryption_key, b"x" * 1001, "application/json")
+    jwe, _ = crypto.encrypt(encryption_key, b"x" * 1001, "application/json")
     with pytest.raises(TooLarge):
-        jose.decrypt(jwe, [decryption_key], max_output=1000)
+        crypto.decrypt(jwe, [decryption_key], max_output=1000)
     with pytest.raises(TooLarge):
         read(jwe, decryption_key, max_output=1000)
-    assert len(jose.decrypt(jwe, [decryption_key], max_output=1001)) == 1001
+    assert len(crypto.decrypt(jwe, [decryption_key], max_output=1001)) == 1001
 
 
 def test_compression_is_refused_where_it_is_not_allowed(rsa_pair: Pair, decryption_key: keys.DecryptionKey) -> None:
@@ -115,7 +116,7 @@ def test_compression_is_refused_where_it_is_not_allowed(rsa_pair: Pair, decrypti
     with pytest.raises(SealBroken):
         scanned(jwe)
     with pytest.raises(SealBroken):
-        jose.decrypt(jwe, [decryption_key], max_output=100, allow_zip=False)
+        crypto.decrypt(jwe, [decryption_key], max_output=100, allow_zip=False)
     assert scanned(jwe, allow_zip=True).header.zip == "DEF"
 
 
@@ -136,18 +137,18 @@ def test_the_scanner_asks_for_cty_and_kid_where_it_is_told_to(rsa_pair: Pair) ->
 
 
 def test_the_scanner_stops_at_its_limit_and_at_the_header(encryption_key: keys.EncryptionKey) -> None:
-    jwe, _ = jose.encrypt(encryption_key, b"x" * 5000, "application/json")
+    jwe, _ = crypto.encrypt(encryption_key, b"x" * 5000, "application/json")
     assert scanned(jwe, limit=len(jwe)).size == len(jwe)
     with pytest.raises(TooLarge):
         scanned(jwe, limit=len(jwe) - 1)
-    scanner = jose.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
+    scanner = crypto.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
     with pytest.raises(SealBroken):
         scanner.feed(base64url.encode(b'{"alg":"none"}') + b".")
 
 
 @pytest.mark.parametrize("size", [100, 262_144, 1_048_576, 5_000_000])
 def test_a_scanner_that_hashes_beside_finds_the_same(encryption_key: keys.EncryptionKey, size: int) -> None:
-    jwe, _ = jose.encrypt(encryption_key, os.urandom(3_000_000), "application/pdf")
+    jwe, _ = crypto.encrypt(encryption_key, os.urandom(3_000_000), "application/pdf")
     with ThreadPoolExecutor(2) as pool:
         assert scanned(jwe, size, pool=pool) == scanned(jwe, size)
         assert scanned(jwe, size, pool=pool).sha512 == hashlib.sha512(jwe).hexdigest()
@@ -156,16 +157,16 @@ def test_a_scanner_that_hashes_beside_finds_the_same(encryption_key: keys.Encryp
 @pytest.mark.parametrize("content_type", ["", "json", "a/b\n", "ä/b", "application/", "a/" + "b" * 200, 'a/b"'])
 def test_a_content_type_that_is_none_is_refused(encryption_key: keys.EncryptionKey, content_type: str) -> None:
     with pytest.raises(UnsupportedMedia):
-        jose.encrypt(encryption_key, b"", content_type)
+        crypto.encrypt(encryption_key, b"", content_type)
 
 
 def test_an_abandoned_writer_leaves_nothing_that_opens(
     encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey
 ) -> None:
     out: list[bytes] = []
-    jose.JweWriter(encryption_key, content_type="a/b", sink=out.append).write(b"x" * 3000)
+    crypto.JweWriter(encryption_key, content_type="a/b", sink=out.append).write(b"x" * 3000)
     with pytest.raises(SealBroken):
-        jose.decrypt(b"".join(out), [decryption_key], max_output=10_000)
+        crypto.decrypt(b"".join(out), [decryption_key], max_output=10_000)
 
 
 @shared
@@ -179,18 +180,18 @@ def test_what_is_sealed_in_pieces_opens_in_pieces_and_the_seal_tells_the_truth(
 ) -> None:
     jwe, seal = written(encryption_key, in_pieces(content, writing))
     assert read(jwe, decryption_key, size=reading) == content
-    assert jose.decrypt(jwe, [decryption_key], max_output=len(content)) == content
+    assert crypto.decrypt(jwe, [decryption_key], max_output=len(content)) == content
     assert (seal.sha512, seal.size) == (hashlib.sha512(jwe).hexdigest(), len(jwe))
     assert (seal.plaintext_sha512, seal.plaintext_size) == (hashlib.sha512(content).hexdigest(), len(content))
     seen = scanned(jwe, size=reading)
     assert (seen.tag, seen.sha512, seen.size) == (seal.tag, seal.sha512, seal.size)
-    assert seen.header == jose.JweHeader(
+    assert seen.header == crypto.JweHeader(
         alg="RSA-OAEP-256", enc="A256GCM", kid=encryption_key.kid, cty="application/pdf", zip=None
     )
 
 
 def test_sealing_at_once_and_as_a_stream_look_alike(encryption_key: keys.EncryptionKey) -> None:
-    at_once, seal = jose.encrypt(encryption_key, b"x" * 1000, "application/pdf")
+    at_once, seal = crypto.encrypt(encryption_key, b"x" * 1000, "application/pdf")
     streamed, other = written(encryption_key, [b"x" * 1000])
     assert [len(part) for part in at_once.split(b".")] == [len(part) for part in streamed.split(b".")]
     assert at_once.split(b".")[0] == streamed.split(b".")[0]
@@ -202,7 +203,7 @@ def test_sealing_at_once_and_as_a_stream_look_alike(encryption_key: keys.Encrypt
 @pytest.mark.parametrize("size", [1, 2, 3, 1000, 3 * 256 * 1024 + 1, 2_500_001])
 def test_the_oracle_opens_what_we_seal(encryption_key: keys.EncryptionKey, rsa_pair: Pair, size: int) -> None:
     content = os.urandom(size)
-    at_once, _ = jose.encrypt(encryption_key, content, "application/json")
+    at_once, _ = crypto.encrypt(encryption_key, content, "application/json")
     streamed, _ = written(encryption_key, [content])
     assert opened_by_oracle(at_once, rsa_pair[1]) == content
     assert opened_by_oracle(streamed, rsa_pair[1]) == content
@@ -215,7 +216,7 @@ def test_we_open_what_the_oracle_seals(
 ) -> None:
     content = os.urandom(size // 2) * 2
     jwe = by_oracle(rsa_pair[0], content, **header)
-    assert jose.decrypt(jwe, [decryption_key], max_output=size) == content
+    assert crypto.decrypt(jwe, [decryption_key], max_output=size) == content
     assert read(jwe, decryption_key, max_output=size) == content
 
 
@@ -223,7 +224,7 @@ def test_a_large_compressed_content_opens_in_steps(rsa_pair: Pair, decryption_ke
     for size in (1024 * 1024 - 1, 1024 * 1024, 1024 * 1024 + 1, 5_000_000):
         jwe = by_oracle(rsa_pair[0], b"a" * size, zip="DEF")
         assert read(jwe, decryption_key, max_output=size) == b"a" * size
-        assert len(jose.decrypt(jwe, [decryption_key], max_output=size)) == size
+        assert len(crypto.decrypt(jwe, [decryption_key], max_output=size)) == size
 
 
 def test_the_key_is_found_by_kid_by_thumbprint_or_by_trying(
@@ -231,14 +232,14 @@ def test_the_key_is_found_by_kid_by_thumbprint_or_by_trying(
 ) -> None:
     ring = [other_decryption_key, decryption_key]
     for kid in (decryption_key.kid, keys.thumbprint(rsa_pair[0]), "an-old-name", other_decryption_key.kid):
-        assert jose.decrypt(by_oracle(rsa_pair[0], b"{}", kid=kid), ring, max_output=10) == b"{}"
+        assert crypto.decrypt(by_oracle(rsa_pair[0], b"{}", kid=kid), ring, max_output=10) == b"{}"
 
 
 def test_the_reader_tells_the_header_before_anything_is_released(
     encryption_key: keys.EncryptionKey, decryption_key: keys.DecryptionKey
 ) -> None:
-    jwe, _ = jose.encrypt(encryption_key, b"{}", "application/json")
-    reader = jose.JweReader(lambda: iter([jwe]), [decryption_key], max_output=10)
+    jwe, _ = crypto.encrypt(encryption_key, b"{}", "application/json")
+    reader = crypto.JweReader(lambda: iter([jwe]), [decryption_key], max_output=10)
     assert reader.header.cty == "application/json"
 
 
@@ -250,15 +251,15 @@ def test_twenty_megabytes_pass_through_with_little_memory(
     view = in_pieces(jwe, 256 * 1024)
     tracemalloc.start()
     try:
-        writer = jose.JweWriter(encryption_key, content_type="application/pdf", sink=len)
+        writer = crypto.JweWriter(encryption_key, content_type="application/pdf", sink=len)
         for _ in range(80):
             writer.write(piece)
         assert writer.finish().size == seal.size
-        scanner = jose.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
+        scanner = crypto.JweScanner(allow_zip=False, require_cty=True, limit=10**9)
         for chunk in view:
             scanner.feed(chunk)
         assert scanner.finish().sha512 == seal.sha512
-        reader = jose.JweReader(lambda: iter(view), [decryption_key], max_output=10**9)
+        reader = crypto.JweReader(lambda: iter(view), [decryption_key], max_output=10**9)
         assert sum(map(len, reader.plaintext())) == 80 * len(piece)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -273,8 +274,8 @@ def test_the_oracle_verifies_what_we_sign(
     signing_key: keys.SigningKey, signature_pair: Pair, receipt_key: keys.SigningKey, ed25519_pair: Pair
 ) -> None:
     for token, public, alg in (
-        (jose.sign_ps512(signing_key, b'{"a":1}', typ="secevent+jwt"), signature_pair[0], "PS512"),
-        (jose.sign_eddsa(receipt_key, b'{"a":1}', typ="receipt+jwt"), ed25519_pair[0], "EdDSA"),
+        (crypto.sign_ps512(signing_key, b'{"a":1}', typ="secevent+jwt"), signature_pair[0], "PS512"),
+        (crypto.sign_eddsa(receipt_key, b'{"a":1}', typ="receipt+jwt"), ed25519_pair[0], "EdDSA"),
     ):
         theirs = oracle_jws.JWS()
         theirs.allowed_algs = [alg]
@@ -287,8 +288,8 @@ def test_we_verify_what_the_oracle_signs(
     signature_pair: Pair, verification_key: keys.VerificationKey, ed25519_pair: Pair
 ) -> None:
     for private, alg, verify, key in (
-        (signature_pair[1], "PS512", jose.verify_ps512, verification_key),
-        (ed25519_pair[1], "EdDSA", jose.verify_eddsa, keys.ed25519_verification_key(ed25519_pair[0])),
+        (signature_pair[1], "PS512", crypto.verify_ps512, verification_key),
+        (ed25519_pair[1], "EdDSA", crypto.verify_eddsa, keys.ed25519_verification_key(ed25519_pair[0])),
     ):
         theirs = oracle_jws.JWS(b'{"a":1}')
         theirs.allowed_algs = [alg]
@@ -296,21 +297,21 @@ def test_we_verify_what_the_oracle_signs(
         theirs.add_signature(oracle_jwk.JWK(**private), None, json.dumps(header), None)
         token = theirs.serialize(compact=True)
         assert verify(token, key, typ="secevent+jwt") == b'{"a":1}'
-        assert jose.read_jws_header(token) == jose.JwsHeader(alg=alg, typ="secevent+jwt", kid=key.kid)
+        assert crypto.read_jws_header(token) == crypto.JwsHeader(alg=alg, typ="secevent+jwt", kid=key.kid)
 
 
 def test_a_changed_payload_does_not_verify(
     signing_key: keys.SigningKey, verification_key: keys.VerificationKey
 ) -> None:
-    head, _, signature = jose.sign_ps512(signing_key, b'{"a":1}', typ="x").split(".")
+    head, _, signature = crypto.sign_ps512(signing_key, b'{"a":1}', typ="x").split(".")
     payload = base64url.encode(b'{"a":2}').decode()
     with pytest.raises(SealBroken):
-        jose.verify_ps512(f"{head}.{payload}.{signature}", verification_key, typ="x")
+        crypto.verify_ps512(f"{head}.{payload}.{signature}", verification_key, typ="x")
 
 
 def test_a_token_may_name_its_key_by_thumbprint(signature_pair: Pair, verification_key: keys.VerificationKey) -> None:
     by_thumbprint = keys.read_signing_key(
         signature_pair[1] | {"kid": keys.thumbprint(signature_pair[0])}, written_by_us=True
     )
-    token = jose.sign_ps512(by_thumbprint, b"{}", typ="x")
-    assert jose.verify_ps512(token, verification_key, typ="x") == b"{}"
+    token = crypto.sign_ps512(by_thumbprint, b"{}", typ="x")
+    assert crypto.verify_ps512(token, verification_key, typ="x") == b"{}"

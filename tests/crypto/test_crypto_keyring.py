@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.crypto import jose, keys
+from hub import crypto
+from hub.crypto import keys
 from hub.crypto.keyring import FRESH, HubKeys
 from hub.crypto.receipts import claims_of, make_receipt, verify_receipt
 from hub.errors import ConfigurationError, KeyRefused, SealBroken
@@ -169,13 +170,13 @@ def test_what_cannot_be_rotated_is_refused(ring: HubKeys, kind: str) -> None:
 def test_another_node_follows_a_rotation_and_old_tokens_still_verify(folder: Path, ring: HubKeys) -> None:
     ticks = [0.0]
     other = HubKeys(folder, ticks=lambda: ticks[0])
-    token = jose.sign_ps512(other.signing, b"{}", typ="x")
+    token = crypto.sign_ps512(other.signing, b"{}", typ="x")
     old = other.signing.kid
     ring.rotate("signing", NOW + timedelta(days=1))
     ticks[0] = FRESH
     assert other.signing.kid == ring.signing.kid != old
     assert [jwk["kid"] for jwk in other.fit_connect_jwks()["keys"]] == [ring.signing.kid, old]
-    assert jose.verify_ps512(token, other.verification_key(old), typ="x") == b"{}"
+    assert crypto.verify_ps512(token, other.verification_key(old), typ="x") == b"{}"
     assert not (folder / f"{old}.json").exists()
     again = HubKeys.load_or_create(folder, now=NOW, create=False)
     assert again.signing.kid == ring.signing.kid
@@ -186,9 +187,9 @@ def test_what_another_node_made_a_moment_ago_is_known_where_it_is_met(folder: Pa
     old = other.signing.kid
     ring.rotate("signing", NOW)
     ring.rotate("secrets", NOW)
-    token, secret = jose.sign_ps512(ring.signing, b"{}", typ="x"), ring.seal_secret(b"s", context="c")
+    token, secret = crypto.sign_ps512(ring.signing, b"{}", typ="x"), ring.seal_secret(b"s", context="c")
     assert other.signing.kid == old  # It has not looked again; the old key is in its memory and still published.
-    assert jose.verify_ps512(token, other.verification_key(ring.signing.kid), typ="x") == b"{}"
+    assert crypto.verify_ps512(token, other.verification_key(ring.signing.kid), typ="x") == b"{}"
     assert other.open_secret(secret, context="c") == b"s"
     assert other.signing.kid == ring.signing.kid
 
@@ -226,9 +227,9 @@ def test_a_changed_foreign_or_other_token_is_no_receipt(ring: HubKeys, receipt_k
     for bad in (
         f"{head}.{make_receipt(ring.receipt, {'n': 2}).split('.')[1]}.{signature}",
         make_receipt(receipt_key, {"n": 1}),
-        jose.sign_eddsa(ring.receipt, b'{"n":1}', typ="JWT"),
-        jose.sign_eddsa(ring.receipt, b"[1]", typ="receipt+jwt"),
-        jose.sign_eddsa(ring.receipt, b"no json", typ="receipt+jwt"),
+        crypto.sign_eddsa(ring.receipt, b'{"n":1}', typ="JWT"),
+        crypto.sign_eddsa(ring.receipt, b"[1]", typ="receipt+jwt"),
+        crypto.sign_eddsa(ring.receipt, b"no json", typ="receipt+jwt"),
         "",
     ):
         with pytest.raises(SealBroken):
@@ -237,7 +238,7 @@ def test_a_changed_foreign_or_other_token_is_no_receipt(ring: HubKeys, receipt_k
         with pytest.raises(SealBroken):
             verify_receipt(receipt, published)
     with pytest.raises((SealBroken, KeyRefused)):
-        verify_receipt(jose.sign_ps512(ring.signing, b"{}", typ="receipt+jwt"), jwks)
+        verify_receipt(crypto.sign_ps512(ring.signing, b"{}", typ="receipt+jwt"), jwks)
 
 
 def test_a_secret_opens_only_where_it_belongs_and_unchanged(ring: HubKeys) -> None:

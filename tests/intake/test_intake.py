@@ -11,9 +11,7 @@ import pytest
 from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN
 
 from hub.admission import Admission
-from hub.crypto.jose import decrypt
-from hub.crypto.keys import read_decryption_key
-from hub.crypto.receipts import claims_of, verify_receipt
+from hub.crypto import claims_of, decrypt, read_decryption_key, verify_receipt
 from hub.errors import (
     IdempotencyConflict,
     Invalid,
@@ -27,8 +25,7 @@ from hub.errors import (
     UnknownSchema,
 )
 from hub.intake import Intake
-from hub.model.parties import Callback
-from hub.model.submission import Application, MediaType, State
+from hub.model import Application, Callback, MediaType, State
 from hub.store import DeliveryState
 from hub.transport.connection import Outbound
 

@@ -10,13 +10,10 @@ import pytest
 from stage import BAUANTRAG
 
 from hub.administration.dead_letters import DeadLetters, RedrivenBy
-from hub.crypto.jose import decrypt
-from hub.crypto.keys import read_decryption_key
-from hub.crypto.receipts import verify_receipt
+from hub.crypto import decrypt, read_decryption_key, verify_receipt
 from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Malformed, Refused, UnknownSchema
 from hub.intake import Intake
-from hub.model.events import Subject
-from hub.model.submission import Application, DeadCause, MediaType, State
+from hub.model import Application, DeadCause, MediaType, State, Subject
 from hub.routing import OnInvalid, RoutingTable, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import DeliveryState
 

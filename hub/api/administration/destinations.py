@@ -18,7 +18,7 @@ from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
-from hub.crypto.keys import expires_at
+from hub.crypto import expires_at
 from hub.errors import not_found
 from hub.identity.access import reach
 from hub.identity.accounts import Person

@@ -16,7 +16,7 @@ from hub.api.answers import FRESH, json_answer, nothing, paged, visitor
 from hub.api.contract import schema_violation, violation
 from hub.api.fit_connect.versions import WireVersion
 from hub.api.threads import in_thread
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys
 from hub.errors import Malformed, Text, destination_state
 from hub.identity.access import owns
 from hub.identity.clients import Caller

@@ -16,8 +16,7 @@ from hub.api.fit_connect.routing import Quota, RoutingService
 from hub.api.fit_connect.versions import V1, V2, WireVersion
 from hub.api.guards import RequestLimits
 from hub.areas import Gazetteer
-from hub.crypto.keyring import HubKeys
-from hub.crypto.keys import KeyPolicy
+from hub.crypto import HubKeys, KeyPolicy
 from hub.fit_connect.addressing import AddressBook
 from hub.fit_connect.collection import Cases, Collection
 from hub.fit_connect.events import Acknowledgement

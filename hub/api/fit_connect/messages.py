@@ -35,7 +35,7 @@ from hub.api.fit_connect.versions import WireVersion, case_row, reply, reply_row
 from hub.api.guards import RequestLimits
 from hub.api.operations import reservation
 from hub.api.threads import in_thread, over, until_stored
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys
 from hub.errors import Malformed, Text
 from hub.fit_connect.collection import Cases, CaseView, Collection, SealedParts, Unchanged
 from hub.fit_connect.events import Acknowledgement
