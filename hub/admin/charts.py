@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.routing import DistrictCover
-from hub.store.reports import Activity, Tally
+from hub.store import Activity, Tally
 
 #: Units of the drawing; the sheet stretches it to the width there is.
 PLOT_WIDTH, PLOT_HEIGHT, STRIP = 480, 72, 28

@@ -22,8 +22,7 @@ from hub.admin.request import ROWS, Visit
 from hub.errors import Unavailable
 from hub.model import Destination
 from hub.proof.checkpoints import verify_audit
-from hub.store import Backlog, DeliveryState
-from hub.store.reports import Activity
+from hub.store import Activity, Backlog, DeliveryState
 
 _HOURS, _DAYS = 24, 30
 #: Destinations on one page: each has two plots.

@@ -12,9 +12,7 @@ from hub.errors import Text
 from hub.model import DeadCause, OutcomeKind, State
 from hub.model.reasons import for_people, reason_of
 from hub.routing import legal_day
-from hub.store import DeliveryState, NoticeKind
-from hub.store.proposals import ChangeState, KeyStep
-from hub.store.routing_versions import VersionState
+from hub.store import ChangeState, DeliveryState, KeyStep, NoticeKind, VersionState
 from hub.validation.manifest import Status
 
 _WORDS: Mapping[str, Text] = {

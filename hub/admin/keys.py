@@ -15,8 +15,7 @@ from hub.crypto import expires_at, read_deposit
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
 from hub.identity.access import require_a_say
 from hub.model import Destination
-from hub.store import StoredKey
-from hub.store.proposals import KeyStep
+from hub.store import KeyStep, StoredKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

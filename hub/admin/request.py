@@ -33,11 +33,13 @@ from hub.identity.accounts import Accounts, Person, PersonSession, Right, people
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.model import Client, DeadCause, Destination, Event
 from hub.store import (
+    Activity,
     AuditEntry,
     AuditRecord,
     Backlog,
     CallbackView,
     Circuit,
+    CircuitChange,
     DeliveryState,
     DeliveryView,
     NoticeView,
@@ -47,10 +49,10 @@ from hub.store import (
     Store,
     StoredKey,
     StoredMessage,
+    Sums,
+    Wanted,
     all_items,
 )
-from hub.store.deliveries import CircuitChange
-from hub.store.reports import Activity, Sums, Wanted
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.manifest import Edition, SchemaStanding

@@ -38,7 +38,7 @@ from hub.routing import (
     to_csv,
     to_yaml,
 )
-from hub.store.routing_versions import TableVersion, VersionState
+from hub.store import TableVersion, VersionState
 
 _FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
 _LONGEST_SERVICES = 400_000

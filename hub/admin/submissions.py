@@ -21,7 +21,7 @@ from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history
 from hub.model.reasons import for_people
-from hub.store.reports import Wanted
+from hub.store import Wanted
 
 _MAX_DAYS = 3_650
 

@@ -33,8 +33,7 @@ from hub.identity.access import require_approver, require_proposer
 from hub.identity.accounts import Person
 from hub.model import Adapter, Destination, reasons
 from hub.model.options import Option, OptionRole, declared, usual_role
-from hub.store import AuditEntry, Circuit, Store
-from hub.store.proposals import AdapterChange, ChangeState
+from hub.store import AdapterChange, AuditEntry, ChangeState, Circuit, Store
 from hub.transport.addresses import literal, may_reach
 
 _PORTS = {"http": 80, "https": 443, "sftp": 22, "ssh": 22, "smtp": 25, "ftp": 21}

@@ -30,8 +30,19 @@ from hub.identity.access import existing_destination, own_destination, reach, re
 from hub.identity.accounts import Person, Right, anybody_may
 from hub.identity.clients import Caller
 from hub.model import Callback, ClientKind, Destination, OfferedService, is_uri
-from hub.store import AuditEntry, Circuit, OutgoingCallback, Page, Store, StoredKey
-from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
+from hub.store import (
+    AdapterChange,
+    AuditEntry,
+    ChangeState,
+    Circuit,
+    KeyChange,
+    KeyStep,
+    OutgoingCallback,
+    Page,
+    Store,
+    StoredKey,
+    adapter_change_open,
+)
 
 #: Allowed changes of status: from -> to. A decommissioned destination stays that for good.
 _STATUS: Mapping[str, frozenset[str]] = {

@@ -30,8 +30,7 @@ from hub.errors import (
 from hub.identity.access import second_person
 from hub.identity.accounts import is_account, may_be_one_human
 from hub.model import Destination
-from hub.store import AuditEntry, Store, StoredKey, all_items
-from hub.store.proposals import ChangeState, KeyChange, KeyStep
+from hub.store import AuditEntry, ChangeState, KeyChange, KeyStep, Store, StoredKey, all_items
 
 _MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
 

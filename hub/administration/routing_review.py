@@ -31,7 +31,7 @@ from hub.errors import (
 )
 from hub.identity.accounts import Person
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
-from hub.store.reports import Overview
+from hub.store import Overview
 
 _MAX_TEXT = 500
 #: So many findings stand in a refusal; the check lists all.

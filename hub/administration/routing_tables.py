@@ -60,8 +60,7 @@ from hub.errors import (
 from hub.identity.accounts import Person, Right, Role, may_be_one_human
 from hub.model import Destination
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
-from hub.store import AuditEntry, Page, Store, all_items
-from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
+from hub.store import Activation, AuditEntry, Page, RuleRows, Store, TableVersion, VersionState, all_items
 
 #: How old an answer of :meth:`TableCache.active` may be.
 FRESH = timedelta(seconds=1)

@@ -150,7 +150,7 @@ def _json(file: Path) -> Any:
 
 
 def _where(wrong: Discrepancy) -> str:
-    from hub.store.checkpoints import AUDIT_LOG
+    from hub.store import AUDIT_LOG
 
     if wrong.case_id == AUDIT_LOG:
         return f"Prüfprotokoll / audit log #{wrong.number}"

@@ -34,8 +34,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
 from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model import Role
-from hub.store import AuditEntry, Page, Store, all_items
-from hub.store.accounts import Account, StoredSession
+from hub.store import Account, AuditEntry, Page, Store, StoredSession, all_items
 
 
 class Right(StrEnum):

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.errors import Text, TooMany
-from hub.store import Store
-from hub.store.accounts import Counted, Failure
+from hub.store import Counted, Failure, Store
 
 #: Rows that one kind of subjects may fill; beyond, failures are counted in shared rows and what stands there stays.
 _MOST_ROWS = 10_000

@@ -25,8 +25,7 @@ import orjson
 from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
 from hub.model import GENESIS, Event
-from hub.store import AuditRecord, CaseHead, Page, Store, all_pages
-from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
+from hub.store import AUDIT_LOG, AuditRecord, CaseHead, Checkpoint, LeafStanding, Page, Store, all_pages
 
 _PAGE = 500
 

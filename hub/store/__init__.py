@@ -4,9 +4,14 @@
 sealed contents as files. Both accept sealed values only.
 """
 
+from hub.store.accounts import Account, Counted, Failure, StoredSession
 from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
 from hub.store.blobs.provisional import Provisional
+from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
+from hub.store.database import met_unreadable
+from hub.store.deliveries import CircuitChange
 from hub.store.outboxes import OutboxAttempt
+from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 from hub.store.queue import AttemptResult
 from hub.store.records import (
     Announcement,
@@ -39,10 +44,16 @@ from hub.store.records import (
     all_items,
     all_pages,
 )
+from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
+from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
 from hub.store.store import Store
-from hub.store.unreadable import met_unreadable
 
 __all__ = [
+    "AUDIT_LOG",
+    "Account",
+    "Activation",
+    "Activity",
+    "AdapterChange",
     "Announcement",
     "Attempt",
     "AttemptResult",
@@ -56,11 +67,19 @@ __all__ = [
     "CallbackView",
     "Case",
     "CaseHead",
+    "ChangeState",
+    "Checkpoint",
     "Circuit",
+    "CircuitChange",
     "Claim",
+    "Counted",
     "DeliveryState",
     "DeliveryView",
+    "Failure",
+    "KeyChange",
+    "KeyStep",
     "Lagging",
+    "LeafStanding",
     "LocalBlobs",
     "MakeCompletion",
     "MakeEvents",
@@ -70,15 +89,24 @@ __all__ = [
     "NoticeView",
     "OutboxAttempt",
     "OutgoingCallback",
+    "Overview",
     "Page",
     "Provisional",
     "Read",
     "Remembered",
+    "RuleRows",
     "SpillingSink",
     "Store",
     "StoredKey",
     "StoredMessage",
+    "StoredSession",
+    "Sums",
+    "TableVersion",
+    "Tally",
     "Telling",
+    "VersionState",
+    "Wanted",
+    "adapter_change_open",
     "all_items",
     "all_pages",
     "met_unreadable",

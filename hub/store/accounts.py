@@ -21,10 +21,10 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
     to_json,
 )
 from hub.store.records import AuditEntry, Page
-from hub.store.unreadable import reads
 
 _ACCOUNTS = tables.accounts
 _OPENID_ANSWERS = tables.openid_answers

@@ -15,9 +15,8 @@ from sqlalchemy import Connection, insert, select, text
 from hub.errors import UnreadableRow
 from hub.model import GENESIS, hash_of
 from hub.store import tables
-from hub.store.database import Database, from_json, in_postgresql, micros, moment, to_json
+from hub.store.database import Database, from_json, in_postgresql, micros, moment, reads, to_json
 from hub.store.records import AuditEntry, AuditRecord, Page, Read
-from hub.store.unreadable import reads
 
 _AUDIT = tables.audit
 _READS = tables.reads

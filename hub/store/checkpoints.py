@@ -18,10 +18,9 @@ from hub.errors import Conflict
 from hub.errors import Text as Words
 from hub.model import hash_of
 from hub.store import tables
-from hub.store.database import Database, in_postgresql, micros, moment
+from hub.store.database import Database, in_postgresql, micros, moment, reads
 from hub.store.records import CaseHead
 from hub.store.statements import Insert, Query
-from hub.store.unreadable import reads
 
 _CHECKPOINTS = tables.checkpoints
 _LEAVES = tables.checkpoint_leaves

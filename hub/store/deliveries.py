@@ -28,10 +28,10 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
 )
 from hub.store.outboxes import write_telling
 from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
-from hub.store.unreadable import reads
 
 _CHANGES = tables.circuit_changes
 

@@ -38,6 +38,7 @@ from hub.store import tables
 from hub.store.audit import write_audit
 from hub.store.database import (
     Database,
+    Unreadables,
     clamp,
     from_json,
     in_postgresql,
@@ -45,6 +46,9 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
+    require_types,
+    stumble,
     to_json,
 )
 from hub.store.records import (
@@ -61,7 +65,6 @@ from hub.store.records import (
     Telling,
 )
 from hub.store.statements import Insert, Query
-from hub.store.unreadable import Unreadables, reads, require_types, stumble
 
 R = TypeVar("R")
 

@@ -26,12 +26,12 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
     to_json,
 )
 from hub.store.outboxes import to_view
 from hub.store.records import AuditEntry, CallbackView, DeliveryState, Page, StoredKey
 from hub.store.statements import Lookup
-from hub.store.unreadable import reads
 
 _CLIENTS = tables.clients
 _DESTINATIONS = tables.destinations

@@ -30,11 +30,11 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
     to_json,
 )
 from hub.store.parties import put_key
 from hub.store.records import AuditEntry
-from hub.store.unreadable import reads
 
 _KEY_CHANGES = tables.key_changes
 _ADAPTER_CHANGES = tables.adapter_changes

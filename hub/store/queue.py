@@ -17,7 +17,18 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from hub.model import DeadCause, Event, Outcome, OutcomeKind, Standing, State, Step, StepKind, chain, new_id
 from hub.store import tables
-from hub.store.database import Database, a_moment, clamp, in_postgresql, maybe_micros, micros, moment
+from hub.store.database import (
+    Database,
+    Unreadables,
+    a_moment,
+    clamp,
+    in_postgresql,
+    maybe_micros,
+    micros,
+    moment,
+    require_types,
+    stumble,
+)
 from hub.store.deliveries import to_circuit
 from hub.store.event_log import event_row, fitting, insert_events, lock_cases, move_all, move_heads
 from hub.store.migration import current_revision, head_revision
@@ -26,7 +37,6 @@ from hub.store.parties import destination_rows, to_destination
 from hub.store.records import SUSPECT_LAPSES, CaseHead, Claim, DeliveryState, OutgoingCallback
 from hub.store.rows import MissingParts, rows_of_parts, to_submission, whole_contents
 from hub.store.statements import Insert, Lookup, Query, Update
-from hub.store.unreadable import Unreadables, require_types, stumble
 from hub.store.writer import Joint
 
 _DELIVERIES = tables.deliveries

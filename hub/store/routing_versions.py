@@ -22,10 +22,10 @@ from hub.store.database import (
     maybe_moment,
     micros,
     moment,
+    reads,
     to_json,
 )
 from hub.store.records import AuditEntry, Page
-from hub.store.unreadable import reads
 
 _VERSIONS = tables.routing_versions
 _ACTIVATIONS = tables.routing_activations

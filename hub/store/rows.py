@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 
 from hub.model import Callback, Contents, Door, Form, MediaType, SchemaRef, Sealed, Service, State, Subject, Submission
 from hub.store import tables
-from hub.store.database import from_json, maybe_moment, micros, moment, to_json
+from hub.store.database import from_json, maybe_moment, micros, moment, reads, to_json
 from hub.store.records import Announcement, StoredMessage
 from hub.store.statements import Lookup
-from hub.store.unreadable import reads
 
 _PARTS = Lookup(
     tables.contents, columns=["message_id", "part", "tag", "sha512", "size", "jwe", "blob"], by=["message_id"]

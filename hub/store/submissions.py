@@ -15,7 +15,7 @@ from hub.errors import Invalid, Refused, Text, already_exists, already_submitted
 from hub.model import GENESIS, Contents, Event, Form, Sealed, State, Subject, Submission, chain
 from hub.observability.crashpoints import reach
 from hub.store import tables
-from hub.store.database import Database, in_postgresql, micros, moment
+from hub.store.database import Database, in_postgresql, micros, moment, reads
 from hub.store.engine import names_unknown
 from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.outboxes import write_callbacks
@@ -43,7 +43,6 @@ from hub.store.rows import (
     to_message,
 )
 from hub.store.statements import Insert, Lookup
-from hub.store.unreadable import reads
 from hub.store.writer import Joint, nothing_written
 
 _MESSAGES = tables.messages

@@ -25,8 +25,7 @@ from hub.identity.accounts import Person
 from hub.identity.clients import Caller
 from hub.model import DeadCause, Destination, OfferedService
 from hub.model.reasons import for_people, reason_of
-from hub.store import Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
-from hub.store.proposals import AdapterChange, ChangeState
+from hub.store import AdapterChange, ChangeState, Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
 _METADATA = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")

@@ -33,8 +33,7 @@ from hub.routing import (
     to_csv,
     to_yaml,
 )
-from hub.store import Page
-from hub.store.routing_versions import Activation, TableVersion
+from hub.store import Activation, Page, TableVersion
 
 #: Changed answers and submissions that one answer lists; the counts are always whole.
 _MOST_LISTED = 1_000

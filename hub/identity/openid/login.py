@@ -49,8 +49,7 @@ from hub.errors import (
 from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
 from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
-from hub.store import AuditEntry, Store
-from hub.store.accounts import Account
+from hub.store import Account, AuditEntry, Store
 
 _EVERYTHING = "*"
 _LONGEST_TENANT = 12
