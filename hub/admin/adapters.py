@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hub.admin.request import SentForm, Visit
 from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
-from hub.identity.access import require_a_say
+from hub.identity import require_a_say
 from hub.model import Destination
 from hub.model.options import Option
 

@@ -40,7 +40,7 @@ from hub.errors import (
     Text,
     TooLarge,
 )
-from hub.identity.accounts import PersonSession, Right, same_csrf
+from hub.identity import PersonSession, Right, same_csrf
 from hub.responses import SafeHeaders, retry_after, status_of
 from hub.store import met_unreadable
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.errors import Forbidden, HubError, Refused
-from hub.identity.clients import FOR_PERSONS, rights_of
+from hub.identity import FOR_PERSONS, rights_of
 from hub.model import Client
 
 _FIELDS = ("name", "kind", "tenant", "region", "manage")

@@ -9,8 +9,7 @@ from typing import Any
 from hub.administration.adapters import shown
 from hub.administration.test_delivery import TrialStage
 from hub.errors import Text
-from hub.model import DeadCause, OutcomeKind, State
-from hub.model.reasons import for_people, reason_of
+from hub.model import DeadCause, OutcomeKind, State, reason_for_people, reason_of
 from hub.routing import legal_day
 from hub.store import ChangeState, DeliveryState, KeyStep, NoticeKind, VersionState
 from hub.validation.manifest import Status
@@ -173,7 +172,7 @@ def _said(value: Any, language: str) -> str:
 
 def _reason(note: str, language: str) -> str:
     """Write what is recorded of an attempt."""
-    return for_people(note, german=language == "de") if note else "–"
+    return reason_for_people(note, german=language == "de") if note else "–"
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

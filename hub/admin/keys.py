@@ -13,7 +13,7 @@ from hub.admin.request import ROWS, Visit
 from hub.administration.routing_tables import key_valid_until
 from hub.crypto import expires_at, read_deposit
 from hub.errors import HubError, Invalid, Malformed, Refused, Text
-from hub.identity.access import require_a_say
+from hub.identity import require_a_say
 from hub.model import Destination
 from hub.store import KeyStep, StoredKey
 

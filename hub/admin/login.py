@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.admin.request import CALLBACK, ROOT, Visit, inside
 from hub.errors import Forbidden, HubError, NotFound, Refused, Text, TooMany, Unauthenticated, Unavailable
-from hub.identity.accounts import LONGEST
+from hub.identity import LONGEST_SESSION
 from hub.identity.openid.login import COOKIE_LIFE, OpenIdLogin
 from hub.responses import status_of
 
@@ -66,7 +66,7 @@ def set_cookie(visit: Visit, response: Response, token: str) -> None:
     response.set_cookie(
         cookie_name(secure=visit.secure),
         token,
-        max_age=int(LONGEST.total_seconds()),
+        max_age=int(LONGEST_SESSION.total_seconds()),
         path="/" if visit.secure else ROOT,
         secure=visit.secure,
         httponly=True,

@@ -29,7 +29,7 @@ from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
-from hub.identity.accounts import Accounts, Person, PersonSession, Right, people_who_may
+from hub.identity import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.model import Client, DeadCause, Destination, Event
 from hub.store import (

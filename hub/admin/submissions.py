@@ -19,8 +19,7 @@ from hub.admin.request import ROWS, Trace, Visit
 from hub.administration.dead_letters import RedrivenBy
 from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
-from hub.model import Beside, DeadCause, Event, State, history
-from hub.model.reasons import for_people
+from hub.model import Beside, DeadCause, Event, State, history, reason_for_people
 from hub.store import Wanted
 
 _MAX_DAYS = 3_650
@@ -127,7 +126,7 @@ def _event_step(visit: Visit, event: Event) -> TraceStep:
 
 
 def _said(visit: Visit, note: str) -> str:
-    return for_people(note, german=visit.language == "de")
+    return reason_for_people(note, german=visit.language == "de")
 
 
 def _uuid(text: str) -> UUID | None:

@@ -29,8 +29,7 @@ from urllib.parse import urlsplit
 
 from hub.administration.keys import By
 from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, delivery_overtaken, handed_in
-from hub.identity.access import require_approver, require_proposer
-from hub.identity.accounts import Person
+from hub.identity import Person, require_approver, require_proposer
 from hub.model import Adapter, Destination, reasons
 from hub.model.options import Option, OptionRole, declared, usual_role
 from hub.store import AdapterChange, AuditEntry, ChangeState, Circuit, Store

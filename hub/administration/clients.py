@@ -9,8 +9,7 @@ from secrets import token_urlsafe
 
 from hub.areas import Area
 from hub.errors import Invalid, Text, not_found, outside_scope, state_forbids
-from hub.identity.accounts import Person, Right
-from hub.identity.clients import bound_to, hash_secret, new_client, require_for_persons
+from hub.identity import Person, Right, bound_to, hash_secret, new_client, require_for_persons
 from hub.model import Client, ClientKind
 from hub.store import AuditEntry, Page, Store, all_items
 

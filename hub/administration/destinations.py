@@ -26,9 +26,17 @@ from hub.errors import (
     outside_scope,
     overtaken,
 )
-from hub.identity.access import existing_destination, own_destination, reach, require_approver, require_proposer
-from hub.identity.accounts import Person, Right, anybody_may
-from hub.identity.clients import Caller
+from hub.identity import (
+    Caller,
+    Person,
+    Right,
+    anybody_may,
+    existing_destination,
+    own_destination,
+    reach,
+    require_approver,
+    require_proposer,
+)
 from hub.model import Callback, ClientKind, Destination, OfferedService, is_uri
 from hub.store import (
     AdapterChange,

@@ -27,8 +27,7 @@ from hub.errors import (
     needs_second_person,
     not_found,
 )
-from hub.identity.access import second_person
-from hub.identity.accounts import is_account, may_be_one_human
+from hub.identity import is_account, may_be_one_human, second_person
 from hub.model import Destination
 from hub.store import AuditEntry, ChangeState, KeyChange, KeyStep, Store, StoredKey, all_items
 

@@ -29,7 +29,7 @@ from hub.errors import (
     overtaken,
     state_forbids,
 )
-from hub.identity.accounts import Person
+from hub.identity import Person
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
 from hub.store import Overview
 

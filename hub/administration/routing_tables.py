@@ -57,8 +57,8 @@ from hub.errors import (
     not_approved,
     not_found,
 )
-from hub.identity.accounts import Person, Right, Role, may_be_one_human
-from hub.model import Destination
+from hub.identity import Person, Right, may_be_one_human
+from hub.model import Destination, Role
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
 from hub.store import Activation, AuditEntry, Page, RuleRows, Store, TableVersion, VersionState, all_items
 

@@ -18,7 +18,7 @@ from hub.api.contract import schema_violation, violation
 from hub.api.operations import visit
 from hub.areas import Area, Gazetteer
 from hub.errors import Malformed, NoRoute, Text
-from hub.identity.clients import Caller
+from hub.identity import Caller
 from hub.store import Page
 
 #: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).

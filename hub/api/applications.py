@@ -24,8 +24,7 @@ from hub.api.threads import in_thread, until_stored
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
 from hub.files.multipart import Part, parts
-from hub.identity.access import require_sending
-from hub.identity.clients import Caller
+from hub.identity import Caller, require_sending
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk
 from hub.model import Application, Callback, Cover, MediaType, canonical_service

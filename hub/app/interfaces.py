@@ -30,7 +30,7 @@ from hub.api.protocol import server_options as options_within
 from hub.api.validation_page import ValidationPage
 from hub.app.wiring import Context, gauges, readiness, working
 from hub.config import Settings
-from hub.identity.clients import Caller
+from hub.identity import Caller
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
 from hub.validation.manifest import write_standing

@@ -32,8 +32,7 @@ from hub.delivery.dispatcher import Dispatcher
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.fit_connect.collection import Cases
-from hub.identity.accounts import Accounts, PersonTokens
-from hub.identity.clients import Clients, Directory
+from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
 from hub.intake import Intake, IntakeTools

@@ -29,9 +29,8 @@ from hub.cli.options import (
     password_in,
 )
 from hub.errors import ConfigurationError, Text
-from hub.identity.accounts import Role
 from hub.identity.openid.login import link
-from hub.model import ClientKind
+from hub.model import ClientKind, Role
 from hub.store import all_items
 
 _PAGE = 500

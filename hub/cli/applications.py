@@ -20,8 +20,18 @@ import click
 
 from hub.cli.options import data_option, opened, settings_for, verdict
 from hub.errors import Conflict, InvalidPayload, NotFound, Text
-from hub.model import Application, ClientKind, Cover, DeadCause, MediaType, Subject, canonical_service, utc_now
-from hub.model.reasons import for_people, reason_of
+from hub.model import (
+    Application,
+    ClientKind,
+    Cover,
+    DeadCause,
+    MediaType,
+    Subject,
+    canonical_service,
+    reason_for_people,
+    reason_of,
+    utc_now,
+)
 from hub.resources import shipped
 
 # Who checks a file, or asks for help, waits for nothing else than that.
@@ -163,7 +173,7 @@ def media_type_of(file: Path) -> MediaType:
 
 
 def _progress(hub: Context, submission_id: UUID) -> Progress:
-    from hub.identity.clients import Caller
+    from hub.identity import Caller
 
     message = hub.store.submissions.message(submission_id, Subject.SUBMISSION)
     if message is None:
@@ -249,7 +259,7 @@ def _reason(note: str | None) -> str:
     """Return what a note says: its code, and its text in both languages."""
     if note is None:
         return "-"
-    return f"{reason_of(note).code}: {for_people(note, german=True)} / {for_people(note, german=False)}"
+    return f"{reason_of(note).code}: {reason_for_people(note, german=True)} / {reason_for_people(note, german=False)}"
 
 
 def _redrive_all(hub: Context, cause: DeadCause | None, destination_id: UUID | None) -> int:
@@ -270,7 +280,7 @@ def _redrive_each(hub: Context, delivery_ids: tuple[UUID, ...]) -> tuple[int, in
 def _within(hub: Context, destination_id: UUID | None) -> frozenset[UUID] | None:
     if destination_id is None:
         return None
-    from hub.identity.access import existing_destination
+    from hub.identity import existing_destination
 
     return frozenset({existing_destination(hub.store, destination_id).destination_id})
 

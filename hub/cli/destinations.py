@@ -46,7 +46,7 @@ from hub.cli.options import (
 from hub.crypto import make_rsa_pair
 from hub.crypto.certificates import as_jwk, read_file
 from hub.errors import ConfigurationError, NotFound, Text
-from hub.identity.access import existing_destination
+from hub.identity import existing_destination
 from hub.model import Adapter, Destination, OfferedService, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
 

@@ -30,7 +30,7 @@ from hub.files import vault
 
 if TYPE_CHECKING:
     from hub.app import Context
-    from hub.identity.accounts import Accounts, Person
+    from hub.identity import Accounts, Person
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -136,7 +136,8 @@ def accounts_of(hub: Context) -> Accounts:
 
 def operating_user() -> Person:
     """Return the machine's user as an operator: whoever may write the data folder may do what operators may."""
-    from hub.identity.accounts import Person, Role
+    from hub.identity import Person
+    from hub.model import Role
 
     user = getpass.getuser()
     return Person(name=f"cli:{user}", full_name=user, roles=(Role.OPERATOR,), is_named=False)

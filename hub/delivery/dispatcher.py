@@ -36,8 +36,7 @@ from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import INSTANT, Attempting, Rules, is_instant
 from hub.delivery.leases import Leases
 from hub.errors import Unavailable
-from hub.model import Breaker, Outcome, Standing, next_standing
-from hub.model.reasons import reason_of
+from hub.model import Breaker, Outcome, Standing, next_standing, reason_of
 from hub.notifications.callbacks import CallbackWriter
 from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters

@@ -21,9 +21,8 @@ from uuid import UUID
 from hub.app import Context, development_authority
 from hub.config import Settings
 from hub.crypto import make_rsa_pair
-from hub.identity.accounts import Role
-from hub.identity.clients import new_client
-from hub.model import ClientKind, Destination, OfferedService
+from hub.identity import new_client
+from hub.model import ClientKind, Destination, OfferedService, Role
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
 from hub.store import AuditEntry

@@ -14,8 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import NotFound, Text, not_found
-from hub.identity.access import own_destination, reach, require_party
-from hub.identity.clients import Caller
+from hub.identity import Caller, own_destination, reach, require_party
 from hub.model import Contents, Form, Sealed, State, Subject
 from hub.proof.event_log import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage

@@ -12,8 +12,7 @@ from hub.client.event_tokens import Claimed, invalid_claim, read_token
 from hub.crypto import verification_key
 from hub.errors import Forbidden, SealBroken, Text, not_found
 from hub.fit_connect.sending import Profile
-from hub.identity.access import owns, require_party
-from hub.identity.clients import Caller
+from hub.identity import Caller, owns, require_party
 from hub.model import RECEIVER_MAY_WRITE, Destination, Event, EventKind, State, Subject, next_state
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import CaseHead, Store, StoredMessage

@@ -24,7 +24,7 @@ from uuid import UUID
 from hub.admission import Admission
 from hub.crypto import Scanned
 from hub.errors import Invalid, Text, TooLarge, not_found, too_large_for_destination
-from hub.identity.clients import Directory
+from hub.identity import Directory
 from hub.model import Destination, Event, EventKind, Form, Sealed, Sealing, State, Subject, own_event
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import Announcement, Blobs, SpillingSink, Store, StoredMessage

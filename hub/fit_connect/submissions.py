@@ -29,8 +29,7 @@ from hub.errors import (
     not_found,
 )
 from hub.fit_connect.sending import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
-from hub.identity.access import own_message, owns, require_sending
-from hub.identity.clients import Caller
+from hub.identity import Caller, own_message, owns, require_sending
 from hub.model import (
     INLINE_LIMIT,
     Callback,

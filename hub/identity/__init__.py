@@ -1,1 +1,85 @@
-"""Who is there: what counts failed log-ins, whoever tries to log in."""
+"""Who is there, and what they may: people by their accounts, systems as clients, each within what is theirs.
+
+``accounts`` are people's, ``clients`` authorities' and senders', ``access`` says what of the store is whose, ``throttle``
+counts failed log-ins, whoever tries. ``openid`` is a way in of its own, to be asked for by name.
+"""
+
+from hub.identity.access import (
+    existing_destination,
+    own_destination,
+    own_message,
+    owns,
+    reach,
+    require_a_say,
+    require_approver,
+    require_party,
+    require_proposer,
+    require_sending,
+    second_person,
+)
+from hub.identity.accounts import (
+    LONGEST_SESSION,
+    PERSONS_PREFIX,
+    Accounts,
+    Person,
+    PersonSession,
+    PersonTokens,
+    Right,
+    anybody_may,
+    is_account,
+    may_be_one_human,
+    people_who_may,
+    same_csrf,
+)
+from hub.identity.clients import (
+    FOR_PERSONS,
+    Caller,
+    Clients,
+    Directory,
+    ScopeRight,
+    Token,
+    bad_credentials,
+    bound_to,
+    hash_secret,
+    new_client,
+    require_for_persons,
+    rights_of,
+)
+
+__all__ = [
+    "FOR_PERSONS",
+    "LONGEST_SESSION",
+    "PERSONS_PREFIX",
+    "Accounts",
+    "Caller",
+    "Clients",
+    "Directory",
+    "Person",
+    "PersonSession",
+    "PersonTokens",
+    "Right",
+    "ScopeRight",
+    "Token",
+    "anybody_may",
+    "bad_credentials",
+    "bound_to",
+    "existing_destination",
+    "hash_secret",
+    "is_account",
+    "may_be_one_human",
+    "new_client",
+    "own_destination",
+    "own_message",
+    "owns",
+    "people_who_may",
+    "reach",
+    "require_a_say",
+    "require_approver",
+    "require_for_persons",
+    "require_party",
+    "require_proposer",
+    "require_sending",
+    "rights_of",
+    "same_csrf",
+    "second_person",
+]

@@ -140,7 +140,7 @@ def person_of(account: Account) -> Person:
 
 #: A session ends after this time without use, and at the latest after this time.
 IDLE = timedelta(minutes=30)
-LONGEST = timedelta(hours=10)
+LONGEST_SESSION = timedelta(hours=10)
 #: How exactly the last use is noted; each note is a write.
 _SEEN_EVERY = timedelta(minutes=1)
 #: How many failed log-ins turn people away. People choose their passwords, so a name has a bound over all addresses, too
@@ -302,7 +302,7 @@ class Accounts:
         if found is None:
             return None
         stored, account = found
-        if account.disabled_at is not None or now - stored.seen_at > IDLE or now - stored.created_at > LONGEST:
+        if account.disabled_at is not None or now - stored.seen_at > IDLE or now - stored.created_at > LONGEST_SESSION:
             self._records.end_session(fingerprint)
             return None
         if now - stored.seen_at >= _SEEN_EVERY:
@@ -315,7 +315,7 @@ class Accounts:
 
     def sweep(self, now: datetime) -> int:
         """Forget sessions that are over and failures that no longer count (a periodic duty); return how many."""
-        gone = self._records.forget_sessions(created_before=now - LONGEST, seen_before=now - IDLE)
+        gone = self._records.forget_sessions(created_before=now - LONGEST_SESSION, seen_before=now - IDLE)
         gone += self._records.forget_answers(now - BOUNDS.window)
         return gone + self._records.forget_failures(now - BOUNDS.window) + self._throttle.sweep(now)
 
@@ -475,7 +475,7 @@ def _wrong() -> Unauthenticated:
 
 
 #: What every such token begins with: it tells them from clients' tokens, and secret scanners know it.
-PREFIX = "rhp_"
+PERSONS_PREFIX = "rhp_"
 #: A token lives so long, used or not.
 LIFE = IDLE
 
@@ -498,7 +498,7 @@ class PersonTokens:
             TooMany: too many failures of this name or from this address, those at the pages included.
         """
         person = self._accounts.check(name, password, code, address=address, now=now)
-        token = PREFIX + secrets.token_urlsafe(32)
+        token = PERSONS_PREFIX + secrets.token_urlsafe(32)
         stored = StoredSession(
             token_hash=_token_fingerprint(token), account=person.name, csrf="", created_at=now, seen_at=now
         )

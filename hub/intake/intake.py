@@ -25,7 +25,7 @@ from hub.admission import Admission, Reservation
 from hub.areas import Area
 from hub.crypto import EncryptionKey, HubKeys, claims_of, idempotency_mac, make_receipt
 from hub.errors import ConfigurationError, HubError, IdempotencyConflict, Invalid, InvalidPayload, NoRoute, Text
-from hub.identity.clients import Directory
+from hub.identity import Directory
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
 from hub.intake.receipt import first_events, receipt_claims, refusal, sealed_report, verdict
 from hub.intake.sealing import (

@@ -7,9 +7,8 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import Text, not_found
-from hub.identity.clients import Caller
-from hub.model import Beside, Event, EventKind, OutcomeKind, State, Subject, history
-from hub.model.reasons import for_senders
+from hub.identity import Caller
+from hub.model import Beside, Event, EventKind, OutcomeKind, State, Subject, history, reason_for_senders
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 
 _EVENT_TEXTS = {
@@ -138,7 +137,7 @@ def _attempt_step(attempt: Attempt) -> Beside[HistoryStep]:
 def _attempt_text(attempt: Attempt) -> Text:
     """Say what came of an attempt, and of why it failed as much as a sender may know."""
     text = _OUTCOME_TEXTS[attempt.outcome]
-    why = None if attempt.outcome in _ARRIVED else for_senders(attempt.note)
+    why = None if attempt.outcome in _ARRIVED else reason_for_senders(attempt.note)
     return text if why is None else Text(f"{text.de} ({why.de})", f"{text.en} ({why.en})")
 
 

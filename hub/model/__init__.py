@@ -1,9 +1,9 @@
 """Words of the field as frozen values, and what is decided about them without looking anything up. Pure.
 
 ``parties`` take part, ``submission`` is what they send (``Application``: plaintext, in memory only; ``Sealed``: ciphertext),
-``events`` are a case's log, ``delivery`` is the contract of adapters and what follows an attempt, ``clock`` asks for the time.
-Named here is what everybody speaks of. What only adapters need stands apart: ``options``, ``packaging`` (what a receiver
-gets) and ``reasons`` of an attempt's end.
+``events`` are a case's log, ``delivery`` is the contract of adapters and what follows an attempt, ``reasons`` why it ended,
+``clock`` asks for the time. Named here is what everybody speaks of. What only adapters need stands apart: ``options``,
+``packaging`` (what a receiver gets), and the ``reasons`` by name.
 """
 
 from hub.model.clock import SteadyClock, utc_now
@@ -37,6 +37,7 @@ from hub.model.events import (
     own_event,
 )
 from hub.model.parties import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, Role
+from hub.model.reasons import reason_for_people, reason_for_senders, reason_of
 from hub.model.submission import (
     INLINE_LIMIT,
     LEIKA_PREFIX,
@@ -118,6 +119,9 @@ __all__ = [
     "oldest_id",
     "own_event",
     "random_id",
+    "reason_for_people",
+    "reason_for_senders",
+    "reason_of",
     "sealing_of",
     "service_names",
     "utc_now",

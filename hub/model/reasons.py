@@ -279,7 +279,7 @@ def reason_of(note: str) -> Reason:
     return _numbered(note) or next((reason for pattern, reason in _PATTERNS if pattern.match(note)), _OTHER)
 
 
-def for_people(note: str, *, german: bool) -> str:
+def reason_for_people(note: str, *, german: bool) -> str:
     """Return what a note says, in one language; a note that nobody knows as it is, and what a note adds in brackets."""
     reason = reason_of(note)
     if reason is _OTHER:
@@ -288,7 +288,7 @@ def for_people(note: str, *, german: bool) -> str:
     return text if note in _BY_NOTE or _numbered(note) is not None else f"{text} ({note})"
 
 
-def for_senders(note: str) -> Text | None:
+def reason_for_senders(note: str) -> Text | None:
     """Return what a sender may know of why an attempt failed: what the other side's system did, never how it is set up."""
     reason = reason_of(note)
     known = reason.code in _FOR_SENDERS or reason.code.startswith(("http-", "smtp-"))

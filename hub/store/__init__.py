@@ -5,19 +5,18 @@ sealed contents as files. Both accept sealed values only.
 """
 
 from hub.store.accounts import Account, Counted, Failure, StoredSession
+from hub.store.audit import AuditEntry, AuditRecord, Read
 from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
 from hub.store.blobs.provisional import Provisional
 from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
-from hub.store.database import met_unreadable
+from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
-from hub.store.outboxes import OutboxAttempt
+from hub.store.outboxes import OutboxAttempt, Telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 from hub.store.queue import AttemptResult
 from hub.store.records import (
     Announcement,
     Attempt,
-    AuditEntry,
-    AuditRecord,
     Backlog,
     CallbackClaim,
     CallbackView,
@@ -35,14 +34,9 @@ from hub.store.records import (
     NoticeKind,
     NoticeView,
     OutgoingCallback,
-    Page,
-    Read,
     Remembered,
     StoredKey,
     StoredMessage,
-    Telling,
-    all_items,
-    all_pages,
 )
 from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found
 from hub.model import Role
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     Database,
+    Page,
     from_json,
     maybe_micros,
     maybe_moment,
@@ -24,7 +25,6 @@ from hub.store.database import (
     reads,
     to_json,
 )
-from hub.store.records import AuditEntry, Page
 
 _ACCOUNTS = tables.accounts
 _OPENID_ANSWERS = tables.openid_answers

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, insert, select, text
 
 from hub.errors import UnreadableRow
 from hub.model import GENESIS, hash_of
 from hub.store import tables
-from hub.store.database import Database, from_json, in_postgresql, micros, moment, reads, to_json
-from hub.store.records import AuditEntry, AuditRecord, Page, Read
+from hub.store.database import Database, Page, from_json, in_postgresql, micros, moment, reads, to_json
 
 _AUDIT = tables.audit
 _READS = tables.reads
@@ -30,6 +30,48 @@ _RECORD_READ = text("""
 INSERT INTO reads (at, client, message_id, what, day) VALUES (:at, :client, :message_id, :what, :day)
 ON CONFLICT (message_id, client, what, day) DO NOTHING
 """)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """Who read what of a message, and when."""
+
+    at: datetime
+    client: str
+    message_id: UUID
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditEntry:
+    """One administrative action: who did what to which object, and its value before and after (no secrets)."""
+
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditRecord:
+    """An audit entry in its chain; ``hash`` = SHA-256 over the previous record's hash and this one (lower-case hex)."""
+
+    seq: int
+    entry: AuditEntry
+    previous: str
+    hash: str
+
+    def record_hash(self) -> str:
+        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the record).
+
+        Raises ``ValueError`` where ``previous`` is no hash; in a chain that holds up to here it is one.
+        """
+        entry = self.entry
+        said = [self.seq, entry.at.isoformat(), entry.actor, entry.action, entry.target]
+        canonical = orjson.dumps([*said, dict(entry.before), dict(entry.after)], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
 
 
 class Audit:

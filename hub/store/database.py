@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
@@ -22,7 +23,6 @@ from sqlalchemy import Boolean, Connection, Engine, LargeBinary, Select, Table, 
 
 from hub.errors import DatabaseDamaged, HubError, UnreadableRow
 from hub.store.engine import corrupt, is_damage, translated, unavailable
-from hub.store.records import Page
 from hub.store.statements import Lookup, Query
 from hub.store.tables import metadata
 from hub.store.writer import Writer
@@ -42,7 +42,38 @@ _FARTHEST = 1 << 31
 _ABSENT = object()
 _MET: ContextVar[set[tuple[str, str]] | None] = ContextVar("unreadable rows met", default=None)
 #: Unreadable rows that are remembered as told of; beyond it all are told of anew.
-_MOST_TOLD = 10_000
+_MOST_NOTED = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list: ``items`` from ``offset`` on, of ``total`` in all; ``unreadable`` stand for rows left out of it."""
+
+    items: Sequence[T]
+    offset: int
+    total: int
+    unreadable: Sequence[UnreadableRow] = ()
+
+    @property
+    def end(self) -> int:
+        """Where the next page begins: behind what was left out, too."""
+        return self.offset + len(self.items) + len(self.unreadable)
+
+
+def all_pages(read: Callable[[int], Page[T]]) -> Iterator[Page[T]]:
+    """Yield the pages of a list, however much of it cannot be read; ``read`` is given where its page begins."""
+    offset = 0
+    while (page := read(offset)).end > offset:
+        yield page
+        offset = page.end
+        if offset >= page.total:
+            return
+
+
+def all_items(read: Callable[[int], Page[T]]) -> Iterator[T]:
+    """Yield what can be read of a list, page by page, as :func:`all_pages`."""
+    for page in all_pages(read):
+        yield from page.items
 
 
 class Database:
@@ -310,7 +341,7 @@ class Unreadables:
         with self._lock:
             if known in self._logged:
                 return
-            if len(self._logged) >= _MOST_TOLD:
+            if len(self._logged) >= _MOST_NOTED:
                 self._logged.clear()
             self._logged.add(known)
         _log.error("%s %s cannot be read by this version: column %s", table, key, column)

@@ -18,10 +18,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or
 from hub.errors import Conflict, Text, UnreadableRow, not_found, state_forbids
 from hub.model import DeadCause, OutcomeKind, State
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     MOST_ITEMS,
     Database,
+    Page,
     a_moment,
     clamp,
     maybe_micros,
@@ -30,8 +31,8 @@ from hub.store.database import (
     moment,
     reads,
 )
-from hub.store.outboxes import write_telling
-from hub.store.records import Attempt, AuditEntry, Backlog, Circuit, DeliveryState, DeliveryView, Page, Telling
+from hub.store.outboxes import Telling, write_telling
+from hub.store.records import Attempt, Backlog, Circuit, DeliveryState, DeliveryView
 
 _CHANGES = tables.circuit_changes
 

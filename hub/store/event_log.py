@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from hub.errors import Conflict, Text, not_found
 from hub.model import DeadCause, Event, EventKind, State, Subject, chain, next_state
 from hub.store import tables
-from hub.store.database import Database, from_json, micros, moment, reads, to_json
+from hub.store.database import Database, Page, from_json, micros, moment, reads, to_json
 from hub.store.outboxes import write_callbacks
-from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback, Page
+from hub.store.records import CaseHead, DeliveryState, MakeEvents, OutgoingCallback
 from hub.store.statements import Insert, Lookup, Query, Update
 from hub.store.writer import nothing_written
 

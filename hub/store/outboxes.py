@@ -35,9 +35,10 @@ from sqlalchemy import (
 from hub.errors import not_found
 from hub.model import Subject
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     Database,
+    Page,
     Unreadables,
     clamp,
     from_json,
@@ -61,8 +62,6 @@ from hub.store.records import (
     NoticeKind,
     NoticeView,
     OutgoingCallback,
-    Page,
-    Telling,
 )
 from hub.store.statements import Insert, Query
 
@@ -119,6 +118,14 @@ _CANDIDATES_POSTGRESQL = """candidates AS MATERIALIZED (
     ) q
     WHERE s.busy < :share
 )"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telling:
+    """One decision to tell people: what the audit log keeps of it, and a notice for each recipient."""
+
+    entry: AuditEntry
+    notices: tuple[Notice, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

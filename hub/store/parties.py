@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from hub.errors import KeyRefused, Text, already_exists, not_found, overtaken
 from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, oldest_id
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     Database,
+    Page,
     a_moment,
     clamp,
     from_json,
@@ -30,7 +31,7 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.outboxes import to_view
-from hub.store.records import AuditEntry, CallbackView, DeliveryState, Page, StoredKey
+from hub.store.records import CallbackView, DeliveryState, StoredKey
 from hub.store.statements import Lookup
 
 _CLIENTS = tables.clients

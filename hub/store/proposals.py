@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, insert, sel
 
 from hub.errors import Conflict, Text, delivery_overtaken, not_found
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     Database,
     clamp,
@@ -34,7 +34,6 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.parties import put_key
-from hub.store.records import AuditEntry
 
 _KEY_CHANGES = tables.key_changes
 _ADAPTER_CHANGES = tables.adapter_changes

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from uuid import UUID
 
-import orjson
-
-from hub.errors import UnreadableRow
 from hub.model import (
     GENESIS,
     Callback,
@@ -32,8 +28,6 @@ from hub.model import (
     Submission,
 )
 
-T = TypeVar("T")
-
 
 class DeliveryState(StrEnum):
     """Where a delivery stands."""
@@ -46,37 +40,6 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"
     #: Given up; a person has to act.
     DEAD = "dead"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list: ``items`` from ``offset`` on, of ``total`` in all; ``unreadable`` stand for rows left out of it."""
-
-    items: Sequence[T]
-    offset: int
-    total: int
-    unreadable: Sequence[UnreadableRow] = ()
-
-    @property
-    def end(self) -> int:
-        """Where the next page begins: behind what was left out, too."""
-        return self.offset + len(self.items) + len(self.unreadable)
-
-
-def all_pages(read: Callable[[int], Page[T]]) -> Iterator[Page[T]]:
-    """Yield the pages of a list, however much of it cannot be read; ``read`` is given where its page begins."""
-    offset = 0
-    while (page := read(offset)).end > offset:
-        yield page
-        offset = page.end
-        if offset >= page.total:
-            return
-
-
-def all_items(read: Callable[[int], Page[T]]) -> Iterator[T]:
-    """Yield what can be read of a list, page by page, as :func:`all_pages`."""
-    for page in all_pages(read):
-        yield from page.items
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -364,62 +327,12 @@ class NoticeView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Telling:
-    """One decision to tell people: what the audit log keeps of it, and a notice for each recipient."""
-
-    entry: AuditEntry
-    notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Lagging:
     """How many submissions of a destination lag behind, and since when the oldest does."""
 
     destination_id: UUID
     number: int
     oldest_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Read:
-    """Who read what of a message, and when."""
-
-    at: datetime
-    client: str
-    message_id: UUID
-    what: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditEntry:
-    """One administrative action: who did what to which object, and its value before and after (no secrets)."""
-
-    at: datetime
-    actor: str
-    action: str
-    target: str
-    before: Mapping[str, Any] = field(default_factory=dict)
-    after: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditRecord:
-    """An audit entry in its chain; ``hash`` = SHA-256 over the previous record's hash and this one (lower-case hex)."""
-
-    seq: int
-    entry: AuditEntry
-    previous: str
-    hash: str
-
-    def record_hash(self) -> str:
-        """Compute what ``hash`` must be: SHA-256(previous || canonical JSON of the record).
-
-        Raises ``ValueError`` where ``previous`` is no hash; in a chain that holds up to here it is one.
-        """
-        entry = self.entry
-        said = [self.seq, entry.at.isoformat(), entry.actor, entry.action, entry.target]
-        canonical = orjson.dumps([*said, dict(entry.before), dict(entry.after)], option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(bytes.fromhex(self.previous) + canonical).hexdigest()
 
 
 #: Makes the next events of a case from its head and the subject's state; pure, because it may be called again.

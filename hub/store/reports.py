@@ -17,10 +17,10 @@ from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, 
 
 from hub.model import DeadCause, OutcomeKind, State, Subject, oldest_id, service_names
 from hub.store import tables
-from hub.store.database import Database, a_moment, clamp, micros, moment
+from hub.store.database import Database, Page, a_moment, clamp, micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.deliveries import to_circuit
-from hub.store.records import Backlog, Circuit, DeliveryState, DeliveryView, Page, StoredMessage
+from hub.store.records import Backlog, Circuit, DeliveryState, DeliveryView, StoredMessage
 from hub.store.rows import to_message
 
 _MESSAGES = tables.messages

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from hub.errors import Conflict, Text, already_exists, not_approved, not_found, overtaken, state_forbids
 from hub.store import tables
-from hub.store.audit import write_audit
+from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
     Database,
+    Page,
     a_moment,
     from_json,
     in_postgresql,
@@ -25,7 +26,6 @@ from hub.store.database import (
     reads,
     to_json,
 )
-from hub.store.records import AuditEntry, Page
 
 _VERSIONS = tables.routing_versions
 _ACTIVATIONS = tables.routing_activations

@@ -15,7 +15,7 @@ from hub.errors import Invalid, Refused, Text, already_exists, already_submitted
 from hub.model import GENESIS, Contents, Event, Form, Sealed, State, Subject, Submission, chain
 from hub.observability.crashpoints import reach
 from hub.store import tables
-from hub.store.database import Database, in_postgresql, micros, moment, reads
+from hub.store.database import Database, Page, in_postgresql, micros, moment, reads
 from hub.store.engine import names_unknown
 from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.outboxes import write_callbacks
@@ -27,7 +27,6 @@ from hub.store.records import (
     MakeCompletion,
     MakeEvents,
     OutgoingCallback,
-    Page,
     Remembered,
     StoredMessage,
 )

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
 from store_values import claim, record
 
-from hub.model.reasons import for_people
+from hub.model.reasons import reason_for_people
 
 EVERY_PAGE = (
     "/",
@@ -239,7 +239,7 @@ def test_an_operator_sends_dead_letters_again(pages):
     assert "Empfänger (1)" in page
     # What the last attempt was recorded with, by its code and in words.
     assert "http-403" in page
-    assert for_people("HTTP 403", german=True) in page
+    assert reason_for_people("HTTP 403", german=True) in page
     answer = operator.post("/dead", delivery=str(one.delivery_id))
     assert "Wird erneut zugestellt" in answer.text
     assert "Nichts ist gescheitert" in answer.text

@@ -29,7 +29,7 @@ from hub.errors import Conflict, NotFound
 from hub.jobs.retention import Undelivered
 from hub.model.delivery import Step, StepKind
 from hub.model.events import EventKind, Subject
-from hub.model.reasons import for_people
+from hub.model.reasons import reason_for_people
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, State
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
@@ -294,7 +294,7 @@ def test_the_owner_lists_and_redrives_over_http(delivery_id, served):
     header = manager(served, owner=True)
     listed = served.get("/hub/v1/dead-letters", params={"cause": "receiver"}, headers=header).json()
     assert [each["deliveryId"] for each in listed["deadLetters"]] == [str(delivery_id)]
-    words = {"de": for_people("HTTP 403", german=True), "en": for_people("HTTP 403", german=False)}
+    words = {"de": reason_for_people("HTTP 403", german=True), "en": reason_for_people("HTTP 403", german=False)}
     assert [each["reason"] for each in listed["deadLetters"]] == [{"code": "http-403", **words}]
     url = f"/hub/v1/dead-letters/{delivery_id}/redrive"
     first = served.post(url, json={"reason": "wieder da"}, headers=header)
@@ -334,7 +334,7 @@ def test_a_wrong_call_of_the_command_is_refused_before_anything_happens(stage, a
 def test_the_command_lists_and_redrives(delivery_id, stage):
     listed = run(stage, "list", "--cause", "receiver").output
     assert str(delivery_id) in listed
-    assert "http-403: " + " / ".join(for_people("HTTP 403", german=german) for german in (True, False)) in listed
+    assert "http-403: " + " / ".join(reason_for_people("HTTP 403", german=german) for german in (True, False)) in listed
     assert str(delivery_id) not in run(stage, "list", "--cause", "payload").output
     assert run(stage, "redrive", str(delivery_id)).output.startswith("1 ")
     assert run(stage, "redrive", str(delivery_id)).output.startswith("0 ")

@@ -10,7 +10,7 @@ from stage import BAUEN
 
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
-from hub.model.reasons import NOT_PUBLIC, for_people
+from hub.model.reasons import NOT_PUBLIC, reason_for_people
 from hub.store import Circuit
 
 
@@ -124,7 +124,7 @@ def test_an_address_that_no_delivery_will_reach_is_refused_when_it_is_entered(of
     answer = office.as_("otto").amend(of_district(office), adapter={"name": name, "options": options})
     assert (answer.status_code, slug(answer)) == (422, "configuration"), answer.text
     # The words that an attempt would be recorded with.
-    assert for_people(NOT_PUBLIC.note, german=False) in answer.json()["detailEn"]
+    assert reason_for_people(NOT_PUBLIC.note, german=False) in answer.json()["detailEn"]
 
 
 def test_a_key_is_not_activated_by_one_person_alone(office, keys):

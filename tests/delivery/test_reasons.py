@@ -16,7 +16,7 @@ from hub.identity.clients import Caller
 from hub.intake.status import StatusDesk
 from hub.model import reasons
 from hub.model.parties import ClientKind
-from hub.model.reasons import for_people, for_senders, only_settings_mend, reason_of
+from hub.model.reasons import only_settings_mend, reason_for_people, reason_for_senders, reason_of
 from hub.observability import logs
 
 NOTES = {
@@ -65,15 +65,17 @@ def test_what_is_recorded_of_an_attempt_has_a_code_and_two_languages(note: str, 
 
 
 def test_german_comes_first_where_people_read_german_and_an_unknown_note_stays_as_it_is():
-    assert for_people("address is not public", german=True).startswith("Die Adresse liegt nicht im öffentlichen Netz")
-    assert for_people("address is not public", german=False).startswith("The address does not lie")
-    assert for_people("folder: Permission denied", german=True).endswith("(folder: Permission denied)")
-    assert for_people("Anderes", german=True) == "Anderes"
+    assert reason_for_people("address is not public", german=True).startswith(
+        "Die Adresse liegt nicht im öffentlichen Netz"
+    )
+    assert reason_for_people("address is not public", german=False).startswith("The address does not lie")
+    assert reason_for_people("folder: Permission denied", german=True).endswith("(folder: Permission denied)")
+    assert reason_for_people("Anderes", german=True) == "Anderes"
 
 
 def test_a_sender_is_told_what_the_other_side_did_and_nothing_of_how_it_is_set_up():
-    assert "HTTP 404" in for_senders("HTTP 404").de
-    assert for_senders("connection refused") is not None
+    assert "HTTP 404" in reason_for_senders("HTTP 404").de
+    assert reason_for_senders("connection refused") is not None
     for note in (
         "address is not public",
         "no such host can exist",
@@ -83,7 +85,7 @@ def test_a_sender_is_told_what_the_other_side_did_and_nothing_of_how_it_is_set_u
         "folder: Permission denied",
         "what nobody knows",
     ):
-        assert for_senders(note) is None
+        assert reason_for_senders(note) is None
 
 
 def test_only_what_needs_no_connection_to_know_is_a_fault_of_settings():

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 from routing_book import NOW
 
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
-from hub.identity.accounts import IDLE, LONGEST, Accounts, Person, Right, Role, may_be_one_human, same_csrf
+from hub.identity.accounts import IDLE, LONGEST_SESSION, Accounts, Person, Right, Role, may_be_one_human, same_csrf
 from hub.store import AuditEntry, tables
 from hub.store.tables import accounts as account_table
 from hub.store.tables import sessions as session_table
@@ -119,7 +119,7 @@ def test_a_session_ends_when_idle_and_at_the_latest_after_ten_hours(accounts):
     assert accounts.session(token, now=NOW + IDLE + IDLE + MINUTE) is None
     token, _ = accounts.log_in("erika", PASSWORD, now=NOW)
     at = NOW
-    while at - NOW <= LONGEST:
+    while at - NOW <= LONGEST_SESSION:
         assert accounts.session(token, now=at) is not None
         at += IDLE - MINUTE
     assert accounts.session(token, now=at) is None

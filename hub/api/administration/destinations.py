@@ -20,11 +20,8 @@ from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto import expires_at
 from hub.errors import not_found
-from hub.identity.access import reach
-from hub.identity.accounts import Person
-from hub.identity.clients import Caller
-from hub.model import DeadCause, Destination, OfferedService
-from hub.model.reasons import for_people, reason_of
+from hub.identity import Caller, Person, reach
+from hub.model import DeadCause, Destination, OfferedService, reason_for_people, reason_of
 from hub.store import AdapterChange, ChangeState, Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
@@ -310,7 +307,11 @@ def _reason(note: str | None) -> dict[str, str] | None:
     """Return what a note says: a code that never changes, and its text in both languages."""
     if note is None:
         return None
-    return {"code": reason_of(note).code, "de": for_people(note, german=True), "en": for_people(note, german=False)}
+    return {
+        "code": reason_of(note).code,
+        "de": reason_for_people(note, german=True),
+        "en": reason_for_people(note, german=False),
+    }
 
 
 def _row(view: DeliveryView) -> dict[str, Any]:

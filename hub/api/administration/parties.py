@@ -18,10 +18,9 @@ from hub.administration.clients import ClientService
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed, nothing
 from hub.api.operations import caller_address, visit
 from hub.api.threads import in_thread
-from hub.identity.accounts import PREFIX, Person, PersonTokens, Right, Role
-from hub.identity.clients import Caller, Directory, rights_of
-from hub.identity.clients import ScopeRight as ClientRight
-from hub.model import Client, ClientKind
+from hub.identity import PERSONS_PREFIX, Caller, Directory, Person, PersonTokens, Right, rights_of
+from hub.identity import ScopeRight as ClientRight
+from hub.model import Client, ClientKind, Role
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 
@@ -131,13 +130,13 @@ class People:
     async def revoke(self) -> ConnexionResponse:
         """End the token that the request carries: 204. A client's token ends by itself."""
         token = _bearer()
-        if token.startswith(PREFIX):
+        if token.startswith(PERSONS_PREFIX):
             await in_thread(self._person_tokens.revoke, token, now=self._clock())
         return nothing(headers=_NEVER_KEPT)
 
     def token_info(self, token: str) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any]]:
         """Return who holds a token, for connexion's security check; raise ``Unauthenticated``."""
-        if token.startswith(PREFIX):
+        if token.startswith(PERSONS_PREFIX):
             return self._of_person(token)
         info = self._of_client(token)
         caller: Caller = info["caller"]

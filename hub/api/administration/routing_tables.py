@@ -19,7 +19,7 @@ from hub.api.guards import arrival
 from hub.api.operations import visit
 from hub.api.threads import in_thread
 from hub.errors import Text, not_found
-from hub.identity.accounts import Person, Right
+from hub.identity import Person, Right
 from hub.routing import (
     Diff,
     Finding,

@@ -18,8 +18,7 @@ from hub.api.fit_connect.versions import WireVersion
 from hub.api.threads import in_thread
 from hub.crypto import HubKeys
 from hub.errors import Malformed, Text, destination_state
-from hub.identity.access import owns
-from hub.identity.clients import Caller
+from hub.identity import Caller, owns
 from hub.model import Callback, OfferedService
 from hub.notifications.callbacks import at_rest
 from hub.transport.connection import Outbound

@@ -22,7 +22,7 @@ from hub.fit_connect.collection import Cases, Collection
 from hub.fit_connect.events import Acknowledgement
 from hub.fit_connect.sending import ExchangeLimits, Receivers, RecentAnnouncements, SendingTools
 from hub.fit_connect.submissions import Announcing, Submitting, Uploading
-from hub.identity.clients import Caller, Directory
+from hub.identity import Caller, Directory
 from hub.model import Destination, Sealing
 from hub.notifications.callbacks import CallbackWriter
 from hub.routing import RoutingTable

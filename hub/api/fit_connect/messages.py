@@ -48,7 +48,7 @@ from hub.fit_connect.submissions import (
     Submitting,
     Uploading,
 )
-from hub.identity.clients import Caller
+from hub.identity import Caller
 from hub.model import Callback, Sealed, Service, Subject
 from hub.notifications.callbacks import at_rest
 from hub.proof.checkpoints import Checkpoints

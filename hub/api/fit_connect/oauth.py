@@ -15,7 +15,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.api.operations import Identify, caller_address, visit
 from hub.api.threads import in_thread
 from hub.errors import Malformed, Text
-from hub.identity.clients import Clients, Token, bad_credentials, rights_of
+from hub.identity import Clients, Token, bad_credentials, rights_of
 from hub.model import Client
 
 

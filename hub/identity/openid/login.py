@@ -46,9 +46,10 @@ from hub.errors import (
     Text,
     already_exists,
 )
-from hub.identity.accounts import BOUNDS, Accounts, Person, Role, SecretBox, person_of
+from hub.identity.accounts import BOUNDS, Accounts, Person, SecretBox, person_of
 from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
+from hub.model import Role
 from hub.store import Account, AuditEntry, Store
 
 _EVERYTHING = "*"
