@@ -31,7 +31,7 @@ from hub.model import MediaType, SchemaRef
 from hub.validation.attachments import ANY, JsonAttachmentNames, XmlAttachmentNames
 from hub.validation.code_lists import CodeList, CodeLists, read_code_list
 from hub.validation.comparison import Change, differences
-from hub.validation.json.documents import JsonSchema, read_json
+from hub.validation.json.documents import JsonSchema, addresses, read_json
 from hub.validation.manifest import (
     NAME,
     Edition,
@@ -191,7 +191,7 @@ def _judge(
 ) -> XsdSchema | Xsd11Schema | JsonSchema:
     read = partial(read_pinned, folder, manifest)
     if manifest.kind is Kind.JSON_SCHEMA:
-        return JsonSchema(_schema_document(read, item.file), resources=lambda: _resources(read, item))
+        return JsonSchema(_schema_document(read, item.file), resources=lambda: _resources(read, item), name=item.file)
     source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
     if manifest.kind is Kind.XSD11:
         return Xsd11Schema(source, folder=folder, roots=item.roots)
@@ -211,8 +211,7 @@ def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
 def _resources(read: Reader, item: SchemaItem) -> Iterator[tuple[str, Any]]:
     for name in item.closure:
         if name != item.file:
-            document = _schema_document(read, name)
-            yield str(document.get("$id", name)), document
+            yield from addresses(_schema_document(read, name), name)
 
 
 def _schema_document(read: Reader, name: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ xmlschema resolves groups, extensions, restrictions and substitutions; what it b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +20,13 @@ import orjson
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.xml.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
-from hub.validation.xml.xsd import XSD, parse_schema_document, resolved
+from hub.validation.xml.xsd import REFERENCES, XSD, parse_schema_document, resolved
 
 if TYPE_CHECKING:
     import xmlschema  # Twelve megabytes that only an import needs.
 
 #: Where documents from outside the package are kept.
 EXTERNAL = "external/"
-_REFERENCES = tuple(f"{XSD}{name}" for name in ("import", "include", "redefine", "override"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +123,9 @@ class Library:
                 file=base,
                 location=location,
             )
+        if _SCHEME.match(location):
+            # A file that is called by a URN: other engines take its name for an address.
+            self.locations.setdefault(location, found)
         return found
 
     def _known(self, name: str) -> bool:
@@ -156,13 +159,14 @@ class Library:
 
 
 def _locations(schema: Any) -> Iterator[str]:
-    for node in schema.iterchildren(*_REFERENCES):
+    for node in schema.iterchildren(*REFERENCES):
         location = node.get("schemaLocation")
         # An import without a location relies on another import of the same namespace; compiling tells.
-        if location:
+        if location and location.strip():
             yield location.strip()
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//)")
 _KINDS = {f"{XSD}ID": ID, f"{XSD}IDREF": IDREF, f"{XSD}IDREFS": IDREFS}
 #: Attributes of a schema document that name a type.
 _TYPED = ("type", "base", "itemType", "memberTypes")

@@ -42,7 +42,7 @@ class Kind(StrEnum):
     XSD = "xsd"
     #: XML Schema 1.1, by xmlschema in a process of its own.
     XSD11 = "xsd-1.1"
-    #: JSON Schema draft-07, 2019-09 or 2020-12.
+    #: JSON Schema draft-04, 06, 07, 2019-09 or 2020-12.
     JSON_SCHEMA = "json-schema"
 
     #: Code lists in Genericode; not a schema of its own, but checked with those that name them.

@@ -28,6 +28,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -42,8 +43,10 @@ import orjson
 from lxml import etree
 
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
+from hub.model.submission import is_uri
 from hub.validation.closure import Library, LocationList, build_schema, derive_table, has_identifiers
 from hub.validation.code_lists import CodeList, read_code_list
+from hub.validation.json.documents import addresses, id_of, reached, runs_linearly
 from hub.validation.json.documents import compiled as compiled_json
 from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status
 from hub.validation.report import MIB
@@ -351,11 +354,14 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         files |= rules
     hashes = {name: sha256_of(content) for name, content in files.items()}
     locations = {address: name for address, name in library.locations.items() if name in files}
-    base = _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition)
+    base = quote(
+        _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition), safe=_IN_A_URI + "%"
+    )
+    # Official packages have file names with blanks and umlauts (RFC 3986, section 2.1).
+    titles = _own_names(entries)
     items = tuple(
         SchemaItem(
-            # Official packages have file names with blanks and umlauts (RFC 3986, section 2.1).
-            uri=f"{quote(base, safe=_IN_A_URI + '%#')}#{quote(PurePosixPath(name).stem, safe=_IN_A_URI)}",
+            uri=f"{base}#{titles[name].rpartition('.')[0]}",
             file=name,
             closure=closures[name],
             sha256="",
@@ -429,40 +435,57 @@ def _wrong_by_1_1(error: ConfigurationError, marks: Mapping[str, Mark]) -> Confi
 def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:
     documents: dict[str, dict[str, Any]] = {}
     for name, data in package.items():
-        at(name)
-        if fnmatch(name, edition.messages) and (document := _schema(name, data)) is not None:
-            documents[name] = document
-    if not documents:
+        if name.lower().endswith(".json"):
+            at(name)
+            if (document := _json_object(name, data)) is not None:
+                documents[name] = document
+    entries = [name for name in documents if _selected(name, edition) and _is_schema(documents[name])]
+    if not entries:
         raise _nothing()
-    hashes = {name: sha256_of(package[name]) for name in documents}
-    resources = [(str(document.get("$id", name)), document) for name, document in documents.items()]
-    items = []
-    for name, document in documents.items():
+    closures = {name: reached(name, documents) for name in entries}
+    used = sorted({name for closure in closures.values() for name in closure})
+    for name in used:
         at(name)
-        refuse_dangerous_patterns([(name, document)])
-        compiled_json(document, [(uri, other) for uri, other in resources if other is not document])
+        refuse_dangerous_patterns([(name, documents[name])], harmless=runs_linearly)
+    titles = _own_names(entries)
+    items = []
+    for name in entries:
+        at(name)
+        others = [each for other in closures[name] if other != name for each in addresses(documents[other], other)]
+        compiled_json(documents[name], others, name=name)
+        called = quote(id_of(documents[name]) or "", safe=_IN_A_URI + "%#")
         items.append(
             SchemaItem(
-                uri=quote(
-                    str(document.get("$id") or f"{_own_uri(edition)}/{PurePosixPath(name).name}"),
-                    safe=_IN_A_URI + "%#",
-                ),
+                uri=called if is_uri(called) else f"{_own_uri(edition)}/{titles[name]}",
                 file=name,
-                closure=tuple(sorted(documents)),
+                closure=closures[name],
                 sha256="",
                 services=edition.services,
-                title=str(document.get("title", ""))[:200],
+                title=str(documents[name].get("title", ""))[:200],
             )
         )
-    manifest = _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None)
-    return manifest.pinned(), {name: package[name] for name in documents}
+    files = {name: package[name] for name in used}
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    return _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None).pinned(), files
+
+
+def _selected(name: str, edition: Edition) -> bool:
+    """Whether an operator's pattern means a file: by its own name, or with its folders."""
+    return any(fnmatch(each, edition.messages) for each in (PurePosixPath(name).name, name))
+
+
+def _own_names(names: Iterable[str]) -> Mapping[str, str]:
+    """Return what stands in a URI for each file: its own name, with its folders where two have the same; encoded."""
+    paths = [PurePosixPath(name) for name in names]
+    alike = Counter(path.name for path in paths)
+    return {str(path): quote(path.name if alike[path.name] == 1 else str(path), safe=_IN_A_URI) for path in paths}
 
 
 def _code_list_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:
     files = {
         name: content
         for name, content in package.items()
-        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and fnmatch(PurePosixPath(name).name, edition.messages)
+        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and _selected(name, edition)
     }
     if not files:
         raise _nothing()
@@ -473,7 +496,7 @@ def _code_list_edition(package: Mapping[str, bytes], edition: Edition, at: At) -
         lists[name] = read_code_list(content, name)
     items = tuple(
         SchemaItem(
-            uri=f"{one.uri}_{one.version}",
+            uri=quote(f"{one.uri}_{one.version}", safe=_IN_A_URI + "%#"),
             file=name,
             closure=(name,),
             sha256="",
@@ -503,8 +526,9 @@ def _manifest(
 
 
 def _message_schemas(library: Library, edition: Edition) -> list[str]:
-    own = [name for name in sorted(library.files) if fnmatch(PurePosixPath(name).name, edition.messages)]
-    used = {reference for name in sorted(library.files) for reference in library.references(name) if reference != name}
+    """Return the schemas that the pattern selects and that no other one reaches: what none of these needs is left out."""
+    own = [name for name in sorted(library.files) if _selected(name, edition)]
+    used = {reference for name in own for reference in library.closure(name) if reference != name}
     unused = [name for name in own if name not in used]
     # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
     entries = [name for name in unused if roots_of(library, name)] or unused
@@ -581,13 +605,16 @@ def _own_uri(edition: Edition) -> str:
     return f"https://schema.rathaus-hub.example/{edition.standard}/{edition.version}"
 
 
-def _schema(name: str, data: bytes) -> dict[str, Any] | None:
+def _json_object(name: str, data: bytes) -> dict[str, Any] | None:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
-    is_schema = isinstance(document, dict) and "$schema" in document and "json-schema.org" in str(document["$schema"])
-    return document if is_schema else None
+    return document if isinstance(document, dict) else None
+
+
+def _is_schema(document: Mapping[str, Any]) -> bool:
+    return "json-schema.org" in str(document.get("$schema", ""))
 
 
 def sha256_of(content: bytes) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from datetime import date
 from pathlib import Path
 
+import orjson
 import pytest
 from shared_data import CATALOG, SHARED, needs_shared_data
 
@@ -15,6 +17,8 @@ from hub.model.submission import MediaType, is_uri
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
 from hub.validation.manifest import Kind, Status
+from hub.validation.report import Limits
+from hub.validation.xml.patterns import is_dangerous
 
 TODAY = date(2026, 11, 2)
 XOEV = SHARED / "xoev"
@@ -79,6 +83,75 @@ def test_a_file_name_with_blank_or_umlaut_gives_a_uri_that_is_one(tmp_path):
     uris = [item.uri for item in manifest.schemas]
     assert len(uris) == 2
     assert all(is_uri(uri) for uri in uris), uris
+
+
+#: How a schema is called in a package, and how another one of its folder names it.
+CALLED = {
+    "a blank": ("klaver _1_0.xsd", "klaver _1_0.xsd"),
+    "two blanks": ("a  b.xsd", "a  b.xsd"),
+    "an umlaut": ("prüf.xsd", "prüf.xsd"),
+    "percent-encoded": ("Prüf typen.xsd", "Pr%C3%BCf%20typen.xsd"),
+    "a percent sign": ("100%.xsd", "100%.xsd"),
+    "brackets": ("[x].xsd", "[x].xsd"),
+    "a number sign": ("a#b.xsd", "a%23b.xsd"),
+    "white space around": ("rand.xsd", "\n rand.xsd "),
+    "a URN": ("urn:beispiel:t.xsd", "urn:beispiel:t.xsd"),
+    "a backslash": ("teil/t.xsd", "teil\\t.xsd"),
+    "over its own folder": ("hier.xsd", "../Schemata (gültig)/hier.xsd"),
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_names_of_files_and_folders_may_hold_what_no_uri_holds(tmp_path, version):
+    folder = tmp_path / "p" / "Schemata (gültig)"
+    for number, (name, location) in enumerate(CALLED.values()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        kind = f'<xs:simpleType name="T{number}"><xs:restriction base="xs:int"/></xs:simpleType>'
+        (folder / name).write_text(f"{XSD_HEAD}{kind}</xs:schema>")
+        assertion = '<xs:assert test="true()"/>' if version == "1.1" else ""
+        main = (
+            f'{XSD_HEAD}<xs:include schemaLocation="{location}"/><xs:element name="m{number}"><xs:complexType><xs:sequence>'
+            f'<xs:element name="t" type="T{number}"/></xs:sequence><xs:attribute name="i" type="xs:ID"/>{assertion}'
+            "</xs:complexType></xs:element></xs:schema>"
+        )
+        (folder / f"haupt + {number}.xsd").write_text(main)
+    manifest = import_standard(tmp_path / "p", tmp_path / "s", standard="t", version="1")
+    assert [len(item.closure) for item in manifest.schemas] == [2] * len(CALLED)
+    assert all(is_uri(item.uri) for item in manifest.schemas)
+    loaded = SchemaCatalog.load(tmp_path / "s")
+    # Each document judged by XML Schema 1.1 costs a process.
+    for number, called in list(enumerate(CALLED))[:: 1 if version == "1.0" else len(CALLED)]:
+        message = f'<m{number} xmlns="urn:t"><t xmlns="">{{}}</t></m{number}>'
+        (tmp_path / "good.xml").write_text(message.format(1))
+        (tmp_path / "bad.xml").write_text(message.format("x"))
+        found = [check(loaded, tmp_path / name).valid for name in ("good.xml", "bad.xml")]
+        assert found == [True, False], called
+
+
+def test_what_no_selected_schema_reaches_is_left_out(tmp_path):
+    # XPlanGML ships its WFS operations, which need documents from the network, beside the plans.
+    files = {
+        "plan": MESSAGE.replace("<xs:element", '<xs:include schemaLocation="typen.xsd"/><xs:element'),
+        "typen": f"{XSD_HEAD}</xs:schema>",
+        "operationen": '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:import namespace="urn:w" '
+        'schemaLocation="http://127.0.0.1:9/wfs.xsd"/><xs:include schemaLocation="plan.xsd"/></xs:schema>',
+    }
+    folder = package(tmp_path, **files)
+    with pytest.raises(ConfigurationError, match="wfs"):
+        import_standard(folder, tmp_path / "schemas", standard="test", version="1")
+    manifest = import_standard(folder, tmp_path / "schemas", standard="test", version="1", messages="plan.xsd")
+    assert ([item.file for item in manifest.schemas], sorted(manifest.files)) == (
+        ["plan.xsd"],
+        ["plan.xsd", "typen.xsd"],
+    )
+
+
+def test_two_files_of_one_name_in_two_folders_have_uris_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "p" / folder).mkdir(parents=True)
+        (tmp_path / "p" / folder / "m.xsd").write_text(MESSAGE.replace("urn:t", f"urn:{folder}"))
+    manifest = import_standard(tmp_path / "p", tmp_path / "schemas", standard="test", version="1")
+    assert {item.uri.partition("#")[2] for item in manifest.schemas} == {"a/m", "b/m"}
 
 
 # What is refused.
@@ -254,3 +327,64 @@ def test_schemas_made_from_fim_data_fields_are_brought_in(tmp_path, name):
     )
     assert not report.valid
     assert "Erika" not in str(report.as_json())
+
+
+# JSON Schema.
+
+DRAFTS = [
+    "http://json-schema.org/draft-04/schema#",
+    "http://json-schema.org/draft-06/schema#",
+    "https://json-schema.org/draft-07/schema",
+]
+
+
+def json_package(tmp_path: Path, **files: object) -> Path:
+    folder = tmp_path / "json"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(orjson.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_older_drafts_and_their_words_judge(tmp_path, draft):
+    own, bound = ("id", {"minimum": 3, "exclusiveMinimum": True}) if "04" in draft else ("$id", {"exclusiveMinimum": 3})
+    schema = {"$schema": draft, own: "urn:beispiel:alt", "properties": {"a": {"type": "integer", **bound}}}
+    import_standard(json_package(tmp_path, **{"s.json": schema}), tmp_path / "s", standard="alt", version="1")
+    loaded = SchemaCatalog.load(tmp_path / "s")
+    found = {}
+    for value in (3, 4):
+        data = orjson.dumps({"$schema": "urn:beispiel:alt", "a": value})
+        report = loaded.check(media_type=MediaType.JSON, data=data, schema=None, service=None, on=TODAY)
+        found[value] = [one.rule for one in report.violations]
+    assert found == {3: ["json.exclusiveMinimum"], 4: []}
+
+
+def test_json_schemas_refer_to_the_files_beside_them(tmp_path):
+    draft = DRAFTS[2]
+    main = {"$schema": draft, "$id": "haupt ü.json", "properties": {"t": {"$ref": "teil/typ%20a.json#/definitions/t"}}}
+    files = {
+        "haupt ü.json": {**main, "$id": "haupt.json"},
+        # It names no draft: a part of others, and no schema of its own.
+        "teil/typ a.json": {"definitions": {"t": {"type": "integer"}}},
+        "andere.json": {"$schema": draft, "$ref": "fehlt.json"},
+    }
+    folder = json_package(tmp_path, **files)
+    manifest = import_standard(folder, tmp_path / "s", standard="t", version="1", messages="haupt*")
+    assert [item.closure for item in manifest.schemas] == [("haupt ü.json", "teil/typ a.json")]
+    assert all(is_uri(item.uri) for item in manifest.schemas)
+    (entry,) = SchemaCatalog.load(tmp_path / "s").entries()
+    assert [entry.judge.check({"t": value}, b"{}", Limits())[1] for value in (1, "x")] == [0, 1]
+
+
+def test_a_pattern_that_the_engine_runs_in_linear_time_is_taken_however_ambiguous(tmp_path):
+    pattern = "^v1(&[a-z]+=.+)*$"
+    assert is_dangerous(pattern)
+    schema = {"$schema": DRAFTS[2], "$id": "urn:beispiel:v", "pattern": pattern}
+    import_standard(json_package(tmp_path, **{"s.json": schema}), tmp_path / "s", standard="t", version="1")
+    (entry,) = SchemaCatalog.load(tmp_path / "s").entries()
+    begun = time.process_time()
+    assert [
+        entry.judge.check(text, b'""', Limits())[1] for text in ("v1&a=1&b=2", "v1" + "&a=&a=" * 20_000 + "\n")
+    ] == [0, 1]
+    assert time.process_time() - begun < 2

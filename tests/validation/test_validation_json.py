@@ -343,3 +343,12 @@ def test_a_document_of_more_values_than_the_cap_is_refused_before_it_is_read():
 def test_lines_far_down_a_huge_document_are_left_out():
     data = b"[" + b"0,\n" * 500_000 + b"0]"
     assert lines_of(data, {(3,), (499_999,)}) == {(3,): 4}
+
+
+@pytest.mark.parametrize("before", ["", '{\n "ä": 1,\n "ü', "{}\n" * 3])
+def test_where_a_document_is_no_utf8_is_told(before):
+    with pytest.raises(Malformed, match="UTF-8") as caught:
+        read_json(before.encode() + b'M\xfcller"}', Limits())
+    lines = before.split("\n")
+    assert (caught.value.members["line"], caught.value.members["column"]) == (len(lines), len(lines[-1]) + 2)
+    assert "ller" not in caught.value.detail.de

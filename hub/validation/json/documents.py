@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any, NoReturn
+from urllib.parse import quote, urljoin
 
 import jsonschema_rs
 import orjson
@@ -23,10 +24,17 @@ from hub.validation.json.report import KnownNames, Token, first_repeated, is_har
 from hub.validation.report import MIB, Limits, Violation
 
 _DRAFTS: Mapping[str, tuple[type[jsonschema_rs.Validator], int]] = {
+    "http://json-schema.org/draft-04/schema": (jsonschema_rs.Draft4Validator, jsonschema_rs.Draft4),
+    "http://json-schema.org/draft-06/schema": (jsonschema_rs.Draft6Validator, jsonschema_rs.Draft6),
     "http://json-schema.org/draft-07/schema": (jsonschema_rs.Draft7Validator, jsonschema_rs.Draft7),
     "https://json-schema.org/draft/2019-09/schema": (jsonschema_rs.Draft201909Validator, jsonschema_rs.Draft201909),
     "https://json-schema.org/draft/2020-12/schema": (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft202012),
 }
+_DRAFT_04 = "http://json-schema.org/draft-04/schema"
+#: Documents of one package lie here for each other, wherever they were published.
+_BASE = "https://package.invalid/"
+#: What names another document in a schema (the core specifications of 04 to 2020-12).
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef", "$schema")
 #: Every digit becomes 0, so that a long run of digits is one substring search.
 _ZEROED = bytes.maketrans(b"123456789", b"000000000")
 #: Up to 18 digits always fit a signed 64-bit integer.
@@ -81,10 +89,13 @@ def require_few_values(data: bytes, most: int) -> None:
 class JsonSchema:
     """A JSON Schema that judges documents. Thread-safe; compiled when first needed."""
 
-    def __init__(self, schema: Mapping[str, Any], *, resources: Callable[[], Iterable[tuple[str, Any]]]) -> None:
-        """Take a schema; ``resources`` gives every document that a ``$ref`` may reach, by its URI."""
+    def __init__(
+        self, schema: Mapping[str, Any], *, resources: Callable[[], Iterable[tuple[str, Any]]], name: str = ""
+    ) -> None:
+        """Take a schema; ``resources`` gives every document that a ``$ref`` may reach, by its URI; ``name`` is its file."""
         self._schema = schema
         self._resources = resources
+        self._name = name
         self._lock = Lock()
         self._validator: jsonschema_rs.Validator | None = None
         self._known: KnownNames | None = None
@@ -114,7 +125,8 @@ class JsonSchema:
     def known(self) -> KnownNames:
         """Return the names that a report may say."""
         if self._known is None:
-            self._known = KnownNames.of(self._schema, self._resources())
+            own = addresses(self._schema, self._name)
+            self._known = KnownNames.of(self._schema, [*self._resources(), *own])
         return self._known
 
     def outline(self) -> Outline:
@@ -129,27 +141,29 @@ class JsonSchema:
         """
         with self._lock:
             if self._validator is None:
-                self._validator = compiled(self._schema, self._resources())
+                self._validator = compiled(self._schema, self._resources(), name=self._name)
             return self._validator
 
 
-def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = ()) -> jsonschema_rs.Validator:
+def compiled(
+    schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (), *, name: str = ""
+) -> jsonschema_rs.Validator:
     """Compile a schema with formats on, references inside ``resources`` only, and bounded patterns.
+
+    ``name`` is its file, against which references are relative where the schema says nothing else.
 
     Raises:
         ConfigurationError: It is wrong, of an unknown draft, or needs a document outside ``resources``.
     """
-    documents = list(resources)
-    if "$id" in schema:
-        # What it refers to may refer back to it.
-        documents.append((str(schema["$id"]), schema))
+    # What it refers to may refer back to it.
+    documents = [*resources, *addresses(schema, name)]
     draft = _draft(schema, dict(documents))
-    name = str(schema.get("$id", "?"))
+    said = id_of(schema) or name or "?"
     if draft is None:
         raise ConfigurationError(
             Text(
-                f"{name}: $schema nennt keinen der Entwürfe draft-07, 2019-09 oder 2020-12.",
-                f"{name}: $schema names none of the drafts draft-07, 2019-09 and 2020-12.",
+                f"{said}: $schema nennt keinen der Entwürfe draft-04, 06, 07, 2019-09 oder 2020-12.",
+                f"{said}: $schema names none of the drafts draft-04, 06, 07, 2019-09 and 2020-12.",
             )
         )
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING, size_limit=_PATTERN_BYTES)
@@ -162,22 +176,91 @@ def compiled(schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]] = (
             registry=registry,
             retriever=_refuse_retrieval,
             pattern_options=options,
+            base_uri=address_of(name),
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise ConfigurationError(
-            Text(f"Das Schema {name} ist unbrauchbar: {error}", f"The schema {name} cannot be used: {error}")
+            Text(f"Das Schema {said} ist unbrauchbar: {error}", f"The schema {said} cannot be used: {error}")
         ) from error
+
+
+def address_of(name: str) -> str:
+    """Return where a file of a package lies for the references of its other files: a URI, whatever its name is."""
+    return _BASE + quote(name)
+
+
+def id_of(schema: Mapping[str, Any]) -> str | None:
+    """Return what a schema calls itself: ``$id``, or ``id`` in draft-04."""
+    found = schema.get("id" if _plain(str(schema.get("$schema", ""))) == _DRAFT_04 else "$id")
+    return found if isinstance(found, str) and found else None
+
+
+def addresses(schema: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the addresses under which a file of a package is known: where it lies, and what it calls itself."""
+    yield address_of(name), schema
+    called = id_of(schema)
+    if called is not None:
+        yield urljoin(address_of(name), called).removesuffix("#"), schema
+
+
+def reached(name: str, documents: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the files that a schema file of a package reaches by its references, itself included, sorted."""
+    named = {address: each for each, schema in documents.items() for address, _ in addresses(schema, each)}
+    met, waiting = {name}, [name]
+    while waiting:
+        current = waiting.pop()
+        for address in _references(documents[current], address_of(current)):
+            found = named.get(address.partition("#")[0])
+            if found is not None and found not in met:
+                met.add(found)
+                waiting.append(found)
+    return tuple(sorted(met))
+
+
+def _references(schema: Mapping[str, Any], base: str) -> Iterator[str]:
+    """Yield the absolute addresses that a schema refers to; ``$id`` of a part changes what its own are relative to."""
+    waiting: list[tuple[Any, str]] = [(schema, base)]
+    while waiting:
+        node, base = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend((each, base) for each in node)
+        elif isinstance(node, Mapping):
+            for key in ("id", "$id"):
+                if isinstance(node.get(key), str):
+                    base = urljoin(base, node[key])
+            for key in _REFERENCES:
+                if isinstance(node.get(key), str):
+                    yield urljoin(base, node[key])
+            waiting.extend((each, base) for each in node.values())
+
+
+def runs_linearly(pattern: str) -> bool:
+    """Whether a pattern is run without backtracking, so that no text takes long: it has no look-around or back reference."""
+    try:
+        jsonschema_rs.Draft7Validator(
+            {"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES)
+        )
+    except (ValueError, jsonschema_rs.ValidationError):
+        return False
+    return True
 
 
 def _draft(schema: Mapping[str, Any], documents: Mapping[str, Any]) -> tuple[type[jsonschema_rs.Validator], int] | None:
     """Return the draft that a schema, or the dialect that it names in turn, is written in."""
     dialect = str(schema.get("$schema", ""))
     for _ in range(len(documents) + 1):
-        if (draft := _DRAFTS.get(dialect.removesuffix("#"))) is not None:
+        if (draft := _DRAFTS.get(_plain(dialect))) is not None:
             return draft
         metaschema = documents.get(dialect)
         dialect = str(metaschema.get("$schema", "")) if isinstance(metaschema, Mapping) else ""
     return None
+
+
+def _plain(dialect: str) -> str:
+    """Return the name of a draft as its own metaschema has it; many write https for http, and the other way round."""
+    name = dialect.removesuffix("#")
+    secure, plain = f"https://{name.partition('://')[2]}", f"http://{name.partition('://')[2]}"
+    return next((each for each in (secure, plain) if each in _DRAFTS), name)
 
 
 def _refuse_retrieval(uri: str) -> NoReturn:
@@ -261,6 +344,8 @@ def _depth_at(data: bytes, position: int) -> int:
 def _unreadable(data: bytes, error: orjson.JSONDecodeError, limits: Limits) -> Malformed | TooLarge:
     if data.startswith(_BOM):
         return Malformed(_BYTE_ORDER_MARK)
+    if (foreign := _first_foreign_byte(data)) is not None:
+        return _no_utf8(data, foreign)
     if error.pos > limits.json_depth and _depth_at(data, error.pos) > limits.json_depth:
         # orjson gives up at 1024 levels; a document that deep is too deep, whatever else is wrong with it.
         return TooLarge(_too_deep(limits.json_depth))
@@ -273,6 +358,30 @@ def _unreadable(data: bytes, error: orjson.JSONDecodeError, limits: Limits) -> M
         ),
         line=error.lineno,
         column=error.colno,
+    )
+
+
+def _first_foreign_byte(data: bytes) -> int | None:
+    """Return where the first bytes stand that are no UTF-8; orjson tells of them as of a fault in line 1, column 1."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def _no_utf8(data: bytes, position: int) -> Malformed:
+    line = data.count(b"\n", 0, position) + 1
+    column = len(data[data.rfind(b"\n", 0, position) + 1 : position].decode("utf-8")) + 1
+    return Malformed(
+        Text(
+            f"Das Dokument ist kein UTF-8 (RFC 8259, Abschnitt 8.1): Zeile {line}, Spalte {column} hält ein Byte, das dort "
+            "nicht stehen kann. Speichern und senden Sie es als UTF-8.",
+            f"The document is not UTF-8 (RFC 8259, section 8.1): line {line}, column {column} holds a byte that cannot stand "
+            "there. Save and send it as UTF-8.",
+        ),
+        line=line,
+        column=column,
     )
 
 

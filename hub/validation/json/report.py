@@ -137,12 +137,12 @@ class KnownNames:
     has_alternatives: bool = True
 
     @classmethod
-    def of(cls, schema: Mapping[str, Any], resources: Iterable[tuple[str, Any]]) -> KnownNames:
-        """Gather the names of a schema, of those that it refers to, and of all their subschemas."""
+    def of(cls, schema: Mapping[str, Any], documents: Iterable[tuple[str, Any]]) -> KnownNames:
+        """Gather the names of a schema and of the documents that it may refer to, itself among them by its addresses."""
         names: set[str] = set()
         alternatives = False
-        documents = {**dict(resources), str(schema.get("$id", "")): schema, "": schema}
-        waiting: list[Any] = list(documents.values())
+        by_address = {**dict(documents), "": schema}
+        waiting: list[Any] = list({id(each): each for each in by_address.values()}.values())
         while waiting:
             node = waiting.pop()
             if isinstance(node, Mapping):
@@ -155,7 +155,7 @@ class KnownNames:
                 waiting.extend(node.values())
             elif isinstance(node, list):
                 waiting.extend(node)
-        return cls(names=frozenset(names), documents=documents, has_alternatives=alternatives)
+        return cls(names=frozenset(names), documents=by_address, has_alternatives=alternatives)
 
     def allowed_beside(self, error: Any) -> tuple[str, ...]:
         """Return the names that the object may have of which an error says that it has others, in the schema's order."""

@@ -16,7 +16,7 @@ and its position do; they are the only thing of a payload that a report repeats.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,8 +34,12 @@ _SHOWN = 120
 _Node = tuple[str, Any]
 
 
-def refuse_dangerous_patterns(documents: Iterable[tuple[str, Any]]) -> None:
+def refuse_dangerous_patterns(
+    documents: Iterable[tuple[str, Any]], *, harmless: Callable[[str], bool] | None = None
+) -> None:
     """Judge every pattern of XSD documents (lxml roots) or JSON Schemas (mappings), given with their file names.
+
+    ``harmless`` tells which ones the engine of their kind runs in linear time: these are taken however they are written.
 
     Raises:
         ConfigurationError: A pattern is dangerous, or cannot be judged.
@@ -46,12 +50,15 @@ def refuse_dangerous_patterns(documents: Iterable[tuple[str, Any]]) -> None:
             if pattern in judged:
                 continue
             judged.add(pattern)
+            if harmless is not None and harmless(pattern):
+                continue
+            way = _UNAMBIGUOUS if harmless is None else _WITHOUT_BACKTRACKING
             try:
                 dangerous = is_dangerous(pattern)
             except PatternError as error:
-                raise _refused(name, pattern, str(error)) from error
+                raise _refused(name, pattern, str(error), way) from error
             if dangerous:
-                raise _refused(name, pattern, "exponential time")
+                raise _refused(name, pattern, "exponential time", way)
 
 
 def is_dangerous(pattern: str) -> bool:
@@ -206,12 +213,19 @@ class _Components:
         return component if len(component) > 1 else []
 
 
-def _refused(name: str, pattern: str, reason: str) -> ConfigurationError:
+_UNAMBIGUOUS = Text("Schreiben Sie es eindeutig.", "Write it unambiguously.")
+_WITHOUT_BACKTRACKING = Text(
+    "Schreiben Sie es eindeutig, oder ohne Vorausschau und Rückverweise: dann läuft es in linearer Zeit.",
+    "Write it unambiguously, or without look-around and back references: it then runs in linear time.",
+)
+
+
+def _refused(name: str, pattern: str, reason: str, way: Text) -> ConfigurationError:
     shown = pattern if len(pattern) <= _SHOWN else pattern[:_SHOWN] + "…"
     return ConfigurationError(
         Text(
-            f"{name} enthält ein gefährliches oder unlesbares Muster ({reason}): {shown}. Schreiben Sie es eindeutig.",
-            f"{name} holds a pattern that is dangerous or cannot be read ({reason}): {shown}. Write it unambiguously.",
+            f"{name} enthält ein gefährliches oder unlesbares Muster ({reason}): {shown}. {way.de}",
+            f"{name} holds a pattern that is dangerous or cannot be read ({reason}): {shown}. {way.en}",
         ),
         file=name,
     )

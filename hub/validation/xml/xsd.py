@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple, cast
+from urllib.parse import quote, unquote
 
 from lxml import etree
 
@@ -33,6 +34,10 @@ from hub.validation.xml.vocabulary import Vocabulary
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
 BASE = "hub:///"
 XSD = "{http://www.w3.org/2001/XMLSchema}"
+#: What names another document in a schema document.
+REFERENCES = tuple(f"{XSD}{name}" for name in ("import", "include", "redefine", "override"))
+#: Locations that every library reads alike.
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 #: Without these bytes no element of a document chooses its type by xsi:type.
 _CHOOSES_TYPE = b":type"
 
@@ -221,8 +226,9 @@ def _compiled_once(source: XsdSource) -> etree.XMLSchema:
     try:
         # An import that fails to load is only a warning to libxml2, which would judge by what is left.
         require_closure(source)
-        root = etree.fromstring(source.read(source.file), parser, base_url=BASE + source.file)
-        return etree.XMLSchema(root)
+        return etree.XMLSchema(
+            etree.fromstring(_located(source, source.file), parser, base_url=address_of(source.file))
+        )
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
         _tell_memory(error)
         raise ConfigurationError(
@@ -252,7 +258,7 @@ def parse_schema_document(content: bytes, name: str) -> Any:
         MemoryError: There is none left, which says nothing of the document.
     """
     try:
-        root = etree.fromstring(content, _schema_parser(), base_url=BASE + name)
+        root = etree.fromstring(content, _schema_parser(), base_url=address_of(name))
     except etree.XMLSyntaxError as error:
         _tell_memory(error)
         raise ConfigurationError(
@@ -268,15 +274,48 @@ def _tell_memory(error: Exception) -> None:
 
 
 def resolved(location: str, base: str, known: Callable[[str], bool], locations: Mapping[str, str]) -> str | None:
-    """Return the file that a schemaLocation in ``base`` means, or None if it is not among the known ones."""
+    """Return the file that a schemaLocation in ``base`` means, or None if it is not among the known ones.
+
+    Packages write file names with blanks, umlauts and backslashes as they are, and percent-encoded ones, as a URI demands.
+    """
+    location = location.strip()
     if "://" in location and not location.startswith(BASE):
         return locations.get(location)
-    relative = location.removeprefix(BASE).partition("#")[0]
-    path = relative if location.startswith(BASE) else posixpath.join(posixpath.dirname(base), relative)
-    path = posixpath.normpath(path)
-    if known(path):
-        return path
-    return locations.get(path)
+    for path in _paths(location, base):
+        if known(path):
+            return path
+    return next((locations[path] for path in _paths(location, base) if path in locations), None)
+
+
+def _paths(location: str, base: str) -> Iterator[str]:
+    """Yield the names below the package that a location can mean: as it is written first, then decoded."""
+    if location.startswith(BASE):
+        yield posixpath.normpath(unquote(location.removeprefix(BASE).partition("#")[0]))
+        return
+    plain = location.partition("#")[0]
+    for written in (location, plain, unquote(plain), " ".join(plain.split())):
+        for path in (written, written.replace("\\", "/")):
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(base), path))
+
+
+def address_of(name: str) -> str:
+    """Return the address under which a file of a closure is compiled: a URI, whatever the name is."""
+    return BASE + quote(name)
+
+
+def _located(source: XsdSource, name: str) -> bytes:
+    """Return a document as it is compiled: locations that libxml2 takes for no URI are put as addresses of what they mean."""
+    content = source.read(name)
+    root = parse_schema_document(content, name)
+    changed = False
+    for node in root.iterchildren(*REFERENCES):
+        location = node.get("schemaLocation", "")
+        if location and _PLAIN.fullmatch(location) is None:
+            meant = resolved(location, name, source.closure.__contains__, source.locations)
+            if meant is not None:
+                node.set("schemaLocation", address_of(meant))
+                changed = True
+    return etree.tostring(root.getroottree()) if changed else content
 
 
 class _Closure(etree.Resolver):
@@ -291,7 +330,7 @@ class _Closure(etree.Resolver):
         name = resolved(system_url, "", self._files.__contains__, self.source.locations)
         if name is None or name not in self._files:
             raise LookupError(f"{system_url} is outside the closure")
-        return self.resolve_string(self.source.read(name), context, base_url=BASE + name)
+        return self.resolve_string(_located(self.source, name), context, base_url=address_of(name))
 
 
 def _schema_parser() -> etree.XMLParser:
