@@ -22,10 +22,11 @@ from hub.admin.keys import bars, ladder, read_key
 from hub.admin.request import ROWS, Visit
 from hub.administration.adapters import shown
 from hub.administration.destinations import Draft
-from hub.administration.offers import offer
+from hub.administration.offers import Offers, without
 from hub.administration.test_delivery import TrialReport
-from hub.errors import HubError, Invalid, NotFound, Refused, Text, TooMany, outside_scope
-from hub.model import ClientKind, Destination, OfferedService, canonical_service
+from hub.errors import HubError, Invalid, NotFound, Refused, Text, TooMany
+from hub.model import ClientKind, Destination, OfferedService
+from hub.routing import service_urn
 from hub.store import DeliveryState
 
 #: Notices that the page shows; the audit log has them all.
@@ -236,18 +237,17 @@ def put(visit: Visit) -> Response:
     replaces = visit.form.text("replaces", longest=200)
     tools = visit.tools
     try:
-        made = offer(
-            row["service"],
-            row["regions"].replace(",", " ").split(),
-            row["schemas"].split(),
-            register=tools.tables.services,
-            gazetteer=tools.gazetteer(),
-            catalog=tools.catalog(),
-            on=visit.now.date(),
+        offers = Offers(
+            register=tools.tables.services, gazetteer=tools.gazetteer(), catalog=tools.catalog(), on=visit.now.date()
         )
-        _require_scope(visit, made)
-        same = {canonical_service(name) for name in (made.identifier, replaces or "")}
-        others = [each for each in destination.services if canonical_service(each.identifier) not in same]
+        regions = row["regions"].replace(",", " ").split()
+        made = offers.offer(
+            # People may write less than machines: a bare key, and an area without the country.
+            service_urn(row["service"]),
+            [f"DE{region}" if region[:1].isdigit() else region for region in regions],
+            [(uri, None) for uri in row["schemas"].split()],
+        )
+        others = without(without(destination.services, made.identifier), replaces)
         _keep(visit, destination, (*others, made))
     except Refused as refused:
         return _offer_form(visit, destination, row, replaces=replaces, error=refused)
@@ -277,14 +277,6 @@ def _offered(destination: Destination, identifier: str) -> OfferedService:
             Text("Diese Leistung nimmt der Zustellpunkt nicht.", "The destination does not take this service.")
         )
     return found
-
-
-def _require_scope(visit: Visit, made: OfferedService) -> None:
-    outside = [region for region in made.regions if not visit.person.covers(region.removeprefix("DE"))]
-    if outside:
-        raise outside_scope(
-            Text(f"Diese Gebiete liegen ({', '.join(outside)})", f"These areas lie ({', '.join(outside)})")
-        )
 
 
 def _offer_form(

@@ -5,7 +5,7 @@ Destinations as administrators change them: within their tenant, keys by two per
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -360,7 +360,7 @@ class DestinationService:
         Another adapter than the mailbox is proposed by a person, and waits for a second one.
 
         Raises:
-            Forbidden: the right is missing, or the tenant is another's.
+            Forbidden: the right is missing, or the tenant or an area is another's.
             NotFound: no such client in the person's scope.
             Malformed, InvalidSettings: a key that is refused; an adapter or option that is wrong.
         """
@@ -374,6 +374,7 @@ class DestinationService:
                 )
             )
         self._require_owner(owner, person)
+        _require_inside(person, draft.services or ())
         wish = self._wish(None, draft, person)
         proposed = wish if wish is not None and person.is_named and wish.adapter != "mailbox" else None
         made = self._destinations.create(
@@ -408,12 +409,13 @@ class DestinationService:
         They close the circuit: what failed before says nothing of the new way.
 
         Raises:
-            Forbidden, NotFound: the right is missing; not in the person's scope; whoever created it may not start it;
-                a secret of another address; an approval by whoever proposed.
+            Forbidden, NotFound: the right is missing; not in the person's scope; an area outside it; whoever created it may
+                not start it; a secret of another address; an approval by whoever proposed.
             Malformed, InvalidSettings: a step of status that does not exist; an adapter or option that is wrong.
             Conflict: somebody changed it since ``expected`` (slug ``overtaken``); another change of its adapter waits.
         """
         destination = self._mine(destination_id, person)
+        _require_inside(person, [each for each in draft.services or () if each not in destination.services])
         wish, by = self._wish(destination, draft, person), By(actor=person.name, now=now, text=text)
         rest = replace(draft, encryption_kid=None)
         if wish is not None and person.is_named:
@@ -579,6 +581,14 @@ def _require_a_say(person: Person) -> None:
     """Whoever may propose or approve may also turn down."""
     if not person.may(Right.APPROVE):
         require_proposer(person)
+
+
+def _require_inside(person: Person, offers: Iterable[OfferedService]) -> None:
+    """Who administers one area has nothing offered outside it."""
+    outside = [region for offer in offers for region in offer.regions if not person.covers(region.removeprefix("DE"))]
+    if outside:
+        named = ", ".join(dict.fromkeys(outside))
+        raise outside_scope(Text(f"Diese Gebiete liegen ({named})", f"These areas lie ({named})"))
 
 
 def _require_no_tenant(person: Person) -> None:

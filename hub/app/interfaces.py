@@ -44,7 +44,8 @@ _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _DESTINATION_OPERATIONS = (
-    *("list", "show", "create", "change", "add_key", "activate_key", "retire_key", "close_circuit"),
+    *("list", "show", "create", "change", "put_service", "drop_service"),
+    *("add_key", "activate_key", "retire_key", "close_circuit"),
 )
 
 
@@ -222,7 +223,9 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
     registered = ClientAdmin(registry=hub.client_service, person=person, clock=hub.clock)
-    destinations = DestinationAdmin(destination_service=hub.destination_service, person=person, clock=hub.clock)
+    destinations = DestinationAdmin(
+        destination_service=hub.destination_service, offers=lambda: hub.offers, person=person, clock=hub.clock
+    )
     return {
         "persons.token": people.token,
         "persons.revoke": people.revoke,

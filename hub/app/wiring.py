@@ -20,6 +20,7 @@ from hub.administration.clients import ClientService
 from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import KeyApproval
+from hub.administration.offers import Offers
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.admission import Admission
 from hub.areas import Gazetteer, GazetteerBook
@@ -227,6 +228,13 @@ class Context:
         """The schema catalogue of the moment."""
         return self.catalogs()
 
+    @property
+    def offers(self) -> Offers:
+        """The judge of what destinations offer, by what the hub knows at the moment."""
+        return Offers(
+            register=self.book.services, gazetteer=self.gazetteer, catalog=self.catalog, on=self.clock().date()
+        )
+
     def close(self) -> None:
         """Write out what waits and let go of files and connections."""
         self.store.close()
@@ -265,7 +273,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     gazetteer = Gazetteer.load(rules / "areas")
     table = RoutingTable.load(rules, gazetteer, empty=not settings.seeds_rules)
     book = open_book(
-        store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().uris()
+        store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().names()
     )
     if len(table):
         book.begin(table, now=clock())

@@ -31,6 +31,7 @@ from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.check import find_trial
 from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep
+from hub.administration.offers import NamedSchema, dropped
 from hub.app import Context, unconfined
 from hub.cli.options import (
     Login,
@@ -47,7 +48,7 @@ from hub.crypto import make_rsa_pair
 from hub.crypto.certificates import as_jwk, read_file
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.identity import existing_destination
-from hub.model import Adapter, Destination, OfferedService, is_uri, utc_now
+from hub.model import Adapter, Destination, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
 
 _PAGE = 500
@@ -55,6 +56,10 @@ _PAGE = 500
 _NOTICES = 5
 _NOTED = "vorgemerkt, eine zweite Person muss bestätigen / noted, a second person has to confirm"
 _VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
+_SCHEMA_HELP = (
+    "URI of a schema or of a standard's version, =MEDIA-TYPE behind it if you like; repeatable. "
+    "Without: what the catalogue holds for the service."
+)
 
 
 @click.group()
@@ -108,7 +113,7 @@ def show(destination_id: UUID, data: Path) -> None:
 @click.option("--email", required=True, help="Where the authority is reached, e.g. by reminders.")
 @click.option("--service", "services", multiple=True, required=True, help="Service it takes (URN); repeatable.")
 @click.option("--region", "regions", multiple=True, required=True, help="Region it takes (DE + ARS); repeatable.")
-@click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
+@click.option("--schema", "schemas", multiple=True, help=_SCHEMA_HELP)
 @click.option("--encryption-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @click.option("--signing-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @may_name_person
@@ -128,14 +133,16 @@ def add(
 ) -> None:
     """Add a destination from its two public keys; it stays in status created until 'activate'."""
     sealing = _jwk(encryption_key)
-    draft = Draft(
-        name=name,
-        contact={"legalName": name, "email": email},
-        services=_offered(services, regions, schemas),
-        metadata_versions=_VERSIONS,
-        encryption_kid=sealing.get("kid"),
-    )
+    named = [_schema(each) for each in schemas]
     with opened(data) as hub:
+        shares = hub.offers.split(services, named)
+        draft = Draft(
+            name=name,
+            contact={"legalName": name, "email": email},
+            services=tuple(hub.offers.offer(each, regions, share) for each, share in shares.items()),
+            metadata_versions=_VERSIONS,
+            encryption_kid=sealing.get("kid"),
+        )
         made = _destination_service(hub).create(
             draft,
             acting(hub, login),
@@ -190,9 +197,11 @@ def rename(destination_id: UUID, name: str, login: Login, data: Path) -> None:
 
 @destinations.command()
 @click.argument("destination_id", type=click.UUID)
-@click.option("--service", "identifiers", multiple=True, required=True, help="Service it takes (URN); repeatable.")
-@click.option("--region", "regions", multiple=True, required=True, help="Region it takes (DE + ARS); repeatable.")
-@click.option("--schema", "schemas", multiple=True, required=True, help="URI=MEDIA-TYPE it takes; repeatable.")
+@click.option("--service", "identifiers", multiple=True, required=True, help="Service (URN); repeatable.")
+@click.option("--region", "regions", multiple=True, help="Region it takes (DE + ARS); repeatable. Without: as before.")
+@click.option("--schema", "schemas", multiple=True, help=_SCHEMA_HELP)
+@click.option("--replace", "how", flag_value="replace", help="Drop all services that are not named.")
+@click.option("--drop", "how", flag_value="drop", help="Drop the services that are named.")
 @may_name_person
 @data_option
 def services(
@@ -200,14 +209,26 @@ def services(
     identifiers: tuple[str, ...],
     regions: tuple[str, ...],
     schemas: tuple[str, ...],
+    how: str | None,
     login: Login,
     data: Path,
 ) -> None:
-    """Replace the services that a destination takes, all of them."""
-    draft = Draft(services=_offered(identifiers, regions, schemas))
+    """Add services that a destination takes, or change those named; all others stay as they are.
+
+    What is not said of a service (regions, schemas) stays too.
+    """
+    named = [_schema(each) for each in schemas]
     with opened(data) as hub:
-        _destination_service(hub).change(destination_id, draft, acting(hub, login), now=hub.clock())
-    click.echo(f"{destination_id}  {len(identifiers)}")
+        desk, person, offers = _destination_service(hub), acting(hub, login), hub.offers
+        destination = desk.show(destination_id, person).destination
+        taken = () if how == "replace" else destination.services
+        for identifier, share in offers.split(identifiers, named).items():
+            if how == "drop":
+                taken = dropped(taken, identifier)
+            else:
+                taken = offers.with_one(taken, identifier, regions=regions, schemas=share)
+        desk.change(destination_id, Draft(services=taken), person, now=hub.clock(), expected=destination.revision)
+    click.echo(f"{destination_id}  {len(taken)}")
 
 
 @destinations.command()
@@ -309,22 +330,16 @@ def _facts(destination: Destination) -> list[tuple[str, str]]:
     ]
 
 
-def _offered(
-    identifiers: tuple[str, ...], regions: tuple[str, ...], schemas: tuple[str, ...]
-) -> tuple[OfferedService, ...]:
-    taken = tuple(_schema(each) for each in schemas)
-    return tuple(OfferedService(identifier=each, regions=regions, schemas=taken) for each in identifiers)
-
-
-def _schema(text: str) -> tuple[str, str]:
-    uri, _, media_type = text.rpartition("=")
-    if not uri or media_type not in {"application/json", "application/xml"}:
-        raise click.BadParameter(f"{text}: URI=application/json or URI=application/xml", param_hint="--schema")
+def _schema(text: str) -> NamedSchema:
+    """Return a schema's URI, and its media type if one stands behind it: URIs may hold equal signs themselves."""
+    uri, equals, media_type = text.rpartition("=")
+    typed = bool(equals) and media_type in {"application/json", "application/xml"}
+    uri = uri if typed else text
     if not is_uri(uri):
         raise click.BadParameter(
             f"{uri}: no URI (RFC 3986); 'hub schemas list' shows those known", param_hint="--schema"
         )
-    return uri, media_type
+    return uri, media_type if typed else None
 
 
 def _jwk(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -61,7 +61,7 @@ from hub.observability.crashpoints import reach
 from hub.routing import OnInvalid, Route, RoutingTable
 from hub.store import Blobs, OutgoingCallback, Provisional, Remembered, Store
 from hub.transport.connection import Outbound
-from hub.validation.catalog import SchemaCatalog
+from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.report import Report
 
 
@@ -235,6 +235,8 @@ class Reception(_Opened):
         self._attachments: list[SealedAttachment] = []
         self._begun = 0
         self._report: SealedAttachment | None = None
+        #: The URI under which the destination offers the schema; known once the application is validated.
+        self._offered_as = ""
 
     def take(self, size: int) -> None:
         """Reserve memory for ``size`` further bytes of plaintext.
@@ -311,7 +313,8 @@ class Reception(_Opened):
 
     def _validated(self, application: Application, now: datetime) -> Report:
         """Return the report of a check; an invalid application passes only if the rule that routes it lets it."""
-        report = self._tools.catalog().check(
+        catalog = self._tools.catalog()
+        report = catalog.check(
             media_type=application.media_type,
             data=application.data,
             schema=self._cover.schema,
@@ -321,7 +324,7 @@ class Reception(_Opened):
         )
         if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
             raise refusal(report)
-        self._refuse_if_not_offered(report.schema)
+        self._offered_as = self._offered_name(catalog.entry(report.schema.uri))
         self._add_report(report)
         return report
 
@@ -336,14 +339,19 @@ class Reception(_Opened):
         elif not report.valid:
             raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
 
-    def _refuse_if_not_offered(self, schema: SchemaRef) -> None:
+    def _offered_name(self, schema: SchemaEntry) -> str:
+        """Return the URI under which the destination offers a schema: that stands in the metadata, for it looks for it.
+
+        A schema has several names: its own, aliases, and the URI of its standard's version.
+        """
         offered = {
             uri
             for service in self._destination.services
             if canonical_service(service.identifier) == self._cover.service
             for uri, _ in service.schemas
         }
-        if schema.uri not in offered:
+        named = next((uri for uri in schema.uris if uri in offered), None)
+        if named is None:
             name, taken = self._destination.name, ", ".join(sorted(offered))
             raise Invalid(
                 Text(
@@ -353,6 +361,7 @@ class Reception(_Opened):
                 slug="schema-not-offered",
                 offered=sorted(offered),
             )
+        return named
 
     def _submission(
         self, application: Application, schema: SchemaRef, data: Sealed, data_sha512: str, now: datetime
@@ -394,7 +403,7 @@ class Reception(_Opened):
         composed = partial(
             compose,
             sender=self._cover.sender,
-            schema=schema,
+            schema=replace(schema, uri=self._offered_as),
             data_sha512=data_sha512,
             attachments=self._attachments,
             report=self._report,

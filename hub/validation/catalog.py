@@ -301,8 +301,12 @@ class SchemaCatalog:
         """Return every schema's URI, sorted."""
         return tuple(sorted(entry.uri for entry in self._entries))
 
-    def entry(self, uri: str) -> SchemaEntry:
-        """Return the schema of a URI or alias, in force or not.
+    def names(self) -> frozenset[str]:
+        """Return every URI under which a schema may be named: its own, its aliases, and that of its version."""
+        return frozenset(self._by_uri)
+
+    def named(self, uri: str) -> tuple[SchemaEntry, ...]:
+        """Return the schemas of a URI, in force or not: one of a URI or alias of its own, all of its version's.
 
         Raises:
             UnknownSchema: There is none.
@@ -310,7 +314,16 @@ class SchemaCatalog:
         found = self._by_uri.get(uri, ())
         if not found:
             raise self._unknown(_NOT_NAMED, found)
-        return found[0]
+        return found
+
+    def entry(self, uri: str) -> SchemaEntry:
+        """Return the schema of a URI or alias, in force or not; of a version's URI the first.
+
+        Raises:
+            UnknownSchema: There is none.
+        """
+        found = self.named(uri)
+        return next((entry for entry in found if entry.uri == uri), found[0])
 
     def ref(self, uri: str) -> SchemaRef:
         """Return what is recorded for a URI or alias.
@@ -489,14 +502,14 @@ class SchemaCatalog:
         serving = [entry for entry in in_force if entry.serves(asked.service)]
         if not serving:
             raise self._unknown(_WRONG_SERVICE, in_force)
-        if not asked.schema and not asked.mark and len(serving) > 1:
+        if not asked.mark and len(serving) > 1:
             raise self._unknown(_AMBIGUOUS, serving)
         return serving[0]
 
     def _candidates(self, asked: _Asked) -> Iterable[SchemaEntry]:
         if asked.schema is not None:
             named = self._by_uri.get(asked.schema, ())
-            of_mark = [entry for entry in named if asked.mark in entry.item.roots]
+            of_mark = [entry for entry in named if asked.mark in (*entry.item.roots, entry.uri, *entry.item.aliases)]
             # A named schema whose roots are others still judges: its report says which root it wants.
             return of_mark or named
         if asked.media_type is MediaType.XML:

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import requests
-from stage import BAUEN
+from stage import ANMELDEN, BAUEN
 
 from hub.app import development_authority
-from hub.crypto.jwk import make_rsa_pair
-from hub.model.reasons import NOT_PUBLIC, reason_for_people
+from hub.crypto import make_rsa_pair
+from hub.model import reason_for_people
+from hub.model.reasons import NOT_PUBLIC
 from hub.store import Circuit
+
+SCHEMA = "https://schema.rathaus-hub.example/bauantrag/1.0/bauantrag.xsd"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def wish(office, keys, **more: Any) -> dict[str, Any]:
     service = {
         "identifier": BAUEN,
         "regions": ["DE06439"],
-        "schemas": [{"schemaUri": "urn:xoev-de:xbau", "mimeType": "application/xml"}],
+        "schemas": [{"schemaUri": SCHEMA, "mimeType": "application/xml"}],
     }
     return {
         "name": "Neustadt, Bauamt",
@@ -220,6 +223,56 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     assert actions[-2:] == ["destination.create", "adapter.propose"]
     (change,) = shown["adapterChanges"]
     assert (change["state"], change["proposedBy"], change["settledBy"]) == ("approved", "otto", "anton")
+
+
+def test_one_service_is_offered_changed_and_dropped_without_the_others(office, keys):
+    otto = office.as_("otto")
+    path = otto.post("/destinations", json=wish(office, keys)).headers["Location"].removeprefix("/hub/v1")
+
+    def put(service: str, **body: Any) -> Any:
+        return otto.change("PUT", f"{path}/services/{service}", otto.tag(path), json=body)
+
+    assert put(ANMELDEN, regions=["DE06439"]).status_code == 200
+    assert put(BAUEN, regions=["DE06"]).status_code == 200
+    shown = {each["identifier"]: each for each in otto.get(path).json()["services"]}
+    assert shown[BAUEN] == {
+        "identifier": BAUEN,
+        "regions": ["DE06"],
+        "schemas": [{"schemaUri": SCHEMA, "mimeType": "application/xml"}],
+    }
+    assert shown[ANMELDEN]["regions"] == ["DE06439"]
+    stale = otto.tag(path)
+    assert otto.change("DELETE", f"{path}/services/{ANMELDEN}", stale).status_code == 200
+    assert [each["identifier"] for each in otto.get(path).json()["services"]] == [BAUEN]
+    late = otto.change("DELETE", f"{path}/services/{BAUEN}", stale)
+    assert (late.status_code, slug(late)) == (409, "overtaken")
+    gone = otto.change("DELETE", f"{path}/services/{ANMELDEN}", otto.tag(path))
+    assert (gone.status_code, slug(gone)) == (404, "service-not-offered")
+    for service, body, word in (
+        (BAUEN.rpartition(":")[2], {}, "service-without-urn"),
+        (BAUEN, {"regions": ["06439"]}, "region-without-de"),
+        (BAUEN, {"schemas": [{"schemaUri": "urn:nowhere"}]}, "schema-unknown"),
+        (BAUEN, {"schemas": [{"schemaUri": SCHEMA, "mimeType": "application/json"}]}, "schema-media-type"),
+    ):
+        refused = put(service, **body)
+        assert (refused.status_code, slug(refused)) == (422, word), refused.text
+
+
+def test_an_offer_over_the_api_is_judged_when_it_is_created_and_changed(office, keys):
+    otto, path = office.as_("otto"), of_district(office)
+    unknown = wish(office, keys)
+    unknown["services"][0]["schemas"][0]["schemaUri"] = "urn:nowhere"
+    made = otto.post("/destinations", json=unknown)
+    assert (made.status_code, slug(made)) == (422, "schema-unknown")
+    kept = otto.get(path).json()["services"]
+    changed = otto.amend(path, services=[*kept, {**kept[0], "identifier": ANMELDEN, "regions": ["06439"]}])
+    assert (changed.status_code, slug(changed)) == (422, "region-without-de")
+    unsaid = {"identifier": BAUEN, "regions": ["DE06439"], "schemas": [{"schemaUri": SCHEMA}]}
+    assert otto.amend(path, services=[unsaid]).status_code == 200
+    assert otto.get(path).json()["services"][0]["schemas"] == [{"schemaUri": SCHEMA, "mimeType": "application/xml"}]
+    assert office.as_("viktor").amend(path, services=[{**unsaid, "regions": ["06"]}]).status_code == 403
+    outside = office.as_("walter").amend(path, services=kept)
+    assert outside.status_code in {403, 404}
 
 
 def test_destinations_created_over_the_destination_api_default_to_the_mailbox(office, keys, served):

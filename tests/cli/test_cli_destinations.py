@@ -13,19 +13,21 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
-from stage import BAUEN, NOW, Stage
+from stage import ANMELDEN, BAUEN, NOW, Stage
 
 from hub.app import development_authority
 from hub.cli.accounts import clients
 from hub.cli.destinations import destinations
 from hub.config import load_settings
-from hub.crypto.jwk import make_rsa_pair
+from hub.crypto import make_rsa_pair
 from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
-from hub.identity.accounts import Accounts, Role
-from hub.model import reasons
+from hub.identity import Accounts
+from hub.model import Role, reasons
 from hub.notifications.mail import Noticeboard
 from hub.store import Circuit, NoticeKind, Store
 from hub.store.outboxes import write_telling
+
+SCHEMA = "https://schema.rathaus-hub.example/bauantrag/1.0/bauantrag.xsd"
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def add(data: Path, stage: Stage, key_files: dict[str, Path], **more: str) -> li
         "email": "post@neustadt.example",
         "service": BAUEN,
         "region": "DE06",
-        "schema": "urn:xoev-de:xbau=application/xml",
+        "schema": f"{SCHEMA}=application/xml",
         "encryption-key": str(key_files["encryption"]),
         "signing-key": str(key_files["signing"]),
         **more,
@@ -186,7 +188,7 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
     done(data, "activate", destination_id, *by("otto"))
     done(data, "adapter", destination_id, "folder", "--options", json.dumps({"path": str(tmp_path)}))
     shown = done(data, "show", destination_id)
-    for fact in ("active", "folder", "options       path", BAUEN, "urn:xoev-de:xbau", "wrapKey", "verify"):
+    for fact in ("active", "folder", "options       path", BAUEN, SCHEMA, "wrapKey", "verify"):
         assert fact in shown
     assert isinstance(refused(data, "adapter", destination_id, "pigeon"), HubError)
     inward = refused(
@@ -197,15 +199,45 @@ def test_a_destination_is_added_activated_and_given_an_adapter(
     done(data, "adapter", destination_id, "https", "--options", json.dumps(opened))
     assert isinstance(refused(data, "adapter", destination_id, "mailbox", "--options", '{"speed": 9}'), HubError)
     done(data, "rename", destination_id, "Neustadt, Ordnungsamt")
-    offer = ("--service", BAUEN.replace("99012", "99050"), "--region", "DE06439", "--schema", "urn:a=application/json")
-    done(data, "services", destination_id, *offer)
-    shown = done(data, "show", destination_id)
-    assert "Ordnungsamt" in shown
-    assert "DE06439" in shown
-    assert "urn:xoev-de:xbau" not in shown
+    assert "Ordnungsamt" in done(data, "show", destination_id)
     done(data, "deactivate", destination_id)
     done(data, "decommission", destination_id, "--yes")
     assert isinstance(refused(data, "activate", destination_id), Malformed)
+
+
+def test_one_service_is_offered_changed_and_dropped_without_naming_the_others(
+    data: Path, stage: Stage, key_files: dict[str, Path]
+):
+    destination_id = done(data, *add(data, stage, key_files)).split()[1]
+    services = ("services", destination_id, "--service")
+    done(data, *services, ANMELDEN, "--region", "DE06439")
+    shown = done(data, "show", destination_id)
+    assert f"{BAUEN}  DE06\n" in shown
+    assert f"{ANMELDEN}  DE06439\n" in shown
+    done(data, *services, BAUEN, "--region", "DE06414")
+    shown = done(data, "show", destination_id)
+    assert f"{BAUEN}  DE06414\n              {SCHEMA}" in shown
+    assert f"{ANMELDEN}  DE06439\n" in shown
+    done(data, *services, ANMELDEN, "--drop")
+    assert ANMELDEN not in done(data, "show", destination_id)
+    done(data, *services, ANMELDEN, "--region", "DE06439", "--replace")
+    assert BAUEN not in done(data, "show", destination_id)
+
+
+def test_an_offer_that_cannot_be_kept_is_refused_with_the_right_word(
+    data: Path, stage: Stage, key_files: dict[str, Path]
+):
+    destination_id = done(data, *add(data, stage, key_files)).split()[1]
+    before = done(data, "show", destination_id)
+    bare = BAUEN.rpartition(":")[2]
+    for service, more, slug in (
+        (bare, [], "service-without-urn"),
+        (BAUEN, ["--region", "06439"], "region-without-de"),
+        (BAUEN, ["--schema", "urn:a=application/xml"], "schema-unknown"),
+        (BAUEN, ["--schema", f"{SCHEMA}=application/json"], "schema-media-type"),
+    ):
+        assert refused(data, "services", destination_id, "--service", service, *more).slug == slug
+    assert done(data, "show", destination_id) == before
 
 
 def test_another_adapter_closes_the_circuit(stage: Stage, tmp_path: Path):

@@ -7,7 +7,8 @@ Dead letters over HTTP, for those who manage destinations: their own ones only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,11 +17,12 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
+from hub.administration.offers import Offers, dropped
 from hub.api.answers import FRESH, etag, json_answer, known_state, listed
 from hub.api.threads import in_thread
 from hub.crypto import expires_at
 from hub.errors import not_found
-from hub.identity import Caller, Person, reach
+from hub.identity import Caller, Person, Right, reach
 from hub.model import DeadCause, Destination, OfferedService, reason_for_people, reason_of
 from hub.store import AdapterChange, ChangeState, Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 
@@ -32,9 +34,15 @@ class DestinationAdmin:
     """Handlers of ``/hub/v1/destinations``."""
 
     def __init__(
-        self, *, destination_service: DestinationService, person: Callable[[], Person], clock: Callable[[], datetime]
+        self,
+        *,
+        destination_service: DestinationService,
+        offers: Callable[[], Offers],
+        person: Callable[[], Person],
+        clock: Callable[[], datetime],
     ) -> None:
         self._destination_service = destination_service
+        self._offers = offers
         self._person = person
         self._clock = clock
 
@@ -49,11 +57,13 @@ class DestinationAdmin:
 
     async def create(self, body: dict[str, Any]) -> ConnexionResponse:
         """Create a destination: 201, status ``created``, adapter ``mailbox`` unless another is named."""
+        person = self._person()
+        person.require(Right.OPERATE)
         draft = _draft({"metadataVersions": list(_METADATA), **body})
         made = await in_thread(
             self._destination_service.create,
-            draft,
-            self._person(),
+            await in_thread(self._with_services, draft, body, ()),
+            person,
             encryption_key=body["encryptionPublicKey"],
             signature_key=body["signingPublicKey"],
             owner=body["owner"],
@@ -69,17 +79,57 @@ class DestinationAdmin:
 
         An adapter is noted (202) and waits for a second person; the same adapter, said by an approver, is carried out.
         """
-        changed = await in_thread(
-            self._destination_service.change,
-            UUID(destinationId),
-            _draft(body),
-            self._person(),
-            now=self._clock(),
-            expected=known_state(),
-        )
+        changed = await in_thread(self._changed, UUID(destinationId), body, self._person(), known_state())
         waiting = await self._waiting(changed.destination_id) if "adapter" in body else None
         answer = _head(changed) | _way(waiting)
         return json_answer(answer, 200 if waiting is None else 202, {**FRESH, **etag(changed.revision)})
+
+    def _changed(self, destination_id: UUID, body: dict[str, Any], person: Person, expected: str) -> Destination:
+        draft = _draft(body)
+        if "services" in body:
+            person.require(Right.OPERATE)
+            before = self._destination_service.show(destination_id, person).destination
+            draft = self._with_services(draft, body, before.services)
+        return self._destination_service.change(destination_id, draft, person, now=self._clock(), expected=expected)
+
+    def _with_services(self, draft: Draft, body: Mapping[str, Any], before: Sequence[OfferedService]) -> Draft:
+        wished = [_offered(each) for each in body["services"]]
+        return replace(draft, services=tuple(self._offers().judged(wished, before)))
+
+    async def put_service(
+        self,
+        destinationId: str,  # noqa: N803
+        serviceIdentifier: str,  # noqa: N803
+        body: dict[str, Any],
+    ) -> ConnexionResponse:
+        """Add one service, or change what is said of it; the others stay as they are."""
+
+        def taken(before: Sequence[OfferedService]) -> tuple[OfferedService, ...]:
+            schemas = [(each["schemaUri"], each.get("mimeType")) for each in body.get("schemas", ())]
+            return self._offers().with_one(before, serviceIdentifier, regions=body.get("regions", ()), schemas=schemas)
+
+        return await self._serve(UUID(destinationId), taken)
+
+    async def drop_service(
+        self,
+        destinationId: str,  # noqa: N803
+        serviceIdentifier: str,  # noqa: N803
+    ) -> ConnexionResponse:
+        """Take one service away; the others stay as they are."""
+        return await self._serve(UUID(destinationId), lambda before: dropped(before, serviceIdentifier))
+
+    async def _serve(
+        self, destination_id: UUID, taken: Callable[[Sequence[OfferedService]], tuple[OfferedService, ...]]
+    ) -> ConnexionResponse:
+        person, expected, now = self._person(), known_state(), self._clock()
+        person.require(Right.OPERATE)
+        before = (await in_thread(self._destination_service.show, destination_id, person)).destination
+        draft = Draft(services=await in_thread(taken, before.services))
+        changed = await in_thread(
+            self._destination_service.change, destination_id, draft, person, now=now, expected=expected
+        )
+        answer = _head(changed) | {"services": [_service(each) for each in changed.services]}
+        return json_answer(answer, headers={**FRESH, **etag(changed.revision)})
 
     async def _waiting(self, destination_id: UUID) -> AdapterChange | None:
         waiting: AdapterChange | None = await in_thread(
@@ -144,12 +194,11 @@ class DestinationAdmin:
 
 
 def _draft(body: Mapping[str, Any]) -> Draft:
-    services, adapter = body.get("services"), body.get("adapter")
+    adapter = body.get("adapter")
     versions = body.get("metadataVersions")
     return Draft(
         name=body.get("name"),
         status=body.get("status"),
-        services=None if services is None else tuple(_offered(each) for each in services),
         metadata_versions=None if versions is None else tuple(versions),
         encryption_kid=body.get("encryptionPublicKey", {}).get("kid"),
         contact=body.get("contact"),
@@ -162,7 +211,7 @@ def _offered(service: Mapping[str, Any]) -> OfferedService:
     return OfferedService(
         identifier=service["identifier"],
         regions=tuple(service["regions"]),
-        schemas=tuple((each["schemaUri"], each["mimeType"]) for each in service["schemas"]),
+        schemas=tuple((each["schemaUri"], each.get("mimeType", "")) for each in service["schemas"]),
     )
 
 
