@@ -56,8 +56,15 @@ bench: $(VENV)/test.stamp ## Measure accepted applications a second against the 
 bench-memory: $(VENV)/test.stamp ## Measure what a serving process holds after hostile and heavy input (ARGS="--base CHECKOUT": beside another build; < 3 min).
 	$(BIN)/python -W ignore -m benchmarks.memory $(ARGS)
 
-bench-start: $(VENV)/test.stamp ## Measure commands as whole processes, and what waiting ones hold and use (ARGS="--base CHECKOUT": beside another build; < 8 min).
-	$(BIN)/python -W ignore -m benchmarks.commands $(ARGS)
+# What a user installs, and nothing that only tests need: what waits is measured with it.
+$(VENV)/serving.stamp: $(BIN)/uv requirements.lock pyproject.toml client/pyproject.toml
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/serving
+	$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/serving/bin/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(VENV)/serving/bin/python --editable . --editable client
+	@touch $@
+
+bench-start: $(VENV)/test.stamp $(VENV)/serving.stamp ## Measure commands as whole processes, and what waiting ones hold and use (ARGS="--base CHECKOUT": beside another build; < 8 min).
+	$(BIN)/python -W ignore -m benchmarks.commands --venv $(VENV)/serving $(ARGS)
 
 # What the hub is compared with, and what draws, stay out of the hub's own environment.
 $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock

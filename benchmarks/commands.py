@@ -2,12 +2,14 @@
 
 Each command runs as a process of its own, ours and the other checkout's by turns; its CPU time and the memory that it held at
 the highest are what the system says of it. Then each build's ``hub serve`` and demo are left alone on loopback, and looked at:
-memory, and CPU time over half a minute. Another checkout is given by its path and has a ``.venv`` of its own.
+memory, and CPU time over half a minute; so is a municipality's connector that collects from that hub. Another checkout is
+given by its path and has a ``.venv`` of its own. Ours has one beside that of the tests, with the packages that a user has.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -59,19 +61,47 @@ class Build:
 
     root: Path
     data: Path
+    #: The environment, within the checkout.
+    venv: Path = Path(".venv")
 
     @property
     def hub(self) -> Path:
         """The command."""
-        return self.root / ".venv/bin/hub"
+        return self.root / self.venv / "bin/hub"
 
     def prepare(self) -> None:
         """Make the data folder, the application that commands are given, and its receipt."""
-        self._run([self.root / ".venv/bin/python", "-W", "ignore", "-c", _PREPARE, self.data])
+        self._run([self.hub.with_name("python"), "-W", "ignore", "-c", _PREPARE, self.data])
         (self.data / "antrag.xml").write_bytes(building_application())
         where = ["--service", _BUILDING, "--ars", _WIESBADEN, "--data", self.data]
         receipt = ["--receipt", self.data / "receipt.jwt"]
         self._run([self.hub, "submit", self.data / "antrag.xml", *where, *receipt])
+
+    def settings_of_connector(self, port: int) -> Path:
+        """Write the settings of a municipality that collects at ``port``, as often as it would by default."""
+        demo = json.loads((self.data / "demo.json").read_bytes())
+        name = demo["destinations"][0]["destination_id"]
+        base_url = f"http://127.0.0.1:{port}"
+        lines = [
+            'journal = "journal.sqlite3"',
+            f'schema_roots = ["{self.root / "schemas"}"]',
+            "[hub]",
+            f'base_url = "{base_url}"',
+            f'token_url = "{base_url}/token"',
+            f'client_id = "{demo["subscriber"]["client_id"]}"',
+            'client_secret_file = "subscriber.secret"',
+            "[handover]",
+            'kind = "folder"',
+            'path = "arrived"',
+            "[[destinations]]",
+            f'destination_id = "{name}"',
+            f'decryption_key_files = ["{name}-encryption.json"]',
+            f'signing_key_file = "{name}-signing.json"',
+        ]
+        file = self.data / "demo/municipality.toml"
+        (file.parent / "arrived").mkdir(exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return file
 
     def _run(self, command: list[str | Path]) -> None:
         # What is imported is compiled here, once, and not at each start that is measured.
@@ -131,15 +161,21 @@ def _cpu(pid: int) -> float:
     return sum(int(each.read_text(encoding="ascii").split()[0]) for each in threads) / 1e9
 
 
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(each) for each in found.split()]
+@contextmanager
+def _begun(arguments: list[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+        if process.poll() is not None:
+            raise RuntimeError(f"{arguments} ended with {process.returncode}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
 
 
 @contextmanager
 def _running(arguments: list[str | Path], port: int) -> Iterator[int]:
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with _begun(arguments) as process:
         until = time.monotonic() + _START
         while True:
             try:
@@ -150,29 +186,25 @@ def _running(arguments: list[str | Path], port: int) -> Iterator[int]:
                     raise
                 time.sleep(0.2)
         yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
 
 
 def idle(builds: list[Build], port: int) -> Iterator[str]:
-    """Yield what waiting processes hold and use: a hub that serves and works, the demo, and its connector."""
-    held: dict[str, list[tuple[float, float]]] = {"hub serve": [], "hub run": [], "connector": []}
+    """Yield what waiting processes hold and use: a hub at its first start, one that a connector asks, and the demo."""
+    held: dict[str, list[tuple[float, float]]] = {"hub serve": [], "hub, asked": [], "connector": [], "hub run": []}
     for number, build in enumerate(builds):
         here, demo = port + 20 * number, port + 20 * number + 10
-        serve = [build.hub, "serve", "--port", str(here), "--data", build.data / "serve"]
+        serve = [build.hub, "serve", "--port", str(here), "--data"]
         run = [build.hub, "run", "--no-demo-traffic", "--port", str(demo), "--data", build.data / "run"]
-        with _running(serve, here) as pid:
+        with _running([*serve, build.data / "serve"], here) as pid:
             held["hub serve"].append(_watched([pid])[0])
+        collect = [build.hub, "connector", "run", "--config", build.settings_of_connector(here)]
+        with _running([*serve, build.data], here) as pid, _begun(collect) as connector:
+            asked, asking = _watched([pid, connector.pid])
+            held["hub, asked"].append(asked)
+            held["connector"].append(asking)
         with _running(run, demo) as pid:
-            time.sleep(_SETTLE)
-            both = [pid, *_children(pid)[:1]]
-            found = _watched(both)
-            held["hub run"].append(found[0])
-            held["connector"] += found[1:]
+            held["hub run"].append(_watched([pid])[0])
     for name, values in held.items():
-        if len(values) < len(builds):
-            continue  # Without traffic of its own the demo needs no connector.
         yield _line(name, "MiB", [each[0] for each in values], "{:.0f}")
         yield _line("", "% core", [each[1] for each in values], "{:.2f}")
 
@@ -189,6 +221,9 @@ def main() -> None:
     """Print what was measured, ours first."""
     parser = argparse.ArgumentParser(prog="make bench-start", description=__doc__)
     parser.add_argument("--base", type=Path, help="another checkout, with a .venv of its own")
+    parser.add_argument(
+        "--venv", type=Path, default=Path(".venv"), help="our environment to measure, within this checkout"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--port", type=int, default=18300)
     parser.add_argument("--only", choices=["commands", "idle"])
@@ -196,6 +231,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         roots = [_ROOT, *([options.base.resolve()] if options.base else [])]
         builds = [Build(root=root, data=Path(folder) / str(number)) for number, root in enumerate(roots)]
+        builds[0] = replace(builds[0], venv=options.venv)
         for build in builds:
             build.data.mkdir()
             build.prepare()
@@ -205,6 +241,7 @@ def main() -> None:
         if options.only != "commands":
             for line in idle(builds, options.port):
                 print(line, flush=True)
+        print(f"load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores at the end")
 
 
 if __name__ == "__main__":

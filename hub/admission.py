@@ -48,7 +48,7 @@ class Trim:
         pause: float = _PAUSE,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._give_back = give_back or _allocator()
+        self._give_back = give_back or allocator()
         self._share = share
         self._rest = rest
         self._pause = pause
@@ -87,7 +87,7 @@ class Trim:
             self.busy = False
 
 
-def _allocator() -> Callable[[], None] | None:
+def allocator() -> Callable[[], None] | None:
     """Return what makes the C library give free memory back (``malloc_trim``, glibc's own); None for any other."""
     try:
         trim = ctypes.CDLL(None).malloc_trim

@@ -86,7 +86,7 @@ def build(
     contract = load(specification)
     refuse_recursion(contract, contract, (), set())
     _match(contract, handlers)
-    published = {**contract, "servers": [{"url": base_url}]}
+    published = orjson.dumps({**contract, "servers": [{"url": base_url}]})
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
     layers = _layers(
         contract,
@@ -141,7 +141,7 @@ def operations(contract: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 def _layers(
     contract: Mapping[str, Any],
-    published: Mapping[str, Any],
+    published: bytes,
     limits: RequestLimits,
     request_check: Make,
     *,
@@ -286,9 +286,9 @@ def _without_examples(contract: Mapping[str, Any], given: Mapping[str, Any], *, 
 class _PublishedContract:
     """Serves ``/openapi.json`` from memory; connexion's own page would check the whole contract on every request."""
 
-    def __init__(self, app: ASGIApp, *, document: Mapping[str, Any]) -> None:
+    def __init__(self, app: ASGIApp, *, document: bytes) -> None:
         self._app = app
-        self._body = orjson.dumps(document)
+        self._body = document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/openapi.json" or scope["method"] not in {"GET", "HEAD"}:

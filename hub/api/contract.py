@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -159,9 +159,18 @@ def compiled(schema: Mapping[str, Any], direction: str) -> jsonschema_rs.Draft4V
     Raises:
         ConfigurationError: it is recursive, or no valid schema.
     """
+    return _validator(orjson.dumps(_draft4(schema, direction, 0)))
+
+
+#: Schemas of one contract that are compiled once each: most parameters and answers are alike.
+_ALIKE = 1_000
+
+
+@lru_cache(_ALIKE)
+def _validator(draft4: bytes) -> jsonschema_rs.Draft4Validator:
     try:
         return jsonschema_rs.Draft4Validator(
-            _draft4(schema, direction, 0),
+            orjson.loads(draft4),
             formats={"uuid": _is_uuid},
             validate_formats=True,
             retriever=_refuse_reference,

@@ -215,7 +215,12 @@ def tune_interpreter() -> None:
 
     For a process that serves and does nothing else. Whoever embeds the application sets its own.
     """
+    from hub.admission import allocator
+
     sys.setswitchinterval(_TURN)
     gc.collect()
+    give_back = allocator()
+    if give_back is not None:
+        give_back()  # What starting took besides.
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)

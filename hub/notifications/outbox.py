@@ -25,6 +25,9 @@ _SLOW = timedelta(seconds=1)
 _STRETCH = 4
 #: Seconds to wait for further slots once one got free: a claim costs a commit, for one as for many.
 _COMPANY = 0.01
+#: Looks in a row at an empty outbox, and how many times as long the pauses are after those: a hub at rest rests.
+_QUIET_AFTER = 20
+_QUIET = 2
 #: Seconds after which an attempt under way may have become a waiting one.
 _LOOK_AGAIN = 0.5
 
@@ -73,6 +76,7 @@ class OutboxWorker(ABC, Generic[C]):
         self._lock = threading.Lock()
         self._under_way: dict[threading.Thread, tuple[C, datetime]] = {}
         self._ended = threading.Event()
+        self._empty_looks = 0
 
     @abstractmethod
     def claim(self, now: datetime, *, room: int) -> Sequence[C]:
@@ -96,6 +100,7 @@ class OutboxWorker(ABC, Generic[C]):
                 except Unavailable as error:
                     _log.warning("%ss: %s", self.carries, error)
                     begun = []
+                self._empty_looks = 0 if begun else self._empty_looks + 1
                 if not begun:
                     self._rest(stop)
         finally:
@@ -115,7 +120,7 @@ class OutboxWorker(ABC, Generic[C]):
     def _rest(self, stop: threading.Event) -> None:
         """Wait for a slot that gets free, or for what becomes due."""
         if not self._threads():
-            stop.wait(self.pause)
+            stop.wait(self.pause if self._empty_looks < _QUIET_AFTER else self.pause * _QUIET)
         elif self._ended.wait(_LOOK_AGAIN):
             stop.wait(_COMPANY)
 

@@ -386,6 +386,12 @@ def test_a_schema_is_never_fetched_and_a_bad_one_stops_the_start():
         compiled(endless, "request")
 
 
+def test_schemas_that_are_alike_are_compiled_once():
+    schema = {"type": "object", "properties": {"note": {"type": "string", "writeOnly": True}}}
+    assert compiled(schema, "request") is compiled(deepcopy(schema), "request")
+    assert compiled(schema, "response") is not compiled(schema, "request")
+
+
 def test_a_pattern_takes_linear_time():
     assert judged({"type": "string", "pattern": "^(a+)+$"}, "a" * 50_000 + "b") == [("pattern", "")]
 

@@ -61,6 +61,7 @@ UNUSED = {
     "hub.cli.servers, hub.app.interfaces, hub.app.starting": {
         *("alembic", "asyncssh", "authlib", "joserfc", "obstore", "opentelemetry", "saxonche", "xmlschema"),
         *("hub.adapter_kit", "hub.connector", "hub.demo", "adapters.sftp", "adapters.s3_drop"),
+        *("psycopg", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm"),
     },
 }
 

@@ -205,6 +205,35 @@ def test_a_courier_that_dies_carries_again(stage):
     assert fallen == ["parcels", "parcels"]
 
 
+class CountedPauses(threading.Event):
+    """Set after some pauses, none of which is waited for."""
+
+    def __init__(self, most, *, between=lambda number: None):
+        super().__init__()
+        self.most, self.between, self.seconds = most, between, []
+
+    def wait(self, timeout=None):
+        self.seconds.append(timeout)
+        self.between(len(self.seconds))
+        if len(self.seconds) == self.most:
+            self.set()
+        return self.is_set()
+
+
+def test_an_outbox_that_stays_empty_is_looked_at_half_as_often(stage):
+    porter = Porter(stage.clock)
+
+    def parcel_comes(number):
+        if number == 30:
+            porter.waiting = [Parcel(1, stage.clock())]
+
+    stop = CountedPauses(32, between=parcel_comes)
+    porter.run(stop)
+    assert len(porter.recorded) == 1
+    assert (stop.seconds[0], stop.seconds[29]) == (0.01, 0.02)
+    assert 0.01 in stop.seconds[30:]
+
+
 def test_readiness_names_a_loop_while_it_is_dead(served):
     hub = served.stage.hub
     died, heal = threading.Event(), threading.Event()
