@@ -17,7 +17,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.admission import Admission
 from hub.api import application
 from hub.api.guards import RequestLimits, arrival
-from hub.files.multipart import parts
+from hub.web.multipart import parts
 
 GOOD, WEAK = "good-token", "weak-token"
 NOTE = {"id": "ce75a6b8-d72f-4b94-b09e-af6be35bc2ae", "text": "Hallo"}

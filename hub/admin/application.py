@@ -41,8 +41,8 @@ from hub.errors import (
     TooLarge,
 )
 from hub.identity import PersonSession, Right, same_csrf
-from hub.responses import SafeHeaders, retry_after, status_of
 from hub.store import met_unreadable
+from hub.web.responses import SafeHeaders, retry_after, status_of
 
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.

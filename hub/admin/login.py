@@ -13,7 +13,7 @@ from hub.admin.request import CALLBACK, ROOT, Visit, inside
 from hub.errors import Forbidden, HubError, NotFound, Refused, Text, TooMany, Unauthenticated, Unavailable
 from hub.identity import LONGEST_SESSION
 from hub.identity.openid.login import COOKIE_LIFE, OpenIdLogin
-from hub.responses import status_of
+from hub.web.responses import status_of
 
 
 def cookie_name(*, secure: bool) -> str:

@@ -1,1 +1,51 @@
-"""The HTTP edge: one module per API, and the guards, contract checks and problem texts around them."""
+"""The HTTP edge: one module per API, and the guards, contract checks and problem texts around them.
+
+Named here is what handlers need of it, for the rooms below: the request that is handled (``visit``), work that waits in
+threads, answers.
+"""
+
+from hub.api.answers import (
+    FRESH,
+    area_of,
+    etag,
+    ids,
+    json_answer,
+    known_state,
+    known_states,
+    listed,
+    moment_of,
+    nothing,
+    paged,
+    visitor,
+)
+from hub.api.contract import schema_violation, strict_json, violation
+from hub.api.guards import RequestLimits, arrival
+from hub.api.operations import Identify, caller_address, reservation, visit
+from hub.api.threads import in_thread, over, until_stored
+
+__all__ = [
+    "FRESH",
+    "Identify",
+    "RequestLimits",
+    "area_of",
+    "arrival",
+    "caller_address",
+    "etag",
+    "ids",
+    "in_thread",
+    "json_answer",
+    "known_state",
+    "known_states",
+    "listed",
+    "moment_of",
+    "nothing",
+    "over",
+    "paged",
+    "reservation",
+    "schema_violation",
+    "strict_json",
+    "until_stored",
+    "violation",
+    "visit",
+    "visitor",
+]

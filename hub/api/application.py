@@ -32,7 +32,7 @@ from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, Req
 from hub.api.problems import ProblemNet
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
-from hub.responses import SafeHeaders
+from hub.web.responses import SafeHeaders
 
 __all__ = ["RequestLimits", "build"]
 

@@ -23,12 +23,12 @@ from hub.api.operations import reservation, visit
 from hub.api.threads import in_thread, until_stored
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
-from hub.files.multipart import Part, parts
 from hub.identity import Caller, require_sending
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk
 from hub.model import Application, Callback, Cover, MediaType, canonical_service
 from hub.validation.report import Report
+from hub.web.multipart import Part, parts
 
 #: A body up to this size is read before anything else is done with it.
 _SMALL = 256 * 1024

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub import errors
 from hub.api.contract import BrokenContractError
 from hub.errors import HubError, Text
-from hub.responses import SAFE, retry_after, status_of
+from hub.web.responses import SAFE, retry_after, status_of
 
 MEDIA_TYPE = "application/problem+json"
 #: What a scope's extensions are noted under where the client hung up: no answer is due, and none is a failure.

@@ -33,11 +33,11 @@ from hub.admission import Admission, Reservation
 from hub.api.guards import arrival
 from hub.api.operations import caller_address, visit
 from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
-from hub.files.multipart import parts
 from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.rendering import as_html, as_xml
 from hub.validation.report import Report, Violation
+from hub.web.multipart import parts
 
 #: Lines shown in full; of longer documents only those near a violation. Characters of one line.
 _LINES, _AROUND, _CHARACTERS = 3_000, 2, 400

@@ -20,9 +20,8 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.client.answers import read, read_json, unreadable
 from hub.client.contents import Attachment
-from hub.client.session import Session, listed
+from hub.client.session import Session, listed, read, read_json, unreadable
 from hub.crypto import read_jws_header, require_media_type, verify_receipt
 from hub.errors import Invalid, SealBroken, Text
 from hub.model import Callback, MediaType, State

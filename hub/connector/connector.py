@@ -9,12 +9,14 @@
 
 A crash anywhere resumes at the step the journal names. Only what the sender can change (tags, encryption, hashes, schema)
 rejects; everything else waits and is tried again. What a bad line or disk could have done to the ciphertext rejects only
-if a second, fresh copy is the same.
+if a second, fresh copy is the same. Whatever may heal by itself (network, 5xx, 429, a token or a right that is missing) is
+``Unavailable``, said in the words of the settings; it never turns into a rejection.
 """
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,19 +26,22 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+import requests
+
 from hub.client import verification
-from hub.client.fit_connect import Named, attachment_ids, last_part, malformed, require_uuid, signed_answer
-from hub.client.transport import UNREACHABLE
+from hub.client.fit_connect import Named, Subscriber, attachment_ids, last_part, malformed, require_uuid, signed_answer
+from hub.client.session import UNREADABLE, Session, Tokens, bare_text
+from hub.client.transport import UNREACHABLE, Direct, certificate_fault
 from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.envelope import Envelope, Envelopes, require_jwe
 from hub.connector.handover import NO_ANSWER, FolderSystem, Http
-from hub.connector.hub_client import own_words, subscriber
 from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
-from hub.connector.settings import ConnectorSettings, HttpHandover, InvalidHandling, Mode
+from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, Hub, InvalidHandling, Mode, unusable
 from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
+from hub.files import vault
 from hub.model import EventKind, Subject
 from hub.supervision import Supervisor
 
@@ -48,6 +53,8 @@ _LONGEST_WAIT = timedelta(hours=1)
 _HELD_WAIT = timedelta(minutes=10)
 #: What a sender may have done wrong, and a proxy or a disk too.
 _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
+#: Statuses that speak of the request itself: it will not be taken as it is, however often it is sent.
+_FINAL = frozenset({400, 404, 409, 413, 415, 422})
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
 
 
@@ -408,3 +415,78 @@ def _broken_copy() -> Unavailable:
 
 def _verdict(entry: Entry) -> Verdict:
     return Verdict.loads(entry.verdict or '{"problems":[],"tags":{}}')
+
+
+def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
+    """Return the client of this connector; nothing is asked yet.
+
+    Raises:
+        ConfigurationError: the secret's file or ``ca_file`` cannot be used.
+    """
+    try:
+        secret = vault.read_text(hub.client_secret_file, most=LONGEST_SECRET)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise unusable("hub.client_secret_file", "ist nicht lesbar", "cannot be read") from exc
+    _require_certificates(hub.ca_file)
+    session = Session(
+        hub.base_url + hub.submission_api,
+        transport=Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector"),
+        tokens=Tokens(hub.token_url, client_id=hub.client_id, client_secret=secret, clock=clock),
+    )
+    return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
+
+
+def _require_certificates(file: Path | None) -> None:
+    """Try what every request will do with the file, which else would end in an error of the library's."""
+    try:
+        if file is not None:
+            ssl.create_default_context(cafile=str(file))
+    except OSError as exc:  # ``ssl.SSLError`` is one.
+        raise unusable(
+            "hub.ca_file", "ist keine PEM-Datei mit Zertifikaten", "is no PEM file with certificates"
+        ) from exc
+
+
+def own_words(error: HubError) -> HubError:
+    """Return what an error means here: names of settings where they are to be looked at, and nothing that the hub wrote."""
+    status = error.members.get("status")
+    if status is not None:
+        return _answered(error, status)
+    if error.slug == UNREACHABLE:
+        return Unavailable(_unreachable(error), slug=UNREACHABLE)
+    if error.slug == UNREADABLE:
+        return Unavailable(
+            Text(
+                "Die Antwort des Hubs ist nicht lesbar. Prüfen Sie hub.base_url und hub.token_url.",
+                "The hub's answer cannot be read. Check hub.base_url and hub.token_url.",
+            )
+        )
+    return error
+
+
+def _answered(error: HubError, status: int) -> HubError:
+    text = bare_text(status)
+    if isinstance(error, Unavailable):
+        return Unavailable(text, retry_after=error.retry_after)
+    return Refused(text) if status in _FINAL else Unavailable(text)
+
+
+def _unreachable(error: HubError) -> Text:
+    fault = certificate_fault(error)
+    if fault is not None:
+        return Text(
+            f"Dem TLS-Zertifikat des Hubs wird nicht vertraut ({fault}). Nennen Sie in hub.ca_file die Datei mit dem "
+            "Zertifikat seiner Zertifizierungsstelle (PEM), oder berichtigen Sie den Hostnamen in hub.base_url und "
+            "hub.token_url.",
+            f"The TLS certificate of the hub is not trusted ({fault}). Name in hub.ca_file the file with its authority's "
+            "certificate (PEM), or correct the host name in hub.base_url and hub.token_url.",
+        )
+    if isinstance(error.__cause__, requests.exceptions.SSLError):
+        return Text(
+            "Mit dem Hub kommt keine TLS-Verbindung zustande. Prüfen Sie hub.base_url und hub.token_url, auch den Port.",
+            "No TLS connection to the hub comes about. Check hub.base_url and hub.token_url, the port as well.",
+        )
+    return Text(
+        "Der Hub ist nicht erreichbar. Prüfen Sie, ob er läuft, und hub.base_url und hub.token_url.",
+        "The hub cannot be reached. Check that it runs, and hub.base_url and hub.token_url.",
+    )

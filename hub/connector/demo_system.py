@@ -28,8 +28,8 @@ from hub.connector.listener import QuietHandler, QuietServer
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
-from hub.files.multipart import parts
-from hub.responses import POLICY
+from hub.web.multipart import parts
+from hub.web.responses import POLICY
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _MOST_PARTS = 110
@@ -163,7 +163,7 @@ async def _receive(folder: Path, pieces: Iterable[bytes], content_type: str) -> 
     """Stream every part of a hand-over into a file of its own.
 
     Raises:
-        Malformed, TooLarge: as :func:`hub.files.multipart.parts`; two parts have one file name.
+        Malformed, TooLarge: as :func:`hub.web.multipart.parts`; two parts have one file name.
         OSError: a file cannot be written.
     """
     for each in (folder, folder / "attachments"):

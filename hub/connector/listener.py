@@ -39,7 +39,7 @@ from hub.connector.settings import LONGEST_SECRET, Listen, unusable
 from hub.crypto import verify_callback
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
-from hub.responses import POLICY, SAFE, status_of
+from hub.web.responses import POLICY, SAFE, status_of
 
 D = TypeVar("D")
 _POLL = 0.05

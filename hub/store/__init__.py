@@ -6,8 +6,8 @@ sealed contents as files. Both accept sealed values only.
 
 from hub.store.accounts import Account, Counted, Failure, StoredSession
 from hub.store.audit import AuditEntry, AuditRecord, Read
-from hub.store.blobs.local import Beginning, Blobs, BlobWriter, LocalBlobs, SpillingSink
-from hub.store.blobs.provisional import Provisional
+from hub.store.blobs.contents import Beginning, Blobs, BlobWriter, Provisional
+from hub.store.blobs.local import LocalBlobs, SpillingSink
 from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
 from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 from hub.errors import Conflict, Text, not_found, state_forbids
 from hub.model import State
 from hub.store import tables
-from hub.store.blobs.local import Blobs
+from hub.store.blobs.contents import Blobs
 from hub.store.database import Database, micros
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
 from hub.store.outboxes import write_callbacks

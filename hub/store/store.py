@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from hub.errors import ConfigurationError, StoreUnavailable, Text, UnreadableRow
 from hub.store.accounts import AccountRecords, Logins
 from hub.store.audit import Audit
-from hub.store.blobs.local import Blobs
+from hub.store.blobs.contents import Blobs
 from hub.store.checkpoints import CheckpointLog
 from hub.store.database import Database
 from hub.store.deliveries import Circuits, Deliveries

@@ -12,13 +12,13 @@ import pytest
 
 from hub.app.starting import judge_files
 from hub.config import Settings, load_settings
-from hub.connector.hub_client import subscriber
+from hub.connector.connector import subscriber
 from hub.connector.opening import load_keys
 from hub.connector.settings import Address, Hub
-from hub.crypto.keys import make_rsa_pair
+from hub.crypto import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
-from hub.model.clock import utc_now
+from hub.model import utc_now
 from hub.model.options import read_private_file, read_secret, require_privacy
 from hub.notifications.mail import MailServer
 from hub.store.blobs.s3 import S3Place

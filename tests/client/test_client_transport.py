@@ -12,8 +12,7 @@ import pytest
 from partner import Answer, Heard, Partner
 from stage import NOW
 
-from hub.client.session import Session, log_in
-from hub.client.tokens import Tokens
+from hub.client.session import Session, Tokens, log_in
 from hub.client.transport import UNREACHABLE, Direct, Request, Retrying, retry_after
 from hub.errors import (
     ConfigurationError,

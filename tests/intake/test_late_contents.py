@@ -19,8 +19,7 @@ from hub.errors import InvalidPayload, StoreUnavailable, Text
 from hub.fit_connect.sending import STRICT
 from hub.fit_connect.submissions import Submitting, Uploading
 from hub.intake import Intake
-from hub.model.events import Subject
-from hub.model.submission import INLINE_LIMIT, Application, MediaType
+from hub.model import INLINE_LIMIT, Application, MediaType, Subject
 from hub.store import LocalBlobs
 
 LARGE = ANMELDUNG + b" " * 400_000

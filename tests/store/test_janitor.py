@@ -11,7 +11,7 @@ import pytest
 
 from hub.errors import Invalid, Overloaded, StoreUnavailable, Text
 from hub.store import LocalBlobs, Provisional, SpillingSink
-from hub.store.blobs.janitor import Janitor
+from hub.store.blobs.contents import Janitor
 
 LONG = timedelta(seconds=60)
 _AWAY = StoreUnavailable(Text("weg", "away"))

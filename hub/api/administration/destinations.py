@@ -18,8 +18,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
 from hub.administration.offers import Offers, dropped
-from hub.api.answers import FRESH, etag, json_answer, known_state, listed
-from hub.api.threads import in_thread
+from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed
 from hub.crypto import expires_at
 from hub.errors import not_found
 from hub.identity import Caller, Person, Right, reach

@@ -15,9 +15,7 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.clients import ClientService
-from hub.api.answers import FRESH, etag, json_answer, known_state, listed, nothing
-from hub.api.operations import caller_address, visit
-from hub.api.threads import in_thread
+from hub.api import FRESH, caller_address, etag, in_thread, json_answer, known_state, listed, nothing, visit
 from hub.identity import PERSONS_PREFIX, Caller, Directory, Person, PersonTokens, Right, rights_of
 from hub.identity import ScopeRight as ClientRight
 from hub.model import Client, ClientKind, Role

@@ -13,11 +13,19 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.routing_review import RoutingDryRun, rules_seen
 from hub.administration.routing_tables import RoutingTableVersions
-from hub.api.answers import FRESH, etag, json_answer, known_state, listed, moment_of
-from hub.api.contract import schema_violation, violation
-from hub.api.guards import arrival
-from hub.api.operations import visit
-from hub.api.threads import in_thread
+from hub.api import (
+    FRESH,
+    arrival,
+    etag,
+    in_thread,
+    json_answer,
+    known_state,
+    listed,
+    moment_of,
+    schema_violation,
+    violation,
+    visit,
+)
 from hub.errors import Text, not_found
 from hub.identity import Person, Right
 from hub.routing import (

@@ -12,10 +12,8 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.destinations import Destinations, Draft
-from hub.api.answers import FRESH, json_answer, nothing, paged, visitor
-from hub.api.contract import schema_violation, violation
+from hub.api import FRESH, in_thread, json_answer, nothing, paged, schema_violation, violation, visitor
 from hub.api.fit_connect.versions import WireVersion
-from hub.api.threads import in_thread
 from hub.crypto import HubKeys
 from hub.errors import Malformed, Text, destination_state
 from hub.identity import Caller, owns

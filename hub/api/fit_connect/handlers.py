@@ -9,12 +9,11 @@ from typing import Any
 
 from hub.administration.destinations import Destinations
 from hub.admission import Admission
-from hub.api.answers import json_answer
+from hub.api import RequestLimits, json_answer
 from hub.api.fit_connect.destinations import DestinationDesk
 from hub.api.fit_connect.messages import CaseFiles, Counter, Replies, SubmissionHandlers
 from hub.api.fit_connect.routing import Quota, RoutingService
 from hub.api.fit_connect.versions import V1, V2, WireVersion
-from hub.api.guards import RequestLimits
 from hub.areas import Gazetteer
 from hub.crypto import HubKeys, KeyPolicy
 from hub.fit_connect.addressing import AddressBook

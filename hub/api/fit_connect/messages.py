@@ -29,12 +29,24 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response, StreamingResponse
 
 from hub.admission import Admission, Reservation
-from hub.api.answers import FRESH, etag, ids, json_answer, known_states, nothing, paged
-from hub.api.contract import schema_violation, strict_json, violation
+from hub.api import (
+    FRESH,
+    RequestLimits,
+    etag,
+    ids,
+    in_thread,
+    json_answer,
+    known_states,
+    nothing,
+    over,
+    paged,
+    reservation,
+    schema_violation,
+    strict_json,
+    until_stored,
+    violation,
+)
 from hub.api.fit_connect.versions import WireVersion, case_row, reply, reply_row, submission_row
-from hub.api.guards import RequestLimits
-from hub.api.operations import reservation
-from hub.api.threads import in_thread, over, until_stored
 from hub.crypto import HubKeys
 from hub.errors import Malformed, Text
 from hub.fit_connect.collection import Cases, CaseView, Collection, SealedParts, Unchanged

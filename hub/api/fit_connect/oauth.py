@@ -12,8 +12,7 @@ from urllib.parse import unquote_plus
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.operations import Identify, caller_address, visit
-from hub.api.threads import in_thread
+from hub.api import Identify, caller_address, in_thread, visit
 from hub.errors import Malformed, Text
 from hub.identity import Clients, Token, bad_credentials, rights_of
 from hub.model import Client

@@ -13,8 +13,7 @@ from connexion import context
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.destinations import Destinations
-from hub.api.answers import area_of, json_answer
-from hub.api.threads import in_thread
+from hub.api import area_of, in_thread, json_answer
 from hub.areas import Area, Gazetteer, Place
 from hub.errors import Invalid, Malformed, NoRoute, Text
 from hub.fit_connect.addressing import AddressBook

@@ -2,7 +2,7 @@
 
 A blob is written under a name that the hub chose, synced, and only then given its final place, so that a name in a
 committed row always leads to a whole file. Blobs whose row never came are found by :meth:`Blobs.names` and swept.
-Who does not need a blob any more discards it; :class:`~hub.store.blobs.janitor.Janitor` alone deletes.
+Who does not need a blob any more discards it; :class:`~hub.store.blobs.contents.Janitor` alone deletes.
 """
 
 from __future__ import annotations
@@ -16,72 +16,19 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from uuid import uuid4
 
 from hub.errors import StoreUnavailable, Text, not_found
 from hub.files import vault
 from hub.model import INLINE_LIMIT, Sealed
-from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
+from hub.store.blobs.contents import CHUNK, PATIENCE, Beginning, BlobWriter, Janitor, Leftover
 
-#: How much of a blob is in memory at once while it is read.
-CHUNK = 1024 * 1024
 #: Bytes after which the system is asked to begin writing them to the disk.
 _WRITE_OUT = 8 * 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{32}")
 _UNFINISHED = "unfinished"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-class BlobWriter(Protocol):
-    """One blob in the making; nobody can read it before ``commit``."""
-
-    def write(self, chunk: bytes) -> None:
-        """Append ``chunk``. Raise ``StoreUnavailable`` where there is no room."""
-
-    def commit(self) -> str:
-        """Make it durable and return its name."""
-
-    def abort(self) -> None:
-        """Leave no trace; after ``commit`` it does nothing."""
-
-
-class Beginning(Protocol):
-    """Whatever begins blobs: the blob store, or the contents of one request."""
-
-    def writer(self) -> BlobWriter:
-        """Begin a new blob."""
-
-
-class Blobs(Beginning, Protocol):
-    """Where large contents lie. Names come from ``BlobWriter.commit`` and nowhere else."""
-
-    def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Yield a blob in pieces of at most ``chunk`` bytes. Raise ``NotFound`` for an unknown name."""
-
-    def chunks(self, sealed: Sealed) -> Iterator[bytes]:
-        """Yield a sealed content wherever it lies, in the row or here."""
-
-    def size(self, name: str) -> int:
-        """Return a blob's length in bytes. Raise ``NotFound`` for an unknown name."""
-
-    def delete(self, name: str) -> None:
-        """Delete a blob now; an unknown one is deleted already. Who only needs it no more calls :meth:`discard`."""
-
-    def discard(self, *orphans: str | Leftover) -> None:
-        """Have the janitor delete blobs, and unfinished ones; neither waits nor raises."""
-
-    def names(self, older_than: datetime) -> Iterator[str]:
-        """Yield the blobs written before ``older_than``, to be compared with the rows; not those discarded already."""
-
-    def free_bytes(self) -> int:
-        """Return how much more may be written."""
-
-    def settle(self, patience: timedelta = PATIENCE) -> bool:
-        """Wait until what was discarded is done with, for ``patience`` at most; say whether it is."""
-
-    def close(self) -> None:
-        """Let go of connections; nothing is read or written any more."""
 
 
 class LocalBlobs:

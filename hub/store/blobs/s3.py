@@ -26,8 +26,7 @@ from obstore.store import S3Store
 from hub.errors import ConfigurationError, Invalid, StoreUnavailable, Text, not_found
 from hub.files import vault
 from hub.model import Sealed
-from hub.store.blobs.janitor import PATIENCE, Janitor, Leftover
-from hub.store.blobs.local import CHUNK
+from hub.store.blobs.contents import CHUNK, PATIENCE, Janitor, Leftover
 from hub.supervision import Supervisor
 from hub.transport.addresses import literal, may_reach, url_parts
 from hub.transport.connection import Line, reason_for

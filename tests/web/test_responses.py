@@ -10,9 +10,9 @@ import pytest
 
 from hub import errors
 from hub.errors import HubError, Text
-from hub.responses import retry_after, status_of
+from hub.web.responses import retry_after, status_of
 
-_HUB = Path(__file__).parents[1] / "hub"
+_HUB = Path(__file__).parents[2] / "hub"
 _TEXT = Text("Nein.", "No.")
 _KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, HubError)}
 
@@ -54,5 +54,5 @@ def test_errors_are_mapped_to_statuses_in_one_place_and_browsers_kept_safe_in_on
                 maps.add(name)
         if any(isinstance(each, ast.Constant) and each.value in {"nosniff", b"nosniff"} for each in ast.walk(tree)):
             headers.add(name)
-    assert maps == {"responses.py"}
-    assert headers == {"responses.py"}
+    assert maps == {"web/responses.py"}
+    assert headers == {"web/responses.py"}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import Malformed, Refused, TooLarge
-from hub.files.multipart import parts
+from hub.web.multipart import parts
 
 TYPE = "multipart/form-data; boundary=b0undary"
 
