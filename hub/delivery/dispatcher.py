@@ -33,8 +33,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import INSTANT, Attempting, Rules, is_instant
-from hub.delivery.leases import Leases
+from hub.delivery.attempt import INSTANT, Attempting, Leases, Rules, is_instant
 from hub.errors import Unavailable
 from hub.model import Breaker, Outcome, Standing, next_standing, reason_of
 from hub.notifications.callbacks import CallbackWriter

@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
 from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import Leases, Rules
 from hub.delivery.dispatcher import Breakers, Dispatcher
-from hub.delivery.leases import Leases
-from hub.model.delivery import Breaker, Schedule, Standing, next_standing
-from hub.model.submission import DeadCause, Outcome, OutcomeKind
+from hub.model import Breaker, DeadCause, Outcome, OutcomeKind, Schedule, Standing, next_standing
 from hub.observability.metrics import Meters
 from hub.store import Circuit, DeliveryState, LocalBlobs, Store
 

@@ -8,9 +8,9 @@ import pytest
 from stage import VirtualClock
 from store_values import HUB, LEASE, MINUTE, NOW, accepted, claim, known_destination, record
 
-from hub.crypto.keyring import HubKeys
-from hub.delivery.leases import Leases
-from hub.model.clock import SteadyClock
+from hub.crypto import HubKeys
+from hub.delivery.attempt import Leases
+from hub.model import SteadyClock
 from hub.proof.checkpoints import Checkpoints
 
 DAY = timedelta(days=1)
