@@ -60,7 +60,7 @@ _CONDITION = "condition"
 
 @compiles(CreateIndex)
 def _create_index(created: CreateIndex, compiler: DDLCompiler, **named: Any) -> str:
-    statement = compiler.visit_create_index(created, **named)
+    statement = compiler.visit_create_index(created, **named)  # type: ignore[no-untyped-call]  # the library types it not
     condition = created.element.info.get(_CONDITION)
     return f"{statement} WHERE {condition}" if condition else statement
 

@@ -43,7 +43,7 @@ import orjson
 from lxml import etree
 
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
-from hub.model.submission import is_uri
+from hub.model import is_uri
 from hub.validation.closure import Library, LocationList, build_schema, derive_table, has_identifiers
 from hub.validation.code_lists import CodeList, read_code_list
 from hub.validation.json.documents import addresses, id_of, reached, runs_linearly
