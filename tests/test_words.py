@@ -47,6 +47,27 @@ def test_names_are_the_fields_words():
     assert not found
 
 
+#: What pages give a name: classes, ids, macros and variables of templates; selectors and properties of styles.
+_NAMED_IN_PAGES = {
+    ".html": r"""(?:class|id|name)="([\w -]+)"|{%-?\s*(?:macro|set|for|block)\s+(\w+)""",
+    ".css": r"[.#]([a-zA-Z][\w-]*)|(--[\w-]+)\s*:",
+}
+
+
+def test_names_in_pages_are_the_fields_words():
+    seen, found = set(), []
+    for file in sorted((_ROOT / "hub").rglob("*.*")):
+        if file.suffix not in _NAMED_IN_PAGES or "vendor" in file.parts:
+            continue
+        for groups in re.findall(_NAMED_IN_PAGES[file.suffix], file.read_text(encoding="utf-8")):
+            names = " ".join(groups).split()
+            seen |= {(file.suffix, name) for name in names}
+            words = [(name, set(re.split(r"[-_]+", _words(name)))) for name in names]
+            found += [f"{file.name} {name}" for name, parts in words if parts & (_ANYWHERE | _ALONE)]
+    assert {suffix for suffix, _ in seen} == set(_NAMED_IN_PAGES)
+    assert not found
+
+
 def test_a_function_that_refuses_unless_something_holds_is_called_require():
     found = [
         f"{file}:{node.lineno} {node.name}"
