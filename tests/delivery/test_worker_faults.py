@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import dispatching
 import pytest
+import requests
 import spoiling
 from dispatching import PATIENCE, Taking, running, until
 from stage import WIESBADEN
@@ -16,6 +20,7 @@ from store_values import Instead
 
 from hub import app
 from hub.delivery.adapters import AdapterPool
+from hub.jobs.scheduler import Clock
 from hub.model import reasons
 from hub.model.delivery import Schedule
 from hub.model.submission import DeadCause, OutcomeKind
@@ -23,6 +28,8 @@ from hub.notifications.outbox import Carried, OutboxWorker
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
 from hub.supervision import Pauses, Supervisor
+
+ROOT = Path(__file__).parents[2]
 
 
 class Fatal(BaseException):
@@ -263,6 +270,61 @@ def test_every_loop_of_a_working_hub_is_watched(stage):
         expected = {"dispatching", "leases", "results", "callbacks", "duties", "store-writer"}
         until(lambda: {thread.name for thread in threading.enumerate()} >= expected)
         assert stage.hub.supervisor.down() == ()
+
+
+class Mortal(Supervisor):
+    """Has each loop die as soon as it begins, once."""
+
+    def __init__(self):
+        self.fallen = []
+        super().__init__(pauses=Pauses(first=0.01), fell=self.fallen.append)
+        self.mortal = set()
+
+    def begin(self, name, run, *, daemon=False):
+        return super().begin(name, partial(self.dying, name, run), daemon=daemon)
+
+    def attend(self, name, run, stop):
+        super().attend(name, partial(self.dying, name, run), stop)
+
+    def dying(self, name, run, stop):
+        if name not in self.mortal:
+            self.mortal.add(name)
+            raise Fatal
+        run(stop)
+
+
+#: Loops of processes or objects besides, and the tests in which they die.
+DIE_ELSEWHERE = {
+    "store-writer": "tests/store/test_store_writer.py::test_a_writer_that_dies_is_counted_and_writes_again",
+    "connector": "tests/connector/test_connector_walk.py::test_a_walk_that_dies_begins_anew",
+    "bucket-relay": "tests/transport/test_relay.py::test_a_relay_whose_loop_died_dials_again",
+}
+
+
+def test_every_long_lived_loop_dies_once_and_the_hub_works_on(taking):
+    hub, watch = taking.hub, Mortal()
+    parts = {"store": hub.store, "clock": taking.clock, "supervisor": watch}
+    mortal = replace(
+        hub,
+        supervisor=watch,
+        dispatcher=dispatcher(taking, supervisor=watch),
+        duties=Clock(node="here", duties=hub.duties.duties, **parts),
+        postman=Porter(taking.clock),
+    )
+    shown, port = app.show_worker(mortal, 0)
+    with app.working(mortal):
+        accepted = taking.accept()
+        until(lambda: delivered(taking, accepted) and not watch.down())
+        until(lambda: requests.get(f"http://127.0.0.1:{port}/health/live", timeout=5).ok)
+        mortal.postman.waiting = [Parcel(1, taking.clock())]
+        until(lambda: mortal.postman.recorded)
+    shown.end()
+    begun = re.compile(r"""\.(?:begin|attend)\(\s*"([\w-]+)",""")
+    named = {name for file in (ROOT / "hub").rglob("*.py") for name in begun.findall(file.read_text(encoding="utf-8"))}
+    assert sorted(watch.fallen) == sorted(named - DIE_ELSEWHERE.keys())
+    for place in DIE_ELSEWHERE.values():
+        file, _, name = place.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), place
 
 
 def test_deaths_are_counted_by_loop():

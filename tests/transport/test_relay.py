@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hub.supervision import Loop, Pauses, Run, Supervisor
 from hub.transport.connection import Line
 from hub.transport.relay import Relay
 
@@ -95,6 +96,30 @@ def test_a_tunnel_carries_bytes_both_ways_until_one_side_ends_it(relay, far):
         server.close()
         assert b"".join(iter(lambda: client.recv(4096), b"")) == b"answer"
     assert far.dialled == [("store.example", 443)]
+
+
+class DiesOnce(Supervisor):
+    """Has what it keeps up die as it begins."""
+
+    def __init__(self) -> None:
+        self.fallen: list[str] = []
+        super().__init__(pauses=Pauses(first=0.01), fell=self.fallen.append)
+
+    def begin(self, name: str, run: Run, *, daemon: bool = False) -> Loop:
+        def dying(stop: threading.Event) -> None:
+            if not self.fallen:
+                raise ValueError(name)
+            run(stop)
+
+        return super().begin(name, dying, daemon=daemon)
+
+
+def test_a_relay_whose_loop_died_dials_again(far):
+    watch = DiesOnce()
+    with Relay("https://store.example/base", far.dial, supervisor=watch) as relay:
+        client = asked(relay, TUNNEL + proof(relay) + "\r\n")
+        assert status(client) == 200
+    assert watch.fallen == ["bucket-relay"]
 
 
 def _read(end: socket.socket, length: int):
