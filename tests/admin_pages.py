@@ -16,13 +16,15 @@ import pytest
 import requests
 import uvicorn
 from argon2 import PasswordHasher
+from stage import altered
 from store_values import buried, claim, record
 
 from hub.admin import Mounted, Tools, build
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.protocol import ConnectionBounds, server_options
 from hub.app import admin_desks
-from hub.identity.accounts import Accounts, Role
+from hub.identity import Accounts
+from hub.model import Role
 
 PASSWORD = "korrekt pferd batterie"
 #: name -> roles, tenant
@@ -106,21 +108,7 @@ async def nothing(scope: Any, _receive: Any, send: Any) -> None:
 
 
 def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
-    return Tools(
-        store=hub.store,
-        accounts=accounts,
-        tables=hub.book,
-        catalog=lambda: hub.catalog,
-        policy=hub.policy,
-        gazetteer=hub.gazetteers,
-        clock=hub.clock,
-        base_url=base_url,
-        production=False,
-        version="0",
-        free_bytes=hub.blobs.free_bytes,
-        disk_watermark=0,
-        **admin_desks(hub),
-    )
+    return admin_desks(altered(hub, accounts=accounts, base_url=base_url))
 
 
 def serve(app: Any) -> tuple[str, Callable[[], None]]:
@@ -147,7 +135,7 @@ def pages(stage: Any) -> Iterator[Pages]:
         accounts.add(name, PASSWORD, roles=roles, tenant=tenant, actor="cli:test", now=stage.clock())
     tools = tools_of(stage.hub, accounts, "http://127.0.0.1")
     base, stop = serve(Mounted(build(tools), nothing))
-    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
+    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.hub.book, tools=tools)
     yield served
     for browser in served.opened:
         browser.http.close()

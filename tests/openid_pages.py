@@ -6,7 +6,7 @@ A pytest plugin, loaded by ``conftest.py`` after ``admin_pages``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,11 +17,13 @@ from admin_pages import PASSWORD, Browser, Pages, nothing, serve, tools_of
 from argon2 import PasswordHasher
 from jwcrypto import jwk
 from openid_provider import CLIENT_ID, GROUPS, SECRET, SmallProvider, make_key, running
+from stage import altered
 
 from hub.admin import Mounted, build
-from hub.identity.accounts import Accounts, Role
+from hub.identity import Accounts
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
+from hub.model import Role
 from hub.transport.connection import Outbound
 
 
@@ -111,9 +113,9 @@ def entrance(stage: Any, provider: SmallProvider, tmp_path: Path) -> Iterator[En
     groups = tmp_path / "groups.toml"
     groups.write_text(GROUPS, encoding="utf-8")
     login = login_by(provider, stage.hub, accounts, groups)
-    tools = replace(tools_of(stage.hub, accounts, base.removesuffix("/admin")), openid=login)
+    tools = tools_of(altered(stage.hub, openid=login), accounts, base.removesuffix("/admin"))
     built.append(Mounted(build(tools), nothing))
-    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.tables, tools=tools)
+    served = Pages(stage=stage, base=base, accounts=accounts, tables=tools.hub.book, tools=tools)
     yield Entrance(pages=served, provider=provider, login=login)
     for browser in served.opened:
         browser.http.close()

@@ -14,20 +14,18 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from stage import Stage, VirtualClock
+from stage import Stage, VirtualClock, altered
 from stand_in import Answer, Client
 
 from hub import app
 from hub.api import application
-from hub.api.fit_connect import handlers
 from hub.api.fit_connect.oauth import OAuth
+from hub.api.fit_connect.routing import Quota
 from hub.config import load_settings
-from hub.crypto import jws
-from hub.crypto.jwe import encrypt
-from hub.crypto.keys import EncryptionKey, SigningKey, public_rsa_key, read_signing_key
-from hub.fit_connect.sending import SendingTools
-from hub.identity.clients import Caller, new_client
-from hub.model.parties import ClientKind, Destination
+from hub.crypto import EncryptionKey, SigningKey, encrypt, jws, read_signing_key
+from hub.crypto.keys import public_rsa_key
+from hub.identity import Caller, new_client
+from hub.model import ClientKind, Destination
 from hub.resources import shipped
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
@@ -60,17 +58,13 @@ class Sent:
 class Door:
     """A hub behind its whole edge; ``sender`` and ``subscriber`` are clients with tokens, ``anybody`` is none."""
 
-    def __init__(self, stage: Stage, **parts: Any) -> None:
+    def __init__(self, stage: Stage, *, quota: Quota | None = None, **parts: Any) -> None:
         self.stage = stage
-        self.hub = stage.hub
+        self.hub = altered(stage.hub, **parts)
         self.clock = stage.clock
-        self.parts = replace(app.fit_connect_parts(self.hub), **parts)
         oauth = OAuth(clients=self.hub.clients, clock=self.clock)
-        operations = dict(app.handlers(self.hub, oauth, app.people_desk(self.hub, oauth))) | handlers.handlers(
-            self.parts
-        )
         served = application.build(
-            operations,
+            app.handlers(self.hub, oauth, app.people_desk(self.hub, oauth), quota=quota),
             specification=shipped("openapi.yaml"),
             base_url=self.hub.settings.canonical_url,
             token_info=oauth.token_info,
@@ -132,10 +126,6 @@ class Door:
 
     def seal(self, content: bytes, media_type: str = "application/json") -> str:
         return encrypt(self.sealing_key, content, media_type)[0].decode()
-
-    @property
-    def sending_tools(self) -> SendingTools:
-        return handlers.counter_of(self.parts).announcing.tools
 
     @property
     def sending_caller(self) -> Caller:

@@ -5,6 +5,7 @@ Keys take seconds to make, so one folder is made per run and copied for each tes
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -22,7 +23,7 @@ import pytest
 
 from hub.config import load_settings
 from hub.intake import Accepted
-from hub.model.submission import Application, Cover, MediaType
+from hub.model import Application, Cover, MediaType
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 #: The example as it is, which names lageplan.pdf, and as most tests send it: alone, naming nothing.
@@ -56,6 +57,13 @@ class VirtualClock:
 
     def pass_(self, **duration: float) -> None:
         self.now += timedelta(**duration)
+
+
+def altered(hub: Any, **changes: Any) -> Any:
+    """The hub with other parts; what was built of it before goes on with the old ones."""
+    made = copy.copy(hub)
+    vars(made).update(changes)
+    return made
 
 
 @dataclass

@@ -71,7 +71,7 @@ def put(visit: Visit) -> Response:
             options = visit.tools.adapters.options(name)
         config = _config(visit.form, options or ())
         draft = Draft(adapter=name, adapter_config=config)
-        visit.tools.destination_service.change(
+        visit.hub.destination_service.change(
             destination.destination_id,
             draft,
             visit.person,
@@ -82,7 +82,7 @@ def put(visit: Visit) -> Response:
     except Refused as refused:
         entered = {option: visit.form.text(f"o-{option}", longest=_LONGEST) for option in _names(visit, name)}
         return _form(visit, destination, name, entered, error=refused)
-    waits = visit.tools.destination_service.waiting_way(destination.destination_id, visit.person) is not None
+    waits = visit.hub.destination_service.waiting_way(destination.destination_id, visit.person) is not None
     return _back(visit, destination, "way-proposed" if waits else "way-approved")
 
 
@@ -100,7 +100,7 @@ def _decided(visit: Visit, *, approve: bool) -> Response:
     require_a_say(visit.person)
     destination = _destination(visit)
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
-    visit.tools.destination_service.decide_way(
+    visit.hub.destination_service.decide_way(
         destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now
     )
     return _back(visit, destination, "way-approved" if approve else "way-refused")

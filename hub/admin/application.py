@@ -176,7 +176,7 @@ def build(tools: Tools) -> ASGIApp:
     mounted = Mount(ROOT, app=Router(routes, redirect_slashes=False))
     app = Starlette(routes=[mounted], exception_handlers={404: missing, 405: missing})
     app.router.redirect_slashes = False
-    return SafeHeaders(app, https=tools.base_url.startswith("https://"))
+    return SafeHeaders(app, https=tools.hub.base_url.startswith("https://"))
 
 
 class _Assets(StaticFiles):
@@ -228,7 +228,7 @@ async def _taken(request: Request, page: _Page, visit: Visit) -> Response:
     _require_same_origin(request)
     if not await run_in_threadpool(_is_expected, page, visit):
         return _to_log_in(page, visit)
-    held = visit.tools.admission.reserve()
+    held = visit.hub.admission.reserve()
     try:
         visit = replace(visit, form=await _form(request, page, held))
         return await run_in_threadpool(_answered, page, visit)
@@ -251,7 +251,7 @@ async def _missing(request: Request, _: Exception, *, tools: Tools, pages: Envir
 
 
 def _session(visit: Visit) -> PersonSession | None:
-    return visit.tools.accounts.session(visit.token, now=visit.now) if visit.token else None
+    return visit.hub.accounts.session(visit.token, now=visit.now) if visit.token else None
 
 
 def _is_expected(page: _Page, visit: Visit) -> bool:
@@ -302,7 +302,7 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         query=SentForm(fields=fields),
         form=SentForm(),
         language=_language(request),
-        now=tools.clock(),
+        now=tools.hub.clock(),
         address=request.client.host if request.client is not None else "",
         secure=secure,
         partial=request.headers.get("hx-request") == "true",
@@ -313,8 +313,8 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
 
 def _is_secure(tools: Tools) -> bool:
     """Cookies travel over https alone, save in development on this very machine."""
-    local = urlsplit(tools.base_url).hostname in {"127.0.0.1", "localhost", "::1"}
-    return tools.production or not (local and tools.base_url.startswith("http://"))
+    local = urlsplit(tools.hub.base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+    return tools.production or not (local and tools.hub.base_url.startswith("http://"))
 
 
 def _language(request: Request) -> Language:

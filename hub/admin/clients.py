@@ -21,7 +21,7 @@ def create(visit: Visit) -> Response:
     """Create a client within the person's scope; what cannot be created comes back with what was entered."""
     entered = {name: visit.form.text(name, longest=200) for name in _FIELDS}
     try:
-        client, secret = visit.tools.client_service.create(
+        client, secret = visit.hub.client_service.create(
             visit.person,
             kind=entered["kind"],
             name=entered["name"],
@@ -37,13 +37,13 @@ def create(visit: Visit) -> Response:
 
 def rotate(visit: Visit) -> Response:
     """Give a client a new secret; the old one stops working at once."""
-    client, secret = visit.tools.client_service.rotate(visit.parts["id"], visit.person, now=visit.now)
+    client, secret = visit.hub.client_service.rotate(visit.parts["id"], visit.person, now=visit.now)
     return _list(visit, client=client, secret=secret)
 
 
 def disable(visit: Visit) -> Response:
     """Lock a client out; its tokens stop working within a second."""
-    visit.tools.client_service.disable(visit.parts["id"], visit.person, now=visit.now)
+    visit.hub.client_service.disable(visit.parts["id"], visit.person, now=visit.now)
     return visit.to("/clients", note="disabled")
 
 

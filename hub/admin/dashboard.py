@@ -118,8 +118,8 @@ def overview(visit: Visit) -> Response:
         month=activities.month(open_now),
         totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
         failing=sum(each.trouble is OverviewTrouble.FAILING for each in places),
-        waiting_changes=len(visit.tools.keys.open(tenant=visit.person.tenant))
-        + len(visit.tools.ways.open(tenant=visit.person.tenant)),
+        waiting_changes=len(visit.hub.key_approval.open(tenant=visit.person.tenant))
+        + len(visit.hub.adapter_approval.open(tenant=visit.person.tenant)),
         width=PLOT_WIDTH,
         height=PLOT_HEIGHT,
         strip=STRIP,
@@ -131,7 +131,7 @@ def health(visit: Visit) -> Response:
     visit.scope.require_no_tenant()
     tools = visit.tools
     try:
-        tools.store.ready()
+        tools.hub.store.ready()
         database = True
     except Unavailable:
         database = False
@@ -139,12 +139,12 @@ def health(visit: Visit) -> Response:
     queued = [one for one in backlog if one.state is DeliveryState.QUEUED]
     keys = [(each, ladder(visit, each)) for each in visit.scope.destinations() if each.status == "active"]
     names = {each.destination_id: each.name for each in visit.scope.destinations()}
-    activation, table = tools.tables.in_force(visit.now) or (None, None)
+    activation, table = tools.hub.book.in_force(visit.now) or (None, None)
     return visit.page(
         "health.html",
         database=database,
-        revision=tools.store.schema_revision(),
-        free=tools.free_bytes(),
+        revision=tools.hub.store.schema_revision(),
+        free=tools.hub.blobs.free_bytes(),
         watermark=tools.disk_watermark,
         queued=sum(one.count for one in queued),
         oldest=min((one.oldest_at for one in queued), default=None),
@@ -155,7 +155,7 @@ def health(visit: Visit) -> Response:
         names=names,
         activation=activation,
         table=table,
-        schemas=len(tools.catalog().uris()),
+        schemas=len(tools.hub.catalogs().uris()),
         keys=sorted(
             ((each, rung) for each, rung in keys if rung.days is None or rung.days < _KEY_SOON),
             key=lambda row: row[1].days or 0,
@@ -208,5 +208,5 @@ def index(visit: Visit) -> Response:
     query = visit.query
     wanted = {name: query.text(name, longest=200) for name in ("actor", "action", "target")}
     page = visit.scope.audit(offset=visit.offset(), limit=ROWS, **wanted)
-    verdict = verify_audit(visit.tools.store) if query.text("verify") == "1" else None
+    verdict = verify_audit(visit.hub.store) if query.text("verify") == "1" else None
     return visit.page("audit.html", page=page, wanted=wanted, verdict=verdict, rows=ROWS)

@@ -58,7 +58,7 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
     scope = visit.scope
     destination = scope.destination(visit.id("id"))
     dossier = scope.dossier(destination, since=visit.now - _COLLECTED_WITHIN)
-    in_force = visit.tools.tables.in_force(visit.now)
+    in_force = visit.hub.book.in_force(visit.now)
     activities, here = Activities(visit), destination.destination_id
     backlog = scope.backlog(destination)
     open_now = sum(backlog.get(state, 0) for state in (DeliveryState.QUEUED, DeliveryState.WAITING))
@@ -68,15 +68,15 @@ def show(visit: Visit, *, report: TrialReport | None = None, error: HubError | N
         destination=destination,
         ladder=ladder(visit, destination),
         bars=bars(visit, destination),
-        changes=visit.tools.keys.of(destination),
-        ways=visit.tools.ways.of(destination),
+        changes=visit.hub.key_approval.of(destination),
+        ways=visit.hub.adapter_approval.of(destination),
         circuit=scope.circuit(destination),
         dossier=dossier,
         dead_callbacks=dossier.callback_states.get(DeliveryState.DEAD, 0),
         settings=shown(destination.adapter_config),
         backlog=backlog,
         notices=scope.notices(destination, limit=_NOTICES),
-        services=visit.tools.tables.services,
+        services=visit.hub.book.services,
         rules=None if in_force is None else [rule for rule in in_force[1] if rule.destination == here],
         next_states=_STEPS.get(destination.status, ()),
         day=activities.day(open_now, here),
@@ -101,7 +101,7 @@ def create(visit: Visit) -> Response:
         draft = _draft(entered)
         sealing = read_key(visit, "encryption", operation="wrapKey")
         signing = read_key(visit, "signature", operation="verify")
-        made = visit.tools.destination_service.create(
+        made = visit.hub.destination_service.create(
             replace(draft, metadata_versions=_METADATA_VERSIONS, encryption_kid=sealing.get("kid")),
             visit.person,
             encryption_key=sealing,
@@ -130,7 +130,7 @@ def change(visit: Visit) -> Response:
         draft = _draft(entered)
         kept = {name: value for name, value in destination.contact.items() if name not in _CONTACT}
         draft = replace(draft, contact={**kept, **(draft.contact or {})})
-        visit.tools.destination_service.change(
+        visit.hub.destination_service.change(
             destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
         )
     except Refused as refused:
@@ -152,7 +152,7 @@ def set_status(visit: Visit) -> Response:
             )
         )
     try:
-        visit.tools.destination_service.change(
+        visit.hub.destination_service.change(
             destination.destination_id, Draft(status=status), visit.person, now=visit.now
         )
     except Refused as refused:
@@ -164,7 +164,7 @@ def close_circuit(visit: Visit) -> Response:
     """Close a circuit breaker, so that deliveries are attempted at once."""
     destination_id = visit.id("id")
     text = visit.form.text("text", longest=500)
-    visit.tools.destination_service.close_circuit(destination_id, visit.person, text=text, now=visit.now)
+    visit.hub.destination_service.close_circuit(destination_id, visit.person, text=text, now=visit.now)
     return visit.to(f"/destinations/{destination_id}", note="closed")
 
 
@@ -172,9 +172,9 @@ def redrive_callback(visit: Visit) -> Response:
     """Send the callbacks of a destination that were given up again."""
     destination = visit.scope.destination(visit.id("id"))
     for each in visit.scope.dead_callbacks(destination):
-        if visit.tools.store.callbacks.redrive(each.callback_id, visit.now):
+        if visit.hub.store.callbacks.redrive(each.callback_id, visit.now):
             target = f"callback:{each.callback_id}"
-            visit.tools.store.audit.append(
+            visit.hub.store.audit.append(
                 visit.audit("callback.redrive", target, destination=str(destination.destination_id))
             )
     return visit.to(f"/destinations/{destination.destination_id}", note="redriven")
@@ -238,7 +238,10 @@ def put(visit: Visit) -> Response:
     tools = visit.tools
     try:
         offers = Offers(
-            register=tools.tables.services, gazetteer=tools.gazetteer(), catalog=tools.catalog(), on=visit.now.date()
+            register=tools.hub.book.services,
+            gazetteer=tools.hub.gazetteers(),
+            catalog=tools.hub.catalogs(),
+            on=visit.now.date(),
         )
         regions = row["regions"].replace(",", " ").split()
         made = offers.offer(
@@ -265,7 +268,7 @@ def drop(visit: Visit) -> Response:
 def _keep(visit: Visit, destination: Destination, services: Iterable[OfferedService]) -> None:
     """Keep the services, in the state that the person saw: they are replaced as a whole."""
     draft = Draft(services=tuple(sorted(services, key=lambda each: each.identifier)))
-    visit.tools.destination_service.change(
+    visit.hub.destination_service.change(
         destination.destination_id, draft, visit.person, now=visit.now, expected=visit.form.text("revision")
     )
 
@@ -282,7 +285,7 @@ def _offered(destination: Destination, identifier: str) -> OfferedService:
 def _offer_form(
     visit: Visit, destination: Destination, row: dict[str, str], *, replaces: str, error: HubError | None = None
 ) -> Response:
-    services = visit.tools.tables.services
+    services = visit.hub.book.services
     return visit.page(
         "offer.html",
         status=200 if error is None else 422,
@@ -291,7 +294,7 @@ def _offer_form(
         row=row,
         replaces=replaces,
         services=[(urn, services.name(urn)) for urn in services],
-        entries=visit.tools.catalog().entries(),
+        entries=visit.hub.catalogs().entries(),
         day=visit.now.date(),
         error=error,
     )

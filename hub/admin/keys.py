@@ -87,7 +87,7 @@ class KeyBar:
 
 def ladder(visit: Visit, destination: Destination) -> Ladder:
     """Return how urgent a destination's encryption key is."""
-    return _ladder(key_valid_until(visit.tools.store, visit.tools.policy, destination, visit.now), visit.now)
+    return _ladder(key_valid_until(visit.hub.store, visit.hub.policy, destination, visit.now), visit.now)
 
 
 def bars(visit: Visit, destination: Destination) -> list[KeyBar]:
@@ -112,8 +112,8 @@ def index(visit: Visit) -> Response:
         rungs=RUNGS,
         span=SPAN,
         changes=[
-            *visit.tools.keys.open(tenant=visit.person.tenant),
-            *visit.tools.ways.open(tenant=visit.person.tenant),
+            *visit.hub.key_approval.open(tenant=visit.person.tenant),
+            *visit.hub.adapter_approval.open(tenant=visit.person.tenant),
         ],
         names=names,
     )
@@ -140,7 +140,7 @@ def propose_new(visit: Visit) -> Response:
     use = visit.form.text("use", longest=20)
     try:
         jwk = read_key(visit, "key", operation="verify" if use == "signature" else "wrapKey")
-        visit.tools.keys.propose_new(destination, jwk, activate=use == "activate", by=visit.by())
+        visit.hub.key_approval.propose_new(destination, jwk, activate=use == "activate", by=visit.by())
     except Refused as refused:
         return new(visit, error=refused)
     return _back(visit, destination, "key-proposed")
@@ -152,7 +152,7 @@ def propose(visit: Visit) -> Response:
     step, kid = visit.form.text("step", longest=20), visit.form.text("kid", longest=64)
     if step not in {KeyStep.ACTIVATE, KeyStep.RETIRE}:
         raise Malformed(Text("Diesen Schritt gibt es nicht.", "There is no such step."))
-    visit.tools.keys.propose(destination, KeyStep(step), kid, by=visit.by())
+    visit.hub.key_approval.propose(destination, KeyStep(step), kid, by=visit.by())
     return _back(visit, destination, "key-proposed")
 
 
@@ -170,7 +170,7 @@ def _decided(visit: Visit, *, approve: bool) -> Response:
     require_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
-    visit.tools.destination_service.decide_key(
+    visit.hub.destination_service.decide_key(
         destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now
     )
     return _back(visit, destination, "key-approved" if approve else "key-refused")

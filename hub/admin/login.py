@@ -37,7 +37,7 @@ def form(
         error=error,
         name=name,
         next=inside(next_page or visit.query.text("next")),
-        openid=tools.openid,
+        openid=tools.hub.openid,
         passwords=tools.passwords,
     )
 
@@ -47,7 +47,7 @@ def log_in(visit: Visit) -> Response:
     sent = visit.form
     name, next_page = sent.text("name", longest=100), inside(sent.text("next"))
     try:
-        token, _ = visit.tools.accounts.log_in(
+        token, _ = visit.hub.accounts.log_in(
             name,
             sent.fields.get("password", ""),
             sent.text("code", longest=20),
@@ -81,7 +81,7 @@ def account(visit: Visit) -> Response:
 
 def change_password(visit: Visit) -> Response:
     """Replace one's own password; all sessions of the account end."""
-    form, accounts, name = visit.form, visit.tools.accounts, visit.person.name
+    form, accounts, name = visit.form, visit.hub.accounts, visit.person.name
     try:
         _require_owner(visit)
         accounts.set_password(name, form.fields.get("new", ""), actor=name, now=visit.now)
@@ -97,14 +97,14 @@ def change_factor(visit: Visit) -> Response:
         _require_owner(visit)
     except Refused as error:
         return visit.page("account.html", status=422, address=None, error=error)
-    address = visit.tools.accounts.set_totp(name, actor=name, now=visit.now)
+    address = visit.hub.accounts.set_totp(name, actor=name, now=visit.now)
     return visit.page("account.html", address=address, error=None)
 
 
 def _require_owner(visit: Visit) -> None:
     """Ask for the credentials again: an open browser alone must not be enough to take an account over."""
     form = visit.form
-    visit.tools.accounts.check(
+    visit.hub.accounts.check(
         visit.person.name,
         form.fields.get("password", ""),
         form.text("code", longest=20),
@@ -115,7 +115,7 @@ def _require_owner(visit: Visit) -> None:
 
 def log_out(visit: Visit) -> Response:
     """End the session."""
-    visit.tools.accounts.log_out(visit.token)
+    visit.hub.accounts.log_out(visit.token)
     response = visit.to("/login", note="logged-out")
     response.delete_cookie(cookie_name(secure=visit.secure), path="/" if visit.secure else ROOT)
     return response
@@ -164,16 +164,16 @@ def arrive(visit: Visit) -> Response:
 def leave(visit: Visit) -> Response:
     """Send the browser to the provider's own log-out, or back to the form where there is none."""
     try:
-        address = _login(visit).way_out(f"{visit.tools.base_url}{ROOT}/login", now=visit.now)
+        address = _login(visit).way_out(f"{visit.hub.base_url}{ROOT}/login", now=visit.now)
     except Unavailable as error:
         return _failed(visit, error)
     return RedirectResponse(address, status_code=303) if address is not None else visit.to("/login")
 
 
 def _login(visit: Visit) -> OpenIdLogin:
-    if visit.tools.openid is None:
+    if visit.hub.openid is None:
         raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page."))
-    return visit.tools.openid
+    return visit.hub.openid
 
 
 def _failed(visit: Visit, error: HubError) -> Response:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -37,6 +37,7 @@ from hub.store import (
     AuditEntry,
     AuditRecord,
     Backlog,
+    Blobs,
     CallbackView,
     Circuit,
     CircuitChange,
@@ -247,36 +248,48 @@ ROWS = 50
 _UNAVAILABLE = 503
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tools:
-    """What the pages work with."""
+class Administered(Protocol):
+    """What the pages need of the hub. Catalogue and areas are asked for anew each time, so a reload drops no request."""
 
     store: Store
-    accounts: Accounts
-    tables: RoutingTableVersions
-    catalog: Callable[[], SchemaCatalog]
-    policy: KeyPolicy
-    gazetteer: Callable[[], Gazetteer]
-    clock: Callable[[], datetime]
+    blobs: Blobs
     base_url: str
-    production: bool
-    version: str
-    free_bytes: Callable[[], int]
-    disk_watermark: int
     admission: Admission
+    policy: KeyPolicy
+    accounts: Accounts
+    #: Logging in by a provider; None where none is configured.
+    openid: OpenIdLogin | None
+    book: RoutingTableVersions
     destination_service: DestinationService
     client_service: ClientService
     dead_letters: DeadLetters
-    keys: KeyApproval
-    ways: AdapterApproval
+    key_approval: KeyApproval
+    adapter_approval: AdapterApproval
+
+    def clock(self) -> datetime:
+        """Return the time."""
+
+    def catalogs(self) -> SchemaCatalog:
+        """Return the schema catalogue of the moment."""
+
+    def gazetteers(self) -> Gazetteer:
+        """Return the areas, with the postal codes of the moment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What the pages work with: the hub, and what is theirs alone."""
+
+    hub: Administered
+    production: bool
+    version: str
+    disk_watermark: int
+    #: Whether local accounts log in by password.
+    passwords: bool
     adapters: AdapterSettings
     trials: TestDelivery
     arrivals: Arrivals
     set_standing: Callable[[Edition, SchemaStanding], None]
-    #: Logging in by a provider; None where none is configured.
-    openid: OpenIdLogin | None = None
-    #: Whether local accounts log in by password.
-    passwords: bool = True
     #: A tree of a land shows all its municipalities; one of more than these only those that were asked for.
     most_in_tree: int = 1_500
 
@@ -341,9 +354,14 @@ class Visit:
         return self.session.person
 
     @property
+    def hub(self) -> Administered:
+        """What the pages need of the hub."""
+        return self.tools.hub
+
+    @property
     def scope(self) -> Scope:
         """What the person may see: the one way from a page to the store."""
-        return Scope(store=self.tools.store, person=self.person)
+        return Scope(store=self.hub.store, person=self.person)
 
     def say(self, text: Text) -> str:
         """Return a text in the visitor's language."""
@@ -388,7 +406,7 @@ class Visit:
 
     def approvers(self) -> list[str]:
         """Return the names of those who may approve what the person sees, for whoever is told that something waits."""
-        return people_who_may(self.tools.store, Right.APPROVE, within=self.person.tenant)
+        return people_who_may(self.hub.store, Right.APPROVE, within=self.person.tenant)
 
     def by(self) -> By:
         """Return who acts now, with the text that the form gives as the reason."""

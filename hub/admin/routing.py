@@ -49,7 +49,7 @@ _GERMAN_TIME = "Europe/Berlin"
 
 def active(visit: Visit) -> Response:
     """Show the active table."""
-    found = visit.tools.tables.in_force(visit.now)
+    found = visit.hub.book.in_force(visit.now)
     if found is None:
         return visit.page("routing.html", table=None)
     activation, table = found
@@ -67,7 +67,7 @@ def active(visit: Visit) -> Response:
 
 def explain(visit: Visit) -> Response:
     """Tell why an authority is responsible."""
-    query, book = visit.query, visit.tools.tables
+    query, book = visit.query, visit.hub.book
     area, service, at = (query.text(name, longest=200) for name in ("ars", "service", "at"))
     explanation, error = None, None
     if area and service:
@@ -90,7 +90,7 @@ def explain(visit: Visit) -> Response:
 
 def versions(visit: Visit) -> Response:
     """List all versions and activations."""
-    book = visit.tools.tables
+    book = visit.hub.book
     return visit.page(
         "versions.html",
         page=book.versions(offset=visit.offset(), limit=ROWS),
@@ -108,13 +108,13 @@ def draft(visit: Visit) -> Response:
         uploaded = from_file(content, name)
         rules = uploaded
     title = visit.form.text("title", longest=200) or name
-    made = visit.tools.tables.draft(visit.person, title=title, now=visit.now, rules=rules)
+    made = visit.hub.book.draft(visit.person, title=title, now=visit.now, rules=rules)
     return visit.to(f"/routing/versions/{made.number}", note="drafted")
 
 
 def version(visit: Visit) -> Response:
     """Show a version: what the check finds, what changes, and what may be done next."""
-    book, number = visit.tools.tables, _number(visit)
+    book, number = visit.hub.book, _number(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now)
     # What it is compared with may not be readable: the version is shown all the same, and who is to roll back sees it.
@@ -151,7 +151,7 @@ def version(visit: Visit) -> Response:
 def export(visit: Visit) -> Response:
     """Download a version as CSV or YAML: for a tenant's people, the rules of their area."""
     number = _number(visit)
-    whole = visit.tools.tables.table(number)
+    whole = visit.hub.book.table(number)
     table = RoutingTable(rules_seen(visit.person.tenant, whole), gazetteer=whole.gazetteer, services=whole.services)
     is_csv = visit.query.text("format") == "csv"
     content = to_csv(table) if is_csv else to_yaml(table)
@@ -165,7 +165,7 @@ def edit_rule(visit: Visit) -> Response:
     wanted = visit.query.text("id", longest=100)
     rule = _rule(visit, wanted) if wanted else None
     row = rule.as_row() if rule is not None else dict.fromkeys(_FIELDS, "")
-    return _rule_form(visit, row, replaces=wanted, revision=visit.tools.tables.version(_number(visit)).revision)
+    return _rule_form(visit, row, replaces=wanted, revision=visit.hub.book.version(_number(visit)).revision)
 
 
 def put_rule(visit: Visit) -> Response:
@@ -175,9 +175,7 @@ def put_rule(visit: Visit) -> Response:
     replaces, revision = form.text("replaces", longest=100), form.number("revision")
     try:
         rule = rule_from_row(row)
-        visit.tools.tables.put_rule(
-            number, rule, visit.person, revision=revision, now=visit.now, replaces=replaces or None
-        )
+        visit.hub.book.put_rule(number, rule, visit.person, revision=revision, now=visit.now, replaces=replaces or None)
     except Refused as error:
         return _rule_form(visit, row, replaces=replaces, revision=revision, error=error)
     return visit.to(f"/routing/versions/{number}", note="saved")
@@ -187,28 +185,28 @@ def drop_rule(visit: Visit) -> Response:
     """Remove one rule from a draft."""
     number, form = _number(visit), visit.form
     rule = _rule(visit, form.text("id", longest=100))
-    visit.tools.tables.drop_rule(number, rule.id, visit.person, revision=form.number("revision"), now=visit.now)
+    visit.hub.book.drop_rule(number, rule.id, visit.person, revision=form.number("revision"), now=visit.now)
     return visit.to(f"/routing/versions/{number}", note="saved")
 
 
 def discard(visit: Visit) -> Response:
     """Give up a draft."""
     revision = visit.form.number("revision")
-    visit.tools.tables.discard(_number(visit), visit.person, revision=revision, now=visit.now)
+    visit.hub.book.discard(_number(visit), visit.person, revision=revision, now=visit.now)
     return visit.to("/routing/versions", note="discarded")
 
 
 def refresh(visit: Visit) -> Response:
     """Put a draft's changes onto the active table."""
     number, revision = _number(visit), visit.form.number("revision")
-    visit.tools.tables.refresh(number, visit.person, revision=revision, now=visit.now)
+    visit.hub.book.refresh(number, visit.person, revision=revision, now=visit.now)
     return visit.to(f"/routing/versions/{number}", note="refreshed")
 
 
 def approve(visit: Visit) -> Response:
     """Approve exactly the revision that was shown."""
     number, form = _number(visit), visit.form
-    visit.tools.tables.approve(
+    visit.hub.book.approve(
         number, visit.person, revision=form.number("revision"), now=visit.now, text=form.text("text", longest=500)
     )
     return visit.to(f"/routing/versions/{number}", note="approved")
@@ -218,20 +216,20 @@ def activate(visit: Visit) -> Response:
     """Activate an approved version, now or at a time."""
     number, form = _number(visit), visit.form
     at = _moment(form.text("at", longest=40))
-    visit.tools.tables.activate(number, visit.person, now=visit.now, at=at, text=form.text("text", longest=500))
+    visit.hub.book.activate(number, visit.person, now=visit.now, at=at, text=form.text("text", longest=500))
     return visit.to(f"/routing/versions/{number}", note="activated")
 
 
 def rollback(visit: Visit) -> Response:
     """Bring an earlier version back."""
     number = visit.form.number("number") or None
-    visit.tools.tables.rollback(visit.person, now=visit.now, text=visit.form.text("text", longest=500), number=number)
+    visit.hub.book.rollback(visit.person, now=visit.now, text=visit.form.text("text", longest=500), number=number)
     return visit.to("/routing/versions", note="rolled-back")
 
 
 def cancel(visit: Visit) -> Response:
     """Cancel an activation that is still to come."""
-    visit.tools.tables.cancel(visit.form.number("seq"), visit.person, now=visit.now)
+    visit.hub.book.cancel(visit.form.number("seq"), visit.person, now=visit.now)
     return visit.to("/routing/versions", note="cancelled")
 
 
@@ -250,7 +248,7 @@ def _number(visit: Visit) -> int:
 
 
 def _rule(visit: Visit, rule_id: str) -> Rule:
-    table = visit.tools.tables.table(_number(visit))
+    table = visit.hub.book.table(_number(visit))
     found = next((rule for rule in table if rule.id == rule_id), None)
     if found is None or not sees(visit.person.tenant, found):
         raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."))
@@ -260,7 +258,7 @@ def _rule(visit: Visit, rule_id: str) -> Rule:
 def _rule_form(
     visit: Visit, row: dict[str, str], *, replaces: str, revision: int, error: HubError | None = None
 ) -> Response:
-    shown: TableVersion = visit.tools.tables.version(_number(visit))
+    shown: TableVersion = visit.hub.book.version(_number(visit))
     return visit.page(
         "rule.html",
         status=200 if error is None else 422,
@@ -276,7 +274,7 @@ def _rule_form(
 def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
     """Return one page of the rules that the person's search leaves: by id, area, place, service or destination."""
     words = visit.query.text("q", longest=200).casefold().split()
-    gazetteer, names, services = visit.tools.gazetteer(), _names(visit), visit.tools.tables.services
+    gazetteer, names, services = visit.hub.gazetteers(), _names(visit), visit.hub.book.services
 
     def fits(rule: Rule) -> bool:
         place = (rule.area.ars, gazetteer.name(rule.area), names.get(rule.destination, ""))
@@ -320,7 +318,7 @@ def index(visit: Visit) -> Response:
     if visit.partial:
         return visit.page("areas_list.html", **common)
     below = visit.query.text("below", longest=_LONGEST_ARS)
-    in_force = visit.tools.tables.in_force(visit.now)
+    in_force = visit.hub.book.in_force(visit.now)
     if in_force is None:
         return visit.page("areas.html", **common, service=None, below=below, place=_place(visit, below), looked=None)
     _, table = in_force
@@ -351,7 +349,7 @@ def index(visit: Visit) -> Response:
 
 def _found_areas(visit: Visit, wanted: str) -> tuple[Found, HubError | None]:
     try:
-        return look_up(visit.tools.gazetteer(), wanted), None
+        return look_up(visit.hub.gazetteers(), wanted), None
     except Refused as error:
         return Found(places=()), error
 
@@ -364,7 +362,7 @@ def _service(visit: Visit, table: RoutingTable) -> str | None:
 
 
 def _place(visit: Visit, below: str) -> Place | None:
-    return visit.tools.gazetteer().find(below) if below else None
+    return visit.hub.gazetteers().find(below) if below else None
 
 
 def _by_region(looked: Survey) -> list[tuple[str, Sequence[DistrictCover]]]:

@@ -38,7 +38,7 @@ class ListedEdition:
 
 def index(visit: Visit) -> Response:
     """List the standards and their versions, those that somebody offers first."""
-    editions = _editions(visit, visit.tools.catalog().entries())
+    editions = _editions(visit, visit.hub.catalogs().entries())
     wanted = visit.query.text("q", longest=100).casefold()
     found = [each for each in editions if wanted in _said(each)]
     found.sort(key=lambda each: (not each.offered_by, not each.submissions))
@@ -59,7 +59,7 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
     edition = _edition(visit)
     others = [
         each.manifest.version
-        for each in visit.tools.catalog().entries()
+        for each in visit.hub.catalogs().entries()
         if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
     ]
     return visit.page(
@@ -79,7 +79,7 @@ def difference(visit: Visit) -> Response:
     """Show what a sender must and may change from one version to another."""
     query = visit.query
     standard, old, new = (query.text(name, longest=100) for name in ("standard", "old", "new"))
-    changes = visit.tools.catalog().diff(standard, old, new)
+    changes = visit.hub.catalogs().diff(standard, old, new)
     must = [change for change in changes if change.must]
     shown = changes if query.text("all") == "1" else must
     return visit.page(
@@ -115,7 +115,7 @@ def decide(visit: Visit) -> Response:
     before = {"status": manifest.status.value, "valid_from": manifest.valid_from, "valid_until": manifest.valid_until}
     entry = visit.audit("schema.standing", f"schema:{manifest.standard}/{manifest.version}")
     entry = replace(entry, before=_texts(before), after={**_texts(said), "text": form.text("text", longest=500)})
-    visit.tools.store.audit.append(entry)
+    visit.hub.store.audit.append(entry)
     return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
 
 
@@ -159,7 +159,7 @@ def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[ListedEditio
 
 def _edition(visit: Visit) -> ListedEdition:
     wanted = (visit.parts["standard"], visit.parts["version"])
-    mine = [each for each in visit.tools.catalog().entries() if _name(each) == wanted]
+    mine = [each for each in visit.hub.catalogs().entries() if _name(each) == wanted]
     if not mine:
         raise NotFound(Text("Diese Version steht nicht im Katalog.", "This version is not in the catalogue."))
     return _editions(visit, mine)[0]
@@ -217,11 +217,11 @@ def receive(visit: Visit) -> Response:
     try:
         arrival = visit.tools.arrivals.receive(uploads, _wish(visit), by=visit.person.name, now=visit.now)
     except (Refused, TooMany) as error:
-        visit.tools.store.audit.append(
+        visit.hub.store.audit.append(
             visit.audit("schema.refuse", f"schema:{_package_name(visit)}", slug=error.slug, files=len(uploads))
         )
         return form(visit, error=error)
-    visit.tools.store.audit.append(visit.audit("schema.receive", _target(arrival), **_facts(arrival)))
+    visit.hub.store.audit.append(visit.audit("schema.receive", _target(arrival), **_facts(arrival)))
     return visit.to(f"/schemas/import/{arrival.arrival_id}")
 
 
@@ -235,7 +235,7 @@ def admit(visit: Visit) -> Response:
     """Take a package into the catalogue."""
     visit.scope.require_no_tenant()
     arrival = visit.tools.arrivals.admit(visit.parts["id"])
-    visit.tools.store.audit.append(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
+    visit.hub.store.audit.append(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
     return visit.to("/schemas", note="admitted", q=arrival.manifest.standard)
 
 
@@ -243,7 +243,7 @@ def discard(visit: Visit) -> Response:
     """Drop a package."""
     visit.scope.require_no_tenant()
     arrival = visit.tools.arrivals.discard(visit.parts["id"])
-    visit.tools.store.audit.append(visit.audit("schema.discard", _target(arrival)))
+    visit.hub.store.audit.append(visit.audit("schema.discard", _target(arrival)))
     return visit.to("/schemas", note="discarded")
 
 

@@ -64,7 +64,7 @@ def search(visit: Visit) -> Response:
 def trace(visit: Visit) -> Response:
     """Show what happened to one submission, in order."""
     found = visit.scope.trace(visit.id("id"))
-    book = visit.tools.tables
+    book = visit.hub.book
     table = book.version_of(found.message.table_version) if found.message.table_version else None
     return visit.page(
         "submission.html",
@@ -73,7 +73,7 @@ def trace(visit: Visit) -> Response:
         checked=_checked(visit, found),
         table=table,
         service=book.services.name(found.message.service.identifier),
-        area=visit.tools.gazetteer().name(found.message.area) if found.message.area else "",
+        area=visit.hub.gazetteers().name(found.message.area) if found.message.area else "",
     )
 
 
@@ -84,7 +84,7 @@ def _checked(visit: Visit, found: Trace) -> Any:
     try:
         return claims_of(found.message.receipt).get("validation")
     except SealBroken:
-        visit.tools.store.note_unreadable(UnreadableRow("messages", str(found.message.id), "receipt"))
+        visit.hub.store.note_unreadable(UnreadableRow("messages", str(found.message.id), "receipt"))
         return None
 
 
@@ -155,7 +155,7 @@ def index(visit: Visit) -> Response:
         causes=visit.scope.dead_causes(),
         all_causes=list(DeadCause),
         destinations=destinations,
-        reasons=visit.tools.dead_letters.reasons(page),
+        reasons=visit.hub.dead_letters.reasons(page),
         rows=ROWS,
     )
 
@@ -164,7 +164,7 @@ def redrive(visit: Visit) -> Response:
     """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
     form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
-    dead = visit.tools.dead_letters
+    dead = visit.hub.dead_letters
     by = RedrivenBy(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
         delivery = visit.scope.delivery(_letter_id(one))

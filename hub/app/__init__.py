@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hub.app.interfaces import admin_desks, asgi, fit_connect_parts, handlers, people_desk, server, server_options
+    from hub.app.interfaces import admin_desks, asgi, handlers, people_desk, server, server_options
     from hub.app.starting import alone, announce, judge_files, refuse_demo, require_free_port
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
         Context,
         build,
         development_authority,
-        gauges,
         installed_adapters,
         open_blobs,
         postal_codes_of,
@@ -32,8 +31,6 @@ __all__ = [
     "asgi",
     "build",
     "development_authority",
-    "fit_connect_parts",
-    "gauges",
     "handlers",
     "installed_adapters",
     "judge_files",
@@ -59,8 +56,6 @@ _HOMES = {
     "asgi": ("interfaces", "asgi"),
     "build": ("wiring", "build"),
     "development_authority": ("wiring", "development_authority"),
-    "fit_connect_parts": ("interfaces", "fit_connect_parts"),
-    "gauges": ("wiring", "gauges"),
     "handlers": ("interfaces", "handlers"),
     "require_free_port": ("starting", "require_free_port"),
     "installed_adapters": ("wiring", "installed_adapters"),

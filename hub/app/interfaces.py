@@ -22,13 +22,14 @@ from hub.api.catalogue import Catalogues
 from hub.api.fit_connect import handlers as fit_connect
 from hub.api.fit_connect.messages import Proofs
 from hub.api.fit_connect.oauth import OAuth
+from hub.api.fit_connect.routing import Quota
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
 from hub.api.protocol import ConnectionBounds, SteadyServer
 from hub.api.protocol import server_options as options_within
 from hub.api.validation_page import ValidationPage
-from hub.app.wiring import Context, gauges, readiness, working
+from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.identity import Caller
 from hub.resources import shipped
@@ -57,7 +58,7 @@ def asgi(hub: Context, *, work: bool) -> Any:
     served = application.build(
         handlers(hub, oauth, people),
         specification=shipped("openapi.yaml"),
-        base_url=hub.settings.canonical_url,
+        base_url=hub.base_url,
         token_info=people.token_info,
         production=hub.settings.production,
         limits=limits,
@@ -65,25 +66,7 @@ def asgi(hub: Context, *, work: bool) -> Any:
         identities=oauth.identities,
         lifespan=_lifespan(hub, work=work),
     )
-    pages = admin.build(
-        admin.Tools(
-            store=hub.store,
-            accounts=hub.accounts,
-            tables=hub.book,
-            catalog=lambda: hub.catalog,
-            policy=hub.policy,
-            gazetteer=hub.gazetteers,
-            clock=hub.clock,
-            base_url=hub.settings.canonical_url,
-            production=hub.settings.production,
-            version=__version__,
-            free_bytes=hub.blobs.free_bytes,
-            disk_watermark=hub.settings.disk_watermark_bytes,
-            openid=hub.openid,
-            passwords=hub.settings.takes_passwords,
-            **admin_desks(hub),
-        )
-    )
+    pages = admin.build(admin_desks(hub))
     mounted = admin.Mounted(Unhurried(pages, limits=limits), served)
     return Measured(mounted, meters=hub.meters, traces=hub.traces)
 
@@ -112,24 +95,21 @@ def _limits(settings: Settings) -> application.RequestLimits:
     )
 
 
-def admin_desks(hub: Context) -> dict[str, Any]:
-    """Return what the pages change destinations, keys and schemas with."""
-    adapters = AdapterSettings(hub.installed)
-    mine = hub.settings.data / "schemas"
-    return {
-        "destination_service": hub.destination_service,
-        "client_service": hub.client_service,
-        "dead_letters": hub.dead_letters,
-        "keys": hub.key_approval,
-        "ways": hub.adapter_approval,
-        "adapters": adapters,
-        "trials": TestDelivery(
-            store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.settings.canonical_url
-        ),
-        "arrivals": Arrivals(hub.settings.data / "schema-arrivals", mine, catalog=lambda: hub.catalog),
-        "admission": hub.admission,
-        "set_standing": partial(write_standing, mine),
-    }
+def admin_desks(hub: Context) -> admin.Tools:
+    """Return what the pages work with."""
+    settings = hub.settings
+    adapters, mine = AdapterSettings(hub.installed), settings.data / "schemas"
+    return admin.Tools(
+        hub=hub,
+        production=settings.production,
+        version=__version__,
+        disk_watermark=settings.disk_watermark_bytes,
+        passwords=settings.takes_passwords,
+        adapters=adapters,
+        trials=TestDelivery(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.base_url),
+        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs),
+        set_standing=partial(write_standing, mine),
+    )
 
 
 def people_desk(hub: Context, oauth: OAuth) -> People:
@@ -137,7 +117,9 @@ def people_desk(hub: Context, oauth: OAuth) -> People:
     return People(person_tokens=hub.person_tokens, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
 
 
-def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[..., Any]]:
+def handlers(
+    hub: Context, oauth: OAuth, people: People, *, quota: Quota | None = None
+) -> dict[str, Callable[..., Any]]:
     """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
     applications = Applications(
         intake=hub.intake,
@@ -145,20 +127,20 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
         gazetteer=hub.gazetteer,
         caller=_caller,
         clock=hub.clock,
-        base_url=hub.settings.canonical_url,
+        base_url=hub.base_url,
         data_limit=application.RequestLimits().data_part,
     )
     catalogues = Catalogues(
         catalog=hub.catalogs,
-        table=lambda: hub.book.active(hub.clock()),
+        table=hub.table,
         table_at=hub.book.at,
         gazetteer=hub.gazetteers,
         keys=hub.keys,
         clock=hub.clock,
     )
-    health = Health(readiness(hub))
+    health = Health(hub.readiness)
     dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
-    metrics = Metrics(meters=hub.meters, gauges=gauges(hub), allowed=hub.settings.metrics)
+    metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     dry_run = ValidationPage(
         catalog=hub.catalogs, memory_budget=_TRIED, clock=hub.clock, allowed=hub.settings.validates_publicly
@@ -188,7 +170,7 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
         "pages.home": pages.home,
         "dry_run.form": dry_run.form,
         "dry_run.judge": dry_run.judge,
-        **fit_connect.handlers(fit_connect_parts(hub)),
+        **fit_connect.handlers(hub, caller=_caller, quota=quota),
         **_administration(hub, people),
     }
 
@@ -196,27 +178,6 @@ def handlers(hub: Context, oauth: OAuth, people: People) -> dict[str, Callable[.
 def _closed(settings: Settings) -> list[str]:
     """Return the addresses that this hub answers with 404 on purpose."""
     return [*(["/docs"] if settings.production else []), *([] if settings.validates_publicly else ["/validate"])]
-
-
-def fit_connect_parts(hub: Context) -> fit_connect.Parts:
-    """Return what FIT-Connect's handlers are made of."""
-    return fit_connect.Parts(
-        store=hub.store,
-        blobs=hub.blobs,
-        keys=hub.keys,
-        cases=hub.cases,
-        callback_writer=hub.callback_writer,
-        policy=hub.policy,
-        directory=hub.directory,
-        gazetteer=hub.gazetteers,
-        table=lambda: hub.book.active(hub.clock()),
-        admission=hub.admission,
-        outbound=hub.outbound,
-        base_url=hub.settings.canonical_url,
-        caller=_caller,
-        clock=hub.clock,
-        sealing=hub.adapters.sealing,
-    )
 
 
 def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any]]:

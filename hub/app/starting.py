@@ -23,7 +23,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
 
-from hub.app.wiring import Context, readiness
+from hub.app.wiring import Context
 from hub.config import SOURCE, Settings, values_in
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
@@ -226,7 +226,7 @@ def begin(hub: Context, port: int) -> tuple[Loop, int]:
     Raises:
         OSError: The port cannot be had.
     """
-    pages = _pages(metrics=hub.meters.text, ready=readiness(hub))
+    pages = _pages(metrics=hub.meters.text, ready=hub.readiness)
     server = make_server("127.0.0.1", port, pages, server_class=_Server, handler_class=_Silent)
     server.timeout = _POLL
 

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -36,17 +36,17 @@ from hub.fit_connect.collection import Cases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
-from hub.intake import Intake, IntakeTools
+from hub.intake import Intake
 from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.model import Adapter, Breaker, Schedule, utc_now
+from hub.model import Adapter, Breaker, Destination, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
 from hub.observability import crashpoints
 from hub.observability.metrics import Meters
-from hub.observability.tracing import Traces, open_traces
+from hub.observability.tracing import open_traces
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.event_log import Notary
 from hub.resources import shipped
@@ -174,59 +174,76 @@ _ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes o
 _ORPHAN_GRACE = timedelta(hours=24)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """Everything that a process is built of, each once, in the order in which it depends on each other.
+class Foundation:
+    """What settings name, opened: places, keys, adapters, and what lies in the data folder and beside the code."""
 
-    Whoever needs something new of it finds it here, or adds it here and nowhere else.
-    """
-
-    settings: Settings
-    clock: Callable[[], datetime]
-    store: Store
-    blobs: Blobs
-    keys: HubKeys
-    policy: KeyPolicy
-    directory: Directory
-    admission: Admission
-    outbound: Outbound
-    clients: Clients
-    catalogs: CatalogBook
-    #: The areas; :attr:`gazetteers` gives them with the postal codes of the moment, for those who search.
-    gazetteer: Gazetteer
-    gazetteers: GazetteerBook
-    #: What the folder of rules holds for a first start; :attr:`book` knows the table of the moment.
-    table: RoutingTable
-    book: RoutingTableVersions
-    accounts: Accounts
-    openid: OpenIdLogin | None
-    notary: Notary
-    checkpoints: Checkpoints
-    callback_writer: CallbackWriter
-    cases: Cases
-    intake: Intake
-    desk: StatusDesk
-    #: Every adapter that is installed, by name; :attr:`adapters` holds those that destinations have.
-    installed: Mapping[str, type[Adapter]]
-    adapters: AdapterPool
-    key_approval: KeyApproval
-    adapter_approval: AdapterApproval
-    destination_service: DestinationService
-    client_service: ClientService
-    dead_letters: DeadLetters
-    person_tokens: PersonTokens
-    dispatcher: Dispatcher
-    messenger: CallbackWorker
-    postman: Postman | None
-    duties: Clock
-    meters: Meters
-    traces: Traces
-    supervisor: Supervisor
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
+        vault.make_folder(settings.data)
+        crashpoints.arm(settings.crash_at)
+        self.settings = settings
+        self.base_url = settings.canonical_url
+        self.clock = clock
+        self.meters = Meters()
+        self.supervisor = Supervisor(fell=self.meters.loop_fell)
+        self.blobs = open_blobs(settings, self.supervisor)
+        self.store = Store(settings.database, blobs=self.blobs, supervisor=self.supervisor)
+        self.store.on_unreadable(self.meters.unreadable)
+        self.store.migrate() if serves else self.store.require_tables()
+        # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
+        first_start = self.store.submissions.cases(limit=1).total == 0
+        self.keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
+        if serves:
+            self.keys.require()
+        self.policy = key_policy(settings, clock())
+        self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
+        #: The areas; ``gazetteers`` gives them with the postal codes of the moment, for those who search.
+        self.gazetteer = Gazetteer.load(settings.rules / "areas")
+        self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings))
+        self.traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
+        #: Every adapter that is installed, by name; ``adapters`` holds those that destinations have.
+        self.installed: Mapping[str, type[Adapter]] = installed_adapters()
+        self.adapters = AdapterPool(self.installed)
+        self.outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
+        self.admission = Admission(
+            memory_budget=settings.memory_budget_bytes,
+            free_bytes=self.blobs.free_bytes,
+            disk_watermark=settings.disk_watermark_bytes,
+        )
 
     @property
     def catalog(self) -> SchemaCatalog:
         """The schema catalogue of the moment."""
         return self.catalogs()
+
+    def sealing(self, destination: Destination) -> Sealing:
+        """Return how the destination's adapter wants its contents sealed."""
+        return self.adapters.sealing(destination)
+
+    def close(self) -> None:
+        """Write out what waits and let go of files and connections."""
+        self.store.close()
+        self.blobs.settle()
+        self.blobs.close()
+        self.traces.close()
+
+
+class Shared(Foundation):
+    """What the use cases have in common: who calls, who is responsible, what can be shown later, who is told."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
+        super().__init__(settings, clock, serves=serves)
+        store, keys = self.store, self.keys
+        self.directory = Directory(store=store, policy=self.policy)
+        store.on_party_changed(self.directory.forget)
+        self.clients = Clients(store=store, directory=self.directory, keys=keys, issuer=self.base_url)
+        self.accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
+        self.openid = open_login(settings, store, self.accounts, keys)
+        self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
+        self.book = _open_book(self)
+        self.notary = Notary(store=store, keys=keys, meters=self.meters)
+        self.checkpoints = Checkpoints(store=store, keys=keys, issuer=self.base_url)
+        self.board = open_board(settings, store)
+        self.callback_writer = CallbackWriter(store=store)
 
     @property
     def offers(self) -> Offers:
@@ -235,12 +252,47 @@ class Context:
             register=self.book.services, gazetteer=self.gazetteer, catalog=self.catalog, on=self.clock().date()
         )
 
-    def close(self) -> None:
-        """Write out what waits and let go of files and connections."""
-        self.store.close()
-        self.blobs.settle()
-        self.blobs.close()
-        self.traces.close()
+    def table(self) -> RoutingTable:
+        """Return the routing table in force."""
+        return self.book.active(self.clock())
+
+
+class Context(Shared):
+    """Everything that a process is built of, each once, in the order in which it depends on each other.
+
+    Whoever needs something new of it finds it here, or adds a line here and nowhere else: a consumer says in its own file
+    what it needs, and is handed the whole. What was set once stays.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
+        super().__init__(settings, clock, serves=serves)
+        store = self.store
+        self.attachment_limit = _ATTACHMENT_LIMIT
+        self.intake = Intake(self)
+        self.desk = StatusDesk(store=store)
+        self.cases = Cases(store=store, notary=self.notary)
+        self.key_approval = KeyApproval(store=store, policy=self.policy)
+        self.adapter_approval = AdapterApproval(
+            store=store, adapters=self.installed, files=settings.data / "secrets", own=settings.named_files
+        )
+        self.destination_service = DestinationService(
+            store=store, policy=self.policy, keys=self.key_approval, ways=self.adapter_approval
+        )
+        self.client_service = ClientService(store)
+        self.dead_letters = DeadLetters(store=store)
+        self.dispatcher = _dispatcher(self)
+        store.on_delivery_due(self.dispatcher.wake)
+        self.messenger = _messenger(self)
+        self.postman = _postman(self)
+        self.duties = _duties(self)
+        self.readiness = Readiness(
+            store=store,
+            blobs=self.blobs,
+            watermark=settings.disk_watermark_bytes,
+            faults=self.keys.faults,
+            down=self.supervisor.down,
+        )
+        self.gauges = Gauges(store=store, blobs=self.blobs, facts=_facts(self), clock=clock)
 
 
 def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True) -> Context:
@@ -252,135 +304,7 @@ def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves
     Raises:
         ConfigurationError: something that settings name, a key file or the tables cannot be used; names it.
     """
-    vault.make_folder(settings.data)
-    crashpoints.arm(settings.crash_at)
-    meters = Meters()
-    supervisor = Supervisor(fell=meters.loop_fell)
-    blobs = open_blobs(settings, supervisor)
-    store = Store(settings.database, blobs=blobs, supervisor=supervisor)
-    store.on_unreadable(meters.unreadable)
-    store.migrate() if serves else store.require_tables()
-    # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
-    first_start = store.submissions.cases(limit=1).total == 0
-    keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
-    if serves:
-        keys.require()
-    policy = key_policy(settings, clock())
-    directory = Directory(store=store, policy=policy)
-    store.on_party_changed(directory.forget)
-    catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
-    rules = settings.rules
-    gazetteer = Gazetteer.load(rules / "areas")
-    table = RoutingTable.load(rules, gazetteer, empty=not settings.seeds_rules)
-    book = open_book(
-        store=store, policy=policy, gazetteer=gazetteer, services=table.services, schemas=lambda: catalogs().names()
-    )
-    if len(table):
-        book.begin(table, now=clock())
-    accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
-    notary = Notary(store=store, keys=keys, meters=meters)
-    checkpoints = Checkpoints(store=store, keys=keys, issuer=settings.canonical_url)
-    traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
-    installed = installed_adapters()
-    pool = AdapterPool(installed)
-    callback_writer = CallbackWriter(store=store)
-    dispatcher = _dispatcher(
-        settings,
-        store,
-        blobs,
-        notary,
-        clock,
-        callback_writer=callback_writer,
-        pool=pool,
-        meters=meters,
-        traces=traces,
-        supervisor=supervisor,
-    )
-    store.on_delivery_due(dispatcher.wake)
-    board = open_board(settings, store)
-    outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
-    admission = Admission(
-        memory_budget=settings.memory_budget_bytes,
-        free_bytes=blobs.free_bytes,
-        disk_watermark=settings.disk_watermark_bytes,
-    )
-    tools = IntakeTools(
-        store=store,
-        blobs=blobs,
-        keys=keys,
-        directory=directory,
-        catalog=catalogs,
-        table=lambda: book.active(clock()),
-        admission=admission,
-        outbound=outbound,
-        callback_writer=callback_writer,
-        base_url=settings.canonical_url,
-        attachment_limit=_ATTACHMENT_LIMIT,
-        sealing=pool.sealing,
-    )
-    key_approval = KeyApproval(store=store, policy=policy)
-    adapter_approval = AdapterApproval(
-        store=store, adapters=installed, files=settings.data / "secrets", own=settings.named_files
-    )
-    return Context(
-        settings=settings,
-        clock=clock,
-        store=store,
-        blobs=blobs,
-        keys=keys,
-        policy=policy,
-        directory=directory,
-        admission=admission,
-        outbound=outbound,
-        clients=Clients(store=store, directory=directory, keys=keys, issuer=settings.canonical_url),
-        catalogs=catalogs,
-        gazetteer=gazetteer,
-        gazetteers=GazetteerBook(gazetteer, postal_codes_of(settings)),
-        table=table,
-        book=book,
-        accounts=accounts,
-        openid=open_login(settings, store, accounts, keys),
-        notary=notary,
-        checkpoints=checkpoints,
-        callback_writer=callback_writer,
-        cases=Cases(store=store, notary=notary),
-        intake=Intake(tools),
-        desk=StatusDesk(store=store),
-        installed=installed,
-        adapters=pool,
-        key_approval=key_approval,
-        adapter_approval=adapter_approval,
-        destination_service=DestinationService(store=store, policy=policy, keys=key_approval, ways=adapter_approval),
-        client_service=ClientService(store),
-        dead_letters=DeadLetters(store=store),
-        person_tokens=PersonTokens(store=store, accounts=accounts),
-        dispatcher=dispatcher,
-        messenger=_messenger(settings, store, keys, outbound=outbound, board=board, clock=clock),
-        postman=_postman(settings, store, clock),
-        duties=Clock(
-            store=store,
-            node=process_of(settings),
-            duties=_duties(
-                settings,
-                store,
-                blobs,
-                board=board,
-                accounts=accounts,
-                meters=meters,
-                checkpoints=checkpoints,
-                notary=notary,
-                retention=_retention(
-                    settings, store, keys, callback_writer=callback_writer, board=board, meters=meters
-                ),
-            ),
-            clock=clock,
-            supervisor=supervisor,
-            meters=meters,
-        ),
-        meters=meters,
-        traces=traces,
-        supervisor=supervisor,
-    )
+    return Context(settings, clock, serves=serves)
 
 
 @contextmanager
@@ -405,80 +329,67 @@ def working(hub: Context) -> Iterator[None]:
         hub.duties.stop()
 
 
-def readiness(hub: Context) -> Readiness:
-    """Return who judges whether this process can do its job."""
-    return Readiness(
+def _open_book(hub: Foundation) -> RoutingTableVersions:
+    """Return the versions of the routing table; at a first start what the folder of rules holds comes into force."""
+    table = RoutingTable.load(hub.settings.rules, hub.gazetteer, empty=not hub.settings.seeds_rules)
+    book = open_book(
         store=hub.store,
-        blobs=hub.blobs,
-        watermark=hub.settings.disk_watermark_bytes,
-        faults=hub.keys.faults,
-        down=hub.supervisor.down,
+        policy=hub.policy,
+        gazetteer=hub.gazetteer,
+        services=table.services,
+        schemas=lambda: hub.catalogs().names(),
     )
+    if len(table):
+        book.begin(table, now=hub.clock())
+    return book
 
 
-def gauges(hub: Context) -> Gauges:
-    """Return what the store knows, as gauges."""
-    facts = Facts(
+def _facts(hub: Shared) -> Facts:
+    return Facts(
         version=__version__,
-        table=lambda: hub.book.active(hub.clock()).version,
+        table=lambda: hub.table().version,
         schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
         keys_usable=lambda: not hub.keys.faults(),
     )
-    return Gauges(store=hub.store, blobs=hub.blobs, facts=facts, clock=hub.clock)
 
 
-def _dispatcher(
-    settings: Settings,
-    store: Store,
-    blobs: Blobs,
-    notary: Notary,
-    clock: Callable[[], datetime],
-    *,
-    callback_writer: CallbackWriter,
-    pool: AdapterPool,
-    meters: Meters,
-    traces: Traces,
-    supervisor: Supervisor,
-) -> Dispatcher:
+def _dispatcher(hub: Shared) -> Dispatcher:
     return Dispatcher(
-        store=store,
-        blobs=blobs,
-        adapters=pool,
-        notary=notary,
-        callback_writer=callback_writer,
-        rules=Rules(
-            node=process_of(settings),
-            lease=settings.lease,
-            schedule=Schedule(
-                first=timedelta(seconds=settings.retry_first_seconds),
-                longest=timedelta(seconds=settings.retry_longest_seconds),
-                give_up=timedelta(seconds=settings.give_up_seconds),
-            ),
-            threads=settings.delivery_threads,
-            base_url=settings.canonical_url,
-            breaker=Breaker(
-                threshold=settings.circuit_failures,
-                first=timedelta(seconds=settings.circuit_first_seconds),
-                longest=timedelta(seconds=settings.circuit_longest_seconds),
-            ),
-            most_lapses=settings.poison_lapses,
-        ),
-        clock=clock,
-        meters=meters,
-        traces=traces,
-        supervisor=supervisor,
+        store=hub.store,
+        blobs=hub.blobs,
+        adapters=hub.adapters,
+        notary=hub.notary,
+        callback_writer=hub.callback_writer,
+        rules=_rules(hub.settings),
+        clock=hub.clock,
+        meters=hub.meters,
+        traces=hub.traces,
+        supervisor=hub.supervisor,
     )
 
 
-def _retention(
-    settings: Settings,
-    store: Store,
-    keys: HubKeys,
-    *,
-    callback_writer: CallbackWriter,
-    board: Noticeboard,
-    meters: Meters,
-) -> RetentionJob:
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        node=process_of(settings),
+        lease=settings.lease,
+        schedule=Schedule(
+            first=timedelta(seconds=settings.retry_first_seconds),
+            longest=timedelta(seconds=settings.retry_longest_seconds),
+            give_up=timedelta(seconds=settings.give_up_seconds),
+        ),
+        threads=settings.delivery_threads,
+        base_url=settings.canonical_url,
+        breaker=Breaker(
+            threshold=settings.circuit_failures,
+            first=timedelta(seconds=settings.circuit_first_seconds),
+            longest=timedelta(seconds=settings.circuit_longest_seconds),
+        ),
+        most_lapses=settings.poison_lapses,
+    )
+
+
+def _retention(hub: Shared) -> RetentionJob:
+    settings = hub.settings
     periods = Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
@@ -486,75 +397,66 @@ def _retention(
         case=timedelta(seconds=settings.case_seconds),
     )
     return RetentionJob(
-        store=store,
-        callback_writer=callback_writer,
-        board=board,
-        keys=keys,
-        base_url=settings.canonical_url,
+        store=hub.store,
+        callback_writer=hub.callback_writer,
+        board=hub.board,
+        keys=hub.keys,
+        base_url=hub.base_url,
         periods=periods,
-        meters=meters,
+        meters=hub.meters,
     )
 
 
-def _messenger(
-    settings: Settings,
-    store: Store,
-    keys: HubKeys,
-    *,
-    outbound: Outbound,
-    board: Noticeboard,
-    clock: Callable[[], datetime],
-) -> CallbackWorker:
-    node = process_of(settings)
-    return CallbackWorker(store=store, keys=keys, outbound=outbound, board=board, node=node, clock=clock)
+def _messenger(hub: Shared) -> CallbackWorker:
+    return CallbackWorker(
+        store=hub.store,
+        keys=hub.keys,
+        outbound=hub.outbound,
+        board=hub.board,
+        node=process_of(hub.settings),
+        clock=hub.clock,
+    )
 
 
-def _postman(settings: Settings, store: Store, clock: Callable[[], datetime]) -> Postman | None:
+def _postman(hub: Shared) -> Postman | None:
     """Return who sends notices; None where there is no mail server."""
-    server = open_mail_server(settings)
+    server = open_mail_server(hub.settings)
     if server is None:
         return None
-    node, base_url = process_of(settings), settings.canonical_url
-    return Postman(store=store, server=server, base_url=base_url, node=node, clock=clock)
+    node = process_of(hub.settings)
+    return Postman(store=hub.store, server=server, base_url=hub.base_url, node=node, clock=hub.clock)
 
 
-def _duties(
-    settings: Settings,
-    store: Store,
-    blobs: Blobs,
-    *,
-    board: Noticeboard,
-    accounts: Accounts,
-    meters: Meters,
-    checkpoints: Checkpoints,
-    notary: Notary,
-    retention: RetentionJob,
-) -> list[Duty]:
-    remembered = timedelta(seconds=settings.idempotency_seconds)
-    give_up = timedelta(seconds=settings.give_up_seconds)
-    undelivered = Undelivered(store=store, board=board, meters=meters, give_up=give_up)
+def _duties(hub: Shared) -> Clock:
+    return Clock(
+        store=hub.store,
+        node=process_of(hub.settings),
+        duties=[*_proving(hub), *_clearing(hub)],
+        clock=hub.clock,
+        supervisor=hub.supervisor,
+        meters=hub.meters,
+    )
+
+
+def _proving(hub: Shared) -> list[Duty]:
+    often = timedelta(seconds=5)
     return [
-        Duty(name="checkpoint", every=timedelta(seconds=5), run=checkpoints.make, pending=checkpoints.pending),
-        Duty(
-            name="sign-events",
-            every=timedelta(seconds=5),
-            run=lambda _: notary.sign_pending(),
-            pending=notary.pending,
-        ),
-        Duty(
-            name="sweep-blobs",
-            every=timedelta(hours=1),
-            run=sweep_orphans(store, blobs, grace=_ORPHAN_GRACE),
-            deletes=True,
-        ),
+        Duty(name="checkpoint", every=often, run=hub.checkpoints.make, pending=hub.checkpoints.pending),
+        Duty(name="sign-events", every=often, run=lambda _: hub.notary.sign_pending(), pending=hub.notary.pending),
+    ]
+
+
+def _clearing(hub: Shared) -> list[Duty]:
+    store = hub.store
+    remembered = timedelta(seconds=hub.settings.idempotency_seconds)
+    give_up = timedelta(seconds=hub.settings.give_up_seconds)
+    undelivered = Undelivered(store=store, board=hub.board, meters=hub.meters, give_up=give_up)
+    sweep = sweep_orphans(store, hub.blobs, grace=_ORPHAN_GRACE)
+    return [
+        Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep, deletes=True),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run, deletes=True),
-        Duty(name="sweep-sessions", every=timedelta(hours=1), run=accounts.sweep),
-        Duty(
-            name="retention",
-            every=timedelta(minutes=10),
-            run=retention.run,
-            deletes=True,
-        ),
+        Duty(name="sweep-sessions", every=timedelta(hours=1), run=hub.accounts.sweep),
+        Duty(name="retention", every=timedelta(minutes=10), run=_retention(hub).run, deletes=True),
         Duty(
             name="forget-idempotency",
             every=timedelta(hours=1),

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from hub.admission import Admission
@@ -192,20 +192,28 @@ class Receivers:
         return self._directory.at_hand(destination_id, now=now)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SendingTools:
-    """What sending works with."""
+class Sending(Protocol):
+    """What sending needs of the hub."""
 
     store: Store
     blobs: Blobs
-    receivers: Receivers
-    recent: RecentAnnouncements
+    directory: Directory
     callback_writer: CallbackWriter
     admission: Admission
     base_url: str
-    limits: ExchangeLimits = field(default_factory=ExchangeLimits)
-    #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
-    sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
+
+    def sealing(self, destination: Destination) -> Sealing:
+        """Return how the destination's adapter wants contents sealed; some forms only the plain door can make."""
+
+
+class SendingTools:
+    """What announcing, uploading and submitting share: the hub, what they keep of it at hand, and the caps."""
+
+    def __init__(self, hub: Sending, *, limits: ExchangeLimits | None = None) -> None:
+        self.hub = hub
+        self.receivers = Receivers(hub.directory)
+        self.recent = RecentAnnouncements(hub.store)
+        self.limits = limits or ExchangeLimits()
 
     def require_jwe(self, destination: Destination, *, size: int = 0) -> None:
         """Refuse what came sealed as JWE to a destination that cannot be given it; ``size`` are the bytes of it so far.
@@ -214,7 +222,7 @@ class SendingTools:
             Invalid: it takes another form only (``destination-needs-plain-door``). Unavailable: nobody can tell.
             TooLarge: its way does not carry so much.
         """
-        sealing = self.sealing(destination)
+        sealing = self.hub.sealing(destination)
         if sealing.most is not None and size > sealing.most:
             raise too_large_for_destination(
                 Text("Metadaten und Daten", "metadata and data"),
@@ -249,7 +257,7 @@ class SendingTools:
             kind,
             case_id=case_id,
             subject=(subject, subject_id),
-            issuer=self.base_url,
+            issuer=self.hub.base_url,
             now=now,
             payload=payload,
             digests=digests,

@@ -105,7 +105,7 @@ class Announcing:
             Invalid: the destination does not take submissions now (``destination-state-invalid``), or only by the plain door.
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
-        self.tools.admission.require_disk()
+        self.tools.hub.admission.require_disk()
         destination = destination or self.tools.receivers.existing(wish.destination_id, now=now)
         # Without a region of its own a submission is for those of the destination.
         areas = _areas(destination) if wish.region is None else [wish.region]
@@ -140,8 +140,8 @@ class Announcing:
             NotFound: no such case. Forbidden: the caller is no party of it.
             Invalid: the case has nobody who could receive it. TooLarge, StoreUnavailable: as :meth:`announce`.
         """
-        self.tools.admission.require_disk()
-        case = self.tools.store.submissions.case(wish.case_id)
+        self.tools.hub.admission.require_disk()
+        case = self.tools.hub.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
             raise not_found("case-not-found")
         destination = self.tools.receivers.existing(case.destination_id, now=now)
@@ -162,7 +162,7 @@ class Announcing:
         return self._announced_in_store(message, now)
 
     def _announced_in_store(self, message: Announcement, now: datetime) -> Future[Announcement]:
-        stored = self.tools.store.submissions.announce(message, self._creating(message, now))
+        stored = self.tools.hub.store.submissions.announce(message, self._creating(message, now))
         stored.add_done_callback(self._remember)
         return stored
 
@@ -189,7 +189,7 @@ class Announcing:
         self.tools.require_jwe(destination)
 
     def _require_case(self, case_id: UUID, destination_id: UUID, caller: Caller) -> None:
-        case = self.tools.store.submissions.case(case_id)
+        case = self.tools.hub.store.submissions.case(case_id)
         known = case is not None and case.tombstone is None
         if case is None or not known or case.destination_id != destination_id:
             raise not_found("case-not-found")
@@ -286,7 +286,7 @@ class Submitting:
             In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing), TooLarge
             (all parts together).
         """
-        self._tools.admission.require_disk()
+        self._tools.hub.admission.require_disk()
         message = own_message(looked.message if looked else self._tools.recent.find(message_id, kind), caller)
         destination = looked.destination if looked else self._tools.receivers.existing(message.destination_id, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
@@ -294,9 +294,9 @@ class Submitting:
             self._tools.require_jwe(destination, size=len(metadata) + len(data or ""))
         if data is None and profile.require_data:
             raise _no_data()
-        contents = Provisional(self._tools.blobs)
+        contents = Provisional(self._tools.hub.blobs)
         try:
-            stored = self._tools.store.submissions.complete(
+            stored = self._tools.hub.store.submissions.complete(
                 message_id,
                 metadata=self._part(metadata, profile, {MediaType.JSON}, contents),
                 data=None if data is None else self._part(data, profile, set(MediaType), contents),
@@ -336,8 +336,8 @@ class Submitting:
 
     def _news(self, message: StoredMessage, destination: Destination, now: datetime) -> list[OutgoingCallback]:
         if message.kind is Subject.REPLY:
-            return self._tools.callback_writer.replied(message, now=now)
-        return self._tools.callback_writer.submitted(
+            return self._tools.hub.callback_writer.replied(message, now=now)
+        return self._tools.hub.callback_writer.submitted(
             submission_id=message.id, case_id=message.case_id, destination=destination, now=now
         )
 
@@ -451,7 +451,7 @@ class Uploading:
             Invalid: not announced (``attachment-not-announced``). TooLarge: over a limit, by what was declared.
             StoreUnavailable: the disk is nearly full.
         """
-        self._tools.admission.require_disk()
+        self._tools.hub.admission.require_disk()
         message = self._open_message(kind, message_id, caller)
         if attachment_id not in message.announced:
             raise attachment_not_announced(attachment_id)
@@ -467,14 +467,14 @@ class Uploading:
         )
 
         def store(sealed: Sealed) -> None:
-            replaced = self._tools.store.submissions.put_attachment(message_id, attachment_id, sealed)
+            replaced = self._tools.hub.store.submissions.put_attachment(message_id, attachment_id, sealed)
             if replaced is not None:
-                self._tools.blobs.discard(replaced)
+                self._tools.hub.blobs.discard(replaced)
 
-        return AttachmentUpload(Provisional(self._tools.blobs), scanner, store)
+        return AttachmentUpload(Provisional(self._tools.hub.blobs), scanner, store)
 
     def _open_message(self, kind: Subject, message_id: UUID, caller: Caller) -> StoredMessage:
-        message = own_message(self._tools.store.submissions.message(message_id, kind), caller)
+        message = own_message(self._tools.hub.store.submissions.message(message_id, kind), caller)
         if message.state is not State.INCOMPLETE:
             raise already_submitted()
         return message

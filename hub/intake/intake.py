@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -121,23 +121,27 @@ def again(earlier: Remembered, mac: str) -> Accepted:
     return Accepted(receipt=earlier.receipt, claims=claims_of(earlier.receipt), again=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IntakeTools:
-    """What the plain door works with. ``catalog`` and ``table`` are asked anew each time, so a reload drops no request."""
+class IntakeTools(Protocol):
+    """What the plain door works with. Catalogue and table are asked for anew each time, so a reload drops no request."""
 
     store: Store
     blobs: Blobs
     keys: HubKeys
     directory: Directory
-    catalog: Callable[[], SchemaCatalog]
-    table: Callable[[], RoutingTable]
     admission: Admission
     outbound: Outbound
     callback_writer: CallbackWriter
     base_url: str
     attachment_limit: int
-    #: How the destination's adapter wants its contents sealed.
-    sealing: Callable[[Destination], Sealing]
+
+    def catalogs(self) -> SchemaCatalog:
+        """Return the schema catalogue of the moment."""
+
+    def table(self) -> RoutingTable:
+        """Return the routing table in force."""
+
+    def sealing(self, destination: Destination) -> Sealing:
+        """Return how the destination's adapter wants its contents sealed."""
 
 
 #: Places that a fault of the hub's own names.
@@ -261,8 +265,8 @@ class Reception(_Opened):
             done=self._attachments.append,
         )
 
-    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
-        """Validate, seal and store. The future resolves after the commit, or fails with what went wrong.
+    def prepare(self, application: Application, *, now: datetime) -> tuple[Submission, Report, str]:
+        """Validate and seal: return what is to be stored, the report of its check, and the SHA-512 (hex) of its data.
 
         Raises:
             InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
@@ -273,6 +277,15 @@ class Reception(_Opened):
         data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
         submission = self._submission(application, report.schema, data, data_sha512, now)
         reach("after-seal")
+        return submission, report, data_sha512
+
+    def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
+        """Validate, seal and store. The future resolves after the commit, or fails with what went wrong.
+
+        Raises:
+            InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
+        """
+        submission, report, data_sha512 = self.prepare(application, now=now)
         events = first_events(submission, issuer=self._tools.base_url)
         claims = self._claims(submission, events, report)
         receipt = make_receipt(self._tools.keys.receipt, claims)
@@ -313,7 +326,7 @@ class Reception(_Opened):
 
     def _validated(self, application: Application, now: datetime) -> Report:
         """Return the report of a check; an invalid application passes only if the rule that routes it lets it."""
-        catalog = self._tools.catalog()
+        catalog = self._tools.catalogs()
         report = catalog.check(
             media_type=application.media_type,
             data=application.data,
@@ -424,7 +437,7 @@ class Reception(_Opened):
         return orjson.dumps(rendered(document, self._destination.metadata_versions))
 
     def _judged(self, document: dict[str, Any], now: datetime) -> Report:
-        return self._tools.catalog().check(
+        return self._tools.catalogs().check(
             media_type=MediaType.JSON,
             data=orjson.dumps(document),
             schema=METADATA_SCHEMA,
@@ -515,7 +528,7 @@ class Intake:
         self, data: bytes, *, media_type: MediaType, schema: str | None, service: str | None, now: datetime
     ) -> Report:
         """Validate only; nothing is stored."""
-        catalog = self.tools.catalog()
+        catalog = self.tools.catalogs()
         return catalog.check(media_type=media_type, data=data, schema=schema, service=service, on=now.date())
 
     def _destination(self, route: Route, cover: Cover, now: datetime) -> Destination:

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from stage import Stage
+from stage import Stage, altered
 from stand_in import Client
 
 from hub import app
@@ -14,7 +14,8 @@ from hub import app
 
 def home(stage: Stage, *, production: bool) -> Client:
     changes = {"environment": "production", "base_url": "https://hub.example"} if production else {}
-    hub = replace(stage.hub, settings=replace(stage.hub.settings, **changes))
+    settings = replace(stage.hub.settings, **changes)
+    hub = altered(stage.hub, settings=settings, base_url=settings.canonical_url)
     return Client(app.asgi(hub, work=False))
 
 

@@ -15,15 +15,15 @@ import orjson
 import pytest
 import yaml
 from click.testing import CliRunner
-from stage import ANMELDEN, BAUANTRAG, BAUEN, NAMING, NOW, SCHEMAS, TAUNUSSTEIN, WIESBADEN
+from stage import ANMELDEN, BAUANTRAG, BAUEN, NAMING, NOW, SCHEMAS, TAUNUSSTEIN, WIESBADEN, altered
 from test_connector_town import CANARY, catalog, good_data, town, town_keys
 from test_policy import claims, message, opened
 
 from hub.api import validation_page
 from hub.cli.main import main
-from hub.crypto.receipts import claims_of
+from hub.crypto import claims_of
 from hub.demo.stage import EXAMPLES
-from hub.model.submission import Application, MediaType
+from hub.model import Application, MediaType
 from hub.validation.catalog import SchemaCatalog
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_bytes()
@@ -53,7 +53,7 @@ def requiring(stage, tmp_path) -> None:
     document["schemas"][0]["attachments"][0]["required"] = True
     path.write_text(yaml.safe_dump(document))
     loaded = SchemaCatalog.load(folder)
-    stage.hub.intake.tools = replace(stage.hub.intake.tools, catalog=lambda: loaded)
+    stage.hub.intake.tools = altered(stage.hub.intake.tools, catalogs=lambda: loaded)
 
 
 def enclosed_report(stage, accepted) -> dict | None:

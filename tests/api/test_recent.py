@@ -8,12 +8,13 @@ from uuid import uuid4
 
 import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
+from stage import altered
 from store_values import NOW, Instead, announced, announcement, known_destination
 
 from hub.fit_connect import sending
-from hub.fit_connect.sending import RecentAnnouncements, as_announced
+from hub.fit_connect.sending import RecentAnnouncements, SendingTools, as_announced
 from hub.fit_connect.submissions import Submitting
-from hub.model.events import Subject
+from hub.model import Subject
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_oldest_are_forgotten_first(store, remembered):
 
 
 def test_only_small_submissions_of_what_is_known_begin_at_once(door: Door):
-    tools, now = door.sending_tools, door.clock()
+    tools, now = SendingTools(door.hub), door.clock()
     submitting = Submitting(tools)
     message = announcement(door.destination_id)
     assert not submitting.at_hand(message.id, 100, now=now)
@@ -67,10 +68,10 @@ def test_times_of_the_store_are_those_of_the_announcement():
 
 def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door):
     """One look at the clock, one decision: with a store that is away, what was at hand is still submitted and announced."""
-    from hub.fit_connect.sending import STRICT, Receivers
+    from hub.fit_connect.sending import STRICT
     from hub.fit_connect.submissions import Announcing, SubmissionWish
-    from hub.identity.clients import Directory
-    from hub.model.submission import Service
+    from hub.identity import Directory
+    from hub.model import Service
 
     class Reading(Exception):
         """The store was read."""
@@ -80,13 +81,11 @@ def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door)
             raise Reading(name)
 
     now = door.clock()
-    tools = door.sending_tools
     writes = door.hub.store.submissions
     unread = Instead(Unread(), submissions=Instead(Unread(), announce=writes.announce, complete=writes.complete))
     directory = Directory(store=unread, policy=door.hub.policy)
-    known = Receivers(directory)
     directory.answers[door.destination_id] = {"destination": (now, door.destination)}
-    blind = replace(tools, store=unread, receivers=known, recent=RecentAnnouncements(unread))
+    blind = SendingTools(altered(door.hub, store=unread, directory=directory))
     announcing, submitting = Announcing(blind), Submitting(blind)
     identifier = "urn:de:fim:leika:leistung:99012008001000"
     wish = SubmissionWish(destination_id=door.destination_id, service=Service(identifier=identifier), announced=())
@@ -114,7 +113,7 @@ def test_the_handlers_look_at_the_clock_once(door: Door):
 
     from sealed_door import Door as Whole
 
-    from hub.identity.clients import Directory
+    from hub.identity import Directory
 
     class Hurrying:
         looks = 0

@@ -10,7 +10,6 @@ import errno
 import os
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,16 +24,12 @@ from stand_in import Answer
 from hub.admission import Admission
 from hub.api.fit_connect.messages import _pour
 from hub.app import development_authority
-from hub.crypto import jws
-from hub.crypto.jwk import make_rsa_pair
-from hub.crypto.keys import read_signing_key, verification_key
+from hub.crypto import jws, make_rsa_pair, read_signing_key, verification_key
 from hub.errors import TooLarge
-from hub.fit_connect.sending import STRICT, ExchangeLimits
+from hub.fit_connect.sending import STRICT, ExchangeLimits, SendingTools
 from hub.fit_connect.submissions import Uploading
-from hub.identity.clients import new_client
-from hub.model.events import Subject
-from hub.model.parties import ClientKind
-from hub.model.submission import INLINE_LIMIT
+from hub.identity import new_client
+from hub.model import INLINE_LIMIT, ClientKind, Subject
 
 #: Lines whose tests stand elsewhere: file and names.
 ELSEWHERE: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -328,7 +323,7 @@ def test_12_too_large_is_413_by_content_length_and_by_counting(door: Door):
         "PUT", path, ("Content-Type", JOSE), ("Content-Length", "500000001"), body=[door.seal(b"").encode()]
     )
     assert door.refused(declared, 413, "payload-too-large")
-    small = replace(door.sending_tools, limits=ExchangeLimits(attachment=2000, total=3000))
+    small = SendingTools(door.hub, limits=ExchangeLimits(attachment=2000, total=3000))
     upload = Uploading(small).begin(
         Subject.SUBMISSION,
         UUID(announced),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from shared_data import SHARED
-from stage import BAUEN, NOW, TAUNUSSTEIN
+from stage import BAUEN, NOW, TAUNUSSTEIN, altered
 
 from hub.admin.charts import tile_map
 from hub.areas import Gazetteer, GazetteerBook, import_postal_codes, look_up
@@ -355,8 +355,9 @@ def pages_with(pages):
 
     stops = []
 
-    def open_(name, **tools):
-        made = replace(tools_of(pages.stage.hub, pages.accounts, "http://127.0.0.1"), **tools)
+    def open_(name, *, most_in_tree=1_500, **parts):
+        tools = tools_of(altered(pages.stage.hub, **parts), pages.accounts, "http://127.0.0.1")
+        made = replace(tools, most_in_tree=most_in_tree)
         base, stop = serve(Mounted(build(made), nothing))
         stops.append(stop)
         browser = replace(pages.browser(name), base=base)
@@ -369,10 +370,12 @@ def pages_with(pages):
 
 
 def test_one_postal_code_of_several_municipalities_is_a_choice_on_the_page(pages_with, with_codes):
-    text = pages_with("viktor", gazetteer=lambda: with_codes).get("/routing/areas", params={"q": "65529"}).text
+    text = pages_with("viktor", gazetteers=lambda: with_codes).get("/routing/areas", params={"q": "65529"}).text
     assert "Diese Postleitzahl haben mehrere Gemeinden. Wählen Sie eine:" in text
     assert f'href="/admin/routing/areas?below={TAUNUSSTEIN}#area"' in text
-    shown = pages_with("viktor", gazetteer=lambda: with_codes).get("/routing/areas", params={"below": TAUNUSSTEIN}).text
+    shown = (
+        pages_with("viktor", gazetteers=lambda: with_codes).get("/routing/areas", params={"below": TAUNUSSTEIN}).text
+    )
     assert "65232 65529" in shown
 
 

@@ -11,7 +11,7 @@ from stage import BAUEN, TAUNUSSTEIN
 
 from hub.administration.keys import By
 from hub.app import development_authority
-from hub.crypto.jwk import make_rsa_pair
+from hub.crypto import make_rsa_pair
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -35,7 +35,7 @@ def foreign(pages):
 
 def _proposed(pages, here, key, *, by="otto"):
     destination = pages.store.parties.destination(here)
-    desk = pages.tools.keys
+    desk = pages.stage.hub.key_approval
     return desk.propose_new(destination, key, activate=True, by=By(actor=by, now=pages.stage.clock())).change_id
 
 
@@ -63,7 +63,7 @@ def test_a_proposal_is_not_decided_through_a_destination_of_ones_own(pages, fore
     walter = pages.as_("walter")
     for action in ("approve", "refuse"):
         assert walter.post(f"/destinations/{own}/key/{action}", change=change).status_code == 404
-    assert [each.change_id for each in pages.tools.keys.open()] == [change]
+    assert [each.change_id for each in pages.stage.hub.key_approval.open()] == [change]
 
 
 def test_a_district_offers_nothing_outside_its_area(pages):
@@ -106,7 +106,7 @@ def test_a_district_does_not_touch_the_catalogue_of_all(pages):
 def test_one_person_with_every_role_is_still_one_person(pages, foreign, key):
     doris = pages.as_("doris")
     doris.post(f"/destinations/{foreign}/key", pasted=json.dumps(key), use="activate")
-    (change,) = pages.tools.keys.open()
+    (change,) = pages.stage.hub.key_approval.open()
     assert doris.post(f"/destinations/{foreign}/key/approve", change=change.change_id).status_code == 403
     assert pages.store.parties.destination(foreign).encryption_kid != key["kid"]
 

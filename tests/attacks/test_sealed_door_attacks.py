@@ -7,7 +7,6 @@ import hmac
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,10 +20,9 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, Sent, kinds, patch, post, p
 from hub.crypto import base64url
 from hub.crypto.jwk import public_rsa_key
 from hub.errors import TooLarge
-from hub.fit_connect.sending import STRICT, ExchangeLimits
+from hub.fit_connect.sending import STRICT, ExchangeLimits, SendingTools
 from hub.fit_connect.submissions import Submitting, Uploading
-from hub.model.events import Subject
-from hub.model.parties import ClientKind
+from hub.model import ClientKind, Subject
 
 
 def b64(document: Any) -> str:
@@ -307,7 +305,7 @@ def test_all_parts_together_have_a_limit_that_parallel_uploads_cannot_dodge(door
     ids = [str(uuid4()) for _ in range(3)]
     announced = UUID(door.announce(*ids)["submissionId"])
     jwe_ = door.seal(b"x" * 1000).encode()
-    tools = replace(door.sending_tools, limits=ExchangeLimits(total=2 * len(jwe_) + 100))
+    tools = SendingTools(door.hub, limits=ExchangeLimits(total=2 * len(jwe_) + 100))
 
     def begin(attachment_id: str) -> Any:
         return Uploading(tools).begin(

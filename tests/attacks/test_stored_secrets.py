@@ -9,13 +9,14 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from stage import staged
+from stage import altered, staged
 
 from hub.administration.adapters import AdapterApproval, Way, canonical
 from hub.administration.destinations import DestinationService, Draft
 from hub.app import unconfined
 from hub.errors import Conflict, Forbidden, HubError
-from hub.identity.accounts import Person, Role
+from hub.identity import Person
+from hub.model import Role
 from hub.model.options import declared
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
@@ -147,7 +148,7 @@ def test_the_hubs_own_password_is_not_named_with_somebodys_address(made_once, tm
     own = before / "secrets" / "own"
     mail = {"smtp_host": "mail.hub.example", "mail_sender": "hub@hub.example", "smtp_user": "hub"}
     with staged(before, tmp_path, **mail, smtp_password_file=str(own)) as stage:
-        hub = replace(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
+        hub = altered(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
         ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=folder, own=hub.settings.named_files)
         desk = DestinationService(store=hub.store, policy=hub.policy, keys=hub.key_approval, ways=ways)
         with pytest.raises(Forbidden) as refusal:
@@ -371,7 +372,7 @@ def test_one_operator_does_not_get_a_secret_sent_by_a_test_delivery(office, secr
 def stage_trial(stage):
     from hub.app import admin_desks
 
-    trials = admin_desks(stage.hub)["trials"]
+    trials = admin_desks(stage.hub).trials
     return trials.run(stage.hub.store.parties.destination(here(stage)), actor="otto", now=stage.clock())
 
 

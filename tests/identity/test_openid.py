@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 from openid_provider import GROUPS, SECRET, make_key, session_cookie
+from stage import altered
 
 from hub.admin import Mounted, build
 from hub.administration.keys import KeyApproval
 from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from hub.identity.accounts import Person, Right, Role
+from hub.identity import Person, Right
 from hub.identity.openid.login import Grants, link
 from hub.identity.openid.provider import Provider
+from hub.model import Role
 from hub.store import AuditEntry
 from hub.transport.connection import Outbound
 
@@ -296,11 +298,11 @@ def test_the_providers_accounts_get_no_password_here(entrance):
 def test_passwords_can_be_turned_off(entrance):
     from admin_pages import nothing, serve, tools_of
 
-    from hub.identity.accounts import Accounts
+    from hub.identity import Accounts
 
     hub = entrance.pages.stage.hub
     accounts = Accounts(store=hub.store, box=hub.keys, passwords=False)
-    tools = replace(tools_of(hub, accounts, "http://127.0.0.1"), openid=entrance.login, passwords=False)
+    tools = replace(tools_of(altered(hub, openid=entrance.login), accounts, "http://127.0.0.1"), passwords=False)
     base, stop = serve(Mounted(build(tools), nothing))
     browser = replace(entrance.pages.browser("anton"), base=base)
     try:

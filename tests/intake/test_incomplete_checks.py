@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from uuid import UUID
 
 import orjson
 import pytest
 import requests
 from click.testing import CliRunner
-from stage import BAUANTRAG, NOW
+from stage import BAUANTRAG, NOW, altered
 from test_connector_specialist import antrag as handed_over
 from test_policy import claims, lenient, message, opened
 from test_validation_codelists import catalog
 
 from hub.api import validation_page
 from hub.cli.main import main
-from hub.intake import Intake
-from hub.model.submission import Application, MediaType
+from hub.model import Application, MediaType
 from hub.routing import OnInvalid
 from hub.validation.report import Cause, Check
 
@@ -31,7 +29,7 @@ UNCHECKED = [(Check.CODE_LISTS, Cause.TOO_LARGE)]
 def coded(stage, tmp_path):
     """The stage with a catalogue that holds the code list that its applications name."""
     listed = catalog(tmp_path, "VER")
-    stage.hub.intake.tools = replace(stage.hub.intake.tools, catalog=lambda: listed)
+    stage.hub.intake.tools = altered(stage.hub.intake.tools, catalogs=lambda: listed)
     return stage
 
 
@@ -74,18 +72,17 @@ def test_beside_a_hundred_attachments_it_is_accepted_without_the_report(coded):
 
 
 def test_what_is_invalid_and_not_checked_completely_says_both(coded):
-    listed = coded.hub.intake.tools.catalog
-    tools = replace(lenient(coded, OnInvalid.QUARANTINE).tools, catalog=listed)
+    intake = lenient(coded, OnInvalid.QUARANTINE)
     broken = LARGE.replace(b"</bau:bauantrag.antrag.0100>", b"<bau:x/></bau:bauantrag.antrag.0100>")
     application = Application(cover=coded.cover(), media_type=MediaType.XML, data=broken)
-    said = claims(coded, Intake(tools).accept(application, now=NOW).result(10))["validation"]
+    said = claims(coded, intake.accept(application, now=NOW).result(10))["validation"]
     assert (said["valid"], said["onInvalid"], notes(said)) == (False, "quarantine", UNCHECKED)
 
 
 def test_the_answer_says_it_too_and_a_repeat_says_the_same(served, tmp_path):
     listed = catalog(tmp_path, "VER")
     intake = served.stage.hub.intake
-    intake.tools = replace(intake.tools, catalog=lambda: listed)
+    intake.tools = altered(intake.tools, catalogs=lambda: listed)
     first, again = (served.submit(LARGE, headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert (first.status_code, first.json()) == (202, again.json())
     assert notes(first.json()["validation"]) == UNCHECKED

@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN, altered
 
 from hub.admission import Admission
 from hub.crypto import claims_of, decrypt, read_decryption_key, verify_receipt
@@ -69,7 +69,7 @@ def test_every_violation_is_listed_and_no_value_is_repeated(stage):
 
 
 def intake_with(stage, **tools) -> Intake:
-    return Intake(replace(stage.hub.intake.tools, **tools))
+    return Intake(altered(stage.hub, **tools))
 
 
 def test_without_room_on_the_disk_intake_answers_try_later(stage):

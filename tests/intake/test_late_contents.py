@@ -6,17 +6,16 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixture
-from stage import ANMELDEN, ANMELDUNG, WIESBADEN
+from stage import ANMELDEN, ANMELDUNG, WIESBADEN, altered
 from store_values import Instead
 from test_janitor import Faulty
 
 from hub.errors import InvalidPayload, StoreUnavailable, Text
-from hub.fit_connect.sending import STRICT
+from hub.fit_connect.sending import STRICT, SendingTools
 from hub.fit_connect.submissions import Submitting, Uploading
 from hub.intake import Intake
 from hub.model import INLINE_LIMIT, Application, MediaType, Subject
@@ -36,7 +35,7 @@ def faulty(door: Door):
 
 
 def submitting(door: Door, blobs: LocalBlobs) -> Submitting:
-    return Submitting(replace(door.sending_tools, blobs=blobs))
+    return Submitting(SendingTools(altered(door.hub, blobs=blobs)))
 
 
 def submit(door: Door, to: Submitting, announced: str, metadata: str, data: str) -> Future:
@@ -80,7 +79,7 @@ def test_a_replaced_attachment_is_deleted_by_the_janitor_and_the_upload_does_not
 
     attachment_id = str(uuid4())
     announced = door.announce(attachment_id)["submissionId"]
-    uploading = Uploading(replace(door.sending_tools, blobs=faulty))
+    uploading = Uploading(SendingTools(altered(door.hub, blobs=faulty)))
     jwe = door.seal(bytes(INLINE_LIMIT), "application/pdf").encode()
     faulty.go_on.clear()
     for _ in range(2):
@@ -103,7 +102,7 @@ def test_a_replaced_attachment_is_deleted_by_the_janitor_and_the_upload_does_not
 
 
 def intake(door: Door, blobs: LocalBlobs) -> Intake:
-    return Intake(replace(door.hub.intake.tools, blobs=blobs))
+    return Intake(altered(door.hub, blobs=blobs))
 
 
 def application(door: Door, data: bytes, key: str | None = None) -> Application:
@@ -150,7 +149,7 @@ def test_a_writer_that_turns_an_application_away_keeps_nothing(door: Door, fault
     engine = writing_engine(url)
     full = Writer(engine, waiting=0)
     store.submissions = Submissions(Instead(store.database, begin=full.run))
-    narrow = Intake(replace(door.hub.intake.tools, blobs=faulty, store=store))
+    narrow = Intake(altered(door.hub, blobs=faulty, store=store))
     with pytest.raises(Exception, match=r".") as caught:
         narrow.accept(application(door, LARGE), now=door.clock()).result(60)
     assert caught.value.slug == "overloaded"
@@ -216,17 +215,19 @@ def test_a_disk_that_fails_at_any_step_of_an_application_leaves_nothing(door: Do
 def test_a_cancelled_application_whose_acceptance_goes_on_keeps_its_attachments(door: Door):
     """The tail of the multipart handler, cancelled while a slow check runs in its thread."""
     begun, go_on = threading.Event(), threading.Event()
-    real = door.hub.intake.tools
 
     class Slow:
         def check(self, **arguments):
             begun.set()
             go_on.wait(60)
-            return real.catalog().check(**arguments)
+            return door.hub.catalog.check(**arguments)
 
-    slow = Intake(replace(real, catalog=Slow))
+        def entry(self, uri):
+            return door.hub.catalog.entry(uri)
+
+    slow = Intake(altered(door.hub, catalogs=Slow))
     one = application(door, ANMELDUNG, "goes-on")
-    from hub.api.threads import until_stored
+    from hub.api import until_stored
 
     async def create():
         with slow.open(one.cover, now=door.clock()) as opened:
@@ -254,16 +255,15 @@ def test_a_cancelled_application_whose_acceptance_goes_on_keeps_its_attachments(
 
 
 def test_the_budget_is_held_until_the_acceptance_that_goes_on_is_over(door: Door):
-    tools = door.hub.intake.tools
-    before = tools.admission.used
+    before = door.hub.admission.used
     one = application(door, ANMELDUNG)
-    with Intake(tools).open(one.cover, now=door.clock()) as opened:
+    with door.hub.intake.open(one.cover, now=door.clock()) as opened:
         opened.take(1000)
         accepted = opened.accept(one, now=door.clock())
     accepted.result(60)
-    assert tools.admission.used == before
-    with Intake(tools).open(one.cover, now=door.clock()) as left:
+    assert door.hub.admission.used == before
+    with door.hub.intake.open(one.cover, now=door.clock()) as left:
         left.take(1000)
     with pytest.raises(StoreUnavailable):
         left.accept(one, now=door.clock())
-    assert tools.admission.used == before
+    assert door.hub.admission.used == before

@@ -13,9 +13,9 @@ from partner import Answer, Fault, Partner, always
 from sealed_door import Door, Sent, movable_door, patch, post  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
-from hub.crypto.hmacs import verify_callback
-from hub.identity.clients import Caller
-from hub.model.parties import Callback, ClientKind
+from hub.crypto import verify_callback
+from hub.identity import Caller
+from hub.model import Callback, ClientKind
 from hub.notifications.callbacks import CallbackWorker, at_rest
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE
@@ -322,7 +322,7 @@ def test_a_reply_tells_its_receiver_in_either_direction(own_door: Door, post_off
 
 
 def test_a_callback_address_is_judged_when_it_is_given(own_door: Door):
-    object.__setattr__(own_door.parts.outbound, "allow_private_addresses", False)
+    object.__setattr__(own_door.hub.outbound, "allow_private_addresses", False)
     for url in (
         "https://127.0.0.1/cb",
         "https://[::1]/cb",

@@ -19,7 +19,6 @@ from sqlalchemy import text as sql
 from stage import BAUANTRAG, CANARY, serving
 
 import hub
-from hub import app
 from hub.config import load_settings
 from hub.errors import ConfigurationError, StoreUnavailable, Text, Unavailable
 from hub.jobs.gauges import MOST_DESTINATIONS
@@ -99,18 +98,18 @@ def test_what_happens_is_counted(reserved):
 def test_an_attempt_is_counted_by_adapter_and_outcome(stage):
     stage.accept(area="064140000000")
     stage.hub.dispatcher.run_once()
-    text = stage.hub.meters.text(app.gauges(stage.hub)).decode()
+    text = stage.hub.meters.text(stage.hub.gauges).decode()
     assert value(text, "hub_attempts_total", adapter="mailbox", outcome="waiting") == 1
     assert value(text, "hub_attempt_seconds_count", adapter="mailbox") == 1
     assert value(text, "hub_events_unsigned") >= 3
-    assert value(text, "hub_info", version=hub.__version__, table=stage.hub.table.version) == 1
+    assert value(text, "hub_info", version=hub.__version__, table=stage.hub.table().version) == 1
     assert value(text, "hub_store_up") == 1
     assert value(text, "hub_schemas", standard="bauantrag", version="1.0") >= 1
     assert "_created" not in text
 
 
 def test_what_no_checkpoint_covers_grows_old_until_one_does(stage):
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     stage.accept()
     stage.clock.pass_(minutes=6)
     assert value(stage.hub.meters.text(gauges).decode(), "hub_uncovered_seconds") == 360
@@ -124,7 +123,7 @@ def test_circuits_and_dead_letters_are_shown(stage):
     stage.hub.store.circuits.change(
         there, lambda one: replace(one, failures=9, open_until=stage.clock() + HOUR), stage.clock()
     )
-    text = stage.hub.meters.text(app.gauges(stage.hub)).decode()
+    text = stage.hub.meters.text(stage.hub.gauges).decode()
     assert value(text, "hub_circuit_open", destination=str(there)) == 1
     assert value(text, "hub_circuit_open_seconds", destination=str(there)) == 3600
     assert value(text, "hub_dead_letters", cause="payload") == 0
@@ -133,7 +132,7 @@ def test_circuits_and_dead_letters_are_shown(stage):
 def test_nothing_of_a_payload_is_in_the_metrics(stage):
     stage.accept(BAUANTRAG.replace(b"Einfamilienhaus", CANARY.encode()))
     stage.hub.dispatcher.run_once()
-    assert CANARY.encode() not in stage.hub.meters.text(app.gauges(stage.hub))
+    assert CANARY.encode() not in stage.hub.meters.text(stage.hub.gauges)
 
 
 def test_a_store_that_is_down_is_a_metric_and_no_error(stage):
@@ -141,7 +140,7 @@ def test_a_store_that_is_down_is_a_metric_and_no_error(stage):
         def waiting(self):
             raise StoreUnavailable(Text("weg", "gone"))
 
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     gauges.overview = Down()
     text = Meters().text(gauges).decode()
     assert value(text, "hub_store_up") == 0
@@ -160,7 +159,7 @@ def test_a_routing_table_that_cannot_be_read_costs_no_other_metric(stage, error)
     def table():
         raise error
 
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     gauges.facts = replace(gauges.facts, table=table)
     text = Meters().text(gauges).decode()
     assert value(text, "hub_info", table="unknown") == 1
@@ -169,7 +168,7 @@ def test_a_routing_table_that_cannot_be_read_costs_no_other_metric(stage, error)
 
 
 def test_metrics_do_not_stand_still_while_the_clock_is_set_back(stage):
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     first = gauges.collect()
     stage.clock.pass_(hours=-3)
     second = gauges.collect()
@@ -190,7 +189,7 @@ def test_many_destinations_share_a_label_beyond_the_cap(stage):
         def dead_causes(self):
             return {}
 
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     gauges.overview = Crowd()
     text = Meters().text(gauges).decode()
     assert value(text, "hub_deliveries", destination="other") == 50
@@ -207,7 +206,7 @@ def test_a_label_never_grows_with_what_is_sent():
 
 
 def test_two_looks_in_quick_succession_ask_the_store_once(stage):
-    gauges = app.gauges(stage.hub)
+    gauges = stage.hub.gauges
     first = gauges.collect()
     assert gauges.collect() is first
     stage.clock.pass_(seconds=6)
@@ -261,7 +260,7 @@ def test_every_metric_of_an_alert_exists_with_its_labels(stage):
     stage.hub.dispatcher.run_once()
     stage.hub.meters.answered(door="plain", status=202, took=HOUR)
     stage.hub.meters.attempted(adapter="https", outcome="unknown", took=HOUR)
-    there = samples(stage.hub.meters.text(app.gauges(stage.hub)).decode())
+    there = samples(stage.hub.meters.text(stage.hub.gauges).decode())
     names = {name for name, _ in there}
     for alert in ALERTS:
         for name, selector in re.findall(r"\b(hub_[a-z_]+)(?:\{([^}]*)\})?", alert["expr"]):

@@ -3,77 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from hub.administration.destinations import Destinations
-from hub.admission import Admission
-from hub.api import RequestLimits, json_answer
+from hub.api import json_answer
 from hub.api.fit_connect.destinations import DestinationDesk
-from hub.api.fit_connect.messages import CaseFiles, Counter, Replies, SubmissionHandlers
+from hub.api.fit_connect.messages import CaseFiles, Counter, Exchange, Replies, SubmissionHandlers
 from hub.api.fit_connect.routing import Quota, RoutingService
 from hub.api.fit_connect.versions import V1, V2, WireVersion
 from hub.areas import Gazetteer
-from hub.crypto import HubKeys, KeyPolicy
+from hub.crypto import KeyPolicy
 from hub.fit_connect.addressing import AddressBook
-from hub.fit_connect.collection import Cases, Collection
 from hub.fit_connect.events import Acknowledgement
-from hub.fit_connect.sending import ExchangeLimits, Receivers, RecentAnnouncements, SendingTools
-from hub.fit_connect.submissions import Announcing, Submitting, Uploading
-from hub.identity import Caller, Directory
-from hub.model import Destination, Sealing
-from hub.notifications.callbacks import CallbackWriter
+from hub.identity import Caller
 from hub.routing import RoutingTable
-from hub.store import Blobs, Store
-from hub.transport.connection import Outbound
+from hub.store import Store
 
 Handler = Callable[..., Any]
 _INFO = {"v1": {"major": 1, "minor": 1, "patch": 3}, "v2": {"major": 2, "minor": 0, "patch": 0}}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
-    """What FIT-Connect's APIs are made of. ``table`` and ``gazetteer`` are asked anew each time: a reload drops no request."""
+class Parts(Exchange, Protocol):
+    """What FIT-Connect's APIs need of the hub. Table and gazetteer are asked for anew each time: a reload drops no request."""
 
-    store: Store
-    blobs: Blobs
-    keys: HubKeys
-    cases: Cases
-    callback_writer: CallbackWriter
     policy: KeyPolicy
-    directory: Directory
-    gazetteer: Callable[[], Gazetteer]
-    table: Callable[[], RoutingTable]
-    admission: Admission
-    outbound: Outbound
-    base_url: str
-    caller: Callable[[], Caller]
-    clock: Callable[[], datetime]
-    limits: RequestLimits = field(default_factory=RequestLimits)
-    quota: Quota = field(default_factory=Quota)
-    #: How a destination's adapter wants contents sealed; some forms only the plain door can make.
-    sealing: Callable[[Destination], Sealing] = lambda _: Sealing()
+
+    def gazetteers(self) -> Gazetteer:
+        """Return the areas, with the postal codes of the moment."""
+
+    def table(self) -> RoutingTable:
+        """Return the routing table in force."""
 
 
-def handlers(parts: Parts) -> dict[str, Handler]:
-    """Return the handlers of both versions, by operationId."""
+def handlers(hub: Parts, *, caller: Callable[[], Caller], quota: Quota | None = None) -> dict[str, Handler]:
+    """Return the handlers of both versions, by operationId; ``caller`` says who makes the request that is being handled."""
+    counter = Counter(hub, caller=caller)
+    acknowledgement = Acknowledgement(store=hub.store, callback_writer=hub.callback_writer)
+    destinations = Destinations(store=hub.store, policy=hub.policy)
+    book = AddressBook(store=hub.store, keys=hub.keys, base_url=hub.base_url)
+    quota = quota or Quota()
     found: dict[str, Handler] = {}
-    counter = counter_of(parts)
     for version, dialect in (("v1", V1()), ("v2", V2())):
-        for name, handler in _of_version(parts, counter, version, dialect).items():
-            found[f"fit_connect.{version}.{name}"] = handler
+        of_version = {
+            **_messages(counter, dialect),
+            **_cases(counter, acknowledgement, dialect),
+            **_destinations(counter, destinations, dialect),
+            **_routing(hub, destinations, book, quota, version),
+            "info": Info(version).show,
+        }
+        found |= {f"fit_connect.{version}.{name}": handler for name, handler in of_version.items()}
     return found
-
-
-def _of_version(parts: Parts, counter: Counter, version: str, dialect: WireVersion) -> Mapping[str, Handler]:
-    return {
-        **_messages(counter, dialect),
-        **_cases(parts, dialect),
-        **_destinations(parts, dialect),
-        **_routing(parts, version),
-        "info": Info(version).show,
-    }
 
 
 def _messages(counter: Counter, dialect: WireVersion) -> Mapping[str, Handler]:
@@ -95,13 +74,13 @@ def _messages(counter: Counter, dialect: WireVersion) -> Mapping[str, Handler]:
     return found
 
 
-def _cases(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
+def _cases(counter: Counter, acknowledgement: Acknowledgement, dialect: WireVersion) -> Mapping[str, Handler]:
     files = CaseFiles(
-        cases=parts.cases,
-        acknowledgement=Acknowledgement(store=parts.store, callback_writer=parts.callback_writer),
+        cases=counter.hub.cases,
+        acknowledgement=acknowledgement,
         dialect=dialect,
-        caller=parts.caller,
-        clock=parts.clock,
+        caller=counter.caller,
+        clock=counter.hub.clock,
     )
     return {
         "cases.list": files.list,
@@ -111,15 +90,16 @@ def _cases(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
     }
 
 
-def _destinations(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
+def _destinations(counter: Counter, destinations: Destinations, dialect: WireVersion) -> Mapping[str, Handler]:
+    hub = counter.hub
     desk = DestinationDesk(
-        destinations=Destinations(store=parts.store, policy=parts.policy),
+        destinations=destinations,
         dialect=dialect,
-        keys=parts.keys,
-        outbound=parts.outbound,
-        tenant_of=lambda client_id: _tenant(parts.store, client_id),
-        caller=parts.caller,
-        clock=parts.clock,
+        keys=hub.keys,
+        outbound=hub.outbound,
+        tenant_of=lambda client_id: _tenant(hub.store, client_id),
+        caller=counter.caller,
+        clock=hub.clock,
     )
     return {
         "destinations.list": desk.list,
@@ -134,51 +114,19 @@ def _destinations(parts: Parts, dialect: WireVersion) -> Mapping[str, Handler]:
     }
 
 
-def _routing(parts: Parts, version: str) -> Mapping[str, Handler]:
+def _routing(
+    hub: Parts, destinations: Destinations, book: AddressBook, quota: Quota, version: str
+) -> Mapping[str, Handler]:
     service = RoutingService(
         version=version,
-        gazetteer=parts.gazetteer,
-        table=parts.table,
-        destinations=Destinations(store=parts.store, policy=parts.policy),
-        book=AddressBook(store=parts.store, keys=parts.keys, base_url=parts.base_url),
-        quota=parts.quota,
-        clock=parts.clock,
+        gazetteer=hub.gazetteers,
+        table=hub.table,
+        destinations=destinations,
+        book=book,
+        quota=quota,
+        clock=hub.clock,
     )
     return {"routing.areas": service.areas, "routing.routes": service.routes, "routing.info": service.info}
-
-
-def counter_of(parts: Parts) -> Counter:
-    """Return what the handlers of submissions and replies work with."""
-    limits = ExchangeLimits(
-        attachment=parts.limits.attachment,
-        attachments=parts.limits.attachments,
-        total=parts.limits.total,
-        inline=parts.limits.sealed,
-    )
-    tools = SendingTools(
-        store=parts.store,
-        blobs=parts.blobs,
-        receivers=Receivers(parts.directory),
-        recent=RecentAnnouncements(parts.store),
-        callback_writer=parts.callback_writer,
-        admission=parts.admission,
-        base_url=parts.base_url,
-        limits=limits,
-        sealing=parts.sealing,
-    )
-    return Counter(
-        announcing=Announcing(tools),
-        uploading=Uploading(tools),
-        submitting=Submitting(tools),
-        collection=Collection(store=parts.store, blobs=parts.blobs),
-        cases=parts.cases,
-        admission=parts.admission,
-        keys=parts.keys,
-        outbound=parts.outbound,
-        caller=parts.caller,
-        clock=parts.clock,
-        limits=parts.limits,
-    )
 
 
 class Info:

@@ -18,17 +18,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
 from starlette.responses import Response, StreamingResponse
 
-from hub.admission import Admission, Reservation
+from hub.admission import Reservation
 from hub.api import (
     FRESH,
     RequestLimits,
@@ -51,6 +50,7 @@ from hub.crypto import HubKeys
 from hub.errors import Malformed, Text
 from hub.fit_connect.collection import Cases, CaseView, Collection, SealedParts, Unchanged
 from hub.fit_connect.events import Acknowledgement
+from hub.fit_connect.sending import Sending, SendingTools
 from hub.fit_connect.submissions import (
     Announcing,
     AttachmentUpload,
@@ -72,25 +72,33 @@ _JOSE = "application/jose"
 _PIECE = 1024 * 1024
 #: … or of so many chunks, where a sender lets it trickle in.
 _MOST_CHUNKS = 256
+_LIMITS = RequestLimits()
 #: A JSON body is read, parsed and taken apart; each step holds it once more.
 _COPIES = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange(Sending, Protocol):
+    """What submissions, replies and cases need of the hub."""
+
+    cases: Cases
+    keys: HubKeys
+    outbound: Outbound
+
+    def clock(self) -> datetime:
+        """Return the time."""
+
+
 class Counter:
     """What the handlers of submissions and replies work with."""
 
-    announcing: Announcing
-    uploading: Uploading
-    submitting: Submitting
-    collection: Collection
-    cases: Cases
-    admission: Admission
-    keys: HubKeys
-    outbound: Outbound
-    caller: Callable[[], Caller]
-    clock: Callable[[], datetime]
-    limits: RequestLimits
+    def __init__(self, hub: Exchange, *, caller: Callable[[], Caller]) -> None:
+        tools = SendingTools(hub)
+        self.hub = hub
+        self.caller = caller
+        self.announcing = Announcing(tools)
+        self.uploading = Uploading(tools)
+        self.submitting = Submitting(tools)
+        self.collection = Collection(store=hub.store, blobs=hub.blobs)
 
 
 class Messages:
@@ -124,7 +132,7 @@ class Messages:
     async def complete(self, message_id: str) -> StoredMessage:
         """Submit: wait for the commit, and return the message as announced."""
         body = await self._body(reservation())
-        submission_id, now = UUID(message_id), self.counter.clock()
+        submission_id, now = UUID(message_id), self.counter.hub.clock()
         # One look at the clock, one decision: what ages in between must not be read anew on the loop.
         looked = self.counter.submitting.at_hand(submission_id, len(body), now=now, kind=self.kind)
         submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
@@ -138,7 +146,7 @@ class Messages:
             UUID(message_id),
             caller=self.counter.caller(),
             known=known_states(),
-            now=self.counter.clock(),
+            now=self.counter.hub.clock(),
         )
         headers = {**FRESH, **etag(collected.state)}
         if isinstance(collected, Unchanged):
@@ -153,7 +161,7 @@ class Messages:
             UUID(message_id),
             UUID(attachment_id),
             caller=self.counter.caller(),
-            now=self.counter.clock(),
+            now=self.counter.hub.clock(),
         )
         return StreamingResponse(chunks, media_type=_JOSE, headers=_facts(sealed))
 
@@ -171,7 +179,7 @@ class Messages:
     async def log(self, message_id: str, offset: int, limit: int) -> ConnexionResponse:
         """Return the events of one message, oldest first."""
         page = await in_thread(
-            self.counter.cases.message_log,
+            self.counter.hub.cases.message_log,
             self.kind,
             UUID(message_id),
             caller=self.counter.caller(),
@@ -185,8 +193,8 @@ class Messages:
         given = body.get("callback")
         if given is None:
             return None
-        self.counter.outbound.require_url(given["url"])
-        return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.keys)
+        self.counter.hub.outbound.require_url(given["url"])
+        return at_rest(Callback(url=given["url"], secret=given["secret"]), self.counter.hub.keys)
 
     async def _body(self, held: Reservation) -> bytes:
         body = bytearray()
@@ -199,7 +207,7 @@ class Messages:
         self, message_id: UUID, body: bytes, caller: Caller, *, now: datetime, looked: Looked | None
     ) -> Future[StoredMessage]:
         """Parse and submit in one go: a change of thread costs as much as either."""
-        metadata, data = _parts(strict_json(body, self.counter.limits))
+        metadata, data = _parts(strict_json(body, _LIMITS))
         return self.counter.submitting.submit(
             self.kind,
             message_id,
@@ -289,7 +297,7 @@ class SubmissionHandlers(Messages):
     async def announce(self, body: dict[str, Any]) -> ConnexionResponse:
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
-        announcing, now = self.counter.announcing, self.counter.clock()
+        announcing, now = self.counter.announcing, self.counter.hub.clock()
         destination = announcing.at_hand(wish, now=now)
         announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now, destination=destination)
         message = await until_stored(announce, here=destination is not None)
@@ -377,7 +385,9 @@ class Replies(Messages):
             callback=self.callback(body),
         )
         announce = self.counter.announcing.announce_reply
-        message = await until_stored(partial(announce, wish, caller=self.counter.caller(), now=self.counter.clock()))
+        message = await until_stored(
+            partial(announce, wish, caller=self.counter.caller(), now=self.counter.hub.clock())
+        )
         answer = {
             "destinationId": str(message.destination_id),
             "replyId": str(message.id),
