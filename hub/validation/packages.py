@@ -65,8 +65,8 @@ from hub.validation.xml.xsd import (
 )
 from hub.validation.xml.xsd11 import compiled_xsd11
 
-#: What a standard is made of: schemas, rules, code lists.
-_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".xml", ".gc"})
+#: What a standard is made of: schemas, rules and the parts that they include, code lists.
+_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".part", ".inc", ".xml", ".gc"})
 _FILES = 5_000
 _FILE_BYTES = 20 * MIB
 _TOTAL_BYTES = 200 * MIB
@@ -347,7 +347,7 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
     rules = {name: package[name] for name in rule_files(package)}
     refuse_odd_names([*rules, *edition.own_rules])
-    rules |= edition.own_rules
+    rules |= _own_rules(edition)
     if rules:
         at(next(iter(rules)))
         BusinessRules(rules).compile()
@@ -373,6 +373,26 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
     manifest = _manifest(edition, kind, items, hashes, uri=base)
     table_name = IDENTIFIERS if table is not None else None
     return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
+
+
+def _own_rules(edition: Edition) -> Mapping[str, bytes]:
+    """Return the operator's own rules; each of them judges or is included by one that does.
+
+    Raises:
+        ConfigurationError: One is neither.
+    """
+    used = rule_files(edition.own_rules)
+    for name in edition.own_rules:
+        if name not in used:
+            raise ConfigurationError(
+                Text(
+                    f"{PurePosixPath(name).name} ist kein ISO-Schematron und wird von keinem eingebunden. Nennen Sie die "
+                    "Datei, die es einbindet.",
+                    f"{PurePosixPath(name).name} is no ISO Schematron, and none includes it. Name the file that does.",
+                ),
+                file=name,
+            )
+    return edition.own_rules
 
 
 def _compiled_kind(entries: list[str], closures: Mapping[str, tuple[str, ...]], library: Library, at: At) -> Kind:

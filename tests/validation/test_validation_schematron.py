@@ -19,7 +19,7 @@ from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
 from hub.validation.report import Limits, Report
 from hub.validation.schematron import saxon
-from hub.validation.schematron.rules import DOCUMENT_BYTES, BusinessRules
+from hub.validation.schematron.rules import DOCUMENT_BYTES, BusinessRules, rule_files
 from hub.validation.schematron.translation import translated
 from hub.validation.xml.documents import XmlDocument, read_xml
 from hub.validation.xml.vocabulary import Vocabulary
@@ -125,10 +125,145 @@ def test_rules_that_extend_each_other_in_a_circle_are_refused():
         translated(files(f"<sch:pattern>{circle}{user}</sch:pattern>"))
 
 
+#: Rules that Saxon does not compile; the place that is named, and the reason.
+NOT_COMPILED = {
+    "a test that ends too early": ('<sch:assert id="a" test="1 +"/>', "Zeile 3 (a): der Ausdruck ist falsch"),
+    "an unknown prefix": ('<sch:assert id="a" test="x:y"/>', "Zeile 3 (a): das Präfix x ist nicht erklärt"),
+    "an unknown variable": ('<sch:assert test="$y"/>', "Zeile 3 (r): die Variable $y ist nicht erklärt"),
+    "an unknown function": (
+        '<sch:let name="y" value="y()"/><sch:assert test="$y"/>',
+        "Zeile 3 (r): der Ausdruck ist falsch",
+    ),
+}
+
+
 @needs_saxon
-def test_rules_that_do_not_compile_are_refused_at_import():
-    with pytest.raises(ConfigurationError):
-        BusinessRules(files(pattern('<sch:assert test="1 +"/>'))).compile()
+@pytest.mark.parametrize("case", NOT_COMPILED)
+def test_rules_that_do_not_compile_are_refused_with_file_line_and_rule(case):
+    inside, said = NOT_COMPILED[case]
+    rules = f'{pattern("")}\n<sch:pattern>\n<sch:rule id="r" context="t:order">{inside}</sch:rule></sch:pattern>'
+    with pytest.raises(ConfigurationError) as caught:
+        BusinessRules({"gut.sch": files("")["rules.sch"], **files(rules)}).compile()
+    assert said in caught.value.detail.de
+    assert (caught.value.members["file"], caught.value.members["line"]) == ("rules.sch", 3)
+
+
+@needs_saxon
+def test_a_variable_that_is_defined_twice_is_named():
+    twice = "<sch:let name='x' value='1'/>\n<sch:let name='x' value='2'/>"
+    with pytest.raises(ConfigurationError, match=r"rules\.sch .*line [12].*the variable \$x is defined twice"):
+        BusinessRules(files(twice + pattern('<sch:assert test="$x"/>'))).compile()
+
+
+# Rules that are spread over files, as official packages have them.
+
+FRAGMENT = '<{} xmlns:sch="http://purl.oclc.org/dsdl/schematron"'
+MAIN = (
+    '<sch:include href="teile/gemeinsam.sch"/><sch:include href="teile/muster.part"/>'
+    '<sch:pattern is-a="m"><sch:param name="w" value="t:order"/></sch:pattern>'
+)
+
+
+def fragment(name: str, inside: str, attributes: str = "") -> bytes:
+    return f'<sch:{name} xmlns:sch="http://purl.oclc.org/dsdl/schematron" {attributes}>{inside}</sch:{name}>'.encode()
+
+
+PARTS = {
+    # A pattern that holds variables alone, for the others.
+    "teile/gemeinsam.sch": fragment(
+        "pattern", '<sch:let name="one" value="1"/><sch:let name="limit" value="$one + 3"/>', 'id="v"'
+    ),
+    "teile/muster.part": fragment(
+        "pattern",
+        '<sch:rule context="$w"><sch:include href="../regeln%20(alt).sch#sum"/><sch:extends href="regel.sch"/></sch:rule>',
+        'id="m" abstract="true"',
+    ),
+    "teile/regel.sch": fragment("rule", '<sch:assert id="lines" test="count(t:line) = $one"/>'),
+    "regeln (alt).sch": fragment("rule", '<sch:assert id="sum" test="t:sum &lt; $limit"/>'),
+    "teile/unbenutzt.sch": fragment("pattern", ""),
+}
+
+
+@needs_saxon
+def test_rules_are_put_together_from_the_files_of_their_package():
+    package = {**files(MAIN), **PARTS}
+    assert set(rule_files(package)) == set(package) - {"teile/unbenutzt.sch"}
+    rules = BusinessRules({name: package[name] for name in rule_files(package)})
+    found = rules.check(read_xml(ORDER.encode(), Limits()), WORDS, Limits())
+    assert sorted(one.rule for one in found.violations) == ["schematron.lines", "schematron.sum"]
+    assert not found.unchecked
+
+
+INCLUDE = '<sch:include href="{}"/>'
+ODD_INCLUDES = {
+    "a file outside": {"rules.sch": INCLUDE.format("../x.sch")},
+    "an address": {"rules.sch": INCLUDE.format("http://127.0.0.1:9/x.sch")},
+    "itself": {"rules.sch": INCLUDE.format("rules.sch")},
+    "one that includes itself": {"rules.sch": INCLUDE.format("a.part"), "a.part": INCLUDE.format("a.part")},
+    "very many": {"rules.sch": INCLUDE.format("a.part") * 501, "a.part": ""},
+    "doubled again and again": {
+        "rules.sch": INCLUDE.format("0.part"),
+        **{f"{n}.part": INCLUDE.format(f"{n + 1}.part") * 2 for n in range(20)},
+        "20.part": "",
+    },
+    "a part that is not there": {"rules.sch": INCLUDE.format("a.part#x"), "a.part": ""},
+    "nothing": {"rules.sch": "<sch:include/>"},
+    "what reaches out": {"rules.sch": INCLUDE.format("a.part"), "a.part": "<sch:let name='x' value=\"doc('x')\"/>"},
+}
+
+
+@pytest.mark.parametrize("case", ODD_INCLUDES)
+def test_an_include_that_leaves_the_package_or_never_ends_is_refused(case):
+    package = {
+        name: fragment("pattern", inside) if name != "rules.sch" else files(inside)["rules.sch"]
+        for name, inside in ODD_INCLUDES[case].items()
+    }
+    with pytest.raises(ConfigurationError, match=r"(rules\.sch|\.part) .*line 1"):
+        translated(package)
+
+
+@needs_saxon
+def test_a_variable_of_two_other_patterns_is_known_only_where_both_mean_the_same():
+    lets = '<sch:pattern><sch:let name="x" value="{}"/></sch:pattern>'
+    use = pattern('<sch:assert id="a" test="$x = 2"/>')
+    assert [one.rule for one in judged(f"{lets.format(1)}{lets.format(1)}{use}").violations] == ["schematron.a"]
+    with pytest.raises(ConfigurationError, match=r"variable \$x is not declared"):
+        BusinessRules(files(f"{lets.format(1)}{lets.format(2)}{use}")).compile()
+    # A pattern's own variable is its own, whatever others call theirs.
+    own = use.replace("<sch:rule", '<sch:let name="x" value="2"/><sch:rule')
+    assert judged(f"{lets.format(1)}{own}").violations == ()
+
+
+WORDS_ALONE = (
+    '<sch:p>Siehe <a xmlns="http://www.w3.org/1999/xhtml" href="https://example.org/doc(1)">Handbuch</a></sch:p>'
+    '<sch:pattern see="https://example.org/document(2)"><sch:rule context="t:order" see="collection(3)">'
+    '<sch:assert id="a" test="false()" see="https://example.org/regeln/doc(1)" icon="doc(4).png">Siehe '
+    '<a xmlns="http://www.w3.org/1999/xhtml" href="doc(5)">dort</a>.</sch:assert></sch:rule></sch:pattern>'
+)
+
+
+@needs_saxon
+def test_links_and_addresses_beside_a_rule_are_words():
+    assert [(one.rule, one.expected) for one in judged(WORDS_ALONE).violations] == [("schematron.a", "Siehe dort.")]
+
+
+WEIGHTS = {
+    'severity="warning"': "warning", 'severity="info" flag="fatal"': "warning", 'severity="error" role="warning"': "error",
+    'role="warning" flag="fatal"': "error", 'role="warning" flag="other"': "warning", 'flag="information"': "warning",
+    'role="error"': "error", 'role="someone"': "error",
+}  # fmt: skip
+
+
+def test_how_much_an_assertion_matters_is_said_in_three_ways():
+    asserts = "".join(f'<sch:assert test="true()" {said}/>' for said in WEIGHTS)
+    rules = "".join(
+        f"<sch:pattern><sch:rule context='*' {role}>{asserts}</sch:rule></sch:pattern>"
+        for role in ("", "role='warning'")
+    )
+    found = [one.severity for one in translated(files(rules)).assertions]
+    assert found[: len(WEIGHTS)] == list(WEIGHTS.values())
+    # What an assertion says in words that nobody knows leaves it to its rule.
+    assert found[len(WEIGHTS) :] == [*list(WEIGHTS.values())[:-1], "warning"]
 
 
 @needs_saxon

@@ -6,15 +6,15 @@ whether the document keeps it, and an error that nobody looked for must not pass
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from hub.errors import Text
 from hub.validation.report import MIB, Cause, Check, Limits, Severity, Unchecked, Violation, text_of
-from hub.validation.schematron.saxon import Transformer, installed
-from hub.validation.schematron.translation import Assertion, RuleSet, translated
+from hub.validation.schematron.saxon import StylesheetError, Transformer, installed
+from hub.validation.schematron.translation import Assertion, RuleSet, needed_files, translated
 from hub.validation.xml.documents import XmlDocument, parse_tree
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
@@ -68,7 +68,11 @@ class BusinessRules:
         if len(document.data) > DOCUMENT_BYTES:
             return RuleFindings(unchecked=(_TOO_LARGE,))
         transformer, rules = self._translated()
-        found = sorted(_findings(transformer.run(document.data), rules), key=_severity)
+        try:
+            answers = transformer.run(document.data)
+        except StylesheetError as error:
+            raise rules.refused(error.number, error.message) from error
+        found = sorted(_findings(answers, rules), key=_severity)
         if not found:
             return RuleFindings()
         tree = parse_tree(document.data) if document.tree is None else document.tree
@@ -82,10 +86,13 @@ class BusinessRules:
         Raises:
             ConfigurationError: They are wrong, or reach outside the document.
         """
-        if installed():
-            self._translated()[0].compile()
-        else:
-            translated(self._files)
+        transformer, rules = self._translated()
+        if not installed():
+            return
+        try:
+            transformer.compile()
+        except StylesheetError as error:
+            raise rules.refused(error.number, error.message) from error
 
     def _translated(self) -> tuple[Transformer, RuleSet]:
         if self._ready is None:
@@ -145,9 +152,14 @@ def _order(violation: Violation) -> tuple[str, int]:
     return violation.severity, violation.line or 0
 
 
-def rule_files(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of Schematron files, sorted."""
-    return tuple(sorted(name for name in names if name.lower().endswith(".sch")))
+def rule_files(package: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the names of a package's Schematron schemas and of what they include, sorted; empty if it has none.
+
+    Raises:
+        ConfigurationError: One cannot be read, or includes what the package does not hold.
+    """
+    named = {name: content for name, content in package.items() if name.lower().endswith(".sch")}
+    return needed_files(named, package) if named else ()
 
 
 def _unchecked(cause: Cause, de: str, en: str) -> Unchecked:

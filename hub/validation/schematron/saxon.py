@@ -26,6 +26,8 @@ MEMORY_BYTES = 2048 * 1024 * 1024
 _IDLE_SECONDS = 300
 _LENGTH = 8
 _WRONG = b"?"
+#: Characters of what Saxon says of a stylesheet that does not compile.
+_LONGEST_MESSAGE = 2_000
 
 
 def installed() -> bool:
@@ -46,7 +48,7 @@ class Transformer:
         """Start the process and compile the stylesheets now.
 
         Raises:
-            ConfigurationError: One of them is wrong.
+            StylesheetError: One of them is wrong.
             TooLarge: That took too long.
         """
         with self._lock:
@@ -56,7 +58,7 @@ class Transformer:
         """Return what each stylesheet makes of a document (UTF-8, without a document type declaration); None if it fails.
 
         Raises:
-            ConfigurationError: A stylesheet is wrong.
+            StylesheetError: A stylesheet is wrong.
             TooLarge: It took too long or too much memory.
         """
         with self._lock:
@@ -78,8 +80,10 @@ class Transformer:
     def _ask_new(self, document: bytes | None) -> bytes:
         child = self._start()
         try:
-            if self._answer(child, self._stylesheets) == _WRONG:
-                raise ConfigurationError(_WRONG_RULES)
+            answer = self._answer(child, self._stylesheets)
+            if answer.startswith(_WRONG):
+                number, message = orjson.loads(answer.removeprefix(_WRONG))
+                raise StylesheetError(number, message)
             return self._answer(child, document) if document is not None else b"[]"
         except _GoneError as error:
             raise TooLarge(_GIVEN_UP) from error
@@ -115,6 +119,15 @@ class Transformer:
             late.join()
             raise _GoneError(killed=_end(child) != 0)
         return answer
+
+
+class StylesheetError(ConfigurationError):
+    """A stylesheet does not compile: its number, and what Saxon says of it."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(_WRONG_RULES)
+        self.number = number
+        self.message = message
 
 
 class _GoneError(Exception):
@@ -168,11 +181,13 @@ def _serve() -> None:
         processor.set_configuration_property("http://saxon.sf.net/feature/allow-external-functions", "off")
         compiler = processor.new_xslt30_processor()
         stylesheets = orjson.loads(_read(sys.stdin.buffer) or b"[]")
-        try:
-            programs = [compiler.compile_stylesheet(stylesheet_text=text) for text in stylesheets]
-        except PySaxonApiError:
-            _write(sys.stdout.buffer, _WRONG)
-            return
+        programs = []
+        for number, text in enumerate(stylesheets):
+            try:
+                programs.append(compiler.compile_stylesheet(stylesheet_text=text))
+            except PySaxonApiError as error:
+                _write(sys.stdout.buffer, _WRONG + orjson.dumps([number, str(error)[:_LONGEST_MESSAGE]]))
+                return
         _write(sys.stdout.buffer, b"[]")
         while select.select([sys.stdin.buffer], [], [], _IDLE_SECONDS)[0]:
             document = _read(sys.stdin.buffer)

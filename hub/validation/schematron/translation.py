@@ -1,9 +1,13 @@
 """Translating ISO Schematron (ISO/IEC 19757-3) with the query bindings of XSLT into stylesheets for Saxon.
 
-Every pattern becomes a stylesheet of its own, so that its variables stay its own. Within a pattern the first rule whose context
-matches a node judges it. A stylesheet answers lines ``<number> <state> <place>`` and never a value of the document. What is not
-understood is refused, never dropped: a rule that is lost would be a rule that nobody misses. Phases are ignored: every pattern
-runs.
+Every pattern becomes a stylesheet of its own, so that its variables stay its own; those of others are known to it where it has
+none of that name, for the official translation makes all of them global and official packages rely on it. Within a pattern the
+first rule whose context matches a node judges it. A stylesheet answers lines ``<number> <state> <place>`` and never a value of
+the document. What is not understood is refused, never dropped: a rule that is lost would be a rule that nobody misses. Phases
+are ignored: every pattern runs.
+
+A schema may be spread over files of its package (``include``, and ``extends`` with an address: ISO/IEC 19757-3, 5.4.4 and
+5.4.5): they are put together first. Files that are no schemas of their own judge nothing unless one includes them.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ from typing import Any
 from lxml import etree
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.report import Severity
-from hub.validation.xml.xsd import parse_schema_document
+from hub.validation.report import MIB, Severity
+from hub.validation.xml.xsd import parse_schema_document, resolved
 
 _SCH = "{http://purl.oclc.org/dsdl/schematron}"
 _XSL_NAMESPACE = "http://www.w3.org/1999/XSL/Transform"
@@ -38,9 +42,20 @@ _REACHING_ELEMENTS = frozenset(
     f"{_XSL}{name}"
     for name in ("import", "include", "result-document", "source-document", "evaluate", "use-package", "merge")
 )
+#: Attributes of Schematron that become expressions; all others are words.
+_EXPRESSIONS = ("context", "test", "value", "select", "path")
 #: ``expand-text`` would hide expressions in texts.
 _REACHING_ATTRIBUTES = ("href", "expand-text", f"{_XSL}expand-text")
-_WARNING = frozenset({"warning", "warn", "info", "information", "hint"})
+_WARNING = frozenset({"warning", "warn", "info", "information", "hint", "note", "caution"})
+_ERROR = frozenset({"error", "fatal", "critical"})
+#: What says how much an assertion matters (``severity`` since the edition of 2025); where two contradict, it is an error.
+_WEIGHTS = (("severity",), ("flag", "role"))
+#: Most files that one schema is put together from, each counted as often as it is included, and their bytes.
+_INCLUDED, _INCLUDED_BYTES = 500, 32 * MIB
+#: On what is put together or translated: the file that it comes from, and the number of its origin.
+_HUB = "{urn:rathaus-hub:schematron}"
+_FILE, _ORIGIN = f"{_HUB}file", f"{_HUB}origin"
+_VARIABLE = re.compile(r"\$\s*([\w.-]+(?::[\w.-]+)?)")
 #: Top-level elements of a schema that judge nothing, beside those that are translated.
 _TALK = frozenset(f"{_SCH}{name}" for name in ("ns", "title", "p", "diagnostics", "properties", "phase"))
 _PARTS: Mapping[str, frozenset[str]] = {
@@ -50,6 +65,8 @@ _PARTS: Mapping[str, frozenset[str]] = {
     "rule": frozenset(f"{_SCH}{name}" for name in ("assert", "report", "let", "extends", "title", "p")),
 }
 _SHOWN = 400
+_DEPTH = 32
+_XML_ID = "{http://www.w3.org/XML/1998/namespace}id"
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 #: The place of the node in question: the positions of its ancestors and itself among their sibling elements.
 _PLACE = "string-join(ancestor-or-self::*/string(count(preceding-sibling::*) + 1), '/')"
@@ -65,6 +82,15 @@ class Assertion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where something of a stylesheet was written: the file, its line, and the id of its assertion, rule or pattern."""
+
+    file: str
+    line: int
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RuleSet:
     """Business rules, translated: one stylesheet per pattern, and what the numbers in their answers stand for."""
 
@@ -72,39 +98,197 @@ class RuleSet:
     assertions: tuple[Assertion, ...]
     #: Per stylesheet, the number of its first assertion and of the first one after its last.
     patterns: tuple[tuple[int, int], ...]
+    origins: tuple[Origin, ...] = field(repr=False, default=())
+
+    def refused(self, number: int, message: str) -> ConfigurationError:
+        """Return the refusal of a stylesheet that Saxon does not compile: at which rule of which file, and why."""
+        place = _LINE.search(message)
+        origin = self._origin(number, int(place[1])) if place else None
+        german, english = _reason(message)
+        if origin is None:
+            return _unusable("?", german, english)
+        named = f" ({origin.rule})" if origin.rule else ""
+        return _unusable(
+            origin.file,
+            f"Zeile {origin.line}{named}: {german}",
+            f"line {origin.line}{named}: {english}",
+            line=origin.line,
+            rule=origin.rule,
+        )
+
+    def _origin(self, number: int, line: int) -> Origin | None:
+        sheet: Any = etree.fromstring(self.stylesheets[number])
+        found = [node for node in sheet.iter("*") if node.get(_ORIGIN) and (node.sourceline or 0) <= line]
+        return self.origins[int(found[-1].get(_ORIGIN))] if found else None
+
+
+_LINE = re.compile(r" on line (\d+)(?: column \d+)? of ")
+#: What Saxon's codes mean, for the cases that authors meet.
+_REASONS = (
+    (
+        re.compile(r"prefix '?([^\s']+)'? has not been declared"),
+        "das Präfix {} ist nicht erklärt (sch:ns)",
+        "the prefix {} is not declared (sch:ns)",
+    ),
+    (
+        re.compile(r"Variable \$(\S+) has not been declared"),
+        "die Variable ${} ist nicht erklärt",
+        "the variable ${} is not declared",
+    ),
+    (
+        re.compile(r"XTSE0630\s+Duplicate global variable/parameter \$(\S+)"),
+        "die Variable ${} ist zweimal erklärt",
+        "the variable ${} is defined twice",
+    ),
+)
+
+
+def _reason(message: str) -> tuple[str, str]:
+    for pattern, german, english in _REASONS:
+        if found := pattern.search(message):
+            return german.format(found[1]), english.format(found[1])
+    said = " ".join(message.partition(":\n")[2].split() or message.split())[:_SHOWN]
+    return f"der Ausdruck ist falsch ({said})", f"the expression is wrong ({said})"
 
 
 def translated(files: Mapping[str, bytes]) -> RuleSet:
-    """Translate Schematron files (name -> content).
+    """Translate Schematron files (name -> content), those that they include among them.
 
     Raises:
-        ConfigurationError: One is no Schematron, uses what is not supported, or reaches outside the document.
+        ConfigurationError: One is no Schematron, uses what is not supported, or reaches outside the document and its package.
     """
+    schemas = _schemas(files)
     writer = _Writer()
-    for number, (name, content) in enumerate(sorted(files.items()), start=1):
-        schema = parse_schema_document(content, name)
-        if schema.tag != f"{_SCH}schema":
-            raise _unusable(name, "kein ISO-Schematron", "it is no ISO Schematron")
+    for number, (name, schema) in enumerate(schemas.items(), start=1):
+        _Assembly(files).assemble(schema, name)
         _refuse_what_reaches_out(schema, name)
         _refuse_what_would_be_lost(schema, "schema", name)
-        writer.add(schema, name, prefix=f"{number}." if len(files) > 1 else "")
+        writer.add(schema, name, prefix=f"{number}." if len(schemas) > 1 else "")
     return RuleSet(
-        stylesheets=tuple(writer.stylesheets), assertions=tuple(writer.assertions), patterns=tuple(writer.patterns)
+        stylesheets=tuple(writer.stylesheets),
+        assertions=tuple(writer.assertions),
+        patterns=tuple(writer.patterns),
+        origins=tuple(writer.origins),
     )
+
+
+def needed_files(files: Mapping[str, bytes], package: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the schemas among Schematron files, and what they include from their package, sorted.
+
+    Raises:
+        ConfigurationError: None is a schema, one cannot be read, or includes what the package does not hold.
+    """
+    used: set[str] = set()
+    for name, schema in _schemas(files).items():
+        assembly = _Assembly(package)
+        assembly.assemble(schema, name)
+        used |= {name, *assembly.used}
+    return tuple(sorted(used))
+
+
+def _schemas(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the schemas among files, parsed: what has another root is a part that is included, or judges nothing."""
+    parsed = {name: parse_schema_document(files[name], name) for name in sorted(files)}
+    schemas = {name: root for name, root in parsed.items() if root.tag == f"{_SCH}schema"}
+    for name, root in parsed.items():
+        if not schemas or (name.lower().endswith(".sch") and not root.tag.startswith(_SCH)):
+            raise _unusable(name, "kein ISO-Schematron", "it is no ISO Schematron")
+    return schemas
+
+
+class _Assembly:
+    """Puts a schema together from the files of its package: nothing else is read, no loop, a bounded number of parts."""
+
+    def __init__(self, package: Mapping[str, bytes]) -> None:
+        self._package = package
+        self._count = self._bytes = 0
+        self.used: set[str] = set()
+
+    def assemble(self, root: Any, name: str, above: tuple[tuple[str, str], ...] = ()) -> None:
+        """Put in the place of each ``include`` (and ``extends href``) below ``root`` what it names."""
+        for node in list(root.iter(f"{_SCH}include", f"{_SCH}extends")):
+            href = node.get("href")
+            if href is None:
+                if node.tag == f"{_SCH}include":
+                    raise _unusable(*_at(node, name, "href fehlt", "href is missing"))
+                continue
+            file, part = self._named(href, node, name)
+            if (file, part) in above or len(above) >= _DEPTH:
+                raise _unusable(
+                    *_at(node, name, "Einbindungen im Kreis oder zu tief", "includes in a loop or too deep")
+                )
+            found = self._part(file, part, node, name)
+            self.assemble(found, file, (*above, (file, part)))
+            found.set(_FILE, file)
+            parent = node.getparent()
+            if node.tag == f"{_SCH}include":
+                parent.replace(node, found)
+                continue
+            if found.tag != parent.tag:
+                raise _unusable(*_at(node, name, f"{file} enthält keine Regel", f"{file} holds no rule"))
+            for child in found.iterchildren("*"):
+                child.set(_FILE, file)
+                node.addprevious(child)
+            parent.remove(node)
+
+    def _named(self, href: str, node: Any, name: str) -> tuple[str, str]:
+        file = resolved(href, name, self._package.__contains__, {})
+        if file is None:
+            raise _unusable(
+                *_at(
+                    node,
+                    name,
+                    f"bindet {href[:_SHOWN]} ein, und das Paket enthält diese Datei nicht",
+                    f"includes {href[:_SHOWN]}, and the package does not hold that file",
+                )
+            )
+        self._count += 1
+        self._bytes += len(self._package[file])
+        if self._count > _INCLUDED or self._bytes > _INCLUDED_BYTES:
+            raise _unusable(*_at(node, name, "zu viele Einbindungen", "too many includes"))
+        self.used.add(file)
+        return file, "" if file == href.strip() else href.strip().partition("#")[2]
+
+    def _part(self, file: str, part: str, node: Any, name: str) -> Any:
+        root = parse_schema_document(self._package[file], file)
+        found = (
+            root
+            if not part
+            else next((each for each in root.iter("*") if part in (each.get("id"), each.get(_XML_ID))), None)
+        )
+        if found is None:
+            raise _unusable(*_at(node, name, f"{part} fehlt in {file}", f"{part} is missing in {file}"))
+        return found
+
+
+def _file_of(node: Any, name: str) -> str:
+    """Return the file that a part of an assembled schema was written in."""
+    return next((each.get(_FILE) for each in (node, *node.iterancestors()) if each.get(_FILE)), name)
+
+
+def _at(node: Any, name: str, german: str, english: str) -> tuple[str, str, str]:
+    """Return the file of a node, and words that begin with its line."""
+    return _file_of(node, name), f"Zeile {node.sourceline}: {german}", f"line {node.sourceline}: {english}"
 
 
 def _refuse_what_reaches_out(schema: Any, name: str) -> None:
     for node in schema.iter("*"):
-        reaches = node.tag in _REACHING_ELEMENTS or any(_REACHING.search(value) for value in node.attrib.values())
-        # Shadow attributes (XSLT 3.0, section 3.9.1) are put together when the stylesheet is compiled.
-        hidden = any(key.startswith("_") for key in node.attrib) and node.tag.startswith(_XSL)
-        named = any(node.get(key) is not None for key in _REACHING_ATTRIBUTES)
-        if reaches or hidden or named or node.tag == f"{_SCH}include":
+        if _reaches_out(node):
             raise _unusable(
-                name,
-                f"Zeile {node.sourceline} greift auf etwas außerhalb des Dokuments zu",
-                f"line {node.sourceline} reaches outside the document",
+                *_at(node, name, "greift auf etwas außerhalb des Dokuments zu", "reaches outside the document")
             )
+
+
+def _reaches_out(node: Any) -> bool:
+    if node.tag.startswith(_SCH):
+        return any(_REACHING.search(node.get(key, "")) for key in _EXPRESSIONS)
+    if not any(each.tag.startswith(_XSL) for each in (node, *node.iterancestors())):
+        # An author's notes, such as a link in a paragraph: nobody evaluates them.
+        return False
+    reaches = node.tag in _REACHING_ELEMENTS or any(_REACHING.search(value) for value in node.attrib.values())
+    # Shadow attributes (XSLT 3.0, section 3.9.1) are put together when the stylesheet is compiled.
+    hidden = any(key.startswith("_") for key in node.attrib) and node.tag.startswith(_XSL)
+    return reaches or hidden or any(node.get(key) is not None for key in _REACHING_ATTRIBUTES)
 
 
 def _refuse_what_would_be_lost(parent: Any, kind: str, name: str) -> None:
@@ -115,9 +299,12 @@ def _refuse_what_would_be_lost(parent: Any, kind: str, name: str) -> None:
         lost = node.get("documents") is not None or (local == "let" and node.get("value") is None)
         if lost or not (foreign or node.tag in _PARTS[kind]):
             raise _unusable(
-                name,
-                f"Zeile {node.sourceline} enthält, was hier nicht ausgewertet wird ({local})",
-                f"line {node.sourceline} holds what is not evaluated here ({local})",
+                *_at(
+                    node,
+                    name,
+                    f"hier steht, was nicht ausgewertet wird ({local})",
+                    f"what stands here is not evaluated ({local})",
+                )
             )
         if local in _PARTS:
             _refuse_what_would_be_lost(node, local, name)
@@ -130,40 +317,41 @@ class _Writer:
         self.stylesheets: list[str] = []
         self.assertions: list[Assertion] = []
         self.patterns: list[tuple[int, int]] = []
+        self.origins: list[Origin] = []
 
     def add(self, schema: Any, name: str, *, prefix: str) -> None:
         version = _BINDINGS.get(schema.get("queryBinding", "").lower())
         if version is None:
             raise _unusable(name, "unbekanntes queryBinding", "unknown queryBinding")
-        abstract = {pattern.get("id"): pattern for pattern in _patterns(schema) if pattern.get("abstract") == "true"}
-        concrete = [pattern for pattern in _patterns(schema) if pattern.get("abstract") != "true"]
-        for number, pattern in enumerate(concrete, start=1):
-            body = pattern
-            if pattern.get("is-a"):
-                body = _instance(pattern, abstract, name)
-                # Parameters may make a call of what looked harmless in pieces.
-                _refuse_what_reaches_out(body, name)
-            sheet = self._sheet(schema, version)
+        bodies = list(_bodies(schema, name))
+        for number, body in enumerate(bodies, start=1):
+            sheet = self._sheet(schema, version, name)
+            for node in _known_from_others(schema, body, bodies):
+                self._variable(sheet, node, name)
             first = len(self.assertions)
             self._pattern(sheet, body, {**_abstract_rules(schema), **_abstract_rules(body)}, name, f"{prefix}{number}")
             self.stylesheets.append(etree.tostring(sheet, encoding="unicode"))
             self.patterns.append((first, len(self.assertions)))
 
-    def _sheet(self, schema: Any, version: str) -> Any:
+    def _sheet(self, schema: Any, version: str, name: str) -> Any:
         names = {prefix: uri for prefix, uri in schema.nsmap.items() if prefix and prefix not in ("xsl", "xml")}
         names |= {node.get("prefix"): node.get("uri") for node in schema.iterchildren(f"{_SCH}ns")}
         names.pop("xml", None)
         sheet = etree.Element(
-            f"{_XSL}stylesheet", nsmap={"xs": _XS_NAMESPACE, **names, "xsl": _XSL_NAMESPACE}, version=version
+            f"{_XSL}stylesheet",
+            nsmap={"xs": _XS_NAMESPACE, **names, "xsl": _XSL_NAMESPACE, "hub-at": _HUB[1:-1]},
+            version=version,
         )
         etree.SubElement(sheet, f"{_XSL}output", method="text")
         for node in schema.iterchildren(*_EMBEDDED):
-            sheet.append(deepcopy(node))
-        _let(sheet, schema)
+            copied = deepcopy(node)
+            sheet.append(copied)
+            self._place(copied, node, name)
+        self._lets(sheet, schema, name)
         return sheet
 
     def _pattern(self, sheet: Any, pattern: Any, abstract: Mapping[str, Any], name: str, place: str) -> None:
-        _let(sheet, pattern)
+        self._lets(sheet, pattern, name)
         start = etree.SubElement(sheet, f"{_XSL}template", match="/", priority="0")
         # Where no rule is for a node, its attributes and children are looked at all the same.
         _descend(etree.SubElement(sheet, f"{_XSL}template", match="/|node()|@*", mode="rules", priority="0"))
@@ -173,21 +361,86 @@ class _Writer:
             template = etree.SubElement(
                 sheet, f"{_XSL}template", match=context, mode="rules", priority=str(len(concrete) - number + 1)
             )
+            self._place(template, rule, name)
             first = len(self.assertions)
-            self._rule(template, list(_inlined(rule, abstract, name, ())), f"{place}.{number}")
+            self._rule(template, list(_inlined(rule, abstract, name, ())), name, f"{place}.{number}")
             _descend(template)
-            _test_context(start, context, first, len(self.assertions))
+            attempt = _test_context(start, context, first, len(self.assertions))
+            if attempt is not None:
+                self._place(attempt, rule, name)
         etree.SubElement(start, f"{_XSL}apply-templates", select="/", mode="rules")
 
-    def _rule(self, template: Any, parts: list[tuple[Any, Any]], place: str) -> None:
+    def _rule(self, template: Any, parts: list[tuple[Any, Any]], name: str, place: str) -> None:
         count = 0
         for rule, part in parts:
             if part.tag == f"{_SCH}let":
-                _variable(template, part)
+                self._variable(template, part, name)
                 continue
             count += 1
-            _test(template, part, len(self.assertions))
+            self._place(_test(template, part, len(self.assertions), name), part, name)
             self.assertions.append(_assertion(rule, part, f"{place}.{count}"))
+
+    def _lets(self, parent: Any, scope: Any, name: str) -> None:
+        for node in scope.iterchildren(f"{_SCH}let"):
+            self._variable(parent, node, name)
+
+    def _variable(self, parent: Any, node: Any, name: str) -> None:
+        called = _required(node, "name", name)
+        self._place(etree.SubElement(parent, f"{_XSL}variable", name=called, select=node.get("value")), node, name)
+
+    def _place(self, element: Any, node: Any, name: str) -> None:
+        """Give an element of a stylesheet a line of its own, and the number of where it was written."""
+        element.set(_ORIGIN, str(len(self.origins)))
+        called = next((each.get("id") for each in (node, *node.iterancestors()) if each.get("id")), "")
+        self.origins.append(Origin(file=_file_of(node, name), line=node.sourceline or 0, rule=called))
+        before = element.getprevious()
+        if before is not None:
+            before.tail = f"{before.tail or ''}\n"
+        else:
+            parent = element.getparent()
+            parent.text = f"{parent.text or ''}\n"
+
+
+def _bodies(schema: Any, name: str) -> Iterator[Any]:
+    """Yield the patterns that judge, those that are made of abstract ones filled in."""
+    abstract = {pattern.get("id"): pattern for pattern in _patterns(schema) if pattern.get("abstract") == "true"}
+    for pattern in _patterns(schema):
+        if pattern.get("abstract") == "true":
+            continue
+        body = pattern
+        if pattern.get("is-a"):
+            body = _instance(pattern, abstract, name)
+            # Parameters may make a call of what looked harmless in pieces.
+            _refuse_what_reaches_out(body, name)
+        yield body
+
+
+def _known_from_others(schema: Any, pattern: Any, all_patterns: list[Any]) -> list[Any]:
+    """Return the variables of other patterns that a pattern uses and does not have, in their order.
+
+    Where two of them have one name and other values, nobody could tell which is meant, and neither is known.
+    """
+    own = {node.get("name") for scope in (schema, pattern) for node in scope.iterchildren(f"{_SCH}let")}
+    found: dict[str, list[Any]] = {}
+    for other in all_patterns:
+        for node in other.iterchildren(f"{_SCH}let") if other is not pattern else ():
+            if node.get("name") not in own:
+                found.setdefault(node.get("name"), []).append(node)
+    waiting = {word for scope in (schema, pattern) for word in _used(scope)}
+    wanted: set[str] = set()
+    while waiting:
+        word = waiting.pop()
+        if word in found and word not in wanted and len({node.get("value") for node in found[word]}) == 1:
+            wanted.add(word)
+            waiting |= set(_used(found[word][0]))
+    return [found[word][0] for word in found if word in wanted]
+
+
+def _used(scope: Any) -> Iterator[str]:
+    """Yield the names of variables that stand in expressions."""
+    for node in scope.iter("*"):
+        for value in node.attrib.values():
+            yield from _VARIABLE.findall(value)
 
 
 def _patterns(schema: Any) -> Iterator[Any]:
@@ -207,8 +460,10 @@ def _instance(pattern: Any, abstract: Mapping[str, Any], name: str) -> Any:
         raise _unusable(name, "abstraktes Muster fehlt", "an abstract pattern is missing")
     values = {node.get("name"): node.get("value", "") for node in pattern.iterchildren(f"{_SCH}param")}
     body = deepcopy(template)
+    # Where it stands in the schema is not copied with it.
+    body.set(_FILE, _file_of(template, name))
     for node in body.iter("*"):
-        for key in ("context", "test", "value", "select", "path"):
+        for key in _EXPRESSIONS:
             if node.get(key) is not None:
                 node.set(key, re.sub(r"\$([\w.-]+)", lambda match: values.get(match[1], match[0]), node.get(key)))
     return body
@@ -226,31 +481,21 @@ def _inlined(rule: Any, abstract: Mapping[str, Any], name: str, above: tuple[str
         yield from _inlined(abstract[wanted], abstract, name, (*above, wanted))
 
 
-def _let(parent: Any, scope: Any) -> None:
-    for node in scope.iterchildren(f"{_SCH}let"):
-        _variable(parent, node)
-
-
-def _variable(parent: Any, node: Any) -> None:
-    etree.SubElement(parent, f"{_XSL}variable", name=node.get("name"), select=node.get("value"))
-
-
-def _test(template: Any, part: Any, number: int) -> None:
-    test = _required(part, "test", str(number))
+def _test(template: Any, part: Any, number: int, name: str) -> Any:
+    test = _required(part, "test", name)
     attempt = etree.SubElement(template, f"{_XSL}try")
     broken = f"not({test}\n)" if part.tag == f"{_SCH}assert" else f"boolean({test}\n)"
     found = etree.SubElement(attempt, f"{_XSL}if", test=broken)
-    etree.SubElement(
-        found, f"{_XSL}value-of", select=f"concat('{number} F ', {_PLACE}, '&#10;')".replace("&#10;", "\n")
-    )
+    etree.SubElement(found, f"{_XSL}value-of", select=f"concat('{number} F ', {_PLACE}, '\n')")
     caught = etree.SubElement(attempt, f"{_XSL}catch")
     etree.SubElement(caught, f"{_XSL}value-of", select=f"concat('{number} E ', {_PLACE}, '\n')")
+    return found
 
 
-def _test_context(start: Any, context: str, first: int, after: int) -> None:
+def _test_context(start: Any, context: str, first: int, after: int) -> Any | None:
     """Evaluate a context as an expression: as a pattern, a context that fails would match nothing and say nothing."""
     if "[" not in context or "current(" in context:
-        return
+        return None
     attempt = etree.SubElement(start, f"{_XSL}try")
     # The number is compared, so that it is not optimised away.
     whole = context if context.strip().startswith("/") else f"//({context}\n)"
@@ -258,6 +503,7 @@ def _test_context(start: Any, context: str, first: int, after: int) -> None:
     etree.SubElement(etree.SubElement(attempt, f"{_XSL}if", test="$hub-nodes = 4294967291"), f"{_XSL}text")
     caught = etree.SubElement(attempt, f"{_XSL}catch")
     etree.SubElement(caught, f"{_XSL}value-of", select=f"'{first} C {after}\n'")
+    return attempt
 
 
 def _descend(template: Any) -> None:
@@ -266,28 +512,38 @@ def _descend(template: Any) -> None:
 
 def _assertion(rule: Any, part: Any, place: str) -> Assertion:
     named = _ODD.sub("-", part.get("id", "")).strip("-")[:100]
-    roles = {node.get(key, "").lower() for node in (part, rule) for key in ("role", "flag")} - {""}
-    own = {part.get(key, "").lower() for key in ("role", "flag")} - {""}
     constant = next(part.iter(f"{_SCH}value-of", f"{_SCH}name", f"{_XSL}value-of"), None) is None
     return Assertion(
         rule=f"schematron.{named or place}",
-        severity="warning" if (own or roles) & _WARNING else "error",
+        severity=_severity(part) or _severity(rule) or "error",
         words=" ".join("".join(part.itertext("*")).split())[:_SHOWN] if constant else "",
     )
+
+
+def _severity(node: Any) -> Severity | None:
+    """Return what an assertion or a rule says of its weight; None if it says nothing that is understood."""
+    for keys in _WEIGHTS:
+        said = {node.get(key, "").strip().lower() for key in keys}
+        if said & _ERROR:
+            return "error"
+        if said & _WARNING:
+            return "warning"
+    return None
 
 
 def _required(node: Any, key: str, name: str) -> str:
     value: str | None = node.get(key)
     if value is None:
-        raise _unusable(name, f"{key} fehlt in Zeile {node.sourceline}", f"{key} is missing in line {node.sourceline}")
+        raise _unusable(*_at(node, name, f"{key} fehlt", f"{key} is missing"))
     return value
 
 
-def _unusable(name: str, german: str, english: str) -> ConfigurationError:
+def _unusable(name: str, german: str, english: str, **members: Any) -> ConfigurationError:
     return ConfigurationError(
         Text(
             f"Die Geschäftsregeln {name} sind unbrauchbar: {german}. Prüfen Sie das Paket.",
             f"The business rules {name} cannot be used: {english}. Check the package.",
         ),
         file=name,
+        **members,
     )
