@@ -1,12 +1,15 @@
 """Upload each delivery to an SFTP server: sealed files, each under a temporary name first, the manifest last.
 
 ``<folder>/<delivery id>/`` holds ``metadata.jwe``, ``data.jwe``, ``attachments/<attachment id>.jwe`` and
-``manifest.json``. Whoever collects waits for the manifest; a repeated attempt finds it and stops, or writes the same
-files again. The server is known by its host key, which stands in the options: no key is trusted on first use.
+``manifest.json``. Where the hub may make no folders (``flat``), all deliveries share one, and each name begins with the
+delivery's id: ``<delivery id>.attachments.<attachment id>.jwe``. Whoever collects waits for the manifest; a repeated attempt
+finds it and stops, or writes the same files again. The server is known by its host key, which stands in the options: no key
+is trusted on first use.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -15,17 +18,19 @@ from typing import Any
 from hub.errors import Unavailable
 from hub.model import Adapter, Outcome, Package
 from hub.model.options import PLAIN, read_options, read_private_file, read_secret, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, side_by_side
 from hub.transport.connection import Line
 from hub.transport.http import require_host, require_timeout
-from hub.transport.sftp import Server, read_client_key, read_host_keys, upload
+from hub.transport.sftp import Naming, Server, read_client_key, read_host_keys, upload
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SftpOptions:
     """``host_key``: the server's public key or keys as in a .pub file, one a line; ``folder``: where deliveries go.
 
-    ``timeout``: seconds for a whole attempt. Either ``key_file`` (OpenSSH or PEM, no passphrase) or ``password_file``.
+    ``timeout``: seconds for a whole attempt. ``key_file`` (OpenSSH or PEM, no passphrase), ``password_file``, or both where
+    the server wants both. ``flat``: make no folders. ``temporary_prefix`` and ``temporary_suffix`` stand around the names of
+    files that are not whole yet.
     """
 
     host: str
@@ -35,18 +40,33 @@ class SftpOptions:
     port: int = 22
     key_file: str | None = None
     password_file: str | None = None
+    flat: bool = field(default=False, metadata=PLAIN)
+    temporary_prefix: str = field(default=".", metadata=PLAIN)
+    temporary_suffix: str = field(default=".part", metadata=PLAIN)
     timeout: float = field(default=120.0, metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
-        one = (self.key_file is None) != (self.password_file is None)
-        require("sftp", one, "braucht key_file oder password_file", "needs either key_file or password_file")
+        one = self.key_file is not None or self.password_file is not None
+        require("sftp", one, "braucht key_file oder password_file", "needs key_file or password_file")
+        around = (self.temporary_prefix, self.temporary_suffix)
+        told = any(around) and all(_NAME_PART.fullmatch(part) for part in around)
+        require(
+            "sftp",
+            told,
+            "braucht temporary_prefix oder temporary_suffix, höchstens 20 Buchstaben, Ziffern, . _ ~ -",
+            "needs temporary_prefix or temporary_suffix, at most 20 letters, digits, . _ ~ -",
+        )
         require_timeout("sftp", self.timeout, 3600)  # An hour for large attachments on a slow line.
         require_host("sftp", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         require("sftp", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         plain = self.folder and ".." not in PurePosixPath(self.folder).parts and self.folder.isprintable()
         require("sftp", plain, "braucht in folder einen Pfad ohne ..", "needs a path without .. in folder")
+
+
+#: What may stand around a temporary name: nothing that leads elsewhere, and nothing that a server may not take.
+_NAME_PART = re.compile(r"[A-Za-z0-9._~-]{0,20}")
 
 
 class Sftp:
@@ -71,8 +91,8 @@ class Sftp:
         key = password = None
         if options.password_file is not None:
             password = read_secret(self.name, "password_file", options.password_file)
-        else:
-            content = read_private_file(self.name, "key_file", options.key_file or "")
+        if options.key_file is not None:
+            content = read_private_file(self.name, "key_file", options.key_file)
             try:
                 key = read_client_key(content)
             except ValueError as exc:
@@ -93,16 +113,28 @@ class Sftp:
     def deliver(self, package: Package) -> Outcome:
         """Make one attempt."""
         options = self._options
-        place = PurePosixPath(options.folder) / str(package.delivery_id)
+        place = PurePosixPath(options.folder)
+        if not options.flat:
+            place /= str(package.delivery_id)
+
+        def named(name: str) -> str:
+            return side_by_side(package, name) if options.flat else name
 
         def files() -> Iterable[tuple[str, Iterable[bytes]]]:
             for part, sealed in package.submission.contents.parts():
-                yield file_name(part), checked(package, sealed)
-            yield MANIFEST, [manifest(package)]
+                yield named(file_name(part)), checked(package, sealed)
+            yield named(MANIFEST), [manifest(package, flat=options.flat)]
+
+        naming = Naming(
+            prefix=options.temporary_prefix,
+            suffix=options.temporary_suffix,
+            makes_folders=not options.flat,
+            begins=f"{package.delivery_id}." if options.flat else "",
+        )
 
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
             try:
-                return upload(line, self._server, place, files, last=MANIFEST)
+                return upload(line, self._server, place, files, last=named(MANIFEST), naming=naming)
             except (MixedUp, Unavailable) as exc:
                 return not_readable(exc)
 

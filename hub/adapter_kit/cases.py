@@ -305,6 +305,8 @@ class Trouble(Enum):
     CUT_MID_WRITE = auto()
     CUT_INTO_A_FILE = auto()
     OTHERS_AT_WORK = auto()
+    NO_OVERWRITE = auto()
+    NO_FSYNC = auto()
 
 
 #: Stands in answers that refuse; whatever a receiver says may be somebody's data.
@@ -416,6 +418,10 @@ CASES: Mapping[str, TrialCase] = {
         _NET, Trouble.NONE, D, copies=1, first=Trouble.RESET_EARLY, change=bulky
     ),
     "what a crash left behind does not disturb": _case(_PLACES, Trouble.CUT_MID_WRITE, D, copies=1),
+    "a server that never gives a taken name to another file gets it all": _case(
+        _SFTP, Trouble.NO_OVERWRITE, D, copies=1
+    ),
+    "a server that offers fsync in vain gets it all": _case(_SFTP, Trouble.NO_FSYNC, D, copies=1),
     "a file that a crash left behind does not disturb": _case(_FILE, Trouble.CUT_INTO_A_FILE, D, copies=1),
     "what others are writing is left alone": _case(_FILE, Trouble.OTHERS_AT_WORK, D, copies=1),
     "one delivery from two sides at the same time makes one place": _case(

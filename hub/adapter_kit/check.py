@@ -347,7 +347,7 @@ class ShellBench:
                 self._gate.close()
             case Trouble.WRONG_PATH:
                 (self._root / "in").rmdir()
-            case Trouble.CUT_MID_WRITE:
+            case Trouble.CUT_MID_WRITE | Trouble.NO_OVERWRITE:
                 self._leave_half(package)
         host_key = asyncssh.generate_private_key("ssh-ed25519") if trouble is Trouble.WRONG_HOST_KEY else None
         key_file = self._workshop.written("key", self._key.export_private_key().decode())
@@ -477,13 +477,24 @@ class _Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPFailure(SAID)
         return super().write(file_obj, offset, data)
 
+    def fsync(self, file_obj: object) -> Any:
+        if self._thread.trouble is Trouble.NO_FSYNC:
+            raise asyncssh.SFTPFailure(SAID)
+        return super().fsync(file_obj)
+
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        # As Win32-OpenSSH: the extension is offered, and refuses a name that is taken like plain renaming.
+        if self._thread.trouble is Trouble.NO_OVERWRITE and self._is_taken(newpath):
+            raise asyncssh.SFTPFailure(SAID)
         super().posix_rename(oldpath, newpath)
         await self._after(newpath)
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
         super().rename(oldpath, newpath)
         await self._after(newpath)
+
+    def _is_taken(self, path: bytes) -> bool:
+        return Path(self.map_path(path).decode()).exists()
 
     async def _after(self, path: bytes) -> None:
         if path.rpartition(b"/")[2] != MARKER.encode():

@@ -84,8 +84,15 @@ def file_name(part: str, *, form: Form = Form.JOSE) -> str:
     return f"attachments/{attachment_id}{_SUFFIXES[form]}" if attachment_id else f"{kind}{_SUFFIXES[form]}"
 
 
-def manifest(package: Package, *, linked: frozenset[UUID] = frozenset(), terse: bool = False) -> bytes:
-    """Return the manifest of a delivery in files, as indented JSON.
+def side_by_side(package: Package, name: str) -> str:
+    """Return the name of a file where all deliveries share one folder: ``<delivery id>.attachments.<uuid>.jwe``."""
+    return f"{package.delivery_id}.{name.replace('/', '.')}"
+
+
+def manifest(
+    package: Package, *, linked: frozenset[UUID] = frozenset(), terse: bool = False, flat: bool = False
+) -> bytes:
+    """Return the manifest of a delivery in files, as indented JSON; ``flat``: they are named as :func:`side_by_side` does.
 
     Attachments in ``linked`` are not delivered but offered: they stand under ``links`` with URL, hash and size. A ``terse``
     one is for ways on which others may read along: ids, hashes and sizes, but neither service nor events.
@@ -98,7 +105,8 @@ def manifest(package: Package, *, linked: frozenset[UUID] = frozenset(), terse: 
         if attachment_id and UUID(attachment_id) in linked:
             links.append({"attachmentId": attachment_id, **facts, "url": link(package, UUID(attachment_id))})
         else:
-            files[file_name(part, form=form)] = facts
+            name = file_name(part, form=form)
+            files[side_by_side(package, name) if flat else name] = facts
     document = {**(_ids(package) if terse else _head(package)), "files": files} | ({"links": links} if links else {})
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 

@@ -44,9 +44,12 @@ class Daemon:
 
 
 class OpenSsh(Daemon):
-    """OpenSSH's server for the account that runs the tests, with internal-sftp and one key."""
+    """OpenSSH's server for the account that runs the tests, with internal-sftp and one key.
 
-    def __init__(self, folder: Path, *, more: str = "") -> None:
+    ``denied`` are requests that the account may not make, by their names in sftp-server(8), commas between them.
+    """
+
+    def __init__(self, folder: Path, *, more: str = "", denied: str = "") -> None:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         if not Path(program).exists():
             pytest.skip("OpenSSH's server is not installed (openssh-server)")
@@ -64,7 +67,7 @@ class OpenSsh(Daemon):
         config.write_text(
             f"ListenAddress 127.0.0.1:{port}\nHostKey {self.host_key_file}\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"AuthorizedKeysFile {self.key_file}.pub\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
-            f"Subsystem sftp internal-sftp\nForceCommand internal-sftp\n{more}\n"
+            f"Subsystem sftp internal-sftp\nForceCommand internal-sftp{f' -P {denied}' if denied else ''}\n{more}\n"
         )
         super().__init__([program, "-D", "-e", "-f", str(config)], port, folder / "sshd.log")
 
