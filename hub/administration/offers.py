@@ -113,7 +113,8 @@ class Offers:
         if unknown:
             names = ", ".join(unknown)
             raise Invalid(
-                Text(
+                self.gazetteer.meant(unknown[0])
+                or Text(
                     f"Diese Gebiete kennt das Verzeichnis nicht: {names}. „Gebiete“ unter Zuständigkeiten sucht nach Namen, "
                     "auf der Kommandozeile „hub areas search“.",
                     f"The gazetteer does not know these areas: {names}. 'Areas' below routing finds them by name, on the "

@@ -108,7 +108,8 @@ def area_of(ars: str | None, ags: str | None, gazetteer: Gazetteer) -> Area:
     place = gazetteer.by_ags(ags)
     if place is None:
         raise NoRoute(
-            Text(
+            gazetteer.meant(ags)
+            or Text(
                 "Diesen AGS gibt es im Gebietsverzeichnis nicht. Prüfen Sie die 8 Ziffern.",
                 "The gazetteer has no such AGS. Check its 8 digits.",
             ),

@@ -11,7 +11,7 @@ import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api.answers import area_of, moment_of
+from hub.api import area_of, moment_of
 from hub.areas import Gazetteer, Place, look_up
 from hub.crypto import HubKeys
 from hub.routing import Explanation, RoutingTable
@@ -87,7 +87,8 @@ class Catalogues:
         gazetteer = await anyio.to_thread.run_sync(self._gazetteer)
         found = await anyio.to_thread.run_sync(look_up, gazetteer, q)
         shown = found.places[offset : offset + limit]
-        return {
+        note = {} if found.note is None else {"note": {"de": found.note.de, "en": found.note.en}}
+        return note | {
             "total": len(found.places),
             "choice": found.choice,
             "areas": [_area_json(gazetteer, place) for place in shown],

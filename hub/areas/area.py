@@ -8,7 +8,7 @@ Named areas and what became of them, as frozen values.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -18,7 +18,25 @@ from hub.errors import Invalid, Malformed, Text
 #: Legal lengths of an ARS, longest first: municipality, association, district, government region, land.
 LENGTHS = (12, 9, 5, 3, 2)
 AGS_LENGTH = 8
-_LANDS = frozenset(f"{number:02d}" for number in range(1, 17))
+#: The lands by the first two digits of every key (Statistisches Bundesamt, Gemeindeverzeichnis: Länderschlüssel).
+LANDS: Mapping[str, str] = {
+    "01": "Schleswig-Holstein",
+    "02": "Hamburg",
+    "03": "Niedersachsen",
+    "04": "Bremen",
+    "05": "Nordrhein-Westfalen",
+    "06": "Hessen",
+    "07": "Rheinland-Pfalz",
+    "08": "Baden-Württemberg",
+    "09": "Bayern",
+    "10": "Saarland",
+    "11": "Berlin",
+    "12": "Brandenburg",
+    "13": "Mecklenburg-Vorpommern",
+    "14": "Sachsen",
+    "15": "Sachsen-Anhalt",
+    "16": "Thüringen",
+}
 _DISTRICT_FREE = re.compile(r"[0-9]{5}000")
 
 
@@ -42,6 +60,16 @@ class Area:
             raise Invalid(_wrong_length(text))
         _require_land(text)
         return cls(text)
+
+    def unpadded(self) -> Iterator[Area]:
+        """Yield the wider areas whose key is this one without zeros at its end, narrowest first.
+
+        Other interfaces of the federation write districts so (``064390000000`` for 06439); in an ARS only what is an area
+        of its own has 12 digits.
+        """
+        for prefix in self.prefixes()[1:]:
+            if not self.ars[len(prefix) :].strip("0"):
+                yield Area(prefix)
 
     @classmethod
     def from_ags(cls, text: str) -> Area:
@@ -118,7 +146,7 @@ def _require_digits(text: str, what: str) -> None:
 
 
 def _require_land(text: str) -> None:
-    if text[:2] not in _LANDS:
+    if text[:2] not in LANDS:
         raise Invalid(
             Text(
                 "Die ersten zwei Stellen müssen ein Land sein (01 bis 16). Prüfen Sie führende Nullen.",
@@ -128,6 +156,11 @@ def _require_land(text: str) -> None:
 
 
 def _wrong_length(text: str) -> Text:
+    if len(text) in (LENGTHS[0] - 1, AGS_LENGTH - 1) and f"0{text[:1]}" in LANDS:
+        return Text(
+            f"{text} hat {len(text)} Stellen, vorn fehlt eine Null: geben Sie 0{text} an. Prüfen Sie alle führenden Nullen.",
+            f"{text} has {len(text)} digits, one is missing in front: give 0{text}. Check all leading zeros.",
+        )
     if len(text) == AGS_LENGTH:
         return Text(
             "Ein ARS hat 2, 3, 5, 9 oder 12 Stellen. Acht Stellen hat ein AGS: geben Sie ihn als ags an.",

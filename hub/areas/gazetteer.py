@@ -18,13 +18,13 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from hub.areas.area import AGS_LENGTH, LENGTHS, Area, AreaKind, Place, Succession
+from hub.areas.area import AGS_LENGTH, LANDS, LENGTHS, Area, AreaKind, Place, Succession
 from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge
 from hub.files import vault
 from hub.files.sheets import bad_row, sheet_rows
@@ -73,7 +73,7 @@ def read_postal_codes(path: Path) -> Iterator[tuple[int, str, str]]:
         key = fields.get("ars") or fields.get("ags")
         if not key:
             raise bad_row(path, row, Text("Es fehlt ars oder ags.", "There is no ars or ags."))
-        yield row, fields["plz"], key
+        yield row, fields["plz"].strip(), key.strip()
 
 
 def _rows(path: Path, columns: Collection[str], *, strict: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
@@ -102,10 +102,33 @@ def _folded(word: str) -> frozenset[str]:
     return frozenset({plain, folded.translate(_UMLAUTS)})
 
 
+#: What people call kinds of areas; official names leave it out as often as not (Kassel is a district and a city).
+_KIND_WORDS = {
+    AreaKind.STATE: ("Land", "Bundesland"),
+    AreaKind.REGION: ("Regierungsbezirk",),
+    AreaKind.DISTRICT: ("Landkreis", "Kreis", "LK"),
+    AreaKind.INDEPENDENT_CITY: ("Stadt",),
+    AreaKind.TOWN: ("Stadt",),
+    AreaKind.MUNICIPALITY: ("Gemeinde",),
+}
+_KINDS = {
+    word.casefold(): frozenset(kind for kind, words in _KIND_WORDS.items() if word in words)
+    for words in _KIND_WORDS.values()
+    for word in words
+}
+#: What single letters with a dot stand for in names: Bad Homburg v. d. Höhe, Heuchelheim a. d. Lahn, Höchst i. Odw.
+_SHORT = {"v": ("vor", "von"), "d": ("der", "dem"), "a": ("am", "an"), "i": ("im", "in"), "odw": ("Odenwald",)}
+_DOTTED = re.compile(r"([^\W\d_]+)\.")
+
+
 def words_of(place: Place) -> frozenset[str]:
     """Return the folded forms by which a place is found."""
     words = re.findall(r"\w+", place.name)
-    return frozenset(form for word in [*words, place.name, *place.postal_codes] for form in _folded(word))
+    spelt = [word for short in _DOTTED.findall(place.name) for word in _SHORT.get(short.casefold(), ())]
+    kinds = _KIND_WORDS.get(place.kind, ())
+    return frozenset(
+        form for word in [*words, *spelt, *kinds, place.name, *place.postal_codes] for form in _folded(word)
+    )
 
 
 class Search:
@@ -122,11 +145,17 @@ class Search:
                     f"At most {_MAX_WORDS} search expressions of {_MAX_WORD_LENGTH} characters each are allowed.",
                 )
             )
-        self._patterns = [_folded(word) for text in expressions for word in _checked(text).split()]
+        said = [word for text in expressions for word in re.split(r"[\s/]+", _checked(text)) if word]
+        dotted = [word for word in said if _DOTTED.match(word) and "*" not in word]
+        self._short = [part.casefold() for word in dotted for part in _DOTTED.findall(word)]
+        spelt = [rest for word in dotted if len(rest := _DOTTED.sub("", word)) > 1]
+        self._patterns = [_folded(word) for word in [*(word for word in said if word not in dotted), *spelt]]
 
     def matches(self, words: frozenset[str]) -> bool:
         """Tell whether every pattern matches one of a place's words (see :func:`words_of`)."""
-        return all(_matches(pattern, words) for pattern in self._patterns)
+        return all(_matches(pattern, words) for pattern in self._patterns) and all(
+            any(_shortens(short, word) for word in words) for short in self._short
+        )
 
 
 def _checked(expression: str) -> str:
@@ -138,6 +167,12 @@ def _checked(expression: str) -> str:
             )
         )
     return expression
+
+
+def _shortens(short: str, word: str) -> bool:
+    """Tell whether ``short``, written with a dot, may stand for ``word``: it begins so, and holds its letters in order."""
+    letters = iter(word)
+    return " " not in word and word.startswith(short[0]) and all(letter in letters for letter in short)
 
 
 def _matches(pattern: frozenset[str], words: frozenset[str]) -> bool:
@@ -173,7 +208,13 @@ class SearchResult:
 class Gazetteer:
     """Every area that the hub knows, the dissolved ones and their successors included. Immutable."""
 
-    def __init__(self, places: Iterable[Place], successions: Iterable[Succession] = ()) -> None:
+    def __init__(
+        self,
+        places: Iterable[Place],
+        successions: Iterable[Succession] = (),
+        *,
+        codes_elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
         self._successions: dict[str, list[Succession]] = {}
         listed = list(places)
         for succession in successions:
@@ -184,6 +225,10 @@ class Gazetteer:
         #: Every area that has always existed and still does: what is asked of these does not depend on the day.
         self.lasting = tuple(place.area for place in self if not (place.valid_from or place.valid_until))
         self._words = {ars: words_of(place) for ars, place in self._places.items() if searchable(place)}
+        #: The lands that some place lies in, by their two digits.
+        self.lands = tuple(sorted({ars[:2] for ars in self._places}))
+        #: Postal codes of lands that no place lies in, by what the operator's list says.
+        self._codes_elsewhere = dict(codes_elsewhere or {})
 
     @classmethod
     def load(cls, folder: Path) -> Gazetteer:
@@ -219,6 +264,54 @@ class Gazetteer:
     def by_ags(self, ags: str) -> Place | None:
         """Return the place with this AGS (2, 3, 5 or 8 digits); None if there never was one."""
         return self._by_ags.get(ags) if len(ags) == AGS_LENGTH else self.find(ags)
+
+    def same_as(self, area: Area) -> Area:
+        """Return the one key of an area that has two: an independent city is a district (5 digits) and a municipality (12)."""
+        place = self._places.get(area.ars)
+        double = place is not None and place.is_district and place.kind is AreaKind.INDEPENDENT_CITY
+        return Area(f"{area.ars:0<12}") if double else area
+
+    def padded(self, area: Area) -> Place | None:
+        """Return the area whose key somebody filled up with zeros; None where it is known as it stands, or nothing fits."""
+        if self.find(area) is not None:
+            return None
+        return next((place for each in area.unpadded() if (place := self.find(each)) is not None), None)
+
+    def elsewhere(self, key: str) -> Text | None:
+        """Say that a key (ARS or AGS, or the beginning of one) belongs to a land that no known place lies in; None if not."""
+        land = key[:2]
+        if land not in LANDS or land in self.lands:
+            return None
+        return Text(
+            f"{key} gehört zu {LANDS[land]}, dieser Hub bedient {self.served}.",
+            f"{key} belongs to {LANDS[land]}, this hub serves {self.served}.",
+        )
+
+    @property
+    def served(self) -> str:
+        """The names of the lands that places lie in."""
+        return ", ".join(LANDS[each] for each in self.lands if each in LANDS)
+
+    def meant(self, key: str) -> Text | None:
+        """Say what an unknown key is meant to be: one of another land, or one filled up with zeros; None if neither."""
+        if not (key.isascii() and key.isdigit()):
+            return None
+        # An AGS leaves the four digits of the association out.
+        ars = f"{key[:5]}0000{key[5:]}" if len(key) == AGS_LENGTH else key
+        padded = self.padded(Area(ars)) if len(ars) in LENGTHS else None
+        if padded is None:
+            return self.elsewhere(key)
+        name, ars = padded.name, padded.area.ars
+        return Text(
+            f"{key} ist {ars} mit Nullen aufgefüllt ({padded.kind.label.de} {name}). Geben Sie {ars} an, oder die Gemeinde "
+            "mit ihren 12 Stellen.",
+            f"{key} is {ars} filled up with zeros ({padded.kind.label.en} {name}). Give {ars}, or the municipality with its "
+            "12 digits.",
+        )
+
+    def land_of_code(self, code: str) -> str | None:
+        """Return the two digits of the land that the operator's list names for a postal code none of our places has."""
+        return self._codes_elsewhere.get(code)
 
     def by_postal_code(self, code: str) -> tuple[Place, ...]:
         """Return the places that have this postal code; a code may belong to several municipalities."""
@@ -295,7 +388,11 @@ class Gazetteer:
         Keys of dissolved municipalities count for their successor. Raises :class:`ConfigurationError`.
         """
         codes: dict[str, set[str]] = {}
+        elsewhere: dict[str, str] = {}
         for row, code, ars in read_postal_codes(path):
+            if ars in LANDS and ars not in self.lands:
+                elsewhere.setdefault(code, ars)
+                continue
             place = self.find(ars)
             if place is None:
                 raise bad_row(path, row, Text("Der ARS ist unbekannt.", "The ARS is unknown."))
@@ -304,6 +401,7 @@ class Gazetteer:
         return Gazetteer(
             (replace(place, postal_codes=tuple(sorted(codes.get(place.area.ars, ())))) for place in self),
             (change for changes in self._successions.values() for change in changes),
+            codes_elsewhere=elsewhere,
         )
 
 
@@ -350,22 +448,30 @@ class Imported:
 def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imported:
     """Judge the list ``source`` (CSV with the columns plz and ars, or ags) and keep it as ``target``, whole or not at all.
 
-    Rows of lands that the gazetteer does not hold are left out and counted.
+    Of rows of lands that the gazetteer does not hold only the land is kept, and they are counted.
 
     Raises:
-        ConfigurationError: a code that is not five digits, an unknown municipality, or nothing to keep; names file and row.
+        ConfigurationError: a code that is not five digits, a key that is none (a leading zero is lost), an unknown
+            municipality, or nothing to keep; names file and row.
     """
     owners: dict[str, set[str]] = {}
+    elsewhere: dict[str, set[str]] = {}
     foreign = 0
     for row, code, key in read_postal_codes(source):
         if not _CODE.fullmatch(code):
-            raise bad_row(source, row, Text("Eine Postleitzahl hat fünf Ziffern.", "A postal code has five digits."))
-        if gazetteer.find(key[:2]) is None and key[:2].isdigit():
+            why = Text(
+                "Eine Postleitzahl hat fünf Ziffern. Prüfen Sie führende Nullen.",
+                "A postal code has five digits. Check for a lost leading zero.",
+            )
+            raise bad_row(source, row, why)
+        _require_key(source, row, key)
+        if key[:2] not in gazetteer.lands:
             foreign += 1
+            elsewhere.setdefault(code, set()).add(key[:2])
             continue
         place = gazetteer.by_ags(key) if len(key) == AGS_LENGTH else gazetteer.find(key)
         if place is None:
-            why = Text(
+            why = gazetteer.meant(key) or Text(
                 "Diesen ARS oder AGS gibt es nicht. Prüfen Sie führende Nullen.",
                 "There is no such ARS or AGS. Check for lost leading zeros.",
             )
@@ -375,13 +481,24 @@ def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imp
         raise bad_row(
             source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
         )
-    _write(target, owners)
+    _write(target, owners | {code: lands for code, lands in elsewhere.items() if code not in owners})
     return Imported(
         codes=len(owners),
         municipalities=len(set().union(*owners.values())),
         shared=sum(len(each) > 1 for each in owners.values()),
         foreign=foreign,
     )
+
+
+def _require_key(source: Path, row: int, key: str) -> None:
+    """Refuse what is no ARS or AGS, most often for a spreadsheet has taken its leading zero."""
+    try:
+        if len(key) == AGS_LENGTH:
+            Area.from_ars(key[:2])
+        else:
+            Area.from_ars(key)
+    except (Malformed, Invalid) as exc:
+        raise bad_row(source, row, exc.detail) from exc
 
 
 def _write(target: Path, owners: dict[str, set[str]]) -> None:
@@ -410,10 +527,14 @@ _POSTAL_LENGTH = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What was found, best first; dissolved areas last. ``choice``: one postal code, several municipalities."""
+    """What was found, best first; dissolved areas last. ``choice``: one postal code, several municipalities.
+
+    ``note`` says what a key, a postal code or a land is that no known area has.
+    """
 
     places: tuple[Place, ...]
     choice: bool = False
+    note: Text | None = None
 
 
 def look_up(gazetteer: Gazetteer, text: str) -> Found:
@@ -431,10 +552,46 @@ def look_up(gazetteer: Gazetteer, text: str) -> Found:
     key = "".join(text.split()).upper().removeprefix("DE")
     if key.isascii() and key.isdigit():
         return _by_digits(gazetteer, key)
-    words = [word if "*" in word else f"*{word}*" for word in text.split()]
+    said = [word for part in re.split(r"[\s/,;()]+", _parted(text)) if (word := part.strip())]
+    words = [word if "*" in word or _DOTTED.fullmatch(word) else f"*{word}*" for word in said]
     if not words:
         return Found(places=())
-    return Found(places=_dissolved_last(gazetteer.search(words, limit=len(gazetteer), dissolved=True).places))
+    found = gazetteer.search(words, limit=len(gazetteer), dissolved=True).places
+    return Found(places=_best_first(found, said), note=None if found else _other_land(gazetteer, said))
+
+
+def _parted(text: str) -> str:
+    """Return a text with a blank behind each dot that stands for letters left out: a.M., v.d.H."""
+    return _DOTTED.sub(r"\1. ", text)
+
+
+def _best_first(places: Iterable[Place], said: Sequence[str]) -> tuple[Place, ...]:
+    """Return places in order: of the kind that was said (Landkreis Kassel), the very name before others, dissolved last."""
+    kinds = frozenset(kind for word in said for kind in _KINDS.get(word.casefold(), ()))
+    rest = " ".join(word for word in said if word.casefold() not in _KINDS)
+
+    def rank(place: Place) -> tuple[bool, bool, bool]:
+        named = _folded(re.split(r",| \(", place.name)[0])
+        of_kind = place.kind in kinds
+        return (
+            place.valid_until is not None,
+            bool(kinds) and not of_kind,
+            bool(kinds) and named.isdisjoint(_folded(rest)),
+        )
+
+    return tuple(sorted(places, key=rank))
+
+
+def _other_land(gazetteer: Gazetteer, said: Sequence[str]) -> Text | None:
+    """Say that what is looked for is another land: Berlin, Hamburg."""
+    name = _folded(" ".join(word for word in said if word.casefold() not in _KINDS))
+    land = next((key for key, each in LANDS.items() if key not in gazetteer.lands and _folded(each) & name), None)
+    if land is None:
+        return None
+    return Text(
+        f"{LANDS[land]} ist ein anderes Land, dieser Hub bedient {gazetteer.served}.",
+        f"{LANDS[land]} is another land, this hub serves {gazetteer.served}.",
+    )
 
 
 def _by_digits(gazetteer: Gazetteer, digits: str) -> Found:
@@ -444,8 +601,27 @@ def _by_digits(gazetteer: Gazetteer, digits: str) -> Found:
         return Found(places=(exact, *coded))
     if coded:
         return Found(places=coded, choice=len(coded) > 1)
+    padded = gazetteer.padded(Area(digits)) if len(digits) in LENGTHS else None
+    if padded is not None:
+        return Found(places=(padded,), note=gazetteer.meant(digits))
     begun = [place for place in gazetteer if searchable(place) and _begins(place, digits)]
-    return Found(places=_dissolved_last(begun))
+    return Found(places=_dissolved_last(begun), note=None if begun else _note(gazetteer, digits))
+
+
+def _note(gazetteer: Gazetteer, digits: str) -> Text | None:
+    """Say what digits are that no known area begins with: a postal code or a key of another land."""
+    land = gazetteer.land_of_code(digits)
+    if land is not None:
+        return _code_elsewhere(gazetteer, digits, land)
+    # Five digits may be a postal code as well as the key of a district: nobody can tell whose.
+    return None if len(digits) == _POSTAL_LENGTH else gazetteer.elsewhere(digits)
+
+
+def _code_elsewhere(gazetteer: Gazetteer, code: str, land: str) -> Text:
+    return Text(
+        f"Die Postleitzahl {code} gehört zu {LANDS[land]}, dieser Hub bedient {gazetteer.served}.",
+        f"The postal code {code} belongs to {LANDS[land]}, this hub serves {gazetteer.served}.",
+    )
 
 
 def _begins(place: Place, digits: str) -> bool:

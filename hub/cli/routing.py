@@ -22,7 +22,7 @@ from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text, not_found
 from hub.files import vault
 from hub.model import utc_now
-from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, to_csv, to_yaml
+from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, service_urn, to_csv, to_yaml
 from hub.routing.formats import read_folder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def route() -> None:
 
 
 @route.command()
-@click.option("--service", required=True, help="Service identifier (LeiKa URN).")
+@click.option("--service", required=True, help="Service identifier (LeiKa URN, or its key alone).")
 @click.option("--ars", required=True, help="Area: ARS with 2, 3, 5, 9 or 12 digits.")
 @click.option("--at", default=None, help="As of this moment (ISO 8601 with offset).  [default: now]")
 @data_option
@@ -47,6 +47,7 @@ def explain(service: str, ars: str, at: str | None, data: Path) -> None:
     on = _moment(at) or utc_now()
     with _tables(settings_for(data)) as tables:
         table, area = tables.at(on), Area.from_ars(ars)
+        service = service_urn(service) if service.isdigit() else service
         for line in table.explain(area, service, on).lines():
             click.echo(line)
         table.route(area, service, on)
@@ -315,7 +316,9 @@ def search(words: tuple[str, ...], data: Path) -> None:
         gazetteer = hub.gazetteers()
     found = look_up(gazetteer, " ".join(words))
     if not found.places:
-        raise _nothing(" ".join(words))
+        raise _nothing(" ".join(words), found.note)
+    if found.note is not None:
+        click.echo(f"{found.note.de} / {found.note.en}")
     if found.choice:
         click.echo("Diese Postleitzahl haben mehrere Gemeinden / several municipalities have this postal code:")
     for place in found.places[:_MOST]:
@@ -336,7 +339,7 @@ def show(key: str, data: Path) -> None:
         gazetteer = hub.gazetteers()
     place = gazetteer.by_ags(key) if len(key) == len("06414000") else gazetteer.find(key)
     if place is None:
-        raise _nothing(key)
+        raise _nothing(key, gazetteer.meant(key))
     for name, value in _facts(gazetteer, place):
         click.echo(f"{name:<32}  {value}")
 
@@ -397,8 +400,8 @@ def _heir(gazetteer: Gazetteer, area: Area, on: str = "") -> str:
     return f"{gazetteer.name(area)} ({area})" + (f", {on}" if on else "")
 
 
-def _nothing(text: str) -> NotFound:
-    return NotFound(Text(f"Kein Gebiet gefunden: {text}", f"No area found: {text}"))
+def _nothing(text: str, note: Text | None) -> NotFound:
+    return NotFound(note or Text(f"Kein Gebiet gefunden: {text}", f"No area found: {text}"))
 
 
 COMMANDS = (route, routes, areas)

@@ -17,7 +17,8 @@ def sheet_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (row number, fields) of a file of at most ``largest`` bytes, separated by semicolons.
 
-    ``strict``: it has these ``columns`` and no others. Else it has these at least, and commas may separate them, too.
+    ``strict``: it has these ``columns`` and no others. Else it has these at least, in upper or lower case, and commas may
+    separate them, too; names come in lower case then.
 
     Raises:
         ConfigurationError: The file cannot be read, is too large, or its columns are others.
@@ -38,6 +39,9 @@ def sheet_rows(
 def _fields(
     path: Path, reader: csv.DictReader[str], columns: Collection[str], *, strict: bool
 ) -> Iterator[tuple[int, dict[str, str]]]:
+    if not strict and reader.fieldnames is not None:
+        # Whoever writes such lists writes PLZ, plz or Plz.
+        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames]
     found = sorted(reader.fieldnames or ())
     if not set(columns) <= set(found) or (strict and found != sorted(columns)):
         raise bad_row(path, 1, Text(f"Spalten: {', '.join(columns)}.", f"Columns: {', '.join(columns)}."))

@@ -146,7 +146,7 @@ def _unknown_area(ars: str, rules: list[Rule], gazetteer: Gazetteer) -> Finding:
         severity=Severity.ERROR,
         code=Code.UNKNOWN_AREA,
         rows=_ids(rules),
-        text=Text(f"Das Gebiet {ars} gibt es nicht.", f"There is no area {ars}."),
+        text=gazetteer.meant(ars) or Text(f"Das Gebiet {ars} gibt es nicht.", f"There is no area {ars}."),
         remedy=Text(
             f"Berichtigen Sie den ARS; das nächstgrößere bekannte Gebiet ist {hint}.",
             f"Correct the ARS; the next larger known area is {hint}.",

@@ -122,6 +122,7 @@ def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Expl
 
 def reasons(rule: Rule, area: Area, gazetteer: Gazetteer) -> tuple[Text, ...]:
     """Say in words why ``rule`` decides for ``area``."""
+    area = gazetteer.same_as(area)
     here, there = gazetteer.name(area), gazetteer.name(rule.area)
     if area == rule.area:
         first = Text(
@@ -161,7 +162,7 @@ def _refusal_of(table: RoutingTable, area: Area, service: str, on: datetime) -> 
 def _tried(table: RoutingTable, area: Area, service: str, on: datetime) -> tuple[tuple[Tried, ...], tuple[Rule, ...]]:
     tried: list[Tried] = []
     winners: tuple[Rule, ...] = ()
-    for prefix in area.prefixes():
+    for prefix in table.gazetteer.same_as(area).prefixes():
         rules = table.rules_at(prefix, service)
         decided = bool(winners)
         if not decided:
@@ -201,7 +202,7 @@ def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
     """Return the refusal of an area that does not exist on that day, with its successors."""
     place, day = table.gazetteer.find(area), legal_day(on)
     if place is None:
-        text = Text(
+        text = table.gazetteer.meant(area.ars) or Text(
             f"Das Gebiet {area} steht nicht im Gebietsverzeichnis. Prüfen Sie den Schlüssel in der Gebietssuche.",
             f"Area {area} is not in the gazetteer. Look its key up in the area search.",
         )
@@ -280,6 +281,7 @@ def _near(table: RoutingTable, rule: Rule, service: str, reason: Text) -> dict[s
 
 def _rules_nearby(table: RoutingTable, area: Area, service: str, on: datetime) -> list[dict[str, Any]]:
     """Return the rules of the same service that come closest: other moment, part of the area, then neighbours."""
+    area = table.gazetteer.same_as(area)
     closest = heapq.nsmallest(
         _MAX_NEAREST, table.rules_for(service), key=lambda rule: (*_distance(rule, area, on), rule.id)
     )
@@ -473,7 +475,8 @@ class RoutingTable:
         group = self._groups.get(service)
         if group is None:
             return ()
-        answer = _first((group.entries.get(prefix) for prefix in area.prefixes()), on)
+        prefixes = self.gazetteer.same_as(area).prefixes()
+        answer = _first((group.entries.get(prefix) for prefix in prefixes), on)
         return (answer.rule,) if isinstance(answer, Route) else answer or ()
 
     def rules_at(self, prefix: str, service: str) -> tuple[Rule, ...]:
@@ -527,7 +530,9 @@ def _regions(gazetteer: Gazetteer, rules: Iterable[Rule]) -> tuple[dict[str, int
     ruled = {rule.area.ars for rule in rules}
     numbers: dict[tuple[str, ...], int] = {}
     regions = {
-        area.ars: numbers.setdefault(tuple(filter(ruled.__contains__, area.prefixes())), len(numbers))
+        area.ars: numbers.setdefault(
+            tuple(filter(ruled.__contains__, gazetteer.same_as(area).prefixes())), len(numbers)
+        )
         for area in gazetteer.lasting
     }
     return regions, list(numbers)

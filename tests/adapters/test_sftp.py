@@ -19,7 +19,7 @@ from test_folder import assert_manifest_fits
 from adapters.sftp import Sftp
 from hub.adapter_kit.cases import again, bulky
 from hub.errors import ConfigurationError
-from hub.model.submission import DeadCause, OutcomeKind
+from hub.model import DeadCause, OutcomeKind
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from shared_data import SHARED
-from stage import BAUEN, NOW, TAUNUSSTEIN, altered
+from stage import ANMELDEN, BAUEN, NOW, TAUNUSSTEIN
 
 from hub.admin.charts import tile_map
-from hub.areas import Gazetteer, GazetteerBook, import_postal_codes, look_up
-from hub.errors import ConfigurationError, Malformed, TooLarge
+from hub.areas import Area, Gazetteer, GazetteerBook, import_postal_codes, look_up
+from hub.errors import ConfigurationError, Malformed, NoRoute, TooLarge
 from hub.routing import CoverState, RoutingTable, survey
 
 RULES = Path(__file__).parents[2] / "routing_rules"
@@ -33,6 +34,11 @@ def with_codes(gazetteer, tmp_path_factory):
     (folder / "list.csv").write_text(LIST, encoding="utf-8")
     import_postal_codes(gazetteer, folder / "list.csv", folder / "kept" / "codes.csv")
     return gazetteer.with_postal_codes(folder / "kept" / "codes.csv")
+
+
+@pytest.fixture(scope="module")
+def rules(gazetteer):
+    return RoutingTable.load(RULES, gazetteer)
 
 
 def _found(gazetteer, text):
@@ -70,10 +76,82 @@ def test_nothing_is_found_where_nothing_is(gazetteer, text):
         ("rüdesheim", "064390013013"),
         ("ruedesheim", "064390013013"),
         ("Rheingau-Taunus", "06439"),
+        # The kind of an area is written with its name, or left out.
+        ("Landkreis Kassel", "06633"),
+        ("Kreis Kassel", "06633"),
+        ("Kassel, Landkreis", "06633"),
+        ("LK Fulda", "06631"),
+        ("Kreis Bergstraße", "06431"),
+        ("Landkreis Groß-Gerau", "06433"),
+        ("kreis gross-gerau", "06433"),
+        ("Main Kinzig Kreis", "06435"),
+        ("Stadt Kassel", "066110000000"),
+        # What is written short, on either side.
+        ("Frankfurt a.M.", "064120000000"),
+        ("Frankfurt a. M.", "064120000000"),
+        ("Frankfurt/Main", "064120000000"),
+        ("Frankfurt (Main)", "064120000000"),
+        ("Offenbach a.M.", "064130000000"),
+        ("Hofheim a.Ts.", "064360007007"),
+        ("Bad Homburg v.d.H.", "064340001001"),
+        ("Bad Homburg vor der Höhe", "064340001001"),
+        ("Höchst im Odenwald", "064370009009"),
+        # A key that other interfaces fill up with zeros.
+        ("064390000000", "06439"),
     ],
 )
 def test_an_area_is_found_by_key_name_or_part(gazetteer, text, first):
     assert _found(gazetteer, text)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Berlin", "Berlin ist ein anderes Land, dieser Hub bedient Hessen."),
+        ("Bundesland Thüringen", "Thüringen ist ein anderes Land, dieser Hub bedient Hessen."),
+        ("020000000000", "020000000000 gehört zu Hamburg, dieser Hub bedient Hessen."),
+        ("11000000", "11000000 gehört zu Berlin, dieser Hub bedient Hessen."),
+        ("10115", "Die Postleitzahl 10115 gehört zu Berlin, dieser Hub bedient Hessen."),
+        ("064390000000", "064390000000 ist 06439 mit Nullen aufgefüllt"),
+    ],
+)
+def test_what_belongs_elsewhere_or_is_meant_otherwise_is_said(with_codes, text, said):
+    assert said in look_up(with_codes, text).note.de
+
+
+@pytest.mark.parametrize("text", ["Landkreis Kassel", "München", "065340018018", "10119", "0649"])
+def test_nothing_is_said_of_what_is_known_or_unknown_to_all(with_codes, text):
+    assert look_up(with_codes, text).note is None
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        ("110000000000", "gehört zu Berlin, dieser Hub bedient Hessen"),
+        ("02", "gehört zu Hamburg"),
+        ("064390000000", "Geben Sie 06439 an"),
+        ("064000000000", "Regierungsbezirk Darmstadt"),
+        ("064399999999", "steht nicht im Gebietsverzeichnis"),
+    ],
+)
+def test_routing_says_whose_an_unknown_area_is(rules, area, said):
+    with pytest.raises(NoRoute) as refused:
+        rules.route(Area(area), BAUEN, NOW)
+    assert refused.value.members["cause"] == "unknown-area"
+    assert said in refused.value.detail.de
+    assert any(said in line for line in rules.explain(Area(area), BAUEN, NOW).lines())
+
+
+def test_both_keys_of_an_independent_city_are_one_area(rules):
+    by_district, by_town = (rules.route(Area(ars), BAUEN, NOW) for ars in ("06414", "064140000000"))
+    assert by_district.rule is by_town.rule
+    narrow = [replace(rule, area=Area("064140000000")) for rule in rules if rule.id == by_town.rule.id]
+    alone = RoutingTable(narrow, gazetteer=rules.gazetteer, services=rules.services)
+    assert alone.route(Area("06414"), BAUEN, NOW).rule.id == by_town.rule.id
+    assert "Teil dieses Gebiets" not in " ".join(alone.explain(Area("06414"), BAUEN, NOW).lines())
+    with pytest.raises(NoRoute) as refused:
+        alone.route(Area("06414"), ANMELDEN, NOW)
+    assert "Teil dieses Gebiets" not in str(refused.value.members["nearest"])
 
 
 def test_the_beginning_of_a_key_finds_all_that_begin_so(gazetteer):
@@ -104,6 +182,10 @@ WRONG_LISTS = {
     "a code with letters": "plz;ars\nD65232;064390015015\n",
     "an unknown municipality": "plz;ars\n65232;064399999999\n",
     "a lost leading zero": "plz;ars\n65232;64390015015\n",
+    "a lost leading zero of an AGS": "plz;ags\n65232;6439015\n",
+    "a lost leading zero of a land whose rest is another's": "plz;ars\n24103;10020000000\n65232;064390015015\n",
+    "a land that there is none of": "plz;ars\n65232;644390015015\n65232;064390015015\n",
+    "a district filled up with zeros": "plz;ars\n65232;064390000000\n",
     "another land alone": "plz;ars\n10115;110000000000\n",
     "nothing": "plz;ars\n",
     "no text": b"plz;ars\n\xff\xfe",
@@ -118,6 +200,21 @@ def test_a_list_that_is_wrong_changes_nothing(gazetteer, tmp_path, content):
     with pytest.raises(ConfigurationError, match=r"list\.csv"):
         import_postal_codes(gazetteer, source, target)
     assert target.read_text() == "plz;ars\n65232;064390015015\n"
+
+
+def test_a_row_that_has_lost_its_zero_is_refused_by_number_and_word(gazetteer, tmp_path):
+    (tmp_path / "list.csv").write_text("plz;ars\n65183;064140000000\n63450;64150000000\n")
+    with pytest.raises(ConfigurationError) as found:
+        import_postal_codes(gazetteer, tmp_path / "list.csv", tmp_path / "kept.csv")
+    assert "Zeile 3: " in found.value.detail.de
+    assert "vorn fehlt eine Null: geben Sie 064150000000 an" in found.value.detail.de
+
+
+@pytest.mark.parametrize("head", ["PLZ;ARS", "Plz;Ars", " plz ; ARS ", "PLZ,ARS"])
+def test_a_list_names_its_columns_in_any_case(gazetteer, tmp_path, head):
+    row = "65232;064390015015".replace(";", "," if "," in head else ";")
+    (tmp_path / "list.csv").write_text(f"{head}\n{row}\n")
+    assert import_postal_codes(gazetteer, tmp_path / "list.csv", tmp_path / "kept.csv").codes == 1
 
 
 def test_a_list_may_name_municipalities_by_ags(gazetteer, tmp_path):
@@ -172,6 +269,11 @@ def test_areas_are_found_and_shown_by_command(run, tmp_path):
     assert "Regierungsbezirk Darmstadt (064)" in said
     for missing in (("search", "nirgendwo"), ("show", "06999999")):
         assert run("areas", *missing)[0] == 1
+    assert run("areas", "search", "064390000000")[1].startswith("064390000000 ist 06439 mit Nullen aufgefüllt")
+    key = BAUEN.rpartition(":")[2]
+    assert run("route", "explain", "--service", key, "--ars", TAUNUSSTEIN) == run(
+        "route", "explain", "--service", BAUEN, "--ars", TAUNUSSTEIN
+    )
 
 
 def test_postal_codes_are_imported_by_command(run, tmp_path):
