@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from shared_data import SHARED
-from stage import ANMELDEN, BAUEN, NOW, TAUNUSSTEIN
+from stage import ANMELDEN, BAUEN, NOW, TAUNUSSTEIN, altered
 
 from hub.admin.charts import tile_map
 from hub.areas import Area, Gazetteer, GazetteerBook, import_postal_codes, look_up
