@@ -1,6 +1,6 @@
 """The HTTP edge: one module per API, and the guards, contract checks and problem texts around them.
 
-Named here is what handlers need of it, for the rooms below: the request that is handled (``visit``), work that waits in
+Named here is what handlers need, here and in the rooms below: the request that is handled (``visit``), work that waits in
 threads, answers.
 """
 

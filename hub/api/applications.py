@@ -17,10 +17,7 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
-from hub.api.answers import area_of
-from hub.api.guards import arrival
-from hub.api.operations import reservation, visit
-from hub.api.threads import in_thread, until_stored
+from hub.api import area_of, arrival, in_thread, reservation, until_stored, visit
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
 from hub.identity import Caller, require_sending

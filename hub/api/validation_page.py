@@ -30,8 +30,7 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
 from hub.admission import Admission, Reservation
-from hub.api.guards import arrival
-from hub.api.operations import caller_address, visit
+from hub.api import arrival, caller_address, visit
 from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
 from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
