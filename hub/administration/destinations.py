@@ -316,12 +316,13 @@ class DestinationService:
         *,
         store: Store,
         policy: KeyPolicy,
+        destinations: Destinations,
         keys: KeyApproval,
         ways: AdapterApproval,
     ) -> None:
         self._store = store
         self._policy = policy
-        self._destinations = Destinations(store=store, policy=policy)
+        self._destinations = destinations
         self._desk = keys
         self._ways = ways
 

@@ -18,7 +18,7 @@ from hub import __version__
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
 from hub.administration.dead_letters import DeadLetters
-from hub.administration.destinations import DestinationService
+from hub.administration.destinations import Destinations, DestinationService
 from hub.administration.keys import KeyApproval
 from hub.administration.offers import Offers
 from hub.administration.routing_tables import RoutingTableVersions, open_book
@@ -275,9 +275,8 @@ class Context(Shared):
         self.adapter_approval = AdapterApproval(
             store=store, adapters=self.installed, files=settings.data / "secrets", own=settings.named_files
         )
-        self.destination_service = DestinationService(
-            store=store, policy=self.policy, keys=self.key_approval, ways=self.adapter_approval
-        )
+        self.destinations = Destinations(store=store, policy=self.policy)
+        self.destination_service = _destination_service(self, self.adapter_approval)
         self.client_service = ClientService(store)
         self.dead_letters = DeadLetters(store=store)
         self.dispatcher = _dispatcher(self)
@@ -472,4 +471,10 @@ def unconfined(hub: Context) -> DestinationService:
     So options of adapters name any file, and nothing waits for a second person on account of an address.
     """
     ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=None, own=hub.settings.named_files)
-    return DestinationService(store=hub.store, policy=hub.policy, keys=hub.key_approval, ways=ways)
+    return _destination_service(hub, ways)
+
+
+def _destination_service(hub: Context, ways: AdapterApproval) -> DestinationService:
+    return DestinationService(
+        store=hub.store, policy=hub.policy, destinations=hub.destinations, keys=hub.key_approval, ways=ways
+    )

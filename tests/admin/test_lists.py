@@ -125,7 +125,9 @@ def administering(store, stage):
     """Who administers destinations in a store of the test's own."""
     keys = KeyApproval(store=store, policy=stage.hub.policy)
     ways = AdapterApproval(store=store, adapters={}, files=None)
-    return DestinationService(store=store, policy=stage.hub.policy, keys=keys, ways=ways)
+    return DestinationService(
+        store=store, policy=stage.hub.policy, destinations=stage.hub.destinations, keys=keys, ways=ways
+    )
 
 
 def test_whether_a_destination_was_ever_active_is_known_after_any_number_of_changes(stage):

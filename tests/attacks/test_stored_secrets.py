@@ -150,7 +150,9 @@ def test_the_hubs_own_password_is_not_named_with_somebodys_address(made_once, tm
     with staged(before, tmp_path, **mail, smtp_password_file=str(own)) as stage:
         hub = altered(stage.hub, settings=replace(stage.hub.settings, smtp_password_file=str(folder / "own")))
         ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=folder, own=hub.settings.named_files)
-        desk = DestinationService(store=hub.store, policy=hub.policy, keys=hub.key_approval, ways=ways)
+        desk = DestinationService(
+            store=hub.store, policy=hub.policy, destinations=hub.destinations, keys=hub.key_approval, ways=ways
+        )
         with pytest.raises(Forbidden) as refusal:
             proposed(stage, desk, "smime_mail", host="evil.example", password_file=f"{folder}/./own")
         assert refusal.value.slug == "secret-of-another-address"

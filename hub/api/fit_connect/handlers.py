@@ -12,7 +12,6 @@ from hub.api.fit_connect.messages import CaseFiles, Counter, Exchange, Replies, 
 from hub.api.fit_connect.routing import Quota, RoutingService
 from hub.api.fit_connect.versions import V1, V2, WireVersion
 from hub.areas import Gazetteer
-from hub.crypto import KeyPolicy
 from hub.fit_connect.addressing import AddressBook
 from hub.fit_connect.events import Acknowledgement
 from hub.identity import Caller
@@ -26,7 +25,7 @@ _INFO = {"v1": {"major": 1, "minor": 1, "patch": 3}, "v2": {"major": 2, "minor":
 class Parts(Exchange, Protocol):
     """What FIT-Connect's APIs need of the hub. Table and gazetteer are asked for anew each time: a reload drops no request."""
 
-    policy: KeyPolicy
+    destinations: Destinations
 
     def gazetteers(self) -> Gazetteer:
         """Return the areas, with the postal codes of the moment."""
@@ -39,7 +38,6 @@ def handlers(hub: Parts, *, caller: Callable[[], Caller], quota: Quota | None = 
     """Return the handlers of both versions, by operationId; ``caller`` says who makes the request that is being handled."""
     counter = Counter(hub, caller=caller)
     acknowledgement = Acknowledgement(store=hub.store, callback_writer=hub.callback_writer)
-    destinations = Destinations(store=hub.store, policy=hub.policy)
     book = AddressBook(store=hub.store, keys=hub.keys, base_url=hub.base_url)
     quota = quota or Quota()
     found: dict[str, Handler] = {}
@@ -47,8 +45,8 @@ def handlers(hub: Parts, *, caller: Callable[[], Caller], quota: Quota | None = 
         of_version = {
             **_messages(counter, dialect),
             **_cases(counter, acknowledgement, dialect),
-            **_destinations(counter, destinations, dialect),
-            **_routing(hub, destinations, book, quota, version),
+            **_destinations(counter, hub.destinations, dialect),
+            **_routing(hub, book, quota, version),
             "info": Info(version).show,
         }
         found |= {f"fit_connect.{version}.{name}": handler for name, handler in of_version.items()}
@@ -114,14 +112,12 @@ def _destinations(counter: Counter, destinations: Destinations, dialect: WireVer
     }
 
 
-def _routing(
-    hub: Parts, destinations: Destinations, book: AddressBook, quota: Quota, version: str
-) -> Mapping[str, Handler]:
+def _routing(hub: Parts, book: AddressBook, quota: Quota, version: str) -> Mapping[str, Handler]:
     service = RoutingService(
         version=version,
         gazetteer=hub.gazetteers,
         table=hub.table,
-        destinations=destinations,
+        destinations=hub.destinations,
         book=book,
         quota=quota,
         clock=hub.clock,
