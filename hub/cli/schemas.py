@@ -15,9 +15,10 @@ from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry, load_version
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import JsonSchema
-from hub.validation.manifest import NAME, Status
+from hub.validation.manifest import NAME, Kind, Status
 from hub.validation.rendering import as_text
 
+_LEFT_OUT = "Ohne Codeliste, nicht übernommen / no code list, left out"
 #: Roots that ``show`` lists.
 _ROOTS = 200
 
@@ -57,6 +58,8 @@ def show(uri: str, data: Path) -> None:
         "Dateien / files": str(len(item.closure)),
         "Regeln / rules": ", ".join(manifest.rules) or "–",
         "Nachrichten / messages": str(len(item.roots)),
+        "Codelisten / code lists": str(len(manifest.code_lists)),
+        "Fehlend / missing": ", ".join(manifest.left_out) or "–",
     }
     for name, fact in facts.items():
         click.echo(f"{name:<24}{fact}")
@@ -124,7 +127,7 @@ def try_(file: Path, data: Path) -> None:
 @click.option(
     "--catalog",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON file that maps remote schemaLocations to local files.",
+    help="Location list, relative to itself: an OASIS catalog.xml, or JSON that maps remote schemaLocations to local files.",
 )
 @click.option("--valid-from", type=click.DateTime(["%Y-%m-%d"]), help="First day on which the version is valid.")
 @click.option("--valid-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which the version is valid.")
@@ -148,6 +151,13 @@ def try_(file: Path, data: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML or JSON file that says, by schema file, where documents name attachments: {FILE: [{at, required}]}.",
 )
+@click.option(
+    "--open-list",
+    "open_lists",
+    multiple=True,
+    help="URI or file name, or a pattern of these, of a code list that allows other codes than its own: they are warnings. "
+    "Repeatable; '*' means all. Default: none.",
+)
 @data_option
 def import_(
     source: Path,
@@ -163,6 +173,7 @@ def import_(
     services: tuple[str, ...],
     rules: tuple[Path, ...],
     attachments: Path | None,
+    open_lists: tuple[str, ...],
     data: Path,
 ) -> None:
     """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
@@ -183,12 +194,19 @@ def import_(
             services=services or None,
             rules=rules,
             attachments=attachments,
+            open_lists=open_lists,
         )
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(
         f"{standard} {version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "
         f"{len(manifest.files)} Dateien / files"
     )
+    lists = manifest.code_lists or (manifest.schemas if manifest.kind is Kind.CODE_LISTS else ())
+    if lists:
+        still_open = sum(not each.closed for each in lists)
+        click.echo(f"{len(lists)} Codelisten / code lists, davon offen / of them open: {still_open}", err=True)
+    if manifest.left_out:
+        click.echo(f"{_LEFT_OUT}: {', '.join(manifest.left_out)}", err=True)
 
 
 def _catalog(data: Path) -> SchemaCatalog:

@@ -130,12 +130,14 @@ def load_version(folder: Path) -> Version:
         return Version(code_lists=tuple(_code_list(read, item) for item in manifest.schemas))
     table = _identifiers(read, folder, manifest)
     rules = BusinessRules({name: read(name) for name in manifest.rules}) if manifest.rules else None
+    lists = tuple(read_code_list(read(each.file), each.file, closed=each.closed) for each in manifest.code_lists)
     coded = {name for name in manifest.files if name.lower().endswith(".xsd") and b"listURI" in read(name)}
     return Version(
         entries=tuple(
             replace(_entry(folder, manifest, item, table), rules=rules, coded=not coded.isdisjoint(item.closure))
             for item in manifest.schemas
-        )
+        ),
+        code_lists=lists,
     )
 
 
@@ -285,7 +287,9 @@ class SchemaCatalog:
         """
         versions = [load_version(folder) for root in roots for folder in _version_folders(root)]
         standings = read_standings(roots)
-        code_lists = CodeLists(one for version in versions for one in version.code_lists)
+        # Of one list from two places the one counts that was brought in as a list and not along with schemas.
+        known = sorted(versions, key=lambda version: not version.entries)
+        code_lists = CodeLists(one for version in known for one in version.code_lists)
         entries = [
             _standing(entry.pinned_with(code_lists.sha256), standings)
             for version in versions

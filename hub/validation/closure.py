@@ -1,7 +1,7 @@
 """The closure of an XSD: itself and every document that it includes or imports, found without any network.
 
 A package's own files come first; a foreign address, or a relative file that the package lacks, is looked up in a
-location list, which maps them to files of a local mirror.
+location list, which maps them to files of a local mirror or of the package itself.
 
 Deriving the table of identifiers (xs:ID, xs:IDREF, xs:IDREFS) from an XSD, once, when a standard is imported.
 
@@ -10,11 +10,13 @@ xmlschema resolves groups, extensions, restrictions and substitutions; what it b
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -30,34 +32,154 @@ EXTERNAL = "external/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LocationList:
-    """Where documents from outside a package lie: ``remote`` by address, ``missing`` by file name, below ``folder``."""
+class _Entries:
+    """What one file of a location list says: whole addresses, their beginnings, their ends; all with where files lie."""
 
-    folder: Path
-    remote: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
+    #: Where its paths are relative to, the nearest first.
+    folders: tuple[Path, ...]
+    exact: Mapping[str, str] = field(default_factory=dict)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    suffixes: Mapping[str, str] = field(default_factory=dict)
+
+    def found(self, address: str) -> str | None:
+        """Return the path that an address stands for: of itself, else by its longest known beginning, else by its end."""
+        if address in self.exact:
+            return self.exact[address]
+        begins = max((each for each in self.prefixes if address.startswith(each)), key=len, default=None)
+        if begins is not None:
+            return self.prefixes[begins] + address[len(begins) :]
+        ends = max((each for each in self.suffixes if address.endswith(each)), key=len, default=None)
+        return None if ends is None else self.suffixes[ends]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocationList:
+    """Where documents from outside a package lie. Nothing is read above ``root``, the folder above the list's own."""
+
+    path: Path
+    root: Path
+    entries: tuple[_Entries, ...]
+    #: The package's folder, if it is one: its files stay the package's own.
+    package: Path | None = None
 
     @classmethod
-    def read(cls, path: Path) -> LocationList:
-        """Read a list: JSON with ``remote`` and ``missing_relative``; paths are relative to the folder above its own.
+    def read(cls, path: Path, package: Path | None = None) -> LocationList:
+        """Read a list: an OASIS XML catalogue (1.1), or JSON that maps addresses to files; paths are relative to the list.
+
+        JSON may also have ``remote`` (by address) and ``missing_relative`` (by the name of a file that the package lacks).
 
         Raises:
             ConfigurationError: It cannot be read or has another shape.
         """
+        own = path.resolve()
         try:
-            document = orjson.loads(path.read_bytes())
-            return cls(
-                folder=path.resolve().parent.parent,
-                remote={str(key): str(value) for key, value in document["remote"].items()},
-                missing={str(key): str(value) for key, value in document.get("missing_relative", {}).items()},
-            )
-        except (OSError, orjson.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+            content = _content_of(own)
+            if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+                entries = tuple(_catalogs(own, own.parent.parent))
+            else:
+                entries = (_from_json(own, orjson.loads(content)),)
+        except (OSError, ValueError, AttributeError, TypeError, ConfigurationError) as error:
             raise ConfigurationError(
                 Text(
-                    f"Die Ortsliste {path} ist unbrauchbar; erwartet wird JSON mit remote und missing_relative.",
-                    f"The location list {path} cannot be used; JSON with remote and missing_relative is expected.",
-                )
+                    f"Die Ortsliste {path} ist unbrauchbar; erwartet wird ein OASIS-Katalog (catalog.xml) oder JSON, das "
+                    "Adressen auf Dateien abbildet.",
+                    f"The location list {path} cannot be used; an OASIS catalogue (catalog.xml), or JSON that maps addresses "
+                    "to files is expected.",
+                ),
+                file=path.name,
             ) from error
+        folder = package.resolve() if package is not None and package.is_dir() else None
+        return cls(path=own, root=own.parent.parent, entries=entries, package=folder)
+
+    def place(self, address: str) -> Path | str | None:
+        """Return the file for an address: on the disk, or in the package by its path there; None if the list has none.
+
+        Raises:
+            ConfigurationError: The list names a file that is not there.
+        """
+        for entries in self.entries:
+            named = entries.found(address)
+            if named is None:
+                continue
+            for folder in entries.folders:
+                for written in (named, unquote(named)):
+                    path = (folder / written.removeprefix("file://")).resolve()
+                    if path.is_relative_to(self.root) and path.is_file():
+                        return path
+            return posixpath.normpath(unquote(named))
+        return None
+
+    def own_name(self, path: Path) -> str | None:
+        """Return the name of a file within the package, None if it lies elsewhere."""
+        return path.relative_to(self.package).as_posix() if self.package and path.is_relative_to(self.package) else None
+
+
+#: Bytes of one list, and catalogues that one may lead on to.
+_LIST_BYTES, _CATALOGS = 4 * 1024 * 1024, 32
+_OASIS = "{urn:oasis:names:tc:entity:xmlns:xml:catalog}"
+#: Entries of OASIS XML Catalogs 1.1 (sections 6.4 to 6.13) that name single documents: key, and what they hold.
+_EXACT = {"system": "systemId", "uri": "name"}
+_PREFIX = {"rewriteSystem": "systemIdStartString", "rewriteURI": "uriStartString"}
+_SUFFIX = {"systemSuffix": "systemIdSuffix", "uriSuffix": "uriSuffix"}
+_XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        content = stream.read(_LIST_BYTES + 1)
+    if len(content) > _LIST_BYTES:
+        raise ValueError("it is too large")
+    return content
+
+
+def _from_json(path: Path, document: Any) -> _Entries:
+    split = "remote" in document or "missing_relative" in document
+    named = {**document.get("remote", {}), **document.get("missing_relative", {})} if split else document
+    exact = {str(key): str(value) for key, value in named.items()}
+    # Lists of earlier releases are relative to the folder above their own.
+    return _Entries(folders=(path.parent, path.parent.parent), exact=exact)
+
+
+def _catalogs(path: Path, root: Path) -> Iterator[_Entries]:
+    """Yield what a catalogue and those that it leads on to say, in the order in which they are asked."""
+    waiting, met = [path], {path}
+    while waiting:
+        current = waiting.pop(0)
+        catalog = parse_schema_document(_content_of(current), current.name)
+        if catalog.tag != f"{_OASIS}catalog":
+            raise ValueError("it is no OASIS catalogue")
+        yield _catalog(catalog, current)
+        for node in catalog.iter(f"{_OASIS}nextCatalog"):
+            following = (current.parent / _base(node) / unquote(node.get("catalog", ""))).resolve()
+            if following not in met and following.is_relative_to(root) and following.is_file():
+                met.add(following)
+                waiting.append(following)
+        if len(met) > _CATALOGS:
+            raise ValueError("it leads on to too many catalogues")
+
+
+def _catalog(catalog: Any, path: Path) -> _Entries:
+    def said(kinds: Mapping[str, str], target: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for kind, key in kinds.items():
+            for node in catalog.iter(f"{_OASIS}{kind}"):
+                if node.get(key) and node.get(target):
+                    # The first of two entries counts (section 7).
+                    found.setdefault(node.get(key), _base(node) + node.get(target))
+        return found
+
+    return _Entries(
+        folders=(path.parent,),
+        exact=said(_EXACT, "uri"),
+        prefixes=said(_PREFIX, "rewritePrefix"),
+        suffixes=said(_SUFFIX, "uri"),
+    )
+
+
+def _base(node: Any) -> str:
+    """Return what the entries of a node are relative to (xml:base), seen from their catalogue."""
+    bases = [each.get(_XML_BASE) for each in (*reversed(list(node.iterancestors())), node) if each.get(_XML_BASE)]
+    return "".join(each if each.endswith("/") else f"{each.rpartition('/')[0]}/".lstrip("/") for each in bases)
 
 
 class Library:
@@ -133,28 +255,41 @@ class Library:
             return True
         if not name.startswith(EXTERNAL) or self._outside is None:
             return False
-        return self._take(name.removeprefix(EXTERNAL)) is not None
+        # What lies beside a document of the list is reached from it.
+        path = (self._outside.root / name.removeprefix(EXTERNAL)).resolve()
+        return path.is_relative_to(self._outside.root) and path.is_file() and self._take(path) == name
 
     def _from_outside(self, location: str, base: str) -> str | None:
         if self._outside is None:
             return None
-        if "://" in location:
-            name, key = self._outside.remote.get(location), location
-        else:
-            name = self._outside.missing.get(location.rpartition("/")[2])
-            key = resolved(location, base, lambda _: True, {}) or location
-        taken = self._take(name) if name is not None else None
-        if taken is not None:
-            self.locations[key] = taken
+        keys = [location] if "://" in location else [location, location.rpartition("/")[2]]
+        place = next((found for each in keys if (found := self._outside.place(each)) is not None), None)
+        if place is None:
+            return None
+        taken = self._take(place) if isinstance(place, Path) else place
+        if taken not in self.files:
+            raise ConfigurationError(
+                Text(
+                    f"Die Ortsliste {self._outside.path.name} nennt für {location} die Datei {place}, und diese fehlt. Nennen "
+                    "Sie ihren Ort, wie er von der Liste aus zu finden ist.",
+                    f"The location list {self._outside.path.name} names the file {place} for {location}, and that is missing. "
+                    "Name its place as it is found from the list.",
+                ),
+                file=base,
+                location=location,
+            )
+        key = location if "://" in location else resolved(location, base, lambda _: True, {}) or location
+        self.locations[key] = taken
         return taken
 
-    def _take(self, relative: str) -> str | None:
+    def _take(self, path: Path) -> str:
         assert self._outside is not None  # noqa: S101  # Both callers have looked.
-        path = (self._outside.folder / relative).resolve()
-        if not path.is_relative_to(self._outside.folder) or not path.is_file():
-            return None
-        name = EXTERNAL + relative
-        self.files.setdefault(name, path.read_bytes())
+        own = self._outside.own_name(path)
+        if own is not None and own in self.files:
+            return own
+        name = EXTERNAL + path.relative_to(self._outside.root).as_posix()
+        if name not in self.files:
+            self.files[name] = path.read_bytes()
         return name
 
 

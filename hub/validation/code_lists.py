@@ -1,4 +1,6 @@
-"""Code lists (OASIS Genericode 1.0): whether a code that a message names stands in the version that it names.
+"""Code lists: whether a code that a message names stands in the version of the list that it names.
+
+They are read as OASIS Genericode 1.0, or as the JSON that the XRepository gives of the same lists.
 
 XÖV messages name list and version at the element (``listURI``, ``listVersionID``) and put the code into a child ``code``. A
 code that a closed list lacks is an error, one that an open list lacks a warning; a version that is not in the catalogue of
@@ -9,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
+import orjson
 from lxml import etree
 
 from hub.errors import ConfigurationError, Text
@@ -23,6 +27,10 @@ from hub.validation.xml.xsd import parse_schema_document
 _URI, _VERSION = "listURI", "listVersionID"
 _CODED = etree.XPath(f"descendant-or-self::*[@{_URI}]")
 _EXPECTED_CODES = 30
+#: How code lists are called, and what stands near the beginning of one: Genericode, its error file, JSON.
+_SUFFIXES = (".xml", ".gc", ".json")
+_MARKS = (b"docs.oasis-open.org/codelist/ns/genericode", b"/xrepository/", b'"kennungInhalt"')
+_START = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,22 +45,86 @@ class CodeList:
     sha256: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundLists:
+    """The code lists among the files of a package, by file name, and the files that stand for a list and hold none."""
+
+    lists: Mapping[str, CodeList]
+    left_out: tuple[str, ...]
+
+
+def lists_among(package: Mapping[str, bytes], *, alone: bool, open_ones: Iterable[str] = ()) -> FoundLists:
+    """Return the code lists of a package; ``alone`` says that it holds nothing else.
+
+    The XRepository puts a small file with an error message in the place of a list that is not published. ``open_ones`` are
+    patterns of URIs (with or without version) and file names of lists that allow other codes than theirs.
+    """
+    found: dict[str, CodeList] = {}
+    left_out: list[str] = []
+    patterns = tuple(open_ones)
+    for name, content in sorted(package.items()):
+        if not name.lower().endswith(_SUFFIXES) or not (alone or _stands_for_list(content)):
+            continue
+        try:
+            one = read_code_list(content, name)
+        except ConfigurationError:
+            left_out.append(name)
+            continue
+        names = (one.uri, f"{one.uri}_{one.version}", name, name.rpartition("/")[2])
+        is_open = any(fnmatchcase(each, pattern) for each in names for pattern in patterns)
+        found[name] = replace(one, closed=not is_open)
+    return FoundLists(lists=found, left_out=tuple(left_out))
+
+
+def _stands_for_list(content: bytes) -> bool:
+    """Whether a file beside schemas is meant to be a code list: what is looked for stands at its beginning."""
+    start = content[:_START].replace(b"\0", b"")
+    return any(mark in start for mark in _MARKS)
+
+
 def read_code_list(content: bytes, name: str, *, closed: bool = True) -> CodeList:
-    """Read a Genericode document; the codes are those of its recommended key column, else of its first key.
+    """Read a code list; its codes are those of the column that it recommends, else of its first key.
 
     Raises:
-        ConfigurationError: It is no Genericode, or names no list, version or key.
+        ConfigurationError: It is none, or names no list, version or key.
     """
-    root = parse_schema_document(content, name)
-    uri = root.findtext("Identification/CanonicalUri", "").strip()
-    version = root.findtext("Identification/Version", "").strip()
-    column = _key_column(root)
-    if etree.QName(root).localname != "CodeList" or not uri or not version or column is None:
+    is_json = name.lower().endswith(".json")
+    uri, version, codes = _from_json(content) if is_json else _from_genericode(content, name)
+    if not uri or not version or codes is None:
         raise ConfigurationError(
-            Text(f"{name} ist keine Genericode-Codeliste.", f"{name} is not a Genericode code list."), file=name
+            Text(
+                f"{name} ist keine Codeliste (Genericode, oder JSON des XRepository).",
+                f"{name} is not a code list (Genericode, or the XRepository's JSON).",
+            ),
+            file=name,
         )
     sha256 = hashlib.sha256(content).hexdigest()
-    return CodeList(uri=uri, version=version, codes=frozenset(_values(root, column)), closed=closed, sha256=sha256)
+    return CodeList(uri=uri, version=version, codes=codes, closed=closed, sha256=sha256)
+
+
+def _from_genericode(content: bytes, name: str) -> tuple[str, str, frozenset[str] | None]:
+    root = parse_schema_document(content, name)
+    if etree.QName(root).localname != "CodeList":
+        return "", "", None
+    column = _key_column(root)
+    codes = None if column is None else frozenset(_values(root, column))
+    uri, version = (root.findtext(f"Identification/{each}", "").strip() for each in ("CanonicalUri", "Version"))
+    return uri, version, codes
+
+
+def _from_json(content: bytes) -> tuple[str, str, frozenset[str] | None]:
+    """Read the XRepository's JSON: ``metadaten`` (the list's URI and version), ``spalten``, and ``daten`` as rows of them."""
+    try:
+        document = orjson.loads(content)
+        about, columns, rows = document["metadaten"], document["spalten"], document["daten"]
+        marks = [(column.get("empfohleneCodeSpalte") is True, column.get("codeSpalte") is True) for column in columns]
+        number = marks.index(max(marks))
+        if not any(marks[number]):
+            return "", "", None
+        codes = frozenset(" ".join(row[number].split()) for row in rows if isinstance(row[number], str))
+        return str(about["kennungInhalt"]).strip(), str(about["version"]).strip(), codes
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError):
+        return "", "", None
 
 
 class CodeLists:

@@ -79,12 +79,14 @@ def import_standard(
     messages: str = "*",
     rules: Iterable[Path] = (),
     attachments: Path | None = None,
+    open_lists: Iterable[str] = (),
     bounds: Bounds = BOUNDS,
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
     ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own,
-    ``attachments`` declares where its documents name attachments. Nothing is overwritten.
+    ``attachments`` declares where its documents name attachments, ``open_lists`` are patterns of code lists that allow
+    other codes than theirs. Nothing is overwritten.
 
     Raises:
         Malformed: The package cannot be read, or holds names that nobody can write.
@@ -99,6 +101,7 @@ def import_standard(
     edition: dict[str, Any] = {"standard": standard, "version": version, "status": status, "messages": messages}
     edition |= {"valid_from": valid_from, "valid_until": valid_until}
     edition |= {"services": None if services is None else list(services)}
+    edition |= {"open_lists": list(open_lists)}
     edition |= {"provenance": provenance or source.name, "licence": licence or "see the package"}
     files = {"source": source, "catalog": catalog, "attachments": attachments}
     question = {name: None if path is None else str(path.resolve()) for name, path in files.items()}
@@ -288,12 +291,13 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
         provenance=facts["provenance"],
         licence=facts["licence"],
         messages=facts["messages"],
+        open_lists=tuple(facts["open_lists"]),
         own_rules={f"{OWN_RULES}{Path(path).name}": Path(path).read_bytes() for path in question["rules"]},
     )
     source = Path(question["source"])
     _say(source.name)
     package = read_package(source)
-    outside = None if question["catalog"] is None else LocationList.read(Path(question["catalog"]))
+    outside = None if question["catalog"] is None else LocationList.read(Path(question["catalog"]), source)
     manifest, files = edition_of(package, edition, outside, _say)
     if question["attachments"] is not None:
         declared = Path(question["attachments"])

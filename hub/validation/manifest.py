@@ -88,6 +88,15 @@ class SchemaItem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ListItem:
+    """A code list that came with the schemas of a version: its URI with the version, its file, and whether it is closed."""
+
+    uri: str
+    file: str
+    closed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """One version of one standard. ``files`` maps each file to its SHA-256 (lower-case hex)."""
 
@@ -106,6 +115,10 @@ class Manifest:
     identifiers: str | None = None
     #: Schematron files: business rules for every message of the version.
     rules: tuple[str, ...] = ()
+    #: Code lists beside schemas.
+    code_lists: tuple[ListItem, ...] = ()
+    #: Files of the package that stand for a code list and hold none.
+    left_out: tuple[str, ...] = ()
 
     def judging(self, item: SchemaItem) -> tuple[str, ...]:
         """Return every file that has a say in what a schema accepts: its closure, business rules, table of identifiers."""
@@ -200,6 +213,13 @@ def write_manifest(manifest: Manifest) -> str:
     if manifest.rules:
         document["rules"] = list(manifest.rules)
     document["schemas"] = [_item_document(item) for item in manifest.schemas]
+    if manifest.code_lists:
+        document["code_lists"] = [
+            {"uri": each.uri, "file": each.file, **({} if each.closed else {"closed": False})}
+            for each in manifest.code_lists
+        ]
+    if manifest.left_out:
+        document["left_out"] = list(manifest.left_out)
     if manifest.locations:
         document["locations"] = dict(sorted(manifest.locations.items()))
     document["files"] = dict(sorted(manifest.files.items()))
@@ -258,6 +278,8 @@ def manifest_from(document: Any) -> Manifest:
         identifiers=take("identifiers", str, None),
         rules=tuple(_inside(name) for name in take("rules", list, [])),
         schemas=tuple(_item(item, kind) for item in take("schemas", list)),
+        code_lists=tuple(_list_item(item) for item in take("code_lists", list, [])),
+        left_out=tuple(str(name) for name in take("left_out", list, [])),
         locations={str(address): _inside(name) for address, name in take("locations", dict, {}).items()},
         files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
     )
@@ -269,7 +291,8 @@ def manifest_from(document: Any) -> Manifest:
 def _require_references(manifest: Manifest) -> None:
     named = {name for item in manifest.schemas for name in (item.file, *item.closure)}
     named |= (
-        set(manifest.rules)
+        {item.file for item in manifest.code_lists}
+        | set(manifest.rules)
         | set(manifest.locations.values())
         | ({manifest.identifiers} if manifest.identifiers else set())
     )
@@ -299,6 +322,13 @@ def _item(document: Any, kind: Kind) -> SchemaItem:
         closed=take("closed", bool, default=True),
         attachments=places_from(attachments, kind.media_type),
     )
+    take.finish()
+    return item
+
+
+def _list_item(document: Any) -> ListItem:
+    take = _Taker(document, "code list")
+    item = ListItem(uri=take("uri", str), file=_inside(take("file", str)), closed=take("closed", bool, default=True))
     take.finish()
     return item
 

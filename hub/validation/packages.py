@@ -45,10 +45,10 @@ from lxml import etree
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
 from hub.model import is_uri
 from hub.validation.closure import Library, LocationList, build_schema, derive_table, has_identifiers
-from hub.validation.code_lists import CodeList, read_code_list
+from hub.validation.code_lists import CodeList, lists_among, read_code_list
 from hub.validation.json.documents import addresses, id_of, reached, runs_linearly
 from hub.validation.json.documents import compiled as compiled_json
-from hub.validation.manifest import NAME, Kind, Manifest, SchemaItem, Status
+from hub.validation.manifest import NAME, Kind, ListItem, Manifest, SchemaItem, Status
 from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
 from hub.validation.xml.identifiers import IdentifierTable
@@ -283,7 +283,6 @@ def _too_large() -> TooLarge:
 IDENTIFIERS = "identifiers.json"
 #: Where rules of the operator's own are kept beside a package that stays as it was published.
 OWN_RULES = "own-rules/"
-_CODE_LISTS = (".xml", ".gc")
 #: What stands in a URI as it is (RFC 3986, sections 3.3 and 3.5).
 _IN_A_URI = "!$&'()*+,;=:@/?-._~"
 
@@ -307,6 +306,8 @@ class Edition:
     licence: str = ""
     #: File name pattern of the message schemas, where the package's own structure does not tell.
     messages: str = "*"
+    #: Patterns of URIs and file names of code lists that allow other codes than theirs.
+    open_lists: tuple[str, ...] = ()
     #: Business rules of the operator's own, by file name; they judge beside those of the package.
     own_rules: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -321,9 +322,9 @@ def edition_of(package: Mapping[str, bytes], edition: Edition, outside: Location
         Malformed: A file of the hub's own or the operator's would stand in the place of one of the package.
     """
     if any(name.lower().endswith(".xsd") for name in package):
-        manifest, files = _xsd_edition(package, edition, outside, at)
-    elif any(name.lower().endswith(".json") for name in package):
-        manifest, files = _json_edition(package, edition, at)
+        manifest, files = _with_lists(*_xsd_edition(package, edition, outside, at), package, edition)
+    elif any(name.lower().endswith(".json") and b"json-schema.org" in content for name, content in package.items()):
+        manifest, files = _with_lists(*_json_edition(package, edition, at), package, edition)
     else:
         manifest, files = _code_list_edition(package, edition, at)
     refuse_odd_names([*files, NAME])
@@ -352,7 +353,7 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         at(next(iter(rules)))
         BusinessRules(rules).compile()
         files |= rules
-    hashes = {name: sha256_of(content) for name, content in files.items()}
+    hashes = _hashes(files)
     locations = {address: name for address, name in library.locations.items() if name in files}
     base = quote(
         _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition), safe=_IN_A_URI + "%"
@@ -485,7 +486,7 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Fil
             )
         )
     files = {name: package[name] for name in used}
-    hashes = {name: sha256_of(content) for name, content in files.items()}
+    hashes = _hashes(files)
     return _manifest(edition, Kind.JSON_SCHEMA, tuple(items), hashes, uri=None).pinned(), files
 
 
@@ -502,29 +503,39 @@ def _own_names(names: Iterable[str]) -> Mapping[str, str]:
 
 
 def _code_list_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Files:
-    files = {
-        name: content
-        for name, content in package.items()
-        if PurePosixPath(name).suffix.lower() in _CODE_LISTS and _selected(name, edition)
-    }
-    if not files:
+    selected = {name: content for name, content in package.items() if _selected(name, edition)}
+    at(next(iter(selected), "?"))
+    found = lists_among(selected, alone=True, open_ones=edition.open_lists)
+    if not found.lists:
+        # The first one says why.
+        for name in found.left_out:
+            read_code_list(selected[name], name)
         raise _nothing()
-    hashes = {name: sha256_of(content) for name, content in files.items()}
-    lists: dict[str, CodeList] = {}
-    for name, content in files.items():
-        at(name)
-        lists[name] = read_code_list(content, name)
+    files = {name: package[name] for name in found.lists}
     items = tuple(
-        SchemaItem(
-            uri=quote(f"{one.uri}_{one.version}", safe=_IN_A_URI + "%#"),
-            file=name,
-            closure=(name,),
-            sha256="",
-            services=(),
-        )
-        for name, one in lists.items()
+        SchemaItem(uri=_list_uri(one), file=name, closure=(name,), sha256="", services=(), closed=one.closed)
+        for name, one in found.lists.items()
     )
-    return _manifest(edition, Kind.CODE_LISTS, items, hashes, uri=None).pinned(), files
+    manifest = _manifest(edition, Kind.CODE_LISTS, items, _hashes(files), uri=None)
+    return replace(manifest, left_out=found.left_out).pinned(), files
+
+
+def _with_lists(manifest: Manifest, files: dict[str, bytes], package: Mapping[str, bytes], edition: Edition) -> Files:
+    """Take the code lists over that lie beside the schemas of a package."""
+    others = {name: content for name, content in package.items() if name not in files}
+    found = lists_among(others, alone=False, open_ones=edition.open_lists)
+    files |= {name: package[name] for name in found.lists}
+    items = tuple(ListItem(uri=_list_uri(one), file=name, closed=one.closed) for name, one in found.lists.items())
+    hashes = {**manifest.files, **_hashes({name: package[name] for name in found.lists})}
+    return replace(manifest, files=hashes, code_lists=items, left_out=found.left_out), files
+
+
+def _list_uri(one: CodeList) -> str:
+    return quote(f"{one.uri}_{one.version}", safe=_IN_A_URI + "%#")
+
+
+def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256_of(content) for name, content in files.items()}
 
 
 def _manifest(

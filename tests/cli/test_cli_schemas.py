@@ -166,3 +166,19 @@ def test_a_version_can_be_tried_before_it_is_in_force(hub, two_versions, tmp_pat
 def test_without_a_folder_the_messages_are_listed(hub):
     code, said = hub("conformance", "sender", "fim-hundesteuer", "1.0")
     assert (code, "hundesteuer" in said) == (0, True)
+
+
+def test_an_import_says_which_lists_came_along_and_which_are_missing(hub, tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "t.xsd").write_text(XSD.format(ONE))
+    (package / "l.json").write_text(
+        '{"metadaten": {"kennungInhalt": "urn:l", "version": "1"}, "spalten": [{"codeSpalte": true}], "daten": [["A"]]}'
+    )
+    (package / "x_fehlerhaft.xml").write_text(
+        '<Fehler xmlns="http://www.xoev.de/de/xrepository/framework/1/basisdatentypen"/>'
+    )
+    code, said = hub("schemas", "import", package, "--standard", "t", "--version", "1", "--open-list", "urn:l")
+    assert (code, "davon offen / of them open: 1" in said, "left out: x_fehlerhaft.xml" in said) == (0, True, True)
+    shown = hub("schemas", "show", "https://schema.rathaus-hub.example/t/1#t")[1]
+    assert re.search(r"code lists +1\n.*missing +x_fehlerhaft\.xml", shown)

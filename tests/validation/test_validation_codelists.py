@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import orjson
 import pytest
 from shared_data import CATALOG, SHARED, needs_shared_data
 from stage import BAUANTRAG, SCHEMAS
@@ -121,3 +122,98 @@ def test_official_lists_are_read_and_official_messages_keep_them(tmp_path):
         report = check(loaded, text)
         assert [v.rule for v in report.violations if v.severity == "error"] == []
     assert named
+
+
+# Lists beside schemas, and sets of lists as the XRepository exports them.
+
+CODED = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:k" xmlns="urn:k">
+<xs:element name="m"><xs:complexType><xs:sequence><xs:element name="code" type="xs:token"/></xs:sequence>
+<xs:attribute name="listURI"/><xs:attribute name="listVersionID"/></xs:complexType></xs:element></xs:schema>"""
+ERROR_FILE = """<?xml version="1.0" encoding="UTF-8"?>
+<b:Fehler xmlns:b="http://www.xoev.de/de/xrepository/framework/1/basisdatentypen"><b:status>0</b:status></b:Fehler>"""
+LIST_AS_JSON = {
+    "metadaten": {"kennung": "urn:l:json_1", "kennungInhalt": "urn:l:json", "version": "1"},
+    "spalten": [
+        {"spaltennameTechnisch": "nummer", "codeSpalte": True, "empfohleneCodeSpalte": False},
+        {"spaltennameTechnisch": "code", "codeSpalte": True, "empfohleneCodeSpalte": True},
+    ],
+    "daten": [["1", "REG"], ["2", " A  01 "]],
+}
+
+
+def exported(folder: Path, **more: str) -> Path:
+    """A set of lists as it is exported, one of them with an error in its place."""
+    folder.mkdir(parents=True)
+    (folder / "urn:l:xml_1.xml").write_text(LIST.format(uri="urn:l:xml", version="1", rows=ROW.format("REG")))
+    (folder / "urn:l:json_1.json").write_bytes(orjson.dumps(LIST_AS_JSON))
+    (folder / "art_fehlerhaft.xml").write_text(ERROR_FILE)
+    for name, content in more.items():
+        (folder / name).write_text(content)
+    return folder
+
+
+def coded(catalog: SchemaCatalog, uri: str, code: str):
+    text = f'<m xmlns="urn:k" listURI="{uri}" listVersionID="1"><code xmlns="">{code}</code></m>'
+    return [(one.rule, one.severity) for one in check(catalog, text).violations]
+
+
+@pytest.fixture(scope="module")
+def with_lists(tmp_path_factory) -> Path:
+    """A catalogue of one package: a schema, its lists, and an XML file that is neither."""
+    target = tmp_path_factory.mktemp("with-lists")
+    package = exported(target / "package" / "Codelisten (gültig)").parent
+    (package / "k.xsd").write_text(CODED)
+    (package / "beispiel.xml").write_text("<m/>")
+    import_standard(package, target / "schemas", standard="k", version="1", open_lists=["urn:l:j*"])
+    return target / "schemas"
+
+
+def test_lists_of_a_package_are_taken_over_with_it_and_missing_ones_are_named(with_lists):
+    manifest = read_manifest(with_lists / "k" / "1")
+    assert {(each.uri, each.closed) for each in manifest.code_lists} == {("urn:l:xml_1", True), ("urn:l:json_1", False)}
+    assert manifest.left_out == ("Codelisten (gültig)/art_fehlerhaft.xml",)
+    assert "beispiel.xml" not in manifest.files
+    assert len(manifest.schemas) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "found"),
+    [
+        ("urn:l:xml", "REG", []),
+        ("urn:l:xml", "ZZ", [("codelist.code", "error")]),
+        ("urn:l:json", "A 01", []),
+        # The number is a key of the list, and not the one that it recommends.
+        ("urn:l:json", "1", [("codelist.code", "warning")]),
+    ],
+)
+def test_lists_of_a_package_judge_its_messages_open_ones_by_warnings(with_lists, uri, code, found):
+    assert coded(SchemaCatalog.load(with_lists), uri, code) == found
+
+
+def test_a_list_on_its_own_counts_before_the_same_one_beside_schemas(with_lists, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "l.gc").write_text(LIST.format(uri="urn:l:xml", version="1", rows=ROW.format("ZZ")))
+    import_standard(own, tmp_path / "schemas", standard="a", version="1")
+    for roots in ((with_lists, tmp_path / "schemas"), (tmp_path / "schemas", with_lists)):
+        assert coded(SchemaCatalog.load(*roots), "urn:l:xml", "ZZ") == []
+
+
+def test_an_export_with_errors_in_it_brings_in_the_other_lists(tmp_path):
+    source = exported(tmp_path / "codes", **{"kaputt.xml": "<", "kaputt.json": "{", "leer.gc": "<r/>"})
+    manifest = import_standard(source, tmp_path / "schemas", standard="codes", version="1", open_lists=["urn:l:xml_1"])
+    assert {(item.uri, item.closed) for item in manifest.schemas} == {("urn:l:xml_1", False), ("urn:l:json_1", True)}
+    assert manifest.left_out == ("art_fehlerhaft.xml", "kaputt.json", "kaputt.xml", "leer.gc")
+
+
+def test_an_export_of_nothing_but_errors_is_refused_by_name(tmp_path):
+    (tmp_path / "art_fehlerhaft.xml").write_text(ERROR_FILE)
+    with pytest.raises(ConfigurationError, match=r"art_fehlerhaft\.xml is not a code list"):
+        import_standard(tmp_path / "art_fehlerhaft.xml", tmp_path / "schemas", standard="codes", version="1")
+
+
+def test_lists_beside_json_schemas_are_taken_over_too(tmp_path):
+    package = exported(tmp_path / "package")
+    (package / "s.json").write_text('{"$schema": "http://json-schema.org/draft-07/schema#", "$id": "urn:l:schema"}')
+    manifest = import_standard(package, tmp_path / "schemas", standard="j", version="1")
+    assert (len(manifest.schemas), len(manifest.code_lists), manifest.left_out) == (1, 2, ("art_fehlerhaft.xml",))
