@@ -204,6 +204,10 @@ def refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...
             known.add(target)
 
 
+#: What takes data of whoever calls them by the family of their media type: the plain door.
+_BY_SUFFIX = frozenset({"applications.create", "validations.create"})
+
+
 def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
     bodies = [
         (method, path, operation, media_type, content.get("schema", {}))
@@ -223,6 +227,11 @@ def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
             (method, _pattern(path)) for method, path, _ in operations(contract) if path.startswith(tuple(PREFIXES))
         ),
         repeatable=frozenset(_repeatable(contract)),
+        by_suffix=tuple(
+            (method, _pattern(path))
+            for method, path, operation in operations(contract)
+            if operation["operationId"] in _BY_SUFFIX
+        ),
     )
 
 

@@ -226,15 +226,16 @@ def _announced_size(request: Request) -> int:
 
 
 def _data_type(content_type: str) -> MediaType:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind not in set(MediaType):
+    kind = MediaType.meant_by(content_type)
+    if kind is None:
         raise Malformed(
             Text(
-                "Der Teil „data“ braucht den Content-Type application/json oder application/xml.",
-                "The part 'data' needs the Content-Type application/json or application/xml.",
+                "Der Teil „data“ braucht den Content-Type application/json oder application/xml (auch text/xml, …+xml und "
+                "…+json).",
+                "The part 'data' needs the Content-Type application/json or application/xml (also text/xml, …+xml, …+json).",
             )
         )
-    return MediaType(kind)
+    return kind
 
 
 def _metadata(found: tuple[str, bytes] | None) -> Mapping[str, Any]:

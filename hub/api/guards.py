@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia
+from hub.model import MediaType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,12 +221,14 @@ class Surface:
 
     ``media_types`` are all that any operation takes. ``prefixed`` are operations that stand in the contract with their
     mount in front, as (method, path): they are not reachable without it. ``repeatable`` are query names of arrays.
+    ``by_suffix`` are operations that take ``text/xml``, ``…+xml`` and ``…+json`` as what they are, as (method, path).
     """
 
     media_types: frozenset[str]
     caps: tuple[Cap, ...] = ()
     prefixed: Prefixed = ()
     repeatable: frozenset[str] = frozenset()
+    by_suffix: tuple[tuple[str, re.Pattern[str]], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,7 +275,14 @@ class Gate:
         query = read_query(scope["query_string"], self._limits, self._surface.repeatable)
         api, path = unmounted(scope["method"], scope["path"], self._surface.prefixed)
         length = _declared_length(fields)
-        content_type = _content_type(fields, scope["method"], length, self._surface.media_types)
+        by_suffix = any(
+            method == scope["method"] and known.fullmatch(path) for method, known in self._surface.by_suffix
+        )
+        if by_suffix:
+            _named_plainly(fields)
+        content_type = _content_type(
+            fields, scope["method"], length, self._surface.media_types, wanted=_BY_SUFFIX if by_suffix else _WANTED
+        )
         media_type = content_type.partition(";")[0]
         cap = self._cap(scope["method"], path, media_type)
         if length is not None and length > cap:
@@ -323,7 +333,29 @@ def _declared_length(fields: dict[bytes, bytes]) -> int | None:
     return int(value)
 
 
-def _content_type(fields: dict[bytes, bytes], method: str, length: int | None, media_types: frozenset[str]) -> str:
+def _named_plainly(fields: dict[bytes, bytes]) -> None:
+    """Call XML and JSON by the names that the contract has for them, whatever parameters follow."""
+    kind, semicolon, parameters = fields.get(b"content-type", b"").decode("latin-1").partition(";")
+    meant = MediaType.meant_by(kind)
+    if meant is not None:
+        fields[b"content-type"] = f"{meant}{semicolon}{parameters}".encode("latin-1")
+
+
+_WANTED = Text(
+    "Der Content-Type fehlt oder gilt hier nicht. /openapi.json nennt die erlaubten; Zeichensatz ist UTF-8.",
+    "The Content-Type is missing or not taken. /openapi.json lists those that are; the character set is UTF-8.",
+)
+_BY_SUFFIX = Text(
+    "Der Content-Type fehlt oder gilt hier nicht. Senden Sie application/xml (auch text/xml, …+xml), application/json (auch "
+    "…+json) oder, mit Anlagen, multipart/form-data; Zeichensatz ist UTF-8.",
+    "The Content-Type is missing or not taken. Send application/xml (also text/xml, …+xml), application/json (also …+json) or, "
+    "with attachments, multipart/form-data; the character set is UTF-8.",
+)
+
+
+def _content_type(
+    fields: dict[bytes, bytes], method: str, length: int | None, media_types: frozenset[str], *, wanted: Text
+) -> str:
     """Return the Content-Type in plain form, or "" where no body comes.
 
     Raises:
@@ -341,10 +373,7 @@ def _content_type(fields: dict[bytes, bytes], method: str, length: int | None, m
         raise _unsupported("Komprimierte Inhalte nimmt der Hub nicht an.", "The hub does not take compressed bodies.")
     plain = _plain_content_type(fields.get(b"content-type", b"").decode("latin-1"))
     if plain is None or plain.partition(";")[0] not in media_types:
-        raise _unsupported(
-            "Der Content-Type fehlt oder gilt hier nicht. /openapi.json nennt die erlaubten; Zeichensatz ist UTF-8.",
-            "The Content-Type is missing or not taken. /openapi.json lists those that are; the character set is UTF-8.",
-        )
+        raise UnsupportedMedia(wanted)
     return plain
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import jsonschema_rs
 import orjson
 from connexion.decorators.parameter import sanitized
-from connexion.exceptions import UnsupportedMediaTypeProblem
 from connexion.lifecycle import ConnexionResponse
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from starlette.exceptions import HTTPException
@@ -37,6 +36,7 @@ from hub.api.contract import (
     violations,
 )
 from hub.api.guards import RequestFacts, RequestLimits, arrival
+from hub.errors import Text, UnsupportedMedia
 from hub.validation.json.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
@@ -152,7 +152,13 @@ class RequestCheck:
             raise body_required()
         media_type = came.media_type or self._usual
         if media_type not in self._bodies:
-            raise UnsupportedMediaTypeProblem
+            taken = ", ".join(self._bodies)
+            raise UnsupportedMedia(
+                Text(
+                    f"Diese Operation nimmt {taken} an, sonst nichts.",
+                    f"This operation takes {taken} and nothing else.",
+                )
+            )
         body, expected = self._bodies[media_type], came.length or 0
         reservation.require_room(min(expected, _PIECE) if media_type in self._in_pieces else expected)
         if body is not None:

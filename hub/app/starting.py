@@ -163,16 +163,16 @@ def announce(hub: Context, what: str) -> None:
 
     ``what`` is the command. Development is warned about, because it is what runs where nobody said anything.
     """
-    for level, line in lines(hub.settings, what, table=_table(hub)):
+    for level, line in lines(hub.settings, what, table=_table(hub), address=hub.base_url):
         _log.log(level, line)
 
 
-def lines(settings: Settings, what: str, *, table: str) -> Iterator[tuple[int, str]]:
+def lines(settings: Settings, what: str, *, table: str, address: str = "") -> Iterator[tuple[int, str]]:
     """Yield what :func:`announce` says, each with its level."""
     facts = {
         "hub": what,
         "Modus / mode": settings.environment,
-        "Adresse / address": settings.canonical_url,
+        "Adresse / address": address or settings.canonical_url,
         "lauscht / listens": f"{settings.host}:{settings.port}" if what != "work" else "-",
         "Datenbank / database": address_of(settings.database),
         "Zuständigkeitstabelle / routing table": table,

@@ -114,7 +114,26 @@ def key_policy(settings: Settings, now: datetime) -> KeyPolicy:
     return replace(policy, trust_anchors=(*policy.trust_anchors, anchor), allow_self_signed=True)
 
 
-def open_login(settings: Settings, store: Store, accounts: Accounts, keys: HubKeys) -> OpenIdLogin | None:
+#: The setting of the store under which the address stands that this hub signs as.
+_ADDRESS = "canonical-address"
+
+
+def canonical_address(settings: Settings, store: Store, *, listens: bool) -> str:
+    """Return the address that the hub signs as: one for all processes on a store, so that all are one issuer.
+
+    Where no ``base_url`` is set, it follows from where the hub ``listens``, and only the process that does knows: it writes it
+    down, and commands and workers beside it take it from there.
+    """
+    known = store.settings.value(_ADDRESS)
+    address = settings.canonical_url if settings.base_url or listens or not known else known
+    if listens and address != known:
+        store.settings.set(_ADDRESS, address)
+    return address
+
+
+def open_login(
+    settings: Settings, store: Store, accounts: Accounts, keys: HubKeys, *, base_url: str
+) -> OpenIdLogin | None:
     """Log people in by the configured provider; raise ``ConfigurationError`` for files that cannot be used."""
     if not settings.openid_issuer:
         return None
@@ -128,7 +147,7 @@ def open_login(settings: Settings, store: Store, accounts: Accounts, keys: HubKe
         issuer=settings.openid_issuer,
         client_id=settings.openid_client_id,
         secret=secret,
-        redirect_uri=f"{settings.canonical_url}{CALLBACK_PATH}",
+        redirect_uri=f"{base_url}{CALLBACK_PATH}",
         scopes=tuple(settings.openid_scopes.split()),
     )
     outbound = Outbound(
@@ -177,11 +196,10 @@ _ORPHAN_GRACE = timedelta(hours=24)
 class Foundation:
     """What settings name, opened: places, keys, adapters, and what lies in the data folder and beside the code."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
         vault.make_folder(settings.data)
         crashpoints.arm(settings.crash_at)
         self.settings = settings
-        self.base_url = settings.canonical_url
         self.clock = clock
         self.meters = Meters()
         self.supervisor = Supervisor(fell=self.meters.loop_fell)
@@ -189,6 +207,7 @@ class Foundation:
         self.store = Store(settings.database, blobs=self.blobs, supervisor=self.supervisor)
         self.store.on_unreadable(self.meters.unreadable)
         self.store.migrate() if serves else self.store.require_tables()
+        self.base_url = canonical_address(settings, self.store, listens=listens)
         # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
         first_start = self.store.submissions.cases(limit=1).total == 0
         self.keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
@@ -230,14 +249,14 @@ class Foundation:
 class Shared(Foundation):
     """What the use cases have in common: who calls, who is responsible, what can be shown later, who is told."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
-        super().__init__(settings, clock, serves=serves)
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
+        super().__init__(settings, clock, serves=serves, listens=listens)
         store, keys = self.store, self.keys
         self.directory = Directory(store=store, policy=self.policy)
         store.on_party_changed(self.directory.forget)
         self.clients = Clients(store=store, directory=self.directory, keys=keys, issuer=self.base_url)
         self.accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
-        self.openid = open_login(settings, store, self.accounts, keys)
+        self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
         self.book = _open_book(self)
         self.notary = Notary(store=store, keys=keys, meters=self.meters)
@@ -264,8 +283,8 @@ class Context(Shared):
     what it needs, and is handed the whole. What was set once stays.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool) -> None:
-        super().__init__(settings, clock, serves=serves)
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
+        super().__init__(settings, clock, serves=serves, listens=listens)
         store = self.store
         self.attachment_limit = _ATTACHMENT_LIMIT
         self.intake = Intake(self)
@@ -294,16 +313,19 @@ class Context(Shared):
         self.gauges = Gauges(store=store, blobs=self.blobs, facts=_facts(self), clock=clock)
 
 
-def build(settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True) -> Context:
+def build(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True, listens: bool = False
+) -> Context:
     """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing.
 
     Who ``serves`` (or works) brings older tables up to this version and is stopped by a bad key file. For commands that look
-    and mend, tables have to be of this version already, and a bad key file fails what needs it.
+    and mend, tables have to be of this version already, and a bad key file fails what needs it. Who ``listens`` says under
+    which address all processes on this store sign.
 
     Raises:
         ConfigurationError: something that settings name, a key file or the tables cannot be used; names it.
     """
-    return Context(settings, clock, serves=serves)
+    return Context(settings, clock, serves=serves, listens=listens)
 
 
 @contextmanager
@@ -359,7 +381,7 @@ def _dispatcher(hub: Shared) -> Dispatcher:
         adapters=hub.adapters,
         notary=hub.notary,
         callback_writer=hub.callback_writer,
-        rules=_rules(hub.settings),
+        rules=_rules(hub.settings, hub.base_url),
         clock=hub.clock,
         meters=hub.meters,
         traces=hub.traces,
@@ -367,7 +389,7 @@ def _dispatcher(hub: Shared) -> Dispatcher:
     )
 
 
-def _rules(settings: Settings) -> Rules:
+def _rules(settings: Settings, base_url: str) -> Rules:
     return Rules(
         node=process_of(settings),
         lease=settings.lease,
@@ -377,7 +399,7 @@ def _rules(settings: Settings) -> Rules:
             give_up=timedelta(seconds=settings.give_up_seconds),
         ),
         threads=settings.delivery_threads,
-        base_url=settings.canonical_url,
+        base_url=base_url,
         breaker=Breaker(
             threshold=settings.circuit_failures,
             first=timedelta(seconds=settings.circuit_first_seconds),

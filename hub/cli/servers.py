@@ -138,7 +138,7 @@ def application() -> object:
 
 def _prepared(settings: Settings, *, announced: bool, what: str = "serve") -> app.Context:
     """Build the hub and judge what it stands on; ``announced`` says it to whoever started it."""
-    hub = app.build(settings)
+    hub = app.build(settings, listens=what != "work")
     try:
         app.refuse_demo(hub)
         if announced:

@@ -274,7 +274,7 @@ def run_demo(demo: Demo) -> int:
         click.echo(
             "Erster Start: Schlüssel und Zustellpunkte werden angelegt. / First start: making keys and destinations."
         )
-    hub = app.build(settings)
+    hub = app.build(settings, listens=True)
     app.announce(hub, "run")
     cast = prepare(hub, say=click.echo)
     with ExitStack() as stack:

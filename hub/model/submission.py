@@ -29,6 +29,17 @@ class MediaType(StrEnum):
     JSON = "application/json"
     XML = "application/xml"
 
+    @classmethod
+    def meant_by(cls, label: str) -> MediaType | None:
+        """Return what a media type is at heart, parameters aside: ``text/xml`` and ``…+xml`` are XML, ``…+json`` is JSON.
+
+        RFC 7303 (sections 4.1, 9.2) and RFC 6839 (section 3.1).
+        """
+        kind = label.partition(";")[0].strip().lower()
+        if kind in (cls.XML, "text/xml") or (kind.endswith("+xml") and "/" in kind):
+            return cls.XML
+        return cls.JSON if kind == cls.JSON or (kind.endswith("+json") and "/" in kind) else None
+
 
 class Door(StrEnum):
     """By which door a submission came in."""

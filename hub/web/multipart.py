@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ from hub.errors import Malformed, Text, TooLarge
 #: RFC 2046 section 5.1.1: 1 to 70 of these characters, the last no blank.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _PARAMETER = re.compile(r";\s*([!#$&+\-.^_`|~0-9A-Za-z*]+)\s*=\s*(?:\"((?:[^\"\\\r\n]|\\.)*)\"|([^;\"\s]*))\s*")
+_FILENAME = re.compile(rb"filename=\"(?:[^\"\\\r\n]|\\.)*\"", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _MAX_HEADERS = 8
 _MAX_HEADER_BYTES = 4096
@@ -174,10 +176,7 @@ class _Reader:
         name = self._name.decode("ascii").lower()
         if name in self._headers:
             raise _broken()
-        try:
-            self._headers[name] = self._value.decode().strip()
-        except UnicodeDecodeError as error:
-            raise _broken() from error
+        self._headers[name] = _text_of(self._value, is_name=name == "content-disposition").strip()
         self._name = self._value = b""
 
     def _on_headers_finished(self) -> None:
@@ -191,6 +190,21 @@ class _Reader:
 
     def _on_end(self) -> None:
         self._complete = True
+
+
+def _text_of(value: bytes, *, is_name: bool) -> str:
+    """Return a header's text: UTF-8 (HTML, section 4.10.22.8), for names of files also Windows-1252, as older clients write.
+
+    Windows-1252 is all of ISO 8859-1 that can be shown. The name of a part decides what it is, so nobody guesses there.
+    """
+    with suppress(UnicodeDecodeError):
+        return value.decode()
+    if not is_name or not _FILENAME.sub(b"", value).isascii():
+        raise _broken()
+    try:
+        return value.decode("windows-1252")
+    except UnicodeDecodeError as error:
+        raise _unreadable_name() from error
 
 
 def _require_nothing(rest: bytes) -> None:
@@ -281,12 +295,24 @@ def _filename(parameters: Mapping[str, str]) -> str | None:
 
 
 def _decoded(value: str, charset: str) -> str:
-    if charset.lower() != "utf-8":
-        raise _broken()
+    """Return an extended value's text; RFC 5987, section 3.2.1: UTF-8 or ISO-8859-1, and nothing else."""
+    if charset.lower() not in {"utf-8", "iso-8859-1"}:
+        raise _unreadable_name()
     try:
-        return unquote(value, errors="strict")
+        return unquote(value, encoding=charset, errors="strict")
     except UnicodeDecodeError as error:
-        raise _broken() from error
+        raise _unreadable_name() from error
+
+
+def _unreadable_name() -> Malformed:
+    return Malformed(
+        Text(
+            "Der Name einer Datei ist in keiner bekannten Kodierung. Senden Sie ihn in UTF-8, als filename*=UTF-8''… oder, "
+            "ebenfalls erlaubt, als filename*=ISO-8859-1''….",
+            "The name of a file is in no known encoding. Send it in UTF-8, as filename*=UTF-8''… or, allowed as well, as "
+            "filename*=ISO-8859-1''….",
+        )
+    )
 
 
 def _broken() -> Malformed:

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, CANARY, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
-from hub.crypto.receipts import claims_of, verify_receipt
+from hub.crypto import claims_of, verify_receipt
 
 DEEP = b"[" * 5000 + b"]" * 5000
 
@@ -39,6 +39,34 @@ BAD_INPUT = {
     "an area that is none": ({"ars": "0643"}, 400, "schema-violation"),
     "an unknown parameter": ({"sevrice": "x"}, 400, "schema-violation"),
 }
+
+
+@pytest.mark.parametrize(
+    ("kind", "xml"),
+    [
+        ("text/xml", True),
+        ("text/xml; charset=utf-8", True),
+        ("application/vnd.xoev+xml", True),
+        ("Application/FIM+JSON", False),
+    ],
+)
+def test_data_are_taken_for_what_their_media_type_is_at_heart(served, kind: str, xml: bool):
+    service, ars, data = (BAUEN, TAUNUSSTEIN, BAUANTRAG) if xml else (ANMELDEN, WIESBADEN, ANMELDUNG)
+    where, head = {"service": service, "ars": ars}, {"Content-Type": kind}
+    taken = served.post("/hub/v1/applications", params=where, data=data, headers=head)
+    assert taken.status_code == 202, taken.text
+    assert served.post("/hub/v1/validations", data=data, headers=head).json()["valid"]
+    in_parts = served.post("/hub/v1/applications", params=where, files={"data": ("a", data, kind)})
+    assert in_parts.status_code == 202, in_parts.text
+
+
+def test_another_media_type_is_refused_with_those_that_are_taken(served):
+    for path in ("/hub/v1/applications", "/hub/v1/validations"):
+        answer = served.post(path, params={"service": BAUEN}, data=BAUANTRAG, headers={"Content-Type": "text/html"})
+        assert answer.status_code == 415
+        assert all(kind in answer.json()["detailDe"] for kind in ("application/xml", "text/xml", "application/json"))
+    only_json = served.post("/v2/submissions", data=b"{}", headers={"Content-Type": "text/xml"})
+    assert only_json.status_code == 415
 
 
 def nothing_stored(served) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from click.testing import CliRunner
 from shared_data import CATALOG, XWASSER, needs_shared_data
 from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 
+from hub import app
 from hub.cli import main
-from hub.identity.accounts import Role
+from hub.config import load_settings
+from hub.model import Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")
@@ -117,6 +120,23 @@ def test_an_application_may_name_its_service_either_way(hub):
     assert also == "urn:de:fim:leistung:99012008001000"
     code, said = hub("submit", GOOD, "--service", also, "--ars", TAUNUSSTEIN)
     assert (code, "submissionId" in said) == (0, True), said
+
+
+def test_what_is_submitted_beside_a_hub_at_another_port_is_signed_by_the_same_issuer(stage):
+    """The address is in the store: who only works or submits does not know where the one that serves listens."""
+    served = load_settings(stage.data, {}, port=18_123)
+    app.build(served, clock=stage.clock, listens=True).close()
+    for settings, said in (
+        (load_settings(stage.data, {}), "http://127.0.0.1:18123"),
+        (load_settings(stage.data, {}, base_url="https://hub.example"), "https://hub.example"),
+    ):
+        beside = app.build(settings, clock=stage.clock, serves=False)
+        accepted = replace(stage, hub=beside).accept()
+        beside.close()
+        assert accepted.claims["iss"] == said
+    restarted = app.build(load_settings(stage.data, {}, port=18_124), clock=stage.clock, listens=True)
+    assert restarted.base_url == "http://127.0.0.1:18124"
+    restarted.close()
 
 
 def test_an_unknown_submission_is_refused(hub):

@@ -195,6 +195,7 @@ def outcome(sent: bytes, *, size: int) -> list[tuple] | type[Refused]:
         ('filename="a\u0085b\tc.pdf"', "abc.pdf"),
         ("filename*=UTF-8''Antr%C3%A4ge%20%E2%82%AC.pdf", "Anträge €.pdf"),
         ("filename*=utf-8'de'a%2Fb%2F..%2Fc.pdf", "c.pdf"),
+        ("filename*=ISO-8859-1''Grundri%DF%20M%FCller.pdf", "Grundriß Müller.pdf"),
         ("filename=\"fallback.pdf\"; filename*=UTF-8''echt.pdf", "echt.pdf"),
         (f'filename="{"x" * 300}.pdf"', "x" * 251 + ".pdf"),
         (f'filename="{"x" * 300}"', "x" * 255),
@@ -207,7 +208,7 @@ def test_a_file_name_becomes_safe(given_name: str, safe: str | None):
 @pytest.mark.parametrize(
     "given_name",
     [
-        "filename*=iso-8859-1''a%E4.pdf",
+        "filename*=iso-8859-15''a%A4.pdf",
         "filename*=UTF-8''%ff.pdf",
         "filename*=plain.pdf",
         "filename*0=a; filename*1=.pdf",
@@ -217,6 +218,22 @@ def test_a_file_name_becomes_safe(given_name: str, safe: str | None):
 def test_a_file_name_in_a_form_that_readers_dispute_is_refused(given_name: str):
     with pytest.raises(Malformed):
         read(body(part(b"x", f'form-data; name="a"; {given_name}')))
+
+
+def test_a_file_name_of_an_older_client_is_read_as_it_was_meant():
+    raw = body(part(b"x", 'form-data; name="a"; filename="GR.pdf"')).replace(b"GR", "Grundriß €".encode("windows-1252"))
+    assert read(raw)[0][1] == "Grundriß €.pdf"
+
+
+@pytest.mark.parametrize(
+    "name", [b'filename="a\x81.pdf"', b"filename*=iso-8859-15''a%A4.pdf", b"filename*=UTF-8''%ff.pdf"]
+)
+def test_a_file_name_that_nobody_can_read_is_refused_with_the_right_word(name: bytes):
+    raw = body(part(b"x", 'form-data; name="a"; NAME')).replace(b"NAME", name)
+    with pytest.raises(Malformed) as refused:
+        read(raw)
+    assert "Name einer Datei" in refused.value.detail.de
+    assert "filename*=UTF-8''" in refused.value.detail.de
 
 
 def test_a_part_that_nobody_reads_is_skipped():
