@@ -31,6 +31,7 @@ from hub.model import MediaType, SchemaRef
 from hub.validation.attachments import ANY, JsonAttachmentNames, XmlAttachmentNames
 from hub.validation.code_lists import CodeList, CodeLists, read_code_list
 from hub.validation.comparison import Change, differences
+from hub.validation.editions import fixed_versions, stated_by
 from hub.validation.json.documents import JsonSchema, addresses, read_json
 from hub.validation.manifest import (
     NAME,
@@ -276,6 +277,8 @@ class SchemaCatalog:
         self.chosen: dict[_Asked, SchemaEntry] = {}
         self._compared: dict[tuple[str, str, str], tuple[Change, ...]] = {}
         self._comparing = Lock()
+        #: By schema, what its documents state of its version; looked up when two versions know one root.
+        self._fixed: dict[str, Collection[tuple[str, str]]] = {}
         require_own_uris(entry.item for entry in self._entries)
 
     @classmethod
@@ -386,7 +389,7 @@ class SchemaCatalog:
             UnknownSchema: No schema in force fits, or more than one.
         """
         document = self._read(media_type, data)
-        return self._choose(_Asked(media_type, schema, service, on, _mark(document)))
+        return self._choose(_Asked(media_type, schema, service, on, _mark(document)), document)
 
     def check(
         self,
@@ -425,7 +428,7 @@ class SchemaCatalog:
         self, data: bytes, schema: str | None, service: str | None, on: date, sent: Collection[str] | None
     ) -> Report:
         document = read_xml(data, self._limits)
-        entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root))
+        entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root), document)
         judge = entry.judge
         assert not isinstance(judge, JsonSchema)  # noqa: S101  # Only schemas of the asked media type are chosen.
         report = self._xml_report(entry, judge, document)
@@ -439,7 +442,7 @@ class SchemaCatalog:
         self, data: bytes, schema: str | None, service: str | None, on: date, sent: Collection[str] | None
     ) -> Report:
         document = read_json(data, self._limits)
-        entry = self._choose(_Asked(MediaType.JSON, schema, service, on, _mark(document)))
+        entry = self._choose(_Asked(MediaType.JSON, schema, service, on, _mark(document)), document)
         assert isinstance(entry.judge, JsonSchema)  # noqa: S101  # As above.
         violations, total, remarks = entry.judge.check(document, data, self._limits)
         report = entry.clean
@@ -485,10 +488,14 @@ class SchemaCatalog:
     def _read(self, media_type: MediaType, data: bytes) -> Any:
         return read_xml(data, self._limits) if media_type is MediaType.XML else read_json(data, self._limits)
 
-    def _choose(self, asked: _Asked) -> SchemaEntry:
+    def _choose(self, asked: _Asked, document: Any) -> SchemaEntry:
         chosen = self.chosen.get(asked)
         if chosen is None:
-            chosen = self._chosen_anew(asked)
+            serving = self._serving(asked)
+            chosen = serving[0]
+            if len({(entry.manifest.standard, entry.manifest.version) for entry in serving}) > 1:
+                # Which version it is, each document says for itself.
+                return self._stated(serving, document)
             if len(asked.mark or "") > _LONGEST_MARK:
                 return chosen  # A payload may say of itself what it likes, at any length.
             if len(self.chosen) >= _REMEMBERED:
@@ -496,7 +503,7 @@ class SchemaCatalog:
             self.chosen[asked] = chosen
         return chosen
 
-    def _chosen_anew(self, asked: _Asked) -> SchemaEntry:
+    def _serving(self, asked: _Asked) -> list[SchemaEntry]:
         candidates = [entry for entry in self._candidates(asked) if entry.manifest.kind.media_type is asked.media_type]
         if not candidates:
             raise self._unknown(_NOT_NAMED if asked.schema else _NOT_FOUND, ())
@@ -508,7 +515,31 @@ class SchemaCatalog:
             raise self._unknown(_WRONG_SERVICE, in_force)
         if not asked.mark and len(serving) > 1:
             raise self._unknown(_AMBIGUOUS, serving)
-        return serving[0]
+        return serving
+
+    def _stated(self, serving: list[SchemaEntry], document: Any) -> SchemaEntry:
+        """Return the entry of the version that a document states; where none can be stated, of the one that followed last."""
+        if not isinstance(document, XmlDocument):
+            return serving[0]
+        fixed = [self._fixed_versions(entry) for entry in serving]
+        stated = stated_by(document, (place for entry in serving for place in entry.item.states))
+        fitting = [
+            entry for entry, values in zip(serving, fixed, strict=True) if stated.fits(entry.item.states, values)
+        ]
+        if len({entry.manifest.version for entry in fitting}) == 1:
+            return fitting[0]
+        begun = {entry.manifest.version: entry.manifest.valid_from or date.min for entry in serving}
+        last = max(begun.values())
+        nothing = not any(fixed) and not any(entry.item.states for entry in serving)
+        if nothing and list(begun.values()).count(last) == 1:
+            return serving[0]
+        raise self._unknown(_SEVERAL_VERSIONS, fitting or serving)
+
+    def _fixed_versions(self, entry: SchemaEntry) -> Collection[tuple[str, str]]:
+        if entry.uri not in self._fixed:
+            judge = entry.judge
+            self._fixed[entry.uri] = frozenset() if isinstance(judge, JsonSchema) else fixed_versions(judge.source)
+        return self._fixed[entry.uri]
 
     def _candidates(self, asked: _Asked) -> Iterable[SchemaEntry]:
         if asked.schema is not None:
@@ -617,6 +648,12 @@ _WRONG_SERVICE = Text(
 _AMBIGUOUS = Text(
     "Zu dieser Leistung gibt es mehrere Schemata. Nennen Sie eines davon in $schema oder im Parameter schema.",
     "There are several schemas for this service. Name one of them in $schema or in the parameter schema.",
+)
+_SEVERAL_VERSIONS = Text(
+    "Mehrere gültige Fassungen kennen dieses Wurzelelement, und das Dokument sagt nicht, welche gemeint ist. Geben Sie seine "
+    "Version an, wo das Schema sie vorsieht, oder nennen Sie eine der URIs (known) im Parameter schema.",
+    "Several versions in force know this root element, and the document does not say which of them is meant: it is ambiguous. "
+    "State its version where the schema has a place for it, or name one of the URIs (known) in the parameter schema.",
 )
 
 

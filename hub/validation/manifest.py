@@ -14,6 +14,7 @@ decisions stand in one file of their own, ``standing.json`` in the data folder's
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -32,6 +33,7 @@ from hub.model import MediaType
 from hub.validation.attachments import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"
+_ELEMENT_PATH = re.compile(r"(?:/(?:\{[^{}]{1,300}\})?[^/{}@\s]{1,200}){1,16}")
 _LARGEST = 8 * 1024 * 1024
 
 
@@ -85,6 +87,8 @@ class SchemaItem:
     closed: bool = True
     #: Where its documents name attachments.
     attachments: tuple[AttachmentPlace, ...] = ()
+    #: Elements in which its documents name their version, by path (``/{namespace}message/{namespace}id``), and its values.
+    states: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,9 +325,25 @@ def _item(document: Any, kind: Kind) -> SchemaItem:
         title=take("title", str, ""),
         closed=take("closed", bool, default=True),
         attachments=places_from(attachments, kind.media_type),
+        states={_element_path(place): _texts(values) for place, values in take("states", dict, {}).items()},
     )
     take.finish()
     return item
+
+
+def _element_path(place: Any) -> str:
+    if not isinstance(place, str) or not _ELEMENT_PATH.fullmatch(place):
+        raise ValueError(
+            f"{str(place)[:100]!r} is no path to where a version is stated: it has steps as /{{namespace}}element"
+        )
+    return place
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    found = (values,) if isinstance(values, str) else tuple(values)
+    if not all(isinstance(each, str) and each for each in found):
+        raise TypeError("what states a version is a text or a list of texts")
+    return found
 
 
 def _list_item(document: Any) -> ListItem:
@@ -346,6 +366,8 @@ def _item_document(item: SchemaItem) -> dict[str, Any]:
         document["closed"] = False
     if item.services is not None:
         document["services"] = list(item.services)
+    if item.states:
+        document["states"] = {place: list(values) for place, values in item.states.items()}
     if item.attachments:
         document["attachments"] = [each.as_document() for each in item.attachments]
     return {**document, "sha256": item.sha256, "closure": list(item.closure)}

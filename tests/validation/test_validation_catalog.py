@@ -198,12 +198,13 @@ def test_a_schema_is_found_by_the_services_only_one(catalog):
     assert entry.uri == f"{BASE}/fim-hundesteuer/1.0/anmeldung.schema.json"
 
 
-def test_the_newest_version_in_force_is_taken(tmp_path):
+def test_a_version_follows_the_one_before_it_on_its_day(tmp_path):
     folder = folder_of(tmp_path, "bauantrag/1.0")
     shutil.copytree(folder, folder.with_name("1.1"))
     document = yaml.safe_load((folder / "catalog.yaml").read_text())
     document["schemas"][0]["uri"] = f"{BASE}/bauantrag/1.1/bauantrag.xsd"
     change(folder.with_name("1.1"), version="1.1", valid_from=date(2026, 12, 1), schemas=document["schemas"])
+    change(folder, valid_until=date(2026, 11, 30))
     loaded = SchemaCatalog.load(tmp_path)
     path = folder / "examples/good-einfamilienhaus.xml"
     assert check(loaded, path).schema.version == "1.0"
