@@ -394,13 +394,13 @@ async def _form(request: Request, page: _Page, held: Reservation) -> SentForm:
     receive = _limited(request, page, held)
     fields: dict[str, str] = {}
     files: dict[str, tuple[str, bytes]] = {}
-    uploads = []
+    uploads: dict[str, tuple[tuple[str, bytes], ...]] = {}
     try:
         async with Request(request.scope, receive).form(max_files=page.files, max_fields=_MAX_FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
                     files[name] = (value.filename or "", await value.read())
-                    uploads.append(files[name])
+                    uploads[name] = (*uploads.get(name, ()), files[name])
                 else:
                     fields[name] = value
     except HTTPException as exc:
@@ -410,7 +410,7 @@ async def _form(request: Request, page: _Page, held: Reservation) -> SentForm:
                 f"The form cannot be read, or it has more than {page.files} files or {_MAX_FIELDS} fields.",
             )
         ) from exc
-    return SentForm(fields=fields, files=files, uploads=tuple(uploads))
+    return SentForm(fields=fields, files=files, uploads=uploads)
 
 
 def _to_log_in(page: _Page, visit: Visit) -> Response:

@@ -296,11 +296,11 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SentForm:
-    """What was sent: single values by name, uploaded files by name, and all files of a folder in their order."""
+    """What was sent: single values by name, uploaded files by name, and all files of each field in their order."""
 
     fields: Mapping[str, str] = field(repr=False, default_factory=dict)
     files: Mapping[str, tuple[str, bytes]] = field(repr=False, default_factory=dict)
-    uploads: tuple[tuple[str, bytes], ...] = field(repr=False, default=())
+    uploads: Mapping[str, tuple[tuple[str, bytes], ...]] = field(repr=False, default_factory=dict)
 
     def text(self, name: str, *, longest: int = _LONGEST_FIELD) -> str:
         """Return a field without blanks at its ends; empty if it was not sent. Raise ``Invalid`` if it is too long."""

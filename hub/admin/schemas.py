@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
-from hub.model import Destination
+from hub.model import Destination, is_uri
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, SchemaStanding, Status
@@ -119,12 +119,12 @@ def decide(visit: Visit) -> Response:
     return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
 
 
-def day_of(text: str) -> date | None:
-    """Read a day; raise ``Malformed``."""
+def day_of(text: str, name: str = "valid_from") -> date | None:
+    """Read the day of a field; raise ``Malformed``."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as exc:
-        raise Malformed(Text("Ein Tag hat die Form 2026-12-31.", "A day has the form 2026-12-31.")) from exc
+        raise Malformed(Text("Ein Tag hat die Form 2026-12-31.", "A day has the form 2026-12-31."), field=name) from exc
 
 
 def _texts(said: Mapping[str, object]) -> dict[str, str | None]:
@@ -194,35 +194,59 @@ def _still_offered(number: int) -> Invalid:
 #: Bytes of the whole form: the files, and what stands between them.
 LARGEST = MOST_BYTES + 2 * 1024 * 1024
 _FIELDS = ("standard", "version", "status", "valid_from", "valid_until", "provenance", "licence", "messages")
+#: Fields of several lines.
+_LISTS = ("open_lists", "services")
+_LONGEST_LIST = 4_000
+#: Files beside those of the package; the first may be several.
+_BESIDE = ("rules", "catalog", "attachments")
 
 
-def form(visit: Visit, *, error: HubError | None = None) -> Response:
+def form(visit: Visit, *, error: HubError | None = None, at_field: str = "") -> Response:
     """Show the form; the catalogue is everybody's, so people of one tenant do not change it."""
     visit.scope.require_no_tenant()
     return visit.page(
         "schema_import.html",
         status=200 if error is None else 422,
-        entered={name: visit.form.text(name, longest=300) for name in _FIELDS},
+        entered={name: visit.form.fields.get(name, "")[:_LONGEST_LIST].strip() for name in (*_FIELDS, *_LISTS)},
         states=list(Status),
         largest=MOST_BYTES,
         most=MOST_FILES,
         error=error,
+        at_field=at_field,
     )
 
 
 def receive(visit: Visit) -> Response:
     """Check a package; what does not pass leaves nothing behind but its reason."""
     visit.scope.require_no_tenant()
-    uploads = [Upload(name=name, content=content) for name, content in visit.form.uploads if content]
+    sent = {name: _uploads(visit, name) for name in ("archive", "folder", *_BESIDE)}
+    package = [*sent["archive"], *sent["folder"]]
     try:
-        arrival = visit.tools.arrivals.receive(uploads, _wish(visit), by=visit.person.name, now=visit.now)
+        arrival = visit.tools.arrivals.receive(package, _wish(visit, sent), by=visit.person.name, now=visit.now)
     except (Refused, TooMany) as error:
+        files = sum(map(len, sent.values()))
         visit.hub.store.audit.append(
-            visit.audit("schema.refuse", f"schema:{_package_name(visit)}", slug=error.slug, files=len(uploads))
+            visit.audit("schema.refuse", f"schema:{_package_name(visit)}", slug=error.slug, files=files)
         )
-        return form(visit, error=error)
+        return form(visit, error=error, at_field=_field_of(error, sent))
     visit.hub.store.audit.append(visit.audit("schema.receive", _target(arrival), **_facts(arrival)))
     return visit.to(f"/schemas/import/{arrival.arrival_id}")
+
+
+def _uploads(visit: Visit, name: str) -> list[Upload]:
+    return [Upload(name=called, content=content) for called, content in visit.form.uploads.get(name, ()) if content]
+
+
+def _field_of(error: HubError, sent: Mapping[str, list[Upload]]) -> str:
+    """Return the field that a refusal is about: what it names itself, or whose file it names; else the package's."""
+    if "field" in error.members:
+        return str(error.members["field"])
+    named = str(error.members.get("file", "")).rpartition("/")[2]
+    return next((each for each in _BESIDE if any(named == _own_name(one) for one in sent[each])), "archive")
+
+
+def _own_name(upload: Upload) -> str:
+    return upload.name.replace("\\", "/").rpartition("/")[2]
 
 
 def show_arrival(visit: Visit) -> Response:
@@ -247,20 +271,42 @@ def discard(visit: Visit) -> Response:
     return visit.to("/schemas", note="discarded")
 
 
-def _wish(visit: Visit) -> Wish:
+def _wish(visit: Visit, sent: Mapping[str, list[Upload]]) -> Wish:
     entered = {name: visit.form.text(name, longest=300) for name in _FIELDS}
     if entered["status"] not in set(Status):
         raise Malformed(Text("Diesen Status gibt es nicht.", "There is no such status."))
+    open_lists, services = (_lines(visit, name) for name in _LISTS)
+    if unknown := [each for each in services if not is_uri(each)]:
+        raise Invalid(
+            Text(
+                f"„{unknown[0][:100]}“ ist keine URN einer Leistung. Schreiben Sie eine je Zeile, wie {_A_SERVICE}.",
+                f"'{unknown[0][:100]}' is no URN of a service. Write one a line, such as {_A_SERVICE}.",
+            ),
+            field="services",
+        )
     return Wish(
         standard=entered["standard"],
         version=entered["version"],
-        valid_from=day_of(entered["valid_from"]),
-        valid_until=day_of(entered["valid_until"]),
+        valid_from=day_of(entered["valid_from"], "valid_from"),
+        valid_until=day_of(entered["valid_until"], "valid_until"),
         status=Status(entered["status"]),
         provenance=entered["provenance"],
         licence=entered["licence"],
         messages=entered["messages"],
+        open_lists=open_lists,
+        services=services or None,
+        rules=tuple(sent["rules"]),
+        catalog=next(iter(sent["catalog"]), None),
+        attachments=next(iter(sent["attachments"]), None),
     )
+
+
+_A_SERVICE = "urn:de:fim:leika:leistung:99012008001000"
+
+
+def _lines(visit: Visit, name: str) -> tuple[str, ...]:
+    lines = visit.form.text(name, longest=_LONGEST_LIST).splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _package_name(visit: Visit) -> str:

@@ -41,6 +41,8 @@ from hub.validation.report import MIB
 #: Bytes of all files that are handed in at once, and their number.
 MOST_BYTES = 64 * MIB
 MOST_FILES = 2_000
+#: Files of business rules beside a package.
+_MOST_BESIDE = 100
 #: Packages that wait for a decision.
 _MOST_WAITING = 20
 _NOTE = "arrival.json"
@@ -70,6 +72,12 @@ class Wish:
     provenance: str = ""
     licence: str = ""
     messages: str = "*"
+    services: tuple[str, ...] | None = None
+    open_lists: tuple[str, ...] = ()
+    #: Files beside the package, as of ``import_standard``.
+    rules: tuple[Upload, ...] = ()
+    catalog: Upload | None = None
+    attachments: Upload | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +182,10 @@ class Arrivals:
     def _imported(self, uploads: Sequence[Upload], wish: Wish, folder: Path) -> Manifest:
         with handed_in(), tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
             source = _packed(uploads, Path(scratch) / "package.zip")
+            beside = Path(scratch) / "beside"
+            rules = _laid(wish.rules, beside / "rules")
+            lists = [_laid([] if each is None else [each], beside) for each in (wish.catalog, wish.attachments)]
+            catalog, attachments = (next(iter(paths), None) for paths in lists)
             return import_standard(
                 source,
                 folder,
@@ -185,6 +197,11 @@ class Arrivals:
                 provenance=wish.provenance or uploads[0].name.partition("/")[0][:200],
                 licence=wish.licence,
                 messages=wish.messages or "*",
+                services=wish.services,
+                open_lists=wish.open_lists,
+                rules=rules,
+                catalog=catalog,
+                attachments=attachments,
             )
 
     def _compared(self, manifest: Manifest, folder: Path) -> dict[str, Any]:
@@ -258,12 +275,32 @@ def _packed(uploads: Sequence[Upload], path: Path) -> Path:
     return path
 
 
+def _laid(uploads: Sequence[Upload], folder: Path) -> list[Path]:
+    """Write files that were handed in beside a package, by their own names alone."""
+    if len(uploads) > _MOST_BESIDE or sum(len(each.content) for each in uploads) > MOST_BYTES:
+        raise TooLarge(
+            Text(
+                f"Höchstens {_MOST_BESIDE} Dateien mit Geschäftsregeln.",
+                f"At most {_MOST_BESIDE} files of business rules.",
+            ),
+            field="rules",
+        )
+    names = [each.name.replace("\\", "/").rpartition("/")[2] for each in uploads]
+    refuse_odd_names(names)
+    paths = [folder / name for name in names]
+    for path, each in zip(paths, uploads, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(each.content)
+    return paths
+
+
 def _there_already(standard: str, version: str) -> Conflict:
     return Conflict(
         Text(
             f"{standard} {version} steht schon im Katalog. Wählen Sie eine andere Version.",
             f"{standard} {version} is in the catalogue already. Choose another version.",
-        )
+        ),
+        field="version",
     )
 
 

@@ -266,8 +266,8 @@ class Library:
         place = next((found for each in keys if (found := self._outside.place(each)) is not None), None)
         if place is None:
             return None
-        taken = self._take(place) if isinstance(place, Path) else place
-        if taken not in self.files:
+        taken = self._take(place) if isinstance(place, Path) else self._in_package(place)
+        if taken is None:
             raise ConfigurationError(
                 Text(
                     f"Die Ortsliste {self._outside.path.name} nennt für {location} die Datei {place}, und diese fehlt. Nennen "
@@ -275,12 +275,17 @@ class Library:
                     f"The location list {self._outside.path.name} names the file {place} for {location}, and that is missing. "
                     "Name its place as it is found from the list.",
                 ),
-                file=base,
+                file=self._outside.path.name,
                 location=location,
             )
         key = location if "://" in location else resolved(location, base, lambda _: True, {}) or location
         self.locations[key] = taken
         return taken
+
+    def _in_package(self, path: str) -> str | None:
+        """Return the file of the package at a path, or the only one at its end: archives hold one more folder around."""
+        found = [name for name in self.files if name == path or name.endswith(f"/{path}")]
+        return path if path in found else found[0] if len(found) == 1 else None
 
     def _take(self, path: Path) -> str:
         assert self._outside is not None  # noqa: S101  # Both callers have looked.

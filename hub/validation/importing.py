@@ -95,7 +95,7 @@ def import_standard(
         ConfigurationError: A reference is unresolved, a schema does not compile, or a pattern is dangerous.
         StoreUnavailable: The disk does not take it.
     """
-    folder = target / _checked(standard) / _checked(version)
+    folder = target / _checked(standard, "standard") / _checked(version, "version")
     if folder.exists():
         raise _taken(standard, version)
     edition: dict[str, Any] = {"standard": standard, "version": version, "status": status, "messages": messages}
@@ -207,7 +207,7 @@ def _lost(name: str, ended: Ended, bounds: Bounds, cause: str = "") -> HubError:
     )
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, field: str) -> str:
     if not name or len(name) > _LONGEST_NAME or not _SAFE_NAME.issuperset(name) or name.startswith("."):
         raise ConfigurationError(
             Text(
@@ -215,7 +215,8 @@ def _checked(name: str) -> str:
                 f"höchstens {_LONGEST_NAME}.",
                 f"{name[:_LONGEST_NAME]!r} cannot be a name: letters, digits, dot, underscore and hyphen only, at most "
                 f"{_LONGEST_NAME}.",
-            )
+            ),
+            field=field,
         )
     return name
 
@@ -225,7 +226,8 @@ def _taken(standard: str, version: str) -> Conflict:
         Text(
             f"{standard} {version} ist schon eingebracht. Wählen Sie eine andere Version.",
             f"{standard} {version} is there already. Choose another version.",
-        )
+        ),
+        field="version",
     )
 
 

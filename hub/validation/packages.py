@@ -462,7 +462,7 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Fil
                 documents[name] = document
     entries = [name for name in documents if _selected(name, edition) and _is_schema(documents[name])]
     if not entries:
-        raise _nothing()
+        raise _nothing(edition)
     closures = {name: reached(name, documents) for name in entries}
     used = sorted({name for closure in closures.values() for name in closure})
     for name in used:
@@ -510,7 +510,7 @@ def _code_list_edition(package: Mapping[str, bytes], edition: Edition, at: At) -
         # The first one says why.
         for name in found.left_out:
             read_code_list(selected[name], name)
-        raise _nothing()
+        raise _nothing(edition)
     files = {name: package[name] for name in found.lists}
     items = tuple(
         SchemaItem(uri=_list_uri(one), file=name, closure=(name,), sha256="", services=(), closed=one.closed)
@@ -564,7 +564,7 @@ def _message_schemas(library: Library, edition: Edition) -> list[str]:
     # Building blocks of other standards have no messages; they are kept, compiled and compared all the same.
     entries = [name for name in unused if roots_of(library, name)] or unused
     if not entries:
-        raise _nothing()
+        raise _nothing(edition)
     return entries
 
 
@@ -661,10 +661,14 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _nothing() -> ConfigurationError:
+def _nothing(edition: Edition) -> ConfigurationError:
+    members = {} if edition.messages == "*" else {"field": "messages"}
     return ConfigurationError(
         Text(
-            "Das Paket enthält kein Nachrichtenschema (ein XSD mit globalem Element oder ein JSON Schema).",
-            "The package holds no message schema (an XSD with a global element, or a JSON Schema).",
-        )
+            "Das Paket enthält kein Nachrichtenschema (ein XSD mit globalem Element oder ein JSON Schema) und keine Codeliste, "
+            "oder das Muster meint keine seiner Dateien.",
+            "The package holds no message schema (an XSD with a global element, or a JSON Schema) and no code list, or the "
+            "pattern means none of its files.",
+        ),
+        **members,
     )

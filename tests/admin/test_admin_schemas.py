@@ -85,6 +85,80 @@ def test_a_package_can_be_dropped(pages):
     assert _actions(pages) == ["schema.receive", "schema.discard"]
 
 
+PART = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:p"/>'
+NEEDS_PART = SCHEMA.format("xs:string").replace(
+    "<xs:element", '<xs:import namespace="urn:p" schemaLocation="http://schemas.example/p.xsd"/><xs:element'
+)
+CATALOG = (
+    '<catalog xmlns="urn:oasis:names:tc:entity:xmlns:xml:catalog">'
+    '<rewriteURI uriStartString="http://schemas.example/" rewritePrefix="./fremd/"/></catalog>'
+)
+ISO = 'xmlns:sch="http://purl.oclc.org/dsdl/schematron"'
+INCLUDING = f'<sch:schema {ISO}><sch:include href="teil.part"/></sch:schema>'
+INCLUDED = f'<sch:pattern {ISO}><sch:rule context="*"><sch:assert test="true()"/></sch:rule></sch:pattern>'
+LIST = '{"metadaten": {"kennungInhalt": "urn:l", "version": "1"}, "spalten": [{"codeSpalte": true}], "daten": [["A"]]}'
+
+
+def _bring_folder(person, *beside, **wish):
+    """Hand in a folder as a browser does, each file by its path, and files beside it."""
+    package = {
+        "Paket/m.xsd": NEEDS_PART, "Paket/fremd/p.xsd": PART, "Paket/l.json": LIST, "Paket/other.xsd": "kein XSD",
+        "Paket/x_fehlerhaft.xml": '<F xmlns="http://www.xoev.de/de/xrepository/framework/1/basisdatentypen"/>',
+    }  # fmt: skip
+    files = [("folder", (name, content.encode())) for name, content in package.items()]
+    return person.post("/schemas/import", files=[*files, *beside], **{**WISH, "messages": "m.xsd", **wish})
+
+
+def test_all_that_the_command_line_asks_can_be_said_on_the_page(pages):
+    otto = pages.as_("otto")
+    beside = [
+        ("catalog", ("catalog.xml", CATALOG.encode())),
+        ("rules", ("own.sch", INCLUDING.encode())),
+        ("rules", ("teil.part", INCLUDED.encode())),
+        ("attachments", ("places.yaml", b"Paket/m.xsd: [{at: '/{urn:t}m'}]")),
+    ]
+    page = _bring_folder(otto, *beside, open_lists="urn:l\r\n", services="urn:de:fim:leika:leistung:99012008001000\r\n")
+    assert page.status_code == 200, page.text
+    assert "Codelisten übernommen: 1, davon offen: 1" in page.text
+    assert "x_fehlerhaft.xml" in page.text
+    manifest = next((pages.stage.data / "schema-arrivals").glob("*/probe/1.0/catalog.yaml"))
+    said = yaml.safe_load(manifest.read_text("utf-8"))
+    assert said["rules"] == ["own-rules/own.sch", "own-rules/teil.part"]
+    assert said["locations"] == {"http://schemas.example/p.xsd": "Paket/fremd/p.xsd"}
+    (item,) = said["schemas"]
+    assert (item["services"], len(item["attachments"])) == (["urn:de:fim:leika:leistung:99012008001000"], 1)
+    assert said["code_lists"] == [{"uri": "urn:l_1", "file": "Paket/l.json", "closed": False}]
+
+
+#: What is wrong, and at which field that stands.
+AT_FIELDS = {
+    "standard": {"standard": "a b"},
+    "valid_until": {"valid_until": "morgen"},
+    "services": {"services": "Wohngeld"},
+    "messages": {"messages": "nichts*"},
+    "catalog": {"file": ("catalog", ("ort.xml", b"<a/>"))},
+    "rules": {"file": ("rules", ("own.sch", INCLUDING.encode()))},
+    "attachments": {"file": ("attachments", ("places.yaml", b"m.xsd: 1"))},
+    "archive": {},
+}
+
+
+@pytest.mark.parametrize("name", AT_FIELDS)
+def test_what_is_wrong_stands_at_its_field(pages, name):
+    wish = dict(AT_FIELDS[name])
+    beside = [wish.pop("file")] if "file" in wish else []
+    if name not in ("catalog", "archive"):
+        beside.append(("catalog", ("catalog.xml", CATALOG.encode())))
+    page = _bring_folder(pages.as_("otto"), *beside, **wish)
+    assert page.status_code == 422
+    (field,) = re.findall(r'<(?:input|textarea)[^>]*aria-invalid="true"[^>]*>', page.text)
+    assert f'name="{name}"' in field
+    described = re.search(r'aria-describedby="([^"]+)"', field)[1].split()
+    assert described[-1] == f"e-{name}"
+    assert page.text.count(f'id="e-{name}"') == 1
+    assert list((pages.stage.data / "schema-arrivals").glob("*")) == []
+
+
 def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
     otto = pages.as_("otto")
     path = "/schemas/bauantrag/1.0/standing"
