@@ -105,6 +105,8 @@ class Version:
 
     entries: tuple[SchemaEntry, ...] = ()
     code_lists: tuple[CodeList, ...] = ()
+    #: Whether a list of its package could not be taken over.
+    lacks_lists: bool = False
 
 
 def load_version(folder: Path) -> Version:
@@ -128,7 +130,8 @@ def load_version(folder: Path) -> Version:
         # It came in before every mark of XML Schema 1.1 was known.
         manifest = replace(manifest, kind=Kind.XSD11)
     if manifest.kind is Kind.CODE_LISTS:
-        return Version(code_lists=tuple(_code_list(read, item) for item in manifest.schemas))
+        lists = tuple(_code_list(read, item) for item in manifest.schemas)
+        return Version(code_lists=lists, lacks_lists=bool(manifest.left_out))
     table = _identifiers(read, folder, manifest)
     rules = BusinessRules({name: read(name) for name in manifest.rules}) if manifest.rules else None
     lists = tuple(read_code_list(read(each.file), each.file, closed=each.closed) for each in manifest.code_lists)
@@ -139,6 +142,7 @@ def load_version(folder: Path) -> Version:
             for item in manifest.schemas
         ),
         code_lists=lists,
+        lacks_lists=bool(manifest.left_out),
     )
 
 
@@ -265,10 +269,16 @@ class SchemaCatalog:
     """All schemas that the hub knows. Thread-safe."""
 
     def __init__(
-        self, entries: Iterable[SchemaEntry], *, limits: Limits | None = None, code_lists: CodeLists | None = None
+        self,
+        entries: Iterable[SchemaEntry],
+        *,
+        limits: Limits | None = None,
+        code_lists: CodeLists | None = None,
+        lacks_lists: bool = False,
     ) -> None:
         self._limits = limits or Limits()
         self._code_lists = code_lists or CodeLists(())
+        self._lacks_lists = lacks_lists
         self._entries = tuple(sorted(entries, key=_age, reverse=True))
         self._by_uri = _index(self._entries, lambda entry: entry.uris)
         self._by_root = _index(self._entries, lambda entry: entry.item.roots)
@@ -298,7 +308,8 @@ class SchemaCatalog:
             for version in versions
             for entry in version.entries
         ]
-        return cls(entries, limits=limits, code_lists=code_lists)
+        lacks_lists = any(version.lacks_lists for version in versions)
+        return cls(entries, limits=limits, code_lists=code_lists, lacks_lists=lacks_lists)
 
     def entries(self) -> tuple[SchemaEntry, ...]:
         """Return every schema, newest version first."""
@@ -369,7 +380,7 @@ class SchemaCatalog:
             replace(entry, manifest=replace(entry.manifest, status=Status.VALID, valid_from=None, valid_until=None))
             for entry in self._version(standard, version)
         ]
-        return SchemaCatalog(entries, limits=self._limits, code_lists=self._code_lists)
+        return SchemaCatalog(entries, limits=self._limits, code_lists=self._code_lists, lacks_lists=self._lacks_lists)
 
     def _version(self, standard: str, version: str) -> list[SchemaEntry]:
         wanted = (standard, version)
@@ -431,7 +442,7 @@ class SchemaCatalog:
         entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root), document)
         judge = entry.judge
         assert not isinstance(judge, JsonSchema)  # noqa: S101  # Only schemas of the asked media type are chosen.
-        report = self._xml_report(entry, judge, document)
+        report = self._with_missing_lists(self._xml_report(entry, judge, document), document)
         if entry.rules is not None:
             report = self._with_rules(report, entry.rules, judge, document)
         if not isinstance(entry.named, XmlAttachmentNames):
@@ -471,6 +482,16 @@ class SchemaCatalog:
         tree = parse_tree(document.data) if document.tree is None else document.tree
         wrong = self._code_lists.check(tree, words)
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
+
+    def _with_missing_lists(self, report: Report, document: XmlDocument) -> Report:
+        """Say that codes were not looked up whose list may be one of those that could not be taken over."""
+        done = any(one.check is Check.CODE_LISTS for one in report.unchecked)
+        if not self._lacks_lists or done or b"listURI" not in document.data:
+            return report
+        tree = parse_tree(document.data) if document.tree is None else document.tree
+        if all(self._code_lists.knows(uri) for uri in tree.xpath("//@listURI")):
+            return report
+        return replace(report, unchecked=(*report.unchecked, _LIST_MISSING))
 
     def _with_rules(
         self, report: Report, rules: BusinessRules, judge: XsdSchema | Xsd11Schema, document: XmlDocument
@@ -625,6 +646,16 @@ _CODES_NOT_CHECKED = Unchecked(
     text=Text(
         "Das Dokument ist zu groß, um seine Codes gegen die Codelisten zu prüfen; das Schema wurde geprüft.",
         "The document is too large to check its codes against the code lists; the schema was checked.",
+    ),
+)
+_LIST_MISSING = Unchecked(
+    check=Check.CODE_LISTS,
+    cause=Cause.NOT_INSTALLED,
+    text=Text(
+        "Das Dokument nennt eine Codeliste, die hier fehlt: an ihrer Stelle stand in einem Paket eine Fehlermeldung. Ihre "
+        "Codes wurden nicht geprüft.",
+        "The document names a code list that is missing here: a package held an error message in its place. Its codes were "
+        "not checked.",
     ),
 )
 _NO_VERSION = Text(

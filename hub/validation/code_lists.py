@@ -145,6 +145,10 @@ class CodeLists:
     def __bool__(self) -> bool:
         return bool(self._lists)
 
+    def knows(self, uri: str) -> bool:
+        """Whether there is any version of a list."""
+        return uri in self._lists
+
     def check(self, tree: Any, words: Vocabulary) -> list[Violation]:
         """Return what the codes of a message (its lxml root) break."""
         found = []

@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import yaml
@@ -29,12 +30,14 @@ import yaml
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.files.strict_yaml import load_yaml
-from hub.model import MediaType
+from hub.model import MediaType, is_uri
 from hub.validation.attachments import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"
 _ELEMENT_PATH = re.compile(r"(?:/(?:\{[^{}]{1,300}\})?[^/{}@\s]{1,200}){1,16}")
 _LARGEST = 8 * 1024 * 1024
+#: What stands in a URI as it is (RFC 3986, sections 2.2 and 2.3), and what encodes the rest.
+_IN_A_URI = "!$&'()*+,;=:@/?-._~%#"
 
 
 class Kind(StrEnum):
@@ -314,12 +317,15 @@ def _item(document: Any, kind: Kind) -> SchemaItem:
     attachments = take("attachments", list, [])
     _refuse_for_lists(attachments, kind)
     services = take("services", list, None)
+    # Earlier releases made URIs of file names as they are; stored offers go on naming them so.
+    said = take("uri", str)
+    uri = said if is_uri(said) else quote(said, safe=_IN_A_URI)
     item = SchemaItem(
-        uri=take("uri", str),
+        uri=uri,
         file=_inside(take("file", str)),
         closure=tuple(_inside(name) for name in take("closure", list)),
         sha256=take("sha256", str),
-        aliases=tuple(str(alias) for alias in take("aliases", list, [])),
+        aliases=(*(() if uri == said else (said,)), *(str(alias) for alias in take("aliases", list, []))),
         roots=tuple(str(root) for root in take("roots", list, [])),
         services=None if services is None else tuple(str(service) for service in services),
         title=take("title", str, ""),

@@ -190,6 +190,13 @@ def test_lists_of_a_package_judge_its_messages_open_ones_by_warnings(with_lists,
     assert coded(SchemaCatalog.load(with_lists), uri, code) == found
 
 
+@pytest.mark.parametrize(("uri", "complete"), [("urn:l:xml", True), ("urn:l:art", False)])
+def test_a_message_whose_code_needs_a_missing_list_is_not_complete(with_lists, uri, complete):
+    text = f'<m xmlns="urn:k" listURI="{uri}" listVersionID="1"><code xmlns="">REG</code></m>'
+    report = check(SchemaCatalog.load(with_lists), text)
+    assert (report.valid, report.complete) == (True, complete)
+
+
 def test_a_list_on_its_own_counts_before_the_same_one_beside_schemas(with_lists, tmp_path):
     own = tmp_path / "own"
     own.mkdir()

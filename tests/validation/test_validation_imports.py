@@ -146,6 +146,17 @@ def test_what_no_selected_schema_reaches_is_left_out(tmp_path):
     )
 
 
+def test_a_version_of_an_earlier_release_whose_uri_is_none_is_found_by_both_names(tmp_path):
+    bring(tmp_path, **{"klaver _1_0": MESSAGE})
+    path = tmp_path / "schemas" / "test" / "1" / "catalog.yaml"
+    path.write_text(path.read_text().replace("klaver%20_1_0", "klaver _1_0"))
+    catalog = SchemaCatalog.load(tmp_path / "schemas")
+    (entry,) = catalog.entries()
+    assert is_uri(entry.uri)
+    assert entry.uri.endswith("#klaver%20_1_0")
+    assert catalog.entry(entry.uri.replace("%20", " ")) is entry
+
+
 def test_two_files_of_one_name_in_two_folders_have_uris_of_their_own(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / "p" / folder).mkdir(parents=True)
