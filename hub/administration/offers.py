@@ -127,11 +127,10 @@ class Offers:
     def _schemas(self, urn: str, named: Sequence[NamedSchema]) -> tuple[tuple[str, str], ...]:
         if named:
             return tuple(dict.fromkeys(self._schema(urn, uri, media_type) for uri, media_type in named))
-        found = [
-            entry
-            for entry in self.catalog.entries()
-            if urn in (entry.item.services or ()) and entry.manifest.in_force(self.on)
-        ]
+        in_force = [entry for entry in self.catalog.entries() if entry.manifest.in_force(self.on)]
+        made_for_it = {entry.manifest.standard for entry in in_force if urn in (entry.item.services or ())}
+        # A newer version may be for whoever names it, and leave those who name none with the version before.
+        found = [entry for entry in in_force if entry.manifest.standard in made_for_it and entry.serves(urn)]
         if not found:
             raise Invalid(
                 Text(

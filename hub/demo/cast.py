@@ -180,8 +180,11 @@ def adapter_config(role: PlannedDestination, folder: Path, *, push_url: str) -> 
 
 def _offered(hub: Context, role: PlannedDestination, service: str) -> OfferedService:
     """Offer the schemas that serve this service; where there is none, the form for everything."""
-    served = [entry.ref for entry in hub.catalog.entries() if entry.item.services and service in entry.item.services]
-    refs = served or [hub.catalog.ref(_FORM_FOR_EVERYTHING)]
+    entries = hub.catalog.entries()
+    made_for_it = {entry.manifest.standard for entry in entries if service in (entry.item.services or ())}
+    general = hub.catalog.entry(_FORM_FOR_EVERYTHING).manifest.standard
+    standards = made_for_it or {general}
+    refs = [entry.ref for entry in entries if entry.manifest.standard in standards and entry.serves(service)]
     return OfferedService(
         identifier=service,
         regions=(f"DE{role.ars}",),

@@ -51,8 +51,14 @@ def test_what_cannot_be_offered_is_refused_by_name_and_says_what_to_do(offers, c
 
 
 def test_a_schema_may_be_named_without_its_media_type_or_not_at_all(offers):
-    for schemas in ([MESSAGE], [(MESSAGE[0], None)], []):
+    for schemas in ([MESSAGE], [(MESSAGE[0], None)]):
         assert offers.offer(BAUEN, ["DE06439", "DE"], schemas).schemas == (MESSAGE,)
+    unnamed = offers.offer(BAUEN, ["DE06439"], []).schemas
+    assert MESSAGE in unnamed
+    assert all("/bauantrag/" in uri for uri, _ in unnamed)
+    # Also versions that count only for whoever names them.
+    wohnsitz = offers.offer(ANMELDEN, ["DE06439"], []).schemas
+    assert {uri.split("/")[4] for uri, _ in wohnsitz} == {"1.0", "1.1"}
 
 
 def test_one_service_is_added_changed_and_dropped_without_the_others(offers):
@@ -61,7 +67,7 @@ def test_one_service_is_added_changed_and_dropped_without_the_others(offers):
     assert added[1] is ELSEWHERE
     changed = offers.with_one(added, BAUEN, schemas=[MESSAGE])
     assert changed[0].regions == ("DE06439",)
-    wider = offers.with_one(added, BAUEN, regions=["DE06"])
+    wider = offers.with_one(changed, BAUEN, regions=["DE06"])
     assert (wider[0].regions, wider[0].schemas) == (("DE06",), (MESSAGE,))
     assert dropped(changed, BAUEN) == (ELSEWHERE,)
     with pytest.raises(NotFound):
