@@ -50,10 +50,10 @@ class SftpOptions:
         one = self.key_file is not None or self.password_file is not None
         require("sftp", one, "braucht key_file oder password_file", "needs key_file or password_file")
         around = (self.temporary_prefix, self.temporary_suffix)
-        told = any(around) and all(_NAME_PART.fullmatch(part) for part in around)
+        plain = any(around) and all(_NAME_PART.fullmatch(part) for part in around)
         require(
             "sftp",
-            told,
+            plain,
             "braucht temporary_prefix oder temporary_suffix, höchstens 20 Buchstaben, Ziffern, . _ ~ -",
             "needs temporary_prefix or temporary_suffix, at most 20 letters, digits, . _ ~ -",
         )

@@ -175,7 +175,7 @@ def main() -> None:
     """Write version 1.1 of each standard that has none yet."""
     from datetime import date
 
-    from hub.validation.importing import import_standard
+    from hub.validation.importing import import_standard, pin
 
     for standard in standards():
         if (HERE / standard / NEW).exists():
@@ -202,6 +202,7 @@ def main() -> None:
                 licence=before["licence"],
                 attachments=named if places else None,
             )
+        pin(HERE / standard / NEW)
         sys.stdout.write(f"{standard} {NEW}\n")
 
 

@@ -171,8 +171,8 @@ def _checked(expression: str) -> str:
 
 def _shortens(short: str, word: str) -> bool:
     """Tell whether ``short``, written with a dot, may stand for ``word``: it begins so, and holds its letters in order."""
-    letters = iter(word)
-    return " " not in word and word.startswith(short[0]) and all(letter in letters for letter in short)
+    rest = iter(word)
+    return " " not in word and word.startswith(short[0]) and all(each in rest for each in short)
 
 
 def _matches(pattern: frozenset[str], words: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from shared_data import SHARED, needs_shared_data
 from stage import SCHEMAS
 
-from hub.model.submission import MediaType
+from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
 
 ON = date(2026, 11, 20)
