@@ -61,8 +61,8 @@ class SftpOptions:
         require_host("sftp", self.host)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         require("sftp", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
-        plain = self.folder and ".." not in PurePosixPath(self.folder).parts and self.folder.isprintable()
-        require("sftp", plain, "braucht in folder einen Pfad ohne ..", "needs a path without .. in folder")
+        inside = self.folder and ".." not in PurePosixPath(self.folder).parts and self.folder.isprintable()
+        require("sftp", inside, "braucht in folder einen Pfad ohne ..", "needs a path without .. in folder")
 
 
 #: What may stand around a temporary name: nothing that leads elsewhere, and nothing that a server may not take.

@@ -231,9 +231,11 @@ def test_health_tells_the_truth(served):
 
 def test_schemas_are_listed_and_shown(served):
     listed = served.get("/hub/v1/schemas").json()["schemas"]
-    uri = next(entry["uri"] for entry in listed if entry["standard"] == "bauantrag")
-    entry = served.get("/hub/v1/schemas/entry", params={"uri": uri}).json()
-    assert entry["version"] == "1.0"
+    for version in ("1.0", "1.1"):
+        wanted = ("bauantrag", version)
+        uri = next(entry["uri"] for entry in listed if (entry["standard"], entry["version"]) == wanted)
+        entry = served.get("/hub/v1/schemas/entry", params={"uri": uri}).json()
+        assert entry["version"] == version
     declared = {each["standard"]: each["attachments"] for each in listed}
     assert {"at": "/ermaessigung/nachweisDatei", "required": False} in declared["fim-hundesteuer"]
     assert declared["fim-formloser-antrag"] == []
