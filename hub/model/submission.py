@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from hub.model.parties import Callback, Destination
@@ -243,11 +244,18 @@ _ALSO_LEIKA = re.compile(rf"{_ALSO_PREFIX}(99[0-9]{{12}})")
 _URI_CHARACTER = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})"
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:{_URI_CHARACTER}+(?:#{_URI_CHARACTER}*)?")
 _LONGEST_URI = 2048
+#: What stands in a URI as it is (RFC 3986, sections 2.2 and 2.3), and what encodes the rest.
+_IN_A_URI = "!$&'()*+,;=:@/?-._~%#"
 
 
 def is_uri(text: str) -> bool:
     """Tell whether this is a URI (RFC 3986), as metadata and destinations must name a schema: no blank, no umlaut."""
     return len(text) <= _LONGEST_URI and _URI.fullmatch(text) is not None
+
+
+def as_uri(text: str) -> str:
+    """Return a URI as it is, and what earlier releases made of file names as one: the rest is percent-encoded."""
+    return text if is_uri(text) else quote(text, safe=_IN_A_URI)
 
 
 def canonical_service(identifier: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import KeyRefused, Text, already_exists, not_found, overtaken
-from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, oldest_id
+from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, as_uri, oldest_id
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -369,7 +369,7 @@ def to_destination(row: Any) -> Destination:
             OfferedService(
                 identifier=identifier,
                 regions=tuple(regions),
-                schemas=tuple((uri, media_type) for uri, media_type in schemas),
+                schemas=tuple((as_uri(uri), media_type) for uri, media_type in schemas),
             )
             for identifier, regions, schemas in from_json(row.services)
         ),

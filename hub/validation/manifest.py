@@ -22,7 +22,6 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 import yaml
@@ -30,14 +29,12 @@ import yaml
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.files.strict_yaml import load_yaml
-from hub.model import MediaType, is_uri
+from hub.model import MediaType, as_uri
 from hub.validation.attachments import AttachmentPlace, places_from
 
 NAME = "catalog.yaml"
 _ELEMENT_PATH = re.compile(r"(?:/(?:\{[^{}]{1,300}\})?[^/{}@\s]{1,200}){1,16}")
 _LARGEST = 8 * 1024 * 1024
-#: What stands in a URI as it is (RFC 3986, sections 2.2 and 2.3), and what encodes the rest.
-_IN_A_URI = "!$&'()*+,;=:@/?-._~%#"
 
 
 class Kind(StrEnum):
@@ -319,7 +316,7 @@ def _item(document: Any, kind: Kind) -> SchemaItem:
     services = take("services", list, None)
     # Earlier releases made URIs of file names as they are; stored offers go on naming them so.
     said = take("uri", str)
-    uri = said if is_uri(said) else quote(said, safe=_IN_A_URI)
+    uri = as_uri(said)
     item = SchemaItem(
         uri=uri,
         file=_inside(take("file", str)),

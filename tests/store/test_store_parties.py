@@ -10,7 +10,7 @@ import pytest
 from store_values import MINUTE, NOW, client, destination, known_destination
 
 from hub.errors import Conflict, KeyRefused, NotFound
-from hub.model.parties import ClientKind
+from hub.model.parties import ClientKind, OfferedService
 from hub.store import AuditEntry
 
 _ENTRY = AuditEntry(at=NOW, actor="admin", action="add", target="party")
@@ -176,3 +176,13 @@ def test_the_current_encryption_key_comes_first(store):
     assert [key.use for key in store.parties.keys(made.destination_id)] == ["wrapKey", "wrapKey", "verify"]
     assert store.parties.key(made.destination_id, "sign-9") is None
     assert store.parties.keys(uuid4()) == []
+
+
+def test_an_offer_of_an_earlier_release_by_what_is_no_uri_is_read_as_one(store):
+    # A file name with a blank went into the URI as it was.
+    said = "urn:xoev-de:standard:xjustiz_3.6.2#xjustiz_3500_klaver _1_0"
+    offered = OfferedService(identifier="urn:x", regions=("DE06",), schemas=((said, "application/xml"),))
+    made = destination(services=(offered,))
+    store.parties.add_destination(made)
+    (service,) = store.parties.destination(made.destination_id).services
+    assert service.schemas == ((said.replace(" ", "%20"), "application/xml"),)
