@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -51,8 +51,15 @@ from hub.validation.manifest import STANDING_NAME as STANDING
 from hub.validation.report import MIB, Cause, Check, Limits, Report, Unchecked
 from hub.validation.schematron.rules import RULES_LATER, BusinessRules
 from hub.validation.xml.documents import XmlDocument, in_own_thread, is_worn, note_strange, parse_tree, read_xml
-from hub.validation.xml.identifiers import IdentifierTable
-from hub.validation.xml.xsd import XsdSchema, XsdSource, mark_of, may_name_version, parse_schema_document
+from hub.validation.xml.places import PlaceTable, PlaceTables, tables_from_json
+from hub.validation.xml.xsd import (
+    XsdSchema,
+    XsdSource,
+    mark_of,
+    may_name_version,
+    parse_schema_document,
+    tables_of,
+)
 from hub.validation.xml.xsd11 import Xsd11Schema
 
 
@@ -132,13 +139,13 @@ def load_version(folder: Path) -> Version:
     if manifest.kind is Kind.CODE_LISTS:
         lists = tuple(_code_list(read, item) for item in manifest.schemas)
         return Version(code_lists=lists, lacks_lists=bool(manifest.left_out))
-    table = _identifiers(read, folder, manifest)
+    tables = _places(read, folder, manifest) if manifest.kind.media_type is MediaType.XML else dict
     rules = BusinessRules({name: read(name) for name in manifest.rules}) if manifest.rules else None
     lists = tuple(read_code_list(read(each.file), each.file, closed=each.closed) for each in manifest.code_lists)
     coded = {name for name in manifest.files if name.lower().endswith(".xsd") and b"listURI" in read(name)}
     return Version(
         entries=tuple(
-            replace(_entry(folder, manifest, item, table), rules=rules, coded=not coded.isdisjoint(item.closure))
+            replace(_entry(folder, manifest, item, tables), rules=rules, coded=not coded.isdisjoint(item.closure))
             for item in manifest.schemas
         ),
         code_lists=lists,
@@ -158,9 +165,9 @@ def _code_list(read: Reader, item: SchemaItem) -> CodeList:
     return read_code_list(read(item.file), item.file, closed=item.closed)
 
 
-def _entry(folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None) -> SchemaEntry:
+def _entry(folder: Path, manifest: Manifest, item: SchemaItem, tables: Callable[[], PlaceTables]) -> SchemaEntry:
     ref = _ref(manifest, item)
-    judge = _judge(folder, manifest, item, table)
+    judge = _judge(folder, manifest, item, lambda: tables()[item.file])
     return SchemaEntry(
         item=item,
         manifest=manifest,
@@ -194,15 +201,15 @@ def _attachment_names(
 
 
 def _judge(
-    folder: Path, manifest: Manifest, item: SchemaItem, table: IdentifierTable | None
+    folder: Path, manifest: Manifest, item: SchemaItem, places: Callable[[], PlaceTable]
 ) -> XsdSchema | Xsd11Schema | JsonSchema:
     read = partial(read_pinned, folder, manifest)
     if manifest.kind is Kind.JSON_SCHEMA:
         return JsonSchema(_schema_document(read, item.file), resources=lambda: _resources(read, item), name=item.file)
     source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
     if manifest.kind is Kind.XSD11:
-        return Xsd11Schema(source, folder=folder, roots=item.roots)
-    return XsdSchema(source, roots=item.roots, identifiers=table)
+        return Xsd11Schema(source, folder=folder, roots=item.roots, places=places)
+    return XsdSchema(source, roots=item.roots, places=places)
 
 
 def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
@@ -231,13 +238,22 @@ def _schema_document(read: Reader, name: str) -> Mapping[str, Any]:
     return document
 
 
-def _identifiers(read: Reader, folder: Path, manifest: Manifest) -> IdentifierTable | None:
-    if manifest.identifiers is None:
-        return None
+def _places(read: Reader, folder: Path, manifest: Manifest) -> Callable[[], PlaceTables]:
+    """Return what gives the tables of places of a version: as they were stored, or, of an earlier release, derived anew."""
+    stored = _stored_places(read, folder, manifest.identifiers) if manifest.identifiers is not None else None
+    if stored is not None and all(item.file in stored for item in manifest.schemas):
+        return lambda: stored
+    files = tuple(item.file for item in manifest.schemas)
+    closure = tuple({name for item in manifest.schemas for name in item.closure})
+    source = XsdSource(file=files[0], closure=closure, read=read, locations=manifest.locations)
+    return cache(lambda: tables_of(files, source))
+
+
+def _stored_places(read: Reader, folder: Path, name: str) -> PlaceTables | None:
     try:
-        return IdentifierTable.from_json(orjson.loads(read(manifest.identifiers)))
+        return tables_from_json(orjson.loads(read(name)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        path = folder / manifest.identifiers
+        path = folder / name
         raise ConfigurationError(
             Text(f"{path} ist keine Tabelle der Kennungen.", f"{path} is not a table of identifiers."), file=str(path)
         ) from error
@@ -442,7 +458,7 @@ class SchemaCatalog:
         entry = self._choose(_Asked(MediaType.XML, schema, service, on, document.root), document)
         judge = entry.judge
         assert not isinstance(judge, JsonSchema)  # noqa: S101  # Only schemas of the asked media type are chosen.
-        report = self._with_missing_lists(self._xml_report(entry, judge, document), document)
+        report = self._xml_report(entry, judge, document)
         if entry.rules is not None:
             report = self._with_rules(report, entry.rules, judge, document)
         if not isinstance(entry.named, XmlAttachmentNames):
@@ -474,24 +490,22 @@ class SchemaCatalog:
                 remarks=found.notes,
                 namespaces=found.namespaces,
             )
-        if not self._code_lists or b"listURI" not in document.data:
+        if not entry.coded and b"listURI" not in document.data:
             return report
-        words = judge.words()
+        return self._with_codes(report, judge, document)
+
+    def _with_codes(self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument) -> Report:
         if document.tree is None and len(document.data) > CODED_BYTES:
             return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
         tree = parse_tree(document.data) if document.tree is None else document.tree
-        wrong = self._code_lists.check(tree, words)
+        words = judge.words()
+        wrong, judged = self._code_lists.check(judge.codes(tree, document.data), words)
+        if not judged:
+            why = _LIST_MISSING if self._lacks_lists else _LISTS_NOT_KNOWN
+            report = replace(report, unchecked=(*report.unchecked, why))
+        if not wrong:
+            return report
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)
-
-    def _with_missing_lists(self, report: Report, document: XmlDocument) -> Report:
-        """Say that codes were not looked up whose list may be one of those that could not be taken over."""
-        done = any(one.check is Check.CODE_LISTS for one in report.unchecked)
-        if not self._lacks_lists or done or b"listURI" not in document.data:
-            return report
-        tree = parse_tree(document.data) if document.tree is None else document.tree
-        if all(self._code_lists.knows(uri) for uri in tree.xpath("//@listURI")):
-            return report
-        return replace(report, unchecked=(*report.unchecked, _LIST_MISSING))
 
     def _with_rules(
         self, report: Report, rules: BusinessRules, judge: XsdSchema | Xsd11Schema, document: XmlDocument
@@ -656,6 +670,16 @@ _LIST_MISSING = Unchecked(
         "Codes wurden nicht geprüft.",
         "The document names a code list that is missing here: a package held an error message in its place. Its codes were "
         "not checked.",
+    ),
+)
+_LISTS_NOT_KNOWN = Unchecked(
+    check=Check.CODE_LISTS,
+    cause=Cause.NOT_KNOWN,
+    text=Text(
+        "Zu mindestens einem Code fehlt hier die Codeliste oder ihre genannte Version; solche Codes wurden nicht geprüft. Wer "
+        "den Hub betreibt, kann die Listen einbringen.",
+        "The code list of at least one code, or its named version, is not known here; such codes were not checked. Whoever "
+        "runs the hub can import the lists.",
     ),
 )
 _NO_VERSION = Text(

@@ -2,30 +2,22 @@
 
 A package's own files come first; a foreign address, or a relative file that the package lacks, is looked up in a
 location list, which maps them to files of a local mirror or of the package itself.
-
-Deriving the table of identifiers (xs:ID, xs:IDREF, xs:IDREFS) from an XSD, once, when a standard is imported.
-
-xmlschema resolves groups, extensions, restrictions and substitutions; what it built is walked type by type.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
 from hub.errors import ConfigurationError, Text
-from hub.validation.xml.identifiers import ID, IDREF, IDREFS, KINDS, IdentifierTable, IdType
 from hub.validation.xml.xsd import REFERENCES, XSD, parse_schema_document, resolved
-
-if TYPE_CHECKING:
-    import xmlschema  # Twelve megabytes that only an import needs.
 
 #: Where documents from outside the package are kept.
 EXTERNAL = "external/"
@@ -307,187 +299,3 @@ def _locations(schema: Any) -> Iterator[str]:
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!//)")
-_KINDS = {f"{XSD}ID": ID, f"{XSD}IDREF": IDREF, f"{XSD}IDREFS": IDREFS}
-#: Attributes of a schema document that name a type.
-_TYPED = ("type", "base", "itemType", "memberTypes")
-_XML = "http://www.w3.org/XML/1998/namespace"
-
-
-def has_identifiers(schemas: Iterable[Any]) -> bool:
-    """Whether any schema document (lxml root) uses xs:ID, xs:IDREF or xs:IDREFS; xml:id is the parser's own matter."""
-    return any(
-        word.rpartition(":")[2] in KINDS
-        for schema in schemas
-        if schema.get("targetNamespace") != _XML
-        for node in schema.iter(f"{XSD}*")
-        for name in _TYPED
-        for word in (node.get(name) or "").split()
-    )
-
-
-def derive_table(schemas: Iterable[xmlschema.XMLSchema10], roots: Iterable[str]) -> IdentifierTable:
-    """Return the table for documents with the given roots, of schemas that were built from the same closure."""
-    derivation = _Derivation()
-    wanted = set(roots)
-    for schema in schemas:
-        for name, element in schema.maps.elements.items():
-            if not name.startswith(XSD) and (name in wanted or name not in derivation.roots):
-                derivation.roots[name] = derivation.key_of(element.type)
-        for name, kind in schema.maps.types.items():
-            if not name.startswith(XSD):
-                derivation.named[name] = derivation.key_of(kind)
-    return derivation.table()
-
-
-def build_schema(path: str, locations: Callable[[str], str | None]) -> xmlschema.XMLSchema10:
-    """Build a schema with xmlschema from local files; ``locations`` maps a foreign address to a local path.
-
-    Raises:
-        ConfigurationError: xmlschema finds the schema wrong.
-    """
-    import xmlschema
-
-    try:
-        return xmlschema.XMLSchema10(
-            path, defuse="always", allow="local", uri_mapper=lambda uri: locations(uri) or uri, validation="lax"
-        )
-    except (xmlschema.XMLSchemaException, OSError, ValueError) as error:
-        raise ConfigurationError(
-            Text(f"Das Schema {path} ist fehlerhaft: {error}", f"The schema {path} is wrong: {error}")
-        ) from error
-
-
-class _Derivation:
-    def __init__(self) -> None:
-        self.roots: dict[str, str] = {}
-        self.named: dict[str, str] = {}
-        self._keys: dict[int, str] = {}
-        self._kinds: dict[str, IdType] = {}
-        # Keeps the types alive: their identity is the key.
-        self._types: list[Any] = []
-
-    def key_of(self, kind: Any) -> str:
-        """Return a type's key, and describe it and all that it reaches."""
-        waiting = [kind]
-        while waiting:
-            current = waiting.pop()
-            if id(current) not in self._keys:
-                self._enter(current)
-                waiting.extend(child.type for child in _children(current))
-        return self._keys[id(kind)]
-
-    def table(self) -> IdentifierTable:
-        """Return only what leads to an identifier."""
-        kinds = {key: self._described(kind) for key, kind in self._entered()}
-        wanted = _leading(kinds, list(self._derivations()))
-        kept = {
-            key: IdType(
-                text=kind.text,
-                open=kind.open,
-                attributes=kind.attributes,
-                children={tag: child for tag, child in kind.children.items() if child in wanted},
-            )
-            for key, kind in kinds.items()
-            if key in wanted
-        }
-        short = {key: f"t{number}" for number, key in enumerate(kept)}
-        return IdentifierTable(
-            types={short[key]: _renamed(kind, short) for key, kind in kept.items()},
-            roots={tag: short[key] for tag, key in self.roots.items() if key in short},
-            # A type that leads nowhere must be known too: xsi:type may choose it instead of one that does.
-            named={name: short.get(key, "") for name, key in self.named.items()},
-        )
-
-    def _enter(self, kind: Any) -> None:
-        self._types.append(kind)
-        self._keys[id(kind)] = str(len(self._types))
-
-    def _derivations(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of a named type and a type that it is derived from: xsi:type may put the first for the second."""
-        for kind in self._types:
-            base = kind.base_type
-            while kind.name is not None and base is not None:
-                if id(base) in self._keys:
-                    yield self._keys[id(kind)], self._keys[id(base)]
-                base = base.base_type
-
-    def _entered(self) -> Iterator[tuple[str, Any]]:
-        return ((self._keys[id(kind)], kind) for kind in self._types)
-
-    def _described(self, kind: Any) -> IdType:
-        if kind.is_simple():
-            return IdType(text=_kind_of(kind))
-        attributes = {
-            name: found
-            for name, attribute in _attributes(kind).items()
-            if (found := _kind_of(attribute.type)) is not None
-        }
-        return IdType(
-            text=_kind_of(kind.content) if kind.has_simple_content() else None,
-            open=any(True for _ in _wildcards(kind)),
-            attributes=attributes,
-            children={child.name: self._keys[id(child.type)] for child in _children(kind)},
-        )
-
-
-def _attributes(kind: Any) -> dict[str, Any]:
-    if kind.is_simple():
-        return {}
-    return {name: attribute for name, attribute in kind.attributes.items() if name is not None}
-
-
-def _leading(kinds: dict[str, IdType], derivations: list[tuple[str, str]]) -> set[str]:
-    """Return the keys of types from which an identifier can be reached, by children or by xsi:type."""
-    wanted = {key for key, kind in kinds.items() if kind.text or kind.attributes}
-    found = bool(wanted)
-    if wanted:
-        wanted |= {key for key, kind in kinds.items() if kind.open}
-    while found:
-        more = {key for key, kind in kinds.items() if key not in wanted and wanted & set(kind.children.values())}
-        more |= {base for kind, base in derivations if kind in wanted and base not in wanted}
-        wanted |= more
-        found = bool(more)
-    return wanted
-
-
-def _renamed(kind: IdType, short: dict[str, str]) -> IdType:
-    return IdType(
-        text=kind.text,
-        open=kind.open,
-        attributes=kind.attributes,
-        children={tag: short[child] for tag, child in kind.children.items()},
-    )
-
-
-def _children(kind: Any) -> Iterator[Any]:
-    if kind.is_simple() or not kind.has_complex_content():
-        return
-    for element in kind.content.iter_elements():
-        if _is_wildcard(element):
-            continue
-        yield element
-        yield from element.iter_substitutes()
-
-
-def _wildcards(kind: Any) -> Iterator[Any]:
-    if kind.has_complex_content():
-        yield from (element for element in kind.content.iter_elements() if _is_wildcard(element))
-
-
-def _is_wildcard(element: Any) -> bool:
-    from xmlschema.validators import XsdAnyElement
-
-    return isinstance(element, XsdAnyElement)
-
-
-def _kind_of(kind: Any) -> str | None:
-    """Return ID, IDREF or IDREFS if a simple type is one of these or derived from one."""
-    current = kind
-    while current is not None:
-        if current.name in _KINDS:
-            return _KINDS[current.name]
-        item = getattr(current, "item_type", None)
-        if item is not None and _kind_of(item) == IDREF:
-            return IDREFS
-        current = current.base_type
-    return None

@@ -2,15 +2,15 @@
 
 They are read as OASIS Genericode 1.0, or as the JSON that the XRepository gives of the same lists.
 
-XÖV messages name list and version at the element (``listURI``, ``listVersionID``) and put the code into a child ``code``. A
-code that a closed list lacks is an error, one that an open list lacks a warning; a version that is not in the catalogue of
-a list that is, is a warning too: the code could not be checked.
+XÖV messages name list and version at the element (``listURI``, ``listVersionID``), or the schema does for them, and put the
+code into a child ``code``. A code that a closed list lacks is an error, one that an open list lacks a warning; a version that
+is not in the catalogue of a list that is, is a warning too: the code could not be checked.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,13 +20,13 @@ from lxml import etree
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.report import Severity, Violation, text_of
+from hub.validation.xml.places import CodedElement
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
 from hub.validation.xml.xsd import parse_schema_document
 
-_URI, _VERSION = "listURI", "listVersionID"
-_CODED = etree.XPath(f"descendant-or-self::*[@{_URI}]")
 _EXPECTED_CODES = 30
+_RECOMMENDED = frozenset({"recommendedKeyColumn", "xoev-code", "empfohleneCodeSpalte"})
 #: How code lists are called, and what stands near the beginning of one: Genericode, its error file, JSON.
 _SUFFIXES = (".xml", ".gc", ".json")
 _MARKS = (b"docs.oasis-open.org/codelist/ns/genericode", b"/xrepository/", b'"kennungInhalt"')
@@ -145,32 +145,30 @@ class CodeLists:
     def __bool__(self) -> bool:
         return bool(self._lists)
 
-    def knows(self, uri: str) -> bool:
-        """Whether there is any version of a list."""
-        return uri in self._lists
+    def check(self, codes: Iterable[CodedElement], words: Vocabulary) -> tuple[list[Violation], bool]:
+        """Return what the codes of a message break, and whether every one of them was judged, here or by the schema."""
+        found: list[Violation] = []
+        judged = True
+        for coded in codes:
+            versions = self._lists.get(coded.uri or "")
+            known = None if versions is None else versions.get((coded.version or "").strip())
+            if known is not None:
+                found += _judged(coded, known, words)
+            elif not coded.enumerated:
+                judged = False
+                if versions is not None:
+                    expected = ", ".join(sorted(versions))
+                    found.append(_violation("codelist.version", coded.element, words, expected, "warning"))
+                elif not self._lists:
+                    break  # Nothing more can come to light.
+        return found, judged
 
-    def check(self, tree: Any, words: Vocabulary) -> list[Violation]:
-        """Return what the codes of a message (its lxml root) break."""
-        found = []
-        elements: Any = _CODED(tree)
-        for element in elements:
-            versions = self._lists.get(element.get(_URI))
-            if versions is not None and (violation := _judged(element, versions, words)) is not None:
-                found.append(violation)
-        return found
 
-
-def _judged(element: Any, versions: Mapping[str, CodeList], words: Vocabulary) -> Violation | None:
-    code = next((child for child in element.iterchildren("{*}code")), None)
-    if code is None:
-        return None
-    known = versions.get((element.get(_VERSION) or "").strip())
-    if known is None:
-        return _violation("codelist.version", element, words, ", ".join(sorted(versions)), "warning")
-    if "".join((code.text or "").split()) in known.codes or (code.text or "").strip() in known.codes:
-        return None
-    expected = ", ".join(sorted(known.codes)) if len(known.codes) <= _EXPECTED_CODES else f"{known.uri}_{known.version}"
-    return _violation("codelist.code", code, words, expected, "error" if known.closed else "warning")
+def _judged(coded: CodedElement, known: CodeList, words: Vocabulary) -> Iterator[Violation]:
+    if coded.value not in known.codes:
+        few = len(known.codes) <= _EXPECTED_CODES
+        expected = ", ".join(sorted(known.codes)) if few else f"{known.uri}_{known.version}"
+        yield _violation("codelist.code", coded.code, words, expected, "error" if known.closed else "warning")
 
 
 def _violation(rule: str, element: Any, words: Vocabulary, expected: str, severity: Severity) -> Violation:
@@ -193,9 +191,9 @@ def _key_column(root: Any) -> str | None:
 
 
 def _is_recommended(key: Any) -> bool:
-    """Whether a key is marked as the one for messages (XÖV handbook: recommendedKeyColumn, formerly xoev-code)."""
+    """Whether a key is marked as the one for messages, by one of the three generations of the XÖV handbook's marks."""
     marks = (etree.QName(mark).localname for mark in key.iterfind("Annotation/AppInfo/*"))
-    return any(mark in ("recommendedKeyColumn", "xoev-code") for mark in marks)
+    return any(mark in _RECOMMENDED for mark in marks)
 
 
 def _values(root: Any, column: str) -> Iterable[str]:
@@ -207,5 +205,6 @@ def _values(root: Any, column: str) -> Iterable[str]:
             reference = value.get("ColumnRef")
             position = columns.index(reference) if reference in columns else position
             if columns[position : position + 1] == [column]:
-                yield (value.findtext("SimpleValue") or "").strip()
+                # As the code of a message is read: white space collapsed.
+                yield " ".join((value.findtext("SimpleValue") or "").split())
             position += 1

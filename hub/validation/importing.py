@@ -43,11 +43,11 @@ from hub.validation.manifest import (
     write_manifest,
 )
 from hub.validation.packages import (
-    IDENTIFIERS,
     OWN_RULES,
+    PLACES,
     Edition,
     edition_of,
-    identifier_table,
+    place_tables,
     read_package,
     roots_of,
     sha256_of,
@@ -354,17 +354,16 @@ def pin(folder: Path) -> Manifest:
 def _pinned_xsd(folder: Path, manifest: Manifest) -> Manifest:
     library = Library({path.name: path.read_bytes() for path in folder.glob("*.xsd")}, None)
     closures = {item.file: library.closure(item.file) for item in manifest.schemas}
-    table = identifier_table(library, closures)
     files = {name: library.files[name] for closure in closures.values() for name in closure}
-    if table is not None:
-        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2) + b"\n"
-        (folder / IDENTIFIERS).write_bytes(files[IDENTIFIERS])
+    tables = place_tables(library, closures)
+    if tables is not None:
+        files[PLACES] = tables
+        (folder / PLACES).write_bytes(tables)
     hashes = {name: sha256_of(content) for name, content in files.items()}
     items = tuple(
         replace(item, closure=closures[item.file], roots=roots_of(library, item.file)) for item in manifest.schemas
     )
-    name = IDENTIFIERS if table is not None else None
-    return replace(manifest, schemas=items, files=hashes, identifiers=name).pinned()
+    return replace(manifest, schemas=items, files=hashes, identifiers=PLACES if tables else None).pinned()
 
 
 def _pinned_json(folder: Path, manifest: Manifest) -> Manifest:

@@ -37,22 +37,20 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
 
 import orjson
-from lxml import etree
 
 from hub.errors import ConfigurationError, Malformed, Text, TooLarge
 from hub.model import is_uri
-from hub.validation.closure import Library, LocationList, build_schema, derive_table, has_identifiers
+from hub.validation.closure import Library, LocationList
 from hub.validation.code_lists import CodeList, lists_among, read_code_list
 from hub.validation.json.documents import addresses, id_of, reached, runs_linearly
 from hub.validation.json.documents import compiled as compiled_json
 from hub.validation.manifest import NAME, Kind, ListItem, Manifest, SchemaItem, Status
 from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
-from hub.validation.xml.identifiers import IdentifierTable
 from hub.validation.xml.patterns import refuse_dangerous_patterns
+from hub.validation.xml.places import tables_as_json
 from hub.validation.xml.xsd import (
     XSD,
     Mark,
@@ -60,7 +58,7 @@ from hub.validation.xml.xsd import (
     compiled,
     mark_of,
     might_mean_1_1,
-    parse_schema_document,
+    tables_of,
     unjudged_mark_of,
 )
 from hub.validation.xml.xsd11 import compiled_xsd11
@@ -280,7 +278,8 @@ def _too_large() -> TooLarge:
     )
 
 
-IDENTIFIERS = "identifiers.json"
+#: The tables of places, called after what the first of them knew.
+PLACES = "identifiers.json"
 #: Where rules of the operator's own are kept beside a package that stays as it was published.
 OWN_RULES = "own-rules/"
 #: What stands in a URI as it is (RFC 3986, sections 3.3 and 3.5).
@@ -341,11 +340,9 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         refuse_dangerous_patterns([(name, library.tree(name))])
     files = {name: library.files[name] for name in used}
     kind = _compiled_kind(entries, closures, library, at)
-    # xmlschema, which judges by XML Schema 1.1, follows references itself.
-    at(entries[0])
-    table = identifier_table(library, closures) if kind is Kind.XSD else None
-    if table is not None:
-        files[IDENTIFIERS] = orjson.dumps(table.as_json(), option=orjson.OPT_INDENT_2)
+    tables = place_tables(library, closures)
+    if tables is not None:
+        files[PLACES] = tables
     rules = {name: package[name] for name in rule_files(package)}
     refuse_odd_names([*rules, *edition.own_rules])
     rules |= _own_rules(edition)
@@ -372,8 +369,9 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         for name in entries
     )
     manifest = _manifest(edition, kind, items, hashes, uri=base)
-    table_name = IDENTIFIERS if table is not None else None
-    return replace(manifest, locations=locations, identifiers=table_name, rules=tuple(rules)).pinned(), files
+    return replace(
+        manifest, locations=locations, identifiers=PLACES if tables else None, rules=tuple(rules)
+    ).pinned(), files
 
 
 def _own_rules(edition: Edition) -> Mapping[str, bytes]:
@@ -583,40 +581,13 @@ def roots_of(library: Library, name: str) -> tuple[str, ...]:
     return tuple(sorted(set(roots)))
 
 
-def identifier_table(library: Library, closures: Mapping[str, tuple[str, ...]]) -> IdentifierTable | None:
-    """Return the table of identifiers of message schemas with the given closures, or None if nothing refers."""
-    referring = [
-        name for name, closure in closures.items() if has_identifiers(library.tree(member) for member in closure)
-    ]
-    if not referring:
+def place_tables(library: Library, closures: Mapping[str, tuple[str, ...]]) -> bytes | None:
+    """Return the tables of places of message schemas with the given closures as they are stored, None if there is no place."""
+    used = tuple({name for closure in closures.values() for name in closure})
+    tables = tables_of(closures, _source(next(iter(closures)), used, library))
+    if not any(table.types for table in tables.values()):
         return None
-    with (
-        tempfile.TemporaryDirectory(prefix="hub-schemas-") as scratch,
-        tempfile.TemporaryDirectory(prefix="hub-gathered-") as beside,
-    ):
-        folder = Path(scratch)
-        write_files(folder, {name: _without_doctype(name, content) for name, content in library.files.items()})
-        places = {address: (folder / name).as_uri() for address, name in library.locations.items()}
-        schemas = [build_schema(path, places.get) for path in _gathered(Path(beside), folder, library, referring)]
-        return derive_table(schemas, [root for name in referring for root in roots_of(library, name)])
-
-
-def _without_doctype(name: str, content: bytes) -> bytes:
-    """Leave out a document type declaration (xmldsig has one), which xmlschema refuses; entities are resolved before."""
-    return etree.tostring(parse_schema_document(content, name)) if b"<!DOCTYPE" in content else content
-
-
-def _gathered(beside: Path, folder: Path, library: Library, names: list[str]) -> Iterator[str]:
-    """Yield one schema document per target namespace that includes the given ones: building each costs a second."""
-    namespaces: dict[str, list[str]] = {}
-    for name in names:
-        namespaces.setdefault(library.tree(name).get("targetNamespace", ""), []).append(name)
-    for number, (namespace, members) in enumerate(namespaces.items()):
-        includes = "".join(f"<xs:include schemaLocation={quoteattr((folder / name).as_uri())}/>" for name in members)
-        target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
-        path = beside / f"gathered-{number}.xsd"
-        path.write_text(f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>')
-        yield str(path)
+    return orjson.dumps(tables_as_json(tables), option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def _source(name: str, closure: tuple[str, ...], library: Library) -> XsdSource:

@@ -74,6 +74,8 @@ class Cause(StrEnum):
     TOO_LARGE = "too-large"
     #: This installation lacks what the check needs.
     NOT_INSTALLED = "not-installed"
+    #: The catalogue lacks what the document names: a code list, or that version of it.
+    NOT_KNOWN = "not-known"
     #: Some of the rules cannot be evaluated on this document; each counts as broken.
     NOT_EVALUATED = "not-evaluated"
     #: The document breaks its schema, on which the check relies.
@@ -167,6 +169,12 @@ RULES: dict[str, Text] = {
     "xml.root": Text(
         "Das Wurzelelement gehört nicht zu diesem Schema. Senden Sie eine der erwarteten Nachrichten.",
         "The root element does not belong to this schema. Send one of the expected messages.",
+    ),
+    "xml.element-undeclared": Text(
+        "Hier darf jedes Element stehen, das die Schemata deklarieren; dieses deklarieren sie nicht. Prüfen Sie Namen und "
+        "Namensraum, oder entfernen Sie es.",
+        "Any element that the schemas declare may stand here; this one they do not declare. Check its name and namespace, or "
+        "remove it.",
     ),
     "xml.element-unexpected": Text(
         "Dieses Element ist hier nicht vorgesehen. Entfernen Sie es, oder setzen Sie hierher, was erwartet wird.",

@@ -84,10 +84,45 @@ def test_a_document_too_large_for_its_codes_is_not_called_complete(tmp_path):
     assert (report.valid, report.complete, len(report.notes)) == (True, False, 1)
 
 
-def test_an_unknown_version_of_a_known_list_is_a_warning(tmp_path):
+FIXED = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="m"><xs:complexType><xs:sequence>
+<xs:element name="k" maxOccurs="9"><xs:complexType><xs:sequence><xs:element name="code" type="xs:token"/></xs:sequence>
+<xs:attribute name="listURI" type="xs:anyURI" fixed="{uri}"/><xs:attribute name="listVersionID" default="1"/></xs:complexType>
+</xs:element></xs:sequence></xs:complexType></xs:element></xs:schema>"""
+
+
+def test_list_and_version_that_the_schema_names_count_where_the_message_leaves_them_out(tmp_path):
+    """XML Schema 1.0 part 1, 3.2.1: fixed and default values belong to the element."""
+    catalog(tmp_path, "REG", "A B")
+    (tmp_path / "coded").mkdir()
+    (tmp_path / "coded" / "m.xsd").write_text(FIXED.format(uri=URI))
+    import_standard(tmp_path / "coded", tmp_path / "schemas", standard="coded", version="1")
+    loaded = SchemaCatalog.load(tmp_path / "schemas")
+
+    def judged(attributes: str, code: str) -> tuple[list[str], bool]:
+        report = check(loaded, f"<m><k {attributes}><code>{code}</code></k></m>")
+        return [one.rule for one in report.violations], report.complete
+
+    assert judged("", "REG") == judged("", " A<!-- --> \n B ") == ([], True)
+    assert (
+        judged("", "AB")
+        == judged(f'listURI="{URI}"', "ZZ")
+        == judged('listVersionID="1"', "ZZ")
+        == (["codelist.code"], True)
+    )
+    # What was not judged is not called complete.
+    assert judged('listVersionID="2"', "REG") == (["codelist.version"], False)
+    alone = SchemaCatalog.load(tmp_path / "schemas" / "listen", tmp_path / "none")
+    assert not alone.uris()
+    without = tmp_path / "without"
+    import_standard(tmp_path / "coded", without, standard="coded", version="1")
+    assert [each.cause for each in check(SchemaCatalog.load(without), "<m><k><code>REG</code></k></m>").unchecked] == [
+        "not-known"
+    ]
+
+
+def test_codes_that_the_schema_lists_itself_are_judged_whatever_lists_there_are(tmp_path):
     report = check(catalog(tmp_path, "VER", version="2"))
-    assert [(v.rule, v.severity, v.expected) for v in report.violations] == [("codelist.version", "warning", "2")]
-    assert report.valid
+    assert (report.total, report.complete) == (0, True)
 
 
 def test_errors_of_the_schema_are_named_beside_those_of_lists(tmp_path):

@@ -7,9 +7,11 @@ unrolled to at most two copies, which is enough to see whether a match can be fo
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 
 Chars = tuple[tuple[int, int], ...]
 
@@ -103,19 +105,27 @@ def complement(chars: Chars) -> Chars:
     return tuple(found)
 
 
+#: Planes that hold nothing but code points of one category, so that they need not be asked one by one.
+_UNIFORM = (
+    *((0x34000, 0xDFFFF, "Cn"), (0xE1000, 0xEFFFF, "Cn"), (0xF0000, 0xFFFFD, "Co"), (0xFFFFE, 0xFFFFF, "Cn")),
+    *((0x100000, 0x10FFFD, "Co"), (0x10FFFE, 0x10FFFF, "Cn")),
+)
+
+
 @lru_cache(maxsize=1)
 def _categories() -> dict[str, Chars]:
     """Return the characters of every general category, of two letters and of one."""
+    runs = list(_UNIFORM)
+    for start, end in ((0, 0x34000), (0xE0000, 0xE1000)):
+        at = start
+        for category, members in groupby(map(unicodedata.category, map(chr, range(start, end)))):
+            low, at = at, at + sum(1 for _ in members)
+            runs.append((low, at - 1, category))
     found: dict[str, list[tuple[int, int]]] = {}
-    for point in range(_LAST + 1):
-        category = unicodedata.category(chr(point))
+    for low, high, category in runs:
         for name in (category, category[0]):
-            intervals = found.setdefault(name, [])
-            if intervals and intervals[-1][1] == point - 1:
-                intervals[-1] = (intervals[-1][0], point)
-            else:
-                intervals.append((point, point))
-    return {name: tuple(intervals) for name, intervals in found.items()}
+            found.setdefault(name, []).append((low, high))
+    return {name: union(tuple(intervals)) for name, intervals in found.items()}
 
 
 def _category(name: str) -> Chars:
@@ -136,6 +146,30 @@ def _class(character: str) -> Chars:
     else:
         chars = union(_category("L"), _category("N"), _category("M"), _category("S"), ((0x5F, 0x5F),))
     return complement(chars) if character.isupper() else chars
+
+
+#: Escapes inside a class after which libxml2 still reads it right: of one character, of white space and names, of a block.
+_READ_RIGHT = re.compile(r"\\(?:[nrt\\|.\-^?*+{}()\[\]sic]|p\{Is[^}]*\})")
+
+
+def is_read_right(atom: str) -> bool:
+    """Whether libxml2 reads a class or an escape as XML Schema does, by current Unicode (its own is that of 2002)."""
+    if atom[0] == "\\":
+        return atom[1] not in "pPdDwW" or atom[2:5] == "{Is"
+    return "-[" not in atom and "\\" not in _READ_RIGHT.sub("", atom)
+
+
+def characters_of(pattern: str, at: int) -> tuple[Chars, tuple[str, ...], int]:
+    """Return the characters of the class or escape at a position, blocks that it adds to them, and where it ends.
+
+    Unlike for judging, the characters are exactly those of XML Schema (part 2, appendix F).
+
+    Raises:
+        PatternError: It cannot be read, or takes a block away, of which the characters are not known here.
+    """
+    reader = _ExactReader(pattern, at)
+    chars = reader.read()
+    return chars, tuple(reader.blocks), reader.at
 
 
 class _Reader:
@@ -353,3 +387,72 @@ class _Reader:
 
 def _optional(part: _Part) -> _Part:
     return _Part(nullable=True, first=part.first, last=part.last)
+
+
+class _ExactReader(_Reader):
+    """Reads one class or escape by XML Schema alone."""
+
+    def __init__(self, pattern: str, at: int) -> None:
+        super().__init__(pattern)
+        self._at = at
+        self._whole = True
+        self.blocks: list[str] = []
+
+    @property
+    def at(self) -> int:
+        """Where the reader stands."""
+        return self._at
+
+    def read(self) -> Chars:
+        """Read the class or escape."""
+        if self._next() == "[":
+            return self._set(0)
+        return self._escape(in_set=True) or ()
+
+    def _set(self, depth: int) -> Chars:
+        self._whole = self._whole and not self.rest.startswith("^") and depth == 0
+        chars = super()._set(depth)
+        if self.blocks and not self._whole:
+            raise PatternError("a block that is taken away")
+        return chars
+
+    def _escape(self, *, in_set: bool) -> Chars | None:
+        escape = self.rest[:1]
+        if escape in ("w", "W", "d", "D", "i", "I", "c", "C"):
+            self._at += 1
+            chars = _EXACT[escape.lower()]()
+            return complement(chars) if escape.isupper() else chars
+        return super()._escape(in_set=in_set)
+
+    def _property(self, *, negated: bool) -> Chars:
+        name = self.rest[1:].partition("}")[0]
+        if not name.startswith("Is"):
+            if name not in _categories():
+                raise PatternError("an unknown category")
+            return super()._property(negated=negated)
+        self._at += len(name) + 2
+        self.blocks.append(f"\\{'P' if negated else 'p'}{{{name}}}")
+        return ()
+
+
+def _name_start() -> Chars:
+    return _NAME_START
+
+
+def _name() -> Chars:
+    return union(_NAME_START, _NAME_REST)
+
+
+#: NameStartChar and what NameChar adds (XML 1.0, fifth edition, section 2.3), without what the second did not know at all.
+_NAME_START: Chars = (
+    *((0x3A, 0x3A), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x2FF)),
+    *((0x370, 0x37D), (0x37F, 0x1FFF), (0x200C, 0x200D), (0x2070, 0x218F), (0x2C00, 0x2FEF), (0x3001, 0xD7FF)),
+    *((0xF900, 0xFDCF), (0xFDF0, 0xFFFD)),
+)
+_NAME_REST: Chars = ((0x2D, 0x2E), (0x30, 0x39), (0xB7, 0xB7), (0x300, 0x36F), (0x203F, 0x2040))
+_EXACT = {
+    "d": lambda: _category("Nd"),
+    "w": lambda: complement(union(_category("P"), _category("Z"), _category("C"))),
+    "i": _name_start,
+    "c": _name,
+}

@@ -13,12 +13,15 @@ from typing import Any
 
 from hub.validation.report import Violation, text_of
 from hub.validation.xml.patterns import offence
+from hub.validation.xml.places import Overlooked, PlaceTable
+from hub.validation.xml.values import equal
 from hub.validation.xml.vocabulary import Vocabulary, split
 
 #: libxml2's name of a complaint (without ``SCHEMAV_``) -> rule.
 _RULES = {
     "ELEMENT_CONTENT": "xml.element-unexpected",
-    "CVC_ELT_1": "xml.root",
+    # The root was looked at before.
+    "CVC_ELT_1": "xml.element-undeclared",
     "CVC_ELT_2": "xml.abstract",
     "CVC_ELT_3_1": "xml.nil",
     "CVC_ELT_3_2_1": "xml.nil",
@@ -124,6 +127,39 @@ def without_repeated_ids(
             finding.rule == "xml.datatype" and finding.message.endswith(_NOT_AN_ID) and _place(tree, finding) in places
         )
     ]
+
+
+def without_same_values(found: list[XmlFinding], tree: Any, table: PlaceTable) -> list[XmlFinding]:
+    """Leave out that an element has not its fixed value where it has, in other words: libxml2 compares texts."""
+
+    def is_same(finding: XmlFinding) -> bool:
+        if finding.rule != "xml.fixed":
+            return False
+        element, attribute = _place(tree, finding)
+        place = table.type_of(element) if element is not None and attribute is None else None
+        text = "" if element is None else "".join((element.text or "", *(child.tail or "" for child in element)))
+        return place is not None and place.fixed is not None and bool(equal(place.fixed.kind, place.fixed.value, text))
+
+    return [finding for finding in found if not is_same(finding)]
+
+
+def without_same_count(found: list[XmlFinding], same: int) -> list[XmlFinding]:
+    """Leave out as many complaints of fixed values as elements were found to have theirs in other words."""
+    left = same
+    kept = []
+    for finding in found:
+        if left and finding.rule == "xml.fixed" and not _ABOUT_ATTRIBUTE.match(finding.message):
+            left -= 1
+        else:
+            kept.append(finding)
+    return kept
+
+
+def faults_beside(found: Iterable[XmlFinding], tree: Any, faults: Iterable[Overlooked]) -> list[Overlooked]:
+    """Return the faults at places of which libxml2 has said nothing."""
+    faults = list(faults)
+    places = {_place(tree, finding) for finding in found} if faults else set()
+    return [fault for fault in faults if (fault.element, fault.attribute) not in places]
 
 
 def violations_of(found: Iterable[XmlFinding], tree: Any | None, words: Vocabulary) -> list[Violation]:
@@ -267,6 +303,7 @@ def _expected_attribute(message: str, words: Vocabulary) -> str | None:
 def _expected_pattern(message: str, words: Vocabulary) -> str | None:
     _, found, tail = message.rpartition(_PATTERN)
     pattern = tail.removesuffix("'.")
+    pattern = words.originals.get(pattern, pattern)
     return pattern if found and pattern in words.facets else None
 
 

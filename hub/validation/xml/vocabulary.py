@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.validation.xml.patterns import is_din_91379
+from hub.validation.xml.prepared import rewritten
 
 _XS = "{http://www.w3.org/2001/XMLSchema}"
 _XML = "http://www.w3.org/XML/1998/namespace"
+_PATTERN = f"{_XS}pattern"
 _FACETS = frozenset(
     f"{_XS}{name}"
     for name in (
@@ -32,6 +34,8 @@ class Vocabulary:
     types: frozenset[str]
     #: The name of the type in which a pattern stands.
     patterns: Mapping[str, str]
+    #: Patterns as the schema writes them, by what the compiler got in their place.
+    originals: Mapping[str, str]
     namespaces: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -40,6 +44,7 @@ class Vocabulary:
         names: dict[str, set[str]] = {"element": set(), "attribute": set(), "simpleType": set(), "complexType": set()}
         facets: set[str] = set()
         patterns: dict[str, str] = {}
+        originals: dict[str, str] = {}
         prefixes: dict[str, str] = {}
         for schema in schemas:
             _gather_prefix(schema, prefixes)
@@ -49,7 +54,9 @@ class Vocabulary:
                 if local in names and (name := node.get("name")):
                     names[local].add(name)
                 if node.tag in _FACETS:
-                    facets.add(node.get("value", ""))
+                    facets.add(value := node.get("value", ""))
+                    if node.tag == _PATTERN and (compiled := rewritten(value)) != value:
+                        originals[compiled] = value
                 elif (fixed := node.get("fixed")) is not None:
                     facets.add(fixed)
         return cls(
@@ -58,6 +65,7 @@ class Vocabulary:
             facets=frozenset(facets),
             types=frozenset(names["simpleType"] | names["complexType"]),
             patterns=patterns,
+            originals=originals,
             namespaces=tuple(sorted((prefix, namespace) for namespace, prefix in prefixes.items())),
         )
 

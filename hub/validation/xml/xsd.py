@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote, unquote
@@ -27,8 +28,29 @@ from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import Limits, Violation, text_of
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
-from hub.validation.xml.identifiers import IdentifierListener, Identifiers, IdentifierTable, IdentifierWalk
-from hub.validation.xml.report import XmlFinding, document_path, findings, violations_of, without_repeated_ids
+from hub.validation.xml.places import (
+    ZERO,
+    CodedElement,
+    Met,
+    Overlooked,
+    PlaceListener,
+    PlaceTable,
+    PlaceTables,
+    PlaceWalk,
+    derive_tables,
+    respelt,
+)
+from hub.validation.xml.prepared import GATHERED, Prepared, prepared
+from hub.validation.xml.report import (
+    XmlFinding,
+    document_path,
+    faults_beside,
+    findings,
+    violations_of,
+    without_repeated_ids,
+    without_same_count,
+    without_same_values,
+)
 from hub.validation.xml.vocabulary import Vocabulary
 
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
@@ -39,7 +61,7 @@ REFERENCES = tuple(f"{XSD}{name}" for name in ("import", "include", "redefine", 
 #: Locations that every library reads alike.
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 #: Without these bytes no element of a document chooses its type by xsi:type.
-_CHOOSES_TYPE = b":type"
+CHOOSES_TYPE = b":type"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,22 +87,26 @@ class XmlFindings:
 _NOTHING = XmlFindings()
 #: How often a schema is compiled before it counts as wrong.
 _TRIES = 3
+#: Complaints of a stream for each violation that a report names; more where some of them may turn out to be none.
+_ENOUGH, _ENOUGH_IF_FIXED = 10, 200
 
 
 class XsdSchema:
     """A schema that judges documents. Thread-safe."""
 
-    def __init__(self, source: XsdSource, *, roots: tuple[str, ...], identifiers: IdentifierTable | None) -> None:
+    def __init__(
+        self, source: XsdSource, *, roots: tuple[str, ...], places: Callable[[], PlaceTable] | None = None
+    ) -> None:
+        """Take a schema; ``places`` gives its table of places, which is derived from the documents otherwise."""
         self.source = source
         self._roots = roots
         self._known_roots = frozenset(roots)
-        self._identifiers = identifiers
-        self._walk = IdentifierWalk(identifiers) if identifiers is not None else None
-        self._refers = identifiers is not None and identifiers.refers
+        self._places = places or (lambda: tables_of([source.file], source)[source.file])
         self._lock = Lock()
         self._verdict: etree.XMLSchema | None = None
         self._report: etree.XMLSchema | None = None
         self._vocabulary: Vocabulary | None = None
+        self._look_again: PlaceWalk | None = None
 
     def check(self, document: XmlDocument, limits: Limits) -> XmlFindings:
         """Judge a document.
@@ -110,56 +136,73 @@ class XsdSchema:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
 
+    def codes(self, tree: Any, data: bytes) -> Iterator[CodedElement]:
+        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it."""
+        return self._walk.codes(tree, typed=CHOOSES_TYPE in data)
+
+    @property
+    def _walk(self) -> PlaceWalk:
+        walk = self._look_again
+        if walk is None:
+            walk = self._look_again = PlaceWalk(self._places())
+        return walk
+
     def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
         valid = _verdict(self._schema(), tree)
-        if valid and (not self._refers or self._surely_whole(tree, data)):
+        if valid and (not self._walk.needed or self._surely_whole(tree, data)):
             return _NOTHING
         met = self._met(tree, data)
-        if valid and not met.repeated and not any(met.dangling()):
+        if valid and not met.is_wrong and not self._compares(met):
             return _NOTHING
         return self._described(tree, met, limits, valid=valid)
 
     def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
-        listener = self._listener(data, limits)
-        complaints = stream(data, self._schema(), listener, enough=10 * limits.violations)
+        table = self._walk.table
+        listener = ElementListener() if len(data) <= limits.walk_bytes else PlaceListener(table)
+        enough = (_ENOUGH_IF_FIXED if table.fixes else _ENOUGH) * limits.violations
+        complaints = stream(data, self._schema(), listener, enough=enough)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
             raise TooLarge(_GIVEN_UP)
-        met = listener.met if isinstance(listener, IdentifierListener) else self._met(None, data)
-        lost = sum(1 for _ in met.dangling())
-        if not complaints and not met.repeated and not lost:
+        met = listener.met if isinstance(listener, PlaceListener) else self._met(None, data)
+        if not complaints and not met.is_wrong and not self._compares(met):
             return _NOTHING
         if len(data) <= limits.report_bytes:
             tree = parse_tree(data)
             if len(complaints) * _widest(tree) <= limits.report_steps:
                 return self._described(tree, self._met(tree, data), limits, valid=not complaints)
-        return self._without_places(complaints, len(met.repeated), lost, limits)
-
-    def _listener(self, data: bytes, limits: Limits) -> ElementListener:
-        if self._identifiers is None or len(data) <= limits.walk_bytes:
-            return ElementListener()
-        return IdentifierListener(self._identifiers)
+        return self._without_places(complaints, met, limits, whole=len(complaints) <= enough)
 
     def _surely_whole(self, tree: Any, data: bytes) -> bool:
         # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
-        if self._walk is None or data.rfind(_CHOOSES_TYPE) >= 0:
+        if data.rfind(CHOOSES_TYPE) >= 0:
             return False
         # One character is found much faster than two: rather a look too many than a comment overlooked.
         plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
         return self._walk.surely_whole(tree, plain=plain)
 
-    def _met(self, tree: Any | None, data: bytes) -> Identifiers:
-        if self._walk is None:
-            return Identifiers()
-        return self._walk(parse_tree(data) if tree is None else tree, typed=_CHOOSES_TYPE in data)
+    def _met(self, tree: Any | None, data: bytes) -> Met:
+        return self._walk(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
 
-    def _described(self, tree: Any, met: Identifiers, limits: Limits, *, valid: bool) -> XmlFindings:
+    def _compares(self, met: Met) -> bool:
+        """Whether keys must be compared anew, because libxml2 takes the negative zero for a value of its own."""
+        return self._walk.table.keyed and any(one.text == ZERO for one in met.respelt)
+
+    def _described(self, tree: Any, met: Met, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self.words()
-        found: list[XmlFinding] = [] if valid else without_repeated_ids(self._complaints(tree), tree, met.repeated)
+        compares = self._compares(met)
+        found: list[XmlFinding] = []
+        if compares or not valid:
+            found = self._complaints(respelt(tree, met.respelt))
+            found = without_repeated_ids(found, tree, met.repeated)
+            found = without_same_values(found, tree, self._walk.table)
+        faults = faults_beside(found, tree, met.faults)
         violations = violations_of(found[: limits.violations], tree, words)
-        room = limits.violations - len(violations)
-        violations += _identifier_violations(met, words, room)
-        total = len(found) + len(met.repeated) + sum(1 for _ in met.dangling())
-        return XmlFindings(violations=tuple(violations), total=total, namespaces=words.namespaces)
+        violations += _fault_violations(faults[: limits.violations - len(violations)], words)
+        violations += _identifier_violations(met, words, limits.violations - len(violations))
+        total = len(found) + len(faults) + len(met.repeated) + sum(1 for _ in met.dangling())
+        return (
+            XmlFindings(violations=tuple(violations), total=total, namespaces=words.namespaces) if total else _NOTHING
+        )
 
     def _complaints(self, tree: Any) -> list[XmlFinding]:
         with self._lock:
@@ -168,18 +211,21 @@ class XsdSchema:
             _verdict(self._report, tree)
             return findings(cast("Iterable[Any]", self._report.error_log))
 
-    def _without_places(self, complaints: list[Any], repeated: int, lost: int, limits: Limits) -> XmlFindings:
+    def _without_places(self, complaints: list[Any], met: Met, limits: Limits, *, whole: bool) -> XmlFindings:
         words = self.words()
-        found = findings(complaints)
+        # Elements that have their fixed value in other words draw one complaint each. What was not read wholly stays refused.
+        found = without_same_count(findings(complaints), met.same if whole else 0)
         violations = violations_of(found[: limits.violations], None, words)
-        for rule, count in (("xml.id-repeated", repeated), ("xml.idref-dangling", lost)):
+        repeated, lost = len(met.repeated), sum(1 for _ in met.dangling())
+        counts = [(fault.rule, 1) for fault in met.faults]
+        for rule, count in (*counts, ("xml.id-repeated", repeated), ("xml.idref-dangling", lost)):
             violations += [_placeless(rule)] * min(count, limits.violations - len(violations))
-        return XmlFindings(
-            violations=tuple(violations),
-            total=len(found) + repeated + lost,
-            notes=(_NO_PLACES,),
-            namespaces=words.namespaces,
-        )
+        total = len(found) + len(met.faults) + repeated + lost
+        if not total and not self._compares(met):
+            return _NOTHING
+        if not total:
+            raise TooLarge(_KEYS)
+        return XmlFindings(violations=tuple(violations), total=total, notes=(_NO_PLACES,), namespaces=words.namespaces)
 
     def _wrong_root(self, limits: Limits) -> XmlFindings:
         words = self.words()
@@ -204,6 +250,22 @@ class XsdSchema:
         return (parse_schema_document(self.source.read(name), name) for name in self.source.closure)
 
 
+def tables_of(files: Iterable[str], source: XsdSource) -> PlaceTables:
+    """Return the tables of places of schema files that share their documents, once they were found to compile.
+
+    Raises:
+        ConfigurationError: A document cannot be read.
+    """
+    trees: dict[str, Any] = {}
+
+    def tree(name: str) -> Any:
+        if name not in trees:
+            trees[name] = parse_schema_document(source.read(name), name)
+        return trees[name]
+
+    return derive_tables(files, tree, _locating(source))
+
+
 def compiled(source: XsdSource) -> etree.XMLSchema:
     """Compile a schema from its closure alone.
 
@@ -221,23 +283,38 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
 
 
 def _compiled_once(source: XsdSource) -> etree.XMLSchema:
+    # An import that fails to load is only a warning to libxml2, which would judge by what is left.
+    require_closure(source)
+    documents = prepared(source.file, source.closure, partial(_located, source), _locating(source), address_of)
     parser = _schema_parser()
-    parser.resolvers.add(_Closure(source))
+    parser.resolvers.add(_Closure(source, documents))
     try:
-        # An import that fails to load is only a warning to libxml2, which would judge by what is left.
-        require_closure(source)
-        return etree.XMLSchema(
-            etree.fromstring(_located(source, source.file), parser, base_url=address_of(source.file))
-        )
+        root = etree.fromstring(documents.read(documents.root), parser, base_url=address_of(documents.root))
+        return etree.XMLSchema(root)
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
         _tell_memory(error)
-        raise ConfigurationError(
-            Text(
-                f"Das Schema {source.file} lässt sich nicht übersetzen. Prüfen Sie es mit einem XSD-Werkzeug: {error}",
-                f"The schema {source.file} does not compile. Check it with an XSD tool: {error}",
-            ),
-            file=source.file,
-        ) from error
+        raise _does_not_compile(source.file, error, documents) from error
+
+
+def _does_not_compile(file: str, error: Exception, documents: Prepared) -> ConfigurationError:
+    german = f"Das Schema {file} lässt sich nicht übersetzen. Prüfen Sie es mit einem XSD-Werkzeug: {error}"
+    english = f"The schema {file} does not compile. Check it with an XSD tool: {error}"
+    for namespace, names in documents.gathered.items():
+        several = ", ".join(names)
+        german += f" Zum Namensraum {namespace} gehören mehrere Dateien, die zusammen gelesen werden: {several}."
+        english += f" Several files belong to the namespace {namespace} and are read together: {several}."
+    return ConfigurationError(Text(german, english), file=file)
+
+
+def _locating(source: XsdSource) -> Callable[[str, str], str | None]:
+    """Return what tells the file of a closure that a location in one of its files means."""
+    known = frozenset(source.closure)
+
+    def locate(location: str, base: str) -> str | None:
+        name = resolved(location, base, known.__contains__, source.locations)
+        return name if name in known else None
+
+    return locate
 
 
 def require_closure(source: XsdSource) -> None:
@@ -321,16 +398,19 @@ def _located(source: XsdSource, name: str) -> bytes:
 class _Closure(etree.Resolver):
     """Serves the documents of one closure and refuses every other address, files and networks alike."""
 
-    def __init__(self, source: XsdSource) -> None:
+    def __init__(self, source: XsdSource, documents: Prepared) -> None:
         super().__init__()
         self.source = source
+        self._documents = documents
         self._files = frozenset(source.closure)
 
     def resolve(self, system_url: str, _public_id: str, context: Any) -> Any:  # type: ignore[override]
         name = resolved(system_url, "", self._files.__contains__, self.source.locations)
-        if name is None or name not in self._files:
+        if system_url.startswith(BASE + GATHERED):
+            name = system_url.removeprefix(BASE)
+        elif name is None or name not in self._files:
             raise LookupError(f"{system_url} is outside the closure")
-        return self.resolve_string(_located(self.source, name), context, base_url=address_of(name))
+        return self.resolve_string(self._documents.read(name), context, base_url=address_of(name))
 
 
 def _schema_parser() -> etree.XMLParser:
@@ -345,7 +425,21 @@ def _verdict(schema: etree.XMLSchema, tree: Any) -> bool:
         raise TooLarge(_GIVEN_UP) from error
 
 
-def _identifier_violations(met: Identifiers, words: Vocabulary, room: int) -> list[Violation]:
+def _fault_violations(faults: Iterable[Overlooked], words: Vocabulary) -> list[Violation]:
+    return [
+        Violation(
+            rule=fault.rule,
+            path=document_path(fault.element, words, attribute=fault.attribute),
+            path_kind="xpath",
+            line=fault.element.sourceline,
+            expected=fault.expected,
+            text=text_of(fault.rule),
+        )
+        for fault in faults
+    ]
+
+
+def _identifier_violations(met: Met, words: Vocabulary, room: int) -> list[Violation]:
     places = [("xml.id-repeated", place) for place in met.repeated]
     places += [("xml.idref-dangling", place) for place in met.dangling()]
     return [
@@ -371,6 +465,10 @@ def _widest(tree: Any) -> int:
 _GIVEN_UP = Text(
     "Die Prüfung eines Musters wurde abgebrochen, weil sie an einem langen Wert zu lange dauerte. Kürzen Sie lange Texte.",
     "Checking a pattern was given up because it took too long on a long value. Shorten long texts.",
+)
+_KEYS = Text(
+    "Das Dokument ist zu groß, um Schlüssel zu vergleichen, unter denen die negative Null (-0) steht. Schreiben Sie 0.",
+    "The document is too large to compare keys among which the negative zero (-0) stands. Write 0.",
 )
 _NO_PLACES = Text(
     "Das Dokument ist zu groß oder enthält zu viele Verstöße, um jede Stelle zu nennen; die Regeln stehen im Bericht, "

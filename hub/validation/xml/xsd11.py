@@ -8,7 +8,7 @@ that need it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,17 @@ from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import MIB, Limits, Violation, text_of
 from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
+from hub.validation.xml.places import CodedElement, PlaceTable, PlaceWalk
 from hub.validation.xml.report import document_path
 from hub.validation.xml.vocabulary import Vocabulary
-from hub.validation.xml.xsd import XmlFindings, XsdSource, parse_schema_document, require_closure
+from hub.validation.xml.xsd import (
+    CHOOSES_TYPE,
+    XmlFindings,
+    XsdSource,
+    parse_schema_document,
+    require_closure,
+    tables_of,
+)
 
 # It takes longer to load than everything else here together, and only a child and an import need it.
 if TYPE_CHECKING:
@@ -36,8 +44,19 @@ BOUNDS = Bounds(memory=1024 * MIB, cpu=20, seconds=20)
 class Xsd11Schema:
     """A schema that judges documents in child processes. Thread-safe."""
 
-    def __init__(self, source: XsdSource, *, folder: Path, roots: tuple[str, ...], bounds: Bounds = BOUNDS) -> None:
+    def __init__(
+        self,
+        source: XsdSource,
+        *,
+        folder: Path,
+        roots: tuple[str, ...],
+        places: Callable[[], PlaceTable] | None = None,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        """Take a schema; ``places`` gives its table of places, which is derived from the documents otherwise."""
         self.source = source
+        self._places = places or (lambda: tables_of([source.file], source)[source.file])
+        self._look: PlaceWalk | None = None
         self._folder = folder
         self._roots = roots
         self._bounds = bounds
@@ -73,6 +92,12 @@ class Xsd11Schema:
     def outline(self) -> Outline:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
+
+    def codes(self, tree: Any, data: bytes) -> Iterator[CodedElement]:
+        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it."""
+        if self._look is None:
+            self._look = PlaceWalk(self._places())
+        return self._look.codes(tree, typed=CHOOSES_TYPE in data)
 
     def words(self) -> Vocabulary:
         """Return what the schema itself declares: the only names that a report uses."""

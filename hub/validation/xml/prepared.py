@@ -1,0 +1,253 @@
+r"""Schema documents as libxml2 gets them: written anew where it would read them otherwise than XML Schema 1.0 says.
+
+Patterns: libxml2 knows the characters of Unicode 3, reads ``\P`` and negated classes inside a class the wrong way round, and
+some subtractions too. Such atoms become explicit ranges of characters, by the Unicode of this Python. The ranges of letters
+that messages mostly hold stand first and by themselves, for libxml2 compares a character with every range of a class.
+
+Namespaces: libxml2 reads one document for each namespace that is imported and passes over the others. Where several
+are, one document that includes them all takes their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+from lxml import etree
+
+from hub.validation.xml.regex import Chars, PatternError, characters_of, complement, is_read_right, union
+
+_XS = "{http://www.w3.org/2001/XMLSchema}"
+#: Where the documents stand that take the place of several.
+GATHERED = "hub-gathered/"
+#: What XML 1.0 calls a character (section 2.2); nothing else comes before a pattern.
+_XML: Chars = ((0x9, 0xA), (0xD, 0xD), (0x20, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
+#: Classes of more ranges are split at these characters: the end of Latin-1, of Latin Extended-B.
+_RANGES, _TIERS = 12, (0xFF, 0x24F)
+_ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {sign: f"\\{sign}" for sign in "\\|.-^?*+{}()[]"}
+#: Escapes that stand for several characters, and a class that subtracts: without them a pattern is read right.
+_READ_OTHERWISE = re.compile(r"\\[pPdDwW]|-\[|\[[^\]]*\\[SIC]")
+_REFERENCES = re.compile(rb"<(?:[\w.-]+:)?(import|include|redefine)\b([^>]*)>")
+_ATTRIBUTE = re.compile(rb"""\b(namespace|schemaLocation)\s*=\s*("[^"]*"|'[^']*')""")
+_HAS_PATTERNS = re.compile(rb"\\[pPdDwWSIC]|-\[")
+
+
+@lru_cache(maxsize=4096)
+def rewritten(pattern: str) -> str:
+    """Return a pattern that libxml2 reads as XML Schema reads the given one (part 2, appendix F).
+
+    What cannot be read is returned as it is: the compiler says what is wrong with it.
+    """
+    if _READ_OTHERWISE.search(pattern) is None:
+        return pattern
+    try:
+        return "".join(_atoms(pattern))
+    except PatternError:
+        return pattern
+
+
+def _atoms(pattern: str) -> Iterator[str]:
+    at = 0
+    while at < len(pattern):
+        if pattern[at] in "[\\":
+            end = _end_of(pattern, at)
+            if is_read_right(pattern[at:end]):
+                yield pattern[at:end]
+            else:
+                chars, blocks, end = characters_of(pattern, at)
+                yield _class_of(chars, blocks)
+            at = end
+        else:
+            yield pattern[at]
+            at += 1
+
+
+def _end_of(pattern: str, at: int) -> int:
+    """Return where the class or escape that begins at a position ends."""
+    depth = 0
+    while at < len(pattern):
+        sign = pattern[at]
+        at += 1
+        if sign == "\\":
+            at += 1
+            if pattern[at - 1 : at + 1] in ("p{", "P{"):
+                at = pattern.find("}", at) + 1 or len(pattern)
+        depth += (sign == "[") - (sign == "]")
+        if depth <= 0:
+            return at
+    raise PatternError("it ends too early")
+
+
+def _class_of(chars: Chars, blocks: tuple[str, ...]) -> str:
+    """Return a class, or a choice of classes, that holds some characters, and blocks as libxml2 knows them."""
+    chars = _within(chars, _XML)
+    if not chars and not blocks:
+        return f"[^{_ranges(_XML)}]"
+    if len(chars) <= _RANGES and not blocks:
+        return f"[{_ranges(chars)}]"
+    bounds = (0, *(tier + 1 for tier in _TIERS), 0x110000)
+    parts = [_within(chars, ((low, high - 1),)) for low, high in pairwise(bounds)]
+    classes = [*(f"[{_ranges(part)}]" for part in parts if part), *blocks]
+    return f"({'|'.join(classes)})" if len(classes) > 1 else classes[0]
+
+
+def _within(chars: Chars, bounds: Chars) -> Chars:
+    return complement(union(complement(chars), complement(bounds)))
+
+
+def _ranges(chars: Chars) -> str:
+    return "".join(sign for low, high in chars for sign in _range(low, high))
+
+
+def _range(low: int, high: int) -> Iterator[str]:
+    # Within a class libxml2 takes an escape for a character of its own, never for an end of a range.
+    while low <= high and chr(low) in _ESCAPED:
+        yield _ESCAPED[chr(low)]
+        low += 1
+    after = []
+    while low <= high and chr(high) in _ESCAPED:
+        after.append(_ESCAPED[chr(high)])
+        high -= 1
+    if low <= high:
+        yield chr(low) if low == high else f"{chr(low)}-{chr(high)}"
+    yield from after
+
+
+class Import(NamedTuple):
+    """A reference of one document to another: ``kind`` is import, include or redefine."""
+
+    kind: str
+    namespace: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """The documents of a schema as they are to be compiled. ``root`` is the one to begin with.
+
+    ``gathered`` names, by namespace, the documents that are read in place of the first alone.
+    """
+
+    root: str
+    read: Callable[[str], bytes] = field(repr=False)
+    gathered: Mapping[str, tuple[str, ...]]
+
+
+def prepared(
+    file: str,
+    closure: Iterable[str],
+    read: Callable[[str], bytes],
+    resolve: Callable[[str, str], str | None],
+    address: Callable[[str], str],
+) -> Prepared:
+    """Return the documents of a schema as libxml2 is to get them; ``resolve`` tells the file that a location in a file means.
+
+    ``address`` gives the address at which the compiler finds a document.
+    """
+    references = {name: tuple(_references(read(name), name, resolve)) for name in closure}
+    own = _namespace(read(file))
+    gathered = _gathered(file, own, references)
+    names = {namespace: f"{GATHERED}{number}.xsd" for number, namespace in enumerate(gathered)}
+
+    def content(name: str) -> bytes:
+        for namespace, generated in names.items():
+            if name == generated:
+                return _including(namespace, map(address, gathered[namespace]))
+        return _written(read(name), partial(_moved, name) if names else None)
+
+    def _moved(name: str, node: Any) -> str | None:
+        namespace = node.get("namespace", "")
+        location = (node.get("schemaLocation") or "").strip()
+        known = namespace in names and location and resolve(location, name) is not None
+        return address(names[namespace]) if known else None
+
+    return Prepared(root=names.get(own, file), read=content, gathered=gathered)
+
+
+def _gathered(file: str, own: str, references: Mapping[str, tuple[Import, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the namespaces of which several documents are imported that do not include one another."""
+    imported: dict[str, list[str]] = {own: [file]}
+    for found in references.values():
+        for each in found:
+            if each.kind == "import" and each.target not in imported.setdefault(each.namespace, []):
+                imported[each.namespace].append(each.target)
+    included = {name: _included(name, references) for names in imported.values() for name in names}
+    gathered = {}
+    for namespace, names in imported.items():
+        # Of two that include each other the first stays.
+        needed = [
+            name
+            for number, name in enumerate(names)
+            if not any(
+                name in included[other] and (other not in included[name] or place < number)
+                for place, other in enumerate(names)
+                if other != name
+            )
+        ]
+        if len(needed) > 1:
+            gathered[namespace] = tuple(needed)
+    return gathered
+
+
+def _included(name: str, references: Mapping[str, tuple[Import, ...]]) -> set[str]:
+    met: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for each in references.get(waiting.pop(), ()):
+            if each.kind != "import" and each.target not in met:
+                met.add(each.target)
+                waiting.append(each.target)
+    return met
+
+
+def _references(content: bytes, name: str, resolve: Callable[[str, str], str | None]) -> Iterator[Import]:
+    for kind, attributes in _REFERENCES.findall(content):
+        named = {key: value[1:-1].decode("utf-8", "replace") for key, value in _ATTRIBUTE.findall(attributes)}
+        location = named.get(b"schemaLocation", "").strip()
+        target = resolve(location, name) if location else None
+        if target is not None:
+            yield Import(kind.decode(), named.get(b"namespace", ""), target)
+
+
+def _namespace(content: bytes) -> str:
+    return str(_parsed(content).get("targetNamespace", ""))
+
+
+def _including(namespace: str, addresses: Iterable[str]) -> bytes:
+    includes = "".join(f"<xs:include schemaLocation={quoteattr(address)}/>" for address in addresses)
+    target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
+    return f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>'.encode()
+
+
+def _written(content: bytes, moved: Callable[[Any], str | None] | None) -> bytes:
+    """Return a document with its patterns and locations as they are to be; as it is, where nothing changes."""
+    if _HAS_PATTERNS.search(content) is None and moved is None:
+        return content
+    root = _parsed(content)
+    changed = False
+    for node in root.iter(f"{_XS}pattern"):
+        pattern = node.get("value", "")
+        if (new := rewritten(pattern)) != pattern:
+            node.set("value", new)
+            changed = True
+    for node in root.iterchildren(f"{_XS}import") if moved is not None else ():
+        assert moved is not None  # noqa: S101  # There would be no node.
+        if (address := moved(node)) is not None:
+            node.set("schemaLocation", address)
+            changed = True
+    # Lines stay where they were: the compiler names them.
+    return etree.tostring(root) if changed else content
+
+
+def _parsed(content: bytes) -> Any:
+    return etree.fromstring(
+        content, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    )
+
+
+__all__ = ["GATHERED", "Prepared", "prepared", "rewritten"]

@@ -1,0 +1,252 @@
+"""Values behind their spelling (XML Schema 1.0 part 2): which spellings mean the same, and which are none at all.
+
+libxml2 compares the text of an element with its fixed value where the values count (part 1, 3.3.4), and takes spellings of
+binary data, floating-point numbers and durations that part 2 does not know.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+#: White space as XML Schema knows it; no other blank counts.
+SPACES = " \t\r\n"
+_BLANKS = re.compile(f"[{SPACES}]+")
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+#: The last character before no, one or two ``=``: the bits that encode nothing are 0 (part 2, 3.2.16).
+_LAST = {0: _ALPHABET, 1: b"AEIMQUYcgkosw048", 2: b"AQgw"}
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DOUBLE = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[Ee][+-]?[0-9]+)?|-?INF|NaN")
+_DURATION = re.compile(
+    r"(-?)P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)D)?"
+    r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+(?:\.[0-9]+)?)S)?)?"
+)
+_ZONE = r"(Z|[+-][0-9]{2}:[0-9]{2})?"
+_DATE = r"(?P<year>-?[0-9]{4,})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+_TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}(?:\.[0-9]+)?)"
+_MOMENTS = {
+    "dateTime": f"{_DATE}T{_TIME}",
+    "date": _DATE,
+    "time": _TIME,
+    "gYearMonth": "(?P<year>-?[0-9]{4,})-(?P<month>[0-9]{2})",
+    "gYear": "(?P<year>-?[0-9]{4,})",
+    "gMonthDay": "--(?P<month>[0-9]{2})-(?P<day>[0-9]{2})",
+    "gDay": "---(?P<day>[0-9]{2})",
+    "gMonth": "--(?P<month>[0-9]{2})",
+}
+#: The types of points in time, and of what returns.
+MOMENTS = frozenset(_MOMENTS)
+_FORMS = {name: re.compile(form + _ZONE) for name, form in _MOMENTS.items()}
+#: What a moment without a date or a year lies in: a leap year, so that every month and day exists.
+_DEFAULTS = {"year": "2000", "month": "1", "day": "1", "hour": "0", "minute": "0", "second": "0"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueKind:
+    """What a simple type makes of a text: ``name`` is a primitive or integer type, ``list`` or ``union``.
+
+    ``space`` is the facet whiteSpace; ``parts`` are the item type of a list or the member types of a union. ``faceted`` says
+    that facets of its own decide whether a text belongs to it.
+    """
+
+    name: str
+    space: str = "collapse"
+    parts: tuple[ValueKind, ...] = ()
+    faceted: bool = False
+
+    def as_json(self) -> list[Any]:
+        """Return it as plain values."""
+        return [self.name, self.space, self.faceted, *(part.as_json() for part in self.parts)]
+
+    @classmethod
+    def from_json(cls, document: list[Any]) -> ValueKind:
+        """Read it as :meth:`as_json` writes it."""
+        name, space, faceted, *parts = document
+        return cls(
+            name=str(name), space=str(space), faceted=bool(faceted), parts=tuple(cls.from_json(part) for part in parts)
+        )
+
+
+def spaced(text: str, space: str) -> str:
+    """Return a text after the facet whiteSpace (part 2, 4.3.6)."""
+    if space == "collapse":
+        return _BLANKS.sub(" ", text).strip(" ")
+    return text.translate({ord(blank): " " for blank in SPACES}) if space == "replace" else text
+
+
+def equal(kind: ValueKind, one: str, other: str) -> bool | None:
+    """Whether two texts mean the same value; None if that cannot be told here."""
+    if kind.name == "union" and any(part.faceted for part in kind.parts):
+        return True if spaced(one, kind.space) == spaced(other, kind.space) else None
+    value = _value(kind, one)
+    return value is not None and value == _value(kind, other)
+
+
+def is_spelt(form: str, text: str) -> bool:
+    """Whether a text has a form: ``base64Binary``, ``double``, ``float``, ``duration``, or that of a list (``form*``).
+
+    Of other forms libxml2 tells.
+    """
+    if form.endswith("*"):
+        return all(is_spelt(form[:-1], word) for word in text.split())
+    judge = _SPELLINGS.get(form)
+    return judge is None or judge(text)
+
+
+def is_negative_zero(text: str) -> bool:
+    """Whether a floating-point number is the negative zero, which equals the positive one."""
+    word = text.strip(SPACES)
+    return word.startswith("-") and _DOUBLE.fullmatch(word) is not None and word != "-INF" and float(word) == 0
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        data = text.encode("ascii").translate(None, b" \t\r\n")
+    except UnicodeEncodeError:
+        return False
+    body = data.rstrip(b"=")
+    last = _LAST.get(len(data) - len(body))
+    if len(data) % 4 or last is None or body.translate(None, _ALPHABET):
+        return False
+    return not data or (bool(body) and body[-1:] in last)
+
+
+def _is_double(text: str) -> bool:
+    return _DOUBLE.fullmatch(text.strip(SPACES)) is not None
+
+
+def _is_duration(text: str) -> bool:
+    return _DURATION.fullmatch(text.strip(SPACES)) is not None
+
+
+_SPELLINGS: dict[str, Callable[[str], bool]] = {
+    "base64Binary": _is_base64,
+    "double": _is_double,
+    "float": _is_double,
+    "duration": _is_duration,
+}
+
+
+def _value(kind: ValueKind, text: str) -> Hashable:
+    """Return what stands for a value, None for what is none."""
+    text = spaced(text, kind.space)
+    if kind.name == "list":
+        values = [_value(kind.parts[0], word) for word in text.split()]
+        return None if None in values else ("list", *values)
+    if kind.name == "union":
+        return next((value for part in kind.parts if (value := _value(part, text)) is not None), None)
+    make = _MAKERS.get(kind.name)
+    value = (make or str)(text)
+    return None if value is None else (_FAMILIES.get(kind.name, kind.name), value)
+
+
+def _boolean(text: str) -> Hashable:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text)
+
+
+def _decimal(text: str) -> Hashable:
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _integer(text: str) -> Hashable:
+    return Decimal(text) if _INTEGER.fullmatch(text) else None
+
+
+def _double(text: str) -> Hashable:
+    if not _DOUBLE.fullmatch(text):
+        return None
+    # A number that is none equals itself here (part 2, 3.2.4).
+    return "NaN" if text == "NaN" else float(text)
+
+
+def _float(text: str) -> Hashable:
+    value = _double(text)
+    if not isinstance(value, float):
+        return value
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0]  # type: ignore[no-any-return]
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _duration(text: str) -> Hashable:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    years, months, days, hours, minutes = (int(part or 0) for part in match.groups()[1:6])
+    seconds = Decimal(match[7] or 0) + 60 * (minutes + 60 * (hours + 24 * days))
+    sign = -1 if match[1] else 1
+    return sign * (12 * years + months), sign * seconds
+
+
+def _moment(name: str) -> Callable[[str], Hashable]:
+    def read(text: str) -> Hashable:
+        match = _FORMS[name].fullmatch(text)
+        if match is None:
+            return None
+        parts = {**_DEFAULTS, **match.groupdict()}
+        days = _days(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+        minutes = 1440 * days + 60 * int(parts["hour"]) + int(parts["minute"])
+        zone = match[match.lastindex or 0] if match.lastindex == _FORMS[name].groups else None
+        if zone is None:
+            return "local", minutes, Decimal(parts["second"])
+        return "utc", minutes - _offset(zone), Decimal(parts["second"])
+
+    return read
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Return the number of a day; the calendar repeats every 400 years."""
+    year -= month <= 2  # noqa: PLR2004  # Years begin in March here, so that a leap day is a year's last.
+    era, of_era = divmod(year, 400)
+    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year
+
+
+def _offset(zone: str) -> int:
+    if zone == "Z":
+        return 0
+    minutes = 60 * int(zone[1:3]) + int(zone[4:6])
+    return -minutes if zone[0] == "-" else minutes
+
+
+def _hex(text: str) -> Hashable:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
+def _base64(text: str) -> Hashable:
+    try:
+        return base64.b64decode(text.translate({32: None}), validate=True) if _is_base64(text) else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+#: The integer types; all are decimal numbers.
+INTEGERS = frozenset(
+    (
+        *("integer", "nonPositiveInteger", "negativeInteger", "nonNegativeInteger", "positiveInteger"),
+        *("long", "int", "short", "byte", "unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte"),
+    )
+)
+_FAMILIES = dict.fromkeys(INTEGERS, "decimal")
+_MAKERS: dict[str, Callable[[str], Hashable]] = {
+    "boolean": _boolean,
+    "decimal": _decimal,
+    **dict.fromkeys(INTEGERS, _integer),
+    "double": _double,
+    "float": _float,
+    "duration": _duration,
+    "hexBinary": _hex,
+    "base64Binary": _base64,
+    **{name: _moment(name) for name in _MOMENTS},
+}
