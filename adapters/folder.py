@@ -19,17 +19,19 @@ from uuid import uuid4
 from hub.errors import Unavailable
 from hub.files import vault
 from hub.model import Adapter, Outcome, OutcomeKind, Package
-from hub.model.options import ADDRESS, read_options, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.options import ADDRESS, PLAIN, read_options, require, unusable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, require_envelope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderOptions:
-    """``path``: the folder, absolute."""
+    """``path``: the folder, absolute. ``envelope``: the manifest's version, proven by the receipt (2) or event tokens (1)."""
 
     path: str = field(metadata=ADDRESS)
+    envelope: int = field(default=1, metadata=PLAIN)
 
     def __post_init__(self) -> None:
+        require_envelope("folder", self.envelope)
         if not Path(self.path).is_absolute():
             raise unusable("folder", "braucht in path einen absoluten Pfad", "needs an absolute path in path")
 
@@ -41,7 +43,9 @@ class Folder:
     options = FolderOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._root = Path(read_options(self.name, FolderOptions, config).path)
+        options = read_options(self.name, FolderOptions, config)
+        self._root = Path(options.path)
+        self._version = options.envelope
 
     def open(self) -> None:
         """Check that the folder is there; ``ConfigurationError`` if it is not."""
@@ -61,7 +65,7 @@ class Folder:
             if (final / MANIFEST).is_file():
                 return self._found()
             self._clear_leftovers(package)
-            _write_all(working, package)
+            _write_all(working, package, self._version)
             return self._publish(working, final)
         except (MixedUp, Unavailable) as exc:
             return not_readable(exc)
@@ -107,14 +111,14 @@ def _draft(root: Path, package: Package) -> Path:
     return root / f".{package.delivery_id}.{uuid4().hex}.part"
 
 
-def _write_all(working: Path, package: Package) -> None:
+def _write_all(working: Path, package: Package, version: int) -> None:
     attachments = working / "attachments"
     working.mkdir(mode=0o750)
     attachments.mkdir(mode=0o750)
     for part, sealed in package.submission.contents.parts():
         _write(working / file_name(part), checked(package, sealed))
     vault.sync_folder(attachments)
-    _write(working / MANIFEST, iter([manifest(package)]))
+    _write(working / MANIFEST, iter([manifest(package, version=version)]))
     vault.sync_folder(working)
 
 

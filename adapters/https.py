@@ -29,7 +29,7 @@ from hub.model.options import (
     require_privacy,
     unusable,
 )
-from hub.model.packaging import MixedUp, message, not_readable
+from hub.model.packaging import MixedUp, message, not_readable, require_envelope
 from hub.transport.connection import Line
 from hub.transport.http import (
     NoToken,
@@ -51,8 +51,8 @@ _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in 
 class HttpsOptions:
     """``timeout``: seconds for a whole attempt; ``inline_limit``: bytes above which attachments go by URL.
 
-    ``signing_key_file`` holds a private JWK (PS512). ``allow_http`` and ``allow_private_addresses`` are for tests and
-    for receivers inside the hub's own network.
+    ``envelope`` 2 is proven by the receipt, 1 by signed event tokens. ``signing_key_file`` holds a private JWK (PS512).
+    ``allow_http`` and ``allow_private_addresses`` are for tests and for receivers inside the hub's own network.
     """
 
     url: str
@@ -65,6 +65,7 @@ class HttpsOptions:
     ca_file: str | None = field(default=None, metadata=ADDRESS)
     timeout: float = field(default=30.0, metadata=PLAIN)
     inline_limit: int = field(default=8 * 1024 * 1024, metadata=PLAIN)
+    envelope: int = field(default=1, metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 
@@ -72,6 +73,7 @@ class HttpsOptions:
         for option, address in (("url", self.url), ("token_url", self.token_url)):
             require_address("https", option, address, allow_http=self.allow_http)
         require_timeout("https", self.timeout, 600)  # Ten minutes hold a worker long enough.
+        require_envelope("https", self.envelope)
         require("https", self.inline_limit >= 0, "braucht inline_limit >= 0", "needs inline_limit >= 0")
         together = "token_url, client_id, signing_key_file"
         unset = {self.token_url is None, self.client_id is None, self.signing_key_file is None}
@@ -117,7 +119,7 @@ class Https:
         """Make one attempt."""
         options = self._options
         try:
-            body = message(package, options.inline_limit)
+            body = message(package, options.inline_limit, version=options.envelope)
         except (MixedUp, Unavailable) as exc:
             return not_readable(exc)
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:

@@ -21,7 +21,7 @@ from obstore.store import S3Store
 from hub.errors import Unavailable
 from hub.model import Adapter, DeadCause, Outcome, OutcomeKind, Package, reasons
 from hub.model.options import ADDRESS, PLAIN, read_file, read_options, read_secret, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable
+from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, require_envelope
 from hub.transport.connection import CONFIGURED, Line, reason_for
 from hub.transport.http import require_address, require_timeout
 from hub.transport.relay import Relay
@@ -50,10 +50,12 @@ class S3DropOptions:
     region: str = field(default="eu-central-1", metadata=PLAIN)
     ca_file: str | None = field(default=None, metadata=ADDRESS)
     timeout: float = field(default=120.0, metadata=PLAIN)
+    envelope: int = field(default=1, metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
+        require_envelope("s3_drop", self.envelope)
         require_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
         require_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
         fits = _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix)
@@ -147,7 +149,7 @@ class _Upload:
             return Outcome(kind=OutcomeKind.DELIVERED, note="was already there, whole")
         for part, sealed in self._package.submission.contents.parts():
             await self._put(file_name(part), checked(self._package, sealed))
-        content = manifest(self._package)
+        content = manifest(self._package, version=self._options.envelope)
         self._committing = True
         await self._put(MANIFEST, [content])
         return Outcome(kind=OutcomeKind.DELIVERED, note=f"written as {self._place}")

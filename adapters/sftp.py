@@ -18,7 +18,16 @@ from typing import Any
 from hub.errors import Unavailable
 from hub.model import Adapter, Outcome, Package
 from hub.model.options import PLAIN, read_options, read_private_file, read_secret, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, side_by_side
+from hub.model.packaging import (
+    MANIFEST,
+    MixedUp,
+    checked,
+    file_name,
+    manifest,
+    not_readable,
+    require_envelope,
+    side_by_side,
+)
 from hub.transport.connection import Line
 from hub.transport.http import require_host, require_timeout
 from hub.transport.sftp import Naming, Server, read_client_key, read_host_keys, upload
@@ -44,9 +53,11 @@ class SftpOptions:
     temporary_prefix: str = field(default=".", metadata=PLAIN)
     temporary_suffix: str = field(default=".part", metadata=PLAIN)
     timeout: float = field(default=120.0, metadata=PLAIN)
+    envelope: int = field(default=1, metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
+        require_envelope("sftp", self.envelope)
         one = self.key_file is not None or self.password_file is not None
         require("sftp", one, "braucht key_file oder password_file", "needs key_file or password_file")
         around = (self.temporary_prefix, self.temporary_suffix)
@@ -123,7 +134,7 @@ class Sftp:
         def files() -> Iterable[tuple[str, Iterable[bytes]]]:
             for part, sealed in package.submission.contents.parts():
                 yield named(file_name(part)), checked(package, sealed)
-            yield named(MANIFEST), [manifest(package, flat=options.flat)]
+            yield named(MANIFEST), [manifest(package, version=options.envelope, flat=options.flat)]
 
         naming = Naming(
             prefix=options.temporary_prefix,

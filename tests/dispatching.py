@@ -14,8 +14,7 @@ from store_values import HUB, LEASE, NOW
 from hub.delivery.adapters import AdapterPool
 from hub.delivery.attempt import Rules
 from hub.delivery.dispatcher import Dispatcher
-from hub.model.delivery import Schedule
-from hub.model.submission import Outcome, OutcomeKind
+from hub.model import Outcome, OutcomeKind, Schedule
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import LocalBlobs
 
@@ -63,6 +62,7 @@ def dispatcher(store: Any, folder: Path, **changes: Any) -> Dispatcher:
         "blobs": LocalBlobs(folder / "blobs"),
         "adapters": AdapterPool({"taking": Taking, "mailbox": Taking}),
         "notary": None,
+        "evidences": None,
         "callback_writer": CallbackWriter(store=store),
         "rules": Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB),
         "clock": lambda: NOW,

@@ -24,7 +24,16 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from hub.crypto import encrypt, sign_ps512, verification_key, verify_ps512
+from hub.crypto import (
+    encrypt,
+    make_ed25519_pair,
+    make_receipt,
+    read_signing_key,
+    sign_ps512,
+    verification_key,
+    verify_ps512,
+)
+from hub.model import GENESIS, Evidence, canonical_entry, chained_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +217,10 @@ class FakeHub(Partner):
         self.submissions: dict[str, dict[str, Any]] = {}
         self.attachments: dict[tuple[str, str], bytes] = {}
         self.logs: dict[str, list[str]] = {}
+        self.claims: dict[str, list[dict[str, Any]]] = {}
+        public, private = make_ed25519_pair("hub-receipt-")
+        self.receipt_key, self.receipt_jwk = read_signing_key(private, written_by_us=True), dict(public)
+        self.key_lists = 0
         self.posted: list[dict[str, Any]] = []
         self.down = self.lose = False
         self.page = 500
@@ -259,9 +272,62 @@ class FakeHub(Partner):
         }
         token = sign_ps512(self.signing_key, orjson.dumps(claims), typ="secevent+jwt")
         self.logs.setdefault(sealed["caseId"], []).append(token)
+        self.claims.setdefault(sealed["caseId"], []).append(claims)
+
+    def evidence(self, submission_id: UUID, *, now: datetime, **changes: Any) -> Evidence:
+        """Return what proves a submission without tokens; ``changes`` are made to the receipt's claims before it is signed."""
+        sealed = self.submissions[str(submission_id)]
+        contents = {
+            name: {
+                "sha512": sha512(jwe).hexdigest(),
+                "size": len(jwe),
+                "authenticationTag": jwe.rpartition(b".")[2].decode(),
+            }
+            for name, jwe in self.parts(submission_id).items()
+        }
+        digests = {name: part["sha512"] for name, part in contents.items()}
+        entries = [
+            canonical_entry({"seq": seq, "claims": claims, "digests": digests if seq == 2 else {}})
+            for seq, claims in enumerate(self.claims[sealed["caseId"]][:2], start=1)
+        ]
+        head = GENESIS
+        for entry in entries:
+            head = chained_hash(head, entry)
+        claims = {
+            "ver": 2,
+            "door": "plain",
+            "iss": self.url,
+            "jti": str(uuid4()),
+            "iat": int(now.timestamp()),
+            "sub": f"submission:{submission_id}",
+            "txn": f"case:{sealed['caseId']}",
+            "acceptedAt": now.isoformat(),
+            "destination": {"destinationId": str(self.destination_id), "name": "Stadt"},
+            "publicService": sealed["publicService"]["identifier"],
+            "contents": contents,
+            "eventLog": {"seq": 2, "hash": head},
+        } | changes
+        receipt = make_receipt(self.receipt_key, claims)
+        return Evidence(receipt=receipt, previous=GENESIS, entries=tuple(entry.decode() for entry in entries))
+
+    def parts(self, submission_id: UUID) -> dict[str, bytes]:
+        """Return the sealed parts by their names."""
+        sealed = self.submissions[str(submission_id)]
+        parts = {"metadata": sealed["encryptedMetadata"].encode()}
+        if sealed["encryptedData"] is not None:
+            parts["data"] = sealed["encryptedData"].encode()
+        return parts | {f"attachment:{one}": self.attachments[str(submission_id), one] for one in sealed["attachments"]}
+
+    def proven(self, submission_id: UUID, *, now: datetime, inline: bool = True, **changes: Any) -> dict[str, Any]:
+        """Return what the hub's https adapter would push in version 2."""
+        found = self.evidence(submission_id, now=now, **changes)
+        envelope = self.envelope(submission_id, inline=inline)
+        del envelope["eventLog"]
+        log = {"previous": found.previous, "entries": list(found.entries)}
+        return {**envelope, "version": 2, "receipt": found.receipt, "log": log}
 
     def envelope(self, submission_id: UUID, *, inline: bool = True, repeat: bool = False) -> dict[str, Any]:
-        """Return what the hub's https adapter would push."""
+        """Return what the hub's https adapter would push in version 1."""
         sealed = self.submissions[str(submission_id)]
         entries = []
         for one in sealed["attachments"]:
@@ -277,6 +343,9 @@ class FakeHub(Partner):
             return Answer(status=503, headers={"Retry-After": "1"})
         if heard.path == "/token":
             return _json({"access_token": "token", "token_type": "Bearer", "expires_in": 1800})
+        if heard.path == "/hub/v1/jwks.json":
+            self.key_lists += 1
+            return _json({"keys": [self.receipt_jwk]})
         path = heard.path.removeprefix("/submission-api").strip("/").split("/")
         if path[-1] == "events" and path[2] in self.logs:
             return self._events(path[2], heard)

@@ -57,6 +57,7 @@ def main() -> None:
         blobs=hub.blobs,
         adapters=AdapterPool({"sink": Sink}),
         notary=hub.notary,
+        evidences=hub.evidences,
         callback_writer=CallbackWriter(store=hub.store),
         rules=Rules(
             node=f"sink/{os.getpid()}",

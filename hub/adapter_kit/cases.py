@@ -30,6 +30,7 @@ from hub.model import (
     DeadCause,
     Destination,
     Door,
+    Evidence,
     Form,
     Outcome,
     OutcomeKind,
@@ -97,6 +98,7 @@ def make_package(*, attachments: int = 2, text: str = "data", form: Form = Form.
         submission=submission,
         destination=destination,
         event_log=["e30.e30.c2ln"],
+        evidence=lambda: Evidence(receipt="e30.e30.c2ln", previous="0" * 64, entries=("{}",)),
         read=_read,
         base_url="https://hub.example.org",
     )

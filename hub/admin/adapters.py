@@ -40,6 +40,9 @@ _HINTS: Mapping[str, Text] = {
     "inline_limit": Text(
         "Bytes, ab denen Anlagen als Adresse gehen", "bytes above which attachments go by their address"
     ),
+    "envelope": Text(
+        "Umschlag: 2 mit Eingangsbestätigung, 1 mit Ereignistoken", "envelope: 2 with the receipt, 1 with event tokens"
+    ),
     "size_limit": Text("Bytes der größten Mail", "bytes of the largest mail"),
     "allow_http": Text(
         "erlaubt unverschlüsselte Verbindungen: nur im eigenen Netz", "allows plain connections: own network only"

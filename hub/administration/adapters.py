@@ -32,6 +32,7 @@ from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, d
 from hub.identity import Person, require_approver, require_proposer
 from hub.model import Adapter, Destination, reasons
 from hub.model.options import Option, OptionRole, declared, usual_role
+from hub.model.packaging import ENVELOPE, NEWEST
 from hub.store import AdapterChange, AuditEntry, ChangeState, Circuit, Store
 from hub.transport.addresses import literal, may_reach
 
@@ -211,6 +212,15 @@ class AdapterSettings:
         require_reach(kind, config)
 
 
+def _with_envelope(make: MakeAdapter, wanted: Mapping[str, Any], before: Destination | None) -> dict[str, Any]:
+    """Return options that say which envelope is sent: what their receiver reads already goes on, a new one gets the newest."""
+    kind = getattr(make, "options", None)
+    if ENVELOPE in wanted or kind is None or all(option.name != ENVELOPE for option in declared(kind)):
+        return dict(wanted)
+    known = {ENVELOPE: NEWEST} if before is None else before.adapter_config
+    return {**wanted, **{name: value for name, value in known.items() if name == ENVELOPE}}
+
+
 _PAGE = 500
 #: Builds an adapter from its options, which touches nothing; raises ``ConfigurationError`` for a wrong one.
 MakeAdapter = Callable[[Mapping[str, Any]], object]
@@ -274,6 +284,7 @@ class AdapterApproval:
         if self._files is not None:
             kept = before.adapter_config if before is not None and before.adapter == name else {}
             wanted = self._confined(name, wanted, kept, self._files)
+        wanted = _with_envelope(make, wanted, before if before is not None and before.adapter == name else None)
         with handed_in():
             make(wanted)
             require_reach(make, wanted)

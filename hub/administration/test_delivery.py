@@ -30,11 +30,13 @@ from hub.crypto import EncryptionKey, KeyPolicy, cms, encrypt, judge_encryption_
 from hub.delivery.attempt import as_reported
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
 from hub.model import (
+    GENESIS,
     Adapter,
     Contents,
     DeadCause,
     Destination,
     Door,
+    Evidence,
     Form,
     Outcome,
     OutcomeKind,
@@ -85,9 +87,15 @@ def trial_package(
         submission=submission,
         destination=destination,
         event_log=(),
+        evidence=_no_evidence,
         read=_read,
         base_url=base_url,
     )
+
+
+def _no_evidence() -> Evidence:
+    """Return what proves nothing: the hub gives no receipt for what nobody sent."""
+    return Evidence(receipt="", previous=GENESIS, entries=())
 
 
 def _metadata(data_sha512: str) -> dict[str, Any]:

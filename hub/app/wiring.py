@@ -49,6 +49,7 @@ from hub.observability.metrics import Meters
 from hub.observability.tracing import open_traces
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.event_log import Notary
+from hub.proof.evidence import Evidences
 from hub.resources import shipped
 from hub.routing import RoutingTable
 from hub.store import Blobs, LocalBlobs, Store
@@ -191,6 +192,8 @@ def open_mail_server(settings: Settings) -> MailServer | None:
 
 _ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
 _ORPHAN_GRACE = timedelta(hours=24)
+#: How often the ends of logs are put under a signature.
+_CHECKPOINTS_EVERY = timedelta(seconds=5)
 
 
 class Foundation:
@@ -259,8 +262,16 @@ class Shared(Foundation):
         self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
         self.book = _open_book(self)
-        self.notary = Notary(store=store, keys=keys, meters=self.meters)
         self.checkpoints = Checkpoints(store=store, keys=keys, issuer=self.base_url)
+        self.notary = Notary(
+            store=store,
+            keys=keys,
+            checkpoints=self.checkpoints,
+            clock=self.clock,
+            interval=_CHECKPOINTS_EVERY,
+            meters=self.meters,
+        )
+        self.evidences = Evidences(store=store, keys=keys, issuer=self.base_url, meters=self.meters)
         self.board = open_board(settings, store)
         self.callback_writer = CallbackWriter(store=store)
 
@@ -288,7 +299,7 @@ class Context(Shared):
         store = self.store
         self.attachment_limit = _ATTACHMENT_LIMIT
         self.intake = Intake(self)
-        self.desk = StatusDesk(store=store)
+        self.desk = StatusDesk(store=store, evidences=self.evidences, clock=self.clock)
         self.cases = Cases(store=store, notary=self.notary)
         self.key_approval = KeyApproval(store=store, policy=self.policy)
         self.adapter_approval = AdapterApproval(
@@ -380,6 +391,7 @@ def _dispatcher(hub: Shared) -> Dispatcher:
         blobs=hub.blobs,
         adapters=hub.adapters,
         notary=hub.notary,
+        evidences=hub.evidences,
         callback_writer=hub.callback_writer,
         rules=_rules(hub.settings, hub.base_url),
         clock=hub.clock,
@@ -460,11 +472,8 @@ def _duties(hub: Shared) -> Clock:
 
 
 def _proving(hub: Shared) -> list[Duty]:
-    often = timedelta(seconds=5)
-    return [
-        Duty(name="checkpoint", every=often, run=hub.checkpoints.make, pending=hub.checkpoints.pending),
-        Duty(name="sign-events", every=often, run=lambda _: hub.notary.sign_pending(), pending=hub.notary.pending),
-    ]
+    every = _CHECKPOINTS_EVERY
+    return [Duty(name="checkpoint", every=every, run=hub.checkpoints.make, pending=hub.checkpoints.pending)]
 
 
 def _clearing(hub: Shared) -> list[Duty]:

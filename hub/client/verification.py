@@ -11,21 +11,39 @@ For this submission's events, together:
 
 A log that fails (1) to (5) proves nothing and rejects nothing: the trouble lies with the hub or with the way to it, not with
 the citizen. A difference in (6) is a problem of the submission.
+
+What is pushed may be proven by its receipt instead, without a token: :func:`require_proof`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from hub.client import event_tokens
-from hub.crypto import VerificationKey, verification_key
+from hub.crypto import VerificationKey, verification_key, verify_receipt
 from hub.errors import HubError, Malformed, SealBroken, Text, Unavailable
-from hub.model import EVENT_PREFIX, EventKind, State, Subject, next_state
+from hub.model import (
+    EVENT_PREFIX,
+    GENESIS,
+    EventKind,
+    Evidence,
+    State,
+    Subject,
+    canonical_entry,
+    chained_hash,
+    hash_of,
+    next_state,
+)
 
 _LONGEST_LOG = 10_000
+#: By how much clocks may differ.
+_SKEW = timedelta(minutes=5)
 _PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"
 
 #: Finds the public JWK of an issuer (the hub's address or a destination id) by its kid.
@@ -189,6 +207,167 @@ def no_such_key(issuer: str) -> Unavailable:
             f"Ein Schlüssel des Ausstellers {issuer} ist nicht veröffentlicht. Es wird erneut versucht.",
             f"A key of issuer {issuer} is not published. It will be tried again.",
         )
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A sealed part as it was received: its JWE's fifth part, and digest and size of the bytes that lie here."""
+
+    tag: str
+    sha512: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """A pushed submission as its receiver has it. ``parts`` by name: metadata, data, attachment:<id>."""
+
+    submission_id: UUID
+    case_id: UUID
+    destination_id: UUID
+    service: str
+    parts: Mapping[str, Part]
+
+
+def require_proof(
+    evidence: Evidence, received: Received, *, jwks: Mapping[str, Any], issuers: frozenset[str], now: datetime
+) -> datetime:
+    """Require a receipt, and the log's entries that it names the end of, to prove what was received; return when it was taken.
+
+    In this order:
+    (1) the receipt: its header, a key of the hub's list ``jwks`` (not one of the receipt's own), the time in which that key
+        was used, the signature, the version;
+    (2) what it says: the hub (``issuers``), this submission, case, destination and service, a time not more than five
+        minutes ahead of ``now``, sealed as JWE;
+    (3) the entries: each unambiguous JSON, numbered without a gap, hashed as received behind ``previous`` up to the end that
+        the receipt names; of this case, no id twice; exactly one submit event of this submission, the hub's, and it is last;
+    (4) the parts: the same names, digests, sizes and tags in receipt, submit event and what lies here.
+
+    Raises:
+        SealBroken: something does not hold (``invalid-receipt``). That rejects nothing: the case's signed log, collected from
+            the hub, is the stronger proof, and decides.
+        KeyRefused: the key that the receipt names is no Ed25519 key.
+    """
+    claims = verify_receipt(evidence.receipt, jwks)
+    taken = _require_claims(claims, received, issuers, now)
+    submitted = _require_run(evidence, claims, issuers)
+    _require_parts(claims, submitted, received.parts)
+    return taken
+
+
+def _require_claims(claims: Mapping[str, Any], received: Received, issuers: frozenset[str], now: datetime) -> datetime:
+    destination = claims.get("destination")
+    named = {
+        "iss": claims.get("iss") in issuers,
+        "sub": claims.get("sub") == f"submission:{received.submission_id}",
+        "txn": claims.get("txn") == f"case:{received.case_id}",
+        "destination": isinstance(destination, dict)
+        and destination.get("destinationId") == str(received.destination_id),
+        "publicService": claims.get("publicService") == received.service,
+        "sealedAs": "sealedAs" not in claims,
+    }
+    for name, fits in named.items():
+        if not fits:
+            raise _unproven(f"nennt in {name} etwas anderes", f"says something else in {name}")
+    taken = _moment(claims.get("acceptedAt"))
+    if taken > now + _SKEW:
+        raise _unproven("nennt eine Zeit, die noch kommt", "says a time that is yet to come")
+    return taken
+
+
+def _moment(text: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as exc:
+        raise _unproven("nennt keine Zeit", "says no time") from exc
+    if moment.tzinfo is None:
+        raise _unproven("nennt keine Zeit", "says no time")
+    return moment
+
+
+def _require_run(evidence: Evidence, claims: Mapping[str, Any], issuers: frozenset[str]) -> Mapping[str, Any]:
+    """Return the entry of the submit event, once the entries hold together and end where the receipt says."""
+    end = claims.get("eventLog")
+    head, jtis, entry = evidence.previous, set[str](), dict[str, Any]()
+    if not isinstance(end, dict) or not _is_hash(head) or not 0 < len(evidence.entries) <= _LONGEST_LOG:
+        raise _unproven("kommt ohne brauchbaren Auszug des Protokolls", "comes without a usable part of the log")
+    first = None
+    for number, text in enumerate(evidence.entries):
+        entry = _entry(text)
+        seq, said = entry.get("seq"), entry.get("claims")
+        if not isinstance(seq, int) or isinstance(seq, bool) or not isinstance(said, dict):
+            raise _unproven("kommt mit einem unlesbaren Eintrag", "comes with an unreadable entry")
+        first = seq if first is None else first
+        jti = said.get("jti")
+        if seq != first + number or not isinstance(jti, str) or jti in jtis or said.get("txn") != claims["txn"]:
+            raise _unproven("kommt mit einem Auszug, der Lücken hat", "comes with a part of the log that has gaps")
+        jtis.add(jti)
+        head = chained_hash(head, text.encode("utf-8"))
+        _require_place(said, claims, issuers, last=number == len(evidence.entries) - 1)
+    if (first == 1) != (evidence.previous == GENESIS) or end != {"seq": entry["seq"], "hash": head}:
+        raise _unproven("nennt ein anderes Ende des Protokolls", "names another end of the log")
+    return entry
+
+
+def _require_place(said: Mapping[str, Any], claims: Mapping[str, Any], issuers: frozenset[str], *, last: bool) -> None:
+    """Require the hub's submit event of this submission to be the last entry, and no entry before it to be one."""
+    events = said.get("events")
+    uri = next(iter(events)) if isinstance(events, dict) and len(events) == 1 else ""
+    submits = said.get("sub") == claims["sub"] and _kind(uri) is EventKind.SUBMIT
+    if submits is not last or (last and said.get("iss") not in issuers):
+        raise _unproven("endet nicht mit der einen Einreichung", "does not end with the one submission")
+
+
+def _require_parts(claims: Mapping[str, Any], entry: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
+    contents, digests = claims.get("contents"), entry.get("digests")
+    (payload,) = entry["claims"]["events"].values()
+    tags = payload.get("authenticationTags") if isinstance(payload, dict) else None
+    if not isinstance(contents, dict) or not isinstance(digests, dict) or not isinstance(tags, dict):
+        raise _unproven("nennt keine Teile", "names no parts")
+    if not set(contents) == set(digests) == set(parts):
+        raise _unproven("nennt andere Teile", "names other parts")
+    for name, part in parts.items():
+        proven = {"sha512": part.sha512, "size": part.size, "authenticationTag": part.tag}
+        if contents[name] != proven or digests[name] != part.sha512 or _tag(tags, name) != part.tag:
+            raise _unproven(f"gilt nicht für den Teil {name}", f"is not about the part {name}")
+
+
+def _tag(tags: Mapping[str, Any], name: str) -> Any:
+    """Return the tag of a part that ``authenticationTags`` name."""
+    kind, _, attachment_id = name.partition(":")
+    if not attachment_id:
+        return tags.get(kind)
+    attachments = tags.get("attachments")
+    return attachments.get(attachment_id) if isinstance(attachments, dict) else None
+
+
+def _entry(text: str) -> dict[str, Any]:
+    """Return an entry; ``SealBroken`` where it is no JSON object, or one that two readers would read differently."""
+    try:
+        entry = orjson.loads(text)
+        same = isinstance(entry, dict) and canonical_entry(entry) == text.encode("utf-8")
+    except (ValueError, TypeError) as exc:
+        raise _unproven("kommt mit einem unlesbaren Eintrag", "comes with an unreadable entry") from exc
+    if not same:
+        raise _unproven("kommt mit einem mehrdeutigen Eintrag", "comes with an ambiguous entry")
+    return dict(entry)
+
+
+def _is_hash(text: str) -> bool:
+    try:
+        return hash_of(text) == text
+    except ValueError:
+        return False
+
+
+def _unproven(de: str, en: str) -> SealBroken:
+    return SealBroken(
+        Text(
+            f"Die Eingangsbestätigung {de}; sie beweist diese Zustellung nicht.",
+            f"The receipt {en}; it does not prove this delivery.",
+        ),
+        slug="invalid-receipt",
     )
 
 

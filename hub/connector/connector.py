@@ -2,7 +2,7 @@
 
 (1) seen: its ids are written into the journal before anything else happens;
 (2) fetched: collected over the Submission API or taken as a push; only ciphertext lands on disk;
-(3) verified: the event log's signatures and order, and its authentication tags against what was received;
+(3) verified: the hub's receipt against what lies here, or the event log's signatures and order, and its authentication tags;
 (4) opened: metadata, data and attachments are decrypted in memory, hashes and schemas checked, the verdict journaled;
 (5) handed over: into the folder exactly once, or over HTTP at least once with repeats flagged;
 (6) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
@@ -30,7 +30,7 @@ import requests
 
 from hub.client import verification
 from hub.client.fit_connect import Named, Subscriber, attachment_ids, last_part, malformed, require_uuid, signed_answer
-from hub.client.session import UNREADABLE, Session, Tokens, bare_text
+from hub.client.session import UNREADABLE, Session, Tokens, bare_text, listed
 from hub.client.transport import UNREACHABLE, Direct, certificate_fault
 from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
@@ -40,9 +40,10 @@ from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, Hub, InvalidHandling, Mode, unusable
-from hub.errors import Conflict, Forbidden, HubError, NotFound, Refused, SealBroken, Text, Unavailable
+from hub.crypto import read_jws_header
+from hub.errors import Conflict, Forbidden, HubError, KeyRefused, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.files import vault
-from hub.model import EventKind, Subject
+from hub.model import EventKind, Evidence, Subject
 from hub.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ _LONGEST_WAIT = timedelta(hours=1)
 _HELD_WAIT = timedelta(minutes=10)
 #: What a sender may have done wrong, and a proxy or a disk too.
 _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
+#: How long a list of keys is not asked for again.
+_KEYS_LAST = timedelta(minutes=5)
 #: Statuses that speak of the request itself: it will not be taken as it is, however often it is sent.
 _FINAL = frozenset({400, 404, 409, 413, 415, 422})
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
@@ -81,6 +84,7 @@ class Connector:
         self._catalog = catalog
         self._now = now
         self.hub = subscriber(settings.hub, now)
+        self._receipt_keys = ReceiptKeys(settings.hub, now)
         handover = settings.handover
         self._handover = Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path)
         self._wake = threading.Event()
@@ -190,7 +194,7 @@ class Connector:
         known = self._journal.find(push.submission_id)
         if known is not None and known.state is not JournalState.GONE:
             return False
-        if push.whole:
+        if push.whole or push.proven:
             self._envelopes.save(push.submission_id, push.document, push.attachments)
         news = self._journal.see(push.submission_id, push.case_id, push.destination_id, self._now())
         self._wake.set()
@@ -255,17 +259,13 @@ class Connector:
     # Steps 2 to 4.
 
     def _judge(self, entry: Entry, now: datetime) -> Entry:
-        if not self._envelopes.has(entry.submission_id):
-            try:
-                self._fetch(entry)
-            except NotFound:
-                return self._finish(entry, JournalState.GONE, "not at the hub any more", now)
-        envelope = self._envelopes.load(entry.submission_id)
-        claims = self._submitted(envelope)
+        try:
+            envelope, submitted, problems = self._received(entry)
+        except NotFound:
+            return self._finish(entry, JournalState.GONE, "not at the hub any more", now)
         tags = _tags(envelope)
-        problems = verification.differences(claims, tags)
         if not problems:
-            _opened, problems = self._open(envelope, claims)
+            _opened, problems = self._open(envelope, submitted)
         if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
             self._envelopes.drop(entry.submission_id)
             self._journal.update(entry.submission_id, now, doubted=1)
@@ -274,6 +274,48 @@ class Connector:
         return self._journal.update(
             entry.submission_id, now, state=JournalState.OPENED, verdict=verdict.dumps(), tries=0, note=""
         )
+
+    def _received(self, entry: Entry) -> tuple[Envelope, datetime, list[Problem]]:
+        """Return what was received, once all of it is on this disk and proven: when it was submitted, and how it differs.
+
+        What a receipt does not prove is collected anew, with the log: that is the stronger proof, and never a weaker one.
+
+        Raises:
+            NotFound: the hub does not have it any more. SealBroken: the log does not prove it either.
+        """
+        if self._envelopes.has(entry.submission_id):
+            envelope = self._envelopes.load(entry.submission_id)
+            for attachment_id in envelope.lacking():
+                stream = self.hub.attachment(entry.submission_id, attachment_id)
+                self._envelopes.add(entry.submission_id, attachment_id, stream)
+            if envelope.evidence is None:
+                return envelope, *self._by_log(envelope)
+            taken = self._by_receipt(envelope, envelope.evidence)
+            if taken is not None:
+                return envelope, taken, []
+            _log.warning("submission %s: its receipt does not prove it; it is collected anew", entry.submission_id)
+            self._envelopes.drop(entry.submission_id)
+        self._fetch(entry)
+        envelope = self._envelopes.load(entry.submission_id)
+        return envelope, *self._by_log(envelope)
+
+    def _by_receipt(self, envelope: Envelope, evidence: Evidence) -> datetime | None:
+        """Return when the hub took a submission, if its receipt proves what lies here."""
+        try:
+            return verification.require_proof(
+                evidence,
+                envelope.received(),
+                jwks=self._receipt_keys.for_receipt(evidence.receipt),
+                issuers=frozenset({self.settings.hub.issuer}),
+                now=self._now(),
+            )
+        except (SealBroken, KeyRefused):
+            return None
+
+    def _by_log(self, envelope: Envelope) -> tuple[datetime, list[Problem]]:
+        """Return when a submission was submitted by its case's signed log, and how what lies here differs from that."""
+        claims = self._submitted(envelope)
+        return datetime.fromtimestamp(claims["iat"], UTC), verification.differences(claims, _tags(envelope))
 
     def _fetch(self, entry: Entry) -> None:
         found = self.hub.submission(entry.submission_id)
@@ -305,8 +347,7 @@ class Connector:
         except SealBroken:
             return self.hub.submit_event(message)
 
-    def _open(self, envelope: Envelope, claims: Mapping[str, Any]) -> tuple[OpenedSubmission | None, list[Problem]]:
-        submitted = datetime.fromtimestamp(claims["iat"], UTC)
+    def _open(self, envelope: Envelope, submitted: datetime) -> tuple[OpenedSubmission | None, list[Problem]]:
         keys = self._keys[envelope.destination_id].decryption
         opener = Opener(keys, self._catalog, self.settings.inflation)
         return opener.open(replace(envelope, submitted_at=submitted.isoformat()), submitted.date())
@@ -343,7 +384,10 @@ class Connector:
         opened = None
         if self._envelopes.has(entry.submission_id):
             envelope = self._envelopes.load(entry.submission_id)
-            opened, _problems = self._open(envelope, self._submitted(envelope))
+            if envelope.evidence is None:
+                opened, _problems = self._open(envelope, self._by_log(envelope)[0])
+            elif not envelope.lacking() and (taken := self._by_receipt(envelope, envelope.evidence)) is not None:
+                opened, _problems = self._open(envelope, taken)
         if opened is None:
             # The disk lost or changed what was verified; the hub still has it.
             self._envelopes.drop(entry.submission_id)
@@ -434,6 +478,30 @@ def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
         tokens=Tokens(hub.token_url, client_id=hub.client_id, client_secret=secret, clock=clock),
     )
     return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
+
+
+class ReceiptKeys:
+    """The keys by which the configured hub signs receipts, read from it and from nobody else. For one thread."""
+
+    def __init__(self, hub: Hub, clock: Callable[[], datetime]) -> None:
+        self._session = Session(hub.base_url, transport=Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector"))
+        self._clock = clock
+        self._read_at = datetime.min.replace(tzinfo=UTC)
+        self._jwks: Mapping[str, Any] = {"keys": []}
+
+    def for_receipt(self, receipt: str) -> Mapping[str, Any]:
+        """Return the JWK set (RFC 7517), read anew where it is old, or does not name the receipt's key.
+
+        Raises:
+            SealBroken: that is no receipt. Unavailable: the hub cannot be asked now.
+        """
+        kid, now = read_jws_header(receipt).kid, self._clock()
+        known = any(isinstance(key, dict) and key.get("kid") == kid for key in self._jwks["keys"])
+        if not known or now - self._read_at > _KEYS_LAST:
+            document = self._session.json("GET", "/hub/v1/jwks.json")
+            listed(document, "keys")
+            self._jwks, self._read_at = document, now
+        return self._jwks
 
 
 def _require_certificates(file: Path | None) -> None:

@@ -1,18 +1,21 @@
 """One submission's ciphertext on the connector's disk: a folder of sealed files, whole or not there.
 
-``<root>/<submission id>/`` holds ``submission.json`` (identifiers, the sealed metadata and data, the event log) and
-``attachments/<attachment id>.jwe``. It is made under another name and renamed once everything is on disk.
+``<root>/<submission id>/`` holds ``submission.json`` (identifiers, the sealed metadata and data, the event log or the receipt)
+and ``attachments/<attachment id>.jwe``. It is made under another name and renamed once everything is on disk; attachments
+that a push only offers are added afterwards.
 
 Safe file names from what a sender wrote: one path component, harmless on every file system, unique in its folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,11 +25,15 @@ from uuid import UUID, uuid4
 import orjson
 
 from hub.client.fit_connect import LARGEST_ATTACHMENT, malformed, require_uuid
+from hub.client.verification import Part, Received
 from hub.errors import StoreUnavailable, Text, TooLarge
 from hub.files import vault
+from hub.model import Evidence
 
 _JWE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){4}")
 _CHUNK = 1024 * 1024
+#: Bytes at the end of a compact JWE that surely hold its fifth part.
+_TAIL = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +49,38 @@ class Envelope:
     data: str | None = field(repr=False)
     attachments: Mapping[UUID, Path]
     event_log: Sequence[str] = field(repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
+
+    def lacking(self) -> list[UUID]:
+        """Return the attachments that are not here yet: a push may offer what is large, instead of bringing it."""
+        return [one for one, path in self.attachments.items() if not path.is_file()]
+
+    def received(self) -> Received:
+        """Return what a proof must be about; every digest is computed anew from what lies on this disk.
+
+        Raises:
+            StoreUnavailable: a file cannot be read.
+        """
+        parts = {"metadata": _part(iter([self.metadata.encode("ascii")]))}
+        if self.data is not None:
+            parts["data"] = _part(iter([self.data.encode("ascii")]))
+        parts |= {f"attachment:{one}": _part(read_file(path)) for one, path in self.attachments.items()}
+        return Received(
+            submission_id=self.submission_id,
+            case_id=self.case_id,
+            destination_id=self.destination_id,
+            service=self.service.get("identifier", ""),
+            parts=parts,
+        )
+
+
+def _part(chunks: Iterator[bytes]) -> Part:
+    digest, size, tail = hashlib.sha512(), 0, b""
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        tail = (tail + chunk)[-_TAIL:]
+    return Part(tag=tail.rpartition(b".")[2].decode("ascii", "replace"), sha512=digest.hexdigest(), size=size)
 
 
 def require_jwe(value: Any, name: str) -> str:
@@ -114,8 +153,23 @@ class Envelopes:
             metadata=document["encryptedMetadata"],
             data=document["encryptedData"],
             attachments={one: folder / "attachments" / f"{one}.jwe" for one in ids},
-            event_log=tuple(document["eventLog"]),
+            event_log=tuple(document.get("eventLog", ())),
+            evidence=_evidence(document),
         )
+
+    def add(self, submission_id: UUID, attachment_id: UUID, stream: Iterator[bytes]) -> None:
+        """Write an attachment of an envelope that came without it, durably; errors as :meth:`save`."""
+        folder = self._root / str(submission_id) / "attachments"
+        working = folder / f".{uuid4()}.part"
+        try:
+            _write(working, stream)
+            working.rename(folder / f"{attachment_id}.jwe")
+            vault.sync_folder(folder)
+        except OSError as exc:
+            raise disk_trouble() from exc
+        finally:
+            with suppress(OSError):
+                working.unlink(missing_ok=True)
 
     def drop(self, submission_id: UUID) -> None:
         """Forget an envelope."""
@@ -127,6 +181,13 @@ class Envelopes:
         for entry in self._root.iterdir():
             if entry.name not in names:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _evidence(document: Mapping[str, Any]) -> Evidence | None:
+    if "receipt" not in document:
+        return None
+    log = document["log"]
+    return Evidence(receipt=document["receipt"], previous=log["previous"], entries=tuple(log["entries"]))
 
 
 def read_file(path: Path) -> Iterator[bytes]:

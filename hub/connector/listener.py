@@ -39,6 +39,7 @@ from hub.connector.settings import LONGEST_SECRET, Listen, unusable
 from hub.crypto import verify_callback
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
+from hub.model.packaging import VERSIONS
 from hub.web.responses import POLICY, SAFE, status_of
 
 D = TypeVar("D")
@@ -317,7 +318,10 @@ _PLACES = 4  # Envelopes of the largest size that are in memory at the same time
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Push:
-    """A verified push. ``whole`` is False if an attachment is only offered by URL and all has to be collected."""
+    """A push by who knows the secret. ``whole`` is False if an attachment is only offered by URL and has to be collected.
+
+    ``proven`` says that a receipt came along, so that nothing else has to be.
+    """
 
     submission_id: UUID
     case_id: UUID
@@ -325,6 +329,7 @@ class Push:
     document: Mapping[str, Any]
     attachments: Mapping[UUID, Callable[[], Iterator[bytes]]]
     whole: bool
+    proven: bool
 
 
 #: Makes a push durable; tells whether it is news.
@@ -363,18 +368,19 @@ def _tls(settings: Listen) -> ssl.SSLContext | None:
 
 
 def read_push(body: bytes) -> Push:
-    """Read an envelope (version 1); ``Malformed`` names the field that cannot be used."""
+    """Read an envelope (version 1 or 2); ``Malformed`` names the field that cannot be used."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise malformed("JSON") from exc
-    if not isinstance(document, dict) or document.get("version") != 1:
+    if not isinstance(document, dict) or document.get("version") not in VERSIONS:
         raise malformed("version")
     attachments = _attachments(document.get("attachments"))
     data = document.get("encryptedData")
-    service, log = document.get("publicService"), document.get("eventLog")
-    if not isinstance(service, dict) or not isinstance(log, list) or not all(isinstance(one, str) for one in log):
-        raise malformed("publicService, eventLog")
+    service = document.get("publicService")
+    if not isinstance(service, dict):
+        raise malformed("publicService")
+    proof = _tokens(document) if document["version"] == 1 else _receipt(document)
     ids = {name: require_uuid(document.get(name), name) for name in ("submissionId", "caseId", "destinationId")}
     kept = {
         **{name: str(value) for name, value in ids.items()},
@@ -382,7 +388,7 @@ def read_push(body: bytes) -> Push:
         "encryptedMetadata": require_jwe(document.get("encryptedMetadata"), "encryptedMetadata"),
         "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
         "attachments": [str(one) for one in attachments],
-        "eventLog": log,
+        **proof,
     }
     return Push(
         submission_id=ids["submissionId"],
@@ -391,7 +397,29 @@ def read_push(body: bytes) -> Push:
         document=kept,
         attachments={one: partial(_once, jwe) for one, jwe in attachments.items() if jwe is not None},
         whole=None not in attachments.values(),
+        proven="receipt" in proof,
     )
+
+
+def _tokens(document: Mapping[str, Any]) -> dict[str, Any]:
+    log = document.get("eventLog")
+    if not _are_texts(log):
+        raise malformed("eventLog")
+    return {"eventLog": log}
+
+
+def _receipt(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what proves an envelope of version 2, unjudged: whether it does is for whoever opens it."""
+    receipt, log = document.get("receipt"), document.get("log")
+    if not isinstance(receipt, str):
+        raise malformed("receipt")
+    if not isinstance(log, dict) or not isinstance(log.get("previous"), str) or not _are_texts(log.get("entries")):
+        raise malformed("log")
+    return {"receipt": receipt, "log": {"previous": log["previous"], "entries": log["entries"]}}
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _attachments(entries: Any) -> dict[UUID, str | None]:

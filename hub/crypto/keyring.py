@@ -194,7 +194,11 @@ class HubKeys:
         return self._published(KeyKind.SIGNING)
 
     def hub_jwks(self) -> dict[str, Any]:
-        """Return the JWK set that verifies all proof of the hub: receipts (Ed25519) and event tokens (PS512)."""
+        """Return the JWK set that verifies all proof of the hub: receipts (Ed25519) and event tokens (PS512).
+
+        A receipt's key says from when on it was used, and until when (``nbf`` and ``exp``, seconds since 1970; OpenID
+        Federation 1.0 names these parameters of a JWK): a receipt of another time was not signed by the hub.
+        """
         return self._published(KeyKind.RECEIPT, KeyKind.SIGNING)
 
     def portal_jwks(self) -> dict[str, Any]:
@@ -279,7 +283,9 @@ class HubKeys:
 
     def _published(self, *kinds: KeyKind) -> dict[str, Any]:
         entries = sorted(self._look(), key=lambda entry: entry.retired_at is not None)
-        return {"keys": [dict(each.public) for kind in kinds for each in entries if each.kind is kind and each.public]}
+        return {
+            "keys": [_as_published(each) for kind in kinds for each in entries if each.kind is kind and each.public]
+        }
 
     def _entries(self) -> tuple[KeyEntry, ...]:
         """Return the list as it stood on disk a moment ago: a look lets go of the interpreter, which each receipt would pay."""
@@ -311,6 +317,18 @@ class HubKeys:
         vault.write(self._material.path(private["kid"]), orjson.dumps(private))
         check = None if "k" not in private else check_of(base64url.decode(private["k"].encode("ascii"), part="k"))
         return KeyEntry(kind=kind, kid=private["kid"], created_at=now.isoformat(), public=public, check=check)
+
+
+def _as_published(entry: KeyEntry) -> dict[str, Any]:
+    public = dict(entry.public or {})
+    if entry.kind is not KeyKind.RECEIPT:
+        return public
+    ended = {} if entry.retired_at is None else {"exp": math.ceil(_seconds(entry.retired_at))}
+    return public | {"nbf": math.floor(_seconds(entry.created_at)), **ended}
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _with_files(entries: Iterable[KeyEntry]) -> list[KeyEntry]:

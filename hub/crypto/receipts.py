@@ -11,7 +11,9 @@ an entry.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hmac import compare_digest
 from typing import Any
 
@@ -24,6 +26,10 @@ from hub.errors import SealBroken, Text
 
 RECEIPT_TYPE = "receipt+jwt"
 CHECKPOINT_TYPE = "checkpoint+jwt"
+#: What a receipt may be written in; one that names no version is of the first.
+_VERSIONS = (1, 2)
+#: Seconds by which the clocks of a hub's nodes may differ.
+_SKEW = 300
 
 
 def make_receipt(key: SigningKey, claims: Mapping[str, Any]) -> str:
@@ -61,13 +67,47 @@ def claims_of(jws: str) -> dict[str, Any]:
 
 
 def verify_receipt(jws: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of a receipt that a key of ``jwks`` (RFC 7517 section 5) signed.
+    """Return the claims of a receipt that a key of ``jwks`` (RFC 7517 section 5) signed, while that key was in use.
 
     Raises:
-        SealBroken: it is no receipt, its key is not in the set, or it was changed.
+        SealBroken: it is no receipt, its key is not in the set or says to have been in use at another time, it was changed,
+            or its version (``ver``, where it names one) is one that nobody here knows (``receipt-version-unknown``).
         KeyRefused: the key that it names is no Ed25519 key.
     """
-    return _claims(verify_eddsa(jws, _find(jwks, read_jws_header(jws).kid), typ=RECEIPT_TYPE))
+    key = _find(jwks, read_jws_header(jws).kid)
+    claims = _claims(verify_eddsa(jws, key, typ=RECEIPT_TYPE))
+    version = claims.get("ver", 1)
+    if version not in _VERSIONS or isinstance(version, bool):
+        raise SealBroken(
+            Text(
+                "Diese Fassung einer Eingangsbestätigung ist hier nicht bekannt. Prüfen Sie sie mit einer neueren Version.",
+                "This version of a receipt is not known here. Verify it with a newer release.",
+            ),
+            slug="receipt-version-unknown",
+        )
+    _require_in_use(key.jwk, claims)
+    return claims
+
+
+def _require_in_use(jwk: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+    """Require a receipt to be from the time in which its key was used, as far as the key list tells (``nbf``, ``exp``).
+
+    What it proves may be older than its key: one of the sealed door is signed when somebody first needs it.
+    """
+    begin, end = jwk.get("nbf", -math.inf), jwk.get("exp", math.inf)
+    try:
+        signed = float(claims["iat"]) if "nbf" in jwk or "exp" in jwk else 0.0
+        taken = datetime.fromisoformat(claims["acceptedAt"]).timestamp() if "acceptedAt" in claims else signed
+        fits = begin - _SKEW <= signed <= end + _SKEW and taken <= end + _SKEW
+    except (KeyError, TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise SealBroken(
+            Text(
+                "Der Schlüssel dieses Nachweises war zur Zeit seiner Unterschrift nicht in Gebrauch. Der Nachweis gilt nicht.",
+                "The key of this proof was not in use when it says to have been signed. The proof does not count.",
+            )
+        )
 
 
 def _claims(payload: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, overload
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from hub.model import (
     DeadCause,
     Event,
     EventKind,
+    Evidence,
     Outcome,
     OutcomeKind,
     Package,
@@ -42,6 +43,7 @@ from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces
 from hub.proof.event_log import Notary
+from hub.proof.evidence import Evidences
 from hub.store import AttemptResult, Blobs, Claim, OutgoingCallback, Store
 
 _log = logging.getLogger(__name__)
@@ -170,6 +172,7 @@ class Attempting:
     blobs: Blobs
     adapters: AdapterPool
     notary: Notary
+    evidences: Evidences
     callback_writer: CallbackWriter
     leases: Leases
     rules: Rules
@@ -280,8 +283,14 @@ class Attempting:
             submission=claim.submission,
             destination=claim.destination,
             event_log=_LateLog(self.notary, claim.submission.case_id),
+            evidence=partial(self._evidence, claim),
             read=contents.chunks,
             base_url=self.rules.base_url,
+        )
+
+    def _evidence(self, claim: Claim) -> Evidence:
+        return self.evidences.of(
+            claim.submission, receipt=claim.receipt, destination=claim.destination.name, now=self.clock()
         )
 
     def _notified(self, claim: Claim, now: datetime) -> Event:

@@ -41,6 +41,7 @@ from hub.observability.crashpoints import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import NoTraces, Traces
 from hub.proof.event_log import Notary
+from hub.proof.evidence import Evidences
 from hub.store import AttemptResult, AuditEntry, Blobs, Circuit, Claim, Store
 from hub.supervision import Supervisor
 
@@ -282,6 +283,7 @@ class Dispatcher:
         blobs: Blobs,
         adapters: AdapterPool,
         notary: Notary,
+        evidences: Evidences,
         callback_writer: CallbackWriter,
         rules: Rules,
         clock: Callable[[], datetime],
@@ -304,6 +306,7 @@ class Dispatcher:
             blobs=blobs,
             adapters=adapters,
             notary=notary,
+            evidences=evidences,
             callback_writer=callback_writer,
             leases=self._leases,
             rules=rules,

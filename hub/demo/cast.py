@@ -23,6 +23,7 @@ from hub.config import Settings
 from hub.crypto import make_rsa_pair
 from hub.identity import new_client
 from hub.model import ClientKind, Destination, OfferedService, Role
+from hub.model.packaging import NEWEST
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
 from hub.store import AuditEntry
@@ -170,11 +171,12 @@ def adapter_config(role: PlannedDestination, folder: Path, *, push_url: str) -> 
         return {
             "url": push_url or "http://127.0.0.1:1/",
             "secret_file": str(folder / "push.secret"),
+            "envelope": NEWEST,
             "allow_http": True,
             "allow_private_addresses": True,
         }
     if role.adapter == "folder":
-        return {"path": str(folder / f"folder-{role.ars}")}
+        return {"path": str(folder / f"folder-{role.ars}"), "envelope": NEWEST}
     return {}
 
 

@@ -27,7 +27,7 @@ from hub.crypto import EncryptionKey, HubKeys, claims_of, idempotency_mac, make_
 from hub.errors import ConfigurationError, HubError, IdempotencyConflict, Invalid, InvalidPayload, NoRoute, Text
 from hub.identity import Directory
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
-from hub.intake.receipt import first_events, receipt_claims, refusal, sealed_report, verdict
+from hub.intake.receipt import first_events, receipt_of, refusal, sealed_report, verdict
 from hub.intake.sealing import (
     MOST_ATTACHMENTS,
     AttachmentFacts,
@@ -450,7 +450,7 @@ class Reception(_Opened):
         return [*self._attachments, *([] if self._report is None else [self._report])]
 
     def _claims(self, submission: Submission, events: Sequence[Event], report: Report) -> dict[str, Any]:
-        return receipt_claims(
+        return receipt_of(
             submission,
             events,
             issuer=self._tools.base_url,

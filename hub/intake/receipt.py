@@ -18,7 +18,8 @@ import orjson
 
 from hub.errors import InvalidPayload, Text
 from hub.intake.sealing import AttachmentFacts, SealedAttachment, Sealer, sealed_whole
-from hub.model import Destination, Event, EventKind, Form, Sealed, Subject, Submission, chain, own_event, random_id
+from hub.model import Destination, Event, EventKind, Subject, Submission, chain, own_event
+from hub.proof.evidence import receipt_claims
 from hub.routing import OnInvalid, Route
 from hub.store import Beginning
 from hub.validation.report import Report
@@ -45,7 +46,7 @@ def first_events(submission: Submission, *, issuer: str) -> list[Event]:
     return chain([event(EventKind.CREATE), submitted])
 
 
-def receipt_claims(
+def receipt_of(
     submission: Submission,
     events: Sequence[Event],
     *,
@@ -55,39 +56,15 @@ def receipt_claims(
     kid: str,
     validation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what the receipt says: what was received, when, under which schema, for whom by which rule, and its hashes.
+    """Return what the receipt says: what that of either door does, and by which rule and for which key.
 
     ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely.
     """
-    schema = submission.schema
-    claims = {
-        "iss": issuer,
-        "jti": str(random_id()),
-        "iat": int(submission.submitted_at.timestamp()),
-        "sub": f"submission:{submission.submission_id}",
-        "txn": f"case:{submission.case_id}",
-        "acceptedAt": submission.submitted_at.isoformat(timespec="milliseconds"),
-        "sender": submission.sender,
-        "destination": {"destinationId": str(submission.destination_id), "name": destination.name},
-        "publicService": submission.service.identifier,
-        "area": submission.area,
-        "route": {"table": route.table_version, "rule": route.rule.id},
-        "schema": schema
-        and {"uri": schema.uri, "standard": schema.standard, "version": schema.version, "sha256": schema.sha256},
-        "encryptionKid": kid,
-        "contents": {part: _proven(sealed) for part, sealed in submission.contents.parts()},
-        "eventLog": {"seq": events[-1].seq, "hash": events[-1].hash},
-    }
-    if submission.contents.form is not Form.JOSE:
-        claims["sealedAs"] = submission.contents.form.value
+    claims = receipt_claims(
+        submission, events[-1], issuer=issuer, destination=destination.name, issued_at=submission.submitted_at
+    )
+    claims |= {"route": {"table": route.table_version, "rule": route.rule.id}, "encryptionKid": kid}
     return claims if validation is None else claims | {"validation": dict(validation)}
-
-
-def _proven(sealed: Sealed) -> dict[str, Any]:
-    proven: dict[str, Any] = {"sha512": sealed.sha512, "size": sealed.size}
-    if sealed.tag:
-        proven["authenticationTag"] = sealed.tag
-    return proven
 
 
 #: The name under which a receiver finds the report.

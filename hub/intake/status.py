@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from hub.errors import Text, not_found
 from hub.identity import Caller
 from hub.model import Beside, Event, EventKind, OutcomeKind, State, Subject, history, reason_for_senders
+from hub.proof.evidence import Evidences
 from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
 
 _EVENT_TEXTS = {
@@ -70,8 +72,10 @@ class Progress:
 class StatusDesk:
     """Answers senders about their own applications."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, evidences: Evidences, clock: Callable[[], datetime]) -> None:
         self._store = store
+        self._evidences = evidences
+        self._clock = clock
 
     def progress(self, submission_id: UUID, *, caller: Caller) -> Progress:
         """Return state and history.
@@ -95,15 +99,19 @@ class StatusDesk:
         )
 
     def receipt(self, submission_id: UUID, *, caller: Caller) -> str:
-        """Return the signed receipt of an application.
+        """Return the signed receipt of an application, made now where it came by the sealed door and nobody needed one yet.
 
         Raises:
-            NotFound: no such submission, another sender's, or one that came by the sealed door.
+            NotFound: no such submission, another sender's, or one that is not complete, or whose contents are deleted.
+            Unavailable: its log and its contents contradict each other.
         """
-        receipt = self._own(submission_id, caller).receipt
-        if receipt is None:
+        message = self._own(submission_id, caller)
+        if message.receipt is not None:
+            return message.receipt
+        submission, destination = message.submission(), self._store.parties.destination(message.destination_id)
+        if submission is None or destination is None:
             raise not_found("submission-not-found")
-        return receipt
+        return self._evidences.receipt(submission, destination=destination.name, now=self._clock())
 
     def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
         """Return what was to tell the sender of this case and was given up."""

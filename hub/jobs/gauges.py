@@ -123,7 +123,7 @@ class Gauges:
         yield _one("hub_callbacks_dead", "Callbacks given up.", sums.callbacks_dead)
         yield _one("hub_notices_pending", "Mails to be sent.", sums.notices_pending)
         yield _one("hub_notices_dead", "Mails given up.", sums.notices_dead)
-        yield _one("hub_events_unsigned", "Events whose token nobody has signed yet.", sums.events_unsigned)
+        yield _one("hub_cases_uncovered", "Cases whose log goes on beyond any signed checkpoint.", sums.cases_uncovered)
         yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
 
     def _oldest(self, now: datetime) -> Metric:

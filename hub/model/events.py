@@ -88,6 +88,16 @@ def hash_of(text: object) -> str:
     return text
 
 
+def canonical_entry(entry: Mapping[str, Any]) -> bytes:
+    """Return an entry of a log in the one form that is hashed: JSON in UTF-8, names sorted, no white space."""
+    return orjson.dumps(dict(entry), option=orjson.OPT_SORT_KEYS)
+
+
+def chained_hash(previous: str, entry: bytes) -> str:
+    """Return the hash of an entry's bytes behind an entry with the hash ``previous`` (both lower-case hexadecimal)."""
+    return hashlib.sha256(bytes.fromhex(previous) + entry).hexdigest()
+
+
 def next_state(state: State | None, kind: EventKind) -> State:
     """Return the state after ``kind``; raise :class:`Conflict` where the state machine has no such step."""
     try:
@@ -146,11 +156,17 @@ class Event:
 
     def hash_at(self, seq: int, previous: str) -> str:
         """Compute :meth:`entry_hash` as if the entry stood at ``seq`` after an entry with the hash ``previous``."""
+        return chained_hash(previous, canonical_entry(self._document(seq)))
+
+    def entry(self) -> dict[str, Any]:
+        """Return the entry as the chain covers it once it is :func:`canonical`; one that somebody else signed has ``jws``."""
+        return self._document(self.seq)
+
+    def _document(self, seq: int) -> dict[str, Any]:
         entry: dict[str, Any] = {"seq": seq, "claims": self.claims(), "digests": dict(self.digests)}
         if not self.by_hub:
             entry["jws"] = self.jws
-        canonical = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(bytes.fromhex(previous) + canonical).hexdigest()
+        return entry
 
 
 def own_event(

@@ -13,11 +13,23 @@ from uuid import UUID
 import orjson
 
 from hub.errors import NotFound, Unavailable
+from hub.model.options import require
 from hub.model.submission import DeadCause, Form, Outcome, OutcomeKind, Package, Sealed
 
 #: The name of the file that is written last: where it is, the delivery is whole.
 MANIFEST = "manifest.json"
+#: What envelopes and manifests there are; a destination's option says which one its receiver reads. One without the option
+#: is from before there was a second; a new one gets the newest.
+VERSIONS = (1, 2)
+NEWEST = 2
+ENVELOPE = "envelope"
 _SUFFIXES = {Form.JOSE: ".jwe", Form.CMS: ".p7m"}
+
+
+def require_envelope(adapter: str, version: int) -> None:
+    """Refuse an option ``envelope`` that names no version of what an adapter puts around the contents."""
+    known = ", ".join(map(str, VERSIONS))
+    require(adapter, version in VERSIONS, f"kennt in envelope nur {known}", f"knows only {known} in envelope")
 
 
 class MixedUp(Exception):  # Names what happened; adapters turn it into an outcome at once.
@@ -90,12 +102,22 @@ def side_by_side(package: Package, name: str) -> str:
 
 
 def manifest(
-    package: Package, *, linked: frozenset[UUID] = frozenset(), terse: bool = False, flat: bool = False
+    package: Package,
+    *,
+    version: int = 1,
+    linked: frozenset[UUID] = frozenset(),
+    terse: bool = False,
+    flat: bool = False,
 ) -> bytes:
-    """Return the manifest of a delivery in files, as indented JSON; ``flat``: they are named as :func:`side_by_side` does.
+    """Return the manifest of a delivery in files, as indented JSON; ``version`` is that of :func:`message`.
+
+    ``flat``: files are named as :func:`side_by_side` does.
 
     Attachments in ``linked`` are not delivered but offered: they stand under ``links`` with URL, hash and size. A ``terse``
-    one is for ways on which others may read along: ids, hashes and sizes, but neither service nor events.
+    one is for ways on which others may read along: ids, hashes and sizes, but neither service nor proof.
+
+    Raises:
+        Unavailable: what proves the submission contradicts itself, or the store cannot be read now.
     """
     files, links = {}, []
     form = package.submission.contents.form
@@ -107,15 +129,22 @@ def manifest(
         else:
             name = file_name(part, form=form)
             files[side_by_side(package, name) if flat else name] = facts
-    document = {**(_ids(package) if terse else _head(package)), "files": files} | ({"links": links} if links else {})
+    document = {**(_ids(package, 1) if terse else _head(package, version)), "files": files} | (
+        {"links": links} if links else {}
+    )
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
-def message(package: Package, inline_limit: int) -> bytes:
+def message(package: Package, inline_limit: int, *, version: int = 1) -> bytes:
     """Return the JSON envelope of a pushed delivery; attachments that would take it past ``inline_limit`` bytes go by URL.
 
+    In ``version`` 1 the case's log proves it, as signed tokens (``eventLog``). In version 2 the receipt does (``receipt``),
+    with the log's entries from the submission's create event to its submit event (``log``: ``entries`` are strings, each
+    hashed as it stands behind the one before; ``previous`` is the hash before the first).
+
     Raises:
-        MixedUp: a stored content is another one. Unavailable: the store cannot be read now.
+        MixedUp: a stored content is another one. Unavailable: the store cannot be read now, or what proves the submission
+            contradicts itself.
     """
     contents = package.submission.contents
     linked = linked_attachments(package, inline_limit)
@@ -128,7 +157,7 @@ def message(package: Package, inline_limit: int) -> bytes:
             entry["jwe"] = whole(package, sealed).decode("ascii")
         attachments.append(entry)
     document = {
-        **_head(package),
+        **_head(package, version),
         "encryptedMetadata": whole(package, contents.metadata).decode("ascii"),
         "encryptedData": None if contents.data is None else whole(package, contents.data).decode("ascii"),
         "attachments": attachments,
@@ -155,9 +184,9 @@ def link(package: Package, attachment_id: UUID) -> str:
     return package.base_url + path
 
 
-def _ids(package: Package) -> dict[str, Any]:
+def _ids(package: Package, version: int) -> dict[str, Any]:
     return {
-        "version": 1,
+        "version": version,
         "deliveryId": str(package.delivery_id),
         "attempt": package.attempt,
         "repeat": package.repeat,
@@ -165,13 +194,20 @@ def _ids(package: Package) -> dict[str, Any]:
     }
 
 
-def _head(package: Package) -> dict[str, Any]:
+def _head(package: Package, version: int) -> dict[str, Any]:
     submission = package.submission
     return {
-        **_ids(package),
+        **_ids(package, version),
         "caseId": str(submission.case_id),
         "destinationId": str(submission.destination_id),
         "publicService": {"identifier": submission.service.identifier, "name": submission.service.name},
         "submittedAt": submission.submitted_at.isoformat(),
-        "eventLog": list(package.event_log),
+        **_proof(package, version),
     }
+
+
+def _proof(package: Package, version: int) -> dict[str, Any]:
+    if version == 1:
+        return {"eventLog": list(package.event_log)}
+    evidence = package.evidence()
+    return {"receipt": evidence.receipt, "log": {"previous": evidence.previous, "entries": list(evidence.entries)}}

@@ -299,12 +299,28 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What proves a submission beside its case's signed tokens, and costs no signature at each push.
+
+    ``receipt`` is the hub's signed word (JWS, Ed25519). ``entries`` are those of the case's log from the submission's create
+    event to its submit event, without a gap, as the chain's hash covers them; ``previous`` is the hash before the first.
+    """
+
+    receipt: str = field(repr=False)
+    previous: str
+    entries: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
-    """What an adapter gets: one submission for one destination, sealed, with the case's event log so far.
+    """What an adapter gets: one submission for one destination, sealed, with what proves it.
 
     ``delivery_id`` stays the same over all attempts; ``attempt`` counts from 1; ``repeat`` says that an earlier attempt
     may have reached the receiver. ``read`` opens a sealed content as an iterator of chunks. ``base_url`` is the hub's
     canonical address, for contents that are offered by link.
+
+    ``event_log`` is the case's log so far as signed tokens, which are signed once they are looked at; ``evidence`` brings
+    what proves the submission without them, and raises ``Unavailable`` where the log contradicts itself.
     """
 
     delivery_id: UUID
@@ -313,6 +329,7 @@ class Package:
     submission: Submission
     destination: Destination
     event_log: Sequence[str]
+    evidence: Callable[[], Evidence] = field(repr=False)
     read: Callable[[Sealed], Iterator[bytes]] = field(repr=False)
     base_url: str
 

@@ -14,17 +14,16 @@ its end off, leaves a chain that holds. Each checkpoint therefore holds the end 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
-from hub.model import GENESIS, Event
+from hub.model import GENESIS, Event, canonical_entry, chained_hash
 from hub.store import AUDIT_LOG, AuditRecord, CaseHead, Checkpoint, LeafStanding, Page, Store, all_pages
 
 _PAGE = 500
@@ -87,6 +86,8 @@ _LEAVES = 1024
 #: Checkpoints that one tick makes at most; what is left waits for the next one.
 _ROUNDS = 20
 _PROOF_VERSION = 1
+#: Checkpoints whose leaves are kept at hand once they were verified: a few hundred kilobytes.
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +135,8 @@ class Checkpoints:
         self._log = store.checkpoints
         self._keys = keys
         self._issuer = issuer
+        #: Leaves of checkpoints that verified, by number: what was signed does not change.
+        self._verified: OrderedDict[int, dict[UUID, CaseHead]] = OrderedDict()
 
     def pending(self) -> bool:
         """Whether any log moved since the last checkpoint; a look that writes nothing."""
@@ -160,6 +163,26 @@ class Checkpoints:
                 break
         return covered
 
+    def newest_leaf(self, case_id: UUID) -> CaseHead | None:
+        """Return the newest end of a case's log that stands in a checkpoint which verifies; None if it stands in none.
+
+        Raises:
+            SealBroken: the checkpoint that holds it was changed, or its leaves were.
+        """
+        found = self._log.newest_of(case_id)
+        if found is None:
+            return None
+        number, _ = found
+        if number not in self._verified:
+            checkpoint, leaves = self._log.get(number), self._log.leaves(number)
+            claims = verify_checkpoint("" if checkpoint is None else checkpoint.token, self._keys.hub_jwks())
+            if not _holds_leaves(claims, number, leaves):
+                raise SealBroken(_OTHER_LEAVES)
+            while len(self._verified) >= _REMEMBERED:
+                self._verified.popitem(last=False)
+            self._verified[number] = {leaf.case_id: leaf for leaf in leaves}
+        return self._verified[number].get(case_id)
+
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint: kept elsewhere, it shows a rewritten history."""
         return self._log.last()
@@ -185,7 +208,7 @@ class Checkpoints:
             "checkpoint": checkpoint.token,
             "index": found[1],
             "path": [each.hex() for each in path],
-            "log": [_as_document(event) for event in self._events(case_id, leaf.seq)],
+            "log": [event.entry() for event in self._events(case_id, leaf.seq)],
         }
 
     def verify(self, *, anchor: str | None = None) -> CheckpointReport:
@@ -292,17 +315,11 @@ def _chained(log: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Compute each entry's hash from its content alone (the same formula as ``Event.entry_hash``)."""
     head, hashes = GENESIS, {}
     for seq, entry in enumerate(log, start=1):
-        canonical = orjson.dumps(dict(entry), option=orjson.OPT_SORT_KEYS)
-        head = hashlib.sha256(bytes.fromhex(head) + canonical).hexdigest()
+        head = chained_hash(head, canonical_entry(entry))
         if entry["seq"] != seq:
             raise _no_proof()
         hashes[seq] = head
     return hashes
-
-
-def _as_document(event: Event) -> dict[str, Any]:
-    entry: dict[str, Any] = {"seq": event.seq, "claims": event.claims(), "digests": dict(event.digests)}
-    return entry if event.by_hub else entry | {"jws": event.jws}
 
 
 def _entry(head: CaseHead) -> bytes:
@@ -329,9 +346,7 @@ def _wrong_with(
     except HubError as error:
         yield _found(number, None, error.detail)
         return
-    root = tree_head([_entry(each.leaf) for each in standing]).hex()
-    signed = (claims.get("number"), claims.get("size"), claims.get("root"))
-    if signed != (number, len(standing), root):
+    if not _holds_leaves(claims, number, [each.leaf for each in standing]):
         yield _found(number, None, _OTHER_LEAVES)
     if claims.get("previous") != previous:
         yield _found(number, None, _OTHER_BEFORE)
@@ -340,6 +355,12 @@ def _wrong_with(
         text = None if each.leaf.case_id == AUDIT_LOG else _judged(each)
         if text is not None:
             yield _found(number, each.leaf.case_id, text)
+
+
+def _holds_leaves(claims: Mapping[str, Any], number: int, leaves: Sequence[CaseHead]) -> bool:
+    """Whether a checkpoint's verified claims are about exactly these leaves."""
+    root = tree_head([_entry(leaf) for leaf in leaves]).hex()
+    return (claims.get("number"), claims.get("size"), claims.get("root")) == (number, len(leaves), root)
 
 
 def _judged(standing: LeafStanding) -> Text | None:

@@ -1,30 +1,27 @@
-"""Proof: signs the hub's events late, hands out event logs as tokens, and verifies logs offline.
+"""Proof: signs the hub's events when somebody reads them, hands out event logs as tokens, and verifies logs offline.
 
-The hub's tokens are PS512 (2 ms each), so they are signed off the accept path and at the latest when first read. PS512 is
-randomised: the first stored signature wins (compare-and-set) and is what everybody gets from then on.
+The hub's tokens are PS512 (2 ms each), so no token is made before somebody asks for it. PS512 is randomised: the first stored
+signature wins (compare-and-set) and is what everybody gets from then on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.client import event_tokens
-from hub.crypto import HubKeys, VerificationKey, verification_key
-from hub.errors import HubError, SealBroken, Text, Unavailable, UnreadableRow
+from hub.crypto import HubKeys, VerificationKey, verification_key, verify_receipt
+from hub.errors import HubError, KeyRefused, SealBroken, Text, Unavailable, UnreadableRow
 from hub.model import GENESIS, Event
 from hub.observability.metrics import Meters
-from hub.store import Page, Store, all_items
+from hub.proof.checkpoints import Checkpoints
+from hub.store import CaseHead, Page, Store, all_items
 
-#: Events that one call signs at most: a second or two of one core.
-_MOST = 500
 #: Tokens that are stored with one statement: more would make a claim or an application wait behind them.
 _TOGETHER = 25
-#: Cases that one round leaves out before it gives up for now.
-_MOST_REFUSED = 100
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ class LogFinding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogReport:
-    """What a verification saw. ``unsigned`` counts hub events that nobody has read yet and that wait for their signature."""
+    """What a verification saw. ``unsigned`` counts hub events whose token nobody has asked for yet."""
 
     cases: int
     events: int
@@ -50,37 +47,53 @@ class LogReport:
 
 
 class Notary:
-    """Signs and verifies the event logs of all cases."""
+    """Signs and verifies the event logs of all cases.
 
-    def __init__(self, *, store: Store, keys: HubKeys, meters: Meters | None = None) -> None:
+    A token is made when somebody reads the log, and only of what nobody can have changed meanwhile: an entry that a signed
+    checkpoint or the case's receipt covers, or one so young that none can. ``interval`` is how often checkpoints are made.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        keys: HubKeys,
+        checkpoints: Checkpoints,
+        clock: Callable[[], datetime],
+        interval: timedelta,
+        meters: Meters | None = None,
+    ) -> None:
         self._store = store
-        self._checkpoints = store.checkpoints
+        self._checkpoints = checkpoints
         self._keys = keys
+        self._clock = clock
+        self._young = 2 * interval
         self._meters = meters
         #: Cases whose log is not signed, until a restart or their repair.
         self._refused: set[UUID] = set()
 
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
-        """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now."""
+        """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now.
+
+        Raises:
+            Unavailable: what is unsigned contradicts what was signed (``log-contradicted``), or nothing signed covers it
+                (``log-not-covered``).
+        """
         page = self._store.event_log.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
         tokens = tuple(self._tokens(page.items))
         return Page(items=tokens, offset=page.offset, total=page.total, unreadable=page.unreadable)
 
     def token(self, event: Event) -> str:
-        """Return the event's token, signing it if it has none."""
+        """Return the event's token, signing it if it has none; errors as :meth:`tokens`."""
         return self._tokens([event])[0]
 
     def _tokens(self, events: Sequence[Event]) -> list[str]:
         """Return the events' tokens, signing those that have none; a commit is shared by all of them."""
         bare = [event for event in events if event.jws is None]
-        fresh = dict(zip(map(_place, bare), self._kept(bare), strict=True))
+        for case_id in {event.case_id for event in bare}:
+            self._require_covered(case_id, [event for event in bare if event.case_id == case_id])
+        fresh = dict(zip(map(_place, bare), self._signed_and_kept(bare), strict=True))
         return [event.jws or fresh[_place(event)] for event in events]
-
-    def _kept(self, events: Sequence[Event]) -> list[str]:
-        for case_id in {event.case_id for event in events}:
-            if not self._fits(case_id):
-                raise _contradicted(case_id)
-        return self._signed_and_kept(events)
 
     def _signed_and_kept(self, events: Sequence[Event]) -> list[str]:
         tokens: list[str] = []
@@ -89,50 +102,61 @@ class Notary:
             tokens += self._store.event_log.keep_tokens([(one.case_id, one.seq, self._signed(one)) for one in some])
         return tokens
 
-    def pending(self) -> bool:
-        """Whether an event waits for its signature; a look that writes nothing."""
-        return self._store.event_log.waits_for_signature()
-
-    def sign_pending(self, *, limit: int = _MOST) -> int:
-        """Sign up to ``limit`` events that nobody has read yet, oldest first; return how many."""
-        number = 0
-        refused: set[UUID] = set()
-        while number < limit and len(refused) < _MOST_REFUSED:
-            pending = self._store.event_log.unsigned(min(_TOGETHER, limit - number), besides=refused)
-            wrong = {case_id for case_id in {event.case_id for event in pending} if not self._fits(case_id)}
-            good = [event for event in pending if event.case_id not in wrong]
-            refused |= wrong
-            self._signed_and_kept(good)
-            number += len(good)
-            if not pending:
-                break
-        return number
-
-    def _fits(self, case_id: UUID) -> bool:
-        """Whether a log's chain holds from its first event, and its newest leaf in a checkpoint stands in it.
+    def _require_covered(self, case_id: UUID, unsigned: Sequence[Event]) -> None:
+        """Require a log's chain to hold, and each event that is to be signed to be covered by something signed.
 
         An event that nobody has signed yet could be changed, and the chain behind it computed anew, by whoever writes to the
         database; the hub's signature must not make that true.
         """
         log = list(self._whole_log(case_id))
-        leaf = self._checkpoints.newest_head(case_id)
-        head = GENESIS
-        for seq, event in enumerate(log, start=1):
-            if event.seq != seq or event.previous != head or event.entry_hash() != event.hash:
-                return self._refuse(case_id)
-            head = event.hash
-        if leaf is not None and (len(log) < leaf.seq or log[leaf.seq - 1].hash != leaf.hash):
-            return self._refuse(case_id)
+        try:
+            covered = self._checkpointed(case_id, log)
+            if self._uncovered(unsigned, covered):
+                covered = max(covered, self._receipted(case_id, log))
+        except (SealBroken, KeyRefused) as error:
+            self._refuse(case_id)
+            raise _contradicted(case_id) from error
         self._refused.discard(case_id)
-        return True
+        late = self._uncovered(unsigned, covered)
+        if late:
+            _log.error("case %s: nothing signed covers event %d; it is not signed", case_id, late[0].seq)
+            raise _not_covered(case_id)
 
-    def _refuse(self, case_id: UUID) -> bool:
+    def _checkpointed(self, case_id: UUID, log: Sequence[Event]) -> int:
+        """Return up to which event a checkpoint covers a log; ``SealBroken`` where chain or checkpoint does not hold."""
+        leaf = self._checkpoints.newest_leaf(case_id)
+        if not _holds(log) or (leaf is not None and not _stands(leaf, log)):
+            raise _broken()
+        return 0 if leaf is None else leaf.seq
+
+    def _uncovered(self, events: Sequence[Event], covered: int) -> list[Event]:
+        """Return the events behind ``covered`` that are older than two checkpoints should have been."""
+        since = self._clock() - self._young
+        return [event for event in events if event.seq > covered and event.issued_at < since]
+
+    def _receipted(self, case_id: UUID, log: Sequence[Event]) -> int:
+        """Return up to which event the receipts of a case cover its log.
+
+        Raises:
+            SealBroken, KeyRefused: one is not the hub's, or names another log.
+        """
+        covered = 0
+        for message in all_items(lambda start: self._store.submissions.messages(case_id=case_id, offset=start)):
+            if message.receipt is None:
+                continue
+            named = verify_receipt(message.receipt, self._keys.hub_jwks())["eventLog"]
+            end = CaseHead(case_id=case_id, seq=named["seq"], hash=named["hash"])
+            if not _stands(end, log):
+                raise _broken()
+            covered = max(covered, end.seq)
+        return covered
+
+    def _refuse(self, case_id: UUID) -> None:
         if case_id not in self._refused:
             self._refused.add(case_id)
-            _log.error("case %s: its log contradicts itself or a signed checkpoint; it is not signed", case_id)
+            _log.error("case %s: its log contradicts itself or what was signed of it; it is not signed", case_id)
             if self._meters is not None:
                 self._meters.contradicted()
-        return False
 
     def _signed(self, event: Event) -> str:
         return event_tokens.sign(self._keys.signing, event)
@@ -210,15 +234,47 @@ class Notary:
         return verification_key(jwk)
 
 
+def _holds(log: Sequence[Event]) -> bool:
+    """Whether a log's chain holds from its first event on."""
+    head = GENESIS
+    for seq, event in enumerate(log, start=1):
+        if event.seq != seq or event.previous != head or event.entry_hash() != event.hash:
+            return False
+        head = event.hash
+    return True
+
+
+def _stands(end: CaseHead, log: Sequence[Event]) -> bool:
+    """Whether an end that was signed stands in a whole log."""
+    return 0 < end.seq <= len(log) and log[end.seq - 1].hash == end.hash
+
+
+def _broken() -> SealBroken:
+    return SealBroken(Text("Das Protokoll widerspricht sich.", "The log contradicts itself."))
+
+
 def _contradicted(case_id: UUID) -> Unavailable:
     return Unavailable(
         Text(
-            f"Das Protokoll des Vorgangs {case_id} passt nicht zu einem unterschriebenen Prüfpunkt und wird nicht "
+            f"Das Protokoll des Vorgangs {case_id} passt nicht zu einem unterschriebenen Nachweis und wird nicht "
             "unterschrieben. Der Betrieb des Hubs ist benachrichtigt.",
-            f"The log of case {case_id} does not fit a signed checkpoint and is not signed. The hub's operators are alerted.",
+            f"The log of case {case_id} does not fit a signed proof and is not signed. The hub's operators are alerted.",
         ),
         retry_after=timedelta(hours=1),
         slug="log-contradicted",
+    )
+
+
+def _not_covered(case_id: UUID) -> Unavailable:
+    return Unavailable(
+        Text(
+            f"Das Protokoll des Vorgangs {case_id} steht noch in keinem unterschriebenen Prüfpunkt. Versuchen Sie es gleich "
+            "noch einmal; der Betrieb des Hubs ist benachrichtigt, wenn Prüfpunkte ausbleiben.",
+            f"The log of case {case_id} stands in no signed checkpoint yet. Try again in a moment; the hub's operators are "
+            "alerted where checkpoints fail to come.",
+        ),
+        retry_after=timedelta(seconds=10),
+        slug="log-not-covered",
     )
 
 

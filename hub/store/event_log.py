@@ -23,13 +23,17 @@ _CASES = tables.cases
 _EVENTS = tables.events
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
+_COLUMNS = [column.name for column in _EVENTS.columns]
 _INSERT = Insert(_EVENTS)
 _HEAD = Lookup(_CASES, columns=["case_id", "seq", "head", "tombstone"], by=["case_id"], lock=True)
 _MOVE_HEAD = Update(_CASES, changed=["seq", "head", "last_event_at"], by=["case_id"])
 
 _SIGN = Update(_EVENTS, changed=["jws"], by=["case_id", "seq"], unset=["jws"])
-_WAITS = f"SELECT 1 AS waits FROM {_EVENTS.name} WHERE jws IS NULL LIMIT 1"  # noqa: S608  # the name of our own table
-_UNSIGNED = Query(sqlite=_WAITS, postgresql=_WAITS, columns=["waits"])
+_MARK = "SELECT min(seq) FROM events WHERE case_id = :case_id AND subject_id = :message_id AND kind = "
+_FROM_TO = f"""
+SELECT {", ".join(_COLUMNS)} FROM events
+WHERE case_id = :case_id AND seq BETWEEN ({_MARK}'create') AND ({_MARK}'submit') ORDER BY seq"""  # noqa: S608  # our columns
+_RUN = Query(sqlite=_FROM_TO, postgresql=_FROM_TO, columns=_COLUMNS)
 _SIGNED = Lookup(_EVENTS, columns=["jws"], by=["case_id", "seq"])
 
 #: Which time of a message an event sets.
@@ -57,6 +61,13 @@ class EventLog:
         if subject_id is not None:
             statement = statement.where(_EVENTS.c.subject_id == str(subject_id))
         return self._database.page(statement, _event, offset=offset, limit=limit)
+
+    def run(self, case_id: UUID, message_id: UUID) -> list[Event]:
+        """Return the entries of a case's log from a message's create event to its submit event, all there are in between."""
+        values = {"case_id": str(case_id), "message_id": str(message_id)}
+        return self._database.unreadables.each(
+            _EVENTS.name, self._database.read(lambda connection: _RUN(connection, values)), _event
+        )
 
     def append(
         self,
@@ -103,20 +114,6 @@ class EventLog:
             return [_token(_SIGNED.row(connection, case_id, seq), case_id, seq) for _, case_id, seq in rows]
 
         return self._database.write(write)
-
-    def waits_for_signature(self) -> bool:
-        """Whether any event waits for the hub's signature."""
-        return self._database.glance(_UNSIGNED) is not None
-
-    def unsigned(self, limit: int = 100, *, besides: Collection[UUID] = ()) -> list[Event]:
-        """Return up to ``limit`` events that wait for the hub's signature, oldest first; none of the cases ``besides``."""
-        others = _EVENTS.c.case_id.not_in([str(one) for one in besides])
-        statement = (
-            select(_EVENTS)
-            .where(_EVENTS.c.jws.is_(None), others)
-            .order_by(_EVENTS.c.issued_at, _EVENTS.c.case_id, _EVENTS.c.seq)
-        )
-        return self._database.readable(statement, _EVENTS, _event, limit=limit)
 
 
 def _token(row: Any, case_id: str, seq: int) -> str:

@@ -556,6 +556,7 @@ def _claim_of(
         lapses=row.lapses,
         accepted_at=moment(row.accepted_at),
         circuit=_CLOSED if circuit is None else circuit,
+        receipt=message.receipt,
     )
 
 

@@ -121,6 +121,25 @@ class StoredMessage:
     finished_at: datetime | None
     deleted_at: datetime | None
 
+    def submission(self) -> Submission | None:
+        """Return it as what is delivered; None while it is incomplete, after deletion, and of a message from a list."""
+        if self.contents is None or self.submitted_at is None:
+            return None
+        return Submission(
+            submission_id=self.id,
+            case_id=self.case_id,
+            destination_id=self.destination_id,
+            sender=self.sender,
+            door=self.door,
+            service=self.service,
+            area=self.area,
+            contents=self.contents,
+            submitted_at=self.submitted_at,
+            schema=self.schema,
+            table_version=self.table_version,
+            callback=self.callback,
+        )
+
     @property
     def callback_url(self) -> str | None:
         """Where the author wants news; the secret is for the outbox alone."""
@@ -156,7 +175,8 @@ class Claim:
 
     ``attempt`` counts from 1; ``repeat`` says that an earlier attempt may have reached the receiver; ``lapses`` counts
     leases in a row that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
-    accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then.
+    accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then. ``receipt`` is the
+    submission's, None where nobody needed one yet.
     """
 
     delivery_id: UUID
@@ -169,6 +189,7 @@ class Claim:
     lapses: int
     accepted_at: datetime
     circuit: Standing = field(default_factory=Standing)
+    receipt: str | None = field(default=None, repr=False)
 
     @property
     def suspect(self) -> bool:

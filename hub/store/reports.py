@@ -299,20 +299,19 @@ def _tally(row: Any) -> Tally:
 _CALLBACKS = tables.callbacks.c
 _NOTICES = tables.notices.c
 _CONTENTS = tables.contents.c
-_EVENTS = tables.events.c
 _CASES = tables.cases.c
 _CIRCUITS = tables.circuits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sums:
-    """Callbacks and mails to send and given up, events that nobody has signed yet, bytes of contents in the blob store."""
+    """Callbacks and mails to send and given up, cases beyond their checkpoint, bytes of contents in the blob store."""
 
     callbacks_pending: int
     callbacks_dead: int
     notices_pending: int
     notices_dead: int
-    events_unsigned: int
+    cases_uncovered: int
     blob_bytes: int
 
 
@@ -333,7 +332,7 @@ class Figures:
             "notices_dead": select(func.count()).where(
                 _NOTICES.finished_at.is_not(None), _NOTICES.state == DeliveryState.DEAD.value
             ),
-            "events_unsigned": select(func.count()).where(_EVENTS.jws.is_(None)),
+            "cases_uncovered": select(func.count()).select_from(tables.cases).where(literal_column("covered < seq")),
             "blob_bytes": select(func.coalesce(func.sum(_CONTENTS.size), 0)).where(_CONTENTS.blob.is_not(None)),
         }
 

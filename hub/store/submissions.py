@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, Self
@@ -41,7 +41,7 @@ from hub.store.rows import (
     submitted_row,
     to_message,
 )
-from hub.store.statements import Insert, Lookup
+from hub.store.statements import Insert, Lookup, Update
 from hub.store.writer import Joint, nothing_written
 
 _MESSAGES = tables.messages
@@ -178,6 +178,7 @@ _CONTENTS = tables.contents
 _DESTINATIONS = tables.destinations
 _COLUMNS = [column.name for column in _MESSAGES.columns]
 _MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
+_KEEP_RECEIPT = Update(_MESSAGES, changed=["receipt"], by=["message_id"], unset=["receipt"])
 _HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
 
 
@@ -288,14 +289,13 @@ class Submissions:
         data: Sealed | None,
         make: MakeCompletion,
         first_attempt_at: datetime | None,
-        receipt: Callable[[Contents], str] | None = None,
         callbacks: Sequence[OutgoingCallback] = (),
     ) -> Future[bool]:
         """Complete an announced message in one transaction: contents, ``make(head, contents)``'s events, delivery.
 
         ``first_attempt_at`` None makes no delivery (replies lie in the mailbox). The future holds True after the durable
-        commit, False where the very same parts were submitted before: then nothing was written. ``make`` and
-        ``receipt`` are pure and may run twice.
+        commit, False where the very same parts were submitted before: then nothing was written. ``make`` is
+        pure and may run twice.
 
         Errors in the future: ``NotFound``; ``Conflict`` (not *incomplete* any more, and other parts); ``Invalid`` with
         ``attachments`` (announced, but missing); ``StoreUnavailable``.
@@ -318,14 +318,31 @@ class Submissions:
             INSERT_CONTENT(connection, *(sealed_row(row.message_id, part, one) for part, one in new if one))
             chained = write_events(connection, head, events)
             move(connection, message_id, state, chained)
-            if receipt is not None:
-                _set(connection, message_id, receipt=receipt(contents))
             if first_attempt_at is not None:
                 INSERT_DELIVERY(connection, delivery_row(row.message_id, row.destination_id, first_attempt_at))
             write_callbacks(connection, callbacks)
             return True
 
         return self._database.begin(write, wakes=True)
+
+    def keep_receipt(self, message_id: UUID, receipt: str) -> str:
+        """Store the receipt of a message that has none; return the one that counts, the first stored.
+
+        Raises:
+            NotFound: no such message.
+        """
+
+        def write(connection: Connection) -> str:
+            if _KEEP_RECEIPT.raw(connection, [(receipt, str(message_id))]) == 1:
+                return receipt
+            row = _MESSAGE.row(connection, str(message_id))
+            if row is None:
+                raise not_found("submission-not-found", message_id)
+            # Another node was faster.
+            first: str = row.receipt
+            return first
+
+        return self._database.write(write)
 
     def message(self, message_id: UUID, kind: Subject | None = None) -> StoredMessage | None:
         """Return a submission or reply with its contents."""
@@ -451,10 +468,6 @@ def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, A
     head = lock_case(connection, UUID(row.case_id))
     # Where others write, too, what was read before the lock is of yesterday.
     return head, _locked(connection, message_id) if in_postgresql(connection) else row
-
-
-def _set(connection: Connection, message_id: UUID, **values: Any) -> None:
-    connection.execute(update(_MESSAGES).where(_MESSAGES.c.message_id == str(message_id)).values(values))
 
 
 def _require_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:

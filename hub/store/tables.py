@@ -230,7 +230,6 @@ events = Table(
 )
 #: Only others' tokens can be replayed; the hub's own ids are fresh, and their index would be the dearest of all.
 partial_index("uq_events_jti", "NOT by_hub", events.c.jti, unique=True)
-partial_index("ix_events_unsigned", "jws IS NULL", events.c.issued_at)
 
 checkpoints = Table(
     "checkpoints",

@@ -209,7 +209,7 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     drop = office.stage.data / "secrets" / "drop"
     changed = otto.amend(path, adapter={"name": "folder", "options": {"path": str(drop)}})
     assert (changed.status_code, changed.json()["adapter"]) == (202, "mailbox"), changed.text
-    assert changed.json()["adapterChange"]["options"] == {"path": str(drop)}
+    assert changed.json()["adapterChange"]["options"] == {"path": str(drop), "envelope": 2}, "the newest, for a new way"
     approved = office.as_("anton").amend(path, adapter={"name": "folder", "options": {"path": str(drop)}})
     assert (approved.status_code, approved.json()["adapter"]) == (200, "folder"), approved.text
     alone = otto.amend(path, status="active")

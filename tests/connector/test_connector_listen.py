@@ -25,7 +25,7 @@ from test_connector_town import (
 from adapters.https import Https
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.listener import Listener
-from hub.model.submission import Contents, Door, OutcomeKind, Package, Sealed, Service, Submission
+from hub.model import Contents, Door, OutcomeKind, Package, Sealed, Service, Submission
 
 LISTEN = {"mode": "listen", "listen": {"secret_file": "secret"}}
 
@@ -62,7 +62,12 @@ def test_a_push_for_another_town_is_refused(town, listening):
 @pytest.mark.parametrize(
     "change",
     [
+        {"version": 3},
         {"version": 2},
+        {"version": 2, "receipt": "a.b.c"},
+        {"version": 2, "receipt": 7, "log": {"previous": "0" * 64, "entries": []}},
+        {"version": 2, "receipt": "a.b.c", "log": {"previous": 0, "entries": []}},
+        {"version": 2, "receipt": "a.b.c", "log": {"previous": "0" * 64, "entries": [{}]}},
         {"submissionId": "../../etc"},
         {"encryptedMetadata": "plain text"},
         {"encryptedData": {"a": 1}},
@@ -145,14 +150,15 @@ def test_pushed_and_collected_is_one(town):
     assert (counts.handed, counts.accepted) == (1, 1)
 
 
-def test_what_the_https_adapter_pushes_is_what_the_connector_takes(town):
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_the_https_adapter_pushes_is_what_the_connector_takes(version, town):
     connector = town.start(**LISTEN)
     # The adapter signs with the real time.
     listener = Listener(connector.settings.listen, connector.take, lambda: datetime.now(UTC))
     submission_id = town.submit()
     package = package_of(town.hub, submission_id)
     options = {"url": f"http://127.0.0.1:{listener.port}/deliveries", "secret_file": str(town.folder / "secret")}
-    adapter = Https({**options, "allow_http": True, "allow_private_addresses": True})
+    adapter = Https({**options, "envelope": version, "allow_http": True, "allow_private_addresses": True})
     adapter.open()
     kinds = [adapter.deliver(package).kind for _ in range(2)]
     adapter.close()
@@ -192,6 +198,7 @@ def package_of(hub: FakeHub, submission_id: UUID) -> Package:
         submission=submission,
         destination=None,
         event_log=hub.logs[held["caseId"]],
+        evidence=lambda: hub.evidence(submission_id, now=NOW),
         read=lambda sealed: iter([sealed.jwe]),
         base_url=hub.url,
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from hub import crypto
-from hub.crypto import keys
-from hub.crypto.keyring import FRESH, HubKeys
-from hub.crypto.receipts import claims_of, make_receipt, verify_receipt
+from hub.crypto import HubKeys, claims_of, keys, make_receipt, verify_receipt
+from hub.crypto.keyring import FRESH
 from hub.errors import ConfigurationError, KeyRefused, SealBroken
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SECONDS = int(NOW.timestamp())
 
 
 @pytest.fixture(scope="module")
@@ -211,21 +211,59 @@ def test_a_node_that_lags_behind_a_rotation_finds_the_new_key(folder: Path) -> N
 
 
 def test_a_receipt_verifies_with_the_published_keys_alone_also_after_rotation(ring: HubKeys) -> None:
-    receipt = make_receipt(ring.receipt, {"sub": "submission:1", "n": 1})
+    claims = {"sub": "submission:1", "iat": SECONDS, "acceptedAt": NOW.isoformat()}
+    receipt = make_receipt(ring.receipt, claims)
     ring.rotate("receipt", NOW)
-    assert verify_receipt(receipt, json.loads(json.dumps(ring.hub_jwks()))) == {"sub": "submission:1", "n": 1}
-    assert claims_of(receipt) == {"sub": "submission:1", "n": 1}
+    assert verify_receipt(receipt, json.loads(json.dumps(ring.hub_jwks()))) == claims
+    assert claims_of(receipt) == claims
     assert make_receipt(ring.receipt, {}) != receipt
+
+
+def test_a_receipt_counts_only_from_the_time_in_which_its_key_was_used(ring: HubKeys) -> None:
+    retired, hour = ring.receipt, timedelta(hours=1)
+    ring.rotate("receipt", NOW + hour)
+    jwks = ring.hub_jwks()
+    (published,) = [jwk for jwk in jwks["keys"] if jwk["kid"] == retired.kid]
+    assert (published["nbf"], published["exp"]) == (SECONDS, SECONDS + 3600)
+    assert "exp" not in jwks["keys"][0], "the current one has no end yet"
+    for seconds, taken in ((0, NOW), (3600, NOW + hour), (1800, NOW - 9 * hour)):
+        receipt = make_receipt(retired, {"iat": SECONDS + seconds, "acceptedAt": taken.isoformat()})
+        assert verify_receipt(receipt, jwks)["iat"] == SECONDS + seconds
+    for claims in (
+        {"iat": SECONDS - 3600, "acceptedAt": NOW.isoformat()},
+        {"iat": SECONDS + 7200, "acceptedAt": NOW.isoformat()},
+        {"iat": SECONDS, "acceptedAt": (NOW + 2 * hour).isoformat()},
+        {"iat": "then", "acceptedAt": NOW.isoformat()},
+        {"iat": SECONDS, "acceptedAt": "then"},
+        {"acceptedAt": NOW.isoformat()},
+        {"iat": 1e300},
+    ):
+        with pytest.raises(SealBroken):
+            verify_receipt(make_receipt(retired, claims), jwks)
+
+
+@pytest.mark.parametrize("version", [0, 3, "2", None, True, [2]])
+def test_a_receipt_of_a_version_that_nobody_knows_is_refused(ring: HubKeys, version: object) -> None:
+    receipt = make_receipt(ring.receipt, {"iat": SECONDS, "ver": version})
+    with pytest.raises(SealBroken) as caught:
+        verify_receipt(receipt, ring.hub_jwks())
+    assert caught.value.slug == "receipt-version-unknown"
+
+
+@pytest.mark.parametrize("claims", [{}, {"ver": 1}, {"ver": 2, "later": {"any": "thing"}}])
+def test_a_receipt_of_an_earlier_version_and_members_of_a_later_release_are_taken(ring: HubKeys, claims) -> None:
+    receipt = make_receipt(ring.receipt, {"iat": SECONDS} | claims)
+    assert verify_receipt(receipt, ring.hub_jwks()) == {"iat": SECONDS} | claims
 
 
 def test_a_changed_foreign_or_other_token_is_no_receipt(ring: HubKeys, receipt_key: keys.SigningKey) -> None:
     with pytest.raises(SealBroken):
         claims_of("no receipt")
-    receipt = make_receipt(ring.receipt, {"n": 1})
+    receipt = make_receipt(ring.receipt, {"iat": SECONDS})
     head, _, signature = receipt.split(".")
     jwks = ring.hub_jwks()
     for bad in (
-        f"{head}.{make_receipt(ring.receipt, {'n': 2}).split('.')[1]}.{signature}",
+        f"{head}.{make_receipt(ring.receipt, {'iat': SECONDS, 'n': 2}).split('.')[1]}.{signature}",
         make_receipt(receipt_key, {"n": 1}),
         crypto.sign_eddsa(ring.receipt, b'{"n":1}', typ="JWT"),
         crypto.sign_eddsa(ring.receipt, b"[1]", typ="receipt+jwt"),

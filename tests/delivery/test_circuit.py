@@ -156,6 +156,7 @@ class Yard:
             blobs=LocalBlobs(self.folder),
             adapters=AdapterPool({"told": Meter}),
             notary=None,
+            evidences=None,
             callback_writer=_Silent(),
             rules=Rules(
                 node="n",
@@ -423,6 +424,7 @@ def test_leases_are_renewed_while_the_dispatcher_works(store, tmp_path):
         blobs=LocalBlobs(tmp_path),
         adapters=AdapterPool({"long": Long}),
         notary=None,
+        evidences=None,
         callback_writer=_Silent(),
         rules=Rules(node="n", lease=timedelta(seconds=0.6), schedule=Schedule(), threads=2, base_url="http://hub"),
         clock=lambda: datetime.now(UTC),

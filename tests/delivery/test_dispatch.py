@@ -64,6 +64,7 @@ def dispatcher(stage, *, adapters=None, node="node-1") -> Dispatcher:
         blobs=stage.hub.blobs,
         adapters=AdapterPool(adapters or {"scripted": Scripted}),
         notary=stage.hub.notary,
+        evidences=stage.hub.evidences,
         callback_writer=CallbackWriter(store=stage.hub.store),
         rules=Rules(
             node=node, lease=timedelta(minutes=2), schedule=Schedule(jitter=0), threads=4, base_url="http://hub"

@@ -97,6 +97,7 @@ def test_a_lost_content_is_a_dead_letter_of_ours_at_once(store, tmp_path, adapte
         blobs=Breaking(blobs) if midway else blobs,
         adapters=AdapterPool({"reading": adapter}),
         notary=None,
+        evidences=None,
         callback_writer=CallbackWriter(store=store),
         rules=Rules(node="node-1", lease=LEASE, schedule=Schedule(jitter=0), threads=4, base_url=HUB),
         clock=lambda: NOW,

@@ -12,11 +12,10 @@ from store_values import accepted
 from test_circuit import Yard, yard  # noqa: F401  # yard is a fixture
 from test_settings_at_fault import NOT_PUBLIC
 
-from hub.identity.clients import Caller
+from hub.identity import Caller
 from hub.intake.status import StatusDesk
-from hub.model import reasons
-from hub.model.parties import ClientKind
-from hub.model.reasons import only_settings_mend, reason_for_people, reason_for_senders, reason_of
+from hub.model import ClientKind, reason_for_people, reason_for_senders, reason_of, reasons
+from hub.model.reasons import only_settings_mend
 from hub.observability import logs
 
 NOTES = {
@@ -123,7 +122,9 @@ def test_the_history_that_a_sender_sees_holds_no_note_and_the_operators_does(yar
     made = accepted(yard.store, there)
     yard.dispatcher().run_once()
     caller = Caller(client_id=made.sender, kind=ClientKind.SENDER, scopes=(), expires_at=yard.now + timedelta(hours=1))
-    progress = StatusDesk(store=yard.store).progress(made.submission_id, caller=caller)
+    progress = StatusDesk(store=yard.store, evidences=None, clock=lambda: yard.now).progress(
+        made.submission_id, caller=caller
+    )
     (step,) = [each for each in progress.history if each.step == "attempt-unreachable"]
     assert "öffentlich" not in step.text.de
     assert step.note == "address is not public"

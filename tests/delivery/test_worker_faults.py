@@ -15,7 +15,7 @@ import pytest
 import requests
 import spoiling
 from dispatching import PATIENCE, Taking, running, until
-from stage import WIESBADEN
+from stage import WIESBADEN, altered
 from store_values import Instead
 
 from hub import app
@@ -304,7 +304,7 @@ DIE_ELSEWHERE = {
 def test_every_long_lived_loop_dies_once_and_the_hub_works_on(taking):
     hub, watch = taking.hub, Mortal()
     parts = {"store": hub.store, "clock": taking.clock, "supervisor": watch}
-    mortal = replace(
+    mortal = altered(
         hub,
         supervisor=watch,
         dispatcher=dispatcher(taking, supervisor=watch),

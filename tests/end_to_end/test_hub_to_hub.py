@@ -62,6 +62,7 @@ def deliver_from(stage):
         blobs=hub.blobs,
         adapters=AdapterPool({"fit_connect": FitConnect}),
         notary=hub.notary,
+        evidences=hub.evidences,
         callback_writer=CallbackWriter(store=hub.store),
         rules=Rules(
             node="near", lease=timedelta(minutes=1), schedule=Schedule(), threads=1, base_url="https://near.example"

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
@@ -15,7 +16,7 @@ from sqlalchemy import create_engine, text
 from benchmarks.crash.postgresql import Postgresql, binaries
 from benchmarks.crash.scenarios import Setting, database_outage
 from benchmarks.crash.scenery import Scene, scene
-from hub.crypto.keyring import HubKeys
+from hub.crypto import HubKeys
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.event_log import Notary
 
@@ -84,7 +85,14 @@ def test_in_normal_operation_everything_is_delivered_exactly_once(made_once, pos
             checkpoints = Checkpoints(store=store, keys=keys, issuer="")
             assert checkpoints.verify().findings == ()
             cases = [case.case_id for case in store.submissions.cases(limit=500).items]
-            assert Notary(store=store, keys=keys).verify(cases).findings == ()
+            notary = Notary(
+                store=store,
+                keys=keys,
+                checkpoints=checkpoints,
+                clock=lambda: datetime.now(UTC),
+                interval=timedelta(seconds=5),
+            )
+            assert notary.verify(cases).findings == ()
 
 
 def test_a_node_paused_past_its_lease_loses_its_say_and_the_repeat_is_flagged(made_once, postgresql, tmp_path):

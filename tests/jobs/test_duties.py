@@ -14,10 +14,10 @@ from uuid import UUID
 from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN
 from store_values import Instead, accept, known_destination, sealed, submission
 
-from hub.crypto.receipts import claims_of
+from hub.crypto import claims_of
 from hub.errors import StoreUnavailable, Text
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.model.submission import Application, Contents, MediaType
+from hub.model import Application, Contents, MediaType
 from hub.observability.metrics import Meters
 from hub.store import LocalBlobs
 
@@ -113,12 +113,16 @@ def test_a_blob_with_a_row_is_never_swept(stage):
     assert sum(len(chunk) for chunk in stage.hub.blobs.chunks(sealed)) == sealed.size
 
 
-def test_pending_event_tokens_are_signed_by_duty_and_stay_as_they_are(stage):
+def test_no_duty_signs_a_token_and_what_a_reader_got_stays_as_it_is(stage):
     stage.accept()
-    assert stage.hub.notary.sign_pending() == 2
+    for _ in range(3):
+        for duty in stage.hub.duties.duties:
+            stage.hub.duties.tick(duty)
+        stage.clock.pass_(minutes=1)
     (case,) = stage.hub.store.submissions.cases().items
+    assert [event.jws for event in stage.hub.store.event_log.events(case.case_id).items] == [None, None]
     first = stage.hub.notary.tokens(case.case_id).items
-    assert stage.hub.notary.sign_pending() == 0
+    stage.clock.pass_(hours=1)
     assert stage.hub.notary.tokens(case.case_id).items == first
 
 

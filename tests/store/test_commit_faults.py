@@ -367,6 +367,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "settings.set": lambda s, _: s.settings.set("a", "1"),
     "submissions.announce": lambda s, c: announce(s, c.there.destination_id),
     "submissions.complete": lambda s, c: completed(s, c.announced),
+    "submissions.keep_receipt": lambda s, c: s.submissions.keep_receipt(c.announced.id, "receipt"),
     "submissions.mark_collected": lambda s, c: s.submissions.mark_collected(c.expected.submission_id, NOW),
     "submissions.put_attachment": lambda s, c: s.submissions.put_attachment(*c.attachment, sealed("plan")),
     "submissions.submit": lambda s, c: accept(s, submission(c.there.destination_id), key="new").result(10),

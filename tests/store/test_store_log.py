@@ -12,16 +12,17 @@ from store_values import (
     MINUTE,
     NOW,
     accepted,
+    announced,
     answer,
     callback,
+    completed,
     event,
     known_destination,
     state_of,
 )
 
 from hub.errors import Conflict, NotFound
-from hub.model.events import GENESIS, EventKind
-from hub.model.submission import DeadCause, State
+from hub.model import GENESIS, DeadCause, EventKind, State
 from hub.store import DeliveryState
 
 
@@ -187,15 +188,27 @@ def test_the_first_signature_is_everybodys(open_store):
         nodes[0].event_log.keep_tokens([(made.case_id, 9, "z")])
 
 
-def test_what_waits_for_a_signature_is_listed_oldest_first(store):
+def test_the_run_of_a_submission_goes_from_its_create_to_its_submit_event_and_no_further(store):
     there = known_destination(store)
-    younger = accepted(store, there.destination_id)
-    older = accepted(store, there.destination_id, submitted_at=NOW - MINUTE)
-    _accept(store, younger, there)
-    store.event_log.keep_tokens([(older.case_id, 2, "a.b.c")])
-    assert [(entry.case_id, entry.seq) for entry in store.event_log.unsigned(10)][:1] == [(older.case_id, 1)]
-    assert len(store.event_log.unsigned(10)) == 3
-    assert len(store.event_log.unsigned(2)) == 2
+    made = accepted(store, there.destination_id)
+    other = accepted(store, there.destination_id)
+    _accept(store, made, there)
+    run = store.event_log.run(made.case_id, made.submission_id)
+    assert [(event.seq, event.kind) for event in run] == [(1, EventKind.CREATE), (2, EventKind.SUBMIT)]
+    assert run == list(store.event_log.events(made.case_id).items[:2])
+    assert store.event_log.run(made.case_id, other.submission_id) == []
+
+
+def test_the_first_receipt_is_everybodys(open_store):
+    nodes = [open_store(), open_store()]
+    message = announced(nodes[0], known_destination(nodes[0]).destination_id)
+    assert completed(nodes[0], message)
+    made = message.id
+    assert nodes[0].submissions.keep_receipt(made, "first") == "first"
+    assert nodes[1].submissions.keep_receipt(made, "second") == "first"
+    assert nodes[1].submissions.message(made).receipt == "first"
+    with pytest.raises(NotFound):
+        nodes[0].submissions.keep_receipt(uuid4(), "any")
 
 
 def test_of_many_signatures_stored_at_once_each_counts_only_where_there_was_none(store):

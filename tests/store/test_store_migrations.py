@@ -202,7 +202,6 @@ def test_the_queue_never_scans_its_table(sqlite_template):
 def test_what_is_polled_is_found_by_its_index(sqlite_template):
     store = Store(f"sqlite:///{sqlite_template}")
     for statement, index in (
-        ("SELECT 1 FROM events WHERE jws IS NULL ORDER BY issued_at LIMIT 5", "ix_events_unsigned"),
         ("SELECT 1 FROM messages WHERE messages.state = 'incomplete' AND created_at < 5", "ix_messages_incomplete"),
         (
             "SELECT 1 FROM messages WHERE messages.state IN ('submitted', 'forwarded') AND destination_id IN ('a', 'b')",
