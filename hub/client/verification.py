@@ -211,7 +211,7 @@ def no_such_key(issuer: str) -> Unavailable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class ReceivedPart:
     """A sealed part as it was received: its JWE's fifth part, and digest and size of the bytes that lie here."""
 
     tag: str
@@ -227,7 +227,7 @@ class Received:
     case_id: UUID
     destination_id: UUID
     service: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ReceivedPart]
 
 
 def require_proof(
@@ -319,7 +319,7 @@ def _require_place(said: Mapping[str, Any], claims: Mapping[str, Any], issuers: 
         raise _unproven("endet nicht mit der einen Einreichung", "does not end with the one submission")
 
 
-def _require_parts(claims: Mapping[str, Any], entry: Mapping[str, Any], parts: Mapping[str, Part]) -> None:
+def _require_parts(claims: Mapping[str, Any], entry: Mapping[str, Any], parts: Mapping[str, ReceivedPart]) -> None:
     contents, digests = claims.get("contents"), entry.get("digests")
     (payload,) = entry["claims"]["events"].values()
     tags = payload.get("authenticationTags") if isinstance(payload, dict) else None

@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from hub.client.fit_connect import LARGEST_ATTACHMENT, malformed, require_uuid
-from hub.client.verification import Part, Received
+from hub.client.verification import Received, ReceivedPart
 from hub.errors import StoreUnavailable, Text, TooLarge
 from hub.files import vault
 from hub.model import Evidence
@@ -74,13 +74,13 @@ class Envelope:
         )
 
 
-def _part(chunks: Iterator[bytes]) -> Part:
+def _part(chunks: Iterator[bytes]) -> ReceivedPart:
     digest, size, tail = hashlib.sha512(), 0, b""
     for chunk in chunks:
         digest.update(chunk)
         size += len(chunk)
         tail = (tail + chunk)[-_TAIL:]
-    return Part(tag=tail.rpartition(b".")[2].decode("ascii", "replace"), sha512=digest.hexdigest(), size=size)
+    return ReceivedPart(tag=tail.rpartition(b".")[2].decode("ascii", "replace"), sha512=digest.hexdigest(), size=size)
 
 
 def require_jwe(value: Any, name: str) -> str:

@@ -115,7 +115,7 @@ class Notary:
                 covered = max(covered, self._receipted(case_id, log))
         except (SealBroken, KeyRefused) as error:
             self._refuse(case_id)
-            raise _contradicted(case_id) from error
+            raise contradicted(case_id) from error
         self._refused.discard(case_id)
         late = self._uncovered(unsigned, covered)
         if late:
@@ -253,12 +253,14 @@ def _broken() -> SealBroken:
     return SealBroken(Text("Das Protokoll widerspricht sich.", "The log contradicts itself."))
 
 
-def _contradicted(case_id: UUID) -> Unavailable:
+def contradicted(case_id: UUID) -> Unavailable:
+    """Say that a log contradicts itself, its receipt, its contents or what was signed of it."""
     return Unavailable(
         Text(
-            f"Das Protokoll des Vorgangs {case_id} passt nicht zu einem unterschriebenen Nachweis und wird nicht "
-            "unterschrieben. Der Betrieb des Hubs ist benachrichtigt.",
-            f"The log of case {case_id} does not fit a signed proof and is not signed. The hub's operators are alerted.",
+            f"Das Protokoll des Vorgangs {case_id} passt nicht zu dem, was davon unterschrieben oder gespeichert ist. Es wird "
+            "nicht unterschrieben und nicht weitergegeben. Der Betrieb des Hubs ist benachrichtigt.",
+            f"The log of case {case_id} does not fit what is signed or stored of it. It is neither signed nor passed on. The "
+            "hub's operators are alerted.",
         ),
         retry_after=timedelta(hours=1),
         slug="log-contradicted",

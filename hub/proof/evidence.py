@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from hub.crypto import HubKeys, claims_of, make_receipt
-from hub.errors import SealBroken, Text, Unavailable
+from hub.errors import SealBroken, Unavailable
 from hub.model import Event, EventKind, Evidence, Form, Sealed, Submission, canonical_entry, random_id
 from hub.observability.metrics import Meters
+from hub.proof.event_log import contradicted
 from hub.store import Store
 
 _log = logging.getLogger(__name__)
@@ -114,16 +115,7 @@ class Evidences:
         )
         if self._meters is not None:
             self._meters.contradicted()
-        return Unavailable(
-            Text(
-                f"Protokoll, Eingangsbestätigung und Inhalte der Einreichung {submission.submission_id} widersprechen sich; "
-                "sie wird nicht weitergegeben. Der Betrieb des Hubs ist benachrichtigt.",
-                f"Log, receipt and contents of submission {submission.submission_id} contradict each other; it is not passed "
-                "on. The hub's operators are alerted.",
-            ),
-            retry_after=timedelta(hours=1),
-            slug="log-contradicted",
-        )
+        return contradicted(submission.case_id)
 
 
 def _holds(run: Sequence[Event]) -> bool:

@@ -171,7 +171,7 @@ def test_the_adapters_form_has_its_options_and_keeps_what_they_take(pages, here)
     assert "https://in.example/x" in anton.get("/destinations/keys").text
     assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/adapter/approve", change=change).text
     kept = pages.store.parties.destination(here).adapter_config
-    assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5}
+    assert kept == {"url": "https://in.example/x", "secret_file": secret, "timeout": 12.5, "envelope": 2}
     proposed, entry = _audit(pages, "adapter.")
     assert (proposed.actor, entry.actor, entry.after["proposed_by"]) == ("otto", "anton", "otto")
     assert entry.after["adapter_config"]["url"] == "https://in.example/x"

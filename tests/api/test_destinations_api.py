@@ -216,7 +216,7 @@ def test_a_destination_is_created_given_an_adapter_and_activated(office, keys):
     assert (alone.status_code, slug(alone)) == (403, "second-person")
     assert office.as_("olga").amend(path, status="active").json()["status"] == "active"
     shown = otto.get(path).json()
-    assert shown["adapterOptions"] == {"path": str(drop)}
+    assert shown["adapterOptions"] == {"path": str(drop), "envelope": 2}
     assert shown["services"][0]["identifier"] == BAUEN
     assert [(key["use"], key["current"]) for key in shown["keys"]] == [("encryption", True), ("signature", False)]
     actions = [action for action, actor, _ in office.audited() if actor == "otto"]

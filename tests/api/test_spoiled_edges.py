@@ -436,6 +436,8 @@ def test_a_submission_whose_receipt_cannot_be_read_is_shown_without_it(world):
 
 
 def test_an_event_that_cannot_be_read_is_missing_from_logs_and_found_by_verification(world):
+    hub = world.served.stage.hub
+    hub.checkpoints.make(hub.clock())
     world.ask("sender /v2/cases/{case}/events")  # What is read gets its signatures, and is served from then on.
     with world.spoiled("events", "kind"):
         for what in ("sender /hub/v1/applications/{message}", "page /submissions/{message}"):

@@ -48,7 +48,7 @@ def schema_of(content: str) -> XsdSchema:
     """A schema with one root, r, of the given anonymous type."""
     xsd = f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="r">{content}</xs:element></xs:schema>'
     source = XsdSource(file="r.xsd", closure=("r.xsd",), read=lambda _: xsd.encode(), locations={})
-    return XsdSchema(source, roots=("r",), identifiers=None)
+    return XsdSchema(source, roots=("r",))
 
 
 def with_doctype(doctype: str) -> str:

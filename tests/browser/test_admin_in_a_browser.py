@@ -340,7 +340,7 @@ def test_a_viewer_is_offered_nothing_to_do(visit, pages):
     for path in ("/routing/versions", "/routing/versions/1", "/clients", "/dead", *mine):
         page.goto(f"{pages.base}{path}")
         offered = [button.inner_text() for button in page.get_by_role("button").all()]
-        assert set(offered) <= {"Abmelden", "Suchen"}, path
+        assert set(offered) <= {"Abmelden", "Suchen", "Unterschiede zeigen"}, path
         for name in ("anlegen", "hinterlegen", "hinzufügen", "einbringen", "ändern"):
             assert page.get_by_role("link", name=re.compile(f"{name}$")).count() == 0, (path, name)
 

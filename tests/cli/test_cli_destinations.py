@@ -147,7 +147,7 @@ def test_of_two_named_people_the_second_one_changes_the_adapter(by, data: Path, 
     assert isinstance(refused(data, *change, *by("olga")), Forbidden)
     assert "noted" not in done(data, *change, *by("anton"))
     assert "otto + anton" in done(data, "show", here)
-    assert "options       path" in done(data, "show", here)
+    assert "options       envelope path" in done(data, "show", here)
 
 
 def second_person(data: Path, *arguments: str) -> None:

@@ -12,7 +12,7 @@ from sealed_door import movable_door  # noqa: F401  # A fixture, used by name.
 from stage import TAUNUSSTEIN
 
 from hub.administration.adapters import AdapterApproval
-from hub.client.verification import Part, Received, require_proof
+from hub.client.verification import Received, ReceivedPart, require_proof
 from hub.crypto import claims_of, verify_receipt
 from hub.model import Evidence
 
@@ -40,7 +40,7 @@ def received(envelope) -> Received:
     texts = {"metadata": envelope["encryptedMetadata"], "data": envelope["encryptedData"]}
     texts |= {f"attachment:{one['attachmentId']}": one["jwe"] for one in envelope["attachments"]}
     parts = {
-        name: Part(tag=jwe.split(".")[4], sha512=sha512(jwe.encode()).hexdigest(), size=len(jwe))
+        name: ReceivedPart(tag=jwe.split(".")[4], sha512=sha512(jwe.encode()).hexdigest(), size=len(jwe))
         for name, jwe in texts.items()
     }
     return Received(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from store_values import HUB, NOW, announced, answer, completed, event, known_destination, submission
 
-from hub.client.verification import Part, Received, require_proof
+from hub.client.verification import Received, ReceivedPart, require_proof
 from hub.crypto import HubKeys, claims_of, make_receipt, verify_receipt
 from hub.errors import SealBroken, Unavailable
 from hub.intake.receipt import first_events
@@ -57,7 +57,9 @@ def sealed(store):
 
 
 def received(made, **changes) -> Received:
-    parts = {name: Part(tag=each.tag, sha512=each.sha512, size=each.size) for name, each in made.contents.parts()}
+    parts = {
+        name: ReceivedPart(tag=each.tag, sha512=each.sha512, size=each.size) for name, each in made.contents.parts()
+    }
     found = Received(
         submission_id=made.submission_id,
         case_id=made.case_id,

@@ -285,7 +285,7 @@ def test_a_new_rule_changes_nothing_outside_its_area(given_rules, new, asked):
     )
     ars, service, on = asked
     before, after = answer(table(*given_rules), *asked), answer(table(*given_rules, added), *asked)
-    if not added.area.covers(Area(ars)) or service not in added.services or not added.holds(on):
+    if not added.area.covers(GAZETTEER.same_as(Area(ars))) or service not in added.services or not added.holds(on):
         assert {before, after} <= {"unknown-service", "no-rule"} or before == after
 
 
@@ -303,7 +303,8 @@ def test_what_was_asked_before_does_not_change_an_answer(given_rules, asked):
 @given(rule_lists, questions)
 def test_the_look_up_agrees_with_the_definition(given_rules, asked):
     ars, service, on = asked
-    fitting = [r for r in given_rules if service in r.services and r.holds(on) and r.area.covers(Area(ars))]
+    here = GAZETTEER.same_as(Area(ars))  # A district-free city has two keys.
+    fitting = [r for r in given_rules if service in r.services and r.holds(on) and r.area.covers(here)]
     longest = max((len(r.area.ars) for r in fitting), default=0)
     chosen = {r.destination for r in fitting if len(r.area.ars) == longest}
     got = answer(table(*given_rules), *asked)

@@ -83,7 +83,7 @@ class Transformer:
             answer = self._answer(child, self._stylesheets)
             if answer.startswith(_WRONG):
                 number, message = orjson.loads(answer.removeprefix(_WRONG))
-                raise StylesheetError(number, message)
+                raise StylesheetError(_WRONG_RULES, number=number, message=message)
             return self._answer(child, document) if document is not None else b"[]"
         except _GoneError as error:
             raise TooLarge(_GIVEN_UP) from error
@@ -124,8 +124,8 @@ class Transformer:
 class StylesheetError(ConfigurationError):
     """A stylesheet does not compile: its number, and what Saxon says of it."""
 
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(_WRONG_RULES)
+    def __init__(self, detail: Text, *, number: int = 0, message: str = "") -> None:
+        super().__init__(detail)
         self.number = number
         self.message = message
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -283,23 +283,25 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
 
 
 def _compiled_once(source: XsdSource) -> etree.XMLSchema:
-    # An import that fails to load is only a warning to libxml2, which would judge by what is left.
-    require_closure(source)
-    documents = prepared(source.file, source.closure, partial(_located, source), _locating(source), address_of)
-    parser = _schema_parser()
-    parser.resolvers.add(_Closure(source, documents))
+    gathered: Mapping[str, Sequence[str]] = {}
     try:
+        # An import that fails to load is only a warning to libxml2, which would judge by what is left.
+        require_closure(source)
+        documents = prepared(source.file, source.closure, partial(_located, source), _locating(source), address_of)
+        gathered = documents.gathered
+        parser = _schema_parser()
+        parser.resolvers.add(_Closure(source, documents))
         root = etree.fromstring(documents.read(documents.root), parser, base_url=address_of(documents.root))
         return etree.XMLSchema(root)
     except (etree.XMLSyntaxError, etree.XMLSchemaParseError, LookupError) as error:
         _tell_memory(error)
-        raise _does_not_compile(source.file, error, documents) from error
+        raise _does_not_compile(source.file, error, gathered) from error
 
 
-def _does_not_compile(file: str, error: Exception, documents: Prepared) -> ConfigurationError:
+def _does_not_compile(file: str, error: Exception, gathered: Mapping[str, Sequence[str]]) -> ConfigurationError:
     german = f"Das Schema {file} lässt sich nicht übersetzen. Prüfen Sie es mit einem XSD-Werkzeug: {error}"
     english = f"The schema {file} does not compile. Check it with an XSD tool: {error}"
-    for namespace, names in documents.gathered.items():
+    for namespace, names in gathered.items():
         several = ", ".join(names)
         german += f" Zum Namensraum {namespace} gehören mehrere Dateien, die zusammen gelesen werden: {several}."
         english += f" Several files belong to the namespace {namespace} and are read together: {several}."
