@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages run test check house bench bench-full bench-memory bench-start crash fuzz lock clean
+.PHONY: help pages run test check house bench bench-full bench-memory bench-start bench-pushes crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -65,6 +65,9 @@ $(VENV)/serving.stamp: $(BIN)/uv requirements.lock pyproject.toml client/pyproje
 
 bench-start: $(VENV)/test.stamp $(VENV)/serving.stamp ## Measure commands as whole processes, and what waiting ones hold and use (ARGS="--base CHECKOUT": beside another build; < 8 min).
 	$(BIN)/python -W ignore -m benchmarks.commands --venv $(VENV)/serving $(ARGS)
+
+bench-pushes: $(VENV)/test.stamp ## Measure applications accepted and delivered a second, and the CPU of one (ARGS="--base CHECKOUT": beside another build; < 4 min).
+	$(BIN)/python -W ignore -m benchmarks.pushes $(ARGS)
 
 # What the hub is compared with, and what draws, stay out of the hub's own environment.
 $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock

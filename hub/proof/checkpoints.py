@@ -14,7 +14,6 @@ its end off, leaves a chain that holds. Each checkpoint therefore holds the end 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -136,7 +135,7 @@ class Checkpoints:
         self._keys = keys
         self._issuer = issuer
         #: Leaves of checkpoints that verified, by number: what was signed does not change.
-        self._verified: OrderedDict[int, dict[UUID, CaseHead]] = OrderedDict()
+        self._verified: dict[int, dict[UUID, CaseHead]] = {}
 
     def pending(self) -> bool:
         """Whether any log moved since the last checkpoint; a look that writes nothing."""
@@ -173,15 +172,17 @@ class Checkpoints:
         if found is None:
             return None
         number, _ = found
-        if number not in self._verified:
+        leaves_of = self._verified.get(number)
+        if leaves_of is None:
             checkpoint, leaves = self._log.get(number), self._log.leaves(number)
             claims = verify_checkpoint("" if checkpoint is None else checkpoint.token, self._keys.hub_jwks())
             if not _holds_leaves(claims, number, leaves):
                 raise SealBroken(_OTHER_LEAVES)
-            while len(self._verified) >= _REMEMBERED:
-                self._verified.popitem(last=False)
-            self._verified[number] = {leaf.case_id: leaf for leaf in leaves}
-        return self._verified[number].get(case_id)
+            leaves_of = {leaf.case_id: leaf for leaf in leaves}
+            # A new mapping each time: other threads read the one before meanwhile.
+            kept = list(self._verified.items())[1 - _REMEMBERED :]
+            self._verified = {**dict(kept), number: leaves_of}
+        return leaves_of.get(case_id)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint: kept elsewhere, it shows a rewritten history."""

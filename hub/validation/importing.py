@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -327,14 +327,6 @@ def _day(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
 
 
-if __name__ == "__main__":
-    _question, _ = question_of()
-    _say(_serve(_question))
-    sys.stdout.flush()
-    # Nothing is torn down that a hostile file may have left behind.
-    os._exit(0)
-
-
 def pin(folder: Path) -> Manifest:
     """Rewrite ``folder/catalog.yaml`` to what its schema files now say, and return it.
 
@@ -373,6 +365,17 @@ def _pinned_json(folder: Path, manifest: Manifest) -> Manifest:
     return replace(manifest, schemas=items, files=hashes).pinned()
 
 
+def _main(folders: Sequence[str]) -> None:
+    """Pin the folders of schemas that are named; without any, answer the import that asks from outside."""
+    for folder in folders:
+        pin(Path(folder))
+    if not folders:
+        question, _ = question_of()
+        _say(_serve(question))
+        sys.stdout.flush()
+        # Nothing is torn down that a hostile file may have left behind.
+        os._exit(0)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        pin(Path(name))
+    _main(sys.argv[1:])

@@ -12,6 +12,8 @@ from stage import NOW
 from test_connector_listen import LISTEN, listening, push
 from test_connector_town import CANARY, LATER, catalog, town, town_keys
 
+from hub.crypto.receipts import claims_of
+
 
 def collected(town) -> list[str]:
     """The paths by which the connector asked for a log."""
@@ -38,7 +40,12 @@ def test_the_list_of_keys_is_asked_for_once_while_it_is_fresh(town, listening):
 
 def test_a_receipt_of_a_later_release_is_read_and_what_it_says_besides_is_passed_over(town, listening):
     connector, listener = listening
-    envelope = town.hub.proven(town.submit(), now=NOW, contentProof={"kid": "k"}, scan={"engine": "clamd"}, new=1)
+    submission_id = town.submit()
+    claims = claims_of(town.hub.evidence(submission_id, now=NOW).receipt)
+    contents = {name: {**part, "new": ["of a part"]} for name, part in claims["contents"].items()}
+    end = {**claims["eventLog"], "new": 1}
+    later = {"contentProof": {"kid": "k"}, "scan": {"engine": "clamd"}, "contents": contents, "eventLog": end}
+    envelope = town.hub.proven(submission_id, now=NOW, **later)
     push(listener, {**envelope, "alsoNew": True})
     assert connector.run_once(NOW).accepted == 1
     assert collected(town) == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from datetime import date
@@ -399,3 +402,12 @@ def test_a_pattern_that_the_engine_runs_in_linear_time_is_taken_however_ambiguou
         entry.judge.check(text, b'""', Limits())[1] for text in ("v1&a=1&b=2", "v1" + "&a=&a=" * 20_000 + "\n")
     ] == [0, 1]
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("folder", ["bauantrag/1.0", "fim-hundesteuer/1.1"])
+def test_the_command_that_pins_a_shipped_schema_leaves_one_alone_that_did_not_change(folder, tmp_path):
+    shipped = Path(__file__).parents[2] / "schemas" / folder
+    mine = Path(shutil.copytree(shipped, tmp_path / "standard" / shipped.name))
+    done = subprocess.run([sys.executable, "-m", "hub.validation.importing", mine], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert (mine / "catalog.yaml").read_bytes() == (shipped / "catalog.yaml").read_bytes()
