@@ -23,8 +23,7 @@ from hub.client.session import Session
 from hub.client.transport import Request, Response, Transport
 from hub.errors import HubError, Unavailable
 from hub.model import Adapter, DeadCause, Outcome, OutcomeKind, Package, Service
-from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, unusable
-from hub.model.packaging import MixedUp, checked, not_readable, whole
+from hub.model.adapter import ADDRESS, PLAIN, MixedUp, checked, not_readable, read_options, read_secret, unusable, whole
 from hub.transport.connection import Line
 from hub.transport.http import (
     Answer,

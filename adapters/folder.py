@@ -19,8 +19,21 @@ from uuid import uuid4
 from hub.errors import Unavailable
 from hub.files import vault
 from hub.model import Adapter, Outcome, OutcomeKind, Package
-from hub.model.options import ADDRESS, PLAIN, read_options, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, require_envelope
+from hub.model.adapter import (
+    ADDRESS,
+    MANIFEST,
+    PLAIN,
+    MixedUp,
+    checked,
+    file_name,
+    manifest,
+    not_readable,
+    read_options,
+    require,
+    require_envelope,
+    require_readable,
+    unusable,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +42,11 @@ class FolderOptions:
 
     path: str = field(metadata=ADDRESS)
     envelope: int = field(default=1, metadata=PLAIN)
+    readable: str = field(default="", metadata=PLAIN)
 
     def __post_init__(self) -> None:
         require_envelope("folder", self.envelope)
+        require_readable("folder", self.readable)
         if not Path(self.path).is_absolute():
             raise unusable("folder", "braucht in path einen absoluten Pfad", "needs an absolute path in path")
 

@@ -19,27 +19,30 @@ import orjson
 from hub.crypto import SigningKey, read_signing_key, sign_callback
 from hub.errors import KeyRefused, Unavailable
 from hub.model import Adapter, Outcome, Package
-from hub.model.options import (
+from hub.model.adapter import (
     ADDRESS,
     PLAIN,
+    MixedUp,
+    message,
+    not_readable,
     read_options,
     read_private_file,
     read_secret,
     require,
+    require_envelope,
     require_privacy,
+    require_readable,
     unusable,
 )
-from hub.model.packaging import MixedUp, message, not_readable, require_envelope
 from hub.transport.connection import Line
 from hub.transport.http import (
+    Connections,
     NoToken,
     OAuthTokens,
     Silence,
     by_assertion,
     client_tls,
     judge,
-    pieces,
-    request,
     require_address,
     require_timeout,
 )
@@ -66,6 +69,7 @@ class HttpsOptions:
     timeout: float = field(default=30.0, metadata=PLAIN)
     inline_limit: int = field(default=8 * 1024 * 1024, metadata=PLAIN)
     envelope: int = field(default=1, metadata=PLAIN)
+    readable: str = field(default="", metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 
@@ -74,6 +78,7 @@ class HttpsOptions:
             require_address("https", option, address, allow_http=self.allow_http)
         require_timeout("https", self.timeout, 600)  # Ten minutes hold a worker long enough.
         require_envelope("https", self.envelope)
+        require_readable("https", self.readable)
         require("https", self.inline_limit >= 0, "braucht inline_limit >= 0", "needs inline_limit >= 0")
         together = "token_url, client_id, signing_key_file"
         unset = {self.token_url is None, self.client_id is None, self.signing_key_file is None}
@@ -93,6 +98,7 @@ class Https:
         self._options = read_options(self.name, HttpsOptions, config)
         self._secret: str | None = None
         self._tokens: OAuthTokens | None = None
+        self._connections = Connections(self._options.url)
 
     def open(self) -> None:
         """Read the secret, the key and the TLS files; ``ConfigurationError`` if they cannot be used."""
@@ -125,7 +131,7 @@ class Https:
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
             try:
                 headers = self._headers(package, body, line)
-                answer = request(line, self._tls, "POST", options.url, headers, pieces(body), length=len(body))
+                answer = self._connections.post(line, self._tls, headers, body)
             except Silence as silence:
                 return silence.outcome()
             except NoToken as refusal:
@@ -135,7 +141,8 @@ class Https:
         return judge(answer, datetime.now(UTC))
 
     def close(self) -> None:
-        """Hold no connection between attempts."""
+        """Close the connections that were kept; what is in use is closed when its attempt is over."""
+        self._connections.close()
 
     def _headers(self, package: Package, body: bytes, line: Line) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Idempotency-Key": str(package.delivery_id)}

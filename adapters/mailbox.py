@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from hub.errors import ConfigurationError, Text
 from hub.model import Adapter, Outcome, OutcomeKind, Package
+from hub.model.adapter import PLAIN, read_options, require_readable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MailboxOptions:
-    """There are none."""
+    """``readable``: html has a page that people can read sealed in at the plain door."""
+
+    readable: str = field(default="", metadata=PLAIN)
+
+    def __post_init__(self) -> None:
+        require_readable("mailbox", self.readable)
 
 
 class Mailbox:
-    """Nothing is sent: the store already holds the submission, and collecting it is the receiver's move.
-
-    No options; ``ConfigurationError`` if there are any.
-    """
+    """Nothing is sent: the store already holds the submission, and collecting it is the receiver's move."""
 
     name = "mailbox"
     options = MailboxOptions
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        if config:
-            names = ", ".join(sorted(config))
-            raise ConfigurationError(
-                Text(
-                    f"Der Adapter mailbox kennt keine Optionen. Entfernen Sie: {names}.",
-                    f"The adapter mailbox has no options. Remove: {names}.",
-                )
-            )
+        read_options(self.name, MailboxOptions, config)
 
     def open(self) -> None:
         """Need nothing."""

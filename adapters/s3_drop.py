@@ -20,8 +20,23 @@ from obstore.store import S3Store
 
 from hub.errors import Unavailable
 from hub.model import Adapter, DeadCause, Outcome, OutcomeKind, Package, reasons
-from hub.model.options import ADDRESS, PLAIN, read_file, read_options, read_secret, require, unusable
-from hub.model.packaging import MANIFEST, MixedUp, checked, file_name, manifest, not_readable, require_envelope
+from hub.model.adapter import (
+    ADDRESS,
+    MANIFEST,
+    PLAIN,
+    MixedUp,
+    checked,
+    file_name,
+    manifest,
+    not_readable,
+    read_file,
+    read_options,
+    read_secret,
+    require,
+    require_envelope,
+    require_readable,
+    unusable,
+)
 from hub.transport.connection import CONFIGURED, Line, reason_for
 from hub.transport.http import require_address, require_timeout
 from hub.transport.relay import Relay
@@ -51,11 +66,13 @@ class S3DropOptions:
     ca_file: str | None = field(default=None, metadata=ADDRESS)
     timeout: float = field(default=120.0, metadata=PLAIN)
     envelope: int = field(default=1, metadata=PLAIN)
+    readable: str = field(default="", metadata=PLAIN)
     allow_http: bool = False
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
         require_envelope("s3_drop", self.envelope)
+        require_readable("s3_drop", self.readable)
         require_address("s3_drop", "endpoint", self.endpoint, allow_http=self.allow_http)
         require_timeout("s3_drop", self.timeout, 3600)  # An hour for large attachments on a slow line.
         fits = _BUCKET.fullmatch(self.bucket) and _PREFIX.fullmatch(self.prefix)

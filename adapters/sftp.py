@@ -17,16 +17,22 @@ from typing import Any
 
 from hub.errors import Unavailable
 from hub.model import Adapter, Outcome, Package
-from hub.model.options import PLAIN, read_options, read_private_file, read_secret, require, unusable
-from hub.model.packaging import (
+from hub.model.adapter import (
     MANIFEST,
+    PLAIN,
     MixedUp,
     checked,
     file_name,
     manifest,
     not_readable,
+    read_options,
+    read_private_file,
+    read_secret,
+    require,
     require_envelope,
+    require_readable,
     side_by_side,
+    unusable,
 )
 from hub.transport.connection import Line
 from hub.transport.http import require_host, require_timeout
@@ -54,10 +60,12 @@ class SftpOptions:
     temporary_suffix: str = field(default=".part", metadata=PLAIN)
     timeout: float = field(default=120.0, metadata=PLAIN)
     envelope: int = field(default=1, metadata=PLAIN)
+    readable: str = field(default="", metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
         require_envelope("sftp", self.envelope)
+        require_readable("sftp", self.readable)
         one = self.key_file is not None or self.password_file is not None
         require("sftp", one, "braucht key_file oder password_file", "needs key_file or password_file")
         around = (self.temporary_prefix, self.temporary_suffix)

@@ -20,8 +20,21 @@ from typing import Any
 
 from hub.errors import Unavailable
 from hub.model import Adapter, DeadCause, Form, Outcome, OutcomeKind, Package, Particular, Sealing
-from hub.model.options import ADDRESS, PLAIN, read_options, read_secret, require
-from hub.model.packaging import MANIFEST, MixedUp, file_name, linked_attachments, manifest, not_readable, whole
+from hub.model.adapter import (
+    ADDRESS,
+    MANIFEST,
+    PLAIN,
+    MixedUp,
+    file_name,
+    linked_attachments,
+    manifest,
+    not_readable,
+    read_options,
+    read_secret,
+    require,
+    require_readable,
+    whole,
+)
 from hub.transport.connection import Line
 from hub.transport.http import client_tls, require_host, require_timeout
 from hub.transport.smtp import MailEnvelope, MailLogin, is_address, post
@@ -64,6 +77,7 @@ class SmimeMailOptions:
     ca_file: str | None = field(default=None, metadata=ADDRESS)
     timeout: float = field(default=120.0, metadata=PLAIN)
     size_limit: int = field(default=20 * 1024 * 1024, metadata=PLAIN)
+    readable: str = field(default="", metadata=PLAIN)
     allow_private_addresses: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +86,7 @@ class SmimeMailOptions:
             require("smime_mail", fits, f"braucht in {option} eine Mailadresse", f"needs a mail address in {option}")
         require_timeout("smime_mail", self.timeout, 3600)  # An hour for a large mail on a slow line.
         require_host("smime_mail", self.host)
+        require_readable("smime_mail", self.readable)
         port = 0 < self.port < 65536  # noqa: PLR2004  # TCP's own number
         require("smime_mail", port, "braucht 0 < port < 65536", "needs 0 < port < 65536")
         room = self.size_limit >= _SMALLEST

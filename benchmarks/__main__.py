@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accept, attachments, callbacks, check, profile, routing, sealed
+from benchmarks import accept, attachments, callbacks, check, profile, readable, routing, sealed
 
 _OUT = Path(__file__).parent / "out"
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["check", "routing", "accept", "sealed", "attachments", "callbacks"],
+        choices=["check", "routing", "accept", "sealed", "attachments", "callbacks", "readable"],
         help="measure this alone",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each run of the accept path lasts")
@@ -36,14 +36,15 @@ def main() -> None:
         "sealed": sealed.run,
         "attachments": lambda: attachments.run(megabytes=options.attachment_mb),
         "callbacks": callbacks.run,
+        "readable": readable.run,
     }
     if options.profile:
         profile.run()
         return
     results: dict[str, Any] = {}
     for name, measure in measurements.items():
-        # A minute of waiting, mostly: only when it is asked for.
-        if options.only == name or (options.only is None and name != "callbacks"):
+        # Of use when what they measure changes: only when they are asked for.
+        if options.only == name or (options.only is None and name not in {"callbacks", "readable"}):
             results |= measure()
     _OUT.mkdir(exist_ok=True)
     (_OUT / "bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")

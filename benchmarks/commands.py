@@ -46,7 +46,7 @@ hub.close()
 """
 
 #: A process is born as large as whoever starts it, so the starter is small.
-_LAUNCH = """
+LAUNCH = """
 import os, sys
 quiet = os.open(os.devnull, os.O_RDWR)
 actions = [(os.POSIX_SPAWN_DUP2, quiet, 1), (os.POSIX_SPAWN_DUP2, quiet, 2)]
@@ -120,7 +120,7 @@ class Build:
 
     def cost(self, arguments: list[str | Path]) -> tuple[float, float]:
         """Run one command; return its CPU seconds and the MiB that it held at the highest."""
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCH, self.hub, *arguments]
+        command = [sys.executable, "-I", "-S", "-c", LAUNCH, self.hub, *arguments]
         ended = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment())
         code, cpu, memory = ended.stdout.splitlines()[-1].split()
         if code != "0":
@@ -189,14 +189,16 @@ def _running(arguments: list[str | Path], port: int) -> Iterator[int]:
 
 
 def idle(builds: list[Build], port: int) -> Iterator[str]:
-    """Yield what waiting processes hold and use: a hub at its first start, one that a connector asks, and the demo."""
-    held: dict[str, list[tuple[float, float]]] = {"hub serve": [], "hub, asked": [], "connector": [], "hub run": []}
+    """Yield what waiting processes hold and use: a hub at its first start and at a later one, one that is asked, the demo."""
+    names = ("first start", "hub serve", "hub, asked", "connector", "hub run")
+    held: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for number, build in enumerate(builds):
         here, demo = port + 20 * number, port + 20 * number + 10
-        serve = [build.hub, "serve", "--port", str(here), "--data"]
+        serve = [build.hub, "serve", "--workers", "1", "--port", str(here), "--data"]
         run = [build.hub, "run", "--no-demo-traffic", "--port", str(demo), "--data", build.data / "run"]
-        with _running([*serve, build.data / "serve"], here) as pid:
-            held["hub serve"].append(_watched([pid])[0])
+        for name in ("first start", "hub serve"):
+            with _running([*serve, build.data / "serve"], here) as pid:
+                held[name].append(_watched([pid])[0])
         collect = [build.hub, "connector", "run", "--config", build.settings_of_connector(here)]
         with _running([*serve, build.data], here) as pid, _begun(collect) as connector:
             asked, asking = _watched([pid, connector.pid])

@@ -178,7 +178,19 @@ def _measured(root: Path, python: Path) -> Held:
         data = Path(name) / "data"
         subprocess.run([python, "-W", "ignore", "-c", _PREPARE, data], cwd=root, check=True, stdout=subprocess.DEVNULL)
         port = 18_480 + os.getpid() % 1000
-        command = [str(python), "-m", "hub.cli", "serve", "--data", str(data), "--port", str(port), "--no-work"]
+        command = [
+            str(python),
+            "-m",
+            "hub.cli",
+            "serve",
+            "--workers",
+            "1",
+            "--data",
+            str(data),
+            "--port",
+            str(port),
+            "--no-work",
+        ]
         with running(command, port, path="/health/ready", cwd=root) as process:
             return _loaded(Served(pid=process.pid, port=port, data=data))
 

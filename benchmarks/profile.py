@@ -18,7 +18,7 @@ from hub import app
 from hub.config import load_settings
 from hub.crypto import encrypt
 from hub.intake.intake import Accepted
-from hub.intake.receipt import first_events
+from hub.intake.status import first_events
 from hub.model import Application, Cover, MediaType, Submission, new_id
 from hub.store import Remembered, StoredMessage
 

@@ -10,8 +10,10 @@ path and has a ``.venv`` of its own. Traffic is bounded by the seconds of each t
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -33,42 +35,54 @@ from tests.shared_data import CATALOG
 _ROOT = Path(__file__).parents[1]
 _SERVICE = "urn:de:fim:leika:leistung:99012008001000"
 _WIESBADEN = "064140000000"
+#: Which receiver after the first an area's applications go to.
+_OTHER = "00000000-0000-4000-8000-%012d"
 _CONNECTIONS = 16
 _PATIENCE = 300.0
 #: Seconds without work after which a hub has done what it does later, such as signing.
 _SETTLED = 7.0
 #: Most turns, and most seconds of each.
-_MOST_TURNS, _MOST_SECONDS = 15, 30.0
+_MOST_TURNS, _MOST_SECONDS, _MOST_RECEIVERS = 15, 30.0, 100
 
 #: Runs in either build, whose modules have other names: what leads to the receivers, and what they are offered.
 _PREPARE = """
+import os
 import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from uuid import UUID
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
 
-data, port, standard = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+data, port, standard, areas = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 parties_of = lambda hub: getattr(hub.store, "parties", hub.store)
-hub = app.build(load_settings(data, {}))
+mine = ("HUB_DATABASE_URL", "HUB_ROUTING_RULES")
+hub = app.build(load_settings(data, {name: text for name, text in os.environ.items() if name in mine}))
 prepare(hub, say=lambda _: None)
 secret = data / "push.secret"
 secret.touch(mode=0o600)
 secret.write_text("s" * 40)
-config = {"url": f"http://127.0.0.1:{port}/", "secret_file": str(secret), "allow_http": True, "allow_private_addresses": True}
 options = import_module("adapters.https").Https.options.__dataclass_fields__
+config = {"secret_file": str(secret), "allow_http": True, "allow_private_addresses": True}
 config |= {name: value for name, value in (("envelope", 2),) if name in options}
 uri = next(entry.uri for entry in hub.catalog.entries() if entry.manifest.standard == standard)
-stored = next(each for each in parties_of(hub).destinations(limit=100).items if each.tenant == "064140000000"[:len(each.tenant)]
+parties = parties_of(hub)
+listed = parties.destinations(limit=100).items
+stored = next(each for each in listed if each.tenant == "064140000000"[:len(each.tenant)]
               and any("06414" in region for offered in each.services for region in offered.regions))
-offered = tuple(replace(each, schemas=((uri, "application/xml"),)) for each in stored.services)
-parties_of(hub).replace_destination(replace(stored, adapter="https", adapter_config=config, services=offered))
+keys = [(each.use, each.jwk) for each in parties.keys(stored.destination_id)]
+for number, area in enumerate(areas):
+    offered = tuple(replace(each, regions=(f"DE{area}",), schemas=((uri, "application/xml"),)) for each in stored.services)
+    made = replace(stored, destination_id=UUID(%r % number) if number else stored.destination_id, name=f"receiver {number}",
+                   tenant=area, adapter="https", services=offered,
+                   adapter_config=config | {"url": f"http://127.0.0.1:{port + number}/"})
+    parties.add_destination(made, keys=keys) if number else parties.replace_destination(made)
 hub.close()
-"""
+""".replace("%r", repr(_OTHER))
 
-#: Takes whatever is posted, says 202 at once, and counts; a GET says how many.
+#: Takes whatever is posted to any of its ports, says 202 at once, and counts; a GET says how many.
 _RECEIVER = """
 import asyncio, sys
 taken = 0
@@ -91,8 +105,10 @@ async def serve(reader, writer):
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 async def main():
-    async with await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), limit=1 << 20) as server:
-        await server.serve_forever()
+    first, number = int(sys.argv[1]), int(sys.argv[2])
+    for port in range(first, first + number):
+        await asyncio.start_server(serve, "127.0.0.1", port, limit=1 << 20)
+    await asyncio.Event().wait()
 asyncio.run(main())
 """
 
@@ -105,38 +121,74 @@ class Build:
     root: Path
     data: Path
     port: int
+    #: The port of the first receiver; the others follow.
     receiver: int
+    areas: tuple[str, ...]
+    #: How many serve; one that delivers, too, where it is one.
+    serving_processes: int = 1
+    database_url: str | None = None
     processes: list[int] = field(default_factory=list)
+    accepts: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
     def prepare(self, message: payload.Message) -> None:
-        """Make keys, parties, schema and the way to the receiver."""
+        """Make keys, parties, schema and the way to the receiver, in the database in which they are looked for."""
         if message.package is not None:
             where = ["--standard", message.standard, "--version", "1.0", "--catalog", CATALOG, "--data", self.data]
             self._run([self._bin("hub"), "schemas", "import", message.package, *where, "--service", _SERVICE])
+        self._lead()
         python = self._bin("python")
-        self._run([python, "-W", "ignore", "-c", _PREPARE, self.data, str(self.receiver), message.standard])
+        self._run(
+            [python, "-W", "ignore", "-c", _PREPARE, self.data, str(self.receiver), message.standard, *self.areas]
+        )
+
+    def _lead(self) -> None:
+        """Write the rules from which the table is seeded: the shipped ones, and one for each further receiver."""
+        shutil.copytree(self.root / "routing_rules", self._rules)
+        with (self._rules / "hessen" / "rules.yaml").open("a", encoding="utf-8") as rules:
+            for number, area in enumerate(self.areas[1:], start=1):
+                rules.write(f'  - {{id: receiver-{number}, area: "{area}", destination: {_OTHER % number}, ')
+                rules.write(f'note: "to be measured", services: ["{_SERVICE}"]}}\n')
 
     @contextmanager
-    def serving(self, database_url: str | None) -> Iterator[None]:
+    def serving(self) -> Iterator[None]:
         """Run receiver and hub until the end of the block."""
-        serve = [self._bin("hub"), "serve", "--work", "--port", str(self.port), "--data", self.data]
-        environment = _environment() | ({} if database_url is None else {"HUB_DATABASE_URL": database_url})
+        serve = [
+            self._bin("hub"),
+            "serve",
+            "--workers",
+            str(self.serving_processes),
+            "--work",
+            "--port",
+            str(self.port),
+            "--data",
+            self.data,
+        ]
+        receive = [sys.executable, "-I", "-c", _RECEIVER, str(self.receiver), str(len(self.areas))]
         with (
-            _process([sys.executable, "-I", "-c", _RECEIVER, str(self.receiver)], self.receiver, _environment()),
-            _process(serve, self.port, environment, cwd=self.root) as pid,
+            _process(receive, self.receiver, _environment()),
+            _process(serve, self.port, self._environment(), cwd=self.root) as pid,
         ):
             self.processes = [pid]
             yield
 
     def turn(self, message: payload.Message, seconds: float) -> None:
         """Send for ``seconds``, wait for the last delivery, then for the rest; note what it came to."""
-        request = application_request(self.port, self._token(), keyed=False, area=_WIESBADEN, document=message.data)
+        token = self._token()
+        requests_to = [
+            application_request(self.port, token, keyed=False, area=area, document=message.data) for area in self.areas
+        ]
         before, cpu, started = self._taken(), self._cpu(), time.monotonic()
-        sent = load.post(self.port, request, connections=_CONNECTIONS, seconds=seconds)
+        sent = load.post(
+            self.port,
+            lambda number: requests_to[number % len(requests_to)](number),
+            connections=_CONNECTIONS,
+            seconds=seconds,
+        )
         accepted = sent.statuses.get(202, 0)
         assert accepted == sum(sent.statuses.values()), sent.statuses
+        self.accepts.append(sent.rate(202))
         while self._taken() - before < accepted:
             assert time.monotonic() - started < _PATIENCE, "not everything was delivered"
             time.sleep(0.05)
@@ -167,7 +219,25 @@ class Build:
         return self.root / ".venv/bin" / name
 
     def _run(self, command: list[str | Path]) -> None:
-        subprocess.run(command, check=True, cwd=self.root, capture_output=True, env=_environment())
+        subprocess.run(command, check=True, cwd=self.root, capture_output=True, env=self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        database = {} if self.database_url is None else {"HUB_DATABASE_URL": self.database_url}
+        return _environment() | database | {"HUB_ROUTING_RULES": str(self._rules)}
+
+    @property
+    def _rules(self) -> Path:
+        return self.data.with_name(f"{self.data.name}-rules")
+
+
+def _areas(receivers: int) -> tuple[str, ...]:
+    """Return the municipalities whose applications go to so many receivers; the first has a rule of its own already."""
+    with (_ROOT / "routing_rules" / "areas" / "hessen.csv").open(encoding="utf-8", newline="") as lines:
+        rows = [
+            row for row in csv.DictReader(lines, delimiter=";") if row["kind"] not in {"state", "region", "district"}
+        ]
+    others = [row["ars"] for row in rows if len(row["ars"]) == 12 and not row["ars"].endswith("0000000")]
+    return (_WIESBADEN, *others[: receivers - 1])
 
 
 def _environment() -> dict[str, str]:
@@ -202,42 +272,69 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--port", type=int, default=18700)
     parser.add_argument("--database-url", action="append", default=[], help="one for each build; default: SQLite")
+    parser.add_argument(
+        "--processes", type=int, action="append", default=[], help="that serve here; named twice, both take turns"
+    )
+    parser.add_argument(
+        "--receivers", type=int, default=1, help="how many destinations the applications go to by turns"
+    )
     options = parser.parse_args()
+    areas = _areas(max(1, min(options.receivers, _MOST_RECEIVERS)))
     message = payload.message()
-    roots = [_ROOT, *([options.base.resolve()] if options.base else [])]
+    here = [
+        ("here" if number == 1 else f"here, {number} processes", _ROOT, number) for number in options.processes or [1]
+    ]
+    roots = [*here, *([("base", options.base.resolve(), 1)] if options.base else [])]
     seconds = min(options.seconds, _MOST_SECONDS)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         builds = [
             Build(
-                name="here" if number == 0 else "base",
+                name=name,
                 root=root,
+                serving_processes=serving_processes,
                 data=Path(folder) / str(number),
-                port=options.port + 10 * number,
-                receiver=options.port + 10 * number + 5,
+                port=options.port + 200 * number,
+                receiver=options.port + 200 * number + 5,
+                areas=areas,
             )
-            for number, root in enumerate(roots)
+            for number, (name, root, serving_processes) in enumerate(roots)
         ]
         for build, database_url in zip(builds, [*options.database_url, *[None] * len(builds)], strict=False):
+            build.database_url = database_url
             build.data.mkdir()
             build.prepare(message)
-            stack.enter_context(build.serving(database_url))
+            stack.enter_context(build.serving())
         for number in range(min(options.turns, _MOST_TURNS) + 1):
             for build in builds:
                 build.turn(message, seconds)
                 if number == 0:  # The first turn warms up.
+                    build.accepts.clear()
                     build.rates.clear()
                     build.cpu_ms.clear()
     print(
-        f"{message.name}, {len(message.data)} bytes, {_CONNECTIONS} connections, one receiver, load {os.getloadavg()[0]:.1f}"
+        f"{message.name}, {len(message.data)} bytes, {_CONNECTIONS} connections, {len(areas)} receivers, "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     for build in builds:
         rate, cpu = statistics.median(build.rates), statistics.median(build.cpu_ms)
-        print(f"{build.name}: {rate:.0f} accepted and delivered a second, {cpu:.2f} ms of CPU each")
-    if len(builds) > 1:
-        here, base = builds
-        faster = statistics.median(one / other for one, other in zip(here.rates, base.rates, strict=True))
-        cheaper = statistics.median(one / other for one, other in zip(here.cpu_ms, base.cpu_ms, strict=True))
-        print(f"here against base: {faster:.2f}x the throughput, {cheaper:.2f} of the CPU")
+        accepts = statistics.median(build.accepts)
+        print(
+            f"{build.name}: {accepts:.0f} accepted a second, {rate:.0f} accepted and delivered, {cpu:.2f} ms of CPU each"
+        )
+    for build in builds[:-1]:
+        last = builds[-1]
+        sooner, faster, cheaper = (
+            statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+            for ours, theirs in (
+                (build.accepts, last.accepts),
+                (build.rates, last.rates),
+                (build.cpu_ms, last.cpu_ms),
+            )
+        )
+        print(
+            f"{build.name} against {last.name}: {sooner:.2f}x accepted, {faster:.2f}x accepted and delivered, "
+            f"{cheaper:.2f} of the CPU"
+        )
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def sealing_key(jwk: dict[str, Any]) -> Any:
 def serving(data: Path, *, work: bool = True) -> Iterator[Served]:
     """Serve from a process of its own; with ``work`` it delivers, too."""
     port = 18_480 + os.getpid() % 1000
-    command = [sys.executable, "-m", "hub.cli", "serve", "--data", str(data), "--port", str(port)]
+    command = [sys.executable, "-m", "hub.cli", "serve", "--workers", "1", "--data", str(data), "--port", str(port)]
     command.append("--work" if work else "--no-work")
     with running(command, port, path="/health/ready") as process:
         yield Served(pid=process.pid, port=port, data=data)

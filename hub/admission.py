@@ -1,4 +1,4 @@
-"""Whether there is room for one more application: memory for plaintext, disk for ciphertext.
+"""Whether there is room for one more application: memory for plaintext, disk for ciphertext; and how many cores there are.
 
 Memory that was given back is given back to the system, too: see :class:`Trim`.
 """
@@ -9,10 +9,13 @@ import ctypes
 import gc
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
 
 from hub.errors import Overloaded, StoreUnavailable, Text
 
@@ -28,7 +31,54 @@ _SHARE = 24 * 1024 * 1024
 _REST = 10.0
 _PAUSE = 1.0
 
+#: Where a control group's share of the processor stands, relative to the hierarchy's mount: version 2's file, or version 1's.
+_HIERARCHIES = {"": "fs/cgroup", "cpu": "fs/cgroup/cpu", "cpu,cpuacct": "fs/cgroup/cpu,cpuacct"}
+
 _log = logging.getLogger(__name__)
+
+
+def usable_cores(*, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> int:
+    """Return how many cores this process may keep busy: those that it may run on, or the fewer that its control groups allow.
+
+    A container's limit is time and no set of cores: half a core counts as one, two and a half as three (cgroup-v2, "CPU
+    Interface Files"; version 1: "CFS Bandwidth Control").
+    """
+    cores = len(os.sched_getaffinity(0))
+    try:
+        lines = (proc / "self/cgroup").read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return cores
+    shares = [share for line in lines for share in _shares(line, sys)]
+    return max(1, min([cores, *(math.ceil(share) for share in shares)]))
+
+
+def _shares(line: str, sys: Path) -> list[float]:
+    """Return the limits of one hierarchy, in cores: of the process's group and of all above it, as far as they are seen here.
+
+    Within a container the group may be named as the machine names it, and is the root of what is mounted.
+    """
+    _, _, rest = line.partition(":")
+    kind, _, group = rest.partition(":")
+    mount = _HIERARCHIES.get(kind)
+    if mount is None:
+        return []
+    root, within = sys / mount, Path(group.lstrip("/"))
+    found = (_share(root / each) for each in (within, *within.parents) if ".." not in each.parts)
+    return [share for share in found if share is not None]
+
+
+def _share(group: Path) -> float | None:
+    try:
+        if (group / "cpu.max").exists():
+            quota, _, period = (group / "cpu.max").read_text(encoding="ascii").partition(" ")
+        else:
+            quota, period = (
+                (group / f"cpu.cfs_{name}_us").read_text(encoding="ascii").strip() for name in ("quota", "period")
+            )
+        share = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max" is no number: no limit.
+        return None
+    return share if share > 0 else None
 
 
 class Trim:
@@ -100,6 +150,30 @@ def allocator() -> Callable[[], None] | None:
     return give_back
 
 
+class Ledger(Protocol):
+    """Where processes that share one budget say what each of them uses."""
+
+    def note(self, used: int) -> None:
+        """Say how much this process uses."""
+
+    def others(self) -> int:
+        """Return how much all others use."""
+
+
+class _Sole:
+    """The ledger of a process that has its budget for itself."""
+
+    def note(self, used: int) -> None:
+        """Tell nobody."""
+
+    def others(self) -> int:
+        """Return nought."""
+        return 0
+
+
+_SOLE = _Sole()
+
+
 class Reservation:
     """A share of the memory budget, held while plaintext is in memory."""
 
@@ -133,7 +207,7 @@ class Reservation:
 class Admission:
     """Counts plaintext bytes in memory against a budget and watches the disk's free space.
 
-    ``ticks`` are seconds of a clock that never goes back.
+    The budget is that of all processes that share ``ledger``. ``ticks`` are seconds of a clock that never goes back.
     """
 
     def __init__(
@@ -144,8 +218,10 @@ class Admission:
         disk_watermark: int,
         ticks: Callable[[], float] = time.monotonic,
         trim: Trim | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._budget = memory_budget
+        self._ledger: Ledger = ledger or _SOLE
         self._trim = trim or Trim()
         self.used = 0
         self._lock = threading.Lock()
@@ -180,12 +256,18 @@ class Admission:
     def take(self, size: int) -> None:
         """Count ``size`` bytes in."""
         with self._lock:
-            self.require_room(size)
+            # Said before others are asked, so that of two who take the last room at once one is refused, or both are.
+            self._ledger.note(self.used + size)
+            try:
+                self.require_room(size)
+            except Overloaded:
+                self._ledger.note(self.used)
+                raise
             self.used += size
 
     def require_room(self, size: int) -> None:
         """Refuse where ``size`` bytes more would not fit."""
-        if self.used + size > self._budget:
+        if self.used + self._ledger.others() + size > self._budget:
             raise Overloaded(
                 Text(
                     "Der Hub verarbeitet gerade zu viele große Anträge. Bitte gleich noch einmal versuchen.",
@@ -198,4 +280,5 @@ class Admission:
         """Count ``size`` bytes out."""
         with self._lock:
             self.used -= size
+            self._ledger.note(self.used)
         self._trim.released(size)

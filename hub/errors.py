@@ -59,6 +59,85 @@ class Text:
         return self.en
 
 
+#: The kind in words where an occurrence is more particular than its class; ``problems.yaml`` says what to do about each.
+TITLES: Mapping[str, Text] = {
+    "account-disabled": Text("Konto gesperrt", "Account disabled"),
+    "adapter-change-open": Text("Änderung wartet schon", "A change waits already"),
+    "address-invalid": Text("Adresse unbrauchbar", "Unusable address"),
+    "already-exists": Text("Gibt es schon", "Exists already"),
+    "area-unknown": Text("Gebiet unbekannt", "Unknown area"),
+    "attachment-missing": Text("Anlage fehlt", "Attachment missing"),
+    "attachment-not-announced": Text("Anlage nicht angekündigt", "Attachment not announced"),
+    "body-required": Text("Inhalt fehlt", "No body"),
+    "callback-url-refused": Text("Rückrufadresse abgelehnt", "Callback address refused"),
+    "case-closed": Text("Vorgang abgeschlossen", "Case closed"),
+    "case-of-another-authority": Text("Vorgang einer anderen Stelle", "Case of another authority"),
+    "checkpoint-exists": Text("Prüfpunkt schon gesetzt", "Checkpoint made already"),
+    "correction-not-offered": Text("Berichtigung nicht möglich", "No correction"),
+    "csrf": Text("Formular abgelaufen", "Form out of date"),
+    "data-missing": Text("Fachdaten fehlen", "Data missing"),
+    "destination-misconfigured": Text("Zustellpunkt falsch eingerichtet", "Destination not set up properly"),
+    "destination-needs-plain-door": Text("Nur am offenen Eingang", "By the plain door only"),
+    "destination-state-invalid": Text("Zustellpunkt lässt das nicht zu", "Destination does not allow this"),
+    "duplicate-event": Text("Ereignis schon im Protokoll", "Event stands in the log already"),
+    "hash-mismatch": Text("Prüfsumme stimmt nicht", "Hash does not match"),
+    "headers-too-large": Text("Kopfzeilen zu groß", "Header fields too large"),
+    "host-impossible": Text("Server nicht erlaubt", "Host not allowed"),
+    "incorrect-authentication-tag": Text("Inhalt verändert", "Content altered"),
+    "invalid-event": Text("Ereignis ungültig", "Invalid event"),
+    "invalid-event-log": Text("Ereignisprotokoll ungültig", "Invalid event log"),
+    "invalid-jwe-header": Text("Kopf der JWE ungültig", "Invalid JWE header"),
+    "invalid-json": Text("Kein eindeutiges JSON", "No unambiguous JSON"),
+    "invalid-receipt": Text("Eingangsbestätigung ungültig", "Invalid receipt"),
+    "invalid-state-transition": Text("Stand lässt das nicht zu", "State does not allow this"),
+    "key-change-open": Text("Änderung wartet schon", "A change waits already"),
+    "key-change-senseless": Text("Schlüssel lässt sich so nicht ändern", "Key cannot be changed so"),
+    "log-contradicted": Text("Protokoll widerspricht sich", "Log contradicts itself"),
+    "log-not-covered": Text("Noch kein Prüfpunkt", "No checkpoint yet"),
+    "machine-client": Text("Nur auf der Kommandozeile", "On the command line only"),
+    "message-without-case": Text("Vorgang fehlt", "Case missing"),
+    "method-not-allowed": Text("Methode nicht erlaubt", "Method not allowed"),
+    "no-role": Text("Keine Rolle", "No role"),
+    "not-in-case": Text("Nicht in diesem Vorgang", "Not in this case"),
+    "not-approved": Text("Nicht freigegeben", "Not approved"),
+    "openid-refused": Text("Anmeldung fehlgeschlagen", "Log-in failed"),
+    "openid-unavailable": Text("Anmeldedienst nicht erreichbar", "Provider not reachable"),
+    "option-not-allowed": Text("Option nicht erlaubt", "Option not allowed"),
+    "outdated": Text("Entwurf veraltet", "Draft outdated"),
+    "outside-tenant": Text("Außerhalb Ihrer Zuständigkeit", "Outside your scope"),
+    "overtaken": Text("Inzwischen geändert", "Changed meanwhile"),
+    "passwords-off": Text("Keine Anmeldung mit Passwort", "No log-in by password"),
+    "proof-version-unknown": Text("Fassung unbekannt", "Unknown version"),
+    "receipt-not-genuine": Text("Eingangsbestätigung nicht echt", "Receipt not genuine"),
+    "receipt-version-unknown": Text("Fassung unbekannt", "Unknown version"),
+    "region-missing": Text("Gebiet fehlt", "Area missing"),
+    "region-without-de": Text("Region ohne DE", "Region without DE"),
+    "request-timeout": Text("Zu langsam", "Too slow"),
+    "schema-media-type": Text("Schema anderen Medientyps", "Schema of another media type"),
+    "schema-missing": Text("Schema fehlt", "Schema missing"),
+    "schema-not-offered": Text("Schema nicht angenommen", "Schema not taken"),
+    "schema-of-other-service": Text("Schema anderer Leistungen", "Schema of other services"),
+    "schema-unknown": Text("Schema unbekannt", "Unknown schema"),
+    "schema-violation": Text("Anfrage passt nicht zur Schnittstelle", "Request does not fit the interface"),
+    "second-person": Text("Zweite Person nötig", "Second person needed"),
+    "secret-of-another-address": Text("Geheimnis einer anderen Adresse", "Secret of another address"),
+    "service-not-offered": Text("Leistung nicht angeboten", "Service not offered"),
+    "service-unknown": Text("Leistung unbekannt", "Unknown service"),
+    "service-without-urn": Text("Leistung ohne URN", "Service without URN"),
+    "submission-pushed-only": Text("Nur per Mail zugestellt", "Delivered by mail only"),
+    "table-not-active": Text("Keine Tabelle gilt", "No table holds"),
+    "table-unfit": Text("Tabelle hat Fehler", "Table has errors"),
+    "tenants-differ": Text("Verschiedene Gebiete", "Different areas"),
+    "too-large-for-destination": Text("Zu groß für diese Behörde", "Too large for this authority"),
+    "too-many-parts": Text("Zu viele Teile", "Too many parts"),
+    "unknown-adapter": Text("Adapter unbekannt", "Unknown adapter"),
+    "unsupported-metadata-version": Text("Metadaten nicht lesbar", "Metadata not readable"),
+    "uri-too-long": Text("Adresse zu lang", "Address too long"),
+    "withdrawal-not-offered": Text("Rücknahme nicht möglich", "No withdrawal"),
+    "word-needed": Text("Grund fehlt", "Reason missing"),
+}
+
+
 class HubError(Exception):
     """Base of every error that the hub raises on purpose.
 
@@ -68,12 +147,13 @@ class HubError(Exception):
     """
 
     slug: str = "internal"
-    title: ClassVar[Text] = Text("Interner Fehler", "Internal error")
+    title: Text = Text("Interner Fehler", "Internal error")
 
     def __init__(self, detail: Text, *, slug: str | None = None, **members: Any) -> None:
         super().__init__(detail.en)
         if slug is not None:
             self.slug = slug
+            self.title = TITLES.get(slug, self.title)
         self.detail = detail
         self.members: Mapping[str, Any] = members
 
@@ -89,7 +169,7 @@ class Malformed(Refused):
     """Syntax, encoding or framing is broken."""
 
     slug = "malformed"
-    title = Text("Nicht lesbar", "Malformed")
+    title = Text("Fehlerhaft", "Malformed")
 
 
 class Unauthenticated(Refused):
@@ -225,10 +305,9 @@ class UnreadableRow(ConfigurationError):
     def __init__(self, table: str, key: str, column: str) -> None:
         super().__init__(
             Text(
-                f"{table} {key}: Diese Version kann die Spalte {column} nicht lesen; „HubUnreadableRows“ in CONTRIBUTING.md "
-                "sagt, was zu tun ist.",
-                f"{table} {key}: this version cannot read column {column}; 'HubUnreadableRows' in CONTRIBUTING.md says what "
-                "to do.",
+                f"{table} {key}: Diese Version kann die Spalte {column} nicht lesen; das Runbook „HubUnreadableRows“ sagt, was "
+                "zu tun ist.",
+                f"{table} {key}: this version cannot read column {column}; the runbook 'HubUnreadableRows' says what to do.",
             )
         )
         self.place = table, key, column
@@ -278,11 +357,32 @@ class Overloaded(Unavailable):
     title = Text("Ausgelastet", "Overloaded")
 
 
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """What one caller may do: ``quota`` times within ``window``; ``name`` says to machines what is counted."""
+
+    name: str
+    quota: int
+    window: timedelta
+
+
 class TooMany(Unavailable):
-    """This caller asked, or failed, too often in a short time."""
+    """This caller asked, or failed, too often in a short time; ``policy`` says what is allowed, where that is a number."""
 
     slug = "too-many-requests"
     title = Text("Zu viele Anfragen", "Too many requests")
+
+    def __init__(
+        self,
+        detail: Text,
+        *,
+        retry_after: timedelta = timedelta(seconds=30),
+        slug: str | None = None,
+        policy: RatePolicy | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after, slug=slug, **members)
+        self.policy = policy
 
 
 class KeyUnavailable(Unavailable):
@@ -314,6 +414,10 @@ NOT_FOUND: Mapping[str, Text] = {
     ),
     "case-not-found": Text(
         "Den Vorgang{key} gibt es nicht. Prüfen Sie die caseId.", "Case{key} does not exist. Check the caseId."
+    ),
+    "catalogue-not-found": Text(
+        "Dieses Leistungsverzeichnis{key} gibt es nicht, oder keines ist oder war aktiv. „hub services versions“ zeigt alle.",
+        "This catalogue of services{key} does not exist, or none is or was active. 'hub services versions' shows all.",
     ),
     "checkpoint-not-found": Text(
         "Einen Prüfpunkt{key} gibt es noch nicht. Prüfpunkte entstehen alle paar Sekunden; versuchen Sie es gleich noch "
@@ -348,9 +452,25 @@ NOT_FOUND: Mapping[str, Text] = {
         "Der Schlüssel{key} des Zustellpunkts ist nicht hinterlegt. encryptionKid des Zustellpunkts nennt den gültigen.",
         "The destination has no key{key} on record. Its encryptionKid names the current one.",
     ),
+    "problem-not-found": Text(
+        "Eine Ablehnung{key} dieses Namens gibt es nicht. /problems nennt alle.",
+        "There is no refusal{key} of this name. /problems lists all.",
+    ),
+    "reply-not-found": Text(
+        "Die Antwort{key} gibt es in diesem Vorgang nicht oder nicht für Sie. /hub/v1/cases/…/replies nennt alle.",
+        "There is no reply{key} in this case, or not for you. /hub/v1/cases/…/replies lists all.",
+    ),
     "rule-not-found": Text(
         "Die Regel{key} gibt es in dieser Tabelle nicht. Prüfen Sie ihren Namen.",
         "There is no rule{key} in this table. Check its name.",
+    ),
+    "schema-file-not-found": Text(
+        "Diese Datei{key} gehört nicht zum Schema. Unter /hub/v1/schemas/entry stehen alle, die es gibt.",
+        "This file{key} is none of the schema's. /hub/v1/schemas/entry lists all that there are.",
+    ),
+    "service-not-found": Text(
+        "Die Leistung{key} steht nicht im Verzeichnis. Suchen Sie sie mit eigenen Worten (/hub/v1/services?q=…).",
+        "The service{key} is not in the catalogue. Look for it in your own words (/hub/v1/services?q=…).",
     ),
     "submission-not-found": Text(
         "Den Antrag{key} gibt es für Sie nicht: unbekannt, noch nicht eingereicht oder schon abgeschlossen. Prüfen Sie die "
@@ -478,12 +598,12 @@ def already_submitted() -> Conflict:
     )
 
 
-def not_approved(number: int) -> Invalid:
-    """Return the refusal of a version of the routing table that nobody approved."""
+def not_approved(named: Text) -> Invalid:
+    """Return the refusal of a version that nobody approved, by its name."""
     return Invalid(
         Text(
-            f"Tabelle {number} ist nicht freigegeben. Eine zweite Person muss sie erst freigeben.",
-            f"Table {number} is not approved. A second person has to approve it first.",
+            f"{named.de} ist nicht freigegeben. Das muss erst eine zweite Person tun.",
+            f"{named.en} is not approved. A second person has to approve it first.",
         ),
         slug="not-approved",
     )

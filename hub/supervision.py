@@ -48,17 +48,19 @@ class Loop:
 
 
 class Supervisor:
-    """Watches loops. ``fell`` is told the name of each that dies; it must return at once."""
+    """Watches loops. ``fell`` is told the name of each that dies, ``changed`` all that are dead; both must return at once."""
 
     def __init__(
         self,
         *,
         pauses: Pauses | None = None,
         fell: Callable[[str], None] | None = None,
+        changed: Callable[[tuple[str, ...]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pauses = pauses or Pauses()
         self._fell = fell or _unheard
+        self._changed = changed or _unheard
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._loops: list[Loop] = []
@@ -104,8 +106,10 @@ class Supervisor:
             self._fell(loop.name)
         except Exception:  # noqa: BLE001  # the loop matters more than its count
             _log.exception("%s: its death was not counted", loop.name)
+        self._changed(self.down())
         loop.stop.wait(pause)
         loop.down = False
+        self._changed(self.down())
 
     def _note(self, loop: Loop) -> None:
         with self._lock:
@@ -129,5 +133,5 @@ def _lived_well(loop: Loop, run: Run) -> bool:
     return False
 
 
-def _unheard(_name: str) -> None:
+def _unheard(_what: object) -> None:
     """Tell nobody."""

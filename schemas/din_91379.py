@@ -19,6 +19,8 @@ import yaml
 
 HERE = Path(__file__).parent
 OLD, NEW = "1.0", "1.1"
+#: Messages in a case were made with the norm's characters from the beginning: nothing of theirs is a name.
+_MESSAGE = "rathaus-nachricht"
 DataType = Literal["A", "B", "C", "D", "E"]
 #: What has to stand with a backslash in a character class.
 _SPECIAL = frozenset("\\]^[-")
@@ -167,8 +169,10 @@ def sources(standard: str) -> dict[str, str]:
 
 
 def standards() -> list[str]:
-    """Return the standards that are this project's own."""
-    return [path.parent.parent.name for path in sorted(HERE.glob(f"*/{OLD}/catalog.yaml"))]
+    """Return the standards that are this project's own and have a version of before the norm."""
+    return [
+        path.parent.parent.name for path in sorted(HERE.glob(f"*/{OLD}/catalog.yaml")) if path.parts[-3] != _MESSAGE
+    ]
 
 
 def main() -> None:

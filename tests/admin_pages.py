@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +130,13 @@ def serve(app: Any) -> tuple[str, Callable[[], None]]:
 
 @pytest.fixture
 def pages(stage: Any) -> Iterator[Pages]:
+    with paged(stage) as served:
+        yield served
+
+
+@contextmanager
+def paged(stage: Any) -> Iterator[Pages]:
+    """The pages of a stage, for as long as the block runs."""
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     accounts = Accounts(store=stage.hub.store, box=stage.hub.keys, hasher=quick)
     for name, (roles, tenant) in PEOPLE.items():

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from argon2 import PasswordHasher
 from connexion.spec import Specification
+from hypothesis import HealthCheck, settings
 from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
 
 from hub.api import application
@@ -18,10 +26,26 @@ from hub.identity import accounts
 from hub.resources import shipped
 
 #: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
-pytest_plugins = ["store_servers", "bucket", "admin_pages", "openid_pages", "api_people"]
+pytest_plugins = [
+    "store_servers",
+    "bucket",
+    "admin_pages",
+    "openid_pages",
+    "api_people",
+    "client_maker",
+    "portal_pages",
+    "portal_way",
+]
 
 # Secrets that tests write are for their account alone, as an operator's are; the hub refuses others.
 os.umask(0o077)
+
+# What a busy machine takes its time for is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+# One process for each hub, where nothing else is asked for: several take longer to begin.
+os.environ.setdefault("HUB_PROCESSES", "1")
 
 _judged: set[bytes] = set()
 _validate = Specification._validate_spec.__func__
@@ -45,6 +69,75 @@ application.load = lambda path: (_load_shipped if path == shipped("openapi.yaml"
 accounts.PasswordHasher = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
+
+_CHECKOUT = Path(__file__).parents[1]
+#: Rooms and files with few and long tests: a run that begins with them does not end with one process at work.
+_LONG_FIRST = ("test_contract_fuzzing.py", "end_to_end", "docs", "interop", "browser", "deploy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first, then those with many tests; `make test` has xdist keep this order."""
+    number = Counter(item.path for item in items)
+
+    def order(item: pytest.Item) -> tuple[int, int]:
+        rooms = item.path.parts[len(_CHECKOUT.parts) :]
+        place = next((at for at, room in enumerate(_LONG_FIRST) if room in rooms), len(_LONG_FIRST))
+        return place, -number[item.path]
+
+    items.sort(key=order)
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``make wheel`` puts into dist/: both wheels, the lock and what installs them."""
+    return _made_by_one(tmp_path_factory, "dist", _build)
+
+
+@pytest.fixture(scope="session")
+def installed_hub(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command ``hub`` as an operator has it: installed from ``dist`` alone, with no checkout near; leave it as it is."""
+    return _made_by_one(tmp_path_factory, "installed", partial(_install, dist)) / "bin/hub"
+
+
+def _made_by_one(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Have the first of a run's processes make a folder that all of them use."""
+    common = factory.getbasetemp() if "PYTEST_XDIST_WORKER" not in os.environ else factory.getbasetemp().parent
+    folder = common / name
+    with (common / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            # What is installed knows its own place: it is made there, and gone again if it does not come to its end.
+            try:
+                make(folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    return folder
+
+
+def _build(folder: Path) -> None:
+    for place in (_CHECKOUT, _CHECKOUT / "client"):
+        command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+        subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=100)
+    for each in (
+        "requirements.lock",
+        "deploy/install.sh",
+        "deploy/container/Containerfile",
+        "deploy/container/health.py",
+    ):
+        shutil.copy(_CHECKOUT / each, folder)
+
+
+def _install(dist: Path, folder: Path) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    settings = {"PYTHON": sys.executable, "UV_LINK_MODE": "hardlink"} | ({"UV": str(uv)} if uv.exists() else {})
+    subprocess.run(
+        ["/bin/sh", str(dist / "install.sh"), str(folder)],
+        env={**os.environ, **settings},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 from store_values import HUB, LEASE, NOW
 
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model import Outcome, OutcomeKind, Schedule
 from hub.notifications.callbacks import CallbackWriter

@@ -19,11 +19,11 @@ from stand_in import Answer, Client
 
 from hub import app
 from hub.api import application
+from hub.api.fit_connect.destinations import Quota
 from hub.api.fit_connect.oauth import OAuth
-from hub.api.fit_connect.routing import Quota
 from hub.config import load_settings
 from hub.crypto import EncryptionKey, SigningKey, encrypt, jws, read_signing_key
-from hub.crypto.keys import public_rsa_key
+from hub.crypto.jwk import public_rsa_key
 from hub.identity import Caller, new_client
 from hub.model import ClientKind, Destination
 from hub.resources import shipped

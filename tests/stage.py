@@ -112,15 +112,15 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def staged(made_once: Path, folder: Path, **settings: Any) -> Iterator[Stage]:
-    """A hub on a copy of the data folder, with other settings if they are named."""
+def staged(made_once: Path, folder: Path, *, listens: bool = False, **settings: Any) -> Iterator[Stage]:
+    """A hub on a copy of the data folder, with other settings if named; one that ``listens`` is known by its address."""
     from hub import app
 
     data = folder / "data"
     shutil.copytree(made_once, data)
     clock = VirtualClock()
     chosen = {"allow_private_addresses": True, "disk_watermark_bytes": 0, **settings}
-    hub = app.build(load_settings(data, {}, **chosen), clock=clock)
+    hub = app.build(load_settings(data, {}, **chosen), clock=clock, listens=listens)
     yield Stage(hub=hub, clock=clock, cast=json.loads((data / "demo.json").read_text()), data=data)
     hub.close()
 
@@ -157,30 +157,30 @@ class Served:
 
 
 @contextmanager
-def serving(stage: Stage) -> Iterator[Served]:
-    """The stage behind a real server on a free port."""
+def serving(stage: Stage, *, port: int = 0) -> Iterator[Served]:
+    """The stage behind a real server, on a free port unless one is named."""
     import requests
     import uvicorn
 
     from hub import app
 
     options = {**app.server_options(stage.hub.settings), "log_level": "error"}
-    config = uvicorn.Config(app.asgi(stage.hub, work=False), port=0, **options)
+    config = uvicorn.Config(app.asgi(stage.hub, work=False), port=port, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    served = Served(
-        stage=stage,
-        base_url=f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}",
-        session=requests.Session(),
-    )
-    served.session.headers["Authorization"] = f"Bearer {served.token('sender')}"
-    yield served
-    served.session.close()
-    server.should_exit = True
-    thread.join()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not begin"
+            time.sleep(0.01)
+        with requests.Session() as session:
+            base_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            served = Served(stage=stage, base_url=base_url, session=session)
+            session.headers["Authorization"] = f"Bearer {served.token('sender')}"
+            yield served
+    finally:  # A server that outlives a failed test keeps pytest from ending.
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -155,6 +155,18 @@ def accept(store: Store, made: Submission, *, key: str | None = None, mac: str =
     )
 
 
+def accept_in_case(store: Store, first: Submission, *, key: str | None = None) -> Any:
+    """Submit by the plain door into the case of ``first`` and return the future."""
+    made = submission(first.destination_id, case_id=first.case_id)
+    events = [event(first.case_id, made.submission_id, kind) for kind in (EventKind.CREATE, EventKind.SUBMIT)]
+    return store.submissions.submit_in_case(
+        made,
+        make=lambda head: (chain(events, head=head.hash, seq=head.seq), f"receipt of {made.submission_id}"),
+        idempotency=(key, "mac") if key is not None else None,
+        first_attempt_at=NOW,
+    )
+
+
 def accepted(store: Store, destination_id: UUID, *, due: datetime = NOW, **changes: Any) -> Submission:
     """A submission that is stored and queued."""
     made = submission(destination_id, **changes)

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from hub.admission import Admission, Trim
+from hub.admission import Admission, Trim, usable_cores
 from hub.errors import Overloaded, StoreUnavailable
 
 
@@ -175,3 +175,62 @@ def test_without_glibc_nothing_is_done(monkeypatch):
     before = threading.active_count()
     trim.released(LARGE)
     assert threading.active_count() == before
+
+
+CGROUPS = {
+    "no control groups": ({}, None),
+    "version 2, no limit": ({"self/cgroup": "0::/", "fs/cgroup/cpu.max": "max 100000"}, None),
+    "version 2, half a core": ({"self/cgroup": "0::/", "fs/cgroup/cpu.max": "50000 100000"}, 1),
+    "version 2, a core and a half": ({"self/cgroup": "0::/a/b", "fs/cgroup/a/b/cpu.max": "150000 100000"}, 2),
+    "version 2, the group above is narrower": (
+        {"self/cgroup": "0::/a/b", "fs/cgroup/a/b/cpu.max": "max 100000", "fs/cgroup/a/cpu.max": "100000 100000"},
+        1,
+    ),
+    "version 2 in a container that knows its name outside": (
+        {"self/cgroup": "0::/../../kubepods/x", "fs/cgroup/cpu.max": "100000 100000"},
+        1,
+    ),
+    "version 1": (
+        {
+            "self/cgroup": "4:cpu,cpuacct:/a",
+            "fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "100000",
+            "fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000",
+        },
+        1,
+    ),
+    "version 1 in a container, whose group is the root of what is mounted": (
+        {
+            "self/cgroup": "1:cpu:/docker/0815",
+            "fs/cgroup/cpu/cpu.cfs_quota_us": "200000",
+            "fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        },
+        2,
+    ),
+    "version 1, no limit": (
+        {
+            "self/cgroup": "1:cpu:/",
+            "fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+            "fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        },
+        None,
+    ),
+    "nonsense": ({"self/cgroup": "0::/", "fs/cgroup/cpu.max": "much of it"}, None),
+}
+
+
+@pytest.mark.parametrize(("files", "cores"), CGROUPS.values(), ids=CGROUPS)
+def test_the_cores_to_use_are_those_that_control_groups_allow(files, cores, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert usable_cores(proc=tmp_path, sys=tmp_path) == (cores or 8)
+
+
+def test_a_limit_wider_than_the_machine_allows_no_more_than_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/\n")
+    (tmp_path / "fs/cgroup").mkdir(parents=True)
+    (tmp_path / "fs/cgroup/cpu.max").write_text("1600000 100000\n")
+    assert usable_cores(proc=tmp_path, sys=tmp_path) == 2

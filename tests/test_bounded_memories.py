@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from stage import NOW
 
-from hub.api.fit_connect import routing
-from hub.api.fit_connect.routing import Quota
+from hub.api.fit_connect import destinations
+from hub.api.fit_connect.destinations import Quota
 from hub.fit_connect import addressing
 from hub.fit_connect.addressing import AddressBook
 from hub.model.submission import MediaType
@@ -19,9 +19,9 @@ from hub.observability.metrics import Meters
 
 def test_callers_beyond_a_number_share_one_count_until_the_window_ends():
     quota = Quota(limit=3)
-    for number in range(routing.MOST_CALLERS + 100):
+    for number in range(destinations.MOST_CALLERS + 100):
         quota.take(f"2001:db8::{number:x}", NOW)
-    assert len(quota.counts) <= routing.MOST_CALLERS + 1
+    assert len(quota.counts) <= destinations.MOST_CALLERS + 1
     assert quota.take("2001:db8::0", NOW).remaining == 1
     assert quota.take("another", NOW).remaining < 0
     assert quota.take("another", NOW + timedelta(minutes=1)).remaining == 2

@@ -15,8 +15,10 @@ from hub import app
 #: Of these there are several on purpose.
 _SEVERAL = {
     "Admission",  # messages tried by strangers have a budget of their own
+    "TableVersions",  # of routing tables, and of the catalogue of services
     "Trim",  # each budget looks after what it gave back
     "Throttle",  # failed log-ins of people, and those of clients
+    "Collection",  # what authorities collect is gone with it; replies stay readable for who opened the case
     "SafeHeaders",  # around the pages, and around the interfaces
     "SteadyClock",  # each loop takes its own looks at the clock
 }

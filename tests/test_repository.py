@@ -13,11 +13,16 @@ import click
 
 import hub
 from hub.cli.main import main as cli
-from hub.config import Settings
+from hub.config import DECLARED, Settings
+from hub.connector.settings import DECLARED as CONNECTORS
+from hub.portal.settings import DECLARED as PORTALS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ADAPTERS = (ROOT / "docs/reference/adapters.md").read_text(encoding="utf-8")
+#: The manual, page by page.
+MANUAL = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 
 
 def test_the_version_is_the_newest_entry_of_the_changelog():
@@ -29,25 +34,16 @@ def test_every_adapter_is_documented_and_proves_its_contract():
     names = {entry.name: entry.value for entry in entry_points(group="hub.adapters")}
     assert names
     for name, value in names.items():
-        assert f"`{name}`" in README
+        assert f"`{name}`" in ADAPTERS
         source = (ROOT / value.partition(":")[0].replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
         assert re.search(r"^_: type\[Adapter\] = \w+\n?\Z", source, re.MULTILINE), name
 
 
 def test_every_setting_says_what_it_is_for():
-    source = (ROOT / "hub/config.py").read_text(encoding="utf-8")
-    before = dict(re.findall(r"(#: [^\n]+)\n    (\w+):", source))
-    distinct = set(before.values())
-    undocumented = [field.name for field in dataclasses.fields(Settings) if field.name not in distinct]
-    # Neighbours that share one sentence stand directly below it.
-    assert set(undocumented) <= {
-        "port",
-        "finished_seconds",
-        "uncollected_seconds",
-        "case_seconds",
-        "give_up_seconds",
-        "retry_longest_seconds",
-    }
+    declared = {each.name: each.text for each in (*DECLARED, *CONNECTORS, *PORTALS)}
+    assert {field.name for field in dataclasses.fields(Settings)} - set(declared) == {"data"}
+    assert [name for name, text in declared.items() if not (text.de and text.en)] == []
+    assert len({text.de for text in declared.values()}) == len(declared)
 
 
 def test_every_decision_has_context_and_reason_on_half_a_page():
@@ -77,8 +73,7 @@ def test_the_table_of_contents_leads_to_every_chapter_and_decision():
     assert sorted(anchors) == sorted(set(anchors))
     linked = re.findall(r"\]\(#([^)]+)\)", CONTRIBUTING)
     assert set(linked) <= set(anchors)
-    chapters = {each for each in anchors if not each.startswith("hub")}  # An alert leads to its runbook by its name.
-    assert chapters - set(linked) == {
+    assert set(anchors) - set(linked) == {
         "set-up",
         "a-first-change",
         "follow-one-submission-with-a-finger",
@@ -120,7 +115,7 @@ def test_the_methods_that_the_walks_name_are_there():
 
 def test_every_command_that_the_papers_name_is_one():
     wrong = []
-    for paper in (README, CONTRIBUTING):
+    for paper in (README, CONTRIBUTING, *MANUAL.values()):
         blocks = "\n".join(re.findall(r"```.*?```", paper, re.DOTALL))
         inline = re.findall(r"`hub ([a-z][^`]*)`", re.sub(r"```.*?```", "", paper, flags=re.DOTALL))
         wrong += [
@@ -176,11 +171,13 @@ _MAY_DIAL = {
     "adapters/s3_drop.py": "its client goes by the relay",
     "hub/client/transport.py": "how a client goes out that lives outside the hub; see below",
     "hub/observability/tracing.py": "sends traces to the operator's collector",
-    "hub/app/starting.py": "listens",
+    "hub/web/listening.py": "listens",
+    "hub/api/protocol.py": "takes connections",
     "hub/config.py": "asks for the machine's name",
 }
-#: Other programs than the hub, and the showing: the municipal side calls its one hub, demo and trials play the parties.
-_OTHERS = ("hub/connector/", "hub/demo/", "hub/adapter_kit/")
+#: Other programs than the hub, and the showing: municipal side, portal and a sender's commands call their one hub, demo and
+#: trials play the parties.
+_OTHERS = ("hub/cli/cases.py", "hub/connector/", "hub/portal/", "hub/demo/", "hub/adapter_kit/")
 
 
 def test_nobody_but_the_dialler_and_who_goes_by_it_can_open_connections():

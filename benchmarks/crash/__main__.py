@@ -22,6 +22,7 @@ from benchmarks.crash.scenarios import (
     disk_full,
     every_point,
     paused_nodes,
+    process_kills,
     random_kills,
 )
 from benchmarks.crash.scenery import make_data
@@ -80,12 +81,14 @@ def _scenarios(*, short: bool) -> Iterator[tuple[str, float, Scenario]]:
     yield "sqlite each point", 0, every_point
     yield "sqlite random kills", 5 if short else 180, random_kills
     if not short:
+        yield "sqlite kills of processes", 120, process_kills
         yield "sqlite disk full", 30, disk_full
     if binaries() is None:
         print("PostgreSQL's server programs are not on this machine: its scenarios are skipped")
         return
     if not short:
         yield "postgresql each point", 0, _on_postgresql(every_point)
+        yield "postgresql kills of processes", 120, _on_postgresql(process_kills)
         yield "postgresql paused nodes", 60, _on_postgresql(paused_nodes)
         yield "postgresql clock jumps", 60, _on_postgresql(clock_jumps)
     yield "postgresql random kills", 6 if short else 180, _on_postgresql(random_kills)

@@ -29,8 +29,19 @@ def free_port() -> int:
         return port
 
 
+def surroundings(tree: Path | None) -> dict[str, str]:
+    """Return what makes the interpreter run the program of another release's tree, and one process of it."""
+    if tree is None:
+        return {"HUB_PROCESSES": "1"}
+    knows = "processes:" in (tree / "hub" / "config.py").read_text(encoding="utf-8")
+    return {"PYTHONPATH": str(tree)} | ({"HUB_PROCESSES": "1"} if knows else {})
+
+
 class Node:
-    """One ``hub serve`` or ``hub work``; ``start`` may be called again after an end, on the same port."""
+    """One ``hub serve`` or ``hub work``; ``start`` may be called again after an end, on the same port.
+
+    It runs the program of ``tree``, another release's; None for this one's.
+    """
 
     def __init__(
         self,
@@ -50,8 +61,9 @@ class Node:
         self._data = data
         self._command = command
         self._env = {"HUB_NODE": name, **BYTECODE, **env}
+        self.tree: Path | None = None
         self.log = logs / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.kills = 0
 
     def start(self, *, crash_at: str = "", wait: bool = True) -> None:
@@ -59,9 +71,10 @@ class Node:
         where = ("--port", str(self.port)) if self.serves else ()
         extra = {"HUB_CRASH_AT": crash_at} if crash_at else {}
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", *self._program, *self._command, *where, "--data", str(self._data)],
-                env={**os.environ, **self._env, **extra},
+                env={**os.environ, **surroundings(self.tree), **self._env, **extra},
+                cwd=self.tree,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -84,47 +97,60 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
         """End it as a power cut would."""
-        if self.alive and self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(_PATIENCE)
+        if self.alive and self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(_PATIENCE)
+            self.kills += 1
+
+    def children(self) -> list[int]:
+        """Return the processes that one hub of several has begun: ids, in no order."""
+        pid = self.process.pid if self.process is not None else 0
+        with contextlib.suppress(OSError):
+            return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
+
+    def kill_child(self, pid: int) -> None:
+        """End one of its processes as a lack of memory would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
             self.kills += 1
 
     def died_by_itself(self, seconds: float) -> bool:
         """Wait for an armed process to kill itself; say whether it did."""
-        if self._process is None:
+        if self.process is None:
             return False
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        if self._process.returncode == -signal.SIGKILL:
+            self.process.wait(seconds)
+        if self.process.returncode == -signal.SIGKILL:
             self.kills += 1
             return True
         return False
 
     def limit_file_size(self, size: int) -> None:
         """Let no file of the running process grow beyond ``size`` bytes: a quota where no small disk can be had."""
-        if self._process is not None:
-            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, size))
+        if self.process is not None:
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, size))
 
     def pause(self) -> None:
         """Stop its time."""
-        if self.alive and self._process is not None:
-            os.killpg(self._process.pid, signal.SIGSTOP)
+        if self.alive and self.process is not None:
+            os.killpg(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let its time go on."""
-        if self.alive and self._process is not None:
-            os.killpg(self._process.pid, signal.SIGCONT)
+        if self.alive and self.process is not None:
+            os.killpg(self.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """End it in order; what is under way is finished."""
-        if self.alive and self._process is not None:
-            self._process.terminate()
+        if self.alive and self.process is not None:
+            self.process.terminate()
             try:
-                self._process.wait(_PATIENCE)
+                self.process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.process.kill()
+                self.process.wait()

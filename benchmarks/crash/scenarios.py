@@ -16,7 +16,7 @@ from benchmarks.crash.nodes import Node
 from benchmarks.crash.postgresql import Postgresql
 from benchmarks.crash.scenery import Scene, scene
 from benchmarks.crash.senders import Senders
-from hub.observability.crashpoints import POINTS
+from hub.observability.crashes import POINTS
 
 _DRAIN = 60.0
 #: Points that the process that serves comes by; the others belong to the one that delivers.
@@ -25,6 +25,8 @@ _AT_THE_DOOR = frozenset(POINTS[:5])
 _PASSED = range(3, 12)
 #: Bytes of the small disk: room for the start and little more.
 _SMALL_DISK = 24 * 1024 * 1024
+#: The share of kills that take a parent with all its processes, and not one of these.
+_PARENTS = 0.1
 #: Seconds that a clock is wrong by, several leases; the last is right again.
 _JUMPS = (-20, -10, 10, 20, 0)
 
@@ -67,6 +69,25 @@ def random_kills(setting: Setting, postgresql: Postgresql | None = None) -> Acco
                 victim = random.choice(play.nodes)
                 victim.kill()
                 _revive(victim)
+        return _settled(play, senders)
+
+
+def process_kills(setting: Setting, postgresql: Postgresql | None = None) -> Account:
+    """Kill one of the processes of one hub every second or two, its parent now and then; only the latter is started again."""
+    url = "" if postgresql is None else postgresql.url
+    with scene(setting.template, setting.folder, database_url=url) as play:
+        hub = play.node("hub", "serve", "--processes", "2")
+        hub.start()
+        with play.senders() as senders:
+            end = time.monotonic() + setting.seconds
+            while time.monotonic() < end:
+                time.sleep(random.uniform(0.5, 2.5))
+                family = hub.children()
+                if not family or random.random() < _PARENTS:
+                    hub.kill()
+                else:
+                    hub.kill_child(random.choice(family))
+                _revive(hub)
         return _settled(play, senders)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ from sqlalchemy import create_engine, insert, select
 
 from benchmarks.crash.account import Account, reckon
 from benchmarks.crash.ledger import Ledger
-from benchmarks.crash.nodes import HUB, Node
+from benchmarks.crash.nodes import BYTECODE, HUB, Node, surroundings
 from benchmarks.crash.receiver import Receiver
 from benchmarks.crash.senders import Senders, login_of
 from hub import app
@@ -33,6 +36,25 @@ ENVIRONMENT = {
     "HUB_RETRY_FIRST_SECONDS": "1",
     "HUB_RETRY_LONGEST_SECONDS": "2",
 }
+
+
+#: What :func:`set_up` does, as releases of before have it.
+_SET_UP = "scenery.copy_to_postgresql(Path(a[0]), a[1]); scenery._point_at(Path(a[0]), a[1], a[2])"
+MAKE_DATA = "scenery.make_data(Path(a[0]))"
+
+
+def by_release(tree: Path, statement: str, *arguments: object) -> None:
+    """Run a statement on this module (as ``scenery``) of another release's tree; ``a`` holds the arguments as texts."""
+    program = (
+        f"import sys; from pathlib import Path; from benchmarks.crash import scenery; a = sys.argv[1:]; {statement}"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)],
+        cwd=tree,
+        env={**os.environ, **BYTECODE, **surroundings(tree)},
+        check=True,
+        timeout=120,
+    )
 
 
 def make_data(data: Path) -> None:
@@ -125,20 +147,29 @@ class Scene:
 
 @contextmanager
 def scene(
-    template: Path, folder: Path, *, disk: Path | None = None, database_url: str = "", faults: bool = True, **env: str
+    template: Path,
+    folder: Path,
+    *,
+    disk: Path | None = None,
+    database_url: str = "",
+    faults: bool = True,
+    tree: Path | None = None,
+    **env: str,
 ) -> Iterator[Scene]:
     """Set the scene on a copy of a data folder; whatever was started is ended with the block.
 
-    With ``disk`` the hub's data lie there, and only they: the outer ledgers never share a disk with what they judge.
+    With ``disk`` the hub's data lie there, and only they: the outer ledgers never share a disk with what they judge. With
+    ``tree`` another release's program makes the database.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = (disk or folder) / "data"
     shutil.copytree(template, data)
-    if database_url:
-        copy_to_postgresql(data, database_url)
     promises, receptions = Ledger(folder / "promises.jsonl"), Ledger(folder / "receptions.jsonl")
     with Receiver(receptions, faults=faults) as receiver:
-        _point_at(data, database_url, receiver.url)
+        if tree is None:
+            set_up(data, database_url, receiver.url)
+        else:
+            by_release(tree, _SET_UP, data, database_url, receiver.url)
         made = Scene(data=data, database_url=database_url, folder=folder, receiver=receiver, promises=promises, env=env)
         try:
             yield made
@@ -148,6 +179,13 @@ def scene(
                 node.end()
     promises.close()
     receptions.close()
+
+
+def set_up(data: Path, database_url: str, receiver: str) -> None:
+    """Bring a data folder's parties to where the scene plays, and point the building authority at its receiver."""
+    if database_url:
+        copy_to_postgresql(data, database_url)
+    _point_at(data, database_url, receiver)
 
 
 def _point_at(data: Path, database_url: str, url: str) -> None:

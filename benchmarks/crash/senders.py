@@ -66,19 +66,22 @@ class Senders:
         session = requests.Session()
         while not self._stop.is_set():
             started = time.monotonic()
-            key = uuid4().hex
-            document = self._template.replace(b"<bau:familienname>Mustermann", f"<bau:familienname>M{key}".encode(), 1)
-            with self._lock:
-                self.sent[key] = digest(document)
-            body = self._body(document)
-            promise = self._until_answered(session, key, document, body)
-            if promise is not None:
-                self.ledger.add(promise)
-                if random.randrange(100) < _ASK_AGAIN:
-                    again = self._until_answered(session, key, document, body)
-                    if again is not None and again != promise:
-                        self.broken.append(f"key {key}: {promise.submission_id} became {again.submission_id}")
+            self.send(session, again=random.randrange(100) < _ASK_AGAIN)
             self._stop.wait(max(0.0, self._pause - (time.monotonic() - started)))
+
+    def send(self, session: requests.Session, *, again: bool = False) -> None:
+        """Send one application until it is answered, and enter what that promised; ``again``: a repeat promises the same."""
+        key = uuid4().hex
+        document = self._template.replace(b"<bau:familienname>Mustermann", f"<bau:familienname>M{key}".encode(), 1)
+        with self._lock:
+            self.sent[key] = digest(document)
+        body = self._body(document)
+        promise = self._until_answered(session, key, document, body)
+        if promise is not None:
+            self.ledger.add(promise)
+            repeated = self._until_answered(session, key, document, body) if again else None
+            if repeated is not None and repeated != promise:
+                self.broken.append(f"key {key}: {promise.submission_id} became {repeated.submission_id}")
 
     def _until_answered(
         self, session: requests.Session, key: str, document: bytes, body: dict[str, Any]

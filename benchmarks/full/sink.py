@@ -11,8 +11,7 @@ from typing import Any
 
 from hub import app
 from hub.config import load_settings
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model.clock import utc_now
 from hub.model.delivery import Adapter, Schedule

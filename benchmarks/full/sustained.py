@@ -27,7 +27,9 @@ def run(hall: Hall, *, seconds: float) -> dict[str, Any]:
     data = ["--data", str(hall.data)]
     with (
         running("benchmarks.full.receivers", str(there)),
-        running("hub.cli", "serve", "--no-work", "--port", str(door), *data, env=environment) as serving,
+        running(
+            "hub.cli", "serve", "--workers", "1", "--no-work", "--port", str(door), *data, env=environment
+        ) as serving,
         running("hub.cli", "work", *data, env=environment) as working,
     ):
         request = application_request(door, token_of(hall.data, door), keyed=True)

@@ -26,7 +26,7 @@ from hub.jobs.scheduler import Clock, Duty
 from hub.model import Application, Cover, MediaType, Submission
 from hub.store import tables
 from hub.store.database import micros
-from hub.store.queue import delivery_row
+from hub.store.deliveries import delivery_row
 from hub.store.rows import sealed_row, submitted_row
 from hub.store.statements import Insert
 from hub.store.writer import Joint

@@ -56,7 +56,7 @@ from hub.adapter_kit.http import MODES, FaultyGate, GateMode
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.model import Adapter, Form, Outcome, Package, sealing_of
-from hub.model.options import OptionRole, declared
+from hub.model.adapter import OptionRole, declared
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _LIMIT = 64 * 1024

@@ -12,7 +12,7 @@ from hub.administration.destinations import Draft
 from hub.errors import HubError, Invalid, Refused, Text, handed_in
 from hub.identity import require_a_say
 from hub.model import Destination
-from hub.model.options import Option
+from hub.model.adapter import Option
 
 _LONGEST = 8_000
 #: What the usual options mean; an adapter of somebody else's may have others, which stand there by their name alone.

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from hub.admin.request import Visit
 from hub.routing import DistrictCover
 from hub.store import Activity, Tally
 
 #: Units of the drawing; the sheet stretches it to the width there is.
 PLOT_WIDTH, PLOT_HEIGHT, STRIP = 480, 72, 28
+_HOURS, _DAYS = 24, 30
 _SERIES = ("accepted", "delivered", "failed")
 
 
@@ -117,6 +119,35 @@ def whole_spans(now: datetime, span: timedelta, buckets: int) -> datetime:
     seconds = span.total_seconds()
     end = (now.timestamp() // seconds + 1) * seconds
     return datetime.fromtimestamp(end, now.tzinfo) - buckets * span
+
+
+class Activities:
+    """The last 24 hours and 30 days of everything in a person's scope, as plots of one destination or of all."""
+
+    def __init__(self, visit: Visit) -> None:
+        hour, day = timedelta(hours=1), timedelta(days=1)
+        self._hours = visit.scope.activity(since=whole_spans(visit.now, hour, _HOURS), span=hour)
+        self._days = visit.scope.activity(since=whole_spans(visit.now, day, _DAYS), span=day)
+        self._by_hour = by_destination(self._hours)
+        self._by_day = by_destination(self._days)
+
+    def day(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 24 hours, of all destinations or of one."""
+        return plot_of(_part(self._hours, self._by_hour, here), buckets=_HOURS, open_now=open_now)
+
+    def month(self, open_now: int, here: UUID | None = None) -> Plot:
+        """Return the plot of the last 30 days, of all destinations or of one."""
+        return plot_of(_part(self._days, self._by_day, here), buckets=_DAYS, open_now=open_now)
+
+    def failing(self) -> set[UUID]:
+        """Return the destinations with attempts in vain within the last 24 hours."""
+        return {tally.destination_id for tally in self._hours.failed}
+
+
+def _part(whole: Activity, parts: Mapping[UUID, Activity], here: UUID | None) -> Activity:
+    if here is None:
+        return whole
+    return parts.get(here, replace(whole, accepted=(), delivered=(), ended=(), failed=()))
 
 
 def _bars(counts: Mapping[str, Sequence[int]], top: int, buckets: int) -> Iterable[Bar]:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from uuid import UUID
 
 from starlette.responses import Response
 
-from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Plot, by_destination, plot_of, whole_spans
-from hub.admin.keys import Ladder, ladder
+from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Activities, Plot
+from hub.admin.destinations import Ladder, ladder
 from hub.admin.request import ROWS, Visit
 from hub.errors import Unavailable
 from hub.model import Destination
 from hub.proof.checkpoints import verify_audit
-from hub.store import Activity, Backlog, DeliveryState
+from hub.store import Backlog, DeliveryState
 
-_HOURS, _DAYS = 24, 30
 #: Destinations on one page: each has two plots.
 _ROWS = 20
 #: What is tried for longer than this has a problem, whatever its attempts say.
@@ -69,35 +68,6 @@ class Card:
     place: OverviewPlace
     day: Plot
     month: Plot
-
-
-class Activities:
-    """The last 24 hours and 30 days of everything in a person's scope, as plots of one destination or of all."""
-
-    def __init__(self, visit: Visit) -> None:
-        hour, day = timedelta(hours=1), timedelta(days=1)
-        self._hours = visit.scope.activity(since=whole_spans(visit.now, hour, _HOURS), span=hour)
-        self._days = visit.scope.activity(since=whole_spans(visit.now, day, _DAYS), span=day)
-        self._by_hour = by_destination(self._hours)
-        self._by_day = by_destination(self._days)
-
-    def day(self, open_now: int, here: UUID | None = None) -> Plot:
-        """Return the plot of the last 24 hours, of all destinations or of one."""
-        return plot_of(_part(self._hours, self._by_hour, here), buckets=_HOURS, open_now=open_now)
-
-    def month(self, open_now: int, here: UUID | None = None) -> Plot:
-        """Return the plot of the last 30 days, of all destinations or of one."""
-        return plot_of(_part(self._days, self._by_day, here), buckets=_DAYS, open_now=open_now)
-
-    def failing(self) -> set[UUID]:
-        """Return the destinations with attempts in vain within the last 24 hours."""
-        return {tally.destination_id for tally in self._hours.failed}
-
-
-def _part(whole: Activity, parts: Mapping[UUID, Activity], here: UUID | None) -> Activity:
-    if here is None:
-        return whole
-    return parts.get(here, replace(whole, accepted=(), delivered=(), ended=(), failed=()))
 
 
 def overview(visit: Visit) -> Response:

@@ -20,11 +20,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hub.administration.adapters import AdapterApproval, AdapterSettings
 from hub.administration.clients import ClientService
-from hub.administration.dead_letters import DeadLetters
+from hub.administration.deliveries import DeadLetters, TestDelivery
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.routing_tables import RoutingTableVersions
-from hub.administration.test_delivery import TestDelivery
+from hub.administration.service_versions import ServiceVersions
 from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy
@@ -32,6 +32,7 @@ from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.model import Client, DeadCause, Destination, Event
+from hub.services import ServiceCatalogue
 from hub.store import (
     Activity,
     AuditEntry,
@@ -55,7 +56,7 @@ from hub.store import (
     all_items,
 )
 from hub.validation.arrivals import Arrivals
-from hub.validation.catalog import SchemaCatalog
+from hub.validation.catalog import CatalogBook
 from hub.validation.manifest import Edition, SchemaStanding
 
 _PAGE = 500
@@ -260,17 +261,19 @@ class Administered(Protocol):
     #: Logging in by a provider; None where none is configured.
     openid: OpenIdLogin | None
     book: RoutingTableVersions
+    service_book: ServiceVersions
     destination_service: DestinationService
     client_service: ClientService
     dead_letters: DeadLetters
     key_approval: KeyApproval
     adapter_approval: AdapterApproval
+    catalogs: CatalogBook
 
     def clock(self) -> datetime:
         """Return the time."""
 
-    def catalogs(self) -> SchemaCatalog:
-        """Return the schema catalogue of the moment."""
+    def services(self) -> ServiceCatalogue:
+        """Return the public services of the moment."""
 
     def gazetteers(self) -> Gazetteer:
         """Return the areas, with the postal codes of the moment."""
@@ -432,6 +435,11 @@ _NOTES: Mapping[str, Text] = {
     "discarded": Text("Verworfen.", "Discarded."),
     "refreshed": Text("Auf den aktiven Stand gebracht.", "Brought up to the active table."),
     "redriven": Text("Wird erneut zugestellt.", "Will be delivered again."),
+    "resent": Text("Die Rückrufe gehen noch einmal hinaus.", "The callbacks go out once more."),
+    "unsent": Text(
+        "Nichts zu tun: Sie sind noch zu senden oder gerade erst gesendet.",
+        "Nothing to do: they are still to be sent, or were sent just now.",
+    ),
     "disabled": Text("Gesperrt.", "Disabled."),
     "created": Text("Angelegt.", "Created."),
     "key-proposed": Text(

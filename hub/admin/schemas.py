@@ -38,7 +38,7 @@ class ListedEdition:
 
 def index(visit: Visit) -> Response:
     """List the standards and their versions, those that somebody offers first."""
-    editions = _editions(visit, visit.hub.catalogs().entries())
+    editions = _editions(visit, _entries(visit))
     wanted = visit.query.text("q", longest=100).casefold()
     found = [each for each in editions if wanted in _said(each)]
     found.sort(key=lambda each: (not each.offered_by, not each.submissions))
@@ -59,7 +59,7 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
     edition = _edition(visit)
     others = [
         each.manifest.version
-        for each in visit.hub.catalogs().entries()
+        for each in _entries(visit)
         if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
     ]
     return visit.page(
@@ -119,6 +119,12 @@ def decide(visit: Visit) -> Response:
     return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
 
 
+def _entries(visit: Visit) -> tuple[SchemaEntry, ...]:
+    """Return the catalogue's entries; to whoever comes from a change, with that change, whichever process made it."""
+    book = visit.hub.catalogs
+    return (book.now() if visit.query.text("note", longest=20) else book()).entries()
+
+
 def day_of(text: str, name: str = "valid_from") -> date | None:
     """Read the day of a field; raise ``Malformed``."""
     try:
@@ -159,7 +165,7 @@ def _editions(visit: Visit, entries: Iterable[SchemaEntry]) -> list[ListedEditio
 
 def _edition(visit: Visit) -> ListedEdition:
     wanted = (visit.parts["standard"], visit.parts["version"])
-    mine = [each for each in visit.hub.catalogs().entries() if _name(each) == wanted]
+    mine = [each for each in _entries(visit) if _name(each) == wanted]
     if not mine:
         raise NotFound(Text("Diese Version steht nicht im Katalog.", "This version is not in the catalogue."))
     return _editions(visit, mine)[0]

@@ -16,10 +16,11 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
-from hub.administration.dead_letters import RedrivenBy
+from hub.administration.deliveries import RedrivenBy
 from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history, reason_for_people
+from hub.notifications.callbacks import MOST_RESENT, Resending
 from hub.store import Wanted
 
 _MAX_DAYS = 3_650
@@ -75,6 +76,14 @@ def trace(visit: Visit) -> Response:
         service=book.services.name(found.message.service.identifier),
         area=visit.hub.gazetteers().name(found.message.area) if found.message.area else "",
     )
+
+
+def resend_callbacks(visit: Visit) -> Response:
+    """Send the last callbacks about one submission again, whoever they are to."""
+    message = visit.scope.trace(visit.id("id")).message
+    actor, now = visit.person.name, visit.now
+    resent = Resending(visit.hub.store).again(message, party=None, last=MOST_RESENT, actor=actor, now=now)
+    return visit.to(f"/submissions/{message.id}", note="resent" if resent else "unsent")
 
 
 def _checked(visit: Visit, found: Trace) -> Any:

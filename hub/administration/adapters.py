@@ -31,8 +31,7 @@ from hub.administration.keys import By
 from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, delivery_overtaken, handed_in
 from hub.identity import Person, require_approver, require_proposer
 from hub.model import Adapter, Destination, reasons
-from hub.model.options import Option, OptionRole, declared, usual_role
-from hub.model.packaging import ENVELOPE, NEWEST
+from hub.model.adapter import ENVELOPE, NEWEST, Option, OptionRole, declared, usual_role
 from hub.store import AdapterChange, AuditEntry, ChangeState, Circuit, Store
 from hub.transport.addresses import literal, may_reach
 

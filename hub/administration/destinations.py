@@ -293,6 +293,25 @@ def _malformed(de: str, en: str) -> Malformed:
     return Malformed(Text(de, en))
 
 
+#: How many digits the keys of areas have, from municipalities to states.
+_LEVELS = (12, 9, 5, 3, 2)
+
+
+def unseen_from(destination: Destination) -> Text | None:
+    """Return a warning where all services of a destination lie in an area whose own people do not see it; else None."""
+    regions = [region.removeprefix("DE") for service in destination.services for region in service.regions]
+    named = (regions[0][:digits] for digits in _LEVELS if regions and len(regions[0]) >= digits)
+    area = next((each for each in named if all(region.startswith(each) for region in regions)), "")
+    if not area.startswith(destination.tenant) or len(area) <= len(destination.tenant):
+        return None
+    return Text(
+        f"Wer nur das Gebiet {area} sieht, sieht diesen Zustellpunkt nicht: Sein Mandant ist weiter gefasst als seine "
+        "Leistungen. Soll er dort gesehen werden, legen Sie ihn mit diesem Mandanten an.",
+        f"Whoever sees the area {area} alone does not see this destination: its tenant is wider than its services. If it shall "
+        "be seen there, create it with that tenant.",
+    )
+
+
 _MOST_CALLBACKS = 500
 
 

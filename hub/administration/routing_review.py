@@ -13,27 +13,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from hub.administration.versions import word_needed
 from hub.areas import Area
 from hub.errors import (
-    Conflict,
-    Forbidden,
     Invalid,
     NoRoute,
     Text,
     already_exists,
-    needs_second_person,
     outside_scope,
     overtaken,
-    state_forbids,
 )
 from hub.identity import Person
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
 from hub.store import Overview
 
-_MAX_TEXT = 500
 #: So many findings stand in a refusal; the check lists all.
 _MAX_FINDINGS = 100
 
@@ -129,53 +124,8 @@ def require_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) 
         )
 
 
-def word_needed(what: Text, **members: Any) -> Invalid:
-    """Return the refusal of a step that needs a reason from who takes it; ``what`` begins the sentence."""
-    return Invalid(
-        Text(
-            f"{what.de} braucht einen Grund. Schreiben Sie dazu, warum das in Ordnung ist.",
-            f"{what.en} needs a reason. Write why that is all right.",
-        ),
-        slug="word-needed",
-        **members,
-    )
-
-
 def _finding_json(finding: Finding) -> dict[str, object]:
     return {"code": finding.code.value, "rows": list(finding.rows)}
-
-
-def require_short_text(text: str) -> None:
-    """Raise ``Invalid`` for a text that is too long."""
-    if len(text) > _MAX_TEXT:
-        raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
-
-
-def same_person(number: int, *, same_account: bool) -> Forbidden:
-    """Return the refusal of somebody who approves their own work, or may do so under another account."""
-    if same_account:
-        why = Text(
-            f"Sie haben Tabelle {number} selbst bearbeitet. Freigeben muss jemand anderes.",
-            f"You have edited table {number} yourself. Somebody else has to approve it.",
-        )
-    else:
-        why = Text(
-            f"Ihr Konto und das, mit dem Tabelle {number} bearbeitet wurde, können derselben Person gehören: Eines ist "
-            "lokal, das andere vom Anmeldedienst. Freigeben muss, wer auf dieselbe Art angemeldet ist "
-            "(„hub accounts link“ verbindet ein lokales Konto mit dem Anmeldedienst).",
-            f"Your account and the one that edited table {number} may belong to one person: one is local, the other the "
-            "OpenID Connect provider's. Somebody has to approve who logs in the same way ('hub accounts link' binds a "
-            "local account to the provider).",
-        )
-    return needs_second_person(Forbidden, why)
-
-
-def pending_first() -> Conflict:
-    """Return the refusal of a second activation to come."""
-    return state_forbids(
-        Text("Eine andere Aktivierung steht noch aus.", "Another activation is still to come."),
-        Text("Sagen Sie sie erst ab, oder warten Sie.", "Cancel it first, or wait."),
-    )
 
 
 def sees(tenant: str, rule: Rule) -> bool:

@@ -4,9 +4,13 @@ Named here is what handlers need, here and in the rooms below: the request that 
 threads, answers.
 """
 
-from hub.api.answers import (
+from hub.api.contract import schema_violation, strict_json, violation
+from hub.api.guards import RequestLimits, arrival
+from hub.api.operations import (
     FRESH,
+    Identify,
     area_of,
+    caller_address,
     etag,
     ids,
     json_answer,
@@ -14,13 +18,13 @@ from hub.api.answers import (
     known_states,
     listed,
     moment_of,
+    note,
     nothing,
     paged,
+    reservation,
+    visit,
     visitor,
 )
-from hub.api.contract import schema_violation, strict_json, violation
-from hub.api.guards import RequestLimits, arrival
-from hub.api.operations import Identify, caller_address, reservation, visit
 from hub.api.threads import in_thread, over, until_stored
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "known_states",
     "listed",
     "moment_of",
+    "note",
     "nothing",
     "over",
     "paged",

@@ -19,17 +19,18 @@ from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.middleware.main import ConnexionMiddleware
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
-from connexion.middleware.swagger_ui import SwaggerUIMiddleware
 from connexion.options import SwaggerUIOptions
 from connexion.resolver import Resolver
 from connexion.security import OAuthSecurityHandler
 from starlette.routing import Mount, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from hub.admission import Admission
+from hub.api.deprecation import Deprecations
 from hub.api.guards import PREFIXES, Cap, Gate, RequestLimits, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
+from hub.api.reference import Reference
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.web.responses import SafeHeaders
@@ -37,15 +38,12 @@ from hub.web.responses import SafeHeaders
 __all__ = ["RequestLimits", "build"]
 
 Handler = Callable[..., Any]
-#: Swagger UI's page starts itself by an inline script and sets inline styles; it is never served in production.
-_LAXER = {"/docs/": "; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"}
 #: Names of caps that a schema of the contract may give as ``x-limit``, and the setting that each means.
 LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "total": "total"}
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 #: Where any document may stand, so that a ``$ref`` in it is none of the contract's.
 _FREE_VALUES = frozenset({"example", "value", "default", "enum"})
 _FIRST_ERROR = 400
-_DOCS = "/docs"
 #: Where nearly all requests go. No path outside fits one of these, so their order among the others means nothing but time.
 ASKED_MOST = ("/hub/v1/applications", "/v1/submissions", "/v2/submissions")
 _PATH_PARAMETER = re.compile(r"\\\{[^{}/]+\\\}")
@@ -72,7 +70,7 @@ def build(
         specification: path of ``openapi.yaml``.
         base_url: the hub's canonical address; stands in the published contract.
         token_info: returns ``{"sub": …, "scope": …}`` for a token, or None, or raises Unauthenticated. May be async.
-        production: leaves Swagger UI out.
+        production: lets people browse the contract at ``/docs``, but try nothing out.
         limits: caps on requests.
         admission: the memory budget that bodies count against.
         identities: who asks an operation (by operationId) is judged by these before its body is read: coroutine functions
@@ -86,15 +84,13 @@ def build(
     contract = load(specification)
     refuse_recursion(contract, contract, (), set())
     _match(contract, handlers)
-    published = orjson.dumps({**contract, "servers": [{"url": base_url}]})
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
     layers = _layers(
         contract,
-        published,
+        partial(Reference, contract=contract, source=specification, base_url=base_url, production=production),
         limits,
         partial(RequestCheck, limits=limits, admission=admission, identities=identities or {}),
         base_url=base_url,
-        production=production,
         check_answers=check_answers,
     )
     app = ConnexionMiddleware(
@@ -104,7 +100,7 @@ def build(
         lifespan=lifespan,
         resolver=Resolver(handlers.__getitem__),
         security_map={"oauth2": partial(_Bearer, token_info)},
-        swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=not production, swagger_ui_path=_DOCS),
+        swagger_ui_options=SwaggerUIOptions(serve_spec=False, swagger_ui=False),
     )
     app.add_api(_without_error_bodies(contract))
     _build_now(app)
@@ -141,21 +137,20 @@ def operations(contract: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 def _layers(
     contract: Mapping[str, Any],
-    published: bytes,
+    reference: Callable[[ASGIApp], ASGIApp],
     limits: RequestLimits,
     request_check: Make,
     *,
     base_url: str,
-    production: bool,
     check_answers: bool,
 ) -> list[Callable[[ASGIApp], ASGIApp]]:
     """Return every layer, outermost first: this is the way of a request."""
     layers: list[Callable[[ASGIApp], ASGIApp] | None] = [
-        partial(SafeHeaders, https=base_url.startswith("https://"), laxer=_LAXER),
+        partial(SafeHeaders, https=base_url.startswith("https://")),
+        Deprecations,
         ProblemNet,
         partial(Gate, limits=limits, surface=_surface(contract, limits)),
-        partial(_PublishedContract, document=published),
-        None if production else _Docs,
+        reference,
         _Routing,
         SecurityMiddleware,
         partial(Layer, make=request_check),
@@ -232,6 +227,11 @@ def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
             for method, path, operation in operations(contract)
             if operation["operationId"] in _BY_SUFFIX
         ),
+        bodies=tuple(
+            (method, _pattern(path), tuple(resolved(contract, operation["requestBody"])["content"]))
+            for method, path, operation in operations(contract)
+            if "requestBody" in operation
+        ),
     )
 
 
@@ -292,26 +292,6 @@ def _without_examples(contract: Mapping[str, Any], given: Mapping[str, Any], *, 
     return lean
 
 
-class _PublishedContract:
-    """Serves ``/openapi.json`` from memory; connexion's own page would check the whole contract on every request."""
-
-    def __init__(self, app: ASGIApp, *, document: bytes) -> None:
-        self._app = app
-        self._body = document
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/openapi.json" or scope["method"] not in {"GET", "HEAD"}:
-            await self._app(scope, receive, send)
-            return
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(self._body)).encode()),
-            (b"cache-control", b"public, max-age=300"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body})
-
-
 def _without_redirects(router: Router) -> None:
     """Have an address with a slash too many, or one too few, be none.
 
@@ -331,20 +311,6 @@ class _Routing(RoutingMiddleware):  # type: ignore[misc]  # connexion has no typ
         """Add the contract's paths."""
         super().add_api(*arguments, **named)
         _without_redirects(self.router)
-
-
-class _Docs(SwaggerUIMiddleware):  # type: ignore[misc]  # connexion has no types
-    """Swagger UI under its own path; connexion would ask its router on every request."""
-
-    def add_api(self, *arguments: Any, **named: Any) -> None:
-        """Add the pages."""
-        super().add_api(*arguments, **named)
-        _without_redirects(self.router)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the pages, or hand on."""
-        ours = scope["type"] == "http" and scope["path"].startswith(_DOCS)
-        await (super().__call__(scope, receive, send) if ours else self.app(scope, receive, send))
 
 
 class _Bearer(OAuthSecurityHandler):  # type: ignore[misc]  # connexion has no types

@@ -6,9 +6,11 @@ memory, and nothing is ever spooled to disk.
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,13 +19,27 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
-from hub.api import area_of, arrival, in_thread, reservation, until_stored, visit
+from hub.api import (
+    area_of,
+    arrival,
+    in_thread,
+    json_answer,
+    moment_of,
+    note,
+    reservation,
+    schema_violation,
+    until_stored,
+    violation,
+    visit,
+)
+from hub.api.deprecation import Endings
 from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
 from hub.identity import Caller, require_sending
 from hub.intake import Accepted, Intake, Reception, Replay
-from hub.intake.status import Progress, StatusDesk
-from hub.model import Application, Callback, Cover, MediaType, canonical_service
+from hub.intake.status import Progress, StatusDesk, reference_in
+from hub.model import Application, Callback, Cover, MediaType, State, canonical_service, service_names
+from hub.store import SentFilter, StoredMessage
 from hub.validation.report import Report
 from hub.web.multipart import Part, parts
 
@@ -36,6 +52,7 @@ _THREADS_FOR_LARGE = 4
 #: Plaintext is handed to the sealing thread in pieces of about this size.
 _PIECE = 1024 * 1024
 _METADATA_LIMIT = 1024 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Applications:
@@ -46,6 +63,7 @@ class Applications:
         *,
         intake: Intake,
         desk: StatusDesk,
+        endings: Endings,
         gazetteer: Gazetteer,
         caller: Callable[[], Caller],
         clock: Callable[[], datetime],
@@ -54,6 +72,7 @@ class Applications:
     ) -> None:
         self._intake = intake
         self._desk = desk
+        self._endings = endings
         self._gazetteer = gazetteer
         self._caller = caller
         self._clock = clock
@@ -62,12 +81,21 @@ class Applications:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._threads_for_large = ThreadPoolExecutor(_THREADS_FOR_LARGE, thread_name_prefix="intake-large")
 
-    async def create(
-        self, service: str, ars: str | None = None, ags: str | None = None, schema: str | None = None
+    async def create(  # noqa: PLR0917  # parameters of the contract, passed by name
+        self,
+        service: str,
+        ars: str | None = None,
+        ags: str | None = None,
+        schema: str | None = None,
+        externalReference: str | None = None,  # noqa: N803  # the parameter's name in openapi.yaml
+        caseId: str | None = None,  # noqa: N803
+        replaces: str | None = None,
     ) -> ConnexionResponse:
         """Accept an application: 202 with the signed receipt."""
         request = visit()
-        cover = self._cover(request, service, area_of(ars, ags, self._gazetteer).ars, schema)
+        cover = self._cover(request, service, area_of(ars, ags, self._gazetteer).ars, schema, externalReference)
+        if caseId is not None or replaces is not None:
+            cover = replace(cover, case_id=_uuid(caseId), replaces=_uuid(replaces))
         came = arrival(request.scope)
         if came.media_type != "multipart/form-data" and _announced_size(request) <= _SMALL:
             data = await self._read_limited(request.stream())
@@ -86,6 +114,31 @@ class Applications:
             accepted = await until_stored(accept, pool=self._threads_for_large)
         return self._answer(accepted)
 
+    async def list(  # noqa: PLR0917  # parameters of the contract, passed by name
+        self,
+        since: str | None = None,
+        until: str | None = None,
+        state: str | None = None,
+        service: str | None = None,
+        externalReference: str | None = None,  # noqa: N803
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> dict[str, Any]:
+        """List the caller's own applications, newest first, one page."""
+        wanted = SentFilter(
+            since=None if since is None else moment_of(since, "since"),
+            until=None if until is None else moment_of(until, "until"),
+            state=None if state is None else State(state),
+            services=None if service is None else service_names(service),
+            reference=externalReference,
+        )
+        before = None if cursor is None else _read_cursor(cursor)
+        found = await in_thread(self._desk.sent, wanted, caller=self._caller(), before=before, limit=limit)
+        return {
+            "applications": [_sent_json(each, self._base_url) for each in found.messages],
+            "next": None if found.follows is None else _cursor(*found.follows),
+        }
+
     async def status(self, submissionId: str) -> dict[str, Any]:  # noqa: N803  # the parameter's name in openapi.yaml
         """Tell the state and the history."""
         progress = await in_thread(self._desk.progress, UUID(submissionId), caller=self._caller())
@@ -95,6 +148,12 @@ class Applications:
         """Return the signed receipt again."""
         receipt = await in_thread(self._desk.receipt, UUID(submissionId), caller=self._caller())
         return ConnexionResponse(status_code=200, body=receipt, content_type="application/jose")
+
+    async def call_back(self, submissionId: str, body: dict[str, Any] | None = None) -> ConnexionResponse:  # noqa: N803
+        """Have the last callbacks about an application sent again."""
+        last = (body or {}).get("last", 1)
+        resend = partial(self._desk.call_back, UUID(submissionId), last=last, caller=self._caller())
+        return json_answer({"resent": await in_thread(resend)}, 202)
 
     async def validate(self, schema: str | None = None, service: str | None = None) -> dict[str, Any]:
         """Validate only: the report, valid or not, is the answer."""
@@ -113,9 +172,13 @@ class Applications:
             now=self._clock(),
         )
         pool = self._threads if len(data) <= _SMALL else self._threads_for_large
-        return (await until_stored(partial(_done, check), pool=pool)).as_json()
+        report: Report = await until_stored(partial(_done, check), pool=pool)
+        self._endings.tell(report.schema.uri, self._clock().date())
+        return report.as_json()
 
-    def _cover(self, request: Request, service: str, area: str, schema: str | None) -> Cover:
+    def _cover(
+        self, request: Request, service: str, area: str, schema: str | None, external_reference: str | None
+    ) -> Cover:
         headers = request.headers
         url, secret = headers.get("callback-url"), headers.get("callback-secret")
         if (url is None) != (secret is None):
@@ -127,13 +190,16 @@ class Applications:
             )
         caller = self._caller()
         require_sending(caller, service=service, areas=[area])
+        canonical = canonical_service(service)
+        note(service=canonical)
         return Cover(
             sender=caller.client_id,
-            service=canonical_service(service),
+            service=canonical,
             area=area,
             schema=schema,
             idempotency_key=headers.get("idempotency-key"),
             callback=Callback(url=url, secret=secret) if url and secret else None,
+            external_reference=external_reference,
         )
 
     async def _read_whole(self, stream: AsyncIterator[bytes], reception: Reception | Replay) -> bytes:
@@ -199,10 +265,15 @@ class Applications:
         claims = accepted.claims
         submission_id = claims["sub"].removeprefix("submission:")
         link = f"{self._base_url}/hub/v1/applications/{submission_id}"
+        case_id, there = claims["txn"].removeprefix("case:"), claims["destination"]["destinationId"]
+        note(submission=submission_id, case=case_id, destination=there)
+        self._endings.tell(claims["schema"]["uri"], self._clock().date())
+        if accepted.again:
+            note(outcome="repeated")
         body = {
             "submissionId": submission_id,
-            "caseId": claims["txn"].removeprefix("case:"),
-            "destinationId": claims["destination"]["destinationId"],
+            "caseId": case_id,
+            "destinationId": there,
             "destination": claims["destination"],
             "acceptedAt": claims["acceptedAt"],
             "schema": {"uri": claims["schema"]["uri"], "version": claims["schema"]["version"]},
@@ -212,6 +283,10 @@ class Applications:
         return ConnexionResponse(
             status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
         )
+
+
+def _uuid(given: str | None) -> UUID | None:
+    return None if given is None else UUID(given)
 
 
 def _done(check: Callable[[], Report]) -> Future[Report]:
@@ -294,4 +369,35 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
             for step in progress.history
         ],
         "links": {"self": link, "receipt": f"{link}/receipt"},
+    } | ({} if progress.external_reference is None else {"externalReference": progress.external_reference})
+
+
+def _sent_json(message: StoredMessage, base_url: str) -> dict[str, Any]:
+    link = f"{base_url}/hub/v1/applications/{message.id}"
+    return {
+        "submissionId": str(message.id),
+        "caseId": str(message.case_id),
+        "destinationId": str(message.destination_id),
+        "service": message.service.identifier,
+        "ars": message.area,
+        "externalReference": reference_in(message.receipt),
+        "state": message.state.value,
+        "acceptedAt": (message.submitted_at or message.created_at).isoformat(timespec="milliseconds"),
+        "links": {"self": link, "receipt": f"{link}/receipt"},
     }
+
+
+def _cursor(at: datetime, submission_id: UUID) -> str:
+    """Return where a page ends, as text that means nothing to others: microseconds since 1970, and an id."""
+    instant = (at - _EPOCH) // timedelta(microseconds=1)
+    return urlsafe_b64encode(instant.to_bytes(8, "big") + submission_id.bytes).decode("ascii")
+
+
+def _read_cursor(text: str) -> tuple[datetime, UUID]:
+    """Return what :func:`_cursor` was made of; raise ``Malformed`` where it is none."""
+    try:
+        content = urlsafe_b64decode(text)
+        instant = timedelta(microseconds=int.from_bytes(content[:8], "big"))
+        return _EPOCH + instant, UUID(bytes=content[8:])
+    except (ValueError, OverflowError) as error:
+        raise schema_violation(violation("format", "query/cursor", "parameter", "next")) from error

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import anyio
 import anyio.to_thread
 import orjson
 from connexion.lifecycle import ConnexionResponse
 
-from hub.api import area_of, moment_of
+from hub.api import area_of, etag, known_states, moment_of, nothing
+from hub.api.deprecation import Endings
 from hub.areas import Gazetteer, Place, look_up
 from hub.crypto import HubKeys
+from hub.errors import Text
 from hub.routing import Explanation, RoutingTable
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.comparison import Change
+from hub.validation.editions import EditionFile, FileRole
 
 #: Changes that one answer lists; the total is always told.
 _CHANGES = 2_000
@@ -24,6 +28,10 @@ _CHANGES = 2_000
 _COMPARING = 1
 #: Tables of other moments read at once: anybody may ask, and each has to be put together again.
 _RECALLING = 1
+#: Files of schemas read at once: the largest have some megabytes, and each is hashed before it is given out.
+_READING = 2
+#: Where the files of schemas are.
+_DOCUMENT = "/hub/v1/schemas/document"
 
 
 class Catalogues:
@@ -45,8 +53,10 @@ class Catalogues:
         self._gazetteer = gazetteer
         self._keys = keys
         self._clock = clock
+        self._endings = Endings(catalog)
         self._comparing = anyio.CapacityLimiter(_COMPARING)
         self._recalling = anyio.CapacityLimiter(_RECALLING)
+        self._reading = anyio.CapacityLimiter(_READING)
 
     async def schemas(self, standard: str | None = None) -> dict[str, Any]:
         """List all schemas in all versions, or those of one standard."""
@@ -56,8 +66,31 @@ class Catalogues:
         return {"schemas": [_entry_json(entry, today) for entry in wanted]}
 
     async def schema(self, uri: str) -> dict[str, Any]:
-        """Show one schema."""
-        return _entry_json(self._catalog().entry(uri), self._clock().date())
+        """Show one schema, and all files that go with it."""
+        entry = self._catalog().entry(uri)
+        self._endings.tell(uri, self._clock().date())
+        files = await anyio.to_thread.run_sync(entry.files, limiter=self._reading)
+        shown = {
+            name: [_file_json(entry, each) for each in files if each.role in roles]
+            for name, roles in _BESIDE_EACH_OTHER.items()
+        }
+        return _entry_json(entry, self._clock().date()) | shown
+
+    async def document(self, uri: str, file: str | None = None) -> ConnexionResponse:
+        """Give the very bytes of a schema, or of a file that goes with it."""
+        catalog = self._catalog()
+        found = await anyio.to_thread.run_sync(catalog.file, uri, file, limiter=self._reading)
+        if found.role is FileRole.SCHEMA:
+            self._endings.tell(uri, self._clock().date())
+        headers = {**etag(found.sha256), "Cache-Control": "public, max-age=300"}
+        if found.role is FileRole.SCHEMA:
+            entry = catalog.entry(uri)
+            beside = await anyio.to_thread.run_sync(entry.files, limiter=self._reading)
+            headers |= _links([_link(entry, each) for each in beside if each.role in _RELATIONS])
+        if found.sha256 in known_states():
+            return nothing(304, headers)
+        content = await anyio.to_thread.run_sync(found.read, limiter=self._reading)
+        return ConnexionResponse(status_code=200, body=content, content_type=found.media_type, headers=headers)
 
     async def differences(self, standard: str, old: str, new: str) -> dict[str, Any]:
         """Tell what a sender of a standard must and may change from one version to another."""
@@ -91,7 +124,7 @@ class Catalogues:
         return note | {
             "total": len(found.places),
             "choice": found.choice,
-            "areas": [_area_json(gazetteer, place) for place in shown],
+            "areas": [_area_json(gazetteer, place, found.parts) for place in shown],
         }
 
     async def hub_keys(self) -> ConnexionResponse:
@@ -99,12 +132,47 @@ class Catalogues:
         return _published(self._keys.hub_jwks())
 
     async def submission_keys(self) -> ConnexionResponse:
-        """Return the keys that verify the hub's event tokens (FIT-Connect)."""
-        return _published(self._keys.fit_connect_jwks())
+        """Return the keys that verify the hub's event tokens (FIT-Connect); ``Link`` leads to those of all proof."""
+        return _published(self._keys.fit_connect_jwks(), Link='</hub/v1/jwks.json>; rel="related"')
 
     async def portal_keys(self) -> ConnexionResponse:
         """Return the keys that verify addressing information (FIT-Connect portal)."""
         return _published(self._keys.portal_jwks())
+
+
+#: What a schema's entry lists, by the files' roles.
+_BESIDE_EACH_OTHER = {
+    "documents": (FileRole.SCHEMA, FileRole.PART, FileRole.RULES, FileRole.IDENTIFIERS),
+    "codeLists": (FileRole.CODE_LIST,),
+    "examples": (FileRole.EXAMPLE,),
+    "forms": (FileRole.FORM, FileRole.MANIFEST),
+}
+#: How what stands beside a schema relates to it (RFC 8288), and how many are linked in a header field; the entry has all.
+_RELATIONS = {FileRole.CODE_LIST: "related", FileRole.EXAMPLE: "example"}
+_LINKS = 20
+
+
+def _document_of(entry: SchemaEntry, file: EditionFile) -> str:
+    return f"{_DOCUMENT}?{urlencode({'uri': entry.uri, 'file': file.name})}"
+
+
+def _link(entry: SchemaEntry, file: EditionFile) -> str:
+    return f'<{_document_of(entry, file)}>; rel="{_RELATIONS[file.role]}"; type="{file.media_type}"'
+
+
+def _links(links: list[str]) -> dict[str, str]:
+    return {"Link": ", ".join(links[:_LINKS])} if links else {}
+
+
+def _file_json(entry: SchemaEntry, file: EditionFile) -> dict[str, Any]:
+    return {
+        "file": file.name,
+        "uri": file.uri,
+        "role": file.role.value,
+        "mediaType": file.media_type,
+        "sha256": file.sha256,
+        "href": _document_of(entry, file),
+    }
 
 
 def _entry_json(entry: SchemaEntry, today: date) -> dict[str, Any]:
@@ -137,7 +205,7 @@ def _change_json(change: Change) -> dict[str, Any]:
     }
 
 
-def _area_json(gazetteer: Gazetteer, place: Place) -> dict[str, Any]:
+def _area_json(gazetteer: Gazetteer, place: Place, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     def change(ars: str, on: date) -> dict[str, str]:
         return {"ars": ars, "name": gazetteer.name(ars), "on": on.isoformat()}
 
@@ -150,10 +218,16 @@ def _area_json(gazetteer: Gazetteer, place: Place) -> dict[str, Any]:
         "validFrom": _iso(place.valid_from),
         "validUntil": _iso(place.valid_until),
         "postalCodes": list(place.postal_codes),
+        "parts": list(parts.get(place.area.ars, ())),
+        "distinction": _text_json(gazetteer.distinction(place)),
         "within": [{"ars": each.area.ars, "name": each.name} for each in gazetteer.above(place.area)],
         "cameFrom": [change(one.old.area.ars, one.on) for one in gazetteer.came_from(place.area)],
         "became": [change(one.new.ars, one.on) for one in gazetteer.became(place.area)],
     }
+
+
+def _text_json(text: Text) -> dict[str, str]:
+    return {"de": text.de, "en": text.en}
 
 
 def _iso(day: date | None) -> str | None:
@@ -174,10 +248,10 @@ def _explanation_json(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _published(jwks: Any) -> ConnexionResponse:
+def _published(jwks: Any, **headers: str) -> ConnexionResponse:
     return ConnexionResponse(
         status_code=200,
         body=orjson.dumps(jwks),
         content_type="application/json",
-        headers={"Cache-Control": "public, max-age=300"},
+        headers={"Cache-Control": "public, max-age=300", **headers},
     )

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -29,7 +30,7 @@ from starlette.types import Message, Receive, Scope
 from hub.admission import Reservation
 from hub.api.guards import RequestLimits, arrival
 from hub.errors import ConfigurationError, Malformed, Text
-from hub.validation.json.documents import require_few_values
+from hub.validation.json.documents import repeated, require_few_values
 
 #: A schema with this member is not read at the edge: the handler takes the body as a stream.
 STREAM = "x-stream"
@@ -45,6 +46,10 @@ _COPIES = 3
 _HIDDEN_IN = {"request": "readOnly", "response": "writeOnly"}
 _SUBSCHEMAS = ("items", "not", "additionalProperties")
 _SUBSCHEMA_LISTS = ("allOf", "anyOf", "oneOf")
+#: What people are told that a schema wants, in the place of its pattern: German, then English.
+EXPECTED = "x-expected"
+#: What stands between the German and the English of it.
+_BETWEEN = " / "
 #: Assertions of draft 4 that pass through as they are; everything else in a schema is for people or for tools.
 _ASSERTIONS = (
     "enum",
@@ -67,14 +72,18 @@ _ASSERTIONS = (
 )
 _RULE_TEXTS: Mapping[str, Text] = {
     "additionalProperties": Text(
-        "Hier steht ein Element, das es nicht gibt.", "There is a member that does not exist."
+        "Dieses Objekt hat ein Element, das es nicht gibt. „expected“ nennt die erlaubten.",
+        "This object has a member that does not exist. 'expected' names those that are allowed.",
     ),
     "enum": Text("Der Wert ist keiner der erlaubten.", "The value is none of those allowed."),
     "format": Text("Der Wert hat nicht das verlangte Format.", "The value does not have the required format."),
-    "pattern": Text("Der Wert entspricht nicht dem verlangten Muster.", "The value does not match the pattern."),
+    "pattern": Text("Der Wert hat nicht die verlangte Form.", "The value does not have the required form."),
     "required": Text("Eine Pflichtangabe fehlt.", "A required member is missing."),
     "type": Text("Der Wert hat den falschen Typ.", "The value is of the wrong type."),
-    "unknown": Text("Diesen Parameter gibt es hier nicht.", "There is no such parameter here."),
+    "unknown": Text(
+        "Diesen Parameter gibt es hier nicht. „expected“ nennt die erlaubten.",
+        "There is no such parameter here. 'expected' names those that are allowed.",
+    ),
 }
 _OTHER_RULE = Text("Der Wert verletzt diese Regel.", "The value breaks this rule.")
 
@@ -83,12 +92,55 @@ class BrokenContractError(Exception):
     """An answer of ours does not keep the contract: a bug, told to the log by rules and places only."""
 
 
+class ContractSchema:
+    """A schema of the contract, ready to judge. Thread-safe."""
+
+    def __init__(self, draft4: bytes) -> None:
+        self._document = orjson.loads(draft4)
+        try:
+            self._validator = jsonschema_rs.Draft4Validator(
+                self._document,
+                formats={"uuid": _is_uuid},
+                validate_formats=True,
+                retriever=_refuse_reference,
+                pattern_options=jsonschema_rs.RegexOptions(),
+            )
+        except (jsonschema_rs.ValidationError, ValueError) as error:
+            raise _unusable() from error
+
+    def is_valid(self, document: Any) -> bool:
+        """Tell whether ``document`` keeps the schema."""
+        return self._validator.is_valid(document)
+
+    def broken(self, document: Any, path_kind: str, path: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the violations of ``document``; with ``path``, all of them are of that place."""
+        for error in self._validator.iter_errors(document):
+            yield violation(_rule(error), _pointer(error) if path is None else path, path_kind, self._expected(error))
+
+    def _expected(self, error: jsonschema_rs.ValidationError) -> str | None:
+        """Return what the schema asks for, as one line; it comes from the contract alone."""
+        holder = self._document
+        for step in error.schema_path[:-1]:
+            holder = holder[step]
+        if _rule(error) == "additionalProperties":
+            return ", ".join(sorted(holder.get("properties", ()))) or None
+        facts = error.kind.as_dict()
+        if "pattern" in facts:
+            said: str | None = holder.get(EXPECTED)
+            return said
+        for name in ("property", "format", "limit", "options", "types", "multiple_of"):
+            if name in facts:
+                wanted = facts[name]
+                return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
+        return None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parameter:
     place: str
     name: str
     required: bool
-    validator: jsonschema_rs.Draft4Validator
+    schema: ContractSchema
 
 
 class _UriParser(OpenAPIURIParser):  # type: ignore[misc]  # connexion has no types
@@ -132,11 +184,9 @@ class Parameters:
 class Body:
     """Reads small bodies whole, with or without Content-Length, and checks them."""
 
-    def __init__(
-        self, parse: Callable[[bytes], Any], validator: jsonschema_rs.Draft4Validator, *, required: bool
-    ) -> None:
+    def __init__(self, parse: Callable[[bytes], Any], schema: ContractSchema, *, required: bool) -> None:
         self._parse = parse
-        self._validator = validator
+        self._schema = schema
         self._required = required
 
     async def read(self, receive: Receive) -> tuple[Any, Receive]:
@@ -145,7 +195,7 @@ class Body:
         document = None
         if body:
             document = self._parse(body)
-            found = violations(self._validator, document)
+            found = violations(self._schema, document)
             if found:
                 raise schema_violation(*found)
         elif self._required:
@@ -153,43 +203,27 @@ class Body:
         return document, _replayed(body, receive)
 
 
-def compiled(schema: Mapping[str, Any], direction: str) -> jsonschema_rs.Draft4Validator:
+def compiled(schema: Mapping[str, Any], direction: str) -> ContractSchema:
     """Translate and compile a schema of the contract, references resolved, for a ``request`` or a ``response``.
 
     Raises:
         ConfigurationError: it is recursive, or no valid schema.
     """
-    return _validator(orjson.dumps(_draft4(schema, direction, 0)))
+    return _compiled(orjson.dumps(_draft4(schema, direction, 0)))
 
 
 #: Schemas of one contract that are compiled once each: most parameters and answers are alike.
 _ALIKE = 1_000
 
 
-@lru_cache(_ALIKE)
-def _validator(draft4: bytes) -> jsonschema_rs.Draft4Validator:
-    try:
-        return jsonschema_rs.Draft4Validator(
-            orjson.loads(draft4),
-            formats={"uuid": _is_uuid},
-            validate_formats=True,
-            retriever=_refuse_reference,
-            pattern_options=jsonschema_rs.RegexOptions(),
-        )
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        raise _unusable() from error
+_compiled = lru_cache(_ALIKE)(ContractSchema)
 
 
-def violations(validator: jsonschema_rs.Draft4Validator, document: Any) -> list[dict[str, Any]]:
+def violations(schema: ContractSchema, document: Any) -> list[dict[str, Any]]:
     """Return the violations of ``document``, none of which repeats a value or a name that the sender chose."""
-    if validator.is_valid(document):
+    if schema.is_valid(document):
         return []
-    found: list[dict[str, Any]] = []
-    for error in validator.iter_errors(document):
-        found.append(violation(_rule(error), _pointer(error), "json-pointer", _expected(error)))
-        if len(found) == _MAX_VIOLATIONS:
-            break
-    return found
+    return list(islice(schema.broken(document, "json-pointer"), _MAX_VIOLATIONS))
 
 
 def _draft4(schema: Mapping[str, Any], direction: str, depth: int) -> dict[str, Any]:
@@ -197,7 +231,7 @@ def _draft4(schema: Mapping[str, Any], direction: str, depth: int) -> dict[str, 
         raise _unusable()
     if direction == "response" and schema.get("writeOnly"):
         return {"not": {}}
-    plain: dict[str, Any] = {name: schema[name] for name in _ASSERTIONS if name in schema}
+    plain: dict[str, Any] = {name: schema[name] for name in (*_ASSERTIONS, EXPECTED) if name in schema}
     for name in _SUBSCHEMAS:
         if name in schema:
             inner = schema[name]
@@ -232,7 +266,7 @@ def _compiled_parameters(parameters: list[dict[str, Any]]) -> Iterator[_Paramete
             place=parameter["in"],
             name=parameter["name"],
             required=parameter.get("required", False),
-            validator=compiled(parameter["schema"], "request"),
+            schema=compiled(parameter["schema"], "request"),
         )
 
 
@@ -242,11 +276,7 @@ def _judged(parameter: _Parameter, given: Mapping[str, Mapping[str, Any]]) -> It
     value = given[parameter.place].get(parameter.name.lower() if headers else parameter.name)
     if value is None:
         return [violation("required", path, "parameter", None)] if parameter.required else []
-    if parameter.validator.is_valid(value):
-        return []
-    return [
-        violation(_rule(error), path, "parameter", _expected(error)) for error in parameter.validator.iter_errors(value)
-    ]
+    return [] if parameter.schema.is_valid(value) else parameter.schema.broken(value, "parameter", path)
 
 
 def _listed(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -265,6 +295,9 @@ def _from_headers(scope: Scope) -> dict[str, Mapping[str, Any]]:
 def violation(rule: str, path: str, path_kind: str, expected: str | None) -> dict[str, Any]:
     """Return a violation in the shape of ``hub.validation.report``; ``parameter`` is a path kind of the edge's own."""
     text = _RULE_TEXTS.get(rule, _OTHER_RULE)
+    if rule == "pattern" and expected is not None:
+        german, _, english = expected.partition(_BETWEEN)
+        text = Text(f"{text.de} Verlangt: {german}.", f"{text.en} Required: {english or german}.")
     return {
         "rule": rule,
         "severity": "error",
@@ -291,16 +324,6 @@ def _pointer(error: jsonschema_rs.ValidationError) -> str:
             break
         steps.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{step}" for step in steps)
-
-
-def _expected(error: jsonschema_rs.ValidationError) -> str | None:
-    """Return what the schema asks for, as one line; it comes from the contract alone."""
-    facts = error.kind.as_dict()
-    for name in ("property", "pattern", "format", "limit", "options", "types", "multiple_of"):
-        if name in facts:
-            wanted = facts[name]
-            return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
-    return None
 
 
 def _is_uuid(text: str) -> bool:
@@ -418,11 +441,15 @@ def strict_json(body: bytes, limits: RequestLimits) -> Any:
         orjson.loads(body)
         document = json.loads(
             body,
-            object_pairs_hook=_unique,
+            object_pairs_hook=_unique_members,
             parse_int=lambda digits: _integer(digits, limits),
             parse_float=_finite,
             parse_constant=_refuse_constant,
         )
+    except _RepeatedNameError as error:
+        # The sealed and the plain door say it in the same words, with the place.
+        found = repeated(body)
+        raise Malformed(found.detail, slug="invalid-json", **found.members) from error
     except (ValueError, RecursionError) as error:
         raise _not_json() from error
     if body.count(b"[") + body.count(b"{") > limits.json_depth and _depth(document) > limits.json_depth:
@@ -446,6 +473,17 @@ def strict_form(body: bytes, limits: RequestLimits) -> dict[str, str]:
             "Das Formular ist nicht lesbar, oder ein Feld steht mehrfach. Jedes darf nur einmal stehen.",
             "The form cannot be read, or a field stands more than once. Each may stand only once.",
         ) from error
+
+
+class _RepeatedNameError(ValueError):
+    """An object names a member twice."""
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _RepeatedNameError
+    return members
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -222,6 +222,7 @@ class Surface:
     ``media_types`` are all that any operation takes. ``prefixed`` are operations that stand in the contract with their
     mount in front, as (method, path): they are not reachable without it. ``repeatable`` are query names of arrays.
     ``by_suffix`` are operations that take ``text/xml``, ``…+xml`` and ``…+json`` as what they are, as (method, path).
+    ``bodies`` are the media types of each operation that takes a body, as (method, path, media types).
     """
 
     media_types: frozenset[str]
@@ -229,6 +230,11 @@ class Surface:
     prefixed: Prefixed = ()
     repeatable: frozenset[str] = frozenset()
     by_suffix: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    bodies: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = ()
+
+    def taken(self, method: str, path: str) -> tuple[str, ...]:
+        """Return the media types that an operation takes, none where there is no such operation."""
+        return next((taken for known, way, taken in self.bodies if known == method and way.fullmatch(path)), ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,9 +286,7 @@ class Gate:
         )
         if by_suffix:
             _named_plainly(fields)
-        content_type = _content_type(
-            fields, scope["method"], length, self._surface.media_types, wanted=_BY_SUFFIX if by_suffix else _WANTED
-        )
+        content_type = _content_type(fields, scope["method"], path, length, self._surface, by_suffix=by_suffix)
         media_type = content_type.partition(";")[0]
         cap = self._cap(scope["method"], path, media_type)
         if length is not None and length > cap:
@@ -341,20 +345,32 @@ def _named_plainly(fields: dict[bytes, bytes]) -> None:
         fields[b"content-type"] = f"{meant}{semicolon}{parameters}".encode("latin-1")
 
 
-_WANTED = Text(
-    "Der Content-Type fehlt oder gilt hier nicht. /openapi.json nennt die erlaubten; Zeichensatz ist UTF-8.",
-    "The Content-Type is missing or not taken. /openapi.json lists those that are; the character set is UTF-8.",
-)
-_BY_SUFFIX = Text(
-    "Der Content-Type fehlt oder gilt hier nicht. Senden Sie application/xml (auch text/xml, …+xml), application/json (auch "
-    "…+json) oder, mit Anlagen, multipart/form-data; Zeichensatz ist UTF-8.",
-    "The Content-Type is missing or not taken. Send application/xml (also text/xml, …+xml), application/json (also …+json) or, "
-    "with attachments, multipart/form-data; the character set is UTF-8.",
-)
+def not_taken(taken: tuple[str, ...], *, by_suffix: bool = False) -> UnsupportedMedia:
+    """Return the refusal of a Content-Type that an operation does not take; ``taken`` are those that it does.
+
+    ``by_suffix``: it takes the other names of XML and JSON, too.
+    """
+    if not taken:
+        return UnsupportedMedia(
+            Text(
+                "Den Content-Type kennt keine Operation dieser Schnittstelle, oder er fehlt. /openapi.json nennt, was gilt.",
+                "No operation of this interface knows the Content-Type, or it is missing. /openapi.json tells what holds.",
+            )
+        )
+    named, also = ", ".join(taken), (" (auch text/xml, …+xml und …+json)", " (also text/xml, …+xml and …+json)")
+    return UnsupportedMedia(
+        Text(
+            f"Der Content-Type fehlt oder gilt hier nicht. Diese Operation nimmt {named}{also[0] if by_suffix else ''} an; "
+            "Zeichensatz ist UTF-8.",
+            f"The Content-Type is missing or not taken. This operation takes {named}{also[1] if by_suffix else ''}; the "
+            "character set is UTF-8.",
+        ),
+        taken=list(taken),
+    )
 
 
 def _content_type(
-    fields: dict[bytes, bytes], method: str, length: int | None, media_types: frozenset[str], *, wanted: Text
+    fields: dict[bytes, bytes], method: str, path: str, length: int | None, surface: Surface, *, by_suffix: bool
 ) -> str:
     """Return the Content-Type in plain form, or "" where no body comes.
 
@@ -363,7 +379,7 @@ def _content_type(
         UnsupportedMedia: none given, unreadable, unknown to the contract, not UTF-8, or compressed.
     """
     if not length and b"transfer-encoding" not in fields:
-        return _tolerated(fields, media_types)
+        return _tolerated(fields, surface.media_types)
     if method in _WITHOUT_BODY:
         raise _malformed(
             f"Zu {method} gehört kein Inhalt. Senden Sie die Anfrage ohne Body.",
@@ -372,8 +388,8 @@ def _content_type(
     if fields.get(b"content-encoding", b"identity").lower() != b"identity":
         raise _unsupported("Komprimierte Inhalte nimmt der Hub nicht an.", "The hub does not take compressed bodies.")
     plain = _plain_content_type(fields.get(b"content-type", b"").decode("latin-1"))
-    if plain is None or plain.partition(";")[0] not in media_types:
-        raise UnsupportedMedia(wanted)
+    if plain is None or plain.partition(";")[0] not in surface.media_types:
+        raise not_taken(surface.taken(method, path), by_suffix=by_suffix)
     return plain
 
 

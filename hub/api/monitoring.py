@@ -13,10 +13,12 @@ Health: whether the process lives, and whether it can do its job right now.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import time
 from datetime import timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,22 +27,28 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.api.problems import ABORTED
+from hub.api.deprecation import USED
+from hub.api.problems import ABORTED, ABOUT
 from hub.api.threads import in_thread
 from hub.errors import ConfigurationError, NotFound, Text
+from hub.files import vault
 from hub.jobs.gauges import RETRY_AFTER, Gauges, Readiness
+from hub.observability.diagnosis import SELF_CHECK
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces
 
 #: Operations that submit, and the door that each is.
 _DOORS = {
     "applications.create": "plain",
+    "applications.create_parts": "plain",
     "fit_connect.v1.submissions.submit": "sealed",
     "fit_connect.v2.submissions.submit": "sealed",
 }
 #: They come every few seconds and say nothing.
 _UNTRACED = ("/health/", "/metrics")
 _NO_ANSWER = 500
+#: Where the pages for people lie, which are no operations of the contract.
+_PAGES = "/admin"
 _LONGEST_PARENT = 64
 
 _log = logging.getLogger(__name__)
@@ -90,7 +98,15 @@ class Measured:
             noted[ABORTED] = True
             raise
         finally:
+            self._tally(scope["path"], noted, status)
             self._count(noted, status, timedelta(seconds=time.perf_counter() - began))
+
+    def _tally(self, path: str, noted: dict[str, Any], status: int | None) -> None:
+        gone = status is None and ABORTED in noted
+        self._meters.requested(group=_group(path, noted), status="aborted" if gone else str(status or _NO_ANSWER))
+
+        if USED in noted:
+            self._meters.deprecated(noted[USED], client=_client(noted))
 
     def _count(self, noted: dict[str, Any], status: int | None, took: timedelta) -> None:
         if "problem" in noted:
@@ -102,13 +118,28 @@ class Measured:
             return
         if status is None and ABORTED in noted:
             self._meters.aborted(door=door)
-        else:
-            self._meters.answered(door=door, status=status or _NO_ANSWER, took=took)
+            return
+        self._meters.answered(door=door, status=status or _NO_ANSWER, took=took)
+        if "problem" not in noted:  # A refusal has its line where it became a problem.
+            about = {"outcome": "accepted", "door": door, "status": status} | noted.get(ABOUT, {})
+            _log.info("application accepted", extra=about)
 
 
 def _operation(noted: dict[str, Any]) -> str:
     found: str = noted.get("connexion_routing", {}).get("operation_id") or ""
     return found
+
+
+def _client(noted: dict[str, Any]) -> str:
+    """Return the client whose token a request has, "none" where it has none."""
+    caller = (noted.get("connexion_context", {}).get("token_info") or {}).get("caller")
+    return "none" if caller is None else str(caller.client_id)
+
+
+def _group(path: str, noted: dict[str, Any]) -> str:
+    """Return the group of operations that a request belongs to: the first word of the operation's id, or the pages."""
+    operation = _operation(noted)
+    return operation.partition(".")[0] if operation else "admin" if path.startswith(_PAGES) else "none"
 
 
 def _parent(scope: Scope) -> str | None:
@@ -150,6 +181,14 @@ class Metrics:
         )
 
 
+def _arrived() -> dict[str, str]:
+    """Return how the request arrived: from whom, by which scheme, and what a proxy says of that."""
+    request = context.request
+    client = request.scope.get("client")
+    said = {name: request.headers.get(name, "") for name in (*_FORWARDED, "x-forwarded-proto", "host")}
+    return {"client": client[0] if client else "", "scheme": request.scope.get("scheme", ""), **said}
+
+
 def _is_local() -> bool:
     """Tell whether this machine asks for itself; behind a proxy on it, that is never certain."""
     request = context.request
@@ -162,15 +201,31 @@ def _is_local() -> bool:
         return False
 
 
+_LONGEST_MARK = 64
+
+
 class Health:
-    """Handlers of ``/health``."""
+    """Handlers of ``/health``. ``mark`` is the file in which a self-check leaves the word that it asks with."""
 
-    def __init__(self, readiness: Readiness) -> None:
+    def __init__(self, readiness: Readiness, *, mark: Path) -> None:
         self._readiness = readiness
+        self._mark = mark
 
-    async def live(self) -> dict[str, Any]:
-        """Say that the process answers."""
-        return {"status": "ok"}
+    async def live(self) -> ConnexionResponse:
+        """Say that the process answers; to a self-check, which may write the data folder, also whom it sees asking."""
+        headers = {}
+        word = context.request.headers.get(SELF_CHECK, "")
+        if word and await in_thread(self._is_own, word):
+            headers[SELF_CHECK] = orjson.dumps(_arrived()).decode("ascii", "replace")
+        return ConnexionResponse(
+            status_code=200, body=orjson.dumps({"status": "ok"}), content_type="application/json", headers=headers
+        )
+
+    def _is_own(self, word: str) -> bool:
+        try:
+            return hmac.compare_digest(vault.read(self._mark, most=_LONGEST_MARK), word.encode("latin-1"))
+        except (OSError, ConfigurationError):
+            return False
 
     async def ready(self) -> ConnexionResponse:
         """Say whether database, disk and keys can take an application now, and all loops live: 200 or 503."""

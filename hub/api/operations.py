@@ -1,18 +1,21 @@
 """What every operation of the contract does with a request, in layers: check it, call the handler, check the answer.
 
 Each layer looks the operation up once and works with what was compiled from the contract at the start; connexion's own
-layers derive the same from the contract again on every request, which cost more than all the rest of the way.
+layers derive the same from the contract again on every request, which cost more than all the rest of the way. Handlers of
+FIT-Connect answer in JSON and in pages of lists, and read the area that a request names: by ARS or by AGS, exactly one of both.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-import jsonschema_rs
 import orjson
+from connexion import context
 from connexion.decorators.parameter import sanitized
 from connexion.lifecycle import ConnexionResponse
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
@@ -26,17 +29,24 @@ from hub.api.contract import (
     STREAM,
     Body,
     BrokenContractError,
+    ContractSchema,
     Parameters,
     begun,
     body_required,
     compiled,
     counted_in,
+    schema_violation,
     strict_form,
     strict_json,
+    violation,
     violations,
 )
-from hub.api.guards import RequestFacts, RequestLimits, arrival
-from hub.errors import Text, UnsupportedMedia
+from hub.api.guards import RequestFacts, RequestLimits, arrival, not_taken
+from hub.api.problems import ABOUT
+from hub.areas import Area, Gazetteer
+from hub.errors import Malformed, NoRoute, Text
+from hub.identity import Caller
+from hub.store import Page
 from hub.validation.json.absent import cleaner
 
 #: Makes one operation's part of a layer from connexion's operation and the next layer.
@@ -62,6 +72,11 @@ _VISIT: ContextVar[Request] = ContextVar("visit")
 def visit() -> Request:
     """Return the request that is being handled."""
     return _VISIT.get()
+
+
+def note(**facts: str) -> None:
+    """Note ids of what the request that is being handled is about, for the line that the log has of it."""
+    visit().scope["extensions"].setdefault(ABOUT, {}).update(facts)
 
 
 def caller_address() -> str:
@@ -152,13 +167,7 @@ class RequestCheck:
             raise body_required()
         media_type = came.media_type or self._usual
         if media_type not in self._bodies:
-            taken = ", ".join(self._bodies)
-            raise UnsupportedMedia(
-                Text(
-                    f"Diese Operation nimmt {taken} an, sonst nichts.",
-                    f"This operation takes {taken} and nothing else.",
-                )
-            )
+            raise not_taken(tuple(self._bodies))
         body, expected = self._bodies[media_type], came.length or 0
         reservation.require_room(min(expected, _PIECE) if media_type in self._in_pieces else expected)
         if body is not None:
@@ -201,7 +210,7 @@ class AnswerCheck:
         self._produced = frozenset(media_type.lower() for media_type in operation.produces)
         self._usual = operation.produces[0] if operation.produces else "application/octet-stream"
         self._any = compiled({}, "response")
-        self._validators = {
+        self._schemas = {
             (status, media_type): compiled(entry.get("schema", {}), "response")
             for status, response in operation.responses.items()
             for media_type, entry in response.get("content", {}).items()
@@ -209,25 +218,25 @@ class AnswerCheck:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
-        validator: jsonschema_rs.Draft4Validator | None = None
+        schema: ContractSchema | None = None
         held: list[Message] = []
 
         async def checked(message: Message) -> None:
-            nonlocal validator
+            nonlocal schema
             if message["type"] == "http.response.start":
-                validator = self._validator(message)
-            if validator is None:
+                schema = self._schema(message)
+            if schema is None:
                 await send(message)
                 return
             held.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                _require(validator, b"".join(part.get("body", b"") for part in held))
+                _require(schema, b"".join(part.get("body", b"") for part in held))
                 for part in held:
                     await send(part)
 
         await self._next(scope, receive, checked)
 
-    def _validator(self, start: Message) -> jsonschema_rs.Draft4Validator | None:
+    def _schema(self, start: Message) -> ContractSchema | None:
         """Return what judges the body of an answer that begins with ``start``, None for what is no JSON."""
         given = next((value for name, value in start["headers"] if name.lower() == b"content-type"), None)
         media_type = self._usual if given is None else given.decode("latin-1").partition(";")[0].lower()
@@ -236,15 +245,15 @@ class AnswerCheck:
             raise BrokenContractError("an answer has a media type that the contract does not name")
         if not media_type.endswith("json"):
             return None
-        found = self._validators.get((str(status), media_type)) or self._validators.get(("default", media_type))
+        found = self._schemas.get((str(status), media_type)) or self._schemas.get(("default", media_type))
         return found or self._any
 
 
-def _require(validator: jsonschema_rs.Draft4Validator, body: bytes) -> None:
+def _require(schema: ContractSchema, body: bytes) -> None:
     if not body:
         return
     try:
-        found = violations(validator, orjson.loads(body))
+        found = violations(schema, orjson.loads(body))
     except orjson.JSONDecodeError as error:
         raise BrokenContractError("an answer is not JSON") from error
     if found:
@@ -293,3 +302,100 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     del receive, send
     if scope["type"] == "http":
         raise HTTPException(404)
+
+
+#: Destinations and keys change; nobody may keep them (FIT-Connect, section 3).
+FRESH = {"Cache-Control": "no-cache"}
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> ConnexionResponse:
+    """Return ``body`` as JSON."""
+    return ConnexionResponse(
+        status_code=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
+    )
+
+
+def nothing(status: int = 204, headers: Mapping[str, str] | None = None) -> ConnexionResponse:
+    """Return an answer without a body."""
+    return ConnexionResponse(status_code=status, body=b"", headers=dict(headers or {}))
+
+
+def etag(state: str) -> dict[str, str]:
+    """Return the header that marks the state of what is shown (RFC 9110 section 8.8.3); a change has to repeat it."""
+    return {"ETag": f'"{state}"'}
+
+
+def known_state() -> str:
+    """Return the state that a change was made on; the contract requires ``If-Match`` and has checked its form."""
+    header: str = visit().headers["if-match"]
+    return header.strip().strip('"')
+
+
+def known_states() -> frozenset[str]:
+    """Return the states that the request names as known (``If-None-Match``), none where it names none."""
+    header = visit().headers.get("if-none-match", "")
+    return frozenset(one.strip().removeprefix("W/").strip('"') for one in header.split(",") if one.strip())
+
+
+def paged(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
+    """Return a list in FIT-Connect's envelope: ``count`` of this page, ``totalCount`` of all."""
+    return {"count": len(items), "offset": page.offset, "totalCount": page.total, name: list(items)}
+
+
+def listed(name: str, page: Page[Any], items: Sequence[Any]) -> dict[str, Any]:
+    """Return a list of the hub's own: as :func:`paged`, and how many rows of this page cannot be read, if any.
+
+    FIT-Connect's lists take no further member: there ``count`` is smaller than what ``totalCount`` promises.
+    """
+    left_out = {"unreadableCount": len(page.unreadable)} if page.unreadable else {}
+    return paged(name, page, items) | left_out
+
+
+def ids(values: Sequence[UUID]) -> list[str]:
+    """Return ids in their canonical text form."""
+    return [str(value) for value in values]
+
+
+def visitor() -> Caller | None:
+    """Return who makes the request that is being handled, None for somebody without a token."""
+    found: Caller | None = (context.context.get("token_info") or {}).get("caller")
+    return found
+
+
+def moment_of(text: str, name: str = "at") -> datetime:
+    """Read a moment with its offset (RFC 3339), the query parameter ``name``; raise ``Malformed``."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise schema_violation(violation("format", name, "parameter", "2026-12-01T00:00:00+01:00"))
+
+
+def area_of(ars: str | None, ags: str | None, gazetteer: Gazetteer) -> Area:
+    """Return the area.
+
+    Raises:
+        Malformed: both keys are given, or none, or the ARS is none.
+        NoRoute: there is no area with this AGS.
+    """
+    if ars is not None and ags is None:
+        return Area.from_ars(ars)
+    if ags is None or ars is not None:
+        raise Malformed(
+            Text(
+                "Geben Sie genau einen der Parameter ars und ags an.", "Give exactly one of the parameters ars and ags."
+            )
+        )
+    place = gazetteer.by_ags(ags)
+    if place is None:
+        raise NoRoute(
+            gazetteer.meant(ags)
+            or Text(
+                "Diesen AGS gibt es im Gebietsverzeichnis nicht. Prüfen Sie die 8 Ziffern.",
+                "The gazetteer has no such AGS. Check its 8 digits.",
+            ),
+            nearest=[],
+        )
+    return place.area

@@ -1,34 +1,46 @@
-"""The landing page: what this is as one picture, and where each of its three kinds of users goes on."""
+"""Pages for everybody: the landing page, and what each kind of refusal means.
+
+The landing page shows what this is as one picture, and where each of its three kinds of users goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from html import escape
+from pathlib import Path
 
 from connexion.lifecycle import ConnexionResponse
 
-_PAGE = """<!doctype html>
-<html lang="de">
+from hub import errors
+from hub.api.problems import OWN_TYPES, titles
+from hub.errors import NOT_FOUND, Text, not_found
+from hub.files.strict_yaml import load_yaml
+
+_AROUND = """<!doctype html>
+<html lang="{lang}">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Rathaus-Hub</title>
+<title>{title}</title>
+<link rel="icon" type="image/svg+xml" href="/admin/static/icon.svg">
 <link rel="stylesheet" href="/admin/static/hub.css">
 </head>
 <body>
-<header class="top"><div class="top__row"><span class="brand">Rathaus-Hub</span></div><p></p></header>
+<header class="top"><div class="top__row"><a class="brand" href="/">Rathaus-Hub</a></div><p></p></header>
 <main>
-<h1>Prüfen, zuordnen, versiegeln, beweisen, zustellen</h1>
-<p>Der Hub prüft Anträge gegen ihr Schema, findet die zuständige Stelle, verschlüsselt für sie und stellt
-nachweisbar zu.<br>
-<span class="small" lang="en">The hub checks applications against their schema, finds the responsible authority, seals
-for it, and delivers with proof.</span></p>
-{picture}
-{groups}
+{content}
 </main>
 <footer class="bottom">EUPL-1.2</footer>
 </body>
 </html>
 """
+_HOME = """<h1>Prüfen, zuordnen, versiegeln, beweisen, zustellen</h1>
+<p>Der Hub prüft Anträge gegen ihr Schema, findet die zuständige Stelle, verschlüsselt für sie und stellt
+nachweisbar zu.<br>
+<span class="small" lang="en">The hub checks applications against their schema, finds the responsible authority, seals
+for it, and delivers with proof.</span></p>
+{picture}
+{groups}"""
 _STEPS = (
     ("prüfen", "validate"),
     ("zuordnen", "route"),
@@ -42,9 +54,12 @@ _GROUPS = (
         ("Für Onlinedienste", "for online services"),
         (
             ("/validate", "Antrag prüfen, ohne ihn einzureichen", "check an application without submitting it"),
-            ("/docs", "Schnittstellen ausprobieren", "try the interfaces"),
-            ("/openapi.json", "Vertrag als OpenAPI", "the contract as OpenAPI"),
+            ("/docs", "Schnittstellen nachschlagen", "browse the interfaces"),
+            ("/openapi.yaml", "Vertrag als OpenAPI (YAML)", "the contract as OpenAPI (YAML)"),
+            ("/openapi.json", "derselbe als JSON", "the same as JSON"),
+            ("/problems", "Was Ablehnungen bedeuten", "what refusals mean"),
             ("/hub/v1/schemas", "Schemata", "schemas"),
+            ("/ai", "KI-Register", "register of AI systems"),
         ),
     ),
     (
@@ -64,16 +79,87 @@ _GROUPS = (
 )
 
 
-class Pages:
-    """Handler of ``/``. ``closed`` are addresses that this hub does not serve, so nothing leads there."""
+#: For citizens, where a portal is in front of the hub.
+_CITIZENS = (("Für Bürgerinnen und Bürger", "for citizens"), ("Bürgerportal", "the citizens' portal"))
 
-    def __init__(self, *, closed: Collection[str] = ()) -> None:
-        groups = "\n".join(_group(title, [link for link in links if link[0] not in closed]) for title, links in _GROUPS)
-        self._page = _PAGE.format(picture=_picture(), groups=groups)
+
+class Pages:
+    """Handler of ``/``. ``closed`` are addresses that this hub does not serve; ``portal``: where citizens go, if anywhere."""
+
+    def __init__(self, *, closed: Collection[str] = (), portal: str = "") -> None:
+        citizens = ((_CITIZENS[0], ((portal, *_CITIZENS[1]),)),) if portal else ()
+        groups = "\n".join(
+            _group(title, [link for link in links if link[0] not in closed]) for title, links in (*citizens, *_GROUPS)
+        )
+        self._page = page("Rathaus-Hub", _HOME.format(picture=_picture(), groups=groups))
 
     async def home(self) -> ConnexionResponse:
         """Show the landing page."""
-        return ConnexionResponse(status_code=200, body=self._page, content_type="text/html; charset=utf-8")
+        return self._page
+
+    async def problems(self) -> ConnexionResponse:
+        """List every kind of refusal."""
+        return _problem_list()
+
+    async def problem(self, slug: str) -> ConnexionResponse:
+        """Tell what one kind of refusal means, and what to do.
+
+        Raises:
+            NotFound: there is no such kind.
+        """
+        if slug not in titles():
+            raise not_found("problem-not-found")
+        return _problem_page(slug)
+
+
+def page(title: str, content: str, lang: str = "de") -> ConnexionResponse:
+    """Return a page for everybody in the hub's look; ``content`` is HTML, the title is not."""
+    body = _AROUND.format(title=escape(title), content=content, lang=lang)
+    return ConnexionResponse(status_code=200, body=body, content_type="text/html; charset=utf-8")
+
+
+@cache
+def explanations() -> Mapping[str, tuple[Text, Text]]:
+    """Return of each kind of problem, by slug, what it means and what to do."""
+    written = load_yaml((Path(errors.__file__).with_name("problems.yaml")).read_bytes())
+    found = {
+        slug: (Text(each["de"][0], each["en"][0]), Text(each["de"][1], each["en"][1])) for slug, each in written.items()
+    }
+    for slug, text in NOT_FOUND.items():
+        german, english = (one.format(key="").partition(". ") for one in (text.de, text.en))
+        found[slug] = (Text(f"{german[0]}.", f"{english[0]}."), Text(german[2], english[2]))
+    return found
+
+
+@cache
+def _problem_list() -> ConnexionResponse:
+    rows = "\n".join(
+        f'<tr><td><a href="/problems/{slug}"><code>{slug}</code></a></td><td>{escape(title.de)}</td>'
+        f'<td lang="en">{escape(title.en)}</td></tr>'
+        for slug, title in sorted(titles().items())
+    )
+    return page(
+        "Ablehnungen – Rathaus-Hub",
+        "<h1>Was Ablehnungen bedeuten</h1>\n<p>Jede Ablehnung des Hubs ist ein Problemdokument (RFC 9457); ihr "
+        "<code>type</code> endet mit einem dieser Namen, die sich nie ändern.<br>"
+        '<span class="small" lang="en">Each refusal of the hub is a problem document (RFC 9457); its <code>type</code> ends '
+        "with one of these names, which never change.</span></p>\n"
+        '<table><thead><tr><th scope="col">Name</th><th scope="col">Titel</th><th scope="col" lang="en">Title</th></tr></thead>'
+        f"\n<tbody>\n{rows}\n</tbody></table>",
+    )
+
+
+@cache
+def _problem_page(slug: str) -> ConnexionResponse:
+    title, (meaning, remedy) = titles()[slug], explanations()[slug]
+    return page(
+        f"{title.de} – Rathaus-Hub",
+        f"<h1>{escape(title.de)}</h1>\n<p><code>{OWN_TYPES}{slug}</code></p>\n"
+        f"<h2>Was es heißt</h2>\n<p>{escape(meaning.de)}</p>\n<h2>Was zu tun ist</h2>\n<p>{escape(remedy.de)}</p>\n"
+        f'<section lang="en"><h2>{escape(title.en)}</h2>\n<h3>What it means</h3>\n<p>{escape(meaning.en)}</p>\n'
+        f"<h3>What to do</h3>\n<p>{escape(remedy.en)}</p></section>\n"
+        '<p><a href="/problems">Alle Ablehnungen</a> <span class="small" lang="en">all refusals</span></p>',
+    )
 
 
 def _group(title: tuple[str, str], links: Iterable[tuple[str, str, str]]) -> str:

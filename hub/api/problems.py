@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -24,14 +24,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub import errors
 from hub.api.contract import BrokenContractError
 from hub.errors import HubError, Text
-from hub.web.responses import SAFE, retry_after, status_of
+from hub.web.responses import SAFE, rate_limit, retry_after, status_of
 
 MEDIA_TYPE = "application/problem+json"
 #: What a scope's extensions are noted under where the client hung up: no answer is due, and none is a failure.
 ABORTED = "aborted"
+#: … and the ids of what a request is about, as members of a log line.
+ABOUT = "about"
 #: Types of problems: on the hub's own paths, and where FIT-Connect's API is spoken (its section 12).
 OWN_TYPES = "urn:rathaus-hub:problem:"
 FIT_CONNECT_TYPES = "https://schema.fitko.de/fit-connect/submission-api/problems/"
+#: Where each kind of problem has its page.
+PAGES = "/problems"
 #: Where RFC 6749 decides the shape of errors; the aliases are those of ``hub.api.guards``.
 TOKEN_PATHS = frozenset({"/token", "/auth", "/auth/token", "/oauth/token"})
 
@@ -58,15 +62,16 @@ class ProblemDetails:
 
     def document(self, path: str, language: str) -> dict[str, Any]:
         """Return the problem as the body of an answer from ``path``, in ``language`` (``de`` or ``en``)."""
-        types = FIT_CONNECT_TYPES if _FIT_CONNECT_PATH.match(path) else OWN_TYPES
+        foreign = _FIT_CONNECT_PATH.match(path) is not None
         return {
-            "type": f"{types}{self.slug}",
+            "type": f"{FIT_CONNECT_TYPES if foreign else OWN_TYPES}{self.slug}",
             "title": getattr(self.title, language),
             "status": self.status,
             "detail": getattr(self.detail, language),
             "instance": f"urn:uuid:{self.instance}",
             "detailDe": self.detail.de,
             "detailEn": self.detail.en,
+            **({} if foreign else {"help": f"{PAGES}/{self.slug}"}),
             **self.members,
         }
 
@@ -134,7 +139,7 @@ _HTTP: Mapping[int, tuple[str, Text, Text]] = {
     ),
     405: (
         "method-not-allowed",
-        Text("Methode nicht erlaubt", "Method not allowed"),
+        errors.TITLES["method-not-allowed"],
         Text(
             "Diese Adresse kennt die Methode nicht. Die Kopfzeile „Allow“ nennt die erlaubten.",
             "This address does not know the method. The header 'Allow' names those that it does.",
@@ -159,6 +164,27 @@ _HTTP: Mapping[int, tuple[str, Text, Text]] = {
 }
 
 
+def titles() -> Mapping[str, Text]:
+    """Return the title of every kind of problem by its slug."""
+    found = {kind.slug: kind.title for kind in _kinds(HubError)}
+    found |= dict.fromkeys(errors.NOT_FOUND, errors.NotFound.title) | dict(errors.TITLES)
+    found |= dict.fromkeys(_OAUTH_SLUGS, errors.Unauthenticated.title)
+    return found | dict.fromkeys(_DECIDED_SLUGS, errors.Conflict.title)
+
+
+def _kinds(kind: type[HubError]) -> Iterator[type[HubError]]:
+    # Of classes that share a slug the first one has its title: what is told outside comes before the hub's own trouble.
+    for below in reversed(kind.__subclasses__()):
+        if below.__module__ == kind.__module__:
+            yield from _kinds(below)
+    yield kind
+
+
+#: What RFC 6749 calls some problems, and what proposals are called that somebody decided on before.
+_OAUTH_SLUGS = ("invalid_client", "invalid_request", "invalid_scope", "unsupported_grant_type")
+_DECIDED_SLUGS = ("key-change-decided", "adapter-change-decided")
+
+
 def problem_of(error: Exception) -> ProblemDetails:
     """Return the problem that ``error`` becomes; whatever the hub did not raise on purpose is a 500 without a text."""
     if isinstance(error, HubError):
@@ -175,6 +201,8 @@ def _of_hub_error(error: HubError) -> ProblemDetails:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if wait is not None:
         headers["Retry-After"] = str(wait)
+    if isinstance(error, errors.TooMany) and error.policy is not None:
+        headers |= rate_limit(error.policy, remaining=0, resets_in=error.retry_after)
     if isinstance(error, errors.ConfigurationError):
         return ProblemDetails(status=status, slug=error.slug, title=error.title, detail=error.outside, headers=headers)
     return ProblemDetails(
@@ -275,9 +303,17 @@ def _gone(scope: Scope) -> None:
 def _note(problem: ProblemDetails, error: Exception, scope: Scope) -> None:
     """Log what happened by identifiers, classes and places; messages of exceptions may quote a payload."""
     operation = scope["extensions"].get("connexion_routing", {}).get("operation_id")
+    ours = problem.status >= 500  # noqa: PLR2004  # HTTP's own number
+    about = scope["extensions"].get(ABOUT, {}) | {
+        "operation": operation or "",
+        "status": problem.status,
+        "instance": f"urn:uuid:{problem.instance}",
+        "outcome": "failed" if ours else "refused",
+        "cause": problem.slug,
+    }
     facts = f"{problem.instance} {problem.status} {problem.slug} {operation or '-'} {type(error).__name__}"
-    if problem.status < 500:  # noqa: PLR2004  # HTTP's own number
-        _log.info(facts)
+    if not ours:
+        _log.info(facts, extra=about)
         return
     # These are ours and speak of rules, files and places alone.
     reason = str(error) if isinstance(error, (BrokenContractError, errors.ConfigurationError)) else ""
@@ -285,7 +321,7 @@ def _note(problem: ProblemDetails, error: Exception, scope: Scope) -> None:
     places = " < ".join(
         f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)[-8:])
     )
-    _log.error(f"{facts} {reason} cause={type(cause).__name__ if cause else '-'} at {places}")
+    _log.error(f"{facts} {reason} cause={type(cause).__name__ if cause else '-'} at {places}", extra=about)
 
 
 async def _answer(problem: ProblemDetails, scope: Scope, send: Send) -> None:

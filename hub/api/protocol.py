@@ -12,9 +12,13 @@ with what is left of a body that nobody wants.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import httptools
 import uvicorn
@@ -25,7 +29,7 @@ from hub.api.guards import headers_too_large, too_slow, uri_too_long
 from hub.api.problems import ProblemNet, spoken
 from hub.errors import HubError, Malformed, Overloaded, Text
 
-__all__ = ["BoundedProtocol", "ConnectionBounds", "SteadyServer", "server_options"]
+__all__ = ["BoundedProtocol", "ConnectionBounds", "Listener", "SharingServer", "SteadyServer", "server_options"]
 
 #: Bytes of a request line. Paths and queries over the caps of ``hub.api.guards`` are refused with better words.
 _LONGEST_LINE = 16 * 1024
@@ -53,17 +57,162 @@ class ConnectionBounds:
     unread_seconds: float = 60.0
 
 
-#: Seconds between two looks of a server whether it is to end; it also renews the ``Date`` of answers then.
-_LOOK = 0.5
+#: Seconds between two ticks of a server, each of which renews the ``Date`` of answers.
+_TICK = 1.0
+#: Seconds for which a connection is left to a process that has fewer of them.
+_GIVE_WAY = 0.002
+#: Seconds without new connections where the system has no room for another one.
+_EXHAUSTED = 1.0
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
 
 
 class SteadyServer(uvicorn.Server):
-    """Looks twice a second whether it is to end, where the library looks ten times: most of what an idle hub would do."""
+    """Ticks once a second, and is told when it is to end; the library looks ten times: most of what an idle hub would do."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._ends = False
+        self._pause: asyncio.Future[None] | None = None
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is to end. The library's signal handlers say so, and any thread may."""
+        return self._ends
+
+    @should_exit.setter
+    def should_exit(self, ends: bool) -> None:
+        self._ends = ends
+        pause = self._pause
+        if ends and pause is not None:
+            with suppress(RuntimeError):  # The loop is closed: it has ended.
+                pause.get_loop().call_soon_threadsafe(_end, pause)
 
     async def main_loop(self) -> None:
         """Tick until it is to end; each tick of number 0 renews the date, too."""
-        while not await self.on_tick(0):  # noqa: ASYNC110  # a signal handler sets a flag, and no event
-            await asyncio.sleep(_LOOK)
+        loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            self._pause = loop.create_future()
+            timer = loop.call_later(_TICK, _end, self._pause)
+            await self._pause
+            timer.cancel()
+
+
+def _end(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)
+
+
+Listener: TypeAlias = socket.socket
+
+
+class Siblings(Protocol):
+    """Who else takes connections from the same socket."""
+
+    def begun(self) -> None:
+        """Note that this process takes some now."""
+
+    def note_connections(self, number: int) -> None:
+        """Note how many this process has."""
+
+    def busier(self) -> bool:
+        """Say whether another process has fewer of them."""
+
+    def orphaned(self) -> bool:
+        """Say whether whoever started this process is gone."""
+
+
+class _Counted(set[Any]):
+    """Connections, whose number is told at each change."""
+
+    def __init__(self, siblings: Siblings) -> None:
+        super().__init__()
+        self._siblings = siblings
+
+    def add(self, connection: Any) -> None:
+        super().add(connection)
+        self._siblings.note_connections(len(self))
+
+    def discard(self, connection: Any) -> None:
+        super().discard(connection)
+        self._siblings.note_connections(len(self))
+
+
+class SharingServer(SteadyServer):
+    """Takes connections from a socket that other processes share, one at a time, and leaves them to who has fewer.
+
+    The library takes all that wait at once; whoever is woken first would have all of them for as long as they last.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, listener: Listener, siblings: Siblings) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._siblings = siblings
+        self.server_state.connections = _Counted(siblings)
+        self._taking: set[asyncio.Task[Any]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, once the application has begun."""
+        del sockets
+        await super().startup(sockets=[])
+        self._listener.setblocking(False)  # noqa: FBT003  # its only parameter
+        self._listen()
+        self._siblings.begun()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Renew the date; say whether it is to end, as also where nobody is left to say so."""
+        return await super().on_tick(counter) or self._siblings.orphaned()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, and finish what was begun."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        await super().shutdown(sockets)
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self._listener, self._waiting)
+
+    def _waiting(self) -> None:
+        """A connection waits: take it, or leave it for a moment to who has fewer."""
+        if not self._siblings.busier():
+            self._take()
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.call_later(_GIVE_WAY, self._left)
+
+    def _left(self) -> None:
+        """Take what nobody else did, and go on as before."""
+        if self._listener.fileno() >= 0:
+            self._listen()
+            self._take()
+
+    def _take(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # Somebody else has it, or nobody wants it any more.
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _log.error("no further connection can be taken: %s", error)
+            loop.remove_reader(self._listener)
+            loop.call_later(_EXHAUSTED, self._listen)
+            return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)  # noqa: FBT003
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as the library does
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
 
 def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
@@ -73,6 +222,7 @@ def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
         "ws": "none",
         "access_log": False,
         "log_level": "warning",
+        "log_config": None,  # Its lines are written as all others are.
         "server_header": False,
     }
 

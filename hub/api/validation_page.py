@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 
 import anyio
@@ -29,9 +29,9 @@ import orjson
 from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
-from hub.admission import Admission, Reservation
+from hub.admission import Admission, Ledger, Reservation
 from hub.api import arrival, caller_address, visit
-from hub.errors import NotFound, Refused, Text, TooLarge, TooMany
+from hub.errors import NotFound, RatePolicy, Refused, Text, TooLarge, TooMany
 from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.rendering import as_html, as_xml
@@ -262,6 +262,7 @@ _PARTS = 4
 #: Checks under way at once, and requests that one address may make in a window of seconds.
 _AT_ONCE = 2
 REQUESTS, _WINDOW = 20, 60.0
+_POLICY = RatePolicy("validations", REQUESTS, timedelta(seconds=_WINDOW))
 _ADDRESSES = 10_000
 
 
@@ -289,9 +290,10 @@ class ValidationPage:
         clock: Callable[[], datetime],
         allowed: bool,
         monotonic: Callable[[], float] = time.monotonic,
+        ledger: Ledger | None = None,
     ) -> None:
         self._catalog = catalog
-        self._budget = Admission(memory_budget=memory_budget, free_bytes=lambda: 0, disk_watermark=0)
+        self._budget = Admission(memory_budget=memory_budget, free_bytes=lambda: 0, disk_watermark=0, ledger=ledger)
         self._clock = clock
         self._allowed = allowed
         self._monotonic = monotonic
@@ -356,7 +358,7 @@ class ValidationPage:
         times = self._recent.get(address) or deque(maxlen=REQUESTS)
         crowded = not times and len(self._recent) >= _ADDRESSES
         if crowded or (len(times) == REQUESTS and times[0] > now - _WINDOW):
-            raise TooMany(_SLOWER)
+            raise TooMany(_SLOWER, retry_after=_POLICY.window, policy=_POLICY)
         times.append(now)
         self._recent[address] = times
 

@@ -9,8 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hub.app.interfaces import admin_desks, asgi, handlers, people_desk, server, server_options
-    from hub.app.starting import alone, announce, judge_files, refuse_demo, require_free_port
+    from hub.api.protocol import Listener
+    from hub.app.interfaces import (
+        admin_desks,
+        asgi,
+        handlers,
+        people_desk,
+        server,
+        server_options,
+        sharing_server,
+    )
+    from hub.app.processes import Board, Member, Parent, serving_names, until_ended, woken
+    from hub.app.starting import alone, announce, judge_files, refuse_demo
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
         Context,
@@ -18,56 +28,78 @@ if TYPE_CHECKING:
         development_authority,
         installed_adapters,
         open_blobs,
+        parts_of,
         postal_codes_of,
         unconfined,
         working,
     )
+    from hub.web.listening import bound, require_free_port
 
 __all__ = [
+    "Board",
     "Context",
+    "Listener",
+    "Member",
+    "Parent",
     "admin_desks",
     "alone",
     "announce",
     "asgi",
+    "bound",
     "build",
     "development_authority",
     "handlers",
     "installed_adapters",
     "judge_files",
     "open_blobs",
+    "parts_of",
     "people_desk",
     "postal_codes_of",
     "refuse_demo",
     "require_free_port",
     "server",
     "server_options",
+    "serving_names",
+    "sharing_server",
     "show_worker",
     "unconfined",
+    "until_ended",
+    "woken",
     "working",
 ]
 
 #: Where each name stands, by the module that is loaded when somebody first asks for it: who looks something up in the
 #: store need not load what serves it.
 _HOMES = {
+    "Board": ("processes", "Board"),
     "Context": ("wiring", "Context"),
+    "Listener": ("interfaces", "Listener"),
+    "Parent": ("processes", "Parent"),
+    "Member": ("processes", "Member"),
     "admin_desks": ("interfaces", "admin_desks"),
     "alone": ("starting", "alone"),
     "announce": ("starting", "announce"),
     "asgi": ("interfaces", "asgi"),
+    "bound": ("hub.web.listening", "bound"),
     "build": ("wiring", "build"),
     "development_authority": ("wiring", "development_authority"),
     "handlers": ("interfaces", "handlers"),
-    "require_free_port": ("starting", "require_free_port"),
+    "require_free_port": ("hub.web.listening", "require_free_port"),
     "installed_adapters": ("wiring", "installed_adapters"),
     "judge_files": ("starting", "judge_files"),
     "open_blobs": ("wiring", "open_blobs"),
+    "parts_of": ("wiring", "parts_of"),
     "people_desk": ("interfaces", "people_desk"),
     "postal_codes_of": ("wiring", "postal_codes_of"),
     "refuse_demo": ("starting", "refuse_demo"),
     "server": ("interfaces", "server"),
     "server_options": ("interfaces", "server_options"),
+    "serving_names": ("processes", "serving_names"),
+    "sharing_server": ("interfaces", "sharing_server"),
     "show_worker": ("starting", "begin"),
     "unconfined": ("wiring", "unconfined"),
+    "until_ended": ("processes", "until_ended"),
+    "woken": ("processes", "woken"),
     "working": ("wiring", "working"),
 }
 
@@ -78,4 +110,5 @@ if not TYPE_CHECKING:  # mypy knows the names from above, and would believe any 
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, attribute = _HOMES[name]
-        return getattr(import_module(f"{__name__}.{module}"), attribute)
+        where = module if module.startswith("hub.") else f"{__name__}.{module}"
+        return getattr(import_module(where), attribute)

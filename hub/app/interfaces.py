@@ -12,26 +12,33 @@ from connexion import context
 
 from hub import __version__, admin
 from hub.administration.adapters import AdapterSettings
-from hub.administration.test_delivery import TestDelivery
+from hub.administration.deliveries import TestDelivery
 from hub.api import application
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
+from hub.api.ai_register import AiSystems
 from hub.api.applications import Applications
+from hub.api.cases import CaseReplies
 from hub.api.catalogue import Catalogues
+from hub.api.deprecation import Endings
+from hub.api.feed import Feed
 from hub.api.fit_connect import handlers as fit_connect
+from hub.api.fit_connect.destinations import Quota
 from hub.api.fit_connect.messages import Proofs
 from hub.api.fit_connect.oauth import OAuth
-from hub.api.fit_connect.routing import Quota
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
-from hub.api.protocol import ConnectionBounds, SteadyServer
+from hub.api.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
 from hub.api.protocol import server_options as options_within
+from hub.api.services import PublicServices
 from hub.api.validation_page import ValidationPage
+from hub.app.processes import Member
 from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.identity import Caller
+from hub.observability.diagnosis import MARK
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
 from hub.validation.manifest import write_standing
@@ -86,6 +93,11 @@ def server(application: Any, settings: Settings) -> SteadyServer:
     return SteadyServer(uvicorn.Config(application, factory=factory, host=settings.host, port=settings.port, **options))
 
 
+def sharing_server(application: Any, settings: Settings, *, listener: Listener, member: Member) -> SharingServer:
+    """Return the server of one of several processes that share ``listener``."""
+    return SharingServer(uvicorn.Config(application, **server_options(settings)), listener=listener, siblings=member)
+
+
 def _limits(settings: Settings) -> application.RequestLimits:
     return application.RequestLimits(
         pause=settings.pause_seconds,
@@ -124,6 +136,7 @@ def handlers(
     applications = Applications(
         intake=hub.intake,
         desk=hub.desk,
+        endings=Endings(hub.catalogs),
         gazetteer=hub.gazetteer,
         caller=_caller,
         clock=hub.clock,
@@ -138,24 +151,57 @@ def handlers(
         keys=hub.keys,
         clock=hub.clock,
     )
-    health = Health(hub.readiness)
+    quota = quota or Quota(leases=hub.store.logins)
+    services = PublicServices(
+        services=hub.services,
+        table=hub.table,
+        gazetteer=hub.gazetteers,
+        destination=hub.destinations.find,
+        catalog=hub.catalogs,
+        quota=quota,
+        clock=hub.clock,
+    )
+    ai_systems = AiSystems(lambda: hub.ai_register)
+    health = Health(hub.readiness, mark=hub.settings.data / MARK)
     dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
+    own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     dry_run = ValidationPage(
-        catalog=hub.catalogs, memory_budget=_TRIED, clock=hub.clock, allowed=hub.settings.validates_publicly
+        catalog=hub.catalogs,
+        memory_budget=_TRIED,
+        clock=hub.clock,
+        allowed=hub.settings.validates_publicly,
+        ledger=None if hub.member is None else hub.member.tried,
     )
-    pages = Pages(closed=_closed(hub.settings))
+    pages = Pages(closed=_closed(hub.settings), portal=hub.settings.portal_url)
+    feed = Feed(
+        store=hub.store,
+        catalog=hub.catalogs,
+        activations=hub.book.history,
+        clock=hub.clock,
+        base_url=hub.base_url,
+        version=__version__,
+    )
     return {
         "applications.create": applications.create,
+        "applications.list": applications.list,
+        "applications.create_parts": applications.create,
         "applications.status": applications.status,
         "applications.receipt": applications.receipt,
+        "applications.call_back": applications.call_back,
         "validations.create": applications.validate,
         "cases.proof": proofs.show,
+        **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
         "schemas.list": catalogues.schemas,
         "schemas.show": catalogues.schema,
+        "schemas.document": catalogues.document,
         "schemas.diff": catalogues.differences,
         "areas.search": catalogues.areas,
+        "services.search": services.search,
+        "services.show": services.show,
+        "ai_systems.list": ai_systems.list,
+        "ai_systems.page": ai_systems.page,
         "routes.explain": catalogues.explain,
         "keys.hub": catalogues.hub_keys,
         "keys.submission": catalogues.submission_keys,
@@ -168,6 +214,9 @@ def handlers(
         "health.live": health.live,
         "health.ready": health.ready,
         "pages.home": pages.home,
+        "problems.list": pages.problems,
+        "problems.show": pages.problem,
+        "feed.show": feed.show,
         "dry_run.form": dry_run.form,
         "dry_run.judge": dry_run.judge,
         **fit_connect.handlers(hub, caller=_caller, quota=quota),
@@ -177,7 +226,7 @@ def handlers(
 
 def _closed(settings: Settings) -> list[str]:
     """Return the addresses that this hub answers with 404 on purpose."""
-    return [*(["/docs"] if settings.production else []), *([] if settings.validates_publicly else ["/validate"])]
+    return [] if settings.validates_publicly else ["/validate"]
 
 
 def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any]]:

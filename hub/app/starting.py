@@ -2,39 +2,39 @@
 
 What a server process does before it serves: it judges whose files it stands on, stays alone on SQLite, says what it is.
 
-What a process that only works shows on loopback: its metrics and its health, judged as where applications are taken.
+What a process that only works shows: its metrics and its health, judged as where applications are taken.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import orjson
 
 from hub.app.wiring import Context
-from hub.config import SOURCE, Settings, values_in
+from hub.config import Settings
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
+from hub.files.settings import unusable_all
 from hub.jobs.gauges import RETRY_AFTER, Readiness
 from hub.observability import logs
 from hub.store.engine import address_of, sqlite_file
 from hub.supervision import Loop
+from hub.web.listening import small_server
 
 _LOCK = ".serving"
-#: Query parameters of a database address that are secrets (libpq).
-_SECRET_PARAMETERS = {"password", "sslpassword"}
+_LONGEST_MARK = 8192  # Bytes
+#: Folders of the data folder in which a file of somebody else's would be believed.
+_BELIEVED = ("pki", "anchors", "secrets")
+_LONGEST_SECRET = 4096  # Bytes
 #: What the demo leaves in a data folder: its parties' private keys and passwords.
 _OF_THE_DEMO = ("demo.json", "demo")
 
@@ -55,21 +55,44 @@ def judge_files(settings: Settings) -> None:
     """Refuse secrets that other accounts can read or replace; in development a data folder made by hand is warned about.
 
     Raises:
-        ConfigurationError: the database file, or a ``hub.toml`` with a secret in it, is open to others; in production, others
-            may write into the data folder.
+        ConfigurationError: files or folders as :func:`file_faults` tells of; says all of them.
     """
-    database = sqlite_file(settings.database)
-    for file in [] if database is None else [database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))]:
-        vault.require_privacy(file)
-    source = settings.data / SOURCE
-    if source.is_file() and any(_holds_secret(value) for value in values_in(source).values()):
-        vault.require_privacy(source)
+    faults = tuple(file_faults(settings))
+    if faults:
+        raise unusable_all(faults)
+    if not settings.production:
+        for fault in _open(settings.data):
+            _log.warning("%s / %s", fault.de, fault.en)
+
+
+def file_faults(settings: Settings) -> Iterator[Text]:
+    """Yield what is wrong with files and folders: open to other accounts, or secrets that are named and cannot be read."""
+    if settings.production:
+        yield from _open(settings.data)
+    for name in _BELIEVED:
+        yield from _open(settings.data / name)
+    for name, file in settings.secret_files.items():
+        try:
+            vault.read_text(file, most=_LONGEST_SECRET)
+        except ConfigurationError as error:
+            yield Text(f"{name}: {error.detail.de}", f"{name}: {error.detail.en}")
+        except (OSError, UnicodeDecodeError):
+            yield Text(
+                f"{name}: Die Datei {file} ist nicht lesbar. Prüfen Sie, ob es sie gibt und wem sie gehört.",
+                f"{name}: the file {file} cannot be read. Check that it exists, and whose it is.",
+            )
+    if not settings.database_password_file:
+        database = sqlite_file(settings.database)
+        beside = [] if database is None else [database, *(Path(f"{database}-{end}") for end in ("wal", "shm"))]
+        for file in beside:
+            yield from _open(file)
+
+
+def _open(path: Path) -> Iterator[Text]:
     try:
-        vault.require_privacy(settings.data)
+        vault.require_privacy(path)
     except ConfigurationError as error:
-        if settings.production:
-            raise
-        _log.warning("%s / %s", error.detail.de, error.detail.en)
+        yield error.detail
 
 
 def refuse_demo(hub: Context) -> None:
@@ -97,15 +120,23 @@ def refuse_demo(hub: Context) -> None:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """Hold the SQLite database for this process as the one that serves; the system frees it however the process ends.
+def alone(settings: Settings, *, listens: bool) -> Iterator[None]:
+    """Hold the data folder, and a SQLite database, for this process and those that it starts.
 
-    Commands that look or administer do not ask for it. With PostgreSQL any number of processes may serve.
+    The system frees both however these processes end; a mark that outlives its owner does not exist. Commands that look or
+    administer do not ask for it. With PostgreSQL any number of processes may hold one folder, if they are one hub: who
+    ``listens`` signs as its address, and would refuse the tokens of one that signs as another.
 
     Raises:
-        Unavailable: another process serves from this database.
+        Unavailable: another process serves from this database, or another hub from this folder.
     """
-    database = sqlite_file(settings.database)
+    vault.make_folder(settings.data)
+    with _one_database(sqlite_file(settings.database)), _one_hub(settings, listens=listens):
+        yield
+
+
+@contextmanager
+def _one_database(database: Path | None) -> Iterator[None]:
     if database is None:
         yield
         return
@@ -118,9 +149,9 @@ def alone(settings: Settings) -> Iterator[None]:
         except BlockingIOError as exc:
             raise Unavailable(
                 Text(
-                    f"Auf der Datenbank {database} läuft schon ein Hub. SQLite bedient genau einen Prozess (serve, work oder "
+                    f"Auf der Datenbank {database} läuft schon ein Hub. SQLite bedient genau einen (serve, work oder "
                     "run): Beenden Sie den anderen, nennen Sie einen anderen Ordner (--data), oder nehmen Sie PostgreSQL.",
-                    f"A hub runs on the database {database} already. SQLite serves exactly one process (serve, work or run): "
+                    f"A hub runs on the database {database} already. SQLite serves exactly one (serve, work or run): "
                     "stop the other, name another folder (--data), or use PostgreSQL.",
                 )
             ) from exc
@@ -129,33 +160,70 @@ def alone(settings: Settings) -> Iterator[None]:
         os.close(descriptor)
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Refuse an address that cannot be listened at, before anything is built.
+@contextmanager
+def _one_hub(settings: Settings, *, listens: bool) -> Iterator[None]:
+    """Hold the data folder together with processes of the same hub: the first says what that is, in the file it holds."""
+    database = sqlite_file(settings.database)
+    mine = {
+        # Of servers the kind alone: one may be named in many ways.
+        "database": "postgresql" if database is None else str(database.absolute()),
+        # Whoever only works signs as the one that listens, unless told otherwise.
+        "address": settings.canonical_url if listens or settings.base_url else "",
+    }
+    descriptor = os.open(settings.data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with vault.locked(settings.data):
+            first = {} if _held_alone(descriptor) else _said(os.pread(descriptor, _LONGEST_MARK, 0))
+            _require_same(settings.data, mine, first)
+            if not first.get("address"):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, orjson.dumps(mine), 0)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
-    Raises:
-        Unavailable: another process listens there. ConfigurationError: this machine has no such address, or may not use it.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as exc:
-            if exc.errno == errno.EADDRINUSE:
-                raise Unavailable(
-                    Text(
-                        f"An {host}, Port {port}, lauscht schon ein anderer Prozess. Beenden Sie ihn, oder wählen Sie mit "
-                        "--port einen anderen.",
-                        f"Another process listens at {host}, port {port}. Stop it, or choose another one with --port.",
-                    )
-                ) from exc
-            raise ConfigurationError(
-                Text(
-                    f"An {host}, Port {port}, lässt sich nicht lauschen ({os.strerror(exc.errno or 0)}). "
-                    "Prüfen Sie host und port.",
-                    f"Cannot listen at {host}, port {port} ({os.strerror(exc.errno or 0)}). Check host and port.",
-                )
-            ) from exc
+
+def _held_alone(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _said(mark: bytes) -> dict[str, str]:
+    """Return what the first one wrote; nothing where that cannot be read (a full disk)."""
+    try:
+        found = orjson.loads(mark)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _require_same(folder: Path, mine: Mapping[str, str], first: Mapping[str, str]) -> None:
+    if first.get("database", mine["database"]) != mine["database"]:
+        raise Unavailable(
+            Text(
+                f"Aus dem Ordner {folder} läuft schon ein Hub auf einer anderen Datenbank; beide unterschrieben mit denselben "
+                "Schlüsseln. Beenden Sie den anderen, nennen Sie dieselbe Datenbank (database_url) oder einen anderen Ordner "
+                "(--data).",
+                f"A hub runs from the folder {folder} already, on another database; both would sign with the same keys. Stop "
+                "the other, name the same database (database_url) or another folder (--data).",
+            )
+        )
+    theirs = first.get("address")
+    if theirs and mine["address"] and theirs != mine["address"]:
+        raise Unavailable(
+            Text(
+                f"Aus dem Ordner {folder} läuft schon ein Hub mit der Adresse {theirs}; dieser hieße {mine['address']}, und "
+                "jeder wiese die Tokens des anderen zurück. Setzen Sie base_url bei beiden gleich, beenden Sie den anderen, "
+                "oder nennen Sie einen anderen Ordner (--data).",
+                f"A hub runs from the folder {folder} already, with the address {theirs}; this one would be "
+                f"{mine['address']}, and each would refuse the other's tokens. Set the same base_url for both, stop the "
+                "other, or name another folder (--data).",
+            )
+        )
 
 
 def announce(hub: Context, what: str) -> None:
@@ -163,21 +231,26 @@ def announce(hub: Context, what: str) -> None:
 
     ``what`` is the command. Development is warned about, because it is what runs where nobody said anything.
     """
-    for level, line in lines(hub.settings, what, table=_table(hub), address=hub.base_url):
+    facts = {
+        "Zuständigkeitstabelle / routing table": _table(hub),
+        "Tabellen / tables": hub.store.schema_revision() or "-",
+        "Adapter / adapters": " ".join(hub.installed.registered),
+    }
+    for level, line in lines(hub.settings, what, facts=facts, address=hub.base_url):
         _log.log(level, line)
 
 
-def lines(settings: Settings, what: str, *, table: str, address: str = "") -> Iterator[tuple[int, str]]:
+def lines(settings: Settings, what: str, *, facts: Mapping[str, str], address: str = "") -> Iterator[tuple[int, str]]:
     """Yield what :func:`announce` says, each with its level."""
-    facts = {
+    named = {
         "hub": what,
         "Modus / mode": settings.environment,
         "Adresse / address": address or settings.canonical_url,
         "lauscht / listens": f"{settings.host}:{settings.port}" if what != "work" else "-",
         "Datenbank / database": address_of(settings.database),
-        "Zuständigkeitstabelle / routing table": table,
+        **facts,
     }
-    yield logging.INFO, logs.what_runs(facts)
+    yield logging.INFO, logs.what_runs(named)
     if not settings.production:
         yield logging.WARNING, _DEVELOPMENT
     if not settings.smtp_host and what != "run":
@@ -192,53 +265,34 @@ def _table(hub: Context) -> str:
     return table.version[:12] if len(table) else "keine / none"
 
 
-def _holds_secret(value: object) -> bool:
-    """Whether a setting carries a password, which only an address can."""
-    if not isinstance(value, str) or "://" not in value:
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return True
-    return bool(parts.password) or not _SECRET_PARAMETERS.isdisjoint(parse_qs(parts.query))
-
-
 _POLL = 0.2  # Seconds within which it notices that it is to stop.
 _JSON = ("Content-Type", "application/json")
 _TEXT = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 _FRESH = ("Cache-Control", "no-store")
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Silent(WSGIRequestHandler):
-    timeout = 30
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name that http.server has
-        """Log nothing: who asks every few seconds would fill the log."""
-
-
-def begin(hub: Context, port: int) -> tuple[Loop, int]:
-    """Show the pages at 127.0.0.1 and ``port`` (0: any that is free); return the loop, and the port.
+def begin(hub: Context, port: int, *, host: str = "127.0.0.1") -> tuple[Loop, int]:
+    """Show the pages at ``host`` and ``port`` (0: any that is free); return the loop, and the port.
 
     Raises:
         OSError: The port cannot be had.
     """
-    pages = _pages(metrics=hub.meters.text, ready=hub.readiness)
-    server = make_server("127.0.0.1", port, pages, server_class=_Server, handler_class=_Silent)
+    pages = _pages(metrics=hub.meters.text, ready=hub.readiness, allowed=hub.settings.metrics)
+    server = small_server(host, port, pages)
     server.timeout = _POLL
 
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
             server.handle_request()
+            server.end_overdue()
         server.server_close()
 
     return hub.supervisor.begin("worker-pages", run, daemon=True), server.server_port
 
 
-def _pages(*, metrics: Callable[[], bytes], ready: Readiness) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+def _pages(
+    *, metrics: Callable[[], bytes], ready: Readiness, allowed: str
+) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/health/live":
@@ -249,10 +303,18 @@ def _pages(*, metrics: Callable[[], bytes], ready: Readiness) -> Callable[[dict[
             fields = [_JSON, _FRESH] if well else [_JSON, _FRESH, ("Retry-After", str(RETRY_AFTER))]
             start("200 OK" if well else "503 Service Unavailable", fields)
             return [orjson.dumps(body)]
-        if path in {"/metrics", "/"}:
+        if path in {"/metrics", "/"} and may_read(allowed, environ.get("REMOTE_ADDR", "")):
             start("200 OK", [_TEXT, _FRESH])
             return [metrics()]
         start("404 Not Found", [_TEXT])
         return [b"/metrics, /health/ready, /health/live\n"]
 
     return answer
+
+
+def may_read(allowed: str, address: str) -> bool:
+    """Say whether whoever asks from an address may read the metrics, by the setting; this machine always may.
+
+    A port that shows them is opened on purpose.
+    """
+    return allowed == "on" or ip_address(address).is_loopback

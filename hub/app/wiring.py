@@ -7,32 +7,37 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from hub import __version__
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
-from hub.administration.dead_letters import DeadLetters
+from hub.administration.deliveries import DeadLetters
 from hub.administration.destinations import Destinations, DestinationService
+from hub.administration.disclosure import Operation
 from hub.administration.keys import KeyApproval
+from hub.administration.lost_keys import LostKeys
 from hub.administration.offers import Offers
 from hub.administration.routing_tables import RoutingTableVersions, open_book
+from hub.administration.service_versions import ServiceVersions
 from hub.admission import Admission
+from hub.app.processes import Member
 from hub.areas import Gazetteer, GazetteerBook
 from hub.config import Settings
 from hub.crypto import HubKeys, KeyPolicy
 from hub.crypto.development import InsecureDevelopmentAuthority
-from hub.delivery.adapters import AdapterPool, InstalledAdapters
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, InstalledAdapters, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.fit_connect.collection import Cases
+from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.openid.provider import Provider, Registration
@@ -41,18 +46,20 @@ from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.model import Adapter, Breaker, Destination, Schedule, Sealing, utc_now
+from hub.model import Breaker, Destination, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
-from hub.observability import crashpoints
-from hub.observability.metrics import Meters
+from hub.observability import crashes
+from hub.observability.metrics import LOGINS, Meters
 from hub.observability.tracing import open_traces
 from hub.proof.checkpoints import Checkpoints
-from hub.proof.event_log import Notary
-from hub.proof.evidence import Evidences
+from hub.proof.evidence import Evidences, Notary
 from hub.resources import shipped
-from hub.routing import RoutingTable
+from hub.routing import CurrentServices, RoutingTable
+from hub.services import ServiceCatalogue
+from hub.services.ai_systems import AiRegister
 from hub.store import Blobs, LocalBlobs, Store
+from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
 from hub.transport.connection import Outbound
 from hub.validation.catalog import CatalogBook, SchemaCatalog
@@ -100,6 +107,11 @@ def postal_codes_of(settings: Settings) -> Path:
     return settings.data / "areas" / "postal_codes.csv"
 
 
+def parts_of(settings: Settings) -> Path:
+    """Return where an operator's list of parts of municipalities lies, if there is one."""
+    return settings.data / "areas" / "parts.csv"
+
+
 def development_authority(settings: Settings, *, now: datetime) -> InsecureDevelopmentAuthority:
     """Return the development PKI of the data folder, made there if missing; refused in production."""
     folder = settings.data / "pki" / "development-ca"
@@ -133,9 +145,12 @@ def canonical_address(settings: Settings, store: Store, *, listens: bool) -> str
 
 
 def open_login(
-    settings: Settings, store: Store, accounts: Accounts, keys: HubKeys, *, base_url: str
+    settings: Settings, store: Store, accounts: Accounts, keys: HubKeys, *, base_url: str, failed: Callable[[], None]
 ) -> OpenIdLogin | None:
-    """Log people in by the configured provider; raise ``ConfigurationError`` for files that cannot be used."""
+    """Log people in by the configured provider; raise ``ConfigurationError`` for files that cannot be used.
+
+    ``failed`` is told of each log-in that fails.
+    """
     if not settings.openid_issuer:
         return None
     try:
@@ -162,6 +177,7 @@ def open_login(
         box=keys,
         provider=Provider(registration=registration, outbound=outbound),
         grants=Grants.load(Path(settings.openid_roles_file), settings.openid_roles_claim),
+        failed=failed,
     )
 
 
@@ -196,40 +212,55 @@ _ORPHAN_GRACE = timedelta(hours=24)
 _CHECKPOINTS_EVERY = timedelta(seconds=5)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purpose:
+    """What a process is built for; see :func:`build`."""
+
+    serves: bool = True
+    listens: bool = False
+    member: Member | None = None
+
+
 class Foundation:
     """What settings name, opened: places, keys, adapters, and what lies in the data folder and beside the code."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
         vault.make_folder(settings.data)
-        crashpoints.arm(settings.crash_at)
+        crashes.arm(settings.crash_at)
         self.settings = settings
         self.clock = clock
-        self.meters = Meters()
-        self.supervisor = Supervisor(fell=self.meters.loop_fell)
+        #: This process among several that are one hub; None where it is alone.
+        self.member = member = purpose.member
+        self.meters = Meters() if member is None else Meters(beside=member.metrics)
+        self.supervisor = Supervisor(fell=self.meters.loop_fell, changed=None if member is None else member.tell_down)
         self.blobs = open_blobs(settings, self.supervisor)
-        self.store = Store(settings.database, blobs=self.blobs, supervisor=self.supervisor)
+        # A server that is alone takes no turns with commands beside it, which write seldom and wait.
+        turns = member is not None or not purpose.serves
+        self.store = Store(settings.database, blobs=self.blobs, supervisor=self.supervisor, turns=turns)
         self.store.on_unreadable(self.meters.unreadable)
-        self.store.migrate() if serves else self.store.require_tables()
-        self.base_url = canonical_address(settings, self.store, listens=listens)
+        self.store.migrate() if purpose.serves else self.store.require_tables()
+        self.base_url = canonical_address(settings, self.store, listens=purpose.listens)
         # New keys would silently void old proof: where there are cases, a missing keyring is an error, not a first start.
         first_start = self.store.submissions.cases(limit=1).total == 0
         self.keys = HubKeys.load_or_create(settings.data / "pki", now=clock(), create=first_start)
-        if serves:
+        if purpose.serves:
             self.keys.require()
         self.policy = key_policy(settings, clock())
         self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
-        #: The areas; ``gazetteers`` gives them with the postal codes of the moment, for those who search.
+        #: The areas; ``gazetteers`` gives them with the operator's lists of the moment, for those who search.
         self.gazetteer = Gazetteer.load(settings.rules / "areas")
-        self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings))
+        self.ai_register = _ai_register(settings)
+        self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings), parts_of(settings))
         self.traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
         #: Every adapter that is installed, by name; ``adapters`` holds those that destinations have.
-        self.installed: Mapping[str, type[Adapter]] = installed_adapters()
+        self.installed = installed_adapters()
         self.adapters = AdapterPool(self.installed)
         self.outbound = Outbound(allow_private_addresses=settings.allow_private_addresses)
         self.admission = Admission(
             memory_budget=settings.memory_budget_bytes,
             free_bytes=self.blobs.free_bytes,
             disk_watermark=settings.disk_watermark_bytes,
+            ledger=None if member is None else member.memory,
         )
 
     @property
@@ -252,15 +283,17 @@ class Foundation:
 class Shared(Foundation):
     """What the use cases have in common: who calls, who is responsible, what can be shown later, who is told."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
-        super().__init__(settings, clock, serves=serves, listens=listens)
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
+        super().__init__(settings, clock, purpose)
         store, keys = self.store, self.keys
         self.directory = Directory(store=store, policy=self.policy)
         store.on_party_changed(self.directory.forget)
-        self.clients = Clients(store=store, directory=self.directory, keys=keys, issuer=self.base_url)
-        self.accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords)
-        self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url)
+        by_password, by_client, by_openid = (partial(self.meters.login_failed, way) for way in LOGINS)
+        self.clients = Clients(store=store, directory=self.directory, keys=keys, issuer=self.base_url, failed=by_client)
+        self.accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords, failed=by_password)
+        self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url, failed=by_openid)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
+        self.service_book = _open_services(self)
         self.book = _open_book(self)
         self.checkpoints = Checkpoints(store=store, keys=keys, issuer=self.base_url)
         self.notary = Notary(
@@ -282,6 +315,10 @@ class Shared(Foundation):
             register=self.book.services, gazetteer=self.gazetteer, catalog=self.catalog, on=self.clock().date()
         )
 
+    def services(self) -> ServiceCatalogue:
+        """Return the public services of the moment."""
+        return self.service_book.active(self.clock())
+
     def table(self) -> RoutingTable:
         """Return the routing table in force."""
         return self.book.active(self.clock())
@@ -294,14 +331,18 @@ class Context(Shared):
     what it needs, and is handed the whole. What was set once stays.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, serves: bool, listens: bool) -> None:
-        super().__init__(settings, clock, serves=serves, listens=listens)
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
+        super().__init__(settings, clock, purpose)
         store = self.store
         self.attachment_limit = _ATTACHMENT_LIMIT
         self.intake = Intake(self)
         self.desk = StatusDesk(store=store, evidences=self.evidences, clock=self.clock)
         self.cases = Cases(store=store, notary=self.notary)
+        self.sender_cases = SenderCases(
+            store=store, blobs=self.blobs, callback_writer=self.callback_writer, issuer=self.base_url
+        )
         self.key_approval = KeyApproval(store=store, policy=self.policy)
+        self.lost_keys = LostKeys(store=store, blobs=self.blobs, callbacks=self.callback_writer, base_url=self.base_url)
         self.adapter_approval = AdapterApproval(
             store=store, adapters=self.installed, files=settings.data / "secrets", own=settings.named_files
         )
@@ -309,8 +350,11 @@ class Context(Shared):
         self.destination_service = _destination_service(self, self.adapter_approval)
         self.client_service = ClientService(store)
         self.dead_letters = DeadLetters(store=store)
+        #: What the record of processing activities says of this hub.
+        self.operation = _operation(self)
         self.dispatcher = _dispatcher(self)
-        store.on_delivery_due(self.dispatcher.wake)
+        # Where another process delivers, that one is woken.
+        store.on_delivery_due(self.dispatcher.wake if self.member is None else self.member.board.wake)
         self.messenger = _messenger(self)
         self.postman = _postman(self)
         self.duties = _duties(self)
@@ -319,13 +363,22 @@ class Context(Shared):
             blobs=self.blobs,
             watermark=settings.disk_watermark_bytes,
             faults=self.keys.faults,
-            down=self.supervisor.down,
+            down=self._down,
         )
         self.gauges = Gauges(store=store, blobs=self.blobs, facts=_facts(self), clock=clock)
 
+    def _down(self) -> tuple[str, ...]:
+        """Name what should live and is dead at the moment: loops here, and of other processes of this hub."""
+        return self.supervisor.down() + (() if self.member is None else self.member.down())
+
 
 def build(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now, serves: bool = True, listens: bool = False
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    serves: bool = True,
+    listens: bool = False,
+    member: Member | None = None,
 ) -> Context:
     """Wire the hub from its settings; creates the data folder, its keys and its tables where they are missing.
 
@@ -336,7 +389,7 @@ def build(
     Raises:
         ConfigurationError: something that settings name, a key file or the tables cannot be used; names it.
     """
-    return Context(settings, clock, serves=serves, listens=listens)
+    return Context(settings, clock, Purpose(serves=serves, listens=listens, member=member))
 
 
 @contextmanager
@@ -361,14 +414,30 @@ def working(hub: Context) -> Iterator[None]:
         hub.duties.stop()
 
 
-def _open_book(hub: Foundation) -> RoutingTableVersions:
+def _ai_register(settings: Settings) -> AiRegister:
+    """Return the AI systems of the rules' folder and the operator's own; where an older folder has none, those that ship."""
+    seeded = settings.rules / "ai_systems"
+    return AiRegister.load(
+        seeded if seeded.is_dir() else shipped("routing_rules/ai_systems"), settings.data / "ai_systems"
+    )
+
+
+def _open_services(hub: Shared) -> ServiceVersions:
+    """Return the versions of the services; at a first start what the folder of rules holds is published."""
+    seed = ServiceCatalogue.load(hub.settings.rules)
+    book = ServiceVersions(store=hub.store, ruled=lambda now: hub.book.active(now).routed_services)
+    book.begin_with(seed, now=hub.clock())
+    return book
+
+
+def _open_book(hub: Shared) -> RoutingTableVersions:
     """Return the versions of the routing table; at a first start what the folder of rules holds comes into force."""
     table = RoutingTable.load(hub.settings.rules, hub.gazetteer, empty=not hub.settings.seeds_rules)
     book = open_book(
         store=hub.store,
         policy=hub.policy,
         gazetteer=hub.gazetteer,
-        services=table.services,
+        services=CurrentServices(hub.services),
         schemas=lambda: hub.catalogs().names(),
     )
     if len(table):
@@ -382,6 +451,7 @@ def _facts(hub: Shared) -> Facts:
         table=lambda: hub.table().version,
         schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
         keys_usable=lambda: not hub.keys.faults(),
+        key_ends=lambda: {kind.value: end for kind, end in hub.keys.ends().items()},
     )
 
 
@@ -421,21 +491,37 @@ def _rules(settings: Settings, base_url: str) -> Rules:
     )
 
 
-def _retention(hub: Shared) -> RetentionJob:
-    settings = hub.settings
-    periods = Periods(
+def _periods(settings: Settings) -> Periods:
+    return Periods(
         incomplete=timedelta(seconds=settings.incomplete_seconds),
         finished=timedelta(seconds=settings.finished_seconds),
         unanswered=timedelta(seconds=settings.uncollected_seconds),
         case=timedelta(seconds=settings.case_seconds),
+        by_service=settings.kept_by_service,
     )
+
+
+def _operation(hub: Shared) -> Operation:
+    settings = hub.settings
+    return Operation(
+        base_url=hub.base_url,
+        environment=settings.environment,
+        operators=settings.mail_operators,
+        database="SQLite" if sqlite_file(settings.database) is not None else "PostgreSQL",
+        contents=settings.blobs,
+        periods=_periods(settings),
+        idempotency=timedelta(seconds=settings.idempotency_seconds),
+    )
+
+
+def _retention(hub: Shared) -> RetentionJob:
     return RetentionJob(
         store=hub.store,
         callback_writer=hub.callback_writer,
         board=hub.board,
         keys=hub.keys,
         base_url=hub.base_url,
-        periods=periods,
+        periods=_periods(hub.settings),
         meters=hub.meters,
     )
 

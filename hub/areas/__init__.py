@@ -8,7 +8,9 @@ Gemeindeverzeichnis-Informationssystem.
 """
 
 from hub.areas.area import LENGTHS, Area, AreaKind, Place, Succession
-from hub.areas.gazetteer import Found, Gazetteer, GazetteerBook, SearchResult, import_postal_codes, look_up
+from hub.areas.gazetteer import Found, Gazetteer, SearchResult, look_up
+from hub.areas.lists import GazetteerBook, import_parts, import_postal_codes
+from hub.areas.names import one_spelling
 
 __all__ = [
     "LENGTHS",
@@ -20,6 +22,8 @@ __all__ = [
     "Place",
     "SearchResult",
     "Succession",
+    "import_parts",
     "import_postal_codes",
     "look_up",
+    "one_spelling",
 ]

@@ -213,7 +213,10 @@ _MUNICIPAL = frozenset({AreaKind.INDEPENDENT_CITY, AreaKind.TOWN, AreaKind.MUNIC
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """One named area. ``valid_from`` is its first day, ``valid_until`` its last; None where it is unbounded."""
+    """One named area. ``valid_from`` is its first day, ``valid_until`` its last; None where it is unbounded.
+
+    ``parts`` are names of what lies in it and has no key (villages, quarters), or what people call it otherwise.
+    """
 
     area: Area
     name: str
@@ -222,6 +225,7 @@ class Place:
     valid_from: date | None = None
     valid_until: date | None = None
     postal_codes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def exists(self, on: date) -> bool:
         """Tell whether the area exists on that day."""

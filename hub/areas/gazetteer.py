@@ -2,33 +2,23 @@
 
 Reading the gazetteer's CSV files: semicolon, UTF-8, strict columns; every refusal names file and row.
 
-Postal codes: a list of the operator's own, judged once when it is imported, and kept in the data folder.
-
-No list is shipped: there is none of the authorities, and what others collect has licences of its own.
-
-The gazetteer of the moment: with the postal codes that an operator brings while the hub runs.
-
 Looking an area up as people do: by key or part of one, by postal code, by name or part of one.
-
-Search by words as FIT-Connect's Routing API describes it (``areaSearchexpression``), in linear time.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-import time
-import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 
 from hub.areas.area import AGS_LENGTH, LANDS, LENGTHS, Area, AreaKind, Place, Succession
+from hub.areas.names import DOTTED, KIND_NAMES, Known, Search, folded, known_as, known_by, searchable, words_of
 from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge
-from hub.files import vault
 from hub.files.sheets import bad_row, sheet_rows
-from hub.files.watched import WatchedFile, stamp_of
 
 #: A gazetteer of the whole country has 11,000 rows and 1.5 MB; a file beyond this is a mistake.
 _LARGEST = 16 * 1024 * 1024
@@ -76,124 +66,17 @@ def read_postal_codes(path: Path) -> Iterator[tuple[int, str, str]]:
         yield row, fields["plz"].strip(), key.strip()
 
 
+def read_parts(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (row, name, ARS or AGS) of a CSV with the columns ``name`` and ``ars`` or ``ags``; others are ignored."""
+    for row, fields in _rows(path, ["name"], strict=False):
+        key = fields.get("ars") or fields.get("ags")
+        if not key:
+            raise bad_row(path, row, Text("Es fehlt ars oder ags.", "There is no ars or ags."))
+        yield row, " ".join(fields["name"].split()), key.strip()
+
+
 def _rows(path: Path, columns: Collection[str], *, strict: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
     return sheet_rows(path, columns=columns, largest=_LARGEST, strict=strict)
-
-
-_MAX_WORDS = 10
-_MAX_WORD_LENGTH = 100
-#: FIT-Connect Routing API, ``areaSearchexpression``, written without nested repetition.
-_EXPRESSION = re.compile(r"\*?[^*]{2,}(\*[^*]{2,})*\*?")
-
-
-def searchable(place: Place) -> bool:
-    """Leave out doubles: an association of one, and an independent city's row as a district."""
-    is_double = place.is_district and place.kind is AreaKind.INDEPENDENT_CITY
-    return place.kind is not AreaKind.ASSOCIATION and not is_double
-
-
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
-
-
-def _folded(word: str) -> frozenset[str]:
-    """Return a word without case, once with umlauts spelt out (ue) and once without their dots (u)."""
-    folded = unicodedata.normalize("NFC", word.casefold())
-    plain = "".join(c for c in unicodedata.normalize("NFD", folded) if not unicodedata.combining(c))
-    return frozenset({plain, folded.translate(_UMLAUTS)})
-
-
-#: What people call kinds of areas; official names leave it out as often as not (Kassel is a district and a city).
-_KIND_WORDS = {
-    AreaKind.STATE: ("Land", "Bundesland"),
-    AreaKind.REGION: ("Regierungsbezirk",),
-    AreaKind.DISTRICT: ("Landkreis", "Kreis", "LK"),
-    AreaKind.INDEPENDENT_CITY: ("Stadt",),
-    AreaKind.TOWN: ("Stadt",),
-    AreaKind.MUNICIPALITY: ("Gemeinde",),
-}
-_KINDS = {
-    word.casefold(): frozenset(kind for kind, words in _KIND_WORDS.items() if word in words)
-    for words in _KIND_WORDS.values()
-    for word in words
-}
-#: What single letters with a dot stand for in names: Bad Homburg v. d. Höhe, Heuchelheim a. d. Lahn, Höchst i. Odw.
-_SHORT = {"v": ("vor", "von"), "d": ("der", "dem"), "a": ("am", "an"), "i": ("im", "in"), "odw": ("Odenwald",)}
-_DOTTED = re.compile(r"([^\W\d_]+)\.")
-
-
-def words_of(place: Place) -> frozenset[str]:
-    """Return the folded forms by which a place is found."""
-    words = re.findall(r"\w+", place.name)
-    spelt = [word for short in _DOTTED.findall(place.name) for word in _SHORT.get(short.casefold(), ())]
-    kinds = _KIND_WORDS.get(place.kind, ())
-    return frozenset(
-        form for word in [*words, *spelt, *kinds, place.name, *place.postal_codes] for form in _folded(word)
-    )
-
-
-class Search:
-    """A parsed search: every word must match a word of the place's name, or a postal code.
-
-    Raises :class:`Malformed` (an expression breaks the pattern) or :class:`TooLarge` (too many or too long).
-    """
-
-    def __init__(self, expressions: Sequence[str]) -> None:
-        if len(expressions) > _MAX_WORDS or any(len(text) > _MAX_WORD_LENGTH for text in expressions):
-            raise TooLarge(
-                Text(
-                    f"Höchstens {_MAX_WORDS} Suchausdrücke mit je {_MAX_WORD_LENGTH} Zeichen sind erlaubt.",
-                    f"At most {_MAX_WORDS} search expressions of {_MAX_WORD_LENGTH} characters each are allowed.",
-                )
-            )
-        said = [word for text in expressions for word in re.split(r"[\s/]+", _checked(text)) if word]
-        dotted = [word for word in said if _DOTTED.match(word) and "*" not in word]
-        self._short = [part.casefold() for word in dotted for part in _DOTTED.findall(word)]
-        spelt = [rest for word in dotted if len(rest := _DOTTED.sub("", word)) > 1]
-        self._patterns = [_folded(word) for word in [*(word for word in said if word not in dotted), *spelt]]
-
-    def matches(self, words: frozenset[str]) -> bool:
-        """Tell whether every pattern matches one of a place's words (see :func:`words_of`)."""
-        return all(_matches(pattern, words) for pattern in self._patterns) and all(
-            any(_shortens(short, word) for word in words) for short in self._short
-        )
-
-
-def _checked(expression: str) -> str:
-    if not _EXPRESSION.fullmatch(expression):
-        raise Malformed(
-            Text(
-                "Ein Suchausdruck hat zwischen Sternen mindestens zwei Zeichen, zum Beispiel Rhein*.",
-                "A search expression has at least two characters between asterisks, for example Rhein*.",
-            )
-        )
-    return expression
-
-
-def _shortens(short: str, word: str) -> bool:
-    """Tell whether ``short``, written with a dot, may stand for ``word``: it begins so, and holds its letters in order."""
-    rest = iter(word)
-    return " " not in word and word.startswith(short[0]) and all(each in rest for each in short)
-
-
-def _matches(pattern: frozenset[str], words: frozenset[str]) -> bool:
-    plain = frozenset(form for form in pattern if "*" not in form)
-    if plain:
-        return not plain.isdisjoint(words)
-    return any(_wildcard(form.split("*"), word) for form in pattern for word in words)
-
-
-def _wildcard(parts: Sequence[str], word: str) -> bool:
-    """Match ``word`` against the literal parts between asterisks, greedily from the left: linear time."""
-    first, *middle, last = parts
-    if len(word) < len(first) + len(last) or not (word.startswith(first) and word.endswith(last)):
-        return False
-    at, end = len(first), len(word) - len(last)
-    for part in middle:
-        found = word.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,7 +107,11 @@ class Gazetteer:
         self._by_ags = {place.area.ags: place for place in listed if len(place.area.ars) == LENGTHS[0]}
         #: Every area that has always existed and still does: what is asked of these does not depend on the day.
         self.lasting = tuple(place.area for place in self if not (place.valid_from or place.valid_until))
-        self._words = {ars: words_of(place) for ars, place in self._places.items() if searchable(place)}
+        self._known = {ars: known_by(place) for ars, place in self._places.items() if searchable(place)}
+        #: The words of all areas in one text, by whose beginnings in it a place is told from the next.
+        self._keys = tuple(self._known)
+        self._text = "".join(f"{known.text}\n" for known in self._known.values())
+        self._starts = [0, *itertools.accumulate(len(known.text) + 1 for known in self._known.values())][:-1]
         #: The lands that some place lies in, by their two digits.
         self.lands = tuple(sorted({ars[:2] for ars in self._places}))
         #: Postal codes of lands that no place lies in, by what the operator's list says.
@@ -373,14 +260,67 @@ class Gazetteer:
         if asked for. Raises :class:`Malformed` for an expression that breaks the pattern, :class:`TooLarge` for too many.
         """
         search = Search(words)
-        hits = [
-            place
-            for place in self
-            if (dissolved or place.valid_until is None)
-            and (known := self._words.get(place.area.ars)) is not None
-            and search.matches(known)
-        ]
+        hits = [place for place, known in self._searched(dissolved=dissolved) if search.matches(known)]
         return SearchResult(places=tuple(hits[offset : offset + limit]), total=len(hits), offset=offset)
+
+    def matching(self, word: str, among: frozenset[str] | None = None) -> frozenset[str]:
+        """Return the keys of the areas that one word fits, dissolved ones included; ``among``: of these alone.
+
+        Raises as :meth:`search` does.
+        """
+        search = Search([word])
+        if search.parts:
+            return self._containing(search.parts)
+        known = self._known.items()
+        return frozenset(ars for ars, each in known if (among is None or ars in among) and search.matches(each))
+
+    def _containing(self, parts: Iterable[str]) -> frozenset[str]:
+        """Return the keys of the areas that have one of some parts of words: a pass over one text, whatever is in it."""
+        found: set[str] = set()
+        for part in parts:
+            at = self._text.find(part)
+            while at >= 0:
+                place = bisect_right(self._starts, at) - 1
+                found.add(self._keys[place])
+                end = self._starts[place + 1] if place + 1 < len(self._starts) else len(self._text)
+                at = self._text.find(part, end)
+        return frozenset(found)
+
+    def _searched(self, *, dissolved: bool) -> Iterator[tuple[Place, Known]]:
+        for ars, known in self._known.items():
+            place = self._places[ars]
+            if dissolved or place.valid_until is None:
+                yield place, known
+
+    def distinction(self, place: Place) -> Text:
+        """Return what tells a place from others of its name: its kind, what it lies in, and whether it still is."""
+        around = "".join(f", {each.name}" for each in self.above(place.area)[:1])
+        kind = place.kind.label
+        ended = Text("", "")
+        if place.valid_until is not None:
+            ended = Text(f", bis {place.valid_until:%d.%m.%Y}", f", until {place.valid_until}")
+        return Text(f"{kind.de}{around}{ended.de}", f"{kind.en}{around}{ended.en}")
+
+    def with_parts(self, path: Path) -> Gazetteer:
+        """Return a gazetteer that also finds by what lies in municipalities, from a CSV with the columns ``name`` and ``ars``.
+
+        Keys of dissolved municipalities count for their successor. Raises :class:`ConfigurationError`.
+        """
+        parts: dict[str, set[str]] = {}
+        for row, name, key in read_parts(path):
+            place = self.find(key)
+            if place is None:
+                raise bad_row(path, row, Text("Der ARS ist unbekannt.", "The ARS is unknown."))
+            for owner in (place, *self.successors(place.area, date.max)):
+                parts.setdefault(owner.area.ars, set()).add(name)
+        return self._of(
+            (replace(place, parts=tuple(sorted(parts.get(place.area.ars, ())))) for place in self),
+            self._codes_elsewhere,
+        )
+
+    def _of(self, places: Iterable[Place], codes_elsewhere: Mapping[str, str]) -> Gazetteer:
+        changes = (change for changes in self._successions.values() for change in changes)
+        return Gazetteer(places, changes, codes_elsewhere=codes_elsewhere)
 
     def with_postal_codes(self, path: Path) -> Gazetteer:
         """Return a gazetteer that also finds by postal code, from a CSV with the columns ``plz`` and ``ars``.
@@ -398,10 +338,8 @@ class Gazetteer:
                 raise bad_row(path, row, Text("Der ARS ist unbekannt.", "The ARS is unknown."))
             for owner in (place, *self.successors(place.area, date.max)):
                 codes.setdefault(owner.area.ars, set()).add(code)
-        return Gazetteer(
-            (replace(place, postal_codes=tuple(sorted(codes.get(place.area.ars, ())))) for place in self),
-            (change for changes in self._successions.values() for change in changes),
-            codes_elsewhere=elsewhere,
+        return self._of(
+            (replace(place, postal_codes=tuple(sorted(codes.get(place.area.ars, ())))) for place in self), elsewhere
         )
 
 
@@ -432,109 +370,22 @@ def _stands(place: Place, on: date | None) -> bool:
     return place.valid_until is None if on is None else place.exists(on)
 
 
-_CODE = re.compile(r"[0-9]{5}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Imported:
-    """What an import brought: codes, municipalities, codes of several municipalities, and rows of unknown lands."""
-
-    codes: int
-    municipalities: int
-    shared: int
-    foreign: int
-
-
-def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imported:
-    """Judge the list ``source`` (CSV with the columns plz and ars, or ags) and keep it as ``target``, whole or not at all.
-
-    Of rows of lands that the gazetteer does not hold only the land is kept, and they are counted.
-
-    Raises:
-        ConfigurationError: a code that is not five digits, a key that is none (a leading zero is lost), an unknown
-            municipality, or nothing to keep; names file and row.
-    """
-    owners: dict[str, set[str]] = {}
-    elsewhere: dict[str, set[str]] = {}
-    foreign = 0
-    for row, code, key in read_postal_codes(source):
-        if not _CODE.fullmatch(code):
-            why = Text(
-                "Eine Postleitzahl hat fünf Ziffern. Prüfen Sie führende Nullen.",
-                "A postal code has five digits. Check for a lost leading zero.",
-            )
-            raise bad_row(source, row, why)
-        _require_key(source, row, key)
-        if key[:2] not in gazetteer.lands:
-            foreign += 1
-            elsewhere.setdefault(code, set()).add(key[:2])
-            continue
-        place = gazetteer.by_ags(key) if len(key) == AGS_LENGTH else gazetteer.find(key)
-        if place is None:
-            why = gazetteer.meant(key) or Text(
-                "Diesen ARS oder AGS gibt es nicht. Prüfen Sie führende Nullen.",
-                "There is no such ARS or AGS. Check for lost leading zeros.",
-            )
-            raise bad_row(source, row, why)
-        owners.setdefault(code, set()).add(place.area.ars)
-    if not owners:
-        raise bad_row(
-            source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
-        )
-    _write(target, owners | {code: lands for code, lands in elsewhere.items() if code not in owners})
-    return Imported(
-        codes=len(owners),
-        municipalities=len(set().union(*owners.values())),
-        shared=sum(len(each) > 1 for each in owners.values()),
-        foreign=foreign,
-    )
-
-
-def _require_key(source: Path, row: int, key: str) -> None:
-    """Refuse what is no ARS or AGS, most often for a spreadsheet has taken its leading zero."""
-    try:
-        if len(key) == AGS_LENGTH:
-            Area.from_ars(key[:2])
-        else:
-            Area.from_ars(key)
-    except (Malformed, Invalid) as exc:
-        raise bad_row(source, row, exc.detail) from exc
-
-
-def _write(target: Path, owners: dict[str, set[str]]) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = ["plz;ars", *(f"{code};{ars}" for code in sorted(owners) for ars in sorted(owners[code]))]
-    vault.write(target, "".join(f"{line}\n" for line in lines).encode())
-
-
-class GazetteerBook(WatchedFile[Gazetteer]):
-    """Gives the areas with the postal codes of the list ``codes``, where there is one; areas never change while the hub runs.
-
-    A list that does not fit the areas does not stop the start: then there are no codes.
-    """
-
-    def __init__(self, areas: Gazetteer, codes: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        def read() -> Gazetteer:
-            return areas.with_postal_codes(codes) if codes.is_file() else areas
-
-        what = "postal codes (hub areas import-postal-codes)"
-        super().__init__(partial(stamp_of, codes), read, what=what, otherwise=areas, monotonic=monotonic)
-
-
 _LONGEST = 200
 _POSTAL_LENGTH = 5
+_CODE = re.compile(r"[0-9]{5}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """What was found, best first; dissolved areas last. ``choice``: one postal code, several municipalities.
 
-    ``note`` says what a key, a postal code or a land is that no known area has.
+    ``note`` says what a key, a postal code or a land is that no known area has; ``parts`` by ARS which parts were named.
     """
 
     places: tuple[Place, ...]
     choice: bool = False
     note: Text | None = None
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def look_up(gazetteer: Gazetteer, text: str) -> Found:
@@ -552,40 +403,121 @@ def look_up(gazetteer: Gazetteer, text: str) -> Found:
     key = "".join(text.split()).upper().removeprefix("DE")
     if key.isascii() and key.isdigit():
         return _by_digits(gazetteer, key)
-    said = [word for part in re.split(r"[\s/,;()]+", _parted(text)) if (word := part.strip())]
-    words = [word if "*" in word or _DOTTED.fullmatch(word) else f"*{word}*" for word in said]
-    if not words:
+    said = _lettered([word for part in re.split(r"[\s/,;()]+", _parted(text)) if (word := part.strip())])
+    if not said:
         return Found(places=())
-    found = gazetteer.search(words, limit=len(gazetteer), dissolved=True).places
-    return Found(places=_best_first(found, said), note=None if found else _other_land(gazetteer, said))
+    found = _by_words(gazetteer, said)
+    return Found(
+        places=_best_first(found, said),
+        note=None if found else _other_land(gazetteer, said),
+        parts={place.area.ars: named for place in found if (named := _parts_named(place, said))},
+    )
+
+
+def _lettered(said: list[str]) -> list[str]:
+    """Return words with a dot behind single letters beside others: Frankfurt/M, Bad Homburg v d H."""
+    if all(len(word) == 1 for word in said):
+        return said
+    return [f"{word}." if len(word) == 1 and word.isalpha() else word for word in said]
+
+
+def _by_words(gazetteer: Gazetteer, said: list[str]) -> tuple[Place, ...]:
+    """Return what is found by all words, else without a postal code or kinds, or hyphens parted, else with the areas around."""
+    Search(_anywhere(said))  # Refuses what is no search.
+    fitting = _Fitting(gazetteer)
+    named = [word for word in said if word.casefold() not in KIND_NAMES]
+    uncoded = [word for word in said if not _CODE.fullmatch(word)]
+    both = [word for word in named if word in uncoded]
+    parted = [part for word in said for part in word.split("-") if len(part) > 1]
+    for words in (said, uncoded, named, both, parted):
+        if found := fitting.all_of(words):
+            return found
+    return fitting.around(both)
+
+
+class _Fitting:
+    """Which areas the words of one search fit, each word looked for once."""
+
+    def __init__(self, gazetteer: Gazetteer) -> None:
+        self._gazetteer = gazetteer
+        self._known: dict[str, frozenset[str]] = {}
+
+    def all_of(self, words: Sequence[str]) -> tuple[Place, ...]:
+        """Return the areas that all words fit; what is written short is looked for among those alone that the rest fits."""
+        found: frozenset[str] | None = None
+        for word in sorted(set(words), key=lambda each: DOTTED.fullmatch(each) is not None):
+            hits = self._fits(word, found)
+            found = hits if found is None else found & hits
+        return self._places(found or frozenset())
+
+    def around(self, words: Sequence[str]) -> tuple[Place, ...]:
+        """Return areas that some word fits, where the others fit them or areas around them: Taunusstein Hessen."""
+        if len(words) < 2:  # noqa: PLR2004  # one for the place, one for what it lies in
+            return ()
+        hits = [self._fits(word, None) for word in words]
+        return self._places(ars for ars in frozenset().union(*hits) if all(_lies_in(ars, each) for each in hits))
+
+    def _fits(self, word: str, among: frozenset[str] | None) -> frozenset[str]:
+        if DOTTED.fullmatch(word):
+            return self._gazetteer.matching(word, among)
+        if word not in self._known:
+            self._known[word] = self._gazetteer.matching(_anywhere([word])[0])
+        return self._known[word]
+
+    def _places(self, found: Iterable[str]) -> tuple[Place, ...]:
+        return tuple(place for ars in sorted(found) if (place := self._gazetteer.find(ars)) is not None)
+
+
+def _lies_in(ars: str, hits: frozenset[str]) -> bool:
+    return any(prefix in hits for prefix in Area(ars).prefixes())
+
+
+def _anywhere(words: Iterable[str]) -> list[str]:
+    return [word if "*" in word or DOTTED.fullmatch(word) else f"*{word}*" for word in words]
+
+
+def _parts_named(place: Place, said: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts of a place that somebody named, and not the place's own name."""
+    if not place.parts:
+        return ()
+    own, words = known_as(words_of(place.name)), [part for word in said for part in word.split("-") if len(part) > 1]
+    searches = [search for word in _anywhere(words) if not (search := Search([word])).matches(own)]
+    return tuple(part for part in place.parts if any(each.matches(known_as(words_of(part))) for each in searches))
 
 
 def _parted(text: str) -> str:
     """Return a text with a blank behind each dot that stands for letters left out: a.M., v.d.H."""
-    return _DOTTED.sub(r"\1. ", text)
+    return DOTTED.sub(r"\1. ", text)
 
 
 def _best_first(places: Iterable[Place], said: Sequence[str]) -> tuple[Place, ...]:
     """Return places in order: of the kind that was said (Landkreis Kassel), the very name before others, dissolved last."""
-    kinds = frozenset(kind for word in said for kind in _KINDS.get(word.casefold(), ()))
-    rest = " ".join(word for word in said if word.casefold() not in _KINDS)
+    kinds = frozenset(kind for word in said for kind in KIND_NAMES.get(word.casefold(), ()))
+    rest = " ".join(word for word in said if word.casefold() not in KIND_NAMES)
 
-    def rank(place: Place) -> tuple[bool, bool, bool]:
-        named = _folded(re.split(r",| \(", place.name)[0])
-        of_kind = place.kind in kinds
-        return (
-            place.valid_until is not None,
-            bool(kinds) and not of_kind,
-            bool(kinds) and named.isdisjoint(_folded(rest)),
-        )
+    wanted = folded(rest)
+
+    def rank(place: Place) -> tuple[bool, bool, int, bool]:
+        of_kind = not kinds or place.kind in kinds
+        return place.valid_until is not None, not of_kind, _distance(place, wanted), not place.is_municipality
 
     return tuple(sorted(places, key=rank))
 
 
+def _distance(place: Place, wanted: frozenset[str]) -> int:
+    """Return how far a place's name is from what was said: 0 the very name, 1 a part's, 2 its beginning, 3 anything else."""
+    named = folded(re.split(r",| \(", place.name)[0])
+    if not named.isdisjoint(wanted):
+        return 0
+    if any(not folded(part).isdisjoint(wanted) for part in place.parts):
+        return 1
+    return 2 if any(name.startswith(each) for name in named for each in wanted if each) else 3
+
+
 def _other_land(gazetteer: Gazetteer, said: Sequence[str]) -> Text | None:
     """Say that what is looked for is another land: Berlin, Hamburg."""
-    name = _folded(" ".join(word for word in said if word.casefold() not in _KINDS))
-    land = next((key for key, each in LANDS.items() if key not in gazetteer.lands and _folded(each) & name), None)
+    name = folded(" ".join(word for word in said if word.casefold() not in KIND_NAMES))
+    land = next((key for key, each in LANDS.items() if key not in gazetteer.lands and folded(each) & name), None)
     if land is None:
         return None
     return Text(

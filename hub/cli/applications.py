@@ -11,15 +11,18 @@ import getpass
 import hashlib
 import json
 import mimetypes
+import os
+import sys
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import UUID
 
 import click
 
 from hub.cli.options import data_option, opened, settings_for, verdict
-from hub.errors import Conflict, InvalidPayload, NotFound, Text
+from hub.errors import ConfigurationError, Conflict, InvalidPayload, NotFound, Text
 from hub.model import (
     Application,
     ClientKind,
@@ -36,26 +39,32 @@ from hub.resources import shipped
 
 # Who checks a file, or asks for help, waits for nothing else than that.
 if TYPE_CHECKING:
-    from hub.administration.dead_letters import RedrivenBy
+    from hub.administration.deliveries import RedrivenBy
     from hub.app import Context
     from hub.intake import Reception, Replay
     from hub.intake.status import Progress
     from hub.validation.report import Report
+    from hub.validation.xerces import Comparison
 
 #: The sender that stands in the records for what was submitted on the command line.
 _SENDER = "command-line"
 _CHUNK = 1024 * 1024
+#: Exit code where nothing is wrong, but not everything could be judged.
+_LATER = 3
+#: Exit code where a second implementation says something else of a file than the hub.
+_DIFFERS = 4
 
 
 @click.command(short_help="Antrag einreichen / submit an application.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--service", required=True, help="Service identifier, e.g. urn:de:fim:leika:leistung:99012008001000.")
+@click.option("--service", required=True, help="Service identifier (LeiKa URN, or its key alone).")
 @click.option("--ars", required=True, help="Area: ARS with 2, 3, 5, 9 or 12 digits.")
 @click.option("--schema", help="Schema URI; found from the document itself if left out.")
 @click.option(
     "--attachment", "attachments", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--idempotency-key", help="Makes a repeat of the same command harmless.")
+@click.option("--reference", help="What you call it, to find it again; no data of a person.")
 @click.option(
     "--receipt", "receipt_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the receipt here."
 )
@@ -67,19 +76,22 @@ def submit(
     schema: str | None,
     attachments: tuple[Path, ...],
     idempotency_key: str | None,
+    reference: str | None,
     receipt_file: Path | None,
     data: Path,
 ) -> None:
     """Submit FILE (XML or JSON) by the same way as the plain door; a running hub delivers it."""
     from hub.areas import Area
+    from hub.routing import service_urn
 
     with opened(data) as hub:
         cover = Cover(
             sender=_SENDER,
-            service=canonical_service(service),
+            service=service_urn(service) if service.isdigit() else canonical_service(service),
             area=Area.from_ars(ars).ars,
             schema=schema,
             idempotency_key=idempotency_key,
+            external_reference=reference,
         )
         application = Application(cover=cover, media_type=media_type_of(file), data=file.read_bytes())
         with hub.intake.open(cover, now=hub.clock()) as reception:
@@ -98,38 +110,179 @@ def submit(
 
 
 @click.command(short_help="Stand und Verlauf / state and history.")
-@click.argument("submission_id", type=click.UUID)
+@click.argument("submission_id", type=click.UUID, required=False)
+@click.option("--list", "everything", is_flag=True, help="List what a sender submitted, the newest first.")
+@click.option("--sender", default=_SENDER, show_default=True, help="With --list: the client id of the sender.")
+@click.option("--reference", help="With --list: only what the sender calls so.")
 @data_option
-def status(submission_id: UUID, data: Path) -> None:
-    """Show state and history of a submission."""
+def status(submission_id: UUID | None, sender: str, reference: str | None, data: Path, *, everything: bool) -> None:
+    """Show state and history of a submission, or with --list the submissions of a sender."""
+    if everything == (submission_id is not None):
+        raise click.UsageError("name a submission, or --list")
     with opened(data) as hub:
-        _print(_progress(hub, submission_id))
+        if submission_id is not None:
+            _print(_progress(hub, submission_id))
+        else:
+            _print_sent(hub, sender, reference)
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--schema", help="Schema URI; found from the document itself if left out.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@click.option("--schema", help="Schema URI; found from each document itself if left out.")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "xml", "html"]),
-    help="How the report is printed; text by default.",
+    type=click.Choice(["text", "json", "junit", "xml", "html"]),
+    help="How the report is printed; text by default, xml for one file alone.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), help="Processes that check many files; as many as cores by default."
+)
+@click.option(
+    "--compare", type=click.Choice(["xerces"]), help="Put the verdict of Xerces (a JDK is needed) beside ours."
+)
+@click.option(
+    "--jars",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="HUB_JARS",
+    show_envvar=True,
+    help="Folder with the archives of Xerces; DATA/jars and Maven's local repository otherwise.",
+)
 @data_option
-def validate(file: Path, schema: str | None, form: str | None, as_json: bool, data: Path) -> None:
-    """Prüfen, ohne einzureichen / validate FILE: exit 0 if it is valid, 1 if not."""
+def validate(
+    paths: tuple[Path, ...],
+    schema: str | None,
+    form: str | None,
+    as_json: bool,
+    output: Path | None,
+    jobs: int | None,
+    compare: str | None,
+    jars: Path | None,
+    data: Path,
+) -> None:
+    """Prüfen, ohne einzureichen / validate files: exit 1 if one is invalid.
+
+    PATHS are files, folders (all *.xml and *.json below, hidden ones left out), or - for standard input alone. Exit
+    codes: 0 all are valid, 1 one is invalid or refused, 2 wrong usage, 3 nothing is wrong, but not all could be judged,
+    4 with --compare: Xerces came to another verdict by the same schema.
+    """
+    form = form or ("json" if as_json else None)
+    roots = (shipped("schemas"), settings_for(data).data / "schemas")
+    if len(paths) == 1 and not paths[0].is_dir() and form != "junit" and compare is None:
+        _validate_one(paths[0], schema, form, output, roots)
+        return
+    if form == "xml" or _STDIN in paths:
+        raise click.UsageError(
+            "--format xml und - gelten für eine einzige Datei, ohne --compare. / "
+            "--format xml and - are for one file alone, without --compare."
+        )
+    folders: tuple[Path, ...] | None = None
+    if compare is not None:
+        from hub.validation.xerces import local_repository
+
+        folders = (jars,) if jars is not None else (roots[1].parent / "jars", local_repository())
+    _validate_many(paths, schema, form or "text", output, roots, jobs, folders)
+
+
+#: What stands for standard input.
+_STDIN = Path("-")
+
+
+def _validate_one(
+    file: Path, schema: str | None, form: str | None, output: Path | None, roots: tuple[Path, ...]
+) -> None:
+    from hub.validation.batch import content_of, media_type_of
     from hub.validation.catalog import SchemaCatalog
 
-    catalog = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
-    content, now = file.read_bytes(), utc_now()
-    report = catalog.check(media_type=media_type_of(file), data=content, schema=schema, service=None, on=now.date())
-    if form is None and not as_json:
+    catalog = SchemaCatalog.load(*roots)
+    with click.open_file(str(file), "rb") as source:
+        content, now = content_of(cast("BinaryIO", source)), utc_now()
+    report = catalog.check(media_type=media_type_of(content), data=content, schema=schema, service=None, on=now.date())
+    if form is None and output is None:
         _tell(report)
         return
-    click.echo(_rendered(report, form or "json", content, now))
+    _write(_rendered(report, form or "text", content, now), output)
     if not report.valid:
         raise SystemExit(1)
+
+
+def _validate_many(
+    paths: tuple[Path, ...],
+    schema: str | None,
+    form: str,
+    output: Path | None,
+    roots: tuple[Path, ...],
+    jobs: int | None,
+    jars: tuple[Path, ...] | None,
+) -> None:
+    """Judge many files, and have Xerces judge them too where ``jars`` says where it lies."""
+    from hub.admission import usable_cores
+    from hub.validation import summary
+    from hub.validation.batch import FileVerdict, Judged, Question, documents_in, judged
+
+    files = documents_in(paths)
+    if not files:
+        raise click.UsageError(
+            "In diesen Ordnern liegt keine Datei *.xml oder *.json. Nennen Sie einen anderen. / "
+            "There is no file *.xml or *.json in these folders. Name another one."
+        )
+    question = Question(roots=roots, on=utc_now().date(), schema=schema)
+    found: list[Judged] = []
+    verdicts = judged(files, question, workers=jobs or usable_cores())
+    with ExitStack() as stack:
+        if jars is not None:
+            verdicts = stack.enter_context(_comparison(roots, jars)).beside(verdicts)
+        bar = stack.enter_context(_progress_bar(len(files)))
+        for each in verdicts:
+            found.append(each)
+            bar.update(1)
+    forms = {"text": summary.as_text, "json": summary.as_json, "junit": summary.as_junit, "html": summary.as_html}
+    _write(forms[form](found), output)
+    if output is not None or form != "text":
+        total = summary.summed_up(found)
+        click.echo(f"{total.de} / {total.en}", err=True)
+    if any(each.differs for each in found):
+        raise SystemExit(_DIFFERS)
+    reached = {each.verdict for each in found}
+    if reached & {FileVerdict.INVALID, FileVerdict.REFUSED}:
+        raise SystemExit(1)
+    if FileVerdict.NOT_JUDGED in reached | {each.second.verdict for each in found if each.second is not None}:
+        raise SystemExit(_LATER)
+
+
+def _comparison(roots: tuple[Path, ...], jars: tuple[Path, ...]) -> Comparison:
+    from hub.validation.catalog import SchemaCatalog
+    from hub.validation.xerces import Comparison
+
+    catalog = SchemaCatalog.load(*roots)
+    try:
+        return Comparison(catalog, jars)
+    except ConfigurationError as error:
+        raise click.UsageError(f"{error.detail.de} / {error.detail.en}") from error
+
+
+def _progress_bar(length: int) -> AbstractContextManager[Any]:
+    return click.progressbar(
+        length=length,
+        label="prüfe / checking",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        update_min_steps=max(1, length // 200),
+    )
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(
+            f"{output} lässt sich nicht schreiben. / {output} cannot be written. ({os.strerror(error.errno or 0)})"
+        ) from error
 
 
 def _tell(report: Report) -> None:
@@ -167,9 +320,10 @@ def _attach(reception: Reception | Replay, attachment: Path) -> None:
 
 def media_type_of(file: Path) -> MediaType:
     """Tell XML from JSON by the first character that is neither blank nor a byte order mark."""
+    from hub.validation import batch
+
     with file.open("rb") as source:
-        start = source.read(512).lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
-    return MediaType.XML if start.startswith(b"<") else MediaType.JSON
+        return batch.media_type_of(source.read(512))
 
 
 def _progress(hub: Context, submission_id: UUID) -> Progress:
@@ -180,6 +334,24 @@ def _progress(hub: Context, submission_id: UUID) -> Progress:
         raise NotFound(Text(f"Es gibt keine Einreichung {submission_id}.", f"There is no submission {submission_id}."))
     owner = Caller(client_id=message.sender, kind=ClientKind.SENDER, scopes=(), expires_at=hub.clock())
     return hub.desk.progress(submission_id, caller=owner)
+
+
+def _print_sent(hub: Context, sender: str, reference: str | None) -> None:
+    from hub.identity import Caller
+    from hub.intake.status import reference_in
+    from hub.store import SentFilter
+
+    before = None
+    caller = Caller(client_id=sender, kind=ClientKind.SENDER, scopes=(), expires_at=hub.clock())
+    while True:
+        page = hub.desk.sent(SentFilter(reference=reference), caller=caller, before=before, limit=200)
+        for each in page.messages:
+            at = each.submitted_at or each.created_at
+            named = reference_in(each.receipt) or "-"
+            click.echo(f"{each.id}  {at:%Y-%m-%d %H:%M}  {each.state.value:<9}  {named}  {each.service.identifier}")
+        if page.follows is None:
+            return
+        before = page.follows
 
 
 def _print(progress: Progress) -> None:
@@ -290,7 +462,7 @@ def _cause(text: str | None) -> DeadCause | None:
 
 
 def _by(hub: Context) -> RedrivenBy:
-    from hub.administration.dead_letters import RedrivenBy
+    from hub.administration.deliveries import RedrivenBy
 
     return RedrivenBy(actor=f"cli:{getpass.getuser()}", now=hub.clock())
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import signal
+import sys
 import threading
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from hub.connector import Connector
+from hub.connector.commissioning import examine, make_keys, settings_file
+from hub.connector.settings import DECLARED
+from hub.errors import ConfigurationError, Text
+from hub.files import vault
 from hub.model import utc_now
 from hub.observability import logs
+from hub.observability.diagnosis import Diagnosis, exit_code
+
+_CONFIG = "connector.toml"
 
 
 @click.group()
@@ -28,6 +40,8 @@ def run_connector(config: Path, once: bool) -> None:
     """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
     running = Connector.from_config(config)
     logs.starting().info("%s", logs.what_runs({"hub": "connector", **running.facts()}))
+    # One line for each case, whatever level is asked for: without it nobody knows whether anything arrives.
+    logging.getLogger("hub.connector.connector").setLevel(logging.INFO)
     with closing(running):
         if once:
             _run_once(running)
@@ -44,6 +58,204 @@ def _run_once(running: Connector) -> None:
     trouble = running.trouble()
     if trouble is not None:
         raise trouble
+
+
+@connector.command("check")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=Path(_CONFIG),
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check_connector(config: Path, as_json: bool) -> None:
+    """Say all faults of a settings file at once, and try keys, hand-over, token and mailbox; nothing is fetched.
+
+    Exit codes: 0 well (or warnings), 1 something is wrong, 3 something cannot be reached now.
+    """
+    sys.exit(_say(examine(config, now=utc_now), as_json=as_json))
+
+
+def _say(diagnoses: Iterable[Diagnosis], *, as_json: bool = False) -> int:
+    found = []
+    for each in diagnoses:
+        found.append(each)
+        if not as_json:
+            click.echo(f"{each.line(english=False)}\n{'':<18}{'':<14}{each.line(english=True)[29:]}")
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], ensure_ascii=False, indent=1))
+    return exit_code(found)
+
+
+@connector.command("init")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--base-url", help="Address of the hub.")
+@click.option("--issuer", help="Who the hub signs as, if not its address.")
+@click.option("--client-id", help="Name of the connector at the hub.")
+@click.option(
+    "--client-secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the secret; it is copied into FOLDER.",
+)
+@click.option("--destination-id", type=click.UUID, help="Destination that is served here.")
+@click.option("--mode", type=click.Choice(["collect", "listen", "both"]), help="How submissions come in.")
+@click.option("--handover", help="Folder, or address of the specialist system (http).")
+@click.option(
+    "--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The hub's authority, PEM."
+)
+@click.option("--schemas", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of schemas.")
+@click.option("--subject", help="Name of the authority, for its keys.")
+@click.option(
+    "--decryption-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key that there is (PEM, PKCS#12, JWK) instead of a new one; copied.",
+)
+@click.option(
+    "--signing-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same, for signing.",
+)
+@click.option(
+    "--key-password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the password of both; copied.",
+)
+@click.option("--yes", is_flag=True, help="Ask nothing: what is not given is the default, or refused.")
+@click.option("--test/--no-test", default=True, show_default=True, help="Try keys, token, mailbox and hand-over.")
+def init_connector(folder: Path, yes: bool, test: bool, **given: Any) -> None:
+    """Write a settings file with every setting explained, make keys, and try all that the connector needs.
+
+    Asks for what is missing. A settings file that is there is never touched.
+    """
+    target = folder / _CONFIG
+    if target.exists():
+        raise ConfigurationError(
+            Text(
+                f"{target} gibt es schon. Ändern Sie sie, oder nennen Sie einen anderen Ordner; prüfen: hub connector check.",
+                f"{target} is there already. Change it, or name another folder; to check it: hub connector check.",
+            )
+        )
+    answers = _Answers(given, ask=not yes)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written = _answered(answers, folder)
+    vault.write(target, settings_file(written).encode("utf-8"))
+    click.echo(f"{target}")
+    _say_next(folder, written)
+    if test:
+        sys.exit(_say(examine(target, now=utc_now)))
+
+
+class _Answers:
+    """What was given as options; the rest is asked for, or refused."""
+
+    def __init__(self, given: dict[str, Any], *, ask: bool) -> None:
+        self._given = given
+        self._ask = ask
+
+    def needed(self, option: str, setting: str) -> str:
+        """Return what must be known, in the words of the setting."""
+        given = self.may(option)
+        if given is not None:
+            return given
+        text = next(each.text for each in DECLARED if each.name == setting)
+        if not self._ask:
+            name = "--" + option.replace("_", "-")
+            raise ConfigurationError(Text(f"{name} fehlt: {text.de}", f"{name} is missing: {text.en}"), setting=setting)
+        self._given[option] = str(click.prompt(f"{text.de}\n{text.en}\n{setting}"))
+        return str(self._given[option])
+
+    def may(self, option: str) -> str | None:
+        """Return what was given, None where nothing was."""
+        value = self._given.get(option)
+        return None if value is None else str(value)
+
+
+def _answered(answers: _Answers, folder: Path) -> dict[str, Any]:
+    """Return the answers by setting, with files laid beside the settings file and keys made where none were given."""
+    base_url = answers.needed("base_url", "hub.base_url").rstrip("/")
+    written: dict[str, Any] = {
+        "mode": answers.may("mode") or "collect",
+        "journal": "journal.sqlite3",
+        "hub.base_url": base_url,
+        "hub.token_url": f"{base_url}/token",
+        "hub.client_id": answers.needed("client_id", "hub.client_id"),
+        "hub.client_secret_file": _laid(
+            Path(answers.needed("client_secret_file", "hub.client_secret_file")), folder, "hub.secret"
+        ),
+        "destinations.destination_id": answers.needed("destination_id", "destinations.destination_id"),
+    }
+    issuer = answers.may("issuer")
+    if issuer is not None:
+        written["hub.issuer"] = issuer
+    for option, name in (("ca_file", "hub.ca_file"), ("schemas", "schema_roots")):
+        value = answers.may(option)
+        if value is not None:
+            path = str(Path(value).absolute())
+            written[name] = [path] if name == "schema_roots" else path
+    if written["mode"] != "collect":
+        secret = folder / "push.secret"
+        if not secret.exists():
+            vault.write(secret, _random())
+        written |= {"listen.address": "127.0.0.1", "listen.port": 8443, "listen.secret_file": secret.name}
+    return written | _handover(answers, folder) | _keys(answers, folder)
+
+
+def _random() -> bytes:
+    import secrets
+
+    return secrets.token_hex(32).encode("ascii")
+
+
+def _handover(answers: _Answers, folder: Path) -> dict[str, Any]:
+    where = answers.may("handover") or "inbox"
+    if urlsplit(where).scheme in {"http", "https"}:
+        return {"handover.kind": "http", "handover.url": where}
+    inbox = folder / where
+    inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {"handover.kind": "folder", "handover.path": where}
+
+
+def _keys(answers: _Answers, folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    given = {"encryption": answers.may("decryption_key"), "signing": answers.may("signing_key")}
+    if not all(given.values()):
+        subject = answers.may("subject") or answers.needed("destination_id", "destinations.destination_id")
+        made = make_keys(folder, subject=subject, now=utc_now())
+    for use, path in given.items():
+        name = made[use][0].name if path is None else _laid(Path(path), folder, f"{use}{Path(path).suffix}")
+        found |= (
+            {"destinations.decryption_key_files": [name]}
+            if use == "encryption"
+            else {"destinations.signing_key_file": name}
+        )
+    password = answers.may("key_password_file")
+    if password is not None:
+        found["destinations.key_password_file"] = _laid(Path(password), folder, "keys.secret")
+    return found
+
+
+def _laid(file: Path, folder: Path, name: str) -> str:
+    """Copy a private file beside the settings, for this account alone; return its name there."""
+    target = folder / name
+    if target.absolute() != file.absolute():
+        vault.write(target, vault.read(file))
+    return name
+
+
+def _say_next(folder: Path, written: dict[str, Any]) -> None:
+    """Say which halves of new keys go to the hub."""
+    public = [file for file in (folder / f"{use}.public.jwk" for use in ("encryption", "signing")) if file.exists()]
+    if public:
+        files = " ".join(map(str, public))
+        click.echo(f"Dem Hub geben (öffentlich) / give to the hub (public): {files}")
+        click.echo(
+            f"Für production von Ihrer PKI bescheinigen lassen / for production have your PKI certify: {folder}/*.csr.pem; "
+            "dann / then: hub keys jwk ZERTIFIKAT.pem, signing_key_id = kid"
+        )
+    if written["mode"] != "collect":
+        click.echo(
+            f"Auch der Zustellpunkt am Hub braucht / the destination at the hub needs, too: {folder}/push.secret"
+        )
 
 
 COMMANDS = (connector,)

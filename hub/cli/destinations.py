@@ -30,10 +30,11 @@ from hub import app
 from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.check import find_trial
-from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep
+from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep, unseen_from
 from hub.administration.offers import NamedSchema, dropped
 from hub.app import Context, unconfined
 from hub.cli.options import (
+    KeyCommand,
     Login,
     acting,
     data_option,
@@ -41,12 +42,15 @@ from hub.cli.options import (
     may_name_person,
     opened,
     operating_user,
+    password_in,
     person_options,
     settings_for,
 )
 from hub.crypto import make_rsa_pair
 from hub.crypto.certificates import as_jwk, read_file
+from hub.crypto.key_file import chain_in, read_private
 from hub.errors import ConfigurationError, NotFound, Text
+from hub.files import vault
 from hub.identity import existing_destination
 from hub.model import Adapter, Destination, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
@@ -153,6 +157,9 @@ def add(
             now=hub.clock(),
         )
     click.echo(f"destination   {made.destination_id}")
+    warning = unseen_from(made)
+    if warning is not None:
+        click.echo(f"{warning.de} / {warning.en}", err=True)
 
 
 @destinations.command()
@@ -271,7 +278,7 @@ def key_add(destination_id: UUID, jwk: Path, login: Login, data: Path) -> None:
     click.echo(f"{document['kid']}  {state}")
 
 
-@key.command("use")
+@key.command("use", cls=KeyCommand)
 @click.argument("destination_id", type=click.UUID)
 @click.argument("kid")
 @person_options
@@ -286,7 +293,7 @@ def key_use(destination_id: UUID, kid: str, login: Login, data: Path) -> None:
         _say(_destination_service(hub).change_key(destination_id, kid, KeyStep.ACTIVATE, person, now=hub.clock()))
 
 
-@key.command("retire")
+@key.command("retire", cls=KeyCommand)
 @click.argument("destination_id", type=click.UUID)
 @click.argument("kid")
 @person_options
@@ -489,14 +496,32 @@ def make(folder: Path, subject: str, days: int, data: Path) -> None:
 
 
 @keys.command()
-@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--use", type=click.Choice(["encryption", "signing"]), default="encryption", show_default=True)
-def jwk(certificate: Path, use: str) -> None:
+@click.option("--private", is_flag=True, help="FILE is a private key (PEM or PKCS#12): write it as a private JWK.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the password of a private key.",
+)
+def jwk(file: Path, use: str, private: bool, password_file: Path | None) -> None:
     """Write an authority's certificate (PEM with its chain, own one first; or DER) as the JWK that 'destinations' takes.
 
-    With it a mail program's S/MIME certificate becomes a destination's key; 'destinations key add' judges it.
+    With it a mail program's S/MIME certificate becomes a destination's key; 'destinations key add' judges it. With --private
+    what comes out opens or signs: it belongs into a file of the connector's (chmod 0600), and never to the hub.
     """
-    click.echo(json.dumps(as_jwk(read_file(certificate), use=use), indent=1))
+    password = None if password_file is None else password_in(password_file).encode("utf-8")
+    if private:
+        click.echo(json.dumps(read_private(vault.read(file), use=use, password=password), indent=1))
+        return
+    content = file.read_bytes()
+    chain = chain_in(vault.read(file), password=password) if _holds_private_key(content) else read_file(file)
+    click.echo(json.dumps(as_jwk(chain, use=use), indent=1))
+
+
+def _holds_private_key(content: bytes) -> bool:
+    """Tell a file with a private key from a certificate: PEM says so, PKCS#12 begins with version 3 (RFC 7292 section 4)."""
+    return b"PRIVATE KEY-----" in content or (content[:1] == b"\x30" and b"\x02\x01\x03" in content[:16])
 
 
 @keys.command("show")
@@ -515,13 +540,60 @@ def show_key(data: Path) -> None:
 
 
 @keys.command()
+@click.argument("kind", type=click.Choice(["signing", "receipt", "portal"]))
+@data_option
+def announce(kind: str, data: Path) -> None:
+    """Publish the next hub key of this kind, which 'keys rotate' will use: for whoever keeps a list of the hub's keys."""
+    with opened(data) as hub:
+        kid = hub.keys.announce(kind, hub.clock())
+        _audit_key(hub, "announce", kind, kid)
+    click.echo(f"Angekündigt / announced: {kind}  {kid}")
+
+
+@keys.command()
 @click.argument("kind", type=click.Choice(["signing", "receipt", "portal", "secrets"]))
 @data_option
 def rotate(kind: str, data: Path) -> None:
-    """Make a new hub key of this kind; the retired one stays published. Running hubs follow by themselves."""
+    """Make the announced hub key of this kind, or a new one, the current one; the retired one stays published.
+
+    Running hubs follow by themselves.
+    """
     with opened(data) as hub:
-        hub.keys.rotate(kind, hub.clock())
-    click.echo(f"Neuer Schlüssel / new key: {kind}")
+        kid = hub.keys.rotate(kind, hub.clock())
+        _audit_key(hub, "rotate", kind, kid)
+    click.echo(f"Neuer Schlüssel / new key: {kind}  {kid}")
+
+
+def _audit_key(hub: Context, what: str, kind: str, kid: str) -> None:
+    actor = f"cli:{getpass.getuser()}"
+    hub.store.audit.append(
+        AuditEntry(at=hub.clock(), actor=actor, action=f"hub-key.{what}", target=f"hub-key:{kind}", after={"kid": kid})
+    )
+
+
+@keys.command(cls=KeyCommand)
+@click.argument("destination_id", type=click.UUID)
+@click.argument("kids", nargs=-1, required=True)
+@person_options
+@data_option
+def lost(destination_id: UUID, kids: tuple[str, ...], login: Login, data: Path) -> None:
+    """Say that an authority has lost the private halves of keys: end what nobody can open, and ask its senders to send again.
+
+    Two persons: an operator's word is noted and tells what it would end; the same command by an approver carries it out.
+    """
+    with opened(data) as hub:
+        person = logged_in(hub, login)
+        result = hub.lost_keys.declare(destination_id, kids, person, now=hub.clock())
+    for each in result.submissions:
+        click.echo(f"{each}")
+    for each in result.elsewhere:
+        click.echo(f"{each}  liegt bei der Stelle, fragen Sie dort / lies with the authority: ask there")
+    if result.unread:
+        click.echo(f"Schlüssel nicht feststellbar / key cannot be told: {result.unread}", err=True)
+    if result.done:
+        click.echo(f"{len(result.submissions)} beendet, Absender benachrichtigt / ended, senders told")
+    else:
+        click.echo(f"{len(result.submissions)} betroffen / concerned.  {_NOTED}")
 
 
 def _write(path: Path, document: object, *, mode: int) -> None:

@@ -11,8 +11,9 @@ from click.formatting import HelpFormatter
 
 from hub import __version__
 from hub.errors import HubError, InvalidPayload, Unavailable
-from hub.observability import coredumps, logs
+from hub.observability import crashes, logs
 
+_log = logging.getLogger(__name__)
 #: Exit codes: 0 done, 1 refused (or invalid), 2 wrong usage, 3 try again later.
 _REFUSED, _LATER = 1, 3
 
@@ -23,18 +24,25 @@ COMMANDS_BY_NAME = {
     "accounts": ("accounts", "Konten für die Verwaltungsseiten / accounts for the admin pages."),
     "adapters": ("destinations", "Adapter / adapters."),
     "areas": ("routing", "Gebiete und Postleitzahlen / areas and postal codes."),
-    "backup": ("backup", "Sichern, auch im Betrieb / back up, also while it runs."),
+    "backup": ("backups", "Sichern, auch im Betrieb / back up, also while it runs."),
+    "case": ("cases", "Eigene Vorgänge und Antworten / a sender's cases and replies."),
     "circuits": ("destinations", "Sicherungen / circuit breakers."),
     "clients": ("accounts", "OAuth-Clients / OAuth clients."),
     "conformance": ("conformance", "Konformität von Absendern / conformance of senders."),
+    "config": ("operation", "Einstellungen zeigen, prüfen, nachschlagen / show, check and look up settings."),
     "connector": ("connector", "Konnektor in der Kommune / the municipal side."),
     "dead": ("applications", "Unzustellbares / dead letters."),
     "destinations": ("destinations", "Zustellpunkte / destinations."),
+    "doctor": ("operation", "Selbstprüfung von Hub, Konnektor oder Portal / self-check of hub, connector or portal."),
+    "forms": ("forms", "Formulare zu Schemata / forms of schemas."),
     "keys": ("destinations", "Schlüssel / keys."),
     "log": ("proof", "Ereignisprotokolle / event logs."),
-    "migrate": ("servers", "Tabellen auf diesen Stand bringen / bring the tables up to this version."),
+    "migrate": ("backups", "Tabellen auf diesen Stand bringen / bring the tables up to this version."),
+    "portal": ("portal", "Bürgerportal bedienen / serve the citizens' portal."),
     "receipt": ("proof", "Eingangsbestätigungen / receipts."),
-    "restore": ("backup", "Wiederherstellen / build the data folder anew from a backup."),
+    "records": ("records", "Verzeichnis und Auskünfte (DSGVO) / record of processing, requests for access."),
+    "restore": ("backups", "Wiederherstellen / build the data folder anew from a backup."),
+    "restore-drill": ("backups", "Sicherung beweisen / prove what a backup is worth."),
     "route": ("routing", "Zuständigkeiten / responsibilities."),
     "routes": (
         "routing",
@@ -43,9 +51,13 @@ COMMANDS_BY_NAME = {
     "run": ("servers", "Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one."),
     "schemas": ("schemas", "Schemata des Katalogs / schemas of the catalogue."),
     "serve": ("servers", "Schnittstellen bedienen / serve the interfaces."),
+    "services": ("services", "Leistungen für Bürger / public services for citizens."),
     "status": ("applications", "Stand und Verlauf / state and history."),
     "submit": ("applications", "Antrag einreichen / submit an application."),
-    "validate": ("applications", "Prüfen, ohne einzureichen / validate FILE: exit 0 if it is valid, 1 if not."),
+    "validate": (
+        "applications",
+        "Prüfen, ohne einzureichen / validate files: exit 1 if one is invalid.",
+    ),
     "work": ("servers", "Zustellen, ohne zu bedienen / deliver without serving."),
 }
 
@@ -80,6 +92,9 @@ class _HubGroup(click.Group):
         try:
             return super().invoke(context)
         except HubError as error:
+            if logs.is_json():
+                _log.error("%s: %s", error.title.en, error.detail.en, extra={"cause": error.slug})
+                sys.exit(_LATER if isinstance(error, Unavailable) else _REFUSED)
             click.secho(f"{error.title.de}: {error.detail.de}", fg="red", err=True)
             click.echo(f"{error.title.en}: {error.detail.en}", err=True)
             if isinstance(error, InvalidPayload):
@@ -102,5 +117,5 @@ def main(verbose: bool) -> None:
     Validates applications, finds the responsible authority, seals for it, keeps proof and delivers.
     Exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 not available now.
     """
-    coredumps.forbid()
+    crashes.forbid()
     logs.set_up(as_json=False, level=logging.INFO if verbose else logging.WARNING)

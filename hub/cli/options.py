@@ -11,9 +11,11 @@ How the interpreter of a serving process is set: for many short requests, a few 
 
 from __future__ import annotations
 
+import difflib
 import gc
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -34,6 +36,40 @@ if TYPE_CHECKING:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: How options are written; the thumbprint of a key (43 characters of base64url) is not.
+_LIKE_AN_OPTION = re.compile(r"--?[a-z][a-z-]{0,30}(=.*)?")
+
+
+class KeyCommand(click.Command):
+    """A command that takes names of keys: one in 64 begins with a hyphen, and is no option for that.
+
+    What is written as an option before ``--`` and is none is told apart from a name.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **{**named, "context_settings": {"ignore_unknown_options": True}})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; raise ``NoSuchOption`` for one that is meant as an option."""
+        options = {
+            name: option for option in self.get_params(ctx) if isinstance(option, click.Option) for name in option.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        given: list[str] = []
+        names: list[str] = []
+        before = ""
+        for each in args[:end]:
+            name = each.partition("=")[0]
+            is_value = before in options and not options[before].is_flag
+            if not is_value and name not in options and _LIKE_AN_OPTION.fullmatch(each):
+                near = difflib.get_close_matches(name, options)
+                raise click.NoSuchOption(name, possibilities=near, ctx=ctx)
+            (given if is_value or name in options else names).append(each)
+            before = "" if is_value else each
+        # Behind the double hyphen no letter of a name is taken for an option: an h within one would ask for help.
+        return super().parse_args(ctx, [*given, "--", *names, *args[end + 1 :]])
 
 
 def data_option(command: F) -> F:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub.areas import Area, Gazetteer, Place, import_postal_codes, look_up
+from hub.areas import Area, Found, Gazetteer, Place, import_parts, import_postal_codes, look_up
 from hub.cli.options import Login, data_option, logged_in, opened, person_options, settings_for, unreadable_said
 from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text, not_found
@@ -67,7 +67,7 @@ def _tables(settings: Settings) -> Iterator[TableCache]:
             # Nothing is judged here, so nobody asks for destinations and schemas.
             sources = Sources(
                 gazetteer=Gazetteer.load(rules / "areas"),
-                services=ServiceRegister.load(rules / "services.csv"),
+                services=ServiceRegister.load(rules),
                 facts=lambda _: {},
                 schemas=tuple,
             )
@@ -324,7 +324,8 @@ def search(words: tuple[str, ...], data: Path) -> None:
     for place in found.places[:_MOST]:
         where = ", ".join(each.name for each in gazetteer.above(place.area)[:1])
         click.echo(
-            f"{place.area.ars:<12}  {place.name:<36}  {place.kind.label.de:<24}  {where}{_ended(gazetteer, place)}"
+            f"{place.area.ars:<12}  {place.name:<36}  {place.kind.label.de:<24}  {where}{_parts(found, place)}"
+            f"{_ended(gazetteer, place)}"
         )
     if len(found.places) > _MOST:
         click.echo(f"… {len(found.places) - _MOST} weitere / more")
@@ -357,8 +358,28 @@ def import_postal_codes_(source: Path, data: Path) -> None:
         f"{made.codes} Postleitzahlen in {made.municipalities} Gemeinden, {made.shared} davon in mehreren / postal codes in "
         f"municipalities, of which in several"
     )
-    if made.foreign:
-        click.echo(f"{made.foreign} Zeilen anderer Länder ausgelassen / rows of other lands left out")
+    _say_taken_over(made.foreign)
+
+
+@areas.command("import-parts")
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@data_option
+def import_parts_(source: Path, data: Path) -> None:
+    """Take over a list of parts and other names of municipalities (CSV with the columns name and ars, or ags)."""
+    from hub.app import parts_of
+
+    with opened(data) as hub:
+        made = import_parts(hub.gazetteer, source, parts_of(hub.settings))
+    click.echo(
+        f"{made.parts} Ortsteile in {made.municipalities} Gemeinden, {made.shared} Namen davon in mehreren / parts in "
+        f"municipalities, of which names in several"
+    )
+    _say_taken_over(made.foreign)
+
+
+def _say_taken_over(foreign: int) -> None:
+    if foreign:
+        click.echo(f"{foreign} Zeilen anderer Länder ausgelassen / rows of other lands left out")
     click.echo("Laufende Dienste nehmen sie innerhalb von Sekunden auf / running services take it up within seconds.")
 
 
@@ -378,6 +399,8 @@ def _facts(gazetteer: Gazetteer, place: Place) -> list[tuple[str, str]]:
         facts.append(("Gemeinden / municipalities", str(len(members))))
     if place.postal_codes:
         facts.append(("Postleitzahlen / postal codes", " ".join(place.postal_codes)))
+    if place.parts:
+        facts.append(("Ortsteile / parts", ", ".join(place.parts)))
     if place.valid_from is not None:
         facts.append(("Besteht seit / since", place.valid_from.isoformat()))
     if place.valid_until is not None:
@@ -390,6 +413,10 @@ def _facts(gazetteer: Gazetteer, place: Place) -> list[tuple[str, str]]:
         ("Aufgegangen in / became", _heir(gazetteer, one.new, one.on.isoformat())) for one in gazetteer.became(area)
     ]
     return facts
+
+
+def _parts(found: Found, place: Place) -> str:
+    return "".join(f"  ({name})" for name in found.parts.get(place.area.ars, ()))
 
 
 def _ended(gazetteer: Gazetteer, place: Place) -> str:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
+import orjson
 
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
+from hub.forms.fim_form import FimImport, import_xdatenfelder
+from hub.forms.xdatenfelder import is_xdatenfelder
 from hub.model import utc_now
 from hub.resources import shipped
-from hub.validation.catalog import SchemaCatalog, SchemaEntry, load_version
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.editions import SchemaEntry, load_version
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import JsonSchema
-from hub.validation.manifest import NAME, Kind, Status
+from hub.validation.manifest import NAME, Kind, Manifest, Status
 from hub.validation.rendering import as_text
 
 _LEFT_OUT = "Ohne Codeliste, nicht übernommen / no code list, left out"
+_GERMAN_ALONE = (
+    "Das Formular spricht nur Deutsch / the form speaks German alone: translated in form.yaml; hub forms check"
+)
+#: Bytes at the beginning of a file that are looked at for what it is.
+_HEAD = 4096
 #: Roots that ``show`` lists.
 _ROOTS = 200
 
@@ -65,6 +75,8 @@ def show(uri: str, data: Path) -> None:
         click.echo(f"{name:<24}{fact}")
     for place in item.attachments:
         click.echo(f"{'Anlagen / attachments':<24}{place.at}{' (nötig / required)' if place.required else ''}")
+    for remark in manifest.remarks:
+        click.echo(f"{'Nicht übernommen / not':<24}{remark.at}: {remark.text.de} / {remark.text.en}")
     for root in item.roots[:_ROOTS]:
         click.echo(f"  {root}")
 
@@ -122,8 +134,8 @@ def try_(file: Path, data: Path) -> None:
 
 @schemas.command("import")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("--standard", required=True, help="Short name, e.g. xbau.")
-@click.option("--version", "version", required=True, help="Version, e.g. 2.6.")
+@click.option("--standard", help="Short name, e.g. xbau. XDatenfelder: by default its id, as fim-s00000121.")
+@click.option("--version", "version", help="Version, e.g. 2.6. XDatenfelder: by default its own.")
 @click.option(
     "--catalog",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -158,11 +170,19 @@ def try_(file: Path, data: Path) -> None:
     help="URI or file name, or a pattern of these, of a code list that allows other codes than its own: they are warnings. "
     "Repeatable; '*' means all. Default: none.",
 )
+@click.option(
+    "--code-list",
+    "code_lists",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="XDatenfelder: a list that the file names, as Genericode or the XRepository's JSON; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 @data_option
 def import_(
     source: Path,
-    standard: str,
-    version: str,
+    standard: str | None,
+    version: str | None,
     catalog: Path | None,
     valid_from: datetime | None,
     valid_until: datetime | None,
@@ -174,28 +194,42 @@ def import_(
     rules: tuple[Path, ...],
     attachments: Path | None,
     open_lists: tuple[str, ...],
+    code_lists: tuple[Path, ...],
+    as_json: bool,
     data: Path,
 ) -> None:
-    """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline."""
+    """Bring an official package (folder or ZIP) into the data folder: copied, hashed, compiled offline.
+
+    Of an XDatenfelder file (FIM, versions 2 and 3.0.0) a JSON Schema and a form file are made; what they cannot say is listed.
+    """
+    target = settings_for(data).data / "schemas"
+    edition: dict[str, Any] = {
+        "valid_from": valid_from.date() if valid_from else None,
+        "valid_until": valid_until.date() if valid_until else None,
+        "status": Status(status),
+        "provenance": provenance,
+        "licence": licence,
+        "services": services or None,
+        "attachments": attachments,
+    }
+    if _is_fim(source):
+        if catalog or rules or open_lists or messages != "*":
+            raise click.UsageError("An XDatenfelder file takes no --catalog, --rules, --open-list or --messages.")
+        with handed_in():
+            brought = import_xdatenfelder(
+                source, target, standard=standard, version=version, code_lists=code_lists, **edition
+            )
+        _say_fim(brought, as_json=as_json)
+        return
+    if not standard or not version or code_lists:
+        raise click.UsageError("A package needs --standard and --version, and takes no --code-list.")
     click.echo(f"Übersetze / compiling {standard} {version} …", err=True)
+    more: dict[str, Any] = {"catalog": catalog, "messages": messages, "rules": rules, "open_lists": open_lists}
     with handed_in():
-        manifest = import_standard(
-            source,
-            settings_for(data).data / "schemas",
-            standard=standard,
-            version=version,
-            catalog=catalog,
-            valid_from=valid_from.date() if valid_from else None,
-            valid_until=valid_until.date() if valid_until else None,
-            status=Status(status),
-            provenance=provenance,
-            licence=licence,
-            messages=messages,
-            services=services or None,
-            rules=rules,
-            attachments=attachments,
-            open_lists=open_lists,
-        )
+        manifest = import_standard(source, target, standard=standard, version=version, **edition, **more)
+    if as_json:
+        click.echo(_as_json(manifest))
+        return
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(
         f"{standard} {version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "
@@ -207,6 +241,40 @@ def import_(
         click.echo(f"{len(lists)} Codelisten / code lists, davon offen / of them open: {still_open}", err=True)
     if manifest.left_out:
         click.echo(f"{_LEFT_OUT}: {', '.join(manifest.left_out)}", err=True)
+
+
+def _is_fim(source: Path) -> bool:
+    if not source.is_file():
+        return False
+    with source.open("rb") as stream:
+        return is_xdatenfelder(stream.read(_HEAD))
+
+
+def _say_fim(brought: FimImport, *, as_json: bool) -> None:
+    manifest = brought.manifest
+    if as_json:
+        click.echo(_as_json(manifest, elements=brought.elements))
+        return
+    click.echo(f"{manifest.standard} {manifest.version}: {brought.elements} Felder und Gruppen / fields and groups")
+    click.echo(f"  {manifest.schemas[0].uri}")
+    if manifest.remarks:
+        click.echo(f"Nicht übernommen / not taken over: {len(manifest.remarks)}")
+    for remark in manifest.remarks:
+        click.echo(f"  {remark.at}\n    {remark.text.de}\n    {remark.text.en}")
+    click.echo(_GERMAN_ALONE, err=True)
+
+
+def _as_json(manifest: Manifest, **more: Any) -> str:
+    document = {
+        "standard": manifest.standard,
+        "version": manifest.version,
+        "schemas": [item.uri for item in manifest.schemas],
+        "files": len(manifest.files),
+        "leftOut": manifest.left_out,
+        "remarks": [{"at": each.at, "de": each.text.de, "en": each.text.en} for each in manifest.remarks],
+        **more,
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
 def _catalog(data: Path) -> SchemaCatalog:

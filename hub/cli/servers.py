@@ -1,29 +1,33 @@
-"""``hub run``, ``hub serve``, ``hub work``, ``hub migrate``: the hub's processes, and the tables they need."""
+"""``hub run|serve|work``: the hub's processes."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import click
-import uvicorn
 
 from hub import app
+from hub.admission import usable_cores
 from hub.cli.options import data_option, settings_for, tune_interpreter
 from hub.config import Settings
 from hub.errors import ConfigurationError, Text
-from hub.observability import coredumps, logs
-from hub.observability.metrics import share
-from hub.store import Store
+from hub.observability import logs
+from hub.observability.metrics import count_as, share
 
-_APPLICATION = "hub.cli.servers:application"
-#: What uvicorn, too, exits with where a server of several processes could not start.
+#: What uvicorn, too, exits with where a server could not start.
 _NOT_STARTED = 3
+#: Seconds that processes have to finish what they began, once told to end: less than service managers wait (90).
+_GRACE = 80.0
+#: Connections that may wait to be taken.
+_BACKLOG = 2048
 
 
 @click.command(short_help="Vorführung: Hub, Fachverfahren, Anträge / the demo, all in one.")
@@ -51,7 +55,7 @@ def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data
             )
         )
     app.require_free_port(settings.host, settings.port)
-    with app.alone(settings):
+    with app.alone(settings, listens=True):
         app.judge_files(settings)
         code = run_demo(Demo(settings=settings, once=once, traffic=demo_traffic))
     raise SystemExit(code)
@@ -61,47 +65,71 @@ def run(host: str | None, port: int | None, once: bool, demo_traffic: bool, data
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes (PostgreSQL only)."
+    "--processes",
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Processes that serve, beside one that delivers; 1: one that does all.  [default: usable cores]",
 )
 @click.option("--work/--no-work", default=True, show_default=True, help="Also deliver and keep the periodic duties.")
 @data_option
-def serve(host: str | None, port: int | None, workers: int, work: bool, data: Path) -> None:
+def serve(host: str | None, port: int | None, processes: int | None, work: bool, data: Path) -> None:
     """Serve the interfaces."""
-    settings = settings_for(data, host=host, port=port)
-    if workers > 1 and settings.database.startswith("sqlite"):
-        raise ConfigurationError(
-            Text(
-                "SQLite erlaubt genau einen dienenden Prozess. Nehmen Sie PostgreSQL für mehrere.",
-                "SQLite allows exactly one serving process. Use PostgreSQL for several.",
-            )
-        )
+    settings = settings_for(data, host=host, port=port, processes=processes)
     _log_as(settings)
+    number = settings.processes or usable_cores()
+    if number > 1:
+        raise SystemExit(_serve_together(settings, number, work=work))
     app.require_free_port(settings.host, settings.port)
-    with app.alone(settings):
+    with app.alone(settings, listens=True):
         app.judge_files(settings)
-        if workers > 1:
-            # Several processes could each only fail on their own, and be started again for ever.
-            _prepared(settings, announced=True).close()
-        _run(settings, workers=workers, work=work)
+        _serve_alone(settings, work=work)
 
 
-def _run(settings: Settings, *, workers: int, work: bool) -> None:
-    os.environ.update(_handed_on(settings, work=work, announced=workers > 1))
-    if workers > 1:
-        os.environ.update(share(settings.data / "metrics"))
-    if workers > 1:
-        uvicorn.run(
-            _APPLICATION,
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=workers,
-            **app.server_options(settings),
-        )
-        return
-    server = app.server(_APPLICATION, settings)
+def _serve_alone(settings: Settings, *, work: bool) -> None:
+    server = app.server(application(settings, work=work), settings)
     with suppress(KeyboardInterrupt):  # It has ended, as it was told to.
         server.run()
+    if not server.started:
+        raise SystemExit(_NOT_STARTED)
+
+
+def _serve_together(settings: Settings, number: int, *, work: bool) -> int:
+    """Serve by several processes on one socket; return the exit code of the one that started them."""
+    import hub.app.interfaces  # noqa: F401  # once, before the children are forked
+
+    # Descriptors are inherited: the socket listens and the folder is held for as long as one of the family lives.
+    with app.bound(settings.host, settings.port) as listener, app.alone(settings, listens=True):
+        app.judge_files(settings)
+        os.environ.update(share(settings.data / "metrics" / quote(f"{settings.node}-{settings.port}", safe="")))
+        listener.listen(_BACKLOG)
+        family = app.Parent(
+            board=app.Board(app.serving_names(number, work=work)),
+            prepare=lambda: _prepared(settings).close(),
+            work=partial(_child, settings.data, settings.host, settings.port, listener),
+            grace=_GRACE,
+        )
+        return family.run()
+
+
+def _child(data: Path, host: str, port: int, listener: app.Listener, member: app.Member) -> None:
+    """Do what one of several processes does, until it is told to end. Settings are read anew for each."""
+    settings = settings_for(data, host=host, port=port)
+    count_as(member.name)
+    hub = app.build(settings, listens=True, member=member)
+    if member.delivers:
+        listener.close()
+        try:
+            with app.working(hub), app.woken(hub.dispatcher.wake, hub.supervisor, member.board):
+                member.begun()
+                app.until_ended(member)
+        finally:
+            hub.close()
+        return
+    server = app.sharing_server(app.asgi(hub, work=False), settings, listener=listener, member=member)
+    tune_interpreter()
+    # The library passes the signal on once all is over; then this process goes on to its orderly end.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    server.run()
     if not server.started:
         raise SystemExit(_NOT_STARTED)
 
@@ -112,37 +140,32 @@ def work(data: Path) -> None:
     """Deliver and keep the periodic duties, without serving; any number of nodes may run it (PostgreSQL)."""
     settings = settings_for(data)
     _log_as(settings)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with app.alone(settings):
+    if settings.work_metrics_port:
+        app.require_free_port(settings.work_metrics_host, settings.work_metrics_port)
+    with app.alone(settings, listens=False):
         app.judge_files(settings)
-        hub = _prepared(settings, announced=True, what="work")
+        hub = _prepared(settings, what="work")
         try:
             with app.working(hub), _shown(hub):
-                stop.wait()
+                app.until_ended()
         finally:
             hub.close()
 
 
-def application() -> object:
-    """Build the application in a worker process; the environment carries what the command line said."""
-    settings = settings_for(Path(os.environ["HUB_DATA"]))
-    coredumps.forbid()
-    _log_as(settings)
-    hub = _prepared(settings, announced=os.environ.get("_HUB_ANNOUNCED") != "1")
-    built = app.asgi(hub, work=os.environ.get("_HUB_WORK") == "1")
+def application(settings: Settings, *, work: bool) -> Any:
+    """Build the application of a process that is alone, and set the process for it."""
+    hub = _prepared(settings)
+    built = app.asgi(hub, work=work)
     tune_interpreter()
     return built
 
 
-def _prepared(settings: Settings, *, announced: bool, what: str = "serve") -> app.Context:
-    """Build the hub and judge what it stands on; ``announced`` says it to whoever started it."""
+def _prepared(settings: Settings, *, what: str = "serve") -> app.Context:
+    """Build the hub, judge what it stands on and say what it is."""
     hub = app.build(settings, listens=what != "work")
     try:
         app.refuse_demo(hub)
-        if announced:
-            app.announce(hub, what)
+        app.announce(hub, what)
     except BaseException:
         hub.close()
         raise
@@ -157,46 +180,16 @@ def _log_as(settings: Settings) -> None:
 
 @contextmanager
 def _shown(hub: app.Context) -> Iterator[None]:
-    """Show this process's metrics and health on loopback: without an interface of its own, nobody else could."""
+    """Show this process's metrics and health: without an interface of its own, nobody else could."""
     port = hub.settings.work_metrics_port
     if not port:
         yield
         return
-    loop, _ = app.show_worker(hub, port)
+    loop, _ = app.show_worker(hub, port, host=hub.settings.work_metrics_host)
     try:
         yield
     finally:
         loop.end()
 
 
-def _handed_on(settings: Settings, *, work: bool, announced: bool) -> dict[str, str]:
-    return {
-        "HUB_DATA": str(settings.data),
-        "HUB_HOST": settings.host,
-        "HUB_PORT": str(settings.port),
-        "_HUB_WORK": "1" if work else "0",
-        "_HUB_ANNOUNCED": "1" if announced else "0",
-    }
-
-
-@click.command(short_help="Tabellen auf diesen Stand bringen / bring the tables up to this version.")
-@data_option
-def migrate(data: Path) -> None:
-    """Bring the tables to this version. ``serve``, ``work`` and ``run`` do so at their start; no other command does.
-
-    Nodes of the version before go on working on the new tables. Back up first.
-    """
-    store = Store(settings_for(data).database)
-    try:
-        before = store.schema_revision()
-        store.migrate()
-        after = store.schema_revision()
-    finally:
-        store.close()
-    if before == after:
-        click.echo(f"Stand {after}, nichts zu tun / {after}, nothing to do.")
-    else:
-        click.echo(f"{before or '–'} → {after}")
-
-
-COMMANDS = (run, serve, work, migrate)
+COMMANDS = (run, serve, work)

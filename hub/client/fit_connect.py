@@ -132,14 +132,7 @@ class _Party:
         self, message_id: UUID, attachment_id: UUID, subject: Subject = Subject.SUBMISSION
     ) -> Iterator[bytes]:
         """Stream one sealed attachment; ``TooLarge`` where it goes on beyond FIT-Connect's limit."""
-        path = f"{self._path(subject)}/{message_id}/attachments/{attachment_id}"
-        left = LARGEST_ATTACHMENT
-        with self._session.call("GET", path) as response:
-            for chunk in response.chunks:
-                left -= len(chunk)
-                if left < 0:
-                    raise TooLarge(Text("Eine Anlage ist zu groß.", "An attachment is too large."))
-                yield chunk
+        return sealed_stream(self._session, f"{self._path(subject)}/{message_id}/attachments/{attachment_id}")
 
     def event_log(self, case_id: UUID) -> list[str]:
         """Return the case's event log, the oldest token first; nothing of it is verified."""
@@ -180,10 +173,19 @@ class _Party:
         entries = self.verified_log(message.case_id, log)
         return verification.submit_event(entries, message.message_id, self._issuers, subject=message.subject)
 
-    @contextmanager
-    def _collect(self, message: Named) -> Iterator[Collected]:
+    def _collect(self, message: Named) -> AbstractContextManager[Collected]:
         """Collect a message into a temporary folder, ciphertext only, which goes when the context ends."""
-        found = self._message(message.subject, message.message_id)
+        return self.collected_as(
+            message,
+            self._message(message.subject, message.message_id),
+            lambda one: self.attachment(message.message_id, one, message.subject),
+        )
+
+    @contextmanager
+    def collected_as(
+        self, message: Named, found: Mapping[str, Any], fetch: Callable[[UUID], Iterator[bytes]]
+    ) -> Iterator[Collected]:
+        """Hold what was ``found`` of a message, its attachments as ``fetch`` brings them, and its case's event log."""
         ids = attachment_ids(found)
         case_id = require_uuid(found.get("caseId"), "caseId")
         metadata, data = found.get("encryptedMetadata"), found.get("encryptedData")
@@ -193,7 +195,7 @@ class _Party:
             files = {one: Path(folder) / str(one) for one in ids}
             for one, path in files.items():
                 with path.open("wb") as file:
-                    file.writelines(self.attachment(message.message_id, one, message.subject))
+                    file.writelines(fetch(one))
             yield Collected(
                 message=message,
                 service=found.get("publicService") or found.get("serviceType") or {},
@@ -368,9 +370,11 @@ class Sender(_Party):
 class Subscriber(_Party):
     """A receiving system."""
 
-    def waiting(self, destination_id: UUID) -> Iterator[Named]:
-        """Yield what waits for collection."""
-        return self._waiting(Subject.SUBMISSION, destinationId=str(destination_id))
+    def waiting(self, destination_id: UUID | None = None) -> Iterator[Named]:
+        """Yield what waits for collection, at all destinations of the client where none is named."""
+        return self._waiting(
+            Subject.SUBMISSION, **({} if destination_id is None else {"destinationId": str(destination_id)})
+        )
 
     def collect(self, message: Named) -> AbstractContextManager[Collected]:
         """Collect a message: ``with subscriber.collect(message) as collected``; its ciphertext is gone after that."""
@@ -422,6 +426,17 @@ def signed_answer(  # noqa: PLR0917  # What an event says, in its order.
         payload=payload,
     )
     return event.jti, event_tokens.sign(key, event)
+
+
+def sealed_stream(session: Session, path: str) -> Iterator[bytes]:
+    """Yield one sealed attachment; ``TooLarge`` where it goes on beyond FIT-Connect's limit."""
+    left = LARGEST_ATTACHMENT
+    with session.call("GET", path) as response:
+        for chunk in response.chunks:
+            left -= len(chunk)
+            if left < 0:
+                raise TooLarge(Text("Eine Anlage ist zu groß.", "An attachment is too large."))
+            yield chunk
 
 
 def attachment_ids(found: Mapping[str, Any]) -> list[UUID]:

@@ -24,7 +24,7 @@ from hub.client.contents import Attachment
 from hub.client.session import Session, listed, read, read_json, unreadable
 from hub.crypto import read_jws_header, require_media_type, verify_receipt
 from hub.errors import Invalid, SealBroken, Text
-from hub.model import Callback, MediaType, State
+from hub.model import MESSAGE_SCHEMA, Callback, CaseMessage, MediaType, State
 
 _APPLICATIONS = "/hub/v1/applications"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -36,7 +36,9 @@ class Application:
     """What to submit. Exactly one of ``ars`` and ``ags`` names the area, else ``Invalid``; without ``schema`` the hub finds it.
 
     ``metadata``: what a sender may say of FIT-Connect metadata 2.1.0. Sending the same value again, at any time, is a repeat:
-    its ``idempotency_key`` tells the hub.
+    its ``idempotency_key`` tells the hub. ``external_reference`` is what the sender calls it (no data of a person): the hub
+    keeps it in clear, and finds the application by it. ``case_id``: it goes into this case, which the sender opened;
+    ``replaces``: in place of that submission in it. A withdrawal or an answer is made by :meth:`in_case`.
     """
 
     data: bytes = field(repr=False)
@@ -48,7 +50,16 @@ class Application:
     attachments: Sequence[Attachment] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     callback: Callback | None = None
+    external_reference: str | None = None
+    case_id: UUID | None = None
+    replaces: UUID | None = None
     idempotency_key: str = field(default_factory=lambda: str(uuid4()))
+
+    @classmethod
+    def in_case(cls, message: CaseMessage, case_id: UUID, **more: Any) -> Self:
+        """Return a withdrawal or an answer in a case; ``more`` are service and area of the case, attachments."""
+        said = {"data": message.content(), "media_type": MediaType.JSON, "schema": MESSAGE_SCHEMA}
+        return cls(**{**said, **more}, case_id=case_id)
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.idempotency_key):
@@ -129,6 +140,20 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    """One application in the list of a sender's own; ``ars`` is None where it came by the sealed door."""
+
+    submission_id: UUID
+    case_id: UUID
+    destination_id: UUID
+    service: str
+    ars: str | None
+    external_reference: str | None
+    state: State
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """What validating found. ``violations`` are mappings with rule, severity, path, text …; ``document`` is all of it."""
 
@@ -163,6 +188,32 @@ class PlainDoor:
         if not isinstance(token, str):
             raise unreadable()
         return self._verified(token)
+
+    def applications(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        state: State | None = None,
+        service: str | None = None,
+        external_reference: str | None = None,
+    ) -> Iterator[Submitted]:
+        """Yield this sender's own applications, newest first; pages are fetched as they are needed."""
+        query = _given(
+            since=None if since is None else since.isoformat(),
+            until=None if until is None else until.isoformat(),
+            state=None if state is None else state.value,
+            service=service,
+            externalReference=external_reference,
+        )
+        while True:
+            page = self._session.json("GET", _APPLICATIONS, query=query)
+            for each in listed(page, "applications"):
+                yield _submitted(each)
+            follows = page.get("next")
+            if not isinstance(follows, str):
+                return
+            query["cursor"] = follows
 
     def progress(self, submission_id: UUID) -> Progress:
         """Return the state and the history; ``NotFound`` if it is none of this sender's."""
@@ -233,6 +284,11 @@ class PlainDoor:
         """Return who is responsible for a service in an area, and why (``destinationId`` is null where nobody is)."""
         return self._session.json("GET", "/hub/v1/routes/explain", query=_given(service=service, ars=ars, ags=ags))
 
+    def ai_systems(self, service: str | None = None, *, language: str = "de") -> Sequence[Mapping[str, Any]]:
+        """Return the AI systems of the hub's register, those that take part in a service if one is named."""
+        query = {"lang": language, **_given(service=service)}
+        return listed(self._session.json("GET", "/hub/v1/ai-systems", query=query), "systems")
+
     def published_keys(self) -> Mapping[str, Any]:
         """Return the keys with which the hub signs receipts; asked for once."""
         with self._lock:
@@ -268,6 +324,22 @@ def _step(document: Mapping[str, Any]) -> Step:
     )
 
 
+def _submitted(document: Mapping[str, Any]) -> Submitted:
+    try:
+        return Submitted(
+            submission_id=UUID(document["submissionId"]),
+            case_id=UUID(document["caseId"]),
+            destination_id=UUID(document["destinationId"]),
+            service=str(document["service"]),
+            ars=document["ars"],
+            external_reference=document["externalReference"],
+            state=State(document["state"]),
+            accepted_at=datetime.fromisoformat(document["acceptedAt"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise unreadable() from exc
+
+
 def _given(**query: str | None) -> dict[str, str]:
     return {name: value for name, value in query.items() if value is not None}
 
@@ -276,7 +348,15 @@ def _request(application: Application) -> dict[str, Any]:
     headers = {"Idempotency-Key": application.idempotency_key}
     if application.callback is not None:
         headers |= {"Callback-Url": application.callback.url, "Callback-Secret": application.callback.secret}
-    query = _given(service=application.service, ars=application.ars, ags=application.ags, schema=application.schema)
+    query = _given(
+        service=application.service,
+        ars=application.ars,
+        ags=application.ags,
+        schema=application.schema,
+        externalReference=application.external_reference,
+        caseId=None if application.case_id is None else str(application.case_id),
+        replaces=None if application.replaces is None else str(application.replaces),
+    )
     if not application.attachments and not application.metadata:
         headers["Content-Type"] = application.media_type.value
         return {"query": query, "headers": headers, "content": application.data}

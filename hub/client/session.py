@@ -72,7 +72,7 @@ class Session:
     """
 
     def __init__(self, base_url: str, *, transport: Transport, tokens: TokenSource | None = None) -> None:
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._transport = transport
         self._tokens = tokens
 
@@ -91,7 +91,7 @@ class Session:
         """Send one request and hand out the answer, a success; ``repeatable`` if it says so, else by its method."""
         request = Request(
             method=method,
-            url=f"{self._base_url}{path}" + (f"?{urlencode(query)}" if query else ""),
+            url=f"{self.base_url}{path}" + (f"?{urlencode(query)}" if query else ""),
             headers={"Accept": JSON, **(headers or {})},
             content=content,
             length=length,

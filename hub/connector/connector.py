@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import requests
@@ -35,16 +35,29 @@ from hub.client.transport import UNREACHABLE, Direct, certificate_fault
 from hub.client.verification import Problem
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.envelope import Envelope, Envelopes, require_jwe
-from hub.connector.handover import NO_ANSWER, FolderSystem, Http
+from hub.connector.handover import NO_ANSWER, FolderSystem, Http, as_pdf, require_pdf
 from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
-from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, Hub, InvalidHandling, Mode, unusable
+from hub.connector.settings import (
+    LONGEST_SECRET,
+    ConnectorSettings,
+    FolderHandover,
+    HttpHandover,
+    Hub,
+    InvalidHandling,
+    Mode,
+    Polling,
+    unusable,
+)
 from hub.crypto import read_jws_header
 from hub.errors import Conflict, Forbidden, HubError, KeyRefused, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.files import vault
 from hub.model import EventKind, Evidence, Subject
 from hub.supervision import Supervisor
+
+if TYPE_CHECKING:
+    from hub.forms.clerk_pages import ClerkPages
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +71,8 @@ _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-ta
 _KEYS_LAST = timedelta(minutes=5)
 #: Statuses that speak of the request itself: it will not be taken as it is, however often it is sent.
 _FINAL = frozenset({400, 404, 409, 413, 415, 422})
+#: How answers are called in the log, by their name in the journal.
+_SAID = {"accepted": "angenommen / accepted", "rejected": "abgelehnt / rejected"}
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
 
 
@@ -86,7 +101,13 @@ class Connector:
         self.hub = subscriber(settings.hub, now)
         self._receipt_keys = ReceiptKeys(settings.hub, now)
         handover = settings.handover
-        self._handover = Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path)
+        self._drawn: ClerkPages | None = None
+        self._pdf = isinstance(handover, FolderHandover) and handover.pdf
+        if self._pdf:
+            require_pdf()
+        self._handover = (
+            Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path, drawn=self._readable)
+        )
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
@@ -208,14 +229,25 @@ class Connector:
 
     def look(self, now: datetime) -> None:
         """Note in the journal what waits at the hub for the destinations whose keys lie here."""
+        if self.settings.polling is Polling.ALL:
+            self._note(None, now)
+            return
         for destination_id in self._keys:
-            try:
-                for item in self.hub.waiting(destination_id):
-                    if self._journal.see(item.message_id, item.case_id, destination_id, now):
-                        self._count("seen")
-            except HubError as exc:
-                self._troubles[destination_id] = own_words(exc)
-                self._count("postponed")
+            self._note(destination_id, now)
+
+    def _note(self, destination_id: UUID | None, now: datetime) -> None:
+        """Note what waits for a destination, or for all of them; what nobody serves here is left to others."""
+        try:
+            for item in self.hub.waiting(destination_id):
+                meant = item.destination_id if destination_id is None else destination_id
+                if meant is None or meant not in self._keys:
+                    continue
+                if self._journal.see(item.message_id, item.case_id, meant, now):
+                    self._count("seen")
+        except HubError as exc:
+            # A list of all fails for all: the first one stands for them.
+            self._troubles[destination_id or next(iter(self._keys))] = own_words(exc)
+            self._count("postponed")
 
     def _complain(self) -> None:
         """Log what kept a look from the hub when it starts or changes, not at every look."""
@@ -395,6 +427,22 @@ class Connector:
             raise _broken_copy()
         return opened
 
+    def _readable(self, opened: OpenedSubmission) -> Mapping[str, bytes]:
+        """Return a submission as people can read it, by file name; nothing where its schema is not in the catalogue here."""
+        if opened.data is None or opened.report is None:
+            return {}
+        if self._drawn is None:
+            from hub.forms.clerk_pages import ClerkPages
+
+            self._drawn = ClerkPages()
+        entry = self._catalog.entry(opened.report.schema.uri)
+        names = [each.file_name for each in opened.attachments if each.purpose == "attachment"]
+        page = self._drawn.draw(entry, opened.data, attachments=names, strange=not opened.report.valid)
+        if page is None:
+            return {}
+        pdf = as_pdf(page, opened.envelope.submission_id, self._now()) if self._pdf else None
+        return {"antrag.html": page} | ({} if pdf is None else {"antrag.pdf": pdf})
+
     def _is_welcome(self, verdict: Verdict) -> bool:
         if self.settings.on_invalid is InvalidHandling.REJECT:
             return verdict.acceptable
@@ -434,7 +482,7 @@ class Connector:
         done = self._journal.update(entry.submission_id, now, state=state, note=note)
         self._envelopes.drop(entry.submission_id)
         level = logging.INFO if state is JournalState.ANSWERED else logging.WARNING
-        _log.log(level, "submission %s: %s", entry.submission_id, note)
+        _log.log(level, "submission %s of case %s: %s", entry.submission_id, entry.case_id, _SAID.get(note, note))
         return done
 
     def _count(self, name: str) -> None:
@@ -462,7 +510,13 @@ def _verdict(entry: Entry) -> Verdict:
 
 
 def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
-    """Return the client of this connector; nothing is asked yet.
+    """Return the client of this connector; nothing is asked yet. Errors as :func:`tokens`."""
+    session = Session(hub.base_url + hub.submission_api, transport=transport(hub), tokens=tokens(hub, clock))
+    return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
+
+
+def tokens(hub: Hub, clock: Callable[[], datetime]) -> Tokens:
+    """Return where this connector gets its token.
 
     Raises:
         ConfigurationError: the secret's file or ``ca_file`` cannot be used.
@@ -472,19 +526,19 @@ def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
     except (OSError, UnicodeDecodeError) as exc:
         raise unusable("hub.client_secret_file", "ist nicht lesbar", "cannot be read") from exc
     _require_certificates(hub.ca_file)
-    session = Session(
-        hub.base_url + hub.submission_api,
-        transport=Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector"),
-        tokens=Tokens(hub.token_url, client_id=hub.client_id, client_secret=secret, clock=clock),
-    )
-    return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
+    return Tokens(hub.token_url, client_id=hub.client_id, client_secret=secret, clock=clock)
+
+
+def transport(hub: Hub) -> Direct:
+    """Return how requests go to the hub."""
+    return Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector")
 
 
 class ReceiptKeys:
     """The keys by which the configured hub signs receipts, read from it and from nobody else. For one thread."""
 
     def __init__(self, hub: Hub, clock: Callable[[], datetime]) -> None:
-        self._session = Session(hub.base_url, transport=Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector"))
+        self._session = Session(hub.base_url, transport=transport(hub))
         self._clock = clock
         self._read_at = datetime.min.replace(tzinfo=UTC)
         self._jwks: Mapping[str, Any] = {"keys": []}

@@ -226,19 +226,6 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
 _LONGEST = 120
 _LONGEST_SUFFIX = 20
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-#: What a file without a name may be called by, RFC 2046 and IANA's registry of media types: nothing that runs where it is
-#: opened, HTML and SVG included.
-_SUFFIXES = {
-    "application/json": ".json",
-    "application/pdf": ".pdf",
-    "application/xml": ".xml",
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/tiff": ".tif",
-    "text/csv": ".csv",
-    "text/plain": ".txt",
-    "text/xml": ".xml",
-}
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -251,11 +238,6 @@ def safe_name(wish: str | None, fallback: str) -> str:
     if not name or _RESERVED.fullmatch(name):
         return fallback
     return _shortened(name)
-
-
-def suffix_for(media_type: str) -> str:
-    """Return the suffix of a file that has no name of its own; ``.bin`` for what is not well known."""
-    return _SUFFIXES.get(media_type.partition(";")[0].strip().lower(), ".bin")
 
 
 def unique_names(names: Iterable[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Handing an opened submission to the local system: into a folder exactly once, or over HTTP at least once.
 
 Both get the same things: ``antrag.json`` (who, what, which file is what, the validation report), ``metadata.json``,
-``data.xml`` or ``data.json``, and the attachments under safe names.
+``data.xml`` or ``data.json``, and the attachments under safe names. In the folder lies ``antrag.html`` besides, for people, and
+``antrag.pdf`` where it is wished for: the data by the words of their form, or of their schema, where the connector has it.
 
 The folder gets a complete copy under a hidden name first; the journal notes that, and only then one rename shows it.
 After a crash, the hidden name tells whether the rename happened, even if the local system has taken the copy away.
@@ -9,9 +10,11 @@ After a crash, the hidden name tells whether the rename happened, even if the lo
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,9 +25,11 @@ import requests
 from hub.connector.envelope import disk_trouble
 from hub.connector.opening import DecryptedAttachment, OpenedSubmission
 from hub.connector.settings import LONGEST_SECRET, HttpHandover, unusable
-from hub.errors import Text, Unavailable
+from hub.errors import Text, TooLarge, Unavailable
 from hub.files import vault
-from hub.model import MediaType
+from hub.model import LARGEST_MESSAGE, MESSAGE_FILENAME, MESSAGE_SCHEMA, CaseMessage, MediaType
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
 #: Shows that the hand-over folder is the real one.
@@ -53,8 +58,24 @@ def summary(opened: OpenedSubmission) -> dict[str, Any]:
         if opened.data is None
         else {"file": data_name(opened), "mimeType": str(opened.media_type), "schemaUri": opened.schema_uri},
         "attachments": [_described(attachment) for attachment in opened.attachments],
+        "inCase": _in_case(opened),
         "validation": {"checked": report is not None, "report": None if report is None else report.as_json()},
     }
+
+
+def _in_case(opened: OpenedSubmission) -> dict[str, str] | None:
+    """Return what a later message in the case is, and what it is about; None of an application of its own."""
+    if opened.schema_uri == MESSAGE_SCHEMA and opened.data is not None:
+        said = CaseMessage.read(opened.data)
+    else:
+        enclosed = (
+            each
+            for each in opened.attachments
+            if (each.file_name, each.purpose) == (MESSAGE_FILENAME, "report") and each.size <= LARGEST_MESSAGE
+        )
+        found = next(enclosed, None)
+        said = None if found is None else CaseMessage.read(b"".join(found.chunks()))
+    return None if said is None else {"kind": said.kind.value, "about": str(said.about), "text": said.text}
 
 
 def _described(attachment: DecryptedAttachment) -> dict[str, Any]:
@@ -68,17 +89,44 @@ def _described(attachment: DecryptedAttachment) -> dict[str, Any]:
     }
 
 
-class FolderSystem:
-    """Hand-over by directory: ``<root>/<submission id>/``."""
+def require_pdf() -> None:
+    """Refuse to begin where pages as PDF are wished for and cannot be drawn.
 
-    def __init__(self, root: Path) -> None:
+    Raises:
+        ConfigurationError: Packages, libraries or fonts are missing; they are named.
+    """
+    from hub.forms.pdf import missing_for_pdf
+
+    if missing := ", ".join(missing_for_pdf()):
+        raise unusable(
+            "handover.pdf", f"braucht, was hier fehlt: {missing}", f"needs what is not installed here: {missing}"
+        )
+
+
+def as_pdf(page: bytes, submission_id: UUID, now: datetime) -> bytes | None:
+    """Return a page for people as PDF/A-3; None where it is beyond what is drawn. Takes a second or two."""
+    from hub.forms.pdf import render_pdf
+
+    try:
+        return render_pdf(page.decode(), title=f"Antrag {submission_id}", identifier=submission_id.bytes, now=now)
+    except TooLarge as error:
+        _log.warning("%s antrag.pdf: %s", submission_id, error.detail.de, extra={"submission_id": str(submission_id)})
+        return None
+
+
+class FolderSystem:
+    """Hand-over by directory: ``<root>/<submission id>/``. ``drawn`` returns what people can read, by file name."""
+
+    def __init__(self, root: Path, *, drawn: Callable[[OpenedSubmission], Mapping[str, bytes]]) -> None:
         if not root.is_dir():
             raise unusable("handover.path", "ist kein Ordner", "is no folder")
         self._root = root
+        self._drawn = drawn
 
     def stage(self, opened: OpenedSubmission) -> None:
         """Write a complete, hidden copy, durably; ``Unavailable`` if the disk says no."""
         hidden = self._hidden(opened.envelope.submission_id)
+        drawn = self._drawn(opened)
         try:
             (self._root / _MARK).touch(mode=0o600)
             shutil.rmtree(hidden, ignore_errors=True)
@@ -90,6 +138,8 @@ class FolderSystem:
             _write(hidden / "metadata.json", [opened.metadata])
             if opened.data is not None:
                 _write(hidden / data_name(opened), [opened.data])
+            for name, content in drawn.items():
+                _write(hidden / name, [content])
             _write(hidden / "antrag.json", [orjson.dumps(summary(opened), option=orjson.OPT_INDENT_2)])
             vault.sync_folder(hidden / "attachments")
             vault.sync_folder(hidden)

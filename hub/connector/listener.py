@@ -39,7 +39,7 @@ from hub.connector.settings import LONGEST_SECRET, Listen, unusable
 from hub.crypto import verify_callback
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
-from hub.model.packaging import VERSIONS
+from hub.model.adapter import VERSIONS
 from hub.web.responses import POLICY, SAFE, status_of
 
 D = TypeVar("D")
@@ -362,7 +362,9 @@ def _tls(settings: Listen) -> ssl.SSLContext | None:
     if settings.certificate_file is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    vault.require_privacy(settings.key_file or settings.certificate_file)
+    private = settings.key_file or settings.certificate_file
+    vault.require_privacy(private)
+    vault.require_place(private.parent)
     context.load_cert_chain(settings.certificate_file, settings.key_file)
     return context
 

@@ -23,25 +23,33 @@ The municipality's private keys, read once at the start (a check of an RSA-4096 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 import orjson
 
 from hub.client.verification import Problem
-from hub.connector.envelope import Envelope, read_file, safe_name, suffix_for, unique_names
-from hub.connector.settings import Address, Inflation, unusable
+from hub.connector.envelope import Envelope, read_file, safe_name, unique_names
+from hub.connector.settings import LONGEST_SECRET, Address, Inflation
 from hub.crypto import DecryptionKey, JweReader, SigningKey, decrypt, read_decryption_key, read_signing_key
-from hub.errors import HubError, KeyRefused, Malformed, SealBroken, TooLarge, UnknownSchema
+from hub.crypto.key_file import LARGEST, read_private
+from hub.errors import ConfigurationError, HubError, KeyRefused, Malformed, SealBroken, Text, TooLarge, UnknownSchema
 from hub.files import vault
-from hub.model import MediaType
+from hub.files.settings import unusable_all
+from hub.model import MediaType, suffix_of
 from hub.validation.report import Report
+
+if TYPE_CHECKING:
+    from hub.validation.editions import SchemaEntry
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +111,10 @@ class Catalog(Protocol):
         sent: Collection[str] | None = None,
     ) -> Report:
         """Check a payload against its schema."""
+        ...
+
+    def entry(self, uri: str) -> SchemaEntry:
+        """Return the schema of a URI."""
         ...
 
 
@@ -419,7 +431,7 @@ def _is_uuid(value: Any) -> bool:
 
 
 def _nameless(item: Mapping[str, Any]) -> str:
-    return f"{UUID(item['attachmentId'])}{suffix_for(item['mimeType'])}"
+    return f"{UUID(item['attachmentId'])}{suffix_of(item['mimeType'])}"
 
 
 def _listed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -446,36 +458,57 @@ class Keys:
 
 
 def load_keys(addresses: Iterable[Address]) -> dict[UUID, Keys]:
-    """Read the key files of every destination; ``ConfigurationError`` names the file that cannot be used."""
-    return {address.destination_id: _load(address) for address in addresses}
+    """Read the key files of every destination; ``ConfigurationError`` names all files that cannot be used.
+
+    Destinations may share files; each is read once.
+    """
+    found: dict[UUID, Keys] = {}
+    files = _KeyFiles()
+    for address in addresses:
+        opening = [files.key(address, path, "encryption", read_decryption_key) for path in address.decryption_key_files]
+        signing = files.key(address, address.signing_key_file, "signing", read_signing_key)
+        if signing is not None:
+            decryption = tuple(key for key in opening if key is not None)
+            found[address.destination_id] = Keys(decryption=decryption, signing=signing)
+    if files.faults:
+        raise unusable_all(files.faults)
+    return found
 
 
-def _load(address: Address) -> Keys:
-    return Keys(
-        decryption=tuple(_decryption(path) for path in address.decryption_key_files),
-        signing=_signing(address.signing_key_file),
-    )
+class _KeyFiles:
+    """The key files of one reading, each judged once, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.faults: list[Text] = []
+        self._read: dict[tuple[object, ...], Any] = {}
+
+    def key(self, address: Address, path: Path, use: str, judge: Callable[[Mapping[str, Any]], K]) -> K | None:
+        """Return one key, judged; None where it cannot be used, which is noted."""
+        known = (path, use, address.key_password_file, address.signing_key_id if use == "signing" else "")
+        if known not in self._read:
+            self._read[known] = _read(address, path, use, judge, self.faults)
+        found: K | None = self._read[known]
+        return found
 
 
-def _decryption(path: Path) -> DecryptionKey:
+def _read(
+    address: Address, path: Path, use: str, judge: Callable[[Mapping[str, Any]], K], faults: list[Text]
+) -> K | None:
+    """Return one key, judged; None where it cannot be used, which is noted."""
     try:
-        return read_decryption_key(_jwk(path))
-    except KeyRefused as exc:
-        raise unusable(str(path), exc.detail.de.rstrip("."), exc.detail.en.rstrip(".")) from exc
+        jwk = read_private(vault.read(path, most=LARGEST), use=use, password=_password(address))
+        if use == "signing" and address.signing_key_id:
+            jwk |= {"kid": address.signing_key_id}
+        return judge(jwk)
+    except (OSError, UnicodeDecodeError) as exc:
+        why = os.strerror(exc.errno or 0) if isinstance(exc, OSError) else "UTF-8"
+        faults.append(Text(f"{path}: ist nicht lesbar ({why}).", f"{path}: cannot be read ({why})."))
+    except (KeyRefused, ConfigurationError) as exc:
+        faults.append(Text(f"{path}: {exc.detail.de}", f"{path}: {exc.detail.en}"))
+    return None
 
 
-def _signing(path: Path) -> SigningKey:
-    try:
-        return read_signing_key(_jwk(path))
-    except KeyRefused as exc:
-        raise unusable(str(path), exc.detail.de.rstrip("."), exc.detail.en.rstrip(".")) from exc
-
-
-def _jwk(path: Path) -> Mapping[str, Any]:
-    try:
-        document = orjson.loads(vault.read(path))
-    except (OSError, orjson.JSONDecodeError) as exc:
-        raise unusable(str(path), "ist kein lesbarer JWK", "is no readable JWK") from exc
-    if not isinstance(document, dict):
-        raise unusable(str(path), "ist kein lesbarer JWK", "is no readable JWK")
-    return document
+def _password(address: Address) -> bytes | None:
+    """Return the password of a destination's key files, None where none is named."""
+    file = address.key_password_file
+    return None if file is None else vault.read_text(file, most=LONGEST_SECRET).encode("utf-8")

@@ -1,7 +1,7 @@
 """Sealing, signing and keys: the only room that imports ``cryptography``. What others use of it is named here.
 
 JOSE is RSA-OAEP-256 with A256GCM, and PS512 or Ed25519; other algorithms do not exist here, so that no header can ask for
-them. ``jwe`` writes, ``jwe_scanner`` looks without a key, ``jwe_reader`` opens, ``jws`` signs and verifies. ``keys`` judges
+them. ``jwe`` writes, ``jwe_reader`` looks without a key or opens, ``jws`` signs and verifies. ``keys`` judges
 keys and ``jwk`` spells them, ``keyring`` keeps the hub's own, ``receipts`` signs proof, ``hmacs`` authenticates callbacks.
 Modules of their own to ask for: ``certificates``, ``cms`` (S/MIME), ``base64url``, ``development`` (the authority of demos).
 """
@@ -9,8 +9,7 @@ Modules of their own to ask for: ``certificates``, ``cms`` (S/MIME), ``base64url
 from hub.crypto.certificates import read_deposit
 from hub.crypto.hmacs import Hash, Sha512Beside, idempotency_mac, sign_callback, verify_callback
 from hub.crypto.jwe import JweHeader, JweWriter, Seal, encrypt, read_header, require_media_type
-from hub.crypto.jwe_reader import JweReader, decrypt
-from hub.crypto.jwe_scanner import JweScanner, Scanned
+from hub.crypto.jwe_reader import JweReader, JweScanner, Scanned, decrypt
 from hub.crypto.jwk import Jwk, make_ed25519_pair, make_rsa_pair, thumbprint
 from hub.crypto.jws import JwsHeader, read_jws_header, sign_eddsa, sign_ps512, verify_eddsa, verify_ps512
 from hub.crypto.keyring import HubKeys

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email import policy
 from email.message import EmailMessage
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -94,6 +95,18 @@ def recipient(key: EncryptionKey) -> certificates.Certificate:
             )
         )
     return certificates.read_chain(key.jwk["x5c"])[0]
+
+
+def is_recipient(sealed: bytes, jwk: Mapping[str, Any]) -> bool:
+    """Say whether what begins with ``sealed`` is for a key: its certificate's issuer and serial stand there (RFC 5652, 10.2.4).
+
+    Raises:
+        KeyRefused: the key has no certificate, or one that cannot be read.
+    """
+    certificate = certificates.read_chain(jwk.get("x5c"))[0]
+    number = certificate.serial_number
+    serial = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return certificate.issuer.public_bytes() + b"\x02" + bytes([len(serial)]) + serial in sealed
 
 
 def _head(content_type: str, filename: str) -> bytes:

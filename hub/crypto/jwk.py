@@ -79,6 +79,12 @@ def public_rsa_jwk(public_key: rsa.RSAPublicKey, *, use: str, kid: str) -> dict[
     return public_jwk(public_key, kid=kid, operation=operation, alg=alg)
 
 
+def private_rsa_jwk(private_key: rsa.RSAPrivateKey, *, use: str, kid: str) -> dict[str, Any]:
+    """Return a private key as a JWK that opens or signs; ``use`` as in :func:`make_rsa_pair`."""
+    public = public_rsa_jwk(private_key.public_key(), use=use, kid=kid)
+    return public | {"key_ops": [_RSA_USES[use][2]]} | _private_members(private_key)
+
+
 def make_ed25519_pair(kid_prefix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """Make an Ed25519 key and return (public JWK with verify, private JWK with sign) (RFC 8037)."""
     private_key = ed25519.Ed25519PrivateKey.generate()

@@ -3,7 +3,8 @@
 A folder (mode 0700) holds ``keyring.json``, which lists every key ever used with its public half, and one private file
 (0600) per key. Making and retiring a key swaps ``keyring.json`` in one rename; every node notices and follows without a
 restart, as it does when a file is lost, opened to others, or restored. A retired signing key loses its private half for
-good, and its public half stays published.
+good, and its public half stays published. The next key of a kind may be announced: it is published and signs nothing until it
+takes the place of the current one, so that whoever keeps a list of the hub's keys can take it in before.
 
 The private file of a key is judged when it is first needed and whenever it changes. A key that is missing, open to others,
 broken, or not the one that the keyring lists is not used, also not from memory: what it would sign or open is refused until the
@@ -33,12 +34,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.crypto import base64url, certificates, jws
 from hub.crypto.certificates import write_chain
 from hub.crypto.jwe import IV_SIZE
-from hub.crypto.jwk import Jwk, make_ed25519_pair, make_rsa_pair
+from hub.crypto.jwk import RECEIPT_ALGORITHM, Jwk, make_ed25519_pair, make_rsa_pair
 from hub.crypto.keys import (
-    RECEIPT_ALGORITHM,
     SigningKey,
     VerificationKey,
     ed25519_verification_key,
+    expires_at,
     read_signing_key,
     verification_key,
 )
@@ -151,6 +152,12 @@ class HubKeys:
         missing = set(KeyKind) - {entry.kind for entry in self._entries() if entry.retired_at is None}
         return [_unreadable(self._folder), *found] if missing else found
 
+    def ends(self) -> dict[KeyKind, datetime]:
+        """Return when the certificates of the keys in use end, by purpose; a key without a certificate does not end."""
+        current = {entry.kind: entry.public for entry in self._entries() if entry.retired_at is None and entry.public}
+        ends = {kind: expires_at(public) for kind, public in current.items()}
+        return {kind: end for kind, end in ends.items() if end is not None}
+
     @property
     def signing(self) -> SigningKey:
         """The key for event and access tokens (PS512)."""
@@ -205,8 +212,34 @@ class HubKeys:
         """Return the JWK set that verifies addressing information (PS512)."""
         return self._published(KeyKind.PORTAL)
 
-    def rotate(self, kind: str, now: datetime) -> None:
-        """Make a new key of ``kind`` the current one and retire the one before.
+    def announce(self, kind: str, now: datetime) -> str:
+        """Make and publish the key that the next :meth:`rotate` of ``kind`` makes the current one; return its ``kid``.
+
+        Asked again, it returns the one that is announced already.
+
+        Raises:
+            ConfigurationError: unknown kind, or one that is not published.
+        """
+        if kind not in {KeyKind.SIGNING, KeyKind.RECEIPT, KeyKind.PORTAL}:
+            raise ConfigurationError(
+                Text(
+                    f"Schlüssel der Art „{kind}“ werden nicht veröffentlicht, also auch nicht angekündigt. "
+                    "Möglich: signing, receipt, portal.",
+                    f'Keys of kind "{kind}" are not published, and so not announced. Possible: signing, receipt, portal.',
+                )
+            )
+        with vault.locked(self._folder):
+            self._look()
+            known = self._announced(KeyKind(kind))
+            if known is not None:
+                return known.kid
+            made = self._make(KeyKind(kind), now)
+            # Behind the current one: the first of its kind that is not retired is in use.
+            self._write((*self._entries(), made))
+        return made.kid
+
+    def rotate(self, kind: str, now: datetime) -> str:
+        """Make the announced key of ``kind``, or else a new one, the current one and retire the one before; return its ``kid``.
 
         Raises:
             ConfigurationError: unknown kind, or the idempotency key, without which old answers are not recognised.
@@ -221,14 +254,18 @@ class HubKeys:
             )
         with vault.locked(self._folder):
             self._look()
-            retired = self._current(KeyKind(kind))
+            retired, next_ = self._current(KeyKind(kind)), self._announced(KeyKind(kind))
             kept = (
                 replace(each, retired_at=now.isoformat()) if each.kid == retired.kid else each
                 for each in self._entries()
+                if each is not next_
             )
-            self._write((self._make(retired.kind, now), *kept))
+            # In use from now on, and no receipt of an earlier time is its.
+            fresh = self._make(retired.kind, now) if next_ is None else replace(next_, created_at=now.isoformat())
+            self._write((fresh, *kept))
         if retired.public is not None:
             vault.remove(self._material.path(retired.kid))
+        return fresh.kid
 
     def seal_secret(self, secret: bytes, *, context: str) -> str:
         """Return ``secret`` encrypted for rest; ``context`` says where it belongs and must be the same on opening."""
@@ -272,6 +309,11 @@ class HubKeys:
             if entry.kind is kind and entry.retired_at is None:
                 return entry
         raise _unreadable(self._folder)
+
+    def _announced(self, kind: KeyKind) -> KeyEntry | None:
+        """Return the key that is published and not used yet: the second one of its kind that is not retired."""
+        usable = [each for each in self._entries() if each.kind is kind and each.retired_at is None]
+        return usable[1] if len(usable) > 1 else None
 
     def _find(self, kind: KeyKind, kid: str) -> KeyEntry | None:
         """Return a key of the list, current or retired; one that is not known may just have been made elsewhere."""

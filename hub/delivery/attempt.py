@@ -1,29 +1,33 @@
-"""One attempt: what an adapter makes of a delivery, what follows from it, and what is to be recorded; and its lease.
+"""The adapters of this process, and one attempt: what an adapter makes of a delivery, what follows, and what is recorded.
 
-The lease of an attempt that takes long is renewed while the attempt runs, so that no other node begins the same one. An adapter
+There is one adapter for each destination, as its settings say now. The lease of an attempt that takes long is renewed while the
+attempt runs, so that no other node begins the same one. An adapter
 ends every attempt by a deadline of its own, at most an hour; a lease is minutes, so that the deliveries of a node that died
 wait no longer. What runs beyond the longest attempt is let go of: the lease runs out, another node tries.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
+from importlib.metadata import EntryPoint
 from typing import Any, overload
 from uuid import UUID
 
-from hub.delivery.adapters import AdapterPool
-from hub.errors import ConfigurationError, Unavailable
+from hub.errors import ConfigurationError, Text, Unavailable
 from hub.model import (
     Adapter,
     Breaker,
     DeadCause,
+    Destination,
     Event,
     EventKind,
     Evidence,
@@ -31,20 +35,198 @@ from hub.model import (
     OutcomeKind,
     Package,
     Schedule,
+    Sealing,
     SteadyClock,
     StepKind,
     Subject,
     next_step,
     own_event,
+    sealing_of,
 )
-from hub.model.packaging import MixedUp, Reading, not_readable
+from hub.model.adapter import MixedUp, Reading, not_readable
 from hub.notifications.callbacks import CallbackWriter
-from hub.observability.crashpoints import reach
+from hub.observability.crashes import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import Traces
-from hub.proof.event_log import Notary
-from hub.proof.evidence import Evidences
+from hub.proof.evidence import Evidences, Notary
 from hub.store import AttemptResult, Blobs, Claim, OutgoingCallback, Store
+
+#: Adapters that are kept open at most; beyond it the one that was not used for the longest time is closed.
+_MOST = 1_000
+
+
+class InstalledAdapters(Mapping[str, "type[Adapter]"]):
+    """The adapters that are installed, by name; each is loaded when it is first asked for, with whatever library it needs.
+
+    One whose optional library is not installed is left out; a destination that names it is told which there are.
+    """
+
+    def __init__(self, entries: Iterable[EntryPoint]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+        self._loaded: dict[str, type[Adapter] | None] = {}
+
+    def __getitem__(self, name: str) -> type[Adapter]:
+        entry = self._entries[name]
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = entry.load()
+            except ImportError as error:
+                _log.info("adapter %s is not available: %s", name, error)
+                self._loaded[name] = None
+        found = self._loaded[name]
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """Their names, of those too whose library is missing: nothing is loaded for it."""
+        return tuple(sorted(self._entries))
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._entries if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Place:
+    """Where one adapter is kept, with a lock of its own: one that takes long to open holds up its own destination alone.
+
+    ``users`` are the attempts that have it, counted under the pool's lock; ``since`` is the age of its settings.
+    """
+
+    def __init__(self, name: str, since: datetime) -> None:
+        self.name = name
+        self.since = since
+        self.users = 0
+        self.lock = threading.Lock()
+        self.adapter: Adapter | None = None
+
+
+class AdapterPool:
+    """Builds and keeps one adapter per destination. Other settings take its place, and close it once nobody uses it."""
+
+    def __init__(self, known: Mapping[str, type[Adapter]], *, most: int = _MOST) -> None:
+        self._known = known
+        self._most = most
+        self._lock = threading.Lock()
+        #: By destination, the one that was used last at the end.
+        self._places: OrderedDict[UUID, _Place] = OrderedDict()
+
+    @contextmanager
+    def lent(self, destination: Destination) -> Iterator[Adapter]:
+        """Give the open adapter for ``destination``; it stays open for as long as the block runs.
+
+        Raises:
+            ConfigurationError: no adapter of that name, or options that it does not take.
+        """
+        place = self._taken(destination)
+        try:
+            with place.lock:
+                if place.adapter is None:
+                    adapter = self._build(destination)
+                    adapter.open()
+                    place.adapter = adapter
+            yield place.adapter
+        finally:
+            self._given_back(destination.destination_id, place)
+
+    def of(self, destination: Destination) -> Adapter:
+        """Return the open adapter for ``destination``, which others' settings may close; errors as :meth:`lent`."""
+        with self.lent(destination) as adapter:
+            return adapter
+
+    def sealing(self, destination: Destination) -> Sealing:
+        """Return how to seal for ``destination``; where this process lacks its adapter, as for all that have no wishes.
+
+        Raises:
+            Unavailable: its adapter does not take its options, so nobody knows.
+        """
+        kind = self._known.get(destination.adapter)
+        if kind is None:
+            return Sealing()
+        try:
+            return sealing_of(kind, destination.adapter_config)
+        except ConfigurationError as error:
+            raise Unavailable(
+                Text(
+                    f"{destination.name} ist im Hub nicht richtig eingerichtet. Der Betrieb des Hubs muss handeln.",
+                    f"{destination.name} is not set up properly in the hub. The hub's operators have to act.",
+                ),
+                retry_after=timedelta(hours=1),
+                slug="destination-misconfigured",
+                destinationId=str(destination.destination_id),
+            ) from error
+
+    def close(self) -> None:
+        """Close all adapters; one that fails to is logged and keeps no other open."""
+        with self._lock:
+            places = list(self._places.values())
+            self._places.clear()
+        for place in places:
+            _close(place)
+
+    def _taken(self, destination: Destination) -> _Place:
+        """Return the place of ``destination`` with one user more; what it displaces and nobody uses is closed."""
+        name = json.dumps([destination.adapter, dict(destination.adapter_config)], sort_keys=True)
+        here = destination.destination_id
+        displaced: list[_Place] = []
+        with self._lock:
+            place = self._places.get(here)
+            if place is None or place.name != name:
+                new = _Place(name, destination.updated_at)
+                # A delivery that was claimed before a change brings the old settings: it must not displace the new ones.
+                if place is None or place.since <= new.since:
+                    displaced += [] if place is None else [place]
+                    self._places[here] = new
+                place = new
+            place.since = max(place.since, destination.updated_at)
+            place.users += 1
+            if self._places.get(here) is place:
+                self._places.move_to_end(here)
+            displaced += self._crowded_out()
+            unused = [each for each in displaced if not each.users]
+        for each in unused:
+            _close(each)
+        return place
+
+    def _crowded_out(self) -> list[_Place]:
+        """Take away what was not used for the longest time, as far as there is too much; whatever is in use stays."""
+        over = len(self._places) - self._most
+        idle = [here for here, place in self._places.items() if not place.users] if over > 0 else []
+        return [self._places.pop(here) for here in idle[:over]]
+
+    def _given_back(self, here: UUID, place: _Place) -> None:
+        with self._lock:
+            place.users -= 1
+            over = not place.users and self._places.get(here) is not place
+        if over:
+            _close(place)
+
+    def _build(self, destination: Destination) -> Adapter:
+        kind = self._known.get(destination.adapter)
+        if kind is None:
+            known = ", ".join(sorted(self._known))
+            raise ConfigurationError(
+                Text(
+                    f"Es gibt keinen Adapter „{destination.adapter}“. Bekannt sind: {known}.",
+                    f"There is no adapter '{destination.adapter}'. Known are: {known}.",
+                )
+            )
+        return kind(destination.adapter_config)
+
+
+def _close(place: _Place) -> None:
+    """Close what is open there, once; an adapter that fails to is its own affair, whoever wrote it."""
+    adapter, place.adapter = place.adapter, None
+    if adapter is None:
+        return
+    try:
+        adapter.close()
+    except BaseException:  # noqa: BLE001  # the others are closed all the same, and whoever displaced it goes on
+        _log.exception("adapter %s does not close", adapter.name)
+
 
 _log = logging.getLogger(__name__)
 #: Characters of a note; one line for operators.
@@ -146,22 +328,24 @@ class Leases:
         try:
             return self._renewed(claim, since, now)
         except Exception:  # noqa: BLE001  # one lease that cannot be renewed must not cost the others theirs
-            _log.exception("delivery %s: lease not renewed", claim.delivery_id)
+            _log.exception("delivery %s: lease not renewed", claim.delivery_id, extra=claim.ids)
             return False
 
     def _renewed(self, claim: Claim, since: datetime, now: datetime) -> bool:
         if now - since >= self._longest:
-            _log.error("delivery %s: the attempt hangs since %s, its lease runs out", claim.delivery_id, since)
+            _log.error(
+                "delivery %s: the attempt hangs since %s, its lease runs out", claim.delivery_id, since, extra=claim.ids
+            )
             return False
         try:
             kept = self._store.queue.renew(claim, self._clock() + self._lease)
         except Unavailable as error:
-            _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error)
+            _log.warning("delivery %s: lease not renewed: %s", claim.delivery_id, error, extra=claim.ids)
             return False
         if kept:
             self.taken([claim], at=now)
         else:
-            _log.warning("delivery %s: the lease is not ours any more", claim.delivery_id)
+            _log.warning("delivery %s: the lease is not ours any more", claim.delivery_id, extra=claim.ids)
         return kept
 
 
@@ -208,7 +392,7 @@ class Attempting:
         try:
             return self.callback_writer.notified(claim.submission, now=now)
         except Exception:  # noqa: BLE001  # the receiver has it, which must be recorded
-            _log.exception("delivery %s: its sender is not called back", claim.delivery_id)
+            _log.exception("delivery %s: its sender is not called back", claim.delivery_id, extra=claim.ids)
             return ()
 
     def _deliver(self, claim: Claim) -> Outcome:
@@ -220,13 +404,15 @@ class Attempting:
                 outcome = self._try(claim)
                 span.tell(outcome=outcome.kind.value)
         except Exception:  # noqa: BLE001  # a trace's failure is none of the delivery's
-            _log.exception("delivery %s: the attempt was not traced", claim.delivery_id)
+            _log.exception("delivery %s: the attempt was not traced", claim.delivery_id, extra=claim.ids)
         return outcome
 
     def _set_aside(self, claim: Claim) -> Outcome:
         """Do not attempt what workers may have died of; a person decides (what needs no adapter's code kills nobody)."""
         self.meters.isolated()
-        _log.error("delivery %s: set aside, %d attempts of it never ended", claim.delivery_id, claim.lapses)
+        _log.error(
+            "delivery %s: set aside, %d attempts of it never ended", claim.delivery_id, claim.lapses, extra=claim.ids
+        )
         note = f"not attempted: {claim.lapses} leases ran out, its workers may have died of it"
         return Outcome(kind=OutcomeKind.REFUSED, note=note, cause=DeadCause.HUB)
 
@@ -235,7 +421,7 @@ class Attempting:
             try:
                 ready = self._ready(claim, until_done)
             except BaseException as error:  # noqa: BLE001  # whatever a library raises; certainly nothing was sent
-                _log.exception("delivery %s: the adapter does not open", claim.delivery_id)
+                _log.exception("delivery %s: the adapter does not open", claim.delivery_id, extra=claim.ids)
                 note = f"adapter does not open: {type(error).__name__}"
                 return Outcome(kind=OutcomeKind.UNREACHABLE, note=note, cause=DeadCause.HUB)
             return ready if isinstance(ready, Outcome) else self._handed_over(ready, claim)
@@ -249,7 +435,7 @@ class Attempting:
             broken = contents.broken or error
             if isinstance(broken, MixedUp):
                 return not_readable(broken)
-            _log.exception("delivery %s: the adapter failed", claim.delivery_id)
+            _log.exception("delivery %s: the adapter failed", claim.delivery_id, extra=claim.ids)
             note = f"adapter failed: {type(error).__name__}"
             return Outcome(kind=OutcomeKind.UNKNOWN, note=note, cause=DeadCause.HUB)
         if contents.broken is not None and outcome.kind not in _ARRIVED:
@@ -290,7 +476,11 @@ class Attempting:
 
     def _evidence(self, claim: Claim) -> Evidence:
         return self.evidences.of(
-            claim.submission, receipt=claim.receipt, destination=claim.destination.name, now=self.clock()
+            claim.submission,
+            receipt=claim.receipt,
+            destination=claim.destination.name,
+            now=self.clock(),
+            run=claim.run,
         )
 
     def _notified(self, claim: Claim, now: datetime) -> Event:

@@ -14,6 +14,10 @@ moment, so that nothing waits here for long while another node is idle. Attempts
 hold its share of them until its time is out, and some such receivers all of them; an attempt that has run for a second
 is waiting, not working, and up to a bound another may begin beside it.
 
+How much one receiver gets at once is found out from its answers: who answers soon and says yes is given more by and by, up to
+a bound; who says no for now, or nothing, half as much. Each process finds out by itself and forgets at its end; what it
+holds is a matter of leases, as all of the queue is.
+
 Circuit breakers at work: what an attempt means for the next ones to the same destination, and who hears of it.
 """
 
@@ -22,8 +26,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,16 +36,14 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import INSTANT, Attempting, Leases, Rules, is_instant
+from hub.delivery.attempt import INSTANT, AdapterPool, Attempting, Leases, Rules, is_instant
 from hub.errors import Unavailable
-from hub.model import Breaker, Outcome, Standing, next_standing, reason_of
+from hub.model import Breaker, Outcome, OutcomeKind, Standing, next_standing, reason_of
 from hub.notifications.callbacks import CallbackWriter
-from hub.observability.crashpoints import reach
+from hub.observability.crashes import reach
 from hub.observability.metrics import Meters
 from hub.observability.tracing import NoTraces, Traces
-from hub.proof.event_log import Notary
-from hub.proof.evidence import Evidences
+from hub.proof.evidence import Evidences, Notary
 from hub.store import AttemptResult, AuditEntry, Blobs, Circuit, Claim, Store
 from hub.supervision import Supervisor
 
@@ -49,6 +51,10 @@ from hub.supervision import Supervisor
 _Key: TypeAlias = tuple[UUID, int]
 #: An attempt that has run for so long is waiting for its receiver.
 _SLOW = timedelta(seconds=1)
+#: What a receiver is given at once at first, and at most.
+USUAL, WIDEST = 4, 16
+_MOST_WIDTHS = 10_000
+_TAKEN = frozenset({OutcomeKind.DELIVERED, OutcomeKind.WAITING})
 #: So many times the slots may be under way in all, the waiting ones included: each holds a thread and a delivery's contents.
 _STRETCH = 4
 #: What ended within this time is what a node is sure to begin soon.
@@ -59,8 +65,43 @@ _AHEAD = 8
 _UNRECORDED = 16
 
 
+class Widths:
+    """How many deliveries each receiver is given at once, by what came of those before. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: Those that are not given the usual number; the one that answered last at the end.
+        self._widths: OrderedDict[UUID, float] = OrderedDict()
+
+    def of(self, destination_id: UUID) -> int:
+        """Return a receiver's number."""
+        with self._lock:
+            return int(self._widths.get(destination_id, USUAL))
+
+    def unusual(self, but: Collection[UUID] = ()) -> dict[UUID, int]:
+        """Return the numbers that are not the usual one; those in ``but`` get no more than that."""
+        with self._lock:
+            found = {each: int(width) for each, width in self._widths.items()}
+        return {each: width for each, width in found.items() if width < USUAL or (width > USUAL and each not in but)}
+
+    def note(self, destination_id: UUID, outcome: Outcome, *, took: timedelta) -> None:
+        """Widen by one for as many prompt successes as the number is, halve at each failure; a slow success widens nothing."""
+        with self._lock:
+            width = self._widths.pop(destination_id, float(USUAL))
+            if outcome.kind in _TAKEN:
+                width = min(float(WIDEST), width + 1 / width) if took < _SLOW else max(min(width, USUAL), width / 2)
+            elif outcome.kind is not OutcomeKind.REFUSED:
+                width = max(1.0, width / 2)
+            self._widths[destination_id] = width
+            if len(self._widths) > _MOST_WIDTHS:
+                self._widths.popitem(last=False)
+
+
 class ClaimBuffer:
     """Counts and keeps. ``number`` attempts work at once; ``most`` is the bound with those that wait for their receivers.
+
+    Of one receiver more than the usual number are under way only while none of them waits, and a quarter of the slots stays
+    free for others: one that falls silent holds little more than it did before it was found to be quick.
 
     What has waited here for longer than ``patience``, well within a lease, is for another node, or for later. ``clock`` is
     one that is never set back (``SteadyClock``). A delivery that was claimed anew after its lease ran out is another one here.
@@ -73,7 +114,7 @@ class ClaimBuffer:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Claim, datetime]] = deque()
-        self._since: dict[_Key, datetime] = {}
+        self._since: dict[_Key, tuple[UUID, datetime]] = {}
         self._unrecorded: set[_Key] = set()
         self._ended: deque[datetime] = deque(maxlen=number * _AHEAD)
         self._suspects: set[_Key] = set()
@@ -83,9 +124,17 @@ class ClaimBuffer:
         now = self._clock()
         with self._lock:
             ahead = self._ahead(now)
-            if len(self._unrecorded) > self._number * _UNRECORDED or 2 * len(self._waiting) > ahead:
+            # What waits behind a silent receiver keeps nobody else from being claimed.
+            waiting = len(self._waiting) - self._stuck(now)
+            if len(self._unrecorded) > self._number * _UNRECORDED or 2 * waiting > ahead:
                 return 0
-            return max(0, self._free(now) + ahead - len(self._waiting))
+            return max(0, self._free(now) + ahead - waiting)
+
+    def silent(self) -> set[UUID]:
+        """Return the receivers that an attempt under way waits for."""
+        now = self._clock()
+        with self._lock:
+            return self._silent(now)
 
     def suspicious(self) -> bool:
         """Say whether a delivery is here that its workers may have died of: it is attempted without another such."""
@@ -105,16 +154,21 @@ class ClaimBuffer:
         """Return how many attempts may begin now."""
         now = self._clock()
         with self._lock:
-            return min(self._free(now), len(self._waiting))
+            return min(self._free(now), len(self._waiting) - self._stuck(now))
 
     def begin(self) -> Claim | None:
         """Return the delivery whose attempt begins now; None where no slot is free, or nothing waits."""
         now = self._clock()
         with self._lock:
-            if not self._waiting or not self._free(now):
+            free = self._free(now) if self._waiting else 0
+            if not free:
                 return None
-            claim, _ = self._waiting.popleft()
-            self._since[_key(claim)] = now
+            position = self._next(now, free)
+            if position is None:
+                return None
+            claim, _ = self._waiting[position]
+            del self._waiting[position]
+            self._since[_key(claim)] = (claim.destination.destination_id, now)
             return claim
 
     def end(self, claim: Claim) -> None:
@@ -148,8 +202,31 @@ class ClaimBuffer:
         return kept
 
     def _free(self, now: datetime) -> int:
-        working = sum(now - since < _SLOW for since in self._since.values())
+        working = sum(now - since < _SLOW for _, since in self._since.values())
         return max(0, min(self._number - working, self.most - len(self._since)))
+
+    def _next(self, now: datetime, free: int) -> int | None:
+        """Return where the first stands that may begin."""
+        under_way = Counter(there for there, _ in self._since.values())
+        silent = self._silent(now)
+        spare = free > self._number // 4
+        for position, (claim, _) in enumerate(self._waiting):
+            there = claim.destination.destination_id
+            if under_way[there] < USUAL or (spare and there not in silent):
+                return position
+        return None
+
+    def _stuck(self, now: datetime) -> int:
+        """Return how many wait for a receiver that has its usual number under way and is silent."""
+        silent = self._silent(now) if self._waiting else set()
+        if not silent:
+            return 0
+        under_way = Counter(there for there, _ in self._since.values())
+        full = {there for there in silent if under_way[there] >= USUAL}
+        return sum(claim.destination.destination_id in full for claim, _ in self._waiting)
+
+    def _silent(self, now: datetime) -> set[UUID]:
+        return {there for there, since in self._since.values() if now - since >= _SLOW}
 
     def _ahead(self, now: datetime) -> int:
         return sum(now - ended < _MOMENT for ended in self._ended)
@@ -262,7 +339,6 @@ _COMPANY = 0.003
 #: Seconds to wait for company after deliveries that took no time: a look at the queue and a commit cost as much for one as
 #: for dozens, and both come off what accepts applications.
 _GATHER = 0.02
-_PER_DESTINATION = 4
 #: What was claimed and waits for a slot for so long is given back, sooner where leases are short.
 _PATIENCE = timedelta(seconds=5)
 
@@ -300,6 +376,10 @@ class Dispatcher:
         self._breakers = Breakers(store=store, meters=self._meters, breaker=rules.breaker, node=rules.node)
         self._leases = Leases(store=store, lease=rules.lease, longest=rules.longest_attempt, clock=clock)
         self._buffer = ClaimBuffer(rules.threads, patience=min(_PATIENCE, rules.lease / 4), clock=self._leases.steady)
+        self._widths = Widths()
+        #: Workers that were called and have not looked for a delivery yet.
+        self._called = 0
+        self._calling = threading.Lock()
         self._results: queue.SimpleQueue[tuple[AttemptResult, Future[bool]] | None] = queue.SimpleQueue()
         self._wake = threading.Event()
         self.attempting = Attempting(
@@ -346,8 +426,9 @@ class Dispatcher:
         while not stop.is_set():
             self._wake.clear()
             try:
-                claims = self._hand_out(pool)
-                pause = self._pause_after(claims)
+                room = self._buffer.room()
+                claims = self._hand_out(pool, room)
+                pause = self._pause_after(claims, room)
             except Unavailable as error:
                 _log.warning("queue: %s", error)
                 claims, pause = [], _LOOK_AGAIN.total_seconds()
@@ -378,18 +459,33 @@ class Dispatcher:
             _log.warning("queue: %s", error)
             return None
 
-    def _hand_out(self, pool: ThreadPoolExecutor) -> list[Claim]:
-        """Claim what the hand has room for, and begin as many attempts as there are slots."""
+    def _hand_out(self, pool: ThreadPoolExecutor, room: int) -> list[Claim]:
+        """Claim ``room`` at most, and begin as many attempts as there are slots."""
         self._give_back()
         begun = self._leases.steady()
-        claims = self._claim(self._clock(), self._buffer.room(), suspects=not self._buffer.suspicious())
+        claims = self._claim(self._clock(), room, suspects=not self._buffer.suspicious())
         lasting = [claim for claim in claims if not is_instant(claim)]
         self._leases.taken(lasting, at=begun)
         self._buffer.take(lasting)
-        for _ in range(self._buffer.startable()):
-            pool.submit(self._work)
+        self._call(pool)
         self._settle([claim for claim in claims if is_instant(claim)])
         return claims
+
+    def _call(self, pool: ThreadPoolExecutor) -> None:
+        """Begin as many attempts as there are slots; who was called and is on the way is not called twice."""
+        with self._calling:
+            number = self._buffer.startable() - self._called
+        for _ in range(number):
+            self._count(1)
+            try:
+                pool.submit(self._work)
+            except RuntimeError:  # No thread to be had; whoever is under way goes on with what waits.
+                self._count(-1)
+                raise
+
+    def _count(self, change: int) -> None:
+        with self._calling:
+            self._called = max(0, self._called + change)
 
     def _give_back(self, *, everything: bool = False) -> None:
         """Let others have what waits in vain: not begun, it must not look like an attempt of unknown end."""
@@ -402,13 +498,15 @@ class Dispatcher:
         except Unavailable as error:
             _log.warning("queue: %d deliveries wait for their leases' end: %s", len(claims), error)
 
-    def _pause_after(self, claims: Sequence[Claim]) -> float:
+    def _pause_after(self, claims: Sequence[Claim], asked: int) -> float:
         """Return seconds to wait before the next look, unless woken."""
-        if not claims and self._buffer.room():
-            return self._pause(self._clock())
-        # An attempt that ends wakes us; what is over at once may be followed by more.
-        full = not self._buffer.room() and not any(map(is_instant, claims))
-        return _LOOK_AGAIN.total_seconds() if full else 0.0
+        # What is over at once may be followed by more; an attempt that ends wakes us.
+        if any(map(is_instant, claims)):
+            return 0.0
+        if not self._buffer.room():
+            return _LOOK_AGAIN.total_seconds()
+        # Where less came than was asked for, the next claim would write for nothing.
+        return self._pause(self._clock()) if len(claims) < asked or not asked else 0.0
 
     def _claim(self, now: datetime, limit: int, *, suspects: bool = True) -> list[Claim]:
         return self._store.queue.claim(
@@ -416,7 +514,8 @@ class Dispatcher:
             lease=self._rules.lease,
             node=self._rules.node,
             limit=limit,
-            per_destination=_PER_DESTINATION,
+            per_destination=USUAL,
+            widths=self._widths.unusual(self._buffer.silent()),
             instant=INSTANT,
             suspects=suspects,
         )
@@ -427,6 +526,7 @@ class Dispatcher:
 
     def _work(self) -> None:
         """Make attempts, one after the other, for as long as any waits and a slot is free."""
+        self._count(-1)
         while (claim := self._buffer.begin()) is not None:
             try:
                 with self._leases.held(claim):
@@ -434,7 +534,9 @@ class Dispatcher:
                 self._buffer.end(claim)
                 self._results.put((result, self._recording(result)))
             except BaseException:  # noqa: BLE001  # nobody waits for this thread; the lease runs out: outcome unknown
-                _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id)
+                _log.exception(
+                    "delivery %s: the attempt was not brought to its end", claim.delivery_id, extra=claim.ids
+                )
                 self._buffer.end(claim)
                 self._buffer.settle(claim)
             if self._buffer.room():
@@ -486,16 +588,18 @@ class Dispatcher:
         try:
             self._conclude(result, recording)
         except Exception:  # noqa: BLE001  # as with attempts
-            _log.exception("delivery %s: the attempt was not brought to its end", result.claim.delivery_id)
+            claim = result.claim
+            _log.exception("delivery %s: the attempt was not brought to its end", claim.delivery_id, extra=claim.ids)
 
     def _unrecorded(self, result: AttemptResult, error: Exception) -> None:
         """End what cannot be recorded, for a row of its case cannot be read: else it would be sent again for ever."""
         note = f"{result.outcome.note}; not recorded: {type(error).__name__}, its case cannot be read by this version"
-        _log.error("delivery %s: the attempt cannot be recorded", result.claim.delivery_id, exc_info=error)
+        here, ids = result.claim.delivery_id, result.claim.ids
+        _log.error("delivery %s: the attempt cannot be recorded", here, exc_info=error, extra=ids)
         try:
             self._store.queue.give_up_recording(result, note)
         except Unavailable as unavailable:
-            _log.warning("delivery %s: %s", result.claim.delivery_id, unavailable)
+            _log.warning("delivery %s: %s", here, unavailable, extra=ids)
 
     def _conclude(self, result: AttemptResult, recording: Future[bool]) -> None:
         claim = result.claim
@@ -503,14 +607,14 @@ class Dispatcher:
             kept = recording.result()
         except Unavailable as error:
             # Nothing was recorded: the lease runs out and the attempt counts as unknown.
-            _log.warning("delivery %s: %s", claim.delivery_id, error)
+            _log.warning("delivery %s: %s", claim.delivery_id, error, extra=claim.ids)
             return
         except Exception as error:  # noqa: BLE001  # whatever it is, it would be the same at the next attempt
             self._unrecorded(result, error)
             return
         reach("after-record")
         if not kept:
-            _log.warning("delivery %s: lease was lost, the late result is dropped", claim.delivery_id)
+            _log.warning("delivery %s: lease was lost, the late result is dropped", claim.delivery_id, extra=claim.ids)
             return
         _log.info(
             "delivery %s: attempt %d to %s was %s: %s, next: %s",
@@ -528,6 +632,7 @@ class Dispatcher:
             took=result.ended_at - result.started_at,
         )
         self._breakers.note(claim, result.outcome, now=result.ended_at)
+        self._widths.note(claim.destination.destination_id, result.outcome, took=result.ended_at - result.started_at)
 
 
 def _facts(result: AttemptResult) -> dict[str, str | int]:
@@ -535,10 +640,7 @@ def _facts(result: AttemptResult) -> dict[str, str | int]:
     claim, outcome = result.claim, result.outcome
     cause = result.step.cause or outcome.cause
     return {
-        "submission": str(claim.submission.submission_id),
-        "delivery": str(claim.delivery_id),
-        "destination": str(claim.destination.destination_id),
-        "attempt": claim.attempt,
+        **claim.ids,
         "outcome": outcome.kind.value,
         "reason": reason_of(outcome.note).code,
         "cause": "" if cause is None else cause.value,

@@ -1,4 +1,4 @@
-"""Who plays in the demo: two clients, five destinations with keys, and the file that tells other programs of them.
+"""Who plays in the demo: three clients, five destinations with keys, and the file that tells other programs of them.
 
 A sixth destination belongs to whoever tries a client of their own: no connector collects from it, and it has a subscriber
 client to itself. ``demo.json`` tells of it in ``reserved_for_tests``.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +23,16 @@ from hub.config import Settings
 from hub.crypto import make_rsa_pair
 from hub.identity import new_client
 from hub.model import ClientKind, Destination, OfferedService, Role
-from hub.model.packaging import NEWEST
+from hub.model.adapter import NEWEST
 from hub.resources import shipped
 from hub.routing import PlannedDestination, load_destinations
-from hub.store import AuditEntry
+from hub.store import AuditEntry, NewDestination
 
 _METADATA_VERSIONS = ("1.0.0", "1.3.0", "2.0.0", "2.1.0")
 _VALID_DAYS = 730
 _RESERVED = UUID("7e57c11e-27f4-4b0a-9c35-d2a1b7e06414")
+#: The stem of the files with the keys that the invented authorities share.
+SHARED_KEYS = "authorities"
 _FORM_FOR_EVERYTHING = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.0/antrag.schema.json"
 
 
@@ -47,6 +49,26 @@ class Cast:
         found: list[Mapping[str, Any]] = self.document["destinations"]
         return found
 
+    @property
+    def key_stems(self) -> dict[str, str]:
+        """By destination the stem of the files with its private keys; the authorities that were invented share theirs."""
+        own = {each["destination_id"]: each["destination_id"] for each in self.destinations}
+        return own | dict.fromkeys(self.document.get("authorities", ()), SHARED_KEYS)
+
+    def extended(self, **more: Any) -> Cast:
+        """Return the cast with more in ``demo.json``."""
+        document = {**self.document, **more}
+        write_private(self.folder.parent / "demo.json", document)
+        return replace(self, document=document)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyPairs:
+    """Public and private JWKs, by ``use`` (encryption, signing)."""
+
+    public: Mapping[str, Mapping[str, Any]]
+    private: Mapping[str, Mapping[str, Any]]
+
 
 def roles() -> tuple[PlannedDestination, ...]:
     """Read the demo destinations that ship with the routing rules."""
@@ -61,6 +83,9 @@ def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
         document = json.loads(target.read_text(encoding="utf-8"))
         if "reserved_for_tests" not in document:  # Made by an earlier version.
             document["reserved_for_tests"] = _reserved(hub, folder)
+            write_private(target, document)
+        if "portal" not in document:
+            document["portal"] = _portal(hub, folder)
             write_private(target, document)
         return Cast(folder=folder, document=document)
     # In the append-only log, so that production refuses this database also without the files.
@@ -80,6 +105,7 @@ def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
         "base_url": base_url,
         "token_url": f"{base_url}/token",
         "sender": sender,
+        "portal": _portal(hub, folder),
         "subscriber": subscriber,
         "destinations": destinations,
         "reserved_for_tests": _reserved(hub, folder),
@@ -94,6 +120,13 @@ def _reserved(hub: Context, folder: Path) -> dict[str, Any]:
     role = replace(town, destination_id=_RESERVED, name="Reserviert für Versuche / reserved for tests")
     subscriber = _client(hub, ClientKind.SUBSCRIBER, "Demo-Versuchssystem")
     return {"subscriber": subscriber, **_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock())}
+
+
+def _portal(hub: Context, folder: Path) -> dict[str, str]:
+    """Register the citizens' portal as what it is, an online service of its own."""
+    portal = _client(hub, ClientKind.SENDER, "Demo-Bürgerportal")
+    _write_secret(folder / "portal.secret", portal["client_secret"])
+    return portal
 
 
 def _accounts(hub: Context, folder: Path) -> None:
@@ -127,41 +160,54 @@ def _client(hub: Context, kind: ClientKind, name: str) -> dict[str, str]:
     return {"client_id": client.client_id, "client_secret": secret}
 
 
-def _destination(hub: Context, role: PlannedDestination, folder: Path, *, owner: str, now: datetime) -> dict[str, Any]:
+def key_pairs(hub: Context, folder: Path, stem: str, *, subject: str, now: datetime) -> KeyPairs:
+    """Make a pair to encrypt and one to sign with, certified by the development PKI; the private ones go into files."""
     authority = development_authority(hub.settings, now=now)
-    pairs = {}
+    public, private = {}, {}
     for use in ("encryption", "signing"):
-        public, private = make_rsa_pair(use)
-        public = authority.issue(public, subject=role.name, now=now, days=_VALID_DAYS)
-        write_private(folder / f"{role.destination_id}-{use}.json", private)
-        pairs[use] = (public, private)
+        bare, private[use] = make_rsa_pair(use)
+        public[use] = authority.issue(bare, subject=subject, now=now, days=_VALID_DAYS)
+        write_private(folder / f"{stem}-{use}.json", private[use])
+    return KeyPairs(public=public, private=private)
+
+
+def new_destination(
+    role: PlannedDestination, offers: Sequence[OfferedService], pairs: KeyPairs, *, owner: str, now: datetime
+) -> NewDestination:
+    """Return a role as a destination with its keys, to be stored; its adapter has no options yet."""
     destination = Destination(
         destination_id=role.destination_id,
         name=role.name,
         status="active",
         owner=owner,
         tenant=role.ars,
-        services=tuple(_offered(hub, role, service) for service in role.services),
+        services=tuple(offers),
         metadata_versions=_METADATA_VERSIONS,
-        encryption_kid=pairs["encryption"][0]["kid"],
+        encryption_kid=pairs.public["encryption"]["kid"],
         contact=role.contact,
         adapter=role.adapter,
-        adapter_config=adapter_config(role, folder, push_url=""),
+        adapter_config={},
         created_at=now,
         updated_at=now,
     )
-    hub.store.parties.add_destination(
-        destination, keys=[("wrapKey", pairs["encryption"][0]), ("verify", pairs["signing"][0])]
-    )
+    return destination, [("wrapKey", pairs.public["encryption"]), ("verify", pairs.public["signing"])]
+
+
+def _destination(hub: Context, role: PlannedDestination, folder: Path, *, owner: str, now: datetime) -> dict[str, Any]:
+    pairs = key_pairs(hub, folder, str(role.destination_id), subject=role.name, now=now)
+    offers = [offered(hub, role.ars, service) for service in role.services]
+    made, keys = new_destination(role, offers, pairs, owner=owner, now=now)
+    config = adapter_config(role, folder, push_url="")
+    hub.store.parties.add_destination(replace(made, adapter_config=config), keys)
     return {
         "destination_id": str(role.destination_id),
         "name": role.name,
         "ars": role.ars,
         "services": list(role.services),
-        "schema_uris": sorted({uri for offered in destination.services for uri, _ in offered.schemas}),
+        "schema_uris": sorted({uri for offer in offers for uri, _ in offer.schemas}),
         "adapter": role.adapter,
-        "private_decryption_jwk": pairs["encryption"][1],
-        "private_signing_jwk": pairs["signing"][1],
+        "private_decryption_jwk": pairs.private["encryption"],
+        "private_signing_jwk": pairs.private["signing"],
     }
 
 
@@ -180,8 +226,8 @@ def adapter_config(role: PlannedDestination, folder: Path, *, push_url: str) -> 
     return {}
 
 
-def _offered(hub: Context, role: PlannedDestination, service: str) -> OfferedService:
-    """Offer the schemas that serve this service; where there is none, the form for everything."""
+def offered(hub: Context, ars: str, service: str) -> OfferedService:
+    """Offer the schemas that serve this service in an area; where there is none, the form for everything."""
     entries = hub.catalog.entries()
     made_for_it = {entry.manifest.standard for entry in entries if service in (entry.item.services or ())}
     general = hub.catalog.entry(_FORM_FOR_EVERYTHING).manifest.standard
@@ -189,7 +235,7 @@ def _offered(hub: Context, role: PlannedDestination, service: str) -> OfferedSer
     refs = [entry.ref for entry in entries if entry.manifest.standard in standards and entry.serves(service)]
     return OfferedService(
         identifier=service,
-        regions=(f"DE{role.ars}",),
+        regions=(f"DE{ars}",),
         schemas=tuple((ref.uri, ref.media_type.value) for ref in refs),
     )
 
@@ -201,6 +247,7 @@ def write_config(cast: Cast, settings: Settings, *, listen_port: int, desk_port:
     """Write ``connector.toml`` for all demo destinations; paths are relative to the demo's folder."""
     lines = [
         'mode = "both"',
+        'poll_for = "all"',
         'journal = "connector.sqlite"',
         f"poll_seconds = {_POLL_SECONDS}",
         f"schema_roots = [{_text(shipped('schemas'))}, {_text(settings.data / 'schemas')}]",
@@ -219,15 +266,35 @@ def write_config(cast: Cast, settings: Settings, *, listen_port: int, desk_port:
         f"port = {desk_port}",
         'folder = "fachverfahren"',
     ]
-    for destination in cast.destinations:
-        name = destination["destination_id"]
+    for name, stem in cast.key_stems.items():
         lines += [
             "[[destinations]]",
             f"destination_id = {_text(name)}",
-            f'decryption_key_files = ["{name}-encryption.json"]',
-            f'signing_key_file = "{name}-signing.json"',
+            f'decryption_key_files = ["{stem}-encryption.json"]',
+            f'signing_key_file = "{stem}-signing.json"',
         ]
     (cast.folder / "connector.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_portal_settings(cast: Cast, settings: Settings, *, port: int) -> Path:
+    """Write ``portal.toml`` for the demo's portal, and return its path; paths in it are relative to the demo's folder."""
+    lines = [
+        f"schema_roots = [{_text(settings.data / 'schemas')}]",
+        "[hub]",
+        f"base_url = {_text(cast.document['base_url'])}",
+        f"client_id = {_text(cast.document['portal']['client_id'])}",
+        'client_secret_file = "portal.secret"',
+        "[serve]",
+        f"port = {port}",
+        f'public_url = "http://127.0.0.1:{port}"',
+        "[storage]",
+        'folder = "portal"',
+        "[look]",
+        'name = "Rathaus to go"',
+    ]
+    path = cast.folder / "portal.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def _text(value: object) -> str:
@@ -235,4 +302,4 @@ def _text(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=True)
 
 
-__all__ = ["Cast", "adapter_config", "prepare", "roles", "write_private"]
+__all__ = ["Cast", "adapter_config", "prepare", "roles", "write_portal_settings", "write_private"]

@@ -32,7 +32,9 @@ from hub.client.plain import Application, PlainDoor, Receipt
 from hub.client.session import log_in
 from hub.client.transport import Direct, Retrying
 from hub.config import Settings
-from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config
+from hub.demo.authorities import settle
+from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config, write_portal_settings
+from hub.demo.citizen import apply
 from hub.errors import HubError, StoreUnavailable, Text
 from hub.model import MediaType
 from hub.resources import shipped
@@ -96,10 +98,13 @@ EXAMPLES = (
 class Walk:
     """One showing of all examples."""
 
-    def __init__(self, *, hub: Context, cast: Cast, specialist_url: str, stop: threading.Event) -> None:
+    def __init__(
+        self, *, hub: Context, cast: Cast, specialist_url: str, portal_url: str, stop: threading.Event
+    ) -> None:
         self._hub = hub
         self._cast = cast
         self._specialist_url = specialist_url
+        self._portal_url = portal_url
         self._stop = stop
         base_url: str = cast.document["base_url"]
         # The demo's own address, which somebody may have set to one of his own network.
@@ -115,8 +120,33 @@ class Walk:
                 self._show_good(example)
             else:
                 self._show_refused(example)
+        self._show_citizen(len(EXAMPLES) + 1)
         self._show_summary()
         return 1 if self._failed else 0
+
+    def _show_citizen(self, number: int) -> None:
+        """Have a citizen fill in a form at the portal, by nothing but its pages, and follow it to the authority's desk."""
+        click.secho(
+            f"\n{number} · Hundesteuer in Wiesbaden, im Bürgerportal ausgefüllt / dog tax in Wiesbaden, by the portal's form",
+            bold=True,
+        )
+        try:
+            sent = apply(self._portal_url, _PDF)
+            receipt = Receipt.verified(sent.token, self._door.published_keys())
+        except HubError as error:
+            self._step("gesendet", "sent", False, f"{error.detail.de} / {error.detail.en}")  # noqa: FBT003
+            return
+        said = f"{sent.pages} Seiten / pages, submissionId {receipt.submission_id}"
+        self._step("gesendet", "sent", str(receipt.submission_id) == sent.submission_id, said)
+        self._step("zugeordnet", "routed", True, receipt.destination)  # noqa: FBT003
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        case = None
+        while case is None and time.monotonic() < deadline and not self._stop.is_set():
+            case = self._specialist_case(receipt.submission_id)
+            time.sleep(_LOOK)
+        self._step("geöffnet", "opened", case is not None and bool(case.get("attachments")), _opened(case))
+        self._show_proof(receipt.case_id)
+        click.echo(f"      Bürgerportal / citizens' portal: {self._portal_url}/")
 
     def _show_good(self, example: Example) -> None:
         try:
@@ -243,7 +273,8 @@ def _opened(case: Mapping[str, Any] | None) -> str:
     return f"im Fachverfahren / in the specialist system, {len(case.get('attachments', []))} Anlage(n) / attachment(s)"
 
 
-_START_SECONDS = 30
+#: A busy machine takes its time to start three processes.
+_START_SECONDS = 90
 _TICK = 0.1
 
 
@@ -265,7 +296,8 @@ def run_demo(demo: Demo) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    settings = demo.settings
+    portal_port = _free_port(demo.settings.port + 1)
+    settings = replace(demo.settings, portal_url=f"http://127.0.0.1:{portal_port}")
     click.secho(f"\nRathaus-Hub {__version__} · Vorführung / demo", bold=True)
     click.echo(f"  Daten / data        {settings.data}")
     click.echo(f"  Adresse / address   {settings.canonical_url}\n")
@@ -276,18 +308,23 @@ def run_demo(demo: Demo) -> int:
         )
     hub = app.build(settings, listens=True)
     app.announce(hub, "run")
-    cast = prepare(hub, say=click.echo)
+    cast = settle(hub, prepare(hub, say=click.echo), say=click.echo)
     with ExitStack() as stack:
         specialist_url = _prepare_municipality(hub, cast)
         stack.enter_context(_serving(hub))
         if demo.traffic:
-            stack.enter_context(_specialist_system(cast.folder / "connector.toml", cast.folder / "connector.log"))
+            command = ["-v", "connector", "run", "--config", str(cast.folder / "connector.toml")]
+            stack.enter_context(_beside(command, cast.folder / "connector.log"))
+        portal = write_portal_settings(cast, settings, port=portal_port)
+        stack.enter_context(_beside(["-v", "portal", "--config", str(portal)], cast.folder / "portal.log"))
         _wait_for(f"{settings.canonical_url}/health/ready")
         if demo.traffic:
             _wait_for(f"{specialist_url}/cases.json")
+        _wait_for(f"{settings.portal_url}/healthz")
         code = 0
         if demo.once or (first_start and demo.traffic):
-            code = Walk(hub=hub, cast=cast, specialist_url=specialist_url, stop=stop).run()
+            walk = Walk(hub=hub, cast=cast, specialist_url=specialist_url, portal_url=settings.portal_url, stop=stop)
+            code = walk.run()
         if not demo.once:
             _say_what_next(settings, specialist_url)
             stop.wait()
@@ -297,7 +334,7 @@ def run_demo(demo: Demo) -> int:
 
 def _prepare_municipality(hub: app.Context, cast: Cast) -> str:
     """Choose ports, point the pushing destinations at them and write the connector's configuration."""
-    listen, desk = _free_port(hub.settings.port + 1), _free_port(hub.settings.port + 2)
+    listen, desk = _free_port(hub.settings.port + 2), _free_port(hub.settings.port + 3)
     for role in roles():
         stored = hub.store.parties.destination(role.destination_id)
         if stored is not None and stored.adapter == "https":
@@ -321,11 +358,10 @@ def _serving(hub: app.Context) -> Iterator[None]:
 
 
 @contextmanager
-def _specialist_system(config: Path, log: Path) -> Iterator[None]:
-    """Run connector and demo specialist system as a process of their own, reached over HTTP only."""
-    command = [sys.executable, "-m", "hub.cli", "-v", "connector", "run", "--config", str(config)]
+def _beside(command: list[str], log: Path) -> Iterator[None]:
+    """Run connector and demo specialist system, or the citizens' portal, as a process of its own, reached over HTTP only."""
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen([sys.executable, "-m", "hub.cli", *command], stdout=output, stderr=output)
     try:
         yield
     finally:
@@ -367,6 +403,7 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
     data = "" if settings.data == Path("data").absolute() else f" --data {settings.data}"
     click.secho("\nWie weiter / what next", bold=True)
     for what, how in (
+        ("Bürgerportal / citizens' portal", f"{settings.portal_url}/"),
         ("Schnittstellen / interfaces", f"{settings.canonical_url}/docs"),
         ("Verwaltung / administration", f"{settings.canonical_url}/admin"),
         ("  Konten / accounts", str(settings.data / "demo" / "accounts.json")),

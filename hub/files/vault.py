@@ -70,6 +70,7 @@ def read(path: Path, *, most: int = -1) -> bytes:
     """
     with path.open("rb") as source:
         _judge(path, os.fstat(source.fileno()))
+        require_place(path.parent)
         return source.read(most)
 
 
@@ -100,16 +101,53 @@ def require_privacy(path: Path) -> None:
     if not stat.S_ISDIR(status.st_mode):
         _judge(path, status)
     elif status.st_mode & _FOLDER:
+        raise _open_to_writers(path, status)
+
+
+def require_integrity(path: Path) -> None:
+    """Refuse a file that must be no secret and is believed, such as settings, where other accounts may change or replace it.
+
+    Raises:
+        ConfigurationError: they may write to it, or into its folder; says which and what to do.
+        OSError: it cannot be looked at.
+    """
+    status = path.stat()
+    if status.st_mode & _FOLDER:
         mode = stat.S_IMODE(status.st_mode)
         raise ConfigurationError(
             Text(
-                f"In den Ordner {path} dürfen andere Konten schreiben ({mode:04o}); sie könnten Schlüssel austauschen. "
-                f"Setzen Sie die Rechte: chmod 0700 {path}",
-                f"Other accounts may write into the folder {path} ({mode:04o}); they could replace keys. "
-                f"Set its mode: chmod 0700 {path}",
+                f"Die Datei {path} dürfen andere Konten ändern ({mode:04o}). Setzen Sie die Rechte: chmod go-w {path}",
+                f"Other accounts may change the file {path} ({mode:04o}). Set its mode: chmod go-w {path}",
             ),
             file=path.name,
         )
+    require_place(path.parent)
+
+
+def require_place(folder: Path) -> None:
+    """Refuse a folder in which other accounts may put a file in another's place.
+
+    Raises:
+        ConfigurationError: they may; says what to do.
+        OSError: it cannot be looked at.
+    """
+    status = folder.stat()
+    # The sticky bit keeps each to files of his own: so are secrets mounted.
+    if status.st_mode & _FOLDER and not status.st_mode & stat.S_ISVTX:
+        raise _open_to_writers(folder, status)
+
+
+def _open_to_writers(folder: Path, status: os.stat_result) -> ConfigurationError:
+    mode = stat.S_IMODE(status.st_mode)
+    return ConfigurationError(
+        Text(
+            f"In den Ordner {folder} dürfen andere Konten schreiben ({mode:04o}); sie könnten Schlüssel austauschen. "
+            f"Setzen Sie die Rechte: chmod 0700 {folder}",
+            f"Other accounts may write into the folder {folder} ({mode:04o}); they could replace keys. "
+            f"Set its mode: chmod 0700 {folder}",
+        ),
+        file=folder.name,
+    )
 
 
 def _judge(path: Path, status: os.stat_result) -> None:
@@ -118,9 +156,9 @@ def _judge(path: Path, status: os.stat_result) -> None:
         raise ConfigurationError(
             Text(
                 f"Die Datei {path.name} enthält Geheimes und ist für andere Konten zugänglich ({mode:04o}). Setzen Sie die "
-                "Rechte auf 0600, und tauschen Sie das Geheimnis aus, wenn es gelesen worden sein kann.",
-                f"The file {path.name} holds a secret and is open to other accounts ({mode:04o}). Set its mode to 0600, "
-                "and replace the secret if somebody may have read it.",
+                f"Rechte (chmod 0600 {path}), und tauschen Sie das Geheimnis aus, wenn es gelesen worden sein kann.",
+                f"The file {path.name} holds a secret and is open to other accounts ({mode:04o}). Set its mode (chmod 0600 "
+                f"{path}), and replace the secret if somebody may have read it.",
             ),
             file=path.name,
         )

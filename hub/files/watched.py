@@ -62,6 +62,12 @@ class WatchedFile(Generic[T]):
                 self._lock.release()
         return self._current
 
+    def now(self) -> T:
+        """Return what counts now: whoever has just changed the files looks at them, and waits for whoever reads them."""
+        with self._lock:
+            self._renew()
+            return self._current
+
     def _renew(self) -> None:
         self.looked = self._monotonic()
         try:

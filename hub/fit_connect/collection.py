@@ -16,7 +16,7 @@ from uuid import UUID
 from hub.errors import NotFound, Text, not_found
 from hub.identity import Caller, own_destination, reach, require_party
 from hub.model import Contents, Form, Sealed, State, Subject
-from hub.proof.event_log import Notary
+from hub.proof.evidence import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage
 
 #: States in which contents may be read; after accept or reject they are gone for everybody.
@@ -43,9 +43,11 @@ class Unchanged:
 class Collection:
     """Lists and hands out messages to those that receive them."""
 
-    def __init__(self, *, store: Store, blobs: Blobs) -> None:
+    def __init__(self, *, store: Store, blobs: Blobs, readable: Container[State] = _READABLE) -> None:
+        """``readable`` are the states in which contents are handed out."""
         self._store = store
         self._blobs = blobs
+        self._handed_out_in = readable
 
     def waiting(self, *, caller: Caller, destination_id: UUID | None, offset: int, limit: int) -> Page[StoredMessage]:
         """Return submitted submissions of one or all of the caller's destinations, oldest first; what is pushed only, not.
@@ -130,7 +132,7 @@ class Collection:
         if message is None:
             raise not_found("submission-not-found")
         self._require_receiver(message, caller)
-        if message.state not in _READABLE or message.contents is None:
+        if message.state not in self._handed_out_in or message.contents is None:
             raise not_found("submission-not-found")
         if kind is Subject.SUBMISSION and self._store.deliveries.quarantined(message_id):
             raise not_found("submission-not-found")

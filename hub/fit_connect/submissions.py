@@ -10,13 +10,13 @@ Uploading attachments: ciphertext is split, judged and stored while it streams b
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from hub.admission import usable_cores
 from hub.crypto import JweScanner
 from hub.errors import (
     Forbidden,
@@ -28,7 +28,7 @@ from hub.errors import (
     destination_state,
     not_found,
 )
-from hub.fit_connect.sending import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
+from hub.fit_connect.messages import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
 from hub.identity import Caller, own_message, owns, require_sending
 from hub.model import (
     INLINE_LIMIT,
@@ -428,11 +428,11 @@ class AttachmentUpload:
 
 
 class Uploading:
-    """Begins uploads. Large ones are hashed by a pool of as many threads as there are processors."""
+    """Begins uploads. Large ones are hashed by a pool of as many threads as there are cores to use."""
 
     def __init__(self, tools: SendingTools) -> None:
         self._tools = tools
-        self._hashing = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="hashing")
+        self._hashing = ThreadPoolExecutor(usable_cores(), thread_name_prefix="hashing")
 
     def begin(
         self,

@@ -21,7 +21,7 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -179,11 +179,18 @@ class Accounts:
     """Makes accounts, checks log-ins and keeps sessions; without ``passwords`` nobody logs in by one."""
 
     def __init__(
-        self, *, store: Store, box: SecretBox, hasher: PasswordHasher | None = None, passwords: bool = True
+        self,
+        *,
+        store: Store,
+        box: SecretBox,
+        hasher: PasswordHasher | None = None,
+        passwords: bool = True,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``failed`` is told of each log-in that fails."""
         self._records = store.accounts
         self._note_unreadable = store.note_unreadable
-        self._throttle = Throttle(store=store, bounds=BOUNDS)
+        self._throttle = Throttle(store=store, bounds=BOUNDS, failed=failed)
         self._passwords = passwords
         self._box = box
         self._hasher = hasher or PasswordHasher()

@@ -294,7 +294,16 @@ def _hasher() -> PasswordHasher:
 class Clients:
     """Issues tokens to clients and recognises callers by them."""
 
-    def __init__(self, *, store: Store, directory: Directory, keys: HubKeys, issuer: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        directory: Directory,
+        keys: HubKeys,
+        issuer: str,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``failed`` is told of each log-in that fails."""
         self._store = store
         self._directory = directory
         self._keys = keys
@@ -304,7 +313,7 @@ class Clients:
         self._known_secrets: dict[bytes, str] = {}
         self._known_tokens: dict[bytes, Caller] = {}
         self._logins = store.logins
-        self._throttle = Throttle(store=store, bounds=_BOUNDS)
+        self._throttle = Throttle(store=store, bounds=_BOUNDS, failed=failed)
         self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         # An unknown client must take as long as a wrong secret.
         self._nobody = hash_secret(secrets.token_urlsafe(32))

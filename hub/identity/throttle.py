@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hub.errors import Text, TooMany
+from hub.errors import RatePolicy, Text, TooMany
 from hub.store import Counted, Failure, Store
 
 #: Rows that one kind of subjects may fill; beyond, failures are counted in shared rows and what stands there stays.
@@ -57,7 +58,16 @@ class _Counter:
 class Throttle:
     """Counts failed log-ins and turns away who fails too often."""
 
-    def __init__(self, *, store: Store, bounds: ThrottleBounds, most_rows: int = _MOST_ROWS) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bounds: ThrottleBounds,
+        most_rows: int = _MOST_ROWS,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``failed`` is told of each failure that is noted."""
+        self._failed = failed
         self._logins = store.logins
         self._bounds = bounds
         self._most_rows = most_rows
@@ -77,10 +87,11 @@ class Throttle:
             if exempt and (one.spares or own is None):
                 continue
             if row is not None and row.failures >= most:
-                raise self._too_many(row, now)
+                raise self._too_many(row, now, most)
 
     def note(self, *, subject: str = "", address: str, now: datetime) -> None:
         """Count a failed log-in of ``subject`` from ``address``."""
+        self._failed()
         failures = [Failure(own=one.own, shared=one.shared) for one in self._counters(subject, address)]
         self._logins.note(
             failures, kind=self._bounds.kind, window=self._bounds.window, most_rows=self._most_rows, now=now
@@ -118,7 +129,7 @@ class Throttle:
     def _familiar(self, subject: str, address: str) -> str:
         return _name(self._bounds.kind, "familiar", subject, neighbourhood(address))
 
-    def _too_many(self, row: Counted, now: datetime) -> TooMany:
+    def _too_many(self, row: Counted, now: datetime, most: int) -> TooMany:
         wait = min(row.expires_at - now, self._bounds.window)
         minutes = max(1, -(-wait // timedelta(minutes=1)))
         return TooMany(
@@ -127,6 +138,7 @@ class Throttle:
                 f"Too many failed attempts. Wait for {minutes} {'minute' if minutes == 1 else 'minutes'}.",
             ),
             retry_after=wait,
+            policy=RatePolicy(f"{self._bounds.kind}-log-in-failures", most, self._bounds.window),
         )
 
 

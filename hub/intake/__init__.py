@@ -12,7 +12,8 @@ The order is part of the contract, cheap refusals first:
 7. one transaction: case, submission, events, delivery due. The receipt is valid once its future resolves.
 """
 
-from hub.intake.intake import Accepted, Intake, IntakeTools, Reception, Replay
+from hub.intake.intake import Intake, IntakeTools, Reception, Replay
+from hub.intake.repeats import Accepted
 from hub.intake.sealing import MOST_ATTACHMENTS, IncomingAttachment
 
 __all__ = ["MOST_ATTACHMENTS", "Accepted", "IncomingAttachment", "Intake", "IntakeTools", "Reception", "Replay"]

@@ -2,51 +2,56 @@
 
 Receiving one application: a reception that seals and stores it, or a replay that recognises a repeat.
 
-Idempotency: the same key and body get the same answer, another body is a conflict.
-
 What the plain door works with.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import orjson
 
 from hub.admission import Admission, Reservation
 from hub.areas import Area
-from hub.crypto import EncryptionKey, HubKeys, claims_of, idempotency_mac, make_receipt
-from hub.errors import ConfigurationError, HubError, IdempotencyConflict, Invalid, InvalidPayload, NoRoute, Text
+from hub.crypto import EncryptionKey, HubKeys, claims_of, make_receipt
+from hub.errors import ConfigurationError, HubError, Invalid, InvalidPayload, NoRoute, Text
 from hub.identity import Directory
-from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
-from hub.intake.receipt import first_events, receipt_of, refusal, sealed_report, verdict
+from hub.intake.case_messages import CaseDesk, require_case_for_message
+from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered, require_reply_key
+from hub.intake.repeats import Accepted, MacOf, again, fingerprint
 from hub.intake.sealing import (
     MOST_ATTACHMENTS,
     AttachmentFacts,
     AttachmentHasher,
     AttachmentSealer,
     IncomingAttachment,
+    OwnAttachment,
     SealedAttachment,
     sealed_whole,
     sealer_for,
     too_many_attachments,
 )
+from hub.intake.status import first_events, own_json, receipt_of, refusal, sealed_page, sealed_report, verdict
 from hub.model import (
+    MESSAGE_FILENAME,
+    MESSAGE_SCHEMA,
     Application,
+    CaseMessage,
+    CaseMessageKind,
     Contents,
     Cover,
     Destination,
     Door,
     Event,
     Form,
+    InCase,
     MediaType,
     SchemaRef,
     Sealed,
@@ -57,68 +62,16 @@ from hub.model import (
     new_id,
 )
 from hub.notifications.callbacks import CallbackWriter, at_rest
-from hub.observability.crashpoints import reach
+from hub.observability.crashes import reach
 from hub.routing import OnInvalid, Route, RoutingTable
-from hub.store import Blobs, OutgoingCallback, Provisional, Remembered, Store
+from hub.services import ServiceCatalogue
+from hub.store import Blobs, CaseHead, Filed, OutgoingCallback, Provisional, Remembered, Store
 from hub.transport.connection import Outbound
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.report import Report
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
-    """What the sender gets: the signed receipt and its claims.
-
-    ``again`` says that an earlier request had already been accepted.
-    """
-
-    receipt: str = field(repr=False)
-    claims: Mapping[str, Any] = field(repr=False)
-    again: bool = False
-
-
-def fingerprint(
-    keys: HubKeys, application: Application, attachments: Iterable[AttachmentFacts], *, data_sha512: str
-) -> str:
-    """Fingerprint a request by its parameters and the hashes of all parts: a multipart boundary changes on every retry.
-
-    ``data_sha512`` is the SHA-512 (hex) of the application's data.
-    """
-    cover = application.cover
-    parts = [
-        cover.service,
-        cover.area,
-        cover.schema or "",
-        cover.callback.url if cover.callback else "",
-        application.media_type.value,
-        data_sha512,
-        hashlib.sha512(orjson.dumps(dict(application.metadata), option=orjson.OPT_SORT_KEYS)).hexdigest(),
-    ]
-    for attachment in attachments:
-        parts += [
-            attachment.part_name,
-            attachment.filename or "",
-            attachment.media_type,
-            attachment.plaintext_sha512,
-        ]
-    return idempotency_mac(keys.idempotency, [part.encode() for part in parts])
-
-
-def again(earlier: Remembered, mac: str) -> Accepted:
-    """Return the earlier answer.
-
-    Raises:
-        IdempotencyConflict: the earlier request had another fingerprint.
-    """
-    if not hmac.compare_digest(earlier.mac, mac):
-        raise IdempotencyConflict(
-            Text(
-                "Dieser Idempotency-Key wurde schon mit einem anderen Inhalt verwendet. "
-                "Nehmen Sie für einen neuen Antrag einen neuen.",
-                "This Idempotency-Key was already used with another body. Use a new one for a new application.",
-            )
-        )
-    return Accepted(receipt=earlier.receipt, claims=claims_of(earlier.receipt), again=True)
+if TYPE_CHECKING:
+    from hub.forms.clerk_pages import ClerkPages
 
 
 class IntakeTools(Protocol):
@@ -139,6 +92,9 @@ class IntakeTools(Protocol):
 
     def table(self) -> RoutingTable:
         """Return the routing table in force."""
+
+    def services(self) -> ServiceCatalogue:
+        """Return the public services of the moment."""
 
     def sealing(self, destination: Destination) -> Sealing:
         """Return how the destination's adapter wants its contents sealed."""
@@ -220,25 +176,39 @@ class Replay(_Opened):
         """
         settled: Future[Accepted] = Future()
         data_sha512 = hashlib.sha512(application.data).hexdigest()
-        mac = fingerprint(self._tools.keys, application, self._attachments, data_sha512=data_sha512)
-        settled.set_result(again(self._known, mac))
+        mac_of = partial(fingerprint, self._tools.keys, application, self._attachments, data_sha512=data_sha512)
+        settled.set_result(again(self._known, application.cover, mac_of))
         return settled
 
 
 class Reception(_Opened):
     """One new application on its way in. A context manager: what was not taken over by ``accept`` when it ends is dropped."""
 
-    def __init__(
-        self, tools: IntakeTools, cover: Cover, route: Route, destination: Destination, key: EncryptionKey
+    def __init__(  # noqa: PLR0917  # what is known of it, in the order in which it was found
+        self,
+        tools: IntakeTools,
+        cover: Cover,
+        route: Route,
+        destination: Destination,
+        key: EncryptionKey,
+        pages: Callable[[], ClerkPages],
+        desk: CaseDesk | None = None,
     ) -> None:
+        """``desk`` is that of the case which it goes into; without one it opens a case."""
         super().__init__(tools, cover)
+        self._desk = desk
+        self._in_case: InCase | None = None
         self._route = route
         self._destination = destination
         self._key = key
-        self._sealer = sealer_for(tools.sealing(destination), key, self._reservation)
+        self._pages = pages
+        sealing = tools.sealing(destination)
+        self._sealer = sealer_for(sealing, key, self._reservation)
+        self._wants_page = sealing.readable
         self._attachments: list[SealedAttachment] = []
         self._begun = 0
-        self._report: SealedAttachment | None = None
+        #: What the hub itself encloses.
+        self._own: list[OwnAttachment] = []
         #: The URI under which the destination offers the schema; known once the application is validated.
         self._offered_as = ""
 
@@ -273,8 +243,11 @@ class Reception(_Opened):
         """
         reach("after-read")
         report = self._validated(application, now)
+        self._judge_in_case(report, application)
         reach("after-validate")
         data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
+        if self._wants_page:
+            self._add_page(application, report)
         submission = self._submission(application, report.schema, data, data_sha512, now)
         reach("after-seal")
         return submission, report, data_sha512
@@ -286,33 +259,53 @@ class Reception(_Opened):
             InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
         """
         submission, report, data_sha512 = self.prepare(application, now=now)
-        events = first_events(submission, issuer=self._tools.base_url)
-        claims = self._claims(submission, events, report)
-        receipt = make_receipt(self._tools.keys.receipt, claims)
-        mac, idempotency = "", None
-        if self._cover.idempotency_key is not None:
-            facts = [each.facts for each in self._attachments]
-            mac = fingerprint(self._tools.keys, application, facts, data_sha512=data_sha512)
-            idempotency = (self._cover.idempotency_key, mac)
+        facts = [each.facts for each in self._attachments]
+        mac_of = partial(fingerprint, self._tools.keys, application, facts, data_sha512=data_sha512)
+        key = self._cover.idempotency_key
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
-        callbacks = [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now)
-        stored = self._tools.store.submissions.submit(
-            submission,
-            events=events,
-            receipt=receipt,
-            idempotency=idempotency,
-            first_attempt_at=now,
-            callbacks=callbacks,
-            quarantine=quarantine,
-        )
-        return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac)
+        kept: dict[str, Any] = {
+            "reference": self._cover.external_reference,
+            "idempotency": None if key is None else (key, mac_of(self._cover)),
+            "first_attempt_at": now,
+            "callbacks": [] if quarantine or submission.contents.form is not Form.JOSE else self._news(submission, now),
+            "quarantine": quarantine,
+        }
+        if self._desk is not None:
+            return self._into_case(submission, report, mac_of, kept)
+        events, receipt, claims = self._proof(submission, report)
+        stored = self._tools.store.submissions.submit(submission, events=events, receipt=receipt, **kept)
+        return self._when_stored(stored, Accepted(receipt=receipt, claims=claims), mac_of)
 
-    def _when_stored(self, stored: Future[Remembered | None], new: Accepted, mac: str) -> Future[Accepted]:
+    def _proof(
+        self, submission: Submission, report: Report, head: CaseHead | None = None
+    ) -> tuple[Sequence[Event], str, Mapping[str, Any]]:
+        """Return the events of a submission, chained on from ``head``, its receipt, and what that says."""
+        events = first_events(submission, issuer=self._tools.base_url, head=head)
+        claims = self._claims(submission, events, report)
+        return events, make_receipt(self._tools.keys.receipt, claims), claims
+
+    def _into_case(
+        self, submission: Submission, report: Report, mac_of: MacOf, kept: Mapping[str, Any]
+    ) -> Future[Accepted]:
+        """Store what goes into a case that there is: where its log ends is known when it is written."""
+        stored = self._tools.store.submissions.submit_in_case(
+            submission, make=lambda head: self._proof(submission, report, head)[:2], **kept
+        )
+
+        def answer(filed: Filed) -> Accepted:
+            reach("after-commit")
+            if filed.earlier is not None:
+                return again(filed.earlier, self._cover, mac_of)
+            return Accepted(receipt=filed.receipt, claims=claims_of(filed.receipt))
+
+        return self._contents.follow(stored, answer, repeated=lambda filed: filed.earlier is not None)
+
+    def _when_stored(self, stored: Future[Remembered | None], new: Accepted, mac_of: MacOf) -> Future[Accepted]:
         """Return what the sender gets. If a twin was faster its contents count, and ours are given up."""
 
         def answer(earlier: Remembered | None) -> Accepted:
             reach("after-commit")
-            return new if earlier is None else again(earlier, mac)
+            return new if earlier is None else again(earlier, self._cover, mac_of)
 
         return self._contents.follow(stored, answer, repeated=lambda earlier: earlier is not None)
 
@@ -335,11 +328,27 @@ class Reception(_Opened):
             on=now.date(),
             sent=file_names(application.metadata, self._attachments),
         )
-        if not report.valid and self._route.rule.on_invalid is OnInvalid.REJECT:
+        message = report.schema.uri == MESSAGE_SCHEMA
+        # What nobody can read the kind of is no message, whatever the rule says of applications.
+        if not report.valid and (message or self._route.rule.on_invalid is OnInvalid.REJECT):
             raise refusal(report)
         self._offered_as = self._offered_name(catalog.entry(report.schema.uri))
         self._add_report(report)
         return report
+
+    def _judge_in_case(self, report: Report, application: Application) -> None:
+        """Judge what it is in its case, if it goes into one; a correction tells the authority what it replaces."""
+        require_case_for_message(report.schema.uri, self._desk)
+        if self._desk is None:
+            return
+        service = self._tools.services().find(self._cover.service)
+        self._in_case = self._desk.judged(report.schema.uri, application.data, service)
+        if self._in_case.kind is not CaseMessageKind.CORRECTION or self._in_case.about is None:
+            return
+        if len(self._attachments) + len(self._own) >= MOST_ATTACHMENTS:
+            raise too_many_attachments()
+        note = CaseMessage(kind=CaseMessageKind.CORRECTION, about=self._in_case.about)
+        self._own.append(own_json(note.content(), MESSAGE_FILENAME, sealer=self._sealer, blobs=self._contents))
 
     def _add_report(self, report: Report) -> None:
         """Enclose the report where the policy wants it, or where the authority would not know what is unchecked or missing."""
@@ -348,15 +357,27 @@ class Reception(_Opened):
         if not unsaid:
             return
         if len(self._attachments) < MOST_ATTACHMENTS:
-            self._report = sealed_report(report, sealer=self._sealer, blobs=self._contents)
+            self._own.append(sealed_report(report, sealer=self._sealer, blobs=self._contents))
         elif not report.valid:
             raise refusal(report)  # There is no room for the report, so the policy cannot be kept.
+
+    def _add_page(self, application: Application, report: Report) -> None:
+        """Enclose what a clerk can read, where it can be drawn and has room: the data are there all the same."""
+        if len(self._attachments) + len(self._own) >= MOST_ATTACHMENTS:
+            return
+        entry = self._tools.catalogs().entry(report.schema.uri)
+        names = sorted(file_names(application.metadata, self._attachments))
+        page = self._pages().draw(entry, application.data, attachments=names, strange=not report.valid)
+        if page is not None and self._sealer.has_room(len(page)):
+            self._own.append(sealed_page(page, sealer=self._sealer, blobs=self._contents))
 
     def _offered_name(self, schema: SchemaEntry) -> str:
         """Return the URI under which the destination offers a schema: that stands in the metadata, for it looks for it.
 
-        A schema has several names: its own, aliases, and the URI of its standard's version.
+        A schema has several names: its own, aliases, and the URI of its standard's version. Messages in a case need no offer.
         """
+        if schema.uri == MESSAGE_SCHEMA:
+            return MESSAGE_SCHEMA
         offered = {
             uri
             for service in self._destination.services
@@ -389,7 +410,7 @@ class Reception(_Opened):
         service = self._cover.service
         return Submission(
             submission_id=new_id(now),
-            case_id=new_id(now),
+            case_id=new_id(now) if self._desk is None else self._desk.case.case_id,
             destination_id=self._destination.destination_id,
             sender=self._cover.sender,
             door=Door.PLAIN,
@@ -411,6 +432,7 @@ class Reception(_Opened):
 
         Raises:
             InvalidPayload: what the sender says in them violates their schema.
+            KeyRefused: it wants replies sealed for a key that nobody may seal for.
             ConfigurationError: what the hub writes does, such as a schema's URI that is none.
         """
         composed = partial(
@@ -419,7 +441,7 @@ class Reception(_Opened):
             schema=replace(schema, uri=self._offered_as),
             data_sha512=data_sha512,
             attachments=self._attachments,
-            report=self._report,
+            own=self._own,
         )
         document = composed(application.metadata)
         report = self._judged(document, now)
@@ -434,6 +456,7 @@ class Reception(_Opened):
             )
         if not report.valid:
             raise _unfit_metadata(report, schema)
+        require_reply_key(document, now=now)
         return orjson.dumps(rendered(document, self._destination.metadata_versions))
 
     def _judged(self, document: dict[str, Any], now: datetime) -> Report:
@@ -446,8 +469,8 @@ class Reception(_Opened):
         )
 
     def _enclosed(self) -> list[SealedAttachment]:
-        """Return the sender's attachments, then the report of the hub's own if there is one."""
-        return [*self._attachments, *([] if self._report is None else [self._report])]
+        """Return the sender's attachments, then what the hub encloses itself: a report, the note of a correction, a page."""
+        return [*self._attachments, *(each.attachment for each in self._own)]
 
     def _claims(self, submission: Submission, events: Sequence[Event], report: Report) -> dict[str, Any]:
         return receipt_of(
@@ -458,6 +481,8 @@ class Reception(_Opened):
             destination=self._destination,
             kid=self._key.kid,
             validation=verdict(report, self._route.rule.on_invalid),
+            external_reference=self._cover.external_reference,
+            in_case=self._in_case,
         )
 
 
@@ -478,12 +503,22 @@ class Intake:
 
     def __init__(self, tools: IntakeTools) -> None:
         self.tools = tools
+        self._drawn: ClerkPages | None = None
+
+    def _pages(self) -> ClerkPages:
+        """Return who draws pages for clerks; what that takes is loaded where the first destination wants one."""
+        if self._drawn is None:
+            from hub.forms.clerk_pages import ClerkPages
+
+            self._drawn = ClerkPages()
+        return self._drawn
 
     def open(self, cover: Cover, *, now: datetime) -> Reception | Replay:
         """Admit one application and find who is responsible; a repeat is recognised first.
 
         Raises:
             StoreUnavailable: the disk is nearly full.
+            NotFound: the case that it names is not the sender's. Invalid: another authority has that case.
             NoRoute: nobody, or more than one, is responsible.
             KeyUnavailable: the responsible authority has no usable key.
         """
@@ -520,9 +555,13 @@ class Intake:
         tools.admission.require_disk()
         if cover.callback is not None:
             tools.outbound.require_url(cover.callback.url)
+        desk = CaseDesk.of(tools.store, cover)
         route = tools.table().route(Area.from_ars(cover.area), cover.service, now)
         destination = self._destination(route, cover, now)
-        return Reception(tools, cover, route, destination, tools.directory.encryption_key(destination, now=now))
+        if desk is not None:
+            desk.require_destination(destination)
+        key = tools.directory.encryption_key(destination, now=now)
+        return Reception(tools, cover, route, destination, key, self._pages, desk)
 
     def check(
         self, data: bytes, *, media_type: MediaType, schema: str | None, service: str | None, now: datetime

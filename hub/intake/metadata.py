@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import orjson
 
 from hub import __version__
-from hub.errors import Malformed, Text
-from hub.intake.sealing import SealedAttachment, media_type_of
-from hub.model import SchemaRef
+from hub.crypto import KeyPolicy, judge_encryption_key
+from hub.errors import KeyRefused, Malformed, Text
+from hub.intake.sealing import OwnAttachment, SealedAttachment, media_type_of
+from hub.model import SchemaRef, suffix_of
 from hub.resources import shipped
 from hub.validation.json.absent import Cleaner, cleaner
 
@@ -33,9 +35,9 @@ def compose(
     schema: SchemaRef,
     data_sha512: str,
     attachments: Sequence[SealedAttachment],
-    report: SealedAttachment | None = None,
+    own: Sequence[OwnAttachment] = (),
 ) -> dict[str, Any]:
-    """Return the metadata of a submission from what the sender ``said`` and what was sealed; the hub's own report comes last.
+    """Return the metadata of a submission from what the sender ``said`` and what was sealed; the hub's ``own`` come last.
 
     Optional members that the sender wrote as null are left out: some clients write every member that they know.
 
@@ -45,8 +47,7 @@ def compose(
     contributed = _contribution(_leaving_out_nulls()(said), {each.facts.part_name for each in attachments})
     notes = contributed.pop("attachments", {})
     described = [_described(each, notes.get(each.facts.part_name, {})) for each in attachments]
-    if report is not None:
-        described.append(_described(report, {"purpose": "report"}))
+    described += [_described(each.attachment, {"purpose": each.purpose}) for each in own]
     document: dict[str, Any] = {
         "$schema": METADATA_SCHEMA,
         "contentStructure": {
@@ -61,6 +62,27 @@ def compose(
     return document | contributed
 
 
+def require_reply_key(document: Mapping[str, Any], *, now: datetime) -> None:
+    """Judge the key that a sender wants replies sealed for (FIT-Connect, section 7); metadata without one pass.
+
+    ``document`` follows its schema. The authority judges the same before it writes, weeks later: what it must turn down is said
+    to the sender now.
+
+    Raises:
+        KeyRefused: it is no public RSA key of 4096 bits and more for RSA-OAEP-256, or holds private members.
+    """
+    jwk = document.get("replyChannel", {}).get("fitConnect", {}).get("encryptionPublicKey")
+    if jwk is None:
+        return
+    try:
+        judge_encryption_key(jwk, now=now, policy=KeyPolicy(), require_x5c=False)
+    except KeyRefused as exc:
+        where = "replyChannel.fitConnect.encryptionPublicKey"
+        raise KeyRefused(
+            Text(f"{where}: {exc.detail.de}", f"{where}: {exc.detail.en}"), **exc.members, field=where
+        ) from exc
+
+
 def file_names(said: Mapping[str, Any], attachments: Sequence[SealedAttachment]) -> frozenset[str]:
     """Return the names under which a receiver finds attachments: those that the sender ``said``, else those of the parts."""
     notes = _leaving_out_nulls()(said).get("attachments")
@@ -69,8 +91,8 @@ def file_names(said: Mapping[str, Any], attachments: Sequence[SealedAttachment])
     )  # What has another form is refused when the metadata are composed.
     names = set()
     for each in attachments:
-        note = notes.get(each.facts.part_name)
-        names.add(note.get("filename", each.facts.filename) if isinstance(note, Mapping) else each.facts.filename)
+        note, own = notes.get(each.facts.part_name), _filename(each)
+        names.add(note.get("filename", own) if isinstance(note, Mapping) else own)
     return frozenset(name for name in names if isinstance(name, str))
 
 
@@ -143,6 +165,16 @@ def _described(attachment: SealedAttachment, note: Mapping[str, Any]) -> dict[st
         "mimeType": media_type_of(facts.media_type),
         "hash": {"type": "sha512", "content": facts.plaintext_sha512},
     }
-    if facts.filename:
-        described["filename"] = facts.filename
+    name = _filename(attachment)
+    if name:
+        described["filename"] = name
     return {**described, **note}
+
+
+def _filename(attachment: SealedAttachment) -> str:
+    """Return the name of an attachment; of one that came without, its part's with the suffix of its media type."""
+    facts = attachment.facts
+    if facts.filename or not facts.part_name:
+        return facts.filename or ""
+    suffix = suffix_of(media_type_of(facts.media_type))
+    return facts.part_name if facts.part_name.lower().endswith(suffix) else facts.part_name + suffix

@@ -61,6 +61,9 @@ class Sealer(Protocol):
             TooLarge: more than the destination takes. Overloaded: more than the hub's memory has room for now.
         """
 
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes that nobody has to have still fit, with what is always written behind them."""
+
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> SealingWriter:
         """Begin a part; ``sink`` gets its sealed form. Errors as :meth:`expect`, and ``UnsupportedMedia``."""
 
@@ -80,6 +83,10 @@ class JoseSealer:
     def expect(self, size: int) -> None:
         """Count plaintext that has arrived in memory."""
         self._reservation.grow(size)
+
+    def has_room(self, size: int) -> bool:  # noqa: ARG002  # There is always room.
+        """Say yes."""
+        return True
 
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> JweWriter:  # noqa: ARG002
         """Begin a part."""
@@ -106,6 +113,10 @@ class CmsSealer:
         self._expected += size
         self._require_room(self._expected + self._taken)
         self._reservation.grow(size)  # The caller's own copy; the sealer's are counted when they are made.
+
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes fit into the cap beside what was sealed and the metadata."""
+        return self._most is None or self._taken + size + _METADATA_ROOM <= self._most
 
     def open(self, sink: Callable[[bytes], object], *, content_type: str, filename: str | None) -> SealingWriter:
         """Begin a part; without a name it gets one after its type."""
@@ -168,6 +179,8 @@ def sealer_for(sealing: Sealing, key: EncryptionKey, reservation: Reservation) -
     return CmsSealer(key, reservation, most=sealing.most)
 
 
+#: Bytes that the metadata of a hundred attachments take, with whatever is put around parts.
+_METADATA_ROOM = 128 * 1024
 #: FIT-Connect section 15.
 MOST_ATTACHMENTS = 100
 #: Bytes of plaintext whose JWE is sure to stay in the row: base64url makes 4 bytes of 3, header and key take below 4 KiB.
@@ -191,6 +204,27 @@ class SealedAttachment:
     attachment_id: UUID
     facts: AttachmentFacts
     sealed: Sealed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnAttachment:
+    """An attachment of the hub's own, for the authority alone; ``purpose`` as in FIT-Connect's metadata: form or report.
+
+    It has no part name: it is none of the sender's, so it counts neither for idempotency nor for what the sender may say.
+    """
+
+    attachment: SealedAttachment
+    purpose: str
+
+
+def own_attachment(
+    content: bytes, *, filename: str, media_type: str, purpose: str, sealer: Sealer, blobs: Beginning
+) -> OwnAttachment:
+    """Seal what the hub has to say to the authority."""
+    sealed, plaintext_sha512 = sealed_whole(content, media_type, filename, sealer=sealer, blobs=blobs)
+    facts = AttachmentFacts(part_name="", filename=filename, media_type=media_type, plaintext_sha512=plaintext_sha512)
+    made = SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed)
+    return OwnAttachment(attachment=made, purpose=purpose)
 
 
 class IncomingAttachment(Protocol):

@@ -1,17 +1,190 @@
-"""What a sender may know of an application: its state, its history in plain words, its receipt."""
+"""What is said of an accepted application: in its proof, of its flaws, and to its sender who asks what became of it.
+
+The proof holds the first events of the case and the claims of the receipt; a sender is told state, history in plain words, and
+receipt. Applications that break their schema are refused unless the rule that routes them says otherwise (``OnInvalid``). Those
+that were not checked completely or lack attachments they name are accepted, since nothing speaks against them; receipt, answer
+and authority are told which checks were not done, and how many attachments are missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from hub.errors import Text, not_found
+import orjson
+
+from hub.crypto import claims_of
+from hub.errors import InvalidPayload, SealBroken, Text, not_found
 from hub.identity import Caller
-from hub.model import Beside, Event, EventKind, OutcomeKind, State, Subject, history, reason_for_senders
-from hub.proof.evidence import Evidences
-from hub.store import Attempt, CallbackView, DeliveryState, DeliveryView, Store, StoredMessage
+from hub.intake.sealing import OwnAttachment, Sealer, own_attachment
+from hub.model import (
+    RECEIVER_LOST_KEY,
+    Beside,
+    CaseMessageKind,
+    Destination,
+    Event,
+    EventKind,
+    InCase,
+    OutcomeKind,
+    State,
+    Subject,
+    Submission,
+    chain,
+    history,
+    own_event,
+    reason_for_senders,
+)
+from hub.notifications.callbacks import Resending
+from hub.proof.evidence import Evidences, receipt_claims
+from hub.routing import OnInvalid, Route
+from hub.store import (
+    Attempt,
+    Beginning,
+    CallbackView,
+    CaseHead,
+    DeliveryState,
+    DeliveryView,
+    SentFilter,
+    Store,
+    StoredMessage,
+)
+from hub.validation.report import Report
+
+
+def first_events(submission: Submission, *, issuer: str, head: CaseHead | None = None) -> list[Event]:
+    """Return the create and submit events of a submission, chained on from ``head``, the end of the log of a case there is."""
+
+    def event(kind: EventKind, **more: Any) -> Event:
+        return own_event(
+            kind,
+            case_id=submission.case_id,
+            subject=(Subject.SUBMISSION, submission.submission_id),
+            issuer=issuer,
+            now=submission.submitted_at,
+            **more,
+        )
+
+    submitted = event(
+        EventKind.SUBMIT,
+        payload={"authenticationTags": submission.contents.authentication_tags()},
+        digests={part: sealed.sha512 for part, sealed in submission.contents.parts()},
+    )
+    events = [event(EventKind.CREATE), submitted]
+    return chain(events) if head is None else chain(events, head=head.hash, seq=head.seq)
+
+
+def receipt_of(
+    submission: Submission,
+    events: Sequence[Event],
+    *,
+    issuer: str,
+    route: Route,
+    destination: Destination,
+    kid: str,
+    validation: Mapping[str, Any] | None = None,
+    external_reference: str | None = None,
+    in_case: InCase | None = None,
+) -> dict[str, Any]:
+    """Return what the receipt says: what that of either door does, and by which rule and for which key.
+
+    ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely.
+    """
+    claims = receipt_claims(
+        submission, events[-1], issuer=issuer, destination=destination.name, issued_at=submission.submitted_at
+    )
+    claims |= {"route": {"table": route.table_version, "rule": route.rule.id}, "encryptionKid": kid}
+    if external_reference is not None:
+        claims["externalReference"] = external_reference
+    if in_case is not None:
+        claims["inCase"] = in_case.as_claim()
+    return claims if validation is None else claims | {"validation": dict(validation)}
+
+
+def reference_in(receipt: str | None) -> str | None:
+    """Return what the sender called an application, as its receipt says; None where it said nothing, or is unreadable."""
+    try:
+        said = None if receipt is None else claims_of(receipt).get("externalReference")
+    except SealBroken:  # A state is told all the same; what became of proofs is for ``hub log verify`` to say.
+        return None
+    return said if isinstance(said, str) else None
+
+
+def in_case_of(receipt: str | None) -> dict[str, Any] | None:
+    """Return what a later message in a case is (``kind``, ``about``), as its receipt says; None of a case's first one."""
+    try:
+        said = None if receipt is None else claims_of(receipt).get("inCase")
+    except SealBroken:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+#: The name under which a receiver finds the report.
+REPORT_FILENAME = "validierungsbericht.json"
+#: The name under which a receiver finds the page for people.
+PAGE_FILENAME = "antrag.html"
+_MEDIA_TYPE = "application/json"
+
+
+def refusal(report: Report) -> InvalidPayload:
+    """Return the refusal of an invalid application: every violation, no value."""
+    missing = report.missing_attachments
+    detail = Text(
+        f"Der Antrag verletzt sein Schema an {report.total} Stelle(n). "
+        "Beheben Sie die genannten Verstöße und senden Sie ihn neu.",
+        f"The application violates its schema in {report.total} place(s). Mend what is listed and send it again.",
+    )
+    if missing == report.total:
+        detail = Text(
+            f"Der Antrag nennt an {missing} Stelle(n) Anlagen, die fehlen. Senden Sie ihn mit diesen Anlagen neu.",
+            f"The application names attachments in {missing} place(s) that are missing. Send it again with them.",
+        )
+    return InvalidPayload(
+        detail,
+        violations=[violation.as_json() for violation in report.violations],
+        total=report.total,
+        schema={"uri": report.schema.uri, "version": report.schema.version},
+    )
+
+
+def sealed_report(report: Report, *, sealer: Sealer, blobs: Beginning) -> OwnAttachment:
+    """Return the report as an attachment for the authority alone."""
+    return own_json(orjson.dumps(report.as_json()), REPORT_FILENAME, sealer=sealer, blobs=blobs)
+
+
+def own_json(content: bytes, filename: str, *, sealer: Sealer, blobs: Beginning) -> OwnAttachment:
+    """Return JSON of the hub's own as an attachment for the authority alone."""
+    return own_attachment(
+        content, filename=filename, media_type=_MEDIA_TYPE, purpose="report", sealer=sealer, blobs=blobs
+    )
+
+
+def sealed_page(page: bytes, *, sealer: Sealer, blobs: Beginning) -> OwnAttachment:
+    """Return a page that people can read (HTML in UTF-8) as an attachment for the authority alone."""
+    return own_attachment(
+        page,
+        filename=PAGE_FILENAME,
+        media_type="text/html; charset=utf-8",
+        purpose="form",
+        sealer=sealer,
+        blobs=blobs,
+    )
+
+
+def verdict(report: Report, policy: OnInvalid) -> dict[str, Any] | None:
+    """Return what the receipt says of a check: None if it was complete, found no error, and every attachment named came.
+
+    Its size is bounded: counts, and of each check that was not done the hub's own words.
+    """
+    if report.valid and report.complete and not report.missing_attachments:
+        return None
+    invalid = {} if report.valid else {"violations": report.total, "onInvalid": policy.value}
+    unchecked = [each.as_json() for each in report.unchecked]
+    missing = {"missingAttachments": report.missing_attachments} if report.missing_attachments else {}
+    return {"valid": report.valid, "complete": report.complete, **invalid, **missing, "unchecked": unchecked}
+
 
 _EVENT_TEXTS = {
     EventKind.CREATE: Text("Vorgang angelegt", "Case created"),
@@ -24,6 +197,10 @@ _EVENT_TEXTS = {
     EventKind.REJECT: Text("Zurückgewiesen", "Rejected"),
     EventKind.DELETE: Text("Inhalte gelöscht, Protokoll bleibt", "Contents deleted, log stays"),
 }
+_RECEIVER_LOST_KEY = Text(
+    "Zurückgewiesen: Die Stelle kann die Einreichung nicht mehr öffnen. Bitte neu einreichen, mit neuem Idempotency-Key",
+    "Rejected: the authority cannot open the submission any more. Submit it anew, with a new Idempotency-Key",
+)
 _OUTCOME_TEXTS = {
     OutcomeKind.DELIVERED: Text("Zustellversuch: zugestellt", "Delivery attempt: delivered"),
     OutcomeKind.WAITING: Text(
@@ -41,6 +218,15 @@ _CALLBACK_LOST = Text(
     "Ihre Rückrufadresse antwortet nicht: Benachrichtigung aufgegeben, der Antrag ist davon nicht betroffen",
     "Your callback address does not answer: the news was given up, the application is not affected",
 )
+
+
+_REPLIED = Text("Antwort der Behörde liegt bereit", "A reply of the authority is ready")
+_ABOUT_IT = {
+    CaseMessageKind.WITHDRAWAL: Text("Rücknahme gesendet", "Withdrawal sent"),
+    CaseMessageKind.CORRECTION: Text("Durch einen neuen Antrag berichtigt", "Corrected by a new application"),
+}
+#: Messages of a case that a history looks at.
+_MOST_IN_CASE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +253,23 @@ class Progress:
     delivery: str
     accepted_at: datetime
     history: tuple[HistoryStep, ...]
+    external_reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPage:
+    """One page of a sender's own applications, newest first. ``follows``: where the next page begins, None on the last."""
+
+    messages: tuple[StoredMessage, ...]
+    follows: tuple[datetime, UUID] | None
+
+
+#: Where an application stands among a sender's own, newest first: when its case began, and its id.
+_Position = tuple[datetime, UUID]
+#: Applications that programs of before took in, and that one request looks through for a reference: no index knows it.
+_LOOKED_THROUGH = 5_000
+#: … and how many of them at once.
+_AT_ONCE = 250
 
 
 class StatusDesk:
@@ -76,6 +279,7 @@ class StatusDesk:
         self._store = store
         self._evidences = evidences
         self._clock = clock
+        self._resending = Resending(store)
 
     def progress(self, submission_id: UUID, *, caller: Caller) -> Progress:
         """Return state and history.
@@ -88,6 +292,7 @@ class StatusDesk:
         events = self._store.event_log.events(message.case_id, subject_id=submission_id, offset=0, limit=500).items
         beside = [_attempt_step(attempt) for attempt in _attempts(view)]
         beside += [_callback_step(each) for each in self._lost_callbacks(message)]
+        beside += self._around(message)
         return Progress(
             submission_id=message.id,
             case_id=message.case_id,
@@ -96,7 +301,41 @@ class StatusDesk:
             delivery=view.state if view is not None else "queued",
             accepted_at=message.submitted_at or message.created_at,
             history=tuple(history([(event, _event_step(event)) for event in events], beside)),
+            external_reference=reference_in(message.receipt),
         )
+
+    def sent(self, wanted: SentFilter, *, caller: Caller, before: _Position | None, limit: int) -> SentPage:
+        """Return what the caller submitted by either door, and nobody else's, ``limit`` (at most 250) of them.
+
+        Of what programs of before took in, a bounded number is looked through for a reference: the page may hold fewer, even
+        none, and yet be followed.
+        """
+        sender = caller.client_id
+        read = self._store.submissions.sent(sender, wanted, before=before, limit=limit + 1)
+        end = None
+        if wanted.reference is not None:
+            untold, end = self._look_through(sender, wanted, before, limit + 1)
+            read = sorted([*read, *untold], key=_position, reverse=True)
+        found = [each for each in read if end is None or _position(each) >= end]
+        messages = tuple(message for _, message in found[:limit])
+        return SentPage(messages=messages, follows=_position(found[limit - 1]) if len(found) > limit else end)
+
+    def _look_through(
+        self, sender: str, wanted: SentFilter, before: _Position | None, limit: int
+    ) -> tuple[list[tuple[datetime, StoredMessage]], _Position | None]:
+        """Return whose receipts say the wanted reference, and up to which one was looked; None: up to the last."""
+        found: list[tuple[datetime, StoredMessage]] = []
+        for _ in range(_LOOKED_THROUGH // _AT_ONCE):
+            read = self._store.submissions.untold(sender, wanted, before=before, limit=_AT_ONCE)
+            for each in read:
+                before = _position(each)
+                if reference_in(each[1].receipt) == wanted.reference:
+                    found.append(each)
+                if len(found) == limit:
+                    return found, before
+            if len(read) < _AT_ONCE:
+                return found, None
+        return found, before
 
     def receipt(self, submission_id: UUID, *, caller: Caller) -> str:
         """Return the signed receipt of an application, made now where it came by the sealed door and nobody needed one yet.
@@ -113,6 +352,32 @@ class StatusDesk:
             raise not_found("submission-not-found")
         return self._evidences.receipt(submission, destination=destination.name, now=self._clock())
 
+    def call_back(self, submission_id: UUID, *, last: int, caller: Caller) -> int:
+        """Have the ``last`` callbacks to the sender about its application sent again; return how many there were.
+
+        Raises:
+            NotFound: no such submission, or another sender's.
+        """
+        message, sender = self._own(submission_id, caller), caller.client_id
+        return self._resending.again(message, party=sender, last=last, actor=f"client:{sender}", now=self._clock())
+
+    def _around(self, message: StoredMessage) -> list[Beside[HistoryStep]]:
+        """Return what else happened in the case and concerns a submission: replies to its sender, and messages about it."""
+        sent, found = self._store.submissions, []
+        replies = sent.messages(
+            Subject.REPLY, case_id=message.case_id, addressee=message.sender, complete=True, limit=_MOST_IN_CASE
+        )
+        found += [_step_at(each, "submit-reply", _REPLIED) for each in replies.items]
+        own = sent.messages(
+            Subject.SUBMISSION, case_id=message.case_id, sender=message.sender, complete=True, limit=_MOST_IN_CASE
+        )
+        for each in own.items:
+            said = in_case_of(each.receipt) or {}
+            text = _ABOUT_IT.get(said.get("kind", ""))
+            if text is not None and said.get("about") == str(message.id):
+                found.append(_step_at(each, said["kind"], text))
+        return found
+
     def _lost_callbacks(self, message: StoredMessage) -> list[CallbackView]:
         """Return what was to tell the sender of this case and was given up."""
         callbacks = self._store.callbacks.of_case(message.case_id)
@@ -127,12 +392,21 @@ class StatusDesk:
         return message
 
 
+def _position(listed: tuple[datetime, StoredMessage]) -> _Position:
+    return listed[0], listed[1].id
+
+
 def _attempts(view: DeliveryView | None) -> tuple[Attempt, ...]:
     return view.attempts if view is not None else ()
 
 
 def _event_step(event: Event) -> HistoryStep:
-    return HistoryStep(at=event.issued_at, step=f"{event.kind.value}-submission", text=_EVENT_TEXTS[event.kind])
+    text = _RECEIVER_LOST_KEY if _lost_its_key(event) else _EVENT_TEXTS[event.kind]
+    return HistoryStep(at=event.issued_at, step=f"{event.kind.value}-submission", text=text)
+
+
+def _lost_its_key(event: Event) -> bool:
+    return event.by_hub and event.kind is EventKind.REJECT and event.payload.get("problems") == [RECEIVER_LOST_KEY]
 
 
 def _attempt_step(attempt: Attempt) -> Beside[HistoryStep]:
@@ -147,6 +421,11 @@ def _attempt_text(attempt: Attempt) -> Text:
     text = _OUTCOME_TEXTS[attempt.outcome]
     why = None if attempt.outcome in _ARRIVED else reason_for_senders(attempt.note)
     return text if why is None else Text(f"{text.de} ({why.de})", f"{text.en} ({why.en})")
+
+
+def _step_at(message: StoredMessage, step: str, text: Text) -> Beside[HistoryStep]:
+    at = message.submitted_at or message.created_at
+    return Beside(at=at, step=HistoryStep(at=at, step=step, text=text))
 
 
 def _callback_step(lost: CallbackView) -> Beside[HistoryStep]:

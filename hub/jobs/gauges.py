@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from hub.errors import ConfigurationError, Unavailable
+from hub.crypto import Jwk, expires_at
+from hub.errors import ConfigurationError, KeyRefused, Unavailable
 from hub.model import DeadCause
-from hub.store import Blobs, Store
+from hub.store import Backlog, Blobs, DeliveryState, Store
 
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200
@@ -30,6 +31,12 @@ _UNKNOWN = "unknown"
 _MOST_STANDARDS = 200
 #: Between two looks at the store: a scrape must not become a load.
 _FRESH = timedelta(seconds=5)
+#: Certificates of all destinations are read anew after this: there may be hundreds, and they end by the day.
+_CERTIFICATES = timedelta(minutes=10)
+#: The purpose under which destinations' keys are shown, together: the one that ends first.
+_OF_DESTINATIONS = "destination"
+#: What a delivery may be that is no history yet.
+_OPEN = (DeliveryState.QUEUED, DeliveryState.WAITING, DeliveryState.DEAD)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +47,8 @@ class Facts:
     table: Callable[[], str]
     schemas: Callable[[], Iterable[tuple[str, str]]]
     keys_usable: Callable[[], bool]
+    #: When the certificates of the hub's own keys end, by purpose.
+    key_ends: Callable[[], Mapping[str, datetime]]
 
 
 class Gauges:
@@ -54,6 +63,7 @@ class Gauges:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: tuple[datetime, list[Metric]] | None = None
+        self._first_end: tuple[datetime, datetime | None] | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics."""
@@ -66,22 +76,24 @@ class Gauges:
 
     def _look(self, now: datetime) -> list[Metric]:
         try:
-            seen = [*self._deliveries(), *self._circuits(now), *self._sums(), self._oldest(now), self._uncovered(now)]
+            waiting = self.overview.waiting()
+            seen = [*self._deliveries(waiting), *self._ages(waiting, now), *self._circuits(now), *self._sums()]
+            seen += [self._oldest(now), self._uncovered(now), self._key_ends(now)]
             answers = 1
         except Unavailable:
             seen, answers = [], 0
         return [*seen, _one("hub_store_up", "Whether the database answers (1) or not (0).", answers), *self._fixed()]
 
-    def _deliveries(self) -> Iterator[Metric]:
+    def _deliveries(self, waiting: Sequence[Backlog]) -> Iterator[Metric]:
         number = GaugeMetricFamily(
             "hub_deliveries", "Deliveries by destination and state.", labels=["destination", "state"]
         )
-        waiting = self.overview.waiting()
         sizes: Counter[str] = Counter()
         for one in waiting:
             sizes[str(one.destination_id)] += one.count
         named = {destination for destination, _ in sizes.most_common(MOST_DESTINATIONS)}
-        counted: Counter[tuple[str, str]] = Counter()
+        # Those without a label of their own are none at first: a series that begins with its first delivery shows no increase.
+        counted: Counter[tuple[str, str]] = Counter({(_REST, state.value): 0 for state in _OPEN})
         for one in waiting:
             where = str(one.destination_id)
             counted[where if where in named else _REST, one.state.value] += one.count
@@ -93,6 +105,48 @@ class Gauges:
         for cause in DeadCause:
             dead.add_metric([cause.value], causes.get(cause.value, 0))
         yield dead
+
+    def _ages(self, waiting: Sequence[Backlog], now: datetime) -> Iterator[Metric]:
+        """Yield how long the oldest open delivery of each kind of destination waits, and the oldest in any mailbox."""
+        adapters = self._store.parties.adapters()
+        kinds = {name for name, _ in Counter(adapters.values()).most_common(_MOST_STANDARDS)}
+        ages = dict.fromkeys(sorted(kinds), 0.0)
+        mailbox = 0.0
+        for one in waiting:
+            kind = adapters.get(one.destination_id, _REST)
+            kind, age = kind if kind in kinds else _REST, max(0.0, (now - one.oldest_at).total_seconds())
+            if one.state is DeliveryState.QUEUED:
+                ages[kind] = max(ages.get(kind, 0.0), age)
+            elif one.state is DeliveryState.WAITING:
+                mailbox = max(mailbox, age)
+        oldest = GaugeMetricFamily(
+            "hub_oldest_queued_seconds",
+            "How long the oldest delivery waits that no receiver has, by kind of destination (its adapter).",
+            labels=["kind"],
+        )
+        for kind, age in ages.items():
+            oldest.add_metric([kind], age)
+        yield oldest
+        yield _one("hub_oldest_uncollected_seconds", "How long the oldest submission in any mailbox waits.", mailbox)
+
+    def _key_ends(self, now: datetime) -> Metric:
+        left = GaugeMetricFamily(
+            "hub_key_expiry_seconds",
+            "Seconds until the certificate ends of the hub's own keys, and of the destinations' key that ends first.",
+            labels=["purpose"],
+        )
+        ends = dict(self.facts.key_ends())
+        if (first := self._of_destinations(now)) is not None:
+            ends[_OF_DESTINATIONS] = first
+        for purpose, end in ends.items():
+            left.add_metric([purpose], (end - now).total_seconds())
+        return left
+
+    def _of_destinations(self, now: datetime) -> datetime | None:
+        if self._first_end is None or not timedelta() <= now - self._first_end[0] < _CERTIFICATES:
+            ends = map(_end_of, self._store.parties.current_keys())
+            self._first_end = (now, min((end for end in ends if end is not None), default=None))
+        return self._first_end[1]
 
     def _circuits(self, now: datetime) -> Iterator[Metric]:
         state = GaugeMetricFamily(
@@ -157,6 +211,14 @@ class Gauges:
             return self.facts.table()
         except (ConfigurationError, Unavailable):
             return _UNKNOWN
+
+
+def _end_of(jwk: Jwk) -> datetime | None:
+    """Return when a key's certificate ends; None for one that has none, or that nobody can read."""
+    try:
+        return expires_at(jwk)
+    except KeyRefused:
+        return None
 
 
 def _one(name: str, what: str, value: float) -> Metric:

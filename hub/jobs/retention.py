@@ -5,7 +5,8 @@ How long things are kept (FIT-Connect, section 15): duties as functions of ``now
 1. announced and never submitted: deleted after a day;
 2. uncollected in a mailbox: the authority is reminded after 3 and after 9 days, at most once a day for each of both;
 3. unanswered in a mailbox for 14 days: rejected by the hub, which ends the wait (a push that arrived is not rejected);
-4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected;
+4. accepted, rejected or delivered: contents deleted after 7 days, so that day 21 ends what day 14 rejected; for some services
+   after another time, if an operator says so;
 5. a case: its log dropped 730 days after its last event. A signed tombstone stays, which says where the chain ended.
 
 Pushed deliveries that do not arrive: notices on day 3 and 9 to the authority and the operators, and giving up at the end.
@@ -15,8 +16,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -26,11 +27,11 @@ import orjson
 
 from hub.crypto import HubKeys, sign_ps512
 from hub.errors import Conflict, NotFound, StoreUnavailable, Unavailable
-from hub.model import EVENT_PREFIX, Event, EventKind, Schedule, State, own_event
+from hub.model import EVENT_PREFIX, Event, EventKind, Schedule, State, canonical_service, own_event, service_names
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
-from hub.store import Case, CaseHead, DeliveryView, MakeEvents, NoticeKind, Store, StoredMessage, Telling
+from hub.store import Case, CaseHead, DeliveryView, MakeEvents, NoticeKind, Services, Store, StoredMessage, Telling
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -57,6 +58,20 @@ class Periods:
     case: timedelta = timedelta(days=730)
     #: How long the outboxes remember what became of callbacks and mails.
     outboxes: timedelta = timedelta(days=30)
+    #: Services (URNs) whose contents are kept after their end for another time than ``finished``.
+    by_service: Mapping[str, timedelta] = field(default_factory=dict)
+
+    def finished_for(self, service: str) -> timedelta:
+        """Return how long contents of a service are kept after their end."""
+        return self.by_service.get(canonical_service(service), self.finished)
+
+    def groups(self) -> Iterator[tuple[timedelta, Services]]:
+        """Yield each time after the end, with the services that it holds for."""
+        special = [name for service in self.by_service for name in service_names(service)]
+        yield self.finished, Services(but=special)
+        for period in sorted(set(self.by_service.values())):
+            here = [service for service, kept in self.by_service.items() if kept == period]
+            yield period, Services(only=[name for service in here for name in service_names(service)])
 
 
 class RetentionJob:
@@ -133,19 +148,11 @@ class RetentionJob:
 
     def delete_finished(self, now: datetime) -> int:
         """Delete contents of what was accepted or rejected."""
-        due = now - self._periods.finished
-        return self._each(
-            lambda skip: self._store.retention.finished(due, limit=_BATCH, skip=skip),
-            lambda each: self._delete(each, now),
-        )
+        return self._after_the_end(self._store.retention.finished, lambda each: self._delete(each, now), now)
 
     def delete_delivered(self, now: datetime) -> int:
         """Delete contents of what was delivered and never answered: the receiver has them, and nobody waits."""
-        due = now - self._periods.finished
-        return self._each(
-            lambda skip: self._store.retention.delivered(due, limit=_BATCH, skip=skip),
-            lambda each: self._forget(each, now),
-        )
+        return self._after_the_end(self._store.retention.delivered, lambda each: self._forget(each, now), now)
 
     def bury_cases(self, now: datetime) -> int:
         """Drop the logs of cases whose proof need not be kept any longer."""
@@ -160,6 +167,16 @@ class RetentionJob:
         """Forget callbacks and mails that ended long ago."""
         due = now - self._periods.outboxes
         return self._store.callbacks.forget(due) + self._store.notices.forget(due)
+
+    def _after_the_end(
+        self, listed: Callable[..., Sequence[StoredMessage]], do: Callable[[StoredMessage], int], now: datetime
+    ) -> int:
+        """Do something to each message that is ``listed`` when its service's time after the end is over."""
+
+        def due(period: timedelta, among: Services, skip: int) -> Sequence[StoredMessage]:
+            return listed(now - period, among=among, limit=_BATCH, skip=skip)
+
+        return sum(self._each(partial(due, period, among), do) for period, among in self._periods.groups())
 
     def _each(
         self,
@@ -199,12 +216,12 @@ class RetentionJob:
         self._store.retention.delete_contents(
             message.id, now, make, callbacks=self._callback_writer.ended(message, now=now)
         )
-        return True
+        return _log_end(message, "deleted")
 
     def _forget(self, message: StoredMessage, now: datetime) -> bool:
         """Delete without an event: the state stays what the receiver left it at."""
         self._store.retention.delete_contents(message.id, now)
-        return True
+        return _log_end(message, "deleted")
 
     def _reject(self, message: StoredMessage, now: datetime) -> bool:
         days = self._periods.unanswered.days
@@ -213,7 +230,7 @@ class RetentionJob:
         self._store.event_log.append(
             message.case_id, message.id, make, callbacks=self._callback_writer.ended(message, now=now)
         )
-        return True
+        return _log_end(message, "rejected")
 
     def _one(
         self, message: StoredMessage, kind: EventKind, now: datetime, payload: dict[str, Any] | None = None
@@ -272,6 +289,12 @@ class RetentionJob:
             "lastEventAt": case.last_event_at.isoformat(),
         }
         return sign_ps512(self._keys.signing, orjson.dumps(claims), typ=_TOMBSTONE)
+
+
+def _log_end(message: StoredMessage, outcome: str) -> bool:
+    """Have the log say what became of a message; True, for it was done."""
+    _log.info("%s: %s, its time is over", message.kind.value, outcome, extra=message.ids | {"outcome": outcome})
+    return True
 
 
 #: Deliveries given up in one go, and goes in one run: a run is bounded, the next one goes on.
@@ -347,6 +370,8 @@ class Undelivered:
         return len(over)
 
     def _farewells(self, over: Sequence[DeliveryView], now: datetime, after: timedelta) -> list[Telling]:
+        for each in over:
+            _log.info("delivery %s: given up after %d days", each.delivery_id, after.days, extra=_lost(each))
         numbers: Counter[UUID] = Counter(each.destination_id for each in over)
         return [
             self._board.telling(
@@ -388,3 +413,14 @@ class Undelivered:
             if found < _REMINDERS_AT_ONCE:
                 break
         return done
+
+
+def _lost(delivery: DeliveryView) -> dict[str, str]:
+    """Return what a line of the log says of a delivery that was given up."""
+    return {
+        "submission": str(delivery.submission_id),
+        "delivery": str(delivery.delivery_id),
+        "destination": str(delivery.destination_id),
+        "outcome": "given-up",
+        "cause": "" if delivery.cause is None else delivery.cause.value,
+    }

@@ -1,11 +1,20 @@
 """Words of the field as frozen values, and what is decided about them without looking anything up. Pure.
 
 ``parties`` take part, ``submission`` is what they send (``Application``: plaintext, in memory only; ``Sealed``: ciphertext),
-``events`` are a case's log, ``delivery`` is the contract of adapters and what follows an attempt, ``reasons`` why it ended,
-``clock`` asks for the time. Named here is what everybody speaks of. What only adapters need stands apart: ``options``,
-``packaging`` (what a receiver gets), and the ``reasons`` by name.
+``events`` are a case's log, ``case_message`` later messages in one, ``delivery`` is the contract of adapters and what follows
+an attempt, ``reasons`` why it ended,
+``clock`` asks for the time. Named here is what everybody speaks of. What only adapters need stands apart: ``adapter`` (options,
+and what a receiver gets), and the ``reasons`` by name.
 """
 
+from hub.model.case_message import (
+    LARGEST_MESSAGE,
+    MESSAGE_FILENAME,
+    MESSAGE_SCHEMA,
+    CaseMessage,
+    CaseMessageKind,
+    InCase,
+)
 from hub.model.clock import SteadyClock, utc_now
 from hub.model.delivery import (
     Adapter,
@@ -24,6 +33,7 @@ from hub.model.events import (
     ANSWERS,
     EVENT_PREFIX,
     GENESIS,
+    RECEIVER_LOST_KEY,
     RECEIVER_MAY_WRITE,
     TRANSITIONS,
     Beside,
@@ -66,6 +76,7 @@ from hub.model.submission import (
     oldest_id,
     random_id,
     service_names,
+    suffix_of,
 )
 
 __all__ = [
@@ -73,7 +84,11 @@ __all__ = [
     "EVENT_PREFIX",
     "GENESIS",
     "INLINE_LIMIT",
+    "LARGEST_MESSAGE",
     "LEIKA_PREFIX",
+    "MESSAGE_FILENAME",
+    "MESSAGE_SCHEMA",
+    "RECEIVER_LOST_KEY",
     "RECEIVER_MAY_WRITE",
     "STATUSES",
     "TRANSITIONS",
@@ -82,6 +97,8 @@ __all__ = [
     "Beside",
     "Breaker",
     "Callback",
+    "CaseMessage",
+    "CaseMessageKind",
     "Client",
     "ClientKind",
     "Contents",
@@ -93,6 +110,7 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Form",
+    "InCase",
     "MediaType",
     "OfferedService",
     "Outcome",
@@ -132,5 +150,6 @@ __all__ = [
     "reason_of",
     "sealing_of",
     "service_names",
+    "suffix_of",
     "utc_now",
 ]

@@ -52,11 +52,17 @@ class Sealing:
 
     ``form`` is what the plain door makes, ``takes`` is all that can be delivered: without JOSE the sealed door is shut.
     ``most`` caps what one application may hold, all parts together, in bytes of plaintext; None: no cap but the hub's own.
+    ``readable`` asks for a page of HTML beside the data.
     """
 
     form: Form = Form.JOSE
     takes: frozenset[Form] = frozenset({Form.JOSE})
     most: int | None = None
+    readable: bool = False
+
+
+#: An option that any adapter may declare: whether a page that people can read is sealed in beside the data, and its one form.
+READABLE, HTML = "readable", "html"
 
 
 class Particular(Protocol):
@@ -74,7 +80,8 @@ def sealing_of(kind: type[Adapter], config: Mapping[str, Any]) -> Sealing:
         ConfigurationError: the adapter does not take the options.
     """
     particular: type[Particular] | None = kind if hasattr(kind, "sealing") else None  # type: ignore[assignment]
-    return _USUAL if particular is None else particular.sealing(config)
+    wanted = _USUAL if particular is None else particular.sealing(config)
+    return replace(wanted, readable=True) if config.get(READABLE) == HTML else wanted
 
 
 _USUAL = Sealing()

@@ -24,6 +24,16 @@ from hub.model.submission import State, random_id
 #: What a hub-written token names as its payload schema (every 1.x is accepted from others).
 SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.schema.json"
 EVENT_PREFIX = "https://schema.fitko.de/fit-connect/events/"
+#: Why the hub rejects what its receiver can never open: a problem as an event's payload states it.
+RECEIVER_LOST_KEY: Mapping[str, str] = {
+    "type": f"{EVENT_PREFIX}problems/encryption-issue",
+    "title": "Receiver lost its key",
+    "detail": (
+        "Der Empfänger hat den Schlüssel verloren, für den verschlüsselt wurde. Bitte neu einreichen, mit neuem "
+        "Idempotency-Key. / The receiver lost the key that this was sealed to. Submit it anew, with a new Idempotency-Key."
+    ),
+    "instance": "metadata",
+}
 
 
 class Subject(StrEnum):

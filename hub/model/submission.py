@@ -42,6 +42,26 @@ class MediaType(StrEnum):
         return cls.JSON if kind == cls.JSON or (kind.endswith("+json") and "/" in kind) else None
 
 
+#: What a file without a name may be called by, RFC 2046 and IANA's registry of media types: nothing that runs where it is
+#: opened, HTML and SVG included.
+_SUFFIXES = {
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/xml": ".xml",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/tiff": ".tif",
+    "text/csv": ".csv",
+    "text/plain": ".txt",
+    "text/xml": ".xml",
+}
+
+
+def suffix_of(media_type: str) -> str:
+    """Return the suffix of a file that has no name of its own; ``.bin`` for what is not well known."""
+    return _SUFFIXES.get(media_type.partition(";")[0].strip().lower(), ".bin")
+
+
 class Door(StrEnum):
     """By which door a submission came in."""
 
@@ -154,7 +174,9 @@ class Cover:
     """What stands on the envelope of an application: everything but its contents.
 
     ``service`` is the identifier (URN), ``area`` an ARS of 2, 3, 5, 9 or 12 digits, ``schema`` the schema's URI
-    if the sender names one. ``metadata`` is what a sender may say of FIT-Connect metadata 2.1.0.
+    if the sender names one. ``metadata`` is what a sender may say of FIT-Connect metadata 2.1.0. ``external_reference`` is what
+    the sender calls the application; the receipt repeats it. ``case_id`` is the case that it goes into, None for a new one;
+    ``replaces`` an earlier submission in that case whose place it takes.
     """
 
     sender: str
@@ -163,6 +185,9 @@ class Cover:
     schema: str | None = None
     idempotency_key: str | None = None
     callback: Callback | None = None
+    external_reference: str | None = None
+    case_id: UUID | None = None
+    replaces: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

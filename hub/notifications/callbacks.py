@@ -23,7 +23,7 @@ from hub.errors import SealBroken
 from hub.model import Callback, Destination, Schedule, Subject, Submission, reasons
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
-from hub.store import CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling
+from hub.store import AuditEntry, CallbackClaim, NoticeKind, OutgoingCallback, Store, StoredMessage, Telling
 from hub.transport.connection import Outbound, Posted
 
 _log = logging.getLogger(__name__)
@@ -103,6 +103,36 @@ class CallbackWriter:
         ).items
         callback = next((one.callback for one in reversed(sent) if one.callback is not None), None)
         return _outgoing(callback, client_id, body, message.case_id, now)
+
+
+#: Callbacks that one wish has sent again at most, and the pause before the same one is sent again by another wish.
+MOST_RESENT = 10
+_SETTLED = timedelta(minutes=1)
+
+
+class Resending:
+    """Has the last callbacks about a submission sent again, for whoever lost them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def again(self, message: StoredMessage, *, party: str | None, last: int, actor: str, now: datetime) -> int:
+        """Make the ``last`` callbacks due again (to ``party``, if one is named), audited; return how many there were.
+
+        What is still to be sent is left alone, and so is what was sent within the last minute.
+        """
+        target = f"submission:{message.id}"
+        return self._store.callbacks.resend(
+            message.case_id,
+            message.id,
+            party=party,
+            most=min(last, MOST_RESENT),
+            settled_before=now - _SETTLED,
+            now=now,
+            audit=lambda number: AuditEntry(
+                at=now, actor=actor, action="callback.resend", target=target, after={"resent": number}
+            ),
+        )
 
 
 #: Longer than one attempt can take.
@@ -213,10 +243,13 @@ class CallbackWorker(OutboxWorker[CallbackClaim]):
         kept = self._store.callbacks.record(
             claim, sent=carried.taken, next_attempt_at=again, note=carried.note, now=now, telling=telling
         )
-        if kept and not carried.taken:
-            callback = claim.callback
-            level, fate = (logging.WARNING, "given up") if given_up else (logging.INFO, "again later")
-            _log.log(level, "callback %s to %s: %s, %s", callback.callback_id, callback.party, carried.note, fate)
+        if not kept:
+            return
+        callback, fate = claim.callback, "sent" if carried.taken else "given up" if given_up else "again later"
+        level = logging.WARNING if given_up else logging.INFO
+        about = _about(callback) | {"outcome": "called" if carried.taken else "not-called", "attempt": claim.attempt}
+        line = "callback %s to %s: %s, %s"
+        _log.log(level, line, callback.callback_id, callback.party, carried.note, fate, extra=about)
 
     def _telling(self, claim: CallbackClaim, carried: Carried, now: datetime) -> Telling:
         callback = claim.callback
@@ -258,6 +291,18 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def _about(callback: OutgoingCallback) -> dict[str, Any]:
+    """Return the ids by which a line of the log speaks of a callback: those of its body, which names one message."""
+    try:
+        body = orjson.loads(callback.body)
+    except orjson.JSONDecodeError:  # An earlier version's, or a test's.
+        return {}
+    rows = [*body.get("submissions", ()), *body.get("replies", ())]
+    ids = rows[0] if rows else {}
+    said = {"submission": "submissionId", "reply": "replyId", "case": "caseId", "destination": "destinationId"}
+    return {name: ids[member] for name, member in said.items() if member in ids}
 
 
 def _outgoing(callback: Callback | None, party: str, body: str, case_id: UUID, now: datetime) -> list[OutgoingCallback]:

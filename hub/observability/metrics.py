@@ -7,12 +7,13 @@ values in files of ``PROMETHEUS_MULTIPROC_DIR``, and any process shows the sum.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest, values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -21,6 +22,10 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 #: Values that a label may take; what comes beyond them is counted together.
 _MOST_VALUES = 200
 _BEYOND = "other"
+#: Ways of logging in whose failures are counted.
+LOGINS = ("password", "client", "openid")
+#: Groups of operations that alerts watch from the start; any other of the contract is shown once it is asked.
+GROUPS = ("applications", "fit_connect", "oauth", "admin")
 #: Seconds; an application takes milliseconds, an attempt up to an hour.
 _ACCEPT_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _ATTEMPT_BUCKETS = (0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0)
@@ -34,9 +39,10 @@ class Source(Protocol):
 
 
 class Meters:
-    """What happens in this process, counted."""
+    """What happens in this process, counted; ``beside`` yields what whoever started it counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Callable[[], Iterable[Metric]] = tuple) -> None:
+        self._beside = beside
         self._registry = CollectorRegistry()
         self._labels: dict[str, set[str]] = {}
         self._accepted = self._counter("hub_accepted", "Submissions by door and what came of them.", "door", "outcome")
@@ -59,6 +65,13 @@ class Meters:
         self._falls = self._counter("hub_loop_deaths", "Times a long-lived loop died and was begun again.", "loop")
         self._failures = self._counter("hub_duty_failures", "Steps of periodic duties that failed.", "duty")
         self._unreadable = self._counter("hub_unreadable_rows", "Rows that this version cannot read.", "table")
+        self._requests = self._counter("hub_requests", "Requests by group of operations and status.", "group", "status")
+        self._logins = self._counter("hub_logins_failed", "Log-ins that were turned away, by way.", "way")
+        self._deprecated = self._counter(
+            "hub_deprecated_uses", "Requests that used what will end, and by which client.", "what", "client"
+        )
+        if SHARED_FOLDER not in os.environ:
+            ProcessCollector(registry=self._registry)
         self._begin()
 
     def answered(self, *, door: str, status: int, took: timedelta) -> None:
@@ -71,6 +84,18 @@ class Meters:
     def aborted(self, *, door: str) -> None:
         """Count a sender that hung up before its answer: no failure of the hub, and its time says nothing."""
         self._accepted.labels(door, "aborted").inc()
+
+    def requested(self, *, group: str, status: str) -> None:
+        """Count a request of a ``group`` of operations by its status; ``aborted`` where the client left."""
+        self._requests.labels(self._bounded("group", group), status).inc()
+
+    def login_failed(self, way: str) -> None:
+        """Count a log-in that failed: by ``password``, by ``client`` secret, by ``openid``."""
+        self._logins.labels(way).inc()
+
+    def deprecated(self, what: str, *, client: str) -> None:
+        """Count a request that used ``what`` ends one day; clients beyond the first two hundred count together."""
+        self._deprecated.labels(self._bounded("what", what), self._bounded("client", client)).inc()
 
     def refused(self, slug: str) -> None:
         """Count a problem."""
@@ -124,6 +149,7 @@ class Meters:
             # When each series began is of no use here, and would double their number.
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
+        yield from self._beside()
 
     def text(self, *sources: Source) -> bytes:
         """Return everything in the text format, the metrics of ``sources`` included."""
@@ -139,6 +165,12 @@ class Meters:
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # registers itself
         return shared
 
+    def _begin_by_way_and_group(self) -> None:
+        for way in LOGINS:
+            self._logins.labels(way)
+        for group, status in product(GROUPS, ("200", "500", "503")):
+            self._requests.labels(self._bounded("group", group), status)
+
     def _begin(self) -> None:
         """Show at zero what alerts watch: Prometheus sees no increase in a series that begins with its first event."""
         for door in ("plain", "sealed"):
@@ -150,6 +182,7 @@ class Meters:
             self._opened.labels(reason)
         for number in ("1", "2"):
             self._notices.labels(number)
+        self._begin_by_way_and_group()
         for loop in ("dispatcher", "results", "leases", "callbacks", "notices", "duties", "store-writer"):
             self._falls.labels(loop)
         for duty in ("checkpoint", "sign-events", "sweep-blobs", "undelivered", "retention"):
@@ -186,8 +219,16 @@ class _Unchecked:
 
 
 def share(folder: Path) -> dict[str, str]:
-    """Empty ``folder`` for the values of several processes; return the environment that their start needs."""
+    """Empty ``folder`` for the values of several processes; return the environment that each needs before it counts."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.db"):
         left.unlink()
     return {SHARED_FOLDER: str(folder)}
+
+
+def count_as(name: str) -> None:
+    """Have this process count on what the one before it of that ``name`` counted, in the shared folder.
+
+    For a process that was forked: the client library decides when it is loaded how values are kept.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]

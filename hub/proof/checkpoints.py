@@ -93,7 +93,7 @@ _REMEMBERED = 16
 class Discrepancy:
     """One thing that is wrong: in which checkpoint, with which case if it is one, and what.
 
-    With :data:`~hub.store.checkpoints.AUDIT_LOG` as the case ``number`` is that of a record in the audit log.
+    With :data:`~hub.store.event_log.AUDIT_LOG` as the case ``number`` is that of a record in the audit log.
     """
 
     number: int

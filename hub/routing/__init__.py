@@ -4,8 +4,7 @@
 ``explain`` says why.
 """
 
-from hub.routing.check import check
-from hub.routing.diff import Diff, RouteChange, RuleChange, diff
+from hub.routing.check import Diff, RouteChange, RuleChange, check, diff
 from hub.routing.findings import (
     Code,
     CoverState,
@@ -20,13 +19,23 @@ from hub.routing.findings import (
     survey,
 )
 from hub.routing.formats import from_csv, from_file, from_rows, from_yaml, to_csv, to_yaml
-from hub.routing.rules import OnInvalid, Rule, ServiceRegister, day_start, legal_day, rule_from_row, service_urn
-from hub.routing.table import Considered, Explanation, Route, RoutingTable, Tried
+from hub.routing.rules import (
+    CurrentServices,
+    OnInvalid,
+    Rule,
+    ServiceRegister,
+    day_start,
+    legal_day,
+    rule_from_row,
+    service_urn,
+)
+from hub.routing.table import Considered, Explanation, Route, RoutingTable, Tried, no_such_area
 
 __all__ = [
     "Code",
     "Considered",
     "CoverState",
+    "CurrentServices",
     "DestinationFacts",
     "Diff",
     "DistrictCover",
@@ -53,6 +62,7 @@ __all__ = [
     "from_yaml",
     "legal_day",
     "load_destinations",
+    "no_such_area",
     "rule_from_row",
     "service_urn",
     "survey",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -22,9 +22,9 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hub.areas import Area
-from hub.errors import ConfigurationError, HubError, Invalid, Malformed, Text
-from hub.files.sheets import bad_row, sheet_rows
+from hub.errors import ConfigurationError, Invalid, Malformed, Text
 from hub.model import LEIKA_PREFIX, Service, canonical_service
+from hub.services import ServiceCatalogue
 
 _LEIKA_KEY = re.compile(r"99[0-9]{12}")
 #: FIT-Connect service identifiers: a lower-case URN, LeiKa (14 digits) or the newer FIM form.
@@ -274,9 +274,6 @@ def _written(moment: datetime | None, *, last_day: bool) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-#: A register of all services has 10,000 rows; a file beyond this is a mistake.
-_LARGEST = 4 * 1024 * 1024
-_COLUMNS = ("key", "name", "source")
 #: Longer wishes are cut before they are compared: difflib's time grows with the square.
 _MAX_COMPARED = 120
 #: Below this likeness (0 to 1) a suggestion confuses more than it helps.
@@ -291,12 +288,21 @@ class ServiceRegister:
     """The services that may stand in rules. Immutable; iterates over URNs in order."""
 
     def __init__(self, services: Iterable[Service]) -> None:
-        self._names = {service.identifier: service.name for service in sorted(services, key=lambda s: s.identifier)}
+        self._known = {service.identifier: service.name for service in sorted(services, key=lambda s: s.identifier)}
+
+    @property
+    def _names(self) -> Mapping[str, str]:
+        return self._known
 
     @classmethod
-    def load(cls, path: Path) -> ServiceRegister:
-        """Read a CSV (semicolon, UTF-8) with the columns ``key;name;source``. Raises :class:`ConfigurationError`."""
-        return cls(_read(path))
+    def of(cls, catalogue: ServiceCatalogue) -> ServiceRegister:
+        """Return the register of a catalogue's services, by their official names."""
+        return cls(Service(identifier=each.key, name=each.official) for each in catalogue)
+
+    @classmethod
+    def load(cls, folder: Path) -> ServiceRegister:
+        """Read the services of a folder of rules (:class:`ServiceCatalogue`). Raises :class:`ConfigurationError`."""
+        return cls.of(ServiceCatalogue.load(folder))
 
     def __contains__(self, service: object) -> bool:
         return service in self._names
@@ -334,6 +340,21 @@ class ServiceRegister:
         return max(_ratio(wanted, word[:_MAX_COMPARED]) for word in words)
 
 
+class CurrentServices(ServiceRegister):
+    """The register of the services of the moment: tables that hold it follow what is published."""
+
+    def __init__(self, catalogue: Callable[[], ServiceCatalogue]) -> None:
+        self._catalogue = catalogue
+        self._read: tuple[ServiceCatalogue | None, Mapping[str, str]] = (None, {})
+
+    @property
+    def _names(self) -> Mapping[str, str]:
+        catalogue = self._catalogue()
+        if self._read[0] is not catalogue:
+            self._read = (catalogue, {each.key: each.official for each in catalogue})
+        return self._read[1]
+
+
 def _shared_digits(wanted: str, key: str) -> float:
     """Compare LeiKa keys from the left: 99, group (3), service (3), action (3), detail (3)."""
     shared = _shared(wanted, key)
@@ -352,19 +373,3 @@ def _ratio(one: str, other: str) -> float:
     if matcher.real_quick_ratio() < _LIKE_ENOUGH or matcher.quick_ratio() < _LIKE_ENOUGH:
         return 0.0
     return matcher.ratio()
-
-
-def _read(path: Path) -> Iterator[Service]:
-    seen: set[str] = set()
-    for row, fields in sheet_rows(path, columns=_COLUMNS, largest=_LARGEST):
-        if not fields["name"]:
-            raise bad_row(path, row, Text("Der Name fehlt.", "The name is missing."))
-        try:
-            urn = service_urn(fields["key"])
-        except HubError as exc:
-            raise bad_row(path, row, exc.detail) from exc
-        if urn in seen:
-            why = Text("Der Schlüssel steht schon weiter oben.", "The key stands further up already.")
-            raise bad_row(path, row, why)
-        seen.add(urn)
-        yield Service(identifier=urn, name=fields["name"])

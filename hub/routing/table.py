@@ -214,10 +214,14 @@ def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
         )
         return _refusal(table, text, "unknown-area", [])
     heirs = table.gazetteer.successors(area, day)
-    named = ", ".join(f"{heir.name} ({heir.area})" for heir in heirs) or "-"
+    named = ", ".join(f"{heir.name} ({heir.area})" for heir in heirs)
+    way = (
+        (f"Nachfolger: {named}. Verwenden Sie dessen Schlüssel.", f"Successor: {named}. Use its key.")
+        if heirs
+        else ("Einen Nachfolger nennt das Verzeichnis nicht.", "The gazetteer names no successor.")
+    )
     text = Text(
-        f"{place.name} ({area}) besteht nicht mehr. Nachfolger: {named}. Verwenden Sie dessen Schlüssel.",
-        f"{place.name} ({area}) no longer exists. Successor: {named}. Use its key.",
+        f"{place.name} ({area}) besteht nicht mehr. {way[0]}", f"{place.name} ({area}) no longer exists. {way[1]}"
     )
     return _refusal(table, text, "dissolved-area", [], successors=[heir.area.ars for heir in heirs])
 
@@ -228,7 +232,8 @@ def area_hints(gazetteer: Gazetteer, area: Area) -> list[dict[str, Any]]:
         place = gazetteer.find(prefix)
         if place is not None and place.valid_until is None:
             reason = Text("nächstgrößeres bekanntes Gebiet", "next larger known area")
-            return [{"area": prefix, "area_name": place.name, "reason": {"de": reason.de, "en": reason.en}}]
+            named = {"areaName": place.name, "area_name": place.name}
+            return [{"area": prefix, **named, "reason": {"de": reason.de, "en": reason.en}}]
     return []
 
 
@@ -236,10 +241,11 @@ def unknown_service(table: RoutingTable, area: Area, service: str, on: datetime)
     """Return the refusal of a service that neither the register nor a rule knows, with the nearest names."""
     likely = table.services.nearest(service)
     nearest = [hit for urn in likely for hit in _rules_nearby(table, area, urn, on)[:2]]
-    names = ", ".join(f"{table.services.name(urn)} ({urn})" for urn in likely) or "-"
+    names = ", ".join(f"{table.services.name(urn)} ({urn})" for urn in likely)
+    like = (f" Ähnlich sind: {names}.", f" Similar ones: {names}.") if names else ("", "")
     text = Text(
-        f"Diese Leistung ist nicht bekannt. Ähnlich sind: {names}. Prüfen Sie den Schlüssel.",
-        f"This service is not known. Similar ones: {names}. Check the key.",
+        f"Diese Leistung ist nicht bekannt.{like[0]} Prüfen Sie den Schlüssel.",
+        f"This service is not known.{like[1]} Check the key.",
     )
     return _refusal(table, text, "unknown-service", nearest)
 
@@ -269,12 +275,16 @@ def _refusal(table: RoutingTable, text: Text, cause: str, nearest: list[dict[str
 
 
 def _near(table: RoutingTable, rule: Rule, service: str, reason: Text) -> dict[str, Any]:
+    area_name, service_name = table.gazetteer.name(rule.area), table.services.name(service)
     return {
         "rule": rule.id,
         "area": rule.area.ars,
-        "area_name": table.gazetteer.name(rule.area),
+        "areaName": area_name,
         "service": service,
-        "service_name": table.services.name(service),
+        "serviceName": service_name,
+        # As they were called before; clients may read them.
+        "area_name": area_name,
+        "service_name": service_name,
         "reason": {"de": reason.de, "en": reason.en},
     }
 
@@ -421,11 +431,11 @@ class RoutingTable:
 
     @classmethod
     def load(cls, folder: Path, gazetteer: Gazetteer, *, empty: bool = False) -> RoutingTable:
-        """Read ``services.csv`` and every ``rules*.yaml`` of ``folder`` and its direct subfolders; ``empty``: no rules.
+        """Read the services and every ``rules*.yaml`` of ``folder`` and its direct subfolders; ``empty``: no rules.
 
         Raises :class:`ConfigurationError` naming file and line.
         """
-        register = ServiceRegister.load(folder / "services.csv")
+        register = ServiceRegister.load(folder)
         return cls(() if empty else read_folder(folder), gazetteer=gazetteer, services=register)
 
     def __iter__(self) -> Iterator[Rule]:

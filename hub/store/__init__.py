@@ -8,10 +8,12 @@ from hub.store.accounts import Account, Counted, Failure, StoredSession
 from hub.store.audit import AuditEntry, AuditRecord, Read
 from hub.store.blobs.contents import Beginning, Blobs, BlobWriter, Provisional
 from hub.store.blobs.local import LocalBlobs, SpillingSink
-from hub.store.checkpoints import AUDIT_LOG, Checkpoint, LeafStanding
 from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
+from hub.store.event_log import AUDIT_LOG, Checkpoint, LeafStanding
 from hub.store.outboxes import OutboxAttempt, Telling
+from hub.store.parties import NewDestination
+from hub.store.plain_door import Filed
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
 from hub.store.queue import AttemptResult
 from hub.store.records import (
@@ -35,11 +37,13 @@ from hub.store.records import (
     NoticeView,
     OutgoingCallback,
     Remembered,
+    SentFilter,
     StoredKey,
     StoredMessage,
 )
 from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
-from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
+from hub.store.retention import Services
+from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.store import Store
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "DeliveryState",
     "DeliveryView",
     "Failure",
+    "Filed",
     "KeyChange",
     "KeyStep",
     "Lagging",
@@ -77,6 +82,7 @@ __all__ = [
     "LocalBlobs",
     "MakeCompletion",
     "MakeEvents",
+    "NewDestination",
     "Notice",
     "NoticeClaim",
     "NoticeKind",
@@ -89,6 +95,8 @@ __all__ = [
     "Read",
     "Remembered",
     "RuleRows",
+    "SentFilter",
+    "Services",
     "SpillingSink",
     "Store",
     "StoredKey",
@@ -96,6 +104,7 @@ __all__ = [
     "StoredSession",
     "Sums",
     "TableVersion",
+    "TableVersions",
     "Tally",
     "Telling",
     "VersionState",

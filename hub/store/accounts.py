@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -253,6 +254,15 @@ ON CONFLICT (counter) DO UPDATE SET
     expires_at = CASE WHEN throttle.expires_at <= :now OR throttle.began_at > :until THEN :until
                       ELSE throttle.expires_at END
 """)
+#: Adds to a counter of a window that ends then, and tells what it is now; one of an earlier window begins anew.
+_LEASE = text("""
+INSERT INTO throttle (counter, kind, failures, began_at, expires_at) VALUES (:counter, :kind, :wanted, :now, :until)
+ON CONFLICT (counter) DO UPDATE SET
+    failures = CASE WHEN throttle.expires_at = :until THEN throttle.failures ELSE 0 END + :wanted,
+    began_at = :now,
+    expires_at = :until
+RETURNING failures
+""")
 _REMEMBER = text("""
 INSERT INTO throttle (counter, kind, failures, began_at, expires_at) VALUES (:counter, :kind, 0, :now, :until)
 ON CONFLICT (counter) DO UPDATE SET began_at = :now, expires_at = :until
@@ -309,6 +319,23 @@ class Logins:
                 connection.execute(_COUNT, {**row, **values})
 
         self._database.write(write)
+
+    def lease(
+        self, counter: str, *, kind: str, wanted: int, until: datetime, most_rows: int, now: datetime
+    ) -> Future[int]:
+        """Take ``wanted`` of what all processes may use of something until then; tell how much was taken before.
+
+        There are ``most_rows`` rows of a kind at most; beyond, nothing is counted, and nothing was taken before.
+        """
+        values = {"counter": counter, "kind": kind, "wanted": wanted, "now": micros(now), "until": micros(until)}
+
+        def write(connection: Connection) -> int:
+            if not _has_room(connection, counter, kind, most_rows, now):
+                return 0
+            taken: int = connection.execute(_LEASE, values).scalar_one()
+            return taken - wanted
+
+        return self._database.begin(write)
 
     def remember(self, counter: str, *, kind: str, until: datetime, now: datetime) -> None:
         """Write a row that counts nothing and is there until then."""

@@ -25,7 +25,7 @@ from hub.errors import DatabaseDamaged, HubError, UnreadableRow
 from hub.store.engine import corrupt, is_damage, translated, unavailable
 from hub.store.statements import Lookup, Query
 from hub.store.tables import metadata
-from hub.store.writer import Writer
+from hub.store.writer import Turns, Writer
 from hub.supervision import Supervisor
 
 T = TypeVar("T")
@@ -82,14 +82,16 @@ class Database:
     Whatever reads or writes raises ``StoreUnavailable`` when the database cannot be reached, is locked or full.
     """
 
-    def __init__(self, *, writing: Engine, reading: Engine, supervisor: Supervisor | None = None) -> None:
+    def __init__(
+        self, *, writing: Engine, reading: Engine, supervisor: Supervisor | None = None, turns: Turns | None = None
+    ) -> None:
         self._writing = writing
         self._reading = reading
         self._wake: Callable[[], None] = _nobody
         self._party_listeners: list[Callable[[UUID | str], None]] = []
         #: Counts and logs rows that cannot be read, and knows whether the database is damaged.
         self.unreadables = Unreadables()
-        self._writer = Writer(writing, wake=self._wake_up, supervisor=supervisor)
+        self._writer = Writer(writing, wake=self._wake_up, supervisor=supervisor, turns=turns)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""

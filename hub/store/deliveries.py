@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, text, update
 
 from hub.errors import Conflict, Text, UnreadableRow, not_found, state_forbids
-from hub.model import DeadCause, OutcomeKind, State
+from hub.model import DeadCause, OutcomeKind, State, new_id
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -433,3 +433,37 @@ def _nothing_left() -> Conflict:
         Text("Die Einreichung ist schon beantwortet oder gelöscht.", "The submission was answered or deleted already."),
         Text("Es gibt nichts mehr zuzustellen.", "There is nothing left to deliver."),
     )
+
+
+def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:
+    """Return the row of a new delivery."""
+    due = micros(first_attempt_at)
+    return {
+        "delivery_id": str(new_id(moment(due))),
+        "submission_id": submission_id,
+        "destination_id": destination_id,
+        "state": DeliveryState.QUEUED.value,
+        "next_attempt_at": due,
+        "fencing": 0,
+        "leased_by": None,
+        "claimed_at": None,
+        "lapsed_by": None,
+        "lapsed_at": None,
+        "lapses": 0,
+        "attempts": 0,
+        "repeat": False,
+        "cause": None,
+        "accepted_at": due,
+        "finished_at": None,
+    }
+
+
+def quarantined_row(submission_id: str, destination_id: str, at: datetime) -> dict[str, Any]:
+    """Return the row of a delivery that is kept back from the start: a dead letter that a person may release."""
+    kept = {
+        "state": DeliveryState.DEAD.value,
+        "cause": DeadCause.PAYLOAD.value,
+        "next_attempt_at": None,
+        "finished_at": micros(at),
+    }
+    return delivery_row(submission_id, destination_id, at) | kept

@@ -7,6 +7,7 @@ writing. Readers see one snapshot per transaction on both.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from hub.errors import ConfigurationError, DatabaseDamaged, Malformed, StoreUnav
 from hub.store.statements import driver_errors
 
 #: How long a SQLite connection waits for another process's write lock.
-_BUSY_SECONDS = 5
+BUSY_SECONDS = 5
 #: A statement that runs longer than this on PostgreSQL is stuck, not busy.
 _STATEMENT_SECONDS = 60
 _CONNECT_SECONDS = 5
@@ -59,20 +60,45 @@ def unavailable() -> StoreUnavailable:
     )
 
 
+#: What a driver's words mean, the first that fits.
+_CAUSES: Mapping[str, Text] = {
+    r"translate host name|not known|resolve host|getaddrinfo|Temporary failure in name": Text(
+        "den Rechner dieses Namens gibt es nicht", "there is no host of this name"
+    ),
+    r"password authentication failed|no password supplied": Text(
+        "Nutzer oder Passwort falsch, siehe database_password_file",
+        "wrong user or password, see database_password_file",
+    ),
+    r'database "[^"]*" does not exist': Text("die Datenbank gibt es dort nicht", "there is no such database there"),
+    r'role "[^"]*" does not exist': Text("den Nutzer gibt es dort nicht", "there is no such user there"),
+    r"no pg_hba\.conf entry": Text("der Server lässt diesen Rechner nicht ein", "the server does not let this host in"),
+    r"SSL|TLS|certificate": Text("keine TLS-Verbindung", "no TLS connection"),
+    r"Connection refused|No such file or directory": Text("dort läuft kein PostgreSQL", "no PostgreSQL runs there"),
+    r"timeout expired|timed out|unreachable|No route": Text("keine Antwort in der Frist", "no answer in time"),
+    r"too many (clients|connections)|connection slots": Text("keine Verbindung mehr frei", "no connection is free"),
+}
+
+
 def unreachable(url: str, cause: StoreUnavailable) -> StoreUnavailable:
     """Return the error for a database that cannot be used at the start: which one, and what its driver says (no password)."""
     said = getattr(cause.__cause__, "orig", None) or cause.__cause__ or cause
-    why = (str(said).strip().splitlines() or [type(said).__name__])[0]
+    lines = str(said).strip().splitlines() or [type(said).__name__]
+    why = lines[0]
     password = make_url(url).password
     if password and str(password) in why:
         why = type(said).__name__
     address = address_of(url)
+    known = Text("", "")
+    if sqlite_file(url) is None:
+        found = (text for words, text in _CAUSES.items() if re.search(words, str(said)))
+        meant = next(found, None)
+        known = known if meant is None else Text(f"{meant.de}: ", f"{meant.en}: ")
     return StoreUnavailable(
         Text(
-            f"Die Datenbank {address} ist nicht erreichbar, gesperrt, beschädigt oder voll ({why}). Prüfen Sie database_url, "
-            "ob die Datenbank läuft und der Zugang stimmt; eine beschädigte stellt „hub restore“ wieder her.",
-            f"The database {address} cannot be reached, is locked, damaged or full ({why}). Check database_url, whether the "
-            "database runs and lets the hub in; a damaged one is brought back by 'hub restore'.",
+            f"Die Datenbank {address} ist nicht erreichbar, gesperrt, beschädigt oder voll ({known.de}{why}). Prüfen Sie "
+            "database_url, ob die Datenbank läuft und der Zugang stimmt; eine beschädigte stellt „hub restore“ wieder her.",
+            f"The database {address} cannot be reached, is locked, damaged or full ({known.en}{why}). Check "
+            "database_url, whether the database runs and lets the hub in; a damaged one is brought back by 'hub restore'.",
         )
     )
 
@@ -152,6 +178,13 @@ def reading_engine(url: str, *, connections: int) -> Engine:
     )
 
 
+def lone_engine(url: str) -> Engine:
+    """Return an engine for PostgreSQL whose statements stand alone, as making and dropping a database must."""
+    return create_engine(
+        _parsed(url), isolation_level="AUTOCOMMIT", connect_args=_postgresql_arguments(), hide_parameters=True
+    )
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -168,9 +201,9 @@ def _no_address() -> ConfigurationError:
     return ConfigurationError(
         Text(
             "Die Datenbankadresse (database_url) muss lauten: sqlite:///DATEI oder "
-            "postgresql://NUTZER:PASSWORT@RECHNER:PORT/NAME. Sonderzeichen im Passwort werden als %XX geschrieben.",
-            "The database address (database_url) must read sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME. "
-            "Special characters in the password are written as %XX.",
+            "postgresql://NUTZER@RECHNER:PORT/NAME; das Passwort steht in der Datei, die database_password_file nennt.",
+            "The database address (database_url) must read sqlite:///FILE or postgresql://USER@HOST:PORT/NAME; the password "
+            "stands in the file that database_password_file names.",
         )
     )
 
@@ -228,7 +261,7 @@ def _set_up_sqlite(engine: Engine, *, begin: str, writes: bool) -> None:
 
 def _sqlite_arguments(url: URL) -> dict[str, Any]:
     """Return the patience with other processes; ``?timeout=SECONDS`` in the URL overrules it."""
-    return {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
+    return {} if "timeout" in url.query else {"timeout": BUSY_SECONDS}
 
 
 def _postgresql_arguments() -> dict[str, Any]:

@@ -1,16 +1,20 @@
-"""Migrations: which revision the tables have, and how they get to another one.
+"""Migrations: which revision the tables have, how they get to another one, and who can work on them there.
 
 Only moving tables that are there loads alembic, ten megabytes of a process that never needs them again: looking does not, and
 a database that is empty gets the tables of this version at once. Both ways make the same tables, which a test compares.
+
+Tables say which programs they carry: whoever brings them to its own revision leaves the oldest one whose programs go on
+working on them (:data:`OLDEST`). So a program of before can begin on newer tables, which is the way back after an update.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from hub.store import tables
 from hub.store.database import in_postgresql
@@ -18,9 +22,20 @@ from hub.store.database import in_postgresql
 if TYPE_CHECKING:
     from alembic.config import Config
 
+#: Tables, each with its columns: whether they may be NULL, and their default as SQL.
+_Shape = dict[str, dict[str, tuple[bool, Any]]]
 _FOLDER = Path(__file__).parent / "migrations"
 #: Any number that no other program uses for its advisory locks in this database.
 _LOCK = 7_281_654
+#: The oldest revision whose programs go on working on the tables of this one. Additive revisions leave it; one that takes
+#: something away that the program before uses raises it to its own number.
+OLDEST = "0013"
+#: Where that stands in the database.
+_OLDEST_NAME = "tables.oldest"
+#: Tables whose rows are remembered answers, or end by themselves: going back without them costs a slow hash or a log-in.
+_FLEETING = frozenset({"login_failures", "openid_answers", "proven_secrets", "sessions", "throttle"})
+#: Columns that only spare work: they are filled anew, or say what stands elsewhere, too.
+_DERIVED = frozenset({("cases", "covered"), ("messages", "reference"), ("reads", "day")})
 #: As alembic itself makes it.
 _VERSION_TABLE = """
 CREATE TABLE alembic_version (
@@ -36,6 +51,23 @@ def head_revision() -> str | None:
     return max((file.name[1:].partition("_")[0] for file in (_FOLDER / "versions").glob("r[0-9]*_*.py")), default=None)
 
 
+@cache
+def revisions() -> Mapping[str, str]:
+    """Return the revisions that this program knows, in their order, each with what its file is called after it."""
+    files = sorted(file.stem[1:].partition("_") for file in (_FOLDER / "versions").glob("r[0-9]*_*.py"))
+    return {number: words.replace("_", " ") for number, _, words in files}
+
+
+def pending(current: str | None) -> Sequence[str]:
+    """Return the revisions that tables at ``current`` lack; none for tables of a newer program."""
+    return [each for each in revisions() if current is None or each > current]
+
+
+def is_newer(current: str | None) -> bool:
+    """Whether tables at ``current`` were made by a newer program than this one."""
+    return current is not None and current > (head_revision() or "")
+
+
 def current_revision(connection: Connection) -> str | None:
     """Return the revision that the database's tables have."""
     if not inspect(connection).has_table("alembic_version"):
@@ -43,16 +75,53 @@ def current_revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def upgrade(connection: Connection, revision: str) -> None:
-    """Bring the tables to ``revision`` within the connection's transaction; nodes that start together wait for each other."""
+def works_here(connection: Connection) -> bool:
+    """Whether this program can work on the tables as they are: its own, or newer ones that say so."""
+    current = current_revision(connection)
+    if current == head_revision():
+        return True
+    if not is_newer(current):
+        return False
+    query = text("SELECT value FROM settings WHERE name = :name")
+    oldest = connection.execute(query, {"name": _OLDEST_NAME}).scalar_one_or_none()
+    return oldest is not None and str(oldest) <= str(head_revision())
+
+
+def hold(connection: Connection) -> str | None:
+    """Let nobody else move the tables until the transaction's end; return their revision."""
     if in_postgresql(connection):
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    current = current_revision(connection)
+    return current_revision(connection)
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Bring the tables to ``revision`` within the connection's transaction; nodes that start together wait for each other.
+
+    Newer tables that carry this program are left as they are where the "head" is asked for.
+    """
+    current = hold(connection)
     if current is not None and current == (head_revision() if revision == "head" else revision):
+        return
+    if revision == "head" and is_newer(current) and works_here(connection):
         return
     if revision == "head" and not inspect(connection).get_table_names():
         _create(connection)
+    else:
+        _move(connection, current, revision)
+    _say_oldest(connection, revision)
+
+
+def _say_oldest(connection: Connection, revision: str) -> None:
+    """Leave word which programs the tables carry; of those that were moved elsewhere than to this program's, none is known."""
+    if not inspect(connection).has_table("settings"):
         return
+    connection.execute(text("DELETE FROM settings WHERE name = :name"), {"name": _OLDEST_NAME})
+    if revision in {"head", head_revision()}:
+        row = {"name": _OLDEST_NAME, "value": OLDEST}
+        connection.execute(text("INSERT INTO settings (name, value) VALUES (:name, :value)"), row)
+
+
+def _move(connection: Connection, current: str | None, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -77,3 +146,56 @@ def _is_behind(config: Config, current: str | None, revision: str) -> bool:
 
     older = {script.revision for script in ScriptDirectory.from_config(config).iterate_revisions(current, "base")}
     return revision in older
+
+
+def losses(connection: Connection, revision: str) -> dict[str, int]:
+    """Return what going back to ``revision`` would lose: of each table or column that goes, the rows that say something there.
+
+    Nothing is changed, but nobody writes to these tables any more until the transaction's end. Which tables and columns go is
+    tried on an empty database in memory.
+    """
+    found = {
+        name: _count(connection, table, said)
+        for name, table, said in _going(_shape(str(current_revision(connection))), _shape(revision))
+    }
+    return {name: number for name, number in found.items() if number}
+
+
+def _going(before: _Shape, after: _Shape) -> Iterator[tuple[str, str, str]]:
+    """Yield for each table and column that goes its name, its table, and in SQL which rows say something there."""
+    for table, columns in before.items():
+        if table in _FLEETING:
+            continue
+        if table not in after:
+            yield table, table, "1 = 1"
+            continue
+        for name, (nullable, default) in columns.items():
+            if name not in after[table] and (table, name) not in _DERIVED:
+                said = f"{name} <> {default}" if default else "1 = 1"
+                yield f"{table}.{name}", table, f"{name} IS NOT NULL" if nullable else said
+
+
+def _count(connection: Connection, table: str, where: str) -> int:
+    if in_postgresql(connection):
+        connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
+    # Names and defaults are those of our own migrations.
+    return int(connection.execute(text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())  # noqa: S608
+
+
+@cache
+def _shape(revision: str) -> _Shape:
+    """Return the tables of a revision."""
+    if revision == "base":
+        return {}
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as scratch:
+            _move(scratch, None, revision)
+            looked = inspect(scratch)
+            return {
+                table: {each["name"]: (each["nullable"], each["default"]) for each in looked.get_columns(table)}
+                for table in looked.get_table_names()
+                if table != "alembic_version"
+            }
+    finally:
+        engine.dispose()

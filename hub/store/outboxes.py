@@ -534,6 +534,44 @@ class Callbacks:
 
         return self._database.write(write)
 
+    def resend(
+        self,
+        case_id: UUID,
+        message_id: UUID,
+        *,
+        party: str | None,
+        most: int,
+        settled_before: datetime,
+        now: datetime,
+        audit: Callable[[int], AuditEntry],
+    ) -> int:
+        """Make the newest callbacks about a message due again, ``most`` at most, whether they arrived or were given up.
+
+        Those to ``party`` alone, if it is named, and none that was under way after ``settled_before``. Returns how many; the
+        entry that ``audit`` makes of that is written with it.
+        """
+        columns = _CALLBACKS.c
+        ended = columns.state.in_([DeliveryState.DELIVERED.value, DeliveryState.DEAD.value])
+        wanted = [
+            columns.case_id == str(case_id),
+            columns.body.contains(str(message_id)),
+            ended,
+            columns.finished_at <= micros(settled_before),
+            *([] if party is None else [columns.party == party]),
+        ]
+        newest = select(columns.callback_id).where(*wanted).order_by(columns.created_at.desc()).limit(most)
+        again = {"state": DeliveryState.QUEUED.value, "next_attempt_at": micros(now), "finished_at": None}
+
+        def write(connection: Connection) -> int:
+            here = columns.callback_id.in_(connection.execute(newest).scalars().all())
+            # Once more whether it ended: of two who ask at once, one is heard.
+            number = connection.execute(update(_CALLBACKS).where(here, ended).values(again)).rowcount
+            if number:
+                write_audit(connection, audit(number))
+            return number
+
+        return self._database.write(write)
+
     def forget(self, before: datetime) -> int:
         """Delete callbacks that ended before ``before``; return how many."""
         old = delete(_CALLBACKS).where(_CALLBACKS.c.finished_at < micros(before))

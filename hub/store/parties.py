@@ -39,6 +39,9 @@ _DESTINATIONS = tables.destinations
 _KEYS = tables.destination_keys
 _DESTINATION = Lookup(_DESTINATIONS, columns=[column.name for column in _DESTINATIONS.columns], by=["destination_id"])
 
+#: A destination that is new, and its public keys as (use, JWK).
+NewDestination = tuple[Destination, Sequence[tuple[str, Mapping[str, Any]]]]
+
 
 class Parties:
     """Who takes part. Every change takes the audit entry that belongs to it into its transaction."""
@@ -111,6 +114,24 @@ class Parties:
                 put_key(connection, destination.destination_id, use, jwk, destination.created_at)
 
         self._database.write_party(destination.destination_id, write)
+
+    def add_destinations(self, made: Sequence[NewDestination], *, audit: AuditEntry) -> None:
+        """Store new destinations, one at least, with their keys in one commit; raise ``Conflict`` where an id is taken.
+
+        Nobody is told of them, for nobody can have known them.
+        """
+        rows = [_destination_row(destination) for destination, _ in made]
+        keys = [_key_row(each.destination_id, use, jwk, each.created_at) for each, given in made for use, jwk in given]
+
+        def write(connection: Connection) -> None:
+            write_audit(connection, audit)
+            try:
+                connection.execute(insert(_DESTINATIONS), rows)
+                connection.execute(insert(_KEYS), keys)
+            except IntegrityError as exc:
+                raise already_exists(Text("Einen der Zustellpunkte", "One of the destinations")) from exc
+
+        self._database.write(write)
 
     def replace_destination(self, destination: Destination, *, audit: AuditEntry | None = None) -> None:
         """Replace all of a destination but its keys and ``created_at``. Raise ``NotFound`` for an unknown one."""
@@ -241,6 +262,19 @@ class Parties:
         )
         return self._database.all(statement, _KEYS, _key)
 
+    def adapters(self) -> dict[UUID, str]:
+        """Return the adapter of each destination."""
+        statement = select(_DESTINATIONS.c.destination_id, _DESTINATIONS.c.adapter)
+        rows = self._database.read(lambda connection: connection.execute(statement).all())
+        return {UUID(here): adapter for here, adapter in rows}
+
+    def current_keys(self) -> list[Mapping[str, Any]]:
+        """Return the encryption keys (public JWKs) that active destinations use."""
+        there, keys = _DESTINATIONS.c, _KEYS.c
+        in_use = (keys.destination_id == there.destination_id) & (keys.kid == there.encryption_kid)
+        active = (there.status == "active", keys.retired_at.is_(None))
+        return self._database.all(select(_KEYS).join(_DESTINATIONS, in_use).where(*active), _KEYS, _jwk)
+
     def _change_client(self, client_id: str, values: Mapping[str, Any], audit: AuditEntry | None) -> None:
         statement = update(_CLIENTS).where(_CLIENTS.c.client_id == client_id).values(values)
 
@@ -294,8 +328,7 @@ def put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping
         select(_KEYS.c.jwk).where(_KEYS.c.destination_id == str(destination_id), _KEYS.c.kid == kid)
     ).scalar()
     if known is None:
-        row = {"destination_id": str(destination_id), "kid": kid, "use": use, "jwk": text, "added_at": micros(now)}
-        connection.execute(insert(_KEYS), row)
+        connection.execute(insert(_KEYS), _key_row(destination_id, use, jwk, now))
         return True
     if from_json(known) != from_json(text):
         raise KeyRefused(
@@ -305,6 +338,16 @@ def put_key(connection: Connection, destination_id: UUID, use: str, jwk: Mapping
             )
         )
     return False
+
+
+def _key_row(destination_id: UUID, use: str, jwk: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "destination_id": str(destination_id),
+        "kid": str(jwk["kid"]),
+        "use": use,
+        "jwk": to_json(dict(jwk)),
+        "added_at": micros(now),
+    }
 
 
 def _client_row(client: Client) -> dict[str, Any]:

@@ -5,17 +5,28 @@ Results of attempts: many are recorded at once, each as if it were alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from hub.model import DeadCause, Event, Outcome, OutcomeKind, Standing, State, Step, StepKind, chain, new_id
+from hub.model import (
+    DeadCause,
+    Destination,
+    Event,
+    Outcome,
+    OutcomeKind,
+    Standing,
+    State,
+    Step,
+    StepKind,
+    chain,
+)
 from hub.store import tables
 from hub.store.database import (
     Database,
@@ -28,9 +39,10 @@ from hub.store.database import (
     moment,
     require_types,
     stumble,
+    to_json,
 )
 from hub.store.deliveries import to_circuit
-from hub.store.event_log import event_row, fitting, insert_events, lock_cases, move_all, move_heads
+from hub.store.event_log import event_row, fitting, insert_events, lock_cases, move_all, move_heads, runs
 from hub.store.migration import current_revision, head_revision
 from hub.store.outboxes import write_callbacks
 from hub.store.parties import destination_rows, to_destination
@@ -189,16 +201,20 @@ _ROOM = """,
 seats AS (
     SELECT r.destination_id,
         CASE WHEN c.open_until IS NULL AND COALESCE(c.failures, 0) = 0
-            THEN CAST(:per_destination AS INTEGER) ELSE 1 END AS room,
+            THEN COALESCE({width}, CAST(:per_destination AS INTEGER)) ELSE 1 END AS room,
         (
             SELECT count(*) FROM deliveries b
             WHERE b.destination_id = r.destination_id AND b.leased_by IS NOT NULL AND +b.next_attempt_at > :now
         ) AS busy
     FROM receivers r JOIN destinations z ON z.destination_id = r.destination_id
         LEFT JOIN circuits c ON c.destination_id = r.destination_id
-    WHERE CASE WHEN z.adapter {instant} THEN 1 ELSE 0 END = :turn
+    WHERE CASE WHEN z.adapter {{instant}} THEN 1 ELSE 0 END = :turn
         AND (c.open_until IS NULL OR c.open_until <= :now)
 )"""
+
+#: What a destination's number is in ``widths``, a JSON object by destination.
+_WIDTH_SQLITE = """CAST(json_extract(:widths, '$."' || r.destination_id || '"') AS INTEGER)"""
+_WIDTH_POSTGRESQL = "CAST(CAST(:widths AS JSONB) ->> r.destination_id AS INTEGER)"
 
 #: Leases of it ran out in a row, this one included if it is one: what more than once died with its worker.
 _SUSPECT = f"(d.lapses > 0 AND d.lapses + CASE WHEN d.leased_by IS NULL THEN 0 ELSE 1 END >= {SUSPECT_LAPSES})"
@@ -211,7 +227,7 @@ candidates AS (
     FROM seats s JOIN deliveries q ON q.delivery_id IN (
         SELECT d.delivery_id FROM deliveries d
         WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now AND (:turn = 1 OR NOT {_SUSPECT})
-        ORDER BY d.next_attempt_at LIMIT :per_destination
+        ORDER BY d.next_attempt_at LIMIT :widest
     )
     WHERE s.busy < s.room
 ),
@@ -233,7 +249,7 @@ candidates AS (
     FROM chosen s CROSS JOIN LATERAL (
         SELECT d.delivery_id, d.next_attempt_at FROM deliveries d
         WHERE d.destination_id = s.destination_id AND d.next_attempt_at <= :now AND (:turn = 1 OR NOT {_SUSPECT})
-        ORDER BY d.next_attempt_at LIMIT :per_destination FOR UPDATE SKIP LOCKED
+        ORDER BY d.next_attempt_at LIMIT :widest FOR UPDATE SKIP LOCKED
     ) q
 ),
 suspects AS MATERIALIZED (
@@ -278,8 +294,8 @@ WHERE delivery_id IN (
 RETURNING """ + ", ".join(_TAKEN)  # noqa: S608  # our own columns
 
 CLAIM = Query(
-    sqlite=_RECEIVERS + _ROOM + _CANDIDATES_SQLITE + _TAKE,
-    postgresql=_RECEIVERS + _ROOM + _CANDIDATES_POSTGRESQL + _TAKE,
+    sqlite=_RECEIVERS + _ROOM.format(width=_WIDTH_SQLITE) + _CANDIDATES_SQLITE + _TAKE,
+    postgresql=_RECEIVERS + _ROOM.format(width=_WIDTH_POSTGRESQL) + _CANDIDATES_POSTGRESQL + _TAKE,
     columns=_TAKEN,
     several=["instant"],
 )
@@ -300,6 +316,7 @@ _WHEN = _RECEIVERS + _FIRST_DUE
 NEXT_DUE = Query(sqlite=_WHEN, postgresql=_WHEN, columns=["due"])
 
 _CLOSED = Standing()
+_NOBODY: Mapping[UUID, int] = {}
 #: How long a delivery that only a newer version can read waits for one, from its acceptance on, and between two looks.
 _GRACE = timedelta(hours=1)
 _ASIDE = timedelta(minutes=1)
@@ -320,15 +337,16 @@ class Queue:
         node: str,
         limit: int,
         per_destination: int,
+        widths: Mapping[UUID, int] = _NOBODY,
         instant: Collection[str] = (),
         suspects: bool = True,
     ) -> list[Claim]:
         """Lease due deliveries to ``node`` until ``now + lease``: at most ``limit``, the longest due of a destination first.
 
         Fair over destinations; a destination with an open circuit gets none, one that failed last gets one at a time.
-        ``per_destination`` bounds a destination's running attempts of all nodes; nodes that claim in the same
-        instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the lapse stands in the
-        history as an attempt of unknown outcome.
+        ``per_destination`` bounds a destination's running attempts of all nodes, for those in ``widths`` their number there;
+        nodes that claim in the same instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the
+        lapse stands in the history as an attempt of unknown outcome.
 
         Of the suspects (:attr:`Claim.suspect`) one is among them at most, and only with ``suspects``.
 
@@ -337,10 +355,19 @@ class Queue:
         """
         start = micros(now)
         always = {"now": start, "until": micros(now + lease), "node": node, "instant": instant}
-        turns = [{"turn": 1, "limit": _TOGETHER, "per_destination": _TOGETHER, "suspects": 0}] if instant else []
+        every = {"limit": _TOGETHER, "per_destination": _TOGETHER, "widest": _TOGETHER, "widths": "{}", "suspects": 0}
+        turns: list[dict[str, Any]] = [{"turn": 1} | every] if instant else []
         if limit > 0 or not instant:
-            bounds = {"limit": clamp(limit), "per_destination": clamp(per_destination), "suspects": int(suspects)}
-            turns.append({"turn": 0} | bounds)
+            turns.append(
+                {
+                    "turn": 0,
+                    "limit": clamp(limit),
+                    "per_destination": clamp(per_destination),
+                    "widest": clamp(max([per_destination, *widths.values()])),
+                    "widths": to_json({str(each): clamp(width) for each, width in widths.items()}),
+                    "suspects": int(suspects),
+                }
+            )
 
         def write(connection: Connection) -> Callable[[], _Found]:
             shared = in_postgresql(connection)
@@ -351,10 +378,12 @@ class Queue:
                 return _Found
             if shared:
                 # Read at once: a transaction of its own costs further round trips.
-                found = _found(connection, rows, node, self._database.unreadables)
+                found = _found(connection, rows, node, self._database.unreadables, instant)
                 return lambda: found
             # SQLite's writer is what intake waits for; its readers wait for nobody.
-            return lambda: self._database.read(lambda reading: _found(reading, rows, node, self._database.unreadables))
+            return lambda: self._database.read(
+                lambda reading: _found(reading, rows, node, self._database.unreadables, instant)
+            )
 
         found = self._database.write(write)()
         if found.broken:
@@ -452,40 +481,6 @@ class Queue:
         return a_moment(self._database.glance(NEXT_DUE).due)
 
 
-def delivery_row(submission_id: str, destination_id: str, first_attempt_at: datetime) -> dict[str, Any]:
-    """Return the row of a new delivery."""
-    due = micros(first_attempt_at)
-    return {
-        "delivery_id": str(new_id(moment(due))),
-        "submission_id": submission_id,
-        "destination_id": destination_id,
-        "state": DeliveryState.QUEUED.value,
-        "next_attempt_at": due,
-        "fencing": 0,
-        "leased_by": None,
-        "claimed_at": None,
-        "lapsed_by": None,
-        "lapsed_at": None,
-        "lapses": 0,
-        "attempts": 0,
-        "repeat": False,
-        "cause": None,
-        "accepted_at": due,
-        "finished_at": None,
-    }
-
-
-def quarantined_row(submission_id: str, destination_id: str, at: datetime) -> dict[str, Any]:
-    """Return the row of a delivery that is kept back from the start: a dead letter that a person may release."""
-    kept = {
-        "state": DeliveryState.DEAD.value,
-        "cause": DeadCause.PAYLOAD.value,
-        "next_attempt_at": None,
-        "finished_at": micros(at),
-    }
-    return delivery_row(submission_id, destination_id, at) | kept
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Broken:
     """A delivery that is leased and cannot be read, and the column at which that fails."""
@@ -503,7 +498,9 @@ class _Found:
     broken: list[_Broken] = field(default_factory=list)
 
 
-def _found(connection: Connection, taken: Sequence[Any], node: str, unreadables: Unreadables) -> _Found:
+def _found(
+    connection: Connection, taken: Sequence[Any], node: str, unreadables: Unreadables, instant: Collection[str]
+) -> _Found:
     """Read what was taken, one by one."""
     ids = [row.submission_id for row in taken]
     messages = {row.message_id: row for row in _MESSAGE.among(connection, ids)}
@@ -513,6 +510,11 @@ def _found(connection: Connection, taken: Sequence[Any], node: str, unreadables:
     standings = unreadables.each(tables.circuits, _CIRCUIT.among(connection, receivers), to_circuit)
     # One that cannot be read counts as closed: it only saves attempts.
     circuits = {str(each.destination_id): each.standing for each in standings}
+    # What is over at once is proven to nobody.
+    proven = {each for each, there in destinations.items() if there.adapter not in instant}
+    logs = runs(connection, [row.submission_id for row in taken if row.destination_id in proven])
+    #: Read once for all that go there: its services may be many.
+    known = cache(_receiver)
     found = _Found()
     for row in taken:
         message, there = messages.get(row.submission_id), destinations.get(row.destination_id)
@@ -521,10 +523,14 @@ def _found(connection: Connection, taken: Sequence[Any], node: str, unreadables:
             continue
         sources = [("deliveries", row), ("messages", message), ("destinations", there)]
         read = partial(
-            _claim_of, circuit=circuits.get(row.destination_id), node=node, parts=parts.get(row.submission_id, [])
+            _claim_of,
+            circuit=circuits.get(row.destination_id),
+            node=node,
+            parts=parts.get(row.submission_id, []),
+            run=logs.get(row.submission_id),
         )
         try:
-            found.claims.append(read(*(source for _, source in sources)))
+            found.claims.append(read(row, message, there, receiver=known))
         except MissingParts:
             found.broken.append(_Broken(row=row, table="contents", column="part"))
         except Exception:  # noqa: BLE001  # whatever it is, it is one row's
@@ -534,17 +540,29 @@ def _found(connection: Connection, taken: Sequence[Any], node: str, unreadables:
     return found
 
 
+def _receiver(there: Any) -> Destination:
+    require_types(there, tables.destinations)
+    return to_destination(there)
+
+
 def _claim_of(
-    row: Any, message: Any, there: Any, *, circuit: Standing | None, node: str, parts: Sequence[Any]
+    row: Any,
+    message: Any,
+    there: Any,
+    *,
+    circuit: Standing | None,
+    node: str,
+    parts: Sequence[Any],
+    run: Sequence[Event] | None,
+    receiver: Callable[[Any], Destination] = _receiver,
 ) -> Claim:
     """Return the claim of a delivery's rows; raise whatever reading them raises."""
     require_types(message, tables.messages)
-    require_types(there, tables.destinations)
+    destination = receiver(there)
     if row.state != DeliveryState.QUEUED.value:
         raise ValueError("state")
     State(message.state)  # Else what comes of an attempt could not be recorded.
     submission = to_submission(message, whole_contents(message, parts))
-    destination = to_destination(there)
     return Claim(
         delivery_id=UUID(row.delivery_id),
         submission=submission,
@@ -557,6 +575,7 @@ def _claim_of(
         accepted_at=moment(row.accepted_at),
         circuit=_CLOSED if circuit is None else circuit,
         receipt=message.receipt,
+        run=run,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -44,11 +44,33 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remembered:
-    """What an idempotency key stands for; the caller compares ``mac`` (of the request) in constant time."""
+    """What an idempotency key stands for; the caller compares ``mac`` (of the request) in constant time.
+
+    The rest is what stands on the cover of the submission that it was given for.
+    """
 
     mac: str
     submission_id: UUID
     receipt: str
+    service: str
+    area: str | None
+    schema_uri: str | None
+    callback_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentFilter:
+    """Which of a sender's submissions are looked for; None: whichever.
+
+    ``since`` (inclusive) and ``until`` (exclusive) bound when their cases began; ``services`` are all names of one;
+    ``reference`` is what the sender calls it.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    state: State | None = None
+    services: Collection[str] | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +163,11 @@ class StoredMessage:
         )
 
     @property
+    def ids(self) -> dict[str, str]:
+        """The ids by which a line of the log speaks of it, as its members."""
+        return ids_of(self)
+
+    @property
     def callback_url(self) -> str | None:
         """Where the author wants news; the secret is for the outbox alone."""
         return None if self.callback is None else self.callback.url
@@ -164,6 +191,21 @@ class Announcement:
     addressee: str | None = None
     callback: Callback | None = None
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids by which a line of the log speaks of it, as its members."""
+        return ids_of(self)
+
+
+def ids_of(message: StoredMessage | Announcement) -> dict[str, str]:
+    """Return the ids by which a line of the log speaks of a message: its own under the name of what it is."""
+    return {
+        message.kind.value: str(message.id),
+        "case": str(message.case_id),
+        "destination": str(message.destination_id),
+        "service": message.service.identifier,
+    }
+
 
 #: Leases in a row that ran out, from which on a delivery is suspect: once is the fate of all that a dead worker held.
 SUSPECT_LAPSES = 2
@@ -176,7 +218,8 @@ class Claim:
     ``attempt`` counts from 1; ``repeat`` says that an earlier attempt may have reached the receiver; ``lapses`` counts
     leases in a row that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
     accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then. ``receipt`` is the
-    submission's, None where nobody needed one yet.
+    submission's, None where nobody needed one yet. ``run`` are the entries of its case's log from its create event to its
+    submit event, as the store has them; None where they were not read, or one cannot be.
     """
 
     delivery_id: UUID
@@ -190,6 +233,19 @@ class Claim:
     accepted_at: datetime
     circuit: Standing = field(default_factory=Standing)
     receipt: str | None = field(default=None, repr=False)
+    run: Sequence[Event] | None = field(default=None, repr=False)
+
+    @property
+    def ids(self) -> dict[str, str | int]:
+        """The ids by which a line of the log speaks of it, as its members."""
+        return {
+            "submission": str(self.submission.submission_id),
+            "case": str(self.submission.case_id),
+            "delivery": str(self.delivery_id),
+            "destination": str(self.destination.destination_id),
+            "service": self.submission.service.identifier,
+            "attempt": self.attempt,
+        }
 
     @property
     def suspect(self) -> bool:

@@ -6,11 +6,12 @@ What a backup has to take along, and what a restored store can no longer be sure
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, update
 
 from hub.errors import Conflict, Text, not_found, state_forbids
 from hub.model import State
@@ -34,6 +35,25 @@ _IDEMPOTENCY = tables.idempotency
 _BLOB = Lookup(_CONTENTS, columns=["blob"], by=["blob"])
 
 _DELETABLE = {State.INCOMPLETE, State.ACCEPTED, State.REJECTED}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """Which services are meant, by all their names: ``only`` these, or all ``but`` those."""
+
+    only: Collection[str] | None = None
+    but: Collection[str] = ()
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the condition that a message is for one of them."""
+        named = _MESSAGES.c.service_identifier
+        if self.only is not None:
+            return named.in_(sorted(self.only))
+        return named.not_in(sorted(self.but)) if self.but else true()
+
+
+#: Whatever the service.
+_ALL = Services()
 
 
 class Retention:
@@ -64,19 +84,23 @@ class Retention:
         due = and_(tables.waiting(), _MESSAGES.c.submitted_at < micros(before), ~delivered)
         return self._overdue(due, _MESSAGES.c.submitted_at, limit, skip)
 
-    def finished(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
+    def finished(
+        self, before: datetime, *, among: Services = _ALL, limit: int = 100, skip: int = 0
+    ) -> list[StoredMessage]:
         """Return messages accepted or rejected before ``before`` whose contents still lie here."""
-        due = and_(tables.finished(), _MESSAGES.c.finished_at < micros(before))
+        due = and_(tables.finished(), _MESSAGES.c.finished_at < micros(before), among.condition())
         return self._overdue(due, _MESSAGES.c.finished_at, limit, skip)
 
-    def delivered(self, before: datetime, *, limit: int = 100, skip: int = 0) -> list[StoredMessage]:
+    def delivered(
+        self, before: datetime, *, among: Services = _ALL, limit: int = 100, skip: int = 0
+    ) -> list[StoredMessage]:
         """Return submissions delivered before ``before`` and never answered, whose contents still lie here."""
         done = select(_DELIVERIES.c.submission_id).where(
             _DELIVERIES.c.submission_id == _MESSAGES.c.message_id,
             _DELIVERIES.c.state == DeliveryState.DELIVERED.value,
             _DELIVERIES.c.finished_at < micros(before),
         )
-        due = and_(tables.waiting(), _MESSAGES.c.deleted_at.is_(None), done.exists())
+        due = and_(tables.waiting(), _MESSAGES.c.deleted_at.is_(None), done.exists(), among.condition())
         return self._overdue(due, _MESSAGES.c.submitted_at, limit, skip)
 
     def delete_contents(

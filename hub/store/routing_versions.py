@@ -1,14 +1,17 @@
-"""Versions of the routing table: drafts, approvals, and which version is active since when."""
+"""Versions of what two people decide together: drafts, approvals, and which version is active since when.
+
+The routing table and the catalogue of services have versions of one shape, each in tables of its own (:class:`Versioned`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
 
 from hub.errors import Conflict, Text, already_exists, not_approved, not_found, overtaken, state_forbids
 from hub.store import tables
@@ -27,10 +30,46 @@ from hub.store.database import (
     to_json,
 )
 
-_VERSIONS = tables.routing_versions
-_ACTIVATIONS = tables.routing_activations
 
-_HEAD = [column for column in _VERSIONS.columns if column.name != "rules"]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Versioned:
+    """What has versions: its tables, the column that holds a version's rows, and what it is called.
+
+    ``subject`` is what the audit log calls it, ``action`` how its actions there begin, ``missing`` the slug of what is not
+    there, ``what`` the name for people, before a number.
+    """
+
+    versions: Table
+    activations: Table
+    column: str
+    subject: str
+    action: str
+    missing: str
+    what: Text
+
+    def named(self, number: int) -> Text:
+        """Return a version's name for people."""
+        return Text(f"{self.what.de} {number}", f"{self.what.en} {number}")
+
+
+ROUTING = Versioned(
+    versions=tables.routing_versions,
+    activations=tables.routing_activations,
+    column="rules",
+    subject="routing-table",
+    action="routes",
+    missing="table-not-found",
+    what=Text("Tabelle", "Table"),
+)
+SERVICES = Versioned(
+    versions=tables.service_versions,
+    activations=tables.service_activations,
+    column="services",
+    subject="services",
+    action="services",
+    missing="catalogue-not-found",
+    what=Text("Leistungsverzeichnis", "Catalogue"),
+)
 
 
 class VersionState(StrEnum):
@@ -46,9 +85,9 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableVersion:
-    """A version of the routing table without its rules.
+    """A version without its rows (rules, services).
 
-    ``revision`` counts the changes of a draft; ``content_version`` is the SHA-256 of its rules; ``size`` their number;
+    ``revision`` counts the changes of a draft; ``content_version`` is the SHA-256 of its rows; ``size`` their number;
     ``editors`` everybody who changed it; ``based_on`` the version that was active when it was made.
     """
 
@@ -84,17 +123,24 @@ class Activation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleRows:
-    """A table's rules as rows of texts (``Rule.as_row``), and the version that their content has."""
+    """What a version holds as rows (``Rule.as_row``, ``PublicService.as_document``), and the version that their content has."""
 
-    rows: Sequence[Mapping[str, str]] = field(repr=False)
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
     content_version: str
 
 
 class TableVersions:
     """Reads and writes versions. Every change takes its audit entry into its transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, kept: Versioned = ROUTING) -> None:
         self._database = database
+        #: What has these versions.
+        self.kept = kept
+        self._versions, self._activations = kept.versions, kept.activations
+        self._head = [column for column in kept.versions.columns if column.name != kept.column]
+        self._version = reads(kept.versions)(_version)
+        self._activation = reads(kept.activations)(_activation)
+        self._rows = reads(kept.versions)(_rows)
 
     def add(
         self,
@@ -108,16 +154,16 @@ class TableVersions:
         text = to_json(list(rules.rows))
 
         def write(connection: Connection) -> TableVersion:
-            _lock(connection)
-            number = (connection.execute(select(func.max(_VERSIONS.c.number))).scalar() or 0) + 1
+            self._lock(connection)
+            number = (connection.execute(select(func.max(self._versions.c.number))).scalar() or 0) + 1
             if activation is not None and number != activation.number:
-                raise already_exists(Text("Die erste Tabelle", "The first table"))
-            row = {**_row(version), "number": number, "rules": text}
-            connection.execute(insert(_VERSIONS), row)
+                raise already_exists(self.kept.named(number))
+            row = {**_row(version), "number": number, self.kept.column: text}
+            connection.execute(insert(self._versions), row)
             if activation is not None:
-                _activate(connection, activation)
-            write_audit(connection, _numbered(audit, number))
-            return _version(connection.execute(select(*_HEAD).where(_VERSIONS.c.number == number)).one())
+                self._activate(connection, activation)
+            write_audit(connection, self._numbered(audit, number))
+            return self._version(connection.execute(select(*self._head).where(self._versions.c.number == number)).one())
 
         return self._database.write(write)
 
@@ -126,7 +172,7 @@ class TableVersions:
 
         Raises ``NotFound`` or ``Conflict`` (no draft any more, or somebody else was faster).
         """
-        values = {**_row(version), "rules": to_json(list(rules.rows))}
+        values = {**_row(version), self.kept.column: to_json(list(rules.rows))}
         return self._update(version, values, expected=expected, audit=audit)
 
     def settle(self, version: TableVersion, *, expected: int, audit: AuditEntry) -> TableVersion:
@@ -137,26 +183,30 @@ class TableVersions:
         """Record an activation; raise ``Conflict`` unless its version is approved."""
 
         def write(connection: Connection) -> Activation:
-            _lock(connection)
+            self._lock(connection)
             state = connection.execute(
-                select(_VERSIONS.c.state).where(_VERSIONS.c.number == activation.number)
+                select(self._versions.c.state).where(self._versions.c.number == activation.number)
             ).scalar()
             if state is None:
-                raise not_found("table-not-found", str(activation.number))
+                raise not_found(self.kept.missing, str(activation.number))
             if state != VersionState.APPROVED:
-                raise not_approved(activation.number)
-            seq = _activate(connection, activation)
+                raise not_approved(self.kept.named(activation.number))
+            seq = self._activate(connection, activation)
             write_audit(connection, audit)
-            return _activation(connection.execute(select(_ACTIVATIONS).where(_ACTIVATIONS.c.seq == seq)).one())
+            return self._activation(
+                connection.execute(select(self._activations).where(self._activations.c.seq == seq)).one()
+            )
 
         return self._database.write(write)
 
     def cancel(self, seq: int, now: datetime, *, audit: AuditEntry) -> None:
         """Cancel an activation that has not begun; raise ``Conflict`` for any other."""
         pending = (
-            (_ACTIVATIONS.c.seq == seq) & (_ACTIVATIONS.c.since > micros(now)) & _ACTIVATIONS.c.cancelled_at.is_(None)
+            (self._activations.c.seq == seq)
+            & (self._activations.c.since > micros(now))
+            & self._activations.c.cancelled_at.is_(None)
         )
-        statement = update(_ACTIVATIONS).where(pending).values(cancelled_at=micros(now))
+        statement = update(self._activations).where(pending).values(cancelled_at=micros(now))
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
@@ -173,31 +223,35 @@ class TableVersions:
 
     def version(self, number: int) -> TableVersion:
         """Return a version; raise ``NotFound``."""
-        statement = select(*_HEAD).where(_VERSIONS.c.number == number)
-        found = self._database.one(statement, _version)
+        statement = select(*self._head).where(self._versions.c.number == number)
+        found = self._database.one(statement, self._version)
         if found is None:
-            raise not_found("table-not-found", str(number))
+            raise not_found(self.kept.missing, str(number))
         return found
 
-    def rows(self, number: int) -> list[dict[str, str]]:
+    def rows(self, number: int) -> list[dict[str, Any]]:
         """Return a version's rules as rows; raise ``NotFound``."""
-        statement = select(_VERSIONS.c.number, _VERSIONS.c.rules).where(_VERSIONS.c.number == number)
-        rows = self._database.one(statement, _rules)
+        statement = select(self._versions.c.number, self._versions.c[self.kept.column]).where(
+            self._versions.c.number == number
+        )
+        rows = self._database.one(statement, lambda row: self._rows(row, self.kept.column))
         if rows is None:
-            raise not_found("table-not-found", str(number))
+            raise not_found(self.kept.missing, str(number))
         return rows
 
     def versions(self, *, content_version: str = "", offset: int = 0, limit: int = 100) -> Page[TableVersion]:
         """Return one page of versions (of those with the rules that ``content_version`` names), newest first."""
-        statement = select(*_HEAD).order_by(_VERSIONS.c.number.desc())
+        statement = select(*self._head).order_by(self._versions.c.number.desc())
         if content_version:
-            statement = statement.where(_VERSIONS.c.content_version == content_version)
-        return self._database.page(statement, _version, offset=offset, limit=limit)
+            statement = statement.where(self._versions.c.content_version == content_version)
+        return self._database.page(statement, self._version, offset=offset, limit=limit)
 
     def activations(self, *, offset: int = 0, limit: int = 100) -> Page[Activation]:
         """Return one page of activations, latest beginning first, cancelled and coming ones included."""
-        order = (_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
-        return self._database.page(select(_ACTIVATIONS).order_by(*order), _activation, offset=offset, limit=limit)
+        order = (self._activations.c.since.desc(), self._activations.c.seq.desc())
+        return self._database.page(
+            select(self._activations).order_by(*order), self._activation, offset=offset, limit=limit
+        )
 
     def active(self, on: datetime) -> Activation | None:
         """Return the activation that holds at a moment, also in the past; None before the first.
@@ -205,17 +259,17 @@ class TableVersions:
         Raises ``UnreadableRow`` where it cannot be read, or where a later one may hold, for all that can be read of it: what
         held before would route to authorities that are no longer responsible.
         """
-        began = (_ACTIVATIONS.c.since <= micros(on)) & _ACTIVATIONS.c.cancelled_at.is_(None)
-        order = (_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
+        began = (self._activations.c.since <= micros(on)) & self._activations.c.cancelled_at.is_(None)
+        order = (self._activations.c.since.desc(), self._activations.c.seq.desc())
 
         def read(connection: Connection) -> Activation | None:
-            row = connection.execute(select(_ACTIVATIONS).where(began).order_by(*order).limit(1)).first()
-            found = None if row is None else _activation(row)
+            row = connection.execute(select(self._activations).where(began).order_by(*order).limit(1)).first()
+            found = None if row is None else self._activation(row)
             # Whoever activates waits for what is still to come, or cancels it: those made later begin later.
-            later = select(_ACTIVATIONS).where(_ACTIVATIONS.c.seq > (0 if found is None else found.seq))
+            later = select(self._activations).where(self._activations.c.seq > (0 if found is None else found.seq))
             for each in connection.execute(later):
                 if _may_hold(each, on):
-                    _activation(each)
+                    self._activation(each)
             return found
 
         return self._database.read(read)
@@ -225,64 +279,55 @@ class TableVersions:
         current = self.active(on)
         if current is None:
             return None
-        other = (_ACTIVATIONS.c.number != current.number) & (_ACTIVATIONS.c.since <= micros(current.since))
+        other = (self._activations.c.number != current.number) & (self._activations.c.since <= micros(current.since))
         statement = (
-            select(_ACTIVATIONS)
-            .where(other, _ACTIVATIONS.c.cancelled_at.is_(None))
-            .order_by(_ACTIVATIONS.c.since.desc(), _ACTIVATIONS.c.seq.desc())
+            select(self._activations)
+            .where(other, self._activations.c.cancelled_at.is_(None))
+            .order_by(self._activations.c.since.desc(), self._activations.c.seq.desc())
             .limit(1)
         )
-        return self._database.one(statement, _activation)
+        return self._database.one(statement, self._activation)
 
     def _update(
         self, version: TableVersion, values: Mapping[str, Any], *, expected: int, audit: AuditEntry
     ) -> TableVersion:
-        here = _VERSIONS.c.number == version.number
+        here = self._versions.c.number == version.number
 
         def write(connection: Connection) -> TableVersion:
-            _lock(connection)
-            known = connection.execute(select(_VERSIONS.c.state, _VERSIONS.c.revision).where(here)).first()
+            self._lock(connection)
+            known = connection.execute(select(self._versions.c.state, self._versions.c.revision).where(here)).first()
             if known is None:
-                raise not_found("table-not-found", str(version.number))
+                raise not_found(self.kept.missing, str(version.number))
             if known.state != VersionState.DRAFT:
-                raise _no_draft(version.number)
+                raise _no_draft(self.kept.named(version.number))
             if known.revision != expected:
-                raise overtaken(Text(f"Tabelle {version.number}", f"table {version.number}"))
-            connection.execute(update(_VERSIONS).where(here).values(values))
+                raise overtaken(self.kept.named(version.number))
+            connection.execute(update(self._versions).where(here).values(values))
             write_audit(connection, audit)
-            return _version(connection.execute(select(*_HEAD).where(here)).one())
+            return self._version(connection.execute(select(*self._head).where(here)).one())
 
         return self._database.write(write)
 
+    def _lock(self, connection: Connection) -> None:
+        """Let one node at a time number, change and activate; a SQLite transaction that writes is alone anyway."""
+        if in_postgresql(connection):
+            connection.exec_driver_sql(f"LOCK TABLE {self._versions.name} IN EXCLUSIVE MODE")
 
-def _lock(connection: Connection) -> None:
-    """Let one node at a time number, change and activate; a SQLite transaction that writes is alone anyway."""
-    if in_postgresql(connection):
-        connection.exec_driver_sql("LOCK TABLE routing_versions IN EXCLUSIVE MODE")
+    def _activate(self, connection: Connection, activation: Activation) -> int:
+        row = {
+            "number": activation.number,
+            "since": micros(activation.since),
+            "made_by": activation.made_by,
+            "made_at": micros(activation.made_at),
+            "reason": activation.reason,
+            "cancelled_at": None,
+        }
+        statement = insert(self._activations).returning(self._activations.c.seq)
+        seq: int = connection.execute(statement, row).scalar_one()
+        return seq
 
-
-def _activate(connection: Connection, activation: Activation) -> int:
-    row = {
-        "number": activation.number,
-        "since": micros(activation.since),
-        "made_by": activation.made_by,
-        "made_at": micros(activation.made_at),
-        "reason": activation.reason,
-        "cancelled_at": None,
-    }
-    seq: int = connection.execute(insert(_ACTIVATIONS).returning(_ACTIVATIONS.c.seq), row).scalar_one()
-    return seq
-
-
-def _numbered(audit: AuditEntry, number: int) -> AuditEntry:
-    return AuditEntry(
-        at=audit.at,
-        actor=audit.actor,
-        action=audit.action,
-        target=f"routing-table:{number}",
-        before=audit.before,
-        after=audit.after,
-    )
+    def _numbered(self, audit: AuditEntry, number: int) -> AuditEntry:
+        return replace(audit, target=f"{self.kept.subject}:{number}")
 
 
 def _row(version: TableVersion) -> dict[str, Any]:
@@ -305,15 +350,13 @@ def _row(version: TableVersion) -> dict[str, Any]:
     }
 
 
-@reads(_VERSIONS)
-def _rules(row: Row[Any]) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = from_json(row.rules)
+def _rows(row: Row[Any], column: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = from_json(getattr(row, column))
     if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
         raise TypeError("no rows")
     return rows
 
 
-@reads(_VERSIONS)
 def _version(row: Row[Any]) -> TableVersion:
     return TableVersion(
         number=row.number,
@@ -334,7 +377,6 @@ def _version(row: Row[Any]) -> TableVersion:
     )
 
 
-@reads(_ACTIVATIONS)
 def _activation(row: Row[Any]) -> Activation:
     return Activation(
         seq=row.seq,
@@ -355,11 +397,11 @@ def _may_hold(row: Row[Any], on: datetime) -> bool:
     return a_moment(row.cancelled_at) is None and (since is None or since <= on)
 
 
-def _no_draft(number: int) -> Conflict:
+def _no_draft(named: Text) -> Conflict:
     return state_forbids(
-        Text(f"Tabelle {number} ist kein Entwurf mehr.", f"Table {number} is no draft any more."),
+        Text(f"{named.de} ist kein Entwurf mehr.", f"{named.en} is no draft any more."),
         Text("Legen Sie einen neuen Entwurf an.", "Make a new draft."),
     )
 
 
-__all__ = ["Activation", "RuleRows", "TableVersion", "TableVersions", "VersionState"]
+__all__ = ["Activation", "RuleRows", "TableVersion", "TableVersions", "VersionState", "Versioned"]

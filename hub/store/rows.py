@@ -64,8 +64,8 @@ def announced_row(message: Announcement, state: State) -> dict[str, Any]:
     )
 
 
-def submitted_row(submission: Submission, receipt: str) -> dict[str, Any]:
-    """Return the row of a submission that arrives complete."""
+def submitted_row(submission: Submission, receipt: str, *, reference: str | None = None) -> dict[str, Any]:
+    """Return the row of a submission that arrives complete; ``reference`` is what its sender calls it."""
     submitted_at = micros(submission.submitted_at)
     return _message_row(
         message_id=submission.submission_id,
@@ -86,6 +86,7 @@ def submitted_row(submission: Submission, receipt: str) -> dict[str, Any]:
         schema=submission.schema,
         table_version=submission.table_version,
         receipt=receipt,
+        reference=reference,
     )
 
 
@@ -108,6 +109,7 @@ def _message_row(
     schema: SchemaRef | None = None,
     table_version: str | None = None,
     receipt: str | None = None,
+    reference: str | None = None,
     form: Form = Form.JOSE,
 ) -> dict[str, Any]:
     return {
@@ -129,6 +131,7 @@ def _message_row(
         "callback_url": None if callback is None else callback.url,
         "callback_secret": None if callback is None else callback.secret,
         "receipt": receipt,
+        "reference": reference or "",
         "notices": 0,
         "created_at": created_at,
         "submitted_at": submitted_at,

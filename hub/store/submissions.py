@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Invalid, Refused, Text, already_exists, already_submitted, attachment_not_announced, not_found
-from hub.model import GENESIS, Contents, Event, Form, Sealed, State, Subject, Submission, chain
-from hub.observability.crashpoints import reach
+from hub.errors import Invalid, Text, already_submitted, attachment_not_announced, not_found
+from hub.model import Contents, Door, Event, Form, Sealed, State, Subject, Submission, chain
 from hub.store import tables
 from hub.store.database import Database, Page, in_postgresql, micros, moment, reads
-from hub.store.engine import names_unknown
+from hub.store.deliveries import delivery_row
 from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
 from hub.store.outboxes import write_callbacks
-from hub.store.queue import delivery_row, quarantined_row
+from hub.store.plain_door import (
+    INSERT_CASE,
+    INSERT_CONTENT,
+    INSERT_DELIVERY,
+    INSERT_MESSAGE,
+    KNOWN_KEY,
+    Filed,
+    MakeFiled,
+    SubmitInCase,
+    SubmitNew,
+    remembered,
+    taken,
+)
 from hub.store.records import (
     Announcement,
     Case,
@@ -28,6 +39,7 @@ from hub.store.records import (
     MakeEvents,
     OutgoingCallback,
     Remembered,
+    SentFilter,
     StoredMessage,
 )
 from hub.store.rows import (
@@ -38,140 +50,12 @@ from hub.store.rows import (
     contents_of,
     read_parts_of,
     sealed_row,
-    submitted_row,
     to_message,
 )
-from hub.store.statements import Insert, Lookup, Update
-from hub.store.writer import Joint, nothing_written
+from hub.store.statements import Lookup, Update
+from hub.store.writer import nothing_written
 
 _MESSAGES = tables.messages
-_IDEMPOTENCY = tables.idempotency
-
-_KNOWN_KEY = Lookup(_IDEMPOTENCY, columns=["submission_id"], by=["sender", "key"])
-_REMEMBER = Insert(_IDEMPOTENCY, "ON CONFLICT (sender, key) DO NOTHING")
-INSERT_CASE = Insert(tables.cases)
-INSERT_MESSAGE = Insert(_MESSAGES)
-INSERT_CONTENT = Insert(tables.contents)
-INSERT_DELIVERY = Insert(tables.deliveries)
-
-
-class _Submit(Joint):
-    """The write of plain doors' submissions. Rows are made by the caller: the writer's time is everybody's."""
-
-    def __init__(
-        self,
-        submission: Submission,
-        *,
-        events: Sequence[Event],
-        receipt: str,
-        idempotency: tuple[str, str] | None,
-        first_attempt_at: datetime,
-        callbacks: Sequence[OutgoingCallback],
-        quarantine: bool,
-    ) -> None:
-        message_id = str(submission.submission_id)
-        self.message_id = message_id
-        self.message = INSERT_MESSAGE.row(submitted_row(submission, receipt))
-        self.case = INSERT_CASE.row(_new_case(submission, events))
-        self.contents = [
-            INSERT_CONTENT.row(sealed_row(message_id, part, sealed)) for part, sealed in submission.contents.parts()
-        ]
-        self.events = [event_row(event) for event in events]
-        row = quarantined_row if quarantine else delivery_row
-        delivery = row(message_id, str(submission.destination_id), first_attempt_at)
-        self.delivery = INSERT_DELIVERY.row(delivery)
-        self.callbacks = callbacks
-        self.key = None if idempotency is None else (submission.sender, idempotency[0])
-        self.memory = None if idempotency is None else _REMEMBER.row(_memory(submission, idempotency))
-
-    @classmethod
-    def many(cls, connection: Connection, writes: Sequence[Self]) -> list[Remembered | None]:
-        """Write what is new. The keys' rows come first: they are the gate, and nothing of a repeated request passes."""
-        known = _known_keys(connection, writes)
-        new = [write for write in writes if write.message_id not in known]
-        try:
-            INSERT_CASE.raw(connection, [write.case for write in new])
-            INSERT_MESSAGE.raw(connection, [write.message for write in new])
-        except IntegrityError as exc:
-            raise taken(exc, "Die Einreichung", "Submission", new[0].message_id) from exc
-        INSERT_CONTENT.raw(connection, [row for write in new for row in write.contents])
-        insert_events(connection, [row for write in new for row in write.events])
-        INSERT_DELIVERY.raw(connection, [write.delivery for write in new])
-        write_callbacks(connection, [callback for write in new for callback in write.callbacks])
-        reach("before-commit")
-        return [
-            _remembered(connection, *write.key) if write.key and write.message_id in known else None for write in writes
-        ]
-
-
-def _known_keys(connection: Connection, writes: Sequence[_Submit]) -> set[str]:
-    """Claim the idempotency keys of ``writes``; return the message ids of those whose key another message has."""
-    rows = {write.message_id: write.memory for write in writes if write.memory is not None}
-    if _REMEMBER.raw(connection, list(rows.values())) == len(rows):
-        return set()
-    keys = [write.key for write in writes if write.key is not None]
-    owned = select(_IDEMPOTENCY.c.submission_id).where(
-        tuple_(_IDEMPOTENCY.c.sender, _IDEMPOTENCY.c.key).in_(keys),
-        _IDEMPOTENCY.c.submission_id.in_(list(rows)),
-    )
-    return set(rows) - set(connection.execute(owned).scalars())
-
-
-def _memory(submission: Submission, idempotency: tuple[str, str]) -> dict[str, Any]:
-    key, mac = idempotency
-    return {
-        "sender": submission.sender,
-        "key": key,
-        "mac": mac,
-        "submission_id": str(submission.submission_id),
-        "created_at": micros(submission.submitted_at),
-    }
-
-
-def _new_case(submission: Submission, events: Sequence[Event]) -> dict[str, Any]:
-    if (
-        not events
-        or events[0].previous != GENESIS
-        or [event.seq for event in events] != list(range(1, len(events) + 1))
-    ):
-        raise ValueError("the events of a new case are chained from GENESIS")
-    if advance(None, events) is not State.SUBMITTED:
-        raise ValueError("the events of a complete submission end with it submitted")
-    submitted_at = micros(submission.submitted_at)
-    return {
-        "case_id": str(submission.case_id),
-        "destination_id": str(submission.destination_id),
-        "sender": submission.sender,
-        "seq": events[-1].seq,
-        "head": events[-1].hash,
-        "created_at": submitted_at,
-        "last_event_at": micros(events[-1].issued_at),
-        "tombstone": None,
-        "covered": 0,
-    }
-
-
-def _remembered(connection: Connection, sender: str, key: str) -> Remembered | None:
-    statement = (
-        select(_IDEMPOTENCY.c.mac, _IDEMPOTENCY.c.submission_id, _MESSAGES.c.receipt)
-        .join(_MESSAGES, _MESSAGES.c.message_id == _IDEMPOTENCY.c.submission_id)
-        .where(_IDEMPOTENCY.c.sender == sender, _IDEMPOTENCY.c.key == key)
-    )
-    row = connection.execute(statement).first()
-    return None if row is None else _memory_of(row)
-
-
-@reads(_IDEMPOTENCY)
-def _memory_of(row: Any) -> Remembered:
-    return Remembered(mac=row.mac, submission_id=UUID(row.submission_id), receipt=row.receipt or "")
-
-
-def taken(error: IntegrityError, what_de: str, what_en: str, key: UUID | str) -> Refused:
-    """Return what to say of a row that could not be inserted: its id is taken, or its destination is unknown."""
-    if names_unknown(error):
-        return not_found("destination-not-found")
-    return already_exists(Text(f"{what_de} {key}", f"{what_en} {key}"))
-
 
 _CASES = tables.cases
 _CONTENTS = tables.contents
@@ -190,9 +74,9 @@ class Submissions:
 
     def remembered(self, sender: str, key: str) -> Remembered | None:
         """Return what a sender's idempotency key stands for."""
-        if self._database.glance(_KNOWN_KEY, sender, key) is None:
+        if self._database.glance(KNOWN_KEY, sender, key) is None:
             return None
-        return self._database.read(lambda connection: _remembered(connection, sender, key))
+        return self._database.read(lambda connection: remembered(connection, sender, key))
 
     def submit(
         self,
@@ -200,6 +84,7 @@ class Submissions:
         *,
         events: Sequence[Event],
         receipt: str,
+        reference: str | None = None,
         idempotency: tuple[str, str] | None,
         first_attempt_at: datetime,
         callbacks: Sequence[OutgoingCallback] = (),
@@ -207,16 +92,48 @@ class Submissions:
     ) -> Future[Remembered | None]:
         """Store a complete submission in a new case, and its delivery, in one transaction.
 
-        ``events`` are the case's first, chained from GENESIS; ``idempotency`` is (key, mac of the request). The future holds
-        None after the durable commit, or what the key stands for already: then nothing was written. With ``quarantine`` the
-        delivery is born a dead letter of cause payload, which the receiver does not see.
+        ``reference`` is what the sender calls it, as the receipt says. ``events`` are the case's first, chained from GENESIS;
+        ``idempotency`` is (key, mac of the request). The future holds None after the durable commit, or what the key stands
+        for already: then nothing was written. With ``quarantine`` the delivery is born a dead letter of cause payload, which
+        the receiver does not see.
 
         Errors in the future: ``Conflict`` where an id is taken, ``StoreUnavailable``.
         """
-        write = _Submit(
+        write = SubmitNew(
             submission,
             events=events,
             receipt=receipt,
+            reference=reference,
+            idempotency=idempotency,
+            first_attempt_at=first_attempt_at,
+            callbacks=callbacks,
+            quarantine=quarantine,
+        )
+        return self._database.begin(write, wakes=True)
+
+    def submit_in_case(
+        self,
+        submission: Submission,
+        *,
+        make: MakeFiled,
+        reference: str | None = None,
+        idempotency: tuple[str, str] | None,
+        first_attempt_at: datetime,
+        callbacks: Sequence[OutgoingCallback] = (),
+        quarantine: bool = False,
+    ) -> Future[Filed]:
+        """Store a complete submission in its case, which there is, and its delivery, in one transaction.
+
+        ``make(end of the case's log)`` returns the submission's events, chained on, and the receipt, which names them; it is
+        pure and may run twice. The rest as :meth:`submit`.
+
+        Errors in the future: ``NotFound``, no such case, or its log was dropped; ``Conflict`` where an id is taken or the case
+        is closed (``case-closed``); ``StoreUnavailable``.
+        """
+        write = SubmitInCase(
+            submission,
+            make=make,
+            reference=reference,
             idempotency=idempotency,
             first_attempt_at=first_attempt_at,
             callbacks=callbacks,
@@ -365,12 +282,14 @@ class Submissions:
         case_id: UUID | None = None,
         state: State | None = None,
         form: Form | None = None,
+        complete: bool = False,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[StoredMessage]:
         """Return one page of messages without contents, oldest first. An empty ``destination_ids`` means none.
 
-        With ``destination_ids``, the receivers' view, quarantined submissions are left out.
+        With ``destination_ids``, the receivers' view, quarantined submissions are left out. ``complete``: only what was
+        submitted, whatever became of it.
         """
         table = _MESSAGES
         wanted = {
@@ -389,9 +308,40 @@ class Submissions:
             conditions.append(tables.waiting())
         if kind is Subject.REPLY and state is State.SUBMITTED:
             conditions.append(tables.replies_waiting())
-        age = table.c.created_at if state in {None, State.INCOMPLETE} else table.c.submitted_at
+        if complete:
+            conditions.append(table.c.submitted_at.is_not(None))
+        announced = state in {None, State.INCOMPLETE} and not complete
+        age = table.c.created_at if announced else table.c.submitted_at
         statement = select(table).where(*conditions).order_by(age, table.c.message_id)
         return self._database.page(statement, to_message, offset=offset, limit=limit)
+
+    def fingerprints(self, message_id: UUID) -> list[tuple[str, datetime]]:
+        """Return of which requests that led to a submission a fingerprint is kept: their sender, and when."""
+        columns = tables.idempotency.c
+        here = select(columns.sender, columns.created_at).where(columns.submission_id == str(message_id))
+        rows = self._database.read(lambda connection: connection.execute(here).all())
+        return [(sender, moment(at)) for sender, at in rows]
+
+    def sent(
+        self, sender: str, wanted: SentFilter, *, before: tuple[datetime, UUID] | None = None, limit: int = 100
+    ) -> list[tuple[datetime, StoredMessage]]:
+        """Return complete submissions of a sender without contents and when their cases began, newest first, ``limit`` at most.
+
+        ``before``: only those that follow the one of this beginning and id in that order.
+        """
+        return self._listed(sent_by(sender, wanted, before=before), limit)
+
+    def untold(
+        self, sender: str, wanted: SentFilter, *, before: tuple[datetime, UUID] | None = None, limit: int = 100
+    ) -> list[tuple[datetime, StoredMessage]]:
+        """Return such submissions of programs of before: only their receipts say what the sender calls them."""
+        return self._listed(untold_of(sender, wanted, before=before), limit)
+
+    def _listed(self, statement: Select[Any], limit: int) -> list[tuple[datetime, StoredMessage]]:
+        def read(row: Any) -> tuple[datetime, StoredMessage]:
+            return moment(row.begun_at), to_message(row)
+
+        return self._database.readable(statement, _MESSAGES, read, limit=limit)
 
     def mark_collected(self, message_id: UUID, now: datetime) -> None:
         """Note that the receiver has read a message; the first time counts."""
@@ -426,6 +376,52 @@ class Submissions:
                 owned = owned.where(_DESTINATIONS.c.destination_id.in_(sorted(map(str, among))))
             statement = statement.where(or_(_CASES.c.sender == party, _CASES.c.destination_id.in_(owned)))
         return self._database.page(statement, read_case, offset=offset, limit=limit)
+
+
+def sent_by(sender: str, wanted: SentFilter, *, before: tuple[datetime, UUID] | None = None) -> Select[Any]:
+    """Return the question for a sender's complete submissions, newest first; see :meth:`Submissions.sent`.
+
+    It goes by the index of a sender's cases, whose beginning is that of the first submission in each; or else by the one of
+    references, which there are at the plain door alone, and then each submission counts from its own beginning.
+    """
+    if wanted.reference is not None:
+        called = (_MESSAGES.c.reference == wanted.reference, tables.called())
+        return _of_plain_door(sender, wanted, before).where(*called)
+    begun = _CASES.c.created_at
+    joined = select(_MESSAGES, begun.label("begun_at")).join(_CASES, _CASES.c.case_id == _MESSAGES.c.case_id)
+    return _newest_first(joined.where(_CASES.c.sender == sender), begun, sender, wanted, before)
+
+
+def untold_of(sender: str, wanted: SentFilter, *, before: tuple[datetime, UUID] | None = None) -> Select[Any]:
+    """Return the question for those of which only their receipts say what the sender calls them."""
+    return _of_plain_door(sender, wanted, before).where(tables.untold())
+
+
+def _of_plain_door(sender: str, wanted: SentFilter, before: tuple[datetime, UUID] | None) -> Select[Any]:
+    begun = _MESSAGES.c.created_at
+    chosen = select(_MESSAGES, begun.label("begun_at")).where(_MESSAGES.c.door == Door.PLAIN.value)
+    return _newest_first(chosen, begun, sender, wanted, before)
+
+
+def _newest_first(
+    chosen: Select[Any], begun: Column[int], sender: str, wanted: SentFilter, before: tuple[datetime, UUID] | None
+) -> Select[Any]:
+    table = _MESSAGES
+    conditions = [table.c.sender == sender, table.c.kind == Subject.SUBMISSION.value, table.c.submitted_at.is_not(None)]
+    if wanted.since is not None:
+        conditions.append(begun >= micros(wanted.since))
+    if wanted.until is not None:
+        conditions.append(begun < micros(wanted.until))
+    if wanted.state is not None:
+        conditions.append(table.c.state == wanted.state.value)
+    if wanted.services is not None:
+        conditions.append(table.c.service_identifier.in_(sorted(wanted.services)))
+    if before is not None:
+        at, message_id = micros(before[0]), str(before[1])
+        # The first half bounds the index, the second says which of one moment are left.
+        conditions.append(begun <= at)
+        conditions.append(or_(begun < at, table.c.message_id < message_id))
+    return chosen.where(*conditions).order_by(begun.desc(), table.c.message_id.desc())
 
 
 def _open_case(connection: Connection, message: Announcement, end: CaseHead, at: datetime) -> None:

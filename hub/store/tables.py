@@ -163,6 +163,8 @@ messages = Table(
     _time("finished_at", optional=True),
     _time("deleted_at", optional=True),
     Column("form", Text, nullable=False, server_default="jose"),  # The default is for nodes of the version before.
+    #: What the sender calls it; empty: nothing. NULL: a program of before wrote the row, and its receipt alone says.
+    Column("reference", Text),
 )
 
 partial_index(
@@ -181,6 +183,12 @@ partial_index("ix_messages_incomplete", "state = 'incomplete'", messages.c.creat
 partial_index(
     "ix_messages_finished", "state IN ('accepted', 'rejected') AND deleted_at IS NULL", messages.c.finished_at
 )
+
+partial_index(
+    "ix_messages_reference", "reference <> ''", messages.c.sender, messages.c.reference, messages.c.created_at
+)
+#: Empty, once what programs of before wrote is gone.
+partial_index("ix_messages_untold", "reference IS NULL", messages.c.sender, messages.c.created_at)
 
 contents = Table(
     "contents",
@@ -525,39 +533,46 @@ proven_secrets = Table(
     Column("mac", Text, nullable=False),
 )
 
-routing_versions = Table(
-    "routing_versions",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", Text, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("rules", Text, nullable=False),
-    Column("content_version", Text, nullable=False, index=True),
-    Column("size", Integer, nullable=False),
-    Column("based_on", Integer),
-    Column("editors", Text, nullable=False),
-    Column("created_by", Text, nullable=False),
-    _time("created_at"),
-    Column("changed_by", Text, nullable=False),
-    _time("changed_at"),
-    Column("approved_by", Text),
-    _time("approved_at", optional=True),
-    Column("approval_text", Text, nullable=False),
-)
 
-routing_activations = Table(
-    "routing_activations",
-    metadata,
-    Column("seq", SERIAL, primary_key=True, autoincrement=True),
-    Column("number", Integer, ForeignKey("routing_versions.number"), nullable=False),
-    _time("since"),
-    Column("made_by", Text, nullable=False),
-    _time("made_at"),
-    Column("reason", Text, nullable=False),
-    _time("cancelled_at", optional=True),
-)
-Index("ix_routing_activations_since", routing_activations.c.since)
+def _versions_of(what: str, content: str) -> tuple[Table, Table]:
+    """Return the two tables of what has versions: each with its rows in ``content``, and which was activated when."""
+    versions = Table(
+        f"{what}_versions",
+        metadata,
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("state", Text, nullable=False),
+        Column("revision", Integer, nullable=False),
+        Column("title", Text, nullable=False),
+        Column(content, Text, nullable=False),
+        Column("content_version", Text, nullable=False, index=True),
+        Column("size", Integer, nullable=False),
+        Column("based_on", Integer),
+        Column("editors", Text, nullable=False),
+        Column("created_by", Text, nullable=False),
+        _time("created_at"),
+        Column("changed_by", Text, nullable=False),
+        _time("changed_at"),
+        Column("approved_by", Text),
+        _time("approved_at", optional=True),
+        Column("approval_text", Text, nullable=False),
+    )
+    activations = Table(
+        f"{what}_activations",
+        metadata,
+        Column("seq", SERIAL, primary_key=True, autoincrement=True),
+        Column("number", Integer, ForeignKey(f"{what}_versions.number"), nullable=False),
+        _time("since"),
+        Column("made_by", Text, nullable=False),
+        _time("made_at"),
+        Column("reason", Text, nullable=False),
+        _time("cancelled_at", optional=True),
+    )
+    Index(f"ix_{what}_activations_since", activations.c.since)
+    return versions, activations
+
+
+routing_versions, routing_activations = _versions_of("routing", "rules")
+service_versions, service_activations = _versions_of("service", "services")
 
 
 def waiting() -> ColumnElement[bool]:
@@ -574,6 +589,16 @@ def finished() -> ColumnElement[bool]:
     """The condition of the index of messages that are answered and whose contents still lie here."""
     answered = messages.c.state.in_([literal_column("'accepted'"), literal_column("'rejected'")])
     return and_(answered, messages.c.deleted_at.is_(None))
+
+
+def called() -> ColumnElement[bool]:
+    """The condition of the index of messages that their senders call something."""
+    return messages.c.reference != literal_column("''")
+
+
+def untold() -> ColumnElement[bool]:
+    """The condition of the index of messages of which only their receipts say what their senders call them."""
+    return messages.c.reference.is_(None)
 
 
 def replies_waiting() -> ColumnElement[bool]:

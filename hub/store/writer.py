@@ -8,7 +8,9 @@ and may run twice. Whatever the thread itself dies of, those who wait are told t
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import queue
 import threading
 import time
@@ -19,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -37,6 +40,9 @@ BATCH = 128
 WAITING = 4096
 #: Seconds to wait for company, if the batch before had any: a commit costs about the same for one as for a dozen.
 _LINGER = 0.002
+#: Seconds between two looks whether it is this process's turn: a commit takes a few milliseconds.
+_SHORTEST_LOOK = 0.0002
+_LONGEST_LOOK = 0.001
 #: Writes in a row that the database must fail before it counts as down: one alone may have itself to blame.
 _DOWN = 2
 
@@ -76,6 +82,91 @@ class Joint(ABC):
         return self.many(connection, [self])[0]
 
 
+class Turns:
+    """Turns of several processes at the write lock of one SQLite file: who waits comes next, and nobody twice before.
+
+    SQLite's own waiting sleeps ever longer, so whoever commits again at once gets the lock again. Here two files beside the
+    database are locked: in the first waits who comes next, and the second is held until the commit. Both locks are the
+    kernel's and end with the process that has them, however it ends. Waiting is bounded, as SQLite's is, so that a process
+    that was stopped in its turn stops nobody for good; so it looks again and again instead of sleeping in the kernel.
+    """
+
+    def __init__(self, database: Path, *, patience: float) -> None:
+        self._files = [database.with_name(f"{database.name}.{name}") for name in ("next", "turn")]
+        self._patience = patience
+        self._descriptors: list[int] = []
+        self._held = False
+        self._impossible = False
+
+    def take(self) -> bool:
+        """Wait for a turn, unless this process has it; return False where ``patience`` (seconds) was not enough.
+
+        Where no such files can be had or locked, everybody goes at once, and the database's own lock decides.
+        """
+        if self._held or self._impossible:
+            return True
+        try:
+            return self._taken()
+        except OSError as error:
+            self._impossible = True
+            _log.warning("no turns at writing are taken, processes may wait for one another unevenly: %s", error)
+            return True
+
+    def _taken(self) -> bool:
+        if not self._descriptors:  # Not before: a lock belongs to a file as it was opened, and forks share that.
+            for file in self._files:
+                self._descriptors.append(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        until = time.monotonic() + self._patience
+        following, turn = self._descriptors
+        if not _locked(following, until):
+            return False
+        try:
+            self._held = _locked(turn, until)
+        finally:
+            fcntl.flock(following, fcntl.LOCK_UN)
+        return self._held
+
+    def release(self) -> None:
+        """Give the turn to who waits; may be called twice."""
+        if self._held:
+            self._held = False
+            fcntl.flock(self._descriptors[1], fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+        self._held = False
+
+
+def _locked(descriptor: int, until: float) -> bool:
+    pause = _SHORTEST_LOOK
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
+        else:
+            return True
+
+
+class _Alone:
+    """Turns of a writer that has its database for itself, or whose database orders writers by itself."""
+
+    def take(self) -> bool:
+        """Wait for nobody."""
+        return True
+
+    def release(self) -> None:
+        """Give nothing to nobody."""
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
     write: Callable[[Connection], Any]
@@ -94,8 +185,10 @@ class Writer:
         waiting: int = WAITING,
         wake: Callable[[], None] = _nobody,
         supervisor: Supervisor | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.engine = engine
+        self._turns: Turns | _Alone = turns or _Alone()
         self._wake = wake
         self._batch = batch
         self._waiting = waiting
@@ -146,17 +239,24 @@ class Writer:
                 time.sleep(_LINGER)
             jobs = [] if first is None else [first]
             try:
+                turn = first is None or self._turns.take()
+                # What came while it waited for its turn goes along.
                 open_ = first is not None and self._gather(jobs)
                 running = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-                if running:
+                if running and turn:
                     self._settle(running)
+                else:
+                    _refuse(running)
             except BaseException:
                 # Those who wait are told before this thread dies of it, and what waits behind them is for its next life.
                 _refuse(jobs)
                 self._disconnect()
                 raise
+            finally:
+                self._turns.release()
         if self._connection is not None:
             self._connection.close()
+        self._turns.close()
 
     def _gather(self, jobs: list[_Job]) -> bool:
         """Take what else waits, without waiting for it; return False at the end of all work."""
@@ -195,6 +295,8 @@ class Writer:
         """
         results: list[Any] = []
         try:
+            if not self._turns.take():
+                raise unavailable()  # noqa: TRY301  # treated as what the database itself says when it is locked
             connection = self._connected()
             for kind, same in groupby((job.write for job in jobs), key=_kind):
                 results += _results(kind, list(same), connection)
@@ -211,6 +313,7 @@ class Writer:
             for job in jobs:
                 job.future.set_exception(error)
             return True
+        self._turns.release()  # Before anybody is told: the next process goes on meanwhile.
         for job, result in zip(jobs, results, strict=True):
             _resolve(job.future, result)
         if any(job.wakes for job in jobs):

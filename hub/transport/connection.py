@@ -2,7 +2,7 @@
 
 The address that is judged is the one that is connected to, and not a name that is looked up once more, which leaves no gap
 for DNS rebinding. Looking up counts against the deadline. The watch is a second handle on each connection: shutting it
-down ends a handshake, a send or a read that hangs, also inside a library.
+down ends a handshake, a send or a read that hangs, also inside a library. One thread watches all deadlines of the process.
 
 The way out to addresses that others chose: no way inward, no way round (server-side request forgery).
 
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
+import math
 import socket
 import ssl
 import threading
@@ -36,6 +38,8 @@ from hub.errors import Invalid, Text
 from hub.model import reasons
 from hub.model.reasons import Reason
 from hub.transport.addresses import host_fault, is_public, literal, may_reach, url_parts
+
+_log = logging.getLogger(__name__)
 
 #: Look-ups under way at once, and of names that share their last two labels.
 _MOST = 32
@@ -119,15 +123,19 @@ class Resolver:
         return asked
 
     def _work(self, host: str, domain: str, asked: Future[Sequence[str]]) -> None:
+        found: Sequence[str] = ()
+        fault: BaseException | None = None
         try:
             found = self._look_up(host)
         except BaseException as exc:  # noqa: BLE001  # whoever waits hears of it
-            asked.set_exception(exc)
-        else:
+            fault = exc
+        with self._room:
+            # Before anybody hears the answer: who asks after that asks anew, and is not given this one again.
+            self._end(host, domain)
+        if fault is None:
             asked.set_result(found)
-        finally:
-            with self._room:
-                self._end(host, domain)
+        else:
+            asked.set_exception(fault)
 
     def _end(self, host: str, domain: str) -> None:
         self._under_way.pop(host, None)
@@ -139,6 +147,72 @@ class Resolver:
 
 #: The process's own.
 RESOLVER = Resolver()
+
+
+class Deadlines:
+    """What is to be done at which time of the monotonic clock, unless it is taken back; on one thread, begun at the first need.
+
+    What is done must not wait: all other deadlines wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._next = math.inf
+        self._thread: threading.Thread | None = None
+
+    def put(self, key: object, at: float, act: Callable[[], None]) -> None:
+        """Have ``act`` done at ``at``; ``key`` takes it back.
+
+        Raises:
+            OSError: there is no thread to be had, so nothing would watch.
+        """
+        with self._changed:
+            self._due[key] = (at, act)
+            # Also after a fork, which takes no thread along.
+            if self._thread is None or not self._thread.is_alive():
+                self._begin(key)
+            elif at < self._next:
+                self._changed.notify()
+
+    def take_back(self, key: object) -> None:
+        """Do not do it; it may be under way."""
+        with self._changed:
+            self._due.pop(key, None)
+
+    def _begin(self, key: object) -> None:
+        # A daemon: what it waits for must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            self._thread = None
+            del self._due[key]
+            raise OSError from exc
+
+    def _run(self) -> None:
+        while True:
+            for act in self._over():
+                try:
+                    act()
+                except Exception:  # noqa: BLE001  # one of them must not cost the others their ends
+                    _log.exception("a deadline passed without what was to be done")
+
+    def _over(self) -> list[Callable[[], None]]:
+        """Wait for the next time and return what is due, which is taken away."""
+        with self._changed:
+            now = time.monotonic()
+            self._next = min((at for at, _ in self._due.values()), default=math.inf)
+            if self._next > now:
+                # What is put later, and is due later, wakes nobody: the usual case costs no change of threads.
+                self._changed.wait(None if self._next == math.inf else self._next - now)
+                now = time.monotonic()
+            over = [key for key, (at, _) in self._due.items() if at <= now]
+            return [self._due.pop(key)[1] for key in over]
+
+
+#: The process's own.
+DEADLINES = Deadlines()
 
 
 #: Addresses of one name that are tried, each with its share of the time that is left.
@@ -167,7 +241,7 @@ class Line:
         self._resolver = resolver
         self._lock = threading.Lock()
         self._watches: list[socket.socket] = []
-        self._timer: threading.Timer | None = None
+        self._borrowed: list[socket.socket] = []
         self._cut_off = False
         self._hung_up = False
 
@@ -213,36 +287,48 @@ class Line:
                 return self._watched(address, self.left() / (waiting + 1))
         return self._watched(addresses[-1], self.left())
 
+    def watch(self, handle: socket.socket) -> None:
+        """Cut a connection that was dialled before at this deadline, too; ``handle`` is its owner's, who closes it.
+
+        Raises:
+            OSError: there is nobody to watch.
+        """
+        with self._lock:
+            if self._hung_up:
+                raise ConnectionAbortedError
+            self._borrowed.append(handle)
+        DEADLINES.put(self, self._deadline, self._cut)
+
     def hang_up(self) -> None:
         """Stop watching; connections are closed by those who hold them. What is being dialled meanwhile is given up."""
+        DEADLINES.take_back(self)
+        # Who cuts holds the lock, too: no number of a handle is anybody else's by then.
         with self._lock:
             self._hung_up = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-        for watch in self._watches:
-            watch.close()
-        self._watches.clear()
+            self._borrowed.clear()
+            for watch in self._watches:
+                watch.close()
+            self._watches.clear()
 
     def _watched(self, address: tuple[str, int], within: float) -> socket.socket:
         dialled = socket.create_connection(address, timeout=max(_SHORTEST, within))
-        dialled.settimeout(max(_SHORTEST, self.left()))
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with self._lock:
-            if self._hung_up:
-                dialled.close()
-                raise ConnectionAbortedError
-            self._watches.append(dialled.dup())
-            if self._timer is None:
-                self._timer = threading.Timer(max(0.0, self.left()), self._cut)
-                self._timer.daemon = True
-                self._timer.start()
+        try:
+            dialled.settimeout(max(_SHORTEST, self.left()))
+            dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                if self._hung_up:
+                    raise ConnectionAbortedError
+                self._watches.append(dialled.dup())
+            DEADLINES.put(self, self._deadline, self._cut)
+        except OSError:
+            dialled.close()
+            raise
         return dialled
 
     def _cut(self) -> None:
         self._cut_off = True
         with self._lock:
-            for watch in self._watches:
+            for watch in (*self._watches, *self._borrowed):
                 with contextlib.suppress(OSError):
                     watch.shutdown(socket.SHUT_RDWR)
 
@@ -286,12 +372,15 @@ _FIRST_FREE_PORT = 1024
 class Posted:
     """What came of one request: the answer's status, or None and a note (no payload, no secret) where there was none.
 
-    ``content`` is the answer's body as far as it was read.
+    ``content`` is the answer's body as far as it was read, ``headers`` its header fields by their names in lower case,
+    ``certificate`` the other side's, in DER, where TLS was spoken.
     """
 
     status: int | None
     note: str
     content: bytes = field(repr=False, default=b"")
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    certificate: bytes = field(repr=False, default=b"")
 
     @property
     def taken(self) -> bool:
@@ -349,8 +438,16 @@ class Outbound:
     def _heard(self, connection: _Connection, body: bytes | None) -> Posted:
         connection.endheaders(body)
         answer = connection.getresponse()
+        spoken = connection.sock
+        certificate = spoken.getpeercert(binary_form=True) if isinstance(spoken, ssl.SSLSocket) else None
         content = answer.read(self.answer_limit)
-        return Posted(status=answer.status, note=reasons.http_note(answer.status), content=content)
+        return Posted(
+            status=answer.status,
+            note=reasons.http_note(answer.status),
+            content=content,
+            headers={name.lower(): value for name, value in answer.getheaders()},
+            certificate=certificate or b"",
+        )
 
     def _parsed(self, url: str) -> SplitResult:
         try:

@@ -19,7 +19,7 @@ import asyncssh
 
 from hub.errors import HubError
 from hub.model import DeadCause, Outcome, OutcomeKind, reasons
-from hub.model.packaging import MixedUp
+from hub.model.adapter import MixedUp
 from hub.model.reasons import Reason
 from hub.transport.connection import Inward, Line, NoHost, reason_for
 

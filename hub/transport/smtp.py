@@ -72,6 +72,24 @@ def post(
         talk.close()
 
 
+def greet(
+    line: Line, tls: ssl.SSLContext | None, server: tuple[str, int], login: MailLogin | None, *, hello: str
+) -> Outcome:
+    """Do all that comes before a mail, and hand over none: greeting, STARTTLS and login; say what came of it."""
+    talk = _Talk(line, hello=hello)
+    try:
+        talk.greet(server, tls)
+        if tls is not None and login is not None:
+            talk.login_as(login)
+        return Outcome(kind=OutcomeKind.DELIVERED, note="the server is ready to take mails")
+    except _Reply as reply:
+        return reply.outcome
+    except (OSError, smtplib.SMTPException, ValueError) as exc:
+        return talk.silence(exc)
+    finally:
+        talk.close()
+
+
 class _Talk(smtplib.SMTP):
     """One conversation on a line."""
 

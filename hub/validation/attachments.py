@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from lxml import etree
 
@@ -30,12 +30,13 @@ from hub.validation.json.documents import JsonSchema
 from hub.validation.json.report import Token, known_part, lines_of, pointer
 from hub.validation.report import Cause, Check, Limits, Report, Unchecked, Violation, text_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
-from hub.validation.xml.report import document_path
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.report import Vocabulary, document_path
 
 ANY = "*"
 #: Places of one schema, and characters of one.
 _MOST_PLACES, _LONGEST = 50, 2_000
+#: Characters of a label.
+_LONGEST_LABEL = 200
 _NAME = r"[^\W\d][\w.\-]*"
 _STEP = re.compile(rf"/(@?(?:\{{[^{{}}\s]+\}})?{_NAME}|\*)")
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
@@ -46,20 +47,23 @@ class AttachmentPlace:
     """One place where documents name an attachment.
 
     ``steps`` are the tokens of a pointer, or the steps of a path. ``required`` says that a document which names an attachment
-    there is refused without it; otherwise its report warns.
+    there is refused without it; otherwise its report warns. When it has to name one is the schema's to say. ``label`` is what
+    the attachment is, for people.
     """
 
     at: str
     required: bool
     steps: tuple[str, ...]
+    label: Text | None = None
 
     def as_document(self) -> dict[str, Any]:
         """Return the place as it stands in the manifest."""
-        return {"at": self.at, "required": self.required}
+        said = {} if self.label is None else {"label": {"de": self.label.de, "en": self.label.en}}
+        return {"at": self.at, "required": self.required, **said}
 
 
 def places_from(documents: Iterable[Any], media_type: MediaType) -> tuple[AttachmentPlace, ...]:
-    """Return the places of one schema from a list of mappings ``{at, required}``.
+    """Return the places of one schema from a list of mappings ``{at, required, label}``.
 
     Raises:
         TypeError, ValueError: A member is unknown, missing or of the wrong type, a path is none, or a place stands twice.
@@ -73,13 +77,23 @@ def places_from(documents: Iterable[Any], media_type: MediaType) -> tuple[Attach
 
 
 def _place(document: Any, media_type: MediaType) -> AttachmentPlace:
-    if not isinstance(document, Mapping) or set(document) - {"at", "required"} or "at" not in document:
-        raise ValueError("each place of attachments has at, may have required, and nothing else")
+    if not isinstance(document, Mapping) or set(document) - {"at", "required", "label"} or "at" not in document:
+        raise ValueError("each place of attachments has at, may have required and label, and nothing else")
     at, required = document["at"], document.get("required", False)
     if not isinstance(at, str) or not isinstance(required, bool):
         raise TypeError("of a place of attachments, at is a text and required is true or false")
     split = _tokens if media_type is MediaType.JSON else _elements
-    return AttachmentPlace(at=at, required=required, steps=split(at))
+    return AttachmentPlace(at=at, required=required, steps=split(at), label=_label(document.get("label")))
+
+
+def _label(document: Any) -> Text | None:
+    if document is None:
+        return None
+    if not isinstance(document, Mapping) or set(document) != {"de", "en"}:
+        raise ValueError("the label of a place of attachments has de and en, and nothing else")
+    if not all(isinstance(text, str) and 0 < len(text.strip()) <= _LONGEST_LABEL for text in document.values()):
+        raise ValueError(f"a label of a place of attachments is a text of at most {_LONGEST_LABEL} characters")
+    return Text(document["de"].strip(), document["en"].strip())
 
 
 def _tokens(at: str) -> tuple[str, ...]:
@@ -113,7 +127,20 @@ class _Named:
 
     name: str
     where: Any
-    required: bool
+    place: AttachmentPlace
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """How bad it is that the file is missing."""
+        return "error" if self.place.required else "warning"
+
+    @property
+    def text(self) -> Text:
+        """What is said of it: what the file is, where somebody wrote that down, and never its name."""
+        said, label = text_of(RULE), self.place.label
+        if label is None:
+            return said
+        return Text(f"{label.de}: {said.de}", f"{label.en}: {said.en}")
 
 
 class JsonAttachmentNames:
@@ -122,6 +149,8 @@ class JsonAttachmentNames:
     def __init__(self, places: Sequence[AttachmentPlace]) -> None:
         self._places = places
         self._declared = frozenset(step for place in places for step in place.steps)
+        #: The report of flawless documents, and what becomes of it where their attachments are not at hand.
+        self._kept: tuple[Report, Report] | None = None
 
     def judged(
         self,
@@ -134,37 +163,52 @@ class JsonAttachmentNames:
         limits: Limits,
     ) -> Report:
         """Return the report with what the names of ``document``, read from ``data``, add; ``sent`` as in the catalogue."""
+        if sent is None:
+            return self._not_at_hand(report) if self._names_any(document) else report
         named = list(islice(self._named(document), _MOST_NAMES + 1))
         missing = _missing(named, sent)
         if not missing:
-            return _judged(report, named, sent, [], limits)
+            return _judged(report, named, [], limits)
         names = schema.known().names | self._declared
         lines = lines_of(data, {each.where for each in missing[: limits.violations]})
         broken = [
             Violation(
                 rule=RULE,
-                severity="error" if each.required else "warning",
+                severity=each.severity,
                 path=pointer(known_part(each.where, names)),
                 path_kind="json-pointer",
                 line=lines.get(each.where),
-                text=text_of(RULE),
+                text=each.text,
             )
             for each in missing
         ]
-        return _judged(report, named, sent, broken, limits)
+        return _judged(report, named, broken, limits)
+
+    def _not_at_hand(self, report: Report) -> Report:
+        kept = self._kept
+        if kept is None or kept[0] is not report:
+            kept = self._kept = (report, _not_at_hand(report))
+        return kept[1]
+
+    def _names_any(self, document: Any) -> bool:
+        return any(
+            isinstance(value, str) and value != ""
+            for place in self._places
+            for _, value in _reached(document, place.steps, ())
+        )
 
     def _named(self, document: Any) -> Iterator[_Named]:
         for place in self._places:
             for where, value in _reached(document, place.steps, ()):
                 if isinstance(value, str) and value:
-                    yield _Named(name=value, where=where, required=place.required)
+                    yield _Named(name=value, where=where, place=place)
 
 
 class XmlAttachmentNames:
     """Finds the names in XML documents of one schema. Thread-safe."""
 
     def __init__(self, places: Sequence[AttachmentPlace]) -> None:
-        self._places = [(_compiled(place.steps), place.required) for place in places]
+        self._places = [(_compiled(place.steps), place) for place in places]
         self._marks = [_mark(place.steps) for place in places]
 
     def judged(
@@ -183,20 +227,22 @@ class XmlAttachmentNames:
             return replace(report, unchecked=(*report.unchecked, _TOO_LARGE))
         tree = parse_tree(document.data) if document.tree is None else document.tree
         named = list(islice(self._named(tree), _MOST_NAMES + 1))
+        if sent is None:
+            return _not_at_hand(report) if named else report
         missing = _missing(named, sent)
         if not missing:
-            return _judged(report, named, sent, [], limits)
+            return _judged(report, named, [], limits)
         broken = [_broken(each, words()) for each in missing]
-        return _judged(replace(report, namespaces=words().namespaces), named, sent, broken, limits)
+        return _judged(replace(report, namespaces=words().namespaces), named, broken, limits)
 
     def _named(self, tree: Any) -> Iterator[_Named]:
-        for find, required in self._places:
+        for find, place in self._places:
             results: Any = find(tree)
             for found in results:
                 text = str(found) if isinstance(found, str) else str(_TEXT(found))
                 # White space at the ends is collapsed in all the types that file names have (XML Schema, part 2, 4.3.6).
                 if name := text.strip(" \t\r\n"):
-                    yield _Named(name=name, where=_owner(found), required=required)
+                    yield _Named(name=name, where=_owner(found), place=place)
 
 
 def _reached(value: Any, steps: Sequence[str], at: tuple[Token, ...]) -> Iterator[tuple[tuple[Token, ...], Any]]:
@@ -249,17 +295,17 @@ def _broken(each: _Named, words: Vocabulary) -> Violation:
     element, attribute = each.where
     return Violation(
         rule=RULE,
-        severity="error" if each.required else "warning",
+        severity=each.severity,
         path=document_path(element, words, attribute=attribute),
         path_kind="xpath",
         line=element.sourceline,
-        text=text_of(RULE),
+        text=each.text,
     )
 
 
-def _missing(named: Sequence[_Named], sent: Collection[str] | None) -> list[_Named]:
-    """Return what is named among the first of a document and not among the files sent; nothing if those are not at hand."""
-    if sent is None or not named:
+def _missing(named: Sequence[_Named], sent: Collection[str]) -> list[_Named]:
+    """Return what is named among the first of a document and not among the files sent."""
+    if not named:
         return []
     files = {_composed(name) for name in sent if len(name) <= _LONGEST_NAME}
     return [each for each in named[:_MOST_NAMES] if len(each.name) > _LONGEST_NAME or _composed(each.name) not in files]
@@ -269,11 +315,11 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _judged(
-    report: Report, named: Sequence[_Named], sent: Collection[str] | None, broken: Sequence[Violation], limits: Limits
-) -> Report:
-    if named and sent is None:
-        return replace(report, unchecked=(*report.unchecked, _NOT_AT_HAND))
+def _not_at_hand(report: Report) -> Report:
+    return replace(report, unchecked=(*report.unchecked, _NOT_AT_HAND))
+
+
+def _judged(report: Report, named: Sequence[_Named], broken: Sequence[Violation], limits: Limits) -> Report:
     if len(named) > _MOST_NAMES:
         report = replace(report, unchecked=(*report.unchecked, _TOO_MANY))
     if not broken:

@@ -1,263 +1,47 @@
 """The schema catalogue: which schemas there are, which one a payload belongs to, and whether it keeps it.
 
-Loaded once from folders ``<root>/<standard>/<version>/`` and never changed; a reload is a new catalogue. Checking is a
-pure function of its arguments, touches no network, and is safe from several threads.
-
-The entries of a catalogue, loaded from folders ``<standard>/<version>/``.
-
-The catalogue of the moment: read anew when its folders change, without anybody waiting for it.
-
-A check holds the catalogue that it began with. What was accepted under a version keeps that version's reference, whatever
+Loaded from folders ``<root>/<standard>/<version>/`` and never changed; a reload is a new catalogue, read when the folders
+change, without anybody waiting for it. A check holds the catalogue that it began with, is a pure function of its arguments,
+touches no network, and is safe from several threads. What was accepted under a version keeps that version's reference, whatever
 becomes of the version later.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-import orjson
-
-from hub.errors import ConfigurationError, Refused, Text, UnknownSchema
+from hub.errors import ConfigurationError, Refused, Text, UnknownSchema, not_found
 from hub.files.watched import WatchedFile, stamp_of
 from hub.model import MediaType, SchemaRef
-from hub.validation.attachments import ANY, JsonAttachmentNames, XmlAttachmentNames
-from hub.validation.code_lists import CodeList, CodeLists, read_code_list
+from hub.validation.attachments import JsonAttachmentNames, XmlAttachmentNames
+from hub.validation.code_lists import CodeLists
 from hub.validation.comparison import Change, differences
-from hub.validation.editions import fixed_versions, stated_by
-from hub.validation.json.documents import JsonSchema, addresses, read_json
+from hub.validation.editions import EditionFile, SchemaEntry, fixed_versions, load_version, stated_by
+from hub.validation.json.documents import JsonSchema, read_json
 from hub.validation.manifest import (
     NAME,
     Edition,
-    Kind,
     Manifest,
-    Reader,
     SchemaItem,
     SchemaStanding,
     Status,
-    read_manifest,
-    read_pinned,
     read_standings,
-    verify_files,
 )
 from hub.validation.manifest import STANDING_NAME as STANDING
 from hub.validation.report import MIB, Cause, Check, Limits, Report, Unchecked
 from hub.validation.schematron.rules import RULES_LATER, BusinessRules
 from hub.validation.xml.documents import XmlDocument, in_own_thread, is_worn, note_strange, parse_tree, read_xml
-from hub.validation.xml.places import PlaceTable, PlaceTables, tables_from_json
 from hub.validation.xml.xsd import (
     XsdSchema,
-    XsdSource,
-    mark_of,
-    may_name_version,
-    parse_schema_document,
-    tables_of,
 )
 from hub.validation.xml.xsd11 import Xsd11Schema
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SchemaEntry:
-    """One schema of the catalogue: its item, the version it belongs to, and its folder."""
-
-    item: SchemaItem
-    manifest: Manifest
-    folder: Path
-    judge: XsdSchema | Xsd11Schema | JsonSchema = field(repr=False, compare=False)
-    #: What is recorded with a payload that was checked.
-    ref: SchemaRef
-    #: The report of every payload that breaks no rule.
-    clean: Report = field(repr=False, compare=False)
-    #: Business rules for every message of the version.
-    rules: BusinessRules | None = field(repr=False, compare=False, default=None)
-    #: Whether messages name code lists (listURI), so that those of the catalogue have a say.
-    coded: bool = False
-    #: Finds the attachments that documents name, where the manifest declares where they do.
-    named: JsonAttachmentNames | XmlAttachmentNames | None = field(repr=False, compare=False, default=None)
-
-    @property
-    def uri(self) -> str:
-        """The schema's URI."""
-        return self.item.uri
-
-    @property
-    def uris(self) -> tuple[str, ...]:
-        """Every URI under which senders may name the schema; that of its version included."""
-        version = (self.manifest.uri,) if self.manifest.uri else ()
-        return (self.item.uri, *self.item.aliases, *version)
-
-    def pinned_with(self, code_lists: str | None) -> SchemaEntry:
-        """Return the entry with the hash of all code lists in what is recorded, if its messages are judged by them."""
-        if code_lists is None or not self.coded:
-            return self
-        both = f"{self.ref.sha256} schema\n{code_lists} code-lists\n"
-        ref = replace(self.ref, sha256=hashlib.sha256(both.encode()).hexdigest())
-        return replace(self, ref=ref, clean=replace(self.clean, schema=ref))
-
-    def serves(self, service: str | None) -> bool:
-        """Whether payloads for a service may use the schema; without a service they may."""
-        return service is None or self.item.services is None or service in self.item.services
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
-    """What one folder of a catalogue holds."""
-
-    entries: tuple[SchemaEntry, ...] = ()
-    code_lists: tuple[CodeList, ...] = ()
-    #: Whether a list of its package could not be taken over.
-    lacks_lists: bool = False
-
-
-def load_version(folder: Path) -> Version:
-    """Load one version of one standard and verify its pinned hashes.
-
-    Raises:
-        ConfigurationError: Its manifest is unusable, or a file is changed.
-    """
-    manifest = read_manifest(folder)
-    if (folder.parent.name, folder.name) != (manifest.standard, manifest.version):
-        raise ConfigurationError(
-            Text(
-                f"{folder} enthält {manifest.standard} {manifest.version}. Benennen Sie den Ordner danach.",
-                f"{folder} holds {manifest.standard} {manifest.version}. Name the folder after it.",
-            )
-        )
-    verify_files(folder, manifest)
-    # Files may be read for the first time long after they were verified, and again later.
-    read = partial(read_pinned, folder, manifest)
-    if manifest.kind is Kind.XSD and _written_in_1_1(read, manifest):
-        # It came in before every mark of XML Schema 1.1 was known.
-        manifest = replace(manifest, kind=Kind.XSD11)
-    if manifest.kind is Kind.CODE_LISTS:
-        lists = tuple(_code_list(read, item) for item in manifest.schemas)
-        return Version(code_lists=lists, lacks_lists=bool(manifest.left_out))
-    tables = _places(read, folder, manifest) if manifest.kind.media_type is MediaType.XML else dict
-    rules = BusinessRules({name: read(name) for name in manifest.rules}) if manifest.rules else None
-    lists = tuple(read_code_list(read(each.file), each.file, closed=each.closed) for each in manifest.code_lists)
-    coded = {name for name in manifest.files if name.lower().endswith(".xsd") and b"listURI" in read(name)}
-    return Version(
-        entries=tuple(
-            replace(_entry(folder, manifest, item, tables), rules=rules, coded=not coded.isdisjoint(item.closure))
-            for item in manifest.schemas
-        ),
-        code_lists=lists,
-        lacks_lists=bool(manifest.left_out),
-    )
-
-
-def _written_in_1_1(read: Reader, manifest: Manifest) -> bool:
-    for name in sorted({name for item in manifest.schemas for name in item.closure}):
-        content = read(name)
-        if may_name_version(content) and mark_of(parse_schema_document(content, name)) is not None:
-            return True
-    return False
-
-
-def _code_list(read: Reader, item: SchemaItem) -> CodeList:
-    return read_code_list(read(item.file), item.file, closed=item.closed)
-
-
-def _entry(folder: Path, manifest: Manifest, item: SchemaItem, tables: Callable[[], PlaceTables]) -> SchemaEntry:
-    ref = _ref(manifest, item)
-    judge = _judge(folder, manifest, item, lambda: tables()[item.file])
-    return SchemaEntry(
-        item=item,
-        manifest=manifest,
-        folder=folder,
-        judge=judge,
-        ref=ref,
-        clean=Report(schema=ref),
-        named=_attachment_names(folder, manifest, item),
-    )
-
-
-def _attachment_names(
-    folder: Path, manifest: Manifest, item: SchemaItem
-) -> JsonAttachmentNames | XmlAttachmentNames | None:
-    if not item.attachments:
-        return None
-    if manifest.kind is Kind.JSON_SCHEMA:
-        return JsonAttachmentNames(item.attachments)
-    for place in item.attachments:
-        if place.steps[0] not in (ANY, *item.roots):
-            raise ConfigurationError(
-                Text(
-                    f"{folder}: {place.at} führt nicht zu Anlagen, denn es beginnt mit keiner Nachricht von {item.file}. "
-                    "Beginnen Sie den Pfad mit einem der Elemente, die unter roots stehen.",
-                    f"{folder}: {place.at} does not lead to attachments, for it begins with no message of {item.file}. "
-                    "Begin the path with one of the elements that stand under roots.",
-                ),
-                file=item.file,
-            )
-    return XmlAttachmentNames(item.attachments)
-
-
-def _judge(
-    folder: Path, manifest: Manifest, item: SchemaItem, places: Callable[[], PlaceTable]
-) -> XsdSchema | Xsd11Schema | JsonSchema:
-    read = partial(read_pinned, folder, manifest)
-    if manifest.kind is Kind.JSON_SCHEMA:
-        return JsonSchema(_schema_document(read, item.file), resources=lambda: _resources(read, item), name=item.file)
-    source = XsdSource(file=item.file, closure=item.closure, read=read, locations=manifest.locations)
-    if manifest.kind is Kind.XSD11:
-        return Xsd11Schema(source, folder=folder, roots=item.roots, places=places)
-    return XsdSchema(source, roots=item.roots, places=places)
-
-
-def _ref(manifest: Manifest, item: SchemaItem) -> SchemaRef:
-    return SchemaRef(
-        uri=item.uri,
-        standard=manifest.standard,
-        version=manifest.version,
-        sha256=manifest.recorded_hash(item),
-        media_type=manifest.kind.media_type,
-    )
-
-
-def _resources(read: Reader, item: SchemaItem) -> Iterator[tuple[str, Any]]:
-    for name in item.closure:
-        if name != item.file:
-            yield from addresses(_schema_document(read, name), name)
-
-
-def _schema_document(read: Reader, name: str) -> Mapping[str, Any]:
-    try:
-        document = orjson.loads(read(name))
-    except orjson.JSONDecodeError as error:
-        raise ConfigurationError(Text(f"{name} ist kein JSON.", f"{name} is not JSON."), file=name) from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(Text(f"{name} ist kein Schema-Objekt.", f"{name} is not a schema object."), file=name)
-    return document
-
-
-def _places(read: Reader, folder: Path, manifest: Manifest) -> Callable[[], PlaceTables]:
-    """Return what gives the tables of places of a version: as they were stored, or, of an earlier release, derived anew."""
-    stored = _stored_places(read, folder, manifest.identifiers) if manifest.identifiers is not None else None
-    if stored is not None and all(item.file in stored for item in manifest.schemas):
-        return lambda: stored
-    files = tuple(item.file for item in manifest.schemas)
-    closure = tuple({name for item in manifest.schemas for name in item.closure})
-    source = XsdSource(file=files[0], closure=closure, read=read, locations=manifest.locations)
-    return cache(lambda: tables_of(files, source))
-
-
-def _stored_places(read: Reader, folder: Path, name: str) -> PlaceTables | None:
-    try:
-        return tables_from_json(orjson.loads(read(name)))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        path = folder / name
-        raise ConfigurationError(
-            Text(f"{path} ist keine Tabelle der Kennungen.", f"{path} is not a table of identifiers."), file=str(path)
-        ) from error
-
 
 #: Known schemas that a refusal lists.
 _LISTED = 50
@@ -269,6 +53,16 @@ _REMEMBERED = 4096
 _LONGEST_MARK = 500
 #: Comparisons of two versions that are remembered.
 _COMPARISONS = 16
+
+
+class Superseded(NamedTuple):
+    """A version of a standard that ends: the one that took its place ``since``, and its last day; both days inclusive."""
+
+    standard: str
+    version: str
+    successor: str
+    since: date
+    until: date
 
 
 class _Asked(NamedTuple):
@@ -291,8 +85,12 @@ class SchemaCatalog:
         limits: Limits | None = None,
         code_lists: CodeLists | None = None,
         lacks_lists: bool = False,
+        list_files: Iterable[EditionFile] = (),
     ) -> None:
         self._limits = limits or Limits()
+        self._list_files = tuple(list_files)
+        #: Files by what others call them; looked up when somebody asks for one that is no schema's.
+        self._called: Mapping[str, EditionFile] | None = None
         self._code_lists = code_lists or CodeLists(())
         self._lacks_lists = lacks_lists
         self._entries = tuple(sorted(entries, key=_age, reverse=True))
@@ -325,7 +123,8 @@ class SchemaCatalog:
             for entry in version.entries
         ]
         lacks_lists = any(version.lacks_lists for version in versions)
-        return cls(entries, limits=limits, code_lists=code_lists, lacks_lists=lacks_lists)
+        files = [file for version in versions for file in version.list_files]
+        return cls(entries, limits=limits, code_lists=code_lists, lacks_lists=lacks_lists, list_files=files)
 
     def entries(self) -> tuple[SchemaEntry, ...]:
         """Return every schema, newest version first."""
@@ -359,6 +158,32 @@ class SchemaCatalog:
         found = self.named(uri)
         return next((entry for entry in found if entry.uri == uri), found[0])
 
+    def serving(self, service: str, *, on: date) -> tuple[SchemaEntry, ...]:
+        """Return the schemas in force on a day that were made for a service (URN), the newest first."""
+        return tuple(entry for entry in self._by_service.get(service, ()) if entry.manifest.in_force(on))
+
+    def file(self, uri: str, name: str | None = None) -> EditionFile:
+        """Return a file by which is judged: of a schema's URI the schema, or the one called ``name`` of those beside it.
+
+        What has a URI of its own without being a schema (a document that schemas import, a code list) is found by that.
+
+        Raises:
+            UnknownSchema: Nothing has the URI.
+            NotFound: The schema has no such file.
+        """
+        if uri not in self._by_uri and name is None and (found := self._files_called().get(uri)) is not None:
+            return found
+        for each in self.entry(uri).files():
+            if name in (None, each.name):
+                return each
+        raise not_found("schema-file-not-found")
+
+    def _files_called(self) -> Mapping[str, EditionFile]:
+        if self._called is None:
+            of_schemas = (called for entry in self._entries for called in entry.called())
+            self._called = {each.uri: each for each in self._list_files if each.uri is not None} | dict(of_schemas)
+        return self._called
+
     def ref(self, uri: str) -> SchemaRef:
         """Return what is recorded for a URI or alias.
 
@@ -366,6 +191,33 @@ class SchemaCatalog:
             UnknownSchema: There is none.
         """
         return self.entry(uri).ref
+
+    def superseded(self, uri: str, on: date) -> Superseded | None:
+        """Return when the version of a schema ends and which one took its place; None while no end, or no other, is known.
+
+        Raises:
+            UnknownSchema: There is none.
+        """
+        ending = self.entry(uri).manifest
+        if ending.valid_until is None:
+            return None
+        others = {entry.manifest.version: entry.manifest for entry in self._entries}.values()
+        newer = [
+            each
+            for each in others
+            if each.standard == ending.standard and each.in_force(on) and _lasts_longer(each, ending)
+        ]
+        if not newer:
+            return None
+        successor = max(newer, key=lambda each: each.valid_from or date.min)
+        since = successor.valid_from or ending.valid_from or ending.valid_until
+        return Superseded(
+            standard=ending.standard,
+            version=ending.version,
+            successor=successor.version,
+            since=since,
+            until=ending.valid_until,
+        )
 
     def diff(self, standard: str, old: str, new: str) -> tuple[Change, ...]:
         """Return what a sender of a standard must and may change from one version to another.
@@ -490,16 +342,21 @@ class SchemaCatalog:
                 remarks=found.notes,
                 namespaces=found.namespaces,
             )
+        loose = found.unjudged > 0
+        if loose or not found.whole:
+            report = replace(report, unchecked=(_NOT_DECLARED if found.whole else _STOPPED,))
         if not entry.coded and b"listURI" not in document.data:
             return report
-        return self._with_codes(report, judge, document)
+        return self._with_codes(report, judge, document, loose=loose)
 
-    def _with_codes(self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument) -> Report:
+    def _with_codes(
+        self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument, *, loose: bool
+    ) -> Report:
         if document.tree is None and len(document.data) > CODED_BYTES:
             return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
         tree = parse_tree(document.data) if document.tree is None else document.tree
         words = judge.words()
-        wrong, judged = self._code_lists.check(judge.codes(tree, document.data), words)
+        wrong, judged = self._code_lists.check(judge.codes(tree, document.data, loose=loose), words)
         if not judged:
             why = _LIST_MISSING if self._lacks_lists else _LISTS_NOT_KNOWN
             report = replace(report, unchecked=(*report.unchecked, why))
@@ -547,7 +404,7 @@ class SchemaCatalog:
             raise self._unknown(_not_in_force(candidates[0]), candidates)
         serving = [entry for entry in in_force if entry.serves(asked.service)]
         if not serving:
-            raise self._unknown(_WRONG_SERVICE, in_force)
+            raise self._of_another_service(asked)
         if not asked.mark and len(serving) > 1:
             raise self._unknown(_AMBIGUOUS, serving)
         return serving
@@ -588,6 +445,13 @@ class SchemaCatalog:
             return self._by_uri.get(asked.mark, ())
         return self._by_service.get(asked.service or "", ())
 
+    def _of_another_service(self, asked: _Asked) -> UnknownSchema:
+        """Return the refusal of a schema that the service does not take, with those that it does."""
+        taken = list(self.serving(asked.service or "", on=asked.on))
+        if taken:
+            return self._unknown(_WRONG_SERVICE, taken)
+        return UnknownSchema(_SERVICE_WITHOUT_SCHEMA, known=[])
+
     def _unknown(self, detail: Text, near: Iterable[SchemaEntry]) -> UnknownSchema:
         listed = [entry.uri for entry in near] or list(self.uris())
         return UnknownSchema(detail, known=sorted(set(listed))[:_LISTED])
@@ -611,6 +475,10 @@ def _mark(document: Any) -> str | None:
         return document.root
     named = document.get("$schema") if isinstance(document, dict) else None
     return named if isinstance(named, str) else None
+
+
+def _lasts_longer(manifest: Manifest, than: Manifest) -> bool:
+    return manifest.version != than.version and (manifest.valid_until or date.max) > (than.valid_until or date.max)
 
 
 def _age(entry: SchemaEntry) -> tuple[date, tuple[int, ...], str]:
@@ -654,6 +522,25 @@ def _not_in_force(entry: SchemaEntry) -> Text:
     )
 
 
+_NOT_DECLARED = Unchecked(
+    check=Check.SCHEMA,
+    cause=Cause.NOT_DECLARED,
+    text=Text(
+        "Das Dokument enthält Elemente oder Attribute, die das Schema an ihrer Stelle zulässt, aber nicht beschreibt; sie "
+        "wurden nicht geprüft.",
+        "The document holds elements or attributes that the schema lets in where they stand and does not describe; they were "
+        "not checked.",
+    ),
+)
+_STOPPED = Unchecked(
+    check=Check.SCHEMA,
+    cause=Cause.SCHEMA_BROKEN,
+    text=Text(
+        "Was in einem Element am falschen Platz oder dahinter steht, wurde nicht geprüft. Verbessern Sie, was der Bericht "
+        "nennt, und prüfen Sie noch einmal.",
+        "What stands in an element out of place, or behind it, was not checked. Mend what the report names, and check again.",
+    ),
+)
 _CODES_NOT_CHECKED = Unchecked(
     check=Check.CODE_LISTS,
     cause=Cause.TOO_LARGE,
@@ -697,8 +584,12 @@ _NOT_FOUND = Text(
     "Name the schema in the parameter schema.",
 )
 _WRONG_SERVICE = Text(
-    "Das Schema dieses Dokuments gehört nicht zu dieser Leistung. Prüfen Sie Leistung und Schema.",
-    "The schema of this document does not belong to this service. Check service and schema.",
+    "Das Schema dieses Dokuments gehört nicht zu dieser Leistung. „known“ nennt die Schemata, die sie annimmt.",
+    "The schema of this document does not belong to this service. 'known' names the schemas that it takes.",
+)
+_SERVICE_WITHOUT_SCHEMA = Text(
+    "Das Schema dieses Dokuments gehört nicht zu dieser Leistung, und der Katalog hat keines für sie. Prüfen Sie die Leistung.",
+    "The schema of this document does not belong to this service, and the catalogue holds none for it. Check the service.",
 )
 _AMBIGUOUS = Text(
     "Zu dieser Leistung gibt es mehrere Schemata. Nennen Sie eines davon in $schema oder im Parameter schema.",
@@ -732,4 +623,4 @@ def _stamp(roots: tuple[Path, ...]) -> tuple[tuple[str, tuple[int, int, int]], .
     return tuple((str(path), stamp) for path in paths if (stamp := stamp_of(path)) is not None)
 
 
-__all__ = ["SchemaCatalog", "SchemaEntry"]
+__all__ = ["SchemaCatalog", "SchemaEntry", "Superseded"]

@@ -20,9 +20,8 @@ from lxml import etree
 
 from hub.errors import ConfigurationError, Text
 from hub.validation.report import Severity, Violation, text_of
-from hub.validation.xml.places import CodedElement
-from hub.validation.xml.report import document_path
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.report import Vocabulary, document_path
+from hub.validation.xml.walk import CodedElement
 from hub.validation.xml.xsd import parse_schema_document
 
 _EXPECTED_CODES = 30
@@ -102,6 +101,46 @@ def read_code_list(content: bytes, name: str, *, closed: bool = True) -> CodeLis
     return CodeList(uri=uri, version=version, codes=codes, closed=closed, sha256=sha256)
 
 
+def named_codes(content: bytes, name: str) -> Mapping[str, str]:
+    """Return the codes of a list in its order, each with what people read of it: the first other column that has a text.
+
+    Raises:
+        ConfigurationError: It is no code list.
+    """
+    known = read_code_list(content, name).codes
+    rows = _rows_of_json(content) if name.lower().endswith(".json") else _rows_of_genericode(content, name)
+    found: dict[str, str] = {}
+    for code, *others in rows:
+        if code in known:
+            found.setdefault(code, next((text for text in others if text), code))
+    return found
+
+
+def _rows_of_genericode(content: bytes, name: str) -> Iterator[list[str]]:
+    """Yield the rows of a list, the code first and then what the other columns say."""
+    root = parse_schema_document(content, name)
+    key = _key_column(root)
+    columns = [node.get("Id") for node in root.iterfind("ColumnSet/Column")]
+    order = [column for column in columns if column == key] + [column for column in columns if column != key]
+    for row in zip(*(list(_cells(root, column)) for column in order), strict=True):
+        yield list(row)
+
+
+def _cells(root: Any, column: str) -> Iterator[str]:
+    """Yield what a column says in each row, an empty text where it says nothing."""
+    columns = [node.get("Id") for node in root.iterfind("ColumnSet/Column")]
+    for row in root.iterfind("SimpleCodeList/Row"):
+        yield next(iter(_values_of_row(row, columns, column)), "")
+
+
+def _rows_of_json(content: bytes) -> Iterator[list[str]]:
+    document = orjson.loads(content)
+    number = _code_column(document["spalten"])
+    for row in document["daten"]:
+        texts = [" ".join(cell.split()) if isinstance(cell, str) else "" for cell in row]
+        yield [texts[number or 0], *texts[: number or 0], *texts[(number or 0) + 1 :]]
+
+
 def _from_genericode(content: bytes, name: str) -> tuple[str, str, frozenset[str] | None]:
     root = parse_schema_document(content, name)
     if etree.QName(root).localname != "CodeList":
@@ -117,14 +156,20 @@ def _from_json(content: bytes) -> tuple[str, str, frozenset[str] | None]:
     try:
         document = orjson.loads(content)
         about, columns, rows = document["metadaten"], document["spalten"], document["daten"]
-        marks = [(column.get("empfohleneCodeSpalte") is True, column.get("codeSpalte") is True) for column in columns]
-        number = marks.index(max(marks))
-        if not any(marks[number]):
+        number = _code_column(columns)
+        if number is None:
             return "", "", None
         codes = frozenset(" ".join(row[number].split()) for row in rows if isinstance(row[number], str))
         return str(about["kennungInhalt"]).strip(), str(about["version"]).strip(), codes
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError):
         return "", "", None
+
+
+def _code_column(columns: list[Any]) -> int | None:
+    """Return the number of the column of codes of the XRepository's JSON, None where none is marked as one."""
+    marks = [(column.get("empfohleneCodeSpalte") is True, column.get("codeSpalte") is True) for column in columns]
+    number = marks.index(max(marks))
+    return number if any(marks[number]) else None
 
 
 class CodeLists:
@@ -199,12 +244,16 @@ def _is_recommended(key: Any) -> bool:
 def _values(root: Any, column: str) -> Iterable[str]:
     columns = [node.get("Id") for node in root.iterfind("ColumnSet/Column")]
     for row in root.iterfind("SimpleCodeList/Row"):
-        position = 0
-        for value in row.iterfind("Value"):
-            # A value without a reference stands in the column after the one before it (Genericode, section 3.5).
-            reference = value.get("ColumnRef")
-            position = columns.index(reference) if reference in columns else position
-            if columns[position : position + 1] == [column]:
-                # As the code of a message is read: white space collapsed.
-                yield " ".join((value.findtext("SimpleValue") or "").split())
-            position += 1
+        yield from _values_of_row(row, columns, column)
+
+
+def _values_of_row(row: Any, columns: list[str | None], column: str) -> Iterator[str]:
+    position = 0
+    for value in row.iterfind("Value"):
+        # A value without a reference stands in the column after the one before it (Genericode, section 3.5).
+        reference = value.get("ColumnRef")
+        position = columns.index(reference) if reference in columns else position
+        if columns[position : position + 1] == [column]:
+            # As the code of a message is read: white space collapsed.
+            yield " ".join((value.findtext("SimpleValue") or "").split())
+        position += 1

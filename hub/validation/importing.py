@@ -30,10 +30,14 @@ import orjson
 from hub import errors
 from hub.errors import ConfigurationError, Conflict, HubError, StoreUnavailable, Text, TooLarge
 from hub.files.strict_yaml import load_yaml
-from hub.validation.catalog import SchemaCatalog, load_version
+from hub.validation.catalog import SchemaCatalog
 from hub.validation.closure import Library, LocationList
+from hub.validation.comparison import outline_of_xsd
+from hub.validation.editions import load_version
+from hub.validation.json.documents import JsonSchema
 from hub.validation.manifest import (
     NAME,
+    ImportRemark,
     Kind,
     Manifest,
     Status,
@@ -55,6 +59,7 @@ from hub.validation.packages import (
 )
 from hub.validation.report import MIB
 from hub.validation.sandbox import Bounds, Ended, ask, question_of
+from hub.validation.xml.xsd import XsdSource, parse_schema_document
 
 _log = logging.getLogger(__name__)
 #: What judging a package may take. The largest standards of today take 0.1 GB and 5 s.
@@ -80,13 +85,16 @@ def import_standard(
     rules: Iterable[Path] = (),
     attachments: Path | None = None,
     open_lists: Iterable[str] = (),
+    beside: Mapping[str, bytes] | None = None,
+    remarks: Iterable[ImportRemark] = (),
     bounds: Bounds = BOUNDS,
 ) -> Manifest:
     """Bring the package in ``source`` into ``target/<standard>/<version>/`` and return its manifest.
 
     ``catalog`` is a location list for documents outside the package, ``rules`` are Schematron files of the operator's own,
     ``attachments`` declares where its documents name attachments, ``open_lists`` are patterns of code lists that allow
-    other codes than theirs. Nothing is overwritten.
+    other codes than theirs, ``beside`` are files that stand with the version and judge nothing, ``remarks`` what a conversion
+    did not take over. Nothing is overwritten.
 
     Raises:
         Malformed: The package cannot be read, or holds names that nobody can write.
@@ -102,15 +110,16 @@ def import_standard(
     edition |= {"valid_from": valid_from, "valid_until": valid_until}
     edition |= {"services": None if services is None else list(services)}
     edition |= {"open_lists": list(open_lists)}
+    edition |= {"remarks": [{"at": each.at, "de": each.text.de, "en": each.text.en} for each in remarks]}
     edition |= {"provenance": provenance or source.name, "licence": licence or "see the package"}
     files = {"source": source, "catalog": catalog, "attachments": attachments}
     question = {name: None if path is None else str(path.resolve()) for name, path in files.items()}
     named = [str(path.resolve()) for path in rules]
-    _import({"do": "import", **question, "rules": named, "edition": edition}, folder, bounds)
+    _import({"do": "import", **question, "rules": named, "edition": edition}, folder, beside or {}, bounds)
     return read_manifest(folder)
 
 
-def _import(question: Mapping[str, Any], folder: Path, bounds: Bounds) -> None:
+def _import(question: Mapping[str, Any], folder: Path, beside: Mapping[str, bytes], bounds: Bounds) -> None:
     """Have a version written beside ``folder`` by a process of its own, and move it there when it is whole."""
     standard, version, target = folder.parent.name, folder.name, folder.parent.parent
     try:
@@ -118,6 +127,7 @@ def _import(question: Mapping[str, Any], folder: Path, bounds: Bounds) -> None:
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=target))
         try:
             _ask({**question, "scratch": str(scratch.resolve())}, bounds)
+            write_files(scratch / standard / version, beside)
             folder.parent.mkdir(exist_ok=True)
             (scratch / standard / version).rename(folder)
         finally:
@@ -305,14 +315,22 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
         declared = Path(question["attachments"])
         _say(declared.name)
         manifest = with_attachments(manifest, declared.read_bytes(), declared.name)
+    texts = (ImportRemark(at=each["at"], text=Text(each["de"], each["en"])) for each in facts["remarks"])
+    manifest = replace(manifest, remarks=tuple(texts))
     folder = Path(question["scratch"]) / edition.standard / edition.version
     write_files(folder, files)
     _say(NAME)
     (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
     # What the hub will do with it later was done once within the limits.
+    shared: dict[str, XsdSource] = {}
     for entry in load_version(folder).entries:
         _say(entry.item.file)
-        entry.judge.outline()
+        if isinstance(entry.judge, JsonSchema):
+            entry.judge.outline()
+        else:
+            shared |= dict.fromkeys(entry.item.closure, entry.judge.source)
+    # Of each document once: the outline of a schema is put together from those of its documents.
+    outline_of_xsd((parse_schema_document(source.read(name), name) for name, source in shared.items()), ())
     return {}
 
 

@@ -101,6 +101,14 @@ class ListItem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImportRemark:
+    """Something that a file of another kind says at a place, and that the schema made of it does not."""
+
+    at: str
+    text: Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """One version of one standard. ``files`` maps each file to its SHA-256 (lower-case hex)."""
 
@@ -123,6 +131,8 @@ class Manifest:
     code_lists: tuple[ListItem, ...] = ()
     #: Files of the package that stand for a code list and hold none.
     left_out: tuple[str, ...] = ()
+    #: What was not taken over, where the schemas were made of files of another kind.
+    remarks: tuple[ImportRemark, ...] = field(default=(), repr=False)
 
     def judging(self, item: SchemaItem) -> tuple[str, ...]:
         """Return every file that has a say in what a schema accepts: its closure, business rules, table of identifiers."""
@@ -224,6 +234,8 @@ def write_manifest(manifest: Manifest) -> str:
         ]
     if manifest.left_out:
         document["left_out"] = list(manifest.left_out)
+    if manifest.remarks:
+        document["remarks"] = [{"at": each.at, "de": each.text.de, "en": each.text.en} for each in manifest.remarks]
     if manifest.locations:
         document["locations"] = dict(sorted(manifest.locations.items()))
     document["files"] = dict(sorted(manifest.files.items()))
@@ -284,6 +296,7 @@ def manifest_from(document: Any) -> Manifest:
         schemas=tuple(_item(item, kind) for item in take("schemas", list)),
         code_lists=tuple(_list_item(item) for item in take("code_lists", list, [])),
         left_out=tuple(str(name) for name in take("left_out", list, [])),
+        remarks=tuple(_remark(each) for each in take("remarks", list, [])),
         locations={str(address): _inside(name) for address, name in take("locations", dict, {}).items()},
         files={_inside(name): str(sha256) for name, sha256 in take("files", dict).items()},
     )
@@ -354,6 +367,13 @@ def _list_item(document: Any) -> ListItem:
     item = ListItem(uri=take("uri", str), file=_inside(take("file", str)), closed=take("closed", bool, default=True))
     take.finish()
     return item
+
+
+def _remark(document: Any) -> ImportRemark:
+    take = _Taker(document, "remark")
+    remark = ImportRemark(at=take("at", str), text=Text(take("de", str), take("en", str)))
+    take.finish()
+    return remark
 
 
 def _item_document(item: SchemaItem) -> dict[str, Any]:

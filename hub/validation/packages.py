@@ -352,9 +352,8 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
         files |= rules
     hashes = _hashes(files)
     locations = {address: name for address, name in library.locations.items() if name in files}
-    base = quote(
-        _version_uri((library.tree(name) for name in used), edition) or _own_uri(edition), safe=_IN_A_URI + "%"
-    )
+    own = version_uri(edition.standard, edition.version)
+    base = quote(_version_uri((library.tree(name) for name in used), edition) or own, safe=_IN_A_URI + "%")
     # Official packages have file names with blanks and umlauts (RFC 3986, section 2.1).
     titles = _own_names(entries)
     items = tuple(
@@ -402,10 +401,11 @@ def _compiled_kind(entries: list[str], closures: Mapping[str, tuple[str, ...]], 
             raise _unjudged(name, unjudged)
     marks = {name: mark for name in used if (mark := mark_of(library.tree(name))) is not None}
     if not marks:
+        made: dict[str, bytes] = {}
         try:
             for name in entries:
                 at(name)
-                compiled(_source(name, closures[name], library))
+                compiled(_source(name, closures[name], library), made)
         except ConfigurationError:
             if not might_mean_1_1(library.tree(name) for name in used):
                 raise
@@ -475,7 +475,7 @@ def _json_edition(package: Mapping[str, bytes], edition: Edition, at: At) -> Fil
         called = quote(id_of(documents[name]) or "", safe=_IN_A_URI + "%#")
         items.append(
             SchemaItem(
-                uri=called if is_uri(called) else f"{_own_uri(edition)}/{titles[name]}",
+                uri=called if is_uri(called) else f"{version_uri(edition.standard, edition.version)}/{titles[name]}",
                 file=name,
                 closure=closures[name],
                 sha256="",
@@ -603,8 +603,9 @@ def _version_uri(schemas: Iterable[Any], edition: Edition) -> str | None:
     return None
 
 
-def _own_uri(edition: Edition) -> str:
-    return f"https://schema.rathaus-hub.example/{edition.standard}/{edition.version}"
+def version_uri(standard: str, version: str) -> str:
+    """Return what a version is called that names no URI of its own."""
+    return f"https://schema.rathaus-hub.example/{standard}/{version}"
 
 
 def _json_object(name: str, data: bytes) -> dict[str, Any] | None:

@@ -57,8 +57,10 @@ class Violation:
 
 
 class Check(StrEnum):
-    """What a standard asks of a document beside its schema, and what may therefore be left undone."""
+    """What a standard asks of a document, and what may be left undone."""
 
+    #: Every element and every attribute keeps its declaration.
+    SCHEMA = "schema"
     #: The values of coded elements are those of their code lists.
     CODE_LISTS = "code-lists"
     #: The rules in Schematron hold.
@@ -76,6 +78,8 @@ class Cause(StrEnum):
     NOT_INSTALLED = "not-installed"
     #: The catalogue lacks what the document names: a code list, or that version of it.
     NOT_KNOWN = "not-known"
+    #: The document holds elements or attributes that a wildcard lets in and no schema of the standard declares.
+    NOT_DECLARED = "not-declared"
     #: Some of the rules cannot be evaluated on this document; each counts as broken.
     NOT_EVALUATED = "not-evaluated"
     #: The document breaks its schema, on which the check relies.

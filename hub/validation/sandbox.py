@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from hub.observability import coredumps
+from hub.observability import crashes
 
 #: What a process of this kind finds in its environment.
 ENVIRONMENT: Mapping[str, str] = {}
@@ -88,7 +88,7 @@ def confine(*, memory: int | None = None, cpu: int | None = None) -> None:
 
     What it starts inherits the limit on addresses, and may widen it by :func:`unconfine_addresses`.
     """
-    coredumps.forbid()
+    crashes.forbid()
     try:
         import resource
     except ImportError:

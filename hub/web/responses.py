@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from datetime import timedelta
 from typing import Any
 
 from hub import errors
-from hub.errors import HubError
+from hub.errors import HubError, RatePolicy
 
 #: The one map from errors to statuses (RFC 9110 section 15); the nearest class of an error's decides.
 _STATUS: Mapping[type[HubError], int] = {
@@ -69,17 +70,25 @@ def retry_after(error: HubError) -> int | None:
     return _MENDED_SECONDS if isinstance(error, errors.ConfigurationError) else None
 
 
-class SafeHeaders:
-    """Outermost ASGI layer: header fields that every answer carries, unless it has set them itself.
+def rate_limit(policy: RatePolicy, *, remaining: int, resets_in: timedelta) -> dict[str, str]:
+    """Return the fields that tell a caller what is allowed and what is left (draft-ietf-httpapi-ratelimit-headers-10).
 
-    ``laxer``: what the policy of pages below a path adds.
+    ``RateLimit-Policy`` (section 3): ``q`` times in ``w`` seconds; ``RateLimit`` (section 4): ``r`` left, ``t`` seconds left.
     """
+    window, left = math.ceil(policy.window.total_seconds()), max(1, math.ceil(resets_in.total_seconds()))
+    return {
+        "RateLimit-Policy": f'"{policy.name}";q={policy.quota};w={window}',
+        "RateLimit": f'"{policy.name}";r={max(0, remaining)};t={left}',
+    }
 
-    def __init__(self, app: _App, *, https: bool, laxer: Mapping[str, str] | None = None) -> None:
+
+class SafeHeaders:
+    """Outermost ASGI layer: header fields that every answer carries, unless it has set them itself."""
+
+    def __init__(self, app: _App, *, https: bool) -> None:
         self._app = app
         always = [*SAFE.items(), *([_HTTPS_ONLY] if https else [])]
         self._always = [(name.encode(), value.encode()) for name, value in always]
-        self._laxer = dict(laxer or {})
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:  # noqa: D102  # ASGI's own interface
         if scope["type"] != "http":
@@ -88,19 +97,19 @@ class SafeHeaders:
 
         async def safe(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = self._completed(list(message.get("headers", ())), scope["path"])
+                message["headers"] = self._completed(list(message.get("headers", ())))
             await send(message)
 
         await self._app(scope, receive, safe)
 
-    def _completed(self, headers: list[tuple[bytes, bytes]], path: str) -> list[tuple[bytes, bytes]]:
+    def _completed(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         given = {name.lower() for name, _ in headers}
         headers += [header for header in self._always if header[0] not in given]
         if b"content-security-policy" not in given:
-            headers.append((b"content-security-policy", self._policy(headers, path).encode()))
+            headers.append((b"content-security-policy", _policy(headers).encode()))
         return headers
 
-    def _policy(self, headers: list[tuple[bytes, bytes]], path: str) -> str:
-        if not any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers):
-            return POLICY
-        return PAGE_POLICY + next((more for below, more in self._laxer.items() if path.startswith(below)), "")
+
+def _policy(headers: list[tuple[bytes, bytes]]) -> str:
+    is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
+    return PAGE_POLICY if is_page else POLICY

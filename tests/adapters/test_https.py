@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 import time
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -17,9 +19,10 @@ from adapters.https import Https
 from hub.adapter_kit.cases import NOON, Trouble, again, bare, bulky
 from hub.adapter_kit.http import Receiver, StagedAnswer
 from hub.crypto import decrypt, read_decryption_key
+from hub.delivery.attempt import AdapterPool
 from hub.errors import ConfigurationError
 from hub.model import DeadCause, OutcomeKind
-from hub.model.packaging import message
+from hub.model.adapter import message
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -128,6 +131,26 @@ def test_the_signature_covers_timestamp_and_body(listener):
     expected = hmac.new(SECRET.encode(), timestamp.encode() + b"." + heard.body, hashlib.sha512).hexdigest()
     assert heard.headers["Callback-Authentication"] == expected
     assert abs(int(timestamp) - time.time()) < 60
+
+
+def test_deliveries_share_a_connection_which_ends_with_the_settings(listener, monkeypatch):
+    dialled, dial = [], socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda *args, **more: dialled.append(dial(*args, **more)) or dialled[-1]
+    )
+    pool, here = AdapterPool({"https": Https}), destination_of(listener)
+    for package in (make_package(), make_package()):
+        assert pool.of(here).deliver(package).kind is OutcomeKind.DELIVERED
+    assert len(dialled) == 1
+    old = pool.of(here)
+    there = replace(here, adapter_config=listener.config(timeout=6), updated_at=here.updated_at + timedelta(seconds=1))
+    assert pool.of(there).deliver(make_package()).kind is OutcomeKind.DELIVERED
+    assert (len(dialled), old._connections.idle) == (2, [])
+    pool.close()
+
+
+def destination_of(listener):
+    return replace(make_package().destination, adapter="https", adapter_config=listener.config())
 
 
 def test_a_client_certificate_opens_the_door(workshop):  # noqa: F811

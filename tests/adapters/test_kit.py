@@ -18,9 +18,9 @@ from adapters.folder import Folder
 from hub.adapter_kit.cases import CASES, STALLING, Family, Trouble, sentences
 from hub.adapter_kit.check import STRICT, check_one, find_trial, read_trial
 from hub.cli.destinations import adapters
-from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import AdapterPool
 from hub.errors import ConfigurationError
-from hub.model.options import PLAIN, read_options
+from hub.model.adapter import PLAIN, read_options
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 
 EXAMPLE = Path(__file__).parents[1] / "example_adapter"

@@ -10,12 +10,14 @@ from sqlalchemy import create_engine, text
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
 from store_values import claim, record
 
+from hub.model import Role
 from hub.model.reasons import reason_for_people
 
 EVERY_PAGE = (
     "/",
     "/account",
     "/health",
+    "/runbooks",
     "/submissions",
     "/routing",
     "/routing/areas",
@@ -401,3 +403,44 @@ def test_a_request_that_no_page_takes_is_answered_in_the_look_of_the_others(page
     answer = pages.browser("viktor").http.put(f"{pages.base}/login", timeout=10)
     assert answer.status_code == 404
     assert "Diese Seite gibt es nicht" in answer.text
+
+
+def test_an_operator_has_the_last_callbacks_of_a_submission_sent_again(pages):
+    from hub.model import Callback
+
+    callback = Callback(url="https://dienst.example/cb", secret="0" * 32)
+    accepted = pages.stage.accept(area=WIESBADEN, callback=callback)
+    submission_id = accepted.claims["sub"].removeprefix("submission:")
+    pages.stage.hub.dispatcher.run_once()
+    here = f"/submissions/{submission_id}"
+    assert "noch einmal senden" not in pages.as_("viktor").get(here).text
+    otto = pages.as_("otto")
+    assert "noch einmal senden" in otto.get(here).text
+    assert "gerade erst gesendet" in otto.post(f"{here}/callbacks").text  # They are still to be sent.
+    now = pages.stage.clock()
+    for each in pages.store.callbacks.claim(now, lease=timedelta(minutes=1), node="n", limit=10):
+        pages.store.callbacks.record(each, sent=True, next_attempt_at=None, note="HTTP 200", now=now)
+    pages.stage.clock.pass_(minutes=5)
+    assert "gehen noch einmal hinaus" in otto.post(f"{here}/callbacks").text
+    (entry,) = [record.entry for record in pages.store.audit.entries(action="callback.resend").items]
+    assert (entry.actor, entry.target) == ("otto", f"submission:{submission_id}")
+
+
+def test_the_page_of_health_leads_to_each_alert_and_what_to_do(pages):
+    person = pages.as_("viktor")
+    assert 'href="/admin/runbooks"' in person.get("/health").text
+    text = person.get("/runbooks").text
+    for alert in ("HubStoreDown", "HubKeyEnding"):
+        assert f'id="{alert.lower()}"' in text
+        section = text.partition(f'id="{alert.lower()}"')[2].partition("</section>")[0]
+        assert "<strong>Do.</strong>" in section
+    assert "`" not in text
+
+
+def test_whoever_may_create_nothing_is_not_asked_to(pages):
+    pages.accounts.add(
+        "vera", pages.password, roles=(Role.VIEWER,), tenant="016", actor="cli:test", now=pages.stage.clock()
+    )
+    text = pages.as_("vera").get("/").text
+    assert "Legen Sie den ersten an" not in text
+    assert "einem größeren Mandanten" in text

@@ -56,7 +56,10 @@ def test_a_package_is_checked_shown_and_taken_over(pages):
     assert "Kein Schema passt dazu" in otto.get("/schemas", params={"q": "probe 1.0 nirgends"}).text
     arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
     assert arrival in otto.get("/schemas").text
-    otto.post(f"/schemas/import/{arrival}/admit")
+    admitted = otto.post(f"/schemas/import/{arrival}/admit").text
+    assert "Das Paket steht im Katalog." in admitted
+    assert "Kein Schema passt dazu" not in admitted  # It is seen at once.
+    assert "/schemas/probe/1.0" in admitted
     declare(pages, "probe/1.0", [{"at": "/{urn:t}m", "required": True}])
     shown = otto.get("/schemas/probe/1.0").text
     for said in ("CC0", "https://example.org/probe", "Kein Zustellpunkt bietet diese Version an"):

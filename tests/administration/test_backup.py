@@ -164,7 +164,7 @@ def test_a_restored_postgresql_proves_and_delivers_as_the_documented_steps_say(
             timeout=60,
         )
         monkeypatch.setenv("HUB_DATABASE_URL", address)
-        run("backup", tmp_path / "copy", "--data", data)
+        run("backup", tmp_path / "copy", "--without-database", "--data", data)
         stage.accept()  # After the dump: lost with the old database.
         published = stage.hub.keys.hub_jwks()
     with another_database(postgresql_url) as there:
@@ -293,7 +293,7 @@ def test_contents_in_a_bucket_and_a_postgresql_database_are_left_to_their_own_to
     lines = {"database_url": postgresql_url, **bucket.settings(tmp_path)}
     (data / "hub.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()))
     empty(postgresql_url)
-    said = run("backup", tmp_path / "copy", "--data", data)
+    said = run("backup", tmp_path / "copy", "--without-database", "--data", data)
     assert "pg_dump" in said
     assert "Eimer" in said
     store = Store(postgresql_url)

@@ -22,7 +22,7 @@ from store_values import (
     submission,
 )
 
-from hub.administration.dead_letters import DeadLetters, RedrivenBy
+from hub.administration.deliveries import DeadLetters, RedrivenBy
 from hub.cli import main
 from hub.crypto import claims_of
 from hub.errors import Conflict, NotFound

@@ -24,7 +24,7 @@ ELSEWHERE = OfferedService(identifier=ANMELDEN, regions=("DE06414",), schemas=((
 @pytest.fixture(scope="module")
 def offers() -> Offers:
     gazetteer = Gazetteer.load(RULES / "areas")
-    register = ServiceRegister.load(RULES / "services.csv")
+    register = ServiceRegister.load(RULES)
     return Offers(register=register, gazetteer=gazetteer, catalog=SchemaCatalog.load(SCHEMAS), on=date(2026, 11, 20))
 
 
@@ -82,6 +82,6 @@ def test_what_stood_there_before_is_not_judged_anew(offers):
 
 
 def test_each_of_several_services_takes_the_schemas_that_belong_to_it(offers):
-    wohnsitz = next(uri for uri in offers.catalog.uris() if "wohnsitz" in uri)
+    wohnsitz = next(uri for uri in offers.catalog.uris() if "fim-wohnsitz/" in uri)
     shares = offers.split([BAUEN, ANMELDEN], [MESSAGE, (wohnsitz, None)])
     assert shares == {BAUEN: [MESSAGE], ANMELDEN: [(wohnsitz, None)]}

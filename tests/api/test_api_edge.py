@@ -23,6 +23,7 @@ from hub.api import problems
 from hub.api.contract import compiled, strict_json, violations
 from hub.api.guards import Gate, RequestLimits, Surface
 from hub.errors import HubError, Text
+from hub.web.responses import PAGE_POLICY
 
 TEXT = Text("Etwas ist falsch.", "Something is wrong.")
 
@@ -472,11 +473,14 @@ def test_the_contract_is_published_with_the_canonical_address_in_production_too(
     assert published["paths"].keys() == CONTRACT["paths"].keys()
 
 
-def test_swagger_ui_stands_at_docs_and_not_in_production(folder: Path, client: Client):
-    assert client.get("/docs/").status == 404
-    page = Client(edge_app(folder, production=False)).get("/docs/")
-    assert page.status == 200
-    assert "script-src 'self' 'unsafe-inline'" in page.headers["content-security-policy"]
+def test_a_reference_stands_at_docs_in_production_too(folder: Path, client: Client):
+    for page in (client.get("/docs/"), Client(edge_app(folder, production=False)).get("/docs/")):
+        assert page.status == 200
+        assert page.headers["content-security-policy"] == PAGE_POLICY
+
+
+def test_a_contract_that_is_json_is_served_as_the_yaml_that_it_is(client: Client):
+    assert client.get("/openapi.yaml").json == client.get("/openapi.json").json
 
 
 # ------------------------------------------------------------------------------------------------------ others

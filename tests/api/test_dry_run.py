@@ -112,7 +112,7 @@ def test_an_uploaded_file_wins_over_the_text(served):
 
 
 def test_json_is_checked_by_the_schema_that_is_named(served):
-    schema = next(one for one in served.stage.hub.catalog.uris() if "hundesteuer" in one)
+    schema = next(one for one in served.stage.hub.catalog.uris() if "/fim-hundesteuer/1.0/" in one)
     answer = tried(served, text=(HUND / "examples/good-ein-hund.json").read_bytes(), schema=schema)
     assert "Das Dokument erfüllt sein Schema." in answer.text
 

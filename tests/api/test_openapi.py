@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from stand_in import Client
 
 from hub.admission import Admission
 from hub.api import application
 from hub.api.contract import compiled, violations
 from hub.api.guards import RequestLimits, _folded
+from hub.api.problems import titles
+from hub.files.strict_yaml import load_yaml
 from hub.identity import accounts
 from hub.identity.clients import ScopeRight
 
 SPECIFICATION = Path(__file__).parents[2] / "openapi.yaml"
+SHIPPED = SPECIFICATION.with_name("schemas")
 CONTRACT = application.load(SPECIFICATION)
 OPERATIONS = [
     pytest.param(method, path, operation, id=operation["operationId"])
@@ -45,6 +50,25 @@ def examples(content: Mapping[str, Any]) -> list[Any]:
         if "example" in content
         else [each["value"] for each in content.get("examples", {}).values()]
     )
+
+
+def parameter_examples(parameter: Mapping[str, Any]) -> list[Any]:
+    """What a form is filled with beforehand; the first one is what it shows."""
+    if "example" in parameter:
+        return [parameter["example"]]
+    return [each["value"] for each in parameter.get("examples", {}).values()]
+
+
+def written_examples(parameter: Mapping[str, Any]) -> list[Any]:
+    """What stands as an example in the description alone, so that no form is filled with it."""
+    return re.findall(r"Beispiel / example: `([^`]+)`", parameter["description"])
+
+
+#: What is filled in by whoever needs it: in the place of another parameter, anew each time, or a secret.
+BY_HAND = {
+    *{"ags", "areaId", "Idempotency-Key", "Callback-Url", "Callback-Secret"},
+    *{"externalReference", "cursor", "until", "caseId", "replaces"},
+}
 
 
 def contents(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -112,7 +136,10 @@ def test_every_operation_has_examples(method: str, path: str, operation: dict):
     for direction, media_type, content in contents(operation):
         assert examples(content), f"{direction} {media_type}"
     for parameter in parameters(path, operation):
-        assert "example" in parameter, parameter["name"]
+        filled, written = parameter_examples(parameter), written_examples(parameter)
+        assert bool(filled) != bool(written), parameter["name"]
+        by_hand = parameter["name"] in BY_HAND and not parameter.get("required")
+        assert bool(written) == by_hand, parameter["name"]
 
 
 @every_operation
@@ -123,7 +150,8 @@ def test_every_example_keeps_its_schema(method: str, path: str, operation: dict)
             for example in examples(content):
                 assert violations(validator, example) == [], f"{direction} {media_type}"
     for parameter in parameters(path, operation):
-        assert violations(compiled(parameter["schema"], "request"), parameter["example"]) == [], parameter["name"]
+        for example in parameter_examples(parameter) + written_examples(parameter):
+            assert violations(compiled(parameter["schema"], "request"), example) == [], parameter["name"]
 
 
 @every_operation
@@ -198,20 +226,87 @@ def _fit(one: list[str], other: list[str]) -> bool:
     )
 
 
-def test_swagger_ui_loads_from_the_hub_alone():
-    client = real_app(production=False)
-    page = client.get("/docs/").body.decode()
+@pytest.mark.parametrize("production", [False, True])
+def test_people_browse_it_from_the_hub_alone_without_inline_scripts(production: bool):
+    client = real_app(production=production)
+    answer = client.get("/docs/")
+    page = answer.body.decode()
     links = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
     assert len(links) >= 3
     for link in links:
-        assert link.startswith("./"), link
-        assert client.get(f"/docs/{link[2:]}").status == 200, link
-    assert "http://" not in page
-    assert "https://" not in page
-    assert 'url: "/openapi.json"' in page
+        assert link.startswith(("/docs/", "/admin/static/")), link
+        assert link.startswith("/admin/") or client.get(link).status == 200, link
+    assert "http" not in page
+    assert not re.search(r"<script>|<style|style=|onload=", page)
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert client.get("/docs").body == answer.body
+    start = client.get("/docs/start.js").body.decode()
+    assert '"url": "/openapi.json"' in start
+    # In production nothing is tried out: it would be an application to an authority.
+    assert ('"supportedSubmitMethods": []' in start) == production
+    for path in ("/docs/index.html", "/docs/swagger-ui.js.map", "/docs/../openapi.json", "/ui/"):
+        assert client.get(path).status in {400, 404}, path
 
 
-def test_swagger_ui_is_off_in_production():
-    client = real_app(production=True)
-    for path in ("/docs", "/docs/", "/docs/swagger-ui-bundle.js", "/ui/", "/docs/index.html"):
-        assert client.get(path).status == 404, path
+def test_it_is_served_as_yaml_too_as_it_was_written():
+    answer = real_app(production=True).get("/openapi.yaml")
+    assert answer.headers["content-type"] == "application/yaml"
+    assert load_yaml(answer.body) == {**CONTRACT, "servers": [{"url": "http://hub.test"}]}
+    assert b"# ---" in answer.body
+
+
+def test_no_reader_of_yaml_can_read_it_in_two_ways():
+    text = SPECIFICATION.read_text(encoding="utf-8")
+    assert load_yaml(text) == CONTRACT
+    with pytest.raises(yaml.YAMLError):
+        load_yaml(text + "\npaths: {}\n")
+
+
+def patterns(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, list):
+        for child in node:
+            yield from patterns(child)
+    elif isinstance(node, Mapping):
+        if isinstance(node.get("pattern"), str):
+            yield node
+        for child in node.values():
+            yield from patterns(child)
+
+
+def test_no_pattern_is_shown_to_people_where_a_request_may_break_it():
+    found = 0
+    for _, path, operation in application.operations(CONTRACT):
+        asked = [whole(operation.get("requestBody", {}))] + [each["schema"] for each in parameters(path, operation)]
+        for schema in patterns(asked):
+            german, _, english = schema["x-expected"].partition(" / ")
+            assert german != english != "", schema
+            assert not re.search(r"[\[\]^$\\]", german + english)
+            found += 1
+    assert found > 100
+
+
+def test_the_plain_doors_examples_are_documents_that_ship():
+    body = whole(CONTRACT["paths"]["/hub/v1/applications"]["post"]["requestBody"])["content"]
+    dog = body["application/json"]["examples"]["hundesteuer"]["value"]
+    assert dog == json.loads((SHIPPED / "fim-hundesteuer/1.0/examples/good-ein-hund.json").read_bytes())
+    house = (SHIPPED / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")
+    assert body["application/xml"]["examples"]["bauantrag"]["value"] == house
+    assert body["multipart/form-data"]["examples"]["bauantrag"]["value"]["data"] == house
+
+
+def test_bodies_are_typed_and_parts_have_names():
+    body = whole(CONTRACT["paths"]["/hub/v1/applications"]["post"]["requestBody"])["content"]
+    assert body["application/json"]["schema"]["type"] == "object"
+    assert (body["application/xml"]["schema"]["type"], body["application/xml"]["schema"]["format"]) == (
+        "string",
+        "binary",
+    )
+    named = whole(CONTRACT["paths"]["/hub/v1/applications/multipart"]["post"]["requestBody"])["content"]
+    assert {"data", "metadata", "attachment"} == named["multipart/form-data"]["schema"]["properties"].keys()
+
+
+def test_examples_of_problems_bear_the_title_of_their_kind():
+    for response in CONTRACT["components"]["responses"].values():
+        for example in examples(whole(response).get("content", {}).get("application/problem+json", {})):
+            slug = example["type"].rpartition(":")[2].rpartition("/")[2]
+            assert example["title"] == titles()[slug].de, slug

@@ -11,8 +11,7 @@ from sealed_door import Door, shared_door  # noqa: F401  # shared_door is a fixt
 from stage import altered
 from store_values import NOW, Instead, announced, announcement, known_destination
 
-from hub.fit_connect import sending
-from hub.fit_connect.sending import RecentAnnouncements, SendingTools, as_announced
+from hub.fit_connect.messages import MOST, RecentAnnouncements, SendingTools, as_announced
 from hub.fit_connect.submissions import Submitting
 from hub.model import Subject
 
@@ -39,7 +38,7 @@ def test_what_is_remembered_is_what_the_store_says(store, remembered):
 
 
 def test_the_oldest_are_forgotten_first(store, remembered):
-    messages = [announcement(uuid4()) for _ in range(sending.MOST + 1)]
+    messages = [announcement(uuid4()) for _ in range(MOST + 1)]
     for message in messages:
         remembered.note(message)
     assert remembered.at_hand(messages[0].id) is None
@@ -68,7 +67,7 @@ def test_times_of_the_store_are_those_of_the_announcement():
 
 def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door):
     """One look at the clock, one decision: with a store that is away, what was at hand is still submitted and announced."""
-    from hub.fit_connect.sending import STRICT
+    from hub.fit_connect.messages import STRICT
     from hub.fit_connect.submissions import Announcing, SubmissionWish
     from hub.identity import Directory
     from hub.model import Service

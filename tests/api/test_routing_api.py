@@ -10,7 +10,7 @@ import pytest
 from sealed_door import Door, patch, read, shared_door  # noqa: F401  # shared_door is a fixture
 from stage import NOW
 
-from hub.api.fit_connect.routing import Quota
+from hub.api.fit_connect.destinations import Quota
 from hub.crypto import jws
 from hub.crypto.keys import verification_key
 from hub.fit_connect.addressing import detached_payload
@@ -101,6 +101,33 @@ def test_a_spent_quota_is_429_until_the_window_ends():
     assert not quota.take("b", NOW).spent
     assert quota.take("a", NOW).headers()["Retry-After"] == "60"
     assert not quota.take("a", NOW + timedelta(minutes=1)).spent
+
+
+def test_processes_share_a_callers_quota_and_commit_seldom(store):
+    asked = []
+
+    class Leases:
+        """As in the store, but waited for, so that the order is always the same."""
+
+        def lease(self, counter, **named):
+            asked.append(counter)
+            future = store.logins.lease(counter, **named)
+            future.exception(30)
+            return future
+
+    processes = [Quota(limit=1000, leases=Leases()) for _ in range(3)]
+    taken = 0
+    while allowed := sum(not quota.take("a", NOW).spent for quota in processes):
+        taken += allowed
+    assert 1000 - 20 <= taken <= 1000  # What one took and another cannot use is a block at most.
+    assert len(asked) < taken / 15
+    assert all(counter != "a" for counter in asked)
+    # Somebody who asks a few times costs no commit, a new window begins anew, and another caller is another row.
+    asked.clear()
+    assert [quota.take("b", NOW).remaining for quota in processes] == [999] * 3
+    later = NOW + timedelta(minutes=1)
+    assert [quota.take("a", later).remaining for quota in processes] == [999] * 3
+    assert asked == []
 
 
 def test_a_spent_quota_answers_with_an_empty_object(own_quota_door: Door):

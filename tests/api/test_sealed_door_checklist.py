@@ -26,7 +26,7 @@ from hub.api.fit_connect.messages import _pour
 from hub.app import development_authority
 from hub.crypto import jws, make_rsa_pair, read_signing_key, verification_key
 from hub.errors import TooLarge
-from hub.fit_connect.sending import STRICT, ExchangeLimits, SendingTools
+from hub.fit_connect.messages import STRICT, ExchangeLimits, SendingTools
 from hub.fit_connect.submissions import Uploading
 from hub.identity import new_client
 from hub.model import INLINE_LIMIT, ClientKind, Subject

@@ -25,7 +25,7 @@ from hub.errors import UnreadableRow
 from hub.identity.accounts import Person, Role
 from hub.model.events import Subject
 from hub.store import AuditEntry
-from hub.store.checkpoints import AUDIT_LOG
+from hub.store.event_log import AUDIT_LOG
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.routing_versions import Activation, RuleRows
 

@@ -14,7 +14,7 @@ from hub.errors import Unavailable
 from hub.model import GENESIS
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
-from hub.proof.event_log import Notary
+from hub.proof.evidence import Notary
 from hub.store import AUDIT_LOG, AuditEntry, AuditRecord, tables
 from hub.store.audit import record_of, record_row
 

@@ -20,7 +20,7 @@ from sealed_door import EVENTS, JOSE, SERVICE, Door, Sent, kinds, patch, post, p
 from hub.crypto import base64url
 from hub.crypto.jwk import public_rsa_key
 from hub.errors import TooLarge
-from hub.fit_connect.sending import STRICT, ExchangeLimits, SendingTools
+from hub.fit_connect.messages import STRICT, ExchangeLimits, SendingTools
 from hub.fit_connect.submissions import Submitting, Uploading
 from hub.model import ClientKind, Subject
 

@@ -14,12 +14,13 @@ from hub.app.starting import judge_files
 from hub.config import Settings, load_settings
 from hub.connector.connector import subscriber
 from hub.connector.opening import load_keys
-from hub.connector.settings import Address, Hub
+from hub.connector.settings import Address, Hub, in_force
 from hub.crypto import make_rsa_pair
 from hub.errors import ConfigurationError
 from hub.files import vault
+from hub.identity.openid.login import Grants
 from hub.model import utc_now
-from hub.model.options import read_private_file, read_secret, require_privacy
+from hub.model.adapter import read_private_file, read_secret, require_privacy
 from hub.notifications.mail import MailServer
 from hub.store.blobs.s3 import S3Place
 
@@ -127,16 +128,61 @@ def test_a_database_that_others_can_read_stops_the_start(settings: Settings, mod
         'otel_endpoint = "https://who:secret@traces.example/v1"',
     ],
 )
-def test_a_settings_file_with_a_password_in_it_must_be_private(settings: Settings, line: str) -> None:
+def test_a_settings_file_with_a_password_in_it_is_refused_however_private(settings: Settings, line: str) -> None:
     source = settings.data / "hub.toml"
     source.write_text(line)
     source.chmod(0o600)
-    judge_files(settings)
-    source.chmod(0o644)
-    with pytest.raises(ConfigurationError, match=r"hub\.toml"):
-        judge_files(settings)
+    with pytest.raises(ConfigurationError, match=line.partition(" ")[0]) as refused:
+        load_settings(settings.data, {})
+    assert "secret@" not in refused.value.detail.en
     source.write_text('database_url = "postgresql://hub@db.example/hub"')
-    judge_files(settings)
+    source.chmod(0o644)
+    judge_files(load_settings(settings.data, {}))
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_a_folder_in_which_a_group_may_replace_a_secret_is_refused_like_the_secret(
+    tmp_path: Path, reader: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir(mode=0o700)
+    path = folder / "the.secret"
+    path.write_text("s" * 40)
+    path.chmod(0o600)
+    for mode, good in ((0o755, True), (0o775, False), (0o770, False), (0o757, False), (0o1777, True)):
+        folder.chmod(mode)
+        if good:
+            reader(path)
+            continue
+        with pytest.raises(ConfigurationError, match="shared"):
+            reader(path)
+
+
+def test_settings_that_others_may_change_or_replace_are_not_believed(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o755)
+    roles, settings = folder / "roles.toml", folder / "connector.toml"
+    roles.write_text('[a]\nroles = ["viewer"]\ntenant = "*"\n')
+    settings.write_text("")
+
+    def read() -> list[str]:
+        said = []
+        for what in (lambda: Grants.load(roles, "roles"), lambda: list(in_force(settings))):
+            try:
+                what()
+                said.append("")
+            except ConfigurationError as error:
+                said.append(error.detail.en)
+        return said
+
+    assert read() == ["", ""]
+    roles.chmod(0o664)
+    settings.chmod(0o666)
+    assert all("chmod go-w" in each for each in read())
+    roles.chmod(0o644)
+    settings.chmod(0o644)
+    folder.chmod(0o775)
+    assert all("chmod 0700" in each and "etc" in each for each in read())
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o707])

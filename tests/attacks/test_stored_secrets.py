@@ -17,7 +17,7 @@ from hub.app import unconfined
 from hub.errors import Conflict, Forbidden, HubError
 from hub.identity import Person
 from hub.model import Role
-from hub.model.options import declared
+from hub.model.adapter import declared
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 ANTON = Person(name="anton", full_name="Anton", roles=(Role.APPROVER,))

@@ -20,7 +20,7 @@ from hub.model import Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")
-README = Path(__file__).parents[2] / "README.md"
+COMMANDS = Path(__file__).parents[2] / "docs/reference/commands.md"
 
 
 @pytest.fixture
@@ -115,11 +115,21 @@ def test_a_repeat_with_the_same_key_changes_nothing(hub):
     assert submitted(hub, "--idempotency-key", "k") == submitted(hub, "--idempotency-key", "k")
 
 
+def test_what_a_sender_submitted_is_listed_by_its_reference(hub):
+    first, second = submitted(hub, "--reference", "OD-1"), submitted(hub)
+    assert [line.split()[0] for line in hub("status", "--list")[1].splitlines()] == [second, first]
+    (line,) = hub("status", "--list", "--reference", "OD-1")[1].splitlines()
+    assert line.split()[0] == first
+    assert hub("status", "--list", "--sender", "nobody") == (0, "")
+    assert hub("status")[0] == hub("status", first, "--list")[0] == 2
+
+
 def test_an_application_may_name_its_service_either_way(hub):
-    also = BAUEN.replace("leika:", "")
-    assert also == "urn:de:fim:leistung:99012008001000"
-    code, said = hub("submit", GOOD, "--service", also, "--ars", TAUNUSSTEIN)
-    assert (code, "submissionId" in said) == (0, True), said
+    also, alone = BAUEN.replace("leika:", ""), BAUEN.rpartition(":")[2]
+    assert (also, alone) == ("urn:de:fim:leistung:99012008001000", "99012008001000")
+    for name in (also, alone):
+        code, said = hub("submit", GOOD, "--service", name, "--ars", TAUNUSSTEIN)
+        assert (code, "submissionId" in said) == (0, True), said
 
 
 def test_what_is_submitted_beside_a_hub_at_another_port_is_signed_by_the_same_issuer(stage):
@@ -247,11 +257,6 @@ def test_keys_are_made_and_shown(hub, tmp_path):
     assert "/hub/v1/jwks.json" in hub("keys", "show")[1]
 
 
-def test_serving_sqlite_with_several_processes_is_refused(hub):
-    code, said = hub("serve", "--workers", "2")
-    assert (code, "PostgreSQL" in said) == (1, True)
-
-
 def test_an_unknown_setting_stops_the_command_in_words(hub, monkeypatch):
     monkeypatch.setenv("HUB_PROT", "80")
     code, said = hub("schemas", "list")
@@ -273,6 +278,6 @@ def test_a_json_document_is_told_from_xml_by_its_first_character(hub):
     )
 
 
-def test_the_readme_shows_the_help_that_the_command_prints():
+def test_the_manual_shows_the_help_that_the_command_prints():
     printed = CliRunner().invoke(main, ["--help"], prog_name="hub", terminal_width=100).output
-    assert printed.strip() in README.read_text(encoding="utf-8")
+    assert printed.strip() in COMMANDS.read_text(encoding="utf-8")

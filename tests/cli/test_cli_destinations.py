@@ -17,7 +17,7 @@ from stage import ANMELDEN, BAUEN, NOW, Stage
 
 from hub.app import development_authority
 from hub.cli.accounts import clients
-from hub.cli.destinations import destinations
+from hub.cli.destinations import destinations, keys
 from hub.config import load_settings
 from hub.crypto import make_rsa_pair
 from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
@@ -256,6 +256,9 @@ def test_a_new_key_takes_over_once_two_operators_say_so(by, data: Path, stage: S
     destination_id = stage.cast["destinations"][0]["destination_id"]
     kid = json.loads(key_files["encryption"].read_text())["kid"]
     assert isinstance(refused(data, "key", "use", destination_id, kid, *by("otto")), NotFound)
+    # One kid in 64 begins so: it is looked for, and no option.
+    for strange in (f"-{kid[1:]}", f"-hK{kid[3:]}", f"-l{kid[2:-1]}h"):
+        assert isinstance(refused(data, "key", "use", destination_id, strange, *by("otto")), NotFound)
     assert "added" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
     assert "was there" in done(data, "key", "add", destination_id, str(key_files["encryption"]))
     assert f"{kid}  *" not in done(data, "show", destination_id)
@@ -266,6 +269,32 @@ def test_a_new_key_takes_over_once_two_operators_say_so(by, data: Path, stage: S
     assert "otto + anton" in done(data, "key", "use", destination_id, kid, *by("anton"))
     assert f"{kid}  *" in done(data, "show", destination_id)
     assert isinstance(refused(data, "key", "retire", destination_id, kid, *by("otto")), Conflict)
+
+
+def test_a_mistyped_option_is_named_as_one_and_a_key_may_begin_with_a_hyphen(data: Path):
+    for group, words in ((destinations, ["key", "use"]), (destinations, ["key", "retire"]), (keys, ["lost"])):
+        command = [*words, "--data", str(data), "--as", "otto"]
+        here = "7e57c11e-27f4-4b0a-9c35-d2a1b7e06414"
+        said = CliRunner().invoke(group, [*command, here, "kid-of-a-key", "--passwort-file", "otto.txt"])
+        assert said.exit_code == 2
+        assert "No such option '--passwort-file'" in said.output.replace(
+            "option: --passwort-file", "option '--passwort-file'"
+        )
+        assert "--password-file" in said.output  # what was probably meant
+        for meant in ([here, f"-{'Ab_c4' * 8}xy"], ["--", here, "--passwort-file"]):
+            assert "No such option" not in CliRunner().invoke(group, [*command, *meant]).output
+
+
+def test_whoever_is_not_going_to_see_a_new_destination_is_told_of(data: Path, stage: Stage, key_files: dict[str, Path]):
+    narrow = "064390006006"
+    warnings = {}
+    for tenant in ("06439", narrow, ""):
+        said = run(data, *add(data, stage, key_files, tenant=tenant, region=f"DE{narrow}"))
+        assert said.exit_code == 0, said.output
+        warnings[tenant] = said.stderr
+    assert warnings[narrow] == ""
+    assert narrow in warnings["06439"]
+    assert narrow in warnings[""]
 
 
 def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str, Any]):

@@ -182,3 +182,85 @@ def test_an_import_says_which_lists_came_along_and_which_are_missing(hub, tmp_pa
     assert (code, "davon offen / of them open: 1" in said, "left out: x_fehlerhaft.xml" in said) == (0, True, True)
     shown = hub("schemas", "show", "https://schema.rathaus-hub.example/t/1#t")[1]
     assert re.search(r"code lists +1\n.*missing +x_fehlerhaft\.xml", shown)
+
+
+FIM = """<x:xdatenfelder.stammdatenschema.0102 xmlns:x="urn:xoev-de:fim:standard:xdatenfelder_2"><x:stammdatenschema>
+<x:identifikation><x:id>S7</x:id><x:version>1.2</x:version></x:identifikation><x:name>Antrag</x:name>
+<x:regel><x:identifikation><x:id>R1</x:id></x:identifikation><x:name>Alter</x:name><x:definition>Ab 18.</x:definition></x:regel>
+<x:struktur><x:anzahl>{}</x:anzahl><x:enthaelt><x:datenfeld><x:identifikation><x:id>F1</x:id><x:version>1.0</x:version>
+</x:identifikation><x:name>Name</x:name><x:feldart><code>input</code></x:feldart><x:datentyp><code>text</code></x:datentyp>
+</x:datenfeld></x:enthaelt></x:struktur></x:stammdatenschema></x:xdatenfelder.stammdatenschema.0102>"""
+
+
+def test_a_fim_file_becomes_a_version_with_a_form_and_names_what_is_not_taken_over(hub, tmp_path):
+    file = tmp_path / "S7.xml"
+    file.write_text(FIM.format("1:1"), encoding="utf-8")
+    code, said = hub("schemas", "import", file)
+    assert code == 0, said
+    assert "fim-s7 1.2: 1 Felder" in said
+    assert "the rule R1 (Alter) stands in the schema as text" in said
+    code, said = hub("schemas", "import", file, "--standard", "antrag", "--version", "9", "--json")
+    found = json.loads(said)
+    assert (code, found["standard"], found["version"], found["elements"]) == (0, "antrag", "9", 1)
+    assert [(each["at"], "R1" in each["en"], "R1" in each["de"]) for each in found["remarks"]] == [("/", True, True)]
+    code, said = hub("schemas", "show", found["schemas"][0])
+    assert "R1" in said
+    code, said = hub("forms", "check", tmp_path / "data/schemas")
+    assert (code, said.count("gut / good"), said.count("/translated")) == (0, 2, 2), said
+    # It is there already.
+    assert hub("schemas", "import", file)[0] == 1
+
+
+def test_what_is_wrong_with_a_fim_file_leaves_nothing_behind(hub, tmp_path):
+    file = tmp_path / "S7.xml"
+    file.write_text(FIM.format("3:1"), encoding="utf-8")
+    code, said = hub("schemas", "import", file)
+    assert code == 1
+    assert "Line 4" in said
+    assert not list((tmp_path / "data").rglob("S7*"))
+    assert not list((tmp_path / "data").rglob("fim-s7*"))
+    # A namespace that nobody knows is refused as such, not taken for a package.
+    file.write_text(FIM.format("1:1").replace("xdatenfelder_2", "unbekannt"), encoding="utf-8")
+    code, said = hub("schemas", "import", file)
+    assert code == 1
+    assert "no message of XDatenfelder 2 or 3.0.0" in said
+    # What means only packages is said, not passed over; and a package has no name of its own.
+    assert hub("schemas", "import", file, "--messages", "a*")[0] == 2
+    (tmp_path / "t.xsd").write_text(XSD.format(ONE))
+    assert hub("schemas", "import", tmp_path / "t.xsd")[0] == 2
+
+
+GENERICODE = """<c:CodeList xmlns:c="http://docs.oasis-open.org/codelist/ns/genericode/1.0/"><Identification><ShortName>l</ShortName>
+<Version>1</Version><CanonicalUri>urn:de:l</CanonicalUri></Identification><ColumnSet><Column Id="name"/><Column Id="key"/>
+<Key Id="k"><ColumnRef Ref="key"/></Key></ColumnSet><SimpleCodeList>
+<Row><Value ColumnRef="name"><SimpleValue>Frau</SimpleValue></Value>
+<Value ColumnRef="key"><SimpleValue>w</SimpleValue></Value></Row>
+<Row><Value ColumnRef="key"><SimpleValue>x</SimpleValue></Value></Row></SimpleCodeList></c:CodeList>"""
+
+
+def test_a_list_that_a_fim_file_names_is_taken_from_a_file_of_its_own(hub, tmp_path):
+    named = (
+        "<x:codelisteReferenz><x:genericodeIdentification><x:canonicalVersionUri>urn:de:l_1</x:canonicalVersionUri>"
+        "</x:genericodeIdentification></x:codelisteReferenz></x:datenfeld>"
+    )
+    file = tmp_path / "S7.xml"
+    file.write_text(FIM.format("1:1").replace("</x:datenfeld>", named), encoding="utf-8")
+    (tmp_path / "l.xml").write_text(GENERICODE, encoding="utf-8")
+    spread = {
+        "metadaten": {"kennungInhalt": "urn:de:l", "version": "1"},
+        "spalten": [{"codeSpalte": False}, {"codeSpalte": True}],
+        "daten": [["Frau", "w"], [None, "x"]],
+    }
+    (tmp_path / "l.json").write_text(json.dumps(spread), encoding="utf-8")
+    for number, each in enumerate(("l.xml", "l.json")):
+        code, said = hub(
+            "schemas", "import", file, "--code-list", tmp_path / each, "--standard", "t", "--version", number
+        )
+        assert code == 0, said
+        assert "code list" not in said
+        folder = tmp_path / "data/schemas/t" / str(number)
+        schema = json.loads((folder / "s7.schema.json").read_text("utf-8"))
+        assert schema["properties"]["F1"]["enum"] == ["w", "x"]
+        assert "w: {de: Frau, en: Frau}" in (folder / "form.yaml").read_text("utf-8")
+    (tmp_path / "l.xml").write_text("<a/>", encoding="utf-8")
+    assert hub("schemas", "import", file, "--code-list", tmp_path / "l.xml")[0] == 1

@@ -9,14 +9,15 @@ import subprocess
 import sys
 
 _SHOWN = """
-import gc, json, sys
+import gc, json, os, sys
+from pathlib import Path
 def shown():
     return [sys.getswitchinterval(), list(gc.get_threshold()), gc.get_freeze_count() > 0]
 from hub.cli import servers
 before = shown()
-servers.application()
+from hub.config import load_settings
+servers.application(load_settings(Path(os.environ["HUB_DATA"]), os.environ), work=False)
 print(json.dumps([before, shown(), sorted(sys.modules)]))
-import os
 os._exit(0)
 """
 

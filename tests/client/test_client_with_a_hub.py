@@ -16,17 +16,28 @@ from uuid import UUID
 
 import pytest
 import uvicorn
+from click.testing import CliRunner
 from processes import free_port
 from stage import BAUANTRAG, NAMING, SCHEMAS
 
 from hub import app
+from hub.cli import main
+from hub.client import fit_connect
+from hub.client.cases import OwnCases
 from hub.client.contents import Attachment, Message
 from hub.client.fit_connect import SUBMISSION_API, Dialect, Sender, Subscriber
 from hub.client.plain import Application, PlainDoor, Receipt
-from hub.client.session import log_in
+from hub.client.session import Session, Tokens, log_in
+from hub.client.transport import Direct
 from hub.client.verification import Problem
 from hub.config import load_settings
-from hub.crypto.keys import KeyPolicy, read_decryption_key, read_signing_key
+from hub.crypto.keys import (
+    KeyPolicy,
+    judge_encryption_key,
+    make_rsa_pair,
+    read_decryption_key,
+    read_signing_key,
+)
 from hub.errors import (
     Conflict,
     IdempotencyConflict,
@@ -35,9 +46,10 @@ from hub.errors import (
     NoRoute,
     NotFound,
     SealBroken,
+    TooLarge,
     UnknownSchema,
 )
-from hub.model.submission import MediaType, Service, State
+from hub.model import CaseMessage, CaseMessageKind, MediaType, Service, State, utc_now
 
 CLIENT = Path(__file__).parents[2] / "client"
 BAUEN = "urn:de:fim:leika:leistung:99012008001000"
@@ -148,6 +160,19 @@ def test_an_application_with_attachments_gets_one_receipt_however_often_it_is_se
     assert progress.history[0].text.de
 
 
+def test_a_sender_finds_its_own_applications_again(town):
+    common = {"media_type": MediaType.XML, "service": BAUEN, "ars": "064390015015"}
+    receipt = town.door.submit(Application(data=BAUANTRAG, external_reference="OD-7", **common))
+    assert receipt.claims["externalReference"] == "OD-7"
+    (found,) = town.door.applications(external_reference="OD-7")
+    assert (found.submission_id, found.case_id, found.external_reference) == (
+        receipt.submission_id,
+        receipt.case_id,
+        "OD-7",
+    )
+    assert found in list(town.door.applications(state=State.SUBMITTED, service=BAUEN, since=found.accepted_at))
+
+
 def test_what_is_refused_says_where(town):
     bad = (SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml").read_bytes()
     common = {"media_type": MediaType.XML, "service": BAUEN}
@@ -192,11 +217,142 @@ def test_catalogues_are_asked_without_submitting(town):
     assert report.total >= 1
     assert report.violations[0]["rule"]
     entries = town.door.schemas()
-    assert town.door.schema(entries[0]["uri"]) == entries[0]
+    entry = town.door.schema(entries[0]["uri"])
+    assert entry.items() >= entries[0].items()
+    assert [each["file"] for each in entry["documents"]]  # To be fetched; lists leave that out.
     with pytest.raises((NotFound, UnknownSchema)):
         town.door.schema("urn:nobody")
     assert town.door.areas("Taunusstein")["areas"][0]["ars"] == "064390015015"
     assert town.door.responsible(BAUEN, ars="064390015015")["destinationId"]
+
+
+# --- what comes back ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answered(town):
+    """An application that names a key for replies, and the authority's answer with an attachment."""
+    public, private = make_rsa_pair("encryption")
+    channel = {"fitConnect": {"processStandards": ["urn:example:bescheid"], "encryptionPublicKey": public}}
+    application = Application(
+        data=BAUANTRAG,
+        media_type=MediaType.XML,
+        service=BAUEN,
+        ars="064390015015",
+        metadata={"replyChannel": channel},
+    )
+    receipt = town.door.submit(application)
+    authority = Subscriber(
+        log_in(town.hub, **town.demo["subscriber"], api=SUBMISSION_API), issuers=frozenset({town.hub})
+    )
+    decision = Attachment(open=lambda: BytesIO(PDF), filename="bescheid.pdf", media_type="application/pdf")
+    answer = Message(
+        data=b'{"antwort": 2}', media_type=MediaType.JSON, schema_uri="urn:example:bescheid", attachments=[decision]
+    )
+    key = judge_encryption_key(public, now=utc_now(), policy=KeyPolicy(), require_x5c=False)
+    return receipt, authority.write_reply(receipt.case_id, answer, key).message, private
+
+
+def cases(town: Town) -> OwnCases:
+    return OwnCases(log_in(town.hub, **town.demo["sender"]))
+
+
+def test_a_reply_is_proven_by_the_log_and_opened_by_the_sender_alone(town, answered):
+    receipt, sent, private = answered
+    (reply,) = cases(town).replies(receipt.case_id)
+    assert (reply.reply_id, reply.readable) == (sent.message_id, True)
+    with cases(town).collect(receipt.case_id, reply.reply_id) as collected:
+        opened = collected.open([read_decryption_key(private, written_by_us=True)])
+        assert opened.data == b'{"antwort": 2}'
+        (decision,) = opened.attachments
+        assert (decision.filename, b"".join(decision.chunks())) == ("bescheid.pdf", PDF)
+        with pytest.raises(SealBroken):  # Another key.
+            collected.open([town.decryption])
+    found = cases(town).show(receipt.case_id)
+    assert found.replies == (reply,)
+    assert receipt.submission_id in [each.submission_id for each in found.submissions]
+    with pytest.raises(NotFound), cases(town).collect(receipt.case_id, UUID(int=7)):
+        pass
+
+
+class Swapping(Session):
+    """A way to the hub on which somebody puts other data into replies, sealed for the sender as well."""
+
+    def json(self, method, path, **more):
+        found = super().json(method, path, **more)
+        return found | {"encryptedData": found["encryptedMetadata"]} if "encryptedData" in found else found
+
+
+def test_a_reply_whose_parts_are_not_those_of_the_log_is_not_opened(town, answered):
+    receipt, sent, _ = answered
+    tokens = Tokens(f"{town.hub}/token", **town.demo["sender"])
+    swapped = OwnCases(Swapping(town.hub, transport=Direct(), tokens=tokens))
+    with pytest.raises(SealBroken) as refused, swapped.collect(receipt.case_id, sent.message_id):
+        pass
+    assert refused.value.slug == "incorrect-authentication-tag"
+
+
+def test_a_reply_that_goes_on_beyond_the_limit_is_given_up(town, answered, monkeypatch):
+    receipt, sent, _ = answered
+    monkeypatch.setattr(fit_connect, "LARGEST_ATTACHMENT", len(PDF))  # Its JWE is a third longer.
+    with pytest.raises(TooLarge), cases(town).collect(receipt.case_id, sent.message_id):
+        pass
+
+
+def test_the_command_opens_a_reply_into_a_folder_and_accepts_it(town, answered, tmp_path):
+    receipt, sent, private = answered
+    (tmp_path / "key.json").write_text(json.dumps(private))
+    (tmp_path / "secret").write_text(town.demo["sender"]["client_secret"])
+    for name in ("key.json", "secret"):
+        (tmp_path / name).chmod(0o600)
+    who = [
+        "--hub",
+        town.hub,
+        "--client-id",
+        town.demo["sender"]["client_id"],
+        "--secret-file",
+        str(tmp_path / "secret"),
+    ]
+    shown = CliRunner().invoke(main, ["case", "show", str(receipt.case_id), *who])
+    assert (shown.exit_code, str(sent.message_id) in shown.output) == (0, True), shown.output
+    ids, key = [str(receipt.case_id), str(sent.message_id)], ["--key", str(tmp_path / "key.json")]
+    opened = CliRunner().invoke(
+        main, ["case", "reply", *ids, *key, "--into", str(tmp_path / "reply"), "--accept", *who]
+    )
+    assert opened.exit_code == 0, opened.output
+    assert {path.name for path in (tmp_path / "reply").iterdir()} == {"metadata.json", "data.json", "bescheid.pdf"}
+    assert (tmp_path / "reply" / "bescheid.pdf").read_bytes() == PDF
+    assert (tmp_path / "reply" / "data.json").stat().st_mode & 0o077 == 0
+    listed = CliRunner().invoke(main, ["case", "replies", str(receipt.case_id), *who])
+    assert "accepted" in listed.output
+    with pytest.raises(Conflict):
+        cases(town).acknowledge(receipt.case_id, sent.message_id)
+    (tmp_path / "lageplan.pdf").write_bytes(PDF)
+    said = ["--text", "Der Lageplan liegt bei.", "--attachment", str(tmp_path / "lageplan.pdf")]
+    assert CliRunner().invoke(main, ["case", "answer", *ids, *said, *who]).exit_code == 0
+    back = ["case", "withdraw", str(receipt.case_id), str(receipt.submission_id)]
+    assert CliRunner().invoke(main, [*back, *who]).exit_code == 0
+    kinds = {each.kind for each in cases(town).show(receipt.case_id).submissions}
+    assert kinds >= {None, "answer", "withdrawal"}
+
+
+def test_a_later_message_gets_one_receipt_however_often_it_is_sent(town, answered):
+    receipt, _, _ = answered
+    common = {"service": BAUEN, "ars": "064390015015"}
+    better = Application(
+        data=BAUANTRAG, media_type=MediaType.XML, case_id=receipt.case_id, replaces=receipt.submission_id, **common
+    )
+    corrected = town.door.submit(better)
+    assert (corrected.case_id, corrected.claims["inCase"]["kind"]) == (receipt.case_id, "correction")
+    assert town.door.submit(better).token == corrected.token
+    message = CaseMessage(kind=CaseMessageKind.WITHDRAWAL, about=UUID(int=7))
+    with pytest.raises(Invalid) as refused:
+        town.door.submit(Application.in_case(message, receipt.case_id, **common))
+    assert refused.value.slug == "not-in-case"
+    with pytest.raises(NotFound):
+        town.door.submit(Application.in_case(message, UUID(int=7), **common))
+    (hub,) = town.door.ai_systems(BAUEN)
+    assert hub["kind"] == "rule-engine"
 
 
 # --- the sealed door ------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,14 +12,11 @@ from hub.connector.settings import (
     ConnectorSettings,
     FolderHandover,
     HttpHandover,
-    Inflation,
     InvalidHandling,
     Mode,
-    _Table,
 )
 from hub.errors import ConfigurationError
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = f"""
 mode = "both"
 journal = "journal.sqlite3"
@@ -179,22 +174,3 @@ def test_a_missing_place_stops_the_start(missing, tmp_path, rsa_pair, signature_
     (tmp_path / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(ConfigurationError):
         Connector.from_config(file)
-
-
-def test_the_readme_shows_every_setting(tmp_path, monkeypatch):
-    (text,) = re.findall(r"```toml\n(mode.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    asked = set()
-    for name in ("take", "optional", "optional_path"):
-        genuine = getattr(_Table, name)
-
-        def noting(self, key, *args, genuine=genuine):
-            asked.add(key)
-            return genuine(self, key, *args)
-
-        monkeypatch.setattr(_Table, name, noting)
-    shown = read(tmp_path, text)
-    read(tmp_path, re.sub(r"(?ms)^kind = .*?^\n", 'kind = "folder"\npath = "in"\n\n', text))
-    assert {"path", "allowed_hosts", "largest_ratio", "ca_file"} <= asked
-    assert asked <= set(re.findall(r"(?m)^(?:# )?\[*(\w+)\b(?:\]+| =)", text))
-    # What it calls defaults are some.
-    assert (shown.inflation, shown.poll) == (Inflation(), timedelta(seconds=10))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.connector.envelope import safe_name, suffix_for, unique_names
+from hub.connector.envelope import safe_name, unique_names
+from hub.model import suffix_of
 
 TABLE = {
     "a plain name stays": ("Lageplan.pdf", "Lageplan.pdf"),
@@ -74,4 +75,4 @@ def test_no_two_names_are_one_on_any_file_system(names):
     ],
 )
 def test_only_a_well_known_media_type_gives_a_suffix(media_type, suffix):
-    assert suffix_for(media_type) == suffix
+    assert suffix_of(media_type) == suffix

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import orjson
+import pypdfium2
 import pytest
 from partner import Fault, Partner, always, well
 from stage import NOW
@@ -26,8 +27,52 @@ from hub.connector import Connector
 from hub.connector.handover import FolderSystem, Http
 from hub.connector.journal import JournalState
 from hub.errors import ConfigurationError
+from hub.forms.pdf import can_render_pdf, missing_for_pdf
+from hub.model import MESSAGE_FILENAME, MESSAGE_SCHEMA, CaseMessage, CaseMessageKind
 
 # --- the walk -------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_for_people_lies_beside_what_is_handed_over(town):
+    submission_id = town.submit(attachments={uuid4(): b"%PDF content"})
+    town.start().run_once(NOW)
+    page = (town.inbox / str(submission_id) / "antrag.html").read_bytes()
+    assert page.startswith(b"<!doctype html>")
+    assert CANARY.encode() in page
+    assert f"{CANARY}.pdf".encode() in page
+    assert b"Hund" in page
+
+
+def test_the_page_for_people_lies_there_as_pdf_where_it_is_wished_for(town, monkeypatch):
+    if not can_render_pdf():
+        pytest.skip(f"PDF needs {', '.join(missing_for_pdf())}")
+    submission_id = town.submit()
+    town.start(handover=town.document["handover"] | {"pdf": True}).run_once(NOW)
+    pdf = (town.inbox / str(submission_id) / "antrag.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-1.7")
+    text = "".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(pdf))
+    assert CANARY in text
+
+    monkeypatch.setattr("hub.forms.pdf.missing_for_pdf", lambda: ("libpango-1.0-0",))
+    with pytest.raises(ConfigurationError, match="libpango"):
+        town.start(handover=town.document["handover"] | {"pdf": True})
+
+
+def test_one_list_serves_all_destinations_and_leaves_others_alone(town):
+    mine, strangers = town.submit(), town.submit()
+    town.hub.submissions[str(strangers)]["destinationId"] = str(uuid4())
+    counts = town.start(poll_for="all").run_once(NOW)
+    assert (counts.seen, counts.accepted) == (1, 1)
+    assert town.handed() == [str(mine)]
+    lists = [heard.query for heard in town.hub.heard if heard.path.endswith("/submissions")]
+    assert ["destinationId" in query for query in lists] == [False]
+
+
+def test_where_the_one_list_cannot_be_had_that_is_said(town):
+    town.hub.down = True
+    connector = town.start(poll_for="all")
+    assert connector.run_once(NOW).postponed == 1
+    assert connector.trouble() is not None
 
 
 def test_a_good_submission_is_handed_over_and_accepted(town):
@@ -45,6 +90,27 @@ def test_a_good_submission_is_handed_over_and_accepted(town):
     kind, payload = town.answer()
     assert kind == "accept-submission"
     assert payload["authenticationTags"] == town.hub.tags(str(submission_id))
+
+
+def test_a_later_message_says_in_the_hand_over_what_it_is(town):
+    about = uuid4()
+    withdrawal = CaseMessage(kind=CaseMessageKind.WITHDRAWAL, about=about, text="Doch nicht.").content()
+    taken_back = town.submit(withdrawal, attachments={}, schema=MESSAGE_SCHEMA)
+    data, note = good_data(), {uuid4(): CaseMessage(kind=CaseMessageKind.CORRECTION, about=about).content()}
+    described = orjson.loads(metadata(data, note))
+    described["contentStructure"]["attachments"][0] |= {"filename": MESSAGE_FILENAME, "purpose": "report"}
+    corrected = town.hub.submit(now=NOW, metadata=orjson.dumps(described), data=data, attachments=note)
+    plain = town.submit(attachments={})
+    assert town.start().run_once(NOW).accepted == 3
+    said = {
+        each: orjson.loads((town.inbox / str(each) / "antrag.json").read_bytes())["inCase"]
+        for each in (taken_back, corrected, plain)
+    }
+    assert said == {
+        taken_back: {"kind": "withdrawal", "about": str(about), "text": "Doch nicht."},
+        corrected: {"kind": "correction", "about": str(about), "text": ""},
+        plain: None,
+    }
 
 
 def test_the_answer_is_signed_in_the_name_of_the_destination(town):

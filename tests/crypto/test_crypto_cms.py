@@ -59,3 +59,13 @@ def test_the_seal_is_aes_256_for_the_certificate(certified, tmp_path: Path):
     printed = subprocess.run(shown, cwd=tmp_path, capture_output=True, check=True, timeout=20, text=True).stdout
     assert "aes-256-cbc" in printed
     assert f"{cms.recipient(certified).serial_number:X}" in printed
+
+
+def test_whose_it_is_can_be_told_from_its_beginning_without_a_key(certified, rsa_pair, tmp_path: Path):
+    _seal, der = sealed(certified, bytes(50_000))
+    assert cms.is_recipient(der[:4096], certified.jwk)
+    authority = InsecureDevelopmentAuthority.load_or_create(tmp_path, now=NOW, production=False)
+    again = authority.issue(rsa_pair[0], subject="Wiesbaden", now=NOW, days=9)  # The same key, certified anew.
+    assert not cms.is_recipient(der[:4096], again)
+    with pytest.raises(KeyRefused):
+        cms.is_recipient(der, {"kid": "none"})

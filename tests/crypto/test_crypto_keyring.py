@@ -319,3 +319,27 @@ def test_the_hub_knows_its_own_signing_keys_only(ring: HubKeys) -> None:
 def test_a_keyring_does_not_print_its_keys(folder: Path, ring: HubKeys) -> None:
     assert ring.idempotency.hex() not in repr(ring)
     assert json.loads(next(folder.glob("hub-signing-*.json")).read_text())["d"] not in repr(ring.signing)
+
+
+def test_an_announced_key_is_published_and_signs_nothing_until_it_takes_over(folder: Path, ring: HubKeys) -> None:
+    current = ring.receipt.kid
+    announced = ring.announce("receipt", NOW)
+    assert ring.announce("receipt", NOW) == announced != current
+    assert [jwk["kid"] for jwk in ring.hub_jwks()["keys"]][:2] == [current, announced]
+    assert ring.receipt.kid == current
+    assert ring.faults() == []
+    pinned = ring.hub_jwks()  # Whoever keeps a list takes it in now.
+    week = timedelta(days=7)
+    assert ring.rotate("receipt", NOW + week) == announced == ring.receipt.kid
+    claims = {"iat": SECONDS + week.total_seconds() + 5}
+    assert verify_receipt(make_receipt(ring.receipt, claims), pinned) == claims
+    published = ring.hub_jwks()["keys"][0]
+    assert (published["kid"], published["nbf"]) == (announced, SECONDS + week.total_seconds())
+    assert not (folder / f"{current}.json").exists()
+    assert ring.faults() == []
+
+
+@pytest.mark.parametrize("kind", ["idempotency", "secrets", "unknown"])
+def test_what_is_not_published_is_not_announced(ring: HubKeys, kind: str) -> None:
+    with pytest.raises(ConfigurationError):
+        ring.announce(kind, NOW)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from store_values import NOW, destination
 
-from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import AdapterPool
 from hub.model.delivery import Adapter
 from hub.model.submission import Outcome, OutcomeKind
 

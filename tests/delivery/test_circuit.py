@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Leases, Rules
+from hub.delivery.attempt import AdapterPool, Leases, Rules
 from hub.delivery.dispatcher import Breakers, Dispatcher
 from hub.model import Breaker, DeadCause, Outcome, OutcomeKind, Schedule, Standing, next_standing
 from hub.observability.metrics import Meters

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 from stage import FRANKFURT
+from store_values import Instead
 
 from hub.crypto.receipts import claims_of
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.errors import ConfigurationError, Text
 from hub.model.delivery import Schedule
@@ -222,6 +222,29 @@ def test_receivers_that_hang_give_their_slots_to_others(scripted):
         stage.clock.pass_(seconds=1)
         working.wake()
         assert delivered.wait(5)
+
+
+def test_a_claim_that_brought_less_than_was_asked_for_is_not_followed_by_one_for_nothing(scripted):
+    release, hanging, asked = threading.Event(), threading.Semaphore(0), []
+
+    class Hanging(Scripted):
+        def deliver(self, package):
+            hanging.release()
+            release.wait(20)
+            return outcome(OutcomeKind.DELIVERED)
+
+    def claim(*args, **named):
+        asked.append(named["limit"])
+        return queue.claim(*args, **named)
+
+    for _ in range(3):
+        scripted.accept()
+    working, queue = dispatcher(scripted, adapters={"scripted": Hanging}), scripted.hub.store.queue
+    working._store = Instead(scripted.hub.store, queue=Instead(queue, claim=claim))
+    with running(working, release):
+        assert all(hanging.acquire(timeout=5) for _ in range(3))
+        assert not hanging.acquire(timeout=0.3)
+        assert asked == [4], "the next look is due after a second, or when somebody wakes it"
 
 
 def test_what_a_node_has_claimed_and_not_begun_is_given_back_when_it_stops(scripted):

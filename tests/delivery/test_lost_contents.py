@@ -9,12 +9,11 @@ from uuid import UUID
 import pytest
 from store_values import HUB, LEASE, NOW, accept, claim, known_destination, sealed, submission
 
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.errors import NotFound, Text
+from hub.model.adapter import whole
 from hub.model.delivery import Schedule
-from hub.model.packaging import whole
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import DeliveryState, LocalBlobs

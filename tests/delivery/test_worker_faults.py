@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -19,7 +20,7 @@ from stage import WIESBADEN, altered
 from store_values import Instead
 
 from hub import app
-from hub.delivery.adapters import AdapterPool
+from hub.delivery.attempt import AdapterPool
 from hub.jobs.scheduler import Clock
 from hub.model import reasons
 from hub.model.delivery import Schedule
@@ -84,6 +85,22 @@ def test_a_dispatcher_that_dies_is_counted_and_delivers_again(taking, death):
         accepted = taking.accept()
         until(lambda: delivered(taking, accepted))
     assert fallen == ["dispatcher"]
+
+
+def test_a_worker_that_could_not_be_called_is_missed_by_nobody(taking, monkeypatch):
+    """No thread is to be had for once: the loop begins again, and as many attempts as before run at once."""
+    failures, submit = [RuntimeError("can't start new thread")] * 3, ThreadPoolExecutor.submit
+
+    def failing_once(self, *args):
+        if self._thread_name_prefix == "deliver" and failures:
+            raise failures.pop()
+        return submit(self, *args)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", failing_once)
+    with running(working := dispatcher(taking, supervisor=Supervisor(pauses=Pauses(first=0.02)))):
+        accepted = [taking.accept() for _ in range(3)]
+        until(lambda: all(delivered(taking, each) for each in accepted))
+        assert (failures, working._called) == ([], 0)
 
 
 @pytest.mark.parametrize("death", [ZeroDivisionError("a name"), Fatal("a name")])
@@ -297,7 +314,11 @@ class Mortal(Supervisor):
 DIE_ELSEWHERE = {
     "store-writer": "tests/store/test_store_writer.py::test_a_writer_that_dies_is_counted_and_writes_again",
     "connector": "tests/connector/test_connector_walk.py::test_a_walk_that_dies_begins_anew",
+    "wake-ups": "tests/end_to_end/test_processes.py::test_wake_ups_that_died_are_heard_again",
     "bucket-relay": "tests/transport/test_relay.py::test_a_relay_whose_loop_died_dials_again",
+    "portal-expiry": "tests/portal/test_portal_loops.py::test_loops_of_the_portal_that_die_begin_anew",
+    "portal-mails": "tests/portal/test_portal_loops.py::test_loops_of_the_portal_that_die_begin_anew",
+    "reply-keys": "tests/portal/test_portal_reply_keys.py::test_a_pool_that_dies_begins_anew",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.crash.scenarios import Setting, disk_full, every_point
 from hub.config import load_settings
 from hub.errors import ConfigurationError
-from hub.observability.crashpoints import POINTS, arm
+from hub.observability.crashes import POINTS, arm
 
 #: Some dozen processes are started one after the other; on a loaded machine each takes its time.
 pytestmark = pytest.mark.timeout(300)

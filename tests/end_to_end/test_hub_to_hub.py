@@ -14,8 +14,7 @@ from adapters.fit_connect import FitConnect
 from hub.client.fit_connect import SUBMISSION_API, Subscriber
 from hub.client.session import log_in
 from hub.crypto.keys import read_decryption_key
-from hub.delivery.adapters import AdapterPool
-from hub.delivery.attempt import Rules
+from hub.delivery.attempt import AdapterPool, Rules
 from hub.delivery.dispatcher import Dispatcher
 from hub.model.delivery import Schedule
 from hub.model.submission import Application, MediaType

@@ -19,7 +19,8 @@ import requests
 from processes import HubProcess, wait_for
 
 from hub.crypto.jwe import encrypt
-from hub.crypto.keys import EncryptionKey, public_rsa_key
+from hub.crypto.jwk import public_rsa_key
+from hub.crypto.keys import EncryptionKey
 
 SERVICE = "urn:de:fim:leika:leistung:99012008001000"
 #: Each of the parallel attachments, in bytes of the sealed form; several times what memory may grow by.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import requests
 from mail_server import MailServer, free_port
 from processes import HubProcess, wait_for
 from sqlalchemy import update
@@ -84,7 +86,13 @@ def hasten(data: Path) -> None:
         store.database.write(lambda connection: connection.execute(due).rowcount)
 
 
-def test_a_hub_without_a_mail_server_says_so_once(data: Path):
-    with HubProcess(data) as hub:
-        pass
-    assert hub.log.read_text().count("Kein Mailserver eingestellt") == 1
+def test_a_hub_without_a_mail_server_says_so_once_and_all_its_lines_are_json_where_they_shall_be(data: Path):
+    with HubProcess(data, HUB_LOG_FORMAT="json") as hub:
+        requests.post(f"{hub.base_url}/token", data={"grant_type": "geheim"}, timeout=30)
+        with socket.create_connection(("127.0.0.1", hub.port)) as broken:
+            broken.sendall(b"GARBAGE\r\n\r\n")  # What uvicorn itself complains of.
+            broken.recv(100)
+    said = [json.loads(line) for line in hub.log.read_text().splitlines()]
+    assert sum("Kein Mailserver eingestellt" in line["message"] for line in said) == 1
+    assert any(line["message"].startswith("Rathaus-Hub: hub serve, version") for line in said)
+    assert "geheim" not in hub.log.read_text()

@@ -18,7 +18,7 @@ from benchmarks.crash.scenarios import Setting, database_outage
 from benchmarks.crash.scenery import Scene, scene
 from hub.crypto import HubKeys
 from hub.proof.checkpoints import Checkpoints
-from hub.proof.event_log import Notary
+from hub.proof.evidence import Notary
 
 #: Each test starts four hub processes and a database.
 pytestmark = pytest.mark.timeout(240)

@@ -20,9 +20,10 @@ import requests
 from end_to_end.processes import free_port
 
 from hub import __version__, app
-from hub.config import load_settings
+from hub.config import Settings, load_settings
 from hub.errors import ConfigurationError, StoreUnavailable, Unavailable
 from hub.store import Store
+from hub.store.migration import head_revision
 
 #: Each process takes seconds to start, and several are started in turn.
 pytestmark = pytest.mark.timeout(600)
@@ -86,7 +87,7 @@ def test_a_second_server_on_one_sqlite_folder_is_refused_until_the_first_is_gone
             assert second.returncode == 3, second.stderr
             assert "runs on the database" in second.stderr
             assert "Traceback" not in second.stderr
-        with pytest.raises(Unavailable), app.alone(load_settings(data, {})):
+        with pytest.raises(Unavailable), app.alone(load_settings(data, {}), listens=True):
             pass
         # Looking and administering beside it is what the command line is for.
         for look in ("dead list", "clients list", "destinations list", "log verify"):
@@ -94,10 +95,37 @@ def test_a_second_server_on_one_sqlite_folder_is_refused_until_the_first_is_gone
             assert beside.returncode == 0, (look, beside.stderr)
         process.kill()
         process.wait(timeout=_PATIENCE)
-    with app.alone(load_settings(data, {})):
+    with app.alone(load_settings(data, {}), listens=True):
         assert ran(data, "serve", "--port", str(free_port())).returncode == 3
     with serving(data) as (_, port, _):
         assert requests.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).ok
+
+
+def test_one_folder_serves_one_hub_and_its_nodes_whatever_the_database(tmp_path: Path) -> None:
+    """Nothing is built, so no database is needed to say who may share a folder."""
+
+    def settings(**given: str) -> Settings:
+        return load_settings(tmp_path / "data", {}, database_url="postgresql://hub@127.0.0.1/hub", **given)
+
+    with app.alone(settings(), listens=False):  # A worker signs as whoever listens, whoever comes first.
+        with app.alone(settings(base_url="https://hub.example"), listens=True):
+            with app.alone(settings(base_url="https://hub.example", port=1), listens=True):
+                pass
+            with (
+                pytest.raises(Unavailable) as other,
+                app.alone(settings(base_url="https://other.example"), listens=True),
+            ):
+                pass
+            assert "https://hub.example;" in other.value.detail.de
+            assert "refuse the other's tokens" in other.value.detail.en
+        # The worker is left, and still signs as the one that is gone.
+        with pytest.raises(Unavailable), app.alone(settings(), listens=True):
+            pass
+        elsewhere = load_settings(tmp_path / "data", {}, base_url="https://hub.example")
+        with pytest.raises(Unavailable, match="another database"), app.alone(elsewhere, listens=True):
+            pass
+    with app.alone(settings(base_url="https://other.example"), listens=True):
+        pass
 
 
 @contextmanager
@@ -186,6 +214,8 @@ def test_no_process_of_the_hub_leaves_a_core_dump_and_the_start_is_told(data: Pa
     assert "nothing here is for real applications" in said
     assert "sqlite:///" in said
     assert "routing table" in said
+    assert f"Tabellen / tables {head_revision()}" in said
+    assert "Adapter / adapters fit_connect folder https mailbox" in said
 
 
 def test_every_line_of_the_start_is_json_where_the_log_is(data: Path) -> None:

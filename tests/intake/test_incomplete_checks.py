@@ -76,7 +76,8 @@ def test_what_is_invalid_and_not_checked_completely_says_both(coded):
     broken = LARGE.replace(b"</bau:bauantrag.antrag.0100>", b"<bau:x/></bau:bauantrag.antrag.0100>")
     application = Application(cover=coded.cover(), media_type=MediaType.XML, data=broken)
     said = claims(coded, intake.accept(application, now=NOW).result(10))["validation"]
-    assert (said["valid"], said["onInvalid"], notes(said)) == (False, "quarantine", UNCHECKED)
+    stopped = (Check.SCHEMA, Cause.SCHEMA_BROKEN)
+    assert (said["valid"], said["onInvalid"], notes(said)) == (False, "quarantine", [stopped, *UNCHECKED])
 
 
 def test_the_answer_says_it_too_and_a_repeat_says_the_same(served, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -133,3 +134,22 @@ def test_a_required_or_unknown_member_that_is_null_stays_for_the_schema_to_judge
 def test_a_null_under_a_name_that_is_not_the_senders_is_refused(said):
     with pytest.raises(Malformed):
         composed(said)
+
+
+UNNAMED = {
+    "by its part and type": ("plan", "application/pdf", "plan.pdf"),
+    "whatever the type's parameters": ("plan", "Text/Plain; charset=utf-8", "plan.txt"),
+    "once where the part says it": ("plan.PDF", "application/pdf", "plan.PDF"),
+    "as bare bytes where the type is not well known": ("plan", "application/x-own", "plan.bin"),
+}
+
+
+@pytest.mark.parametrize(("part", "kind", "name"), UNNAMED.values(), ids=UNNAMED)
+def test_an_attachment_without_a_file_name_is_called(part: str, kind: str, name: str):
+    facts = AttachmentFacts(part_name=part, filename=None, media_type=kind, plaintext_sha512="a" * 128)
+    plan = replace(PLAN, facts=facts)
+    composed = compose({}, sender="b", schema=ANTRAG, data_sha512="a" * 128, attachments=[plan])
+    assert composed["contentStructure"]["attachments"][0]["filename"] == name
+    assert file_names({}, [plan]) == {name}
+    said = {"attachments": {part: {"filename": "lage.pdf"}}}
+    assert file_names(said, [plan]) == {"lage.pdf"}

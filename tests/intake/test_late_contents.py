@@ -15,7 +15,7 @@ from store_values import Instead
 from test_janitor import Faulty
 
 from hub.errors import InvalidPayload, StoreUnavailable, Text
-from hub.fit_connect.sending import STRICT, SendingTools
+from hub.fit_connect.messages import STRICT, SendingTools
 from hub.fit_connect.submissions import Submitting, Uploading
 from hub.intake import Intake
 from hub.model import INLINE_LIMIT, Application, MediaType, Subject

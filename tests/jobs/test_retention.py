@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from mail_server import MailServer
-from sealed_door import EVENTS, Door, kinds, movable_door, read  # noqa: F401  # movable_door is a fixture
+from sealed_door import EVENTS, SERVICE, Door, kinds, movable_door, read  # noqa: F401  # movable_door is a fixture
 from sealed_replies import reply_to
 
 from hub import app
 from hub.adapter_kit.cases import SECRET, Workshop
 from hub.config import load_settings
 from hub.crypto import jws
-from hub.jobs.retention import RetentionJob
+from hub.jobs.retention import Periods, RetentionJob
 from hub.model.submission import State
 from hub.notifications.callbacks import CallbackWriter
 from hub.notifications.mail import Noticeboard
@@ -295,3 +295,26 @@ def mailing_hub(door: Door, workshop: Workshop, server: MailServer) -> Any:
         disk_watermark_bytes=0,
     )
     return app.build(settings, clock=door.clock)
+
+
+def test_a_service_may_have_a_time_of_its_own(own_door: Door):
+    kept = {SERVICE: timedelta(days=20)}
+    retention = RetentionJob(
+        store=own_door.hub.store,
+        callback_writer=CallbackWriter(store=own_door.hub.store),
+        board=Noticeboard(store=own_door.hub.store),
+        keys=own_door.hub.keys,
+        base_url=own_door.hub.settings.canonical_url,
+        periods=Periods(by_service=kept),
+    )
+    also = {"identifier": SERVICE.replace("leika:leistung", "leistung"), "name": "Bauantrag"}
+    longer = [own_door.send(), own_door.send(publicService=also)]
+    shorter = own_door.send(publicService={"identifier": "urn:de:example:kurz", "name": "Kurz"})
+    deliver(own_door)
+    for sent in (*longer, shorter):
+        assert own_door.accept(sent).status == 204
+    pass_days(own_door, retention, 8)
+    assert contents(own_door, shorter.submission_id) is None
+    assert all(contents(own_door, sent.submission_id) is not None for sent in longer)
+    pass_days(own_door, retention, 13)
+    assert all(contents(own_door, sent.submission_id) is None for sent in longer)

@@ -361,5 +361,5 @@ def test_where_nobody_will_be_mailed_the_start_says_so_once(tmp_path: Path):
         load_settings(tmp_path, {}),
         load_settings(tmp_path, {"HUB_SMTP_HOST": "mail.example.org", "HUB_MAIL_SENDER": SENDER}),
     ]
-    said = "\n".join(line for each in settings for _, line in lines(each, "serve", table="1"))
+    said = "\n".join(line for each in settings for _, line in lines(each, "serve", facts={}))
     assert said.count("Kein Mailserver") == said.count("No mail server") == 1

@@ -19,10 +19,13 @@ from sqlalchemy import text as sql
 from stage import BAUANTRAG, CANARY, serving
 
 import hub
+from hub import app
+from hub.admin.runbooks import read as read_runbooks
 from hub.config import load_settings
 from hub.errors import ConfigurationError, StoreUnavailable, Text, Unavailable
 from hub.jobs.gauges import MOST_DESTINATIONS
 from hub.observability.metrics import SHARED_FOLDER, Meters, share
+from hub.resources import shipped
 from hub.store import Backlog, DeliveryState
 
 HOUR = timedelta(hours=1)
@@ -32,7 +35,7 @@ ALERTS = [
     for group in yaml.safe_load((ROOT / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
 ]
-RUNBOOKS = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Runbooks\n")[2]
+RUNBOOKS = (ROOT.parent / "docs/runbooks.md").read_text(encoding="utf-8")
 
 
 def samples(text: str) -> dict[tuple[str, frozenset], float]:
@@ -193,7 +196,8 @@ def test_many_destinations_share_a_label_beyond_the_cap(stage):
     gauges.overview = Crowd()
     text = Meters().text(gauges).decode()
     assert value(text, "hub_deliveries", destination="other") == 50
-    assert len([each for each in samples(text) if each[0] == "hub_deliveries"]) == MOST_DESTINATIONS + 1
+    # Beside the queued ones there stand the other states, at zero.
+    assert len([each for each in samples(text) if each[0] == "hub_deliveries"]) == MOST_DESTINATIONS + 3
 
 
 def test_a_label_never_grows_with_what_is_sent():
@@ -211,6 +215,75 @@ def test_two_looks_in_quick_succession_ask_the_store_once(stage):
     assert gauges.collect() is first
     stage.clock.pass_(seconds=6)
     assert gauges.collect() is not first
+
+
+def shown(stage) -> str:
+    return stage.hub.meters.text(stage.hub.gauges).decode()
+
+
+def test_deliveries_begin_at_zero(stage):
+    for state in ("queued", "waiting", "dead"):
+        assert value(shown(stage), "hub_deliveries", state=state) == 0
+
+
+def test_the_oldest_is_told_by_kind_of_destination_and_by_mailbox(stage):
+    stage.accept()
+    stage.accept(area="064140000000")
+    stage.hub.dispatcher.run_once()
+    stage.accept(area="064140000000")
+    stage.clock.pass_(minutes=2)
+    text = shown(stage)
+    assert value(text, "hub_oldest_queued_seconds", kind="mailbox") == 120
+    assert value(text, "hub_oldest_uncollected_seconds") == 120
+    kinds = {dict(labels)["kind"] for name, labels in samples(text) if name == "hub_oldest_queued_seconds"}
+    assert kinds == set(stage.hub.store.parties.adapters().values())
+
+
+def test_keys_say_how_long_they_still_hold(stage):
+    text = shown(stage)
+    three_years = 1095 * 86400
+    for purpose in ("signing", "portal"):
+        assert three_years - 86400 < value(text, "hub_key_expiry_seconds", purpose=purpose) <= three_years
+    first = value(text, "hub_key_expiry_seconds", purpose="destination")
+    assert first > 0
+    stage.clock.pass_(days=1)
+    assert value(shown(stage), "hub_key_expiry_seconds", purpose="destination") == first - 86400
+
+
+def test_requests_are_counted_by_group_and_status(reserved):
+    with reserved("on") as served:
+        served.submit(b"<bau")
+        served.get("/hub/v1/nowhere")
+        served.get("/admin/login")
+        text = served.get("/metrics").text
+    assert value(text, "hub_requests_total", group="applications", status="400") == 1
+    assert value(text, "hub_requests_total", group="none", status="404") == 1
+    assert value(text, "hub_requests_total", group="admin", status="200") == 1
+    assert value(text, "hub_requests_total", group="applications", status="500") == 0
+
+
+def test_log_ins_that_fail_are_counted_by_way(reserved):
+    with reserved("on") as served:
+        login = {"grant_type": "client_credentials", "client_id": "nobody", "client_secret": "wrong"}
+        assert served.post("/token", data=login).status_code == 401
+        assert served.post("/hub/v1/persons/token", data={"name": "nobody", "password": "wrong"}).status_code == 401
+        text = served.get("/metrics").text
+    assert value(text, "hub_logins_failed_total", way="client") == 1
+    assert value(text, "hub_logins_failed_total", way="password") == 1
+    assert value(text, "hub_logins_failed_total", way="openid") == 0
+
+
+def test_a_process_says_what_it_takes_of_the_machine(stage):
+    text = shown(stage)
+    assert value(text, "process_resident_memory_bytes") > 10_000_000
+    assert 0 < value(text, "process_open_fds") < value(text, "process_max_fds")
+    board = app.Board(app.serving_names(2, work=True))
+    for place in range(3):
+        app.Member(board=board, place=place, parent=os.getppid()).begun()
+    several = app.Member(board=board, place=0, parent=os.getppid())
+    together = Meters(beside=several.metrics).text().decode()
+    named = {dict(labels).get("process") for name, labels in samples(together) if name == "process_cpu_seconds_total"}
+    assert {*board.names, "parent"} <= named
 
 
 PROCESS = """
@@ -240,16 +313,34 @@ def test_several_processes_show_their_sum_and_a_new_start_begins_at_zero(tmp_pat
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert["alert"] for alert in ALERTS])
 def test_every_alert_has_a_runbook_that_says_what_to_do(alert):
-    runbook = re.search(rf"^### {alert['alert']}\n(.*?)(?=^###? |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL)
+    runbook = re.search(rf"^## {alert['alert']}\n(.*?)(?=^## |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL)
     assert runbook is not None
     for word in ("*Means.*", "*Look.*", "*Do.*"):
         assert word in runbook.group(1)
     assert alert["labels"]["severity"] in {"warning", "critical"}
     assert alert["annotations"]["summary"]
+    assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{alert['alert'].lower()}"
+
+
+def test_every_runbook_says_the_same_in_german_and_in_english():
+    for name, text in re.findall(r"^## (Hub\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL):
+        german, english = text.strip().split("\n\n")
+        for paragraph, words in ((german, ("Bedeutet", "Prüfen", "Tun")), (english, ("Means", "Look", "Do"))):
+            assert [each for each in words if f"*{each}.*" not in paragraph] == [], name
+            assert paragraph.startswith(f"*{words[0]}.*"), name
+        assert _commands(german) == _commands(english), name
+
+
+def _commands(paragraph: str) -> set[str]:
+    """What is to be typed, looked up or set; names that stand for something are the language's own."""
+    named = re.findall(r"`([^`]+)`", paragraph.replace("\n", " "))
+    return {re.sub(r"\b[A-Z]{2,}\b", "…", each) for each in named if each.startswith(("hub", "/", "smtp_"))}
 
 
 def test_every_runbook_belongs_to_an_alert():
-    assert set(re.findall(r"^### (Hub\w+)", RUNBOOKS, re.MULTILINE)) == {alert["alert"] for alert in ALERTS}
+    assert set(re.findall(r"^## (Hub\w+)", RUNBOOKS, re.MULTILINE)) == {alert["alert"] for alert in ALERTS}
+    # The pages read them from the same file, as it is installed.
+    assert all(each.paragraphs for each in read_runbooks(ROOT / "alerts.yaml", shipped("docs/runbooks.md")))
 
 
 def test_every_metric_of_an_alert_exists_with_its_labels(stage):
@@ -260,10 +351,11 @@ def test_every_metric_of_an_alert_exists_with_its_labels(stage):
     stage.hub.dispatcher.run_once()
     stage.hub.meters.answered(door="plain", status=202, took=HOUR)
     stage.hub.meters.attempted(adapter="https", outcome="unknown", took=HOUR)
-    there = samples(stage.hub.meters.text(stage.hub.gauges).decode())
+    several = app.Member(board=app.Board(app.serving_names(2, work=True)), place=0, parent=0)
+    there = samples(stage.hub.meters.text(stage.hub.gauges, Meters(beside=several.metrics)).decode())
     names = {name for name, _ in there}
     for alert in ALERTS:
-        for name, selector in re.findall(r"\b(hub_[a-z_]+)(?:\{([^}]*)\})?", alert["expr"]):
+        for name, selector in re.findall(r"\b((?:hub|process)_[a-z_]+)(?:\{([^}]*)\})?", alert["expr"]):
             assert name in names, f"{alert['alert']}: {name}"
             wanted = dict(re.findall(r'(\w+)="([^"]*)"', selector))
             assert any(each == name and wanted.items() <= dict(said).items() for each, said in there), alert["expr"]
@@ -272,7 +364,7 @@ def test_every_metric_of_an_alert_exists_with_its_labels(stage):
 def test_readiness_needs_the_tables_of_this_version_and_liveness_nothing(served):
     engine = create_engine(served.stage.hub.settings.database)
     with engine.begin() as connection:
-        connection.execute(sql("UPDATE alembic_version SET version_num = 'r0000'"))
+        connection.execute(sql("UPDATE alembic_version SET version_num = '0012'"))
     engine.dispose()
     ready = served.get("/health/ready")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (503, False)

@@ -16,7 +16,7 @@ from store_values import HUB, NOW, announced, answer, completed, event, known_de
 from hub.client.verification import Received, ReceivedPart, require_proof
 from hub.crypto import HubKeys, claims_of, make_receipt, verify_receipt
 from hub.errors import SealBroken, Unavailable
-from hub.intake.receipt import first_events
+from hub.intake.status import first_events
 from hub.model import Door, EventKind
 from hub.observability.metrics import Meters
 from hub.proof.evidence import Evidences, receipt_claims
@@ -94,6 +94,19 @@ def test_a_receipt_of_the_sealed_door_is_made_when_it_is_needed_and_stays(store,
     assert store.submissions.message(message.id).receipt == first.receipt
     again = evidences.of(made, receipt=first.receipt, destination="Bauamt", now=NOW)
     assert again == first
+
+
+def test_entries_that_came_with_a_claim_are_judged_like_any_others(store, ring, evidences):
+    made, receipt = plain(store, ring)
+    run = store.event_log.run(made.case_id, made.submission_id)
+    found = evidences.of(made, receipt=receipt, destination="Bauamt", now=NOW, run=run)
+    assert found == evidences.of(made, receipt=receipt, destination="Bauamt", now=NOW)
+    other, _ = plain(store, ring)
+    foreign = store.event_log.run(other.case_id, other.submission_id)
+    altered = [run[0], replace(run[1], payload={"authenticationTags": {}})]
+    for wrong in ([], run[:1], run[1:], foreign, altered, [run[0], foreign[1]]):
+        with pytest.raises(Unavailable):
+            evidences.of(made, receipt=receipt, destination="Bauamt", now=NOW, run=wrong)
 
 
 def test_of_receipts_made_at_once_the_first_stored_counts(store, ring, evidences):

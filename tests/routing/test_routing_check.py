@@ -35,7 +35,7 @@ BUILDING, TRADE = service_urn("99012008001000"), service_urn("99050012104000")
 ONE, TWO = UUID(int=1), UUID(int=2)
 XSD = "https://schema.example/bauantrag.xsd"
 GAZETTEER = Gazetteer.load(ROOT / "areas")
-REGISTER = ServiceRegister.load(ROOT / "services.csv")
+REGISTER = ServiceRegister.load(ROOT)
 
 
 def rule(name, area="06439", destination=ONE, *services, **more):

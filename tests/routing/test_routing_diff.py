@@ -17,7 +17,7 @@ ON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BUILDING, TRADE = service_urn("99012008001000"), service_urn("99050012104000")
 ONE, TWO = UUID(int=1), UUID(int=2)
 GAZETTEER = Gazetteer.load(ROOT / "areas")
-REGISTER = ServiceRegister.load(ROOT / "services.csv")
+REGISTER = ServiceRegister.load(ROOT)
 MUNICIPALITIES = [place.area for place in GAZETTEER.municipalities()]
 
 

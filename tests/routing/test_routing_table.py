@@ -24,7 +24,7 @@ TAUNUSSTEIN, BAD_SCHWALBACH, WIESBADEN = "064390015015", "064390002002", "064140
 HANAU_2025, HANAU_2026 = "064350014014", "064150000000"
 
 GAZETTEER = Gazetteer.load(ROOT / "areas")
-REGISTER = ServiceRegister.load(ROOT / "services.csv")
+REGISTER = ServiceRegister.load(ROOT)
 
 
 def rule(name, area, destination=ONE, *services, **more):

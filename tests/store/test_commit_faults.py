@@ -6,6 +6,7 @@ Which methods commit is read from the classes of the store's nouns. One that is 
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 import shutil
 import sqlite3
@@ -28,6 +29,7 @@ from store_values import (
     RECEIVED,
     WAITS,
     accept,
+    accept_in_case,
     accepted,
     announced,
     announcement,
@@ -62,7 +64,7 @@ from hub.store import (
     tables,
 )
 from hub.store.accounts import Account, Failure, StoredSession
-from hub.store.checkpoints import Checkpoint
+from hub.store.event_log import Checkpoint
 from hub.store.outboxes import write_telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
@@ -198,10 +200,11 @@ def furnish(store: Store) -> Scene:
     assert record(store, claimed, WAITS)
     assert accept(store, submission(there.destination_id), key="k").result(10) is None
     attachment = uuid4()
-    first, second = _outbox(store)
+    first, second = _outbox(store, answered)
     store.duties.hold("sign", node="a", now=NOW, lease=MINUTE)
     for number, state in ((1, VersionState.DRAFT), (2, VersionState.APPROVED)):
-        store.routing_versions.add(version(number, state), NOBODY, audit=AUDIT)
+        for each in (store.routing_versions, store.service_versions):
+            each.add(version(number, state), NOBODY, audit=AUDIT)
     return Scene(
         there=there,
         answered=answered,
@@ -217,7 +220,9 @@ def furnish(store: Store) -> Scene:
         dead_callback=second,
         notice=_notices(store),
         head=store.checkpoints.uncovered(1)[0],
-        coming=store.routing_versions.activate(activation(2), audit=AUDIT).seq,
+        coming=max(
+            each.activate(activation(2), audit=AUDIT).seq for each in (store.routing_versions, store.service_versions)
+        ),
     )
 
 
@@ -230,9 +235,10 @@ def _people(store: Store) -> None:
     store.logins.remember("known", kind="client", until=NOW, now=NOW)
 
 
-def _outbox(store: Store) -> tuple[Any, UUID]:
-    """A callback that is leased and one that was given up; one more is due."""
-    leased, dead, due = callback(), callback(), callback()
+def _outbox(store: Store, about: Any) -> tuple[Any, UUID]:
+    """A callback that is leased and one that was given up, which told of something; one more is due."""
+    leased, due = callback(), callback()
+    dead = callback(case_id=about.case_id, body=f'{{"submissionId":"{about.submission_id}"}}')
     for one in (leased, dead):
         store.callbacks.add(one)
     claims = {each.callback.callback_id: each for each in store.callbacks.claim(NOW, lease=LEASE, node="n", limit=9)}
@@ -278,6 +284,22 @@ def accepting(made: Any) -> Any:
     return answer(EventKind.ACCEPT, made.case_id, made.submission_id, made.destination_id)
 
 
+def versioning(noun: str) -> dict[str, Callable[[Store, Scene], object]]:
+    """The cases of a noun that keeps versions."""
+    of = operator.attrgetter(noun)
+    return {
+        f"{noun}.activate": lambda s, _: of(s).activate(activation(2), audit=AUDIT),
+        f"{noun}.add": lambda s, _: of(s).add(version(0), NOBODY, audit=AUDIT),
+        f"{noun}.cancel": lambda s, c: of(s).cancel(c.coming, NOW, audit=AUDIT),
+        f"{noun}.change": lambda s, _: of(s).change(
+            replace(version(1), title="B", revision=2), NOBODY, expected=1, audit=AUDIT
+        ),
+        f"{noun}.settle": lambda s, _: of(s).settle(
+            replace(version(1), state=VersionState.DISCARDED), expected=1, audit=AUDIT
+        ),
+    }
+
+
 #: A call of each method that commits, which has something to write.
 CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "accounts.add": lambda s, _: s.accounts.add(account("anton"), audit=AUDIT),
@@ -307,6 +329,15 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "callbacks.postpone": lambda s, c: s.callbacks.postpone([c.callback], LATER),
     "callbacks.record": lambda s, c: s.callbacks.record(c.callback, sent=True, next_attempt_at=None, note="", now=NOW),
     "callbacks.redrive": lambda s, c: s.callbacks.redrive(c.dead_callback, NOW),
+    "callbacks.resend": lambda s, c: s.callbacks.resend(
+        c.answered.case_id,
+        c.answered.submission_id,
+        party=None,
+        most=9,
+        settled_before=LATER,
+        now=NOW,
+        audit=lambda _: AUDIT,
+    ),
     "checkpoints.add": lambda s, c: s.checkpoints.add(Checkpoint(number=1, made_at=NOW, token="a.b.c"), [c.head]),
     "circuits.change": lambda s, c: s.circuits.change(
         c.there.destination_id, lambda before: replace(before, failures=5, open_until=LATER), NOW
@@ -325,6 +356,9 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "key_changes.decide": lambda s, c: s.key_changes.decide(approved(c.key_change), audit=AUDIT),
     "key_changes.propose": lambda s, c: s.key_changes.propose(key_change(c.there.destination_id, "new"), audit=AUDIT),
     "logins.forget": lambda s, _: s.logins.forget(LATER),
+    "logins.lease": lambda s, _: s.logins.lease(
+        "l", kind="routing", wanted=9, until=LATER, most_rows=9, now=NOW
+    ).result(30),
     "logins.note": lambda s, _: s.logins.note(
         [Failure(own="o", shared="s")], kind="client", window=MINUTE, most_rows=9, now=NOW
     ),
@@ -338,6 +372,10 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     ),
     "parties.add_client": lambda s, _: s.parties.add_client(client("another"), audit=AUDIT),
     "parties.add_destination": lambda s, _: s.parties.add_destination(destination(), audit=AUDIT),
+    "parties.add_destinations": lambda s, _: s.parties.add_destinations(
+        [(replace(destination(), destination_id=uuid4()), [("wrapKey", jwk(f"many-{each}"))]) for each in range(2)],
+        audit=AUDIT,
+    ),
     "parties.add_key": lambda s, c: s.parties.add_key(c.there.destination_id, jwk("more"), NOW, audit=AUDIT),
     "parties.change_destination": lambda s, c: s.parties.change_destination(
         c.there.destination_id, lambda before: replace(before, name="B"), audit=lambda _before, _after: AUDIT
@@ -355,21 +393,15 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "retention.delete_contents": lambda s, c: s.retention.delete_contents(c.answered.submission_id, NOW),
     "retention.drop_case": lambda s, c: s.retention.drop_case(c.over.case_id, "a.b.c"),
     "retention.forget_idempotency": lambda s, _: s.retention.forget_idempotency(LATER),
-    "routing_versions.activate": lambda s, _: s.routing_versions.activate(activation(2), audit=AUDIT),
-    "routing_versions.add": lambda s, _: s.routing_versions.add(version(0), NOBODY, audit=AUDIT),
-    "routing_versions.cancel": lambda s, c: s.routing_versions.cancel(c.coming, NOW, audit=AUDIT),
-    "routing_versions.change": lambda s, _: s.routing_versions.change(
-        replace(version(1), title="B", revision=2), NOBODY, expected=1, audit=AUDIT
-    ),
-    "routing_versions.settle": lambda s, _: s.routing_versions.settle(
-        replace(version(1), state=VersionState.DISCARDED), expected=1, audit=AUDIT
-    ),
+    **versioning("routing_versions"),
+    **versioning("service_versions"),
     "settings.set": lambda s, _: s.settings.set("a", "1"),
     "submissions.announce": lambda s, c: announce(s, c.there.destination_id),
     "submissions.complete": lambda s, c: completed(s, c.announced),
     "submissions.keep_receipt": lambda s, c: s.submissions.keep_receipt(c.announced.id, "receipt"),
     "submissions.mark_collected": lambda s, c: s.submissions.mark_collected(c.expected.submission_id, NOW),
     "submissions.put_attachment": lambda s, c: s.submissions.put_attachment(*c.attachment, sealed("plan")),
+    "submissions.submit_in_case": lambda s, c: accept_in_case(s, c.expected, key="later").result(10),
     "submissions.submit": lambda s, c: accept(s, submission(c.there.destination_id), key="new").result(10),
 }
 

@@ -15,8 +15,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 from store_values import NOW, accepted, claim, known_destination, record
 
-from hub.errors import ConfigurationError, StoreUnavailable
-from hub.store import Store, migration, tables
+from hub import __version__
+from hub.errors import ConfigurationError, Conflict, StoreUnavailable
+from hub.model import ClientKind, DeadCause, Door, EventKind, Form, OutcomeKind, State, Subject
+from hub.store import AuditEntry, ChangeState, DeliveryState, KeyStep, Store, migration, tables
 
 
 def _fresh(url: str, tmp_path: Path) -> str:
@@ -185,6 +187,7 @@ def test_the_queue_never_scans_its_table(sqlite_template):
     from hub.store import queue
 
     bound = {"now": 1, "until": 2, "node": "'n'", "limit": 10, "per_destination": 5, "turn": 0, "suspects": 1}
+    bound |= {"widths": "'{}'", "widest": 5}
     for query, index in (
         (queue.CLAIM, "ix_deliveries_due"),
         (queue.CLAIM, "ix_deliveries_suspect"),
@@ -263,3 +266,125 @@ def test_a_step_back_and_forward_with_open_deliveries_keeps_them(store_url, tmp_
     assert not any(one.repeat for one in rest)
     assert all(record(store, one) for one in rest)
     store.close()
+
+
+ENTRY = AuditEntry(at=NOW, actor="cli:otto", action="tables.move", target="tables")
+
+
+@pytest.fixture
+def later(store_url, tmp_path):
+    """A database whose tables a later version made: one more column, one more table, and a word which programs they carry."""
+    store = Store(_fresh(store_url, tmp_path))
+    store.migrate()
+
+    def move(oldest: str | None) -> None:
+        def write(connection: Connection) -> None:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9998'"))
+            connection.execute(text("ALTER TABLE messages ADD COLUMN weather TEXT"))
+            connection.execute(text("CREATE TABLE weather (at BIGINT)"))
+            connection.execute(text("DELETE FROM settings WHERE name = 'tables.oldest'"))
+            if oldest is not None:
+                row = {"value": oldest}
+                connection.execute(text("INSERT INTO settings (name, value) VALUES ('tables.oldest', :value)"), row)
+
+        store.database.write(write)
+
+    yield store, move
+    store.close()
+
+
+def test_a_program_begins_and_works_on_later_tables_that_carry_it(later):
+    store, move = later
+    move(migration.head_revision())
+    store.migrate()
+    store.require_tables()
+    store.ready()
+    assert store.schema_revision() == "9998"
+    made = accepted(store, known_destination(store).destination_id)
+    (taken,) = claim(store)
+    assert record(store, taken)
+    assert store.submissions.message(made.submission_id) is not None
+
+
+@pytest.mark.parametrize("oldest", [None, "9997"])
+def test_later_tables_that_do_not_carry_a_program_are_left_alone_and_named(later, oldest):
+    store, move = later
+    move(oldest)
+    for begin in (store.migrate, store.require_tables, lambda: store.move_tables("0012", ENTRY)):
+        with pytest.raises(ConfigurationError) as refusal:
+            begin()
+        assert "9998" in refusal.value.detail.de
+    with pytest.raises(StoreUnavailable):
+        store.ready()
+    assert store.schema_revision() == "9998"
+
+
+def test_on_the_way_back_nothing_is_lost_unless_it_is_said(store_url, tmp_path):
+    store = Store(_fresh(store_url, tmp_path))
+    store.migrate()
+    head = migration.head_revision()
+    there = known_destination(store)
+    waiting = accepted(store, there.destination_id)
+    sealed_otherwise = text("UPDATE messages SET form = 'cms'")
+    store.database.write(lambda connection: connection.execute(sealed_otherwise).rowcount)
+    before = store.audit.entries().total
+    with pytest.raises(Conflict) as refusal:
+        store.move_tables("0003", ENTRY)
+    assert "messages.form (1)" in refusal.value.detail.en
+    assert (store.schema_revision(), store.audit.entries().total) == (migration.head_revision(), before)
+    assert store.move_tables("0003", ENTRY, with_loss=True) == {"messages.form": 1}
+    assert store.schema_revision() == "0003"
+    assert store.move_tables(head, ENTRY) == {}
+    back, forward = (each.entry for each in store.audit.entries(action="tables.move").items)
+    assert (back.before, back.after["revision"], back.after["lost"]) == (
+        {"revision": head},
+        "0003",
+        {"messages.form": 1},
+    )
+    assert (forward.before, forward.after) == ({"revision": "0003"}, {"revision": head})
+    (taken,) = claim(store)
+    assert taken.submission.submission_id == waiting.submission_id
+    store.ready()
+    store.close()
+
+
+def test_a_revision_that_nobody_knows_is_refused_with_those_that_are_known(store):
+    with pytest.raises(ConfigurationError) as refusal:
+        store.move_tables("12", ENTRY)
+    assert "0012" in refusal.value.detail.en
+
+
+#: What stands in rows, by revision: an older node knows of a new word by the tables' revision alone, so a word takes one,
+#: be it an empty one, and a line here.
+WORDS = {
+    "0013": {
+        "ChangeState": "open approved refused taken-back",
+        "ClientKind": "sender subscriber machine",
+        "DeadCause": "payload configuration receiver hub",
+        "DeliveryState": "queued delivered waiting dead",
+        "Door": "plain sealed",
+        "EventKind": "create submit notify forward accept reject delete",
+        "Form": "jose cms",
+        "KeyStep": "add activate retire",
+        "OutcomeKind": "delivered waiting refused unreachable unknown",
+        "State": "incomplete submitted forwarded accepted rejected deleted",
+        "Subject": "submission reply",
+    }
+}
+
+
+def test_a_new_word_in_rows_comes_with_a_revision():
+    kinds = (ClientKind, DeadCause, DeliveryState, Door, EventKind, Form, KeyStep, OutcomeKind, State, Subject)
+    found = {kind.__name__: " ".join(kind) for kind in (ChangeState, *kinds)}
+    assert found == WORDS[max(each for each in WORDS if each <= migration.head_revision())]
+
+
+def test_the_table_of_releases_knows_this_one_and_its_revision():
+    from benchmarks.upgrade import releases
+
+    table = {each.version: each for each in releases()}
+    changelog = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert list(table) == re.findall(r"^## (\S+)", changelog, re.MULTILINE)[::-1]
+    assert table[__version__].revision == migration.head_revision()
+    assert all(each.commit for each in table.values() if each.version != __version__)
+    assert migration.head_revision() >= migration.OLDEST

@@ -78,6 +78,63 @@ def test_a_claim_carries_all_that_an_attempt_needs(store):
     assert store.queue.next_due() == NOW + LEASE
 
 
+def test_a_claim_brings_the_log_of_each_as_a_look_at_it_would(store):
+    there, box = (known_destination(store, adapter=name) for name in ("folder", "mailbox"))
+    made = [accepted(store, there.destination_id) for _ in range(3)]
+    accepted(store, box.destination_id)
+    # What follows the submit event is none of the push's business.
+    store.event_log.append(
+        made[0].case_id,
+        made[0].submission_id,
+        lambda _head, _state: [event(made[0].case_id, made[0].submission_id, EventKind.NOTIFY)],
+    )
+    taken = store.queue.claim(NOW, lease=LEASE, node="n", limit=100, per_destination=100, instant={"mailbox"})
+    runs = {one.submission.submission_id: one.run for one in taken}
+    assert [[each.seq for each in runs[one.submission_id]] for one in made] == [[1, 2]] * 3
+    assert [runs[one.submission_id] for one in made] == [
+        store.event_log.run(one.case_id, one.submission_id) for one in made
+    ]
+    assert [one.run for one in taken if one.destination.adapter == "mailbox"] == [None]
+
+
+def test_an_entry_that_cannot_be_read_costs_its_own_delivery_the_run_and_nothing_else(store):
+    there = known_destination(store)
+    bad, good = (accepted(store, there.destination_id) for _ in range(2))
+    kind = update(tables.events).where(tables.events.c.case_id == str(bad.case_id)).values(issued_at=1 << 62)
+    store.database.write(lambda connection: connection.execute(kind))
+    runs = {one.submission.submission_id: one.run for one in claim(store)}
+    assert runs[bad.submission_id] is None
+    assert len(runs[good.submission_id]) == 2
+
+
+def test_a_destination_that_cannot_be_read_sets_each_of_its_deliveries_aside_and_no_others(store):
+    broken, there = known_destination(store), known_destination(store)
+    bad = [accepted(store, broken.destination_id) for _ in range(2)]
+    good = accepted(store, there.destination_id)
+    spoilt = update(tables.destinations).where(tables.destinations.c.destination_id == str(broken.destination_id))
+    store.database.write(lambda connection: connection.execute(spoilt.values(services="{")))
+    assert [one.submission.submission_id for one in claim(store)] == [good.submission_id]
+    assert {store.deliveries.of(one.submission_id).cause for one in bad} == {DeadCause.HUB}
+
+
+def test_a_wide_receiver_gets_its_own_number_and_the_others_theirs(store):
+    wide, narrow, usual = (known_destination(store).destination_id for _ in range(3))
+    for there in (wide, narrow, usual):
+        for _ in range(8):
+            accepted(store, there)
+
+    def taken():
+        widths = {wide: 6, narrow: 1}
+        found = store.queue.claim(NOW, lease=LEASE, node="n", limit=100, per_destination=4, widths=widths)
+        return Counter(one.destination.destination_id for one in found)
+
+    assert taken() == {wide: 6, narrow: 1, usual: 4}
+    assert taken() == {}
+    store.circuits.change(wide, lambda circuit: replace(circuit, failures=1), NOW)
+    accepted(store, wide, due=NOW)
+    assert taken() == {}, "one that failed last gets one at a time, however wide it was"
+
+
 def test_a_late_writer_loses_and_writes_nothing(store):
     made = accepted(store, known_destination(store).destination_id)
     (late,) = claim(store, node="slow")

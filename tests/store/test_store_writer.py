@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
@@ -15,7 +19,7 @@ from sqlalchemy import Connection, text
 from hub.errors import Conflict, Overloaded, StoreUnavailable, Text
 from hub.store import Store
 from hub.store.engine import writing_engine
-from hub.store.writer import Declined, Joint, Writer, nothing_written
+from hub.store.writer import Declined, Joint, Turns, Writer, nothing_written
 from hub.supervision import Pauses, Supervisor
 
 
@@ -408,3 +412,57 @@ def test_a_server_without_durable_commits_is_overruled(postgresql_url):
     )
     other.close()
     store.close()
+
+
+def test_who_waits_for_a_turn_comes_before_whoever_had_it(tmp_path):
+    """Each object opens the files for itself, as another process does."""
+    first, second, third = (Turns(tmp_path / "hub.sqlite", patience=30) for _ in range(3))
+    assert first.take()
+    order: list[str] = []
+
+    def wait() -> None:
+        second.take()
+        order.append("second")
+        second.release()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    # As soon as somebody is next, nobody else gets even that far.
+    following = os.open(tmp_path / "hub.sqlite.next", os.O_RDWR | os.O_CREAT)
+    until = time.monotonic() + 30
+    while not _is_held(following):
+        assert time.monotonic() < until
+    first.release()
+    first.take()
+    order.append("first")
+    waiting.join(30)
+    assert order == ["second", "first"]
+    hasty = Turns(tmp_path / "hub.sqlite", patience=0.01)
+    assert not hasty.take()
+    first.close()  # As when its process ends, however it does.
+    assert third.take()
+    assert Turns(tmp_path / "nowhere" / "hub.sqlite", patience=0).take()  # Its database will say what is wrong.
+    os.close(following)
+    third.close()
+
+
+def _is_held(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def test_two_writers_of_one_file_each_get_their_turn_and_all_is_written(sqlite_template, tmp_path):
+    file = tmp_path / "hub.sqlite"
+    shutil.copy(sqlite_template, file)
+    with closing(Store(f"sqlite:///{file}", turns=True)) as one, closing(Store(f"sqlite:///{file}", turns=True)) as two:
+        futures = [
+            store.database.begin(_put(f"{name}{number}"))
+            for number in range(40)
+            for name, store in (("one", one), ("two", two))
+        ]
+        assert all(future.exception(30) is None for future in futures)
+        assert two.settings.value("one39") == one.settings.value("two39") == "x"

@@ -330,6 +330,15 @@ def test_threads_of_hung_look_ups_do_not_pile_up(silent: Silent):
     silent.answer.set()
 
 
+def test_who_asks_after_an_answer_is_not_given_that_answer_again():
+    """A name that turns to the own network is judged at the next dial, whatever the look-up's thread still has to do."""
+    answers = iter(range(200))
+    resolver = Resolver(lambda _: [f"192.0.2.{next(answers)}"])
+    for number in range(200):
+        assert resolver.addresses("turning.example", within=5) == [f"192.0.2.{number}"]
+        assert resolver.under_way() == 0
+
+
 def test_a_hung_name_is_asked_once_however_often_it_is_wanted(silent: Silent):
     resolver = Resolver(silent)
     for _ in range(5):

@@ -36,7 +36,7 @@ IN_XML = "/{urn:t}m/{urn:t}anlage/{urn:t}datei"
 def package(folder: Path, kind: str) -> Path:
     """A package of one schema, ``t.json`` or ``t.xsd``."""
     made = folder / "package"
-    made.mkdir(exist_ok=True)
+    made.mkdir(parents=True, exist_ok=True)
     schema = {"$schema": DRAFT, "$id": "urn:t", "properties": KNOWN}
     (made / f"t.{kind}").write_text(json.dumps(schema) if kind == "json" else XSD)
     return made
@@ -198,6 +198,24 @@ def test_what_is_required_is_an_error_and_errors_come_first(tmp_path):
     assert judged(catalog, {"dateien": ["a"], "datei": "b"}, ["b"]).valid
 
 
+def test_what_the_attachment_is_for_stands_in_both_languages_beside_its_place(tmp_path):
+    label = {"de": "Lageplan", "en": "Site plan"}
+    catalog = bring(tmp_path, "json", {"at": "/datei", "required": True, "label": label})
+    (found,) = judged(catalog, {"datei": "geheim.pdf"}, []).violations
+    assert (found.path, found.severity) == ("/datei", "error")
+    assert found.text.de.startswith("Lageplan: ")
+    assert found.text.en.startswith("Site plan: ")
+    assert "geheim" not in found.text.de + found.text.en
+    (item,) = read_manifest(tmp_path / "schemas/t/1").schemas
+    assert [each.as_document() for each in item.attachments] == [{"at": "/datei", "required": True, "label": label}]
+
+
+def test_a_label_is_no_part_of_what_judges(tmp_path):
+    places = [{"at": "/datei"}, {"at": "/datei", "label": {"de": "a", "en": "b"}}]
+    catalogs = [bring(tmp_path / str(number), "json", place) for number, place in enumerate(places)]
+    assert catalogs[0].ref("urn:t").sha256 == catalogs[1].ref("urn:t").sha256
+
+
 def test_what_is_required_is_so_only_where_it_is_named(tmp_path):
     assert judged(bring(tmp_path, "json", {"at": "/datei", "required": True}), {}, []).valid
 
@@ -244,6 +262,10 @@ FAULTS = {
     "no place": ("json", [{"required": True}]),
     "a place that is no text": ("json", [{"at": 1}]),
     "required as a text": ("json", [{"at": "/datei", "required": "yes"}]),
+    "a label in one language": ("json", [{"at": "/datei", "label": {"de": "a"}}]),
+    "a label that is a text": ("json", [{"at": "/datei", "label": "a"}]),
+    "an empty label": ("json", [{"at": "/datei", "label": {"de": "a", "en": " "}}]),
+    "a label that is too long": ("json", [{"at": "/datei", "label": {"de": "a" * 201, "en": "b"}}]),
     "the whole document": ("json", [{"at": ""}]),
     "no pointer": ("json", [{"at": "datei"}]),
     "a wrong escape": ("json", [{"at": "/a~2b"}]),

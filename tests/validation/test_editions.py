@@ -10,8 +10,8 @@ import pytest
 
 from hub.errors import UnknownSchema
 from hub.model.submission import MediaType
-from hub.validation.catalog import SchemaCatalog, load_version
-from hub.validation.editions import stated_by
+from hub.validation.catalog import SchemaCatalog
+from hub.validation.editions import load_version, stated_by
 from hub.validation.importing import import_standard
 from hub.validation.manifest import read_manifest, write_manifest
 from hub.validation.report import Limits

@@ -85,7 +85,10 @@ def judged(served: Served, data: bytes, **where: str) -> tuple[int, dict[str, An
 
 def is_a_fault_of_the_hub(served: Served, answer: tuple[int, dict[str, Any]], *, faults: int) -> bool:
     status, problem = answer
-    counted = f"hub_configuration_faults_total {faults}.0" in served.stage.hub.meters.text().decode()
+    # Requests are counted once they are over, which the client may hear of first.
+    line, until = f"hub_configuration_faults_total {faults}.0", time.monotonic() + 10
+    while not (counted := line in served.stage.hub.meters.text().decode()) and time.monotonic() < until:
+        time.sleep(0.01)
     return status == 503 and problem["type"] == "urn:rathaus-hub:problem:configuration" and counted
 
 

@@ -109,7 +109,7 @@ def test_fields_of_json_schemas_are_compared_through_references():
 @pytest.mark.parametrize("entry", SchemaCatalog.load(SCHEMAS).entries(), ids=lambda entry: entry.manifest.standard)
 def test_a_version_does_not_differ_from_itself(entry):
     assert differences([entry.judge.outline()], [entry.judge.outline()]) == ()
-    assert len(entry.judge.outline().traits) > 3
+    assert len(entry.judge.outline().traits) >= 3
 
 
 def test_an_unknown_version_is_refused():

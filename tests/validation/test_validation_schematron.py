@@ -22,7 +22,7 @@ from hub.validation.schematron import saxon
 from hub.validation.schematron.rules import DOCUMENT_BYTES, BusinessRules, rule_files
 from hub.validation.schematron.translation import translated
 from hub.validation.xml.documents import XmlDocument, read_xml
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.report import Vocabulary
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 needs_saxon = pytest.mark.skipif(not saxon.installed(), reason="the extra 'schematron' (saxonche) is not installed")

@@ -20,7 +20,7 @@ from hub.validation.manifest import Kind
 from hub.validation.report import Limits
 from hub.validation.xml.documents import read_xml
 from hub.validation.xml.xsd import XsdSource
-from hub.validation.xml.xsd11 import BOUNDS, Xsd11Schema
+from hub.validation.xml.xsd11 import BOUNDS, Xsd11Schema, compiled_xsd11
 
 PERIOD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t"
   elementFormDefault="qualified">
@@ -145,6 +145,32 @@ def test_a_process_that_runs_what_others_wrote_is_not_dumped_nor_looked_into(con
         [sys.executable, "-c", f"{confine}; confine(); {says}"], capture_output=True, text=True, check=True, timeout=300
     )
     assert ended.stdout.split() == ["0", "0", "0"]
+
+
+def test_several_documents_of_a_namespace_are_read_together_and_patterns_as_by_1_0(tmp_path):
+    head = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:{0}" xmlns:p="urn:p">'
+    one, two = (
+        f'{head.format("p")}<xs:simpleType name="{name}"><xs:restriction base="xs:string"><xs:pattern value="{pattern}"/>'
+        "</xs:restriction></xs:simpleType></xs:schema>"
+        for name, pattern in (("A", r"\w+"), ("B", r"[^\P{IsGreek}]"))
+    )
+    main = (
+        f'{head.format("b")}<xs:import namespace="urn:p" schemaLocation="one.xsd"/><xs:import namespace="urn:p"'
+        ' schemaLocation="two.xsd"/><xs:element name="r"><xs:complexType><xs:sequence><xs:element name="a" type="p:A"/>'
+        '<xs:element name="b" type="p:B"/></xs:sequence><xs:assert test="true()"/></xs:complexType></xs:element></xs:schema>'
+    )
+    for name, content in (("main", main), ("one", one), ("two", two)):
+        (tmp_path / f"{name}.xsd").write_text(content)
+    closure = ("main.xsd", "one.xsd", "two.xsd")
+    source = XsdSource(file="main.xsd", closure=closure, read=lambda name: (tmp_path / name).read_bytes(), locations={})
+    schema = compiled_xsd11(source, tmp_path)
+    document = '<b:r xmlns:b="urn:b"><a>{}</a><b>{}</b></b:r>'
+    assert [schema.is_valid(document.format(*values)) for values in (("a$", "α"), ("a b", "α"), ("a", "b"))] == [
+        *(True, False, False)
+    ]
+    (tmp_path / "two.xsd").write_text(two.replace('"B"', '"A"'))
+    with pytest.raises(ConfigurationError, match=r"one\.xsd, two\.xsd"):
+        compiled_xsd11(source, tmp_path)
 
 
 def test_a_wrong_schema_is_refused_at_import(tmp_path):

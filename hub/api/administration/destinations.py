@@ -15,7 +15,7 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.dead_letters import DeadLetters, RedrivenBy
+from hub.administration.deliveries import DeadLetters, RedrivenBy
 from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
 from hub.administration.offers import Offers, dropped
 from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed

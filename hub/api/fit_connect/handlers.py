@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 from hub.administration.destinations import Destinations
 from hub.api import json_answer
-from hub.api.fit_connect.destinations import DestinationDesk
+from hub.api.fit_connect.destinations import DestinationDesk, Quota, RoutingService
 from hub.api.fit_connect.messages import CaseFiles, Counter, Exchange, Replies, SubmissionHandlers
-from hub.api.fit_connect.routing import Quota, RoutingService
 from hub.api.fit_connect.versions import V1, V2, WireVersion
 from hub.areas import Gazetteer
 from hub.fit_connect.addressing import AddressBook
-from hub.fit_connect.events import Acknowledgement
+from hub.fit_connect.messages import Acknowledgement
 from hub.identity import Caller
 from hub.routing import RoutingTable
 from hub.store import Store
@@ -39,7 +38,7 @@ def handlers(hub: Parts, *, caller: Callable[[], Caller], quota: Quota | None = 
     counter = Counter(hub, caller=caller)
     acknowledgement = Acknowledgement(store=hub.store, callback_writer=hub.callback_writer)
     book = AddressBook(store=hub.store, keys=hub.keys, base_url=hub.base_url)
-    quota = quota or Quota()
+    quota = quota or Quota(leases=hub.store.logins)
     found: dict[str, Handler] = {}
     for version, dialect in (("v1", V1()), ("v2", V2())):
         of_version = {

@@ -16,6 +16,7 @@ Proof of a case for its parties: the signed checkpoint that holds it, and the wa
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
@@ -36,6 +37,7 @@ from hub.api import (
     in_thread,
     json_answer,
     known_states,
+    note,
     nothing,
     over,
     paged,
@@ -49,8 +51,7 @@ from hub.api.fit_connect.versions import WireVersion, case_row, reply, reply_row
 from hub.crypto import HubKeys
 from hub.errors import Malformed, Text
 from hub.fit_connect.collection import Cases, CaseView, Collection, SealedParts, Unchanged
-from hub.fit_connect.events import Acknowledgement
-from hub.fit_connect.sending import Sending, SendingTools
+from hub.fit_connect.messages import Acknowledgement, Sending, SendingTools
 from hub.fit_connect.submissions import (
     Announcing,
     AttachmentUpload,
@@ -67,6 +68,7 @@ from hub.proof.checkpoints import Checkpoints
 from hub.store import StoredMessage
 from hub.transport.connection import Outbound
 
+_log = logging.getLogger(__name__)
 _JOSE = "application/jose"
 #: Ciphertext is handed to the storing thread in pieces of about this size.
 _PIECE = 1024 * 1024
@@ -131,12 +133,15 @@ class Messages:
 
     async def complete(self, message_id: str) -> StoredMessage:
         """Submit: wait for the commit, and return the message as announced."""
+        note(**{self.kind.value: message_id})
         body = await self._body(reservation())
         submission_id, now = UUID(message_id), self.counter.hub.clock()
         # One look at the clock, one decision: what ages in between must not be read anew on the loop.
         looked = self.counter.submitting.at_hand(submission_id, len(body), now=now, kind=self.kind)
         submit = partial(self._submit, submission_id, body, self.counter.caller(), now=now, looked=looked)
-        return await until_stored(submit, here=looked is not None)
+        message = await until_stored(submit, here=looked is not None)
+        note(**message.ids)
+        return message
 
     async def collect(self, message_id: str, written: Callable[[StoredMessage], dict[str, Any]]) -> ConnexionResponse:
         """Hand out a message as ``written``, with its sealed metadata and data; 304 to who has them (RFC 9110, 13.1.2)."""
@@ -151,6 +156,7 @@ class Messages:
         headers = {**FRESH, **etag(collected.state)}
         if isinstance(collected, Unchanged):
             return nothing(304, headers=headers)
+        _log.info("%s collected", self.kind.value, extra=collected.message.ids | {"outcome": "collected"})
         return json_answer(written(collected.message) | contents(collected), headers=headers)
 
     async def hand_out(self, message_id: str, attachment_id: str) -> Response:
@@ -301,6 +307,7 @@ class SubmissionHandlers(Messages):
         destination = announcing.at_hand(wish, now=now)
         announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now, destination=destination)
         message = await until_stored(announce, here=destination is not None)
+        _log.info("submission announced", extra=message.ids | {"outcome": "announced"})
         answer = {
             "destinationId": str(message.destination_id),
             "submissionId": str(message.id),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from hub.fit_connect.sending import LENIENT, STRICT, Profile
+from hub.fit_connect.messages import LENIENT, STRICT, Profile
 from hub.model import Callback, Destination, OfferedService, Service
 from hub.store import Case, StoredMessage
 

@@ -27,7 +27,7 @@ import logging
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +46,7 @@ from hub.errors import (
     Text,
     already_exists,
 )
+from hub.files import vault
 from hub.identity.accounts import BOUNDS, Accounts, Person, SecretBox, person_of
 from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
@@ -75,8 +76,13 @@ class Grants:
 
     @classmethod
     def load(cls, path: Path, claim: str) -> Grants:
-        """Read the file; raise ``ConfigurationError`` for anything in it that is not understood, or if it is empty."""
+        """Read the file.
+
+        Raises:
+            ConfigurationError: it is empty, something in it is not understood, or other accounts may change it.
+        """
         try:
+            vault.require_integrity(path)
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
             raise _bad(path, "Die Datei fehlt oder ist kein TOML", "The file is missing or no TOML") from exc
@@ -327,10 +333,20 @@ class _Ticket:
 class OpenIdLogin:
     """Logs people in by a provider."""
 
-    def __init__(self, *, store: Store, accounts: Accounts, box: SecretBox, provider: Provider, grants: Grants) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        accounts: Accounts,
+        box: SecretBox,
+        provider: Provider,
+        grants: Grants,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``failed`` is told of each log-in that fails."""
         self._store = store
         self._accounts = accounts
-        self._throttle = Throttle(store=store, bounds=BOUNDS)
+        self._throttle = Throttle(store=store, bounds=BOUNDS, failed=failed)
         self._records = store.accounts
         self._people = OpenIdPeople(store)
         self._box = box

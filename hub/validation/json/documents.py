@@ -304,12 +304,12 @@ def _read_slowly(data: bytes, limits: Limits) -> None:
     try:
         json.loads(data, object_pairs_hook=members, parse_int=integer, parse_float=real)
     except _RepeatedNameError as error:
-        raise _repeated(data) from error
+        raise repeated(data) from error
     except _LongNumberError as error:
         raise TooLarge(_NUMBER) from error
 
 
-def _repeated(data: bytes) -> Malformed:
+def repeated(data: bytes) -> Malformed:
     """Return the refusal of a document that repeats a name; what of the place is not an identifier is left out."""
     found = first_repeated(data)
     if found is None:

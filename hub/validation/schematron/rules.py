@@ -16,8 +16,7 @@ from hub.validation.report import MIB, Cause, Check, Limits, Severity, Unchecked
 from hub.validation.schematron.saxon import StylesheetError, Transformer, installed
 from hub.validation.schematron.translation import Assertion, RuleSet, needed_files, translated
 from hub.validation.xml.documents import XmlDocument, parse_tree
-from hub.validation.xml.report import document_path
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.report import Vocabulary, document_path
 
 #: The largest document whose business rules are run: they need a tree in Saxon.
 DOCUMENT_BYTES = 4 * MIB

@@ -1,8 +1,9 @@
-"""The components of a schema (XML Schema 1.0 part 1, 2.2): its elements and types, as its documents' trees declare them.
+"""The components of a schema (XML Schema 1.0 part 1, 2.2), as far as they decide which places need a second look.
 
-The documents have been compiled by an engine before; what is wrong in them is that engine's to say. Only what decides where a
-document needs a second look is read: attributes, children, simple types. The content of a type is told by names alone, which
-is enough because a name has one type within one content (part 1, 3.8.6).
+Elements and types are read as the schema's documents declare them. These have been compiled by an engine before; what is wrong
+in them is that engine's to say. Only what decides where a document needs a second look is read: attributes, children, simple
+types. The content of a type is told by names alone, which is enough because a name has one type within one content
+(part 1, 3.8.6).
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.validation.xml.declarations import XS, Declarations, DeclaredPart, Locate, Tree
+from hub.validation.xml.places import (
+    ID,
+    IDREF,
+    IDREFS,
+    LAX,
+    SKIP,
+)
 from hub.validation.xml.values import INTEGERS, ValueKind
 
-XS = "{http://www.w3.org/2001/XMLSchema}"
-ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
 _PARTICLES = frozenset((f"{XS}sequence", f"{XS}choice", f"{XS}all"))
 _FACETS = frozenset(
     f"{XS}{name}"
@@ -31,16 +38,6 @@ _PRIMITIVES = frozenset(
         *("gMonthDay", "gDay", "gMonth", "hexBinary", "base64Binary", "anyURI", "QName", "NOTATION"),
     )
 )
-#: Members that every part of a schema may give as two names.
-_KINDS = {
-    f"{XS}element": "element",
-    f"{XS}simpleType": "type",
-    f"{XS}complexType": "type",
-    f"{XS}group": "group",
-    f"{XS}attributeGroup": "attributeGroup",
-    f"{XS}attribute": "attribute",
-}
-_REFERS = (f"{XS}include", f"{XS}import", f"{XS}redefine", f"{XS}override")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,161 +70,88 @@ class Declared:
 
 @dataclass(slots=True, eq=False)
 class Complex:
-    """A complex type. ``open`` says that a wildcard lets in elements that are judged (lax or strict, not skip)."""
+    """A complex type. ``open`` says that a wildcard lets in elements that are judged (lax or strict, not skip).
+
+    ``loose`` says how it treats those that it lets in without a declaration (LAX, SKIP or empty), ``attribute_wildcard`` how
+    one of attributes treats these (strict, LAX, SKIP or empty).
+    """
 
     attributes: dict[str, Use] = field(default_factory=dict)
     children: dict[str, Declared] = field(default_factory=dict)
     open: bool = False
+    loose: str = ""
+    attribute_wildcard: str = ""
     simple: Simple | None = None
     mixed: bool = False
     base: Simple | Complex | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Document:
-    namespace: str
-    chameleon: bool
-    qualified: bool
-    qualified_attributes: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """A global component: where it stands, and what it redefines."""
-
-    node: Any
-    name: str
-    document: _Document
-    original: _Part | None = None
-
-
-#: Returns the tree of a file of the schema.
-Tree = Callable[[str], Any]
-#: Returns the file that a location in a file means, None if there is none.
-Locate = Callable[[str, str], str | None]
-
-
-class Components:
+class Components(Declarations):
     """The components that are reached from some schema documents. Used by one thread."""
 
     def __init__(self, files: Iterable[str], tree: Tree, locate: Locate) -> None:
-        #: Whether there are keys, and wildcards that skip what they let in.
-        self.keyed = self.skips = False
-        #: Names that two documents declare differently, with their files: (component, one file, other file).
-        self.conflicts: list[tuple[str, str, str]] = []
-        self._tree = tree
-        self._locate = locate
-        self._parts: dict[tuple[str, str], _Part] = {}
-        self._files: dict[tuple[str, str], str] = {}
-        self._met: set[tuple[str, str]] = set()
+        super().__init__(files, tree, locate)
         self._types: dict[tuple[int, str], Simple | Complex] = {}
         # lxml makes a node anew, of another identity, once nobody holds it.
         self._nodes: list[Any] = []
         self._builtins: dict[str, Simple | Complex] = {}
-        self._any = Complex(open=True, mixed=True)
-        for name in files:
-            self._take(name, "")
-        self._members = self._substitutes()
+        #: The type of which all are (part 1, 3.4.7), and of what is let in without a declaration.
+        self.anything = Complex(open=True, mixed=True, loose=LAX, attribute_wildcard=LAX)
 
     def elements(self) -> Iterator[Declared]:
         """Yield every global element."""
-        return (self._global(part) for (kind, _), part in self._parts.items() if kind == "element")
+        return map(self._global, self.parts("element"))
 
     def types(self) -> Iterator[tuple[str, Simple | Complex]]:
-        """Yield every named type with its name."""
-        return ((name, self._typed(part)) for (kind, name), part in self._parts.items() if kind == "type")
+        """Yield every named type with its name; so is the one of which all are."""
+        yield f"{XS}anyType", self.anything
+        yield from ((part.name, self._typed(part)) for part in self.parts("type"))
 
-    def _take(self, name: str, within: str) -> None:
-        root = self._tree(name)
-        namespace = root.get("targetNamespace", "") or within
-        if (name, namespace) in self._met:
-            return
-        self._met.add((name, namespace))
-        document = _Document(
-            namespace=namespace,
-            chameleon=bool(within) and not root.get("targetNamespace"),
-            qualified=root.get("elementFormDefault") == "qualified",
-            qualified_attributes=root.get("attributeFormDefault") == "qualified",
-        )
-        self.keyed = self.keyed or next(root.iter(f"{XS}key", f"{XS}unique"), None) is not None
-        for node in root.iterchildren(*_REFERS):
-            location = (node.get("schemaLocation") or "").strip()
-            target = self._locate(location, name) if location else None
-            if target is not None:
-                self._take(target, "" if node.tag == f"{XS}import" else namespace)
-            if node.tag in (f"{XS}redefine", f"{XS}override"):
-                self._enter(node, name, document, over=True)
-        self._enter(root, name, document, over=False)
+    def attributes(self) -> Mapping[str, Use]:
+        """Return every global attribute by its name."""
+        return {
+            part.name: Use(self._attribute_type(part.node, part), part.node.get("fixed"), part.node.get("default"))
+            for part in self.parts("attribute")
+        }
 
-    def _enter(self, parent: Any, name: str, document: _Document, *, over: bool) -> None:
-        for node in parent.iterchildren(*_KINDS):
-            kind, local = _KINDS[node.tag], node.get("name")
-            if local is None:
-                continue
-            full = _joined(document.namespace, local)
-            before = self._parts.get((kind, full))
-            if before is not None and not over:
-                self.conflicts.append((full, self._files[kind, full], name))
-                continue
-            self._parts[kind, full] = _Part(node, full, document, before)
-            self._files[kind, full] = name
-
-    def _substitutes(self) -> Mapping[str, list[str]]:
-        members: dict[str, list[str]] = {}
-        for (kind, name), part in self._parts.items():
-            if kind == "element" and (head := part.node.get("substitutionGroup")) is not None:
-                for word in head.split():
-                    members.setdefault(_named(part, part.node, word), []).append(name)
-        return members
-
-    def _standing_for(self, name: str) -> Iterator[str]:
-        met, waiting = {name}, [name]
-        while waiting:
-            for member in self._members.get(waiting.pop(), ()):
-                if member not in met:
-                    met.add(member)
-                    waiting.append(member)
-                    yield member
-
-    def _find(self, kind: str, name: str, within: _Part) -> _Part | None:
-        part = self._parts.get((kind, name))
-        # What a redefinition calls by its own name is what it redefines (part 1, 4.2.2).
-        return within.original if part is within and within.original is not None else part
+    def builtin(self, name: str) -> Simple | Complex:
+        """Return a type of XML Schema itself."""
+        if name == "anyType":
+            return self.anything
+        if name not in self._builtins:
+            self._builtins[name] = _builtin(name)
+        return self._builtins[name]
 
     # Elements
 
-    def _global(self, part: _Part) -> Declared:
+    def _global(self, part: DeclaredPart) -> Declared:
         return Declared(part.name, lambda: self._type_of_element(part.node, part), part.node.get("fixed"))
 
-    def _local(self, node: Any, part: _Part) -> Declared:
-        document = part.document
-        form = node.get("form")
-        qualified = form == "qualified" if form is not None else document.qualified
-        tag = _joined(document.namespace if qualified else "", node.get("name", ""))
-        return Declared(tag, lambda: self._type_of_element(node, part), node.get("fixed"))
+    def _local(self, node: Any, part: DeclaredPart) -> Declared:
+        return Declared(part.local_name(node), lambda: self._type_of_element(node, part), node.get("fixed"))
 
-    def _type_of_element(self, node: Any, part: _Part) -> Simple | Complex:
+    def _type_of_element(self, node: Any, part: DeclaredPart) -> Simple | Complex:
         if (name := node.get("type")) is not None:
-            return self._by_name(_named(part, node, name), part)
+            return self._by_name(part.full_name(node, name), part)
         inline = next(node.iterchildren(f"{XS}simpleType", f"{XS}complexType"), None)
         if inline is not None:
             return self._made(inline, part)
         head = (node.get("substitutionGroup") or "").split()
-        leading = self._parts.get(("element", _named(part, node, head[0]))) if head else None
-        return self._any if leading is None else self._type_of_element(leading.node, leading)
+        leading = self.part("element", part.full_name(node, head[0])) if head else None
+        return self.anything if leading is None else self._type_of_element(leading.node, leading)
 
     # Types
 
-    def _by_name(self, name: str, within: _Part) -> Simple | Complex:
-        part = self._find("type", name, within)
+    def _by_name(self, name: str, within: DeclaredPart) -> Simple | Complex:
+        part = self.part("type", name, within)
         if part is not None:
             return self._typed(part)
-        return self._builtin(name.removeprefix(XS)) if name.startswith(XS) else self._any
+        return self.builtin(name.removeprefix(XS)) if name.startswith(XS) else self.anything
 
-    def _typed(self, part: _Part) -> Simple | Complex:
+    def _typed(self, part: DeclaredPart) -> Simple | Complex:
         return self._made(part.node, part)
 
-    def _made(self, node: Any, part: _Part) -> Simple | Complex:
+    def _made(self, node: Any, part: DeclaredPart) -> Simple | Complex:
         key = (id(node), part.document.namespace)
         if key not in self._types:
             self._nodes.append(node)
@@ -237,20 +161,13 @@ class Components:
                 self._types[key] = self._complex(node, part)
         return self._types[key]
 
-    def _builtin(self, name: str) -> Simple | Complex:
-        if name == "anyType":
-            return self._any
-        if name not in self._builtins:
-            self._builtins[name] = _builtin(name)
-        return self._builtins[name]
-
-    def _simple_by(self, node: Any, part: _Part, attribute: str) -> list[Simple]:
+    def _simple_by(self, node: Any, part: DeclaredPart, attribute: str) -> list[Simple]:
         """Return the simple types that an attribute names and those that stand inside."""
-        found = [self._by_name(_named(part, node, word), part) for word in (node.get(attribute) or "").split()]
+        found = [self._by_name(part.full_name(node, word), part) for word in (node.get(attribute) or "").split()]
         found += [self._made(inline, part) for inline in node.iterchildren(f"{XS}simpleType")]
         return [kind for kind in found if isinstance(kind, Simple)]
 
-    def _simple(self, node: Any, part: _Part) -> Simple:
+    def _simple(self, node: Any, part: DeclaredPart) -> Simple:
         for child in node.iterchildren(f"{XS}restriction", f"{XS}list", f"{XS}union"):
             if child.tag == f"{XS}restriction":
                 return self._restricted(next(iter(self._simple_by(child, part, "base")), _STRING), child)
@@ -273,8 +190,8 @@ class Components:
         made = ValueKind(name=kind.name, space=str(space), parts=kind.parts, faceted=kind.faceted or bool(facets))
         return Simple(made, base.identifier, base.enumerated or f"{XS}enumeration" in facets)
 
-    def _complex(self, node: Any, part: _Part) -> Complex:
-        made = Complex(mixed=node.get("mixed") in ("true", "1"), base=self._any)
+    def _complex(self, node: Any, part: DeclaredPart) -> Complex:
+        made = Complex(mixed=node.get("mixed") in ("true", "1"), base=self.anything)
         content = next(node.iterchildren(f"{XS}simpleContent", f"{XS}complexContent"), None)
         if content is None:
             self._fill(made, node, part)
@@ -283,47 +200,70 @@ class Components:
         if derivation is None:
             return made
         made.mixed = content.get("mixed", node.get("mixed")) in ("true", "1")
-        base = self._by_name(_named(part, derivation, derivation.get("base", "")), part)
+        base = self._by_name(part.full_name(derivation, derivation.get("base", "")), part)
         made.base = base
         if isinstance(base, Complex):
             made.attributes = dict(base.attributes)
         if content.tag == f"{XS}simpleContent":
             made.simple = self._simple_content(base, derivation, part)
         elif derivation.tag == f"{XS}extension" and isinstance(base, Complex):
-            made.children, made.open = dict(base.children), base.open
-            made.mixed = made.mixed or (base.mixed and base is not self._any)
+            made.children, made.open, made.loose = dict(base.children), base.open, base.loose
+            made.attribute_wildcard = base.attribute_wildcard
+            made.mixed = made.mixed or (base.mixed and base is not self.anything)
         self._fill(made, derivation, part)
         return made
 
-    def _simple_content(self, base: Simple | Complex, derivation: Any, part: _Part) -> Simple:
+    def _simple_content(self, base: Simple | Complex, derivation: Any, part: DeclaredPart) -> Simple:
         simple = base if isinstance(base, Simple) else base.simple or _STRING
         if derivation.tag == f"{XS}extension":
             return simple
         inline = next(iter(self._simple_by(derivation, part, "memberTypes")), simple)
         return self._restricted(inline, derivation)
 
-    def _fill(self, made: Complex, node: Any, part: _Part) -> None:
+    def _fill(self, made: Complex, node: Any, part: DeclaredPart) -> None:
         """Add the particles and attributes that stand in a node."""
         for child in node.iterchildren(f"{XS}*"):
             if child.tag in _PARTICLES or child.tag == f"{XS}group":
                 self._fill_content(made, child, part)
+            elif child.tag == f"{XS}openContent" and child.get("mode") != "none":
+                self._let_in(made, next(child.iterchildren(f"{XS}any"), None))
+        if part.document.open_content is not None and next(node.iterchildren(f"{XS}openContent"), None) is None:
+            self._let_in(made, part.document.open_content)
         for name, use in self._uses(node, part):
             if use is None:
                 made.attributes.pop(name, None)
             else:
                 made.attributes[name] = use
+        for wildcard in self._attribute_wildcards(node, part):
+            made.attribute_wildcard = wildcard.get("processContents", "strict").strip()
 
-    def _fill_content(self, made: Complex, node: Any, part: _Part) -> None:
+    def _let_in(self, made: Complex, wildcard: Any | None) -> None:
+        """Add a wildcard of elements. Where several treat what they let in otherwise, the least is taken for sure."""
+        if wildcard is None or wildcard.get("maxOccurs", "").strip() == "0":
+            return
+        treats = wildcard.get("processContents", "strict").strip()
+        made.open = made.open or treats != SKIP
+        if treats == SKIP or (treats == LAX and made.loose != SKIP):
+            made.loose = treats
+
+    def _attribute_wildcards(self, node: Any, part: DeclaredPart) -> Iterator[Any]:
+        """Yield the wildcards of attributes of a node: those of its groups, and last its own, which counts (part 1, 3.4.2)."""
+        for child in node.iterchildren(f"{XS}attributeGroup"):
+            group = self.part("attributeGroup", part.full_name(child, child.get("ref", "")), part)
+            if group is not None:
+                yield from self._attribute_wildcards(group.node, group)
+        yield from node.iterchildren(f"{XS}anyAttribute")
+
+    def _fill_content(self, made: Complex, node: Any, part: DeclaredPart) -> None:
         if node.get("maxOccurs", "").strip() == "0":
             return
         if node.tag == f"{XS}element":
             for declared in self._declared(node, part):
                 made.children.setdefault(declared.tag, declared)
         elif node.tag == f"{XS}any":
-            skips = node.get("processContents", "strict").strip() == "skip"
-            made.open, self.skips = made.open or not skips, self.skips or skips
+            self._let_in(made, node)
         elif node.tag == f"{XS}group":
-            group = self._find("group", _named(part, node, node.get("ref", "")), part)
+            group = self.part("group", part.full_name(node, node.get("ref", "")), part)
             for child in () if group is None else group.node.iterchildren(*_PARTICLES):
                 assert group is not None  # noqa: S101  # There would be no child.
                 self._fill_content(made, child, group)
@@ -331,34 +271,34 @@ class Components:
             for child in node.iterchildren(f"{XS}*"):
                 self._fill_content(made, child, part)
 
-    def _declared(self, node: Any, part: _Part) -> Iterator[Declared]:
+    def _declared(self, node: Any, part: DeclaredPart) -> Iterator[Declared]:
         reference = node.get("ref")
         if reference is None:
             yield self._local(node, part)
             return
-        name = _named(part, node, reference)
-        for full in (name, *self._standing_for(name)):
-            found = self._parts.get(("element", full))
+        name = part.full_name(node, reference)
+        for full in (name, *self.standing_for(name)):
+            found = self.part("element", full)
             if found is not None:
                 yield self._global(found)
 
     # Attributes
 
-    def _uses(self, node: Any, part: _Part) -> Iterator[tuple[str, Use | None]]:
+    def _uses(self, node: Any, part: DeclaredPart) -> Iterator[tuple[str, Use | None]]:
         for child in node.iterchildren(f"{XS}attribute", f"{XS}attributeGroup"):
             if child.tag == f"{XS}attribute":
                 yield self._use(child, part)
                 continue
-            group = self._find("attributeGroup", _named(part, child, child.get("ref", "")), part)
+            group = self.part("attributeGroup", part.full_name(child, child.get("ref", "")), part)
             if group is not None:
                 yield from self._uses(group.node, group)
 
-    def _use(self, node: Any, part: _Part) -> tuple[str, Use | None]:
+    def _use(self, node: Any, part: DeclaredPart) -> tuple[str, Use | None]:
         prohibited = node.get("use") == "prohibited"
         fixed, default = node.get("fixed"), node.get("default")
         if (reference := node.get("ref")) is not None:
-            name = _named(part, node, reference)
-            found = self._parts.get(("attribute", name))
+            name = part.full_name(node, reference)
+            found = self.part("attribute", name)
             if prohibited:
                 return name, None
             if found is None:
@@ -370,12 +310,10 @@ class Components:
                 default if default is not None else top.get("default"),
                 fixed,
             )
-        form = node.get("form")
-        qualified = form == "qualified" if form is not None else part.document.qualified_attributes
-        name = _joined(part.document.namespace if qualified else "", node.get("name", ""))
+        name = part.local_name(node)
         return name, None if prohibited else Use(self._attribute_type(node, part), fixed, default)
 
-    def _attribute_type(self, node: Any, part: _Part) -> Simple:
+    def _attribute_type(self, node: Any, part: DeclaredPart) -> Simple:
         return next(iter(self._simple_by(node, part, "type")), _STRING)
 
 
@@ -390,16 +328,3 @@ def _builtin(name: str) -> Simple:
 
 
 _STRING = Simple(ValueKind(name="string", space="preserve"))
-
-
-def _joined(namespace: str, local: str) -> str:
-    return f"{{{namespace}}}{local}" if namespace else local
-
-
-def _named(part: _Part, node: Any, name: str) -> str:
-    """Return a QName of a schema document as ``{namespace}local``."""
-    prefix, _, local = name.strip().rpartition(":")
-    namespace = node.nsmap.get(prefix or None)
-    if namespace is None and not prefix and part.document.chameleon:
-        namespace = part.document.namespace
-    return _joined(namespace or "", local)

@@ -12,29 +12,25 @@ code, and what list and version the schema names for it where the message need n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum, auto
+from typing import Any
 
-from lxml import etree
+from hub.validation.xml.values import MOMENTS, ValueKind
 
-from hub.validation.xml.components import ID, IDREF, IDREFS, Complex, Components, Declared, Locate, Simple, Tree
-from hub.validation.xml.documents import ElementListener
-from hub.validation.xml.values import MOMENTS, SPACES, ValueKind, equal, is_negative_zero, is_spelt
-
-XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
+XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
+XSI_TYPE = f"{XSI}type"
 #: Of the table as it is stored; one that an earlier release stored is derived anew.
-FORMAT = 2
-#: How many of the given words are ids of the document.
-_FOUND = etree.XPath("count(id($words))")
-KINDS = frozenset({ID, IDREF, IDREFS})
+FORMAT = 3
 LIST_URI, LIST_VERSION, CODE = "listURI", "listVersionID", "code"
-#: How zero is spelt where its sign is left out.
-ZERO = "0"
-_NUMBERS = frozenset({"double", "float"})
-#: Types whose white space libxml2 does not collapse.
-_NOT_COLLAPSED = MOMENTS | {"duration"}
+#: How wildcards treat what they let in (part 1, 3.10.1): by a declaration where there is one, by none.
+LAX, SKIP = "lax", "skip"
+#: Primitive types of which libxml2 takes spellings that are none, or not every one.
+FORMS = frozenset({"base64Binary", "double", "float", "duration"}) | MOMENTS
+#: Built-in types by which a document can make any place one that is looked at: it chooses them by xsi:type.
+LOOKED_AT = FORMS | {ID, IDREF, IDREFS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,11 +69,48 @@ class Coded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Wild:
+    """What wildcards of a type let in that no declaration need judge: ``elements`` and ``attributes`` are LAX, SKIP or empty.
+
+    ``children`` and ``uses`` name what the type declares itself, which no wildcard lets in.
+    """
+
+    elements: str = ""
+    attributes: str = ""
+    children: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
+
+    def as_json(self) -> list[Any]:
+        """Return it as plain values."""
+        return [self.elements, self.attributes, sorted(self.children), sorted(self.uses)]
+
+    @classmethod
+    def from_json(cls, document: list[Any]) -> Wild:
+        """Read it as :meth:`as_json` writes it."""
+        elements, attributes, children, uses = document
+        return cls(
+            elements=str(elements), attributes=str(attributes), children=frozenset(children), uses=frozenset(uses)
+        )
+
+
+class Fate(Enum):
+    """What becomes of an element where it stands."""
+
+    #: It has a declaration or names its type: it is judged.
+    JUDGED = auto()
+    #: It has none, and a wildcard lets it in all the same; what stands in it is judged if it has one.
+    LOOSE = auto()
+    #: A wildcard lets it in with all that stands in it.
+    SKIPPED = auto()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceType:
     """What matters of one type: ``text`` and ``attributes`` name a kind of identifier, ``children`` the key of another type.
 
-    ``open`` says that a wildcard lets any global element in. ``form`` and ``forms`` name spellings to be looked at
-    (:func:`hub.validation.xml.values.is_spelt`), ``fixed`` and ``fixed_attributes`` values to be compared.
+    ``open`` says that a wildcard lets any global element in, ``wild`` that some let in what nothing judges. ``form`` and
+    ``forms`` name spellings to be looked at (:func:`hub.validation.xml.values.is_spelt`), ``fixed`` and ``fixed_attributes``
+    values to be compared.
     """
 
     text: str | None = None
@@ -85,6 +118,7 @@ class PlaceType:
     form: str | None = None
     fixed: Fixed | None = None
     coded: Coded | None = None
+    wild: Wild | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
     fixed_attributes: Mapping[str, Fixed] = field(default_factory=dict)
@@ -93,7 +127,7 @@ class PlaceType:
     @property
     def matters(self) -> bool:
         """Whether the type itself has anything to look at."""
-        own = self.text, self.form, self.fixed, self.coded
+        own = self.text, self.form, self.fixed, self.coded, self.wild
         return any(each is not None for each in own) or bool(self.attributes or self.forms or self.fixed_attributes)
 
     def as_json(self) -> dict[str, Any]:
@@ -104,13 +138,14 @@ class PlaceType:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PlaceType:
         """Read it as :meth:`as_json` writes it."""
-        fixed, coded = document.get("fixed"), document.get("coded")
+        fixed, coded, wild = document.get("fixed"), document.get("coded"), document.get("wild")
         return cls(
             text=document.get("text"),
             open=bool(document.get("open", False)),
             form=document.get("form"),
             fixed=None if fixed is None else Fixed.from_json(fixed),
             coded=None if coded is None else Coded(uri=coded[0], version=coded[1], enumerated=bool(coded[2])),
+            wild=None if wild is None else Wild.from_json(wild),
             attributes=dict(document.get("attributes", {})),
             forms=dict(document.get("forms", {})),
             fixed_attributes={
@@ -123,7 +158,7 @@ class PlaceType:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in sorted(value.items())}
-    return value.as_json() if isinstance(value, Fixed | Coded) else value
+    return value.as_json() if isinstance(value, Fixed | Coded | Wild) else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +166,8 @@ class PlaceTable:
     """Types by key; ``roots`` gives the key of each global element, ``named`` of each named type.
 
     ``keyed`` says that the schema has keys, whose fields are compared; ``sure`` are names of elements that hold a code of one
-    kind wherever they stand.
+    kind wherever they are judged. ``globals`` and ``global_attributes`` are all that wildcards let in to be judged, and
+    ``anything`` is the type of what they let in besides: all three are there if any type is wild.
     """
 
     types: Mapping[str, PlaceType]
@@ -139,6 +175,9 @@ class PlaceTable:
     named: Mapping[str, str]
     keyed: bool = False
     sure: frozenset[str] = frozenset()
+    globals: frozenset[str] = frozenset()
+    global_attributes: frozenset[str] = frozenset()
+    anything: str = ""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PlaceTable:
@@ -149,6 +188,9 @@ class PlaceTable:
             named=dict(document["named"]),
             keyed=bool(document["keyed"]),
             sure=frozenset(map(str, document["sure"])),
+            globals=frozenset(map(str, document["globals"])),
+            global_attributes=frozenset(map(str, document["globalAttributes"])),
+            anything=str(document["anything"]),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -156,6 +198,9 @@ class PlaceTable:
         return {
             "keyed": self.keyed,
             "sure": sorted(self.sure),
+            "globals": sorted(self.globals),
+            "globalAttributes": sorted(self.global_attributes),
+            "anything": self.anything,
             "types": {key: value.as_json() for key, value in sorted(self.types.items())},
             "roots": dict(sorted(self.roots.items())),
             "named": dict(sorted(self.named.items())),
@@ -177,8 +222,28 @@ class PlaceTable:
             return self.types.get(self.named[chosen])
         return self.types.get(self.roots.get(tag, ""))
 
+    def fate(self, parent: PlaceType, tag: str, chosen: str | None) -> Fate:
+        """Tell whether a child is judged; ``chosen`` is the type that xsi:type names, as ``{namespace}local``."""
+        wild = parent.wild
+        if wild is None or not wild.elements or tag in wild.children:
+            return Fate.JUDGED
+        if wild.elements == SKIP:
+            return Fate.SKIPPED
+        return Fate.JUDGED if chosen is not None or tag in self.globals else Fate.LOOSE
+
+    def unjudged(self, place: PlaceType, attributes: Any) -> int:
+        """Count the attributes of an element that nothing judges; ``attributes`` are names, or a mapping of them."""
+        wild = place.wild
+        if wild is None or not wild.attributes:
+            return 0
+        known = self.global_attributes if wild.attributes == LAX else frozenset()
+        return sum(1 for name in attributes if name not in wild.uses and name not in known and not name.startswith(XSI))
+
     def type_of_child(self, parent: PlaceType, tag: str, chosen: str | None) -> PlaceType | None:
-        """Return what matters of a child; ``chosen`` is the type that xsi:type names, as ``{namespace}local``."""
+        """Return what matters of a child, or None; ``chosen`` as for its fate."""
+        fate = self.fate(parent, tag, chosen)
+        if fate is not Fate.JUDGED:
+            return self.types.get(self.anything) if fate is Fate.LOOSE else None
         if chosen is not None and chosen in self.named:
             return self.types.get(self.named[chosen])
         key = parent.children.get(tag)
@@ -197,285 +262,6 @@ class PlaceTable:
         return kind
 
 
-class CodedElement(NamedTuple):
-    """An element that holds a code, the child with the code, and list and version as the message or the schema names them."""
-
-    element: Any
-    code: Any
-    uri: str | None
-    version: str | None
-    #: The schema itself lists the codes.
-    enumerated: bool
-
-    @property
-    def value(self) -> str:
-        """The code, white space around and in it collapsed (XML Schema part 2, 4.3.6)."""
-        return " ".join(_text(self.code).split())
-
-
-class Overlooked(NamedTuple):
-    """A place that a walk found wrong: the rule, what the schema expects there, element and attribute (None for its text)."""
-
-    rule: str
-    expected: str | None
-    element: Any
-    attribute: str | None
-
-
-class Respelt(NamedTuple):
-    """A value that libxml2 reads right when it is spelt otherwise: where it stands, and how."""
-
-    element: Any
-    attribute: str | None
-    text: str
-
-
-@dataclass(slots=True)
-class Met:
-    """What one walk has met: ids, references with the place each stands at, and what is wrong besides.
-
-    ``same`` counts elements that have their fixed value, spelt otherwise than in the schema. ``respelt`` are times among
-    blanks, which libxml2 refuses, and negative zeros, which it takes for less than zero.
-    """
-
-    ids: set[str] = field(default_factory=set)
-    repeated: list[Any] = field(default_factory=list)
-    references: list[tuple[str, Any]] = field(default_factory=list)
-    faults: list[Overlooked] = field(default_factory=list)
-    same: int = 0
-    respelt: list[Respelt] = field(default_factory=list)
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether a rule is broken that libxml2 does not know."""
-        return bool(self.faults or self.repeated) or any(True for _ in self.dangling())
-
-    def note(self, kind: str, value: str, place: Any) -> None:
-        """Take down one identifier or reference; whitespace around it is collapsed (XML Schema part 2, 4.3.6)."""
-        words = value.split()
-        if kind == ID:
-            for word in words[:1]:
-                if word in self.ids:
-                    self.repeated.append(place)
-                self.ids.add(word)
-        else:
-            self.references.extend((word, place) for word in words)
-
-    def note_form(self, form: str, value: str, element: Any, attribute: str | None) -> None:
-        """Take down a value whose spelling is none of its type's."""
-        if not is_spelt(form, value):
-            self.faults.append(Overlooked("xml.datatype", f"xs:{form.removesuffix('*')}", element, attribute))
-        elif form in _NUMBERS and is_negative_zero(value):
-            self.respelt.append(Respelt(element, attribute, ZERO))
-        elif form in _NOT_COLLAPSED and value != value.strip(SPACES):
-            self.respelt.append(Respelt(element, attribute, value.strip(SPACES)))
-
-    def note_fixed(self, fixed: Fixed, value: str, element: Any, attribute: str | None) -> None:
-        """Take down an attribute that has another value than the fixed one."""
-        if equal(fixed.kind, fixed.value, value) is False:
-            self.faults.append(Overlooked("xml.fixed", fixed.value, element, attribute))
-
-    def note_content(self, fixed: Fixed, text: str, element: Any, *, has_elements: bool) -> None:
-        """Take down an element with a fixed value."""
-        if has_elements:
-            self.faults.append(Overlooked("xml.fixed", fixed.value, element, None))
-        elif text and text != fixed.value and equal(fixed.kind, fixed.value, text):
-            self.same += 1
-
-    def dangling(self) -> Iterable[Any]:
-        """Yield the place of each reference that leads nowhere."""
-        return (place for word, place in self.references if word not in self.ids)
-
-
-class _Kind:
-    """A :class:`PlaceType` with its children looked up, for the walk."""
-
-    __slots__ = ("children", "own", "place")
-
-    def __init__(self, place: PlaceType) -> None:
-        self.place = place
-        self.own = place.matters
-        self.children: dict[str, _Kind] = {}
-
-
-@dataclass(slots=True)
-class _Name:
-    """What elements of one name may be, in any type."""
-
-    refers_by_text: bool = False
-    references: set[str] = field(default_factory=set)
-    forms: set[str] = field(default_factory=set)
-    attribute_forms: set[tuple[str, str]] = field(default_factory=set)
-    fixed: set[tuple[str, str]] = field(default_factory=set)
-    childless: bool = False
-
-    @property
-    def matters(self) -> bool:
-        found = self.references, self.forms, self.attribute_forms, self.fixed
-        return self.refers_by_text or self.childless or any(found)
-
-
-class _Quick(NamedTuple):
-    """A :class:`_Name` for the quick look."""
-
-    refers_by_text: bool
-    references: tuple[str, ...]
-    forms: tuple[str, ...]
-    attributes: tuple[tuple[str, str], ...]
-    fixed: tuple[tuple[str, str], ...]
-    childless: bool
-    others: bool
-
-
-class PlaceWalk:
-    """Walks trees by one table. Thread-safe."""
-
-    def __init__(self, table: PlaceTable) -> None:
-        self.table = table
-        self._kinds = {key: _Kind(kind) for key, kind in table.types.items()}
-        for key, kind in table.types.items():
-            self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
-        self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
-        self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
-        self._text_ids, self._names = _by_name(table)
-        self._coded_names = {tag: kind.coded for tag, kind in table.elements() if kind.coded and tag in table.sure}
-        #: Whether a document can break anything that libxml2 does not see.
-        self.needed = bool(self._text_ids or self._names)
-
-    def surely_whole(self, root: Any, *, plain: bool) -> bool:
-        """Whether a look by names shows that a walk would find nothing; False says nothing.
-
-        The tree must have been found valid: libxml2 has then entered every attribute of type xs:ID, once, among the
-        document's ids. What may be a reference, in any type of its name, is taken for one, and so on. The document must have
-        no xsi:type; ``plain`` promises that it has no comments and no processing instructions either.
-        """
-        if self._text_ids and next(root.iter(*self._text_ids), None) is not None:
-            return False
-        if not self._names:
-            return True
-        words: list[str] = []
-        names = self._names
-        for element in root.iter(*names):
-            name = names[element.tag]
-            if name.refers_by_text:
-                if not plain and len(element) and not isinstance(element[0].tag, str):
-                    # A comment or an instruction may split the text.
-                    return False
-                # An element that has children is of another type of that name; its text is blank.
-                words.append(element.text or "")
-            if name.references:
-                words += [element.get(attribute, "") for attribute in name.references]
-            if name.others and not _is_plain(element, name):
-                return False
-        found = set(" ".join(words).split())
-        return not found or _FOUND(root, words=" ".join(found)) == len(found)
-
-    def __call__(self, root: Any, *, typed: bool = True) -> Met:
-        """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
-
-        ``typed`` False promises that the document has no xsi:type, which saves a look at every element.
-        """
-        met = Met()
-        kind = self._roots.get(root.tag)
-        if typed and (chosen := chosen_type(root)) is not None and chosen in self._named:
-            kind = self._named[chosen]
-        waiting = [(root, kind)] if kind is not None else []
-        while waiting:
-            element, kind = waiting.pop()
-            if kind.own:
-                _note_element(element, kind.place, met)
-            is_open = kind.place.open
-            if typed or is_open:
-                below = [(child, self._child(kind, child)) for child in reversed(element)]
-            elif kind.children:
-                below = [(child, kind.children.get(child.tag)) for child in reversed(element)]
-            else:
-                continue
-            # Last in, first out: taken in reverse, so that the second of two equal ids is the repeated one.
-            waiting += [(child, of_child) for child, of_child in below if of_child is not None]
-        return met
-
-    def codes(self, root: Any, *, typed: bool = True) -> Iterator[CodedElement]:
-        """Yield the elements of a tree that hold a code, in their order; ``typed`` as in a walk."""
-        for code in root.iter("{*}" + CODE):
-            element = code.getparent()
-            if element is None:
-                continue
-            coded = self._coded(element, typed=typed)
-            uri, version = element.get(LIST_URI), element.get(LIST_VERSION)
-            if coded is not None:
-                yield CodedElement(
-                    element,
-                    code,
-                    coded.uri if uri is None else uri,
-                    coded.version if version is None else version,
-                    coded.enumerated,
-                )
-            elif uri is not None:
-                yield CodedElement(element, code, uri, version, enumerated=False)
-
-    def _coded(self, element: Any, *, typed: bool) -> Coded | None:
-        known = None if typed else self._coded_names.get(element.tag)
-        if known is not None:
-            return known
-        place = self.table.type_of(element)
-        return None if place is None else place.coded
-
-    def _child(self, parent: _Kind, child: Any) -> _Kind | None:
-        if not isinstance(child.tag, str):
-            return None
-        chosen = chosen_type(child)
-        if chosen is not None and chosen in self._named:
-            return self._named[chosen]
-        kind = parent.children.get(child.tag)
-        return self._roots.get(child.tag) if kind is None and parent.place.open else kind
-
-
-class PlaceListener(ElementListener):
-    """The same walk over a stream; it knows no places, so ``met`` holds None for each."""
-
-    def __init__(self, table: PlaceTable) -> None:
-        self.met = Met()
-        self._table = table
-        self._kinds: list[PlaceType | None] = []
-        self._parents: list[bool] = []
-        self._prefixes: list[Mapping[Any, str]] = [{}]
-        self._text: list[str] = []
-
-    def start(self, tag: str, attributes: Mapping[str, str], prefixes: Mapping[Any, str]) -> None:
-        """Enter an element."""
-        self._prefixes.append({**self._prefixes[-1], **prefixes} if prefixes else self._prefixes[-1])
-        kind = self._kind_of(tag, attributes.get(XSI_TYPE))
-        if self._parents:
-            self._parents[-1] = True
-        self._kinds.append(kind)
-        self._parents.append(False)
-        self._text.clear()
-        if kind is not None:
-            _note_attributes(attributes, kind, None, self.met)
-
-    def data(self, text: str) -> None:
-        """Collect text."""
-        if self._kinds and (kind := self._kinds[-1]) is not None and _reads_text(kind):
-            self._text.append(text)
-
-    def end(self, _tag: str) -> None:
-        """Leave an element."""
-        kind = self._kinds.pop()
-        has_elements = self._parents.pop()
-        self._prefixes.pop()
-        if kind is not None and _reads_text(kind):
-            _note_text("".join(self._text), kind, None, self.met, has_elements=has_elements)
-        self._text.clear()
-
-    def _kind_of(self, tag: str, chosen: str | None) -> PlaceType | None:
-        named = expanded(chosen, self._prefixes[-1]) if chosen else None
-        if not self._kinds:
-            return self._table.type_of_root(tag, named)
-        parent = self._kinds[-1]
-        return None if parent is None else self._table.type_of_child(parent, tag, named)
-
-
 def chosen_type(element: Any) -> str | None:
     """Return the type that xsi:type names as ``{namespace}local``, or None."""
     value = element.get(XSI_TYPE)
@@ -487,118 +273,6 @@ def expanded(name: str, prefixes: Mapping[Any, str]) -> str:
     prefix, _, local = name.strip().rpartition(":")
     namespace = prefixes.get(prefix or None)
     return f"{{{namespace}}}{local}" if namespace else local
-
-
-def _by_name(table: PlaceTable) -> tuple[tuple[str, ...], dict[str, _Quick]]:
-    """Return the elements whose text may be an id, and what else elements may be, by name."""
-    text_ids: set[str] = set()
-    names: dict[str, _Name] = {}
-    for tag, place in table.elements():
-        if place.text == ID:
-            text_ids.add(tag)
-        name = names.setdefault(tag, _Name())
-        name.refers_by_text |= place.text in (IDREF, IDREFS)
-        name.references |= {attribute for attribute, held in place.attributes.items() if held != ID}
-        # White space that libxml2 does not collapse makes it refuse: no look is needed at what it took.
-        name.forms |= {place.form} - MOMENTS if place.form is not None else set()
-        name.attribute_forms |= {(held, form) for held, form in place.forms.items() if form not in MOMENTS}
-        name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
-        name.childless |= place.fixed is not None and place.fixed.mixed
-    quick = {
-        tag: _Quick(
-            name.refers_by_text,
-            tuple(name.references),
-            tuple(name.forms),
-            tuple(name.attribute_forms),
-            tuple(name.fixed),
-            name.childless,
-            bool(name.forms or name.attribute_forms or name.fixed or name.childless),
-        )
-        for tag, name in names.items()
-        if name.matters
-    }
-    return tuple(text_ids), quick
-
-
-def respelt(tree: Any, places: list[Respelt]) -> Any:
-    """Return a copy of a tree in which values are spelt otherwise; the tree itself where none is."""
-    if not places:
-        return tree
-    copied = deepcopy(tree)
-    twins = dict(zip(tree.iter(), copied.iter(), strict=True))
-    for place in places:
-        if place.attribute is None:
-            twins[place.element].text = place.text
-        else:
-            twins[place.element].set(place.attribute, place.text)
-    return copied
-
-
-def _is_plain(element: Any, name: _Quick) -> bool:
-    """Whether an element surely has the spellings and fixed values that any element of its name may have to have."""
-    for form in name.forms:
-        if len(element) or not _is_surely(form, element.text or ""):
-            return False
-    for attribute, form in name.attributes:
-        value = element.get(attribute)
-        if value is not None and not _is_surely(form, value):
-            return False
-    for attribute, fixed in name.fixed:
-        value = element.get(attribute)
-        if value is not None and value != fixed:
-            return False
-    return not name.childless or not len(element)
-
-
-def _is_surely(form: str, text: str) -> bool:
-    return is_spelt(form, text) and not (form in _NUMBERS and is_negative_zero(text))
-
-
-def _reads_text(place: PlaceType) -> bool:
-    return place.text is not None or place.form is not None or place.fixed is not None
-
-
-def _note_element(element: Any, place: PlaceType, met: Met) -> None:
-    _note_attributes(element, place, element, met)
-    if _reads_text(place):
-        has_elements = bool(len(element)) and next(element.iterchildren("*"), None) is not None
-        _note_text(_text(element), place, element, met, has_elements=has_elements)
-
-
-def _text(element: Any) -> str:
-    text = element.text or ""
-    # A comment splits the text in two.
-    return "".join((text, *(child.tail or "" for child in element))) if len(element) else text
-
-
-def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met) -> None:
-    for name, kind in place.attributes.items():
-        value = attributes.get(name)
-        if value is not None:
-            met.note(kind, value, (element, name))
-    for name, form in place.forms.items():
-        value = attributes.get(name)
-        if value is not None:
-            met.note_form(form, value, element, name)
-    for name, fixed in place.fixed_attributes.items():
-        value = attributes.get(name)
-        if value is not None:
-            met.note_fixed(fixed, value, element, name)
-
-
-def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool) -> None:
-    if place.text is not None:
-        met.note(place.text, text, (element, None))
-    if place.form is not None and not has_elements and text:
-        met.note_form(place.form, text, element, None)
-    if place.fixed is not None:
-        met.note_content(place.fixed, text, element, has_elements=has_elements)
-
-
-# Deriving the table.
-
-#: Primitive types of which libxml2 takes spellings that are none, or not every one.
-_FORMS = frozenset({"base64Binary", "double", "float", "duration"}) | MOMENTS
 
 
 #: The tables of the schemas of one version, by the file of each.
@@ -626,171 +300,3 @@ def tables_as_json(tables: PlaceTables) -> dict[str, Any]:
         "format": FORMAT,
         "tables": [{"files": sorted(names), **tables[names[0]].as_json()} for names in files.values()],
     }
-
-
-def derive_tables(files: Iterable[str], tree: Tree, locate: Locate) -> PlaceTables:
-    """Return the tables of schema files: one for all, unless two of them mean different things by one name."""
-    files = tuple(files)
-    together = Components(files, tree, locate)
-    if not together.conflicts:
-        return dict.fromkeys(files, derive_table(together))
-    return {name: derive_table(Components((name,), tree, locate)) for name in files}
-
-
-def derive_table(components: Components) -> PlaceTable:
-    """Return the table for documents of a schema."""
-    derivation = _Derivation()
-    roots = {declared.tag: derivation.key_of(declared) for declared in components.elements()}
-    named = {name: derivation.key_of_type(kind) for name, kind in components.types()}
-    return derivation.table(roots, named, keyed=components.keyed, skips=components.skips)
-
-
-class _Derivation:
-    """States of a walk: a type, and what an element of that type is fixed to."""
-
-    def __init__(self) -> None:
-        self._keys: dict[tuple[int, str | None], str] = {}
-        self._states: list[tuple[Simple | Complex, str | None]] = []
-        self._named: list[tuple[str, Complex]] = []
-
-    def key_of(self, declared: Declared) -> str:
-        """Return the key of an element's state, and enter all that it reaches."""
-        return self._entered(declared.type(), declared.fixed)
-
-    def key_of_type(self, kind: Simple | Complex) -> str:
-        """Return the key of a named type, and enter all that it reaches."""
-        key = self._entered(kind, None)
-        if isinstance(kind, Complex):
-            self._named.append((key, kind))
-        return key
-
-    def table(self, roots: Mapping[str, str], named: Mapping[str, str], *, keyed: bool, skips: bool) -> PlaceTable:
-        """Return only what leads to a place of interest."""
-        places = {self._keys[_state(*state)]: self._place(*state) for state in self._states}
-        wanted = _leading(places, list(self._derivations()))
-        short = {key: f"t{number}" for number, key in enumerate(key for key in places if key in wanted)}
-        return PlaceTable(
-            types={
-                short[key]: replace(
-                    places[key],
-                    children={tag: short[child] for tag, child in places[key].children.items() if child in short},
-                )
-                for key in short
-            },
-            roots={tag: short[key] for tag, key in roots.items() if key in short},
-            # A type that leads nowhere must be known too: xsi:type may choose it instead of one that does.
-            named={name: short.get(key, "") for name, key in named.items()} if short else {},
-            keyed=keyed,
-            # Below a wildcard that skips, a name says nothing.
-            sure=frozenset() if skips else _sure(places, roots),
-        )
-
-    def _entered(self, kind: Simple | Complex, fixed: str | None) -> str:
-        waiting = [(kind, fixed)]
-        while waiting:
-            state = waiting.pop()
-            key = _state(*state)
-            if key in self._keys:
-                continue
-            self._keys[key] = str(len(self._keys))
-            self._states.append(state)
-            if isinstance(state[0], Complex):
-                waiting += [(child.type(), child.fixed) for child in state[0].children.values()]
-        return self._keys[_state(kind, fixed)]
-
-    def _derivations(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of a named type and a state of a type that it is derived from: xsi:type may put the first there."""
-        states: dict[int, list[str]] = {}
-        for state in self._states:
-            states.setdefault(id(state[0]), []).append(self._keys[_state(*state)])
-        for key, kind in self._named:
-            base = kind.base
-            while base is not None:
-                yield from ((key, other) for other in states.get(id(base), ()))
-                base = base.base if isinstance(base, Complex) else None
-
-    def _place(self, kind: Simple | Complex, fixed: str | None) -> PlaceType:
-        if isinstance(kind, Simple):
-            return PlaceType(text=kind.identifier, form=_form_of(kind.kind), fixed=_fixed(fixed, kind.kind))
-        simple = kind.simple
-        value = simple.kind if simple is not None else _TEXT
-        return PlaceType(
-            text=simple.identifier if simple is not None else None,
-            form=_form_of(simple.kind) if simple is not None else None,
-            fixed=_fixed(fixed, value, mixed=simple is None),
-            coded=_coded(kind),
-            open=kind.open,
-            attributes={name: use.type.identifier for name, use in kind.attributes.items() if use.type.identifier},
-            forms={name: form for name, use in kind.attributes.items() if (form := _form_of(use.type.kind))},
-            fixed_attributes={
-                name: Fixed(value=use.fixed_here, kind=use.type.kind)
-                for name, use in kind.attributes.items()
-                if use.fixed_here is not None
-            },
-            children={tag: self._keys[_state(child.type(), child.fixed)] for tag, child in kind.children.items()},
-        )
-
-
-_TEXT = ValueKind(name="string", space="preserve")
-
-
-def _state(kind: Simple | Complex, fixed: str | None) -> tuple[int, str | None]:
-    return id(kind), fixed
-
-
-def _form_of(kind: ValueKind) -> str | None:
-    if kind.name == "list" and kind.parts[0].name in _FORMS:
-        return f"{kind.parts[0].name}*"
-    return kind.name if kind.name in _FORMS else None
-
-
-def _fixed(value: str | None, kind: ValueKind, *, mixed: bool = False) -> Fixed | None:
-    # Texts that keep their white space are compared as libxml2 compares all.
-    if value is None or (kind.name == "string" and kind.space == "preserve" and not mixed):
-        return None
-    return Fixed(value=value, kind=kind, mixed=mixed)
-
-
-def _coded(kind: Complex) -> Coded | None:
-    uri, version = kind.attributes.get(LIST_URI), kind.attributes.get(LIST_VERSION)
-    code = next((child for tag, child in kind.children.items() if tag.rpartition("}")[2] == CODE), None)
-    if uri is None or code is None:
-        return None
-    of_code = code.type()
-    simple = of_code if isinstance(of_code, Simple) else of_code.simple
-    return Coded(
-        uri=uri.fixed or uri.default,
-        version=None if version is None else version.fixed or version.default,
-        enumerated=simple is not None and simple.enumerated,
-    )
-
-
-def _sure(places: Mapping[str, PlaceType], roots: Mapping[str, str]) -> frozenset[str]:
-    """Return the names of elements that hold a code of one kind in every type."""
-    found: dict[str, set[Coded | None]] = {}
-    for tag, key in roots.items():
-        found.setdefault(tag, set()).add(places[key].coded)
-    for place in places.values():
-        for tag, key in place.children.items():
-            found.setdefault(tag, set()).add(places[key].coded)
-    return frozenset(tag for tag, kinds in found.items() if len(kinds) == 1 and None not in kinds)
-
-
-def _leading(places: Mapping[str, PlaceType], derivations: list[tuple[str, str]]) -> set[str]:
-    """Return the keys of types from which a place of interest can be reached, by children or by xsi:type."""
-    before: dict[str, set[str]] = {}
-    for key, place in places.items():
-        for child in place.children.values():
-            before.setdefault(child, set()).add(key)
-    for key, base in derivations:
-        before.setdefault(key, set()).add(base)
-    wanted = {key for key, place in places.items() if place.matters}
-    if wanted:
-        wanted |= {key for key, place in places.items() if place.open}
-    waiting = list(wanted)
-    while waiting:
-        for key in before.get(waiting.pop(), ()):
-            if key not in wanted:
-                wanted.add(key)
-                waiting.append(key)
-    return wanted

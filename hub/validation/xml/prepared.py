@@ -11,7 +11,8 @@ are, one document that includes them all takes their place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -20,7 +21,16 @@ from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
-from hub.validation.xml.regex import Chars, PatternError, characters_of, complement, is_read_right, union
+from hub.errors import ConfigurationError, Text
+from hub.validation.xml.regex import (
+    Chars,
+    PatternError,
+    UnreadableError,
+    characters_of,
+    complement,
+    is_read_right,
+    union,
+)
 
 _XS = "{http://www.w3.org/2001/XMLSchema}"
 #: Where the documents stand that take the place of several.
@@ -30,28 +40,40 @@ _XML: Chars = ((0x9, 0xA), (0xD, 0xD), (0x20, 0xD7FF), (0xE000, 0xFFFD), (0x1000
 #: Classes of more ranges are split at these characters: the end of Latin-1, of Latin Extended-B.
 _RANGES, _TIERS = 12, (0xFF, 0x24F)
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"} | {sign: f"\\{sign}" for sign in "\\|.-^?*+{}()[]"}
-#: Escapes that stand for several characters, and a class that subtracts: without them a pattern is read right.
-_READ_OTHERWISE = re.compile(r"\\[pPdDwW]|-\[|\[[^\]]*\\[SIC]")
+#: What libxml2 reads otherwise, or may: escapes of several characters, classes that subtract, hyphens, branches and groups.
+_READ_OTHERWISE = re.compile(r"\\[pPdDwW]|-[\[\]]|\[[^\]]*\\[SIC]|\\.-|-\\|-[^\[\]]-|[(|]")
+_COUNT = re.compile(r"\{([0-9]+)(,?)([0-9]*)\}")
+#: Characters that the copies of one atom may take in the place of a count.
+_LONGEST = 4000
+_SHOWN = 120
 _REFERENCES = re.compile(rb"<(?:[\w.-]+:)?(import|include|redefine)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""\b(namespace|schemaLocation)\s*=\s*("[^"]*"|'[^']*')""")
-_HAS_PATTERNS = re.compile(rb"\\[pPdDwWSIC]|-\[")
 
 
 @lru_cache(maxsize=4096)
 def rewritten(pattern: str) -> str:
     """Return a pattern that libxml2 reads as XML Schema reads the given one (part 2, appendix F).
 
-    What cannot be read is returned as it is: the compiler says what is wrong with it.
+    What breaks the grammar is returned as it is: the compiler says what is wrong with it.
+
+    Raises:
+        PatternError: It names a block or a category that is unknown.
     """
     if _READ_OTHERWISE.search(pattern) is None:
         return pattern
     try:
-        return "".join(_atoms(pattern))
-    except PatternError:
+        pieces = list(_pieces(pattern))
+    except UnreadableError:
         return pattern
+    plain = "".join(pieces)
+    if "(" in plain or "|" in plain:
+        with suppress(PatternError):
+            return _spread(pieces)
+    return plain
 
 
-def _atoms(pattern: str) -> Iterator[str]:
+def _pieces(pattern: str) -> Iterator[str]:
+    """Yield a pattern's atoms (classes and escapes written anew where need be), quantifiers, parentheses and bars."""
     at = 0
     while at < len(pattern):
         if pattern[at] in "[\\":
@@ -59,12 +81,83 @@ def _atoms(pattern: str) -> Iterator[str]:
             if is_read_right(pattern[at:end]):
                 yield pattern[at:end]
             else:
-                chars, blocks, end = characters_of(pattern, at)
-                yield _class_of(chars, blocks)
-            at = end
+                chars, end = characters_of(pattern, at)
+                yield _class_of(chars)
         else:
-            yield pattern[at]
-            at += 1
+            count = _COUNT.match(pattern, at)
+            end = at + 1 if count is None else count.end()
+            yield pattern[at:end]
+        at = end
+
+
+def _spread(pieces: Sequence[str]) -> str:
+    """Return a pattern with branches or groups without what libxml2 misreads there.
+
+    It takes the counts of branches that begin alike for one: copies of the atom stand in their place. And it lets whatever
+    comes to the end of a repeated group begin that group again: an empty group after it keeps others away.
+
+    Raises:
+        PatternError: It breaks the grammar, or would become too long.
+    """
+    reader = _Copies(pieces)
+    whole = reader.branches()
+    if reader.at < len(pieces):
+        raise PatternError("unbalanced parenthesis")
+    return whole
+
+
+class _Copies:
+    """Reads pieces of a pattern from left to right."""
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self.at = 0
+        self._pieces = pieces
+
+    def branches(self) -> str:
+        """Read up to a closing parenthesis or the end."""
+        parts = [self._branch()]
+        while self._next() == "|":
+            self.at += 1
+            parts.append(self._branch())
+        return "|".join(parts)
+
+    def _branch(self) -> str:
+        parts: list[str] = []
+        while (piece := self._next()) and piece not in "|)":
+            self.at += 1
+            if piece == "(":
+                piece = f"({self.branches()})"
+                if self._next() != ")":
+                    raise PatternError("unbalanced parenthesis")
+                self.at += 1
+            count = _COUNT.fullmatch(self._next())
+            if count is not None:
+                self.at += 1
+                piece = _copied(piece, count)
+            elif self._next() and self._next() in "?*+":
+                piece = _repeated(piece, self._next())
+                self.at += 1
+            parts.append(piece)
+        return "".join(parts)
+
+    def _next(self) -> str:
+        return self._pieces[self.at] if self.at < len(self._pieces) else ""
+
+
+def _repeated(atom: str, sign: str) -> str:
+    return f"{atom}{sign}()" if atom[0] == "(" and sign != "?" else f"{atom}{sign}"
+
+
+def _copied(atom: str, count: re.Match[str]) -> str:
+    least, comma, most = int(count[1]), count[2], count[3]
+    if len(atom) * max(least, int(most or 0)) > _LONGEST:
+        raise PatternError("too long")
+    if comma and not most:
+        return atom * (least - 1) + _repeated(atom, "+") if least else _repeated(atom, "*")
+    optional = ""
+    for _ in range(int(most) - least if comma else 0):
+        optional = f"({atom}{optional})?" if optional else f"{atom}?"
+    return atom * least + optional
 
 
 def _end_of(pattern: str, at: int) -> int:
@@ -80,19 +173,19 @@ def _end_of(pattern: str, at: int) -> int:
         depth += (sign == "[") - (sign == "]")
         if depth <= 0:
             return at
-    raise PatternError("it ends too early")
+    raise UnreadableError("it ends too early")
 
 
-def _class_of(chars: Chars, blocks: tuple[str, ...]) -> str:
-    """Return a class, or a choice of classes, that holds some characters, and blocks as libxml2 knows them."""
+def _class_of(chars: Chars) -> str:
+    """Return a class, or a choice of classes, that holds some characters."""
     chars = _within(chars, _XML)
-    if not chars and not blocks:
+    if not chars:
         return f"[^{_ranges(_XML)}]"
-    if len(chars) <= _RANGES and not blocks:
+    if len(chars) <= _RANGES:
         return f"[{_ranges(chars)}]"
     bounds = (0, *(tier + 1 for tier in _TIERS), 0x110000)
     parts = [_within(chars, ((low, high - 1),)) for low, high in pairwise(bounds)]
-    classes = [*(f"[{_ranges(part)}]" for part in parts if part), *blocks]
+    classes = [f"[{_ranges(part)}]" for part in parts if part]
     return f"({'|'.join(classes)})" if len(classes) > 1 else classes[0]
 
 
@@ -137,6 +230,11 @@ class Prepared:
     read: Callable[[str], bytes] = field(repr=False)
     gathered: Mapping[str, tuple[str, ...]]
 
+    @property
+    def generated(self) -> tuple[str, ...]:
+        """The names of the documents that take the place of several."""
+        return tuple(f"{GATHERED}{number}.xsd" for number in range(len(self.gathered)))
+
 
 def prepared(
     file: str,
@@ -144,10 +242,12 @@ def prepared(
     read: Callable[[str], bytes],
     resolve: Callable[[str, str], str | None],
     address: Callable[[str], str],
+    *,
+    made: dict[str, bytes],
 ) -> Prepared:
     """Return the documents of a schema as libxml2 is to get them; ``resolve`` tells the file that a location in a file means.
 
-    ``address`` gives the address at which the compiler finds a document.
+    ``address`` gives the address at which the compiler finds a document; ``made`` keeps what other schemas share.
     """
     references = {name: tuple(_references(read(name), name, resolve)) for name in closure}
     own = _namespace(read(file))
@@ -158,7 +258,11 @@ def prepared(
         for namespace, generated in names.items():
             if name == generated:
                 return _including(namespace, map(address, gathered[namespace]))
-        return _written(read(name), partial(_moved, name) if names else None)
+        if names:
+            return _written(read(name), name, partial(_moved, name))
+        if name not in made:
+            made[name] = _written(read(name), name, None)
+        return made[name]
 
     def _moved(name: str, node: Any) -> str | None:
         namespace = node.get("namespace", "")
@@ -224,15 +328,23 @@ def _including(namespace: str, addresses: Iterable[str]) -> bytes:
     return f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>'.encode()
 
 
-def _written(content: bytes, moved: Callable[[Any], str | None] | None) -> bytes:
-    """Return a document with its patterns and locations as they are to be; as it is, where nothing changes."""
-    if _HAS_PATTERNS.search(content) is None and moved is None:
+def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | None) -> bytes:
+    """Return a document with its patterns and locations as they are to be; as it is, where nothing changes.
+
+    Raises:
+        ConfigurationError: A pattern names a block or a category that is unknown.
+    """
+    if b"pattern" not in content and moved is None:
         return content
     root = _parsed(content)
     changed = False
     for node in root.iter(f"{_XS}pattern"):
         pattern = node.get("value", "")
-        if (new := rewritten(pattern)) != pattern:
+        try:
+            new = rewritten(pattern)
+        except PatternError as error:
+            raise _unknown(name, pattern, error) from error
+        if new != pattern:
             node.set("value", new)
             changed = True
     for node in root.iterchildren(f"{_XS}import") if moved is not None else ():
@@ -242,6 +354,17 @@ def _written(content: bytes, moved: Callable[[Any], str | None] | None) -> bytes
             changed = True
     # Lines stay where they were: the compiler names them.
     return etree.tostring(root) if changed else content
+
+
+def _unknown(name: str, pattern: str, error: PatternError) -> ConfigurationError:
+    shown = pattern if len(pattern) <= _SHOWN else pattern[:_SHOWN] + "…"
+    return ConfigurationError(
+        Text(
+            f"{name} enthält ein Muster, das niemand sicher lesen kann ({error}): {shown}. Schreiben Sie die Zeichen aus.",
+            f"{name} holds a pattern that nobody can read for sure ({error}): {shown}. Write its characters out.",
+        ),
+        file=name,
+    )
 
 
 def _parsed(content: bytes) -> Any:

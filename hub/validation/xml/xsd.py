@@ -17,7 +17,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote, unquote
@@ -27,21 +26,12 @@ from lxml import etree
 from hub.errors import ConfigurationError, Text, TooLarge
 from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import Limits, Violation, text_of
+from hub.validation.xml.derivation import derive_tables
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
-from hub.validation.xml.places import (
-    ZERO,
-    CodedElement,
-    Met,
-    Overlooked,
-    PlaceListener,
-    PlaceTable,
-    PlaceTables,
-    PlaceWalk,
-    derive_tables,
-    respelt,
-)
+from hub.validation.xml.places import LOOKED_AT, PlaceTable, PlaceTables
 from hub.validation.xml.prepared import GATHERED, Prepared, prepared
 from hub.validation.xml.report import (
+    Vocabulary,
     XmlFinding,
     document_path,
     faults_beside,
@@ -51,17 +41,21 @@ from hub.validation.xml.report import (
     without_same_count,
     without_same_values,
 )
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.walk import ZERO, CodedElement, Met, Overlooked, PlaceListener, PlaceWalk, respelt
 
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
 BASE = "hub:///"
 XSD = "{http://www.w3.org/2001/XMLSchema}"
 #: What names another document in a schema document.
 REFERENCES = tuple(f"{XSD}{name}" for name in ("import", "include", "redefine", "override"))
+#: The first bytes of a document, of which one is zero where it is in UTF-16.
+_START = 4
 #: Locations that every library reads alike.
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 #: Without these bytes no element of a document chooses its type by xsi:type.
 CHOOSES_TYPE = b":type"
+#: The types that it may choose: local names, and what may be one once references to characters are read.
+_CHOSEN = re.compile(rb""":type\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,15 +70,33 @@ class XsdSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class XmlFindings:
-    """What an XSD has to say of a document."""
+    """What an XSD has to say of a document; ``unjudged`` elements and attributes have no declaration that judges them.
+
+    ``whole`` says that the judge came to the end, and to all that has a declaration.
+    """
 
     violations: tuple[Violation, ...] = ()
     total: int = 0
+    unjudged: int = 0
+    whole: bool = True
     notes: tuple[Text, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
 
 
 _NOTHING = XmlFindings()
+#: Rules of a document's structure: what stands in such an element, or behind it in its parent, is not judged any more.
+_STOPS = frozenset(
+    (
+        *(
+            "xml.root",
+            "xml.element-undeclared",
+            "xml.element-unexpected",
+            "xml.children-unexpected",
+            "xml.content-unexpected",
+        ),
+        *("xml.abstract", "xml.nil", "xml.type", "xml.wildcard"),
+    )
+)
 #: How often a schema is compiled before it counts as wrong.
 _TRIES = 3
 #: Complaints of a stream for each violation that a report names; more where some of them may turn out to be none.
@@ -107,6 +119,7 @@ class XsdSchema:
         self._report: etree.XMLSchema | None = None
         self._vocabulary: Vocabulary | None = None
         self._look_again: PlaceWalk | None = None
+        self._look_at_all: PlaceWalk | None = None
 
     def check(self, document: XmlDocument, limits: Limits) -> XmlFindings:
         """Judge a document.
@@ -136,9 +149,12 @@ class XsdSchema:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
 
-    def codes(self, tree: Any, data: bytes) -> Iterator[CodedElement]:
-        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it."""
-        return self._walk.codes(tree, typed=CHOOSES_TYPE in data)
+    def codes(self, tree: Any, data: bytes, *, loose: bool) -> Iterator[CodedElement]:
+        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it.
+
+        ``loose`` says that nothing judges some of its elements.
+        """
+        return self._walk.codes(tree, typed=loose or CHOOSES_TYPE in data)
 
     @property
     def _walk(self) -> PlaceWalk:
@@ -147,25 +163,37 @@ class XsdSchema:
             walk = self._look_again = PlaceWalk(self._places())
         return walk
 
+    def _walk_of(self, data: bytes) -> PlaceWalk:
+        """Return the walk that knows every place of a document, which may choose the type of any by xsi:type."""
+        if CHOOSES_TYPE not in data or self._walk.chosen.isdisjoint(_chosen(data)):
+            return self._walk
+        walk = self._look_at_all
+        if walk is None:
+            file = self.source.file
+            walk = self._look_at_all = PlaceWalk(tables_of([file], self.source, whole=True)[file])
+        return walk
+
     def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
-        valid = _verdict(self._schema(), tree)
-        if valid and (not self._walk.needed or self._surely_whole(tree, data)):
+        valid = _verdict(self.compiled(), tree)
+        # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
+        typed = data.rfind(CHOOSES_TYPE) >= 0
+        if valid and not typed and (not self._walk.needed or self._surely_whole(tree, data)):
             return _NOTHING
         met = self._met(tree, data)
         if valid and not met.is_wrong and not self._compares(met):
-            return _NOTHING
+            return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
         return self._described(tree, met, limits, valid=valid)
 
     def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
-        table = self._walk.table
+        table = self._walk_of(data).table
         listener = ElementListener() if len(data) <= limits.walk_bytes else PlaceListener(table)
         enough = (_ENOUGH_IF_FIXED if table.fixes else _ENOUGH) * limits.violations
-        complaints = stream(data, self._schema(), listener, enough=enough)
+        complaints = stream(data, self.compiled(), listener, enough=enough)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
             raise TooLarge(_GIVEN_UP)
         met = listener.met if isinstance(listener, PlaceListener) else self._met(None, data)
         if not complaints and not met.is_wrong and not self._compares(met):
-            return _NOTHING
+            return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
         if len(data) <= limits.report_bytes:
             tree = parse_tree(data)
             if len(complaints) * _widest(tree) <= limits.report_steps:
@@ -173,15 +201,12 @@ class XsdSchema:
         return self._without_places(complaints, met, limits, whole=len(complaints) <= enough)
 
     def _surely_whole(self, tree: Any, data: bytes) -> bool:
-        # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
-        if data.rfind(CHOOSES_TYPE) >= 0:
-            return False
         # One character is found much faster than two: rather a look too many than a comment overlooked.
         plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
         return self._walk.surely_whole(tree, plain=plain)
 
     def _met(self, tree: Any | None, data: bytes) -> Met:
-        return self._walk(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
+        return self._walk_of(data)(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
 
     def _compares(self, met: Met) -> bool:
         """Whether keys must be compared anew, because libxml2 takes the negative zero for a value of its own."""
@@ -200,8 +225,14 @@ class XsdSchema:
         violations += _fault_violations(faults[: limits.violations - len(violations)], words)
         violations += _identifier_violations(met, words, limits.violations - len(violations))
         total = len(found) + len(faults) + len(met.repeated) + sum(1 for _ in met.dangling())
-        return (
-            XmlFindings(violations=tuple(violations), total=total, namespaces=words.namespaces) if total else _NOTHING
+        if not total:
+            return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
+        return XmlFindings(
+            violations=tuple(violations),
+            total=total,
+            unjudged=met.unjudged,
+            whole=judged_whole(each.rule for each in found),
+            namespaces=words.namespaces,
         )
 
     def _complaints(self, tree: Any) -> list[XmlFinding]:
@@ -222,10 +253,17 @@ class XsdSchema:
             violations += [_placeless(rule)] * min(count, limits.violations - len(violations))
         total = len(found) + len(met.faults) + repeated + lost
         if not total and not self._compares(met):
-            return _NOTHING
+            return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
         if not total:
             raise TooLarge(_KEYS)
-        return XmlFindings(violations=tuple(violations), total=total, notes=(_NO_PLACES,), namespaces=words.namespaces)
+        return XmlFindings(
+            violations=tuple(violations),
+            total=total,
+            unjudged=met.unjudged,
+            whole=whole and judged_whole(each.rule for each in found),
+            notes=(_NO_PLACES,),
+            namespaces=words.namespaces,
+        )
 
     def _wrong_root(self, limits: Limits) -> XmlFindings:
         words = self.words()
@@ -233,9 +271,10 @@ class XsdSchema:
         violation = Violation(
             rule="xml.root", path="/*", path_kind="xpath", line=None, expected=expected, text=text_of("xml.root")
         )
-        return XmlFindings(violations=(violation,), total=1, namespaces=words.namespaces)
+        return XmlFindings(violations=(violation,), total=1, whole=False, namespaces=words.namespaces)
 
-    def _schema(self) -> etree.XMLSchema:
+    def compiled(self) -> etree.XMLSchema:
+        """Return the instance that gives verdicts, compiled when first asked for."""
         self.compile()
         assert self._verdict is not None  # noqa: S101  # compile() has just set it or raised
         return self._verdict
@@ -250,8 +289,15 @@ class XsdSchema:
         return (parse_schema_document(self.source.read(name), name) for name in self.source.closure)
 
 
-def tables_of(files: Iterable[str], source: XsdSource) -> PlaceTables:
+def judged_whole(rules: Iterable[str]) -> bool:
+    """Whether a document that breaks some rules was judged to its end all the same."""
+    return _STOPS.isdisjoint(rules)
+
+
+def tables_of(files: Iterable[str], source: XsdSource, *, whole: bool = False) -> PlaceTables:
     """Return the tables of places of schema files that share their documents, once they were found to compile.
+
+    ``whole`` tables know every place, those too that only xsi:type makes one.
 
     Raises:
         ConfigurationError: A document cannot be read.
@@ -263,11 +309,11 @@ def tables_of(files: Iterable[str], source: XsdSource) -> PlaceTables:
             trees[name] = parse_schema_document(source.read(name), name)
         return trees[name]
 
-    return derive_tables(files, tree, _locating(source))
+    return derive_tables(files, tree, locating(source), whole=whole)
 
 
-def compiled(source: XsdSource) -> etree.XMLSchema:
-    """Compile a schema from its closure alone.
+def compiled(source: XsdSource, made: dict[str, bytes] | None = None) -> etree.XMLSchema:
+    """Compile a schema from its closure alone; ``made`` keeps what was made of documents for schemas that share them.
 
     libxml2 has one loader of included documents for the whole process, which lxml sets and sets back. Under load, and once in
     many starts, a part of a good schema was not found at the first try; the next one found it.
@@ -276,18 +322,26 @@ def compiled(source: XsdSource) -> etree.XMLSchema:
         ConfigurationError: It is wrong, or needs a document outside the closure.
         MemoryError: There is none left, which says nothing of the schema.
     """
+    kept = {} if made is None else made
     for _ in range(_TRIES - 1):
         with suppress(ConfigurationError):
-            return _compiled_once(source)
-    return _compiled_once(source)
+            return _compiled_once(source, kept)
+    return _compiled_once(source, kept)
 
 
-def _compiled_once(source: XsdSource) -> etree.XMLSchema:
+def _compiled_once(source: XsdSource, made: dict[str, bytes]) -> etree.XMLSchema:
     gathered: Mapping[str, Sequence[str]] = {}
+
+    def located(name: str) -> bytes:
+        key = f"located {name}"
+        if key not in made:
+            made[key] = _located(source, name)
+        return made[key]
+
     try:
         # An import that fails to load is only a warning to libxml2, which would judge by what is left.
         require_closure(source)
-        documents = prepared(source.file, source.closure, partial(_located, source), _locating(source), address_of)
+        documents = prepared(source.file, source.closure, located, locating(source), address_of, made=made)
         gathered = documents.gathered
         parser = _schema_parser()
         parser.resolvers.add(_Closure(source, documents))
@@ -308,7 +362,7 @@ def _does_not_compile(file: str, error: Exception, gathered: Mapping[str, Sequen
     return ConfigurationError(Text(german, english), file=file)
 
 
-def _locating(source: XsdSource) -> Callable[[str, str], str | None]:
+def locating(source: XsdSource) -> Callable[[str, str], str | None]:
     """Return what tells the file of a closure that a location in one of its files means."""
     known = frozenset(source.closure)
 
@@ -386,7 +440,8 @@ def _located(source: XsdSource, name: str) -> bytes:
     """Return a document as it is compiled: locations that libxml2 takes for no URI are put as addresses of what they mean."""
     content = source.read(name)
     root = parse_schema_document(content, name)
-    changed = False
+    # What comes after looks for words in bytes, and writes UTF-8.
+    changed = b"\0" in content[:_START]
     for node in root.iterchildren(*REFERENCES):
         location = node.get("schemaLocation", "")
         if location and _PLAIN.fullmatch(location) is None:
@@ -394,7 +449,7 @@ def _located(source: XsdSource, name: str) -> bytes:
             if meant is not None:
                 node.set("schemaLocation", address_of(meant))
                 changed = True
-    return etree.tostring(root.getroottree()) if changed else content
+    return etree.tostring(root.getroottree(), encoding="utf-8") if changed else content
 
 
 class _Closure(etree.Resolver):
@@ -456,6 +511,14 @@ def _identifier_violations(met: Met, words: Vocabulary, room: int) -> list[Viola
     ]
 
 
+def _chosen(data: bytes) -> set[str]:
+    """Return the local names of the types that a document chooses by xsi:type, and of what may be one."""
+    named = {name for pair in _CHOSEN.findall(data) for name in pair if name}
+    if any(b"&" in name for name in named):
+        return {*LOOKED_AT}
+    return {name.strip().rpartition(b":")[2].decode("utf-8", "replace") for name in named}
+
+
 def _placeless(rule: str) -> Violation:
     return Violation(rule=rule, path="/*", path_kind="xpath", line=None, text=text_of(rule))
 
@@ -478,7 +541,6 @@ _NO_PLACES = Text(
     "The document is too large, or breaks too many rules, to name each place; the rules stand in the report, and the "
     "total is a lower bound.",
 )
-
 
 _VERSIONING = "{http://www.w3.org/2007/XMLSchema-versioning}"
 _ELEMENTS = frozenset(
@@ -514,6 +576,10 @@ class Mark(NamedTuple):
 def mark_of(schema: Any) -> Mark | None:
     """Return the first mark of XML Schema 1.1 in a schema document (its root element), None if there is none."""
     for node in schema.iter(f"{XSD}*"):
+        local = node.tag.rpartition("}")[2]
+        # Most nodes have none of the attributes that could be a mark.
+        if local not in _SUSPECT and _SUSPECT_ATTRIBUTES.isdisjoint(node.keys()):
+            continue
         name = next(_marks(node), None)
         if name is not None:
             return Mark(name, node.sourceline or 0)
@@ -538,8 +604,16 @@ def might_mean_1_1(schemas: Iterable[Any]) -> bool:
     return any(next(schema.iter(f"{XSD}all"), None) is not None for schema in schemas)
 
 
+#: Elements and attributes without which a node bears no mark; of those that say versions any attribute of the namespace.
+_SUSPECT = _ELEMENTS | _CONSTRAINTS | {"all"}
+_VERSIONED = ("minVersion", "maxVersion", "typeAvailable", "typeUnavailable", "facetAvailable", "facetUnavailable")
+_SUSPECT_ATTRIBUTES = frozenset(
+    (*_ATTRIBUTES, *_TYPED, "targetNamespace", "substitutionGroup", *(f"{_VERSIONING}{name}" for name in _VERSIONED))
+)
+
+
 def _marks(node: Any) -> Iterator[str]:
-    local = etree.QName(node).localname
+    local = node.tag.rpartition("}")[2]
     if local in _ELEMENTS:
         yield local
     for name in node.attrib:

@@ -8,8 +8,9 @@ that need it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,16 @@ from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import MIB, Limits, Violation, text_of
 from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
-from hub.validation.xml.places import CodedElement, PlaceTable, PlaceWalk
-from hub.validation.xml.report import document_path
-from hub.validation.xml.vocabulary import Vocabulary
+from hub.validation.xml.places import PlaceTable
+from hub.validation.xml.prepared import prepared
+from hub.validation.xml.report import Vocabulary, document_path
+from hub.validation.xml.walk import CodedElement, PlaceWalk
 from hub.validation.xml.xsd import (
     CHOOSES_TYPE,
     XmlFindings,
     XsdSource,
+    judged_whole,
+    locating,
     parse_schema_document,
     require_closure,
     tables_of,
@@ -76,10 +80,12 @@ class Xsd11Schema:
         if len(document.data) > DOCUMENT_BYTES:
             raise TooLarge(_LARGE)
         answer = self._ask(document.data, limits.violations)
+        tree = parse_tree(document.data) if document.tree is None else document.tree
+        unjudged = self._walk(tree, typed=CHOOSES_TYPE in document.data).unjudged
         found = [
             _violation(item["rule"], item["path"], item["line"], item["expected"]) for item in answer["violations"]
         ]
-        return _findings(found, int(answer["total"]), words)
+        return _findings(found, int(answer["total"]), words, unjudged=unjudged)
 
     def compile(self) -> None:
         """Compile the schema in a child process.
@@ -93,11 +99,18 @@ class Xsd11Schema:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
 
-    def codes(self, tree: Any, data: bytes) -> Iterator[CodedElement]:
-        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it."""
+    def codes(self, tree: Any, data: bytes, *, loose: bool) -> Iterator[CodedElement]:
+        """Yield every element of a tree that holds a code, with the list that the message or the schema names for it.
+
+        ``loose`` says that nothing judges some of its elements.
+        """
+        return self._walk.codes(tree, typed=loose or CHOOSES_TYPE in data)
+
+    @property
+    def _walk(self) -> PlaceWalk:
         if self._look is None:
             self._look = PlaceWalk(self._places())
-        return self._look.codes(tree, typed=CHOOSES_TYPE in data)
+        return self._look
 
     def words(self) -> Vocabulary:
         """Return what the schema itself declares: the only names that a report uses."""
@@ -135,27 +148,47 @@ def compiled_xsd11(source: XsdSource, folder: Path) -> xmlschema.XMLSchema11:
     """
     import xmlschema
 
-    places = {address: (folder / name).as_uri() for address, name in source.locations.items()}
-    try:
-        return xmlschema.XMLSchema11(
-            str(folder / source.file), defuse="always", allow="local", uri_mapper=lambda uri: places.get(uri, uri)
+    with TemporaryDirectory() as made:
+        # Of a namespace xmlschema reads one document, too, and some classes of patterns otherwise than part 2.
+        scratch = Path(made)
+        documents = prepared(
+            source.file, source.closure, source.read, locating(source), lambda name: (scratch / name).as_uri(), made={}
         )
-    except (xmlschema.XMLSchemaException, OSError, ValueError) as error:
-        raise _wrong(source) from error
+        written = {name: documents.read(name) for name in (*source.closure, *documents.generated)}
+        if documents.generated or any(content != source.read(name) for name, content in written.items()):
+            folder = scratch
+            for name, content in written.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+        places = {address: (folder / name).as_uri() for address, name in source.locations.items()}
+        try:
+            return xmlschema.XMLSchema11(
+                str(folder / documents.root),
+                defuse="always",
+                allow="local",
+                uri_mapper=lambda uri: places.get(uri, uri),
+            )
+        except (xmlschema.XMLSchemaException, OSError, ValueError) as error:
+            raise _wrong(source, documents.gathered) from error
 
 
-def _wrong(source: XsdSource) -> ConfigurationError:
-    return ConfigurationError(
-        Text(f"Das Schema {source.file} ist fehlerhaft.", f"The schema {source.file} is wrong."), file=source.file
-    )
+def _wrong(source: XsdSource, gathered: Mapping[str, Sequence[str]] | None = None) -> ConfigurationError:
+    german, english = f"Das Schema {source.file} ist fehlerhaft.", f"The schema {source.file} is wrong."
+    for namespace, names in (gathered or {}).items():
+        several = ", ".join(names)
+        german += f" Zum Namensraum {namespace} gehören mehrere Dateien, die zusammen gelesen werden: {several}."
+        english += f" Several files belong to the namespace {namespace} and are read together: {several}."
+    return ConfigurationError(Text(german, english), file=source.file)
 
 
 def _violation(rule: str, path: str, line: int | None, expected: str | None) -> Violation:
     return Violation(rule=rule, path=path, path_kind="xpath", line=line, expected=expected, text=text_of(rule))
 
 
-def _findings(found: list[Violation], total: int, words: Vocabulary) -> XmlFindings:
-    return XmlFindings(violations=tuple(found), total=total, namespaces=words.namespaces if found else ())
+def _findings(found: list[Violation], total: int, words: Vocabulary, *, unjudged: int = 0) -> XmlFindings:
+    namespaces = words.namespaces if found else ()
+    whole = judged_whole(each.rule for each in found) and total == len(found)
+    return XmlFindings(violations=tuple(found), total=total, unjudged=unjudged, whole=whole, namespaces=namespaces)
 
 
 # What follows runs in the child.

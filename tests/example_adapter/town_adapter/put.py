@@ -9,8 +9,7 @@ from typing import Any
 
 from hub.errors import Unavailable
 from hub.model import Adapter, Outcome, Package
-from hub.model.options import read_options, read_secret
-from hub.model.packaging import MixedUp, message, not_readable
+from hub.model.adapter import MixedUp, message, not_readable, read_options, read_secret
 from hub.transport.connection import Line
 from hub.transport.http import Silence, client_tls, judge, pieces, request, require_address, require_timeout
 

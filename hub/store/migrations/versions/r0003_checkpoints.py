@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 # Its tables join the program's metadata when this module is read; a comparison of both sides needs all of them.
-from hub.store import checkpoints as _checkpoints  # noqa: F401
+from hub.store import event_log as _event_log  # noqa: F401
 
 revision = "0003"
 down_revision = "0002"

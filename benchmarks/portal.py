@@ -1,0 +1,147 @@
+"""``make bench-portal``: what a page of the citizens' portal costs, beside the admin pages' plainest, and what 200 people take.
+
+CPU time of the serving processes, so that neighbours on the machine count less: medians of turns, one after the other. Bytes
+are what crosses the wire for the first page of a form: the page, and its style sheets as browsers ask for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import requests
+
+from benchmarks.served import Served, running, serving
+from hub import app
+from hub.config import load_settings
+from hub.demo.cast import prepare
+
+_TURNS, _ASKED = 5, 100
+_PEOPLE = 200
+#: Seconds of CPU within one, below which a server counts as idle.
+_IDLE = 0.03
+#: What was promised: milliseconds of CPU for a page, kilobytes of the first, and how much dearer than the plainest page.
+_MOST_MS, _MOST_KB, _MOST_RATIO = 30, 60, 1.5
+_PLACE, _DOG = "064140000000", "99102013000000"
+
+
+def _settings(served: Served, folder: Path, port: int) -> Path:
+    client = json.loads((served.data / "demo.json").read_text(encoding="utf-8"))["portal"]
+    (folder / "secret").write_text(client["client_secret"], encoding="ascii")
+    (folder / "secret").chmod(0o600)
+    lines = [
+        *("[hub]", f'base_url = "http://127.0.0.1:{served.port}"', f'client_id = "{client["client_id"]}"'),
+        *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]", "requests_per_minute = 100000"),
+    ]
+    file = folder / "portal.toml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+def _begun(base: str) -> tuple[requests.Session, str]:
+    """Begin an application; return the person's browser, and the address of the first page of the form."""
+    person = requests.Session()
+    page = person.get(f"{base}/leistung/{_DOG}?ars={_PLACE}", timeout=60).text
+    found = re.search(r'name="csrf" value="([^"]*)"', page)
+    fields = {"csrf": found[1] if found else "", "service": _DOG, "ars": _PLACE}
+    answer = person.post(f"{base}/antrag", data=fields, headers={"Origin": base}, timeout=60)
+    answer.raise_for_status()
+    return person, answer.url
+
+
+def _cost(served: Served, ask: Callable[[], Any]) -> float:
+    """Return the milliseconds of CPU that one answer costs its server: the median of turns."""
+    ask()
+    turns = []
+    for _ in range(_TURNS):
+        before = served.cpu_seconds()
+        for _ in range(_ASKED):
+            ask()
+        turns.append((served.cpu_seconds() - before) * 1000 / _ASKED)
+    return median(turns)
+
+
+def _quiet(served: Served) -> None:
+    """Wait until the server does nothing of its own any more: it makes pairs of keys ahead."""
+    for _ in range(60):
+        before = served.cpu_seconds()
+        time.sleep(1)
+        if served.cpu_seconds() - before < _IDLE:
+            return
+
+
+def _asking(person: requests.Session, url: str) -> Callable[[], None]:
+    def ask() -> None:
+        person.get(url, timeout=60).raise_for_status()
+
+    return ask
+
+
+def _first_page_bytes(person: requests.Session, base: str, url: str) -> int:
+    page = person.get(url, timeout=60)
+    sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.text)
+    sizes = [len(page.content)]
+    for sheet in sheets:
+        with requests.get(f"{base}{sheet}", stream=True, timeout=60) as answer:
+            sizes.append(int(answer.headers["content-length"]))
+    return sum(sizes)
+
+
+def _crowd(served: Served, base: str) -> tuple[float, float]:
+    """Have people look at their forms at once; return the MiB that the portal grew by, and milliseconds of CPU for a page."""
+    with ThreadPoolExecutor(_PEOPLE) as pool, served.watched() as grown:
+        begun = list(pool.map(lambda _: _begun(base), range(_PEOPLE)))
+        before = served.cpu_seconds()
+        list(pool.map(lambda one: [_asking(*one)() for _ in range(3)], begun))
+        used = served.cpu_seconds() - before
+    return grown[0], used * 1000 / (3 * _PEOPLE)
+
+
+def main() -> int:
+    """Measure and print; return 1 where a promise is not kept."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-portal-")))
+        hub = app.build(load_settings(folder / "data", {}))
+        prepare(hub, say=lambda _: None)
+        hub.close()
+        served = stack.enter_context(serving(folder / "data", work=False))
+        port = served.port + 1
+        command = [sys.executable, "-m", "hub.cli", "portal", "--config", str(_settings(served, folder, port))]
+        process = stack.enter_context(running(command, port, path="/healthz"))
+        portal, base = Served(pid=process.pid, port=port, data=folder), f"http://127.0.0.1:{port}"
+        person, form = _begun(base)
+        _quiet(portal)
+        plainest = _cost(served, _asking(requests.Session(), f"http://127.0.0.1:{served.port}/admin/login"))
+        print(f"the admin pages' plainest       {plainest:6.2f} ms of CPU")
+        pages = {
+            "start page": f"{base}/",
+            "services that words mean": f"{base}/leistungen?q=hund&ars={_PLACE}",
+            "a service": f"{base}/leistung/{_DOG}?ars={_PLACE}",
+            "first page of a form": form,
+        }
+        costs = {name: _cost(portal, _asking(person, url)) for name, url in pages.items()}
+        for name, cost in costs.items():
+            ratio = cost / plainest
+            print(f"{name:<30} {cost:8.2f} ms of CPU   {ratio:5.2f} of the plainest  (aim: ≤ {_MOST_MS} ms)")
+        size = _first_page_bytes(person, base, form) / 1000
+        print(f"first page of a form            {size:6.1f} kB on the wire               (aim: ≤ {_MOST_KB} kB)")
+        at_rest = portal.resident_mebibytes()
+        grown, crowded = _crowd(portal, base)
+        print(f"{_PEOPLE} people at once              {crowded:6.2f} ms of CPU a page")
+        print(f"memory of the portal            {at_rest:6.0f} MiB at rest, {grown:.0f} MiB more with them")
+        print(f"form page beside the plainest   {costs['first page of a form'] / plainest:6.2f} (aim: ≤ {_MOST_RATIO})")
+        kept = max(costs.values()) <= _MOST_MS and size <= _MOST_KB
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

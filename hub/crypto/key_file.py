@@ -1,0 +1,148 @@
+"""A private RSA key as an authority has it: a JWK, PEM (PKCS#8, PKCS#1), or PKCS#12 from its PKI.
+
+What comes out is a private JWK, unjudged. Where the file holds a certificate, the key is called by its SHA-256, as the public
+half that is made of that certificate (:func:`hub.crypto.certificates.as_jwk`); without one by its thumbprint (RFC 7638).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
+
+from hub.crypto.certificates import USAGES, as_jwk, certifies, self_signed
+from hub.crypto.jwk import EXPONENT, private_rsa_jwk, public_rsa_jwk, refused, thumbprint
+from hub.errors import KeyRefused
+
+#: Bytes; a PKCS#12 file with a chain of six certificates has less.
+LARGEST = 128 * 1024
+#: What the key policy asks for at least.
+_BITS = 4096
+
+
+def read_private(content: bytes, *, use: str, password: bytes | None = None) -> dict[str, Any]:
+    """Return the private JWK in a file's content; ``use`` is "encryption" or "signing" and counts for PEM and PKCS#12.
+
+    Raises:
+        KeyRefused: it is none of the three, its password is wrong or missing, or its key is no RSA key.
+    """
+    if content.lstrip()[:1] == b"{":
+        return _jwk(content)
+    key, chain = _pem(content, password) if b"-----BEGIN" in content else _pkcs12(content, password)
+    if not isinstance(key, RSAPrivateKey):
+        raise refused(
+            3,
+            "Die Datei enthält keinen privaten RSA-Schlüssel. Verlangt ist RSA mit mindestens 4096 Bit.",
+            "The file holds no private RSA key. RSA of at least 4096 bits is required.",
+        )
+    own = next((each for each in chain if certifies(each, key.public_key())), None)
+    public = public_rsa_jwk(key.public_key(), use=use, kid="")
+    kid = thumbprint(public) if own is None else as_jwk([own], use=use)["kid"]
+    return private_rsa_jwk(key, use=use, kid=kid)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewKey:
+    """A key just made: both halves as JWKs, the public one with a certificate of its own about itself; and what a PKI is sent.
+
+    ``request`` is a certificate signing request (PKCS#10, RFC 2986) in PEM.
+    """
+
+    public: dict[str, Any]
+    private: dict[str, Any] = field(repr=False)
+    request: bytes = field(repr=False)
+
+
+def make_new_key(use: str, *, subject: str, now: datetime, validity: timedelta) -> NewKey:
+    """Make an RSA-4096 key for "encryption" or "signing" (about 0.4 s)."""
+    key = generate_private_key(EXPONENT, _BITS)
+    usage = USAGES["wrapKey" if use == "encryption" else "verify"]
+    certificate = self_signed(key, subject=subject, usage=usage, now=now, validity=validity)
+    public = as_jwk([certificate], use=use)
+    request = x509.CertificateSigningRequestBuilder().subject_name(certificate.subject).sign(key, SHA512())
+    return NewKey(
+        public=public,
+        private=private_rsa_jwk(key, use=use, kid=public["kid"]),
+        request=request.public_bytes(Encoding.PEM),
+    )
+
+
+def chain_in(content: bytes, *, password: bytes | None = None) -> Sequence[x509.Certificate]:
+    """Return the certificates beside a private key, its own one first, each followed by its issuer.
+
+    Raises:
+        KeyRefused: as :func:`read_private`, or there is no certificate of the key.
+    """
+    key, chain = _pem(content, password) if b"-----BEGIN" in content else _pkcs12(content, password)
+    left = list(chain)
+    ordered = [each for each in left if isinstance(key, RSAPrivateKey) and certifies(each, key.public_key())][:1]
+    while ordered and (above := next((each for each in left if _issued(each, ordered[-1])), None)) is not None:
+        left.remove(above)
+        ordered.append(above)
+    if not ordered:
+        raise refused(
+            9,
+            "Die Datei enthält kein Zertifikat zu ihrem Schlüssel. Nehmen Sie die Datei mit dem Zertifikat.",
+            "The file holds no certificate of its key. Take the file with the certificate.",
+        )
+    return ordered
+
+
+def _issued(above: x509.Certificate, below: x509.Certificate) -> bool:
+    return above is not below and above.subject == below.issuer and above.subject != below.subject
+
+
+def _jwk(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise _neither() from exc
+    if not isinstance(document, dict) or "keys" in document:
+        raise _neither()
+    return document
+
+
+def _pem(content: bytes, password: bytes | None) -> tuple[object, Sequence[x509.Certificate]]:
+    chain = x509.load_pem_x509_certificates(content) if b"BEGIN CERTIFICATE-----" in content else []
+    encrypted = b"ENCRYPTED" in content
+    try:
+        return load_pem_private_key(content, password if encrypted else None), chain
+    except TypeError as exc:  # Encrypted, and no password.
+        raise _password() from exc
+    except ValueError as exc:
+        raise (_password() if encrypted else _neither()) from exc
+
+
+def _pkcs12(content: bytes, password: bytes | None) -> tuple[object, Sequence[x509.Certificate]]:
+    if content[:1] != b"\x30":  # DER of a sequence, which PKCS#12 is (RFC 7292 section 4).
+        raise _neither()
+    try:
+        key, own, others = pkcs12.load_key_and_certificates(content, password)
+    except ValueError as exc:
+        raise _password() from exc
+    return key, ([] if own is None else [own]) + list(others)
+
+
+def _password() -> KeyRefused:
+    return refused(
+        1,
+        "Das Passwort der Schlüsseldatei fehlt oder ist falsch, oder sie ist beschädigt. Nennen Sie die Datei mit dem Passwort "
+        "(key_password_file).",
+        "The key file's password is missing or wrong, or the file is damaged. Name the file with the password "
+        "(key_password_file).",
+    )
+
+
+def _neither() -> KeyRefused:
+    return refused(
+        1,
+        "Das ist weder ein privater JWK noch PEM noch PKCS#12.",
+        "This is neither a private JWK nor PEM nor PKCS#12.",
+    )

@@ -1,0 +1,229 @@
+"""The table of places that need a second look (:mod:`hub.validation.xml.places`), as it follows from a schema's components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from hub.validation.xml.components import Complex, Components, Declared, Simple, Use
+from hub.validation.xml.declarations import XS, Locate, Tree
+from hub.validation.xml.places import (
+    CODE,
+    FORMS,
+    LAX,
+    LIST_URI,
+    LIST_VERSION,
+    LOOKED_AT,
+    SKIP,
+    Coded,
+    Fixed,
+    PlaceTable,
+    PlaceTables,
+    PlaceType,
+    Wild,
+)
+from hub.validation.xml.values import ValueKind
+
+
+def derive_tables(files: Iterable[str], tree: Tree, locate: Locate, *, whole: bool = False) -> PlaceTables:
+    """Return the tables of schema files: one for all, unless two of them mean different things by one name.
+
+    ``whole`` tables know every type, for documents that choose simple types by xsi:type.
+    """
+    files = tuple(files)
+    together = Components(files, tree, locate)
+    if not together.conflicts:
+        return dict.fromkeys(files, derive_table(together, whole=whole))
+    return {name: derive_table(Components((name,), tree, locate), whole=whole) for name in files}
+
+
+def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
+    """Return the table for documents of a schema."""
+    derivation = _Derivation(components.attributes())
+    roots = {declared.tag: derivation.key_of(declared) for declared in components.elements()}
+    named = {name: derivation.key_of_type(kind) for name, kind in components.types()}
+    if whole:
+        named |= {f"{XS}{name}": derivation.key_of_type(components.builtin(name)) for name in LOOKED_AT}
+    return derivation.table(roots, named, keyed=components.keyed, whole=whole)
+
+
+class _Derivation:
+    """States of a walk: a type, and what an element of that type is fixed to."""
+
+    def __init__(self, attributes: Mapping[str, Use]) -> None:
+        self._attributes = attributes
+        self._keys: dict[tuple[int, str | None], str] = {}
+        self._states: list[tuple[Simple | Complex, str | None]] = []
+        self._named: list[tuple[str, Complex]] = []
+
+    def key_of(self, declared: Declared) -> str:
+        """Return the key of an element's state, and enter all that it reaches."""
+        return self._entered(declared.type(), declared.fixed)
+
+    def key_of_type(self, kind: Simple | Complex) -> str:
+        """Return the key of a named type, and enter all that it reaches."""
+        key = self._entered(kind, None)
+        if isinstance(kind, Complex):
+            self._named.append((key, kind))
+        return key
+
+    def table(self, roots: Mapping[str, str], named: Mapping[str, str], *, keyed: bool, whole: bool) -> PlaceTable:
+        """Return only what leads to a place of interest, unless the ``whole`` is wanted."""
+        places = {self._keys[_state(*state)]: self._place(*state) for state in self._states}
+        wanted = set(places) if whole else _leading(_reached(places, roots, named), list(self._derivations()))
+        short = {key: f"t{number}" for number, key in enumerate(key for key in places if key in wanted)}
+        wild = any(places[key].wild is not None for key in short)
+        return PlaceTable(
+            types={
+                short[key]: replace(
+                    places[key],
+                    children={tag: short[child] for tag, child in places[key].children.items() if child in short},
+                )
+                for key in short
+            },
+            roots={tag: short[key] for tag, key in roots.items() if key in short},
+            # A type that leads nowhere must be known too: xsi:type may choose it instead of one that does.
+            named={name: short.get(key, "") for name, key in named.items()} if short else {},
+            keyed=keyed,
+            sure=_sure(places, roots),
+            globals=frozenset(roots) if wild else frozenset(),
+            global_attributes=frozenset(self._attributes) if wild else frozenset(),
+            anything=short.get(named[_ANY_TYPE], ""),
+        )
+
+    def _entered(self, kind: Simple | Complex, fixed: str | None) -> str:
+        waiting = [(kind, fixed)]
+        while waiting:
+            state = waiting.pop()
+            key = _state(*state)
+            if key in self._keys:
+                continue
+            self._keys[key] = str(len(self._keys))
+            self._states.append(state)
+            if isinstance(state[0], Complex):
+                waiting += [(child.type(), child.fixed) for child in state[0].children.values()]
+        return self._keys[_state(kind, fixed)]
+
+    def _derivations(self) -> Iterator[tuple[str, str]]:
+        """Yield pairs of a named type and a state of a type that it is derived from: xsi:type may put the first there."""
+        states: dict[int, list[str]] = {}
+        for state in self._states:
+            states.setdefault(id(state[0]), []).append(self._keys[_state(*state)])
+        for key, kind in self._named:
+            base = kind.base
+            while base is not None:
+                yield from ((key, other) for other in states.get(id(base), ()))
+                base = base.base if isinstance(base, Complex) else None
+
+    def _place(self, kind: Simple | Complex, fixed: str | None) -> PlaceType:
+        if isinstance(kind, Simple):
+            return PlaceType(text=kind.identifier, form=_form_of(kind.kind), fixed=_fixed(fixed, kind.kind))
+        simple = kind.simple
+        value = simple.kind if simple is not None else _TEXT
+        judged = kind.attribute_wildcard not in ("", SKIP)
+        uses = {**self._attributes, **kind.attributes} if judged else kind.attributes
+        return PlaceType(
+            text=simple.identifier if simple is not None else None,
+            form=_form_of(simple.kind) if simple is not None else None,
+            fixed=_fixed(fixed, value, mixed=simple is None),
+            coded=_coded(kind),
+            open=kind.open,
+            wild=_wild(kind),
+            attributes={name: use.type.identifier for name, use in uses.items() if use.type.identifier},
+            forms={name: form for name, use in uses.items() if (form := _form_of(use.type.kind))},
+            fixed_attributes={
+                name: Fixed(value=use.fixed_here, kind=use.type.kind)
+                for name, use in kind.attributes.items()
+                if use.fixed_here is not None
+            },
+            children={tag: self._keys[_state(child.type(), child.fixed)] for tag, child in kind.children.items()},
+        )
+
+
+_TEXT = ValueKind(name="string", space="preserve")
+_ANY_TYPE = f"{XS}anyType"
+
+
+def _wild(kind: Complex) -> Wild | None:
+    attributes = kind.attribute_wildcard if kind.attribute_wildcard in (LAX, SKIP) else ""
+    if not kind.loose and not attributes:
+        return None
+    return Wild(
+        elements=kind.loose,
+        attributes=attributes,
+        children=frozenset(kind.children) if kind.loose else frozenset(),
+        uses=frozenset(kind.attributes) if attributes else frozenset(),
+    )
+
+
+def _state(kind: Simple | Complex, fixed: str | None) -> tuple[int, str | None]:
+    return id(kind), fixed
+
+
+def _form_of(kind: ValueKind) -> str | None:
+    if kind.name == "list" and kind.parts[0].name in FORMS:
+        return f"{kind.parts[0].name}*"
+    return kind.name if kind.name in FORMS else None
+
+
+def _fixed(value: str | None, kind: ValueKind, *, mixed: bool = False) -> Fixed | None:
+    # Texts that keep their white space are compared as libxml2 compares all.
+    if value is None or (kind.name == "string" and kind.space == "preserve" and not mixed):
+        return None
+    return Fixed(value=value, kind=kind, mixed=mixed)
+
+
+def _coded(kind: Complex) -> Coded | None:
+    uri, version = kind.attributes.get(LIST_URI), kind.attributes.get(LIST_VERSION)
+    code = next((child for tag, child in kind.children.items() if tag.rpartition("}")[2] == CODE), None)
+    if uri is None or code is None:
+        return None
+    of_code = code.type()
+    simple = of_code if isinstance(of_code, Simple) else of_code.simple
+    return Coded(
+        uri=uri.fixed or uri.default,
+        version=None if version is None else version.fixed or version.default,
+        enumerated=simple is not None and simple.enumerated,
+    )
+
+
+def _sure(places: Mapping[str, PlaceType], roots: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of elements that hold a code of one kind in every type."""
+    found: dict[str, set[Coded | None]] = {}
+    for tag, key in roots.items():
+        found.setdefault(tag, set()).add(places[key].coded)
+    for place in places.values():
+        for tag, key in place.children.items():
+            found.setdefault(tag, set()).add(places[key].coded)
+    return frozenset(tag for tag, kinds in found.items() if len(kinds) == 1 and None not in kinds)
+
+
+def _reached(
+    places: Mapping[str, PlaceType], roots: Mapping[str, str], named: Mapping[str, str]
+) -> Mapping[str, PlaceType]:
+    """Return the places without the type of all types, if no element has it and no wildcard lets one in that could."""
+    anything = named[_ANY_TYPE]
+    others = {key: place for key, place in places.items() if key != anything}
+    known = anything in roots.values() or any(anything in place.children.values() for place in others.values())
+    lets_in = any(place.wild is not None and place.wild.elements == LAX for place in others.values())
+    return places if known or lets_in else others
+
+
+def _leading(places: Mapping[str, PlaceType], derivations: list[tuple[str, str]]) -> set[str]:
+    """Return the keys of types from which a place of interest can be reached, by children or by xsi:type."""
+    before: dict[str, set[str]] = {}
+    for key, place in places.items():
+        for child in place.children.values():
+            before.setdefault(child, set()).add(key)
+    for key, base in derivations:
+        before.setdefault(key, set()).add(base)
+    wanted = {key for key, place in places.items() if place.matters}
+    if wanted:
+        wanted |= {key for key, place in places.items() if place.open}
+    waiting = list(wanted)
+    while waiting:
+        for key in before.get(waiting.pop(), ()):
+            if key not in wanted:
+                wanted.add(key)
+                waiting.append(key)
+    return wanted

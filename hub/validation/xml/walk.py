@@ -1,0 +1,531 @@
+"""Walks over documents, to the places that need a second look: on trees, over streams, and a quick look by names.
+
+Each walk carries along the type that the table of places gives an element (:mod:`hub.validation.xml.places`). It takes down
+what is wrong there, and counts what nothing judges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lxml import etree
+
+from hub.validation.xml.documents import ElementListener
+from hub.validation.xml.places import (
+    CODE,
+    ID,
+    IDREF,
+    IDREFS,
+    LAX,
+    LIST_URI,
+    LIST_VERSION,
+    LOOKED_AT,
+    XSI,
+    XSI_TYPE,
+    Coded,
+    Fate,
+    Fixed,
+    PlaceTable,
+    PlaceType,
+    Wild,
+    chosen_type,
+    expanded,
+)
+from hub.validation.xml.values import MOMENTS, SPACES, equal, is_negative_zero, is_spelt
+
+#: How many of the given words are ids of the document.
+_FOUND = etree.XPath("count(id($words))")
+#: How zero is spelt where its sign is left out.
+ZERO = "0"
+_NUMBERS = frozenset({"double", "float"})
+#: How values of some types are written as a rule, several of them apart by a character that is none.
+_POSITIVE = re.compile(r"[0-9]++(?:\.[0-9]*+)?+(?:\0[0-9]++(?:\.[0-9]*+)?+)*+")
+_USUAL = {
+    "base64Binary": re.compile(
+        r"(?:(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?+(?:\0|\Z))++"
+    ),
+    "double": _POSITIVE,
+    "float": _POSITIVE,
+}
+#: Types whose white space libxml2 does not collapse.
+_NOT_COLLAPSED = MOMENTS | {"duration"}
+
+
+class CodedElement(NamedTuple):
+    """An element that holds a code, the child with the code, and list and version as the message or the schema names them."""
+
+    element: Any
+    code: Any
+    uri: str | None
+    version: str | None
+    #: The schema itself lists the codes.
+    enumerated: bool
+
+    @property
+    def value(self) -> str:
+        """The code, white space around and in it collapsed (XML Schema part 2, 4.3.6)."""
+        return " ".join(_text(self.code).split())
+
+
+class Overlooked(NamedTuple):
+    """A place that a walk found wrong: the rule, what the schema expects there, element and attribute (None for its text)."""
+
+    rule: str
+    expected: str | None
+    element: Any
+    attribute: str | None
+
+
+class Respelt(NamedTuple):
+    """A value that libxml2 reads right when it is spelt otherwise: where it stands, and how."""
+
+    element: Any
+    attribute: str | None
+    text: str
+
+
+@dataclass(slots=True)
+class Met:
+    """What one walk has met: ids, references with the place each stands at, and what is wrong besides.
+
+    ``same`` counts elements that have their fixed value, spelt otherwise than in the schema. ``respelt`` are times among
+    blanks, which libxml2 refuses, and negative zeros, which it takes for less than zero. ``unjudged`` counts the elements and
+    attributes that no declaration and no type judges (those of the namespace of xsi:type left out).
+    """
+
+    ids: set[str] = field(default_factory=set)
+    repeated: list[Any] = field(default_factory=list)
+    references: list[tuple[str, Any]] = field(default_factory=list)
+    faults: list[Overlooked] = field(default_factory=list)
+    same: int = 0
+    respelt: list[Respelt] = field(default_factory=list)
+    unjudged: int = 0
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a rule is broken that libxml2 does not know."""
+        return bool(self.faults or self.repeated) or any(True for _ in self.dangling())
+
+    def note(self, kind: str, value: str, place: Any) -> None:
+        """Take down one identifier or reference; whitespace around it is collapsed (XML Schema part 2, 4.3.6)."""
+        words = value.split()
+        if kind == ID:
+            for word in words[:1]:
+                if word in self.ids:
+                    self.repeated.append(place)
+                self.ids.add(word)
+        else:
+            self.references.extend((word, place) for word in words)
+
+    def note_form(self, form: str, value: str, element: Any, attribute: str | None) -> None:
+        """Take down a value whose spelling is none of its type's."""
+        if not is_spelt(form, value):
+            self.faults.append(Overlooked("xml.datatype", f"xs:{form.removesuffix('*')}", element, attribute))
+        elif form in _NUMBERS and is_negative_zero(value):
+            self.respelt.append(Respelt(element, attribute, ZERO))
+        elif form in _NOT_COLLAPSED and value != value.strip(SPACES):
+            self.respelt.append(Respelt(element, attribute, value.strip(SPACES)))
+
+    def note_fixed(self, fixed: Fixed, value: str, element: Any, attribute: str | None) -> None:
+        """Take down an attribute that has another value than the fixed one."""
+        if equal(fixed.kind, fixed.value, value) is False:
+            self.faults.append(Overlooked("xml.fixed", fixed.value, element, attribute))
+
+    def note_content(self, fixed: Fixed, text: str, element: Any, *, has_elements: bool) -> None:
+        """Take down an element with a fixed value."""
+        if has_elements:
+            self.faults.append(Overlooked("xml.fixed", fixed.value, element, None))
+        elif text and text != fixed.value and equal(fixed.kind, fixed.value, text):
+            self.same += 1
+
+    def dangling(self) -> Iterable[Any]:
+        """Yield the place of each reference that leads nowhere."""
+        return (place for word, place in self.references if word not in self.ids)
+
+
+class _Kind:
+    """A :class:`PlaceType` with its children looked up, for the walk."""
+
+    __slots__ = ("children", "loose", "own", "place")
+
+    def __init__(self, place: PlaceType) -> None:
+        self.place = place
+        self.own = place.matters
+        self.loose = place.wild is not None and bool(place.wild.elements)
+        self.children: dict[str, _Kind] = {}
+
+
+@dataclass(slots=True)
+class _Name:
+    """What elements of one name may be, in any type."""
+
+    refers_by_text: bool = False
+    references: set[str] = field(default_factory=set)
+    forms: set[str] = field(default_factory=set)
+    attribute_forms: set[tuple[str, str]] = field(default_factory=set)
+    fixed: set[tuple[str, str]] = field(default_factory=set)
+    childless: bool = False
+    #: The names that each type lets in and judges, where it lets in others that nothing judges.
+    children: list[frozenset[str]] = field(default_factory=list)
+    uses: list[frozenset[str]] = field(default_factory=list)
+
+    @property
+    def matters(self) -> bool:
+        found = self.references, self.forms, self.attribute_forms, self.fixed, self.children, self.uses
+        return self.refers_by_text or self.childless or any(found)
+
+
+class _Quick(NamedTuple):
+    """A :class:`_Name` for the quick look."""
+
+    refers_by_text: bool
+    references: tuple[str, ...]
+    forms: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+    fixed: tuple[tuple[str, str], ...]
+    childless: bool
+    children: frozenset[str] | None
+    uses: frozenset[str] | None
+    others: bool
+
+
+class PlaceWalk:
+    """Walks trees by one table. Thread-safe."""
+
+    def __init__(self, table: PlaceTable) -> None:
+        self.table = table
+        self._kinds = {key: _Kind(kind) for key, kind in table.types.items()}
+        for key, kind in table.types.items():
+            self._kinds[key].children = {tag: self._kinds[child] for tag, child in kind.children.items()}
+        self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
+        self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
+        self._anything = self._kinds.get(table.anything)
+        self._text_ids, self._names = _by_name(table)
+        #: Local names of simple types that make a place of the one for which a document chooses them.
+        self.chosen = _choosable(table)
+        self._coded_names = {tag: kind.coded for tag, kind in table.elements() if kind.coded and tag in table.sure}
+        #: Whether a document can break anything that libxml2 does not see, or hold what nothing judges.
+        self.needed = bool(self._text_ids or self._names)
+
+    def surely_whole(self, root: Any, *, plain: bool) -> bool:
+        """Whether a look by names shows that a walk would find nothing; False says nothing.
+
+        The tree must have been found valid: libxml2 has then entered every attribute of type xs:ID, once, among the
+        document's ids. What may be a reference, in any type of its name, is taken for one, and so on. The document must have
+        no xsi:type; ``plain`` promises that it has no comments and no processing instructions either.
+        """
+        if self._text_ids and next(root.iter(*self._text_ids), None) is not None:
+            return False
+        if not self._names:
+            return True
+        words: list[str] = []
+        texts: dict[str, list[str]] = {}
+        names = self._names
+        for element in root.iter(*names):
+            name = names[element.tag]
+            if name.refers_by_text:
+                if not plain and len(element) and not isinstance(element[0].tag, str):
+                    # A comment or an instruction may split the text.
+                    return False
+                # An element that has children is of another type of that name; its text is blank.
+                words.append(element.text or "")
+            if name.references:
+                words += [element.get(attribute, "") for attribute in name.references]
+            if name.others and not _is_plain(element, name, texts):
+                return False
+        found = set(" ".join(words).split())
+        leads = not found or _FOUND(root, words=" ".join(found)) == len(found)
+        return leads and all(_are_surely(form, held) for form, held in texts.items())
+
+    def __call__(self, root: Any, *, typed: bool = True) -> Met:
+        """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
+
+        ``typed`` False promises that the document has no xsi:type, which saves a look at every element.
+        """
+        met = Met()
+        kind = self._roots.get(root.tag)
+        if typed and (chosen := chosen_type(root)) is not None and chosen in self._named:
+            kind = self._named[chosen]
+        waiting = [(root, kind)] if kind is not None else []
+        while waiting:
+            element, kind = waiting.pop()
+            if kind.own:
+                _note_element(element, kind.place, met, self.table)
+            if typed or kind.place.open or kind.loose:
+                below = [(child, self._child(kind, child, met)) for child in reversed(element)]
+            elif kind.children:
+                below = [(child, kind.children.get(child.tag)) for child in reversed(element)]
+            else:
+                continue
+            # Last in, first out: taken in reverse, so that the second of two equal ids is the repeated one.
+            waiting += [(child, of_child) for child, of_child in below if of_child is not None]
+        return met
+
+    def codes(self, root: Any, *, typed: bool = True) -> Iterator[CodedElement]:
+        """Yield the elements of a tree that hold a code, in their order; ``typed`` as in a walk."""
+        for code in root.iter("{*}" + CODE):
+            element = code.getparent()
+            if element is None:
+                continue
+            coded = self._coded(element, typed=typed)
+            uri, version = element.get(LIST_URI), element.get(LIST_VERSION)
+            if coded is not None:
+                yield CodedElement(
+                    element,
+                    code,
+                    coded.uri if uri is None else uri,
+                    coded.version if version is None else version,
+                    coded.enumerated,
+                )
+            elif uri is not None:
+                yield CodedElement(element, code, uri, version, enumerated=False)
+
+    def _coded(self, element: Any, *, typed: bool) -> Coded | None:
+        known = None if typed else self._coded_names.get(element.tag)
+        if known is not None:
+            return known
+        place = self.table.type_of(element)
+        return None if place is None else place.coded
+
+    def _child(self, parent: _Kind, child: Any, met: Met) -> _Kind | None:
+        if not isinstance(child.tag, str):
+            return None
+        chosen = chosen_type(child)
+        if parent.loose and (fate := self.table.fate(parent.place, child.tag, chosen)) is not Fate.JUDGED:
+            if fate is Fate.LOOSE:
+                met.unjudged += 1
+                return self._anything
+            met.unjudged += sum(1 + _own_attributes(each.keys()) for each in child.iter("*"))
+            return None
+        if chosen is not None and chosen in self._named:
+            return self._named[chosen]
+        kind = parent.children.get(child.tag)
+        return self._roots.get(child.tag) if kind is None and parent.place.open else kind
+
+
+class PlaceListener(ElementListener):
+    """The same walk over a stream; it knows no places, so ``met`` holds None for each."""
+
+    def __init__(self, table: PlaceTable) -> None:
+        self.met = Met()
+        self._table = table
+        self._kinds: list[PlaceType | None] = []
+        self._parents: list[bool] = []
+        self._prefixes: list[Mapping[Any, str]] = [{}]
+        self._text: list[str] = []
+        # How deep the stream is in what a wildcard skips.
+        self._skipped = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str], prefixes: Mapping[Any, str]) -> None:
+        """Enter an element."""
+        if self._skipped:
+            self._skip(attributes)
+            return
+        self._prefixes.append({**self._prefixes[-1], **prefixes} if prefixes else self._prefixes[-1])
+        if self._parents:
+            self._parents[-1] = True
+        chosen = attributes.get(XSI_TYPE)
+        named = expanded(chosen, self._prefixes[-1]) if chosen else None
+        parent = self._kinds[-1] if self._kinds else None
+        fate = Fate.JUDGED if parent is None else self._table.fate(parent, tag, named)
+        if fate is Fate.SKIPPED:
+            self._prefixes.pop()
+            self._skip(attributes)
+            return
+        self.met.unjudged += fate is Fate.LOOSE
+        kind = self._kind_of(tag, named)
+        self._kinds.append(kind)
+        self._parents.append(False)
+        self._text.clear()
+        if kind is not None:
+            _note_attributes(attributes, kind, None, self.met, self._table)
+
+    def data(self, text: str) -> None:
+        """Collect text."""
+        if self._skipped == 0 and self._kinds and (kind := self._kinds[-1]) is not None and _reads_text(kind):
+            self._text.append(text)
+
+    def end(self, _tag: str) -> None:
+        """Leave an element."""
+        if self._skipped:
+            self._skipped -= 1
+            return
+        kind = self._kinds.pop()
+        has_elements = self._parents.pop()
+        self._prefixes.pop()
+        if kind is not None and _reads_text(kind):
+            _note_text("".join(self._text), kind, None, self.met, has_elements=has_elements)
+        self._text.clear()
+
+    def _skip(self, attributes: Mapping[str, str]) -> None:
+        self._skipped += 1
+        self.met.unjudged += 1 + _own_attributes(attributes)
+
+    def _kind_of(self, tag: str, named: str | None) -> PlaceType | None:
+        if not self._kinds:
+            return self._table.type_of_root(tag, named)
+        parent = self._kinds[-1]
+        return None if parent is None else self._table.type_of_child(parent, tag, named)
+
+
+def _choosable(table: PlaceTable) -> frozenset[str]:
+    simple = {key for key, place in table.types.items() if place == PlaceType(text=place.text, form=place.form)}
+    return LOOKED_AT | {name.rpartition("}")[2] for name, key in table.named.items() if key in simple}
+
+
+def _by_name(table: PlaceTable) -> tuple[tuple[str, ...], dict[str, _Quick]]:
+    """Return the elements whose text may be an id, and what else elements may be, by name."""
+    text_ids: set[str] = set()
+    names: dict[str, _Name] = {}
+    for tag, place in table.elements():
+        if place.text == ID:
+            text_ids.add(tag)
+        name = names.setdefault(tag, _Name())
+        name.refers_by_text |= place.text in (IDREF, IDREFS)
+        name.references |= {attribute for attribute, held in place.attributes.items() if held != ID}
+        # White space that libxml2 does not collapse makes it refuse: no look is needed at what it took.
+        name.forms |= {place.form} - MOMENTS if place.form is not None else set()
+        name.attribute_forms |= {(held, form) for held, form in place.forms.items() if form not in MOMENTS}
+        name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
+        name.childless |= place.fixed is not None and place.fixed.mixed
+        if place.wild is not None:
+            _note_wild(name, place.wild, table)
+    quick = {
+        tag: _Quick(
+            name.refers_by_text,
+            tuple(name.references),
+            tuple(name.forms),
+            tuple(name.attribute_forms),
+            tuple(name.fixed),
+            name.childless,
+            _common(name.children),
+            _common(name.uses),
+            any((name.forms, name.attribute_forms, name.fixed, name.childless, name.children, name.uses)),
+        )
+        for tag, name in names.items()
+        if name.matters
+    }
+    return tuple(text_ids), quick
+
+
+def _note_wild(name: _Name, wild: Wild, table: PlaceTable) -> None:
+    if wild.elements:
+        name.children.append(wild.children | table.globals if wild.elements == LAX else wild.children)
+    if wild.attributes:
+        name.uses.append(wild.uses | table.global_attributes if wild.attributes == LAX else wild.uses)
+
+
+def _common(sets: list[frozenset[str]]) -> frozenset[str] | None:
+    """Return what any type of a name judges; None where no type lets in what nothing judges."""
+    return frozenset.intersection(*sets) if sets else None
+
+
+def respelt(tree: Any, places: list[Respelt]) -> Any:
+    """Return a copy of a tree in which values are spelt otherwise; the tree itself where none is."""
+    if not places:
+        return tree
+    copied = deepcopy(tree)
+    twins = dict(zip(tree.iter(), copied.iter(), strict=True))
+    for place in places:
+        if place.attribute is None:
+            twins[place.element].text = place.text
+        else:
+            twins[place.element].set(place.attribute, place.text)
+    return copied
+
+
+def _is_plain(element: Any, name: _Quick, texts: dict[str, list[str]]) -> bool:
+    """Whether an element surely has the spellings and fixed values that any element of its name may have to have.
+
+    Its own text is added to ``texts``, by form, to be looked at together with others.
+    """
+    for form in name.forms:
+        if len(element):
+            return False
+        texts.setdefault(form, []).append(element.text or "")
+    for attribute, form in name.attributes:
+        value = element.get(attribute)
+        if value is not None and not _is_surely(form, value):
+            return False
+    for attribute, fixed in name.fixed:
+        value = element.get(attribute)
+        if value is not None and value != fixed:
+            return False
+    if name.childless and len(element):
+        return False
+    return _is_judged(element, name)
+
+
+def _is_judged(element: Any, name: _Quick) -> bool:
+    """Whether what stands in an element, in whichever type of its name, is surely judged."""
+    if name.children is not None and not name.children.issuperset([child.tag for child in element]):
+        return False
+    if name.uses is None or name.uses.issuperset(held := element.keys()):
+        return True
+    return all(each in name.uses or each.startswith(XSI) for each in held)
+
+
+def _are_surely(form: str, texts: list[str]) -> bool:
+    """Whether texts have a form: all at once where they are written as most are, else one by one."""
+    usual = _USUAL.get(form)
+    # No document holds the character that keeps them apart.
+    if usual is not None and usual.fullmatch("\0".join(texts)) is not None:
+        return True
+    return all(_is_surely(form, text) for text in texts)
+
+
+def _is_surely(form: str, text: str) -> bool:
+    if form in _NUMBERS and "-" in text and is_negative_zero(text):
+        return False
+    return is_spelt(form, text)
+
+
+def _reads_text(place: PlaceType) -> bool:
+    return place.text is not None or place.form is not None or place.fixed is not None
+
+
+def _own_attributes(names: Iterable[str]) -> int:
+    return sum(1 for name in names if not name.startswith(XSI))
+
+
+def _note_element(element: Any, place: PlaceType, met: Met, table: PlaceTable) -> None:
+    _note_attributes(element, place, element, met, table)
+    if _reads_text(place):
+        has_elements = bool(len(element)) and next(element.iterchildren("*"), None) is not None
+        _note_text(_text(element), place, element, met, has_elements=has_elements)
+
+
+def _text(element: Any) -> str:
+    text = element.text or ""
+    # A comment splits the text in two.
+    return "".join((text, *(child.tail or "" for child in element))) if len(element) else text
+
+
+def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, table: PlaceTable) -> None:
+    if place.wild is not None and place.wild.attributes:
+        met.unjudged += table.unjudged(place, attributes.keys())
+    for name, kind in place.attributes.items():
+        value = attributes.get(name)
+        if value is not None:
+            met.note(kind, value, (element, name))
+    for name, form in place.forms.items():
+        value = attributes.get(name)
+        if value is not None:
+            met.note_form(form, value, element, name)
+    for name, fixed in place.fixed_attributes.items():
+        value = attributes.get(name)
+        if value is not None:
+            met.note_fixed(fixed, value, element, name)
+
+
+def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool) -> None:
+    if place.text is not None:
+        met.note(place.text, text, (element, None))
+    if place.form is not None and not has_elements and text:
+        met.note_form(place.form, text, element, None)
+    if place.fixed is not None:
+        met.note_content(place.fixed, text, element, has_elements=has_elements)

@@ -1,0 +1,133 @@
+"""Authorities for the whole state: somebody answers everywhere for what is theirs, and all say that they are the demo's."""
+
+from __future__ import annotations
+
+import pytest
+from stage import staged
+
+from hub import app
+from hub.areas import AreaKind
+from hub.config import load_settings
+from hub.connector.opening import load_keys
+from hub.connector.settings import ConnectorSettings, Polling
+from hub.demo.authorities import settle
+from hub.demo.cast import Cast, write_config
+from hub.routing import CoverState, service_urn, survey
+from hub.services import Responsible
+from hub.store import all_items
+
+HUNDESTEUER = service_urn("99102013000000")
+BAUEN = service_urn("99012008001000")
+
+
+@pytest.fixture(scope="module")
+def settled(made_once, tmp_path_factory):
+    """A stage whose state is populated, and its cast."""
+    with staged(made_once, tmp_path_factory.mktemp("authorities")) as stage:
+        cast = Cast(folder=stage.data / "demo", document=stage.cast)
+        yield stage, settle(stage.hub, cast, say=lambda _: None)
+
+
+def destinations(hub):
+    return list(all_items(lambda start: hub.store.parties.destinations(offset=start, limit=100)))
+
+
+def responsible(hub, ars, service):
+    found = hub.table().route(hub.gazetteer.find(ars).area, service, hub.clock())
+    return hub.store.parties.destination(found.destination_id)
+
+
+def test_every_municipality_has_an_authority_for_every_service(settled):
+    stage, _ = settled
+    hub = stage.hub
+    looked = survey(hub.table(), hub.clock())
+    assert len(looked.covers) == 421
+    assert set(looked.missing) == {service.key for service in hub.services()}
+    assert {district.state for district in looked.districts} == {CoverState.COVERED}
+
+
+def test_the_check_finds_nothing_for_all_of_them_offer_what_is_theirs(settled):
+    stage, _ = settled
+    now = stage.clock()
+    assert stage.hub.book.findings(stage.hub.book.base(now), now=now) == []
+
+
+def test_the_law_says_whose_a_service_is(settled):
+    stage, _ = settled
+    hub = stage.hub
+    for place in hub.gazetteer.municipalities():
+        ars = place.area.ars
+        assert responsible(hub, ars, HUNDESTEUER).tenant == ars
+        is_city = place.kind is AreaKind.INDEPENDENT_CITY
+        assert responsible(hub, ars, BAUEN).tenant == (ars if is_city else ars[:5])
+    (state,) = (each for each in hub.services() if each.responsible == (Responsible.STATE,))
+    assert responsible(hub, "064390015015", state.key).tenant == "06"
+
+
+def test_an_authority_takes_the_schema_that_was_made_for_a_service(settled):
+    stage, _ = settled
+    hub = stage.hub
+    entries = hub.catalog.entries()
+    made_for = 0
+    for service in hub.services():
+        town = responsible(hub, "064390015015", service.key)
+        (offer,) = (each for each in town.services if each.identifier == service.key)
+        taken = {hub.catalog.entry(uri).manifest.standard for uri, _ in offer.schemas}
+        standards = {each.manifest.standard for each in entries if service.key in (each.item.services or ())}
+        assert taken == (standards or {"fim-formloser-antrag"}), service.official
+        made_for += bool(standards)
+    assert made_for >= 27
+
+
+def test_the_destinations_of_the_showing_stay_who_they_are(settled):
+    stage, _ = settled
+    town = responsible(stage.hub, "064140000000", HUNDESTEUER)
+    assert town.destination_id == stage.destination_id("Wiesbaden")
+    offered = [each.identifier for each in town.services]
+    assert len(offered) == len(set(offered))
+
+
+def test_what_is_invented_says_so_and_shares_one_key(settled):
+    stage, cast = settled
+    hub = stage.hub
+    shown = {each["destination_id"] for each in (*cast.destinations, cast.document["reserved_for_tests"])}
+    invented = [each for each in destinations(hub) if str(each.destination_id) not in shown]
+    assert len(invented) == 421 + 21 + 1 - 5
+    assert all("(Vorführung / demo)" in each.name for each in invented)
+    assert all("(Vorführung / demo)" in each.contact["legalName"] for each in invented)
+    assert len({each.encryption_kid for each in invented}) == 1
+    (made,) = hub.store.audit.entries(action="demo.authorities").items
+    assert made.entry.after == {"destinations": len(invented)}
+
+
+def test_the_table_took_two_people(settled):
+    stage, _ = settled
+    version = stage.hub.book.version(stage.hub.book.base(stage.clock()))
+    assert (version.created_by, version.approved_by) == ("demo-anna", "demo-ben")
+
+
+def test_a_second_start_makes_nothing_and_leaves_the_table_to_whoever_changed_it(settled):
+    stage, cast = settled
+    before = len(destinations(stage.hub)), stage.hub.book.base(stage.clock())
+    assert settle(stage.hub, cast, say=lambda _: None) is cast
+    assert (len(destinations(stage.hub)), stage.hub.book.base(stage.clock())) == before
+
+
+def test_the_connector_opens_for_all_of_them_with_few_keys_and_one_list(settled):
+    stage, cast = settled
+    write_config(cast, stage.hub.settings, listen_port=1, desk_port=2)
+    settings = ConnectorSettings.read(cast.folder / "connector.toml")
+    keys = load_keys(settings.destinations)
+    assert settings.polling is Polling.ALL
+    assert len(keys) == 5 + len(cast.document["authorities"])
+    assert len({id(each.signing) for each in keys.values()}) == 6
+
+
+def test_production_begins_with_no_rules_and_no_destinations(tmp_path):
+    hub = app.build(load_settings(tmp_path / "data", {}, environment="production", base_url="https://hub.example.org"))
+    try:
+        assert len(hub.table()) == 0
+        assert destinations(hub) == []
+        assert len(hub.services()) > 0
+    finally:
+        hub.close()
