@@ -1,3 +1,3 @@
 """Rathaus-Hub: validate, route, seal, prove and deliver applications to public authorities."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
