@@ -40,8 +40,8 @@ class Bucket:
         }
 
     def objects(self) -> list[str]:
-        found = self.client.list_objects_v2(Bucket="hub-blobs").get("Contents", [])
-        return [each["Key"] for each in found]
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="hub-blobs")
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def unfinished(self) -> list[str]:
         found = self.client.list_multipart_uploads(Bucket="hub-blobs").get("Uploads", [])

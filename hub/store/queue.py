@@ -194,19 +194,31 @@ WITH RECURSIVE receivers (destination_id) AS (
     FROM receivers r WHERE r.destination_id IS NOT NULL
 )"""
 
-#: Each destination gets the room that its running attempts leave; one place if it failed last. The unary plus
+#: Each destination gets the room that its running attempts leave; one place if it failed last. Where other nodes run more
+#: than the usual number they found the receiver quick, and this node's number counts beside theirs: else whoever was first
+#: would keep all that comes to itself. The unary plus
 #: keeps the planner off the index of due rows, where a backlog of planned retries would have to be counted.
 #: ``instant`` adapters and the others take turns: what is over at once needs no bulkhead.
 _ROOM = """,
-seats AS (
+held AS (
     SELECT r.destination_id,
-        CASE WHEN c.open_until IS NULL AND COALESCE(c.failures, 0) = 0
-            THEN COALESCE({width}, CAST(:per_destination AS INTEGER)) ELSE 1 END AS room,
         (
             SELECT count(*) FROM deliveries b
             WHERE b.destination_id = r.destination_id AND b.leased_by IS NOT NULL AND +b.next_attempt_at > :now
-        ) AS busy
-    FROM receivers r JOIN destinations z ON z.destination_id = r.destination_id
+        ) AS busy,
+        (
+            SELECT count(*) FROM deliveries b
+            WHERE b.destination_id = r.destination_id AND b.leased_by <> :node AND +b.next_attempt_at > :now
+        ) AS others
+    FROM receivers r WHERE r.destination_id IS NOT NULL
+),
+seats AS (
+    SELECT r.destination_id, r.busy,
+        CASE WHEN c.open_until IS NULL AND COALESCE(c.failures, 0) = 0
+            THEN COALESCE({width}, CAST(:per_destination AS INTEGER))
+                + CASE WHEN r.others > :per_destination THEN r.others ELSE 0 END
+            ELSE 1 END AS room
+    FROM held r JOIN destinations z ON z.destination_id = r.destination_id
         LEFT JOIN circuits c ON c.destination_id = r.destination_id
     WHERE CASE WHEN z.adapter {{instant}} THEN 1 ELSE 0 END = :turn
         AND (c.open_until IS NULL OR c.open_until <= :now)
@@ -345,7 +357,8 @@ class Queue:
 
         Fair over destinations; a destination with an open circuit gets none, one that failed last gets one at a time.
         ``per_destination`` bounds a destination's running attempts of all nodes, for those in ``widths`` their number there;
-        nodes that claim in the same instant may exceed it by what they took. A claim after a lapse has ``repeat`` set, and the
+        nodes that claim in the same instant may exceed it by what they took. Where other nodes run more than
+        ``per_destination``, the number bounds this node's own. A claim after a lapse has ``repeat`` set, and the
         lapse stands in the history as an attempt of unknown outcome.
 
         Of the suspects (:attr:`Claim.suspect`) one is among them at most, and only with ``suspects``.

@@ -135,6 +135,25 @@ def test_a_wide_receiver_gets_its_own_number_and_the_others_theirs(store):
     assert taken() == {}, "one that failed last gets one at a time, however wide it was"
 
 
+def test_a_receiver_that_one_node_found_quick_is_open_to_the_others_too(store):
+    there = known_destination(store).destination_id
+    for _ in range(30):
+        accepted(store, there)
+
+    def taken(node, width=4):
+        return len(
+            store.queue.claim(NOW, lease=LEASE, node=node, limit=100, per_destination=4, widths={there: width})
+        )
+
+    assert taken("first") == 4
+    assert taken("second") == 0, "nobody knows yet that it takes more than the usual number"
+    assert taken("first", width=10) == 6
+    assert [taken("second"), taken("second")] == [4, 0]
+    assert [taken("first", width=10), taken("second", width=6), taken("third", width=1)] == [0, 2, 1]
+    store.circuits.change(there, lambda circuit: replace(circuit, failures=1), NOW)
+    assert taken("fourth") == 0
+
+
 def test_a_late_writer_loses_and_writes_nothing(store):
     made = accepted(store, known_destination(store).destination_id)
     (late,) = claim(store, node="slow")
