@@ -186,7 +186,7 @@ def _write(opened: Opened, folder: Path) -> None:
     """Write a reply for its owner's eyes alone, under safe names; what stands there already stays."""
     import orjson
 
-    from hub.connector.envelope import safe_name, unique_names
+    from hub.web.filenames import safe_name, unique_names
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     wishes = [safe_name(each.filename, str(each.attachment_id)) for each in opened.attachments]

@@ -23,11 +23,11 @@ from uuid import UUID, uuid4
 import orjson
 
 from hub.client.transport import is_loopback
-from hub.connector.envelope import safe_name
 from hub.connector.listener import QuietHandler, QuietServer
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
+from hub.web.filenames import safe_name
 from hub.web.multipart import parts
 from hub.web.responses import POLICY
 

@@ -13,8 +13,7 @@ import hashlib
 import os
 import re
 import shutil
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -220,43 +219,3 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-
-
-#: Longest name in bytes; common file systems allow 255, some archives less.
-_LONGEST = 120
-_LONGEST_SUFFIX = 20
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-
-
-def safe_name(wish: str | None, fallback: str) -> str:
-    """Return a safe form of ``wish``, or ``fallback`` where nothing usable is left."""
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", wish or ""))[-1]
-    # Category C holds controls, direction marks and surrogates: names that look other than they are.
-    shown = "".join(character for character in last if unicodedata.category(character)[0] != "C")
-    name = _FORBIDDEN.sub("_", shown).strip(" .")
-    if not name or _RESERVED.fullmatch(name):
-        return fallback
-    return _shortened(name)
-
-
-def unique_names(names: Iterable[str]) -> Iterator[str]:
-    """Yield each name, numbered where an earlier one is the same on some file system."""
-    taken: set[str] = set()
-    for name in names:
-        candidate, number = name, 1
-        while candidate.casefold() in taken:
-            number += 1
-            candidate = f"{number}-{name}"
-        taken.add(candidate.casefold())
-        yield candidate
-
-
-def _shortened(name: str) -> str:
-    if len(name.encode()) <= _LONGEST:
-        return name
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix.encode()) > _LONGEST_SUFFIX:
-        stem, dot, suffix = name, "", ""
-    room = _LONGEST - len((dot + suffix).encode())
-    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") + dot + suffix

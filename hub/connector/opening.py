@@ -36,7 +36,7 @@ from uuid import UUID
 import orjson
 
 from hub.client.verification import Problem
-from hub.connector.envelope import Envelope, read_file, safe_name, unique_names
+from hub.connector.envelope import Envelope, read_file
 from hub.connector.settings import LONGEST_SECRET, Address, Inflation
 from hub.crypto import DecryptionKey, JweReader, SigningKey, decrypt, read_decryption_key, read_signing_key
 from hub.crypto.key_file import LARGEST, read_private
@@ -45,6 +45,7 @@ from hub.files import vault
 from hub.files.settings import unusable_all
 from hub.model import MediaType, suffix_of
 from hub.validation.report import Report
+from hub.web.filenames import safe_name, unique_names
 
 if TYPE_CHECKING:
     from hub.validation.editions import SchemaEntry

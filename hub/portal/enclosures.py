@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import IO, Any
 
 from hub.errors import Malformed, Text, TooLarge, UnsupportedMedia
+from hub.web.filenames import last_part
 
 #: Media types that are taken: how their files begin, and how their names end; the first ending is given to names without one.
 KINDS: dict[str, tuple[bytes, tuple[str, ...]]] = {
@@ -24,7 +25,8 @@ KINDS: dict[str, tuple[bytes, tuple[str, ...]]] = {
 _HEAD = max(len(begin) for begin, _ in KINDS.values())
 #: Characters of a name, its ending included; schemas allow 200.
 _LONGEST_NAME = 120
-#: Letters as far as German forms know them, digits, and what stands in names of files.
+#: Of what can be seen, what schemas take in the name of a file: letters as far as German forms know them, digits, and
+#: some punctuation.
 _STRANGE = re.compile(r"[^A-Za-z0-9À-ÖØ-öø-ž ._()+,=-]")
 _MIB = 1024 * 1024
 
@@ -82,7 +84,7 @@ def kind_of(head: bytes) -> str:
 
 def name_for(given: str, media_type: str, taken: Collection[str]) -> str:
     """Return what a file is called from now on: plain letters, the ending of its kind, and no name that is ``taken``."""
-    plain = _STRANGE.sub("_", unicodedata.normalize("NFC", re.split(r"[/\\]", given)[-1])).strip(". ")
+    plain = _STRANGE.sub("_", unicodedata.normalize("NFC", last_part(given))).strip(". ")
     endings = KINDS[media_type][1]
     stem, ending = plain, endings[0]
     for each in endings:

@@ -7,7 +7,6 @@ are kept here under the person's key, then the hub is told that it was taken, wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +26,7 @@ from hub.model import CaseMessage, CaseMessageKind, State
 from hub.portal.frame import Portal
 from hub.portal.session import FormArea, FormSchema, Running
 from hub.portal.storage import FormKey, FormPurpose, Kept
+from hub.web.filenames import safe_name
 
 #: How long an application can be followed after it was sent, or last written to.
 FOLLOWED = timedelta(days=365)
@@ -38,8 +38,6 @@ _MOST_SHOWN = 64 * 1024
 _MOST_ROWS = 300
 #: Names within names that are shown, and characters of them: each row repeats what stands above it.
 _DEEPEST, _LONGEST_LABEL = 20, 300
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069/\\:*?\"<>|]+")
-_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +142,7 @@ class CaseStanding:
     withdraw: bool = False
     correct: bool = False
     withdrawn: bool = False
+    corrected: bool = False
 
 
 #: What the hub's history says, in the keys of the person's words; what is not here is the machines' own business.
@@ -186,14 +185,16 @@ class FollowedCases:
             return CaseStanding(key="follow.now.received", steps=(received, *replies), known=False)
         steps = (*_happened(progress, case), *(_written(each, followed) for each in case.replies))
         withdrawn = any(each.kind == "withdrawal" for each in case.submissions)
-        changeable = progress.state not in _FINAL and not withdrawn
+        corrected = _is_replaced(case, UUID(followed.submission_id))
+        changeable = progress.state not in _FINAL and not withdrawn and not corrected
         offers = self._offers(followed) if changeable else {}
         return CaseStanding(
-            key=_now(progress, case, followed, withdrawn=withdrawn),
+            key=_now(progress, case, followed, withdrawn=withdrawn, corrected=corrected),
             steps=tuple(sorted(steps, key=lambda each: each.at)),
             withdraw=bool(offers.get("withdraw")),
             correct=bool(offers.get("correct")),
             withdrawn=withdrawn,
+            corrected=corrected,
         )
 
     def open(self, key: FormKey, followed: FollowedCase, reply_id: UUID, now: datetime) -> FollowedCase:
@@ -283,7 +284,7 @@ class FollowedCases:
             if data is not None and not text and not rows:
                 files.append(self._keep(key, "nachricht", "application/octet-stream", iter([data]), now))
             for number, each in enumerate(opened.attachments, start=1):
-                name = safe_name(each.filename or f"anlage-{number}")
+                name = safe_name(each.filename, f"anlage-{number}")
                 files.append(self._keep(key, name, each.media_type, each.chunks(), now))
         except BaseException:
             for each_kept in files:
@@ -370,15 +371,6 @@ def _leaves(value: Any, label: str) -> Iterator[tuple[str, str]]:
         yield label, str(value)
 
 
-def safe_name(name: str) -> str:
-    """Return a file name that leads nowhere and deceives nobody: no folders, nothing that cannot be seen, of bounded length."""
-    plain = _UNSAFE.sub("_", name).strip(" .")
-    if len(plain) > _LONGEST_NAME:
-        stem, dot, ending = plain.rpartition(".")
-        plain = f"{stem[: _LONGEST_NAME - 12]}{dot}{ending[:10]}" if dot else plain[:_LONGEST_NAME]
-    return plain or "anlage"
-
-
 def _reply(document: Mapping[str, Any]) -> OpenedReply:
     return OpenedReply(
         opened_at=document["opened_at"],
@@ -413,12 +405,19 @@ def _kind(opened: OpenedReply | None) -> str:
     return f"follow.step.{opened.kind}" if opened is not None and opened.kind else "follow.step.reply"
 
 
-def _now(progress: Progress, case: OwnCase, followed: FollowedCase, *, withdrawn: bool) -> str:
+def _is_replaced(case: OwnCase, submission_id: UUID) -> bool:
+    """Tell whether a later application of the case took the place of this one."""
+    return any(each.kind == "correction" and each.about == submission_id for each in case.submissions)
+
+
+def _now(progress: Progress, case: OwnCase, followed: FollowedCase, *, withdrawn: bool, corrected: bool) -> str:
     if withdrawn:
         return "follow.now.withdrawn"
     new = [each for each in case.replies if str(each.reply_id) not in followed.replies and each.readable]
     if new:
         return "follow.now.reply"
+    if corrected:
+        return "follow.now.corrected"
     if progress.state in _STANDING:
         return _STANDING[progress.state]
     return "follow.now.delivered" if progress.delivery == "delivered" else "follow.now.received"

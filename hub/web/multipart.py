@@ -7,7 +7,6 @@ that a sender decides, and refuses bodies that two readers could understand in t
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -18,12 +17,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from hub.errors import Malformed, Text, TooLarge
+from hub.web.filenames import is_seen, last_part, seen
 
 #: RFC 2046 section 5.1.1: 1 to 70 of these characters, the last no blank.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _PARAMETER = re.compile(r";\s*([!#$&+\-.^_`|~0-9A-Za-z*]+)\s*=\s*(?:\"((?:[^\"\\\r\n]|\\.)*)\"|([^;\"\s]*))\s*")
 _FILENAME = re.compile(rb"filename=\"(?:[^\"\\\r\n]|\\.)*\"", re.IGNORECASE)
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _MAX_HEADERS = 8
 _MAX_HEADER_BYTES = 4096
 _MAX_FILENAME = 255
@@ -237,7 +236,7 @@ def _part(headers: dict[str, str], source: _Reader) -> Part:
     name = parameters.get("name", "")
     content_type = headers.get("content-type", "")
     encoding = headers.get("content-transfer-encoding", "binary").lower()
-    if kind.strip().lower() != "form-data" or not name or len(name) > _MAX_FILENAME or _UNSAFE.search(name):
+    if kind.strip().lower() != "form-data" or not name or len(name) > _MAX_FILENAME or not is_seen(name):
         raise _broken()
     if content_type.lower().startswith("multipart/") or encoding not in {"7bit", "8bit", "binary"}:
         raise Malformed(
@@ -286,8 +285,7 @@ def _filename(parameters: Mapping[str, str]) -> str | None:
         given = _decoded(tail.partition("'")[2], charset)
     if given is None:
         return None
-    last = re.split(r"[/\\]", given)[-1]
-    safe = _UNSAFE.sub("", unicodedata.normalize("NFC", last)).strip(". ")
+    safe = seen(last_part(given)).strip(". ")
     stem, dot, suffix = safe.rpartition(".")
     if len(safe) > _MAX_FILENAME and dot and len(suffix) < _MAX_SUFFIX:
         return f"{stem[: _MAX_FILENAME - len(suffix) - 1]}.{suffix}"

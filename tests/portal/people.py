@@ -51,6 +51,11 @@ def typed_on(page: str) -> dict[str, str]:
     return {name: found.search(page)[1] for name, found in _CODE.items()}
 
 
+def follow_on(page: str) -> dict[str, str]:
+    """Reference and code by which an application is followed, as its receipt page shows them."""
+    return {name: re.search(rf'id="follow-{name}">([0-9A-Z-]+)<', page)[1] for name in _CODE}
+
+
 def key_on(page: str) -> str:
     """The key that a page carries in its forms."""
     return _HIDDEN.search(page)[1]

@@ -7,11 +7,14 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.event import listen
 from stage import NOW
 
+from hub.crypto import symmetric
 from hub.errors import TooMany
 from hub.portal.codes import GuessBounds, Guesses, TypedKey, grouped, read_typed
 from hub.portal.database import PortalDatabase, failures
+from hub.portal.storage import FormPurpose, FormStorage
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
@@ -87,3 +90,43 @@ def test_what_is_counted_is_bounded_hashed_and_forgotten(database):
     assert guesses.forget(NOW + timedelta(minutes=15)) == len(rows)
     guess(guesses, now=NOW + timedelta(days=9))
     assert guesses.forget(NOW) == 2  # The clock was set back: its two counts would keep somebody out for nine days.
+
+
+def test_a_wrong_code_costs_the_same_work_whether_its_reference_exists_or_not(database, monkeypatch):
+    """No clock: what is done is counted, and it is the same for what is there, what is not, and what has ended.
+
+    Nothing typed is compared with anything kept: it is stretched into a name, and a row of that name is there or is not.
+    """
+    storage, guesses = FormStorage(database), Guesses(database, GuessBounds(by_pair=99, by_address=99))
+    known, ended = TypedKey.new(), TypedKey.new()
+    for typed, life in ((known, timedelta(days=9)), (ended, timedelta(hours=1))):
+        storage.create(typed.form_key(), b"x" * 9_000, purpose=FormPurpose.SAVED, now=NOW, ends=NOW + life)
+    done: list[str] = []
+    for owner, name in ((symmetric, "stretch"), (symmetric, "unseal")):
+        monkeypatch.setattr(owner, name, _counting(getattr(owner, name), name, done))
+    listen(database._engine, "before_cursor_execute", lambda *said: done.append(said[2]))
+
+    def work(typed: TypedKey, address: str) -> list[str]:
+        done.clear()
+        found = guesses.opened(storage, typed, address=address, now=NOW + timedelta(hours=2))
+        assert (found is not None) == (typed is known)
+        return list(done)
+
+    wrong = [
+        work(TypedKey(reference=known.reference, code=TypedKey.new().code), "192.0.2.1"),
+        work(TypedKey(reference=TypedKey.new().reference, code=known.code), "192.0.2.2"),
+        work(TypedKey.new(), "192.0.2.3"),
+        work(ended, "192.0.2.4"),
+    ]
+    assert wrong[0].count("stretch") == 1
+    assert "unseal" not in wrong[0]
+    assert all(each == wrong[0] for each in wrong)
+    assert "unseal" in work(known, "192.0.2.5")
+
+
+def _counting(function, name, done):
+    def counted(*arguments, **named):
+        done.append(name)
+        return function(*arguments, **named)
+
+    return counted

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import secrets
 import unicodedata
 from io import BytesIO
 from random import Random
+from uuid import UUID
 
 import pytest
 from lxml import etree
-from people import typed_on
-from portal_way import BARE, BUILDING, DOG_TAX, HANAU, PDF, RESIDENCE, TAUNUSSTEIN, WIESBADEN, portal_on
+from people import follow_on, key_on, typed_on
+from portal_way import BARE, BUILDING, DOG_TAX, HANAU, PDF, RESIDENCE, TAUNUSSTEIN, WIESBADEN, portal_on, texts_of
 from stage import SCHEMAS
 
 from hub.client.plain import Receipt
@@ -328,3 +331,98 @@ def test_without_a_form_the_pages_say_so(way):
         page = person.get(path)
         assert page.status_code == 404
         assert "von vorn" in page.text
+
+
+def status_of(way, typed):
+    """The status page of an application, and the key in its forms."""
+    person = way.someone()
+    person.get("/stand")
+    page = person.post("/stand", list(typed.items())).text
+    return person, page, key_on(page)
+
+
+def test_a_correction_takes_the_place_of_what_was_sent_and_all_sides_see_it(way):
+    asked = way.asked(DOG)
+    answers = answers_for(asked, **{"/halter/familienname": "Falsch", "/hunde/*/gefaehrlich": False})
+    person = way.someone()
+    way.filled(person, DOG_TAX, WIESBADEN, answers, named=DOG)
+    person.declare()
+    first, typed = sent(person), follow_on(person.page.text)
+
+    person, page, key = status_of(way, typed)
+    assert 'action="/stand/berichtigen"' in page
+    assert person.post("/stand/berichtigen", [("key", key)]).status_code == 200
+    assert person.path == "/antrag/pruefen"
+    assert "Falsch" in person.page.text
+    person.get("/antrag/schritt/keeper")
+    corrected = {**answers, "halter": {**answers["halter"], "familienname": "Richtig"}}
+    person.answer(*texts_of(asked, asked.open_steps(answers)[0], corrected)[0])
+    person.get("/antrag/pruefen")
+    person.declare()
+    second, new = sent(person), follow_on(person.page.text)
+
+    # The authority has both, and beside the second the hub's word which one it replaces.
+    assert json.loads(way.arrived(first)[1])["halter"]["familienname"] == "Falsch"
+    metadata, data, files = way.arrived(second)
+    assert json.loads(data)["halter"]["familienname"] == "Richtig"
+    note = json.loads(files["nachricht.json"])
+    assert (note["kind"], note["about"]) == ("correction", first)
+    assert "not authenticated" in metadata["author"]["description"]
+    messages = [way.stage.hub.store.submissions.message(UUID(each)) for each in (first, second)]
+    assert messages[0].case_id == messages[1].case_id
+
+    # Whoever looks at the old one hears that another counts now, and changes nothing of it any more.
+    _, page, key = status_of(way, typed)
+    assert "Sie haben Ihren Antrag berichtigt" in page
+    assert "Es gilt der berichtigte Antrag" in page
+    assert 'action="/stand/berichtigen"' not in page
+    assert 'action="/stand/zuruecknehmen"' not in page
+
+    # The new one is withdrawn; the authority reads that, and both pages say so.
+    person, page, key = status_of(way, new)
+    assert "Ihr Antrag ist eingegangen" in page
+    person.post("/stand/zuruecknehmen", [("key", key), ("do", "yes"), ("text", "Umzug")])
+    assert "Sie haben Ihren Antrag zurückgenommen" in person.page.text
+    case = way.served.get(f"/hub/v1/cases/{messages[0].case_id}").json()["submissions"]
+    (withdrawal,) = [each for each in case if (each["inCase"] or {}).get("kind") == "withdrawal"]
+    said = json.loads(way.arrived(withdrawal["submissionId"])[1])
+    assert (said["kind"], said["about"], said["text"]) == ("withdrawal", second, "Umzug")
+    assert "Sie haben Ihren Antrag zurückgenommen" in status_of(way, typed)[1]
+
+
+def test_nothing_of_a_session_that_ended_stays_in_memory(way):
+    _fill_and_leave(way)
+    gc.collect()
+    held = ["Zz" + secrets.token_hex(8) + "zZ"]
+    assert [each for each in _texts_in_memory() if re.search(_MARK, each)] == held  # It looks, and finds what is held.
+
+
+_MARK = "Zz[0-9a-f]{16}zZ"
+
+
+def _fill_and_leave(way) -> None:
+    """Answer, upload, save and end, with a name that nobody but the portal keeps hold of."""
+    mark = "Zz" + secrets.token_hex(8) + "zZ"
+    person = way.someone()
+    person.begin(RESIDENCE, HANAU)
+    person.get("/antrag/schritt/landlord")
+    person.answer(
+        ("/wohnungsgeber/name", mark), files=[(FILE, (f"{mark}.pdf", PDF + mark.encode(), "application/pdf"))]
+    )
+    assert mark in person.get("/antrag/anlagen").text
+    person.get("/antrag/pruefen")
+    person.get("/antrag/speichern")
+    person.post("/antrag/speichern", [])
+    person.post("/antrag/beenden", [])
+    person.http.close()
+    way.people.remove(person)
+
+
+def _texts_in_memory():
+    """Yield every text and byte string that something in this process holds."""
+    seen = set()
+    for holder in gc.get_objects():
+        for each in gc.get_referents(holder):
+            if isinstance(each, str | bytes) and id(each) not in seen:
+                seen.add(id(each))
+                yield each if isinstance(each, str) else each.decode("latin-1")

@@ -1,3 +1,5 @@
+"""One judge of names: what strangers call a file is shown as it is, and leads nowhere."""
+
 from __future__ import annotations
 
 import unicodedata
@@ -6,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.connector.envelope import safe_name, unique_names
 from hub.model import suffix_of
+from hub.web.filenames import is_seen, safe_name, seen, unique_names
 
 TABLE = {
     "a plain name stays": ("Lageplan.pdf", "Lageplan.pdf"),
@@ -46,6 +48,33 @@ def test_a_long_suffix_is_no_suffix():
     assert len(safe_name("a." + "b" * 300, "fallback").encode()) <= 120
 
 
+#: Nothing of this is seen where a name is shown; each once passed somewhere.
+UNSEEN = (
+    "\u061c\u2028\u2029\ufeff\u00ad\u200b\u200f\u202e\u2066\u034f\u3164\u115f\uffa0\u2800\ufe0f"
+    "\U000e0041\U000e0100\ue000\u0378"
+)
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=lambda each: f"U+{ord(each):04X}")
+def test_what_cannot_be_seen_is_in_no_name(character):
+    assert safe_name(f"Be{character}scheid.pdf", "fallback") == "Bescheid.pdf"
+    assert safe_name(character * 3, "fallback") == "fallback"
+    assert not is_seen(f"a{character}")
+
+
+def test_what_people_write_is_seen():
+    for name in (
+        "Zeugnis – Łódź (1).pdf",
+        "Ђорђе’s Плаn №5.pdf",
+        "Ελληνικά & Đặng.png",
+        "家族.jpg",
+        "صورة.jpg",
+        "☎ 1+1=2.txt",
+    ):
+        assert seen(name) == name == safe_name(name, "fallback")
+    assert seen("a\u00a0b\u3000c") == "a b c"
+
+
 @given(st.text())
 def test_no_name_leaves_its_folder(wish):
     name = safe_name(wish, "fallback")
@@ -53,7 +82,8 @@ def test_no_name_leaves_its_folder(wish):
     assert not set(name) & set('/\\:\0"<>|?*')
     assert name not in {".", ".."}
     assert name == name.strip(" .")
-    assert not any(unicodedata.category(character) == "Cc" for character in name)
+    assert is_seen(name)
+    assert unicodedata.normalize("NFC", name) == name
 
 
 @given(st.lists(st.sampled_from(["a.pdf", "A.PDF", "b", "2-a.pdf"])))
