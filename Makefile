@@ -45,8 +45,8 @@ fonts:
 run: $(VENV)/run.stamp ## Start hub and demo specialist system, send demo applications, show what happens.
 	@$(BIN)/hub run $(ARGS)
 
-test: $(VENV)/test.stamp ## Run the whole test suite, in four processes: much of it waits.
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(VENV)/test.stamp ## Run the whole test suite, in six processes: much of it waits.
+	$(BIN)/pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test.stamp ## Run ruff, mypy --strict, the import contracts, and what lints openapi.yaml.
 	$(BIN)/ruff check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import copy
 import os
 import shutil
 import subprocess
@@ -18,12 +18,14 @@ import pytest
 from argon2 import PasswordHasher
 from connexion.spec import Specification
 from hypothesis import HealthCheck, settings
-from stage import NOW, made_once, served, stage  # noqa: F401  # fixtures for every test
+from stage import NOW, made_by_one, made_once, served, stage  # noqa: F401  # fixtures for every test
 
 from hub.api import application
+from hub.areas import gazetteer
 from hub.crypto import keys
 from hub.identity import accounts
 from hub.resources import shipped
+from hub.validation import catalog
 
 #: Fixtures that several modules share; here alone, so that each is loaded once and before anybody imports it.
 pytest_plugins = [
@@ -47,23 +49,38 @@ settings.load_profile("patient")
 # One process for each hub, where nothing else is asked for: several take longer to begin.
 os.environ.setdefault("HUB_PROCESSES", "1")
 
-_judged: set[bytes] = set()
-_validate = Specification._validate_spec.__func__
+# What is the same for all of the hundreds of hubs that the suite builds is read and judged once. Nobody changes it.
+_judged: dict[bytes, Specification] = {}
+_judge = Specification.__init__
 
 
-@classmethod
-def _validate_once(cls: type[Specification], spec: dict[str, Any]) -> None:
-    """Judge a contract once: connexion does at each start what takes half a second for ours, and the suite starts hundreds."""
-    document = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
+def _judge_once(self: Specification, raw_spec: dict[str, Any], *, base_uri: str = "") -> None:
+    """Judge, copy and resolve a contract once; connexion does so six times at each start."""
+    document = orjson.dumps(raw_spec)
     if document not in _judged:
-        _validate(cls, spec)
-        _judged.add(document)
+        _judge(self, raw_spec, base_uri=base_uri)
+        _judged[document] = self
+    known = _judged[document]
+    self._raw_spec, self._spec, self._base_uri = dict(known._raw_spec), dict(known._spec), base_uri
 
 
-Specification._validate_spec = _validate_once
-_load = application.load
-_load_shipped = cache(_load)  # Nobody changes the document that it is read into.
-application.load = lambda path: (_load_shipped if path == shipped("openapi.yaml") else _load)(path)
+def _clone(self: Specification) -> Specification:
+    """A copy for another base path, which is all that is changed in it."""
+    made = copy.copy(self)
+    made._raw_spec, made._spec = dict(self._raw_spec), dict(self._spec)
+    return made
+
+
+def _shipped_once(read: Callable[[Path], Any], folder: Path) -> Callable[[Path], Any]:
+    """Have what reads a path read those at or below ``folder`` once."""
+    once = cache(read)
+    return lambda path: (once if path.is_relative_to(folder) else read)(path)
+
+
+Specification.__init__, Specification.clone = _judge_once, _clone
+application.load = _shipped_once(application.load, shipped("openapi.yaml"))
+catalog.load_version = _shipped_once(catalog.load_version, shipped("schemas"))
+gazetteer.Gazetteer.load = _shipped_once(gazetteer.Gazetteer.load, shipped("routing_rules"))
 
 # Slow on purpose where people log in; each of the hubs that the suite builds would take a fifth of a second for it.
 accounts.PasswordHasher = partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
@@ -90,29 +107,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``make wheel`` puts into dist/: both wheels, the lock and what installs them."""
-    return _made_by_one(tmp_path_factory, "dist", _build)
+    return made_by_one(tmp_path_factory, "dist", _build)
 
 
 @pytest.fixture(scope="session")
 def installed_hub(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command ``hub`` as an operator has it: installed from ``dist`` alone, with no checkout near; leave it as it is."""
-    return _made_by_one(tmp_path_factory, "installed", partial(_install, dist)) / "bin/hub"
-
-
-def _made_by_one(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Have the first of a run's processes make a folder that all of them use."""
-    common = factory.getbasetemp() if "PYTEST_XDIST_WORKER" not in os.environ else factory.getbasetemp().parent
-    folder = common / name
-    with (common / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            # What is installed knows its own place: it is made there, and gone again if it does not come to its end.
-            try:
-                make(folder)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-    return folder
+    return made_by_one(tmp_path_factory, "installed", partial(_install, dist)) / "bin/hub"
 
 
 def _build(folder: Path) -> None:

@@ -6,12 +6,14 @@ Keys take seconds to make, so one folder is made per run and copied for each tes
 from __future__ import annotations
 
 import copy
+import fcntl
 import json
+import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -100,15 +102,34 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with keys, tables and parties."""
+    """A data folder with keys, tables and parties, to be copied."""
+    return made_by_one(tmp_path_factory, "stage", _prepare) / "data"
+
+
+def _prepare(folder: Path) -> None:
     from hub import app
     from hub.demo.cast import prepare
 
-    data = tmp_path_factory.mktemp("stage") / "data"
-    hub = app.build(load_settings(data, {}, allow_private_addresses=True, disk_watermark_bytes=0), clock=VirtualClock())
+    settings = load_settings(folder / "data", {}, allow_private_addresses=True, disk_watermark_bytes=0)
+    hub = app.build(settings, clock=VirtualClock())
     prepare(hub, say=lambda _: None)
     hub.close()
-    return data
+
+
+def made_by_one(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Have the first of a run's processes make a folder that all of them use."""
+    common = factory.getbasetemp() if "PYTEST_XDIST_WORKER" not in os.environ else factory.getbasetemp().parent
+    folder = common / name
+    with (common / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            # What is installed knows its own place: it is made there, and gone again if it does not come to its end.
+            try:
+                make(folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    return folder
 
 
 @contextmanager

@@ -257,6 +257,7 @@ def test_look_ups_go_on_while_tables_are_activated_and_rolled_back(tables):
         while not stop.is_set():
             now = NOW + timedelta(seconds=next(moments))
             answers.append(tables.active(now).route(idstein, BAUEN, now).destination_id)
+            stop.wait(0.001)
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
