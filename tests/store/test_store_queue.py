@@ -141,9 +141,7 @@ def test_a_receiver_that_one_node_found_quick_is_open_to_the_others_too(store):
         accepted(store, there)
 
     def taken(node, width=4):
-        return len(
-            store.queue.claim(NOW, lease=LEASE, node=node, limit=100, per_destination=4, widths={there: width})
-        )
+        return len(store.queue.claim(NOW, lease=LEASE, node=node, limit=100, per_destination=4, widths={there: width}))
 
     assert taken("first") == 4
     assert taken("second") == 0, "nobody knows yet that it takes more than the usual number"
