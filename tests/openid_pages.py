@@ -22,8 +22,8 @@ from stage import altered
 from hub.admin import Mounted, build
 from hub.identity import Accounts
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
-from hub.identity.openid.provider import Provider, Registration
 from hub.model import Role
+from hub.openid.provider import Provider, Registration
 from hub.transport.connection import Outbound
 
 

@@ -40,7 +40,6 @@ from hub.fit_connect.collection import Cases
 from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
-from hub.identity.openid.provider import Provider, Registration
 from hub.intake import Intake
 from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
@@ -52,6 +51,7 @@ from hub.notifications.mail import MailServer, Noticeboard, Postman
 from hub.observability import crashes
 from hub.observability.metrics import LOGINS, Meters
 from hub.observability.tracing import open_traces
+from hub.openid.provider import Provider, Registration
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.evidence import Evidences, Notary
 from hub.resources import shipped

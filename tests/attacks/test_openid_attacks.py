@@ -13,7 +13,7 @@ from openid_provider import SECRET, make_key, session_cookie, sign
 from stage import NOW
 
 from hub.errors import Unauthenticated
-from hub.identity.openid.provider import Expected, verified
+from hub.openid.provider import Expected, verified
 
 
 def _segment(document):
@@ -315,7 +315,7 @@ def test_a_silent_provider_does_not_take_all_threads(entrance):
     from time import monotonic, sleep
 
     from hub.errors import Unavailable
-    from hub.identity.openid.provider import Provider
+    from hub.openid.provider import Provider
     from hub.transport.connection import Outbound, Posted
 
     asked, answer = [], Event()
@@ -356,7 +356,7 @@ def test_a_document_that_leads_inward_or_in_clear_is_not_followed(entrance):
     from dataclasses import replace
 
     from hub.errors import Unavailable
-    from hub.identity.openid.provider import Provider
+    from hub.openid.provider import Provider
     from hub.transport.connection import Outbound, Posted
 
     registration = replace(entrance.login.provider.registration, issuer="https://id.example.org")

@@ -14,8 +14,8 @@ from hub.config import load_settings
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 from hub.identity import Person, Right
 from hub.identity.openid.login import Grants, link
-from hub.identity.openid.provider import Provider
 from hub.model import Role
+from hub.openid.provider import Provider
 from hub.store import AuditEntry
 from hub.transport.connection import Outbound
 

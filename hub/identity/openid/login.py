@@ -2,7 +2,7 @@
 
 Out: a browser gets a sealed cookie with state, nonce, verifier and the wanted page, and the provider's address.
 Back, checked in this order: (1) throttle of the network address, (2) the cookie is ours and young, (3) its state is the
-answer's, (4) the answer was not used before, (5) code and ID token (``provider``, ``id_token``), (6) roles, (7) account.
+answer's, (4) the answer was not used before, (5) code and ID token (``hub.openid``), (6) roles, (7) account.
 Every failure counts for the throttle.
 
 The accounts of a provider's people: found by issuer and subject, never by name or e-mail address.
@@ -22,10 +22,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import logging
 import re
-import secrets
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,9 +46,9 @@ from hub.errors import (
 )
 from hub.files import vault
 from hub.identity.accounts import BOUNDS, Accounts, Person, SecretBox, person_of
-from hub.identity.openid.provider import AuthorizationRequest, Provider, refused
 from hub.identity.throttle import Throttle
 from hub.model import Role
+from hub.openid.provider import AuthorizationRequest, Provider, refused
 from hub.store import Account, AuditEntry, Store
 
 _EVERYTHING = "*"
@@ -361,9 +359,7 @@ class OpenIdLogin:
     def depart(self, next_page: str, *, address: str, now: datetime) -> Departure:
         """Begin a log-in; raise ``TooMany`` after too many failures, ``Unavailable`` without the provider."""
         self._throttle.refuse(address=address, now=now)
-        request = AuthorizationRequest(
-            state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48)
-        )
+        request = AuthorizationRequest.new()
         content = {
             "state": request.state,
             "nonce": request.nonce,
@@ -404,8 +400,7 @@ class OpenIdLogin:
         ticket = self._opened(cookie)
         if not timedelta(0) <= now - ticket.made_at <= COOKIE_LIFE:
             raise refused("too-late")
-        if not hmac.compare_digest(answer.get("state", "").encode(), ticket.request.state.encode()):
-            raise refused("state")
+        ticket.request.require_own(answer)
         if not self._records.use_answer(hashlib.sha256(ticket.request.state.encode()).hexdigest(), now):
             raise refused("used")
         return ticket

@@ -1,4 +1,4 @@
-"""Speaking with the provider: discovery, keys and the exchange of a code, all through the guarded way out.
+"""Speaking with the provider: discovery, keys and the exchange of a code, all through a way out that is handed in.
 
 Judging an ID token (OpenID Connect Core 1.0 section 3.1.3.7, RFC 8725).
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import base64
 import hmac
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote_plus, urlencode
 
 import orjson
@@ -23,7 +24,6 @@ import orjson
 from hub.crypto import header
 from hub.crypto.jwk import MOST_BITS, integer
 from hub.errors import Invalid, KeyRefused, SealBroken, Text, TooLarge, Unauthenticated, Unavailable
-from hub.transport.connection import Outbound, Posted
 
 if TYPE_CHECKING:
     # Where no provider is set, two libraries less in memory; so below, too.
@@ -45,6 +45,33 @@ _LONGEST_SUBJECT = 255
 _COMPACT_DOTS = 2
 
 Jwk = Mapping[str, Any]
+
+
+class Answered(Protocol):
+    """What came of one request: the answer's status, None where there was none, and its body, whole or cut at a bound."""
+
+    @property
+    def status(self) -> int | None:
+        """The status."""
+
+    @property
+    def content(self) -> bytes:
+        """The body."""
+
+
+class WayOut(Protocol):
+    """What sends requests to the provider; it follows no redirect, and bounds times and sizes."""
+
+    def require_url(self, url: str) -> None:
+        """Judge an address by its form; raise ``Invalid`` for one that secrets must not go to."""
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Answered:
+        """Ask for ``url`` once."""
+        ...
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answered:
+        """Post ``body`` once."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +213,7 @@ _LONGEST_CODE = 2_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registration:
-    """The hub as the provider knows it."""
+    """The hub, or the portal, as the provider knows it."""
 
     issuer: str
     client_id: str
@@ -203,11 +230,21 @@ class AuthorizationRequest:
     nonce: str = field(repr=False)
     verifier: str = field(repr=False)
 
+    @classmethod
+    def new(cls) -> Self:
+        """Return what nobody can guess."""
+        return cls(state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48))
+
+    def require_own(self, answer: Mapping[str, str]) -> None:
+        """Refuse an answer that belongs to another log-in: of another browser, or of somebody who planted it."""
+        if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
+            raise refused("state")
+
 
 class Provider:
     """One OpenID Connect provider, found by its issuer (OpenID Connect Discovery 1.0)."""
 
-    def __init__(self, *, registration: Registration, outbound: Outbound) -> None:
+    def __init__(self, *, registration: Registration, outbound: WayOut) -> None:
         self.registration = registration
         self._outbound = outbound
         self._asking = threading.BoundedSemaphore(_AT_ONCE)
@@ -288,7 +325,7 @@ class Provider:
             raise refused("no-id-token")
         return token
 
-    def _asked(self, ask: Callable[[Outbound], Posted], now: datetime) -> Posted:
+    def _asked(self, ask: Callable[[WayOut], Answered], now: datetime) -> Answered:
         """Ask the provider something, unless it was silent just now or too many wait for it already."""
         resting = self._silent_until is not None and self._silent_until - _PAUSE <= now < self._silent_until
         if resting or not self._asking.acquire(timeout=_PATIENCE):
@@ -349,7 +386,7 @@ def _listed(document: Mapping[str, Any], name: str, usual: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _document(said: Posted) -> dict[str, Any]:
+def _document(said: Answered) -> dict[str, Any]:
     """Return the JSON object of an answer; one that was cut at the limit is none."""
     try:
         found = orjson.loads(said.content) if said.status == _OK else None
