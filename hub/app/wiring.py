@@ -45,6 +45,7 @@ from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
+from hub.jobs.usage import RollUp
 from hub.model import Breaker, Destination, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
@@ -357,6 +358,7 @@ class Context(Shared):
         store.on_delivery_due(self.dispatcher.wake if self.member is None else self.member.board.wake)
         self.messenger = _messenger(self)
         self.postman = _postman(self)
+        self.roll_up = RollUp(store=store)
         self.duties = _duties(self)
         self.readiness = Readiness(
             store=store,
@@ -546,11 +548,11 @@ def _postman(hub: Shared) -> Postman | None:
     return Postman(store=hub.store, server=server, base_url=hub.base_url, node=node, clock=hub.clock)
 
 
-def _duties(hub: Shared) -> Clock:
+def _duties(hub: Context) -> Clock:
     return Clock(
         store=hub.store,
         node=process_of(hub.settings),
-        duties=[*_proving(hub), *_clearing(hub)],
+        duties=[*_proving(hub), *_clearing(hub), *_counting(hub)],
         clock=hub.clock,
         supervisor=hub.supervisor,
         meters=hub.meters,
@@ -580,6 +582,10 @@ def _clearing(hub: Shared) -> list[Duty]:
             deletes=True,
         ),
     ]
+
+
+def _counting(hub: Context) -> list[Duty]:
+    return [Duty(name="usage", every=timedelta(hours=1), run=hub.roll_up.run)]
 
 
 def unconfined(hub: Context) -> DestinationService:

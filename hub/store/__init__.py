@@ -45,6 +45,7 @@ from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
 from hub.store.retention import Services
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.store import Store
+from hub.store.usage import RefusalLine, UsageDay, UsageLine
 
 __all__ = [
     "AUDIT_LOG",
@@ -93,6 +94,7 @@ __all__ = [
     "Page",
     "Provisional",
     "Read",
+    "RefusalLine",
     "Remembered",
     "RuleRows",
     "SentFilter",
@@ -107,6 +109,8 @@ __all__ = [
     "TableVersions",
     "Tally",
     "Telling",
+    "UsageDay",
+    "UsageLine",
     "VersionState",
     "Wanted",
     "adapter_change_open",

@@ -99,7 +99,7 @@ class Overview:
             bucket = (at - start) // width
             return (
                 select(destination.label("destination_id"), bucket.label("bucket"), func.count().label("number"))
-                .where(at >= start, condition, _within(destination, tenant))
+                .where(at >= start, condition, within_tenant(destination, tenant))
                 .group_by(destination, bucket)
             )
 
@@ -130,7 +130,7 @@ class Overview:
         columns = _MESSAGES.c
         conditions: list[ColumnElement[bool]] = [
             columns.kind == Subject.SUBMISSION.value,
-            _within(columns.destination_id, tenant),
+            within_tenant(columns.destination_id, tenant),
         ]
         if wanted.text:
             text = wanted.text.lower()
@@ -155,7 +155,7 @@ class Overview:
         statement = select(_MESSAGES).where(
             _MESSAGES.c.message_id == str(submission_id),
             _MESSAGES.c.kind == Subject.SUBMISSION.value,
-            _within(_MESSAGES.c.destination_id, tenant),
+            within_tenant(_MESSAGES.c.destination_id, tenant),
         )
         return self._database.one(statement, to_message)
 
@@ -167,7 +167,7 @@ class Overview:
         statement = select(_DELIVERIES).where(
             columns.state == DeliveryState.DEAD.value,
             tables.undelivered(),
-            _within(columns.destination_id, tenant),
+            within_tenant(columns.destination_id, tenant),
             true() if cause is None else columns.cause == cause.value,
         )
         ordered = statement.order_by(columns.accepted_at, columns.delivery_id)
@@ -181,7 +181,7 @@ class Overview:
             .where(
                 columns.state == DeliveryState.DEAD.value,
                 tables.undelivered(),
-                _within(columns.destination_id, tenant),
+                within_tenant(columns.destination_id, tenant),
             )
             .group_by(columns.cause)
         )
@@ -191,7 +191,7 @@ class Overview:
     def delivery(self, delivery_id: UUID, *, tenant: str = "") -> DeliveryView | None:
         """Return a delivery without its history; None if there is none, or it is another tenant's."""
         statement = select(_DELIVERIES).where(
-            _DELIVERIES.c.delivery_id == str(delivery_id), _within(_DELIVERIES.c.destination_id, tenant)
+            _DELIVERIES.c.delivery_id == str(delivery_id), within_tenant(_DELIVERIES.c.destination_id, tenant)
         )
         return self._database.one(statement, delivery_view)
 
@@ -205,7 +205,7 @@ class Overview:
                 func.count().label("number"),
                 func.min(columns.accepted_at).label("oldest"),
             )
-            .where(tables.undelivered(), _within(columns.destination_id, tenant))
+            .where(tables.undelivered(), within_tenant(columns.destination_id, tenant))
             .group_by(columns.destination_id, columns.state)
         )
         rows: Sequence[Any] = self._database.read(lambda connection: connection.execute(statement).all())
@@ -220,7 +220,7 @@ class Overview:
                 columns.message_id >= str(oldest_id(since)),
                 columns.kind == Subject.SUBMISSION.value,
                 columns.schema_uri.is_not(None),
-                _within(columns.destination_id, tenant),
+                within_tenant(columns.destination_id, tenant),
             )
             .group_by(columns.schema_uri)
         )
@@ -243,7 +243,7 @@ class Overview:
                 columns.kind == Subject.SUBMISSION.value,
                 columns.submitted_at >= micros(since),
                 columns.area.is_not(None),
-                _within(columns.destination_id, tenant),
+                within_tenant(columns.destination_id, tenant),
             )
             .order_by(columns.submitted_at.desc(), columns.message_id)
             .limit(limit)
@@ -260,7 +260,7 @@ class Overview:
                 columns.kind == Subject.SUBMISSION.value,
                 columns.submitted_at >= micros(since),
                 columns.area.is_not(None),
-                _within(columns.destination_id, tenant),
+                within_tenant(columns.destination_id, tenant),
             )
             .group_by(columns.area, columns.service_identifier)
         )
@@ -268,7 +268,7 @@ class Overview:
         return {(area, service): number for area, service, number in rows}
 
 
-def _within(destination_id: Any, tenant: str) -> ColumnElement[bool]:
+def within_tenant(destination_id: Any, tenant: str) -> ColumnElement[bool]:
     """The condition that a row's destination belongs to the tenant: the one place where this is decided."""
     if not tenant:
         return true()

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, up
 
 from hub.errors import Conflict, Text, not_found, state_forbids
 from hub.model import State
-from hub.store import tables
+from hub.store import tables, usage_tables
 from hub.store.blobs.contents import Blobs
 from hub.store.database import Database, micros
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
@@ -24,6 +24,7 @@ from hub.store.records import Case, DeliveryState, MakeEvents, OutgoingCallback,
 from hub.store.rows import to_message
 from hub.store.statements import Lookup
 from hub.store.submissions import read_case
+from hub.store.usage import remember_deletion
 from hub.store.writer import nothing_written
 
 _CASES = tables.cases
@@ -132,6 +133,7 @@ class Retention:
                 events = make(head, State(row.state)) if make is not None else ()
                 state = advance(State(row.state), events)
             names = _blob_names(connection, [row.message_id])
+            remember_deletion(connection, row.message_id, row.state)
             connection.execute(delete(_CONTENTS).where(_CONTENTS.c.message_id == row.message_id))
             move(connection, message_id, state, write_events(connection, head, events))
             gone = update(_MESSAGES).where(_MESSAGES.c.message_id == row.message_id).values(deleted_at=micros(now))
@@ -244,6 +246,7 @@ def _drop(connection: Connection, case_id: str) -> None:
         delete(_DELIVERIES).where(_DELIVERIES.c.submission_id.in_(in_case)),
         delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.submission_id.in_(in_case)),
         delete(tables.reads).where(tables.reads.c.message_id.in_(in_case)),
+        delete(usage_tables.deletions).where(usage_tables.deletions.c.message_id.in_(in_case)),
         delete(tables.callbacks).where(tables.callbacks.c.case_id == case_id),
         delete(tables.events).where(tables.events.c.case_id == case_id),
         delete(_MESSAGES).where(_MESSAGES.c.case_id == case_id),

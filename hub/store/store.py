@@ -48,6 +48,7 @@ from hub.store.reports import Figures, Overview
 from hub.store.retention import Recovery, Retention
 from hub.store.routing_versions import SERVICES, TableVersions
 from hub.store.submissions import Submissions
+from hub.store.usage import Usage
 from hub.store.writer import Turns
 from hub.supervision import Supervisor
 
@@ -111,6 +112,7 @@ class Store:
         self.service_versions = TableVersions(database, SERVICES)
         self.overview = Overview(database)
         self.figures = Figures(database)
+        self.usage = Usage(database)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
