@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -154,6 +154,9 @@ $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/yardstick
 	$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/yardstick/bin/python -r benchmarks/full/requirements.lock
 	@touch $@
+
+bench-country: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure a day of the whole country and what a hub for it needs (PostgreSQL, < 15 min; ARGS="--short").
+	$(BIN)/python -W ignore -m benchmarks.country $(ARGS)
 
 bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)

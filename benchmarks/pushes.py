@@ -30,6 +30,7 @@ import requests
 
 from benchmarks import load, payload
 from benchmarks.full.backlog import application_request
+from benchmarks.full.processes import tree_cpu_seconds
 from tests.shared_data import CATALOG
 
 _ROOT = Path(__file__).parents[1]
@@ -207,13 +208,7 @@ class Build:
 
     def _cpu(self) -> float:
         """Return the CPU seconds of the hub and of every process that it started."""
-        found, waiting = 0.0, list(self.processes)
-        while waiting:
-            pid = waiting.pop()
-            threads = Path(f"/proc/{pid}/task")
-            found += sum(int(each.read_text().split()[0]) for each in threads.glob("*/schedstat")) / 1e9
-            waiting += [int(child) for each in threads.glob("*/children") for child in each.read_text().split()]
-        return found
+        return tree_cpu_seconds(*self.processes)
 
     def _bin(self, name: str) -> Path:
         return self.root / ".venv/bin" / name

@@ -79,6 +79,16 @@ class Postgresql:
             **self._as,
         )
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the server, its backends included, also of those that have ended."""
+        assert self._process is not None
+        found = 0.0
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(OSError):  # A backend that has just ended counts with its parent's children.
+                fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+                found += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return found
+
     def stop(self) -> None:
         """Shut down as an operator does: running transactions are rolled back, connections are cut."""
         self._end(signal.SIGINT)

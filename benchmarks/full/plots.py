@@ -1,4 +1,6 @@
-"""Draw what ``full.json`` says, one picture for each question, as SVG and PNG. Runs beside the yardstick: needs matplotlib.
+"""Draw what ``full.json`` and ``country.json`` say, a picture for each question, as SVG and PNG.
+
+Runs beside the yardstick: needs matplotlib.
 
 python -m benchmarks.full.plots FOLDER
 """
@@ -102,16 +104,55 @@ def attachments(result: dict[str, Any]) -> Any:
     return figure
 
 
+def country_day(result: dict[str, Any]) -> Any:
+    """Does what falls due in a country's day go in and out?"""
+    figure, axis = plt.subplots(figsize=(9, 4))
+    for day, style in zip(result["days"], ("-", "--"), strict=False):
+        at = [hour["number"] for hour in day["hours"]]
+        for name, colour in (("due", _BARE), ("accepted", _HUB), ("delivered", _OTHER)):
+            rates = [hour[name] / hour["seconds"] for hour in day["hours"]]
+            axis.step(at, rates, style, where="post", color=colour, label=f"{name}, nodes: {day['nodes']}")
+    axis.set(xlabel="hour of the day", ylabel="per second", title="a day of the country", ylim=(0, None))
+    axis.legend(fontsize=8)
+    return figure
+
+
+def country_model(result: dict[str, Any]) -> Any:
+    """Do the nodes use what the lines say?"""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    fastest = 0.0
+    for day, colour in zip(result["days"], (_HUB, _OTHER), strict=False):
+        rates = [hour["accepted"] / hour["seconds"] for hour in day["hours"]]
+        used = [hour["hub_cpu"] / hour["seconds"] for hour in day["hours"]]
+        axis.scatter(rates, used, color=colour, label=f"measured, nodes: {day['nodes']}")
+        fastest = max(fastest, *rates)
+    for day, colour in zip(result["days"], (_HUB, _OTHER), strict=False):
+        idle = result["hub"]["idle"] / result["days"][0]["nodes"] * day["nodes"]
+        ends = (0.0, fastest)
+        axis.plot(ends, [idle + result["hub"]["each"] * rate for rate in ends], color=colour, label="foretold")
+    axis.set(xlabel="accepted a second", ylabel="cores busy", title=f"error in all: {100 * result['error']:+.0f} %")
+    axis.legend(fontsize=8)
+    return figure
+
+
 def main(folder: Path) -> None:
     """Draw what was measured."""
-    results = json.loads((folder / "full.json").read_text(encoding="utf-8"))
-    for draw in (drain, neighbours, sustained, proof, attachments):
-        name = draw.__name__
-        if name in results:
-            figure = draw(results[name])
-            for suffix in ("svg", "png"):
-                figure.savefig(folder / f"full-{name}.{suffix}", bbox_inches="tight", dpi=120)
-            plt.close(figure)
+    for file, drawings in (
+        ("full", (drain, neighbours, sustained, proof, attachments)),
+        ("country", (country_day, country_model)),
+    ):
+        path = folder / f"{file}.json"
+        results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for draw in drawings:
+            name = draw.__name__
+            result = results if file == "country" else results.get(name)
+            if result:
+                figure = draw(result)
+                for suffix in ("svg", "png"):
+                    figure.savefig(
+                        folder / f"{'full-' * (file == 'full')}{name}.{suffix}", bbox_inches="tight", dpi=120
+                    )
+                plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -24,11 +25,14 @@ _ENVIRONMENT = {
 
 @contextmanager
 def running(
-    *module: str, python: str = sys.executable, env: dict[str, str] | None = None
+    *module: str, python: str = sys.executable, env: dict[str, str] | None = None, quiet: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``python -m module …``; at the end it is killed, for nobody waits for what it has under way."""
     process = subprocess.Popen(
-        [python, "-m", *module], env={**os.environ, **_ENVIRONMENT, **(env or {})}, stdin=subprocess.DEVNULL
+        [python, "-m", *module],
+        env={**os.environ, **_ENVIRONMENT, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
     )
     try:
         yield process
@@ -46,6 +50,18 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """Return the CPU time that a process has used so far."""
     fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def tree_cpu_seconds(*pids: int) -> float:
+    """Return the CPU time of processes and of every process that they started and that lives."""
+    found, waiting = 0.0, list(pids)
+    while waiting:
+        threads = Path(f"/proc/{waiting.pop()}/task")
+        for each in threads.glob("*"):
+            with contextlib.suppress(OSError):  # A thread, or a process, that has just ended.
+                found += int((each / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+                waiting += [int(child) for child in (each / "children").read_text(encoding="ascii").split()]
+    return found
 
 
 def resident_mebibytes(process: subprocess.Popen[bytes]) -> float:
