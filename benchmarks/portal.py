@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,12 +25,14 @@ from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
 
-_TURNS, _ASKED = 5, 100
+#: Turns, and questions in each: a clock that ticks a hundred times a second tells 0.05 ms apart.
+_TURNS, _ASKED = 9, 200
 _PEOPLE = 200
 #: Seconds of CPU within one, below which a server counts as idle.
 _IDLE = 0.03
 #: What was promised: milliseconds of CPU for a page, kilobytes of the first, and how much dearer than the plainest page.
 _MOST_MS, _MOST_KB, _MOST_RATIO = 30, 60, 1.5
+_PLAINEST = "the admin pages' plainest"
 _PLACE, _DOG = "064140000000", "99102013000000"
 
 
@@ -40,7 +42,8 @@ def _settings(served: Served, folder: Path, port: int) -> Path:
     (folder / "secret").chmod(0o600)
     lines = [
         *("[hub]", f'base_url = "http://127.0.0.1:{served.port}"', f'client_id = "{client["client_id"]}"'),
-        *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]", "requests_per_minute = 100000"),
+        *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]"),
+        *(f"{name} = 100000" for name in ("requests_per_minute", "begun_per_address")),
     ]
     file = folder / "portal.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
@@ -58,16 +61,31 @@ def _begun(base: str) -> tuple[requests.Session, str]:
     return person, answer.url
 
 
-def _cost(served: Served, ask: Callable[[], Any]) -> float:
-    """Return the milliseconds of CPU that one answer costs its server: the median of turns."""
-    ask()
-    turns = []
+Asked = tuple[Served, Callable[[], Any]]
+
+
+def _turn(asked: Asked) -> float:
+    """Return the milliseconds of CPU that one answer costs its server."""
+    served, ask = asked
+    before = served.cpu_seconds()
+    for _ in range(_ASKED):
+        ask()
+    return (served.cpu_seconds() - before) * 1000 / _ASKED
+
+
+def _costs(pages: Mapping[str, Asked], yardstick: Asked) -> dict[str, tuple[float, float]]:
+    """Return what each page costs and how much dearer than the yardstick it is: medians over turns, each with one of its own."""
+    for _, ask in (*pages.values(), yardstick):
+        ask()
+    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in (_PLAINEST, *pages)}
     for _ in range(_TURNS):
-        before = served.cpu_seconds()
-        for _ in range(_ASKED):
-            ask()
-        turns.append((served.cpu_seconds() - before) * 1000 / _ASKED)
-    return median(turns)
+        for name, page in pages.items():
+            plain, cost = _turn(yardstick), _turn(page)
+            turns[name].append((cost, cost / plain))
+            turns[_PLAINEST].append((plain, 1.0))
+    return {
+        name: (median(each[0] for each in found), median(each[1] for each in found)) for name, found in turns.items()
+    }
 
 
 def _quiet(served: Served) -> None:
@@ -120,17 +138,15 @@ def main() -> int:
         portal, base = Served(pid=process.pid, port=port, data=folder), f"http://127.0.0.1:{port}"
         person, form = _begun(base)
         _quiet(portal)
-        plainest = _cost(served, _asking(requests.Session(), f"http://127.0.0.1:{served.port}/admin/login"))
-        print(f"the admin pages' plainest       {plainest:6.2f} ms of CPU")
+        plainest = _asking(requests.Session(), f"http://127.0.0.1:{served.port}/admin/login")
         pages = {
             "start page": f"{base}/",
             "services that words mean": f"{base}/leistungen?q=hund&ars={_PLACE}",
             "a service": f"{base}/leistung/{_DOG}?ars={_PLACE}",
             "first page of a form": form,
         }
-        costs = {name: _cost(portal, _asking(person, url)) for name, url in pages.items()}
-        for name, cost in costs.items():
-            ratio = cost / plainest
+        costs = _costs({name: (portal, _asking(person, url)) for name, url in pages.items()}, (served, plainest))
+        for name, (cost, ratio) in costs.items():
             print(f"{name:<30} {cost:8.2f} ms of CPU   {ratio:5.2f} of the plainest  (aim: ≤ {_MOST_MS} ms)")
         size = _first_page_bytes(person, base, form) / 1000
         print(f"first page of a form            {size:6.1f} kB on the wire               (aim: ≤ {_MOST_KB} kB)")
@@ -138,8 +154,8 @@ def main() -> int:
         grown, crowded = _crowd(portal, base)
         print(f"{_PEOPLE} people at once              {crowded:6.2f} ms of CPU a page")
         print(f"memory of the portal            {at_rest:6.0f} MiB at rest, {grown:.0f} MiB more with them")
-        print(f"form page beside the plainest   {costs['first page of a form'] / plainest:6.2f} (aim: ≤ {_MOST_RATIO})")
-        kept = max(costs.values()) <= _MOST_MS and size <= _MOST_KB
+        print(f"form page beside the plainest   {costs['first page of a form'][1]:6.2f} (aim: ≤ {_MOST_RATIO})")
+        kept = max(cost for cost, _ in costs.values()) <= _MOST_MS and size <= _MOST_KB
     return 0 if kept else 1
 
 

@@ -12,13 +12,13 @@ forgotten; so nobody is kept out for longer than two windows.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.errors import RatePolicy, Text, TooMany
 from hub.store import Counted, Failure, Store
+from hub.web.neighbours import neighbourhood
 
 #: Rows that one kind of subjects may fill; beyond, failures are counted in shared rows and what stands there stays.
 _MOST_ROWS = 10_000
@@ -140,17 +140,6 @@ class Throttle:
             retry_after=wait,
             policy=RatePolicy(f"{self._bounds.kind}-log-in-failures", most, self._bounds.window),
         )
-
-
-def neighbourhood(address: str) -> str:
-    """Return what counts as one address: of IPv6 the /64 that a household or a rented server has to itself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _name(*parts: str) -> str:

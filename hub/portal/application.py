@@ -1,7 +1,8 @@
 """The portal's web application: which pages there are, what every request has to pass, and what every answer carries.
 
 In order, cheapest first: (1) the host is one of ours, (2) its address asks no more often than it may, (3) what changes
-something comes from one of our pages. Each room of pages lists its own routes; they are put together here.
+something comes from one of our pages, (4) its address sends no more at once than it may. Each room of pages lists its own
+routes; they are put together here.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.errors import HubError, NotFound, Text, TooMany
+from hub.errors import HubError, NotFound
 from hub.portal import finding, following, notifying, saving, sending
-from hub.portal.codes import neighbourhood
 from hub.portal.frame import Portal
+from hub.portal.visits import BodiesAtOnce, VisitCounts, paced
 from hub.resources import look_folder
 from hub.web.responses import SafeHeaders, status_of
 
@@ -40,10 +39,6 @@ _POLICY = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()"
-_MINUTE = timedelta(minutes=1)
-#: Addresses that are counted at once; all others share one count.
-_MOST_ADDRESSES = 20_000
-_REST = "everybody else"
 _NOT_MODIFYING = frozenset({"GET", "HEAD"})
 _FAULT = 500
 _HEALTH = "/healthz"
@@ -80,6 +75,8 @@ def environment() -> Environment:
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        # Templates are the program's: none changes while it runs, and each page would ask the disk for each of its own.
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -90,29 +87,6 @@ async def _nothing(_: Any) -> AsyncIterator[None]:
     yield
 
 
-class VisitCounts:
-    """Counts requests by address within a minute; bounded, and forgotten with the minute."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._ends: datetime | None = None
-        self.counts: dict[str, int] = {}
-
-    def require_room(self, address: str, now: datetime) -> None:
-        """Count one request; ``TooMany`` where it is one too many."""
-        with self._lock:
-            if self._ends is None or now >= self._ends or now < self._ends - _MINUTE:
-                self.counts.clear()
-                self._ends = now + _MINUTE
-            who = neighbourhood(address)
-            if who not in self.counts and len(self.counts) >= _MOST_ADDRESSES:
-                who = _REST
-            self.counts[who] = self.counts.get(who, 0) + 1
-            if self.counts[who] > self._limit:
-                raise TooMany(_TOO_OFTEN, retry_after=self._ends - now)
-
-
 class _Entrance:
     """What every request passes before a page is looked for, and what every answer carries."""
 
@@ -120,6 +94,7 @@ class _Entrance:
         self._app = app
         self._portal = portal
         self._counts = VisitCounts(portal.settings.limits.requests_per_minute)
+        self._bodies = BodiesAtOnce(portal.settings.limits.bodies_at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -138,20 +113,37 @@ class _Entrance:
             answer = await self._portal.work(self._portal.refusal, request, error)
             await answer(scope, receive, _carrying(send))
         else:
-            await self._app(scope, receive, _carrying(send))
+            await self._passed(request, scope, receive, _carrying(send))
+
+    async def _passed(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a page answer; what brings a body is counted for as long as it lasts."""
+        if request.method in _NOT_MODIFYING:
+            await self._app(scope, receive, send)
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._bodies.one(_address(request)))
+            except HubError as error:
+                answer = await self._portal.work(self._portal.refusal, request, error)
+                await answer(scope, receive, send)
+                return
+            await self._app(scope, paced(receive), send)
 
     def _require_entry(self, request: Request) -> None:
         # Whoever looks whether the portal lives comes by its bare address.
-        if request.url.path == _HEALTH:
+        if request.scope["path"] == _HEALTH:
             return
         host = request.headers.get("host", "").lower()
         if host not in self._portal.settings.looks or len(request.headers.getlist("host")) != 1:
             raise _Elsewhere
-        address = request.client.host if request.client is not None else ""
-        if not request.url.path.startswith("/static/"):
-            self._counts.require_room(address, self._portal.clock())
+        if not request.scope["path"].startswith("/static/"):
+            self._counts.require_room(_address(request), self._portal.clock())
         if request.method not in _NOT_MODIFYING and not _is_from_here(request.headers, host):
             raise self._portal.foreign()
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 class _Elsewhere(Exception):
@@ -266,9 +258,3 @@ def _without_fonts(path: Path) -> bytes:
     """Return the common sheet without its fonts: half a megabyte that somebody on a slow line would wait for."""
     lines = path.read_bytes().splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(b"@font-face"))
-
-
-_TOO_OFTEN = Text(
-    "Von Ihrer Adresse kamen in kurzer Zeit zu viele Anfragen. Warten Sie eine Minute.",
-    "Too many requests came from your address in a short time. Wait a minute.",
-)

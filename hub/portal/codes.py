@@ -12,7 +12,6 @@ network address together, and by address altogether. What names them there is a 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from hub.crypto import symmetric
 from hub.errors import Overloaded, RatePolicy, Text, TooMany
 from hub.portal.database import PortalDatabase, failures, micros, moment
 from hub.portal.storage import FormKey, FormStorage, Kept
+from hub.web.neighbours import neighbourhood
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: What is read for what; case, blanks and hyphens do not matter.
@@ -180,8 +180,16 @@ class Guesses:
                 less = update(failures).where(failures.c.name.in_(counted))
                 connection.execute(less.values(failures=failures.c.failures - 1))
 
-    def count(self, bounds: Mapping[tuple[str, ...], int], now: datetime) -> list[str]:
+    def count(
+        self,
+        bounds: Mapping[tuple[str, ...], int],
+        now: datetime,
+        *,
+        refusal: Callable[[timedelta], TooMany] | None = None,
+    ) -> list[str]:
         """Count one more of each thing that is named, all of them first; return the rows in which they were counted.
+
+        ``refusal`` says what was too much, of how long to wait; by default, that these were attempts.
 
         Raises:
             TooMany: one of them was counted more often than its bound allows within the window.
@@ -190,7 +198,8 @@ class Guesses:
             rows = [self._count(connection, _name(*said), now) for said in bounds]
         for row, most in zip(rows, bounds.values(), strict=True):
             if row.failures > (most * _WIDER if row.name.startswith(_SHARED) else most):
-                raise self._too_many(moment(row.ends_at) - now, most)
+                wait = moment(row.ends_at) - now
+                raise self._too_many(wait, most) if refusal is None else refusal(wait)
         return [row.name for row in rows]
 
     def forget(self, now: datetime) -> int:
@@ -250,14 +259,3 @@ class Guess:
 def _name(*said: str) -> str:
     """Return a row's name: of fixed length whatever is tried, and no list of addresses to whoever reads the table."""
     return hashlib.blake2b("\0".join(said).encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
-
-
-def neighbourhood(address: str) -> str:
-    """Return what counts as one address: of IPv6 the /64 that a household has to itself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))

@@ -73,7 +73,9 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
         portal = Portal(
             settings=settings,
             doors=doors,
-            sessions=Sessions(storage, secure=settings.secure, idle=settings.limits.idle),
+            sessions=Sessions(
+                storage, secure=settings.secure, idle=settings.limits.idle, unanswered=settings.limits.unanswered
+            ),
             storage=storage,
             texts=shipped_texts(),
             pages=environment(),
@@ -114,6 +116,7 @@ def _limits(settings: PortalSettings) -> StorageLimits:
         attachments=limits.attachments,
         attached_size=limits.form_bytes,
         running=limits.idle,
+        unanswered=limits.unanswered,
         saved=limits.saved,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,7 @@ _FROM, _SAVED, _DROPPED, _MORE = "von", "speichern", "entfernen", "mehr"
 _MENDING = "pruefen"
 _MIB = 1024 * 1024
 _UNPROCESSABLE = 422
+_MINUTE = timedelta(minutes=1)
 #: Nothing runs, loads or submits in what somebody uploaded, whatever a browser takes it for.
 _SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -165,7 +167,7 @@ class FillingPages:
         return written
 
     def _drawn(self, visit: FormVisit, asked: AskedForm, page: FormPage, *, status: int = 200) -> Response:
-        running, step = visit.running, page.step
+        running, step, limits = visit.running, page.step, self._portal.settings.limits
         steps = asked.open_steps(running.answers)
         number = next((place for place, each in enumerate(steps, start=1) if each.id == step.id), len(steps))
         return visit.page(
@@ -177,10 +179,12 @@ class FillingPages:
             step_hint="" if step.hint is None else said(step.hint, visit.language),
             number=number,
             total=len(steps) + 2,  # The files, and the summary.
+            idle_minutes=limits.idle // _MINUTE,
+            first_minutes=min(limits.idle, limits.unanswered) // _MINUTE,
             body=draw(page, visit.language),
             errors=len(page.errors),
             has_files=any(item.field.widget == FILE for item in all_items(page.items)),
-            most_megabytes=self._portal.settings.limits.attachment_bytes // _MIB,
+            most_megabytes=limits.attachment_bytes // _MIB,
             before=f"{STEPS}/{steps[number - 2].id}" if number > 1 else "",
             mending=visit.asked(_FROM) == _MENDING,
         )

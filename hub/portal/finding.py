@@ -22,6 +22,7 @@ from hub.model import LEIKA_PREFIX
 from hub.portal.doors import AreaStanding, FoundArea, FoundAreas, Responsibility, no_service, responsibility
 from hub.portal.frame import Portal, asked
 from hub.portal.session import FormArea, FormSchema, Running
+from hub.portal.visits import BegunForms
 
 #: A LeiKa key or another URN, as it stands in an address.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{2,199}")
@@ -64,6 +65,7 @@ LEGAL: Mapping[str, str] = {"impressum": "imprint", "datenschutz": "privacy", "b
 class _FindingPages:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
+        self._begun_forms = BegunForms(portal.storage.database, portal.settings.limits.begun_per_address)
 
     async def start(self, request: Request) -> Response:
         """Ask where somebody lives and what they need."""
@@ -164,6 +166,7 @@ class _FindingPages:
         before = portal.sessions.of(request, now)
         if before is not None and before.running.sent is None and not replaces:
             raise Conflict(portal.texts.text("begin.another"))
+        self._begun_forms.require_room(request.client.host if request.client is not None else "", now)
         area = portal.doors.place(ars, language)
         service = portal.doors.service(key, ars, language)
         running = Running(

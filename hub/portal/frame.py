@@ -42,6 +42,8 @@ _MAX_FIELDS = 2_000
 _RECEIVING = 400
 #: Characters of a query's value that are looked at, and values.
 _LONGEST_QUERY, _MOST_QUERY = 200, 30
+#: Under which a request keeps its language.
+_LANGUAGE = "portal.language"
 _PATH = re.compile(r"/(?!/)[A-Za-z0-9_./-]*")
 
 
@@ -64,7 +66,10 @@ class Portal:
 
     def language(self, request: Request) -> Language:
         """Return the language of a request: the one that its address says, else the first that its browser wants."""
-        return _asked(request) or _preferred(request)
+        found: Language | None = request.scope.get(_LANGUAGE)
+        if found is None:  # Every part of a page asks.
+            found = request.scope[_LANGUAGE] = _asked(request) or _preferred(request)
+        return found
 
     def say(self, request: Request, key: str, **values: Any) -> str:
         """Return a text in the language of a request."""
@@ -95,7 +100,7 @@ class Portal:
         """Return a rendered page; texts by ``t(key)``, addresses by ``link(path)``, forms with ``csrf``."""
         language = self.language(request)
         common = {
-            "t": lambda key, **filled: self.texts.say(key, language, **filled),
+            "t": lambda key, **filled: self.texts.marked(key, language, **filled),
             "said": partial(said, language=language),
             "language": language,
             "lang": "en" if language == "en" else "de",
@@ -164,7 +169,7 @@ class Portal:
     def _switched(self, request: Request, language: str) -> str:
         pairs = [each for each in asked_for(request) if each[0] != "lang"]
         # Two slashes at its beginning would make a path another host's address (RFC 3986 section 4.2).
-        path = "/" + request.url.path.lstrip("/")
+        path = "/" + request.scope["path"].lstrip("/")
         return f"{path}?{urlencode([*pairs, ('lang', language)])}"
 
 

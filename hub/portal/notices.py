@@ -37,10 +37,11 @@ from hub.client.cases import OwnCases
 from hub.crypto import symmetric
 from hub.errors import ConfigurationError, HubError, Invalid, Overloaded, SealBroken, Text
 from hub.files import vault
-from hub.portal.codes import GuessBounds, Guesses, neighbourhood
+from hub.portal.codes import GuessBounds, Guesses
 from hub.portal.database import mails, micros
 from hub.portal.frame import Portal
 from hub.portal.moments import day
+from hub.web.neighbours import neighbourhood
 
 PAGE = "/benachrichtigung"
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?=[^@]{4,190}$)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")

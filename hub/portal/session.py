@@ -115,15 +115,17 @@ class FormSession:
 
 
 class Sessions:
-    """Begins, finds, keeps and ends running forms. ``secure``: the portal is reached by https; ``idle``: how long one stays.
+    """Begins, finds, keeps and ends running forms.
 
+    ``secure``: the portal is reached by https; ``idle``: how long one stays, ``unanswered``: of which no page was sent yet.
     Every method but the two for CSRF reads or writes the storage, and may raise ``Unavailable``.
     """
 
-    def __init__(self, storage: FormStorage, *, secure: bool, idle: timedelta) -> None:
+    def __init__(self, storage: FormStorage, *, secure: bool, idle: timedelta, unanswered: timedelta) -> None:
         self._storage = storage
         self._secure = secure
         self._idle = idle
+        self._unanswered = min(idle, unanswered)
 
     @property
     def cookie(self) -> str:
@@ -136,7 +138,8 @@ class Sessions:
         The cookie ends with the browser, or with the form.
         """
         key = FormKey.new()
-        self._storage.create(key, running.content(), purpose=FormPurpose.RUNNING, now=now, ends=now + self._idle)
+        ends = now + self._unanswered
+        self._storage.create(key, running.content(), purpose=FormPurpose.RUNNING, now=now, ends=ends)
         self.give(response, key)
         return FormSession(key=key, running=replace(running, revision=1))
 

@@ -63,6 +63,9 @@ class PortalLimits:
     idle: timedelta
     saved: timedelta
     requests_per_minute: int
+    bodies_at_once: int
+    begun_per_address: int
+    unanswered: timedelta
     forms: int
     stored_bytes: int
     attachment_bytes: int
@@ -71,13 +74,13 @@ class PortalLimits:
 
 
 def _declared(name: str, form: ValueForm, de: str, en: str, **more: Any) -> Setting:
-    return Setting(name=name, form=form, text=Text(de, en), since=_SINCE, **more)
+    return Setting(**{"name": name, "form": form, "text": Text(de, en), "since": _SINCE, **more})
 
 
 def _number(  # noqa: PLR0917  # what a row of the table says, in its order
-    name: str, default: int, least: int, most: int, de: str, en: str, unit: str = ""
+    name: str, default: int, least: int, most: int, de: str, en: str, unit: str = "", since: str = _SINCE
 ) -> Setting:
-    return _declared(name, ValueForm.NUMBER, de, en, default=default, least=least, most=most, unit=unit)
+    return _declared(name, ValueForm.NUMBER, de, en, default=default, least=least, most=most, unit=unit, since=since)
 
 
 def _looks(table: str) -> tuple[Setting, ...]:
@@ -272,6 +275,34 @@ DECLARED = (
         100_000,
         "Seitenaufrufe einer Adresse in der Minute.",
         "Requests of one address within a minute.",
+    ),
+    _number(
+        "limits.bodies_at_once",
+        40,
+        1,
+        10_000,
+        "Formulare und Dateien, die von einer Adresse zugleich ankommen; von einem Adressblock zehnmal so viele.",
+        "Forms and files that come in from one address at once; ten times as many from a block of addresses.",
+        since="0.4.0",
+    ),
+    _number(
+        "limits.begun_per_address",
+        200,
+        1,
+        1_000_000,
+        "Anträge, die von einer Adresse in einer Viertelstunde angefangen werden; von einem Adressblock zehnmal so viele.",
+        "Applications that are begun from one address in a quarter of an hour; ten times as many from a block of addresses.",
+        since="0.4.0",
+    ),
+    _number(
+        "limits.unanswered_minutes",
+        30,
+        5,
+        24 * 60,
+        "So lange bleibt ein angefangenes Formular, von dem noch keine Seite abgeschickt wurde.",
+        "For so long a begun form stays of which no page was sent yet.",
+        "min",
+        since="0.4.0",
     ),
     _number(
         "limits.forms",
@@ -561,6 +592,9 @@ def _limits(table: DeclaredTable) -> PortalLimits:
         idle=timedelta(minutes=table.take("idle_minutes")),
         saved=timedelta(days=table.take("saved_days")),
         requests_per_minute=table.take("requests_per_minute"),
+        bodies_at_once=table.take("bodies_at_once"),
+        begun_per_address=table.take("begun_per_address"),
+        unanswered=timedelta(minutes=table.take("unanswered_minutes")),
         forms=table.take("forms"),
         stored_bytes=table.take("stored_megabytes") * _MIB,
         attachment_bytes=table.take("attachment_megabytes") * _MIB,

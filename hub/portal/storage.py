@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from hub.crypto import base64url, symmetric
 from hub.errors import HubError, NotFound, Overloaded, SealBroken, Text, TooLarge
-from hub.portal.database import PortalDatabase, attachments, changed_elsewhere, forms, micros, moment, parts
+from hub.portal.database import HotRead, PortalDatabase, attachments, changed_elsewhere, forms, micros, moment, parts
 
 _IDENTIFIER_SIZE = 16
 _KEY_SIZE = symmetric.KEY_SIZE
@@ -37,6 +37,10 @@ PART_SIZE = 1024 * 1024
 _BATCH = 100
 #: … and bytes of their attachments, unless the first one has more.
 _BATCH_SIZE = 64 * 1024**2
+#: A form's revision as it is begun, and as a copy of one that had answers: what nobody answered tells itself by it.
+_BEGUN, _COPIED = 1, 2
+#: For so long a begun form is nobody else's to push out, and so many go at once.
+_GRACE, _PUSHED_OUT = timedelta(minutes=5), 100
 #: How much of its time a running form loses before reading it writes that it is in use.
 _NOTICED = timedelta(minutes=5)
 
@@ -113,7 +117,22 @@ class StorageLimits:
     attachments: int = 50
     attached_size: int = 500 * 1024**2
     running: timedelta = timedelta(minutes=60)
+    #: For a running form that nobody has written since it was begun.
+    unanswered: timedelta = timedelta(minutes=60)
     saved: timedelta = timedelta(days=28)
+
+
+class _Kept(NamedTuple):
+    """A row of the table of forms, its columns in their order."""
+
+    id: str
+    name: str
+    purpose: str
+    revision: int
+    size: int
+    attached: int
+    ends_at: int
+    content: bytes
 
 
 class FormStorage:
@@ -136,21 +155,22 @@ class FormStorage:
         self.create(key, content, purpose=FormPurpose.RUNNING, now=now, ends=ends)
 
     def create(self, key: FormKey, content: bytes, *, purpose: FormPurpose, now: datetime, ends: datetime) -> None:
-        """Keep a new form as revision 1.
+        """Keep a new form as revision 1. Where there are too many, those go that were begun longest ago and never answered.
 
         Raises:
             Conflict: there is one of this key. Overloaded: the portal keeps as much as it may. TooLarge: ``content`` is.
         """
-        sealed = self._sealed(key, content, purpose, 1)
+        sealed = self._sealed(key, content, purpose, _BEGUN)
         with self.database.writing() as connection:
             connection.execute(delete(forms).where(forms.c.name == key.name, forms.c.ends_at <= micros(now)))
+            self._make_room(connection, now)
             self._require_room(connection, len(sealed))
             connection.execute(
                 insert(forms).values(
                     id=uuid4().hex,
                     name=key.name,
                     purpose=purpose.value,
-                    revision=1,
+                    revision=_BEGUN,
                     size=len(sealed),
                     attached=0,
                     ends_at=micros(ends),
@@ -159,19 +179,18 @@ class FormStorage:
             )
 
     def read(self, key: FormKey, *, now: datetime) -> Kept | None:
-        """Return a form, None where there is none any more. A running one lives on from here.
+        """Return a form, None where there is none any more. A running one lives on from here, once it was written.
 
         Raises:
             SealBroken: what lies there is not what was kept.
         """
-        with self.database.reading() as connection:
-            row = connection.execute(_of(key, now)).first()
+        row = self.database.first(_HOT, wanted=key.name, now=micros(now))
         if row is None:
             return None
         purpose = _purpose(row)
         content = symmetric.unseal(key.key, row.content, bound=_bound(key, purpose, row.revision))
         ends = moment(row.ends_at)
-        if purpose is FormPurpose.RUNNING and ends < now + self.limits.running - _NOTICED:
+        if purpose is FormPurpose.RUNNING and row.revision > _BEGUN and ends < now + self.limits.running - _NOTICED:
             ends = now + self.limits.running
             with self.database.writing() as connection:
                 later = update(forms).where(forms.c.id == row.id, forms.c.ends_at < micros(ends))
@@ -185,7 +204,7 @@ class FormStorage:
             Conflict: somebody wrote meanwhile: a second tab, another device. NotFound: it has ended. TooLarge: ``content`` is.
         """
         with self.database.writing() as connection:
-            row = connection.execute(_of(key, now, lock=True)).first()
+            row = _of(connection, key, now, lock=True)
             if row is None:
                 raise ended()
             if row.revision != revision:
@@ -214,7 +233,7 @@ class FormStorage:
         """
         identifier = uuid4().hex
         with self.database.reading() as connection:
-            form = connection.execute(_of(key, now)).first()
+            form = _of(connection, key, now)
         if form is None:
             raise ended()
         row_id = self._announce(form.id, _attachment_name(key, identifier), now)
@@ -259,14 +278,15 @@ class FormStorage:
     ) -> None:
         """Keep ``content``, and the attachments of ``source`` that it names, under ``target`` in place of what lay there.
 
+        It begins with revision 2: somebody has answered it before.
         The attachments keep their identifiers. Until all of it is there, what lay there before stays as it was.
 
         Raises:
             NotFound: ``source`` has ended, or lacks one of the attachments. Overloaded, TooLarge: as :meth:`create`.
         """
-        sealed = self._sealed(target, content, purpose, 1)
+        sealed = self._sealed(target, content, purpose, _COPIED)
         with self.database.reading() as connection:
-            if connection.execute(_of(source, now)).first() is None:
+            if _of(connection, source, now) is None:
                 raise ended()
         form_id = self._begin_copy(purpose, sealed, now)
         try:
@@ -295,6 +315,17 @@ class FormStorage:
         if len(content) + symmetric.OVERHEAD > self.limits.form_size:
             raise _too_large()
         return symmetric.seal(key.key, content, bound=_bound(key, purpose, revision))
+
+    def _make_room(self, connection: Connection, now: datetime) -> None:
+        """Push out forms that nobody answered, the oldest first, where there is no room for one more."""
+        if connection.execute(select(func.count()).select_from(forms)).scalar_one() < self.limits.forms:
+            return
+        youngest = micros(now + self.limits.unanswered - _GRACE)
+        idle = select(forms.c.id).where(
+            forms.c.purpose == FormPurpose.RUNNING.value, forms.c.revision == _BEGUN, forms.c.ends_at <= youngest
+        )
+        gone = connection.execute(idle.order_by(forms.c.ends_at).limit(_PUSHED_OUT)).scalars().all()
+        connection.execute(delete(forms).where(forms.c.id.in_(gone)))
 
     def _require_room(self, connection: Connection, more: int, *, new: int = 1) -> None:
         sums = select(func.count(), func.coalesce(func.sum(forms.c.size + forms.c.attached), 0)).select_from(forms)
@@ -361,7 +392,7 @@ class FormStorage:
                     id=form_id,
                     name=None,
                     purpose=purpose.value,
-                    revision=1,
+                    revision=_COPIED,
                     size=len(sealed),
                     attached=0,
                     # Should this process end before it is whole, it goes with the others that have ended.
@@ -483,9 +514,15 @@ def _part(key: FormKey, identifier: str, number: int, *, last: bool) -> tuple[by
     return b"part", key.identifier.encode("ascii"), identifier.encode("ascii"), b"%d" % number, b"%d" % last
 
 
-def _of(key: FormKey, now: datetime, *, lock: bool = False) -> Select[Any]:
-    found = select(forms).where(forms.c.name == key.name, forms.c.ends_at > micros(now))
-    return found.with_for_update() if lock else found
+#: Made once: putting a statement together costs as much as running it.
+_READ = select(forms).where(forms.c.name == bindparam("wanted"), forms.c.ends_at > bindparam("now"))
+_READ_LOCKED = _READ.with_for_update()
+_HOT = HotRead(_READ, _Kept._make)
+
+
+def _of(connection: Connection, key: FormKey, now: datetime, *, lock: bool = False) -> Row[Any] | None:
+    wanted = {"wanted": key.name, "now": micros(now)}
+    return connection.execute(_READ_LOCKED if lock else _READ, wanted).first()
 
 
 def _attachment(key: FormKey, identifier: str) -> Select[Any]:
@@ -499,7 +536,7 @@ def _forget(connection: Connection, row: Row[Any]) -> None:
     connection.execute(delete(attachments).where(attachments.c.id == row.id))
 
 
-def _purpose(row: Row[Any]) -> FormPurpose:
+def _purpose(row: Row[Any] | _Kept) -> FormPurpose:
     try:
         return FormPurpose(row.purpose)
     except ValueError as exc:

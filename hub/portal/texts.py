@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from markupsafe import Markup, escape
+
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.forms.form_file import EasyText, said
@@ -27,6 +29,8 @@ class PortalTexts:
 
     def __init__(self, texts: Mapping[str, Text]) -> None:
         self._texts = dict(texts)
+        #: Texts without holes as pages have them, by key and language; one of each at most.
+        self._marked: dict[tuple[str, str], Markup] = {}
 
     @classmethod
     def load(cls, files: Iterable[Path] | None = None) -> PortalTexts:
@@ -62,6 +66,15 @@ class PortalTexts:
     def say(self, key: str, language: str, **values: Any) -> str:
         """Return a text in one language, German where it has no easy form."""
         return _filled(said(self._texts[key], language), values)
+
+    def marked(self, key: str, language: str, **values: Any) -> str:
+        """Return a text for a page: what has no holes is escaped once, not for each page anew."""
+        if values:
+            return self.say(key, language, **values)
+        found = self._marked.get((key, language))
+        if found is None:
+            found = self._marked[key, language] = escape(self.say(key, language))
+        return found
 
 
 @cache

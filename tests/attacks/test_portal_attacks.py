@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import socket
+import time
 from contextlib import ExitStack
+from datetime import timedelta
+from select import select as readable
 
 import pytest
 from people import answered, typed_on
 from portal_pages import portal_before
+from requests.adapters import HTTPAdapter
 from stage import BAUEN, NOW, TAUNUSSTEIN, staged
 
-from hub.errors import TooMany
-from hub.portal.application import VisitCounts
+from hub.errors import Malformed, TooMany
+from hub.portal.visits import BegunForms, BodiesAtOnce, VisitCounts, paced
 
 PAGE = f"/leistung/{BAUEN[-14:]}?ars={TAUNUSSTEIN}"
 CANARY = "Zwitscherlinde"
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -109,7 +115,7 @@ def test_cookies_travel_by_https_alone_from_this_host_alone_and_no_script_reads_
     key = type("Key", (), {"text": lambda self: "key", "key": b"k"})()
     for secure in (True, False):
         response = Response()
-        sessions = Sessions(None, secure=secure, idle=None)
+        sessions = Sessions(None, secure=secure, idle=HOUR, unanswered=HOUR)
         sessions.give(response, key)
         (said,) = response.headers.getlist("set-cookie")
         assert ("Secure" in said) == said.startswith("__Host-") == secure
@@ -267,15 +273,19 @@ def test_a_form_of_many_separators_holds_nobody_up(visitor, monkeypatch, body):
 
 
 def test_slow_files_of_some_keep_nobody_from_their_own(portal_site):
-    """Whoever drips files holds a thread for each: more of them than the pool that hands files out has."""
+    """Whoever drips files holds a thread for each, and one address no more of them than it may: others go on."""
+    most = portal_site.portal.settings.limits.bodies_at_once
     with ExitStack() as stack:
-        for _ in range(3):
+        for _ in range(4):
             slow = portal_site.visitor()
             begin(slow)
             page = slow.get("/antrag/anlagen")
-            for _ in range(15):
-                drip(stack, slow, page.text)
-        mine = portal_site.visitor()
+            lines = [drip(stack, slow, page.text) for _ in range(most // 4)]
+        beyond = drip(stack, slow, page.text)
+        beyond.settimeout(10)
+        assert beyond.recv(4_096).startswith(b"HTTP/1.1 429 ")
+        assert all(not readable([line], [], [], 0)[0] for line in lines), "what came in before comes in still"
+        mine = from_elsewhere(portal_site.visitor())
         begin(mine)
         token = ("csrf", (None, re.search(r'name="csrf" value="([^"]+)"', mine.get("/antrag/anlagen").text)[1]))
         file = ("datei", ("plan.pdf", b"%PDF-1.4 " + b"x" * 9_000, "application/pdf"))
@@ -283,6 +293,9 @@ def test_slow_files_of_some_keep_nobody_from_their_own(portal_site):
         assert sent.status_code == 303
         got = mine.http.get(f"{mine.base}/antrag/anlagen/1", timeout=10)
         assert got.content.startswith(b"%PDF-1.4 x")
+    # Whoever let go is counted no more, as soon as the portal sees it.
+    while begin(portal_site.visitor()).status_code == 429:
+        time.sleep(0.05)
 
 
 def test_a_thief_of_disk_and_log_finds_nothing_of_a_form_on_its_way(portal_site, visitor, caplog):
@@ -326,3 +339,103 @@ def drip(stack, slow, page):
     )
     line = stack.enter_context(socket.create_connection(tuple(host.split(":"))))
     line.sendall((head + body).encode())
+    return line
+
+
+def from_elsewhere(visitor, address="127.0.0.2"):
+    """Have somebody's browser come from another address of this machine."""
+    adapter = HTTPAdapter()
+    adapter.init_poolmanager(10, 10, source_address=(address, 0))
+    visitor.http.mount("http://", adapter)
+    return visitor
+
+
+def test_who_begins_forms_without_end_is_stopped_and_others_are_not(made_once, tmp_path):
+    """Ten addresses of a block fill no more than ten of its bound, however many addresses it has."""
+    with staged(made_once, tmp_path) as stage, portal_before(stage, tmp_path, limits={"begun_per_address": 2}) as site:
+        for _ in range(2):
+            assert begin(site.visitor()).status_code == 303
+        refused = begin(site.visitor())
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) <= 15 * 60
+        assert "sehr viele Anträge angefangen" in refused.text
+        assert "Set-Cookie" not in refused.headers
+        assert begin(from_elsewhere(site.visitor())).status_code == 303
+        counts = BegunForms(site.portal.storage.database, 2)
+        # Four came by the pages, the refused one among them.
+        for number in range(3, 19):
+            counts.require_room(f"127.0.0.{number}", NOW)
+        with pytest.raises(TooMany):
+            counts.require_room("127.0.0.99", NOW)
+        counts.require_room("127.0.1.1", NOW)
+
+
+def test_forms_that_nobody_answers_make_room_for_those_of_others(made_once, tmp_path):
+    with staged(made_once, tmp_path) as stage, portal_before(stage, tmp_path, limits={"forms": 100}) as site:
+        answering = site.visitor()
+        begin(answering)
+        answered(site, answering, answers={"name": CANARY})
+        for _ in range(99):
+            begin(site.visitor())
+        assert begin(site.visitor()).status_code == 503, "nobody is pushed out at once"
+        site.clock.pass_(minutes=6)
+        late = site.visitor()
+        assert begin(late).status_code == 303
+        assert [late.get("/antrag").status_code, answering.get("/antrag").status_code] == [200, 200]
+
+
+def test_a_begun_form_lives_on_by_being_answered_and_not_by_being_looked_at(made_once, tmp_path):
+    with staged(made_once, tmp_path) as stage, portal_before(stage, tmp_path) as site:
+        looking, answering = site.visitor(), site.visitor()
+        for each in (looking, answering):
+            begin(each)
+        answered(site, answering, answers={"name": CANARY})
+        for _ in range(3):
+            site.clock.pass_(minutes=11)
+            looking.get("/antrag")
+            assert answering.get("/antrag").status_code == 200
+        assert looking.get("/antrag").status_code == 404
+
+
+def test_bodies_of_a_block_of_addresses_count_together_and_are_forgotten_with_their_ends():
+    bodies = BodiesAtOnce(2)
+    with ExitStack() as stack:
+        for number in range(20):
+            stack.enter_context(bodies.one(f"2001:db8:7:{number}::1"))
+        with pytest.raises(TooMany), bodies.one("2001:db8:7:ffff::1"):
+            pass
+        for same in ("2001:db8:8::1", "2001:db8:8:0:1::1"):
+            stack.enter_context(bodies.one(same))
+        with pytest.raises(TooMany), bodies.one("2001:db8:8:0:2::1"):
+            pass
+    assert bodies.counts == {}
+
+
+@pytest.mark.parametrize(("chunk", "seconds"), [(b"x", 20.0), (b"x" * 30_000, 20.0)])
+def test_a_body_that_drips_is_ended_and_a_slow_line_is_not(chunk, seconds):
+    passed = [0.0]
+
+    async def slow():
+        passed[0] += seconds
+        return {"type": "http.request", "body": chunk, "more_body": True}
+
+    async def read():
+        receive = paced(slow, clock=lambda: passed[0])
+        for _ in range(30):
+            await receive()
+
+    if len(chunk) == 1:
+        with pytest.raises(Malformed) as refused:
+            asyncio.run(read())
+        assert refused.value.slug == "request-timeout"
+    else:
+        asyncio.run(read())
+
+
+def test_a_body_that_stops_is_ended():
+    async def read():
+        await paced(asyncio.Event().wait, pause=0.01)()
+
+    with pytest.raises(Malformed) as refused:
+        asyncio.run(read())
+    assert refused.value.slug == "request-timeout"

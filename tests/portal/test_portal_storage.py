@@ -211,6 +211,8 @@ def test_a_running_form_ends_an_hour_after_its_last_use_and_a_saved_one_when_it_
     key, saved = running(forms), FormKey.new()
     ends = NOW + timedelta(days=28)
     forms.create(saved, b"saved", purpose=FormPurpose.SAVED, now=NOW, ends=ends)
+    assert forms.read(key, now=NOW + timedelta(minutes=50)).ends == NOW + HOUR, "nobody answered it yet"
+    forms.write(key, CONTENT, revision=1, now=NOW, ends=NOW + HOUR)
     assert forms.read(key, now=NOW + timedelta(minutes=50)).ends == NOW + timedelta(minutes=110)
     assert forms.read(key, now=NOW + timedelta(minutes=109)) is not None
     assert forms.read(key, now=NOW + timedelta(minutes=170)) is None
