@@ -42,8 +42,8 @@ def _settings(served: Served, folder: Path, port: int) -> Path:
     (folder / "secret").chmod(0o600)
     lines = [
         *("[hub]", f'base_url = "http://127.0.0.1:{served.port}"', f'client_id = "{client["client_id"]}"'),
-        *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]"),
-        *(f"{name} = 100000" for name in ("requests_per_minute", "begun_per_address")),
+        *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]", "requests_per_minute = 100000"),
+        *(f"{name} = 10000" for name in ("begun_per_address", "bodies_at_once")),
     ]
     file = folder / "portal.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
@@ -74,7 +74,7 @@ def _turn(asked: Asked) -> float:
 
 
 def _costs(pages: Mapping[str, Asked], yardstick: Asked) -> dict[str, tuple[float, float]]:
-    """Return what each page costs and how much dearer than the yardstick it is: medians over turns, each with one of its own."""
+    """Return what each page costs, and beside the yardstick: medians over turns, each with a turn of the yardstick's."""
     for _, ask in (*pages.values(), yardstick):
         ask()
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in (_PLAINEST, *pages)}
