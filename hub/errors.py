@@ -502,6 +502,14 @@ def already_exists(what: Text) -> Conflict:
     )
 
 
+def too_slow(what: Text) -> Malformed:
+    """Return the refusal of a request that does not come on (RFC 9110 section 15.5.9); ``what`` is a whole sentence."""
+    return Malformed(
+        Text(f"{what.de} Senden Sie die Anfrage noch einmal.", f"{what.en} Send the request again."),
+        slug="request-timeout",
+    )
+
+
 def overtaken(what: Text, way: Text | None = None) -> Conflict:
     """Return the refusal of a change that was made on an older state.
 

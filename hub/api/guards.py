@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia
+from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia, too_slow
 from hub.model import MediaType
 
 
@@ -494,14 +494,6 @@ def headers_too_large(most: int, fields: int | None = None) -> TooLarge:
             f"Header fields, trailers or chunk extensions are too large: {number[1]}{most} bytes are allowed.",
         ),
         slug="headers-too-large",
-    )
-
-
-def too_slow(what: Text) -> Malformed:
-    """Return the refusal of a request that does not come on (RFC 9110 section 15.5.9); ``what`` is a whole sentence."""
-    return Malformed(
-        Text(f"{what.de} Senden Sie die Anfrage noch einmal.", f"{what.en} Send the request again."),
-        slug="request-timeout",
     )
 
 

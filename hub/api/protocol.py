@@ -25,9 +25,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hub.api.guards import headers_too_large, too_slow, uri_too_long
+from hub.api.guards import headers_too_large, uri_too_long
 from hub.api.problems import ProblemNet, spoken
-from hub.errors import HubError, Malformed, Overloaded, Text
+from hub.errors import HubError, Malformed, Overloaded, Text, too_slow
 
 __all__ = ["BoundedProtocol", "ConnectionBounds", "Listener", "SharingServer", "SteadyServer", "server_options"]
 

@@ -100,7 +100,7 @@ class Portal:
         """Return a rendered page; texts by ``t(key)``, addresses by ``link(path)``, forms with ``csrf``."""
         language = self.language(request)
         common = {
-            "t": lambda key, **filled: self.texts.marked(key, language, **filled),
+            "t": lambda key, **filled: self.texts.escaped(key, language, **filled),
             "said": partial(said, language=language),
             "language": language,
             "lang": "en" if language == "en" else "de",

@@ -30,7 +30,7 @@ class PortalTexts:
     def __init__(self, texts: Mapping[str, Text]) -> None:
         self._texts = dict(texts)
         #: Texts without holes as pages have them, by key and language; one of each at most.
-        self._marked: dict[tuple[str, str], Markup] = {}
+        self._escaped: dict[tuple[str, str], Markup] = {}
 
     @classmethod
     def load(cls, files: Iterable[Path] | None = None) -> PortalTexts:
@@ -67,13 +67,13 @@ class PortalTexts:
         """Return a text in one language, German where it has no easy form."""
         return _filled(said(self._texts[key], language), values)
 
-    def marked(self, key: str, language: str, **values: Any) -> str:
+    def escaped(self, key: str, language: str, **values: Any) -> str:
         """Return a text for a page: what has no holes is escaped once, not for each page anew."""
         if values:
             return self.say(key, language, **values)
-        found = self._marked.get((key, language))
+        found = self._escaped.get((key, language))
         if found is None:
-            found = self._marked[key, language] = escape(self.say(key, language))
+            found = self._escaped[key, language] = escape(self.say(key, language))
         return found
 
 

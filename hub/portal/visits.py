@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from starlette.types import Message, Receive
 
-from hub.errors import Malformed, Text, TooMany
+from hub.errors import Text, TooMany, too_slow
 from hub.portal.codes import GuessBounds, Guesses
 from hub.portal.database import PortalDatabase
 from hub.web.neighbours import block, neighbourhood
@@ -110,25 +110,14 @@ def paced(receive: Receive, *, clock: Callable[[], float] = time.monotonic, paus
             async with asyncio.timeout(pause):
                 message = await receive()
         except TimeoutError as error:
-            raise _too_slow() from error
+            raise too_slow(_TOO_SLOW) from error
         waited += clock() - began
         seen += len(message.get("body", b""))
         if waited > _PATIENCE and seen < _RATE * (waited - _PATIENCE):
-            raise _too_slow()
+            raise too_slow(_TOO_SLOW)
         return message
 
     return received
-
-
-def _too_slow() -> Malformed:
-    return Malformed(
-        Text(
-            "Was Sie senden, kommt nur sehr langsam an oder gar nicht mehr. Prüfen Sie Ihre Verbindung, und senden Sie es noch "
-            "einmal.",
-            "What you send comes in very slowly, or not any more. Check your connection, and send it again.",
-        ),
-        slug="request-timeout",
-    )
 
 
 def _too_many_begun(wait: timedelta) -> TooMany:
@@ -152,4 +141,8 @@ _TOO_OFTEN = Text(
 _AT_ONCE = Text(
     "Von Ihrer Adresse wird gerade sehr viel zugleich gesendet. Warten Sie eine Minute, und senden Sie Ihre Seite noch einmal.",
     "Very much is being sent from your address at the same time. Wait a minute, then send your page again.",
+)
+_TOO_SLOW = Text(
+    "Was Sie senden, kommt nur sehr langsam an oder gar nicht mehr.",
+    "What you send comes in very slowly, or not any more.",
 )
