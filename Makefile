@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-as4 bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -158,6 +158,14 @@ $(VENV)/yardstick.stamp: $(BIN)/uv benchmarks/full/requirements.lock
 bench-country: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure a day of the whole country and what a hub for it needs (PostgreSQL, < 15 min; ARGS="--short").
 	$(BIN)/python -W ignore -m benchmarks.country $(ARGS)
 
+$(VENV)/as4.stamp: $(BIN)/uv benchmarks/as4.lock
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/as4
+	$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/as4/bin/python -r benchmarks/as4.lock
+	@touch $@
+
+bench-as4: $(VENV)/test.stamp $(VENV)/as4.stamp ## Measure an accept beside what as4 takes to receive the same message (< 3 min).
+	$(BIN)/python -W ignore -m benchmarks.as4 $(ARGS)
+
 bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)
 
@@ -176,6 +184,7 @@ lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --constraints tests/requirements.lock deploy/build.in -o deploy/build.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate deploy/tools.in -o deploy/tools.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate benchmarks/full/requirements.in -o benchmarks/full/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate benchmarks/as4.in -o benchmarks/as4.lock
 
 generators: $(VENV)/test.stamp ## Make clients of openapi.yaml by five generators, compile them, and submit with each (JDK, Maven, npm).
 	$(BIN)/pytest -q --numprocesses 0 --durations=0 tests/interop/generators
