@@ -163,6 +163,7 @@ class PublicServices:
             "ways": ways,
             "withdraw": service.withdraw,
             "correct": service.correct,
+            "assurance": None if service.assurance is None else service.assurance.value,
             "reviewed": None if service.reviewed is None else service.reviewed.isoformat(),
             "facts": _maybe(service.facts, lang),
             "source": service.source,

@@ -15,6 +15,8 @@
       - at: /halter/familienname              # a place of the outline, or a question of the form's own: ?name
         label: {de: …, en: …}
         hint, item, widget, autocomplete, when, items_of
+        login: family-name                    # what stands here at first of who is logged in; see FACTS
+        locked: true                          # and cannot be changed here; of texts and days outside lists
         errors: {required: {de, en}}
         choices: {value: {de, en}}
         kind: boolean                         # of own questions alone: boolean or choice
@@ -57,6 +59,22 @@ _LARGEST = 1024 * 1024
 FORMAT = 1
 #: What the portal fills in by itself. ``item`` numbers the items of a list (p1, p2), for others to refer to.
 FILLERS = ("schema", "now", "today", "uuid", "area", "place", "authority", "product", "item")
+#: What a portal may know of a person who is logged in. ``street`` is without the number, ``birth-date`` ISO 8601.
+FACTS = (
+    "given-name",
+    "family-name",
+    "birth-name",
+    "title",
+    "birth-date",
+    "birth-place",
+    "street",
+    "house-number",
+    "postal-code",
+    "town",
+    "country",
+    "email",
+    "phone",
+)
 #: Ways in which a value is asked. Without one the kind decides.
 WIDGETS = ("text", "textarea", "email", "tel", "code", "select", "radio", "checkbox", "file", "date", "number")
 _AUTOCOMPLETE = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
@@ -137,6 +155,8 @@ class _Asked:
     kind: str = ""
     autocomplete: str = ""
     items_of: str = ""
+    login: str = ""
+    locked: bool = False
     when: FormCondition | None = None
     called: bool = False
     choices: Mapping[str, Text] = field(default_factory=dict)
@@ -303,7 +323,10 @@ def _asked(reading: _Reading, document: Any, where: str) -> _Asked:
         document,
         where,
         needs=("at",),
-        may=("label", "hint", "item", "widget", "kind", "autocomplete", "items_of", "when", "choices", "errors"),
+        may=(
+            *("label", "hint", "item", "widget", "kind", "autocomplete", "items_of", "login", "locked", "when"),
+            *("choices", "errors"),
+        ),
     )
     at = _place(reading, found, where)
     own = at.startswith(OWN)
@@ -323,6 +346,8 @@ def _asked(reading: _Reading, document: Any, where: str) -> _Asked:
         kind=reading.word(found, "kind", where, ("boolean", "choice")),
         autocomplete=reading.word(found, "autocomplete", where, _AUTOCOMPLETE),
         items_of=str(found.get("items_of", "")),
+        login=reading.word(found, "login", where, FACTS),
+        locked=reading.boolean(found, "locked", where),
         when=reading.condition(found, where),
         called="when" in found,
         choices=reading.texts(found, "choices", where),
@@ -456,8 +481,22 @@ def _require_words(reading: _Reading, each: _Asked, found: Field | None) -> None
         )
     if each.item is not None and found.kind is not FieldKind.LIST:
         raise reading.refuse(f"{each.where}/item", f"{each.at} ist keine Liste.", f"{each.at} is no list")
-    if (each.widget or each.autocomplete) and not found.is_leaf:
+    if (each.widget or each.autocomplete or each.login) and not found.is_leaf:
         raise reading.refuse(f"{each.where}/widget", f"{each.at} ist kein Wert.", f"{each.at} is no value")
+    _require_lockable(reading, each, found)
+
+
+def _require_lockable(reading: _Reading, each: _Asked, found: Field) -> None:
+    """Require of what is locked that a login fills it, that it is written, and that nothing can be put in its place."""
+    if not each.locked:
+        return
+    in_list = ITEM in tokens_of(each.at)
+    if not each.login or in_list or found.kind not in (FieldKind.TEXT, FieldKind.DATE):
+        raise reading.refuse(
+            f"{each.where}/locked",
+            "Gesperrt werden nur Texte und Tage außerhalb von Listen, die login ausfüllt.",
+            "only texts and days outside lists that login fills in are locked",
+        )
 
 
 def _require_condition(
@@ -519,6 +558,8 @@ def _worded(above: Field, place: str, wishes: Mapping[str, _Asked], form: FormFi
         called=wish.called,
         errors=dict(wish.errors),
         autocomplete=wish.autocomplete,
+        login=wish.login,
+        locked=wish.locked,
         items_of=wish.items_of,
         item_title=wish.item,
         variants=forks,

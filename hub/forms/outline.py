@@ -116,6 +116,9 @@ class Field:
     filled: str = ""
     errors: Mapping[str, Text] = field(default_factory=dict, repr=False)
     autocomplete: str = ""
+    #: What of a person who is logged in stands here at first (:data:`hub.forms.known.FACTS`), and whether it has to stay.
+    login: str = ""
+    locked: bool = False
     #: Place of the list whose items are the choices, by number.
     items_of: str = ""
     #: What one item of a list is called.

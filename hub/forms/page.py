@@ -7,7 +7,7 @@ from strings, each value escaped once, for a page may have thousands of fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ class PageItem(NamedTuple):
     required: bool
     error: Text | None
     items: tuple[PageItem, ...] = ()
+    #: Shown, and not to be changed here.
+    locked: bool = False
 
 
 class FormPage(NamedTuple):
@@ -46,17 +48,26 @@ class FormPage(NamedTuple):
     errors: tuple[tuple[str, Text], ...]
 
 
-def page_of(step: FormStep, answers: Mapping[str, Any], errors: Mapping[str, Text] | None = None) -> FormPage:
-    """Return the page of a step; ``errors`` are the faults of these answers by place, others' places are passed over."""
-    drawn = _Shown(answers, errors or {})
+def page_of(
+    step: FormStep,
+    answers: Mapping[str, Any],
+    errors: Mapping[str, Text] | None = None,
+    locked: Collection[str] = (),
+) -> FormPage:
+    """Return the page of a step; ``errors`` are the faults of these answers by place, others' places are passed over.
+
+    ``locked``: places whose values are shown alone.
+    """
+    drawn = _Shown(answers, errors or {}, locked)
     items = tuple(drawn.members(step.root, answers, "", (), needed=True))
     return FormPage(step, items, tuple(drawn.found))
 
 
 class _Shown:
-    def __init__(self, answers: Mapping[str, Any], errors: Mapping[str, Text]) -> None:
+    def __init__(self, answers: Mapping[str, Any], errors: Mapping[str, Text], locked: Collection[str]) -> None:
         self._answers = answers
         self._errors = errors
+        self._locked = locked
         self.found: list[tuple[str, Text]] = []
 
     def members(
@@ -107,7 +118,7 @@ class _Shown:
             return PageItem(field, at, value, required, error, tuple(inner))
         if field.items_of:
             return PageItem(_with_items(field, self._answers), at, value, required, error)
-        return PageItem(field, at, value, required, error)
+        return PageItem(field, at, value, required, error, locked=at in self._locked)
 
     def _error(self, at: str) -> Text | None:
         error = self._errors.get(at)
@@ -266,6 +277,8 @@ def _draw_leaf(item: PageItem, language: str, out: list[str], label: str | None 
 def _labelled(item: PageItem, title: str, language: str) -> str:
     at = escape(item.at)
     wrong = " kern-form-input--error" if item.error is not None else ""
+    if item.locked:
+        wrong += " kern-form-input--readonly"
     return (
         f'<div class="kern-form-input{wrong}"><label class="kern-label" for="f{at}">{title}{_optional(item, language)}</label>'
         f"{_hint(item, language)}{_control(item, at, language)}{_error(item, language)}</div>"
@@ -324,6 +337,8 @@ def _input_type(field: Field) -> str:
 def _attributes(item: PageItem) -> str:
     field = item.field
     more = _described(item)
+    if item.locked:
+        more += " readonly"
     if item.required and not (field.widget == "file" and is_given(item.value)):
         more += " required"
     if item.error is not None:

@@ -53,7 +53,12 @@ def build(portal: Portal, *, lifespan: Callable[[Any], Any] | None = None) -> AS
     routes = [*_StaticFiles(portal).routes(), Route(_HEALTH, _healthy, methods=["GET"])]
     routes += [each for room in ROOMS for each in room(portal)]
     has_status = any(each.path == "/stand" for each in routes)
-    portal.pages.globals.update(development=not portal.settings.production, has_status=has_status)
+    login = portal.settings.login
+    portal.pages.globals.update(
+        development=not portal.settings.production,
+        has_status=has_status,
+        login_name="" if login is None else login.name,
+    )
     app = Starlette(
         routes=routes,
         exception_handlers={

@@ -15,11 +15,14 @@ from hub.client.transport import Direct, Patience, Retrying
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.observability.diagnosis import Diagnosis, bounded, doubtful, well
+from hub.openid.provider import AuthorizationRequest, Provider, Registration
 from hub.portal.application import environment
 from hub.portal.codes import expiring
 from hub.portal.database import PortalDatabase
 from hub.portal.doors import Doors
 from hub.portal.frame import Portal
+from hub.portal.login import RETURN, LoginWay, ProvidersLine
+from hub.portal.login_settings import PortalLogin
 from hub.portal.notices import mailing, notices_of
 from hub.portal.reply_keys import ReplyKeys
 from hub.portal.schemas import FormSchemas
@@ -67,6 +70,7 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
             ),
             clock=clock,
         )
+        login = _login(settings, storage, stack)
         keys = ReplyKeys()
         keys.start()
         stack.callback(keys.close)
@@ -82,10 +86,26 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
             clock=clock,
             working=anyio.CapacityLimiter(_WORKING),
             keys=keys,
+            login=login,
         )
         for loop in _loops(portal):
             stack.callback(loop.end)
         yield portal
+
+
+def _login(settings: PortalSettings, storage: FormStorage, stack: ExitStack) -> LoginWay | None:
+    if settings.login is None:
+        return None
+    secret = _secret("login.client_secret_file", settings.login.client_secret_file)
+    line = Direct(ca_file=settings.login.ca_file, timeout=_TIMES, user_agent="rathaus-hub-portal")
+    scheme = "https" if settings.secure else "http"
+    return LoginWay(
+        settings.login,
+        secret,
+        origins={host: f"{scheme}://{host}" for host in settings.looks},
+        storage=storage,
+        transport=stack.enter_context(line),
+    )
 
 
 def _loops(portal: Portal) -> Iterator[Loop]:
@@ -153,6 +173,9 @@ def examine(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Itera
                 Text("eine Textdatei nennen", "name a text file"),
             )
     yield from bounded("hub", lambda: _hub(settings, clock), seconds=_LIMIT)
+    if settings.login is not None:
+        login = settings.login
+        yield from bounded("login", lambda: _provider(login, settings.public_url, clock), seconds=_LIMIT)
 
 
 def _hub(settings: PortalSettings, clock: Callable[[], datetime]) -> Iterator[Diagnosis]:
@@ -164,3 +187,19 @@ def _hub(settings: PortalSettings, clock: Callable[[], datetime]) -> Iterator[Di
     yield well("hub", f"{hub.base_url} antwortet, {total} Leistungen", f"{hub.base_url} answers, {total} services")
     Tokens(f"{hub.base_url}/token", client_id=hub.client_id, client_secret=secret, clock=clock).get(transport)
     yield well("hub", f"{hub.client_id} bekommt ein Token", f"{hub.client_id} gets a token")
+
+
+def _provider(login: PortalLogin, origin: str, clock: Callable[[], datetime]) -> Iterator[Diagnosis]:
+    registration = Registration(
+        issuer=login.issuer,
+        client_id=login.client_id,
+        secret=_secret("login.client_secret_file", login.client_secret_file),
+        redirect_uri=f"{origin}{RETURN}",
+    )
+    line = ProvidersLine(Direct(ca_file=login.ca_file, timeout=_TIMES))
+    Provider(registration=registration, outbound=line).address(AuthorizationRequest.new(), now=clock())
+    yield well(
+        "login",
+        f"{login.issuer} antwortet und kann, was nötig ist",
+        f"{login.issuer} answers, and can do what it takes",
+    )

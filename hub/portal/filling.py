@@ -21,9 +21,11 @@ from starlette.routing import Route
 from hub.errors import Conflict, NotFound, Text
 from hub.forms.answers import ADD, REMOVE, taken
 from hub.forms.form_file import FormStep, field_at, said
-from hub.forms.page import DETACH, FormPage, draw, page_of
+from hub.forms.known import with_locked
+from hub.forms.page import DETACH, draw, page_of
 from hub.portal.asking import FILE, AskedForm, AskedForms, all_items, fillings_of
 from hub.portal.frame import Portal
+from hub.portal.login import DEMANDED, LOGIN, LoggedIn, lacks_login
 from hub.portal.receiving import FormVisit, ReceivedPage, forget, received, visit_of
 from hub.portal.session import FormSession, KeptAttachment, Running
 
@@ -69,6 +71,8 @@ class FillingPages:
         running = visit.running
         if running.sent is not None or running.pending is not None:
             return visit.to(REVIEW)
+        if lacks_login(running, running.extra.get(DEMANDED)):
+            return visit.to(LOGIN)
         self._portal.keys.expect()
         asked = self._forms.of(running.schema.uri)
         present = {each.name for each in running.attachments}
@@ -92,13 +96,15 @@ class FillingPages:
     def _step_shown(self, request: Request) -> Response:
         visit = visit_of(self._portal, request)
         session = visit.session
+        if lacks_login(session.running, session.running.extra.get(DEMANDED)):
+            return visit.to(LOGIN)
         asked = self._forms.of(session.running.schema.uri)
         step = self._open_step(asked, session.running, visit.request.path_params["step"])
         errors: Mapping[str, Text] = {}
         if visit.asked(_FROM) == _MENDING:
             # The person comes from the summary, to change or to mend: what is wrong stands at its field.
             errors = self._errors(asked, session.running, step)
-        return self._drawn(visit, asked, page_of(step, session.running.answers, errors))
+        return self._drawn(visit, asked, step, session.running.answers, errors)
 
     async def take_step(self, request: Request) -> Response:
         """Keep what was answered; go on if it is right, else show what is not."""
@@ -135,6 +141,9 @@ class FillingPages:
     def _step_taken(self, asked: AskedForm, step: FormStep, visit: FormVisit, sent: ReceivedPage) -> Response:
         running = visit.running
         answers = taken(step, running.answers, _answered(step, sent), is_xml=asked.form.is_xml)
+        who = LoggedIn.of(running)
+        if who is not None:
+            answers = with_locked(asked.form, answers, who.known(asked.form))
         held = (*running.attachments, *sent.files)
         session = self._kept(visit.session, asked, replace(running, answers=answers, attachments=held))
         visit = replace(visit, session=session)
@@ -147,7 +156,7 @@ class FillingPages:
                 return RedirectResponse(f"{where}#f{quote(_anchor(name, at, answers))}", 303)
         errors = {**self._errors(asked, session.running, step), **sent.faults}
         if errors:
-            return self._drawn(visit, asked, page_of(step, answers, errors), status=_UNPROCESSABLE)
+            return self._drawn(visit, asked, step, answers, errors, status=_UNPROCESSABLE)
         if mending:
             return visit.to(REVIEW)
         return visit.to(_onward(asked, step, answers))
@@ -166,8 +175,20 @@ class FillingPages:
         forget(self._portal, session, [each for each in running.attachments if each not in stays])
         return written
 
-    def _drawn(self, visit: FormVisit, asked: AskedForm, page: FormPage, *, status: int = 200) -> Response:
-        running, step, limits = visit.running, page.step, self._portal.settings.limits
+    def _drawn(
+        self,
+        visit: FormVisit,
+        asked: AskedForm,
+        step: FormStep,
+        answers: Mapping[str, Any],
+        errors: Mapping[str, Text],
+        *,
+        status: int = 200,
+    ) -> Response:
+        running, limits = visit.running, self._portal.settings.limits
+        who = LoggedIn.of(running)
+        known = () if who is None else who.known(asked.form)
+        page = page_of(step, answers, errors, {each.at for each in known if each.locked})
         steps = asked.open_steps(running.answers)
         number = next((place for place, each in enumerate(steps, start=1) if each.id == step.id), len(steps))
         return visit.page(

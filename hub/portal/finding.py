@@ -21,6 +21,7 @@ from hub.errors import Conflict, Invalid, NotFound, Unavailable
 from hub.model import LEIKA_PREFIX
 from hub.portal.doors import AreaStanding, FoundArea, FoundAreas, Responsibility, no_service, responsibility
 from hub.portal.frame import Portal, asked
+from hub.portal.login import DEMANDED, LOGIN
 from hub.portal.session import FormArea, FormSchema, Running
 from hub.portal.visits import BegunForms
 
@@ -143,6 +144,7 @@ class _FindingPages:
             found=found,
             dissolved=AreaStanding.DISSOLVED,
             who=None if place is None else responsibility(service),
+            can_log_in=portal.login is not None and portal.login.offers(service.get("assurance")),
             notice=notice,
         )
 
@@ -169,6 +171,9 @@ class _FindingPages:
         self._begun_forms.require_room(request.client.host if request.client is not None else "", now)
         area = portal.doors.place(ars, language)
         service = portal.doors.service(key, ars, language)
+        demanded = service.get("assurance")
+        if demanded and (portal.login is None or not portal.login.offers(demanded)):
+            raise Invalid(portal.texts.text("login.not-here"))
         running = Running(
             place=FormArea(ars=area.ars, name=area.name),
             service=str(service["key"]),
@@ -177,8 +182,9 @@ class _FindingPages:
             schema=self._schema(responsibility(service)),
             language=language,
             begun=now.isoformat(),
+            extra={DEMANDED: demanded} if demanded else {},
         )
-        response = portal.to(request, "/antrag")
+        response = portal.to(request, LOGIN if portal.login is not None else "/antrag")
         if before is not None:
             portal.sessions.forget(before)
         portal.sessions.begin(response, running, now)

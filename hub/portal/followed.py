@@ -24,6 +24,7 @@ from hub.crypto import claims_of, read_decryption_key
 from hub.errors import Conflict, NotFound, SealBroken, Text, Unavailable
 from hub.model import CaseMessage, CaseMessageKind, State
 from hub.portal.frame import Portal
+from hub.portal.login import DEMANDED
 from hub.portal.session import FormArea, FormSchema, Running
 from hub.portal.storage import FormKey, FormPurpose, Kept
 from hub.web.filenames import safe_name
@@ -243,11 +244,15 @@ class FollowedCases:
             language=followed.language,  # type: ignore[arg-type]  # it was one of the portal's when it was sent
             begun=now.isoformat(),
             answers=followed.answers,
-            extra={"caseId": followed.case_id, "replaces": followed.submission_id},
+            extra={"caseId": followed.case_id, "replaces": followed.submission_id, **self._demanded(followed)},
         )
 
     def _cases(self, followed: FollowedCase) -> OwnCases:
         return own_cases(self._portal, followed.receipt)
+
+    def _demanded(self, followed: FollowedCase) -> dict[str, str]:
+        demanded = self._offers(followed).get("assurance")
+        return {DEMANDED: demanded} if isinstance(demanded, str) else {}
 
     def _offers(self, followed: FollowedCase) -> Mapping[str, Any]:
         try:

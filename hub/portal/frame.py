@@ -24,6 +24,7 @@ from starlette.types import Message, Receive
 
 from hub.errors import Forbidden, HubError, Malformed, Text, TooLarge, Unavailable
 from hub.forms.form_file import said
+from hub.portal.login import LoginWay
 from hub.portal.look import TenantLook
 from hub.portal.session import Running, Sessions
 from hub.portal.settings import PortalSettings
@@ -63,6 +64,8 @@ class Portal:
     receiving: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_RECEIVING))
     #: Key pairs for replies, made ahead.
     keys: Any = field(default=None)
+    #: The way to the provider at which people may log in, None where there is none.
+    login: LoginWay | None = None
 
     def language(self, request: Request) -> Language:
         """Return the language of a request: the one that its address says, else the first that its browser wants."""

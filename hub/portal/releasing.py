@@ -22,6 +22,7 @@ from hub.errors import Conflict, HubError, Invalid, NotFound, SealBroken, Text, 
 from hub.portal.codes import TypedKey
 from hub.portal.followed import FOLLOWED, of_sent
 from hub.portal.frame import Portal
+from hub.portal.login import logged_out
 from hub.portal.session import FormSession, Running
 from hub.portal.storage import FormKey, FormPurpose, Kept
 
@@ -133,7 +134,8 @@ def begin(portal: Portal, session: FormSession, now: datetime) -> FormSession:
     Raises:
         Conflict: it was changed in another tab. Overloaded, TooLarge: there is no room.
     """
-    running = session.running
+    # What the others release says who logged in; what else was known of that person is nobody's business.
+    running = logged_out(session.running)
     typed, ends = TypedKey.new(), now + portal.settings.limits.saved
     people = tuple(ReleasingPerson(role=role) for role in running.extra[PEOPLE])
     key = typed.form_key()

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from hub.errors import Unavailable
 from hub.portal.codes import Guesses, TypedKey, grouped, read_typed
 from hub.portal.frame import Portal
+from hub.portal.login import logged_out
 from hub.portal.moments import day
 from hub.portal.notices import MailNotices, is_mail_address, notices_of
 from hub.portal.session import FormSession, Running
@@ -76,7 +77,8 @@ def save(portal: Portal, session: FormSession, now: datetime) -> TypedKey:
     portal.storage.copy(
         session.key,
         typed.form_key(),
-        running.content(),
+        # Whoever goes on logs in anew: a code may be given to others, and says nothing of who types it.
+        logged_out(running).content(),
         attached=[each.id for each in running.attachments],
         purpose=FormPurpose.SAVED,
         now=now,

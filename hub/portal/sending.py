@@ -33,19 +33,22 @@ from hub.errors import (
     Overloaded,
     Refused,
     SealBroken,
+    Text,
     Unavailable,
 )
 from hub.forms.document import document_of
 from hub.forms.faults import FieldFault
 from hub.forms.form_file import said
+from hub.forms.known import with_locked
 from hub.forms.pdf import PdfAttachment, can_render_pdf, render_pdf
 from hub.forms.readable import readable
 from hub.model import MediaType
-from hub.portal import filling, following, release_pages, releasing, saving
+from hub.portal import filling, following, login_pages, release_pages, releasing, saving
 from hub.portal.asking import AskedForm, AskedForms, violations_of
 from hub.portal.enclosures import opened
 from hub.portal.filling import ENCLOSURES, REVIEW, STEPS, fillings
 from hub.portal.frame import Portal
+from hub.portal.login import DEMANDED, LOGIN, LoggedIn, lacks_login, logged_out
 from hub.portal.receiving import FormVisit, forget, visit_of
 from hub.portal.review import sections_of
 from hub.portal.session import FormSession, KeptAttachment, Running
@@ -71,6 +74,7 @@ def routes(portal: Portal) -> list[Route]:
         _shown(RECEIPT + ".jws", way.receipt_file, portal),
         _shown(RECEIPT + ".html", way.summary_file, portal),
         _shown(RECEIPT + ".pdf", way.summary_pdf, portal),
+        *login_pages.routes(portal, forms),
         *release_pages.routes(portal, forms, way.submit),
     ]
 
@@ -206,12 +210,17 @@ class SendingPages:
         """Freeze the application, or return the page that says why it cannot be sent yet."""
         running = visit.running
         asked = self._forms.of(running.schema.uri)
+        if lacks_login(running, self._demanded(visit)):
+            return visit.to(LOGIN)
         if fields.get("stand") != str(running.revision):
             # Another tab changed something: what was declared is not what stands here now.
             return self._reviewed(visit, asked, (), note=self._said(visit, "send.changed"), status=409)
         if fields.get(_DECLARED) != "ja":
             return self._reviewed(visit, asked, (), undeclared=True, status=_UNPROCESSABLE)
-        if asked.faults(running.answers, fillings(asked, running, self._portal)):
+        who = LoggedIn.of(running)
+        locked = () if who is None else who.known(asked.form)
+        faulty = asked.faults(running.answers, fillings(asked, running, self._portal))
+        if faulty or with_locked(asked.form, running.answers, locked) != running.answers:
             return visit.to(REVIEW)
         pair = self._portal.keys.take(wait=_KEY_WAIT)
         if pair is None:
@@ -226,14 +235,22 @@ class SendingPages:
         frozen = replace(running, pending=pending, reply_key=dict(pair.private))
         return self._portal.sessions.write(visit.session, frozen, self._portal.clock())
 
+    def _demanded(self, visit: FormVisit) -> str | None:
+        """Return how sure it has to be who sends: as the catalogue says now, or said at the beginning where it is away."""
+        service = self._service(visit)
+        said = service.get("assurance") if service else visit.running.extra.get(DEMANDED)
+        return said if isinstance(said, str) else None
+
     def _metadata(self, visit: FormVisit, public: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the portal says of the application: who it is from, by which right, and the way back."""
         running, texts = visit.running, self._portal.texts
-        nobody = texts.text("send.unauthenticated")
+        who = LoggedIn.of(running)
+        how = texts.text("send.unauthenticated") if who is None else self._how(who)
         return {
             "author": {
                 "name": self._portal.look(visit.request).name,
-                "description": f"{nobody.de} / {nobody.en}",
+                "description": f"{how.de} / {how.en}",
+                "authentication": {"method": "none"} if who is None else who.as_metadata(),
                 "product": {"name": "Rathaus-Hub Portal", "version": __version__, "manufacturer": "Rathaus-Hub"},
             },
             "additionalReferenceInfo": {
@@ -244,6 +261,14 @@ class SendingPages:
                 "fitConnect": {"processStandards": [_REPLY_STANDARD], "encryptionPublicKey": dict(public)},
             },
         }
+
+    def _how(self, who: LoggedIn) -> Text:
+        """Say in words how somebody was authenticated."""
+        settings, texts = self._portal.settings.login, self._portal.texts
+        level = texts.text(f"login.level-{who.level or 'unknown'}")
+        provider = who.provider if settings is None else settings.name
+        said_so = texts.text("send.authenticated", name=who.name or who.subject, provider=provider, at=who.at)
+        return Text(f"{said_so.de} {level.de}", f"{said_so.en} {level.en}")
 
     def _sent(self, visit: FormVisit) -> Response:
         """Send what was frozen; whatever comes of it, the form knows."""
@@ -325,7 +350,7 @@ class SendingPages:
         }
         now = self._portal.clock()
         sent["follow"] = following.begin(self._portal, running, sent, now)
-        kept = replace(running, sent=sent, pending=None, attachments=())
+        kept = replace(logged_out(running), sent=sent, pending=None, attachments=())
         self._portal.sessions.write(session, kept, now)
         saving.forget(self._portal, running)
         forget(self._portal, session, running.attachments)

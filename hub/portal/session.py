@@ -166,6 +166,26 @@ class Sessions:
         )
         return replace(session, running=replace(running, revision=revision))
 
+    def move(self, session: FormSession, response: Response, now: datetime) -> FormSession:
+        """Keep a form under a new key, in this state, and give its cookie to the person; the old key opens nothing any more.
+
+        Raises:
+            NotFound: it has ended. Overloaded, TooLarge: there is no room for both at once.
+        """
+        key, running = FormKey.new(), session.running
+        self._storage.copy(
+            session.key,
+            key,
+            running.content(),
+            attached=[each.id for each in running.attachments],
+            purpose=FormPurpose.RUNNING,
+            now=now,
+            ends=now + self._idle,
+        )
+        self._storage.delete(session.key)
+        self.give(response, key)
+        return FormSession(key=key, running=replace(running, revision=1))
+
     def forget(self, session: FormSession) -> None:
         """Forget a form with its attachments."""
         self._storage.delete(session.key)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from hub.client.transport import is_loopback
 from hub.errors import ConfigurationError, Text
 from hub.files.settings import DeclaredTable, Setting, ValueForm, unusable_all
+from hub.portal.login_settings import LOGIN_SETTINGS, PortalLogin, read_login
 from hub.portal.look import COLOUR, COLOUR_DARK, PAGES, TenantLook, colour_fault, logo_fault
 
 _LARGEST_FILE = 1024 * 1024  # Bytes; a settings file is a page or two.
@@ -250,6 +251,7 @@ DECLARED = (
         "Sender's address of notices to citizens.",
         required=True,
     ),
+    *LOGIN_SETTINGS,
     _number(
         "limits.idle_minutes",
         60,
@@ -360,6 +362,7 @@ class PortalSettings:
     looks: Mapping[str, TenantLook]
     mail: PortalMail | None
     limits: PortalLimits
+    login: PortalLogin | None = None
     schema_roots: tuple[Path, ...] = ()
 
     @property
@@ -394,6 +397,7 @@ class PortalSettings:
         first = _look(top.table("look"), _pages(top.table("pages")), None)
         tenants = top.tables("tenants") if "tenants" in document else []
         mail = _mail(top.optional("mail"), production=environment == "production")
+        login = read_login(top.optional("login"), _address)
         limits = _limits(top.table("limits"))
         looks = {urlsplit(public_url).netloc: first}
         for table in tenants:
@@ -412,6 +416,7 @@ class PortalSettings:
             storage=storage,
             looks=looks,
             mail=mail,
+            login=login,
             limits=limits,
             schema_roots=schema_roots,
         )

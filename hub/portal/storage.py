@@ -56,6 +56,8 @@ class FormPurpose(StrEnum):
     FOLLOWED = "followed"
     #: Several people have to release it.
     RELEASE = "release"
+    #: No form: somebody is at the provider of log-ins, and comes back to one.
+    LOGIN = "login"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

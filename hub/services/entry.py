@@ -59,6 +59,19 @@ class ServiceWay(StrEnum):
     ONLINE = "online"
 
 
+class Assurance(StrEnum):
+    """How sure it is who somebody is (Regulation (EU) No 910/2014, Article 8), the least first."""
+
+    LOW = "low"
+    SUBSTANTIAL = "substantial"
+    HIGH = "high"
+
+    def reaches(self, demanded: Assurance) -> bool:
+        """Tell whether this is as much as is demanded, or more."""
+        order = list(Assurance)
+        return order.index(self) >= order.index(demanded)
+
+
 class FeeKind(StrEnum):
     """How a fee is set."""
 
@@ -89,7 +102,8 @@ class PublicService:
     """One service; what nobody wrote down yet is None or empty.
 
     ``key`` is its URN; ``synonyms`` are citizens' words by language. ``withdraw`` and ``correct`` say whether an application
-    can be taken back through the hub, or replaced by another one. ``facts`` says where what is stated comes from, and
+    can be taken back through the hub, or replaced by another one; ``assurance`` how sure it has to be who applies online, None
+    where nobody has to log in. ``facts`` says where what is stated comes from, and
     ``reviewed`` when somebody last looked.
     """
 
@@ -110,6 +124,7 @@ class PublicService:
     ways: tuple[ServiceWay, ...] = ()
     withdraw: bool = False
     correct: bool = False
+    assurance: Assurance | None = None
     reviewed: date | None = None
     facts: Text | None = None
 
@@ -133,6 +148,7 @@ class PublicService:
             "ways": [each.value for each in self.ways],
             "withdraw": self.withdraw or None,
             "correct": self.correct or None,
+            "assurance": None if self.assurance is None else self.assurance.value,
             "reviewed": None if self.reviewed is None else self.reviewed.isoformat(),
             "facts": _pair(self.facts),
         }
@@ -162,11 +178,17 @@ def service_from(document: Any, *, topic: Text | None = None, facts: Text | None
         ways=tuple(take.choice(ServiceWay, each, "ways") for each in take.several("ways")),
         withdraw=take.yes("withdraw"),
         correct=take.yes("correct"),
+        assurance=_assurance(take),
         reviewed=_day(take.member("reviewed"), take.where),
         facts=take.pair("facts") or facts,
     )
     take.finish()
     return service
+
+
+def _assurance(take: Members) -> Assurance | None:
+    said = take.member("assurance")
+    return None if said is None else take.choice(Assurance, said, "assurance")
 
 
 class Members:

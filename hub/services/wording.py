@@ -33,6 +33,7 @@ _MEMBERS: dict[str, Text] = _WANTED | {
     "name": Text("der Name", "the name"),
     "topic": Text("das Thema", "the topic"),
     "source": Text("die Quelle des Schlüssels", "the source of the key"),
+    "assurance": Text("welche Anmeldung nötig ist", "which log-in is needed"),
 }
 
 

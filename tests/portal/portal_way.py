@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -214,8 +214,10 @@ class PortalWay:
 
 
 @contextmanager
-def portal_on(stage: Stage, base_url: str, folder: Path, **limits: Any) -> Iterator[tuple[Any, Any, str]]:
-    """A portal in this process, before the hub at an address."""
+def portal_on(
+    stage: Stage, base_url: str, folder: Path, *, login: Any = None, **limits: Any
+) -> Iterator[tuple[Any, Any, str]]:
+    """A portal in this process, before the hub at an address; ``login`` is the table of its provider of log-ins."""
     from hub.portal.application import build
     from hub.portal.asking import AskedForms
     from hub.portal.composition import opened
@@ -235,6 +237,7 @@ def portal_on(stage: Stage, base_url: str, folder: Path, **limits: Any) -> Itera
             },
             "serve": {"port": port, "public_url": f"http://127.0.0.1:{port}"},
             "limits": {"requests_per_minute": 10_000, **limits},
+            **({} if login is None else {"login": login}),
         },
         folder,
     )
@@ -255,21 +258,22 @@ def portal_on(stage: Stage, base_url: str, folder: Path, **limits: Any) -> Itera
             thread.join()
 
 
+@cache
+def _one_pair() -> Any:
+    from hub.portal.reply_keys import ReplyPair
+
+    public, private = make_rsa_pair("encryption", kid_prefix="reply-")
+    return ReplyPair(public=public, private=private)
+
+
 class OneKey:
-    """A pair for everybody, made once: each takes a second here, and nobody's reply is opened."""
-
-    @cached_property
-    def _pair(self) -> Any:
-        from hub.portal.reply_keys import ReplyPair
-
-        public, private = make_rsa_pair("encryption", kid_prefix="reply-")
-        return ReplyPair(public=public, private=private)
+    """A pair for everybody, made once in a run: each takes a second here, and nobody's reply is opened."""
 
     def expect(self) -> None:
         pass
 
     def take(self, *, wait: float) -> Any:
-        return self._pair
+        return _one_pair()
 
 
 @pytest.fixture(scope="module")
