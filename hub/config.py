@@ -398,6 +398,13 @@ class Settings:
         "Whether local accounts log in by password; off: by OpenID Connect only.",
         choices=("off", "on"),
     )
+    costs_file: str = setting(
+        "",
+        "Verteilungsschlüssel der zentralen Kosten (YAML); leer: keiner.",
+        "Allocation key of the central costs (YAML); empty: none.",
+        since="0.4.0",
+        form=ValueForm.PATH,
+    )
     allow_private_addresses: bool = setting(
         default=False,
         de="Nur für development und Tests: Rückrufe und Adapter dürfen ins eigene Netz und ohne TLS sprechen.",

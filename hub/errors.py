@@ -433,6 +433,10 @@ NOT_FOUND: Mapping[str, Text] = {
         "Den Inhalt{key} gibt es nicht oder nicht mehr. Prüfen Sie, ob er schon gelöscht wurde.",
         "There is no such content{key}, or not any more. Check whether it was deleted already.",
     ),
+    "month-not-found": Text(
+        "Für den Monat{key} gibt es noch keine Zahlen, er hat nicht begonnen. Wählen Sie einen früheren.",
+        "There are no figures of month{key} yet, it has not begun. Choose an earlier one.",
+    ),
     "delivery-not-found": Text(
         "Die Zustellung{key} gibt es nicht. Prüfen Sie die Kennung; „hub dead list“ nennt alle.",
         "Delivery{key} does not exist. Check the identifier; 'hub dead list' names all.",

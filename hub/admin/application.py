@@ -38,6 +38,7 @@ from hub.admin import (
     schemas,
     services,
     submissions,
+    usage,
 )
 from hub.admin.filters import FILTERS
 from hub.admin.request import CALLBACK, ROOT, Language, SentForm, Tools, Visit
@@ -176,6 +177,8 @@ PAGES = (
     _page("POST", "/clients/{id}/disable", Right.OPERATE, clients.disable),
     _page("GET", "/dead", Right.SEE, submissions.index),
     _page("POST", "/dead", Right.OPERATE, submissions.redrive),
+    _page("GET", "/usage", Right.SEE, usage.show),
+    _page("GET", "/usage/export", Right.SEE, usage.export),
     _page("GET", "/audit", Right.SEE, dashboard.index),
 )
 

@@ -102,7 +102,7 @@ def plot_of(activity: Activity, *, buckets: int, open_now: int) -> Plot:
         for bucket in range(buckets)
     )
     return Plot(
-        bars=tuple(_bars(counts, top, buckets)),
+        bars=tuple(bars_of(counts, top, buckets)),
         top=top,
         outline=_outline(waiting),
         most_waiting=max(waiting),
@@ -150,7 +150,8 @@ def _part(whole: Activity, parts: Mapping[UUID, Activity], here: UUID | None) ->
     return parts.get(here, replace(whole, accepted=(), delivered=(), ended=(), failed=()))
 
 
-def _bars(counts: Mapping[str, Sequence[int]], top: int, buckets: int) -> Iterable[Bar]:
+def bars_of(counts: Mapping[str, Sequence[int]], top: int, buckets: int) -> Iterable[Bar]:
+    """Yield the bars of the series ``accepted``, ``delivered`` and ``failed``; ``top`` is what the highest counts."""
     slot = PLOT_WIDTH / buckets
     width = slot * 0.8 / len(_SERIES)
     for at, name in enumerate(_SERIES):

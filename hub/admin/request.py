@@ -25,6 +25,7 @@ from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
+from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy
@@ -268,6 +269,7 @@ class Administered(Protocol):
     key_approval: KeyApproval
     adapter_approval: AdapterApproval
     catalogs: CatalogBook
+    usage_reports: UsageReports
 
     def clock(self) -> datetime:
         """Return the time."""

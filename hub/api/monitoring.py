@@ -16,6 +16,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -50,17 +51,27 @@ _NO_ANSWER = 500
 #: Where the pages for people lie, which are no operations of the contract.
 _PAGES = "/admin"
 _LONGEST_PARENT = 64
+#: Instead of a client, where none is known.
+_NOBODY = "none"
 
 _log = logging.getLogger(__name__)
+
+
+def _count_nobody(_client: str, _slug: str) -> None:
+    """Count no refusals by client."""
 
 
 class Measured:
     """Watches requests go by."""
 
-    def __init__(self, app: ASGIApp, *, meters: Meters, traces: Traces) -> None:
+    def __init__(
+        self, app: ASGIApp, *, meters: Meters, traces: Traces, refused: Callable[[str, str], None] = _count_nobody
+    ) -> None:
+        """``refused`` is told client and slug where what a known client submits is refused."""
         self._app = app
         self._meters = meters
         self._traces = traces
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
         if scope["type"] != "http":
@@ -120,6 +131,8 @@ class Measured:
             self._meters.aborted(door=door)
             return
         self._meters.answered(door=door, status=status or _NO_ANSWER, took=took)
+        if "problem" in noted and (status or _NO_ANSWER) < _NO_ANSWER and (client := _client(noted)) != _NOBODY:
+            self._refused(client, noted["problem"])
         if "problem" not in noted:  # A refusal has its line where it became a problem.
             about = {"outcome": "accepted", "door": door, "status": status} | noted.get(ABOUT, {})
             _log.info("application accepted", extra=about)
@@ -131,9 +144,9 @@ def _operation(noted: dict[str, Any]) -> str:
 
 
 def _client(noted: dict[str, Any]) -> str:
-    """Return the client whose token a request has, "none" where it has none."""
+    """Return the client whose token a request has, :data:`_NOBODY` where it has none."""
     caller = (noted.get("connexion_context", {}).get("token_info") or {}).get("caller")
-    return "none" if caller is None else str(caller.client_id)
+    return _NOBODY if caller is None else str(caller.client_id)
 
 
 def _group(path: str, noted: dict[str, Any]) -> str:

@@ -74,6 +74,7 @@ _GROUPS = (
         (
             ("/admin", "Verwaltungsseiten", "administration pages"),
             ("/health/ready", "Betriebszustand", "health"),
+            ("/figures", "Zahlen", "figures"),
         ),
     ),
 )

@@ -33,6 +33,7 @@ from hub.api.pages import Pages
 from hub.api.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
 from hub.api.protocol import server_options as options_within
 from hub.api.services import PublicServices
+from hub.api.usage import PublicFigures, UsageDesk
 from hub.api.validation_page import ValidationPage
 from hub.app.processes import Member
 from hub.app.wiring import Context, working
@@ -75,7 +76,7 @@ def asgi(hub: Context, *, work: bool) -> Any:
     )
     pages = admin.build(admin_desks(hub))
     mounted = admin.Mounted(Unhurried(pages, limits=limits), served)
-    return Measured(mounted, meters=hub.meters, traces=hub.traces)
+    return Measured(mounted, meters=hub.meters, traces=hub.traces, refused=hub.refusals)
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
@@ -162,6 +163,7 @@ def handlers(
         clock=hub.clock,
     )
     ai_systems = AiSystems(lambda: hub.ai_register)
+    figures = PublicFigures(hub.usage_reports)
     health = Health(hub.readiness, mark=hub.settings.data / MARK)
     dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
@@ -202,6 +204,8 @@ def handlers(
         "services.show": services.show,
         "ai_systems.list": ai_systems.list,
         "ai_systems.page": ai_systems.page,
+        "public_figures.show": figures.show,
+        "public_figures.page": figures.page,
         "routes.explain": catalogues.explain,
         "keys.hub": catalogues.hub_keys,
         "keys.submission": catalogues.submission_keys,
@@ -232,6 +236,7 @@ def _closed(settings: Settings) -> list[str]:
 def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any]]:
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
+    usage = UsageDesk(reports=hub.usage_reports, person=person)
     registered = ClientAdmin(registry=hub.client_service, person=person, clock=hub.clock)
     destinations = DestinationAdmin(
         destination_service=hub.destination_service, offers=lambda: hub.offers, person=person, clock=hub.clock
@@ -239,6 +244,7 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     return {
         "persons.token": people.token,
         "persons.revoke": people.revoke,
+        "usage.show": usage.show,
         **_named("tables", tables, *_TABLE_OPERATIONS),
         **_named("clients", registered, "list", "show", "create", "rotate", "disable"),
         **_named("destinations", destinations, *_DESTINATION_OPERATIONS),

@@ -18,6 +18,7 @@ from pathlib import Path
 from hub import __version__
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
+from hub.administration.costs import Costs
 from hub.administration.deliveries import DeadLetters
 from hub.administration.destinations import Destinations, DestinationService
 from hub.administration.disclosure import Operation
@@ -26,6 +27,7 @@ from hub.administration.lost_keys import LostKeys
 from hub.administration.offers import Offers
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.administration.service_versions import ServiceVersions
+from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.app.processes import Member
 from hub.areas import Gazetteer, GazetteerBook
@@ -45,7 +47,7 @@ from hub.intake.status import StatusDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
-from hub.jobs.usage import RollUp
+from hub.jobs.usage import RefusalTally, RollUp
 from hub.model import Breaker, Destination, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
@@ -359,6 +361,15 @@ class Context(Shared):
         self.messenger = _messenger(self)
         self.postman = _postman(self)
         self.roll_up = RollUp(store=store)
+        self.refusals = RefusalTally(store=store, clock=clock)
+        self.usage_reports = UsageReports(
+            store=store,
+            gazetteer=self.gazetteers,
+            service_name=self.book.services.name,
+            services=lambda: self.book.services,
+            costs=_costs(settings, self.gazetteer),
+            clock=clock,
+        )
         self.duties = _duties(self)
         self.readiness = Readiness(
             store=store,
@@ -582,6 +593,16 @@ def _clearing(hub: Shared) -> list[Duty]:
             deletes=True,
         ),
     ]
+
+
+def _costs(settings: Settings, gazetteer: Gazetteer) -> Costs:
+    """Return the allocation key of the settings; one that cannot be used stops the start, not the end of a month."""
+
+    def known(ars: str) -> tuple[str, int | None]:
+        place = gazetteer.find(ars)
+        return (ars, None) if place is None else (place.name, place.inhabitants)
+
+    return Costs.load(Path(settings.costs_file), known) if settings.costs_file else Costs()
 
 
 def _counting(hub: Context) -> list[Duty]:

@@ -54,6 +54,7 @@ COMMANDS_BY_NAME = {
     "services": ("services", "Leistungen für Bürger / public services for citizens."),
     "status": ("applications", "Stand und Verlauf / state and history."),
     "submit": ("applications", "Antrag einreichen / submit an application."),
+    "usage": ("usage", "Nutzung und Kosten / usage and cost."),
     "validate": (
         "applications",
         "Prüfen, ohne einzureichen / validate files: exit 1 if one is invalid.",

@@ -122,3 +122,17 @@ def _lines(path: Path, largest: int) -> list[str]:
     except (OSError, UnicodeDecodeError) as exc:
         why = Text("Die Datei fehlt oder ist nicht als UTF-8 lesbar.", "The file is missing or not readable as UTF-8.")
         raise bad_row(path, 1, why) from exc
+
+
+#: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def disarmed(cell: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: with an apostrophe before it where one would."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def rearmed(cell: str) -> str:
+    """Return what :func:`disarmed` was given."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

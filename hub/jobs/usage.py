@@ -7,9 +7,14 @@ run takes all days that there are, newest first, so many in one run; the next on
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hub.errors import HubError
 from hub.model.usage import Month, day_of
 from hub.store import Store
 
@@ -48,3 +53,52 @@ class RollUp:
         days = [day for day in month.days() if day <= day_of(now)]
         self.store.usage.ask_again(days)
         return sum(self.store.usage.count(day, now) for day in days)
+
+
+class RefusalTally:
+    """Counts what known senders are refused at the door, without a commit for each.
+
+    What comes while some are being written goes with the next write; so nothing lies in memory for longer than a commit takes,
+    and however many there are, a write holds one number for each sender and problem.
+    """
+
+    def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: Counter[tuple[str, str, str]] = Counter()
+        self._writing = False
+
+    def __call__(self, sender: str, slug: str) -> None:
+        """Count one refusal; what the store does not take now goes with a later one."""
+        key = (day_of(self._clock()).isoformat(), sender, slug)
+        with self._lock:
+            self._waiting[key] += 1
+            if self._writing:
+                return
+            self._writing = True
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._lock:
+            taken, self._waiting = self._waiting, Counter()
+            self._writing = bool(taken)
+        if not taken:
+            return
+        try:
+            self._store.usage.note_refusals(taken).add_done_callback(lambda done: self._written(taken, done))
+        except HubError as error:
+            self._keep(taken, error)
+
+    def _written(self, taken: Counter[tuple[str, str, str]], done: Future[int]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or error is not None:
+            self._keep(taken, error)
+        else:
+            self._begin()
+
+    def _keep(self, taken: Counter[tuple[str, str, str]], error: BaseException | None) -> None:
+        _log.warning("refusals are counted later: %s", type(error).__name__)
+        with self._lock:
+            self._waiting += taken
+            self._writing = False

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from hub.errors import ConfigurationError, Invalid, InvalidSettings, Malformed, Refused, Text, TooLarge
-from hub.files.sheets import foreign_format
+from hub.files.sheets import disarmed, foreign_format, rearmed
 from hub.routing.rules import Rule, rule_from_row
 
 _MAX_BYTES = 16 * 1024 * 1024
@@ -122,8 +122,6 @@ _REQUIRED = frozenset({"id", "area", "services", "destination"})
 _MAX_CSV_BYTES = 64 * 1024 * 1024
 _MAX_RULES = 1_000_000
 _MAX_REPORTED = 100
-#: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 Row = tuple[int, dict[str, str]]
 
@@ -140,7 +138,7 @@ def to_csv(rules: Iterable[Rule], encoding: str = "utf-8") -> bytes:
     writer.writeheader()
     for rule in sorted(rules, key=lambda r: r.id):
         row = rule.as_row() | {"area": rule.area.as_region()}
-        writer.writerow({column: _disarmed(cell) for column, cell in row.items()})
+        writer.writerow({column: disarmed(cell) for column, cell in row.items()})
     return out.getvalue().encode("utf-8-sig") if encoding == "utf-8" else _in_windows_1252(out.getvalue())
 
 
@@ -254,14 +252,6 @@ def _decoded(content: bytes) -> str:
     )
 
 
-def _disarmed(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
-
-def _rearmed(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
-
-
 def _csv_rows(text: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
     try:
@@ -296,7 +286,7 @@ def _csv_row(header: list[str], cells: list[str], line: int) -> dict[str, str]:
             ),
             line=line,
         )
-    return {column: _rearmed(cell) for column, cell in zip(header, cells, strict=True)}
+    return {column: rearmed(cell) for column, cell in zip(header, cells, strict=True)}
 
 
 def _yaml_row(rule: Rule) -> dict[str, Any]:

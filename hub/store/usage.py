@@ -59,6 +59,8 @@ _OVERLAP = timedelta(hours=1)
 _SLACK = timedelta(minutes=10)
 #: A delivery that began anew so long after its submission was sent again by a person.
 _AGAIN = timedelta(minutes=1)
+#: Days that a hub may have been away; who sets a clock back by years must not have thousands counted.
+_MOST_PASSED = 400
 #: Rows that share a commit: the writer has applications to accept in between.
 _TOGETHER = 500
 _HOUR = 3_600_000_000
@@ -196,7 +198,7 @@ class Usage:
     def ask(self, now: datetime) -> int:
         """Note which days have to be counted because something of theirs changed; return how many.
 
-        The first time these are all that have a submission. Today is always one.
+        The first time these are all that have a submission. Today is always one, and so is the day of the last look.
         """
         seen, looked_at = self._setting(_SEEN), self._setting(_SEEN_AT)
         last = self._database.read(lambda connection: connection.execute(_last_checkpoint()).scalar())
@@ -205,7 +207,11 @@ class Usage:
             days |= self._days_of(_ever())
         else:
             days |= self._days_of(_moved_since(int(seen), last or 0))
-            days |= self._days_of(_ended_since(moment(int(looked_at)) - _OVERLAP))
+            before = moment(int(looked_at))
+            days |= self._days_of(_ended_since(before - _OVERLAP))
+            # A day that was not over at the last look has its last hours yet to be counted.
+            passed = min((day_of(now) - day_of(before)).days, _MOST_PASSED)
+            days |= {day_of(now) - timedelta(days=number) for number in range(passed + 1)}
         rows = [{"day": day.isoformat()} for day in sorted(days)]
         kept = [{"name": _SEEN, "value": str(last or 0)}, {"name": _SEEN_AT, "value": str(micros(now))}]
 

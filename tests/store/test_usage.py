@@ -209,6 +209,14 @@ def test_a_past_day_rests_between_two_counts_and_today_does_not(store):
     assert day_of(sent.at) in store.usage.due(counted_before=NOW + timedelta(hours=21) - roll_up.settled)
 
 
+def test_a_day_is_counted_once_more_when_it_is_over(store):
+    roll_up = RollUp(store=store)
+    roll_up.run(NOW)
+    roll_up.run(NOW + timedelta(days=3))
+    (counted, *_) = store.usage.days(Month(2026, 11))
+    assert (counted.day, counted.counted_at) == (NOW.date(), NOW + timedelta(days=3))
+
+
 def test_a_store_without_submissions_has_no_figures(store):
     assert RollUp(store=store).run(NOW) == 1
     assert store.usage.lines(Month(2026, 11)) == []
