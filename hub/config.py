@@ -212,6 +212,29 @@ class Settings:
         unit="s",
         least=0,
     )
+    upload_seconds: int = setting(
+        7 * _DAY,
+        "So lange bleibt ein Upload, der in keinen Antrag kommt.",
+        "How long an upload stays that goes into no application.",
+        since="0.4.0",
+        unit="s",
+        least=60,
+    )
+    uploads_per_client: int = setting(
+        1000,
+        "So viele Uploads darf ein Client zugleich offen haben.",
+        "How many uploads a client may have under way at once.",
+        since="0.4.0",
+        least=1,
+    )
+    upload_bytes_per_client: int = setting(
+        50_000_000_000,
+        "So viele Byte dürfen die offenen Uploads eines Clients zusammen haben.",
+        "How many bytes the uploads that a client has under way may have together.",
+        since="0.4.0",
+        unit="byte",
+        least=1,
+    )
     finished_seconds: int = setting(
         7 * _DAY,
         "Inhalte abgeschlossener Vorgänge werden danach gelöscht.",

@@ -130,8 +130,18 @@ TITLES: Mapping[str, Text] = {
     "tenants-differ": Text("Verschiedene Gebiete", "Different areas"),
     "too-large-for-destination": Text("Zu groß für diese Behörde", "Too large for this authority"),
     "too-many-parts": Text("Zu viele Teile", "Too many parts"),
+    "tus-version": Text("Andere Fassung von TUS", "Another version of TUS"),
     "unknown-adapter": Text("Adapter unbekannt", "Unknown adapter"),
     "unsupported-metadata-version": Text("Metadaten nicht lesbar", "Metadata not readable"),
+    "upload-checksum": Text("Prüfsumme des Stücks stimmt nicht", "Chunk's checksum does not match"),
+    "upload-final": Text("Upload ist zusammengesetzt", "Upload is a final one"),
+    "upload-gone": Text("Upload nicht mehr da", "Upload gone"),
+    "upload-incomplete": Text("Upload nicht vollständig", "Upload incomplete"),
+    "upload-joined": Text("Upload gehört zu einem anderen", "Upload belongs to another"),
+    "upload-locked": Text("Upload in Benutzung", "Upload in use"),
+    "upload-not-partial": Text("Kein vollständiger Teil", "No complete part"),
+    "upload-offset": Text("Upload steht an anderer Stelle", "Upload is elsewhere"),
+    "upload-quota": Text("Zu viele Uploads unterwegs", "Too many uploads under way"),
     "uri-too-long": Text("Adresse zu lang", "Address too long"),
     "withdrawal-not-offered": Text("Rücknahme nicht möglich", "No withdrawal"),
     "word-needed": Text("Grund fehlt", "Reason missing"),
@@ -484,6 +494,10 @@ NOT_FOUND: Mapping[str, Text] = {
     "table-not-found": Text(
         "Diese Zuständigkeitstabelle{key} gibt es nicht, oder keine ist oder war aktiv. „hub routes list“ zeigt alle.",
         "This routing table{key} does not exist, or none is or was active. 'hub routes list' shows all.",
+    ),
+    "upload-not-found": Text(
+        "Diesen Upload{key} gibt es nicht, oder nicht für Sie. Beginnen Sie einen neuen.",
+        "There is no such upload{key}, or not for you. Begin a new one.",
     ),
 }
 

@@ -13,7 +13,9 @@ MOST = int(os.environ.get("FUZZ_MOST", "0"))
 _sent: Counter[str] = Counter()
 
 
-@schemathesis.serializer("application/jose", "application/jwt", "application/secevent+jwt")
+@schemathesis.serializer(
+    "application/jose", "application/offset+octet-stream", "application/jwt", "application/secevent+jwt"
+)
 def as_text(_: Any, value: Any) -> Any:
     return value if isinstance(value, bytes) else str(value).encode()
 

@@ -31,6 +31,7 @@ from hub.api.guards import PREFIXES, Cap, Gate, RequestLimits, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
 from hub.api.reference import Reference
+from hub.api.uploads import TusHeaders
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.web.responses import SafeHeaders
@@ -148,6 +149,7 @@ def _layers(
     layers: list[Callable[[ASGIApp], ASGIApp] | None] = [
         partial(SafeHeaders, https=base_url.startswith("https://")),
         Deprecations,
+        TusHeaders,
         ProblemNet,
         partial(Gate, limits=limits, surface=_surface(contract, limits)),
         reference,

@@ -7,7 +7,7 @@ memory, and nothing is ever spooled to disk.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from connexion.lifecycle import ConnexionResponse
 from starlette.requests import Request
 
 from hub.api import (
+    RequestLimits,
     area_of,
     arrival,
     in_thread,
@@ -38,6 +39,7 @@ from hub.errors import Malformed, Text, TooLarge
 from hub.identity import Caller, require_sending
 from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk, reference_in
+from hub.intake.uploads import NamedUpload, Poured, UploadDesk, without_uploads
 from hub.model import Application, Callback, Cover, MediaType, State, canonical_service, service_names
 from hub.store import SentFilter, StoredMessage
 from hub.validation.report import Report
@@ -69,6 +71,8 @@ class Applications:
         clock: Callable[[], datetime],
         base_url: str,
         data_limit: int,
+        uploads: UploadDesk,
+        total_limit: int = RequestLimits().total,
     ) -> None:
         self._intake = intake
         self._desk = desk
@@ -78,6 +82,8 @@ class Applications:
         self._clock = clock
         self._base_url = base_url
         self._data_limit = data_limit
+        self._total_limit = total_limit
+        self._uploads = uploads
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._threads_for_large = ThreadPoolExecutor(_THREADS_FOR_LARGE, thread_name_prefix="intake-large")
 
@@ -106,13 +112,29 @@ class Applications:
         reception = await in_thread(self._intake.open, cover, now=self._clock())
         with reception:
             if came.media_type == "multipart/form-data":
-                application = await self._read_parts(request, reception, cover)
+                application, named = await self._read_parts(request, reception, cover)
             else:
                 data = await self._read_whole(request.stream(), reception)
-                application = Application(cover=cover, media_type=MediaType(came.media_type), data=data)
+                application, named = Application(cover=cover, media_type=MediaType(came.media_type), data=data), []
+            accepted = await self._accepted(reception, application, named)
+        return self._answer(accepted)
+
+    async def _accepted(
+        self, reception: Reception | Replay, application: Application, named: Sequence[NamedUpload]
+    ) -> Accepted:
+        """Have the application accepted with the uploads that it names; they are its own then, or free again."""
+        pour = partial(self._uploads.pour, named, application.cover.sender, reception, most=self._total_limit)
+        poured: Poured | None = await in_thread(pour) if named else None
+        try:
             accept = partial(reception.accept, application, now=self._clock())
             accepted = await until_stored(accept, pool=self._threads_for_large)
-        return self._answer(accepted)
+        except BaseException:
+            if poured is not None:
+                await in_thread(poured.over, accepted=False)
+            raise
+        if poured is not None:
+            await in_thread(poured.over, accepted=True)
+        return accepted
 
     async def list(  # noqa: PLR0917  # parameters of the contract, passed by name
         self,
@@ -226,7 +248,9 @@ class Applications:
                 )
             )
 
-    async def _read_parts(self, request: Request, reception: Reception | Replay, cover: Cover) -> Application:
+    async def _read_parts(
+        self, request: Request, reception: Reception | Replay, cover: Cover
+    ) -> tuple[Application, Sequence[NamedUpload]]:
         found: dict[str, tuple[str, bytes]] = {}
         async for part in parts(request.stream(), arrival(request.scope).content_type):
             if part.name in {"data", "metadata"}:
@@ -241,9 +265,8 @@ class Applications:
                 Text("Der Teil „data“ mit dem Antrag fehlt.", "The part 'data' with the application is missing.")
             )
         kind, data = found["data"]
-        return Application(
-            cover=cover, media_type=_data_type(kind), data=data, metadata=_metadata(found.get("metadata"))
-        )
+        metadata, named = without_uploads(_metadata(found.get("metadata")))
+        return Application(cover=cover, media_type=_data_type(kind), data=data, metadata=metadata), named
 
     async def _seal_part(self, reception: Reception | Replay, part: Part) -> None:
         chunks = part.chunks()

@@ -33,6 +33,7 @@ from hub.api.pages import Pages
 from hub.api.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
 from hub.api.protocol import server_options as options_within
 from hub.api.services import PublicServices
+from hub.api.uploads import ResumableUploads
 from hub.api.usage import PublicFigures, UsageDesk
 from hub.api.validation_page import ValidationPage
 from hub.app.processes import Member
@@ -143,7 +144,9 @@ def handlers(
         clock=hub.clock,
         base_url=hub.base_url,
         data_limit=application.RequestLimits().data_part,
+        uploads=hub.uploads,
     )
+    uploads = ResumableUploads(hub.uploads, caller=_caller, base_url=hub.base_url)
     catalogues = Catalogues(
         catalog=hub.catalogs,
         table=hub.table,
@@ -193,6 +196,7 @@ def handlers(
         "applications.receipt": applications.receipt,
         "applications.call_back": applications.call_back,
         "validations.create": applications.validate,
+        **_named("uploads", uploads, "options", "create", "show", "append", "drop"),
         "cases.proof": proofs.show,
         **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
         "schemas.list": catalogues.schemas,

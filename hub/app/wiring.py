@@ -44,6 +44,7 @@ from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.intake import Intake
 from hub.intake.status import StatusDesk
+from hub.intake.uploads import UploadDesk, UploadRules
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
@@ -61,7 +62,7 @@ from hub.resources import shipped
 from hub.routing import CurrentServices, RoutingTable
 from hub.services import ServiceCatalogue
 from hub.services.ai_systems import AiRegister
-from hub.store import Blobs, LocalBlobs, Store
+from hub.store import Blobs, LocalBlobs, Store, UploadQuota
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
 from hub.transport.connection import Outbound
@@ -339,6 +340,9 @@ class Context(Shared):
         store = self.store
         self.attachment_limit = _ATTACHMENT_LIMIT
         self.intake = Intake(self)
+        self.uploads = UploadDesk(
+            store=store, blobs=self.blobs, admission=self.admission, rules=_upload_rules(settings), clock=self.clock
+        )
         self.desk = StatusDesk(store=store, evidences=self.evidences, clock=self.clock)
         self.cases = Cases(store=store, notary=self.notary)
         self.sender_cases = SenderCases(
@@ -514,6 +518,17 @@ def _periods(settings: Settings) -> Periods:
     )
 
 
+def _upload_rules(settings: Settings) -> UploadRules:
+    return UploadRules(
+        kept=timedelta(seconds=settings.upload_seconds),
+        remembered=timedelta(seconds=settings.idempotency_seconds),
+        quota=UploadQuota(
+            number=settings.uploads_per_client, size=settings.upload_bytes_per_client, largest=_ATTACHMENT_LIMIT
+        ),
+        pause=settings.pause_seconds,
+    )
+
+
 def _operation(hub: Shared) -> Operation:
     settings = hub.settings
     return Operation(
@@ -575,7 +590,7 @@ def _proving(hub: Shared) -> list[Duty]:
     return [Duty(name="checkpoint", every=every, run=hub.checkpoints.make, pending=hub.checkpoints.pending)]
 
 
-def _clearing(hub: Shared) -> list[Duty]:
+def _clearing(hub: Context) -> list[Duty]:
     store = hub.store
     remembered = timedelta(seconds=hub.settings.idempotency_seconds)
     give_up = timedelta(seconds=hub.settings.give_up_seconds)
@@ -585,6 +600,12 @@ def _clearing(hub: Shared) -> list[Duty]:
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep, deletes=True),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run, deletes=True),
         Duty(name="sweep-sessions", every=timedelta(hours=1), run=hub.accounts.sweep),
+        Duty(
+            name="expire-uploads",
+            every=timedelta(minutes=10),
+            run=hub.uploads.expire,
+            deletes=True,
+        ),
         Duty(name="retention", every=timedelta(minutes=10), run=_retention(hub).run, deletes=True),
         Duty(
             name="forget-idempotency",

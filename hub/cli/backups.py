@@ -269,6 +269,7 @@ def _checked(url: str) -> int:
     try:
         if wrong := store.integrity():
             raise _damaged(wrong[0])
+        store.recovery.forget_uploads()
         return store.recovery.suspect_open_deliveries()
     except StoreUnavailable as exc:
         if sqlite_file(url) is None:

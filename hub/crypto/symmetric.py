@@ -10,7 +10,9 @@ import hashlib
 import os
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hub.errors import SealBroken, Text
 
@@ -50,6 +52,11 @@ def unseal(key: bytes, sealed: bytes, *, bound: tuple[bytes, ...]) -> bytes:
 def stretch(secret: bytes, *, salt: bytes, size: int) -> bytes:
     """Return ``size`` bytes of what a person types (scrypt, RFC 7914); slow on purpose, and the same for the same."""
     return hashlib.scrypt(secret, salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, maxmem=_MEMORY, dklen=size)
+
+
+def derive(secret: bytes, *, purpose: bytes) -> bytes:
+    """Return a key of 32 bytes made of a random ``secret`` for one ``purpose`` (HKDF-SHA-256, RFC 5869)."""
+    return HKDF(algorithm=hashes.SHA256(), length=KEY_SIZE, salt=None, info=purpose).derive(secret)
 
 
 def _joined(parts: tuple[bytes, ...]) -> bytes:

@@ -168,6 +168,10 @@ class Replay(_Opened):
             raise too_many_attachments()
         return AttachmentHasher(name=name, filename=filename, media_type=media_type, done=self._attachments.append)
 
+    def recall(self, facts: AttachmentFacts) -> None:
+        """Take the word of an earlier request for an attachment: its upload went into that one, and is no more."""
+        self._attachments.append(facts)
+
     def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:  # noqa: ARG002  # see below
         """Return the earlier receipt: that of back then, whatever has become of schema, route or key since.
 

@@ -233,8 +233,8 @@ class IncomingAttachment(Protocol):
     def write(self, chunk: bytes) -> None:
         """Take a further chunk."""
 
-    def finish(self) -> None:
-        """Say that the attachment is complete."""
+    def finish(self) -> AttachmentFacts:
+        """Say that the attachment is complete; return what is known of it."""
 
 
 class AttachmentSealer:
@@ -275,7 +275,7 @@ class AttachmentSealer:
             )
         self._writer.write(chunk)
 
-    def finish(self) -> None:
+    def finish(self) -> AttachmentFacts:
         """Close the seal."""
         seal = self._writer.finish()
         facts = AttachmentFacts(
@@ -286,6 +286,7 @@ class AttachmentSealer:
         )
         sealed = sealed_content(seal, self._sink)
         self._done(SealedAttachment(attachment_id=uuid4(), facts=facts, sealed=sealed))
+        return facts
 
 
 class AttachmentHasher:
@@ -304,7 +305,7 @@ class AttachmentHasher:
         """Take a further chunk."""
         self._hash.update(chunk)
 
-    def finish(self) -> None:
+    def finish(self) -> AttachmentFacts:
         """Close the hash."""
         facts = AttachmentFacts(
             part_name=self._name,
@@ -313,6 +314,7 @@ class AttachmentHasher:
             plaintext_sha512=self._hash.hexdigest(),
         )
         self._done(facts)
+        return facts
 
 
 def sealed_whole(

@@ -48,6 +48,8 @@ POINTS = (
     "before-record",
     "after-record",
 )
+#: … and those that an upload passes: its piece durable and not told of, its application accepted and the upload still there.
+OF_UPLOADS = ("upload-durable", "upload-accepted")
 
 
 def _pass_by(_point: str) -> None:
@@ -74,8 +76,8 @@ def arm(wanted: str) -> None:
         _reached = _pass_by
         return
     name, _, times = wanted.partition(":")
-    if name not in POINTS or (times and not times.isdigit()):
-        known = ", ".join(POINTS)
+    if name not in {*POINTS, *OF_UPLOADS} or (times and not times.isdigit()):
+        known = ", ".join((*POINTS, *OF_UPLOADS))
         raise ConfigurationError(
             Text(
                 f"crash_at muss NAME oder NAME:ANZAHL sein. Bekannt sind: {known}.",

@@ -45,6 +45,7 @@ from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
 from hub.store.retention import Services
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.store import Store
+from hub.store.uploads import StoredUpload, UploadQuota, Uploads
 from hub.store.usage import RefusalLine, UsageDay, UsageLine
 
 __all__ = [
@@ -104,11 +105,14 @@ __all__ = [
     "StoredKey",
     "StoredMessage",
     "StoredSession",
+    "StoredUpload",
     "Sums",
     "TableVersion",
     "TableVersions",
     "Tally",
     "Telling",
+    "UploadQuota",
+    "Uploads",
     "UsageDay",
     "UsageLine",
     "VersionState",

@@ -34,6 +34,7 @@ _DELIVERIES = tables.deliveries
 _IDEMPOTENCY = tables.idempotency
 
 _BLOB = Lookup(_CONTENTS, columns=["blob"], by=["blob"])
+_PIECE = Lookup(tables.upload_pieces, columns=["blob"], by=["blob"])
 
 _DELETABLE = {State.INCOMPLETE, State.ACCEPTED, State.REJECTED}
 
@@ -191,9 +192,12 @@ class Retention:
         return not self.unreferenced([blob])
 
     def unreferenced(self, blobs: Collection[str]) -> set[str]:
-        """Return those of ``blobs`` in which no content lies; one query, however many there are."""
-        named = self._database.read(lambda connection: {row.blob for row in _BLOB.among(connection, blobs)})
-        return set(blobs) - named
+        """Return those of ``blobs`` in which no content lies and no piece of an upload; two queries, however many there are."""
+
+        def read(connection: Connection) -> set[str]:
+            return {row.blob for lookup in (_BLOB, _PIECE) for row in lookup.among(connection, blobs)}
+
+        return set(blobs) - self._database.read(read)
 
     def _overdue(self, due: ColumnElement[bool], age: ColumnElement[Any], limit: int, skip: int) -> list[StoredMessage]:
         statement = select(_MESSAGES).where(due).order_by(age, _MESSAGES.c.message_id)
@@ -271,6 +275,15 @@ class Recovery:
         """Return the names of all blobs that contents lie in."""
         statement = select(_CONTENTS.c.blob).where(_CONTENTS.c.blob.is_not(None))
         return self._database.read(lambda connection: frozenset(connection.execute(statement).scalars()))
+
+    def forget_uploads(self) -> int:
+        """Forget uploads that were under way; return how many. A backup holds no pieces of them: their senders begin anew."""
+
+        def write(connection: Connection) -> int:
+            connection.execute(delete(tables.upload_pieces))
+            return connection.execute(delete(tables.uploads)).rowcount
+
+        return self._database.write(write)
 
     def suspect_open_deliveries(self) -> int:
         """Flag every open delivery as a possible repeat; return how many there are.

@@ -48,6 +48,7 @@ from hub.store.reports import Figures, Overview
 from hub.store.retention import Recovery, Retention
 from hub.store.routing_versions import SERVICES, TableVersions
 from hub.store.submissions import Submissions
+from hub.store.uploads import Uploads
 from hub.store.usage import Usage
 from hub.store.writer import Turns
 from hub.supervision import Supervisor
@@ -102,6 +103,8 @@ class Store:
         self.settings = SharedSettings(database)
         self.retention = Retention(database, blobs=blobs)
         self.recovery = Recovery(database)
+        #: What is on its way in, piece by piece.
+        self.uploads = Uploads(database, blobs=blobs)
         #: What people do, and what they look at.
         self.accounts = AccountRecords(database)
         self.logins = Logins(database)

@@ -574,6 +574,34 @@ def _versions_of(what: str, content: str) -> tuple[Table, Table]:
 routing_versions, routing_activations = _versions_of("routing", "rules")
 service_versions, service_activations = _versions_of("service", "services")
 
+#: Uploads that may break off and go on, by the hash of the secret in their URL; ``facts`` are sealed under a key made of it.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", Text, primary_key=True),
+    Column("client_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("length", BigInteger),
+    Column("received", BigInteger, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("final_id", Text, index=True),
+    Column("holder", Text),
+    _time("held_until", optional=True),
+    _time("created_at"),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+upload_pieces = Table(
+    "upload_pieces",
+    metadata,
+    Column("upload_id", Text, ForeignKey("uploads.upload_id"), nullable=False),
+    Column("begins", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("blob", Text, index=True),
+    Column("sealed", LargeBinary),
+    PrimaryKeyConstraint("upload_id", "begins"),
+)
+
 
 def waiting() -> ColumnElement[bool]:
     """The condition of the index of messages that wait, in the literal form in which SQLite recognises it."""

@@ -274,7 +274,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _filename(parameters: Mapping[str, str]) -> str | None:
-    """Return the file's own name, safe to show and to store: no path, no control or direction characters, not hidden.
+    """Return the file's own name, made safe.
 
     ``filename*`` (RFC 5987) wins over ``filename``, as RFC 6266 section 4.3 has it.
     """
@@ -285,6 +285,11 @@ def _filename(parameters: Mapping[str, str]) -> str | None:
         given = _decoded(tail.partition("'")[2], charset)
     if given is None:
         return None
+    return safe_filename(given)
+
+
+def safe_filename(given: str) -> str | None:
+    """Return a file's own name, safe to show and to store: no path, no control or direction characters, not hidden."""
     safe = seen(last_part(given)).strip(". ")
     stem, dot, suffix = safe.rpartition(".")
     if len(safe) > _MAX_FILENAME and dot and len(suffix) < _MAX_SUFFIX:

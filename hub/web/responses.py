@@ -27,7 +27,16 @@ _STATUS: Mapping[type[HubError], int] = {
     HubError: 500,
 }
 #: Occurrences whose status is more particular than their class's.
-_STATUS_BY_SLUG = {"method-not-allowed": 405, "request-timeout": 408, "uri-too-long": 414, "headers-too-large": 431}
+_STATUS_BY_SLUG = {
+    "method-not-allowed": 405,
+    "request-timeout": 408,
+    "upload-gone": 410,
+    "tus-version": 412,
+    "uri-too-long": 414,
+    "upload-locked": 423,
+    "headers-too-large": 431,
+    "upload-checksum": 460,  # The number that TUS 1.0.0 gives it.
+}
 #: When to ask again after an outage of the hub's own making, which ends when somebody mends it.
 _MENDED_SECONDS = 60
 

@@ -68,6 +68,7 @@ def written_examples(parameter: Mapping[str, Any]) -> list[Any]:
 BY_HAND = {
     *{"ags", "areaId", "Idempotency-Key", "Callback-Url", "Callback-Secret"},
     *{"externalReference", "cursor", "until", "caseId", "replaces"},
+    *{"Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"},
 }
 
 
