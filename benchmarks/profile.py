@@ -19,7 +19,7 @@ from hub.config import load_settings
 from hub.crypto import encrypt
 from hub.intake.intake import Accepted
 from hub.intake.status import first_events
-from hub.model import Application, Cover, MediaType, Submission, new_id
+from hub.model import EVERYTHING, Application, Cover, MediaType, Submission, new_id
 from hub.store import Remembered, StoredMessage
 
 _COUNT = 200
@@ -88,7 +88,7 @@ def _accept(hub: app.Context, message: payload.Message, sender: str) -> Future[A
 
 
 def _accepted(hub: app.Context, message: payload.Message) -> StoredMessage:
-    _accept(hub, message, hub.store.parties.clients().items[0].client_id).result()
+    _accept(hub, message, hub.store.parties.clients(scope=EVERYTHING).items[0].client_id).result()
     found = hub.store.submissions.messages(destination_ids=[WIESBADEN], limit=1).items[0]
     stored = hub.store.submissions.message(found.id)
     assert stored is not None

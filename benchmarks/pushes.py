@@ -53,6 +53,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from uuid import UUID
+from hub.model import EVERYTHING
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
@@ -70,7 +71,7 @@ config = {"secret_file": str(secret), "allow_http": True, "allow_private_address
 config |= {name: value for name, value in (("envelope", 2),) if name in options}
 uri = next(entry.uri for entry in hub.catalog.entries() if entry.manifest.standard == standard)
 parties = parties_of(hub)
-listed = parties.destinations(limit=100).items
+listed = parties.destinations(limit=100, scope=EVERYTHING).items
 stored = next(each for each in listed if each.tenant == "064140000000"[:len(each.tenant)]
               and any("06414" in region for offered in each.services for region in offered.regions))
 keys = [(each.use, each.jwk) for each in parties.keys(stored.destination_id)]

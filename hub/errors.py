@@ -127,6 +127,8 @@ TITLES: Mapping[str, Text] = {
     "submission-pushed-only": Text("Nur per Mail zugestellt", "Delivered by mail only"),
     "table-not-active": Text("Keine Tabelle gilt", "No table holds"),
     "table-unfit": Text("Tabelle hat Fehler", "Table has errors"),
+    "tenant-area-taken": Text("Gebiet vergeben", "Area taken"),
+    "tenant-below-itself": Text("Unter sich selbst", "Below itself"),
     "tenants-differ": Text("Verschiedene Gebiete", "Different areas"),
     "too-large-for-destination": Text("Zu groß für diese Behörde", "Too large for this authority"),
     "too-many-parts": Text("Zu viele Teile", "Too many parts"),
@@ -494,6 +496,10 @@ NOT_FOUND: Mapping[str, Text] = {
     "table-not-found": Text(
         "Diese Zuständigkeitstabelle{key} gibt es nicht, oder keine ist oder war aktiv. „hub routes list“ zeigt alle.",
         "This routing table{key} does not exist, or none is or was active. 'hub routes list' shows all.",
+    ),
+    "tenant-not-found": Text(
+        "Den Mandanten{key} gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich. „hub tenants list“ zeigt alle.",
+        "Tenant{key} does not exist, or not within your scope. 'hub tenants list' shows all.",
     ),
     "upload-not-found": Text(
         "Diesen Upload{key} gibt es nicht, oder nicht für Sie. Beginnen Sie einen neuen.",

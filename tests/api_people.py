@@ -13,8 +13,9 @@ import requests
 from admin_pages import PASSWORD, PEOPLE
 from argon2 import PasswordHasher
 
-from hub.identity.accounts import Accounts, Role
+from hub.identity.accounts import Accounts
 from hub.identity.clients import new_client
+from hub.model import EVERYTHING, Role
 from hub.model.parties import ClientKind
 
 #: Besides those of the pages: a second operator, and somebody who may do everything.
@@ -92,7 +93,7 @@ class Office:
 
     def audited(self) -> list[tuple[str, str, str]]:
         """Return (action, actor, target), oldest first."""
-        entries = [each.entry for each in self.stage.hub.store.audit.entries(limit=500).items]
+        entries = [each.entry for each in self.stage.hub.store.audit.entries(limit=500, scope=EVERYTHING).items]
         return [(entry.action, entry.actor, entry.target) for entry in entries]
 
     def close(self) -> None:

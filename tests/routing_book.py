@@ -8,7 +8,8 @@ from uuid import UUID
 
 from hub.administration.routing_tables import RoutingTableVersions, Sources
 from hub.areas import Area, AreaKind, Gazetteer, Place
-from hub.identity.accounts import Person, Role
+from hub.identity.persons import Person
+from hub.model import Role
 from hub.model.parties import OfferedService
 from hub.model.submission import Service
 from hub.routing import DestinationFacts, Rule, ServiceRegister

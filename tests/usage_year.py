@@ -12,7 +12,7 @@ from uuid import UUID
 from store_values import accept as submit
 from store_values import answer, buried, claim, known_destination, record, submission
 
-from hub.model import DeadCause, EventKind, Outcome, OutcomeKind, State, Step, StepKind
+from hub.model import DeadCause, EventKind, Outcome, OutcomeKind, Scope, State, Step, StepKind
 from hub.model.usage import Month, bucket_of, day_of
 from hub.store import Store
 
@@ -145,7 +145,7 @@ class SeededYear:
     def counted(self, month: Month, *, tenant: str = "") -> Counter[tuple[Any, ...]]:
         """Return the same as the roll-up has it."""
         found: Counter[tuple[Any, ...]] = Counter()
-        for line in self.store.usage.lines(month, by=("area", "service", "sender"), tenant=tenant):
+        for line in self.store.usage.lines(month, by=("area", "service", "sender"), scope=Scope.of_area(tenant)):
             key = (line.area, line.service, line.sender, line.outcome.value, line.cause, line.delivery, line.acceptance)
             found[*key, line.by_hand, "number"] += line.number
             found[*key, line.by_hand, "bytes"] += line.bytes

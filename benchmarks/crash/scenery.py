@@ -24,6 +24,7 @@ from benchmarks.crash.senders import Senders, login_of
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
+from hub.model import EVERYTHING
 from hub.model.clock import utc_now
 from hub.store import LocalBlobs, Store, tables
 
@@ -134,7 +135,7 @@ class Scene:
     def redrive(self) -> int:
         """Send every dead delivery again; return how many there were."""
         with self.store() as store:
-            dead = store.deliveries.dead(limit=500).items
+            dead = store.deliveries.dead(limit=500, scope=EVERYTHING).items
             for each in dead:
                 store.deliveries.redrive(each.delivery_id, utc_now())
         return len(dead)

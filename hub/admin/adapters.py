@@ -102,6 +102,7 @@ def refuse(visit: Visit) -> Response:
 def _decided(visit: Visit, *, approve: bool) -> Response:
     require_a_say(visit.person)
     destination = _destination(visit)
+    require_a_say(visit.person, destination)
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.hub.destination_service.decide_way(
         destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now

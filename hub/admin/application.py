@@ -311,7 +311,9 @@ def _answered_by(page: _Page, visit: Visit) -> Response:
         visit = replace(visit, session=session)
         if page.method == "POST" and not same_csrf(session, visit.form.text("csrf")):
             raise _foreign()
-        session.person.require(page.right)
+        # Whoever acts sees what they may act on: another tenant's things are not there, whatever else they may see.
+        acting = session.person.acting(page.right)
+        visit = replace(visit, session=replace(session, person=acting))
         return _with_language(visit, page.answer(visit))
     except ConfigurationError:
         raise

@@ -88,8 +88,8 @@ def overview(visit: Visit) -> Response:
         month=activities.month(open_now),
         totals={state.value: sum(each.count(state) for each in places) for state in DeliveryState},
         failing=sum(each.trouble is OverviewTrouble.FAILING for each in places),
-        waiting_changes=len(visit.hub.key_approval.open(tenant=visit.person.tenant))
-        + len(visit.hub.adapter_approval.open(tenant=visit.person.tenant)),
+        waiting_changes=len(visit.hub.key_approval.open(scope=visit.person.scope))
+        + len(visit.hub.adapter_approval.open(scope=visit.person.scope)),
         width=PLOT_WIDTH,
         height=PLOT_HEIGHT,
         strip=STRIP,

@@ -403,8 +403,8 @@ def list_keys(visit: Visit) -> Response:
         rungs=RUNGS,
         span=SPAN,
         changes=[
-            *visit.hub.key_approval.open(tenant=visit.person.tenant),
-            *visit.hub.adapter_approval.open(tenant=visit.person.tenant),
+            *visit.hub.key_approval.open(scope=visit.person.scope),
+            *visit.hub.adapter_approval.open(scope=visit.person.scope),
         ],
         names=names,
     )
@@ -460,6 +460,7 @@ def refuse_key(visit: Visit) -> Response:
 def _decided(visit: Visit, *, approve: bool) -> Response:
     require_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
+    require_a_say(visit.person, destination)
     change, text = visit.form.number("change"), visit.form.text("text", longest=500)
     visit.hub.destination_service.decide_key(
         destination.destination_id, change, visit.person, approve=approve, text=text, now=visit.now

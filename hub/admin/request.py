@@ -1,6 +1,6 @@
 """One request of a person: who asks, what was sent, and how the answer is made.
 
-What a person may see: every query of the pages goes through here and is bounded by the person's tenant.
+What a person may see: every query of the pages goes through here and is bounded by the person's scope.
 
 Whatever lies outside does not exist for the person: the answer is "not found", never "forbidden".
 """
@@ -85,25 +85,23 @@ class DestinationDossier:
     last_collected: datetime | None
 
 
-class Scope:
+class Reads:
     """Reads for one person."""
 
     def __init__(self, *, store: Store, person: Person) -> None:
         self._store = store
         self._overview = store.overview
-        self._tenant = person.tenant
+        self._scope = person.scope
 
     def destinations(self) -> list[Destination]:
         """Return all visible destinations, by name."""
-        found = all_items(
-            lambda start: self._store.parties.destinations(tenant=self._tenant, offset=start, limit=_PAGE)
-        )
+        found = all_items(lambda start: self._store.parties.destinations(scope=self._scope, offset=start, limit=_PAGE))
         return sorted(found, key=lambda each: each.name)
 
     def destination(self, destination_id: UUID) -> Destination:
         """Return a visible destination; raise ``NotFound``."""
-        found = self._store.parties.destination(destination_id)
-        if found is None or not found.tenant.startswith(self._tenant):
+        found = self._store.parties.visible_destination(destination_id, scope=self._scope)
+        if found is None:
             raise _nothing()
         return found
 
@@ -133,7 +131,7 @@ class Scope:
 
     def troubled(self) -> list[Circuit]:
         """Return the circuits of visible destinations that are not closed or have counted failures."""
-        return self._store.figures.troubled(limit=_PAGE, tenant=self._tenant)
+        return self._store.figures.troubled(limit=_PAGE, scope=self._scope)
 
     def sums(self) -> Sums:
         """Return what waits besides deliveries; it speaks of everybody."""
@@ -142,7 +140,7 @@ class Scope:
 
     def schema_use(self, *, since: datetime) -> dict[str, int]:
         """Return how many visible submissions since then were checked against each schema, by its URI."""
-        return self._overview.schema_use(since=since, tenant=self._tenant)
+        return self._overview.schema_use(since=since, scope=self._scope)
 
     def dead_callbacks(self, destination: Destination) -> list[OutgoingCallback]:
         """Return the callbacks to a visible destination that were given up, oldest first."""
@@ -156,23 +154,23 @@ class Scope:
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""
-        found = all_items(lambda start: self._store.parties.clients(offset=start, limit=_PAGE))
-        return sorted((each for each in found if each.tenant.startswith(self._tenant)), key=lambda each: each.name)
+        found = all_items(lambda start: self._store.parties.clients(scope=self._scope, offset=start, limit=_PAGE))
+        return sorted(found, key=lambda each: each.name)
 
     def client(self, client_id: str) -> Client:
         """Return a visible client; raise ``NotFound``."""
-        found = self._store.parties.client(client_id)
-        if found is None or not found.tenant.startswith(self._tenant):
+        found = self._store.parties.visible_client(client_id, scope=self._scope)
+        if found is None:
             raise _nothing()
         return found
 
     def submissions(self, wanted: Wanted, *, offset: int, limit: int) -> Page[StoredMessage]:
         """Return one page of visible submissions, newest first."""
-        return self._overview.submissions(wanted, tenant=self._tenant, offset=offset, limit=limit)
+        return self._overview.submissions(wanted, scope=self._scope, offset=offset, limit=limit)
 
     def trace(self, submission_id: UUID) -> Trace:
         """Return everything that happened to a visible submission; raise ``NotFound``."""
-        message = self._overview.submission(submission_id, tenant=self._tenant)
+        message = self._overview.submission(submission_id, scope=self._scope)
         if message is None:
             raise _nothing()
         return Trace(
@@ -186,23 +184,23 @@ class Scope:
 
     def activity(self, *, since: datetime, span: timedelta) -> Activity:
         """Count what happened at visible destinations."""
-        return self._overview.activity(since=since, span=span, tenant=self._tenant)
+        return self._overview.activity(since=since, span=span, scope=self._scope)
 
     def waiting(self) -> list[Backlog]:
         """Return what is queued, waiting or dead at visible destinations."""
-        return self._overview.waiting(tenant=self._tenant)
+        return self._overview.waiting(scope=self._scope)
 
     def dead(self, cause: DeadCause | None, *, offset: int, limit: int) -> Page[DeliveryView]:
         """Return one page of visible dead letters, oldest first."""
-        return self._overview.dead(cause, tenant=self._tenant, offset=offset, limit=limit)
+        return self._overview.dead(cause, scope=self._scope, offset=offset, limit=limit)
 
     def dead_causes(self) -> dict[str, int]:
         """Return how many visible dead letters each cause has."""
-        return self._overview.dead_causes(tenant=self._tenant)
+        return self._overview.dead_causes(scope=self._scope)
 
     def delivery(self, delivery_id: UUID) -> DeliveryView:
         """Return a visible delivery; raise ``NotFound``."""
-        found = self._overview.delivery(delivery_id, tenant=self._tenant)
+        found = self._overview.delivery(delivery_id, scope=self._scope)
         if found is None:
             raise _nothing()
         return found
@@ -210,15 +208,14 @@ class Scope:
     def audit(
         self, *, offset: int, limit: int, actor: str = "", action: str = "", target: str = ""
     ) -> Page[AuditRecord]:
-        """Return one page of the audit log, newest first; it speaks of everybody, so a tenant's people do not see it."""
-        self.require_no_tenant()
+        """Return one page of what the audit log says of what is visible, newest first."""
         return self._store.audit.entries(
-            actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
+            scope=self._scope, actor=actor, action=action, target=target, offset=offset, limit=limit, newest_first=True
         )
 
     def require_no_tenant(self) -> None:
         """Raise ``Forbidden`` for people who are bound to a tenant."""
-        if self._tenant:
+        if not self._scope.is_everything:
             raise Forbidden(
                 Text(
                     "Diese Seite spricht von allen Mandanten; Ihr Konto ist auf einen beschränkt.",
@@ -364,9 +361,9 @@ class Visit:
         return self.tools.hub
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> Reads:
         """What the person may see: the one way from a page to the store."""
-        return Scope(store=self.hub.store, person=self.person)
+        return Reads(store=self.hub.store, person=self.person)
 
     def say(self, text: Text) -> str:
         """Return a text in the visitor's language."""
@@ -411,7 +408,7 @@ class Visit:
 
     def approvers(self) -> list[str]:
         """Return the names of those who may approve what the person sees, for whoever is told that something waits."""
-        return people_who_may(self.hub.store, Right.APPROVE, within=self.person.tenant)
+        return people_who_may(self.hub.store, Right.APPROVE, within=self.person.scope)
 
     def by(self) -> By:
         """Return who acts now, with the text that the form gives as the reason."""

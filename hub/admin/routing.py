@@ -23,6 +23,7 @@ from hub.admin.request import ROWS, Visit
 from hub.administration.routing_review import findings_seen, rules_seen, sees
 from hub.areas import Area, Found, Place, look_up
 from hub.errors import HubError, Malformed, NotFound, Refused, Text
+from hub.model import EVERYTHING
 from hub.routing import (
     CoverState,
     DistrictCover,
@@ -116,15 +117,15 @@ def version(visit: Visit) -> Response:
     """Show a version: what the check finds, what changes, and what may be done next."""
     book, number = visit.hub.book, _number(visit)
     shown, table = book.version(number), book.table(number)
-    findings = book.findings(number, now=visit.now)
+    findings = book.findings(number, now=visit.now, scope=EVERYTHING)
     # What it is compared with may not be readable: the version is shown all the same, and who is to roll back sees it.
     active = None if book.in_force(visit.now) is None else book.base(visit.now)
-    standing = () if active is None else book.findings(active, now=visit.now)
-    seen = findings_seen(visit.person.tenant, table, findings)
+    standing = () if active is None else book.findings(active, now=visit.now, scope=EVERYTHING)
+    seen = findings_seen(visit.person.scope, table, findings)
     fresh, known = _parted(seen, standing)
     rules, total = _found(visit, table)
-    tenant = visit.person.tenant
-    changes = None if active is None else book.compare(number, now=visit.now, tenant=tenant)
+    scope = visit.person.scope
+    changes = None if active is None else book.compare(number, now=visit.now, scope=scope)
     return visit.page(
         "version.html",
         version=shown,
@@ -138,7 +139,7 @@ def version(visit: Visit) -> Response:
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         flagged={row: finding.severity.value for finding in reversed(findings) for row in finding.rows},
         lines=() if changes is None else changes.lines(visit.language, _names(visit))[:_MOST_ON_PAGE],
-        dry_run=None if active is None else book.dry_run(number, days=_DRY_DAYS, now=visit.now, tenant=tenant),
+        dry_run=None if active is None else book.dry_run(number, days=_DRY_DAYS, now=visit.now, scope=scope),
         days=_DRY_DAYS,
         table=table,
         rules=rules,
@@ -152,7 +153,7 @@ def export(visit: Visit) -> Response:
     """Download a version as CSV or YAML: for a tenant's people, the rules of their area."""
     number = _number(visit)
     whole = visit.hub.book.table(number)
-    table = RoutingTable(rules_seen(visit.person.tenant, whole), gazetteer=whole.gazetteer, services=whole.services)
+    table = RoutingTable(rules_seen(visit.person.scope, whole), gazetteer=whole.gazetteer, services=whole.services)
     is_csv = visit.query.text("format") == "csv"
     content = to_csv(table) if is_csv else to_yaml(table)
     kind, ending = ("text/csv; charset=utf-8", "csv") if is_csv else ("application/yaml", "yaml")
@@ -250,7 +251,7 @@ def _number(visit: Visit) -> int:
 def _rule(visit: Visit, rule_id: str) -> Rule:
     table = visit.hub.book.table(_number(visit))
     found = next((rule for rule in table if rule.id == rule_id), None)
-    if found is None or not sees(visit.person.tenant, found):
+    if found is None or not sees(visit.person.scope, found):
         raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."))
     return found
 
@@ -282,7 +283,7 @@ def _found(visit: Visit, table: Iterable[Rule]) -> tuple[Sequence[Rule], int]:
         said = " ".join((rule.id, *place, rule.note, *what)).casefold()
         return all(word in said for word in words)
 
-    found = [rule for rule in rules_seen(visit.person.tenant, table) if not words or fits(rule)]
+    found = [rule for rule in rules_seen(visit.person.scope, table) if not words or fits(rule)]
     start = visit.offset()
     return found[start : start + ROWS], len(found)
 
@@ -323,7 +324,7 @@ def index(visit: Visit) -> Response:
         return visit.page("areas.html", **common, service=None, below=below, place=_place(visit, below), looked=None)
     _, table = in_force
     service = _service(visit, table)
-    looked = survey(table, visit.now, service=service, prefix=visit.person.tenant)
+    looked = survey(table, visit.now, service=service, prefixes=visit.person.scope.prefixes())
     return visit.page(
         "areas.html",
         **common,

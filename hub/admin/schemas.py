@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
 from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
+from hub.identity import Right
 from hub.model import Destination, is_uri
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
@@ -183,7 +184,7 @@ def _said(edition: ListedEdition) -> str:
 
 def _whole(visit: Visit) -> bool:
     """Tell whether the person may decide for all tenants: the catalogue is everybody's."""
-    return not visit.person.tenant
+    return visit.person.may_everywhere(Right.OPERATE)
 
 
 def _still_offered(number: int) -> Invalid:

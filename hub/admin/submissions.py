@@ -177,9 +177,10 @@ def redrive(visit: Visit) -> Response:
     by = RedrivenBy(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
         delivery = visit.scope.delivery(_letter_id(one))
-        dead.redrive(delivery.delivery_id, within={delivery.destination_id}, by=by)
+        dead.redrive(delivery.delivery_id, scope=visit.person.scope, within={delivery.destination_id}, by=by)
     elif cause is not None:
-        dead.redrive_all(cause, within=_within(visit, form.text("destination", longest=36)), by=by)
+        within = _within(visit, form.text("destination", longest=36))
+        dead.redrive_all(cause, scope=visit.person.scope, within=within, by=by)
     else:
         raise Invalid(Text("Wählen Sie eine Zustellung oder eine Ursache.", "Choose a delivery or a cause."))
     return visit.to("/dead", note="redriven")
@@ -189,7 +190,7 @@ def _within(visit: Visit, destination: str) -> set[UUID] | None:
     """Return the destinations that are meant; None is everything, for people who see everything."""
     if destination:
         return {visit.scope.destination(_letter_id(destination)).destination_id}
-    return {each.destination_id for each in visit.scope.destinations()} if visit.person.tenant else None
+    return {each.destination_id for each in visit.scope.destinations()} if visit.person.is_bound else None
 
 
 def _cause(text: str) -> DeadCause | None:

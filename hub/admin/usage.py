@@ -70,7 +70,7 @@ def _report(visit: Visit) -> UsageReport:
     text = visit.query.text("month", longest=7)
     month = Month.parse(text) if text else reports.this_month
     view = _chosen(UsageView, visit.query.text("by", longest=20), UsageView.AREA)
-    return reports.report(month, view, tenant=visit.person.tenant)
+    return reports.report(month, view, scope=visit.person.scope)
 
 
 def _chosen(kind: type[T], text: str, default: T) -> T:
@@ -81,7 +81,7 @@ def _chosen(kind: type[T], text: str, default: T) -> T:
 
 
 def _plot(visit: Visit, month: Month) -> MonthPlot:
-    by_day = visit.hub.usage_reports.by_day(month, tenant=visit.person.tenant)
+    by_day = visit.hub.usage_reports.by_day(month, scope=visit.person.scope)
     days = [day.isoformat() for day in month.days()]
     found = [by_day.get(day) for day in days]
     counts = {

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from hub.administration.keys import By
 from hub.errors import ConfigurationError, Forbidden, Invalid, NotFound, Text, delivery_overtaken, handed_in
 from hub.identity import Person, require_approver, require_proposer
-from hub.model import Adapter, Destination, reasons
+from hub.model import EVERYTHING, Adapter, Destination, Scope, reasons
 from hub.model.adapter import ENVELOPE, NEWEST, Option, OptionRole, declared, usual_role
 from hub.store import AdapterChange, AuditEntry, ChangeState, Circuit, Store
 from hub.transport.addresses import literal, may_reach
@@ -295,7 +295,7 @@ class AdapterApproval:
         Raises:
             Forbidden: the right is missing. Conflict: a change waits already.
         """
-        require_proposer(person)
+        require_proposer(person, destination)
         change = AdapterChange(
             destination_id=destination.destination_id,
             adapter=wish.adapter,
@@ -314,7 +314,7 @@ class AdapterApproval:
             Conflict: it is decided, or what it was made on has changed. Else as :meth:`wish`, judged anew.
         """
         change = self._change(destination, change_id)
-        require_approver(self._store, person, change.proposed_by)
+        require_approver(self._store, person, change.proposed_by, destination)
         if self.wish(destination, change.adapter, change.options).options != change.options:
             raise delivery_overtaken()
         self.remember(destination, by=by)
@@ -334,9 +334,9 @@ class AdapterApproval:
         """Return a destination's proposals: the open one, then those decided, the newest first."""
         return self._changes.of(destination.destination_id)
 
-    def open(self, *, tenant: str = "") -> list[AdapterChange]:
-        """Return all proposals that wait, within a tenant."""
-        return self._changes.open(tenant=tenant)
+    def open(self, *, scope: Scope) -> list[AdapterChange]:
+        """Return all proposals that wait, within a scope."""
+        return self._changes.open(scope=scope)
 
     def waiting(self, destination: Destination) -> AdapterChange | None:
         """Return the proposal that waits, if one does."""
@@ -376,7 +376,7 @@ class AdapterApproval:
         """Return the addresses of a file: those noted, and those of the destinations that name it now."""
         found = set(self._store.adapter_changes.bound(file))
         seen = 0
-        while items := self._store.parties.destinations(offset=seen, limit=_PAGE).items:
+        while items := self._store.parties.destinations(scope=EVERYTHING, offset=seen, limit=_PAGE).items:
             ways = [self._way(each.adapter, each.adapter_config) for each in items if each.adapter_config]
             found |= {way.address for way in ways if file in way.secrets.values()}
             seen += len(items)

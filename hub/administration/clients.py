@@ -8,12 +8,20 @@ from datetime import datetime
 from secrets import token_urlsafe
 
 from hub.areas import Area
-from hub.errors import Invalid, Text, not_found, outside_scope, state_forbids
-from hub.identity import Person, Right, bound_to, hash_secret, new_client, require_for_persons
+from hub.errors import Invalid, Text, not_found, state_forbids
+from hub.identity import (
+    Person,
+    Right,
+    bound_to,
+    hash_secret,
+    new_client,
+    place_for,
+    require_for_persons,
+    require_region,
+)
 from hub.model import Client, ClientKind
-from hub.store import AuditEntry, Page, Store, all_items
+from hub.store import AuditEntry, Page, Store
 
-_PAGE = 500
 _LONGEST_NAME = 200
 _TENANT = re.compile(r"[0-9]{0,12}")
 
@@ -28,17 +36,13 @@ class ClientService:
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Client]:
         """Return one page of the clients in a person's scope, by id."""
         person.require(Right.SEE)
-        if not person.tenant:
-            return self._store.parties.clients(offset=offset, limit=limit)
-        found = all_items(lambda start: self._store.parties.clients(offset=start, limit=_PAGE))
-        mine = [each for each in found if person.covers(each.tenant)]
-        return Page(items=mine[offset : offset + limit], offset=offset, total=len(mine))
+        return self._store.parties.clients(scope=person.scope, offset=offset, limit=limit)
 
     def show(self, client_id: str, person: Person) -> Client:
         """Return a client in the person's scope; raise ``NotFound`` for any other."""
         person.require(Right.SEE)
-        client = self._store.parties.client(client_id)
-        if client is None or not person.covers(client.tenant):
+        client = self._store.parties.visible_client(client_id, scope=person.scope)
+        if client is None:
             raise not_found("client-not-found", client_id)
         return client
 
@@ -49,6 +53,7 @@ class ClientService:
         kind: str,
         name: str,
         tenant: str = "",
+        tenant_id: str | None = None,
         region: str = "",
         manage: bool = False,
         now: datetime,
@@ -62,8 +67,7 @@ class ClientService:
             Invalid: no name, or a tenant that is no ARS prefix.
             Malformed: a region that is no ARS.
         """
-        person.require(Right.OPERATE)
-        tenant = tenant or person.tenant
+        person = person.acting(Right.OPERATE)
         if not self._machines:
             require_for_persons(kind)
         name = name.strip()
@@ -74,10 +78,11 @@ class ClientService:
                     f"A client needs a name (at most {_LONGEST_NAME} characters) and an ARS prefix as its tenant.",
                 )
             )
-        require_tenant(person, tenant)
-        client, secret = new_client(ClientKind(kind), name, now=now, tenant=tenant, manage=manage)
+        place = place_for(self._store, person, area=tenant, tenant_id=tenant_id)
+        client, secret = new_client(ClientKind(kind), name, now=now, tenant=place.area, manage=manage)
+        client = replace(client, tenant_id=place.tenant_id)
         if region and client.kind is ClientKind.SENDER:
-            require_tenant(person, region)
+            require_region(person, region)
             client = bound_to(client, Area.from_ars(region).ars)
         self._store.parties.add_client(client, audit=_audit(person, "client.add", client, now, after=_public(client)))
         return client, secret
@@ -94,7 +99,7 @@ class ClientService:
             NotFound: no such client in the person's scope.
             Conflict: it is disabled, or somebody else gave it a new secret meanwhile (slug ``overtaken``).
         """
-        person.require(Right.OPERATE)
+        person = person.acting(Right.OPERATE)
         client = self.show(client_id, person)
         if not self._machines:
             require_for_persons(client.kind)
@@ -112,7 +117,7 @@ class ClientService:
 
     def disable(self, client_id: str, person: Person, *, now: datetime) -> Client:
         """Lock a client out for good; its tokens stop working within a second. A second time changes nothing."""
-        person.require(Right.OPERATE)
+        person = person.acting(Right.OPERATE)
         before = self.show(client_id, person)
         if before.disabled_at is not None:
             return before
@@ -122,17 +127,12 @@ class ClientService:
         return after
 
 
-def require_tenant(person: Person, tenant: str) -> None:
-    """Raise ``Forbidden`` for a tenant outside the person's scope."""
-    if not person.covers(tenant):
-        raise outside_scope(Text(f"Der Mandant „{tenant}“ liegt", f"Tenant '{tenant}' lies"))
-
-
 def _public(client: Client) -> dict[str, object]:
     return {
         "name": client.name,
         "kind": client.kind.value,
         "tenant": client.tenant,
+        "tenant_id": client.tenant_id,
         "scopes": list(client.scopes),
     }
 

@@ -33,11 +33,13 @@ from hub.identity import (
     anybody_may,
     existing_destination,
     own_destination,
+    place_for,
     reach,
+    require_a_say,
     require_approver,
     require_proposer,
 )
-from hub.model import Callback, ClientKind, Destination, OfferedService, is_uri
+from hub.model import EVERYTHING, Callback, ClientKind, Destination, OfferedService, is_uri
 from hub.store import (
     AdapterChange,
     AuditEntry,
@@ -105,7 +107,9 @@ class Destinations:
 
     def of_owner(self, *, caller: Caller, offset: int, limit: int) -> Page[Destination]:
         """Return the caller's destinations, oldest first, as far as its token reaches."""
-        return self._store.parties.destinations(owner=caller.client_id, among=reach(caller), offset=offset, limit=limit)
+        return self._store.parties.destinations(
+            scope=EVERYTHING, owner=caller.client_id, among=reach(caller), offset=offset, limit=limit
+        )
 
     def key(self, destination_id: UUID, kid: str) -> Mapping[str, Any]:
         """Return a destination's public key, current or not, so that old seals and signatures can be checked.
@@ -132,6 +136,7 @@ class Destinations:
         signature_key: Mapping[str, Any],
         owner: str,
         tenant: str,
+        tenant_id: str | None = None,
         now: datetime,
         actor: str | None = None,
     ) -> Destination:
@@ -155,6 +160,7 @@ class Destinations:
             status="created",
             owner=owner,
             tenant=tenant,
+            tenant_id=tenant_id,
             services=draft.services or (),
             metadata_versions=draft.metadata_versions or (),
             encryption_kid=sealing["kid"],
@@ -348,7 +354,7 @@ class DestinationService:
     def list(self, person: Person, *, offset: int = 0, limit: int = 100) -> Page[Destination]:
         """Return one page of the destinations in a person's scope, oldest first."""
         person.require(Right.SEE)
-        return self._store.parties.destinations(tenant=person.tenant, offset=offset, limit=limit)
+        return self._store.parties.destinations(scope=person.scope, offset=offset, limit=limit)
 
     def show(self, destination_id: UUID, person: Person) -> DestinationStanding:
         """Return how a destination stands; raise ``NotFound`` for one that is not in the person's scope."""
@@ -373,6 +379,7 @@ class DestinationService:
         signature_key: Mapping[str, Any],
         owner: str,
         tenant: str = "",
+        tenant_id: str | None = None,
         now: datetime,
     ) -> Destination:
         """Create a destination for the subscriber ``owner``, in status ``created``.
@@ -384,15 +391,8 @@ class DestinationService:
             NotFound: no such client in the person's scope.
             Malformed, InvalidSettings: a key that is refused; an adapter or option that is wrong.
         """
-        person.require(Right.OPERATE)
-        tenant = tenant or person.tenant
-        if not person.covers(tenant) or not (tenant == "" or (tenant.isascii() and tenant.isdigit())):
-            raise outside_scope(
-                Text(
-                    f"Der Mandant „{tenant}“ ist kein ARS-Präfix, oder liegt",
-                    f"Tenant '{tenant}' is no ARS prefix, or lies",
-                )
-            )
+        person = person.acting(Right.OPERATE)
+        place = place_for(self._store, person, area=tenant, tenant_id=tenant_id)
         self._require_owner(owner, person)
         _require_inside(person, draft.services or ())
         wish = self._wish(None, draft, person)
@@ -402,7 +402,8 @@ class DestinationService:
             encryption_key=encryption_key,
             signature_key=signature_key,
             owner=owner,
-            tenant=tenant,
+            tenant=place.area,
+            tenant_id=place.tenant_id,
             now=now,
             actor=person.name,
         )
@@ -435,7 +436,9 @@ class DestinationService:
             Conflict: somebody changed it since ``expected`` (slug ``overtaken``); another change of its adapter waits.
         """
         destination = self._mine(destination_id, person)
-        _require_inside(person, [each for each in draft.services or () if each not in destination.services])
+        new = [each for each in draft.services or () if each not in destination.services]
+        if new:
+            _require_inside(person.acting(Right.OPERATE), new)
         wish, by = self._wish(destination, draft, person), By(actor=person.name, now=now, text=text)
         rest = replace(draft, encryption_kid=None)
         if wish is not None and person.is_named:
@@ -446,7 +449,7 @@ class DestinationService:
                     raise adapter_change_open()
                 self._ways.approve(destination, waiting.change_id, person, by=by)
                 return self._mine(destination_id, person)
-        require_proposer(person)
+        require_proposer(person, destination)
         if draft.status == "active":
             self._require_second_person(destination, person)
         changed = self._changed(destination, rest, by, expected=expected)
@@ -470,11 +473,11 @@ class DestinationService:
             NotFound: not in the person's scope. Conflict: it is decided, or was made on another state.
         """
         destination = self._mine(destination_id, person)
-        _require_no_tenant(person)
+        _require_everywhere(person)
         by = By(actor=person.name, now=now, text=text)
         if approve:
             return self._ways.approve(destination, change_id, person, by=by)
-        _require_a_say(person)
+        require_a_say(person, destination)
         return self._ways.refuse(destination, change_id, by=by)
 
     def _changed(self, destination: Destination, draft: Draft, by: By, *, expected: str | None) -> Destination:
@@ -490,9 +493,8 @@ class DestinationService:
         """Return what is said of the adapter, judged; None where nothing is."""
         if draft.adapter is None and draft.adapter_config is None:
             return None
-        if not person.may(Right.APPROVE):
-            require_proposer(person)
-        _require_no_tenant(person)
+        require_a_say(person, before)
+        _require_everywhere(person)
         return self._ways.wish(before, draft.adapter, draft.adapter_config)
 
     def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
@@ -502,8 +504,7 @@ class DestinationService:
             Forbidden, NotFound: the right is missing; not in the person's scope.
             Malformed: the key policy refuses it, or it is for signatures: that counts at once, so :meth:`change_key` adds it.
         """
-        person.require(Right.OPERATE)
-        destination = self._mine(destination_id, person)
+        destination = self._mine(destination_id, person.acting(Right.OPERATE))
         if use_of(jwk) == "verify":
             raise needs_second_person(
                 Invalid,
@@ -534,7 +535,7 @@ class DestinationService:
             None,
         )
         if waiting is None:
-            require_proposer(by)
+            require_proposer(by, destination)
             return self._desk.propose(destination, step, kid, by=word)
         return self._approve_key(destination, waiting, by, word)
 
@@ -545,18 +546,17 @@ class DestinationService:
         destination = self._mine(destination_id, person)
         by = By(actor=person.name, now=now, text=text)
         if not approve:
-            _require_a_say(person)
+            require_a_say(person, destination)
             return self._desk.refuse(destination, change_id, by=by)
         return self._approve_key(destination, self._desk.proposal(destination, change_id), person, by)
 
     def _approve_key(self, destination: Destination, change: KeyChange, person: Person, by: By) -> KeyChange:
-        require_approver(self._store, person, change.proposed_by)
+        require_approver(self._store, person, change.proposed_by, destination)
         return self._desk.approve(destination, change.change_id, by=by)
 
     def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
         """Close the circuit breaker, so that deliveries are attempted at once."""
-        person.require(Right.OPERATE)
-        self._mine(destination_id, person)
+        self._mine(destination_id, person.acting(Right.OPERATE))
         after = {"text": text} if text else {}
         entry = AuditEntry(
             at=now, actor=person.name, action="circuit.close", target=f"destination:{destination_id}", after=after
@@ -570,8 +570,8 @@ class DestinationService:
         return self._store.circuits.change(destination_id, lambda _: closed, now, audit=audited)
 
     def _mine(self, destination_id: UUID, person: Person) -> Destination:
-        found = self._store.parties.destination(destination_id)
-        if found is None or not person.covers(found.tenant):
+        found = self._store.parties.visible_destination(destination_id, scope=person.scope)
+        if found is None:
             raise not_found("destination-not-found", destination_id)
         return found
 
@@ -591,16 +591,9 @@ class DestinationService:
             )
 
     def _require_owner(self, owner: str, person: Person) -> None:
-        client = self._store.parties.client(owner)
-        usable = client is not None and client.kind is ClientKind.SUBSCRIBER and client.disabled_at is None
-        if client is None or not usable or not person.covers(client.tenant):
+        client = self._store.parties.visible_client(owner, scope=person.scope)
+        if client is None or client.kind is not ClientKind.SUBSCRIBER or client.disabled_at is not None:
             raise not_found("client-not-found", owner)
-
-
-def _require_a_say(person: Person) -> None:
-    """Whoever may propose or approve may also turn down."""
-    if not person.may(Right.APPROVE):
-        require_proposer(person)
 
 
 def _require_inside(person: Person, offers: Iterable[OfferedService]) -> None:
@@ -611,9 +604,9 @@ def _require_inside(person: Person, offers: Iterable[OfferedService]) -> None:
         raise outside_scope(Text(f"Diese Gebiete liegen ({named})", f"These areas lie ({named})"))
 
 
-def _require_no_tenant(person: Person) -> None:
+def _require_everywhere(person: Person) -> None:
     """Adapters' options name files and networks of the hub, so people of one tenant do not write them."""
-    if person.tenant:
+    if not any(map(person.may_everywhere, (Right.OPERATE, Right.APPROVE))):
         raise outside_scope(Text("Die Einstellungen von Adaptern liegen", "The settings of adapters lie"))
 
 

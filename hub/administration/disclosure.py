@@ -19,7 +19,7 @@ from uuid import UUID
 
 from hub.errors import Text, not_found
 from hub.jobs.retention import Periods
-from hub.model import Event, Subject, canonical_service
+from hub.model import EVERYTHING, Event, Subject, canonical_service
 from hub.notifications.callbacks import host_of
 from hub.store import AuditEntry, AuditRecord, Case, DeliveryView, Store, StoredMessage, all_items
 
@@ -119,7 +119,9 @@ def processing(store: Store, services: Mapping[str, str], operation: Operation, 
 
     ``services`` are the names of the services by their URNs. What people have to fill in is an empty text.
     """
-    destinations = list(all_items(lambda start: store.parties.destinations(offset=start, limit=_PAGE)))
+    destinations = list(
+        all_items(lambda start: store.parties.destinations(scope=EVERYTHING, offset=start, limit=_PAGE))
+    )
     offered: dict[str, list[dict[str, Any]]] = {}
     for one in destinations:
         recipient = {"destinationId": str(one.destination_id), "name": one.name, "adapter": one.adapter}
@@ -251,8 +253,11 @@ class Access:
         for each in dict.fromkeys(ids):
             target = str(each)
             yield from all_items(
-                lambda start, target=target: self._store.audit.entries(  # type: ignore[misc]  # a default is its value now
-                    target=target, offset=start, limit=_PAGE
+                lambda start, target=target: self._store.audit.entries(
+                    scope=EVERYTHING,  # type: ignore[misc]  # a default is its value now
+                    target=target,
+                    offset=start,
+                    limit=_PAGE,
                 )
             )
 

@@ -28,7 +28,7 @@ from hub.errors import (
     not_found,
 )
 from hub.identity import is_account, may_be_one_human, second_person
-from hub.model import Destination
+from hub.model import EVERYTHING, Destination, Scope
 from hub.store import AuditEntry, ChangeState, KeyChange, KeyStep, Store, StoredKey, all_items
 
 _MEMBERS = ("kty", "key_ops", "alg", "kid", "n", "e", "x5c")
@@ -119,9 +119,9 @@ class KeyApproval:
         """Return a destination's proposals, the newest first."""
         return self._changes.of(destination.destination_id)
 
-    def open(self, *, tenant: str = "") -> list[KeyChange]:
-        """Return all proposals that wait, within a tenant."""
-        return self._changes.open(tenant=tenant)
+    def open(self, *, scope: Scope) -> list[KeyChange]:
+        """Return all proposals that wait, within a scope."""
+        return self._changes.open(scope=scope)
 
     def awaits_first_start(self, destination: Destination) -> bool:
         """Tell whether a destination was made by the hub's people or its owner and has never taken a submission yet.
@@ -131,10 +131,12 @@ class KeyApproval:
         if destination.status != "inactive":
             return destination.status == "created"
         here = str(destination.destination_id)
-        if not self._store.audit.entries(action="destination.create", target=here, limit=1).total:
+        if not self._store.audit.entries(scope=EVERYTHING, action="destination.create", target=here, limit=1).total:
             return False
         changes = all_items(
-            lambda start: self._store.audit.entries(action="destination.change", target=here, offset=start, limit=_PAGE)
+            lambda start: self._store.audit.entries(
+                scope=EVERYTHING, action="destination.change", target=here, offset=start, limit=_PAGE
+            )
         )
         return not any(each.entry.after.get("status") == "active" for each in changes)
 
@@ -146,7 +148,7 @@ class KeyApproval:
             UnreadableRow: who created it cannot be read, so anybody might have.
         """
         here = str(destination.destination_id)
-        made = self._store.audit.entries(action="destination.create", target=here, limit=1)
+        made = self._store.audit.entries(scope=EVERYTHING, action="destination.create", target=here, limit=1)
         if made.unreadable:
             raise made.unreadable[0]
         creators = [each.entry.actor for each in made.items]

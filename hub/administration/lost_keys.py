@@ -17,6 +17,7 @@ from hub.crypto import cms, read_header
 from hub.errors import Conflict, HubError, KeyRefused, Text, not_found
 from hub.identity import Person, require_approver, require_proposer
 from hub.model import (
+    EVERYTHING,
     RECEIVER_LOST_KEY,
     Destination,
     Event,
@@ -83,11 +84,13 @@ class LostKeys:
         lost = self._keys(destination, kids)
         word = self._word(destination, kids, now)
         if word is None:
-            require_proposer(person)
+            require_proposer(person, destination)
         elif word.action == _PROPOSED:
-            require_approver(self._store, person, word.actor)
+            require_approver(self._store, person, word.actor, destination)
         else:
-            require_approver(self._store, person, "")  # Decided before, and broken off: whoever may goes on.
+            require_approver(
+                self._store, person, "", destination
+            )  # Decided before, and broken off: whoever may goes on.
         found = self._found(destination, lost, done=word is not None)
         if word is None or word.action == _PROPOSED:
             after = {"kids": sorted(kids), "submissions": len(found.submissions), "elsewhere": len(found.elsewhere)}
@@ -99,8 +102,8 @@ class LostKeys:
         return found
 
     def _mine(self, destination_id: UUID, person: Person) -> Destination:
-        destination = self._store.parties.destination(destination_id)
-        if destination is None or not person.covers(destination.tenant):
+        destination = self._store.parties.visible_destination(destination_id, scope=person.scope)
+        if destination is None:
             raise not_found("destination-not-found", destination_id)
         return destination
 
@@ -123,7 +126,7 @@ class LostKeys:
     def _word(self, destination: Destination, kids: Sequence[str], now: datetime) -> AuditEntry | None:
         """Return what was said of these keys last, if it still counts."""
         said = self._store.audit.entries(
-            action=_DECIDED, target=_target(destination), newest_first=True, limit=_PAGE
+            scope=EVERYTHING, action=_DECIDED, target=_target(destination), newest_first=True, limit=_PAGE
         ).items
         about = (each.entry for each in said if each.entry.after.get("kids") == sorted(kids))
         last = next(about, None)
@@ -151,7 +154,7 @@ class LostKeys:
                     yield whole
 
     def _page(self, wanted: Wanted, start: int) -> Page[StoredMessage]:
-        return self._store.overview.submissions(wanted, offset=start, limit=_PAGE)
+        return self._store.overview.submissions(wanted, scope=EVERYTHING, offset=start, limit=_PAGE)
 
     def _has_left(self, message: StoredMessage) -> bool:
         view = self._store.deliveries.of(message.id)

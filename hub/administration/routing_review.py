@@ -1,6 +1,6 @@
 """What must hold before a version of the table moves on, and how two versions differ. Pure.
 
-What of a table somebody sees who is bound to an ARS prefix: its own rules, the wider ones above, and what is said of them.
+What of a table somebody sees who is bound to a scope: its own rules, the wider ones above, and what is said of them.
 
 Who is responsible where is public, and the routing interface tells everybody. Drafts, and what the check says of other
 authorities' keys and state, are not.
@@ -26,6 +26,7 @@ from hub.errors import (
     overtaken,
 )
 from hub.identity import Person
+from hub.model import Scope
 from hub.routing import Diff, Finding, RoutingTable, Rule, Severity
 from hub.store import Overview
 
@@ -70,7 +71,7 @@ def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list
 
 def require_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:
     """Raise ``Forbidden`` where a change touches rules outside the person's scope."""
-    if not person.tenant:
+    if not person.is_bound:
         return
     touched = (rule for pair in changed_rules(before, after) for rule in pair if rule is not None)
     if not all(person.covers(rule.area.ars) for rule in touched):
@@ -84,7 +85,7 @@ def within_scope(person: Person, before: RoutingTable, rules: Iterable[Rule]) ->
     of somebody else's, ``Conflict`` where it takes the name of one.
     """
     given = list(rules)
-    if not person.tenant:
+    if not person.is_bound:
         return given
     others = {rule.id: rule for rule in before if not person.covers(rule.area.ars)}
     mine = [rule for rule in given if person.covers(rule.area.ars)]
@@ -128,44 +129,40 @@ def _finding_json(finding: Finding) -> dict[str, object]:
     return {"code": finding.code.value, "rows": list(finding.rows)}
 
 
-def sees(tenant: str, rule: Rule) -> bool:
-    """Tell whether a rule speaks of the tenant's area: inside it, or around it."""
-    return _related(tenant, rule.area.ars)
+def sees(scope: Scope, rule: Rule) -> bool:
+    """Tell whether a rule speaks of the scope's regions: inside one, or around it."""
+    return scope.touches(rule.area.ars)
 
 
-def rules_seen(tenant: str, table: Iterable[Rule]) -> list[Rule]:
-    """Return the rules of a table that a tenant sees."""
-    return [rule for rule in table if sees(tenant, rule)]
+def rules_seen(scope: Scope, table: Iterable[Rule]) -> list[Rule]:
+    """Return the rules of a table that are seen within a scope."""
+    return [rule for rule in table if sees(scope, rule)]
 
 
-def findings_seen(tenant: str, table: RoutingTable, findings: Iterable[Finding]) -> list[Finding]:
-    """Return what the check says of the tenant's own rules and area; of other rules not even the ids stay."""
-    if not tenant:
+def findings_seen(scope: Scope, table: RoutingTable, findings: Iterable[Finding]) -> list[Finding]:
+    """Return what the check says of the scope's own rules and regions; of other rules not even the ids stay."""
+    if scope.is_everything:
         return list(findings)
-    own = {rule.id for rule in table if rule.area.ars.startswith(tenant)}
+    own = {rule.id for rule in table if scope.covers(rule.area.ars)}
     seen: list[Finding] = []
     for finding in findings:
         rows = tuple(row for row in finding.rows if row in own)
-        areas = tuple(ars for ars in finding.areas if _related(tenant, ars))
+        areas = tuple(ars for ars in finding.areas if scope.touches(ars))
         if rows or (not finding.rows and (areas or not finding.areas)):
             seen.append(replace(finding, rows=rows, areas=areas))
     return seen
 
 
-def diff_seen(tenant: str, diff: Diff) -> Diff:
-    """Return the changes that concern the tenant's area."""
-    if not tenant:
+def diff_seen(scope: Scope, diff: Diff) -> Diff:
+    """Return the changes that concern the scope's regions."""
+    if scope.is_everything:
         return diff
     changes = tuple(
-        change for change in diff.rules if any(rule and sees(tenant, rule) for rule in (change.before, change.after))
+        change for change in diff.rules if any(rule and sees(scope, rule) for rule in (change.before, change.after))
     )
-    routes = tuple(change for change in diff.routes if change.area.ars.startswith(tenant))
-    towns = tuple(ars for ars in diff.municipalities if ars.startswith(tenant))
+    routes = tuple(change for change in diff.routes if scope.covers(change.area.ars))
+    towns = tuple(ars for ars in diff.municipalities if scope.covers(ars))
     return replace(diff, rules=changes, routes=routes, municipalities=towns)
-
-
-def _related(tenant: str, ars: str) -> bool:
-    return ars.startswith(tenant) or tenant.startswith(ars)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,13 +190,13 @@ class RoutingDryRun:
 
 
 def rehearse(
-    old: RoutingTable, new: RoutingTable, overview: Overview, *, since: datetime, now: datetime, tenant: str
+    old: RoutingTable, new: RoutingTable, overview: Overview, *, since: datetime, now: datetime, scope: Scope
 ) -> RoutingDryRun:
-    """Route the submissions since then by both tables, as of now, and compare; with a tenant its own only."""
-    counts = overview.routed_counts(since=since, tenant=tenant)
+    """Route the submissions since then by both tables, as of now, and compare, within a scope."""
+    counts = overview.routed_counts(since=since, scope=scope)
     answers = {pair: (_destination(old, *pair, now), _destination(new, *pair, now)) for pair in counts}
     changed = {pair: both for pair, both in answers.items() if both[0] != both[1]}
-    latest = overview.routed(since=since, tenant=tenant) if changed else []
+    latest = overview.routed(since=since, scope=scope) if changed else []
     shifts = tuple(
         Shift(submission_id=each.submission_id, service=each.service, area=each.area, before=before, after=after)
         for each in latest

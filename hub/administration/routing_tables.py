@@ -1,6 +1,6 @@
 """Versions of the routing table: what goes the way of :mod:`hub.administration.versions`, with rules, check and scope.
 
-Whoever is bound to an ARS prefix may change and approve rules below it only.
+Whoever is bound to a scope may change and approve rules of its regions only.
 
 The destinations as a check of the table needs them: status, services, and how long their key is good.
 
@@ -31,7 +31,7 @@ from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy, judge_encryption_key
 from hub.errors import KeyRefused, Text, UnreadableRow, already_exists, handed_in
 from hub.identity import Person, Right
-from hub.model import Destination
+from hub.model import EVERYTHING, Destination, Scope
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
 from hub.store import RuleRows, Store, TableVersion, all_items
 
@@ -95,7 +95,7 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
     def require_fitness(self, content: RoutingTable, person: Person, *, word: str, now: datetime) -> int:
         """Raise ``Invalid`` for what the check finds; see :func:`hub.administration.routing_review.require_fitness`."""
         findings = self._checked(content, now)
-        require_fitness(findings, word=word, seen=findings_seen(person.tenant, content, findings))
+        require_fitness(findings, word=word, seen=findings_seen(person.scope, content, findings))
         return len(findings)
 
     def delta(self, before: RoutingTable, after: RoutingTable) -> dict[str, list[str]]:
@@ -111,7 +111,7 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
 
         Raises ``Forbidden`` where the person may not edit, or changes rules outside their scope.
         """
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         base = self.base(now)
         before = self.table(base)
         table = before if rules is None else self._table_from(within_scope(person, before, rules))
@@ -133,8 +133,7 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
 
         Raises as :meth:`change` does.
         """
-        person.require(Right.EDIT)
-        mine = within_scope(person, self.table(number), rules)
+        mine = within_scope(person.acting(Right.EDIT), self.table(number), rules)
         return self.change(number, mine, person, revision=revision, now=now, text=text)
 
     def put_rule(
@@ -158,25 +157,22 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
         rules = merged(self.base_of(version, now), self.table(number), self.table(active))
         return self.rebase(version, self._table_from(rules), person, onto=active, revision=revision, now=now)
 
-    def findings(self, number: int, *, now: datetime, tenant: str = "") -> list[Finding]:
-        """Check a version as things are now, errors first; with a tenant what concerns it."""
+    def findings(self, number: int, *, now: datetime, scope: Scope) -> list[Finding]:
+        """Check a version as things are now, errors first: what concerns a scope."""
         table = self.table(number)
         found = self._checked(table, now)
-        return findings_seen(tenant, table, found)
+        return findings_seen(scope, table, found)
 
-    def compare(self, number: int, *, now: datetime, with_number: int | None = None, tenant: str = "") -> Diff:
-        """Return what changes from another version, the active one unless told otherwise, to this one.
-
-        With a tenant only what concerns it.
-        """
+    def compare(self, number: int, *, now: datetime, scope: Scope, with_number: int | None = None) -> Diff:
+        """Return what changes within a scope from another version, the active one unless told otherwise, to this one."""
         other = self.at(now) if with_number is None else self.table(with_number)
         changes = diff(other, self.table(number), self.sources.gazetteer, on=now)
-        return diff_seen(tenant, changes)
+        return diff_seen(scope, changes)
 
-    def dry_run(self, number: int, *, days: int, now: datetime, tenant: str = "") -> RoutingDryRun:
+    def dry_run(self, number: int, *, days: int, now: datetime, scope: Scope) -> RoutingDryRun:
         """Route the submissions of the last ``days`` by the active table and by a version, as of now, and compare."""
         since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
-        return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, tenant=tenant)
+        return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, scope=scope)
 
     def _table_from(self, rules: Iterable[Rule]) -> RoutingTable:
         """Return a table of what a person hands in."""
@@ -215,7 +211,7 @@ def destination_facts(store: Store, policy: KeyPolicy, now: datetime) -> dict[UU
     """Return the facts of all destinations, their keys judged as of ``now``."""
     return {
         each.destination_id: DestinationFacts.of(each, key_valid_until=key_valid_until(store, policy, each, now))
-        for each in all_items(lambda start: store.parties.destinations(offset=start, limit=_PAGE))
+        for each in all_items(lambda start: store.parties.destinations(scope=EVERYTHING, offset=start, limit=_PAGE))
     }
 
 

@@ -42,7 +42,7 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
 
     def require_scope(self, person: Person, before: ServiceCatalogue, after: ServiceCatalogue) -> None:
         """Raise ``Forbidden`` where somebody who is bound to an area changes what is for all."""
-        if person.tenant and before != after:
+        if person.is_bound and before != after:
             raise outside_scope(
                 Text(
                     "Das Leistungsverzeichnis gilt für alle Gebiete, also auch für welche",
@@ -99,7 +99,7 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
 
         Raises ``Forbidden``, ``Invalid`` (a service stands twice) or ``TooLarge`` (too many).
         """
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         base = self.base(now)
         content = self.content(base) if services is None else _handed_in(services)
         return self.add_draft(person, content, title=title, based_on=base, now=now)

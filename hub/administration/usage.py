@@ -16,6 +16,7 @@ from hub.administration.public_figures import PublicTable, published
 from hub.areas import Gazetteer
 from hub.errors import not_found
 from hub.files.sheets import disarmed
+from hub.model import EVERYTHING, Scope
 from hub.model.usage import ARRIVED, Month, UsageOutcome, day_of, percentile
 from hub.store import RefusalLine, Store, UsageDay, UsageLine
 
@@ -134,8 +135,8 @@ class UsageReports:
         """The month that is not over."""
         return Month.of(day_of(self._clock()))
 
-    def report(self, month: Month, view: UsageView = UsageView.AREA, *, tenant: str = "") -> UsageReport:
-        """Return a month of a tenant (an ARS prefix; empty: everybody).
+    def report(self, month: Month, view: UsageView = UsageView.AREA, *, scope: Scope) -> UsageReport:
+        """Return a month within a scope.
 
         Raises:
             NotFound: a month that has not begun.
@@ -143,35 +144,35 @@ class UsageReports:
         if month > self.this_month:
             raise not_found("month-not-found", str(month))
         usage = self._store.usage
-        lines, days = usage.lines(month, by=view.dimensions, tenant=tenant), usage.days(month)
+        lines, days = usage.lines(month, by=view.dimensions, scope=scope), usage.days(month)
         return UsageReport(
             month=month,
             view=view,
             rows=self._rows(lines, view),
             total=figures_of(lines),
-            refusals=usage.refused(month, tenant=tenant),
-            costs=self.costs(month, tenant=tenant),
+            refusals=usage.refused(month, scope=scope),
+            costs=self.costs(month, scope=scope),
             complete=self.is_complete(month, days),
             counted_at=max((day.counted_at for day in days if day.counted_at is not None), default=None),
         )
 
-    def by_day(self, month: Month, *, tenant: str = "") -> Mapping[str, UsageFigures]:
+    def by_day(self, month: Month, *, scope: Scope) -> Mapping[str, UsageFigures]:
         """Return the figures of each day of a month (``YYYY-MM-DD``) that has any."""
         found: dict[str, list[UsageLine]] = defaultdict(list)
-        for line in self._store.usage.lines(month, by=("day",), tenant=tenant):
+        for line in self._store.usage.lines(month, by=("day",), scope=scope):
             found[line.day].append(line)
         return {day: figures_of(lines) for day, lines in sorted(found.items())}
 
-    def costs(self, month: Month, *, tenant: str = "") -> list[CostShare]:
-        """Return what a month's central costs come to for each member within a tenant, as the allocation key has it."""
+    def costs(self, month: Month, *, scope: Scope) -> list[CostShare]:
+        """Return what a month's central costs come to for each member within a scope, as the allocation key has it."""
         if not self._costs.items:
             return []
         accepted: Counter[str] = Counter()
         # The key divides among all members, whoever asks.
-        for line in self._store.usage.lines(month, by=("area",)):
+        for line in self._store.usage.lines(month, scope=EVERYTHING, by=("area",)):
             accepted[line.area] += line.number
         shares = self._costs.allocate(month, accepted)
-        return [share for share in shares if share.ars.startswith(tenant)]
+        return [share for share in shares if scope.covers(share.ars)]
 
     def is_complete(self, month: Month, days: Sequence[UsageDay] | None = None) -> bool:
         """Tell whether a month is over and all its days are counted."""
@@ -187,7 +188,7 @@ class UsageReports:
         """
         if not self.is_complete(month):
             raise not_found("month-not-found", str(month))
-        lines, gazetteer = self._store.usage.lines(month, by=("area", "service")), self._gazetteer()
+        lines, gazetteer = self._store.usage.lines(month, scope=EVERYTHING, by=("area", "service")), self._gazetteer()
         services = Counter(dict.fromkeys(self._services(), 0))
         areas = Counter({place.area.ars: 0 for place in gazetteer.municipalities()})
         for line in lines:

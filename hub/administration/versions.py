@@ -282,7 +282,7 @@ class VersionBook(VersionCache[Content]):
 
     def add_draft(self, person: Person, content: Content, *, title: str, based_on: int, now: datetime) -> TableVersion:
         """Store a new draft. Raises ``Forbidden`` where the person may not edit, or changes what is not theirs."""
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         require_short_text(title)
         self.require_scope(person, self.content(based_on), content)
         titled = title.strip() or f"{now:%Y-%m-%d}"
@@ -298,7 +298,7 @@ class VersionBook(VersionCache[Content]):
 
         Raises ``Forbidden`` (right, scope), ``Conflict`` (no draft, or changed meanwhile).
         """
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         require_short_text(text)
         version, before = self.version(number), self.content(number)
         self.require_scope(person, before, content)
@@ -308,14 +308,14 @@ class VersionBook(VersionCache[Content]):
         self, version: TableVersion, content: Content, person: Person, *, onto: int, revision: int, now: datetime
     ) -> TableVersion:
         """Put in a draft's place what it comes to together with the content of ``onto``. Raises as :meth:`put_content`."""
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         self.require_scope(person, self.content(onto), content)
         before, rebased = self.content(version.number), replace(version, based_on=onto)
         return self._store_change(rebased, before, content, person, revision=revision, now=now, text=f"onto {onto}")
 
     def discard(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Give up a draft; it is kept for the record."""
-        person.require(Right.EDIT)
+        person = person.acting(Right.EDIT)
         version = self.version(number)
         self.require_scope(person, self.base_of(version, now), self.content(number))
         settled = replace(version, state=VersionState.DISCARDED, changed_by=person.name, changed_at=now)
@@ -329,7 +329,7 @@ class VersionBook(VersionCache[Content]):
             Invalid: the check finds errors (member ``findings``), or warnings and ``text`` is empty (``word-needed``).
             Conflict: no draft, changed meanwhile, or another version became active since it was made (``outdated``).
         """
-        person.require(Right.APPROVE)
+        person = person.acting(Right.APPROVE)
         require_short_text(text)
         version = self.version(number)
         content, base = self.content(number), self.base_of(version, now)
@@ -355,7 +355,7 @@ class VersionBook(VersionCache[Content]):
             Invalid: not approved, a moment in the past, or the check finds errors as things are now.
             Conflict: another version became active since it was made, or another activation is still to come.
         """
-        person.require(Right.APPROVE)
+        person = person.acting(Right.APPROVE)
         require_short_text(text)
         version, since = self.version(number), now if at is None else at
         if version.state is not VersionState.APPROVED:
@@ -378,13 +378,13 @@ class VersionBook(VersionCache[Content]):
         It works, too, where the activation that holds cannot be read: whoever is bound to no area names a version then.
         Raises ``Forbidden`` (right, scope), ``Invalid`` (no reason), ``NotFound`` (nothing to go back to).
         """
-        person.require(Right.APPROVE)
+        person = person.acting(Right.APPROVE)
         require_short_text(text)
         if not text.strip():
             raise word_needed(Text("Eine Rücknahme", "A rollback"))
         target = self._earlier(number, now)
         wanted = self.content(target)
-        if person.tenant:
+        if person.is_bound:
             self.require_scope(person, self.at(now), wanted)
         for coming in self._pending(now):
             self.cancel(coming.seq, person, now=now)
@@ -393,7 +393,7 @@ class VersionBook(VersionCache[Content]):
 
     def cancel(self, seq: int, person: Person, *, now: datetime) -> None:
         """Cancel an activation that is still to come."""
-        person.require(Right.APPROVE)
+        person = person.acting(Right.APPROVE)
         coming = next((each for each in self._pending(now) if each.seq == seq), None)
         if coming is not None:
             self.require_scope(person, self.at(now), self.content(coming.number))

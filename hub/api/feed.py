@@ -25,6 +25,7 @@ from hub.api.operations import etag, known_states, visit
 from hub.api.problems import preferred_language
 from hub.api.threads import in_thread
 from hub.errors import Text
+from hub.model import EVERYTHING
 from hub.resources import shipped
 from hub.store import Activation, Page, Store
 from hub.validation.catalog import SchemaCatalog
@@ -143,7 +144,9 @@ class Feed:
 
     def _admitted(self) -> dict[str, datetime]:
         """Return when versions of schemas came into the catalogue, or their standing changed, by ``STANDARD/VERSION``."""
-        found = self._store.audit.entries(action="schema.", limit=MOST_ENTRIES, newest_first=True).items
+        found = self._store.audit.entries(
+            scope=EVERYTHING, action="schema.", limit=MOST_ENTRIES, newest_first=True
+        ).items
         return {each.entry.target.removeprefix("schema:"): each.entry.at for each in reversed(found)}
 
     def _written(self, changes: list[FeedEntry], language: str, now: datetime) -> bytes:

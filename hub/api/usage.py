@@ -36,7 +36,7 @@ class UsageDesk:
     ) -> ConnexionResponse:
         """Show a month of the person's tenant, as JSON or as CSV."""
         wanted = self._reports.this_month if month is None else Month.parse(month)
-        report = await in_thread(self._reports.report, wanted, UsageView(by), tenant=self._person().tenant)
+        report = await in_thread(self._reports.report, wanted, UsageView(by), scope=self._person().scope)
         if format == "json":
             return json_answer(as_document(report), headers=FRESH)
         name = f"usage-{wanted}-{sheet}.csv"

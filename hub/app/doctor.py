@@ -31,7 +31,7 @@ from hub.crypto.certificates import read_file
 from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
 from hub.forms.pdf import missing_for_pdf
-from hub.model import Destination, OutcomeKind
+from hub.model import EVERYTHING, Destination, OutcomeKind
 from hub.observability.diagnosis import MARK, SELF_CHECK, Diagnosis, away, bounded, doubtful, faulty, of_error, well
 from hub.store import Store, StoredKey, all_items
 from hub.store.engine import address_of, sqlite_file
@@ -424,7 +424,7 @@ class Doctor:
     def _destinations(self) -> Iterator[Destination]:
         store = self._store
         if store is not None and store.carries_this_version():
-            yield from all_items(lambda start: store.parties.destinations(offset=start, limit=_PAGE))
+            yield from all_items(lambda start: store.parties.destinations(scope=EVERYTHING, offset=start, limit=_PAGE))
 
     def _keys_of(self, destination_id: UUID) -> list[StoredKey]:
         found = [] if self._store is None else self._store.parties.keys(destination_id)

@@ -128,7 +128,13 @@ def admin_desks(hub: Context) -> admin.Tools:
 
 def people_desk(hub: Context, oauth: OAuth) -> People:
     """Return the look-up of everybody who may call: persons, and clients by ``oauth``."""
-    return People(person_tokens=hub.person_tokens, directory=hub.directory, of_client=oauth.token_info, clock=hub.clock)
+    return People(
+        person_tokens=hub.person_tokens,
+        directory=hub.directory,
+        tenants=hub.store.tenants,
+        of_client=oauth.token_info,
+        clock=hub.clock,
+    )
 
 
 def handlers(

@@ -25,6 +25,7 @@ from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
 from hub.files.settings import unusable_all
 from hub.jobs.gauges import RETRY_AFTER, Readiness
+from hub.model import EVERYTHING
 from hub.observability import logs
 from hub.store.engine import address_of, sqlite_file
 from hub.supervision import Loop
@@ -104,9 +105,12 @@ def refuse_demo(hub: Context) -> None:
     if not hub.settings.production:
         return
     left = next((name for name in _OF_THE_DEMO if (hub.settings.data / name).exists()), None)
-    made = hub.store.audit.entries(action="demo.", limit=1).total
+    made = hub.store.audit.entries(scope=EVERYTHING, action="demo.", limit=1).total
     # Folders from before the demo left a mark: nobody else adds accounts under that name.
-    made = made or hub.store.audit.entries(actor="demo", action="account.", target="demo-", limit=1).total
+    made = (
+        made
+        or hub.store.audit.entries(scope=EVERYTHING, actor="demo", action="account.", target="demo-", limit=1).total
+    )
     if left or made:
         what = left or "hub.sqlite"
         raise ConfigurationError(

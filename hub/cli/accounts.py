@@ -30,7 +30,7 @@ from hub.cli.options import (
 )
 from hub.errors import ConfigurationError, Text
 from hub.identity.openid.login import link
-from hub.model import ClientKind, Role
+from hub.model import EVERYTHING, ClientKind, Role
 from hub.store import all_items
 
 _PAGE = 500
@@ -69,7 +69,7 @@ def add(name: str, roles: tuple[str, ...], full_name: str, tenant: str, password
 def list_(data: Path) -> None:
     """List all accounts."""
     with opened(data) as hub:
-        for each in all_items(lambda start: accounts_of(hub).list(offset=start, limit=_PAGE)):
+        for each in all_items(lambda start: accounts_of(hub).list(scope=EVERYTHING, offset=start, limit=_PAGE)):
             state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
             factor = "OIDC" if not each.is_local else "TOTP" if each.totp else "-"
             roles = ",".join(each.roles)

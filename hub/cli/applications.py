@@ -24,6 +24,7 @@ import click
 from hub.cli.options import data_option, opened, settings_for, verdict
 from hub.errors import ConfigurationError, Conflict, InvalidPayload, NotFound, Text
 from hub.model import (
+    EVERYTHING,
     Application,
     ClientKind,
     Cover,
@@ -394,7 +395,9 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
     with opened(data) as hub:
         within, number = _within(hub, destination_id), 0
         dead_letters = hub.dead_letters
-        for page in all_pages(lambda start: dead_letters.list(_cause(cause), within=within, offset=start, limit=_PAGE)):
+        for page in all_pages(
+            lambda start: dead_letters.list(_cause(cause), scope=EVERYTHING, within=within, offset=start, limit=_PAGE)
+        ):
             reasons = dead_letters.reasons(page)
             for each in page.items:
                 why = each.cause.value if each.cause is not None else "-"
@@ -436,14 +439,14 @@ def _reason(note: str | None) -> str:
 
 def _redrive_all(hub: Context, cause: DeadCause | None, destination_id: UUID | None) -> int:
     within = _within(hub, destination_id)
-    return hub.dead_letters.redrive_all(cause, within=within, by=_by(hub))
+    return hub.dead_letters.redrive_all(cause, scope=EVERYTHING, within=within, by=_by(hub))
 
 
 def _redrive_each(hub: Context, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:
     dead_letters, again = hub.dead_letters, 0
     for delivery_id in delivery_ids:
         try:
-            again += dead_letters.redrive(delivery_id, within=None, by=_by(hub))
+            again += dead_letters.redrive(delivery_id, scope=EVERYTHING, by=_by(hub))
         except Conflict as error:
             click.echo(f"{delivery_id}: {error.detail.de} / {error.detail.en}", err=True)
     return again, len(delivery_ids) - again

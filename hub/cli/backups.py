@@ -33,7 +33,7 @@ from hub.cli.options import data_option, settings_for
 from hub.config import Settings
 from hub.errors import ConfigurationError, HubError, StoreUnavailable, Text
 from hub.files import age
-from hub.model import utc_now
+from hub.model import EVERYTHING, utc_now
 from hub.store import AuditEntry, Store, all_items, dump
 from hub.store.engine import sqlite_file
 from hub.store.migration import head_revision, is_newer, pending, revisions
@@ -204,7 +204,7 @@ def _source(settings: Settings, *, without_keys: bool, dumps: bool) -> Iterator[
 
 def _named_by_destinations(store: Store) -> Sequence[Path]:
     """Return the files that destinations' adapters are told to read: their secrets, certificates and authorities."""
-    there = all_items(lambda start: store.parties.destinations(offset=start, limit=_PAGE))
+    there = all_items(lambda start: store.parties.destinations(scope=EVERYTHING, offset=start, limit=_PAGE))
     return [
         Path(value)
         for each in there

@@ -52,7 +52,7 @@ from hub.crypto.key_file import chain_in, read_private
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.files import vault
 from hub.identity import existing_destination
-from hub.model import Adapter, Destination, is_uri, utc_now
+from hub.model import EVERYTHING, Adapter, Destination, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
 
 _PAGE = 500
@@ -77,7 +77,9 @@ def destinations() -> None:
 def list_(tenant: str | None, data: Path) -> None:
     """List all destinations."""
     with opened(data) as hub:
-        for each in all_items(lambda start: hub.store.parties.destinations(tenant=tenant, offset=start, limit=_PAGE)):
+        for each in all_items(
+            lambda start: hub.store.parties.destinations(scope=EVERYTHING, tenant=tenant, offset=start, limit=_PAGE)
+        ):
             click.echo(f"{each.destination_id}  {each.status:<14}  {each.adapter:<10}  {each.name}")
 
 
@@ -383,7 +385,7 @@ def list_circuits(data: Path) -> None:
     """List destinations whose deliveries fail or pause: destination, failures in a row, until when nothing is sent."""
     with opened(data) as hub:
         now = hub.clock()
-        for each in hub.store.figures.troubled(limit=_MOST):
+        for each in hub.store.figures.troubled(scope=EVERYTHING, limit=_MOST):
             until = f"{each.open_until:%Y-%m-%d %H:%M:%S}" if each.standing.is_open(now) else "-"
             click.echo(f"{each.destination_id}  {each.failures:>5}  {until}")
 

@@ -21,7 +21,7 @@ from hub.cli.options import Login, data_option, logged_in, opened, person_option
 from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text, not_found
 from hub.files import vault
-from hub.model import utc_now
+from hub.model import EVERYTHING, utc_now
 from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, from_file, service_urn, to_csv, to_yaml
 from hub.routing.formats import read_folder
 
@@ -133,7 +133,7 @@ def import_(source: Path, title: str, login: Login, data: Path) -> None:
         person, now, book = logged_in(hub, login), hub.clock(), book_of(hub)
         draft = book.draft(person, title=title or source.name, now=now, rules=rules)
         click.echo(f"Entwurf / draft {draft.number}")
-        _show_findings(book.findings(draft.number, now=now))
+        _show_findings(book.findings(draft.number, now=now, scope=EVERYTHING))
 
 
 @routes.command()
@@ -156,7 +156,7 @@ def apply(source: Path, title: str, login: Login, data: Path) -> None:
         draft = book.draft(person, title=title or source.name, now=now, rules=rules)
         click.echo(f"Entwurf / draft {draft.number}")
         _show_diff(hub, book, draft.number, None)
-        if _show_findings(book.findings(draft.number, now=now)):
+        if _show_findings(book.findings(draft.number, now=now, scope=EVERYTHING)):
             sys.exit(1)
 
 
@@ -167,7 +167,7 @@ def check(number: int | None, data: Path) -> None:
     """Check a version (without NUMBER the active one) as things are now. Exit 1 if there are errors."""
     with opened(data) as hub:
         book, now = book_of(hub), hub.clock()
-        if _show_findings(book.findings(number or book.base(now), now=now)):
+        if _show_findings(book.findings(number or book.base(now), now=now, scope=EVERYTHING)):
             sys.exit(1)
 
 
@@ -183,7 +183,7 @@ def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
         chosen = number or _newest(book)
         _show_diff(hub, book, chosen, other)
         if days:
-            found = book.dry_run(chosen, days=days, now=now)
+            found = book.dry_run(chosen, days=days, now=now, scope=EVERYTHING)
             click.echo(f"{found.changed} von/of {found.total} Einreichungen/submissions ({days} Tage/days)")
             for shift in found.shifts:
                 click.echo(f"  {shift.submission_id}  {shift.before or '-'} -> {shift.after or '-'}")
@@ -294,8 +294,10 @@ def _show_findings(findings: list[Finding]) -> bool:
 
 
 def _show_diff(hub: Context, book: RoutingTableVersions, number: int, other: int | None) -> None:
-    names = {each.destination_id: each.name for each in hub.store.parties.destinations(limit=500).items}
-    for line in book.compare(number, now=hub.clock(), with_number=other).lines("de", names):
+    names = {
+        each.destination_id: each.name for each in hub.store.parties.destinations(scope=EVERYTHING, limit=500).items
+    }
+    for line in book.compare(number, now=hub.clock(), scope=EVERYTHING, with_number=other).lines("de", names):
         click.echo(line)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.cli.options import data_option, opened
+from hub.model import Scope
 
 if TYPE_CHECKING:
     from hub.administration.usage import UsageFigures
@@ -37,7 +38,7 @@ def show_usage(month: str, by: str, tenant: str, data: Path) -> None:
     from hub.model.usage import Month
 
     with opened(data) as hub:
-        report = hub.usage_reports.report(Month.parse(month), UsageView(by), tenant=tenant)
+        report = hub.usage_reports.report(Month.parse(month), UsageView(by), scope=Scope.of_area(tenant))
     for row in report.rows:
         what = ", ".join(row.names[name] or "-" for name in row.keys)
         click.echo(f"{_line(row.figures)}  {what}")
@@ -74,7 +75,7 @@ def export_usage(month: str, by: str, tenant: str, kind: str, sheet: str, out: P
     from hub.model.usage import Month
 
     with opened(data) as hub:
-        report = hub.usage_reports.report(Month.parse(month), UsageView(by), tenant=tenant)
+        report = hub.usage_reports.report(Month.parse(month), UsageView(by), scope=Scope.of_area(tenant))
     is_json = kind == "json"
     document = json.dumps(as_document(report), ensure_ascii=False, indent=2) + "\n" if is_json else ""
     content = document.encode() if is_json else as_csv(report, UsageSheet(sheet))

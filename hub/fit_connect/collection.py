@@ -15,7 +15,7 @@ from uuid import UUID
 
 from hub.errors import NotFound, Text, not_found
 from hub.identity import Caller, own_destination, reach, require_party
-from hub.model import Contents, Form, Sealed, State, Subject
+from hub.model import EVERYTHING, Contents, Form, Sealed, State, Subject
 from hub.proof.evidence import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage
 
@@ -149,7 +149,7 @@ class Collection:
             raise not_found("submission-not-found")
 
     def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
-        return self._store.parties.destination_ids(owner=caller.client_id, among=reach(caller))
+        return self._store.parties.destination_ids(scope=EVERYTHING, owner=caller.client_id, among=reach(caller))
 
     def _text(self, sealed: Sealed) -> str:
         return b"".join(self._blobs.chunks(sealed)).decode("ascii")

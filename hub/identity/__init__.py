@@ -1,7 +1,8 @@
 """Who is there, and what they may: people by their accounts, systems as clients, each within what is theirs.
 
-``accounts`` are people's, ``clients`` authorities' and senders', ``access`` says what of the store is whose, ``throttle``
-counts failed log-ins, whoever tries. ``openid`` is a way in of its own, to be asked for by name.
+``persons`` are people and their rights, ``accounts`` how they log in, ``clients`` authorities' and senders', ``access`` says
+what of the store is whose, ``throttle`` counts failed log-ins, whoever tries. ``openid`` is a way in of its own, to be asked
+for by name.
 """
 
 from hub.identity.access import (
@@ -9,11 +10,13 @@ from hub.identity.access import (
     own_destination,
     own_message,
     owns,
+    place_for,
     reach,
     require_a_say,
     require_approver,
     require_party,
     require_proposer,
+    require_region,
     require_sending,
     second_person,
 )
@@ -21,14 +24,8 @@ from hub.identity.accounts import (
     LONGEST_SESSION,
     PERSONS_PREFIX,
     Accounts,
-    Person,
     PersonSession,
     PersonTokens,
-    Right,
-    anybody_may,
-    is_account,
-    may_be_one_human,
-    people_who_may,
     same_csrf,
 )
 from hub.identity.clients import (
@@ -45,12 +42,23 @@ from hub.identity.clients import (
     require_for_persons,
     rights_of,
 )
+from hub.identity.persons import (
+    Belonging,
+    Person,
+    Right,
+    anybody_may,
+    is_account,
+    may_be_one_human,
+    people_who_may,
+    scope_of_client,
+)
 
 __all__ = [
     "FOR_PERSONS",
     "LONGEST_SESSION",
     "PERSONS_PREFIX",
     "Accounts",
+    "Belonging",
     "Caller",
     "Clients",
     "Directory",
@@ -72,14 +80,17 @@ __all__ = [
     "own_message",
     "owns",
     "people_who_may",
+    "place_for",
     "reach",
     "require_a_say",
     "require_approver",
     "require_for_persons",
     "require_party",
     "require_proposer",
+    "require_region",
     "require_sending",
     "rights_of",
     "same_csrf",
+    "scope_of_client",
     "second_person",
 ]

@@ -10,12 +10,13 @@ An *operator* proposes, an *approver* approves, and the two are never one human,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from hub.errors import Forbidden, Text, needs_second_person, not_found
-from hub.identity.accounts import Person, Right, may_be_one_human
+from hub.errors import Forbidden, Text, needs_second_person, not_found, outside_scope
 from hub.identity.clients import Caller
-from hub.model import Destination, canonical_service
+from hub.identity.persons import Belonging, Person, Right, may_be_one_human
+from hub.model import ROOT, Destination, canonical_service
 from hub.store import Case, Store, StoredMessage
 
 _SEND = "send:region:DE"
@@ -138,22 +139,70 @@ def _not_a_party() -> Forbidden:
     )
 
 
-def require_proposer(person: Person) -> None:
-    """Raise ``Forbidden`` for somebody who may not propose."""
-    person.require(Right.OPERATE)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """Where something new belongs: to whom (None: the root), and for which area (the beginning of an ARS; empty: all)."""
+
+    area: str
+    tenant_id: str | None
 
 
-def require_a_say(person: Person) -> None:
+def place_for(store: Store, person: Person, *, area: str = "", tenant_id: str | None = None) -> Home:
+    """Return where something that a person makes belongs.
+
+    Where neither a tenant nor an area is named, that is where the person is at home; where only an area is, to whoever stands
+    for it; where only a tenant is, its area is the nearest one above.
+
+    Raises:
+        Forbidden: it would be outside the person's scope, or the area is none (slug ``outside-tenant``).
+        NotFound: no such tenant in the person's scope.
+    """
+    scope = person.scope
+    if not area and tenant_id is None and not scope.is_everything:
+        area, tenant_id = person.tenant, _home(person)
+    if tenant_id is not None:
+        found = store.tenants.tenant(tenant_id, scope=scope)
+        if found is None or found.is_dissolved:
+            raise not_found("tenant-not-found", tenant_id)
+        area = area or store.tenants.area_of(tenant_id)
+    elif area:
+        tenant_id = store.tenants.standing_for(area)
+    is_ars = area == "" or (area.isascii() and area.isdigit())
+    if not is_ars or not scope.holds(tenant_id, area) or (scope.tenants is not None and not area and tenant_id is None):
+        raise outside_scope(
+            Text(f"Der Mandant „{area}“ ist kein ARS-Präfix, oder liegt", f"Tenant '{area}' is no ARS prefix, or lies")
+        )
+    return Home(area=area, tenant_id=None if tenant_id == ROOT else tenant_id)
+
+
+def _home(person: Person) -> str | None:
+    """Return the tenant that all of a person's roles count at, if it is one."""
+    tops = {each.tenant_id for each in person.held}
+    return tops.pop() if len(tops) == 1 else None
+
+
+def require_region(person: Person, area: str) -> None:
+    """Raise ``Forbidden`` for an area outside the regions that a person acts for."""
+    if not person.covers(area):
+        raise outside_scope(Text(f"Das Gebiet „{area}“ liegt", f"Area '{area}' lies"))
+
+
+def require_proposer(person: Person, at: Belonging | None = None) -> None:
+    """Raise ``Forbidden`` for somebody who may not propose, there where ``at`` is named."""
+    person.require(Right.OPERATE, at)
+
+
+def require_a_say(person: Person, at: Belonging | None = None) -> None:
     """Raise ``Forbidden`` for a person who can neither propose nor approve, whatever it is about."""
-    if not person.may(Right.OPERATE):
-        person.require(Right.APPROVE)
+    if not person.may(Right.APPROVE, at):
+        person.require(Right.OPERATE, at)
 
 
-def require_approver(store: Store, person: Person, proposed_by: str) -> None:
-    """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve."""
+def require_approver(store: Store, person: Person, proposed_by: str, at: Belonging | None = None) -> None:
+    """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve there."""
     if may_be_one_human(store, person.name, [proposed_by]):
         raise second_person()
-    person.require(Right.APPROVE)
+    person.require(Right.APPROVE, at)
 
 
 def second_person() -> Forbidden:

@@ -10,8 +10,6 @@ Bearer tokens of persons for the API: short-lived, random, and gone with the acc
 
 A token is a log-in without a browser. It lies beside the sessions of the pages, so that what ends those ends it too, but
 under another fingerprint: a cookie's value is no bearer token, and a bearer token opens no page.
-
-Persons who administer the hub: what each is trusted with, how far, and whether two accounts may be one human.
 """
 
 from __future__ import annotations
@@ -21,10 +19,9 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 import pyotp
@@ -32,111 +29,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, SealBroken, Text, Unauthenticated, UnreadableRow
+from hub.identity.persons import Person, person_of
 from hub.identity.throttle import Throttle, ThrottleBounds
-from hub.model import Role
-from hub.store import Account, AuditEntry, Page, Store, StoredSession, all_items
-
-
-class Right(StrEnum):
-    """What a page or command needs."""
-
-    SEE = "see"
-    EDIT = "edit"
-    APPROVE = "approve"
-    OPERATE = "operate"
-
-
-_RIGHTS: Mapping[Role, frozenset[Right]] = {
-    Role.VIEWER: frozenset({Right.SEE}),
-    Role.EDITOR: frozenset({Right.SEE, Right.EDIT}),
-    Role.APPROVER: frozenset({Right.SEE, Right.APPROVE}),
-    Role.OPERATOR: frozenset({Right.SEE, Right.OPERATE}),
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Person:
-    """Somebody who is logged in. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
-
-    ``is_local`` says that the hub knows the person by a password; else an OpenID Connect provider vouches for them.
-    ``is_named`` is False for the machine's user on the command line, who may be anybody that works there.
-    """
-
-    name: str
-    full_name: str
-    roles: tuple[Role, ...]
-    tenant: str = ""
-    is_local: bool = True
-    is_named: bool = True
-
-    def may(self, right: Right) -> bool:
-        """Tell whether one of the person's roles gives the right."""
-        return any(right in _RIGHTS[role] for role in self.roles)
-
-    def require(self, right: Right) -> None:
-        """Raise ``Forbidden`` unless the person has the right."""
-        if not self.may(right):
-            raise Forbidden(
-                Text(
-                    f"Ihr Konto darf das nicht. Nötig ist das Recht „{right}“; fragen Sie die Administration des Hubs.",
-                    f"Your account may not do this. It takes the right '{right}'; ask the hub's administrators.",
-                )
-            )
-
-    def covers(self, ars: str) -> bool:
-        """Tell whether an area lies within the person's scope."""
-        return ars.startswith(self.tenant)
-
-
-def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
-    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one.
-
-    They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
-    the other has a password alone: these may belong to one human, too.
-    """
-    records = store.accounts
-
-    def is_local(each: str) -> bool:
-        account = records.account(each)
-        return account is None or account.is_local
-
-    mine = is_local(name)
-    return any(each == name or is_local(each) != mine for each in others)
-
-
-def is_account(store: Store, name: str) -> bool:
-    """Tell whether somebody who acted was a person with an account, not a client or the machine's user."""
-    return store.accounts.account(name) is not None
-
-
-def anybody_may(store: Store, right: Right) -> bool:
-    """Tell whether there is a person with a right: an account that has it and is not disabled."""
-    return any(True for _ in _all_who_may(store, right))
-
-
-def people_who_may(store: Store, right: Right, *, within: str = "") -> list[str]:
-    """Return the full names of those who have a right and whose scope holds all of ``within`` (an ARS prefix)."""
-    return [person.full_name or person.name for person in _all_who_may(store, right) if person.covers(within)]
-
-
-def _all_who_may(store: Store, right: Right) -> Iterator[Person]:
-    records = store.accounts
-    for each in all_items(lambda start: records.accounts(offset=start, limit=500)):
-        person = person_of(each)
-        if each.disabled_at is None and person.may(right):
-            yield person
-
-
-def person_of(account: Account) -> Person:
-    """Return who an account belongs to."""
-    return Person(
-        name=account.name,
-        full_name=account.full_name,
-        roles=account.roles,
-        tenant=account.tenant,
-        is_local=account.is_local,
-    )
-
+from hub.model import Role, Scope
+from hub.store import Account, AuditEntry, Page, Store, StoredSession
 
 #: A session ends after this time without use, and at the latest after this time.
 IDLE = timedelta(minutes=30)
@@ -189,6 +85,7 @@ class Accounts:
     ) -> None:
         """``failed`` is told of each log-in that fails."""
         self._records = store.accounts
+        self._tenants = store.tenants
         self._note_unreadable = store.note_unreadable
         self._throttle = Throttle(store=store, bounds=BOUNDS, failed=failed)
         self._passwords = passwords
@@ -228,11 +125,11 @@ class Accounts:
             created_at=now,
         )
         self._records.add(account, audit=_audit(actor, "account.add", name, now, after=_public(account)))
-        return person_of(account)
+        return person_of(account, self._tenants)
 
-    def list(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
-        """Return one page of accounts, by name."""
-        return self._records.accounts(offset=offset, limit=limit)
+    def list(self, *, scope: Scope, offset: int = 0, limit: int = 100) -> Page[Account]:
+        """Return one page of the accounts within a scope, by name."""
+        return self._records.accounts(scope=scope, offset=offset, limit=limit)
 
     def disable(self, name: str, *, actor: str, now: datetime) -> None:
         """Lock an account for good and end its sessions."""
@@ -284,7 +181,7 @@ class Accounts:
                 self._throttle.note(subject=name, address=address, now=now)
                 raise _wrong()
         self._throttle.passed(subject=name, address=address, now=now)
-        return person_of(account)
+        return person_of(account, self._tenants)
 
     def log_in(
         self, name: str, password: str, code: str = "", *, address: str = "", now: datetime
@@ -314,7 +211,7 @@ class Accounts:
             return None
         if now - stored.seen_at >= _SEEN_EVERY:
             self._records.see_session(fingerprint, now)
-        return PersonSession(person=person_of(account), csrf=stored.csrf)
+        return PersonSession(person=person_of(account, self._tenants), csrf=stored.csrf)
 
     def log_out(self, token: str) -> None:
         """End a session."""
@@ -517,7 +414,7 @@ class PersonTokens:
         found = self._records.session(_token_fingerprint(token))
         if found is None or found[1].disabled_at is not None or not now - LIFE < found[0].created_at <= now:
             raise _bad_token()
-        return person_of(found[1])
+        return person_of(found[1], self._store.tenants)
 
     def revoke(self, token: str, *, now: datetime) -> None:
         """End a token before its time."""
@@ -541,6 +438,3 @@ def _bad_token() -> Unauthenticated:
             "The access token is invalid or expired. Get a new one at /hub/v1/persons/token.",
         )
     )
-
-
-__all__ = ["Person", "Right", "Role", "anybody_may", "is_account", "may_be_one_human", "people_who_may", "person_of"]

@@ -41,7 +41,7 @@ from hub.crypto import (
 )
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
 from hub.identity.throttle import Throttle, ThrottleBounds
-from hub.model import Client, ClientKind, Destination, canonical_service
+from hub.model import EVERYTHING, Client, ClientKind, Destination, canonical_service
 from hub.store import Store
 
 #: How old an answer may be.
@@ -435,7 +435,7 @@ class Clients:
         return wanted
 
     def _owns_any(self, client: Client) -> bool:
-        return self._store.parties.destinations(owner=client.client_id, offset=0, limit=1).total > 0
+        return self._store.parties.destinations(scope=EVERYTHING, owner=client.client_id, offset=0, limit=1).total > 0
 
     def _fingerprint(self, text: str) -> bytes:
         """Return a keyed hash, so that neither secrets nor tokens lie in the caches."""

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from hub.crypto import Jwk, expires_at
 from hub.errors import ConfigurationError, KeyRefused, Unavailable
-from hub.model import DeadCause
+from hub.model import EVERYTHING, DeadCause
 from hub.store import Backlog, Blobs, DeliveryState, Store
 
 #: Destinations that have a label of their own, those with most in their queue first.
@@ -76,7 +76,7 @@ class Gauges:
 
     def _look(self, now: datetime) -> list[Metric]:
         try:
-            waiting = self.overview.waiting()
+            waiting = self.overview.waiting(scope=EVERYTHING)
             seen = [*self._deliveries(waiting), *self._ages(waiting, now), *self._circuits(now), *self._sums()]
             seen += [self._oldest(now), self._uncovered(now), self._key_ends(now)]
             answers = 1
@@ -101,7 +101,7 @@ class Gauges:
             number.add_metric(labels, count)
         yield number
         dead = GaugeMetricFamily("hub_dead_letters", "Dead letters by cause.", labels=["cause"])
-        causes = self.overview.dead_causes()
+        causes = self.overview.dead_causes(scope=EVERYTHING)
         for cause in DeadCause:
             dead.add_metric([cause.value], causes.get(cause.value, 0))
         yield dead
@@ -160,7 +160,7 @@ class Gauges:
             "1 while a destination's settings have to be mended.",
             labels=["destination", "fault"],
         )
-        for circuit in self._figures.troubled(limit=MOST_DESTINATIONS):
+        for circuit in self._figures.troubled(scope=EVERYTHING, limit=MOST_DESTINATIONS):
             labels, standing = [str(circuit.destination_id)], circuit.standing
             left = (standing.open_until - now).total_seconds() if standing.open_until is not None else 0.0
             half = 0.0 if standing.open_until is None else 0.5

@@ -1,6 +1,7 @@
 """Words of the field as frozen values, and what is decided about them without looking anything up. Pure.
 
-``parties`` take part, ``submission`` is what they send (``Application``: plaintext, in memory only; ``Sealed``: ciphertext),
+``parties`` take part, ``tenants`` are the tree that they belong to, ``submission`` is what they send (``Application``:
+plaintext, in memory only; ``Sealed``: ciphertext),
 ``events`` are a case's log, ``case_message`` later messages in one, ``delivery`` is the contract of adapters and what follows
 an attempt, ``reasons`` why it ended,
 ``clock`` asks for the time. Named here is what everybody speaks of. What only adapters need stands apart: ``adapter`` (options,
@@ -78,18 +79,23 @@ from hub.model.submission import (
     service_names,
     suffix_of,
 )
+from hub.model.tenants import BELOW, EVERYTHING, NOTHING, ROOT, Scope, Tenant, TenantGrant, TenantKind
 
 __all__ = [
     "ANSWERS",
+    "BELOW",
     "EVENT_PREFIX",
+    "EVERYTHING",
     "GENESIS",
     "INLINE_LIMIT",
     "LARGEST_MESSAGE",
     "LEIKA_PREFIX",
     "MESSAGE_FILENAME",
     "MESSAGE_SCHEMA",
+    "NOTHING",
     "RECEIVER_LOST_KEY",
     "RECEIVER_MAY_WRITE",
+    "ROOT",
     "STATUSES",
     "TRANSITIONS",
     "Adapter",
@@ -120,6 +126,7 @@ __all__ = [
     "Role",
     "Schedule",
     "SchemaRef",
+    "Scope",
     "Sealed",
     "Sealing",
     "Service",
@@ -130,6 +137,9 @@ __all__ = [
     "StepKind",
     "Subject",
     "Submission",
+    "Tenant",
+    "TenantGrant",
+    "TenantKind",
     "as_uri",
     "canonical_entry",
     "canonical_service",

@@ -49,7 +49,7 @@ class ClientKind(StrEnum):
 class Client:
     """A registered OAuth client. ``secret_hash`` is argon2id; ``scopes`` bound what its tokens may do.
 
-    ``tenant`` is the ARS prefix whose administrators may see it (empty: the whole country).
+    ``tenant_id`` is whose it is (None: the root's); ``tenant`` the ARS prefix that it is for (empty: everywhere).
     """
 
     client_id: str
@@ -60,6 +60,7 @@ class Client:
     tenant: str = ""
     created_at: datetime
     disabled_at: datetime | None = None
+    tenant_id: str | None = None
 
     @property
     def revision(self) -> str:
@@ -84,8 +85,9 @@ STATUSES = ("created", "active", "inactive", "decommissioned")
 class Destination:
     """An addressable receiver (Zustellpunkt).
 
-    ``status`` is created | active | inactive | decommissioned; ``owner`` the subscriber's client id; ``tenant`` the
-    ARS prefix whose administrators may see it; ``adapter`` the name in the entry-point group ``hub.adapters`` and
+    ``status`` is created | active | inactive | decommissioned; ``owner`` the subscriber's client id; ``tenant_id``
+    whose it is (None: the root's) and ``tenant`` the ARS prefix that it is for; ``adapter`` the name in the entry-point
+    group ``hub.adapters`` and
     ``adapter_config`` its options (secrets only as file names).
     """
 
@@ -104,6 +106,7 @@ class Destination:
     callback: Callback | None = None
     created_at: datetime
     updated_at: datetime
+    tenant_id: str | None = None
 
     @property
     def revision(self) -> str:

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
-from hub.model import GENESIS, Event, canonical_entry, chained_hash
+from hub.model import EVERYTHING, GENESIS, Event, canonical_entry, chained_hash
 from hub.store import AUDIT_LOG, AuditRecord, CaseHead, Checkpoint, LeafStanding, Page, Store, all_pages
 
 _PAGE = 500
@@ -42,7 +42,7 @@ def verify_audit(store: Store) -> AuditReport:
     """Verify the whole audit log against itself and the leaves of all checkpoints, whose signatures are verified elsewhere."""
     signed = store.checkpoints.audit_heads()
     covered, head, checked = max(signed, default=0), GENESIS, 0
-    for page in all_pages(lambda start: store.audit.entries(offset=start, limit=_PAGE)):
+    for page in all_pages(lambda start: store.audit.entries(scope=EVERYTHING, offset=start, limit=_PAGE)):
         unreadable = {int(error.place[1]): error.detail for error in page.unreadable}
         for seq, record in _in_order(page, unreadable):
             text = unreadable[seq] if record is None else _chain_fault(record, checked + 1, head, signed)

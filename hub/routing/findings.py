@@ -179,9 +179,12 @@ class Survey:
         return [cover for district in self.districts for cover in district.covers]
 
 
-def survey(table: RoutingTable, on: datetime, *, service: str | None = None, prefix: str = "") -> Survey:
-    """Look at every municipality below ``prefix`` on that day, for ``service`` or for all services with rules."""
-    towns = table.gazetteer.municipalities(prefix, on=legal_day(on))
+def survey(table: RoutingTable, on: datetime, *, service: str | None = None, prefixes: Iterable[str] = ("",)) -> Survey:
+    """Look at every municipality below ``prefixes`` on that day, for ``service`` or for all services with rules."""
+    day = legal_day(on)
+    towns = tuple(
+        {town.area: town for each in prefixes for town in table.gazetteer.municipalities(each, on=day)}.values()
+    )
     alike = [(service,)] if service is not None else table.alike()
     # Services with the very same rules are asked for once: hundreds of services make a handful of answers.
     answers = [[table.find(town.area, services[0], on) for town in towns] for services in alike]

@@ -45,6 +45,7 @@ from hub.store.reports import Activity, Overview, Sums, Tally, Wanted
 from hub.store.retention import Services
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.store import Store
+from hub.store.tenants import Holdings, Tenants
 from hub.store.uploads import StoredUpload, UploadQuota, Uploads
 from hub.store.usage import RefusalLine, UsageDay, UsageLine
 
@@ -77,6 +78,7 @@ __all__ = [
     "DeliveryView",
     "Failure",
     "Filed",
+    "Holdings",
     "KeyChange",
     "KeyStep",
     "Lagging",
@@ -111,6 +113,7 @@ __all__ = [
     "TableVersions",
     "Tally",
     "Telling",
+    "Tenants",
     "UploadQuota",
     "Uploads",
     "UsageDay",

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, text, upda
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found
-from hub.model import Role
+from hub.model import Role, Scope
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -26,6 +26,7 @@ from hub.store.database import (
     reads,
     to_json,
 )
+from hub.store.scopes import account_within, placed
 
 _ACCOUNTS = tables.accounts
 _OPENID_ANSWERS = tables.openid_answers
@@ -37,7 +38,10 @@ _PROVEN_SECRETS = tables.proven_secrets
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """A person's account. ``tenant`` is the ARS prefix that bounds what the person sees (empty: everything).
+    """A person's account. Its roles count at the tenant ``tenant_id``, where it names one, and all below.
+
+    Else in the area of the ARS prefix ``tenant`` (empty: everywhere). Roles at other tenants are granted besides
+    (:class:`hub.store.tenants.Tenants`).
 
     A local account has a password; one of an OpenID Connect provider has ``issuer`` and ``subject`` and no password.
     """
@@ -52,6 +56,7 @@ class Account:
     disabled_at: datetime | None = None
     issuer: str | None = None
     subject: str | None = None
+    tenant_id: str | None = None
 
     @property
     def is_local(self) -> bool:
@@ -81,8 +86,9 @@ class AccountRecords:
 
         def write(connection: Connection) -> None:
             write_audit(connection, audit)
+            placed(connection, [row := _row(account)])
             try:
-                connection.execute(insert(_ACCOUNTS), _row(account))
+                connection.execute(insert(_ACCOUNTS), row)
             except IntegrityError as exc:
                 raise already_exists(Text(f"Das Konto {account.name}", f"Account {account.name}")) from exc
 
@@ -97,15 +103,21 @@ class AccountRecords:
         wanted = select(_ACCOUNTS).where(_ACCOUNTS.c.issuer == issuer, _ACCOUNTS.c.subject == subject)
         return self._database.one(wanted, _account)
 
-    def accounts(self, *, offset: int = 0, limit: int = 100) -> Page[Account]:
-        """Return one page of accounts, by name."""
-        return self._database.page(select(_ACCOUNTS).order_by(_ACCOUNTS.c.name), _account, offset=offset, limit=limit)
+    def visible_account(self, name: str, *, scope: Scope) -> Account | None:
+        """Return an account, disabled or not; None also for one that is not within the scope."""
+        return self._database.one(select(_ACCOUNTS).where(_ACCOUNTS.c.name == name, account_within(scope)), _account)
+
+    def accounts(self, *, scope: Scope, offset: int = 0, limit: int = 100) -> Page[Account]:
+        """Return one page of the accounts that belong into a scope or have a role at a tenant within, by name."""
+        statement = select(_ACCOUNTS).where(account_within(scope)).order_by(_ACCOUNTS.c.name)
+        return self._database.page(statement, _account, offset=offset, limit=limit)
 
     def change(self, account: Account, *, audit: AuditEntry, end_sessions: bool = True) -> None:
         """Replace an account, and end its sessions unless told otherwise. Raise ``NotFound`` for an unknown one."""
         values = {name: value for name, value in _row(account).items() if name not in {"created_at", "totp_step"}}
 
         def write(connection: Connection) -> None:
+            placed(connection, [values])
             if (
                 connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values)).rowcount
                 == 0
@@ -212,6 +224,7 @@ def _row(account: Account) -> dict[str, Any]:
         "disabled_at": maybe_micros(account.disabled_at),
         "issuer": account.issuer,
         "subject": account.subject,
+        "tenant_id": account.tenant_id,
     }
 
 
@@ -239,6 +252,7 @@ def _account(row: Row[Any]) -> Account:
         disabled_at=maybe_moment(row.disabled_at),
         issuer=row.issuer,
         subject=row.subject,
+        tenant_id=row.tenant_id,
     )
 
 

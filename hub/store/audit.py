@@ -11,12 +11,24 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    Table,
+    insert,
+    literal,
+    select,
+    text,
+    union_all,
+)
 
 from hub.errors import UnreadableRow
-from hub.model import GENESIS, hash_of
+from hub.model import GENESIS, Scope, hash_of
 from hub.store import tables
 from hub.store.database import Database, Page, from_json, in_postgresql, micros, moment, reads, to_json
+from hub.store.scopes import within
 
 _AUDIT = tables.audit
 _READS = tables.reads
@@ -87,6 +99,7 @@ class Audit:
     def entries(
         self,
         *,
+        scope: Scope,
         actor: str = "",
         action: str = "",
         target: str = "",
@@ -94,11 +107,15 @@ class Audit:
         limit: int = 100,
         newest_first: bool = False,
     ) -> Page[AuditRecord]:
-        """Return one page of the audit log, oldest first unless asked otherwise.
+        """Return one page of what the audit log says within a scope, oldest first unless asked otherwise.
+
+        Within are actions on destinations, clients, accounts and tenants that are.
 
         ``actor`` is whole, ``action`` a beginning (``destination.``), ``target`` any part; empty ones do not narrow it.
         """
         statement = select(_AUDIT).order_by(_AUDIT.c.seq.desc() if newest_first else _AUDIT.c.seq)
+        if not scope.is_everything:
+            statement = statement.where(_AUDIT.c.target.in_(_targets(scope)))
         if actor:
             statement = statement.where(_AUDIT.c.actor == actor)
         if action:
@@ -120,6 +137,21 @@ class Audit:
         """Return one page of a message's reads, oldest first."""
         statement = select(_READS).where(_READS.c.message_id == str(message_id)).order_by(_READS.c.seq)
         return self._database.page(statement, _read, offset=offset, limit=limit)
+
+
+def _targets(scope: Scope) -> CompoundSelect[Any]:
+    """Return what entries about things within a scope call them."""
+
+    def named(kind: str, table: Table, column: str, condition: ColumnElement[bool]) -> Select[Any]:
+        return select(literal(f"{kind}:") + table.c[column]).where(condition)
+
+    inside = tables.tenants.c.tenant_id.in_(sorted(scope.tenants or ()))
+    return union_all(
+        named("destination", tables.destinations, "destination_id", within(tables.destinations, scope)),
+        named("client", tables.clients, "client_id", within(tables.clients, scope)),
+        named("account", tables.accounts, "name", within(tables.accounts, scope)),
+        named("tenant", tables.tenants, "tenant_id", inside),
+    )
 
 
 def write_audit(connection: Connection, entry: AuditEntry) -> AuditRecord:

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, text, update
 
 from hub.errors import Conflict, Text, UnreadableRow, not_found, state_forbids
-from hub.model import DeadCause, OutcomeKind, State, new_id
+from hub.model import DeadCause, OutcomeKind, Scope, State, new_id
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -33,6 +33,7 @@ from hub.store.database import (
 )
 from hub.store.outboxes import Telling, write_telling
 from hub.store.records import Attempt, Backlog, Circuit, DeliveryState, DeliveryView
+from hub.store.scopes import destination_within
 
 _CHANGES = tables.circuit_changes
 
@@ -104,15 +105,20 @@ class Deliveries:
         self,
         cause: DeadCause | None = None,
         *,
+        scope: Scope,
         destination_id: UUID | None = None,
         destination_ids: Collection[UUID] | None = None,
         offset: int = 0,
         limit: int = 100,
     ) -> Page[DeliveryView]:
-        """Return one page of the dead letters without their histories, oldest first. Empty ``destination_ids`` mean none."""
+        """Return one page of the dead letters within a scope, without their histories, oldest first.
+
+        Empty ``destination_ids`` mean none.
+        """
         table = _DELIVERIES
         wanted = _dead(cause, destination_ids if destination_id is None else [destination_id])
-        statement = select(table).where(wanted).order_by(table.c.accepted_at, table.c.delivery_id)
+        inside = destination_within(table.c.destination_id, scope)
+        statement = select(table).where(wanted, inside).order_by(table.c.accepted_at, table.c.delivery_id)
         return self._database.page(statement, _view, offset=offset, limit=limit)
 
     def last_notes(self, delivery_ids: Collection[UUID]) -> dict[UUID, str]:
@@ -133,11 +139,12 @@ class Deliveries:
         self,
         now: datetime,
         *,
+        scope: Scope,
         cause: DeadCause | None,
         destination_ids: Collection[UUID] | None,
         audit: Callable[[int], AuditEntry],
     ) -> int:
-        """Make dead deliveries due again, as :meth:`redrive` does with one, batch by batch; return how many.
+        """Make dead deliveries within a scope due again, as :meth:`redrive` does with one, batch by batch; return how many.
 
         Each batch is one transaction with its audit entry, which ``audit`` makes from its size. Answered or deleted
         submissions are left alone, and so is what died after ``now``: it may be one of these again. Empty
@@ -147,7 +154,8 @@ class Deliveries:
         again = (
             select(_DELIVERIES.c.delivery_id)
             .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
-            .where(_dead(cause, destination_ids), open_, _DELIVERIES.c.finished_at <= micros(now))
+            .where(_dead(cause, destination_ids), destination_within(_DELIVERIES.c.destination_id, scope), open_)
+            .where(_DELIVERIES.c.finished_at <= micros(now))
             .order_by(_DELIVERIES.c.accepted_at)
             .limit(MOST_ITEMS)
         )

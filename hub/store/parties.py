@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, sel
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import KeyRefused, Text, already_exists, not_found, overtaken
-from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, as_uri, oldest_id
+from hub.model import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, Scope, as_uri, oldest_id
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -32,6 +32,7 @@ from hub.store.database import (
 )
 from hub.store.outboxes import to_view
 from hub.store.records import CallbackView, DeliveryState, StoredKey
+from hub.store.scopes import placed, within
 from hub.store.statements import Lookup
 
 _CLIENTS = tables.clients
@@ -55,7 +56,8 @@ class Parties:
         def write(connection: Connection) -> None:
             _audit(connection, audit)
             taken = already_exists(Text(f"Den Client {client.client_id}", f"Client {client.client_id}"))
-            _insert_once(connection, _CLIENTS, _client_row(client), taken)
+            placed(connection, [row := _client_row(client)])
+            _insert_once(connection, _CLIENTS, row, taken)
 
         self._database.write_party(client.client_id, write)
 
@@ -64,9 +66,15 @@ class Parties:
         statement = select(_CLIENTS).where(_CLIENTS.c.client_id == client_id)
         return self._database.one(statement, _client)
 
-    def clients(self, *, offset: int = 0, limit: int = 100) -> Page[Client]:
-        """Return one page of clients, by id."""
-        return self._database.page(select(_CLIENTS).order_by(_CLIENTS.c.client_id), _client, offset=offset, limit=limit)
+    def visible_client(self, client_id: str, *, scope: Scope) -> Client | None:
+        """Return a client, disabled or not; None also for one that is not within the scope."""
+        statement = select(_CLIENTS).where(_CLIENTS.c.client_id == client_id, within(_CLIENTS, scope))
+        return self._database.one(statement, _client)
+
+    def clients(self, *, scope: Scope, offset: int = 0, limit: int = 100) -> Page[Client]:
+        """Return one page of the clients within a scope, by id."""
+        statement = select(_CLIENTS).where(within(_CLIENTS, scope)).order_by(_CLIENTS.c.client_id)
+        return self._database.page(statement, _client, offset=offset, limit=limit)
 
     def disable_client(self, client_id: str, now: datetime, *, audit: AuditEntry | None = None) -> None:
         """Disable a client for good; a second time changes nothing. Raise ``NotFound`` for an unknown one."""
@@ -109,7 +117,8 @@ class Parties:
             taken = already_exists(
                 Text(f"Den Zustellpunkt {destination.destination_id}", f"Destination {destination.destination_id}")
             )
-            _insert_once(connection, _DESTINATIONS, _destination_row(destination), taken)
+            placed(connection, [row := _destination_row(destination)])
+            _insert_once(connection, _DESTINATIONS, row, taken)
             for use, jwk in keys:
                 put_key(connection, destination.destination_id, use, jwk, destination.created_at)
 
@@ -125,6 +134,7 @@ class Parties:
 
         def write(connection: Connection) -> None:
             write_audit(connection, audit)
+            placed(connection, rows)
             try:
                 connection.execute(insert(_DESTINATIONS), rows)
                 connection.execute(insert(_KEYS), keys)
@@ -135,7 +145,9 @@ class Parties:
 
     def replace_destination(self, destination: Destination, *, audit: AuditEntry | None = None) -> None:
         """Replace all of a destination but its keys and ``created_at``. Raise ``NotFound`` for an unknown one."""
-        row = {name: value for name, value in _destination_row(destination).items() if name != "created_at"}
+        # Whose it is, is changed by the tree's own steps alone.
+        kept = {"created_at", "tenant_id"}
+        row = {name: value for name, value in _destination_row(destination).items() if name not in kept}
         statement = update(_DESTINATIONS).where(_DESTINATIONS.c.destination_id == row["destination_id"]).values(row)
 
         def write(connection: Connection) -> None:
@@ -185,9 +197,15 @@ class Parties:
             str(destination_id)
         )
 
+    def visible_destination(self, destination_id: UUID, *, scope: Scope) -> Destination | None:
+        """Return a destination in any status; None also for one that is not within the scope."""
+        here = _DESTINATIONS.c.destination_id == str(destination_id)
+        return self._database.one(select(_DESTINATIONS).where(here, within(_DESTINATIONS, scope)), to_destination)
+
     def destinations(
         self,
         *,
+        scope: Scope,
         owner: str | None = None,
         tenant: str | None = None,
         status: str | None = None,
@@ -195,23 +213,24 @@ class Parties:
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Destination]:
-        """Return one page of destinations, oldest first; ``tenant`` is an ARS prefix and includes all below it.
+        """Return one page of the destinations within a scope, oldest first; ``tenant`` is an ARS prefix, all below included.
 
         ``among``: only these; an empty one means none.
         """
         table = _DESTINATIONS
         statement = (
-            select(table).where(*_narrowed(owner, tenant, among)).order_by(table.c.created_at, table.c.destination_id)
+            select(table)
+            .where(*_narrowed(owner, tenant, among), within(table, scope))
+            .order_by(table.c.created_at, table.c.destination_id)
         )
         if status is not None:
             statement = statement.where(table.c.status == status)
         return self._database.page(statement, to_destination, offset=offset, limit=limit)
 
-    def destination_ids(
-        self, *, owner: str, tenant: str | None = None, among: Collection[UUID] | None = None
-    ) -> frozenset[UUID]:
-        """Return the ids of all destinations of ``owner``, narrowed as by :meth:`destinations`."""
-        statement = select(_DESTINATIONS.c.destination_id).where(*_narrowed(owner, tenant, among))
+    def destination_ids(self, *, scope: Scope, owner: str, among: Collection[UUID] | None = None) -> frozenset[UUID]:
+        """Return the ids of all destinations of ``owner`` within a scope, narrowed as by :meth:`destinations`."""
+        narrowed = _narrowed(owner, None, among)
+        statement = select(_DESTINATIONS.c.destination_id).where(*narrowed, within(_DESTINATIONS, scope))
         found = self._database.read(lambda connection: connection.execute(statement).scalars().all())
         return frozenset(map(UUID, found))
 
@@ -360,6 +379,7 @@ def _client_row(client: Client) -> dict[str, Any]:
         "tenant": client.tenant,
         "created_at": micros(client.created_at),
         "disabled_at": maybe_micros(client.disabled_at),
+        "tenant_id": client.tenant_id,
     }
 
 
@@ -374,6 +394,7 @@ def _client(row: Any) -> Client:
         tenant=row.tenant,
         created_at=moment(row.created_at),
         disabled_at=maybe_moment(row.disabled_at),
+        tenant_id=row.tenant_id,
     )
 
 
@@ -396,6 +417,7 @@ def _destination_row(destination: Destination) -> dict[str, Any]:
         "callback_secret": None if callback is None else callback.secret,
         "created_at": micros(destination.created_at),
         "updated_at": micros(destination.updated_at),
+        "tenant_id": destination.tenant_id,
     }
 
 
@@ -425,6 +447,7 @@ def to_destination(row: Any) -> Destination:
         callback=read_callback(row),
         created_at=moment(row.created_at),
         updated_at=moment(row.updated_at),
+        tenant_id=row.tenant_id,
     )
 
 

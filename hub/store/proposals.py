@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, insert, select, update
 
 from hub.errors import Conflict, Text, delivery_overtaken, not_found
+from hub.model import Scope
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import (
@@ -34,6 +35,7 @@ from hub.store.database import (
     to_json,
 )
 from hub.store.parties import put_key
+from hub.store.scopes import destination_within
 
 _KEY_CHANGES = tables.key_changes
 _ADAPTER_CHANGES = tables.adapter_changes
@@ -141,12 +143,11 @@ class _Proposals(Generic[P]):
             select(self._table).where(here).order_by(*order).limit(clamp(limit)), self._table, self._value
         )
 
-    def open(self, *, tenant: str = "", limit: int = 500) -> list[P]:
-        """Return all open proposals for destinations of a tenant, the oldest first."""
+    def open(self, *, scope: Scope, limit: int = 500) -> list[P]:
+        """Return all open proposals for destinations within a scope, the oldest first."""
         statement = (
             select(self._table)
-            .join(_DESTINATIONS, _DESTINATIONS.c.destination_id == self._table.c.destination_id)
-            .where(self._open(), _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True))
+            .where(self._open(), destination_within(self._table.c.destination_id, scope))
             .order_by(self._table.c.change_id)
             .limit(clamp(limit))
         )

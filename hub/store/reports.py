@@ -1,6 +1,6 @@
 """Numbers: what pages count and search, and what gauges ask.
 
-What the pages for people count and search: every query takes the tenant that bounds it, in one place.
+What the pages for people count and search: every query takes the scope that bounds it.
 
 Numbers for gauges: how much waits, how much lies here. Each is one query over an index that holds only what waits.
 """
@@ -15,18 +15,18 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true
 
-from hub.model import DeadCause, OutcomeKind, State, Subject, oldest_id, service_names
+from hub.model import DeadCause, OutcomeKind, Scope, State, Subject, oldest_id, service_names
 from hub.store import tables
 from hub.store.database import Database, Page, a_moment, clamp, micros, moment
 from hub.store.deliveries import _view as delivery_view
 from hub.store.deliveries import to_circuit
 from hub.store.records import Backlog, Circuit, DeliveryState, DeliveryView, StoredMessage
 from hub.store.rows import to_message
+from hub.store.scopes import destination_within
 
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _ATTEMPTS = tables.attempts
-_DESTINATIONS = tables.destinations
 _GOOD = (OutcomeKind.DELIVERED.value, OutcomeKind.WAITING.value)
 
 
@@ -80,12 +80,12 @@ class Wanted:
 
 
 class Overview:
-    """Reads for people, each bounded by a tenant (an ARS prefix; empty: everything)."""
+    """Reads for people, each bounded by a scope."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def activity(self, *, since: datetime, span: timedelta, tenant: str = "") -> Activity:
+    def activity(self, *, since: datetime, span: timedelta, scope: Scope) -> Activity:
         """Count per destination and span; each count walks an index from ``since`` on, however much there is before it."""
         messages, deliveries, attempts = _MESSAGES.c, _DELIVERIES.c, _ATTEMPTS.c
         # Delivery ids begin with the time of their submission (UUIDv7), so their primary key serves as an index of time.
@@ -99,7 +99,7 @@ class Overview:
             bucket = (at - start) // width
             return (
                 select(destination.label("destination_id"), bucket.label("bucket"), func.count().label("number"))
-                .where(at >= start, condition, within_tenant(destination, tenant))
+                .where(at >= start, condition, destination_within(destination, scope))
                 .group_by(destination, bucket)
             )
 
@@ -125,12 +125,12 @@ class Overview:
         accepted, delivered, ended, failures = self._database.read(read)
         return Activity(since=since, span=span, accepted=accepted, delivered=delivered, ended=ended, failed=failures)
 
-    def submissions(self, wanted: Wanted, *, tenant: str = "", offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
+    def submissions(self, wanted: Wanted, *, scope: Scope, offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
         """Return one page of submissions without contents, newest first."""
         columns = _MESSAGES.c
         conditions: list[ColumnElement[bool]] = [
             columns.kind == Subject.SUBMISSION.value,
-            within_tenant(columns.destination_id, tenant),
+            destination_within(columns.destination_id, scope),
         ]
         if wanted.text:
             text = wanted.text.lower()
@@ -150,30 +150,30 @@ class Overview:
         statement = select(_MESSAGES).where(*conditions).order_by(columns.created_at.desc(), columns.message_id)
         return self._database.page(statement, to_message, offset=offset, limit=limit)
 
-    def submission(self, submission_id: UUID, *, tenant: str = "") -> StoredMessage | None:
-        """Return a submission without its contents; None if there is none, or it is another tenant's."""
+    def submission(self, submission_id: UUID, *, scope: Scope) -> StoredMessage | None:
+        """Return a submission without its contents; None if there is none, or it is not within the scope."""
         statement = select(_MESSAGES).where(
             _MESSAGES.c.message_id == str(submission_id),
             _MESSAGES.c.kind == Subject.SUBMISSION.value,
-            within_tenant(_MESSAGES.c.destination_id, tenant),
+            destination_within(_MESSAGES.c.destination_id, scope),
         )
         return self._database.one(statement, to_message)
 
     def dead(
-        self, cause: DeadCause | None = None, *, tenant: str = "", offset: int = 0, limit: int = 50
+        self, cause: DeadCause | None = None, *, scope: Scope, offset: int = 0, limit: int = 50
     ) -> Page[DeliveryView]:
         """Return one page of dead letters without histories, oldest first."""
         columns = _DELIVERIES.c
         statement = select(_DELIVERIES).where(
             columns.state == DeliveryState.DEAD.value,
             tables.undelivered(),
-            within_tenant(columns.destination_id, tenant),
+            destination_within(columns.destination_id, scope),
             true() if cause is None else columns.cause == cause.value,
         )
         ordered = statement.order_by(columns.accepted_at, columns.delivery_id)
         return self._database.page(ordered, delivery_view, offset=offset, limit=limit)
 
-    def dead_causes(self, *, tenant: str = "") -> dict[str, int]:
+    def dead_causes(self, *, scope: Scope) -> dict[str, int]:
         """Return how many dead letters each cause has."""
         columns = _DELIVERIES.c
         statement = (
@@ -181,21 +181,21 @@ class Overview:
             .where(
                 columns.state == DeliveryState.DEAD.value,
                 tables.undelivered(),
-                within_tenant(columns.destination_id, tenant),
+                destination_within(columns.destination_id, scope),
             )
             .group_by(columns.cause)
         )
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {cause or DeadCause.HUB.value: number for cause, number in rows}
 
-    def delivery(self, delivery_id: UUID, *, tenant: str = "") -> DeliveryView | None:
-        """Return a delivery without its history; None if there is none, or it is another tenant's."""
+    def delivery(self, delivery_id: UUID, *, scope: Scope) -> DeliveryView | None:
+        """Return a delivery without its history; None if there is none, or it is not within the scope."""
         statement = select(_DELIVERIES).where(
-            _DELIVERIES.c.delivery_id == str(delivery_id), within_tenant(_DELIVERIES.c.destination_id, tenant)
+            _DELIVERIES.c.delivery_id == str(delivery_id), destination_within(_DELIVERIES.c.destination_id, scope)
         )
         return self._database.one(statement, delivery_view)
 
-    def waiting(self, *, tenant: str = "") -> list[Backlog]:
+    def waiting(self, *, scope: Scope) -> list[Backlog]:
         """Return how many deliveries of each destination are queued, waiting or dead."""
         columns = _DELIVERIES.c
         statement = (
@@ -205,13 +205,13 @@ class Overview:
                 func.count().label("number"),
                 func.min(columns.accepted_at).label("oldest"),
             )
-            .where(tables.undelivered(), within_tenant(columns.destination_id, tenant))
+            .where(tables.undelivered(), destination_within(columns.destination_id, scope))
             .group_by(columns.destination_id, columns.state)
         )
         rows: Sequence[Any] = self._database.read(lambda connection: connection.execute(statement).all())
         return self._database.unreadables.each(_DELIVERIES, rows, _backlog)
 
-    def schema_use(self, *, since: datetime, tenant: str = "") -> dict[str, int]:
+    def schema_use(self, *, since: datetime, scope: Scope) -> dict[str, int]:
         """Return how many submissions since then were checked against each schema, by its URI."""
         columns = _MESSAGES.c
         statement = (
@@ -220,14 +220,14 @@ class Overview:
                 columns.message_id >= str(oldest_id(since)),
                 columns.kind == Subject.SUBMISSION.value,
                 columns.schema_uri.is_not(None),
-                within_tenant(columns.destination_id, tenant),
+                destination_within(columns.destination_id, scope),
             )
             .group_by(columns.schema_uri)
         )
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {uri: number for uri, number in rows}  # noqa: C416  # a row is no pair to mypy
 
-    def routed(self, *, since: datetime, tenant: str = "", limit: int = 20_000) -> list[Routed]:
+    def routed(self, *, since: datetime, scope: Scope, limit: int = 20_000) -> list[Routed]:
         """Return the latest submissions since then that were routed by area, newest first."""
         columns = _MESSAGES.c
         statement = (
@@ -243,7 +243,7 @@ class Overview:
                 columns.kind == Subject.SUBMISSION.value,
                 columns.submitted_at >= micros(since),
                 columns.area.is_not(None),
-                within_tenant(columns.destination_id, tenant),
+                destination_within(columns.destination_id, scope),
             )
             .order_by(columns.submitted_at.desc(), columns.message_id)
             .limit(limit)
@@ -251,7 +251,7 @@ class Overview:
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return self._database.unreadables.each(_MESSAGES, rows, _routed)
 
-    def routed_counts(self, *, since: datetime, tenant: str = "") -> dict[tuple[str, str], int]:
+    def routed_counts(self, *, since: datetime, scope: Scope) -> dict[tuple[str, str], int]:
         """Count all submissions since then that were routed by area, by (area, service)."""
         columns = _MESSAGES.c
         statement = (
@@ -260,20 +260,12 @@ class Overview:
                 columns.kind == Subject.SUBMISSION.value,
                 columns.submitted_at >= micros(since),
                 columns.area.is_not(None),
-                within_tenant(columns.destination_id, tenant),
+                destination_within(columns.destination_id, scope),
             )
             .group_by(columns.area, columns.service_identifier)
         )
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return {(area, service): number for area, service, number in rows}
-
-
-def within_tenant(destination_id: Any, tenant: str) -> ColumnElement[bool]:
-    """The condition that a row's destination belongs to the tenant: the one place where this is decided."""
-    if not tenant:
-        return true()
-    inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
-    return destination_id.in_(select(_DESTINATIONS.c.destination_id).where(inside))  # type: ignore[no-any-return]
 
 
 def _backlog(row: Any) -> Backlog:
@@ -346,20 +338,16 @@ class Figures:
         statement = select(func.min(_CASES.last_event_at)).where(literal_column("covered < seq"))
         return self._database.read(lambda connection: a_moment(connection.execute(statement).scalar()))
 
-    def troubled(self, *, limit: int, tenant: str = "") -> list[Circuit]:
-        """Return circuits of a tenant's destinations that are not closed or have counted failures, the longest open first."""
+    def troubled(self, *, limit: int, scope: Scope) -> list[Circuit]:
+        """Return circuits of destinations within a scope that are not closed or count failures, the longest open first."""
         columns = _CIRCUITS.c
         statement = (
             select(_CIRCUITS)
-            .where((columns.failures > 0) | columns.open_until.is_not(None), *_of_tenant(tenant))
+            .where(
+                (columns.failures > 0) | columns.open_until.is_not(None),
+                destination_within(columns.destination_id, scope),
+            )
             .order_by(columns.open_until.desc(), columns.destination_id)
             .limit(clamp(limit))
         )
         return self._database.all(statement, _CIRCUITS, to_circuit)
-
-
-def _of_tenant(tenant: str) -> list[ColumnElement[bool]]:
-    if not tenant:
-        return []
-    inside = _DESTINATIONS.c.tenant.startswith(tenant, autoescape=True)
-    return [_CIRCUITS.c.destination_id.in_(select(_DESTINATIONS.c.destination_id).where(inside))]

@@ -48,6 +48,7 @@ from hub.store.reports import Figures, Overview
 from hub.store.retention import Recovery, Retention
 from hub.store.routing_versions import SERVICES, TableVersions
 from hub.store.submissions import Submissions
+from hub.store.tenants import Tenants
 from hub.store.uploads import Uploads
 from hub.store.usage import Usage
 from hub.store.writer import Turns
@@ -87,6 +88,8 @@ class Store:
         #: Who takes part.
         self.parties = Parties(database)
         self.dossier = Dossier(database)
+        #: Whose they are, and who may do what for whom.
+        self.tenants = Tenants(database)
         #: What was sent, and what its log says of it.
         self.submissions = Submissions(database)
         self.event_log = EventLog(database)

@@ -76,6 +76,8 @@ clients = Table(
     Column("tenant", Text, nullable=False),
     _time("created_at"),
     _time("disabled_at", optional=True),
+    #: Whose it is; NULL: the root's, or a program of before wrote the row.
+    Column("tenant_id", Text, index=True),
 )
 
 destinations = Table(
@@ -97,6 +99,8 @@ destinations = Table(
     Column("callback_secret", Text),
     _time("created_at"),
     _time("updated_at"),
+    #: Whose it is; NULL: the root's, or a program of before wrote the row.
+    Column("tenant_id", Text, index=True),
 )
 
 destination_keys = Table(
@@ -482,7 +486,46 @@ accounts = Table(
     #: Who vouches for the person (an OpenID Connect issuer), and by which name there; NULL: a local account.
     Column("issuer", Text),
     Column("subject", Text),
+    #: Where its roles count, with all below; NULL: in the area that ``tenant`` says.
+    Column("tenant_id", Text, index=True),
     Index("ix_accounts_identity", "issuer", "subject", unique=True),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("parent", Text, ForeignKey("tenants.tenant_id"), index=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    #: ISO days: the first on which it is there, and the first on which it is not any more.
+    Column("valid_from", Text),
+    Column("valid_until", Text),
+    #: Who took over what a dissolved one had.
+    Column("successor", Text, ForeignKey("tenants.tenant_id")),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+#: No area has two tenants.
+tenant_areas = Table(
+    "tenant_areas",
+    metadata,
+    Column("ars", Text, primary_key=True),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False, index=True),
+)
+
+#: Roles that people have besides those of their accounts.
+tenant_grants = Table(
+    "tenant_grants",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("tenant_id", Text, ForeignKey("tenants.tenant_id"), nullable=False, index=True),
+    Column("granted_by", Text, nullable=False),
+    _time("granted_at"),
+    PrimaryKeyConstraint("account", "tenant_id", "role"),
 )
 
 #: Answers of the provider that were used, by their state's SHA-256: none is good twice, on any node.

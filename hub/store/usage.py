@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, text, tuple_, update
 
-from hub.model import State, Subject, canonical_service, oldest_id
+from hub.model import Scope, State, Subject, canonical_service, oldest_id
 from hub.model.usage import (
     BOUNDS,
     NO_BUCKET,
@@ -38,7 +38,7 @@ from hub.model.usage import (
 )
 from hub.store import tables, usage_tables
 from hub.store.database import Database, from_json, maybe_moment, micros, moment
-from hub.store.reports import within_tenant
+from hub.store.scopes import destination_within, within
 from hub.store.statements import Insert
 
 T = TypeVar("T")
@@ -261,28 +261,27 @@ class Usage:
         self._database.write(lambda connection: connection.execute(ours).rowcount)
         return number
 
-    def lines(self, month: Month, *, by: Collection[str] = (), tenant: str = "") -> list[UsageLine]:
-        """Return a month's submissions of a tenant's destinations (an ARS prefix; empty: all), told apart by ``by``."""
+    def lines(self, month: Month, *, scope: Scope, by: Collection[str] = ()) -> list[UsageLine]:
+        """Return a month's submissions to destinations within a scope, told apart by ``by``."""
         wanted = [_USAGE.c[name] for name in DIMENSIONS if name in by]
         common = [_USAGE.c[name] for name in ("outcome", "cause", "delivery", "acceptance", "by_hand")]
         statement = (
             select(*wanted, *common, func.sum(_USAGE.c.number).label("number"), func.sum(_USAGE.c.bytes).label("bytes"))
-            .where(*_in_month(_USAGE.c.day, month), within_tenant(_USAGE.c.destination_id, tenant))
+            .where(*_in_month(_USAGE.c.day, month), destination_within(_USAGE.c.destination_id, scope))
             .group_by(*wanted, *common)
         )
         return self._database.read(
             lambda connection: self._database.unreadables.each("usage", connection.execute(statement), _line)
         )
 
-    def refused(self, month: Month, *, tenant: str = "") -> list[RefusalLine]:
-        """Return a month's refusals at the door of a tenant's senders; they count by the sender's own tenant."""
+    def refused(self, month: Month, *, scope: Scope) -> list[RefusalLine]:
+        """Return a month's refusals at the door of senders within a scope; they count by the sender's own tenant."""
         columns = _REFUSED.c
         statement = select(columns.sender, columns.slug, func.sum(columns.number).label("number")).where(
             *_in_month(columns.day, month)
         )
-        if tenant:
-            clients = tables.clients.c
-            theirs = select(clients.client_id).where(clients.tenant.startswith(tenant, autoescape=True))
+        if not scope.is_everything:
+            theirs = select(tables.clients.c.client_id).where(within(tables.clients, scope))
             statement = statement.where(columns.sender.in_(theirs))
         grouped = statement.group_by(columns.sender, columns.slug).order_by(columns.sender, columns.slug)
         rows = self._database.read(lambda connection: connection.execute(grouped).all())

@@ -13,6 +13,7 @@ from stage import BAUEN, CANARY, TAUNUSSTEIN
 
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
+from hub.model import EVERYTHING
 from hub.model.reasons import NOT_PUBLIC
 
 
@@ -36,7 +37,7 @@ def here(pages):
 
 
 def _audit(pages, action):
-    return [each.entry for each in pages.store.audit.entries(action=action).items]
+    return [each.entry for each in pages.store.audit.entries(action=action, scope=EVERYTHING).items]
 
 
 def _post(person, pages, path, **fields):
@@ -226,7 +227,7 @@ def test_a_key_is_refused_with_the_policys_reason_and_nothing_is_proposed(pages,
     page = pages.as_("otto").post(f"/destinations/{here}/key", pasted=json.dumps(pairs[0]), use="store")
     assert page.status_code == 422
     assert "Dem Schlüssel fehlen Angaben: x5c" in page.text
-    assert pages.store.audit.entries(action="key.").total == 0
+    assert pages.store.audit.entries(action="key.", scope=EVERYTHING).total == 0
 
 
 def test_the_ladder_names_who_has_to_act(pages):

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from stage import BAUEN, CANARY, TAUNUSSTEIN, WIESBADEN
 from store_values import claim, record
 
-from hub.model import Role
+from hub.model import EVERYTHING, Role
 from hub.model.reasons import reason_for_people
 
 EVERY_PAGE = (
@@ -249,7 +249,7 @@ def test_an_operator_sends_dead_letters_again(pages):
     record(pages.store, taken)
     two = pages.dead_letter(area=WIESBADEN)
     operator.post("/dead", cause="receiver", text="Empfänger läuft wieder")
-    entries = [each.entry for each in pages.store.audit.entries(newest_first=True).items]
+    entries = [each.entry for each in pages.store.audit.entries(newest_first=True, scope=EVERYTHING).items]
     again = [entry for entry in entries if entry.action == "delivery.redrive"]
     assert {entry.target for entry in again} == {f"delivery:{one.delivery_id}", "deliveries"}
     assert pages.store.deliveries.of(two.submission.submission_id).state == "queued"
@@ -266,7 +266,7 @@ def test_an_operator_makes_rotates_and_disables_a_client(pages):
     assert second not in operator.get("/clients").text
     operator.post(f"/clients/{client_id}/disable")
     assert pages.store.parties.client(client_id).disabled_at is not None
-    actions = [each.entry.action for each in pages.store.audit.entries().items]
+    actions = [each.entry.action for each in pages.store.audit.entries(scope=EVERYTHING).items]
     assert actions[-4:] == ["session.begin", "client.add", "client.rotate", "client.disable"]
 
 
@@ -422,7 +422,7 @@ def test_an_operator_has_the_last_callbacks_of_a_submission_sent_again(pages):
         pages.store.callbacks.record(each, sent=True, next_attempt_at=None, note="HTTP 200", now=now)
     pages.stage.clock.pass_(minutes=5)
     assert "gehen noch einmal hinaus" in otto.post(f"{here}/callbacks").text
-    (entry,) = [record.entry for record in pages.store.audit.entries(action="callback.resend").items]
+    (entry,) = [record.entry for record in pages.store.audit.entries(action="callback.resend", scope=EVERYTHING).items]
     assert (entry.actor, entry.target) == ("otto", f"submission:{submission_id}")
 
 

@@ -14,6 +14,7 @@ import yaml
 from stage import NOW, TAUNUSSTEIN, WIESBADEN
 
 from hub.admin.charts import PLOT_WIDTH, STRIP, by_destination, plot_of, whole_spans
+from hub.model import EVERYTHING
 from hub.store.reports import Activity, Tally
 
 SCHEMA = (
@@ -45,7 +46,7 @@ def declare(pages, version, places):
 
 
 def _actions(pages):
-    return [each.entry.action for each in pages.store.audit.entries(action="schema.").items]
+    return [each.entry.action for each in pages.store.audit.entries(action="schema.", scope=EVERYTHING).items]
 
 
 def test_a_package_is_checked_shown_and_taken_over(pages):
@@ -171,7 +172,7 @@ def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
     otto.post(path, status="withdrawn", valid_from="", valid_until="", sure="yes", text="Fehler im Schema")
     pages.stage.hub.catalogs.looked -= 10
     assert "zurückgezogen" in otto.get("/schemas/bauantrag/1.0").text
-    (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.standing").items]
+    (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.standing", scope=EVERYTHING).items]
     assert entry.before["status"] == "valid"
     assert (entry.after["status"], entry.after["text"]) == ("withdrawn", "Fehler im Schema")
 
@@ -180,7 +181,7 @@ def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
 def test_a_standing_that_makes_no_sense_is_refused(pages, fields):
     page = pages.as_("otto").post("/schemas/bauantrag/1.0/standing", **{"valid_from": "", "valid_until": "", **fields})
     assert page.status_code == 422
-    assert pages.store.audit.entries(action="schema.").total == 0
+    assert pages.store.audit.entries(action="schema.", scope=EVERYTHING).total == 0
 
 
 def test_where_a_schema_is_used_is_counted_by_submissions(pages):

@@ -13,8 +13,9 @@ from store_values import Instead, client
 from hub.administration.adapters import AdapterApproval
 from hub.administration.destinations import DestinationService, Draft
 from hub.administration.keys import By, KeyApproval
-from hub.identity.accounts import Person, Role
 from hub.identity.clients import new_client
+from hub.identity.persons import Person
+from hub.model import Role, Scope
 from hub.model.parties import ClientKind
 from hub.store import Circuit
 from hub.store.proposals import ChangeState, KeyStep
@@ -103,7 +104,7 @@ def test_the_circuits_of_a_tenant_are_found_behind_those_of_many_others(stage):
     mine = troubled("09162", now + timedelta(minutes=1))
     for _ in range(500):
         troubled("05", now + timedelta(hours=1))
-    assert [each.destination_id for each in store.figures.troubled(limit=500, tenant="09")] == [mine]
+    assert [each.destination_id for each in store.figures.troubled(limit=500, scope=Scope.of_area("09"))] == [mine]
 
 
 def test_the_callbacks_that_a_destination_did_not_take_are_its_own(stage):

@@ -27,7 +27,18 @@ from hub.cli import main
 from hub.crypto import claims_of
 from hub.errors import Conflict, NotFound
 from hub.jobs.retention import Undelivered
-from hub.model import DeadCause, EventKind, Outcome, OutcomeKind, State, Step, StepKind, Subject, reason_for_people
+from hub.model import (
+    EVERYTHING,
+    DeadCause,
+    EventKind,
+    Outcome,
+    OutcomeKind,
+    State,
+    Step,
+    StepKind,
+    Subject,
+    reason_for_people,
+)
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.store import DeliveryState
@@ -47,40 +58,40 @@ def dead(store, destination_id, cause=DeadCause.RECEIVER) -> UUID:
 
 
 def audited(store) -> list[tuple[str, str, int]]:
-    entries = [each.entry for each in store.audit.entries().items]
+    entries = [each.entry for each in store.audit.entries(scope=EVERYTHING).items]
     return [(entry.action, entry.actor, entry.after["redriven"]) for entry in entries]
 
 
 def test_an_unknown_delivery_is_not_found(store):
     with pytest.raises(NotFound):
-        DeadLetters(store=store).redrive(uuid4(), within=None, by=BY)
+        DeadLetters(store=store).redrive(uuid4(), scope=EVERYTHING, within=None, by=BY)
 
 
 def test_a_delivery_of_somebody_elses_is_not_found_either(store):
     delivery_id = dead(store, known_destination(store).destination_id)
     other = known_destination(store).destination_id
     with pytest.raises(NotFound):
-        DeadLetters(store=store).redrive(delivery_id, within={other}, by=BY)
+        DeadLetters(store=store).redrive(delivery_id, scope=EVERYTHING, within={other}, by=BY)
     assert audited(store) == []
 
 
 def test_what_was_answered_meanwhile_is_a_conflict_alone_and_left_alone_in_bulk(store):
     receiver = known_destination(store).destination_id
     delivery_id = dead(store, receiver)
-    (view,) = store.deliveries.dead().items
+    (view,) = store.deliveries.dead(scope=EVERYTHING).items
     message = store.submissions.message(view.submission_id)
     make = answer(EventKind.REJECT, message.case_id, message.id, receiver, issued_at=NOW)
     store.event_log.append(message.case_id, message.id, make)
     with pytest.raises(Conflict):
-        DeadLetters(store=store).redrive(delivery_id, within=None, by=BY)
-    assert DeadLetters(store=store).redrive_all(None, within=None, by=BY) == 0
+        DeadLetters(store=store).redrive(delivery_id, scope=EVERYTHING, within=None, by=BY)
+    assert DeadLetters(store=store).redrive_all(None, scope=EVERYTHING, within=None, by=BY) == 0
     assert audited(store) == []
 
 
 def test_redriving_twice_redrives_once(store):
     dead_letters, delivery_id = DeadLetters(store=store), dead(store, known_destination(store).destination_id)
-    assert dead_letters.redrive(delivery_id, within=None, by=BY)
-    assert not dead_letters.redrive(delivery_id, within=None, by=BY)
+    assert dead_letters.redrive(delivery_id, scope=EVERYTHING, within=None, by=BY)
+    assert not dead_letters.redrive(delivery_id, scope=EVERYTHING, within=None, by=BY)
     assert audited(store) == [("delivery.redrive", "cli:anna", 1)]
     assert len(claim(store, now=BY.now)) == 1
 
@@ -91,7 +102,7 @@ def test_letters_are_listed_by_cause_and_destination(store):
     dead_letters = DeadLetters(store=store)
 
     def listed(cause=None, within=None) -> set[UUID]:
-        return {each.delivery_id for each in dead_letters.list(cause, within=within).items}
+        return {each.delivery_id for each in dead_letters.list(cause, scope=EVERYTHING, within=within).items}
 
     assert listed() == {first, second}
     assert listed(DeadCause.PAYLOAD) == {first}
@@ -107,9 +118,9 @@ def test_bulk_takes_one_cause_of_one_destination_and_says_how_many(store):
     dead(store, one, DeadCause.PAYLOAD)
     dead(store, two, DeadCause.RECEIVER)
     dead_letters = DeadLetters(store=store)
-    assert dead_letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 3
-    assert dead_letters.redrive_all(DeadCause.RECEIVER, within={one}, by=BY) == 0
-    assert dead_letters.list(None, within=None).total == 2
+    assert dead_letters.redrive_all(DeadCause.RECEIVER, scope=EVERYTHING, within={one}, by=BY) == 3
+    assert dead_letters.redrive_all(DeadCause.RECEIVER, scope=EVERYTHING, within={one}, by=BY) == 0
+    assert dead_letters.list(None, scope=EVERYTHING, within=None).total == 2
     assert audited(store) == [("delivery.redrive", "cli:anna", 3)]
 
 
@@ -118,11 +129,14 @@ def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
     there = known_destination(store).destination_id
     dead(store, there)
     dead_letters = DeadLetters(store=store)
-    assert dead_letters.redrive_all(None, within=None, by=BY) == 1
+    assert dead_letters.redrive_all(None, scope=EVERYTHING, within=None, by=BY) == 1
     (taken,) = claim(store, now=BY.now)
     assert record(store, taken, *buried(), ended_at=BY.now + timedelta(seconds=1))
-    assert dead_letters.redrive_all(None, within=None, by=BY) == 0
-    assert dead_letters.redrive_all(None, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1))) == 1
+    assert dead_letters.redrive_all(None, scope=EVERYTHING, within=None, by=BY) == 0
+    assert (
+        dead_letters.redrive_all(None, scope=EVERYTHING, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1)))
+        == 1
+    )
 
 
 def quarantined(store, destination_id):
@@ -143,7 +157,7 @@ def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(st
     assert claim(store) == []
     assert store.deliveries.quarantined(made.submission_id)
     assert store.submissions.messages(Subject.SUBMISSION, **seen).total == 0
-    assert DeadLetters(store=store).redrive(view.delivery_id, within=None, by=BY)
+    assert DeadLetters(store=store).redrive(view.delivery_id, scope=EVERYTHING, within=None, by=BY)
     assert store.submissions.messages(Subject.SUBMISSION, **seen).total == 1
     assert not store.deliveries.quarantined(made.submission_id)
     (taken,) = claim(store, now=BY.now)
@@ -153,7 +167,7 @@ def test_what_is_quarantined_is_dead_from_the_start_and_unseen_until_released(st
 def test_what_a_receiver_refused_is_not_quarantined(store):
     receiver = known_destination(store).destination_id
     dead(store, receiver, DeadCause.PAYLOAD)
-    (view,) = store.deliveries.dead().items
+    (view,) = store.deliveries.dead(scope=EVERYTHING).items
     assert not store.deliveries.quarantined(view.submission_id)
 
 
@@ -166,7 +180,9 @@ def test_the_figures_count_on_both_engines(store):
     sums = figures.sums()
     assert (sums.callbacks_pending, sums.callbacks_dead, sums.cases_uncovered, sums.blob_bytes) == (1, 0, 1, 0)
     assert (sums.notices_pending, sums.notices_dead) == (0, 0)
-    assert [(one.destination_id, one.failures) for one in figures.troubled(limit=10)] == [(receiver, 2)]
+    assert [(one.destination_id, one.failures) for one in figures.troubled(limit=10, scope=EVERYTHING)] == [
+        (receiver, 2)
+    ]
 
 
 def undelivered(store, meters=None) -> Undelivered:
@@ -182,7 +198,7 @@ def pushed(store) -> UUID:
 
 
 def actions(store) -> list[tuple[str, int]]:
-    return [(each.entry.action, each.entry.after["days"]) for each in store.audit.entries().items]
+    return [(each.entry.action, each.entry.after["days"]) for each in store.audit.entries(scope=EVERYTHING).items]
 
 
 def test_before_the_third_day_nobody_is_bothered(store):
@@ -221,7 +237,7 @@ def test_what_is_redriven_is_told_of_anew(store):
     duty = undelivered(store)
     duty.run(NOW + 10 * DAY)
     duty.run(NOW + 15 * DAY)
-    (delivery_id,) = store.deliveries.dead().items
+    (delivery_id,) = store.deliveries.dead(scope=EVERYTHING).items
     assert store.deliveries.redrive(delivery_id.delivery_id, NOW + 16 * DAY)
     assert duty.run(NOW + 16 * DAY) == 0
     assert duty.run(NOW + 20 * DAY) == 1
@@ -297,7 +313,7 @@ def test_the_owner_lists_and_redrives_over_http(delivery_id, served):
     first = served.post(url, json={"reason": "wieder da"}, headers=header)
     assert (first.status_code, first.json()) == (202, {"redriven": 1})
     assert served.post(url, headers=header).json() == {"redriven": 0}
-    entry = served.stage.hub.store.audit.entries(newest_first=True).items[0].entry
+    entry = served.stage.hub.store.audit.entries(newest_first=True, scope=EVERYTHING).items[0].entry
     assert entry.action == "delivery.redrive"
     assert entry.actor.startswith("client:")
     assert entry.after == {"redriven": 1, "text": "wieder da"}
@@ -353,7 +369,7 @@ def test_the_command_shows_who_is_spared_and_tries_again_at_once(stage):
     assert str(there) in circuits("list")
     circuits("close", str(there))
     assert circuits("list") == ""
-    assert stage.hub.store.audit.entries(newest_first=True).items[0].entry.action == "circuit.close"
+    assert stage.hub.store.audit.entries(newest_first=True, scope=EVERYTHING).items[0].entry.action == "circuit.close"
 
 
 def test_a_circuit_of_nobody_is_not_closed(stage):

@@ -14,6 +14,7 @@ from hub.cli import main
 from hub.config import load_settings
 from hub.errors import ConfigurationError, NotFound
 from hub.jobs.retention import Periods
+from hub.model import EVERYTHING
 
 ASKED = Asked(actor="petra", now=NOW, reference="AZ 12/2026")
 
@@ -59,14 +60,14 @@ def test_by_its_case_all_its_messages_are_named(stage, sent):
 
 def test_who_asked_stands_in_the_audit_log_before_anybody_sees_an_answer(stage, sent):
     Access(stage.hub.store, Periods()).about(sent, ASKED)
-    (record,) = stage.hub.store.audit.entries(action=ACTION).items
+    (record,) = stage.hub.store.audit.entries(action=ACTION, scope=EVERYTHING).items
     entry = record.entry
     assert (entry.actor, entry.target, entry.after) == ("petra", f"submission:{sent}", {"reference": "AZ 12/2026"})
     again = Access(stage.hub.store, Periods()).about(sent, ASKED)
     assert [each["actor"] for each in again["audit"]] == ["petra"]
     with pytest.raises(NotFound):
         Access(stage.hub.store, Periods()).about(uuid4(), ASKED)
-    assert stage.hub.store.audit.entries(action=ACTION).total == 2
+    assert stage.hub.store.audit.entries(action=ACTION, scope=EVERYTHING).total == 2
 
 
 def test_the_record_of_processing_says_what_this_hub_does(stage):
@@ -93,7 +94,7 @@ def test_both_are_commands(stage, sent):
     answer = CliRunner().invoke(main, asked, catch_exceptions=False)
     assert answer.exit_code == 0
     assert str(sent) in answer.stdout
-    newest = stage.hub.store.audit.entries(action=ACTION, newest_first=True).items[0].entry
+    newest = stage.hub.store.audit.entries(action=ACTION, newest_first=True, scope=EVERYTHING).items[0].entry
     assert newest.actor.startswith("cli:")
     assert newest.after == {"reference": "AZ 7"}
 

@@ -12,6 +12,7 @@ from hub.app import development_authority
 from hub.crypto.certificates import read_deposit
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, KeyUnavailable, Malformed, NotFound
+from hub.model import EVERYTHING
 from hub.store.proposals import ChangeState, KeyStep
 
 
@@ -69,7 +70,9 @@ def test_a_second_person_brings_the_key_into_use(stage, desk, place, key):
     done = desk.approve(place, change.change_id, by=by(stage, "anton", "geprüft"))
     assert (done.state, done.decided_by, done.remark) == (ChangeState.APPROVED, "anton", "geprüft")
     assert current(stage, place) == key["kid"]
-    proposed, approved = stage.hub.store.audit.entries(action="key.", target=str(place.destination_id)).items
+    proposed, approved = stage.hub.store.audit.entries(
+        action="key.", target=str(place.destination_id), scope=EVERYTHING
+    ).items
     assert (proposed.entry.actor, approved.entry.actor) == ("otto", "anton")
     assert approved.entry.before == {"encryption_kid": place.encryption_kid}
     assert approved.entry.after["kid"] == key["kid"]
@@ -95,7 +98,7 @@ def test_taking_back_is_told_from_refusing(stage, desk, place, key):
     assert desk.refuse(place, change.change_id, by=by(stage, "otto")).state is ChangeState.WITHDRAWN
     again = desk.propose_new(place, key, activate=True, by=by(stage, "otto"))
     assert desk.refuse(place, again.change_id, by=by(stage, "anton")).state is ChangeState.REFUSED
-    assert desk.open() == []
+    assert desk.open(scope=EVERYTHING) == []
 
 
 def test_a_certificate_that_ended_meanwhile_is_refused_at_the_approval(stage, desk, place, fresh_pair):

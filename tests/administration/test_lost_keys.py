@@ -15,7 +15,7 @@ from hub.administration.keys import By
 from hub.crypto import claims_of
 from hub.errors import Conflict, Forbidden, NotFound
 from hub.identity import Caller, Person
-from hub.model import ClientKind, Role, State
+from hub.model import EVERYTHING, ClientKind, Role, State
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
 ANTON = Person(name="anton", full_name="Anton", roles=(Role.APPROVER,))
@@ -62,7 +62,7 @@ def test_two_persons_end_what_nobody_can_open_and_senders_are_told(stage, place)
     progress = stage.hub.desk.progress(lost, caller=caller(stage))
     assert "Bitte neu einreichen" in progress.history[-1].text.de
     assert progress.delivery == "dead"
-    entries = [each.entry for each in stage.hub.store.audit.entries(action="key.lost").items]
+    entries = [each.entry for each in stage.hub.store.audit.entries(action="key.lost", scope=EVERYTHING).items]
     assert [(each.action, each.actor, each.after["submissions"]) for each in entries] == [
         ("key.lost.propose", "otto", 1),
         ("key.lost", "anton", 1),

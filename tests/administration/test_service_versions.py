@@ -11,6 +11,7 @@ from routing_book import APPROVER, BOTH, DISTRICT, EDITOR, NOW, VIEWER
 
 from hub.administration.service_versions import ServiceVersions
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, Text, TooLarge
+from hub.model import EVERYTHING
 from hub.services import ServiceCatalogue
 from hub.store import VersionState
 
@@ -48,7 +49,7 @@ def published(book, *changed, now=NOW):
 
 
 def actions(store):
-    return [each.entry.action for each in store.audit.entries(action="services.").items]
+    return [each.entry.action for each in store.audit.entries(action="services.", scope=EVERYTHING).items]
 
 
 def test_files_seed_the_first_version_and_nothing_after(store, book):
@@ -140,7 +141,7 @@ def test_every_step_is_in_the_audit_log_with_what_changed(store, book):
     assert sorted(actions(store)) == sorted(
         f"services.{each}" for each in ("activate", "approve", "begin", "change", "draft")
     )
-    (change,) = store.audit.entries(action="services.change").items
+    (change,) = store.audit.entries(action="services.change", scope=EVERYTHING).items
     assert change.entry.after["changed"] == [DOGS.key]
     assert change.entry.target == "services:2"
 

@@ -11,7 +11,7 @@ from store_values import accepted
 from test_circuit import BREAKER, DELIVERED, Yard, yard  # noqa: F401  # yard is a fixture
 
 from hub.jobs.retention import Undelivered
-from hub.model import reasons
+from hub.model import EVERYTHING, reasons
 from hub.model.delivery import Schedule, Standing, StepKind, next_standing, next_step
 from hub.model.submission import DeadCause, Outcome, OutcomeKind
 from hub.notifications.mail import Noticeboard
@@ -84,7 +84,7 @@ def test_a_destination_whose_address_is_not_public_is_complained_of_at_once_and_
     assert first <= 4  # Those that were claimed together.
     assert yard.store.circuits.circuit(there).fault == "address-not-public"
     assert yard.value("hub_circuit_openings_total", reason="configuration") == 1
-    (entry,) = [each.entry for each in yard.store.audit.entries().items]
+    (entry,) = [each.entry for each in yard.store.audit.entries(scope=EVERYTHING).items]
     assert (entry.action, entry.target, entry.after) == (
         "circuit.pause",
         f"destination:{there}",
@@ -96,7 +96,7 @@ def test_a_destination_whose_address_is_not_public_is_complained_of_at_once_and_
         while working.run_once():
             pass
     assert yard.tried[there] == first + 3
-    assert len(yard.store.audit.entries().items) == 1
+    assert len(yard.store.audit.entries(scope=EVERYTHING).items) == 1
 
 
 def test_a_change_of_the_settings_lets_everything_go_out_at_once(yard):  # noqa: F811
@@ -125,9 +125,9 @@ def test_a_day_later_all_that_waits_behind_the_fault_are_dead_letters_of_cause_c
     board = Noticeboard(store=yard.store, actor="hub:n", mails=False, operators="")
     duty = Undelivered(store=yard.store, board=board, meters=yard.meters, give_up=timedelta(days=14))
     duty.run(yard.now + timedelta(hours=23))
-    assert yard.store.deliveries.dead().total == 0
+    assert yard.store.deliveries.dead(scope=EVERYTHING).total == 0
     duty.run(yard.now + DAY + timedelta(minutes=1))
-    dead = yard.store.deliveries.dead(DeadCause.CONFIGURATION)
+    dead = yard.store.deliveries.dead(DeadCause.CONFIGURATION, scope=EVERYTHING)
     assert {each.submission_id for each in dead.items} == {one.submission_id for one in made}
     assert all(yard.store.deliveries.of(one.submission_id).state is DeliveryState.QUEUED for one in others)
 

@@ -19,6 +19,7 @@ from store_values import accepted, known_destination
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.areas import Area
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NoRoute, NotFound
+from hub.model import EVERYTHING, Scope
 from hub.routing import from_csv, from_yaml, to_csv, to_yaml
 from hub.store.routing_versions import VersionState
 
@@ -46,7 +47,7 @@ def _live(tables: RoutingTableVersions, *rules, now=NOW, editor=EDITOR, approver
 
 
 def _actions(store):
-    return [record.entry.action for record in store.audit.entries().items]
+    return [record.entry.action for record in store.audit.entries(scope=EVERYTHING).items]
 
 
 def test_whoever_edited_a_draft_cannot_approve_it(tables):
@@ -283,10 +284,13 @@ def test_every_action_stands_in_the_audit_log(tables, store):
         "routes.activate",
         "routes.rollback",
     ]
-    change, approval = store.audit.entries().items[2].entry, store.audit.entries().items[3].entry
+    change, approval = (
+        store.audit.entries(scope=EVERYTHING).items[2].entry,
+        store.audit.entries(scope=EVERYTHING).items[3].entry,
+    )
     assert (change.actor, change.target, change.after["added"]) == ("erika", f"routing-table:{number}", ["idstein-bau"])
     assert (approval.actor, approval.after["text"]) == ("anton", "geprüft")
-    assert store.audit.entries().items[-1].entry.before == {"number": number}
+    assert store.audit.entries(scope=EVERYTHING).items[-1].entry.before == {"number": number}
 
 
 def test_a_table_imported_as_it_was_exported_changes_nothing(tables):
@@ -294,12 +298,12 @@ def test_a_table_imported_as_it_was_exported_changes_nothing(tables):
     for write, read in ((to_csv, from_csv), (to_yaml, from_yaml)):
         draft = tables.draft(EDITOR, title="Import", now=NOW, rules=read(write(active)))
         assert draft.content_version == active.version
-        assert tables.compare(draft.number, now=NOW).lines("en") == ["0 changes"]
+        assert tables.compare(draft.number, now=NOW, scope=EVERYTHING).lines("en") == ["0 changes"]
 
 
 def test_a_comparison_counts_municipalities_and_services(tables):
     draft = _changed(tables, IDSTEIN)
-    found = tables.compare(draft.number, now=NOW)
+    found = tables.compare(draft.number, now=NOW, scope=EVERYTHING)
     assert [change.id for change in found.rules] == ["idstein-bau"]
     assert [(change.area.ars, change.before, change.after) for change in found.routes] == [
         ("064390008008", (KREIS,), (STADT,))
@@ -314,11 +318,11 @@ def test_a_dry_run_names_real_submissions_by_id_only(tables, store):
     accepted(store, STADT, area="064140000000")
     accepted(store, KREIS, area="064390008008", submitted_at=NOW - timedelta(days=40))
     draft = _changed(tables, IDSTEIN)
-    found = tables.dry_run(draft.number, days=30, now=NOW)
+    found = tables.dry_run(draft.number, days=30, now=NOW, scope=EVERYTHING)
     assert found.total == 3
     (shift,) = found.shifts
     assert (shift.submission_id, shift.before, shift.after) == (moved.submission_id, KREIS, STADT)
-    assert tables.dry_run(draft.number, days=30, now=NOW, tenant="06414").total == 1
+    assert tables.dry_run(draft.number, days=30, now=NOW, scope=Scope.of_area("06414")).total == 1
 
 
 def test_discarding_keeps_the_record(tables):

@@ -16,6 +16,7 @@ from hub.administration.deliveries import CONTENT, SERVICE, TestDelivery, TrialS
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany
+from hub.model import EVERYTHING
 from hub.model.delivery import Adapter, Sealing
 from hub.model.submission import Form, Outcome, OutcomeKind
 
@@ -83,7 +84,7 @@ def test_nothing_is_stored_but_the_audit_entry(stage, trials):
     before = stage.hub.store.submissions.cases().total
     trials.run(place(stage), actor="otto", now=stage.clock())
     assert stage.hub.store.submissions.cases().total == before
-    (record,) = stage.hub.store.audit.entries(action="destination.trial").items
+    (record,) = stage.hub.store.audit.entries(action="destination.trial", scope=EVERYTHING).items
     assert record.entry.actor == "otto"
     assert record.entry.after["outcome"] == "delivered"
     assert record.entry.after["steps"]["deliver"] == "good"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
+from hub.model import EVERYTHING
+
 
 def token_of(office, client: dict) -> requests.Response:
     form = {
@@ -91,7 +93,9 @@ def test_every_change_is_audited_with_actor_object_and_no_secret(office):
     mine = [entry for entry in office.audited() if entry[2] == target]
     assert mine == [(action, "otto", target) for action in ("client.add", "client.rotate", "client.disable")]
     entries = [
-        each.entry for each in office.stage.hub.store.audit.entries(limit=500).items if each.entry.target == target
+        each.entry
+        for each in office.stage.hub.store.audit.entries(limit=500, scope=EVERYTHING).items
+        if each.entry.target == target
     ]
     assert entries[0].after["name"] == "Fachverfahren"
     assert client["clientSecret"] not in repr(entries)

@@ -18,7 +18,7 @@ from hub.api.contract import compiled, violations
 from hub.api.guards import RequestLimits, _folded
 from hub.api.problems import titles
 from hub.files.strict_yaml import load_yaml
-from hub.identity import accounts
+from hub.identity import persons
 from hub.identity.clients import ScopeRight
 
 SPECIFICATION = Path(__file__).parents[2] / "openapi.yaml"
@@ -123,7 +123,7 @@ def test_scopes_are_the_rights_of_clients_and_persons():
     assert [scheme["type"] for scheme in schemes.values()] == ["oauth2"]
     flows = schemes["oauth2"]["flows"]
     assert set(flows["clientCredentials"]["scopes"]) == {right.value for right in ScopeRight}
-    assert set(flows["password"]["scopes"]) == {right.value for right in accounts.Right}
+    assert set(flows["password"]["scopes"]) == {right.value for right in persons.Right}
 
 
 @every_operation

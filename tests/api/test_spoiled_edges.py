@@ -22,7 +22,8 @@ from store_values import NOW, announced, buried, callback, claim, completed, rec
 
 from hub.cli import main
 from hub.errors import UnreadableRow
-from hub.identity.accounts import Person, Role
+from hub.identity.persons import Person
+from hub.model import EVERYTHING, Role
 from hub.model.events import Subject
 from hub.store import AuditEntry
 from hub.store.event_log import AUDIT_LOG
@@ -189,7 +190,7 @@ def furnished(world: World) -> World:
     here, there = stage.destination("Rheingau"), stage.destination("Wiesbaden")
     change, _ = (proposed(stage.hub, UUID(there["destination_id"]), kid) for kid in ("kid-bad", "kid-good"))
     store.audit.append(AuditEntry(at=NOW, actor="otto", action="test", target="entry-bad"))
-    entry = store.audit.entries(action="test").items[0].seq
+    entry = store.audit.entries(action="test", scope=EVERYTHING).items[0].seq
     store.audit.append(AuditEntry(at=NOW, actor="otto", action="test", target="entry-good"))
     kid = store.parties.destination(UUID(here["destination_id"])).encryption_kid
     reserved = cast["reserved_for_tests"]["subscriber"]["client_id"]

@@ -372,7 +372,7 @@ def test_one_service_is_surveyed_as_the_table_answers(table):
 
 
 def test_all_services_are_surveyed_as_each_of_them(table):
-    looked = survey(table, NOW, prefix="06439")
+    looked = survey(table, NOW, prefixes=["06439"])
     assert [district.ars for district in looked.districts] == ["06439"]
     for cover in looked.covers:
         lacking = sum(not table.find(cover.place.area, service, NOW) for service in table.routed_services)
@@ -393,7 +393,7 @@ def test_two_authorities_at_once_are_no_cover(gazetteer, table):
     twice = RoutingTable(
         [*table, replace(rule, id="twice", destination=uuid4())], gazetteer=gazetteer, services=table.services
     )
-    (district,) = survey(twice, NOW, service=BAUEN, prefix="06439").districts
+    (district,) = survey(twice, NOW, service=BAUEN, prefixes=["06439"]).districts
     assert (district.state, district.open) == (CoverState.CONTESTED, 17)
 
 

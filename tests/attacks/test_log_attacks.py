@@ -11,7 +11,7 @@ from store_values import HUB, NOW, accepted, known_destination
 
 from hub.crypto import HubKeys, make_receipt
 from hub.errors import Unavailable
-from hub.model import GENESIS
+from hub.model import EVERYTHING, GENESIS
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.evidence import Notary
@@ -37,7 +37,7 @@ def audited(store, checkpoints) -> int:
     for number in range(8):
         store.audit.append(AuditEntry(at=NOW, actor="anna", action="route.approve", target=f"t{number}"))
     checkpoints.make(NOW)
-    length = store.audit.entries(limit=1).total
+    length = store.audit.entries(limit=1, scope=EVERYTHING).total
     assert checkpoints.verify().findings == ()
     return length
 
@@ -101,7 +101,9 @@ def test_a_leaf_of_the_audit_log_that_was_changed_to_fit_is_found_by_the_signatu
     store, checkpoints, audited: int
 ) -> None:
     _rewrite(store, audited)
-    (head,) = [record.hash for record in store.audit.entries(limit=500).items if record.seq == audited]
+    (head,) = [
+        record.hash for record in store.audit.entries(limit=500, scope=EVERYTHING).items if record.seq == audited
+    ]
     statement = text("UPDATE checkpoint_leaves SET head = :head WHERE case_id = :log AND seq = :seq")
     _change(store, statement, head=head, log=str(AUDIT_LOG), seq=audited)
     assert "not those that were signed" in checkpoints.verify().findings[0].text.en

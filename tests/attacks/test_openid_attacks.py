@@ -13,6 +13,7 @@ from openid_provider import SECRET, make_key, session_cookie, sign
 from stage import NOW
 
 from hub.errors import Unauthenticated
+from hub.model import EVERYTHING
 from hub.openid.provider import Expected, verified
 
 
@@ -23,7 +24,7 @@ def _segment(document):
 def _refused(entrance, answer, status=401):
     assert answer.status_code == status, answer.text
     assert session_cookie(answer) is None
-    added = [each for each in entrance.pages.accounts.list().items if not each.is_local]
+    added = [each for each in entrance.pages.accounts.list(scope=EVERYTHING).items if not each.is_local]
     assert added == []
 
 
@@ -288,7 +289,9 @@ def test_the_redirect_address_is_the_configured_one_whatever_the_host_header(ent
 def test_an_account_cannot_be_taken_over_by_choosing_its_name_or_address(entrance):
     entrance.provider.person = {"sub": "evil", "preferred_username": "anton", "name": "anton", "email": "anton@x"}
     assert session_cookie(entrance.walk())
-    anton, taken = (each for each in entrance.pages.accounts.list().items if each.name.startswith("anton"))
+    anton, taken = (
+        each for each in entrance.pages.accounts.list(scope=EVERYTHING).items if each.name.startswith("anton")
+    )
     assert (anton.name, anton.roles, anton.is_local) == ("anton", ("approver",), True)
     assert taken.name.startswith("anton~")
 

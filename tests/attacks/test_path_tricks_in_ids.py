@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from store_values import accept, client, destination, submission
 
 from hub.errors import Malformed, NotFound
+from hub.model import EVERYTHING, Scope
 from hub.model.submission import Service
 from hub.store import LocalBlobs
 
@@ -77,7 +78,7 @@ def test_a_client_id_is_a_value_and_never_sql(store, trick):
     assert store.submissions.remembered(trick, trick) is None
     store.parties.add_client(client(trick))
     assert store.parties.client(trick).client_id == trick
-    assert store.parties.clients().total == 2
+    assert store.parties.clients(scope=EVERYTHING).total == 2
 
 
 @pytest.mark.parametrize("trick", INJECTIONS, ids=repr)
@@ -85,8 +86,8 @@ def test_a_key_id_or_tenant_is_a_value_and_never_a_pattern(store, trick):
     there = destination(tenant="06")
     store.parties.add_destination(there, [("wrapKey", {"kid": "seal-1", "key_ops": ["wrapKey"]})])
     assert store.parties.key(there.destination_id, trick) is None
-    assert store.parties.destinations(tenant=trick).total == 0
-    assert store.parties.destinations(owner=trick).total == 0
+    assert store.parties.destinations(scope=Scope.of_area(trick)).total == 0
+    assert store.parties.destinations(owner=trick, scope=EVERYTHING).total == 0
     assert not store.retention.refers_to(trick)
 
 
@@ -103,4 +104,4 @@ def test_a_nul_in_a_text_is_its_senders_problem_alone(store):
 @pytest.mark.parametrize("offset", [-1, 1 << 63, 1 << 80], ids=repr)
 def test_an_offset_out_of_this_world_gives_an_empty_page(store, offset):
     store.parties.add_client(client())
-    assert len(store.parties.clients(offset=offset).items) == (1 if offset < 0 else 0)
+    assert len(store.parties.clients(offset=offset, scope=EVERYTHING).items) == (1 if offset < 0 else 0)

@@ -26,6 +26,7 @@ from mail_server import MailServer
 from hub import app
 from hub.adapter_kit.cases import SECRET, Workshop
 from hub.config import load_settings
+from hub.model import EVERYTHING
 
 ANMELDUNG = (SCHEMAS / "fim-wohnsitz/1.0/examples/good-umzug.json").read_text(encoding="utf-8")
 WHERE = {"service": ANMELDEN, "ars": WIESBADEN}
@@ -134,7 +135,9 @@ def test_no_plaintext_lies_in_database_blobs_temporary_files_or_logs(data, tmp_p
 def let_mail(data: Path, workshop: Workshop, port: int) -> None:
     """Have what goes to Wiesbaden sealed as CMS and mailed."""
     hub = app.build(load_settings(data, {}))
-    place = next(each for each in hub.store.parties.destinations().items if each.name.endswith("Wiesbaden"))
+    place = next(
+        each for each in hub.store.parties.destinations(scope=EVERYTHING).items if each.name.endswith("Wiesbaden")
+    )
     config = {
         "host": "127.0.0.1",
         "port": port,

@@ -16,7 +16,7 @@ from hub.administration.destinations import DestinationService, Draft
 from hub.app import unconfined
 from hub.errors import Conflict, Forbidden, HubError
 from hub.identity import Person
-from hub.model import Role
+from hub.model import EVERYTHING, Role
 from hub.model.adapter import declared
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))
@@ -194,7 +194,7 @@ def test_a_new_secret_goes_with_a_new_address_once_a_second_person_agrees(stage,
         assert slug in {None, refusal.value.slug}
     proposed(stage, desk, "https", ANTON, **wish)
     assert config(stage)["url"] == "https://new.example/"
-    actions = [each.entry.action for each in stage.hub.store.audit.entries(action="adapter.").items]
+    actions = [each.entry.action for each in stage.hub.store.audit.entries(action="adapter.", scope=EVERYTHING).items]
     assert actions == ["adapter.propose", "adapter.approve"]
 
 
@@ -278,7 +278,7 @@ def test_the_command_line_confirms_a_secret_for_a_new_address(stage, desk):
     settled(stage, "https", url="https://new.example/")
     assert config(stage)["url"] == "https://new.example/"
     proposed(stage, desk, "https")  # The old address still has its secret.
-    (entry,) = stage.hub.store.audit.entries(action="destination.change").items[-1:]
+    (entry,) = stage.hub.store.audit.entries(action="destination.change", scope=EVERYTHING).items[-1:]
     assert entry.entry.actor == "cli:root"
 
 

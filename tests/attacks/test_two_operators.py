@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from hub.app import unconfined
 from hub.cli import main
 from hub.errors import Forbidden
-from hub.identity.accounts import Person, Role
+from hub.identity.persons import Person
+from hub.model import Role
 from hub.store.proposals import ChangeState, KeyStep
 
 OTTO = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))

@@ -16,7 +16,7 @@ from stage import ANMELDEN, BAUEN, SCHEMAS, TAUNUSSTEIN, WIESBADEN
 from hub import app
 from hub.cli import main
 from hub.config import load_settings
-from hub.model import Role
+from hub.model import EVERYTHING, Role
 
 GOOD = str(SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml")
 BAD = str(SCHEMAS / "bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml")
@@ -222,7 +222,7 @@ def test_a_named_person_makes_clients_within_the_own_rights(hub, stage, tmp_path
     ).group(1)
     assert hub("clients", "rotate", client_id, *by("demo-ben"))[0] == 0
     assert hub("clients", "disable", client_id, *by("demo-anna"))[0] == 0
-    entries = [each.entry for each in stage.hub.store.audit.entries(target=client_id).items]
+    entries = [each.entry for each in stage.hub.store.audit.entries(target=client_id, scope=EVERYTHING).items]
     assert [(each.action, each.actor) for each in entries] == [
         ("client.add", "demo-anna"),
         ("client.rotate", "demo-ben"),

@@ -22,7 +22,7 @@ from hub.config import load_settings
 from hub.crypto import make_rsa_pair
 from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, Malformed, NotFound, Unauthenticated
 from hub.identity import Accounts
-from hub.model import Role, reasons
+from hub.model import EVERYTHING, Role, reasons
 from hub.notifications.mail import Noticeboard
 from hub.store import Circuit, NoticeKind, Store
 from hub.store.outboxes import write_telling
@@ -114,7 +114,7 @@ def test_unknown_things_are_refused_in_words(data: Path, stage: Stage, key_files
 
 def audited(data: Path, target: str) -> list[tuple[str, str]]:
     store = Store(load_settings(data, {}).database)
-    entries = [each.entry for each in store.audit.entries(target=target, limit=500).items]
+    entries = [each.entry for each in store.audit.entries(target=target, limit=500, scope=EVERYTHING).items]
     store.close()
     return [(entry.action, entry.actor) for entry in entries]
 
@@ -302,7 +302,7 @@ def test_what_was_done_stands_in_the_audit_log(stage: Stage, key_files: dict[str
     destination_id = stage.cast["destinations"][0]["destination_id"]
     done(stage.data, "deactivate", destination_id)
     store = Store(stage.hub.settings.database)
-    entry = store.audit.entries(newest_first=True, limit=1).items[0].entry
+    entry = store.audit.entries(newest_first=True, limit=1, scope=EVERYTHING).items[0].entry
     store.close()
     assert (entry.action, entry.target) == ("destination.change", destination_id)
     assert entry.actor.startswith("cli:")

@@ -22,6 +22,7 @@ from hub.adapter_kit.cases import SECRET, Trouble, Workshop
 from hub.app.doctor import Doctor
 from hub.cli import main
 from hub.config import load_settings
+from hub.model import EVERYTHING
 from hub.observability.diagnosis import Condition, bounded, exit_code, well
 from hub.store import AuditEntry, Store
 
@@ -310,7 +311,7 @@ def test_peers_are_spoken_to_and_each_fault_of_their_certificates_has_its_name(m
     }
     with staged(made_once, tmp_path) as stage:
         parties = stage.hub.store.parties
-        there = parties.destinations(limit=1).items[0].destination_id
+        there = parties.destinations(limit=1, scope=EVERYTHING).items[0].destination_id
         for trouble, (condition, word) in cases.items():
             with speaking_tls(workshop.tls(trouble)) as port:
                 options = {"url": f"https://127.0.0.1:{port}/x", "ca_file": str(workshop.ca_file)}

@@ -7,6 +7,7 @@ import shutil
 from click.testing import CliRunner
 
 from hub.cli import main
+from hub.model import EVERYTHING
 from hub.store import Store, migration
 
 
@@ -30,7 +31,7 @@ def test_asking_tells_what_is_to_be_done_and_makes_nothing(sqlite_template, tmp_
     assert (code, "0012  adapter changes" in said, f"{head}  " in said, "0011  " in said) == (1, True, True, False)
     assert migrate(data) == (0, f"0011 → {head}\n")
     store = Store(f"sqlite:///{data / 'hub.sqlite'}")
-    moves = [each.entry for each in store.audit.entries(action="tables.move").items]
+    moves = [each.entry for each in store.audit.entries(action="tables.move", scope=EVERYTHING).items]
     assert [(each.before["revision"], each.after["revision"]) for each in moves] == [(head, "0011"), ("0011", head)]
     assert all(each.actor.startswith("cli:") for each in moves)
     store.close()

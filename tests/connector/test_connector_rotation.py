@@ -14,7 +14,7 @@ from hub.connector import Connector
 from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings
 from hub.crypto import claims_of, read_jws_header, verify_receipt
-from hub.model import MediaType
+from hub.model import EVERYTHING, MediaType
 from hub.validation.catalog import SchemaCatalog
 
 
@@ -86,7 +86,7 @@ def test_keys_change_while_a_connector_runs_and_nothing_stops(stage, monkeypatch
         assert connector.run_once(stage.clock()).accepted == 1
         assert session.json("GET", f"/hub/v1/applications/{submission(second)}")["state"] == "accepted"
         connector.close()
-    entries = [each.entry for each in stage.hub.store.audit.entries(action="hub-key.").items]
+    entries = [each.entry for each in stage.hub.store.audit.entries(action="hub-key.", scope=EVERYTHING).items]
     assert [(each.action, each.target) for each in entries] == [
         ("hub-key.announce", "hub-key:receipt"),
         ("hub-key.rotate", "hub-key:receipt"),

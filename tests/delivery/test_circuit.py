@@ -16,7 +16,7 @@ from store_values import MINUTE, NOW, accepted, claim, known_destination, record
 
 from hub.delivery.attempt import AdapterPool, Leases, Rules
 from hub.delivery.dispatcher import Breakers, Dispatcher
-from hub.model import Breaker, DeadCause, Outcome, OutcomeKind, Schedule, Standing, next_standing
+from hub.model import EVERYTHING, Breaker, DeadCause, Outcome, OutcomeKind, Schedule, Standing, next_standing
 from hub.observability.metrics import Meters
 from hub.store import Circuit, DeliveryState, LocalBlobs, Store
 
@@ -277,7 +277,7 @@ def test_a_receiver_that_is_gone_is_an_alarm_and_gets_nothing_more(yard, caplog)
     working = yard.dispatcher()
     yard.work(working, seconds=30)
     assert yard.tried[gone] <= 8
-    entries = [record.entry for record in yard.store.audit.entries().items]
+    entries = [record.entry for record in yard.store.audit.entries(scope=EVERYTHING).items]
     assert [(entry.action, entry.target) for entry in entries] == [("circuit.disable", f"destination:{gone}")]
     assert yard.value("hub_circuit_openings_total", reason="gone") == 1
     assert any(line.levelname == "ERROR" and str(gone) in line.getMessage() for line in caplog.records)

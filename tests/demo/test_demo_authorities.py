@@ -12,6 +12,7 @@ from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings, Polling
 from hub.demo.authorities import settle
 from hub.demo.cast import Cast, write_config
+from hub.model import EVERYTHING
 from hub.routing import CoverState, service_urn, survey
 from hub.services import Responsible
 from hub.store import all_items
@@ -29,7 +30,7 @@ def settled(made_once, tmp_path_factory):
 
 
 def destinations(hub):
-    return list(all_items(lambda start: hub.store.parties.destinations(offset=start, limit=100)))
+    return list(all_items(lambda start: hub.store.parties.destinations(offset=start, limit=100, scope=EVERYTHING)))
 
 
 def responsible(hub, ars, service):
@@ -49,7 +50,7 @@ def test_every_municipality_has_an_authority_for_every_service(settled):
 def test_the_check_finds_nothing_for_all_of_them_offer_what_is_theirs(settled):
     stage, _ = settled
     now = stage.clock()
-    assert stage.hub.book.findings(stage.hub.book.base(now), now=now) == []
+    assert stage.hub.book.findings(stage.hub.book.base(now), now=now, scope=EVERYTHING) == []
 
 
 def test_the_law_says_whose_a_service_is(settled):
@@ -96,7 +97,7 @@ def test_what_is_invented_says_so_and_shares_one_key(settled):
     assert all("(Vorführung / demo)" in each.name for each in invented)
     assert all("(Vorführung / demo)" in each.contact["legalName"] for each in invented)
     assert len({each.encryption_kid for each in invented}) == 1
-    (made,) = hub.store.audit.entries(action="demo.authorities").items
+    (made,) = hub.store.audit.entries(action="demo.authorities", scope=EVERYTHING).items
     assert made.entry.after == {"destinations": len(invented)}
 
 

@@ -12,7 +12,9 @@ from argon2 import PasswordHasher
 from routing_book import NOW
 
 from hub.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthenticated
-from hub.identity.accounts import IDLE, LONGEST_SESSION, Accounts, Person, Right, Role, may_be_one_human, same_csrf
+from hub.identity.accounts import IDLE, LONGEST_SESSION, Accounts, same_csrf
+from hub.identity.persons import Person, Right, may_be_one_human
+from hub.model import EVERYTHING, Role
 from hub.store import AuditEntry, tables
 from hub.store.tables import accounts as account_table
 from hub.store.tables import sessions as session_table
@@ -174,7 +176,7 @@ def test_an_identity_has_one_account(accounts, store):
     entry = AuditEntry(at=NOW, actor="cli", action="account.add", target="account:zwei")
     with pytest.raises(Conflict):
         records.add(replace(known, name="zwei"), audit=entry)
-    assert "account.add" not in [each.entry.action for each in store.audit.entries().items][1:]
+    assert "account.add" not in [each.entry.action for each in store.audit.entries(scope=EVERYTHING).items][1:]
 
 
 def test_a_providers_answer_is_used_once_and_forgotten_when_it_is_too_old_anyway(accounts, store):
@@ -211,7 +213,7 @@ def test_every_change_of_an_account_is_audited_without_secrets(accounts, store):
     accounts.set_totp("erika", actor="cli:root", now=NOW)
     accounts.set_password("erika", "ein ganz neues passwort", actor="cli:root", now=NOW)
     accounts.disable("erika", actor="cli:root", now=NOW)
-    entries = [record.entry for record in store.audit.entries().items]
+    entries = [record.entry for record in store.audit.entries(scope=EVERYTHING).items]
     assert [entry.action for entry in entries] == [
         "account.add",
         "account.totp",
@@ -239,7 +241,7 @@ def test_roles_give_rights_and_nothing_more():
 
 
 def test_a_tenant_covers_what_lies_below_its_prefix():
-    person = Person(name="x", full_name="x", roles=(), tenant="06439")
+    person = Person(name="x", full_name="x", roles=(Role.VIEWER,), tenant="06439")
     assert person.covers("064390015015")
     assert not person.covers("06")
     assert not person.covers("064140000000")

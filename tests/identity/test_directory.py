@@ -15,8 +15,9 @@ from hub.administration.keys import By, KeyApproval
 from hub.app import development_authority
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import HubError
-from hub.identity.accounts import Person, Role
 from hub.identity.clients import Directory, new_client
+from hub.identity.persons import Person
+from hub.model import Role
 from hub.model.parties import ClientKind
 
 OPERATOR = Person(name="otto", full_name="Otto", roles=(Role.OPERATOR,))

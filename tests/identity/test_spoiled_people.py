@@ -9,7 +9,9 @@ from store_values import NOW, known_destination
 from test_accounts import PASSWORD, Box
 
 from hub.errors import Conflict, SealBroken, Text, Unauthenticated, UnreadableRow
-from hub.identity.accounts import Accounts, Right, Role, people_who_may
+from hub.identity.accounts import Accounts
+from hub.identity.persons import Right, people_who_may
+from hub.model import EVERYTHING, Role
 from hub.store import AuditEntry
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.tables import accounts as account_table
@@ -66,7 +68,7 @@ def test_an_account_that_cannot_be_read_locks_itself_alone(store, people, counte
     people.log_in("berta", PASSWORD, now=NOW)
     if column != "password_hash":
         assert people.session(token, now=NOW) is None
-        assert [each.name for each in people.list().items] == ["berta"]
+        assert [each.name for each in people.list(scope=EVERYTHING).items] == ["berta"]
         assert people_who_may(store, Right.APPROVE) == ["berta"]
         with pytest.raises(UnreadableRow):
             people.disable("anton", actor="cli", now=NOW)
@@ -121,7 +123,7 @@ def test_a_proposal_of_a_key_that_cannot_be_read_is_decided_by_nobody_and_hides_
     bad, good = proposed(store, place, "bad"), proposed(store, place, "good")
     spoil(store, update(KEY_CHANGES).where(KEY_CHANGES.c.change_id == bad.change_id).values({column: value}))
     changes = store.key_changes
-    assert changes.open() == changes.of(place.destination_id) == [good]
+    assert changes.open(scope=EVERYTHING) == changes.of(place.destination_id) == [good]
     with pytest.raises(UnreadableRow) as caught:
         changes.change(bad.change_id)
     assert caught.value.place == ("key_changes", str(bad.change_id), column)
@@ -146,5 +148,5 @@ def test_a_proposal_of_an_adapter_whose_options_are_no_object_is_passed(store, c
     )
     assert made.state is ChangeState.OPEN
     spoil(store, update(metadata.tables["adapter_changes"]).values(options="[]"))
-    assert store.adapter_changes.open() == []
+    assert store.adapter_changes.open(scope=EVERYTHING) == []
     assert counted == ["adapter_changes"]

@@ -13,7 +13,7 @@ from hub.administration.deliveries import DeadLetters, RedrivenBy
 from hub.crypto import decrypt, read_decryption_key, verify_receipt
 from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Malformed, Refused, UnknownSchema
 from hub.intake import Intake
-from hub.model import Application, DeadCause, MediaType, State, Subject
+from hub.model import EVERYTHING, Application, DeadCause, MediaType, State, Subject
 from hub.routing import OnInvalid, RoutingTable, from_csv, from_yaml, to_csv, to_yaml
 from hub.store import DeliveryState
 
@@ -127,7 +127,7 @@ def test_the_receiver_does_not_see_what_is_in_quarantine_until_it_is_released(st
     assert stage.hub.store.deliveries.quarantined(stored.id)
     delivery_id = stage.hub.store.deliveries.of(stored.id).delivery_id
     by = RedrivenBy(actor="cli:anna", now=stage.clock())
-    assert DeadLetters(store=stage.hub.store).redrive(delivery_id, within=None, by=by)
+    assert DeadLetters(store=stage.hub.store).redrive(delivery_id, scope=EVERYTHING, by=by)
     assert waiting(stage) == [stored.id]
     assert not stage.hub.store.deliveries.quarantined(stored.id)
 

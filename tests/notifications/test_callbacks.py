@@ -15,7 +15,7 @@ from sealed_replies import reply_to
 
 from hub.crypto import verify_callback
 from hub.identity import Caller
-from hub.model import Callback, ClientKind
+from hub.model import EVERYTHING, Callback, ClientKind
 from hub.notifications.callbacks import CallbackWorker, at_rest
 from hub.notifications.mail import Noticeboard
 from hub.notifications.outbox import SCHEDULE
@@ -108,7 +108,7 @@ def test_a_receiver_that_stays_away_is_given_up_after_three_days_and_noted(own_d
         own_door.clock.pass_(hours=1)
     assert 70 < len(post_office.sent) < 100
     assert [dead.callback_id for dead in own_door.hub.store.callbacks.dead().items] == [callback.callback_id]
-    noted = own_door.hub.store.audit.entries(newest_first=True, limit=1).items[0].entry
+    noted = own_door.hub.store.audit.entries(newest_first=True, limit=1, scope=EVERYTHING).items[0].entry
     assert (noted.action, noted.target) == ("callback.unreachable", "client:party")
     assert SECRET not in repr(noted)
 
@@ -148,7 +148,7 @@ def test_an_authority_whose_callback_stays_unreachable_is_told_once_a_week_for_a
     about, contact = f"destination:{own_door.destination_id}", own_door.destination.contact["email"]
     first = {("callback-unreachable", contact, "HTTP 500"), ("callback-unreachable", OPERATORS, "HTTP 500")}
     assert (len(sent_about(own_door, about)), set(sent_about(own_door, about))) == (2, first)
-    audited = own_door.hub.store.audit.entries(newest_first=True, limit=len(sent)).items
+    audited = own_door.hub.store.audit.entries(newest_first=True, limit=len(sent), scope=EVERYTHING).items
     assert {each.entry.action for each in audited} == {"callback.unreachable"}
     own_door.clock.pass_(days=3)
     queued(own_door, "https://authority.example/authority", party=str(own_door.destination_id))

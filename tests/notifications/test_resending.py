@@ -10,7 +10,7 @@ from sealed_door import Door, movable_door, post  # noqa: F401  # movable_door i
 from store_values import MINUTE, NOW, accepted, known_destination
 from test_callbacks import SECRET, Post, drain
 
-from hub.model import ClientKind
+from hub.model import EVERYTHING, ClientKind
 from hub.notifications.callbacks import MOST_RESENT, Resending
 from hub.store import OutgoingCallback
 
@@ -49,7 +49,7 @@ def test_the_newest_go_out_again_whether_they_arrived_or_were_given_up(store, ma
     message = store.submissions.message(made.submission_id)
     assert Resending(store).again(message, party="online-service", last=2, actor="a", now=LATER) == 2
     assert set(due(store)) == {middle, last}
-    (entry,) = [record.entry for record in store.audit.entries(action="callback.resend").items]
+    (entry,) = [record.entry for record in store.audit.entries(action="callback.resend", scope=EVERYTHING).items]
     assert (entry.actor, entry.target, entry.after) == ("a", f"submission:{made.submission_id}", {"resent": 2})
 
 
@@ -58,7 +58,7 @@ def test_others_are_left_alone(store, made):
     ended(store, accepted(store, made.destination_id))
     message = store.submissions.message(made.submission_id)
     assert Resending(store).again(message, party="online-service", last=10, actor="a", now=LATER) == 0
-    assert store.audit.entries(action="callback.resend").total == 0
+    assert store.audit.entries(action="callback.resend", scope=EVERYTHING).total == 0
     assert Resending(store).again(message, party=None, last=10, actor="operator", now=LATER) == 1
 
 

@@ -49,6 +49,7 @@ from store_values import (
 )
 
 from hub.errors import StoreUnavailable
+from hub.model import EVERYTHING, ROOT, Tenant, TenantGrant, TenantKind
 from hub.model.events import EventKind
 from hub.model.parties import Role
 from hub.store import (
@@ -105,6 +106,15 @@ def account(name: str, **changes: Any) -> Account:
 
 def session(token: str) -> StoredSession:
     return StoredSession(token_hash=token, account="otto", csrf="c", created_at=NOW, seen_at=NOW)
+
+
+def tenant(tenant_id: str, parent: str = ROOT) -> Tenant:
+    kind = TenantKind.DISTRICT if parent == ROOT else TenantKind.MUNICIPALITY
+    return Tenant(tenant_id=tenant_id, parent=parent, kind=kind, name=tenant_id, created_at=NOW, updated_at=NOW)
+
+
+def granted(tenant_id: str) -> TenantGrant:
+    return TenantGrant(account="otto", role=Role.EDITOR, tenant_id=tenant_id, granted_by="anton", granted_at=NOW)
 
 
 def key_change(destination_id: UUID, kid: str) -> KeyChange:
@@ -210,7 +220,7 @@ def furnish(store: Store) -> Scene:
         answered=answered,
         over=over,
         leased=lease,
-        dead=store.deliveries.dead().items[0].delivery_id,
+        dead=store.deliveries.dead(scope=EVERYTHING).items[0].delivery_id,
         expected=waiting,
         announced=announced(store, there.destination_id),
         attachment=(announced(store, there.destination_id, attachment).id, attachment),
@@ -233,6 +243,8 @@ def _people(store: Store) -> None:
     old = {"subject": "otto", "at": 1}
     store.database.write(lambda connection: connection.execute(tables.login_failures.insert(), old).rowcount)
     store.logins.remember("known", kind="client", until=NOW, now=NOW)
+    store.tenants.add([tenant("kreis"), tenant("gemeinde", parent="kreis")], audit=AUDIT)
+    store.tenants.grant(granted("gemeinde"), audit=AUDIT)
 
 
 def _outbox(store: Store, about: Any) -> tuple[Any, UUID]:
@@ -345,8 +357,17 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "deliveries.give_up": lambda s, _: s.deliveries.give_up(LATER, LATER, tell=lambda _over: []),
     "deliveries.redrive": lambda s, c: s.deliveries.redrive(c.dead, NOW, audit=AUDIT),
     "deliveries.redrive_all": lambda s, _: s.deliveries.redrive_all(
-        NOW, cause=None, destination_ids=None, audit=lambda _number: AUDIT
+        NOW, scope=EVERYTHING, cause=None, destination_ids=None, audit=lambda _number: AUDIT
     ),
+    "tenants.add": lambda s, _: s.tenants.add([tenant("neu")], audit=AUDIT),
+    "tenants.change": lambda s, _: s.tenants.change(
+        "gemeinde", lambda before: replace(before, parent=ROOT, areas=("06415",)), audit=lambda _before, _after: AUDIT
+    ),
+    "tenants.dissolve": lambda s, _: s.tenants.dissolve(
+        "gemeinde", successor="kreis", keep_rights=False, until=NOW.date(), audit=lambda _held: AUDIT, now=NOW
+    ),
+    "tenants.grant": lambda s, _: s.tenants.grant(granted("kreis"), audit=AUDIT),
+    "tenants.revoke": lambda s, _: s.tenants.revoke(granted("gemeinde"), audit=AUDIT),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),
     "event_log.append": lambda s, c: s.event_log.append(

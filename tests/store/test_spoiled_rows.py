@@ -25,7 +25,7 @@ from store_values import (
 
 from hub.errors import UnreadableRow
 from hub.jobs.retention import Undelivered
-from hub.model import DeadCause
+from hub.model import EVERYTHING, DeadCause
 from hub.notifications.mail import Noticeboard
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import verify_audit
@@ -95,7 +95,7 @@ def test_a_message_is_answered_for_alone_and_lists_go_on(store, spoil, counted, 
     assert store.submissions.message(good.submission_id).id == good.submission_id
     listed = {one.id for one in store.submissions.messages().items}
     assert listed == {good.submission_id}
-    assert bad.submission_id not in {one.id for one in store.overview.submissions(Wanted()).items}
+    assert bad.submission_id not in {one.id for one in store.overview.submissions(Wanted(), scope=EVERYTHING).items}
     assert counted == ["messages"]
 
 
@@ -117,7 +117,7 @@ def test_a_destination_is_answered_for_alone_and_lists_go_on(store, spoil, count
     with pytest.raises(UnreadableRow):
         store.parties.destination(bad.destination_id)
     assert store.parties.destination(good.destination_id) == good
-    assert [one.destination_id for one in store.parties.destinations().items] == [good.destination_id]
+    assert [one.destination_id for one in store.parties.destinations(scope=EVERYTHING).items] == [good.destination_id]
     assert counted == ["destinations"]
 
 
@@ -128,7 +128,7 @@ def test_a_client_is_answered_for_alone_and_lists_go_on(store, spoil, counted, c
     spoil("clients", column, value, key="client_id", of="bad")
     with pytest.raises(UnreadableRow):
         store.parties.client("bad")
-    assert [one.client_id for one in store.parties.clients().items] == ["good"]
+    assert [one.client_id for one in store.parties.clients(scope=EVERYTHING).items] == ["good"]
     assert counted == ["clients"]
 
 
@@ -166,7 +166,7 @@ def test_a_circuit_that_cannot_be_read_counts_as_closed(store, spoil, counted, c
     (taken,) = claim(store)
     assert (taken.submission.submission_id, taken.circuit.failures) == (mine.submission_id, 0)
     assert record(store, taken)
-    assert [one.destination_id for one in store.figures.troubled(limit=9)] == [good]
+    assert [one.destination_id for one in store.figures.troubled(limit=9, scope=EVERYTHING)] == [good]
     assert store.circuits.circuit(bad).failures == 0
     store.circuits.change(bad, lambda circuit: replace(circuit, failures=2), NOW)
     assert store.circuits.circuit(bad).failures == 2
@@ -178,7 +178,7 @@ def test_the_audit_log_is_shown_without_a_spoiled_entry(store, spoil, counted, c
     for target in ("bad", "good"):
         store.audit.append(AuditEntry(at=NOW, actor="erika", action="test", target=target))
     spoil("audit", column, value, key="target", of="bad")
-    assert [one.entry.target for one in store.audit.entries().items] == ["good"]
+    assert [one.entry.target for one in store.audit.entries(scope=EVERYTHING).items] == ["good"]
     assert counted == ["audit"]
 
 
@@ -247,7 +247,7 @@ def test_a_delivery_without_a_readable_time_is_shown_all_the_same(store, spoil, 
     if column == "accepted_at":
         spoil("deliveries", column, NEVER, key="submission_id", of=made.submission_id)
         claim(store)
-        (delivery,) = store.deliveries.dead(DeadCause.HUB).items
+        (delivery,) = store.deliveries.dead(DeadCause.HUB, scope=EVERYTHING).items
         assert (delivery.submission_id, delivery.accepted_at) == (made.submission_id, NOW)
     else:
         claim(store)
@@ -278,7 +278,7 @@ def test_a_dispatcher_delivers_beside_a_spoiled_row_and_after_a_restart(store, s
         good.append(accepted(store, there))
     view = store.deliveries.of(bad.submission_id)
     assert (view.state, view.cause) == (DeliveryState.DEAD, DeadCause.HUB)
-    assert [one.submission_id for one in store.deliveries.dead().items] == [bad.submission_id]
+    assert [one.submission_id for one in store.deliveries.dead(scope=EVERYTHING).items] == [bad.submission_id]
     assert str(bad.submission_id) not in Taking.submissions()
 
 
@@ -345,7 +345,7 @@ def test_a_spoiled_record_breaks_the_audit_chain_at_its_number_and_actions_go_on
 
 def test_once_the_end_is_mended_the_audit_chain_holds_again(store, spoil, counted):
     chained(store, 2)
-    true = store.audit.entries().items[-1].hash
+    true = store.audit.entries(scope=EVERYTHING).items[-1].hash
     spoil("audit", "hash", "no hash", key="seq", of=2)
     assert store.checkpoints.audit_head() is None
     assert counted == ["audit"]
@@ -366,6 +366,6 @@ def test_a_list_is_walked_past_spoiled_rows_and_shows_each_other_once(store, spo
     there = [known_destination(store).destination_id for _ in range(5)]
     for bad in (0, 1, 3):
         spoil("destinations", "services", "[", key="destination_id", of=there[bad])
-    pages = list(all_pages(lambda start: store.parties.destinations(offset=start, limit=limit)))
+    pages = list(all_pages(lambda start: store.parties.destinations(offset=start, limit=limit, scope=EVERYTHING)))
     assert sorted(one.destination_id for page in pages for one in page.items) == sorted([there[2], there[4]])
     assert {UUID(error.place[1]) for page in pages for error in page.unreadable} == {there[0], there[1], there[3]}

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from store_values import MINUTE, NOW, callback
 
 from hub.errors import NotFound
+from hub.model import EVERYTHING
 from hub.model.events import GENESIS
 from hub.store import AuditEntry
 
@@ -156,19 +157,19 @@ def _entry(number: int) -> AuditEntry:
 
 def test_the_audit_log_is_one_chain_in_order(store):
     made = [store.audit.append(_entry(number)) for number in range(3)]
-    stored = store.audit.entries().items
+    stored = store.audit.entries(scope=EVERYTHING).items
     assert list(stored) == made
     assert [record.seq for record in stored] == [1, 2, 3]
     assert stored[0].previous == GENESIS
     assert all(record.hash == record.record_hash() for record in stored)
     assert all(after.previous == before.hash for before, after in pairwise(stored))
-    assert [record.seq for record in store.audit.entries(newest_first=True, limit=2).items] == [3, 2]
+    assert [record.seq for record in store.audit.entries(newest_first=True, limit=2, scope=EVERYTHING).items] == [3, 2]
 
 
 def test_one_changed_word_in_the_audit_log_is_found(store):
     store.audit.append(_entry(0))
     store.database.write(lambda connection: connection.execute(text("UPDATE audit SET actor = 'nobody'")).rowcount)
-    (record,) = store.audit.entries().items
+    (record,) = store.audit.entries(scope=EVERYTHING).items
     assert record.record_hash() != record.hash
     assert replace(record, entry=_entry(0)).record_hash() == record.hash
 
@@ -187,6 +188,6 @@ def test_auditors_on_two_nodes_keep_one_chain(open_store):
         thread.start()
     for thread in threads:
         thread.join()
-    stored = nodes[0].audit.entries(limit=100).items
+    stored = nodes[0].audit.entries(limit=100, scope=EVERYTHING).items
     assert [record.seq for record in stored] == list(range(1, 19))
     assert all(after.previous == before.hash for before, after in pairwise(stored))

@@ -9,6 +9,7 @@ import pytest
 from store_values import NOW, accepted, callback, known_destination
 
 from hub.errors import Conflict, KeyRefused, NotFound
+from hub.model import EVERYTHING, Scope
 from hub.model.submission import MediaType, SchemaRef, new_id
 from hub.store import AuditEntry, DeliveryState
 from hub.store.proposals import ChangeState, KeyChange, KeyStep
@@ -43,7 +44,7 @@ def test_an_approval_adds_the_key_and_seals_to_it_in_one_transaction(store, chan
     assert changes.of(place.destination_id) == [done]
     assert store.parties.destination(place.destination_id).encryption_kid == "new-key-1"
     assert store.parties.usable_key(place.destination_id, "new-key-1") == JWK
-    assert store.audit.entries(action="key.").total == 2
+    assert store.audit.entries(action="key.", scope=EVERYTHING).total == 2
 
 
 def test_a_key_with_the_same_kid_rolls_the_whole_approval_back(store, changes):
@@ -54,7 +55,7 @@ def test_a_key_with_the_same_kid_rolls_the_whole_approval_back(store, changes):
         changes.decide(decided(made), audit=audit("key.approve"))
     assert changes.change(made.change_id).state is ChangeState.OPEN
     assert store.parties.destination(place.destination_id).encryption_kid == place.encryption_kid
-    assert store.audit.entries(action="key.approve").total == 0
+    assert store.audit.entries(action="key.approve", scope=EVERYTHING).total == 0
 
 
 def test_retiring_leaves_the_key_readable(store, changes):
@@ -85,8 +86,8 @@ def test_only_one_is_open_and_each_is_decided_once(store, changes):
 def test_open_proposals_stay_within_the_tenant(store, changes):
     here, there = known_destination(store, tenant="06439"), known_destination(store, tenant="06414")
     made = [changes.propose(proposal(place), audit=audit()) for place in (here, there)]
-    assert changes.open() == made
-    assert changes.open(tenant="06439") == made[:1]
+    assert changes.open(scope=EVERYTHING) == made
+    assert changes.open(scope=Scope.of_area("06439")) == made[:1]
 
 
 def test_openings_and_closings_are_kept_the_newest_first(store):
@@ -99,7 +100,7 @@ def test_openings_and_closings_are_kept_the_newest_first(store):
     )
     history = store.circuits.changes(place.destination_id)
     assert [(each.at, each.failures, each.open_until) for each in history] == [(until, 0, None), (NOW, 5, until)]
-    assert store.audit.entries(action="close").total == 1
+    assert store.audit.entries(action="close", scope=EVERYTHING).total == 1
 
 
 def test_callbacks_of_one_party_are_counted_and_shown_without_their_secret(store):
@@ -135,9 +136,9 @@ def test_the_use_of_schemas_is_counted_within_the_tenant(store):
     for place in (here, there, there):
         accepted(store, place.destination_id, schema=schema, submission_id=new_id(NOW))
     overview = store.overview
-    assert overview.schema_use(since=NOW) == {"urn:s": 3}
-    assert overview.schema_use(since=NOW, tenant="06439") == {"urn:s": 1}
-    assert overview.schema_use(since=NOW + timedelta(days=1)) == {}
+    assert overview.schema_use(since=NOW, scope=EVERYTHING) == {"urn:s": 3}
+    assert overview.schema_use(since=NOW, scope=Scope.of_area("06439")) == {"urn:s": 1}
+    assert overview.schema_use(since=NOW + timedelta(days=1), scope=EVERYTHING) == {}
 
 
 def test_the_audit_log_is_searched_without_wildcards(store):
@@ -145,7 +146,7 @@ def test_the_audit_log_is_searched_without_wildcards(store):
         store.audit.append(AuditEntry(at=NOW, actor=actor, action=action, target=target))
 
     def found(**wanted):
-        return [each.entry.actor for each in store.audit.entries(**wanted).items]
+        return [each.entry.actor for each in store.audit.entries(**wanted, scope=EVERYTHING).items]
 
     assert found(action="key.") == ["a", "b"]
     assert found(target="nation:2") == ["b"]

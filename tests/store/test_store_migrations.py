@@ -17,7 +17,7 @@ from store_values import NOW, accepted, claim, known_destination, record
 
 from hub import __version__
 from hub.errors import ConfigurationError, Conflict, StoreUnavailable
-from hub.model import ClientKind, DeadCause, Door, EventKind, Form, OutcomeKind, State, Subject
+from hub.model import EVERYTHING, ClientKind, DeadCause, Door, EventKind, Form, OutcomeKind, State, Subject
 from hub.store import AuditEntry, ChangeState, DeliveryState, KeyStep, Store, migration, tables
 
 
@@ -327,15 +327,15 @@ def test_on_the_way_back_nothing_is_lost_unless_it_is_said(store_url, tmp_path):
     waiting = accepted(store, there.destination_id)
     sealed_otherwise = text("UPDATE messages SET form = 'cms'")
     store.database.write(lambda connection: connection.execute(sealed_otherwise).rowcount)
-    before = store.audit.entries().total
+    before = store.audit.entries(scope=EVERYTHING).total
     with pytest.raises(Conflict) as refusal:
         store.move_tables("0003", ENTRY)
     assert "messages.form (1)" in refusal.value.detail.en
-    assert (store.schema_revision(), store.audit.entries().total) == (migration.head_revision(), before)
+    assert (store.schema_revision(), store.audit.entries(scope=EVERYTHING).total) == (migration.head_revision(), before)
     assert store.move_tables("0003", ENTRY, with_loss=True) == {"messages.form": 1}
     assert store.schema_revision() == "0003"
     assert store.move_tables(head, ENTRY) == {}
-    back, forward = (each.entry for each in store.audit.entries(action="tables.move").items)
+    back, forward = (each.entry for each in store.audit.entries(action="tables.move", scope=EVERYTHING).items)
     assert (back.before, back.after["revision"], back.after["lost"]) == (
         {"revision": head},
         "0003",

@@ -10,6 +10,7 @@ import pytest
 from store_values import MINUTE, NOW, client, destination, known_destination
 
 from hub.errors import Conflict, KeyRefused, NotFound
+from hub.model import EVERYTHING, Scope
 from hub.model.parties import ClientKind, OfferedService
 from hub.store import AuditEntry
 
@@ -25,7 +26,7 @@ def test_a_client_id_is_taken_once_and_its_audit_entry_goes_with_it(store):
     with pytest.raises(Conflict) as caught:
         store.parties.add_client(client(name="another"), audit=_ENTRY)
     assert caught.value.slug == "already-exists"
-    assert store.audit.entries().total == 1
+    assert store.audit.entries(scope=EVERYTHING).total == 1
     assert store.parties.client("online-service").name == "Bürgerportal"
 
 
@@ -35,7 +36,7 @@ def test_an_unknown_client_is_none_and_cannot_be_changed(store):
         store.parties.set_client_secret("nobody", "hash")
     with pytest.raises(NotFound):
         store.parties.disable_client("nobody", NOW, audit=_ENTRY)
-    assert store.audit.entries().total == 0
+    assert store.audit.entries(scope=EVERYTHING).total == 0
 
 
 def test_a_client_comes_back_as_it_went_in(store):
@@ -56,7 +57,7 @@ def test_a_client_gets_a_new_secret_and_is_disabled_for_good(store):
 def test_clients_are_listed_by_id(store):
     for name in "cab":
         store.parties.add_client(client(name))
-    page = store.parties.clients(offset=1, limit=1)
+    page = store.parties.clients(offset=1, limit=1, scope=EVERYTHING)
     assert ([one.client_id for one in page.items], page.total) == (["b"], 3)
 
 
@@ -105,7 +106,7 @@ def test_a_change_made_on_an_older_state_is_refused_whole(store):
         store.parties.change_destination(made.destination_id, _renamed("B"), audit=_audit, expected=made.revision)
     assert caught.value.slug == "overtaken"
     assert store.parties.destination(made.destination_id) == changed
-    assert store.audit.entries().total == 1
+    assert store.audit.entries(scope=EVERYTHING).total == 1
     with pytest.raises(NotFound):
         store.parties.change_destination(uuid4(), _renamed("A"), audit=_audit)
 
@@ -146,14 +147,14 @@ def test_destinations_are_found_by_owner_status_and_tenant_prefix(store):
     hessen = known_destination(store, tenant="06", owner="a")
     district = known_destination(store, tenant="06439", owner="b", created_at=NOW + MINUTE)
     known_destination(store, tenant="09", owner="b", status="inactive", created_at=NOW + MINUTE * 2)
-    assert [one.destination_id for one in store.parties.destinations(tenant="06").items] == [
+    assert [one.destination_id for one in store.parties.destinations(scope=Scope.of_area("06")).items] == [
         hessen.destination_id,
         district.destination_id,
     ]
-    assert store.parties.destinations(owner="b").total == 2
-    assert store.parties.destinations(owner="b", status="active").items == (district,)
-    assert store.parties.destinations(tenant="%").total == 0
-    assert store.parties.destinations(tenant="").total == 3
+    assert store.parties.destinations(owner="b", scope=EVERYTHING).total == 2
+    assert store.parties.destinations(owner="b", status="active", scope=EVERYTHING).items == (district,)
+    assert store.parties.destinations(scope=Scope.of_area("%")).total == 0
+    assert store.parties.destinations(scope=Scope.of_area("")).total == 3
 
 
 def test_a_key_is_never_replaced_by_another(store):
@@ -163,7 +164,7 @@ def test_a_key_is_never_replaced_by_another(store):
     with pytest.raises(KeyRefused):
         store.parties.add_key(made.destination_id, _jwk("seal-1", n="AAAA"), NOW, audit=_ENTRY)
     assert store.parties.key(made.destination_id, "seal-1") == _jwk("seal-1")
-    assert store.audit.entries().total == 1
+    assert store.audit.entries(scope=EVERYTHING).total == 1
 
 
 def test_the_current_encryption_key_comes_first(store):

@@ -29,6 +29,7 @@ from store_values import (
 )
 
 from hub.errors import Conflict, NotFound
+from hub.model import EVERYTHING
 from hub.model.delivery import Step, StepKind
 from hub.model.events import EventKind
 from hub.model.submission import DeadCause, Outcome, OutcomeKind, State
@@ -469,12 +470,12 @@ def test_the_buried_lie_among_the_dead_by_cause(store):
     causes = [DeadCause.PAYLOAD, DeadCause.CONFIGURATION]
     for taken, cause in zip(claim(store), causes, strict=True):
         record(store, taken, *buried(cause))
-    assert store.deliveries.dead().total == 2
-    (delivery,) = store.deliveries.dead(DeadCause.PAYLOAD).items
+    assert store.deliveries.dead(scope=EVERYTHING).total == 2
+    (delivery,) = store.deliveries.dead(DeadCause.PAYLOAD, scope=EVERYTHING).items
     assert delivery.submission_id in {one.submission_id for one in made}
     assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DEAD, None)
-    assert store.deliveries.dead(DeadCause.HUB).total == 0
-    assert store.deliveries.dead(destination_id=uuid4()).total == 0
+    assert store.deliveries.dead(DeadCause.HUB, scope=EVERYTHING).total == 0
+    assert store.deliveries.dead(destination_id=uuid4(), scope=EVERYTHING).total == 0
 
 
 def test_a_redrive_happens_once_and_starts_the_schedule_anew(store):

@@ -20,6 +20,7 @@ from store_values import (
     record,
 )
 
+from hub.model import EVERYTHING
 from hub.model.submission import DeadCause, OutcomeKind
 from hub.store import DeliveryState
 from hub.store.reports import Wanted
@@ -88,10 +89,10 @@ def test_a_delivery_that_cannot_be_read_is_a_dead_letter_and_stops_nobody(store,
 def test_a_dead_letter_that_cannot_be_read_is_shown_and_can_be_sent_again(store, spoil, table, column, value):
     bad, _good = spoiled(store, spoil, table, column, value)
     claim(store)
-    (delivery,) = store.deliveries.dead(DeadCause.HUB).items
+    (delivery,) = store.deliveries.dead(DeadCause.HUB, scope=EVERYTHING).items
     assert delivery.submission_id == bad.submission_id
-    assert [one.submission_id for one in store.overview.dead().items] == [bad.submission_id]
-    assert store.overview.dead_causes() == {"hub": 1}
+    assert [one.submission_id for one in store.overview.dead(scope=EVERYTHING).items] == [bad.submission_id]
+    assert store.overview.dead_causes(scope=EVERYTHING) == {"hub": 1}
     assert store.deliveries.redrive(delivery.delivery_id, NOW + HOUR)
     assert bad.submission_id not in {one.submission.submission_id for one in claim(store, now=NOW + HOUR)}
     assert store.deliveries.of(bad.submission_id).state is DeliveryState.DEAD
@@ -136,7 +137,7 @@ def test_a_member_of_a_newer_version_is_shown_all_the_same(store, spoil, table, 
     view = store.deliveries.of(made.submission_id)
     assert view.state is DeliveryState.DEAD
     assert store.deliveries.backlog() == [] or column == "cause"
-    assert store.overview.waiting() == store.deliveries.backlog()
+    assert store.overview.waiting(scope=EVERYTHING) == store.deliveries.backlog()
 
 
 def test_an_attempt_of_a_newer_kind_is_shown_as_of_unknown_end(store, spoil):
@@ -165,4 +166,4 @@ def test_a_message_that_cannot_be_read_is_passed_by_retention(store, spoil):
         spoil("messages", "door", "fax", key="message_id", of=str(bad.id))
     assert [one.id for one in store.retention.incomplete(NOW + HOUR, limit=1)] == [made[2].id]
     assert [one.id for one in store.retention.incomplete(NOW + HOUR, limit=9)] == [made[2].id, made[3].id]
-    assert {one.id for one in store.overview.submissions(Wanted()).items} == {made[2].id, made[3].id}
+    assert {one.id for one in store.overview.submissions(Wanted(), scope=EVERYTHING).items} == {made[2].id, made[3].id}

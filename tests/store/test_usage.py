@@ -13,6 +13,7 @@ from usage_year import LATE, SeededYear
 
 from hub.errors import Malformed
 from hub.jobs.usage import RollUp
+from hub.model import EVERYTHING, Scope
 from hub.model.usage import BOUNDS, Month, UsageOutcome, bucket_of, cause_of, day_of, percentile, span_of
 from hub.store.usage import Usage
 
@@ -59,8 +60,10 @@ def test_a_years_figures_are_those_of_a_recount(store):
     _rolled_up(store)
     assert _all(year, "counted") == _all(year, "recounted")
     assert _all(year, "counted", tenant="06439001") == _all(year, "recounted", tenant="06439001")
-    assert sum(line.number for month in _months() for line in store.usage.lines(month)) == len(year.done)
-    assert store.usage.lines(Month(2025, 12)) == []
+    assert sum(line.number for month in _months() for line in store.usage.lines(month, scope=EVERYTHING)) == len(
+        year.done
+    )
+    assert store.usage.lines(Month(2025, 12), scope=EVERYTHING) == []
     assert store.usage.months() == _months()[::-1]
 
 
@@ -186,15 +189,15 @@ def test_refusals_are_added_once_to_the_day_of_their_sender(store, open_store):
     day = NOW.date().isoformat()
     store.usage.note_refusals({(day, "portal", "no-route"): 3, (day, "portal", "invalid"): 1}).result(10)
     store.usage.note_refusals({(day, "portal", "no-route"): 2}).result(10)
-    assert store.usage.refused(Month(2026, 11)) == []
+    assert store.usage.refused(Month(2026, 11), scope=EVERYTHING) == []
     assert store.usage.add_refusals() == 3
     assert open_store().usage.add_refusals() == 0
     store.usage.note_refusals({(day, "portal", "no-route"): 1}).result(10)
     RollUp(store=store).run(NOW)
-    found = {(each.sender, each.slug): each.number for each in store.usage.refused(Month(2026, 11))}
+    found = {(each.sender, each.slug): each.number for each in store.usage.refused(Month(2026, 11), scope=EVERYTHING)}
     assert found == {("portal", "no-route"): 6, ("portal", "invalid"): 1}
-    assert store.usage.refused(Month(2026, 11), tenant="06439") == []
-    assert store.usage.refused(Month(2026, 10)) == []
+    assert store.usage.refused(Month(2026, 11), scope=Scope.of_area("06439")) == []
+    assert store.usage.refused(Month(2026, 10), scope=EVERYTHING) == []
 
 
 def test_a_past_day_rests_between_two_counts_and_today_does_not(store):
@@ -219,7 +222,7 @@ def test_a_day_is_counted_once_more_when_it_is_over(store):
 
 def test_a_store_without_submissions_has_no_figures(store):
     assert RollUp(store=store).run(NOW) == 1
-    assert store.usage.lines(Month(2026, 11)) == []
+    assert store.usage.lines(Month(2026, 11), scope=EVERYTHING) == []
     (today,) = store.usage.days(Month(2026, 11))
     assert (today.day, today.stale, today.closed) == (NOW.date(), False, False)
     assert Usage(store.database).months() == []

@@ -21,8 +21,8 @@ from hub.administration.offers import Offers, dropped
 from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed
 from hub.crypto import expires_at
 from hub.errors import not_found
-from hub.identity import Caller, Person, Right, reach
-from hub.model import DeadCause, Destination, OfferedService, reason_for_people, reason_of
+from hub.identity import Caller, Person, Right, reach, scope_of_client
+from hub.model import EVERYTHING, ROOT, DeadCause, Destination, OfferedService, Scope, reason_for_people, reason_of
 from hub.store import AdapterChange, ChangeState, Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
 
 #: What FIT-Connect's metadata versions are where nobody says anything.
@@ -67,6 +67,7 @@ class DestinationAdmin:
             signature_key=body["signingPublicKey"],
             owner=body["owner"],
             tenant=body.get("tenant", ""),
+            tenant_id=body.get("tenantId"),
             now=self._clock(),
         )
         headers = {"Location": f"/hub/v1/destinations/{made.destination_id}", **FRESH, **etag(made.revision)}
@@ -221,6 +222,7 @@ def _head(destination: Destination) -> dict[str, Any]:
         "status": destination.status,
         "owner": destination.owner,
         "tenant": destination.tenant,
+        "tenantId": destination.tenant_id or ROOT,
         "adapter": destination.adapter,
         "encryptionKid": destination.encryption_kid,
         "createdAt": _moment(destination.created_at),
@@ -308,7 +310,9 @@ class DeadLetterDesk:
     ) -> ConnexionResponse:
         """List dead letters of the caller's destinations."""
         within = await in_thread(self._within, self._caller(), destinationId)
-        page = await in_thread(self._dead_letters.list, _cause(cause), within=within, offset=offset, limit=limit)
+        page = await in_thread(
+            self._dead_letters.list, _cause(cause), scope=EVERYTHING, within=within, offset=offset, limit=limit
+        )
         reasons = await in_thread(self._dead_letters.reasons, page)
         rows = [_row(each) | {"reason": _reason(reasons.get(each.delivery_id))} for each in page.items]
         return json_answer(listed("deadLetters", page, rows))
@@ -318,7 +322,11 @@ class DeadLetterDesk:
         caller = self._caller()
         within = await in_thread(self._within, caller, None)
         again = await in_thread(
-            self._dead_letters.redrive, UUID(deliveryId), within=within, by=self._person(caller, body or {})
+            self._dead_letters.redrive,
+            UUID(deliveryId),
+            scope=EVERYTHING,
+            within=within,
+            by=self._person(caller, body or {}),
         )
         return json_answer({"redriven": int(again)}, 202)
 
@@ -327,7 +335,11 @@ class DeadLetterDesk:
         caller = self._caller()
         within = await in_thread(self._within, caller, body.get("destinationId"))
         number = await in_thread(
-            self._dead_letters.redrive_all, _cause(body["cause"]), within=within, by=self._person(caller, body)
+            self._dead_letters.redrive_all,
+            _cause(body["cause"]),
+            scope=EVERYTHING,
+            within=within,
+            by=self._person(caller, body),
         )
         return json_answer({"redriven": number}, 202)
 
@@ -336,15 +348,17 @@ class DeadLetterDesk:
 
     def _within(self, caller: Caller, destination_id: str | None) -> frozenset[UUID]:
         """Return the caller's destinations inside its tenant, or the one that it names."""
-        client = self._store.parties.client(caller.client_id)
-        tenant = client.tenant if client is not None else ""
-        own = self._store.parties.destination_ids(owner=caller.client_id, tenant=tenant, among=reach(caller))
+        scope = self._scope(caller)
+        own = self._store.parties.destination_ids(scope=scope, owner=caller.client_id, among=reach(caller))
         if destination_id is None:
             return own
         wanted = frozenset({UUID(destination_id)})
         if not wanted <= own:
             raise not_found("destination-not-found", destination_id)
         return wanted
+
+    def _scope(self, caller: Caller) -> Scope:
+        return scope_of_client(self._store.parties.client(caller.client_id), self._store.tenants)
 
 
 def _cause(text: str | None) -> DeadCause | None:

@@ -16,9 +16,10 @@ from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.clients import ClientService
 from hub.api import FRESH, caller_address, etag, in_thread, json_answer, known_state, listed, nothing, visit
-from hub.identity import PERSONS_PREFIX, Caller, Directory, Person, PersonTokens, Right, rights_of
+from hub.identity import PERSONS_PREFIX, Caller, Directory, Person, PersonTokens, Right, rights_of, scope_of_client
 from hub.identity import ScopeRight as ClientRight
-from hub.model import Client, ClientKind, Role
+from hub.model import ROOT, Client, ClientKind, Role
+from hub.store import Tenants
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 
@@ -49,6 +50,7 @@ class ClientAdmin:
             kind=body["kind"],
             name=body["name"],
             tenant=body.get("tenant", ""),
+            tenant_id=body.get("tenantId"),
             manage=body.get("manage", False),
             now=self._clock(),
         )
@@ -76,6 +78,7 @@ def _json(client: Client) -> dict[str, Any]:
         "kind": client.kind.value,
         "name": client.name,
         "tenant": client.tenant,
+        "tenantId": client.tenant_id or ROOT,
         "rights": rights_of(client.scopes),
         "createdAt": client.created_at.isoformat(timespec="milliseconds"),
         "disabledAt": None if disabled is None else disabled.isoformat(timespec="milliseconds"),
@@ -97,11 +100,13 @@ class People:
         *,
         person_tokens: PersonTokens,
         directory: Directory,
+        tenants: Tenants,
         of_client: Callable[[str], dict[str, Any]],
         clock: Callable[[], datetime],
     ) -> None:
         self._person_tokens = person_tokens
         self._directory = directory
+        self._tenants = tenants
         self._of_client = of_client
         self._clock = clock
 
@@ -150,8 +155,9 @@ class People:
         """Return a machine as somebody who acts: it has a name that no person can have, and its client's tenant."""
         client = self._directory.client(caller.client_id, now=self._clock())
         roles = tuple(role for right, role in _ROLES.items() if right in caller.rights)
-        tenant = client.tenant if client is not None else ""
-        return Person(name=f"client:{caller.client_id}", full_name=caller.client_id, roles=roles, tenant=tenant)
+        name, tenant = f"client:{caller.client_id}", client.tenant if client is not None else ""
+        home = scope_of_client(client, self._tenants)
+        return Person(name=name, full_name=caller.client_id, roles=roles, tenant=tenant, home=home)
 
 
 def person() -> Person:

@@ -264,8 +264,8 @@ class TableAdmin:
 
     async def findings(self, number: int) -> ConnexionResponse:
         """Check a version as things are now."""
-        tenant = self._person().tenant
-        found = await in_thread(self._book.findings, number, now=self._clock(), tenant=tenant)
+        scope = self._person().scope
+        found = await in_thread(self._book.findings, number, now=self._clock(), scope=scope)
         rows = [finding_json(each) for each in found]
         errors = sum(row["severity"] == "error" for row in rows)
         answer = {"number": number, "errors": errors, "warnings": len(rows) - errors, "findings": rows}
@@ -273,12 +273,12 @@ class TableAdmin:
 
     async def diff(self, number: int, against: int | None = None, days: int = 0) -> ConnexionResponse:
         """Tell what changes to a version, and with ``days`` also for the real submissions of so many days."""
-        tenant, now = self._person().tenant, self._clock()
-        changes = await in_thread(self._book.compare, number, now=now, with_number=against, tenant=tenant)
+        scope, now = self._person().scope, self._clock()
+        changes = await in_thread(self._book.compare, number, now=now, with_number=against, scope=scope)
         answer = diff_json(changes)
         if days:
             answer["submissions"] = dry_run_json(
-                await in_thread(self._book.dry_run, number, days=days, now=now, tenant=tenant)
+                await in_thread(self._book.dry_run, number, days=days, now=now, scope=scope)
             )
         return json_answer(answer, headers=FRESH)
 
@@ -336,7 +336,7 @@ class TableAdmin:
         return self._book.replace_rules(number, rules, person, revision=revision, now=self._clock(), text="file")
 
     def _visible(self, number: int, person: Person) -> Sequence[Rule]:
-        return rules_seen(person.tenant, self._book.table(number))
+        return rules_seen(person.scope, self._book.table(number))
 
     def _exported(self, number: int, person: Person, kind: str, encoding: str) -> bytes:
         rules = [rule for rule in self._book.table(number) if person.covers(rule.area.ars)]

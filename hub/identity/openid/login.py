@@ -45,7 +45,8 @@ from hub.errors import (
     already_exists,
 )
 from hub.files import vault
-from hub.identity.accounts import BOUNDS, Accounts, Person, SecretBox, person_of
+from hub.identity.accounts import BOUNDS, Accounts, SecretBox
+from hub.identity.persons import Person, person_of
 from hub.identity.throttle import Throttle
 from hub.model import Role
 from hub.openid.provider import AuthorizationRequest, Provider, refused
@@ -187,6 +188,7 @@ class OpenIdPeople:
 
     def __init__(self, store: Store) -> None:
         self._records = store.accounts
+        self._tenants = store.tenants
 
     def admit(self, identity: Identity, grant: Grant, *, now: datetime) -> Person:
         """Return who this is, with exactly the roles and the tenant that the provider gives them now.
@@ -195,7 +197,7 @@ class OpenIdPeople:
         """
         account = self._records.by_identity(identity.issuer, identity.subject)
         if account is None:
-            return person_of(self._new(identity, grant, now))
+            return person_of(self._new(identity, grant, now), self._tenants)
         if account.disabled_at is not None:
             raise Forbidden(
                 Text(
@@ -204,9 +206,8 @@ class OpenIdPeople:
                 ),
                 slug="account-disabled",
             )
-        return person_of(
-            self._changed(account, grant.roles, grant.tenant, identity.full_name or account.full_name, now)
-        )
+        name = identity.full_name or account.full_name
+        return person_of(self._changed(account, grant.roles, grant.tenant, name, now), self._tenants)
 
     def demote(self, identity: Identity, *, now: datetime) -> None:
         """Take all roles from somebody whom the provider gives none any more, and end their sessions."""
@@ -240,6 +241,8 @@ class OpenIdPeople:
         self, account: Account, roles: tuple[Role, ...], tenant: str, full_name: str, now: datetime
     ) -> Account:
         changed = replace(account, roles=roles, tenant=tenant, full_name=full_name)
+        if tenant != account.tenant:
+            changed = replace(changed, tenant_id=None)
         if changed != account:
             audit = _audit("account.roles", account.name, now, before=_public(account), after=_public(changed))
             less = not set(account.roles) <= set(roles) or tenant != account.tenant
