@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import attachments
-from benchmarks.full import drain, neighbours, proof, sustained
+from benchmarks.full import drain, growth, neighbours, proof, sustained
 from benchmarks.full.backlog import Hall, hall
 from benchmarks.full.processes import YARDSTICK, called
 
@@ -28,7 +28,9 @@ def main() -> None:
     """Measure what was asked for, print it, keep the figures in ``benchmarks/out/full.json``, and draw them."""
     parser = argparse.ArgumentParser(prog="make bench-full", description=__doc__)
     parser.add_argument(
-        "--only", choices=["drain", "neighbours", "sustained", "proof", "attachments"], help="measure this alone"
+        "--only",
+        choices=["drain", "neighbours", "sustained", "proof", "attachments", "growth"],
+        help="measure this alone",
     )
     parser.add_argument("--short", action="store_true", help="a tenth of it, to see that it runs")
     options = parser.parse_args()
@@ -53,6 +55,11 @@ def main() -> None:
                 if options.only in {None, name}:
                     results[name] = measure(here)
                     _keep(results, begun)
+    if options.only == "growth":
+        # By itself: a million submissions take minutes to make.
+        with hall() as here:
+            sizes = (2_000, 20_000) if short else (10_000, 1_000_000)
+            results["growth"] = growth.run(here, sizes=sizes, number=50 if short else 300, rounds=1 if short else 3)
     if options.only in {None, "proof"}:
         results["proof"] = proof.run(seconds=1 if short else 5, rounds=1 if short else 6)
     if options.only in {None, "attachments"}:

@@ -97,6 +97,19 @@ class Hall:
             connection.execute(text("DROP TABLE fresh"))
         self._tidy()
 
+    def keep(self, destinations: Sequence[UUID], each: int) -> None:
+        """Store ``each`` copies for every one of ``destinations`` that are over, as retention leaves them: without contents."""
+        values = {"ids": json.dumps([str(one) for one in destinations]), "each": each, "due": 0, "step": 0}
+        with self.engine.begin() as connection:
+            connection.execute(text(_FRESH), values)
+            for table, key in _COPIED:
+                if table is not tables.contents:
+                    connection.execute(text(_copy(table, key)), {"template": self.template})
+            for statement in _OVER:
+                connection.execute(text(statement))
+            connection.execute(text("DROP TABLE fresh"))
+        self._tidy()
+
     def left(self) -> int:
         """Return how many deliveries are queued."""
         return int(
@@ -107,6 +120,11 @@ class Hall:
         """Ask the database."""
         with self.engine.connect() as connection:
             return list(connection.execute(text(statement), values))
+
+    def put_aside(self) -> None:
+        """Let nothing be due."""
+        with self.engine.begin() as connection:
+            connection.execute(text("UPDATE deliveries SET next_attempt_at = NULL WHERE state = 'queued'"))
 
     def empty(self) -> None:
         """Take everything away but the submission to copy."""
@@ -132,6 +150,10 @@ _COPIED: tuple[tuple[Table, str], ...] = (
     (tables.contents, "message_id = :template"),
     (tables.events, "subject_id = :template"),
     (tables.deliveries, "submission_id = :template"),
+)
+_OVER = (
+    "UPDATE deliveries SET state = 'delivered', next_attempt_at = NULL WHERE delivery_id IN (SELECT delivery_id FROM fresh)",
+    "UPDATE messages m SET state = 'accepted' FROM fresh f WHERE f.message_id = m.message_id",
 )
 _EMPTY = (
     "DELETE FROM attempts",

@@ -215,10 +215,16 @@ class Database:
         """
 
         def read(connection: Connection) -> Page[R]:
-            count = select(func.count()).select_from(statement.order_by(None).subquery())
-            total = connection.execute(count).scalar_one()
-            rows = connection.execute(statement.offset(max(0, min(offset, _FARTHEST))).limit(clamp(limit)))
-            table = statement.get_final_froms()[0]
+            start, most = max(0, min(offset, _FARTHEST)), clamp(limit)
+            rows = connection.execute(statement.offset(start).limit(most)).all()
+            # A page that is begun and not full ends the list: nothing is left to be counted.
+            if len(rows) == most or (start and not rows):
+                count = select(func.count()).select_from(statement.order_by(None).subquery())
+                total = connection.execute(count).scalar_one()
+            else:
+                total = start + len(rows)
+            # Not what the whole statement selects from: to say that it would be compiled anew each time.
+            table = statement.columns_clause_froms[0]
             named = table if isinstance(table, Table) else "row"
             items, left_out = self.unreadables.parted(named, rows, convert)
             return Page(items=tuple(items), offset=offset, total=total, unreadable=tuple(left_out))
