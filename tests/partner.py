@@ -25,6 +25,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from hub.crypto import (
+    claims_of,
     encrypt,
     make_ed25519_pair,
     make_receipt,
@@ -222,13 +223,23 @@ class FakeHub(Partner):
         self.receipt_key, self.receipt_jwk = read_signing_key(private, written_by_us=True), dict(public)
         self.key_lists = 0
         self.posted: list[dict[str, Any]] = []
+        #: Replies by their ids: what was announced, and what came of it.
+        self.replies: dict[str, dict[str, Any]] = {}
         self.down = self.lose = False
         self.page = 500
         super().__init__(play=self.play_well)
 
-    def submit(self, *, now: datetime, metadata: bytes, data: bytes | None, attachments: Mapping[UUID, bytes]) -> UUID:
+    def submit(
+        self,
+        *,
+        now: datetime,
+        metadata: bytes,
+        data: bytes | None,
+        attachments: Mapping[UUID, bytes],
+        case_id: UUID | None = None,
+    ) -> UUID:
         """Seal and store a submission, with create- and submit-event; return its id."""
-        submission_id, case_id = uuid4(), uuid4()
+        submission_id, case_id = uuid4(), case_id or uuid4()
         sealed = {
             "submissionId": str(submission_id),
             "caseId": str(case_id),
@@ -349,7 +360,37 @@ class FakeHub(Partner):
         path = heard.path.removeprefix("/submission-api").strip("/").split("/")
         if path[-1] == "events" and path[2] in self.logs:
             return self._events(path[2], heard)
+        if path[:2] == ["v2", "replies"] and heard.method in {"POST", "PUT"}:
+            return self._reply(path[2:], heard)
         return self._list(heard) if path == ["v2", "submissions"] else self._read(path)
+
+    def _reply(self, path: list[str], heard: Heard) -> Answer | Fault:
+        """Take what an authority writes; a reply counts once it is submitted, and submitting it again changes nothing."""
+        match path:
+            case []:
+                reply_id = str(uuid4())
+                self.replies[reply_id] = {**heard.json(), "attachments": {}, "submitted": None}
+                answer = Answer(
+                    status=201,
+                    headers={"Content-Type": "application/json"},
+                    body=orjson.dumps({"replyId": reply_id, "caseId": heard.json()["caseId"]}),
+                )
+            case [one, "attachments", name] if one in self.replies:
+                self.replies[one]["attachments"][name] = heard.body
+                answer = Answer(status=204)
+            case [one] if one in self.replies:
+                self.replies[one]["submitted"] = heard.json()
+                answer = Answer(status=200)
+            case _:
+                return Answer(status=404)
+        if self.lose:
+            self.lose = False
+            return Fault.SILENT_CLOSE
+        return answer
+
+    def sent_replies(self) -> list[dict[str, Any]]:
+        """Return the replies that their addressee can see."""
+        return [each for each in self.replies.values() if each["submitted"] is not None]
 
     def _read(self, path: list[str]) -> Answer:
         match path:
@@ -365,8 +406,16 @@ class FakeHub(Partner):
 
     def _list(self, heard: Heard) -> Answer:
         offset, limit = int(heard.query["offset"][0]), min(self.page, int(heard.query["limit"][0]))
-        waiting = [one for one in self.submissions.values() if len(self.logs[one["caseId"]]) < 3]
+        waiting = [one for one in self.submissions.values() if not self.is_answered(one["caseId"], one["submissionId"])]
         return _json({"submissions": waiting[offset : offset + limit], "totalCount": len(waiting)})
+
+    def is_answered(self, case_id: str, submission_id: str) -> bool:
+        """Whether the case's log holds an event that ends this submission."""
+        said = [claims_of(token) for token in self.logs[case_id]]
+        return any(
+            claims["sub"] == f"submission:{submission_id}" and not {"create", "submit"} & _kinds(claims)
+            for claims in said
+        )
 
     def _events(self, case_id: str, heard: Heard) -> Answer | Fault:
         log = self.logs[case_id]
@@ -376,7 +425,7 @@ class FakeHub(Partner):
         token = heard.body.decode()
         receiver = verification_key(self.receiver_jwk)
         claims = orjson.loads(verify_ps512(token, receiver, typ="secevent+jwt"))
-        if len(log) > 2:
+        if self.is_answered(case_id, claims["sub"].rpartition(":")[2]):
             return Answer(status=409)
         log.append(token)
         self.posted.append(claims)
@@ -384,6 +433,10 @@ class FakeHub(Partner):
             self.lose = False
             return Fault.SILENT_CLOSE
         return Answer(status=204)
+
+
+def _kinds(claims: Mapping[str, Any]) -> set[str]:
+    return {uri.rpartition("/")[2].partition("-")[0] for uri in claims["events"]}
 
 
 def _json(document: Any) -> Answer:

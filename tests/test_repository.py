@@ -14,7 +14,7 @@ import click
 import hub
 from hub.cli.main import main as cli
 from hub.config import DECLARED, Settings
-from hub.connector.settings import DECLARED as CONNECTORS
+from hub.connector.declarations import DECLARED as CONNECTORS
 from hub.portal.settings import DECLARED as PORTALS
 
 ROOT = Path(__file__).parents[1]

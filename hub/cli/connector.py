@@ -18,7 +18,8 @@ import click
 
 from hub.connector import Connector
 from hub.connector.commissioning import examine, make_keys, settings_file
-from hub.connector.settings import DECLARED
+from hub.connector.declarations import DECLARED
+from hub.connector.settings import LONGEST_SECRET, ConnectorSettings
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.model import utc_now
@@ -40,6 +41,8 @@ def run_connector(config: Path, once: bool) -> None:
     """Collect from the hub (or take pushes), open, check, hand over, and accept or reject."""
     running = Connector.from_config(config)
     logs.starting().info("%s", logs.what_runs({"hub": "connector", **running.facts()}))
+    if not running.settings.names_decider:
+        logs.starting().warning("%s", _NO_DECIDER)
     # One line for each case, whatever level is asked for: without it nobody knows whether anything arrives.
     logging.getLogger("hub.connector.connector").setLevel(logging.INFO)
     with closing(running):
@@ -100,6 +103,13 @@ def _say(diagnoses: Iterable[Diagnosis], *, as_json: bool = False) -> int:
 @click.option("--destination-id", type=click.UUID, help="Destination that is served here.")
 @click.option("--mode", type=click.Choice(["collect", "listen", "both"]), help="How submissions come in.")
 @click.option("--handover", help="Folder, or address of the specialist system (http).")
+@click.option(
+    "--handover-mode",
+    type=click.Choice(["clerk", "auto", "system"]),
+    default="clerk",
+    show_default=True,
+    help="Who decides: people on the connector's page, nobody, or the specialist system.",
+)
 @click.option(
     "--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The hub's authority, PEM."
 )
@@ -207,12 +217,24 @@ def _random() -> bytes:
 
 
 def _handover(answers: _Answers, folder: Path) -> dict[str, Any]:
-    where = answers.may("handover") or "inbox"
+    decider, where = answers.may("handover_mode") or "clerk", answers.may("handover")
+    written: dict[str, Any] = {"handover.mode": decider}
+    if decider == "clerk":
+        written |= {"clerk.address": "127.0.0.1", "clerk.port": 8095, "clerk.accounts_file": "clerks.json"}
+        if where is None:
+            return written
+    where = where or "inbox"
     if urlsplit(where).scheme in {"http", "https"}:
-        return {"handover.kind": "http", "handover.url": where}
-    inbox = folder / where
-    inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {"handover.kind": "folder", "handover.path": where}
+        written |= {"handover.kind": "http", "handover.url": where}
+    else:
+        (folder / where).mkdir(mode=0o700, parents=True, exist_ok=True)
+        written |= {"handover.kind": "folder", "handover.path": where}
+    if decider == "system":
+        token = folder / "api.token"
+        if not token.exists():
+            vault.write(token, _random())
+        written |= {"api.port": 8096, "api.token_file": token.name}
+    return written
 
 
 def _keys(answers: _Answers, folder: Path) -> dict[str, Any]:
@@ -256,6 +278,85 @@ def _say_next(folder: Path, written: dict[str, Any]) -> None:
         click.echo(
             f"Auch der Zustellpunkt am Hub braucht / the destination at the hub needs, too: {folder}/push.secret"
         )
+    if written["handover.mode"] == "clerk":
+        click.echo(
+            f"Konten für die Sachbearbeitung / accounts for clerks: hub connector clerk add NAME --config {folder}/{_CONFIG}"
+        )
+    if written["handover.mode"] == "system":
+        click.echo(f"Das Fachverfahren braucht / the specialist system needs: {folder}/api.token")
 
+
+@connector.group("clerk")
+def clerk_group() -> None:
+    """Konten für die Sachbearbeitung / accounts of clerks, in the connector's own file."""
+
+
+_CONFIG_OPTION = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=Path(_CONFIG),
+    show_default=True,
+)
+
+
+@clerk_group.command("add")
+@click.argument("name")
+@_CONFIG_OPTION
+@click.option("--full-name", default="", help="As colleagues know the person.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the password, instead of being asked for it.",
+)
+@click.option("--replace", is_flag=True, help="Give an account that there is a new password and name.")
+def add_clerk(name: str, config: Path, full_name: str, password_file: Path | None, *, replace: bool) -> None:
+    """Make an account; its password is asked for, twice. A running connector takes it at once."""
+    from hub.connector.clerk.accounts import add_account
+
+    if password_file is not None:
+        password = vault.read_text(password_file, most=LONGEST_SECRET)
+    else:
+        password = click.prompt("Passwort / password", hide_input=True, confirmation_prompt=True)
+    add_account(_accounts_file(config), name, password, full_name=full_name, now=utc_now(), replace=replace)
+    click.echo(name)
+
+
+@clerk_group.command("remove")
+@click.argument("name")
+@_CONFIG_OPTION
+def remove_clerk(name: str, config: Path) -> None:
+    """Take an account away; its sessions end."""
+    from hub.connector.clerk.accounts import remove_account
+
+    remove_account(_accounts_file(config), name)
+
+
+@clerk_group.command("list")
+@_CONFIG_OPTION
+def list_clerks(config: Path) -> None:
+    """List the accounts, by name."""
+    from hub.connector.clerk.accounts import read_accounts
+
+    for each in read_accounts(_accounts_file(config)).values():
+        click.echo(f"{each.name:<24}  {each.added_at[:10]}  {each.full_name}")
+
+
+def _accounts_file(config: Path) -> Path:
+    site = ConnectorSettings.read(config).clerk
+    if site is None:
+        raise ConfigurationError(
+            Text(
+                "Diese Einstellungen haben keine Seite für die Sachbearbeitung. Setzen Sie handover.mode = clerk.",
+                "These settings have no page for clerks. Set handover.mode = clerk.",
+            ),
+            setting="handover.mode",
+        )
+    return site.accounts_file
+
+
+_NO_DECIDER = (
+    "handover.mode fehlt und gilt als auto: Übergebenes wird angenommen, ohne dass jemand entscheidet. / handover.mode is "
+    "missing and counts as auto: what is handed over is accepted, and nobody decides."
+)
 
 COMMANDS = (connector,)

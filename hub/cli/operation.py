@@ -88,7 +88,7 @@ def _hub_diagnoses(places: _Places) -> Iterable[Diagnosis]:
 
 
 def _connector_declared() -> Sequence[Setting]:
-    from hub.connector.settings import DECLARED as CONNECTORS
+    from hub.connector.declarations import DECLARED as CONNECTORS
 
     return CONNECTORS
 

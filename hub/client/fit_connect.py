@@ -279,8 +279,13 @@ class _Party:
 
     def write_reply(self, case_id: UUID, message: Message, key: EncryptionKey) -> Sent:
         """Write into a case: sealed for ``key``, which is the other side's (a sender's stands in its metadata)."""
-        document = {"caseId": str(case_id), "announcedAttachments": _ids(message)}
-        return self._write(self._announce(Subject.REPLY, document), message, key, ())
+        named = self.announce_reply(case_id, [each.attachment_id for each in message.attachments])
+        return self._write(named, message, key, ())
+
+    def announce_reply(self, case_id: UUID, attachments: Sequence[UUID]) -> Named:
+        """Announce a reply in a case; what is not submitted the service deletes after a day, and nobody sees it before."""
+        document = {"caseId": str(case_id), "announcedAttachments": [str(one) for one in attachments]}
+        return self._announce(Subject.REPLY, document)
 
     def replies(self, case_id: UUID | None = None) -> Iterator[Named]:
         """Yield the replies that wait for this client."""
@@ -488,7 +493,3 @@ def _named(document: Mapping[str, Any], subject: Subject) -> Named:
 
 def _plural(subject: Subject) -> str:
     return "submissions" if subject is Subject.SUBMISSION else "replies"
-
-
-def _ids(message: Message) -> list[str]:
-    return [str(each.attachment_id) for each in message.attachments]

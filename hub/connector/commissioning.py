@@ -20,18 +20,10 @@ from uuid import UUID
 import requests
 
 from hub.client.fit_connect import Subscriber
-from hub.connector.connector import own_words, subscriber, tokens, transport
+from hub.connector.access import own_words, subscriber, tokens, transport
+from hub.connector.declarations import DECLARED, TABLES, Mode
 from hub.connector.opening import Keys, load_keys
-from hub.connector.settings import (
-    DECLARED,
-    LONGEST_SECRET,
-    TABLES,
-    Address,
-    ConnectorSettings,
-    FolderHandover,
-    HttpHandover,
-    Mode,
-)
+from hub.connector.settings import LONGEST_SECRET, Address, ConnectorSettings, FolderHandover, HttpHandover
 from hub.crypto import base64url, thumbprint
 from hub.crypto.key_file import make_new_key
 from hub.errors import ConfigurationError, Forbidden, HubError, NotFound, Text, Unauthenticated
@@ -140,8 +132,10 @@ def _handover(settings: ConnectorSettings) -> Iterator[Diagnosis]:
     handover = settings.handover
     if isinstance(handover, FolderHandover):
         yield from _folder(handover)
-    else:
+    elif handover is not None:
         yield from _http(handover)
+    else:
+        yield well("hand-over", "auf der Seite für die Sachbearbeitung", "on the page for clerks")
 
 
 def _folder(handover: FolderHandover) -> Iterator[Diagnosis]:

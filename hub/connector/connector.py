@@ -5,7 +5,8 @@
 (3) verified: the hub's receipt against what lies here, or the event log's signatures and order, and its authentication tags;
 (4) opened: metadata, data and attachments are decrypted in memory, hashes and schemas checked, the verdict journaled;
 (5) handed over: into the folder exactly once, or over HTTP at least once with repeats flagged;
-(6) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
+(6) decided: by nobody (``auto``), by people before (5), or by the local system after it; the journal waits as long as they do;
+(7) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
 
 A crash anywhere resumes at the step the journal names. Only what the sender can change (tags, encryption, hashes, schema)
 rejects; everything else waits and is tried again. What a bad line or disk could have done to the ciphertext rejects only
@@ -16,7 +17,6 @@ if a second, fresh copy is the same. Whatever may heal by itself (network, 5xx, 
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,33 +26,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-import requests
-
 from hub.client import verification
-from hub.client.fit_connect import Named, Subscriber, attachment_ids, last_part, malformed, require_uuid, signed_answer
-from hub.client.session import UNREADABLE, Session, Tokens, bare_text, listed
-from hub.client.transport import UNREACHABLE, Direct, certificate_fault
+from hub.client.fit_connect import Named, attachment_ids, last_part, malformed, require_uuid, signed_answer
+from hub.client.transport import UNREACHABLE
 from hub.client.verification import Problem
+from hub.connector.access import ReceiptKeys, own_words, subscriber
+from hub.connector.casebook import CaseDecision
+from hub.connector.declarations import Decider, InvalidHandling, Mode, Polling
 from hub.connector.demo_system import SpecialistSystem
+from hub.connector.desk import problems_of
 from hub.connector.envelope import Envelope, Envelopes, require_jwe
 from hub.connector.handover import NO_ANSWER, FolderSystem, Http, as_pdf, require_pdf
 from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
+from hub.connector.municipal_say import MunicipalSay
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
-from hub.connector.settings import (
-    LONGEST_SECRET,
-    ConnectorSettings,
-    FolderHandover,
-    HttpHandover,
-    Hub,
-    InvalidHandling,
-    Mode,
-    Polling,
-    unusable,
-)
-from hub.crypto import read_jws_header
+from hub.connector.settings import ConnectorSettings, FolderHandover, HttpHandover
 from hub.errors import Conflict, Forbidden, HubError, KeyRefused, NotFound, Refused, SealBroken, Text, Unavailable
-from hub.files import vault
 from hub.model import EventKind, Evidence, Subject
 from hub.supervision import Supervisor
 
@@ -67,10 +57,6 @@ _LONGEST_WAIT = timedelta(hours=1)
 _HELD_WAIT = timedelta(minutes=10)
 #: What a sender may have done wrong, and a proxy or a disk too.
 _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
-#: How long a list of keys is not asked for again.
-_KEYS_LAST = timedelta(minutes=5)
-#: Statuses that speak of the request itself: it will not be taken as it is, however often it is sent.
-_FINAL = frozenset({400, 404, 409, 413, 415, 422})
 #: How answers are called in the log, by their name in the journal.
 _SAID = {"accepted": "angenommen / accepted", "rejected": "abgelehnt / rejected"}
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
@@ -100,21 +86,39 @@ class Connector:
         self._now = now
         self.hub = subscriber(settings.hub, now)
         self._receipt_keys = ReceiptKeys(settings.hub, now)
-        handover = settings.handover
         self._drawn: ClerkPages | None = None
-        self._pdf = isinstance(handover, FolderHandover) and handover.pdf
-        if self._pdf:
-            require_pdf()
-        self._handover = (
-            Http(handover) if isinstance(handover, HttpHandover) else FolderSystem(handover.path, drawn=self._readable)
-        )
+        self._drawing = threading.Lock()
+        self._handover = self._way_over(settings.handover)
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
         self._complaints: dict[UUID, str] = {}
         self._journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
-        self._envelopes.sweep(self._journal.open_ids())
+        self._envelopes.sweep(self._journal.lying_here())
+        self.say = None if settings.decider is Decider.AUTO else self._municipal_say()
+
+    def _way_over(self, handover: FolderHandover | HttpHandover | None) -> FolderSystem | Http | None:
+        """Return how what is opened goes over, None where nobody but people shall have it."""
+        self._pdf = isinstance(handover, FolderHandover) and handover.pdf
+        if self._pdf:
+            require_pdf()
+        if isinstance(handover, HttpHandover):
+            return Http(handover, decides_later=self.settings.decider is Decider.SYSTEM)
+        return None if handover is None else FolderSystem(handover.path, drawn=self._readable)
+
+    def _municipal_say(self) -> MunicipalSay:
+        return MunicipalSay.of(
+            self.settings,
+            journal=self._journal,
+            envelopes=self._envelopes,
+            keys=self._keys,
+            hub=self.hub,
+            reopen=self._read_again,
+            drawn=self._page,
+            wake=self._wake.set,
+            clock=self._now,
+        )
 
     @classmethod
     def from_config(cls, path: Path, *, now: Callable[[], datetime] | None = None) -> Self:
@@ -140,7 +144,8 @@ class Connector:
             "lauscht / listens": f"{listen.address}:{listen.port}"
             if listen is not None and self.settings.mode is not Mode.COLLECT
             else "-",
-            "Übergabe / hand-over": handover.url if isinstance(handover, HttpHandover) else str(handover.path),
+            "Übergabe / hand-over": _place(handover),
+            "Entscheidung / decides": self.settings.decider,
         }
 
     def close(self) -> None:
@@ -155,7 +160,8 @@ class Connector:
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push; a walk that dies begins anew."""
-        services = [service for service in (SpecialistSystem.of(self.settings, self._now), self.listen()) if service]
+        said = self.say.services() if self.say is not None else []
+        services = [*said, *(each for each in (SpecialistSystem.of(self.settings, self._now), self.listen()) if each)]
         try:
             Supervisor().attend("connector", self._walk, stop)
         finally:
@@ -188,8 +194,12 @@ class Connector:
         self._tally, self._troubles = {}, {}
         if self.settings.mode is not Mode.LISTEN:
             self.look(now)
+        if self.say is not None:
+            self.say.gather(now)
         for entry in self._journal.due(now):
             self._advance(entry, now)
+        if self.say is not None:
+            self.say.send(now)
         return Counts(**self._tally, open=len(self._journal.open_ids()))
 
     def trouble(self) -> HubError | None:
@@ -265,7 +275,7 @@ class Connector:
         }
         submission_id = entry.submission_id
         try:
-            while entry.state not in FINAL:
+            while entry.state not in FINAL and entry.state is not JournalState.WAITING:
                 entry = steps[entry.state](entry, now)
         except HubError as exc:
             trouble = own_words(exc)
@@ -295,16 +305,26 @@ class Connector:
             envelope, submitted, problems = self._received(entry)
         except NotFound:
             return self._finish(entry, JournalState.GONE, "not at the hub any more", now)
-        tags = _tags(envelope)
+        tags, opened = _tags(envelope), None
         if not problems:
-            _opened, problems = self._open(envelope, submitted)
+            opened, problems = self._open(envelope, submitted)
         if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
             self._envelopes.drop(entry.submission_id)
             self._journal.update(entry.submission_id, now, doubted=1)
             raise _broken_copy()
         verdict = Verdict(problems=tuple(problems), tags=tags)
+        if self.say is not None and opened is not None and self._is_welcome(verdict):
+            self.say.receive(entry, opened, now)
         return self._journal.update(
-            entry.submission_id, now, state=JournalState.OPENED, verdict=verdict.dumps(), tries=0, note=""
+            entry.submission_id,
+            now,
+            state=JournalState.OPENED,
+            verdict=verdict.dumps(),
+            service=envelope.service.get("identifier", ""),
+            service_name=envelope.service.get("name", ""),
+            submitted_at=submitted.isoformat(),
+            tries=0,
+            note="",
         )
 
     def _received(self, entry: Entry) -> tuple[Envelope, datetime, list[Problem]]:
@@ -387,13 +407,21 @@ class Connector:
     # Step 5.
 
     def _hand_over(self, entry: Entry, now: datetime) -> Entry:
+        decider, next_state = self.settings.decider, JournalState.HANDED
         if self._is_welcome(_verdict(entry)):
-            if isinstance(self._handover, FolderSystem):
-                self._into_folder(self._handover, entry, now)
-            else:
-                self._over_http(self._handover, entry, now)
-            self._count("handed")
-        return self._journal.update(entry.submission_id, now, state=JournalState.HANDED, tries=0, note="")
+            undecided = decider is not Decider.AUTO and entry.decision is None
+            if undecided:
+                next_state = JournalState.WAITING
+            if not (undecided and decider is Decider.CLERK):
+                self._over(entry, now)
+        return self._journal.update(entry.submission_id, now, state=next_state, tries=0, note="")
+
+    def _over(self, entry: Entry, now: datetime) -> None:
+        if isinstance(self._handover, FolderSystem):
+            self._into_folder(self._handover, entry, now)
+        elif self._handover is not None:
+            self._over_http(self._handover, entry, now)
+        self._count("handed")
 
     def _into_folder(self, folder: FolderSystem, entry: Entry, now: datetime) -> None:
         if not entry.staged:
@@ -427,37 +455,66 @@ class Connector:
             raise _broken_copy()
         return opened
 
+    def _read_again(self, entry: Entry) -> OpenedSubmission:
+        """Open what lies here, for who reads it: without the hub, for its tags are those that were proven when it was judged.
+
+        Raises:
+            NotFound: it does not lie here any more. Unavailable: the disk changed it.
+        """
+        if not self._envelopes.has(entry.submission_id) or not entry.submitted_at:
+            raise NotFound(
+                Text(
+                    "Der Inhalt liegt hier nicht mehr: Er wurde nach dem Abschluss gelöscht.",
+                    "The contents no longer lie here: they were deleted after the case was closed.",
+                )
+            )
+        envelope = self._envelopes.load(entry.submission_id)
+        if envelope.lacking() or _tags(envelope) != dict(_verdict(entry).tags):
+            raise _broken_copy()
+        opened, _problems = self._open(envelope, datetime.fromisoformat(entry.submitted_at))
+        if opened is None:
+            raise _broken_copy()
+        return opened
+
     def _readable(self, opened: OpenedSubmission) -> Mapping[str, bytes]:
         """Return a submission as people can read it, by file name; nothing where its schema is not in the catalogue here."""
-        if opened.data is None or opened.report is None:
-            return {}
-        if self._drawn is None:
-            from hub.forms.clerk_pages import ClerkPages
-
-            self._drawn = ClerkPages()
-        entry = self._catalog.entry(opened.report.schema.uri)
-        names = [each.file_name for each in opened.attachments if each.purpose == "attachment"]
-        page = self._drawn.draw(entry, opened.data, attachments=names, strange=not opened.report.valid)
+        page = self._page(opened)
         if page is None:
             return {}
         pdf = as_pdf(page, opened.envelope.submission_id, self._now()) if self._pdf else None
         return {"antrag.html": page} | ({} if pdf is None else {"antrag.pdf": pdf})
+
+    def _page(self, opened: OpenedSubmission) -> bytes | None:
+        """Return the page for people of a submission."""
+        if opened.data is None or opened.report is None:
+            return None
+        with self._drawing:
+            if self._drawn is None:
+                from hub.forms.clerk_pages import ClerkPages
+
+                self._drawn = ClerkPages()
+        entry = self._catalog.entry(opened.report.schema.uri)
+        names = [each.file_name for each in opened.attachments if each.purpose == "attachment"]
+        return self._drawn.draw(entry, opened.data, attachments=names, strange=not opened.report.valid)
 
     def _is_welcome(self, verdict: Verdict) -> bool:
         if self.settings.on_invalid is InvalidHandling.REJECT:
             return verdict.acceptable
         return all((problem.slug, problem.instance) == ("schema-violation", "data") for problem in verdict.problems)
 
-    # Step 6.
+    # Step 7.
 
     def _answer(self, entry: Entry, now: datetime) -> Entry:
         verdict = _verdict(entry)
-        accept = self._is_welcome(verdict)
+        decision = None if entry.decision is None else CaseDecision.loads(entry.decision)
+        accept = self._is_welcome(verdict) if decision is None else decision.accept
         if entry.token is None:
             message = Named(subject=Subject.SUBMISSION, message_id=entry.submission_id, case_id=entry.case_id)
             kind = EventKind.ACCEPT if accept else EventKind.REJECT
             key = self._keys[entry.destination_id].signing
             payload = verdict.as_event(accept=accept)
+            if decision is not None and not accept:
+                payload = {"problems": problems_of(decision)}
             jti, token = signed_answer(message, entry.destination_id, key, kind, payload, now)
             entry = self._journal.update(entry.submission_id, now, jti=str(jti), token=token)
         if not self._post(entry):
@@ -479,8 +536,10 @@ class Connector:
         return True
 
     def _finish(self, entry: Entry, state: JournalState, note: str, now: datetime) -> Entry:
-        done = self._journal.update(entry.submission_id, now, state=state, note=note)
-        self._envelopes.drop(entry.submission_id)
+        keeps = entry.decision is not None and self.settings.decider is Decider.CLERK
+        done = self._journal.update(entry.submission_id, now, state=state, note=note, kept=int(keeps))
+        if not keeps:
+            self._envelopes.drop(entry.submission_id)
         level = logging.INFO if state is JournalState.ANSWERED else logging.WARNING
         _log.log(level, "submission %s of case %s: %s", entry.submission_id, entry.case_id, _SAID.get(note, note))
         return done
@@ -495,6 +554,12 @@ def _tags(envelope: Envelope) -> dict[str, Any]:
     return verification.tags_of(envelope.metadata, envelope.data, attachments)
 
 
+def _place(handover: FolderHandover | HttpHandover | None) -> str:
+    if handover is None:
+        return "-"
+    return handover.url if isinstance(handover, HttpHandover) else str(handover.path)
+
+
 def _broken_copy() -> Unavailable:
     return Unavailable(
         Text(
@@ -507,108 +572,3 @@ def _broken_copy() -> Unavailable:
 
 def _verdict(entry: Entry) -> Verdict:
     return Verdict.loads(entry.verdict or '{"problems":[],"tags":{}}')
-
-
-def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
-    """Return the client of this connector; nothing is asked yet. Errors as :func:`tokens`."""
-    session = Session(hub.base_url + hub.submission_api, transport=transport(hub), tokens=tokens(hub, clock))
-    return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
-
-
-def tokens(hub: Hub, clock: Callable[[], datetime]) -> Tokens:
-    """Return where this connector gets its token.
-
-    Raises:
-        ConfigurationError: the secret's file or ``ca_file`` cannot be used.
-    """
-    try:
-        secret = vault.read_text(hub.client_secret_file, most=LONGEST_SECRET)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise unusable("hub.client_secret_file", "ist nicht lesbar", "cannot be read") from exc
-    _require_certificates(hub.ca_file)
-    return Tokens(hub.token_url, client_id=hub.client_id, client_secret=secret, clock=clock)
-
-
-def transport(hub: Hub) -> Direct:
-    """Return how requests go to the hub."""
-    return Direct(ca_file=hub.ca_file, user_agent="rathaus-hub-connector")
-
-
-class ReceiptKeys:
-    """The keys by which the configured hub signs receipts, read from it and from nobody else. For one thread."""
-
-    def __init__(self, hub: Hub, clock: Callable[[], datetime]) -> None:
-        self._session = Session(hub.base_url, transport=transport(hub))
-        self._clock = clock
-        self._read_at = datetime.min.replace(tzinfo=UTC)
-        self._jwks: Mapping[str, Any] = {"keys": []}
-
-    def for_receipt(self, receipt: str) -> Mapping[str, Any]:
-        """Return the JWK set (RFC 7517), read anew where it is old, or does not name the receipt's key.
-
-        Raises:
-            SealBroken: that is no receipt. Unavailable: the hub cannot be asked now.
-        """
-        kid, now = read_jws_header(receipt).kid, self._clock()
-        known = any(isinstance(key, dict) and key.get("kid") == kid for key in self._jwks["keys"])
-        if not known or now - self._read_at > _KEYS_LAST:
-            document = self._session.json("GET", "/hub/v1/jwks.json")
-            listed(document, "keys")
-            self._jwks, self._read_at = document, now
-        return self._jwks
-
-
-def _require_certificates(file: Path | None) -> None:
-    """Try what every request will do with the file, which else would end in an error of the library's."""
-    try:
-        if file is not None:
-            ssl.create_default_context(cafile=str(file))
-    except OSError as exc:  # ``ssl.SSLError`` is one.
-        raise unusable(
-            "hub.ca_file", "ist keine PEM-Datei mit Zertifikaten", "is no PEM file with certificates"
-        ) from exc
-
-
-def own_words(error: HubError) -> HubError:
-    """Return what an error means here: names of settings where they are to be looked at, and nothing that the hub wrote."""
-    status = error.members.get("status")
-    if status is not None:
-        return _answered(error, status)
-    if error.slug == UNREACHABLE:
-        return Unavailable(_unreachable(error), slug=UNREACHABLE)
-    if error.slug == UNREADABLE:
-        return Unavailable(
-            Text(
-                "Die Antwort des Hubs ist nicht lesbar. Prüfen Sie hub.base_url und hub.token_url.",
-                "The hub's answer cannot be read. Check hub.base_url and hub.token_url.",
-            )
-        )
-    return error
-
-
-def _answered(error: HubError, status: int) -> HubError:
-    text = bare_text(status)
-    if isinstance(error, Unavailable):
-        return Unavailable(text, retry_after=error.retry_after)
-    return Refused(text) if status in _FINAL else Unavailable(text)
-
-
-def _unreachable(error: HubError) -> Text:
-    fault = certificate_fault(error)
-    if fault is not None:
-        return Text(
-            f"Dem TLS-Zertifikat des Hubs wird nicht vertraut ({fault}). Nennen Sie in hub.ca_file die Datei mit dem "
-            "Zertifikat seiner Zertifizierungsstelle (PEM), oder berichtigen Sie den Hostnamen in hub.base_url und "
-            "hub.token_url.",
-            f"The TLS certificate of the hub is not trusted ({fault}). Name in hub.ca_file the file with its authority's "
-            "certificate (PEM), or correct the host name in hub.base_url and hub.token_url.",
-        )
-    if isinstance(error.__cause__, requests.exceptions.SSLError):
-        return Text(
-            "Mit dem Hub kommt keine TLS-Verbindung zustande. Prüfen Sie hub.base_url und hub.token_url, auch den Port.",
-            "No TLS connection to the hub comes about. Check hub.base_url and hub.token_url, the port as well.",
-        )
-    return Text(
-        "Der Hub ist nicht erreichbar. Prüfen Sie, ob er läuft, und hub.base_url und hub.token_url.",
-        "The hub cannot be reached. Check that it runs, and hub.base_url and hub.token_url.",
-    )

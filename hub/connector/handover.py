@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 _TIMEOUT = (5, 120)  # Seconds to connect, and for the local system to answer.
 #: Shows that the hand-over folder is the real one.
 _MARK = ".rathaus-hub-connector"
+#: The success class of RFC 9110, and what of it means "taken, decided later" in version 2 of the contract.
+_SUCCESS, _TAKEN = frozenset(range(200, 300)), frozenset({200, 202})
 #: The slug of a hand-over whose end is not known: the local system may have it.
 NO_ANSWER = "no-answer"
 
@@ -58,12 +60,12 @@ def summary(opened: OpenedSubmission) -> dict[str, Any]:
         if opened.data is None
         else {"file": data_name(opened), "mimeType": str(opened.media_type), "schemaUri": opened.schema_uri},
         "attachments": [_described(attachment) for attachment in opened.attachments],
-        "inCase": _in_case(opened),
+        "inCase": in_case(opened),
         "validation": {"checked": report is not None, "report": None if report is None else report.as_json()},
     }
 
 
-def _in_case(opened: OpenedSubmission) -> dict[str, str] | None:
+def in_case(opened: OpenedSubmission) -> dict[str, str] | None:
     """Return what a later message in the case is, and what it is about; None of an application of its own."""
     if opened.schema_uri == MESSAGE_SCHEMA and opened.data is not None:
         said = CaseMessage.read(opened.data)
@@ -168,13 +170,19 @@ class FolderSystem:
 class Http:
     """Hand-over by POST of multipart/form-data (RFC 7578) to a local address; 2xx means taken.
 
+    Where the local system ``decides_later`` it is asked by version 2 of the contract: ``Handover-Version: 2``, and 202 means
+    taken, or 200 that it had it already; another status of success is one of a system that would never decide.
+
     Parts: ``antrag``, ``metadata``, ``data``, and one ``attachment`` each. Headers: ``Idempotency-Key`` (the submission
     id), ``Repeat: true`` if an earlier attempt may have arrived, ``Authorization: Bearer`` if there is a secret.
     """
 
-    def __init__(self, settings: HttpHandover) -> None:
+    def __init__(self, settings: HttpHandover, *, decides_later: bool = False) -> None:
         self._url = settings.url
+        self._taken = _TAKEN if decides_later else _SUCCESS
         self._headers = {"User-Agent": "rathaus-hub-connector"}
+        if decides_later:
+            self._headers["Handover-Version"] = "2"
         if settings.secret_file is not None:
             try:
                 secret = vault.read_text(settings.secret_file, most=LONGEST_SECRET, encoding="ascii")
@@ -204,7 +212,7 @@ class Http:
                     status = answer.status_code
         except requests.RequestException as exc:
             raise _not_taken("antwortet nicht", "does not answer", certain=not body.complete) from exc
-        if not 200 <= status < 300:  # noqa: PLR2004  # The success class of RFC 9110.
+        if status not in self._taken:
             # A conflict says that an attempt with this key is being worked on.
             certain = status != requests.codes.conflict
             raise _not_taken(f"antwortet mit HTTP {status}", f"answers HTTP {status}", certain=certain)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,9 @@ class JournalState(StrEnum):
     SEEN = "seen"
     #: Opened and judged once; the verdict stands in the journal, the plaintext nowhere.
     OPENED = "opened"
-    #: The local system has it, or there is nothing to hand over; the hub is yet to be answered.
+    #: People or the local system have it, and are yet to decide.
+    WAITING = "waiting"
+    #: It is decided, and handed over if it had to be; the hub is yet to be answered.
     HANDED = "handed"
     #: The hub has our accept or reject event. Final.
     ANSWERED = "answered"
@@ -58,9 +60,21 @@ CREATE TABLE IF NOT EXISTS submission (
   seen_at        TEXT NOT NULL,
   changed_at     TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS submission_case ON submission (case_id);
 CREATE INDEX IF NOT EXISTS submission_due ON submission (due) WHERE state IN ('seen', 'opened', 'handed');
 """
-_COLUMNS = frozenset({"state", "verdict", "staged", "unsure", "doubted", "jti", "token", "tries", "due", "note"})
+#: What later versions know besides; a journal of before gets it when it is opened.
+_ADDED = {
+    "service": "TEXT NOT NULL DEFAULT ''",
+    "service_name": "TEXT NOT NULL DEFAULT ''",
+    "submitted_at": "TEXT NOT NULL DEFAULT ''",
+    "decision": "TEXT",
+    "kept": "INTEGER NOT NULL DEFAULT 0",
+}
+_COLUMNS = frozenset(
+    {"state", "verdict", "staged", "unsure", "doubted", "jti", "token", "tries", "due", "note", *_ADDED}
+)
+_OPEN = "('seen', 'opened', 'handed')"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +84,8 @@ class Entry:
     ``verdict`` is JSON of what opening found (None until then). ``staged``: a complete copy waits in the hand-over
     folder for its final name. ``unsure``: an HTTP hand-over was begun and its end is not known. ``doubted``: a first copy
     was broken and thrown away. ``token`` is the signed answer, ``jti`` its id; both are written before the token is
-    posted. ``tries`` counts failures since the last step.
+    posted. ``tries`` counts failures since the last step. ``decision`` is JSON of what somebody decided. ``kept``: its
+    ciphertext stays after the answer, for whoever works on its case. ``service`` and ``submitted_at`` are known once opened.
     """
 
     submission_id: UUID
@@ -86,6 +101,12 @@ class Entry:
     tries: int
     note: str
     seen_at: datetime
+    changed_at: datetime
+    service: str
+    service_name: str
+    submitted_at: str
+    decision: str | None
+    kept: bool
 
 
 class Journal:
@@ -105,9 +126,17 @@ class Journal:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
+            self._grow()
         except sqlite3.Error as exc:
             self._connection.close()
             raise unusable("journal", "ist kein Journal oder wird schon benutzt", "is no journal or is in use") from exc
+
+    def _grow(self) -> None:
+        """Add the columns that a journal of an earlier version lacks."""
+        known = {row[1] for row in self._connection.execute("PRAGMA table_info(submission)")}
+        for name, kind in _ADDED.items():
+            if name not in known:
+                self._connection.execute(f"ALTER TABLE submission ADD COLUMN {name} {kind}")
 
     def close(self) -> None:
         """Release the file."""
@@ -125,7 +154,7 @@ class Journal:
             stamp,
             stamp,
         )
-        with self._writing() as connection:
+        with self.writing() as connection:
             cursor = connection.execute(
                 "INSERT INTO submission (submission_id, case_id, destination_id, state, due, seen_at, changed_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (submission_id) DO UPDATE SET state = excluded.state,"
@@ -142,7 +171,7 @@ class Journal:
         if "due" in changes:
             changes["due"] = changes["due"].timestamp()
         assignments = ", ".join(f"{name} = ?" for name in changes)
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 f"UPDATE submission SET {assignments}, changed_at = ? WHERE submission_id = ?",  # noqa: S608  # Names are from _COLUMNS.
                 (*changes.values(), now.isoformat(), str(submission_id)),
@@ -157,32 +186,51 @@ class Journal:
         found = self._query("SELECT * FROM submission WHERE submission_id = ?", (str(submission_id),))
         return found[0] if found else None
 
+    def of_case(self, case_id: UUID) -> list[Entry]:
+        """Return all that came in a case, the oldest first."""
+        return self._query("SELECT * FROM submission WHERE case_id = ? ORDER BY seen_at, rowid", (str(case_id),))
+
     def due(self, now: datetime) -> list[Entry]:
         """Return the open entries whose time has come, the oldest first."""
         return self._query(
-            "SELECT * FROM submission WHERE state IN ('seen', 'opened', 'handed') AND due <= ? ORDER BY seen_at, rowid",
+            f"SELECT * FROM submission WHERE state IN {_OPEN} AND due <= ? ORDER BY seen_at, rowid",  # noqa: S608  # of words of ours
             (now.timestamp(),),
         )
 
     def open_ids(self) -> frozenset[UUID]:
         """Return the ids of all open entries."""
-        entries = self._query("SELECT * FROM submission WHERE state IN ('seen', 'opened', 'handed')", ())
-        return frozenset(entry.submission_id for entry in entries)
+        rows = self.rows(f"SELECT submission_id FROM submission WHERE state IN {_OPEN}")  # noqa: S608  # of words of ours
+        return frozenset(UUID(row["submission_id"]) for row in rows)
+
+    def lying_here(self) -> frozenset[UUID]:
+        """Return the ids of all whose ciphertext has to lie on this disk: what is open, waits for a decision, or is kept."""
+        lying = f"kept = 1 OR state = 'waiting' OR state IN {_OPEN}"
+        rows = self.rows(f"SELECT submission_id FROM submission WHERE {lying}")  # noqa: S608  # of words of ours
+        return frozenset(UUID(row["submission_id"]) for row in rows)
 
     def counts(self) -> Mapping[str, int]:
         """Return how many submissions are in each state."""
-        with self._lock, _translated():
-            rows = self._connection.execute("SELECT state, count(*) FROM submission GROUP BY state").fetchall()
-        return {row[0]: row[1] for row in rows}
+        rows = self.rows("SELECT state, count(*) AS number FROM submission GROUP BY state")
+        return {row["state"]: row["number"] for row in rows}
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[Entry]:
+        return [entry_of(row) for row in self.rows(sql, values)]
+
+    def extend(self, schema: str) -> None:
+        """Make the tables of a book that lies in the same file, if they are missing."""
         with self._lock, _translated():
-            cursor = self._connection.execute(sql, values)
+            self._connection.executescript(schema)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
+        """Return what a query finds, each row by the names of its columns."""
+        with self._lock, _translated():
+            cursor = self._connection.execute(sql, tuple(values))
             names = [column[0] for column in cursor.description]
-            return [_entry(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold one transaction, durable at its end and undone where it fails; ``Unavailable`` if the disk says no."""
         with self._lock, _translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -201,7 +249,8 @@ def _translated() -> Iterator[None]:
         raise disk_trouble() from exc
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
+def entry_of(row: Mapping[str, Any]) -> Entry:
+    """Return an entry of a row of ``submission``."""
     return Entry(
         submission_id=UUID(row["submission_id"]),
         case_id=UUID(row["case_id"]),
@@ -216,4 +265,10 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         tries=row["tries"],
         note=row["note"],
         seen_at=datetime.fromisoformat(row["seen_at"]).astimezone(UTC),
+        changed_at=datetime.fromisoformat(row["changed_at"]).astimezone(UTC),
+        service=row["service"],
+        service_name=row["service_name"],
+        submitted_at=row["submitted_at"],
+        decision=row["decision"],
+        kept=bool(row["kept"]),
     )

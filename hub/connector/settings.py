@@ -1,7 +1,7 @@
 """The connector's settings: one strict TOML file; an unknown or missing key stops the start, and all of them are said at once.
 
-Paths may be relative to the file. Secrets and keys stand in files of their own, never in the settings. ``DECLARED`` is all that
-is said of a setting anywhere: the reference, the file that ``hub connector init`` writes, and the reading are made of it.
+Paths may be relative to the file. Secrets and keys stand in files of their own, never in the settings. What a setting is said
+to be stands in :mod:`hub.connector.declarations`.
 """
 
 from __future__ import annotations
@@ -10,47 +10,18 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from hub.client.transport import is_loopback
+from hub.connector.declarations import DECLARED, Decider, InvalidHandling, Mode, Polling
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.files.settings import DeclaredTable, Setting, ValueForm, unusable_all
+from hub.files.settings import DeclaredTable, Setting, unusable_all
 
 _LARGEST_FILE = 1024 * 1024  # Bytes; a settings file is a page or two.
-
-
-class Mode(StrEnum):
-    """How submissions come in."""
-
-    #: Asks the hub, every ``poll_seconds``.
-    COLLECT = "collect"
-    #: Takes what the hub pushes.
-    LISTEN = "listen"
-    #: Both; what came one way is not taken again the other way.
-    BOTH = "both"
-
-
-class Polling(StrEnum):
-    """What the hub is asked for when the connector collects."""
-
-    #: For each destination that is served here.
-    EACH = "each"
-    #: Once for all that are the client's; what is not served here stays where it is.
-    ALL = "all"
-
-
-class InvalidHandling(StrEnum):
-    """What becomes of data that break their schema."""
-
-    #: The sender gets a reject event with the reason.
-    REJECT = "reject"
-    #: The local system gets it all the same, with the report in ``antrag.json``.
-    HAND_OVER = "hand_over_with_report"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +81,14 @@ class Inflation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderHandover:
-    """Hand over into a directory that the local system watches; ``pdf``: with the page for people as PDF, too."""
+    """Hand over into a directory that the local system watches; ``pdf``: with the page for people as PDF, too.
+
+    ``outbox`` is where the local system puts what it answers.
+    """
 
     path: Path
     pdf: bool = False
+    outbox: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +100,27 @@ class HttpHandover:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ClerkSite:
+    """Where clerks find their page, who they are, and how long closed cases stay readable."""
+
+    address: str
+    port: int
+    hosts: tuple[str, ...]
+    accounts_file: Path
+    certificate_file: Path | None
+    key_file: Path | None
+    keep: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalInterface:
+    """Where the local system decides and replies: on loopback alone."""
+
+    port: int
+    token_file: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Specialist:
     """The demonstration specialist system, served from the same process on loopback."""
 
@@ -132,296 +128,7 @@ class Specialist:
     folder: Path
 
 
-def _declared(name: str, form: ValueForm, de: str, en: str, *, since: str = "0.1.0", **more: Any) -> Setting:
-    return Setting(name=name, form=form, text=Text(de, en), since=since, **more)
-
-
-#: Every setting, in the order of the file that ``init`` writes.
-DECLARED = (
-    _declared(
-        "mode",
-        ValueForm.TEXT,
-        "Wie Einreichungen hereinkommen: der Konnektor fragt (collect), nimmt Zustellungen an (listen) oder beides (both).",
-        "How submissions come in: the connector asks (collect), takes what the hub pushes (listen), or both.",
-        default=str(Mode.COLLECT),
-        choices=tuple(Mode),
-    ),
-    _declared(
-        "journal",
-        ValueForm.PATH,
-        "Datei, in der steht, was aus jeder Einreichung wurde; daneben liegt Verschlüsseltes.",
-        "File that says what became of each submission; what is sealed lies beside it.",
-        required=True,
-    ),
-    _declared(
-        "schema_roots",
-        ValueForm.PATHS,
-        "Ordner mit Schemata; ohne sie werden Daten ungeprüft übergeben.",
-        "Folders of schemas; without them data are handed over unchecked.",
-        default=[],
-    ),
-    _declared(
-        "poll_seconds",
-        ValueForm.NUMBER,
-        "Pause zwischen zwei Fragen an den Hub.",
-        "Pause between two questions to the hub.",
-        default=10,
-        unit="s",
-        least=1,
-        most=86_400,
-    ),
-    _declared(
-        "poll_for",
-        ValueForm.TEXT,
-        "Wonach gefragt wird: nach jedem Zustellpunkt (each) oder einmal nach allen des Clients (all), wenn es viele sind.",
-        "What is asked for: each destination, or all of the client's at once, where there are many.",
-        since="0.3.0",
-        default=str(Polling.EACH),
-        choices=tuple(Polling),
-    ),
-    _declared(
-        "hub.base_url",
-        ValueForm.ADDRESS,
-        "Adresse des Hubs.",
-        "Address of the hub.",
-        required=True,
-    ),
-    _declared(
-        "hub.submission_api",
-        ValueForm.TEXT,
-        "Weg der FIT-Connect-Schnittstelle hinter base_url.",
-        "Path of the FIT-Connect interface behind base_url.",
-        default="/submission-api",
-    ),
-    _declared(
-        "hub.token_url",
-        ValueForm.ADDRESS,
-        "Adresse, an der es Zugriffstoken gibt.",
-        "Address that gives access tokens.",
-        required=True,
-    ),
-    _declared(
-        "hub.client_id",
-        ValueForm.TEXT,
-        "Name des Konnektors am Hub.",
-        "Name of the connector at the hub.",
-        required=True,
-    ),
-    _declared(
-        "hub.client_secret_file",
-        ValueForm.SECRET_FILE,
-        "Datei mit dem Geheimnis dazu.",
-        "File with the secret that belongs to it.",
-        required=True,
-    ),
-    _declared(
-        "hub.issuer",
-        ValueForm.TEXT,
-        "Als wer der Hub unterschreibt.",
-        "Who the hub signs as.",
-        shown=Text("wie hub.base_url", "as hub.base_url"),
-    ),
-    _declared(
-        "hub.ca_file",
-        ValueForm.PATH,
-        "PEM-Datei mit der Zertifizierungsstelle des Hubs, wenn es keine öffentliche ist.",
-        "PEM file with the authority of the hub's TLS certificate, if it is no public one.",
-        shown=Text("die öffentlichen", "the public ones"),
-    ),
-    _declared(
-        "destinations.destination_id",
-        ValueForm.ID,
-        "Zustellpunkt, der hier bedient wird.",
-        "Destination that is served here.",
-        required=True,
-    ),
-    _declared(
-        "destinations.decryption_key_files",
-        ValueForm.PATHS,
-        "Private Schlüssel zum Öffnen (JWK, PEM oder PKCS#12), während eines Wechsels auch die früheren.",
-        "Private keys to open with (JWK, PEM or PKCS#12), the earlier ones too while keys roll over.",
-        required=True,
-    ),
-    _declared(
-        "destinations.signing_key_file",
-        ValueForm.PATH,
-        "Privater Schlüssel, mit dem Antworten unterschrieben werden (JWK, PEM oder PKCS#12).",
-        "Private key that answers are signed with (JWK, PEM or PKCS#12).",
-        required=True,
-    ),
-    _declared(
-        "destinations.key_password_file",
-        ValueForm.SECRET_FILE,
-        "Datei mit dem Passwort dieser Schlüsseldateien.",
-        "File with the password of these key files.",
-        since="0.3.0",
-    ),
-    _declared(
-        "destinations.signing_key_id",
-        ValueForm.TEXT,
-        "Unter welchem Namen (kid) der Hub den Unterschriftsschlüssel kennt.",
-        "Name (kid) under which the hub knows the signing key.",
-        since="0.3.0",
-        shown=Text("der des JWK, sonst der des Zertifikats", "the JWK's, else the certificate's"),
-    ),
-    _declared(
-        "listen.address",
-        ValueForm.TEXT,
-        "Adresse, an der Zustellungen angenommen werden.",
-        "Address at which pushes are taken.",
-        default="127.0.0.1",
-    ),
-    _declared(
-        "listen.port",
-        ValueForm.NUMBER,
-        "Port dazu; 0: irgendein freier.",
-        "Port of it; 0: any that is free.",
-        default=0,
-        least=0,
-        most=65_535,
-    ),
-    _declared(
-        "listen.secret_file",
-        ValueForm.SECRET_FILE,
-        "Datei mit dem Geheimnis, das der Zustellpunkt am Hub als secret_file hat.",
-        "File with the secret that the destination has at the hub as its secret_file.",
-        required=True,
-    ),
-    _declared(
-        "listen.certificate_file",
-        ValueForm.PATH,
-        "TLS-Zertifikat (PEM); Pflicht für eine Adresse im Netz.",
-        "TLS certificate (PEM); a must for an address in the network.",
-    ),
-    _declared("listen.key_file", ValueForm.PATH, "Schlüssel dazu (PEM).", "Key of it (PEM)."),
-    _declared(
-        "listen.largest_megabytes",
-        ValueForm.NUMBER,
-        "Größter angenommener Umschlag.",
-        "The largest envelope that is taken.",
-        default=64,
-        unit="MiB",
-        least=1,
-        most=1024,
-    ),
-    _declared(
-        "handover.kind",
-        ValueForm.TEXT,
-        "Wohin Geöffnetes geht: in einen Ordner (folder) oder per HTTP an das Fachverfahren (http).",
-        "Where what is opened goes: into a folder, or by HTTP to the specialist system.",
-        required=True,
-        choices=("folder", "http"),
-    ),
-    _declared(
-        "handover.path",
-        ValueForm.PATH,
-        "Ordner der Übergabe; er muss da sein.",
-        "Folder of the hand-over; it must be there.",
-        required=True,
-        only=("kind", "folder"),
-    ),
-    _declared(
-        "handover.pdf",
-        ValueForm.TRUTH,
-        "Neben antrag.html auch antrag.pdf (PDF/A-3) in den Ordner legen; braucht das Extra portal und kostet je Antrag ein "
-        "bis zwei Sekunden.",
-        "Put antrag.pdf (PDF/A-3) into the folder beside antrag.html; needs the extra portal and costs a second or two an "
-        "application.",
-        default=False,
-        since="0.3.0",
-        only=("kind", "folder"),
-    ),
-    _declared(
-        "handover.url",
-        ValueForm.ADDRESS,
-        "Adresse des Fachverfahrens.",
-        "Address of the specialist system.",
-        required=True,
-        only=("kind", "http"),
-    ),
-    _declared(
-        "handover.secret_file",
-        ValueForm.SECRET_FILE,
-        "Datei mit einem Geheimnis, das als Bearer mitgeht.",
-        "File with a secret that is sent as Bearer.",
-        only=("kind", "http"),
-    ),
-    _declared(
-        "handover.allowed_hosts",
-        ValueForm.TEXTS,
-        "Andere Rechner als dieser, die url nennen darf.",
-        "Other hosts than this machine that url may name.",
-        default=[],
-        only=("kind", "http"),
-    ),
-    _declared(
-        "policy.on_invalid",
-        ValueForm.TEXT,
-        "Was aus Daten wird, die ihr Schema verletzen: zurückweisen oder mit Prüfbericht übergeben.",
-        "What becomes of data that break their schema: rejected, or handed over with the report.",
-        default=str(InvalidHandling.REJECT),
-        choices=tuple(InvalidHandling),
-    ),
-    _declared(
-        "opening.largest_megabytes",
-        ValueForm.NUMBER,
-        "So groß darf eine Einreichung geöffnet werden, alle Teile zusammen.",
-        "How large one submission may become when opened, all parts together.",
-        since="0.2.0",
-        default=2_000,
-        unit="MB",
-        least=1,
-        most=100_000,
-    ),
-    _declared(
-        "opening.largest_ratio",
-        ValueForm.NUMBER,
-        "Und so viel Mal so groß wie versiegelt.",
-        "And how many times its sealed size.",
-        since="0.2.0",
-        default=100,
-        least=1,
-        most=1_099,
-    ),
-    _declared(
-        "opening.free_megabytes",
-        ValueForm.NUMBER,
-        "Erst darüber zählt largest_ratio: ein kurzes Formular voller Wiederholungen ist kein Angriff.",
-        "Beyond these largest_ratio counts: a short form of many repetitions is no attack.",
-        since="0.2.0",
-        default=32,
-        unit="MiB",
-        least=1,
-        most=100_000,
-    ),
-    _declared(
-        "specialist.port",
-        ValueForm.NUMBER,
-        "Port des vorgeführten Fachverfahrens auf diesem Rechner.",
-        "Port of the demonstration specialist system on this machine.",
-        default=0,
-        least=0,
-        most=65_535,
-    ),
-    _declared(
-        "specialist.folder",
-        ValueForm.PATH,
-        "Ordner seiner Fälle.",
-        "Folder of its cases.",
-        required=True,
-    ),
-)
 _BY_NAME = {each.name: each for each in DECLARED}
-#: What a table is for, in the file that ``init`` writes.
-TABLES: Mapping[str, Text] = {
-    "hub": Text("Der Hub, und wer der Konnektor dort ist", "The hub, and who the connector is there"),
-    "destinations": Text("Je Zustellpunkt eine Tabelle", "One table for each destination"),
-    "listen": Text("Nur für mode = listen oder both", "Only for mode = listen or both"),
-    "handover": Text("Übergabe an das Fachverfahren", "Hand-over to the specialist system"),
-    "policy": Text("Regeln", "Rules"),
-    "opening": Text("Grenzen beim Öffnen", "Bounds of opening"),
-    "specialist": Text("Nur für die Vorführung", "For the demonstration only"),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -431,7 +138,7 @@ class ConnectorSettings:
     hub: Hub
     destinations: tuple[Address, ...]
     mode: Mode
-    handover: FolderHandover | HttpHandover
+    handover: FolderHandover | HttpHandover | None
     on_invalid: InvalidHandling
     journal: Path
     schema_roots: tuple[Path, ...]
@@ -440,6 +147,13 @@ class ConnectorSettings:
     specialist: Specialist | None
     polling: Polling = Polling.EACH
     inflation: Inflation = field(default_factory=Inflation)
+    decider: Decider = Decider.AUTO
+    #: Whether the file says who decides; files of before 0.4.0 do not.
+    names_decider: bool = True
+    clerk: ClerkSite | None = None
+    local: LocalInterface | None = None
+    #: Bytes of the largest reply.
+    largest_reply: int = 50 * 1024 * 1024
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -452,11 +166,18 @@ class ConnectorSettings:
         faults: list[Text] = []
         top = DeclaredTable(_BY_NAME, document, folder, faults)
         mode = Mode(top.take("mode"))
+        below = document.get("handover")
+        decider, handover = _handover(top.table("handover"))
         settings = cls(
             hub=_hub(top.table("hub")),
             destinations=tuple(_address(entry) for entry in top.tables("destinations")),
             mode=mode,
-            handover=_handover(top.table("handover")),
+            handover=handover,
+            decider=decider,
+            names_decider=isinstance(below, Mapping) and "mode" in below,
+            clerk=_clerk(top.table("clerk")) if decider is Decider.CLERK or "clerk" in document else None,
+            local=_local(top.optional("api")),
+            largest_reply=top.table("replies").only("largest_megabytes") * 1024 * 1024,
             on_invalid=InvalidHandling(top.table("policy").only("on_invalid")),
             journal=top.path("journal"),
             schema_roots=top.paths("schema_roots"),
@@ -474,9 +195,22 @@ class ConnectorSettings:
                     f"listen: is missing though mode = {mode} takes pushes. Needed is [listen] with secret_file.",
                 )
             )
+        _require_way_back(settings, faults)
         if faults:
             raise unusable_all(faults)
         return settings
+
+
+def _require_way_back(settings: ConnectorSettings, faults: list[Text]) -> None:
+    """Note it where the local system shall decide, and has nowhere to say so."""
+    outbox = isinstance(settings.handover, FolderHandover) and settings.handover.outbox is not None
+    if settings.decider is Decider.SYSTEM and settings.local is None and not outbox:
+        faults.append(
+            Text(
+                "handover.mode: system braucht einen Weg zurück: [api] mit token_file, oder handover.outbox.",
+                "handover.mode: system needs a way back: [api] with token_file, or handover.outbox.",
+            )
+        )
 
 
 def _document(path: Path) -> Mapping[str, Any]:
@@ -503,7 +237,7 @@ def in_force(path: Path) -> Iterator[tuple[Setting, Any, bool]]:
 
 
 #: Tables whose defaults count where they are missing.
-_EVER = frozenset({"policy", "opening"})
+_EVER = frozenset({"policy", "opening", "replies"})
 #: Bytes of a file with one secret.
 LONGEST_SECRET = 4096
 
@@ -564,22 +298,58 @@ def _address(table: DeclaredTable) -> Address:
     return address
 
 
-def _handover(table: DeclaredTable) -> FolderHandover | HttpHandover:
-    handover: FolderHandover | HttpHandover
-    if table.take("kind") == "folder":
-        handover = FolderHandover(path=table.path("path"), pdf=table.take("pdf"))
-    else:
-        hosts = tuple(table.take("allowed_hosts"))
-        handover = HttpHandover(url=_url(table, "url", hosts), secret_file=table.optional_path("secret_file"))
-        host = urlsplit(handover.url).hostname
-        if handover.url.startswith("https://") and not is_loopback(host) and host not in hosts:
-            table.note(
-                "url",
-                "nennt einen Rechner, der nicht in allowed_hosts steht.",
-                "names a host that is not in allowed_hosts.",
-            )
+def _handover(table: DeclaredTable) -> tuple[Decider, FolderHandover | HttpHandover | None]:
+    decider, kind = Decider(table.take("mode")), table.take("kind")
+    handover: FolderHandover | HttpHandover | None = None
+    if kind == "folder":
+        handover = FolderHandover(path=table.path("path"), pdf=table.take("pdf"), outbox=table.optional_path("outbox"))
+    elif kind == "http":
+        handover = _http(table)
+    elif decider is not Decider.CLERK:
+        table.note(
+            "kind",
+            "fehlt. Nennen Sie folder oder http, oder setzen Sie mode = clerk.",
+            "is missing. Name folder or http, or set mode = clerk.",
+        )
     table.finish()
+    return decider, handover
+
+
+def _http(table: DeclaredTable) -> HttpHandover:
+    hosts = tuple(table.take("allowed_hosts"))
+    handover = HttpHandover(url=_url(table, "url", hosts), secret_file=table.optional_path("secret_file"))
+    host = urlsplit(handover.url).hostname
+    if handover.url.startswith("https://") and not is_loopback(host) and host not in hosts:
+        table.note(
+            "url",
+            "nennt einen Rechner, der nicht in allowed_hosts steht.",
+            "names a host that is not in allowed_hosts.",
+        )
     return handover
+
+
+def _clerk(table: DeclaredTable) -> ClerkSite:
+    site = ClerkSite(
+        address=table.take("address"),
+        port=table.take("port"),
+        hosts=tuple(name.lower() for name in table.take("hosts")),
+        accounts_file=table.path("accounts_file"),
+        certificate_file=table.optional_path("certificate_file"),
+        key_file=table.optional_path("key_file"),
+        keep=timedelta(days=table.take("keep_days")),
+    )
+    table.finish()
+    if not is_loopback(site.address) and site.certificate_file is None:
+        table.note("certificate_file", "fehlt für eine Adresse im Netz.", "is missing for a network address.")
+    return site
+
+
+def _local(table: DeclaredTable | None) -> LocalInterface | None:
+    if table is None:
+        return None
+    local = LocalInterface(port=table.take("port"), token_file=table.path("token_file"))
+    table.finish()
+    return local
 
 
 def _listen(table: DeclaredTable | None) -> Listen | None:

@@ -106,6 +106,12 @@ class DecryptionKey:
     thumbprint: str
     private_key: rsa.RSAPrivateKey = field(repr=False, compare=False)
 
+    def sealing_half(self) -> EncryptionKey:
+        """Return the public half, for what its owner seals for nobody else."""
+        public = self.private_key.public_key()
+        jwk = public_jwk(public, kid=self.kid, operation="wrapKey", alg=WRAP_ALGORITHM)
+        return EncryptionKey(kid=self.kid, jwk=jwk, public_key=public)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SigningKey:

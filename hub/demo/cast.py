@@ -260,6 +260,7 @@ def write_config(cast: Cast, settings: Settings, *, listen_port: int, desk_port:
         f"port = {listen_port}",
         'secret_file = "push.secret"',
         "[handover]",
+        'mode = "auto"',
         'kind = "http"',
         f'url = "http://127.0.0.1:{desk_port}/cases"',
         "[specialist]",

@@ -10,11 +10,17 @@ and what a receiver gets), and the ``reasons`` by name.
 
 from hub.model.case_message import (
     LARGEST_MESSAGE,
+    LONGEST_REPLY,
     MESSAGE_FILENAME,
     MESSAGE_SCHEMA,
+    REPLY_KINDS,
+    REPLY_KINDS_BY_NAME,
+    REPLY_SCHEMA,
     CaseMessage,
     CaseMessageKind,
     InCase,
+    ReplyKind,
+    ReplyMessage,
 )
 from hub.model.clock import SteadyClock, utc_now
 from hub.model.delivery import (
@@ -90,11 +96,15 @@ __all__ = [
     "INLINE_LIMIT",
     "LARGEST_MESSAGE",
     "LEIKA_PREFIX",
+    "LONGEST_REPLY",
     "MESSAGE_FILENAME",
     "MESSAGE_SCHEMA",
     "NOTHING",
     "RECEIVER_LOST_KEY",
     "RECEIVER_MAY_WRITE",
+    "REPLY_KINDS",
+    "REPLY_KINDS_BY_NAME",
+    "REPLY_SCHEMA",
     "ROOT",
     "STATUSES",
     "TRANSITIONS",
@@ -123,6 +133,8 @@ __all__ = [
     "OutcomeKind",
     "Package",
     "Particular",
+    "ReplyKind",
+    "ReplyMessage",
     "Role",
     "Schedule",
     "SchemaRef",

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from hub.cli import main
 from hub.config import DECLARED, load_settings, read_settings
-from hub.connector.settings import DECLARED as CONNECTORS
+from hub.connector.declarations import DECLARED as CONNECTORS
 from hub.errors import ConfigurationError
 from hub.portal.settings import DECLARED as PORTALS
 

@@ -17,7 +17,8 @@ from test_connector_unreachable import closed_port
 
 from hub.cli import main
 from hub.connector.commissioning import settings_file
-from hub.connector.settings import DECLARED, ConnectorSettings
+from hub.connector.declarations import DECLARED
+from hub.connector.settings import ConnectorSettings
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,7 @@ def test_from_an_empty_folder_to_the_first_application(hub, tmp_path):
     given = [
         *("--yes", "--base-url", hub.base_url, "--client-id", stage.cast["subscriber"]["client_id"]),
         *("--client-secret-file", secret, "--destination-id", town["destination_id"], "--subject", "Wiesbaden"),
+        *("--handover-mode", "auto"),
     ]
     began = ran("init", folder, *given, "--issuer", stage.hub.base_url)
     config = folder / "connector.toml"
@@ -152,6 +154,9 @@ def test_the_file_that_is_written_explains_every_setting_and_reads_as_its_defaul
         "specialist.port": 1,
         "listen.port": 1,
         "listen.address": "127.0.0.1",
+        "clerk.address": "127.0.0.1",
+        "clerk.hosts": ["rathaus.example"],
+        "handover.kind": "folder",
     }
     assert ConnectorSettings.parse(tomllib.loads(settings_file(everything)), tmp_path).specialist.port == 1
 

@@ -8,13 +8,8 @@ import pytest
 from stage import NOW
 
 from hub.connector import Connector
-from hub.connector.settings import (
-    ConnectorSettings,
-    FolderHandover,
-    HttpHandover,
-    InvalidHandling,
-    Mode,
-)
+from hub.connector.declarations import InvalidHandling, Mode
+from hub.connector.settings import ConnectorSettings, FolderHandover, HttpHandover
 from hub.errors import ConfigurationError
 
 EXAMPLE = f"""

@@ -8,8 +8,9 @@ from stage import staged
 from hub import app
 from hub.areas import AreaKind
 from hub.config import load_settings
+from hub.connector.declarations import Polling
 from hub.connector.opening import load_keys
-from hub.connector.settings import ConnectorSettings, Polling
+from hub.connector.settings import ConnectorSettings
 from hub.demo.authorities import settle
 from hub.demo.cast import Cast, write_config
 from hub.model import EVERYTHING

@@ -1,0 +1,103 @@
+"""What clerks do: take a case, accept, reject, write back, take everything along into their own records."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from starlette.responses import Response
+
+from hub.connector.casebook import Deed
+from hub.connector.clerk.export import archive_of
+from hub.connector.clerk.reading import saved, show_case
+from hub.connector.clerk.visit import ClerkVisit
+from hub.connector.desk import WantedReply
+from hub.connector.journal import Entry
+from hub.errors import Conflict, Invalid, Malformed, Refused, Text, TooLarge
+from hub.model import LONGEST_REPLY
+from hub.web.responses import status_of
+
+#: Characters that the form of a text may send; what is too long for a reply is said in its own words.
+_LONGEST_TEXT = 2 * LONGEST_REPLY
+
+
+def work(visit: ClerkVisit) -> Response:
+    """Take a case, take it over from a colleague, or release it."""
+    case_id, deed = visit.id("case"), visit.form.text("do")
+    book = visit.desk.book
+    if deed == "release":
+        book.release(case_id, visit.who, visit.now)
+        return visit.to(f"/cases/{case_id}", note="released")
+    if deed not in {"take", "take-over"}:
+        raise Malformed(Text("Das geht hier nicht.", "That cannot be done here."))
+    try:
+        book.take(case_id, visit.who, visit.now, from_colleague=deed == "take-over")
+    except Conflict as error:
+        return show_case(visit, case_id, error=error, status=status_of(error))
+    return visit.to(f"/cases/{case_id}", note="taken")
+
+
+def accept(visit: ClerkVisit) -> Response:
+    """Accept a submission."""
+    entry = visit.desk.submission(visit.id("submission"))
+    try:
+        visit.desk.accept(entry.submission_id, who=visit.who)
+    except Refused as error:
+        return show_case(visit, entry.case_id, error=error, status=status_of(error))
+    return visit.to(f"/cases/{entry.case_id}", note="accepted")
+
+
+def reject(visit: ClerkVisit) -> Response:
+    """Reject a submission for a reason of the list, with a text for the sender where there is a way for it."""
+    entry = visit.desk.submission(visit.id("submission"))
+    text, reasons = visit.form.text("text", longest=_LONGEST_TEXT), visit.form.all("reason")
+    try:
+        visit.desk.reject(entry.submission_id, reasons, who=visit.who, text=text)
+    except Refused as error:
+        return show_case(
+            visit, entry.case_id, error=error, status=status_of(error), rejection=text, reasons=frozenset(reasons)
+        )
+    return visit.to(f"/cases/{entry.case_id}", note="rejected")
+
+
+def write(visit: ClerkVisit) -> Response:
+    """Write back: a question, a notice, a decision; twice the same form is one reply."""
+    case_id, form = visit.id("case"), visit.form
+    typed = {
+        "text": form.text("text", longest=_LONGEST_TEXT),
+        "kind": form.text("kind"),
+        "deadline": form.text("deadline"),
+    }
+    try:
+        about = _in_case(visit, case_id)
+        visit.desk.reply(
+            WantedReply(
+                request_id=form.id("once"),
+                submission_id=about.submission_id,
+                kind=typed["kind"],
+                text=typed["text"],
+                deadline=form.day("deadline"),
+                files=form.files,
+            ),
+            who=visit.who,
+        )
+    except (Invalid, Conflict, TooLarge) as error:
+        return show_case(visit, case_id, error=error, status=status_of(error), **typed)
+    return visit.to(f"/cases/{case_id}", note="written")
+
+
+def _in_case(visit: ClerkVisit, case_id: UUID) -> Entry:
+    """Return the submission that a reply is about; ``Invalid`` where it is of another case."""
+    about = visit.desk.submission(visit.form.id("about"))
+    if about.case_id != case_id:
+        raise Invalid(
+            Text("Die Einreichung gehört zu einem anderen Vorgang.", "The submission belongs to another case."),
+            field="about",
+        )
+    return about
+
+
+def export(visit: ClerkVisit) -> Response:
+    """Hand out all of a case as an archive for a document management system."""
+    found = visit.desk.book.find(visit.id("case"))
+    visit.desk.book.note(found.case_id, Deed(at=visit.now, who=visit.who, what="exported", about=""))
+    return saved(archive_of(visit.desk, found, now=visit.now), f"vorgang-{found.case_id}.zip")

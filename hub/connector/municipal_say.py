@@ -1,0 +1,123 @@
+"""What a connector has besides its walk where people or the local system decide: the book, the desk, and the ways to them.
+
+Put together of the settings: the page for clerks, the loopback interface and the outbox are opened only where they are wanted,
+and what they need is loaded only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+from hub.client.fit_connect import Subscriber
+from hub.connector.casebook import CaseBook
+from hub.connector.declarations import Decider
+from hub.connector.desk import Desk, reply_key_of
+from hub.connector.envelope import Envelopes
+from hub.connector.journal import Entry, Journal
+from hub.connector.opening import Keys, OpenedSubmission
+from hub.connector.replies import SealedReplies
+from hub.connector.sending import ReplySending
+from hub.connector.settings import ConnectorSettings
+
+#: How long closed cases are kept where no page for clerks says otherwise.
+_KEPT = timedelta(days=90)
+
+
+class Closing(Protocol):
+    """A service in threads of its own."""
+
+    def close(self) -> None:
+        """Stop it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MunicipalSay:
+    """The parts. ``gather`` and ``send`` are the walk's; the desk is for everybody."""
+
+    settings: ConnectorSettings
+    journal: Journal
+    book: CaseBook
+    sealed: SealedReplies
+    envelopes: Envelopes
+    desk: Desk
+    sending: ReplySending
+
+    @classmethod
+    def of(
+        cls,
+        settings: ConnectorSettings,
+        *,
+        journal: Journal,
+        envelopes: Envelopes,
+        keys: Mapping[UUID, Keys],
+        hub: Subscriber,
+        reopen: Callable[[Entry], OpenedSubmission],
+        drawn: Callable[[OpenedSubmission], bytes | None],
+        wake: Callable[[], None],
+        clock: Callable[[], datetime],
+    ) -> Self:
+        """Open the book and what belongs to it; what no book knows of replies is leftovers of a crash, and goes."""
+        book = CaseBook(journal)
+        sealed = SealedReplies(settings.journal.with_suffix(".replies"))
+        sealed.sweep(book.reply_ids())
+        desk = Desk(
+            journal=journal,
+            book=book,
+            sealed=sealed,
+            keys=keys,
+            reopen=reopen,
+            drawn=drawn,
+            wake=wake,
+            decider=settings.decider,
+            hands_over=settings.handover is not None,
+            largest_reply=settings.largest_reply,
+            clock=clock,
+        )
+        sending = ReplySending(book, sealed, hub, keeps=settings.decider is Decider.CLERK)
+        return cls(
+            settings=settings,
+            journal=journal,
+            book=book,
+            sealed=sealed,
+            envelopes=envelopes,
+            desk=desk,
+            sending=sending,
+        )
+
+    def services(self) -> list[Closing]:
+        """Open the ways in that the settings name.
+
+        Raises:
+            ConfigurationError: an address, a file or a folder cannot be used.
+        """
+        services: list[Any] = []
+        if self.settings.decider is Decider.SYSTEM and self.settings.local is not None:
+            from hub.connector.local_api import LocalApi
+
+            services.append(LocalApi(self.settings.local, self.desk))
+        if self.settings.clerk is not None and self.settings.decider is Decider.CLERK:
+            from hub.connector.clerk.site import ClerkServer
+
+            services.append(ClerkServer(self.settings.clerk, self.desk))
+        return services
+
+    def receive(self, entry: Entry, opened: OpenedSubmission, now: datetime) -> None:
+        """Note what was opened as something to decide on."""
+        self.book.receive(entry, reply_key_of(opened, now), now)
+
+    def gather(self, now: datetime) -> None:
+        """Take what the local system has put into the outbox, and forget what has been closed for long."""
+        kept = _KEPT if self.settings.clerk is None else self.settings.clerk.keep
+        submissions, replies = self.book.forget(now - kept)
+        for one in submissions:
+            self.envelopes.drop(one)
+        for one in replies:
+            self.sealed.drop(one)
+
+    def send(self, now: datetime) -> None:
+        """Send the replies that are due."""
+        self.sending.run_once(now)
