@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-as4 bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-as4 bench-usage bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -165,6 +165,9 @@ $(VENV)/as4.stamp: $(BIN)/uv benchmarks/as4.lock
 
 bench-as4: $(VENV)/test.stamp $(VENV)/as4.stamp ## Measure an accept beside what as4 takes to receive the same message (< 3 min).
 	$(BIN)/python -W ignore -m benchmarks.as4 $(ARGS)
+
+bench-usage: $(VENV)/test.stamp ## Measure the roll-up of a month (PostgreSQL; ARGS="--submissions 10000000" takes some 25 GB; a million < 5 min).
+	$(BIN)/python -W ignore -m benchmarks.usage $(ARGS)
 
 bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)
