@@ -421,6 +421,38 @@ class Settings:
         "Whether local accounts log in by password; off: by OpenID Connect only.",
         choices=("off", "on"),
     )
+    silent_days: int = setting(
+        7,
+        "Zugestellt und so viele Tage nicht bestätigt: das Fachverfahren schweigt; 0: nicht melden.",
+        "Delivered and not acknowledged for so many days: the specialist system is silent; 0: do not tell.",
+        since="0.4.0",
+        least=0,
+        most=365,
+    )
+    mailbox_days: int = setting(
+        3,
+        "So viele Tage im Postfach und nicht abgeholt: niemand leert es; 0: nicht melden.",
+        "So many days in a mailbox and not collected: nobody empties it; 0: do not tell.",
+        since="0.4.0",
+        least=0,
+        most=365,
+    )
+    quiet_sender_days: int = setting(
+        14,
+        "Ein Absender, der regelmäßig sandte, tut es so viele Tage nicht mehr; 0: nicht melden.",
+        "A sender that sent regularly has not for so many days; 0: do not tell.",
+        since="0.4.0",
+        least=0,
+        most=365,
+    )
+    unused_days: int = setting(
+        90,
+        "Ein aktiver Zustellpunkt bekommt so viele Tage nichts; 0: nicht melden.",
+        "An active destination gets nothing for so many days; 0: do not tell.",
+        since="0.4.0",
+        least=0,
+        most=3650,
+    )
     costs_file: str = setting(
         "",
         "Verteilungsschlüssel der zentralen Kosten (YAML); leer: keiner.",

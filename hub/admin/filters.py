@@ -36,6 +36,7 @@ _WORDS: Mapping[str, Text] = {
     NoticeKind.OVERDUE.value: Text("kommt nicht an", "does not arrive"),
     NoticeKind.GIVEN_UP.value: Text("Zustellung aufgegeben", "delivery given up"),
     NoticeKind.CALLBACK_UNREACHABLE.value: Text("Rückrufadresse antwortet nicht", "callback address does not answer"),
+    NoticeKind.DIGEST.value: Text("Tagesübersicht", "daily digest"),
     VersionState.DRAFT.value: Text("Entwurf", "draft"),
     VersionState.APPROVED.value: Text("freigegeben", "approved"),
     VersionState.DISCARDED.value: Text("verworfen", "discarded"),

@@ -45,6 +45,7 @@ from hub.store import (
     CircuitChange,
     DeliveryState,
     DeliveryView,
+    FindingKind,
     NoticeView,
     OutgoingCallback,
     Page,
@@ -54,6 +55,7 @@ from hub.store import (
     StoredMessage,
     Sums,
     Wanted,
+    WatchFinding,
     all_items,
 )
 from hub.validation.arrivals import Arrivals
@@ -204,6 +206,14 @@ class Reads:
         if found is None:
             raise _nothing()
         return found
+
+    def findings(self, kind: FindingKind | None, about: str | None) -> list[WatchFinding]:
+        """Return what lies still at visible destinations and of visible senders, oldest first."""
+        return self._store.findings.open(kind=kind, about=about, scope=self._scope, limit=_PAGE)
+
+    def finding_counts(self) -> dict[FindingKind, int]:
+        """Return how many visible destinations or senders each kind is open for."""
+        return self._store.findings.counts(scope=self._scope)
 
     def audit(
         self, *, offset: int, limit: int, actor: str = "", action: str = "", target: str = ""

@@ -376,6 +376,7 @@ def _twice(name: str) -> Malformed:
 
 def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
     link = f"{base_url}/hub/v1/applications/{progress.submission_id}"
+    silent = progress.not_acknowledged_since
     return {
         "submissionId": str(progress.submission_id),
         "caseId": str(progress.case_id),
@@ -392,7 +393,9 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
             for step in progress.history
         ],
         "links": {"self": link, "receipt": f"{link}/receipt"},
-    } | ({} if progress.external_reference is None else {"externalReference": progress.external_reference})
+        **({} if progress.external_reference is None else {"externalReference": progress.external_reference}),
+        **({} if silent is None else {"notAcknowledgedSince": silent.isoformat(timespec="milliseconds")}),
+    }
 
 
 def _sent_json(message: StoredMessage, base_url: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.jobs.usage import RefusalTally, RollUp
+from hub.jobs.watch import Watch
 from hub.model import Breaker, Destination, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import MailServer, Noticeboard, Postman
@@ -62,7 +63,7 @@ from hub.resources import shipped
 from hub.routing import CurrentServices, RoutingTable
 from hub.services import ServiceCatalogue
 from hub.services.ai_systems import AiRegister
-from hub.store import Blobs, LocalBlobs, Store, UploadQuota
+from hub.store import Blobs, LocalBlobs, Store, UploadQuota, WatchPatience
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
 from hub.transport.connection import Outbound
@@ -343,7 +344,9 @@ class Context(Shared):
         self.uploads = UploadDesk(
             store=store, blobs=self.blobs, admission=self.admission, rules=_upload_rules(settings), clock=self.clock
         )
-        self.desk = StatusDesk(store=store, evidences=self.evidences, clock=self.clock)
+        self.desk = StatusDesk(
+            store=store, evidences=self.evidences, clock=self.clock, silent=_patience(settings).silent
+        )
         self.cases = Cases(store=store, notary=self.notary)
         self.sender_cases = SenderCases(
             store=store, blobs=self.blobs, callback_writer=self.callback_writer, issuer=self.base_url
@@ -365,6 +368,7 @@ class Context(Shared):
         self.messenger = _messenger(self)
         self.postman = _postman(self)
         self.roll_up = RollUp(store=store)
+        self.watch = Watch(store=store, board=self.board, patience=_patience(settings))
         self.refusals = RefusalTally(store=store, clock=clock)
         self.usage_reports = UsageReports(
             store=store,
@@ -627,7 +631,20 @@ def _costs(settings: Settings, gazetteer: Gazetteer) -> Costs:
 
 
 def _counting(hub: Context) -> list[Duty]:
-    return [Duty(name="usage", every=timedelta(hours=1), run=hub.roll_up.run)]
+    every = timedelta(hours=1)
+    return [
+        Duty(name="usage", every=every, run=hub.roll_up.run),
+        Duty(name="watch", every=every, run=hub.watch.run),
+    ]
+
+
+def _patience(settings: Settings) -> WatchPatience:
+    return WatchPatience(
+        silent=timedelta(days=settings.silent_days),
+        mailbox=timedelta(days=settings.mailbox_days),
+        sender=timedelta(days=settings.quiet_sender_days),
+        unused=timedelta(days=settings.unused_days),
+    )
 
 
 def unconfined(hub: Context) -> DestinationService:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +39,7 @@ from hub.model import (
 )
 from hub.notifications.callbacks import Resending
 from hub.proof.evidence import Evidences, receipt_claims
-from hub.routing import OnInvalid, Route
+from hub.routing import OnInvalid, Route, legal_day
 from hub.store import (
     Attempt,
     Beginning,
@@ -254,6 +254,8 @@ class Progress:
     accepted_at: datetime
     history: tuple[HistoryStep, ...]
     external_reference: str | None = None
+    #: Since when it is delivered, where the authority's system has not acknowledged it for too long.
+    not_acknowledged_since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,7 +277,16 @@ _AT_ONCE = 250
 class StatusDesk:
     """Answers senders about their own applications."""
 
-    def __init__(self, *, store: Store, evidences: Evidences, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        evidences: Evidences,
+        clock: Callable[[], datetime],
+        silent: timedelta = timedelta(days=7),
+    ) -> None:
+        """``silent``: how long a delivery may go without an acknowledgement before its sender is told; zero: never."""
+        self._silent = silent
         self._store = store
         self._evidences = evidences
         self._clock = clock
@@ -293,6 +304,9 @@ class StatusDesk:
         beside = [_attempt_step(attempt) for attempt in _attempts(view)]
         beside += [_callback_step(each) for each in self._lost_callbacks(message)]
         beside += self._around(message)
+        silent_since = self._silent_since(message, view)
+        if silent_since is not None:
+            beside.append(_silent_step(silent_since, silent_since + self._silent))
         return Progress(
             submission_id=message.id,
             case_id=message.case_id,
@@ -302,7 +316,16 @@ class StatusDesk:
             accepted_at=message.submitted_at or message.created_at,
             history=tuple(history([(event, _event_step(event)) for event in events], beside)),
             external_reference=reference_in(message.receipt),
+            not_acknowledged_since=silent_since,
         )
+
+    def _silent_since(self, message: StoredMessage, view: DeliveryView | None) -> datetime | None:
+        """Return since when the authority's system has said nothing of what it got, where that is too long."""
+        arrived = None if view is None or view.state is not DeliveryState.DELIVERED else view.finished_at
+        open_ = message.state in (State.SUBMITTED, State.FORWARDED)
+        if arrived is None or not open_ or not self._silent or self._clock() - arrived < self._silent:
+            return None
+        return arrived
 
     def sent(self, wanted: SentFilter, *, caller: Caller, before: _Position | None, limit: int) -> SentPage:
         """Return what the caller submitted by either door, and nobody else's, ``limit`` (at most 250) of them.
@@ -426,6 +449,15 @@ def _attempt_text(attempt: Attempt) -> Text:
 def _step_at(message: StoredMessage, step: str, text: Text) -> Beside[HistoryStep]:
     at = message.submitted_at or message.created_at
     return Beside(at=at, step=HistoryStep(at=at, step=step, text=text))
+
+
+def _silent_step(arrived: datetime, at: datetime) -> Beside[HistoryStep]:
+    day = legal_day(arrived)
+    text = Text(
+        f"Zugestellt, aber vom Fachverfahren seit dem {day:%d.%m.%Y} nicht bestätigt",
+        f"Delivered, but not acknowledged by the specialist system since {day.isoformat()}",
+    )
+    return Beside(at=at, step=HistoryStep(at=at, step="not-acknowledged", text=text))
 
 
 def _callback_step(lost: CallbackView) -> Beside[HistoryStep]:

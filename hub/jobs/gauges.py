@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from hub.crypto import Jwk, expires_at
 from hub.errors import ConfigurationError, KeyRefused, Unavailable
 from hub.model import EVERYTHING, DeadCause
-from hub.store import Backlog, Blobs, DeliveryState, Store
+from hub.store import Backlog, Blobs, DeliveryState, FindingKind, Store
 
 #: Destinations that have a label of their own, those with most in their queue first.
 MOST_DESTINATIONS = 200
@@ -78,7 +78,7 @@ class Gauges:
         try:
             waiting = self.overview.waiting(scope=EVERYTHING)
             seen = [*self._deliveries(waiting), *self._ages(waiting, now), *self._circuits(now), *self._sums()]
-            seen += [self._oldest(now), self._uncovered(now), self._key_ends(now)]
+            seen += [self._oldest(now), self._uncovered(now), self._key_ends(now), self._findings()]
             answers = 1
         except Unavailable:
             seen, answers = [], 0
@@ -179,6 +179,15 @@ class Gauges:
         yield _one("hub_notices_dead", "Mails given up.", sums.notices_dead)
         yield _one("hub_cases_uncovered", "Cases whose log goes on beyond any signed checkpoint.", sums.cases_uncovered)
         yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
+
+    def _findings(self) -> Metric:
+        open_ = GaugeMetricFamily(
+            "hub_findings", "Destinations and senders where something lies still, by what it is.", labels=["kind"]
+        )
+        counts = self._store.findings.counts(scope=EVERYTHING)
+        for kind in FindingKind:
+            open_.add_metric([kind.value], counts.get(kind, 0))
+        return open_
 
     def _oldest(self, now: datetime) -> Metric:
         due = self._store.queue.next_due()

@@ -24,8 +24,20 @@ from uuid import UUID, uuid5
 from hub.errors import ConfigurationError, Text, UnreadableRow
 from hub.files import vault
 from hub.model import Destination, OutcomeKind
+from hub.model.usage import day_of
 from hub.notifications.outbox import SCHEDULE, Carried, OutboxWorker
-from hub.store import AuditEntry, Lagging, Notice, NoticeClaim, NoticeKind, OutboxAttempt, Store, Telling
+from hub.store import (
+    AuditEntry,
+    FindingKind,
+    Lagging,
+    Notice,
+    NoticeClaim,
+    NoticeKind,
+    OutboxAttempt,
+    Store,
+    Telling,
+    WatchFinding,
+)
 from hub.transport.addresses import host_fault
 from hub.transport.connection import Line
 from hub.transport.smtp import MailEnvelope, MailLogin, is_address, post
@@ -37,6 +49,7 @@ _ACTIONS: Mapping[NoticeKind, str] = {
     NoticeKind.OVERDUE: "delivery.overdue",
     NoticeKind.GIVEN_UP: "delivery.give-up",
     NoticeKind.CALLBACK_UNREACHABLE: "callback.unreachable",
+    NoticeKind.DIGEST: "notice.digest",
 }
 #: What the hub's operators have to know as well: somebody's system is away.
 _FOR_OPERATORS = {NoticeKind.OVERDUE, NoticeKind.GIVEN_UP, NoticeKind.CALLBACK_UNREACHABLE}
@@ -82,6 +95,37 @@ class Noticeboard:
             for recipient in self._recipients(kind, destination)
         )
         return Telling(entry=entry, notices=notices)
+
+    def contacts(self, destination_id: str) -> list[str]:
+        """Return where a destination's authority is told; nothing where it cannot be mailed."""
+        try:
+            destination = self._destination(destination_id)
+        except UnreadableRow:
+            return []
+        contact = str(destination.contact.get("email", "")) if destination is not None else ""
+        return [contact] if self.mails and is_address(contact) else []
+
+    def digest(self, contact: str, found: Sequence[WatchFinding], *, now: datetime) -> Telling:
+        """Return what is to be written of all that lies still for one contact: one notice a day."""
+        day = day_of(now).isoformat()
+        kinds: dict[str, int] = {}
+        for each in found:
+            kinds[each.kind.value] = kinds.get(each.kind.value, 0) + each.number
+        oldest = min(each.oldest_at for each in found)
+        facts = {"points": len(found), "since": day_of(oldest).isoformat(), "kinds": dict(sorted(kinds.items()))}
+        about = f"digest:{day}"
+        notice = Notice(
+            notice_id=uuid5(_OCCASIONS, f"{NoticeKind.DIGEST} {about} {contact}"),
+            kind=NoticeKind.DIGEST,
+            about=about,
+            recipient=contact if self.mails else "",
+            facts=facts,
+            created_at=now,
+        )
+        entry = AuditEntry(
+            at=now, actor=self.actor, action=_ACTIONS[NoticeKind.DIGEST], target=about, after=dict(facts)
+        )
+        return Telling(entry=entry, notices=(notice,))
 
     def tell_of_lag(
         self,
@@ -139,8 +183,24 @@ class _Words:
 _WHO: Mapping[str, Text] = {
     "destination": Text("des Zustellpunkts {id}", "of destination {id}"),
     "client": Text("des Clients {id}", "of client {id}"),
+    "digest": Text("vom {id}", "of {id}"),
 }
-_PAGES: Mapping[str, str] = {"destination": "destinations/{id}", "client": "clients"}
+_PAGES: Mapping[str, str] = {"destination": "destinations/{id}", "client": "clients", "digest": "open"}
+#: What the digest calls the kinds of findings.
+FINDING_WORDS: Mapping[FindingKind, Text] = {
+    FindingKind.SILENT: Text(
+        "zugestellt, vom Fachverfahren nicht bestätigt", "delivered, not acknowledged by the specialist system"
+    ),
+    FindingKind.MAILBOX: Text("liegt im Postfach, niemand holt ab", "lies in the mailbox, nobody collects"),
+    FindingKind.GIVEN_UP: Text(
+        "Zustellung gescheitert, eine Person muss entscheiden", "delivery failed, a person has to decide"
+    ),
+    FindingKind.CALLBACKS: Text("Rückrufe kommen nicht an", "callbacks do not arrive"),
+    FindingKind.SENDER: Text(
+        "Absender sendet nicht mehr (Tage mit Eingang)", "sender does not send any more (days with traffic)"
+    ),
+    FindingKind.UNUSED: Text("Zustellpunkt ohne Eingang", "destination without traffic"),
+}
 _WORDS: Mapping[NoticeKind, _Words] = {
     NoticeKind.UNCOLLECTED: _Words(
         subject=Text("{deliveries} Einreichungen nicht abgeholt", "{deliveries} submissions not collected"),
@@ -179,6 +239,15 @@ _WORDS: Mapping[NoticeKind, _Words] = {
             "deliveries to destination {id} did not arrive for {days} days; the hub has given them up: {deliveries}.\n"
             "Their contents are kept.\n\n"
             "What to do: tell the hub's operator when your system answers again; he has them delivered once more.",
+        ),
+    ),
+    NoticeKind.DIGEST: _Words(
+        subject=Text("{points} offene Punkte", "{points} open points"),
+        body=Text(
+            "bei Ihren Zustellpunkten liegt etwas still, das älteste seit dem {since}:\n\n{lines}\n\n"
+            "Was zu tun ist: Die Seite „Offene Punkte“ zeigt jeden mit dem Weg dorthin.",
+            "something lies still at your destinations, the oldest since {since}:\n\n{lines}\n\n"
+            "What to do: the page 'Open points' shows each of them with the way there.",
         ),
     ),
     NoticeKind.CALLBACK_UNREACHABLE: _Words(
@@ -222,6 +291,10 @@ def _filled(notice: Notice, base_url: str, *, german: bool) -> dict[str, Any]:
     who = _WHO[kind].de if german else _WHO[kind].en
     page = f"{base_url}/admin/{_PAGES[kind].format(id=party)}"
     filled = {**notice.facts, "base": base_url, "id": party, "who": who.format(id=party), "page": page}
+    if "kinds" in filled:
+        words = {kind.value: text.de if german else text.en for kind, text in FINDING_WORDS.items()}
+        lines = [f"- {words.get(kind, kind)}: {number}" for kind, number in filled["kinds"].items()]
+        filled["lines"] = "\n".join(lines)
     if german and "since" in filled:
         filled["since"] = date.fromisoformat(filled["since"]).strftime("%d.%m.%Y")
     return filled

@@ -152,6 +152,7 @@ _STEPS: Mapping[str, tuple[str, bool]] = {
     "attempt-delivered": ("follow.step.delivered", False),
     "attempt-waiting": ("follow.step.waiting", False),
     "attempt-refused": ("follow.step.refused", True),
+    "not-acknowledged": ("follow.step.silent", True),
     "accept-submission": ("follow.step.accepted", False),
     "reject-submission": ("follow.step.rejected", True),
 }

@@ -11,6 +11,7 @@ from hub.store.blobs.local import LocalBlobs, SpillingSink
 from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
 from hub.store.event_log import AUDIT_LOG, Checkpoint, LeafStanding
+from hub.store.findings import FindingKind, WatchFinding, WatchPatience
 from hub.store.outboxes import OutboxAttempt, Telling
 from hub.store.parties import NewDestination
 from hub.store.plain_door import Filed
@@ -78,6 +79,7 @@ __all__ = [
     "DeliveryView",
     "Failure",
     "Filed",
+    "FindingKind",
     "Holdings",
     "KeyChange",
     "KeyStep",
@@ -120,6 +122,8 @@ __all__ = [
     "UsageLine",
     "VersionState",
     "Wanted",
+    "WatchFinding",
+    "WatchPatience",
     "adapter_change_open",
     "all_items",
     "all_pages",

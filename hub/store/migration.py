@@ -9,6 +9,7 @@ working on them (:data:`OLDEST`). So a program of before can begin on newer tabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,8 @@ _LOCK = 7_281_654
 #: The oldest revision whose programs go on working on the tables of this one. Additive revisions leave it; one that takes
 #: something away that the program before uses raises it to its own number.
 OLDEST = "0013"
+#: How a file names the revision before its own; the first one names none.
+_BEFORE = re.compile(r'^down_revision = "(\w+)"', re.MULTILINE)
 #: Where that stands in the database.
 _OLDEST_NAME = "tables.oldest"
 #: Tables whose rows are remembered answers, or end by themselves: going back without them costs a slow hash or a log-in.
@@ -47,25 +50,46 @@ CREATE TABLE alembic_version (
 
 @cache
 def head_revision() -> str | None:
-    """Return the revision that this program's tables have: the files are named ``rREVISION_WORDS.py``, in their order."""
-    return max((file.name[1:].partition("_")[0] for file in (_FOLDER / "versions").glob("r[0-9]*_*.py")), default=None)
+    """Return the revision that this program's tables have."""
+    return list(revisions())[-1] if revisions() else None
 
 
 @cache
 def revisions() -> Mapping[str, str]:
-    """Return the revisions that this program knows, in their order, each with what its file is called after it."""
-    files = sorted(file.stem[1:].partition("_") for file in (_FOLDER / "versions").glob("r[0-9]*_*.py"))
-    return {number: words.replace("_", " ") for number, _, words in files}
+    """Return the revisions that this program knows, each with what its file is called after it, in the order that they name.
+
+    The files are named ``rREVISION_WORDS.py``; each names the one before it, and numbers may come in any order.
+    """
+    words, after = {}, {}
+    for file in (_FOLDER / "versions").glob("r[0-9]*_*.py"):
+        number, _, called = file.stem[1:].partition("_")
+        words[number] = called.replace("_", " ")
+        before = _BEFORE.search(file.read_text(encoding="utf-8"))
+        after[None if before is None else before[1]] = number
+    found: dict[str, str] = {}
+    last: str | None = None
+    while (last := after.get(last)) is not None:
+        found[last] = words[last]
+    return found
+
+
+def is_before(revision: str, current: str) -> bool:
+    """Tell whether tables at ``current`` have to go back to be at ``revision``; both are known."""
+    order = ["base", *revisions()]
+    return order.index(revision) < order.index(current)
 
 
 def pending(current: str | None) -> Sequence[str]:
     """Return the revisions that tables at ``current`` lack; none for tables of a newer program."""
-    return [each for each in revisions() if current is None or each > current]
+    order = list(revisions())
+    if current is None:
+        return order
+    return order[order.index(current) + 1 :] if current in order else []
 
 
 def is_newer(current: str | None) -> bool:
-    """Whether tables at ``current`` were made by a newer program than this one."""
-    return current is not None and current > (head_revision() or "")
+    """Whether tables at ``current`` were made by a newer program than this one, which knows no such revision."""
+    return current is not None and current not in revisions()
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -84,7 +108,7 @@ def works_here(connection: Connection) -> bool:
         return False
     query = text("SELECT value FROM settings WHERE name = :name")
     oldest = connection.execute(query, {"name": _OLDEST_NAME}).scalar_one_or_none()
-    return oldest is not None and str(oldest) <= str(head_revision())
+    return oldest is not None and str(oldest) in revisions()
 
 
 def hold(connection: Connection) -> str | None:

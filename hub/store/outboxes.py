@@ -327,6 +327,17 @@ class Notices:
 
         return self._database.write(write)
 
+    def write(self, telling: Telling) -> int:
+        """Write a decision to tell people, unless it was written before; return how many notices are new."""
+
+        def write(connection: Connection) -> int:
+            given = write_notices(connection, telling.notices)
+            if given:
+                write_audit(connection, telling.entry)
+            return given
+
+        return self._database.write(write)
+
     def claim(self, now: datetime, *, lease: timedelta, node: str, limit: int) -> list[NoticeClaim]:
         """Lease up to ``limit`` due notices to ``node``, the longest due first."""
 

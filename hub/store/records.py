@@ -360,6 +360,8 @@ class NoticeKind(StrEnum):
     GIVEN_UP = "given-up"
     #: A callback was given up.
     CALLBACK_UNREACHABLE = "callback-unreachable"
+    #: All that lies still for one contact, once a day.
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,11 +29,13 @@ from hub.store.engine import (
     writing_engine,
 )
 from hub.store.event_log import CheckpointLog, EventLog
+from hub.store.findings import Findings
 from hub.store.leases import Duties, SharedSettings
 from hub.store.migration import (
     current_revision,
     head_revision,
     hold,
+    is_before,
     is_newer,
     losses,
     revisions,
@@ -119,6 +121,7 @@ class Store:
         self.overview = Overview(database)
         self.figures = Figures(database)
         self.usage = Usage(database)
+        self.findings = Findings(database)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` (from the writer's thread: return at once) after every commit that made a delivery due."""
@@ -172,7 +175,7 @@ class Store:
             if current is None or current == revision:
                 upgrade(connection, revision)
                 return {}
-            lost = losses(connection, revision) if revision < current else {}
+            lost = losses(connection, revision) if is_before(revision, current) else {}
             if lost and not with_loss:
                 raise _would_lose(revision, lost)
             said = {"revision": revision, **({"lost": lost} if lost else {})}

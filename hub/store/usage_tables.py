@@ -77,3 +77,17 @@ usage_refusals = Table(
     Column("number", BigInteger, nullable=False),
     PrimaryKeyConstraint("day", "sender", "slug"),
 )
+
+#: What lies still and nobody was told of. ``about`` is the id of a destination, or of a client that sends.
+findings = Table(
+    "findings",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("oldest_at", BigInteger, nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    PrimaryKeyConstraint("kind", "about"),
+)

@@ -42,7 +42,9 @@ def _sent(office) -> None:
         assert 400 <= answer.status_code < 500
     # A refusal is counted when its answer is out, in a write that others may share.
     usage, until = stage.hub.store.usage, time.monotonic() + 20
-    while sum(line.number for line in usage.refused(Month(2026, 11), scope=EVERYTHING)) < 2 and time.monotonic() < until:
+    while (
+        sum(line.number for line in usage.refused(Month(2026, 11), scope=EVERYTHING)) < 2 and time.monotonic() < until
+    ):
         usage.add_refusals()
     stage.hub.roll_up.run(stage.clock())
 

@@ -140,7 +140,7 @@ def test_nothing_of_a_payload_is_in_the_metrics(stage):
 
 def test_a_store_that_is_down_is_a_metric_and_no_error(stage):
     class Down:
-        def waiting(self):
+        def waiting(self, *, scope):
             raise StoreUnavailable(Text("weg", "gone"))
 
     gauges = stage.hub.gauges
@@ -183,13 +183,13 @@ def test_metrics_do_not_stand_still_while_the_clock_is_set_back(stage):
 
 def test_many_destinations_share_a_label_beyond_the_cap(stage):
     class Crowd:
-        def waiting(self):
+        def waiting(self, *, scope):
             return [
                 Backlog(destination_id=uuid4(), state=DeliveryState.QUEUED, count=1, oldest_at=stage.clock())
                 for _ in range(MOST_DESTINATIONS + 50)
             ]
 
-        def dead_causes(self):
+        def dead_causes(self, *, scope):
             return {}
 
     gauges = stage.hub.gauges
