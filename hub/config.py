@@ -31,7 +31,7 @@ from hub.files.settings import (
     unknown,
     unusable_all,
 )
-from hub.model import canonical_service
+from hub.model import Role, canonical_service
 from hub.resources import shipped
 from hub.transport.smtp import is_address
 
@@ -421,6 +421,19 @@ class Settings:
         "Whether local accounts log in by password; off: by OpenID Connect only.",
         choices=("off", "on"),
     )
+    second_factor: str = setting(
+        "optional",
+        "Wessen örtliches Konto einen zweiten Faktor haben muss; wer ihn nicht hat, richtet ihn bei der Anmeldung ein.",
+        "Whose local account must have a second factor; who has none sets it up at the log-in.",
+        since="0.4.0",
+        choices=("optional", "roles", "everybody"),
+    )
+    second_factor_roles: str = setting(
+        "approver operator",
+        "Bei second_factor = roles: die Rollen, durch Leerzeichen getrennt (viewer, editor, approver, operator).",
+        "With second_factor = roles: the roles, separated by blanks (viewer, editor, approver, operator).",
+        since="0.4.0",
+    )
     silent_days: int = setting(
         7,
         "Zugestellt und so viele Tage nicht bestätigt: das Fachverfahren schweigt; 0: nicht melden.",
@@ -637,6 +650,12 @@ def _combined(settings: Settings) -> Iterator[Text]:
         yield from _in_production(settings)
     yield from _mail(settings)
     yield from _openid(settings)
+    strange = sorted(set(settings.second_factor_roles.split()) - {role.value for role in Role})
+    if strange or (settings.second_factor == "roles" and not settings.second_factor_roles.split()):
+        yield Text(
+            f"second_factor_roles: nennt Rollen, die es nicht gibt, oder keine: {' '.join(strange) or '–'}.",
+            f"second_factor_roles: names roles that do not exist, or none: {' '.join(strange) or '–'}.",
+        )
 
 
 def _addresses(settings: Settings) -> Iterator[Text]:

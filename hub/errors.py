@@ -110,6 +110,7 @@ TITLES: Mapping[str, Text] = {
     "proof-version-unknown": Text("Fassung unbekannt", "Unknown version"),
     "receipt-not-genuine": Text("Eingangsbestätigung nicht echt", "Receipt not genuine"),
     "receipt-version-unknown": Text("Fassung unbekannt", "Unknown version"),
+    "rights-of-others": Text("Rechte, die Sie nicht haben", "Rights that you do not have"),
     "region-missing": Text("Gebiet fehlt", "Area missing"),
     "region-without-de": Text("Region ohne DE", "Region without DE"),
     "request-timeout": Text("Zu langsam", "Too slow"),
@@ -119,6 +120,7 @@ TITLES: Mapping[str, Text] = {
     "schema-of-other-service": Text("Schema anderer Leistungen", "Schema of other services"),
     "schema-unknown": Text("Schema unbekannt", "Unknown schema"),
     "schema-violation": Text("Anfrage passt nicht zur Schnittstelle", "Request does not fit the interface"),
+    "second-factor-missing": Text("Zweiter Faktor fehlt", "Second factor missing"),
     "second-person": Text("Zweite Person nötig", "Second person needed"),
     "secret-of-another-address": Text("Geheimnis einer anderen Adresse", "Secret of another address"),
     "service-not-offered": Text("Leistung nicht angeboten", "Service not offered"),
@@ -460,6 +462,11 @@ NOT_FOUND: Mapping[str, Text] = {
     "event-not-found": Text(
         "Das Ereignis{key} gibt es nicht. Prüfen Sie die Kennung.", "Event{key} does not exist. Check the identifier."
     ),
+    "invitation-not-found": Text(
+        "Diese Einladung{key} gibt es nicht oder nicht mehr: Jeder Link gilt einmal und nur eine Zeit lang. Bitten Sie um eine "
+        "neue.",
+        "This invitation{key} does not exist, or not any more: each link is good once and for a while. Ask for a new one.",
+    ),
     "key-change-not-found": Text(
         "Diese Änderung{key} eines Schlüssels gibt es nicht. Laden Sie die Seite des Zustellpunkts neu.",
         "This change{key} of a key does not exist. Load the destination's page again.",
@@ -487,6 +494,10 @@ NOT_FOUND: Mapping[str, Text] = {
     "service-not-found": Text(
         "Die Leistung{key} steht nicht im Verzeichnis. Suchen Sie sie mit eigenen Worten (/hub/v1/services?q=…).",
         "The service{key} is not in the catalogue. Look for it in your own words (/hub/v1/services?q=…).",
+    ),
+    "session-not-found": Text(
+        "Diese Sitzung{key} gibt es nicht, oder sie ist schon beendet. Laden Sie die Liste neu.",
+        "This session{key} does not exist, or it has ended already. Load the list again.",
     ),
     "submission-not-found": Text(
         "Den Antrag{key} gibt es für Sie nicht: unbekannt, noch nicht eingereicht oder schon abgeschlossen. Prüfen Sie die "

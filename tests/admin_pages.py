@@ -21,10 +21,13 @@ from stage import altered
 from store_values import buried, claim, record
 
 from hub.admin import Mounted, Tools, build
+from hub.administration.accounts import AccountService
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.api.protocol import ConnectionBounds, server_options
 from hub.app import admin_desks
 from hub.identity import Accounts
+from hub.identity.invitations import Invitations
+from hub.identity.two_steps import TwoSteps
 from hub.model import Role
 
 PASSWORD = "korrekt pferd batterie"
@@ -109,7 +112,20 @@ async def nothing(scope: Any, _receive: Any, send: Any) -> None:
 
 
 def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
-    return admin_desks(altered(hub, accounts=accounts, base_url=base_url))
+    """What the pages work with, where people are checked by ``accounts``."""
+    invitations = Invitations(store=hub.store, accounts=accounts)
+    return admin_desks(
+        altered(
+            hub,
+            accounts=accounts,
+            base_url=base_url,
+            two_steps=TwoSteps(store=hub.store, accounts=accounts),
+            invitations=invitations,
+            account_service=AccountService(
+                store=hub.store, accounts=accounts, invitations=invitations, base_url=base_url
+            ),
+        )
+    )
 
 
 def serve(app: Any) -> tuple[str, Callable[[], None]]:

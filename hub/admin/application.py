@@ -28,12 +28,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.admin import (
+    accounts,
     adapters,
     clients,
     dashboard,
     destinations,
     login,
     open_points,
+    own_account,
     routing,
     runbooks,
     schemas,
@@ -54,6 +56,8 @@ from hub.errors import (
     TooLarge,
 )
 from hub.identity import PersonSession, Right, same_csrf
+from hub.identity.accounts import factor_missing
+from hub.identity.sessions import address_of, device_of
 from hub.store import met_unreadable
 from hub.web.responses import SafeHeaders, retry_after, status_of
 
@@ -73,7 +77,8 @@ Answer = Callable[[Visit], Response]
 class _Page:
     """One page: how it is reached, which right it takes (None: none, not even a session), and who answers.
 
-    ``largest``: bytes of a body; ``files``: how many may come with it.
+    ``largest``: bytes of a body; ``files``: how many may come with it. ``before_factor``: also for whoever must set up a second
+    factor first, and sees nothing else until then.
     """
 
     method: str
@@ -82,22 +87,38 @@ class _Page:
     answer: Answer
     largest: int = _LARGEST_BODY
     files: int = _MOST_FILES
+    before_factor: bool = False
 
 
 def _page(method: str, path: str, right: Right | None, answer: Answer) -> _Page:
     return _Page(method=method, path=path, right=right, answer=answer)
 
 
+def _small(path: str, right: Right | None, answer: Answer) -> _Page:
+    return _Page(method="POST", path=path, right=right, answer=answer, largest=_SMALLEST_BODY, files=0)
+
+
+def _early(method: str, path: str, answer: Answer) -> _Page:
+    return replace(_page(method, path, Right.SEE, answer), before_factor=True)
+
+
 PAGES = (
     _page("GET", "/login", None, login.show),
-    _Page(method="POST", path="/login", right=None, answer=login.log_in, largest=_SMALLEST_BODY, files=0),
+    _small("/login", None, login.log_in),
     _page("GET", "/oidc/login", None, login.depart),
     _page("GET", CALLBACK, None, login.arrive),
     _page("GET", "/oidc/logout", None, login.leave),
-    _page("POST", "/logout", Right.SEE, login.log_out),
-    _page("GET", "/account", Right.SEE, login.account),
-    _page("POST", "/account/password", Right.SEE, login.change_password),
-    _page("POST", "/account/factor", Right.SEE, login.change_factor),
+    _small("/login/factor", None, login.finish),
+    _page("GET", "/invitation/{token}", None, accounts.invited),
+    _small("/invitation/{token}", None, accounts.accept),
+    _early("POST", "/logout", login.log_out),
+    _early("GET", "/account", own_account.show),
+    _page("POST", "/account/password", Right.SEE, own_account.change_password),
+    _early("POST", "/account/factor", own_account.offer_totp),
+    _early("POST", "/account/factor/confirm", own_account.confirm_totp),
+    _page("POST", "/account/factor/drop", Right.SEE, own_account.drop_totp),
+    _page("POST", "/account/codes", Right.SEE, own_account.renew_codes),
+    _page("POST", "/account/sessions", Right.SEE, own_account.end_sessions),
     _page("GET", "/", Right.SEE, dashboard.overview),
     _page("GET", "/health", Right.SEE, dashboard.health),
     _page("GET", "/runbooks", Right.SEE, runbooks.index),
@@ -176,6 +197,15 @@ PAGES = (
     _page("POST", "/clients", Right.OPERATE, clients.create),
     _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),
     _page("POST", "/clients/{id}/disable", Right.OPERATE, clients.disable),
+    _page("GET", "/accounts", Right.OPERATE, accounts.index),
+    _page("POST", "/accounts", Right.OPERATE, accounts.invite),
+    _page("POST", "/accounts/withdraw", Right.OPERATE, accounts.withdraw),
+    _page("GET", "/accounts/{name}", Right.OPERATE, accounts.show),
+    _page("POST", "/accounts/{name}/roles", Right.OPERATE, accounts.set_roles),
+    _page("POST", "/accounts/{name}/lock", Right.OPERATE, accounts.lock),
+    _page("POST", "/accounts/{name}/unlock", Right.OPERATE, accounts.unlock),
+    _page("POST", "/accounts/{name}/factor-reset", Right.OPERATE, accounts.reset_factors),
+    _page("POST", "/accounts/{name}/sessions", Right.OPERATE, accounts.end_sessions),
     _page("GET", "/dead", Right.SEE, submissions.index),
     _page("POST", "/dead", Right.OPERATE, submissions.redrive),
     _page("GET", "/open", Right.SEE, open_points.show),
@@ -294,6 +324,8 @@ def _is_expected(page: _Page, visit: Visit) -> bool:
     session = None if page.right is None else _session(visit)
     if page.right is not None and session is not None:
         session.person.require(page.right)
+        if session.lacks_factor and not page.before_factor:
+            raise factor_missing()
     return page.right is None or session is not None
 
 
@@ -311,6 +343,10 @@ def _answered_by(page: _Page, visit: Visit) -> Response:
         if session is None:
             return _to_log_in(page, visit)
         visit = replace(visit, session=session)
+        if session.lacks_factor and not page.before_factor:
+            if page.method == "POST":
+                raise factor_missing()
+            return RedirectResponse(f"{ROOT}/account", status_code=303)
         if page.method == "POST" and not same_csrf(session, visit.form.text("csrf")):
             raise _foreign()
         # Whoever acts sees what they may act on: another tenant's things are not there, whatever else they may see.
@@ -336,10 +372,12 @@ def _visit(request: Request, tools: Tools, pages: Environment) -> Visit:
         form=SentForm(),
         language=_language(request),
         now=tools.hub.clock(),
-        address=request.client.host if request.client is not None else "",
+        address=address_of(request.client.host) if request.client is not None else "",
+        device=device_of(request.headers.get("user-agent", "")),
         secure=secure,
         partial=request.headers.get("hx-request") == "true",
         token=request.cookies.get(login.cookie_name(secure=secure), ""),
+        step=request.cookies.get(login.step_cookie_name(secure=secure), ""),
         ticket=request.cookies.get(login.openid_cookie_name(secure=secure), ""),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from hub.administration.adapters import shown
 from hub.administration.deliveries import TrialStage
 from hub.errors import Text
-from hub.model import DeadCause, OutcomeKind, State, reason_for_people, reason_of
+from hub.model import DeadCause, OutcomeKind, Role, State, reason_for_people, reason_of
 from hub.routing import legal_day
 from hub.store import ChangeState, DeliveryState, KeyStep, NoticeKind, VersionState
 from hub.validation.manifest import Status
@@ -65,6 +65,10 @@ _WORDS: Mapping[str, Text] = {
     TrialStage.SETTINGS.value: Text("Einstellungen gelesen", "Settings read"),
     TrialStage.DELIVER.value: Text("Zustellung versucht", "Delivery attempted"),
     TrialStage.OPEN.value: Text("Adapter geöffnet", "Adapter opened"),
+    Role.VIEWER.value: Text("Einsicht", "viewer"),
+    Role.EDITOR.value: Text("Bearbeitung", "editor"),
+    Role.APPROVER.value: Text("Freigabe", "approver"),
+    Role.OPERATOR.value: Text("Betrieb", "operator"),
     "closed": Text("geschlossen", "closed"),
     "error": Text("Fehler", "error"),
     "warning": Text("Warnung", "warning"),

@@ -1,7 +1,5 @@
 """Logging in and out: by password or by an OpenID Connect provider.
 
-Logging in and out, and what people may change of their own account.
-
 Logging in and out by the OpenID Connect provider: the browser's side of ``hub.identity.openid``.
 """
 
@@ -10,9 +8,11 @@ from __future__ import annotations
 from starlette.responses import RedirectResponse, Response
 
 from hub.admin.request import CALLBACK, ROOT, Visit, inside
-from hub.errors import Forbidden, HubError, NotFound, Refused, Text, TooMany, Unauthenticated, Unavailable
-from hub.identity import LONGEST_SESSION
+from hub.errors import Forbidden, HubError, NotFound, Text, TooMany, Unauthenticated, Unavailable
+from hub.identity import LONGEST_SESSION, Person, PersonSession
+from hub.identity.accounts import STEP_LIFE
 from hub.identity.openid.login import COOKIE_LIFE, OpenIdLogin
+from hub.identity.two_steps import Waiting
 from hub.web.responses import status_of
 
 
@@ -43,22 +43,98 @@ def form(
 
 
 def log_in(visit: Visit) -> Response:
-    """Check the credentials and begin a session with a new token, whatever cookie came along."""
+    """Check name and password and begin a session, or ask for the second factor; whatever cookie came along counts nothing."""
     sent = visit.form
     name, next_page = sent.text("name", longest=100), inside(sent.text("next"))
     try:
-        token, _ = visit.hub.accounts.log_in(
+        outcome = visit.hub.two_steps.begin(
             name,
             sent.fields.get("password", ""),
             sent.text("code", longest=20),
             address=visit.address,
+            device=visit.device,
             now=visit.now,
         )
     except (Unauthenticated, TooMany) as error:
         return form(visit, status=status_of(error), error=error, name=name, next_page=next_page)
+    if isinstance(outcome, Waiting):
+        return second_step(visit, outcome, next_page=next_page)
+    return _let_in(visit, outcome.token, next_page)
+
+
+def second_step(
+    visit: Visit, waiting: Waiting, *, next_page: str, status: int = 200, error: HubError | None = None
+) -> Response:
+    """Ask for the second factor; the step's secret goes into a cookie of its own."""
+    response = visit.page(
+        "second_step.html",
+        status=status,
+        error=error,
+        next=next_page,
+        factors=visit.hub.accounts.factors.of(waiting.account),
+    )
+    _set_step(visit, response, waiting.token)
+    return response
+
+
+def finish(visit: Visit) -> Response:
+    """Take the code of the second factor and begin a session with a new token."""
+    next_page = inside(visit.form.text("next"))
+    try:
+        code = visit.form.text("code", longest=20)
+        admitted = visit.hub.two_steps.finish(
+            visit.step, code, address=visit.address, device=visit.device, now=visit.now
+        )
+    except (Unauthenticated, TooMany) as error:
+        return _once_more(visit, error, next_page)
+    return _let_in(visit, admitted.token, next_page)
+
+
+def _once_more(visit: Visit, error: HubError, next_page: str) -> Response:
+    """Ask for the second factor again, or for name and password where the step is over."""
+    try:
+        waiting = visit.hub.two_steps.waiting(visit.step, now=visit.now)
+    except Unauthenticated as over:
+        return _without_step(visit, form(visit, status=status_of(over), error=over, next_page=next_page))
+    return second_step(visit, waiting, next_page=next_page, status=status_of(error), error=error)
+
+
+def _let_in(visit: Visit, token: str, next_page: str) -> Response:
     response = RedirectResponse(next_page, status_code=303)
     set_cookie(visit, response, token)
+    return _without_step(visit, response)
+
+
+def step_cookie_name(*, secure: bool) -> str:
+    """Return the name of the cookie of a log-in that waits for its second factor."""
+    return "__Host-hub-step" if secure else "hub-step"
+
+
+def _set_step(visit: Visit, response: Response, token: str) -> None:
+    response.set_cookie(
+        step_cookie_name(secure=visit.secure),
+        token,
+        max_age=int(STEP_LIFE.total_seconds()),
+        path="/" if visit.secure else ROOT,
+        secure=visit.secure,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _without_step(visit: Visit, response: Response) -> Response:
+    if visit.step:
+        response.delete_cookie(
+            step_cookie_name(secure=visit.secure), path="/" if visit.secure else ROOT, secure=visit.secure
+        )
     return response
+
+
+def begin_session(visit: Visit, person: Person) -> tuple[str, PersonSession]:
+    """Begin a session of somebody who proved who they are on this very page; the caller sets its cookie."""
+    return visit.hub.accounts.begin_session(
+        person, by="password", address=visit.address, device=visit.device, now=visit.now
+    )
 
 
 def set_cookie(visit: Visit, response: Response, token: str) -> None:
@@ -71,45 +147,6 @@ def set_cookie(visit: Visit, response: Response, token: str) -> None:
         secure=visit.secure,
         httponly=True,
         samesite="strict",
-    )
-
-
-def account(visit: Visit) -> Response:
-    """Show one's own account."""
-    return visit.page("account.html", address=None, error=None)
-
-
-def change_password(visit: Visit) -> Response:
-    """Replace one's own password; all sessions of the account end."""
-    form, accounts, name = visit.form, visit.hub.accounts, visit.person.name
-    try:
-        _require_owner(visit)
-        accounts.set_password(name, form.fields.get("new", ""), actor=name, now=visit.now)
-    except Refused as error:
-        return visit.page("account.html", status=422, address=None, error=error)
-    return visit.to("/login", note="password")
-
-
-def change_factor(visit: Visit) -> Response:
-    """Give one's own account a new second factor and show its address, once; all sessions of the account end."""
-    name = visit.person.name
-    try:
-        _require_owner(visit)
-    except Refused as error:
-        return visit.page("account.html", status=422, address=None, error=error)
-    address = visit.hub.accounts.set_totp(name, actor=name, now=visit.now)
-    return visit.page("account.html", address=address, error=None)
-
-
-def _require_owner(visit: Visit) -> None:
-    """Ask for the credentials again: an open browser alone must not be enough to take an account over."""
-    form = visit.form
-    visit.hub.accounts.check(
-        visit.person.name,
-        form.fields.get("password", ""),
-        form.text("code", longest=20),
-        address=visit.address,
-        now=visit.now,
     )
 
 
@@ -153,7 +190,9 @@ def arrive(visit: Visit) -> Response:
     """
     provider = _login(visit)
     try:
-        arrival = provider.arrive(visit.query.fields, visit.ticket, address=visit.address, now=visit.now)
+        arrival = provider.arrive(
+            visit.query.fields, visit.ticket, address=visit.address, device=visit.device, now=visit.now
+        )
     except (Unauthenticated, Forbidden, Unavailable) as error:
         return _forget_ticket(visit, _failed(visit, error))
     response = visit.page("openid.html", next=inside(arrival.next_page), who=arrival.person.full_name)

@@ -18,6 +18,7 @@ from uuid import UUID
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval, AdapterSettings
 from hub.administration.clients import ClientService
 from hub.administration.deliveries import DeadLetters, TestDelivery
@@ -31,7 +32,9 @@ from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy
 from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity import Accounts, Person, PersonSession, Right, people_who_may
+from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
+from hub.identity.two_steps import TwoSteps
 from hub.model import Client, DeadCause, Destination, Event
 from hub.services import ServiceCatalogue
 from hub.store import (
@@ -272,6 +275,9 @@ class Administered(Protocol):
     service_book: ServiceVersions
     destination_service: DestinationService
     client_service: ClientService
+    account_service: AccountService
+    invitations: Invitations
+    two_steps: TwoSteps
     dead_letters: DeadLetters
     key_approval: KeyApproval
     adapter_approval: AdapterApproval
@@ -355,6 +361,10 @@ class Visit:
     token: str = field(repr=False, default="")
     #: The cookie of a log-in under way at the provider.
     ticket: str = field(repr=False, default="")
+    #: The cookie of a log-in that waits for its second factor.
+    step: str = field(repr=False, default="")
+    #: What the browser says of itself, shortened.
+    device: str = ""
     #: (table, key) of stored rows that could not be read for the page; it fills while the page is made.
     unreadable: Collection[tuple[str, str]] = ()
 
@@ -364,6 +374,11 @@ class Visit:
         if self.session is None:
             raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page."))
         return self.session.person
+
+    @property
+    def lacks_factor(self) -> bool:
+        """Whether whoever is logged in must set up a second factor first."""
+        return self.session is not None and self.session.lacks_factor
 
     @property
     def hub(self) -> Administered:
@@ -385,6 +400,7 @@ class Visit:
         common = {
             "visit": self,
             "person": session.person if session is not None else None,
+            "restricted": self.lacks_factor,
             "csrf": session.csrf if session is not None else "",
             "unreadable": 0 if status == _UNAVAILABLE else len(self.unreadable),
             # No refusal here: this is how a refusal is shown, too.
@@ -463,6 +479,19 @@ _NOTES: Mapping[str, Text] = {
     "way-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
     "key-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
     "admitted": Text("Das Paket steht im Katalog.", "The package is in the catalogue."),
+    "welcome": Text(
+        "Ihr Konto ist angelegt. Richten Sie jetzt den zweiten Faktor ein.",
+        "Your account is made. Set up the second factor now.",
+    ),
+    "withdrawn": Text("Die Einladung ist zurückgenommen.", "The invitation is taken back."),
+    "locked": Text("Gesperrt; die Sitzungen sind beendet.", "Locked; the sessions have ended."),
+    "unlocked": Text("Wieder freigegeben.", "Unlocked."),
+    "reset": Text(
+        "Die zweiten Faktoren sind entfernt, die Sitzungen beendet.",
+        "The second factors are removed, the sessions ended.",
+    ),
+    "ended": Text("Beendet.", "Ended."),
+    "factor-off": Text("Der zweite Faktor ist entfernt.", "The second factor is removed."),
     "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),
     "password": Text("Das Passwort ist geändert. Melden Sie sich neu an.", "The password is changed. Log in again."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),

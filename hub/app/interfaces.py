@@ -14,6 +14,7 @@ from hub import __version__, admin
 from hub.administration.adapters import AdapterSettings
 from hub.administration.deliveries import TestDelivery
 from hub.api import application
+from hub.api.administration.accounts import AccountAdmin
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
@@ -53,6 +54,19 @@ _TABLE_OPERATIONS = (
 _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
+_ACCOUNT_OPERATIONS = (
+    "list",
+    "show",
+    "lock",
+    "unlock",
+    "reset_factors",
+    "sessions",
+    "end_sessions",
+    "end_session",
+    "invitations",
+    "invite",
+    "withdraw",
+)
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "put_service", "drop_service"),
     *("add_key", "activate_key", "retire_key", "close_circuit"),
@@ -251,7 +265,9 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     destinations = DestinationAdmin(
         destination_service=hub.destination_service, offers=lambda: hub.offers, person=person, clock=hub.clock
     )
+    accounts = AccountAdmin(desk=hub.account_service, person=person, clock=hub.clock)
     return {
+        **_named("accounts", accounts, *_ACCOUNT_OPERATIONS),
         "persons.token": people.token,
         "persons.revoke": people.revoke,
         "usage.show": usage.show,

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from hub import __version__
+from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
 from hub.administration.costs import Costs
@@ -41,7 +42,10 @@ from hub.files import vault
 from hub.fit_connect.collection import Cases
 from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
+from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
+from hub.identity.second_factors import FactorDemand, FactorRule, SecondFactors
+from hub.identity.two_steps import TwoSteps
 from hub.intake import Intake
 from hub.intake.status import StatusDesk
 from hub.intake.uploads import UploadDesk, UploadRules
@@ -50,9 +54,9 @@ from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.jobs.usage import RefusalTally, RollUp
 from hub.jobs.watch import Watch
-from hub.model import Breaker, Destination, Schedule, Sealing, utc_now
+from hub.model import Breaker, Destination, Role, Schedule, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
-from hub.notifications.mail import MailServer, Noticeboard, Postman
+from hub.notifications.mail import MailedLinks, MailServer, Noticeboard, Postman
 from hub.observability import crashes
 from hub.observability.metrics import LOGINS, Meters
 from hub.observability.tracing import open_traces
@@ -196,6 +200,18 @@ def open_board(settings: Settings, store: Store) -> Noticeboard:
     )
 
 
+def _factor_rule(settings: Settings) -> FactorRule:
+    return FactorRule(
+        demand=FactorDemand(settings.second_factor), roles=frozenset(map(Role, settings.second_factor_roles.split()))
+    )
+
+
+def open_links(settings: Settings, base_url: str) -> MailedLinks | None:
+    """Return who mails links; None where no mail server is set up."""
+    server = open_mail_server(settings)
+    return None if server is None else MailedLinks(server=server, base_url=base_url)
+
+
 def open_mail_server(settings: Settings) -> MailServer | None:
     """Return the mail server of the settings, None where there is none; ``ConfigurationError`` for files of no use."""
     if not settings.smtp_host:
@@ -295,7 +311,22 @@ class Shared(Foundation):
         store.on_party_changed(self.directory.forget)
         by_password, by_client, by_openid = (partial(self.meters.login_failed, way) for way in LOGINS)
         self.clients = Clients(store=store, directory=self.directory, keys=keys, issuer=self.base_url, failed=by_client)
-        self.accounts = Accounts(store=store, box=keys, passwords=settings.takes_passwords, failed=by_password)
+        self.accounts = Accounts(
+            store=store,
+            box=keys,
+            passwords=settings.takes_passwords,
+            factors=SecondFactors(store=store, box=keys, rule=_factor_rule(settings)),
+            failed=by_password,
+        )
+        self.two_steps = TwoSteps(store=store, accounts=self.accounts)
+        self.invitations = Invitations(store=store, accounts=self.accounts)
+        self.account_service = AccountService(
+            store=store,
+            accounts=self.accounts,
+            invitations=self.invitations,
+            base_url=self.base_url,
+            links=partial(open_links, settings, self.base_url),
+        )
         self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url, failed=by_openid)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
         self.service_book = _open_services(self)

@@ -29,6 +29,7 @@ from hub.cli.options import (
     password_in,
 )
 from hub.errors import ConfigurationError, Text
+from hub.identity.invitations import InvitationWish
 from hub.identity.openid.login import link
 from hub.model import EVERYTHING, ClientKind, Role
 from hub.store import all_items
@@ -71,7 +72,8 @@ def list_(data: Path) -> None:
     with opened(data) as hub:
         for each in all_items(lambda start: accounts_of(hub).list(scope=EVERYTHING, offset=start, limit=_PAGE)):
             state = "gesperrt / disabled" if each.disabled_at else "aktiv / active"
-            factor = "OIDC" if not each.is_local else "TOTP" if each.totp else "-"
+            key = "key" if accounts_of(hub).factors.has_one(each) else "-"
+            factor = "OIDC" if not each.is_local else "TOTP" if each.totp else key
             roles = ",".join(each.roles)
             click.echo(f"{each.name:<20}  {state:<19}  {factor:<4}  {each.tenant or '*':<12}  {roles}")
 
@@ -107,6 +109,101 @@ def totp(name: str, off: bool, data: Path) -> None:
     with opened(data) as hub:
         address = accounts_of(hub).set_totp(name, actor=_actor(), now=hub.clock(), on=not off)
     click.echo(address or f"Ohne zweiten Faktor / without second factor: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--role", "roles", type=click.Choice([role.value for role in Role]), multiple=True, required=True)
+@click.option("--full-name", default="", help="Name as people read it.")
+@click.option("--email", default="", help="Where the link goes by mail; without it the link is printed.")
+@click.option("--tenant", default="", help="ARS prefix that bounds what the person sees; empty: everything.")
+@may_name_person
+@data_option
+def invite(
+    name: str, roles: tuple[str, ...], full_name: str, email: str, tenant: str, login: Login, data: Path
+) -> None:
+    """Invite somebody by a link that is good once: they choose password and second factor themselves."""
+    with opened(data) as hub:
+        wish = InvitationWish(
+            name=name, full_name=full_name, email=email, roles=tuple(Role(role) for role in roles), tenant=tenant
+        )
+        sent = hub.account_service.invite(wish, acting(hub, login), now=hub.clock())
+    click.echo(sent.link or f"Per Mail verschickt / sent by mail: {email}")
+    click.echo(f"Gilt einmal, bis / good once, until {sent.invitation.expires_at:%Y-%m-%d %H:%M} UTC", err=True)
+
+
+@accounts.command()
+@data_option
+def invitations(data: Path) -> None:
+    """List the open invitations."""
+    with opened(data) as hub:
+        user = operating_user()
+        for each in all_items(lambda start: hub.account_service.invitations(user, offset=start, limit=_PAGE)):
+            until, roles = f"{each.expires_at:%Y-%m-%d %H:%M}", ",".join(each.roles)
+            click.echo(f"{each.name:<20}  {until}  {each.tenant or '*':<12}  {roles}  {each.invited_by}")
+
+
+@accounts.command()
+@click.argument("name")
+@may_name_person
+@data_option
+def withdraw(name: str, login: Login, data: Path) -> None:
+    """Take the invitation of a name back."""
+    with opened(data) as hub:
+        hub.account_service.withdraw(name, acting(hub, login), now=hub.clock())
+    click.echo(f"Einladung zurückgenommen / invitation taken back: {name}")
+
+
+@accounts.command()
+@click.argument("name")
+@may_name_person
+@data_option
+def lock(name: str, login: Login, data: Path) -> None:
+    """Lock an account; its sessions end at once."""
+    with opened(data) as hub:
+        hub.account_service.lock(name, acting(hub, login), now=hub.clock())
+    click.echo(f"Konto gesperrt / account locked: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
+@may_name_person
+@data_option
+def unlock(name: str, login: Login, data: Path) -> None:
+    """Let a locked account in again, with its password and second factor."""
+    with opened(data) as hub:
+        hub.account_service.unlock(name, acting(hub, login), now=hub.clock())
+    click.echo(f"Konto entsperrt / account unlocked: {name.lower()}")
+
+
+@accounts.command("factor-reset")
+@click.argument("name")
+@may_name_person
+@data_option
+def reset_factors(name: str, login: Login, data: Path) -> None:
+    """Take all second factors of an account away, for whoever lost them; its sessions end at once."""
+    with opened(data) as hub:
+        hub.account_service.reset_factors(name, acting(hub, login), now=hub.clock())
+    click.echo(f"Zweite Faktoren entfernt / second factors removed: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--end", default="", metavar="ID", help="End this one; 'all' ends all of them.")
+@may_name_person
+@data_option
+def sessions(name: str, end: str, login: Login, data: Path) -> None:
+    """List the open sessions and tokens of an account, or end some."""
+    with opened(data) as hub:
+        desk, person, now = hub.account_service, acting(hub, login), hub.clock()
+        if end == "all":
+            desk.end_sessions(name, person, now=now)
+        elif end:
+            desk.end_session(name, end, person, now=now)
+        for each in desk.sessions(name, person, now=now):
+            kind = "token" if each.is_token else "page"
+            times = f"{each.begun_at:%Y-%m-%d %H:%M}  {each.seen_at:%Y-%m-%d %H:%M}"
+            click.echo(f"{each.session_id}  {kind:<5}  {times}  {each.address:<15}  {each.device}")
 
 
 @accounts.command("link")

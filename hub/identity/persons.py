@@ -34,6 +34,11 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 
+def rights_of_role(role: Role) -> frozenset[Right]:
+    """Return the rights that a role gives."""
+    return _RIGHTS[role]
+
+
 class Belonging(Protocol):
     """What belongs to a tenant and names an area: a destination, a client, an account."""
 
@@ -78,8 +83,12 @@ class Person:
     @property
     def held(self) -> tuple[Held, ...]:
         """All roles, each with where it counts."""
-        home = Scope.of_area(self.tenant) if self.home is None else self.home
-        return (*(Held(role=role, scope=home, tenant_id=self.tenant_id) for role in self.roles), *self.granted)
+        return (*(Held(role=role, scope=self.at_home, tenant_id=self.tenant_id) for role in self.roles), *self.granted)
+
+    @property
+    def at_home(self) -> Scope:
+        """Where the roles of the account itself count."""
+        return Scope.of_area(self.tenant) if self.home is None else self.home
 
     @property
     def scope(self) -> Scope:
@@ -115,6 +124,16 @@ class Person:
                     f"Your account may not do this. It takes the right '{right}'; ask the hub's administrators.",
                 )
             )
+
+    def holds(self, role: Role, within: Scope | None = None) -> bool:
+        """Tell whether the person has all rights that a role gives: within all of a scope, or where none is named anywhere."""
+        if within is None:
+            return all(map(self.may, _RIGHTS[role]))
+        return all(self.reach(right).includes(within) for right in _RIGHTS[role])
+
+    def given_by(self, right: Right) -> tuple[Held, ...]:
+        """Return which of the person's roles give a right, and where."""
+        return tuple(each for each in self.held if right in _RIGHTS[each.role])
 
     def acting(self, right: Right) -> Person:
         """Return the person as far as they have a right: what they see then is where they have it.

@@ -5,6 +5,8 @@ Who is told of what.
 The words of a notice: German first, English second; ids, numbers and dates, and where to look. No personal data.
 
 Mailing notices: SMTP with STARTTLS, each mail at least once, under a lease and a stable Message-ID.
+
+Mailing links that let somebody in: at once or not at all, for such a link stands in no table.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Self
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from hub.errors import ConfigurationError, Text, UnreadableRow
 from hub.files import vault
@@ -372,6 +374,55 @@ class Postman(OutboxWorker[NoticeClaim]):
             level = logging.WARNING if tried.given_up else logging.INFO
             fate = "given up" if tried.given_up else "again later"
             _log.log(level, "notice %s: %s, %s", claim.notice.notice_id, carried.note, fate)
+
+
+#: Seconds for a mail that somebody waits for.
+_AT_ONCE = 15.0
+
+
+class MailedLinks:
+    """Mails links that let their reader in. Whoever wants one sent waits, and hands it on otherwise if it cannot be."""
+
+    def __init__(self, *, server: MailServer, base_url: str) -> None:
+        self._server = server
+        self._base_url = base_url
+
+    def invite(self, recipient: str, link: str, *, until: datetime, now: datetime) -> bool:
+        """Mail an invitation to make an account; return whether the server took it."""
+        until_de, until_en = f"{until:%d.%m.%Y, %H:%M} UTC", f"{until:%Y-%m-%d %H:%M} UTC"
+        mail = self._begun(recipient, "Einladung zum Rathaus-Hub / Invitation to Rathaus-Hub", now)
+        mail.set_content(
+            "Guten Tag,\n\nSie sind eingeladen, ein Konto für die Verwaltungsseite des Rathaus-Hubs anzulegen. Der Link gilt\n"
+            f"einmal, bis {until_de}; geben Sie ihn nicht weiter:\n\n{link}\n\n"
+            "Sie wählen dort Ihr Passwort und richten danach den zweiten Faktor ein. Erwarten Sie diese Mail nicht, so\n"
+            f"löschen Sie sie.\n\n{'-' * 72}\n\n"
+            "Hello,\n\nyou are invited to make an account for the admin pages of Rathaus-Hub. The link is good once, until\n"
+            f"{until_en}; hand it on to nobody:\n\n{link}\n\n"
+            "You choose your password there and set up the second factor after that. Delete this mail if you did not\n"
+            f"expect it.\n\nRathaus-Hub, {self._base_url}\n",
+            cte="quoted-printable",
+        )
+        return self._sent(recipient, mail)
+
+    def _begun(self, recipient: str, subject: str, now: datetime) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = self._server.sender
+        mail["To"] = recipient
+        mail["Subject"] = subject
+        mail["Date"] = format_datetime(now)
+        mail["Message-ID"] = f"<{uuid4()}@{self._server.sender.partition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = "de, en"
+        return mail
+
+    def _sent(self, recipient: str, mail: EmailMessage) -> bool:
+        server = self._server
+        envelope = MailEnvelope(sender=server.sender, recipient=recipient, mail=mail.as_bytes())
+        with Line(timeout=_AT_ONCE, public_only=False) as line:
+            outcome = post(line, server.tls, (server.host, server.port), server.login, envelope)
+        if outcome.kind is not OutcomeKind.DELIVERED:
+            _log.warning("link not mailed: %s", outcome.note)
+        return outcome.kind is OutcomeKind.DELIVERED
 
 
 def _password(file: Path) -> str:

@@ -8,6 +8,7 @@ from hub.store.accounts import Account, Counted, Failure, StoredSession
 from hub.store.audit import AuditEntry, AuditRecord, Read
 from hub.store.blobs.contents import Beginning, Blobs, BlobWriter, Provisional
 from hub.store.blobs.local import LocalBlobs, SpillingSink
+from hub.store.credentials import Invitation, LoginStep, Passkey, RecoveryCodes, StepPurpose
 from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
 from hub.store.event_log import AUDIT_LOG, Checkpoint, LeafStanding
@@ -81,11 +82,13 @@ __all__ = [
     "Filed",
     "FindingKind",
     "Holdings",
+    "Invitation",
     "KeyChange",
     "KeyStep",
     "Lagging",
     "LeafStanding",
     "LocalBlobs",
+    "LoginStep",
     "MakeCompletion",
     "MakeEvents",
     "NewDestination",
@@ -97,14 +100,17 @@ __all__ = [
     "OutgoingCallback",
     "Overview",
     "Page",
+    "Passkey",
     "Provisional",
     "Read",
+    "RecoveryCodes",
     "RefusalLine",
     "Remembered",
     "RuleRows",
     "SentFilter",
     "Services",
     "SpillingSink",
+    "StepPurpose",
     "Store",
     "StoredKey",
     "StoredMessage",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found
 from hub.model import Role, Scope
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
+from hub.store.credentials import drop_factors, drop_steps, take_invitation
 from hub.store.database import (
     Database,
     Page,
@@ -34,6 +35,8 @@ _SESSIONS = tables.sessions
 _LOGIN_FAILURES = tables.login_failures
 _THROTTLE = tables.throttle
 _PROVEN_SECRETS = tables.proven_secrets
+#: Digits of a session's id.
+SESSION_ID = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +76,19 @@ class StoredSession:
     csrf: str = field(repr=False)
     created_at: datetime
     seen_at: datetime
+    #: Where it was begun: network address, and what the browser said of itself, shortened.
+    address: str = ""
+    device: str = ""
+
+    @property
+    def session_id(self) -> str:
+        """By what it is named where it is listed and ended; nobody logs in with it."""
+        return self.token_hash[:SESSION_ID]
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is a bearer token for the API, which has no forms."""
+        return not self.csrf
 
 
 class AccountRecords:
@@ -81,10 +97,17 @@ class AccountRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, account: Account, *, audit: AuditEntry) -> None:
-        """Store a new account; raise ``Conflict`` where its name is taken."""
+    def add(self, account: Account, *, audit: AuditEntry, invitation: str | None = None) -> None:
+        """Store a new account, and use up the ``invitation`` (its hash) that it is made by.
+
+        Raises:
+            Conflict: the name is taken.
+            NotFound: the invitation is not there any more (``invitation-not-found``).
+        """
 
         def write(connection: Connection) -> None:
+            if invitation is not None and not take_invitation(connection, invitation):
+                raise not_found("invitation-not-found")
             write_audit(connection, audit)
             placed(connection, [row := _row(account)])
             try:
@@ -107,16 +130,39 @@ class AccountRecords:
         """Return an account, disabled or not; None also for one that is not within the scope."""
         return self._database.one(select(_ACCOUNTS).where(_ACCOUNTS.c.name == name, account_within(scope)), _account)
 
-    def accounts(self, *, scope: Scope, offset: int = 0, limit: int = 100) -> Page[Account]:
-        """Return one page of the accounts that belong into a scope or have a role at a tenant within, by name."""
-        statement = select(_ACCOUNTS).where(account_within(scope)).order_by(_ACCOUNTS.c.name)
-        return self._database.page(statement, _account, offset=offset, limit=limit)
+    def accounts(self, *, scope: Scope, words: Sequence[str] = (), offset: int = 0, limit: int = 100) -> Page[Account]:
+        """Return one page of the accounts that belong into a scope or have a role at a tenant within, by name.
 
-    def change(self, account: Account, *, audit: AuditEntry, end_sessions: bool = True) -> None:
-        """Replace an account, and end its sessions unless told otherwise. Raise ``NotFound`` for an unknown one."""
+        ``words``: only those whose name and full name have all of them.
+        """
+        wanted = select(_ACCOUNTS).where(account_within(scope))
+        for word in words:
+            said = func.lower(_ACCOUNTS.c.name + " " + _ACCOUNTS.c.full_name)
+            wanted = wanted.where(said.contains(word.lower(), autoescape=True))
+        return self._database.page(wanted.order_by(_ACCOUNTS.c.name), _account, offset=offset, limit=limit)
+
+    def change(
+        self,
+        account: Account,
+        *,
+        audit: AuditEntry,
+        end_sessions: bool = True,
+        drops_factors: bool = False,
+        unless: Callable[[Sequence[Account]], None] | None = None,
+    ) -> None:
+        """Replace an account, and end its sessions unless told otherwise.
+
+        ``drops_factors``: its keys and recovery codes go, too. ``unless`` is shown all other accounts that are not disabled
+        and may raise; while it looks, nobody changes them.
+
+        Raises:
+            NotFound: there is no such account.
+        """
         values = {name: value for name, value in _row(account).items() if name not in {"created_at", "totp_step"}}
 
         def write(connection: Connection) -> None:
+            if unless is not None:
+                unless(self._others(connection, account.name))
             placed(connection, [values])
             if (
                 connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values)).rowcount
@@ -125,9 +171,19 @@ class AccountRecords:
                 raise not_found("account-not-found", account.name)
             if end_sessions:
                 connection.execute(delete(_SESSIONS).where(_SESSIONS.c.account == account.name))
+                drop_steps(connection, account.name)
+            if drops_factors:
+                drop_factors(connection, account.name)
             write_audit(connection, audit)
 
         self._database.write(write)
+
+    def _others(self, connection: Connection, name: str) -> list[Account]:
+        """Return the other accounts that are not disabled, all of them locked in one order until the transaction ends."""
+        enabled = select(_ACCOUNTS).where(_ACCOUNTS.c.disabled_at.is_(None))
+        rows = connection.execute(enabled.order_by(_ACCOUNTS.c.name).with_for_update()).all()
+        found = self._database.unreadables.each(_ACCOUNTS, rows, _account)
+        return [each for each in found if each.name != name]
 
     def use_code(self, name: str, step: int) -> bool:
         """Note that the TOTP code of a time step was used; return False if it, or a later one, was used before."""
@@ -166,6 +222,8 @@ class AccountRecords:
             "csrf": session.csrf,
             "created_at": micros(session.created_at),
             "seen_at": micros(session.seen_at),
+            "address": session.address,
+            "device": session.device,
         }
 
         def write(connection: Connection) -> None:
@@ -199,6 +257,35 @@ class AccountRecords:
         """Forget a session."""
         statement = delete(_SESSIONS).where(_SESSIONS.c.token_hash == token_hash)
         self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    def sessions(self, account: str) -> list[StoredSession]:
+        """Return an account's sessions and tokens, the last used first."""
+        mine = select(_SESSIONS).where(_SESSIONS.c.account == account).order_by(_SESSIONS.c.seen_at.desc())
+        return self._database.all(mine, _SESSIONS, _session)
+
+    def end_one_session(self, account: str, session_id: str, *, audit: AuditEntry) -> bool:
+        """End the session of an account that has this id; return False if there is none."""
+        named = func.substr(_SESSIONS.c.token_hash, 1, SESSION_ID) == session_id
+        statement = delete(_SESSIONS).where(_SESSIONS.c.account == account, named)
+
+        def write(connection: Connection) -> bool:
+            gone = connection.execute(statement).rowcount > 0
+            if gone:
+                write_audit(connection, audit)
+            return gone
+
+        return self._database.write(write)
+
+    def end_sessions(self, account: str, *, but: str = "", audit: AuditEntry) -> int:
+        """End all sessions and tokens of an account ``but`` one (its hash), and what it has begun; return how many."""
+        statement = delete(_SESSIONS).where(_SESSIONS.c.account == account, _SESSIONS.c.token_hash != but)
+
+        def write(connection: Connection) -> int:
+            drop_steps(connection, account)
+            write_audit(connection, audit)
+            return connection.execute(statement).rowcount
+
+        return self._database.write(write)
 
     def forget_sessions(self, *, created_before: datetime, seen_before: datetime) -> int:
         """Forget sessions that are over and return how many."""
@@ -236,6 +323,8 @@ def _session(row: Row[Any]) -> StoredSession:
         csrf=row.csrf,
         created_at=moment(row.created_at),
         seen_at=moment(row.seen_at),
+        address=row.address or "",
+        device=row.device or "",
     )
 
 

@@ -36,7 +36,7 @@ _BEFORE = re.compile(r'^down_revision = "(\w+)"', re.MULTILINE)
 #: Where that stands in the database.
 _OLDEST_NAME = "tables.oldest"
 #: Tables whose rows are remembered answers, or end by themselves: going back without them costs a slow hash or a log-in.
-_FLEETING = frozenset({"login_failures", "openid_answers", "proven_secrets", "sessions", "throttle"})
+_FLEETING = frozenset({"login_failures", "login_steps", "openid_answers", "proven_secrets", "sessions", "throttle"})
 #: Columns that only spare work: they are filled anew, or say what stands elsewhere, too.
 _DERIVED = frozenset({("cases", "covered"), ("messages", "reference"), ("reads", "day")})
 #: As alembic itself makes it.

@@ -16,6 +16,7 @@ from hub.errors import ConfigurationError, Conflict, StoreUnavailable, Text, Unr
 from hub.store.accounts import AccountRecords, Logins
 from hub.store.audit import Audit, AuditEntry, write_audit
 from hub.store.blobs.contents import Blobs
+from hub.store.credentials import Credentials
 from hub.store.database import Database
 from hub.store.deliveries import Circuits, Deliveries
 from hub.store.engine import (
@@ -113,6 +114,7 @@ class Store:
         #: What people do, and what they look at.
         self.accounts = AccountRecords(database)
         self.logins = Logins(database)
+        self.credentials = Credentials(database)
         self.audit = Audit(database)
         self.key_changes = KeyChanges(database)
         self.adapter_changes = AdapterChanges(database)

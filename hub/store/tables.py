@@ -545,6 +545,63 @@ sessions = Table(
     Column("csrf", Text, nullable=False),
     _time("created_at"),
     _time("seen_at"),
+    #: For the person's own list: network address and shortened device text at the log-in; NULL: begun by a version before.
+    Column("address", Text),
+    Column("device", Text),
+)
+
+#: Who is invited to make an account, by the SHA-256 of the link's secret; the row goes with its first use.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("full_name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("tenant_id", Text),
+    Column("invited_by", Text, nullable=False),
+    _time("created_at"),
+    _time("expires_at"),
+)
+
+#: The hashes of an account's unused recovery codes, encrypted under the hub's key for secrets.
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("account", Text, ForeignKey("accounts.name"), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("remaining", Integer, nullable=False),
+    _time("made_at"),
+)
+
+#: Keys of a WebAuthn authenticator that are an account's second factor (W3C WebAuthn level 2).
+passkeys = Table(
+    "passkeys",
+    metadata,
+    #: base64url, as browsers write it.
+    Column("credential_id", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    #: The COSE key, base64url.
+    Column("public_key", Text, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    _time("created_at"),
+    _time("used_at", optional=True),
+)
+
+#: What waits for its second half: a log-in for its second factor, a new key for its authenticator's answer.
+login_steps = Table(
+    "login_steps",
+    metadata,
+    #: SHA-256 of what the browser holds.
+    Column("token_hash", Text, primary_key=True),
+    Column("account", Text, ForeignKey("accounts.name"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    #: base64url; NULL once it was answered: none is good twice.
+    Column("challenge", Text),
+    Column("made_at", BigInteger, nullable=False, index=True),
 )
 
 #: Where nodes of the version before count failed log-ins; see :mod:`hub.store.accounts`.

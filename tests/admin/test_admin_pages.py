@@ -322,17 +322,6 @@ def test_people_change_their_own_password_with_the_old_one(pages):
     assert person.log_in("ein neues passwort").status_code == 303
 
 
-def test_people_set_up_their_own_second_factor(pages):
-    import pyotp
-
-    person = pages.as_("viktor")
-    shown = person.post("/account/factor", password=pages.password).text
-    address = re.search(r'id="address">([^<]+)', shown)[1].replace("&amp;", "&")
-    assert person.log_in().status_code == 401
-    code = pyotp.parse_uri(address).at(pages.stage.clock())
-    assert person.log_in(code=code).status_code == 303
-
-
 def test_failed_callbacks_of_a_destination_are_sent_again(pages):
     from store_values import callback
 

@@ -116,3 +116,22 @@ def test_accounts_are_listed_locked_and_given_a_second_factor(run):
 def test_an_explanation_comes_from_the_active_table(run):
     said = run("route", "explain", "--service", "urn:de:fim:leika:leistung:99012008001000", "--ars", "064390015015")
     assert "rtk-bauaufsicht" in said
+
+
+def test_people_are_invited_locked_and_their_sessions_ended(run):
+    link = run("accounts", "invite", "ida", "--role", "viewer", "--full-name", "Ida Muster").splitlines()[0]
+    assert "/admin/invitation/" in link
+    assert "ida" in run("accounts", "invitations")
+    assert link.rpartition("/")[2] not in run("accounts", "invitations")
+    run("accounts", "withdraw", "ida")
+    assert run("accounts", "invitations") == ""
+    # Whoever is named needs the right, and gives no more than they have.
+    run("accounts", "invite", "ida", "--role", "viewer", by="anton", ok=False)
+    assert "gesperrt" in run("accounts", "lock", "erika")
+    assert "gesperrt / disabled" in run("accounts", "list")
+    assert "entsperrt" in run("accounts", "unlock", "erika")
+    assert "gesperrt / disabled" not in run("accounts", "list")
+    assert run("accounts", "totp", "erika").startswith("otpauth://")
+    run("accounts", "factor-reset", "erika")
+    assert "TOTP" not in run("accounts", "list")
+    assert run("accounts", "sessions", "erika", "--end", "all") == ""

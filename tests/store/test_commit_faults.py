@@ -57,9 +57,14 @@ from hub.store import (
     AuditEntry,
     CaseHead,
     DeliveryState,
+    Invitation,
+    LoginStep,
     Notice,
     NoticeKind,
     OutboxAttempt,
+    Passkey,
+    RecoveryCodes,
+    StepPurpose,
     Store,
     Telling,
     tables,
@@ -115,6 +120,23 @@ def tenant(tenant_id: str, parent: str = ROOT) -> Tenant:
 
 def granted(tenant_id: str) -> TenantGrant:
     return TenantGrant(account="otto", role=Role.EDITOR, tenant_id=tenant_id, granted_by="anton", granted_at=NOW)
+
+
+def invitation(name: str) -> Invitation:
+    given = {"full_name": name, "email": "", "roles": (Role.VIEWER,), "tenant": "", "invited_by": "otto"}
+    return Invitation(token_hash=name, name=name, created_at=NOW, expires_at=LATER, **given)
+
+
+def codes() -> RecoveryCodes:
+    return RecoveryCodes(account="otto", sealed="x", remaining=10, made_at=NOW)
+
+
+def passkey(credential_id: str) -> Passkey:
+    return Passkey(credential_id=credential_id, account="otto", label="a", public_key="p", sign_count=0, created_at=NOW)
+
+
+def login_step(token: str) -> LoginStep:
+    return LoginStep(token_hash=token, account="otto", purpose=StepPurpose.LOG_IN, challenge="c", made_at=NOW)
 
 
 def key_change(destination_id: UUID, kid: str) -> KeyChange:
@@ -239,6 +261,10 @@ def furnish(store: Store) -> Scene:
 def _people(store: Store) -> None:
     store.accounts.add(account("otto"), audit=AUDIT)
     store.accounts.begin_session(session("t"), audit=AUDIT)
+    store.credentials.invite(invitation("ivo"), audit=AUDIT)
+    store.credentials.replace_codes(codes(), audit=AUDIT)
+    store.credentials.add_passkey(passkey("k"), audit=AUDIT)
+    store.credentials.begin_step(login_step("step"))
     store.accounts.use_answer("used", NOW)
     old = {"subject": "otto", "at": 1}
     store.database.write(lambda connection: connection.execute(tables.login_failures.insert(), old).rowcount)
@@ -317,6 +343,8 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "accounts.add": lambda s, _: s.accounts.add(account("anton"), audit=AUDIT),
     "accounts.begin_session": lambda s, _: s.accounts.begin_session(session("new"), audit=AUDIT),
     "accounts.change": lambda s, _: s.accounts.change(account("otto", tenant="06"), audit=AUDIT),
+    "accounts.end_one_session": lambda s, _: s.accounts.end_one_session("otto", "t", audit=AUDIT),
+    "accounts.end_sessions": lambda s, _: s.accounts.end_sessions("otto", audit=AUDIT),
     "accounts.end_session": lambda s, _: s.accounts.end_session("t"),
     "accounts.forget_answers": lambda s, _: s.accounts.forget_answers(LATER),
     "accounts.forget_failures": lambda s, _: s.accounts.forget_failures(LATER),
@@ -354,6 +382,18 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "circuits.change": lambda s, c: s.circuits.change(
         c.there.destination_id, lambda before: replace(before, failures=5, open_until=LATER), NOW
     ),
+    "credentials.add_passkey": lambda s, _: s.credentials.add_passkey(passkey("another"), audit=AUDIT),
+    "credentials.begin_step": lambda s, _: s.credentials.begin_step(login_step("new")),
+    "credentials.challenge": lambda s, _: s.credentials.challenge("step", "more"),
+    "credentials.count_passkey": lambda s, _: s.credentials.count_passkey(passkey("k"), sign_count=1, now=LATER),
+    "credentials.end_step": lambda s, _: s.credentials.end_step("step"),
+    "credentials.forget": lambda s, _: s.credentials.forget(steps_before=LATER, now=LATER),
+    "credentials.invite": lambda s, _: s.credentials.invite(invitation("ida"), audit=AUDIT),
+    "credentials.remove_passkey": lambda s, _: s.credentials.remove_passkey("otto", "k", audit=AUDIT),
+    "credentials.replace_codes": lambda s, _: s.credentials.replace_codes(replace(codes(), sealed="y"), audit=AUDIT),
+    "credentials.use_challenge": lambda s, _: s.credentials.use_challenge(login_step("step")),
+    "credentials.use_recovery_code": lambda s, _: s.credentials.use_recovery_code(codes(), sealed="z", audit=AUDIT),
+    "credentials.withdraw": lambda s, _: s.credentials.withdraw("ivo", audit=AUDIT),
     "deliveries.give_up": lambda s, _: s.deliveries.give_up(LATER, LATER, tell=lambda _over: []),
     "deliveries.redrive": lambda s, c: s.deliveries.redrive(c.dead, NOW, audit=AUDIT),
     "deliveries.redrive_all": lambda s, _: s.deliveries.redrive_all(

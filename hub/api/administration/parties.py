@@ -18,6 +18,7 @@ from hub.administration.clients import ClientService
 from hub.api import FRESH, caller_address, etag, in_thread, json_answer, known_state, listed, nothing, visit
 from hub.identity import PERSONS_PREFIX, Caller, Directory, Person, PersonTokens, Right, rights_of, scope_of_client
 from hub.identity import ScopeRight as ClientRight
+from hub.identity.sessions import address_of, device_of
 from hub.model import ROOT, Client, ClientKind, Role
 from hub.store import Tenants
 
@@ -117,7 +118,8 @@ class People:
             body["name"],
             body["password"],
             body.get("code", ""),
-            address=caller_address(),
+            address=address_of(caller_address()),
+            device=device_of(visit().headers.get("user-agent", "")),
             now=self._clock(),
         )
         answer = {

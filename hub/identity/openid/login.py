@@ -45,8 +45,9 @@ from hub.errors import (
     already_exists,
 )
 from hub.files import vault
-from hub.identity.accounts import BOUNDS, Accounts, SecretBox
+from hub.identity.accounts import BOUNDS, Accounts
 from hub.identity.persons import Person, person_of
+from hub.identity.second_factors import SecretBox
 from hub.identity.throttle import Throttle
 from hub.model import Role
 from hub.openid.provider import AuthorizationRequest, Provider, refused
@@ -373,7 +374,9 @@ class OpenIdLogin:
         cookie = self._box.seal_secret(orjson.dumps(content), context=_CONTEXT)
         return Departure(address=self.provider.address(request, now=now), cookie=cookie)
 
-    def arrive(self, answer: Mapping[str, str], cookie: str, *, address: str, now: datetime) -> LoginReturn:
+    def arrive(
+        self, answer: Mapping[str, str], cookie: str, *, address: str, device: str = "", now: datetime
+    ) -> LoginReturn:
         """Take the provider's answer and begin a session.
 
         Raises:
@@ -391,7 +394,7 @@ class OpenIdLogin:
             self._throttle.note(address=address, now=now)
             _log.warning("openid log-in refused: %s %s", error.slug, error.members.get("check", ""))
             raise
-        token, _ = self._accounts.begin_session(person, by="openid", now=now)
+        token, _ = self._accounts.begin_session(person, by="openid", address=address, device=device, now=now)
         return LoginReturn(token=token, person=person, next_page=ticket.next_page)
 
     def way_out(self, back: str, *, now: datetime) -> str | None:
