@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal bench-as4 bench-usage bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-portal portal-pictures bench-as4 bench-usage bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -142,6 +142,9 @@ bench-pushes: $(VENV)/test.stamp ## Measure applications accepted and delivered 
 
 bench-portal: $(VENV)/test.stamp ## Measure what pages of the citizens' portal cost, and 200 people at once (< 3 min).
 	$(BIN)/python -W ignore -m benchmarks.portal $(ARGS)
+
+portal-pictures: $(VENV)/test.stamp ## Look at every page of the citizens' portal: pictures in tests/out, at both widths, light and dark; axe (< 2 min).
+	PORTAL_PICTURES=full $(BIN)/pytest -q tests/browser/test_portal_in_a_browser.py -k every_page $(ARGS)
 
 bench-validate: $(VENV)/test.stamp $(VENV)/serving.stamp ## Measure hub validate with many files and a large one (ARGS="--base CHECKOUT": beside another build; < 5 min).
 	$(BIN)/python -W ignore -m benchmarks.validate_many --venv $(VENV)/serving $(ARGS)

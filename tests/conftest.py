@@ -37,6 +37,7 @@ pytest_plugins = [
     "client_maker",
     "portal_pages",
     "portal_way",
+    "portal_login",
 ]
 
 # Secrets that tests write are for their account alone, as an operator's are; the hub refuses others.

@@ -243,6 +243,18 @@ def _hint(item: PageItem, language: str) -> str:
     )
 
 
+def _locked(item: PageItem, language: str) -> str:
+    """Say why a value cannot be changed here, and where it can."""
+    if not item.locked:
+        return ""
+    words = (
+        "From your log-in; to be changed there alone."
+        if language == "en"
+        else "Aus Ihrer Anmeldung; zu ändern ist es nur dort."
+    )
+    return f'<p class="kern-hint" id="l{escape(item.at)}">{words}</p>'
+
+
 def _error(item: PageItem, language: str) -> str:
     if item.error is None:
         return ""
@@ -253,10 +265,11 @@ def _error(item: PageItem, language: str) -> str:
 
 
 def _described(item: PageItem) -> str:
-    if item.error is None and item.field.hint is None:
+    if item.error is None and item.field.hint is None and not item.locked:
         return ""
     at = escape(item.at)
-    names = ([f"h{at}"] if item.field.hint is not None else []) + ([f"e{at}"] if item.error is not None else [])
+    notes = (("h", item.field.hint is not None), ("l", item.locked), ("e", item.error is not None))
+    names = [f"{kind}{at}" for kind, is_there in notes if is_there]
     return f' aria-describedby="{" ".join(names)}"'
 
 
@@ -281,7 +294,7 @@ def _labelled(item: PageItem, title: str, language: str) -> str:
         wrong += " kern-form-input--readonly"
     return (
         f'<div class="kern-form-input{wrong}"><label class="kern-label" for="f{at}">{title}{_optional(item, language)}</label>'
-        f"{_hint(item, language)}{_control(item, at, language)}{_error(item, language)}</div>"
+        f"{_hint(item, language)}{_locked(item, language)}{_control(item, at, language)}{_error(item, language)}</div>"
     )
 
 

@@ -9,7 +9,7 @@ import yaml
 from stage import SCHEMAS
 
 from hub.errors import ConfigurationError
-from hub.forms.checking import check, form_of
+from hub.forms.checking import check, form_of, outline_of
 from hub.forms.form_file import questionnaire, read_form_file, said
 from hub.forms.json_outline import outline_of_json_schema
 from hub.validation.editions import load_version
@@ -197,3 +197,21 @@ def test_places_of_xml_are_compared_without_namespaces_and_items(tmp_path):
     (folder / "catalog.yaml").write_text(yaml.safe_dump(manifest, allow_unicode=True))
     (entry,) = load_version(folder).entries
     assert [each.at for each in check(entry, form)] == ["/anlage/*/dateiname"]
+
+
+@pytest.mark.parametrize(
+    ("at", "more", "reason"),
+    [
+        ("/hunde/*/name", {"login": "given-name", "locked": True}, "outside lists"),
+        ("/halter/doktorgrad", {"login": "title", "locked": True}, "outside lists"),
+        ("/halter/anschrift/adresszusatz", {"locked": True}, "that login fills in"),
+        ("/halter/anschrift", {"login": "town"}, "is no value"),
+        ("/halter/vornamen", {"login": "shoe-size"}, "allowed is: given-name"),
+    ],
+)
+def test_what_a_log_in_fills_is_a_value_and_locked_only_where_nothing_takes_its_place(document, at, more, reason):
+    outline = outline_of(load_version(SCHEMAS / "fim-hundesteuer/1.1").entries[0])
+    assert questionnaire(outline, read(document)).written
+    next(each for step in document["steps"] for each in step["fields"] if each["at"] == at).update(more)
+    with pytest.raises(ConfigurationError, match=reason):
+        questionnaire(outline, read(document))

@@ -215,9 +215,9 @@ class PortalWay:
 
 @contextmanager
 def portal_on(
-    stage: Stage, base_url: str, folder: Path, *, login: Any = None, **limits: Any
+    stage: Stage, base_url: str, folder: Path, *, tables: Any = None, **limits: Any
 ) -> Iterator[tuple[Any, Any, str]]:
-    """A portal in this process, before the hub at an address; ``login`` is the table of its provider of log-ins."""
+    """A portal in this process, before the hub at an address; ``tables`` are further ones of its settings."""
     from hub.portal.application import build
     from hub.portal.asking import AskedForms
     from hub.portal.composition import opened
@@ -237,7 +237,7 @@ def portal_on(
             },
             "serve": {"port": port, "public_url": f"http://127.0.0.1:{port}"},
             "limits": {"requests_per_minute": 10_000, **limits},
-            **({} if login is None else {"login": login}),
+            **(tables or {}),
         },
         folder,
     )
@@ -259,7 +259,8 @@ def portal_on(
 
 
 @cache
-def _one_pair() -> Any:
+def reply_pair() -> Any:
+    """The pair with which every application of these portals goes out."""
     from hub.portal.reply_keys import ReplyPair
 
     public, private = make_rsa_pair("encryption", kid_prefix="reply-")
@@ -273,7 +274,7 @@ class OneKey:
         pass
 
     def take(self, *, wait: float) -> Any:
-        return _one_pair()
+        return reply_pair()
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +282,7 @@ def way(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     folder = tmp_path_factory.mktemp("way")
     port = free_port()
     with staged(made_once, folder, base_url=f"http://127.0.0.1:{port}", port=port) as stage:
-        _offer_without_form(stage)
+        offer_without_form(stage)
         with serving(stage, port=port) as served:
             wire = Wire(port)
             with portal_on(stage, wire.url, folder / "portal") as (portal, forms, base):
@@ -297,7 +298,7 @@ def way(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 BARE = "https://schema.rathaus-hub.example/fim-hundesteuer/1.0/anmeldung.schema.json"
 
 
-def _offer_without_form(stage: Stage) -> None:
+def offer_without_form(stage: Stage) -> None:
     """Have one town take its dog tax by a schema that has no form file."""
     town = stage.hub.store.parties.destination(stage.destination_id("Frankfurt"))
     services = tuple(

@@ -6,119 +6,30 @@ The provider is a real server with real keys; it lies where a test says so.
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from openid_provider import CLIENT_ID, SECRET, SmallProvider, running, sign
-from portal_way import DOG_TAX, HANAU, RESIDENCE, WIESBADEN, PortalWay, Someone, portal_on
-from routing_book import APPROVER, EDITOR
-from stage import serving, staged
+from openid_provider import CLIENT_ID, SmallProvider, make_key, sign
+from people import typed_on
+from portal_login import CANARY, CHOOSE, DEPART, DOG, ERIKA, SUBSTANTIAL, LoginPlace
+from portal_way import HANAU, RESIDENCE, Someone, texts_of
 
 from hub.forms.samples import completed
 from hub.portal.login import LOGOUT, RETURN, TICKET_LIFE
-from hub.portal.session import Running
 from hub.portal.storage import FormKey, FormPurpose
-from hub.services import Assurance
-
-DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.1/anmeldung.schema.json"
-CHOOSE, DEPART = "/antrag/anmelden", "/antrag/anmelden/los"
-SUBSTANTIAL = "http://eidas.europa.eu/LoA/substantial"
-CANARY = "Kanarowa"
-ERIKA = {
-    "sub": "p-1",
-    "given_name": "Erika Łucja",
-    "family_name": CANARY,
-    "birthdate": "1964-08-12",
-    "email": "erika@example.org",
-    "acr": SUBSTANTIAL,
-    "address": {"street_address": "Am Markt 12 a", "postal_code": "65183", "locality": "Wiesbaden"},
-}
-
-
-@dataclass
-class LoginPlace(PortalWay):
-    """A portal with a provider of log-ins."""
-
-    provider: Any = None
-
-    def at_form(self, service: str = DOG_TAX, ars: str = WIESBADEN) -> Someone:
-        """Somebody who has begun a form and is asked whether to log in."""
-        person = self.someone()
-        person.begin(service, ars)
-        assert person.path == CHOOSE
-        return person
-
-    def logged_in(self, **more: Any) -> Someone:
-        """Somebody who has begun a form and logged in, and stands at its first question."""
-        person = self.at_form(**more)
-        assert "Sie sind angemeldet" in person.get(DEPART).text, person.page.text
-        person.get(re.search(r'content="0;url=([^"]+)"', person.page.text)[1])
-        return person
-
-    def sent_away(self, person: Someone) -> str:
-        """The provider's address to which somebody is sent."""
-        answer = person.http.get(f"{self.base}{DEPART}", allow_redirects=False, timeout=10)
-        assert answer.status_code == 303, answer.text
-        return answer.headers["location"]
-
-    def at_the_provider(self, address: str) -> str:
-        """Log in there; return where the browser is sent back to."""
-        return requests.get(address, timeout=10, allow_redirects=False).headers["location"]
-
-    def form_of(self, person: Someone) -> Running | None:
-        """What the storage has under somebody's cookie."""
-        key = next((FormKey.read(each.value) for each in person.http.cookies if each.name.startswith("antrag")), None)
-        kept = None if key is None else self.portal.storage.read(key, now=self.stage.clock())
-        return None if kept is None else Running.read(kept.content, revision=kept.revision)
-
-
-@pytest.fixture(scope="module")
-def place(made_once, tmp_path_factory, provider_key) -> Iterator[LoginPlace]:
-    folder = tmp_path_factory.mktemp("login")
-    secret = folder / "provider.secret"
-    secret.write_text(SECRET)
-    with staged(made_once, folder) as stage, serving(stage) as served:
-        _demand(stage, RESIDENCE, Assurance.SUBSTANTIAL)
-        with running(SmallProvider(clock=stage.clock, keys=[provider_key])) as provider:
-            table = {
-                "issuer": provider.issuer,
-                "client_id": CLIENT_ID,
-                "client_secret_file": str(secret),
-                "name": "BundID",
-            }
-            with portal_on(stage, served.base_url, folder / "portal", login=table) as (portal, forms, base):
-                provider.redirect_uri = f"{base}{RETURN}"
-                made = LoginPlace(stage, served, None, portal, forms, base, provider=provider)
-                yield made
-                for each in made.people:
-                    each.http.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def entry(place) -> LoginPlace:
+def entry(login_place) -> LoginPlace:
     """The place, with a provider that tells the truth of Erika."""
-    honest = SmallProvider(clock=place.stage.clock, keys=place.provider.keys)
+    honest = SmallProvider(clock=login_place.stage.clock, keys=login_place.provider.keys)
     for name in ("twist", "forge", "answer", "metadata", "requests"):
-        setattr(place.provider, name, getattr(honest, name))
-    place.provider.person = dict(ERIKA)
-    return place
-
-
-def _demand(stage: Any, service: str, level: Assurance) -> None:
-    """Publish that a service is for people who are logged in alone."""
-    book, now = stage.hub.service_book, stage.clock()
-    changed = replace(book.active(now).service(service), assurance=level)
-    draft = book.draft(EDITOR, title="Anmeldung", now=now)
-    draft = book.add(draft.number, [changed], EDITOR, revision=draft.revision, now=now)
-    book.approve(draft.number, APPROVER, revision=draft.revision, now=now, text="geprüft")
-    book.activate(draft.number, APPROVER, now=now)
+        setattr(login_place.provider, name, getattr(honest, name))
+    login_place.provider.person = dict(ERIKA)
+    return login_place
 
 
 # What it is for
@@ -139,6 +50,8 @@ def test_who_is_logged_in_finds_what_is_known_and_cannot_change_what_is_locked(e
         assert f'name="{at}" type="text" value="{value}"' in page, at
     assert re.search(r'name="/halter/familienname"[^>]* readonly', page)
     assert not re.search(r'name="/halter/anschrift/ort"[^>]* readonly', page)
+    assert re.search(r'name="/halter/familienname"[^>]* aria-describedby="l/halter/familienname"', page)
+    assert page.count("zu ändern ist es nur dort") == 3
     person.answer(("/halter/familienname", "Andere"), ("/halter/anschrift/ort", "Mainz"))
     answers = entry.form_of(person).answers
     assert (answers["halter"]["familienname"], answers["halter"]["anschrift"]["ort"]) == (CANARY, "Mainz")
@@ -151,8 +64,6 @@ def sent_as(entry: LoginPlace, person: Someone) -> Any:
     running = entry.form_of(person)
     halter = {**answers["halter"], **running.answers.get("halter", {})}
     halter["anschrift"] = {**answers["halter"]["anschrift"], "hausnummer": "12a"}
-    from portal_way import texts_of
-
     for step in asked.open_steps(answers):
         person.get(f"/antrag/schritt/{step.id}")
         person.answer(*texts_of(asked, step, {**answers, "halter": halter})[0])
@@ -237,8 +148,6 @@ def test_a_copy_that_is_saved_knows_nobody(entry):
     person = entry.logged_in()
     person.get("/antrag/speichern")
     person.post("/antrag/speichern", [])
-    from people import typed_on
-
     other = entry.someone()
     other.get("/weiter")
     other.post("/weiter", list(typed_on(person.page.text).items()))
@@ -340,8 +249,6 @@ def test_attack_a_token_that_lies(entry, lie):
 
 
 def test_attack_a_token_signed_by_somebody_else(entry):
-    from openid_provider import make_key
-
     other = make_key("k1")
     entry.provider.forge = lambda claims: sign(other, {"alg": "RS256", "kid": "k1"}, claims)
     person = entry.at_form()
