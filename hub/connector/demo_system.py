@@ -1,7 +1,9 @@
 """A demonstration specialist system ("Fachverfahren"): takes the connector's HTTP hand-over and shows what came in.
 
-It listens on loopback only and answers only requests that name this machine as their host, so that no web page
-elsewhere can reach it through a browser. Cases lie in a folder, ``<submission id>/``, each complete or not there.
+It speaks both versions of the hand-over contract: to version 2 it answers 202, and :meth:`SpecialistSystem.decide` says later,
+by the connector's loopback interface, what became of a case. It listens on loopback only and answers only requests that name
+this machine as their host, so that no web page elsewhere can reach it through a browser. Cases lie in a folder,
+``<submission id>/``, each complete or not there.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import orjson
+import requests
 
 from hub.client.transport import is_loopback
 from hub.connector.listener import QuietHandler, QuietServer
@@ -33,6 +36,7 @@ from hub.web.responses import POLICY
 
 _LARGEST = 2 * 1024 * 1024 * 1024  # Bytes; FIT-Connect's limit for a submission.
 _MOST_PARTS = 110
+_PATIENCE = (5, 30)  # Seconds.
 _PAGE = """<!doctype html>
 <html lang="de"><head><meta charset="utf-8"><title>Fachverfahren (Demo)</title><style>
 body{{font-family:system-ui,sans-serif;margin:2rem;color:#171a2b}}table{{border-collapse:collapse;width:100%}}
@@ -82,6 +86,22 @@ class SpecialistSystem:
     def close(self) -> None:
         """Stop listening."""
         self._server.close()
+
+    def decide(self, address: str, token: str, submission_id: UUID, deed: str, said: Mapping[str, Any]) -> int:
+        """Say what becomes of a case (``accept``, ``reject`` or ``replies``) at ``address``; return the status of the answer.
+
+        A lost answer is asked for again: what is said twice under one key is one.
+
+        Raises:
+            requests.RequestException: the connector cannot be reached.
+        """
+        headers = {"Authorization": f"Bearer {token}"}
+        if deed == "replies":
+            headers["Idempotency-Key"] = str(uuid5(submission_id, orjson.dumps(said).decode()))
+        with requests.Session() as session:
+            session.trust_env = False
+            url = f"{address}/v2/submissions/{submission_id}/{deed}"
+            return session.post(url, json=said, headers=headers, timeout=_PATIENCE, allow_redirects=False).status_code
 
 
 class _Handler(QuietHandler):
@@ -144,6 +164,8 @@ class _Handler(QuietHandler):
         except OSError:
             return 503
         else:
+            if self.headers.get("Handover-Version") == "2":
+                return 202  # Taken: what becomes of it is said later, by the submission's id.
             return 200 if known else 201  # A repeat lies here already, and once is enough.
         finally:
             shutil.rmtree(working, ignore_errors=True)

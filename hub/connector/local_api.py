@@ -18,6 +18,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from email.errors import MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +47,7 @@ _REPLY = re.compile(r"/v2/replies/([0-9A-Fa-f-]{36})")
 #: Fields of which two would leave it open which one counts.
 _ONCE = ("Host", "Authorization", "Idempotency-Key", "Content-Type", "Content-Length", "Transfer-Encoding")
 _HEADROOM = 1024 * 1024
+_NO_DEFECTS = (StartBoundaryNotFoundDefect, MultipartInvariantViolationDefect)
 #: How a submission stands, in the words of the contract.
 _STATES = {
     JournalState.SEEN: "received",
@@ -122,7 +124,9 @@ class _Handler(QuietHandler):
         self._send(status, answer, None)
 
     def _require_entry(self) -> None:
-        if self.headers.defects or any(len(self.headers.get_all(name, [])) > 1 for name in _ONCE):
+        # The library misses the parts of a body that it was not given; whatever else it finds is broken.
+        broken = [each for each in self.headers.defects if not isinstance(each, _NO_DEFECTS)]
+        if broken or any(len(self.headers.get_all(name, [])) > 1 for name in _ONCE):
             raise Malformed(_TWICE)
         name, _, port = self.headers.get("Host", "").rpartition(":")
         if port != str(self.server.port) or not is_loopback(name.strip("[]")):
@@ -175,7 +179,7 @@ class _Handler(QuietHandler):
                 said, files = asyncio.run(_parted(body, self.headers.get("Content-Type", "")))
             else:
                 said, files = self._json(), ()
-            wish = read_wish(said, request_id, submission_id, files)
+            wish = read_wanted(said, request_id, submission_id, files)
             written = counter.desk.reply(wish, who=WHO)
         finally:
             held.release()
@@ -217,7 +221,7 @@ class _Handler(QuietHandler):
         self.answer(status, orjson.dumps(answer), fields)
 
 
-def read_wish(
+def read_wanted(
     said: Mapping[str, Any], request_id: UUID, submission_id: UUID, files: Iterable[ReplyFile]
 ) -> WantedReply:
     """Return a reply as a system wants it; ``Malformed`` names the member that cannot be used."""

@@ -19,9 +19,10 @@ from hub.connector.desk import Desk, reply_key_of
 from hub.connector.envelope import Envelopes
 from hub.connector.journal import Entry, Journal
 from hub.connector.opening import Keys, OpenedSubmission
+from hub.connector.outbox import Outbox
 from hub.connector.replies import SealedReplies
 from hub.connector.sending import ReplySending
-from hub.connector.settings import ConnectorSettings
+from hub.connector.settings import ConnectorSettings, FolderHandover
 
 #: How long closed cases are kept where no page for clerks says otherwise.
 _KEPT = timedelta(days=90)
@@ -45,6 +46,7 @@ class MunicipalSay:
     envelopes: Envelopes
     desk: Desk
     sending: ReplySending
+    outbox: Outbox | None
 
     @classmethod
     def of(
@@ -78,6 +80,8 @@ class MunicipalSay:
             clock=clock,
         )
         sending = ReplySending(book, sealed, hub, keeps=settings.decider is Decider.CLERK)
+        way = settings.handover
+        place = way.outbox if isinstance(way, FolderHandover) and settings.decider is Decider.SYSTEM else None
         return cls(
             settings=settings,
             journal=journal,
@@ -86,6 +90,7 @@ class MunicipalSay:
             envelopes=envelopes,
             desk=desk,
             sending=sending,
+            outbox=None if place is None else Outbox(place, desk),
         )
 
     def services(self) -> list[Closing]:
@@ -111,6 +116,8 @@ class MunicipalSay:
 
     def gather(self, now: datetime) -> None:
         """Take what the local system has put into the outbox, and forget what has been closed for long."""
+        if self.outbox is not None:
+            self.outbox.gather()
         kept = _KEPT if self.settings.clerk is None else self.settings.clerk.keep
         submissions, replies = self.book.forget(now - kept)
         for one in submissions:
