@@ -16,7 +16,7 @@ from hub.administration.accounts import SentInvitation
 from hub.errors import Conflict, Forbidden, HubError, Invalid, NotFound, Refused, Text, TooMany
 from hub.identity import Person, Right
 from hub.identity.invitations import InvitationWish
-from hub.identity.persons import Held, rights_of_role
+from hub.identity.persons import HeldRole, rights_of_role
 from hub.model import Role
 from hub.web.responses import status_of
 
@@ -48,7 +48,7 @@ class RightShown:
 
     right: Right
     text: Text
-    by: Sequence[Held]
+    by: Sequence[HeldRole]
     would: Sequence[Role]
 
 

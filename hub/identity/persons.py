@@ -52,7 +52,7 @@ class Belonging(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class HeldRole:
     """A role and where it counts."""
 
     role: Role
@@ -78,12 +78,15 @@ class Person:
     is_named: bool = True
     tenant_id: str | None = None
     home: Scope | None = None
-    granted: tuple[Held, ...] = ()
+    granted: tuple[HeldRole, ...] = ()
 
     @property
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[HeldRole, ...]:
         """All roles, each with where it counts."""
-        return (*(Held(role=role, scope=self.at_home, tenant_id=self.tenant_id) for role in self.roles), *self.granted)
+        return (
+            *(HeldRole(role=role, scope=self.at_home, tenant_id=self.tenant_id) for role in self.roles),
+            *self.granted,
+        )
 
     @property
     def at_home(self) -> Scope:
@@ -131,7 +134,7 @@ class Person:
             return all(map(self.may, _RIGHTS[role]))
         return all(self.reach(right).includes(within) for right in _RIGHTS[role])
 
-    def given_by(self, right: Right) -> tuple[Held, ...]:
+    def given_by(self, right: Right) -> tuple[HeldRole, ...]:
         """Return which of the person's roles give a right, and where."""
         return tuple(each for each in self.held if right in _RIGHTS[each.role])
 
@@ -197,7 +200,7 @@ def person_of(account: Account, tenants: Tenants) -> Person:
     """Return who an account belongs to, with what it was granted."""
     home = None if account.tenant_id is None else tenants.scope_of([account.tenant_id])
     granted = tuple(
-        Held(role=each.role, scope=tenants.scope_of([each.tenant_id]), tenant_id=each.tenant_id)
+        HeldRole(role=each.role, scope=tenants.scope_of([each.tenant_id]), tenant_id=each.tenant_id)
         for each in tenants.grants_of(account.name)
     )
     return Person(

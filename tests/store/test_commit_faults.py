@@ -74,9 +74,15 @@ from hub.store.event_log import Checkpoint
 from hub.store.outboxes import write_telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
+from hub.store.uploads import StoredUpload, UploadQuota
+from hub.uploads import ConcatKind, Piece
 
 LATER = NOW + timedelta(days=1)
 AUDIT = AuditEntry(at=NOW, actor="otto", action="test", target="destination:x")
+SENDER = "online-service"
+QUOTA = UploadQuota(number=9, size=1_000, largest=100)
+HELD = {"holder": "h", "until": LATER}
+REFUSALS = {(NOW.date().isoformat(), SENDER, "no-route"): 2}
 NOBODY = RuleRows(rows=[], content_version="0" * 64)
 #: Reaching for the database in one of these ways commits.
 _COMMITS = re.compile(r"\.(?:write|begin|write_party)\(")
@@ -213,6 +219,8 @@ def furnish(store: Store) -> Scene:
     busy = known_destination(store).destination_id
     store.parties.add_client(client())
     _people(store)
+    _figures(store)
+    _uploads(store)
     answered, over, leased, dead = [accepted(store, busy) for _ in range(4)]
     for claimed in claim(store):
         mine = claimed.submission.submission_id
@@ -271,6 +279,31 @@ def _people(store: Store) -> None:
     store.logins.remember("known", kind="client", until=NOW, now=NOW)
     store.tenants.add([tenant("kreis"), tenant("gemeinde", parent="kreis")], audit=AUDIT)
     store.tenants.grant(granted("gemeinde"), audit=AUDIT)
+
+
+def _figures(store: Store) -> None:
+    store.usage.ask(NOW)
+    store.usage.note_refusals(REFUSALS).result(10)
+
+
+def upload(upload_id: str, **changes: Any) -> StoredUpload:
+    made = StoredUpload(
+        upload_id=upload_id,
+        client_id=SENDER,
+        kind=ConcatKind.WHOLE,
+        length=10,
+        facts=b"sealed",
+        created_at=NOW,
+        expires_at=LATER,
+    )
+    return replace(made, **changes)
+
+
+def _uploads(store: Store) -> None:
+    """One that a request holds, and one that is all here and waits to become a part."""
+    for each in (upload("held", length=None), upload("part", kind=ConcatKind.PARTIAL, length=0)):
+        store.uploads.begin(each, QUOTA)
+    store.uploads.hold("held", SENDER, holder="h", now=NOW, until=LATER)
 
 
 def _outbox(store: Store, about: Any) -> tuple[Any, UUID]:
@@ -450,6 +483,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "queue.record": lambda s, c: record(s, c.leased),
     "queue.recording": lambda s, c: s.queue.recording(result(c)).result(10),
     "queue.renew": lambda s, c: s.queue.renew(c.leased, LATER),
+    "recovery.forget_uploads": lambda s, _: s.recovery.forget_uploads(),
     "recovery.suspect_open_deliveries": lambda s, _: s.recovery.suspect_open_deliveries(),
     "retention.delete_contents": lambda s, c: s.retention.delete_contents(c.answered.submission_id, NOW),
     "retention.drop_case": lambda s, c: s.retention.drop_case(c.over.case_id, "a.b.c"),
@@ -457,6 +491,21 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     **versioning("routing_versions"),
     **versioning("service_versions"),
     "settings.set": lambda s, _: s.settings.set("a", "1"),
+    "uploads.append": lambda s, _: s.uploads.append("held", [Piece(offset=0, length=4, sealed=b"x")], **HELD),
+    "uploads.begin": lambda s, _: s.uploads.begin(upload("new"), QUOTA),
+    "uploads.declare": lambda s, _: s.uploads.declare("held", 20, QUOTA, **HELD),
+    "uploads.drop": lambda s, _: s.uploads.drop("held", holder="h"),
+    "uploads.expire": lambda s, _: s.uploads.expire(LATER, limit=9),
+    "uploads.hold": lambda s, _: s.uploads.hold("part", SENDER, holder="other", now=NOW, until=LATER),
+    "uploads.join": lambda s, _: s.uploads.join(upload("final", kind=ConcatKind.FINAL), ["part"], QUOTA, now=NOW),
+    "uploads.release": lambda s, _: s.uploads.release("held", holder="h"),
+    "uploads.renew": lambda s, _: s.uploads.renew("held", holder="h", until=LATER + MINUTE),
+    "uploads.use": lambda s, _: s.uploads.use("held", holder="h", facts=b"sealed", until=LATER),
+    "usage.add_refusals": lambda s, _: s.usage.add_refusals(),
+    "usage.ask": lambda s, _: s.usage.ask(NOW),
+    "usage.ask_again": lambda s, _: s.usage.ask_again([NOW.date()]),
+    "usage.count": lambda s, _: s.usage.count(NOW.date(), NOW),
+    "usage.note_refusals": lambda s, _: s.usage.note_refusals(REFUSALS).result(10),
     "submissions.announce": lambda s, c: announce(s, c.there.destination_id),
     "submissions.complete": lambda s, c: completed(s, c.announced),
     "submissions.keep_receipt": lambda s, c: s.submissions.keep_receipt(c.announced.id, "receipt"),
@@ -466,8 +515,9 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "submissions.submit": lambda s, c: accept(s, submission(c.there.destination_id), key="new").result(10),
 }
 
-#: All others commit once, so that nothing of theirs can stay alone: one looks for a further batch, one is waited for here.
-SEVERAL = {"deliveries.redrive_all", "logins.prove"}
+#: All others commit once, so that nothing of theirs can stay alone: one looks for a further batch, one is waited for here,
+#: one writes a day's figures part by part and says last that the day is counted.
+SEVERAL = {"deliveries.redrive_all", "logins.prove", "usage.count"}
 
 
 @pytest.fixture(scope="module")
