@@ -13,14 +13,14 @@ import dataclasses
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import quote, urlsplit
 
-from hub.errors import ConfigurationError, Text
+from hub.errors import ConfigurationError, HubError, Text
 from hub.files import vault
 from hub.files.settings import (
     Setting,
@@ -33,6 +33,8 @@ from hub.files.settings import (
 )
 from hub.model import Role, canonical_service
 from hub.resources import shipped
+from hub.scanning import Consequence, Policies, Policy, policy_from, scanner_address
+from hub.scanning.kinds import allow_list
 from hub.transport.smtp import is_address
 
 _PREFIX = "HUB_"
@@ -48,6 +50,7 @@ _DAY = 86_400
 #: One entry of ``kept_days``.
 _KEPT = re.compile(r"(?P<service>urn:\S+)=(?P<days>[1-9][0-9]{0,3})")
 _MIB = 1024 * 1024
+_SCAN_LIMITS = re.compile(r"(?=.{0,300}\Z)(?:[A-Za-z]+=[A-Za-z0-9]+(?: [A-Za-z]+=[A-Za-z0-9]+)*)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -415,6 +418,96 @@ class Settings:
         de="Der Anbieter darf im eigenen Netz liegen (in production auch dann mit https).",
         en="The provider may lie in a private network (in production over https all the same).",
     )
+    scan: str = setting(
+        "",
+        "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS, clamd://RECHNER:PORT oder "
+        "icap://RECHNER:PORT/DIENST; leer: keiner.",
+        "Scanner for malware at the plain door: clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE; empty: "
+        "none.",
+        since="0.4.0",
+    )
+    scan_infected: str = setting(
+        "refuse",
+        "Was mit Befallenem geschieht: ablehnen (refuse), versiegelt zurückhalten (quarantine) oder mit Hinweis zustellen "
+        "(mark).",
+        "What is done about malware: refuse, keep sealed for an operator (quarantine), or deliver and say so (mark).",
+        since="0.4.0",
+        choices=("mark", "quarantine", "refuse"),
+    )
+    scan_down: str = setting(
+        "refuse",
+        "Was geschieht, während der Scanner nicht antwortet: 503 mit Retry-After (refuse) oder ungeprüft mit Hinweis "
+        "annehmen (mark).",
+        "What is done while the scanner does not answer: 503 with Retry-After (refuse), or take it unscanned and say so "
+        "(mark).",
+        since="0.4.0",
+        choices=("mark", "refuse"),
+    )
+    scan_unscannable: str = setting(
+        "mark",
+        "Was mit Teilen geschieht, die sich nicht ganz prüfen lassen: größer als scan_bytes, jenseits der Grenzen des "
+        "Scanners, verschlüsselt.",
+        "What is done about parts that cannot be scanned completely: larger than scan_bytes, beyond the scanner's limits, "
+        "encrypted.",
+        since="0.4.0",
+        choices=("mark", "quarantine", "refuse"),
+    )
+    scan_services: str = setting(
+        "",
+        "Leistungen mit eigener Regel: URN=BEFALLEN/GESTÖRT/UNPRÜFBAR, je wie scan_infected, scan_down und scan_unscannable, "
+        "durch Leerzeichen getrennt.",
+        "Services with a policy of their own: URN=INFECTED/DOWN/UNSCANNABLE, each as scan_infected, scan_down and "
+        "scan_unscannable, separated by blanks.",
+        since="0.4.0",
+    )
+    scan_bytes: int = setting(
+        100 * _MIB,
+        "Größere Teile gelten als unprüfbar; nicht mehr als StreamMaxLength von clamd.",
+        "Larger parts count as not scannable; no more than clamd's StreamMaxLength.",
+        since="0.4.0",
+        unit="byte",
+        least=1,
+    )
+    scan_seconds: int = setting(
+        30,
+        "So lange darf der Scanner für einen Schritt und für sein Urteil über einen Teil brauchen.",
+        "How long the scanner may take for one step, and for its verdict on a part.",
+        since="0.4.0",
+        unit="s",
+        least=1,
+        most=600,
+    )
+    scan_wait_seconds: int = setting(
+        2,
+        "So lange wird auf einen Scanner gewartet, der gerade nicht lauscht.",
+        "How long a scanner is waited for that does not listen at the moment.",
+        since="0.4.0",
+        unit="s",
+        least=0,
+        most=60,
+    )
+    scan_limits: str = setting(
+        "",
+        "Grenzen des Scanners, wie sie in Eingangsbestätigungen stehen, etwa MaxScanSize=400M MaxRecursion=8 MaxFiles=1000.",
+        "The scanner's limits as receipts name them, such as MaxScanSize=400M MaxRecursion=8 MaxFiles=1000.",
+        since="0.4.0",
+    )
+    scan_signature_days: int = setting(
+        3,
+        "So alt dürfen die Signaturen des Scanners sein, bevor hub doctor warnt; 0: beliebig.",
+        "How old the scanner's signatures may be before hub doctor warns; 0: any age.",
+        since="0.4.0",
+        unit="days",
+        least=0,
+    )
+    attachment_kinds: str = setting(
+        "any",
+        "Arten von Anlagen, nach ihrem Inhalt: any (nichts wird geprüft), standard (PDF, JPEG, PNG, TIFF, Text, JSON, XML, "
+        "Office ohne Makros) oder Medientypen; eine Leistung kann eigene nennen (kinds).",
+        "Kinds of attachments, by their content: any (nothing is judged), standard (PDF, JPEG, PNG, TIFF, text, JSON, XML, "
+        "office documents without macros), or media types; a service may name its own (kinds).",
+        since="0.4.0",
+    )
     passwords: str = setting(
         "on",
         "Ob örtliche Konten sich mit Passwort anmelden; off: nur über OpenID Connect.",
@@ -516,6 +609,20 @@ class Settings:
         """How long contents are kept after their end, by service, where that is not ``finished_seconds``."""
         found = map(_KEPT.fullmatch, self.kept_days.split())
         return {canonical_service(one["service"]): timedelta(days=int(one["days"])) for one in found if one}
+
+    @property
+    def scan_policies(self) -> Policies:
+        """What is done about what a scan finds, by service."""
+        general = Policy(
+            infected=Consequence(self.scan_infected),
+            down=Consequence(self.scan_down),
+            unscannable=Consequence(self.scan_unscannable),
+        )
+        entries = (each.rpartition("=") for each in self.scan_services.split())
+        return Policies(
+            general=general,
+            by_service={canonical_service(service): policy_from(said) for service, _, said in entries},
+        )
 
     @property
     def takes_passwords(self) -> bool:
@@ -656,6 +763,7 @@ def _combined(settings: Settings) -> Iterator[Text]:
             f"second_factor_roles: nennt Rollen, die es nicht gibt, oder keine: {' '.join(strange) or '–'}.",
             f"second_factor_roles: names roles that do not exist, or none: {' '.join(strange) or '–'}.",
         )
+    yield from _scan(settings)
 
 
 def _addresses(settings: Settings) -> Iterator[Text]:
@@ -708,6 +816,25 @@ def _mail(settings: Settings) -> Iterator[Text]:
         yield Text(
             "smtp_security: Ohne STARTTLS meldet der Hub sich nirgends an.",
             "smtp_security: without STARTTLS the hub logs in nowhere.",
+        )
+
+
+def _scan(settings: Settings) -> Iterator[Text]:
+    """Yield what cannot be read of where the scanner is, of what is done about it, and of the kinds that are taken."""
+    readers: Mapping[str, Callable[[], object]] = {
+        "scan": lambda: scanner_address(settings.scan) if settings.scan else None,
+        "scan_services": lambda: settings.scan_policies,
+        "attachment_kinds": lambda: allow_list(settings.attachment_kinds),
+    }
+    for name, read in readers.items():
+        try:
+            read()
+        except HubError as error:
+            yield Text(f"{name}: {error.detail.de}.", f"{name}: {error.detail.en}.")
+    if not _SCAN_LIMITS.fullmatch(settings.scan_limits):
+        yield Text(
+            "scan_limits: erwartet wird NAME=WERT, durch Leerzeichen getrennt, höchstens 300 Zeichen.",
+            "scan_limits: expected is NAME=VALUE, separated by blanks, at most 300 characters.",
         )
 
 

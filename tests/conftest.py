@@ -38,6 +38,7 @@ pytest_plugins = [
     "portal_pages",
     "portal_way",
     "portal_login",
+    "scanner_servers",
 ]
 
 # Secrets that tests write are for their account alone, as an operator's are; the hub refuses others.

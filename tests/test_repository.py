@@ -170,6 +170,7 @@ _MAY_DIAL = {
     "hub/store/blobs/s3.py": "its client goes by the relay",
     "adapters/s3_drop.py": "its client goes by the relay",
     "hub/client/transport.py": "how a client goes out that lives outside the hub; see below",
+    "hub/scanning/scanner.py": "a unix socket of this machine; hosts by the dialler that it is handed",
     "hub/observability/tracing.py": "sends traces to the operator's collector",
     "hub/web/listening.py": "listens",
     "hub/api/protocol.py": "takes connections",

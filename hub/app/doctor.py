@@ -24,7 +24,7 @@ from uuid import UUID
 import orjson
 
 from hub.app.starting import file_faults
-from hub.app.wiring import open_blobs, open_mail_server
+from hub.app.wiring import open_blobs, open_hub_scanner, open_mail_server
 from hub.config import Settings
 from hub.crypto import HubKeys, expires_at
 from hub.crypto.certificates import read_file
@@ -33,6 +33,7 @@ from hub.files import vault
 from hub.forms.pdf import missing_for_pdf
 from hub.model import EVERYTHING, Destination, OutcomeKind
 from hub.observability.diagnosis import MARK, SELF_CHECK, Diagnosis, away, bounded, doubtful, faulty, of_error, well
+from hub.scanning import signatures_made
 from hub.store import Store, StoredKey, all_items
 from hub.store.engine import address_of, sqlite_file
 from hub.store.migration import head_revision
@@ -91,6 +92,7 @@ class Doctor:
             "own address": self._own_address,
             "mail": self._mail,
             "bucket": self._bucket,
+            "scanner": self._scanner,
             "adapters": self._adapters,
             "libraries": _libraries,
             "peers": self._peers,
@@ -344,6 +346,32 @@ class Doctor:
             yield well("bucket", f"{where} schreibt, liest und löscht", f"{where} writes, reads and deletes")
         else:
             yield faulty("bucket", Text(f"{where} gibt anderes zurück", f"{where} gives back something else"))
+
+    def _scanner(self) -> Iterator[Diagnosis]:
+        scanner = open_hub_scanner(self._settings)
+        if scanner is None:
+            return
+        version = scanner.version()
+        if version is None:
+            yield away(
+                "scanner",
+                Text(f"{scanner.place} antwortet nicht", f"{scanner.place} does not answer"),
+                Text(
+                    "läuft der Scanner? scan und die Rechte des Sockets prüfen",
+                    "does it run? check scan and the socket's modes",
+                ),
+            )
+            return
+        made, most = signatures_made(version), timedelta(days=self._settings.scan_signature_days)
+        if made is not None and most and self._now() - made > most:
+            yield doubtful(
+                "scanner",
+                Text(f"{version}: Signaturen vom {made:%d.%m.%Y}", f"{version}: signatures of {made:%Y-%m-%d}"),
+                Text("läuft freshclam?", "does freshclam run?"),
+            )
+            return
+        said = "" if made is not None else " (ohne Datum / no date)"
+        yield well("scanner", f"{version}{said} antwortet", f"{version}{said} answers")
 
     def _adapters(self) -> Iterator[Diagnosis]:
         used = set() if self._store is None else {each.adapter for each in self._destinations()}

@@ -47,6 +47,7 @@ from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.second_factors import FactorDemand, FactorRule, SecondFactors
 from hub.identity.two_steps import TwoSteps
 from hub.intake import Intake
+from hub.intake.screening import Screening
 from hub.intake.status import StatusDesk
 from hub.intake.uploads import UploadDesk, UploadRules
 from hub.jobs.gauges import Facts, Gauges, Readiness
@@ -65,12 +66,14 @@ from hub.proof.checkpoints import Checkpoints
 from hub.proof.evidence import Evidences, Notary
 from hub.resources import shipped
 from hub.routing import CurrentServices, RoutingTable
+from hub.scanning import Scanner, Times, open_scanner, scanner_address
+from hub.scanning.kinds import allow_list
 from hub.services import ServiceCatalogue
 from hub.services.ai_systems import AiRegister
 from hub.store import Blobs, LocalBlobs, Store, UploadQuota, WatchPatience
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
-from hub.transport.connection import Outbound
+from hub.transport.connection import Outbound, dial_own
 from hub.validation.catalog import CatalogBook, SchemaCatalog
 
 _log = logging.getLogger(__name__)
@@ -188,6 +191,14 @@ def open_login(
         grants=Grants.load(Path(settings.openid_roles_file), settings.openid_roles_claim),
         failed=failed,
     )
+
+
+def open_hub_scanner(settings: Settings) -> Scanner | None:
+    """Return the scanner for malware of the settings, None where there is none; nothing is connected to yet."""
+    if not settings.scan:
+        return None
+    times = Times(answer=settings.scan_seconds, wait=settings.scan_wait_seconds)
+    return open_scanner(scanner_address(settings.scan), dial=dial_own, times=times, most=settings.scan_bytes)
 
 
 def open_board(settings: Settings, store: Store) -> Noticeboard:
@@ -340,7 +351,9 @@ class Shared(Foundation):
             interval=_CHECKPOINTS_EVERY,
             meters=self.meters,
         )
-        self.evidences = Evidences(store=store, keys=keys, issuer=self.base_url, meters=self.meters)
+        self.evidences = Evidences(
+            store=store, keys=keys, issuer=self.base_url, meters=self.meters, scans=bool(settings.scan)
+        )
         self.board = open_board(settings, store)
         self.callback_writer = CallbackWriter(store=store)
 
@@ -371,6 +384,7 @@ class Context(Shared):
         super().__init__(settings, clock, purpose)
         store = self.store
         self.attachment_limit = _ATTACHMENT_LIMIT
+        self.screening = _screening(self)
         self.intake = Intake(self)
         self.uploads = UploadDesk(
             store=store, blobs=self.blobs, admission=self.admission, rules=_upload_rules(settings), clock=self.clock
@@ -466,6 +480,18 @@ def working(hub: Context) -> Iterator[None]:
         hub.duties.stop()
 
 
+def _screening(hub: Shared) -> Screening:
+    settings = hub.settings
+    return Screening(
+        scanner=open_hub_scanner(settings),
+        policies=settings.scan_policies,
+        kinds=allow_list(settings.attachment_kinds),
+        limits=settings.scan_limits,
+        services=hub.services,
+        meters=hub.meters,
+    )
+
+
 def _ai_register(settings: Settings) -> AiRegister:
     """Return the AI systems of the rules' folder and the operator's own; where an older folder has none, those that ship."""
     seeded = settings.rules / "ai_systems"
@@ -497,13 +523,14 @@ def _open_book(hub: Shared) -> RoutingTableVersions:
     return book
 
 
-def _facts(hub: Shared) -> Facts:
+def _facts(hub: Context) -> Facts:
     return Facts(
         version=__version__,
         table=lambda: hub.table().version,
         schemas=lambda: [(entry.ref.standard, entry.ref.version) for entry in hub.catalog.entries()],
         keys_usable=lambda: not hub.keys.faults(),
         key_ends=lambda: {kind.value: end for kind, end in hub.keys.ends().items()},
+        scanner=None if hub.screening.scanner is None else hub.screening.scanner.version,
     )
 
 

@@ -26,6 +26,7 @@ from hub.identity import Directory
 from hub.intake.case_messages import CaseDesk, require_case_for_message
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered, require_reply_key
 from hub.intake.repeats import Accepted, MacOf, again, fingerprint
+from hub.intake.screening import PartScreen, Screening
 from hub.intake.sealing import (
     MOST_ATTACHMENTS,
     AttachmentFacts,
@@ -86,6 +87,7 @@ class IntakeTools(Protocol):
     callback_writer: CallbackWriter
     base_url: str
     attachment_limit: int
+    screening: Screening
 
     def catalogs(self) -> SchemaCatalog:
         """Return the schema catalogue of the moment."""
@@ -124,7 +126,7 @@ class _Opened:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._contents.abandon():
-            self._reservation.release()
+            self._let_go()
 
     def accept(self, application: Application, *, now: datetime) -> Future[Accepted]:
         """Take the application over from the request; the future resolves once it is stored, or known to be already.
@@ -137,10 +139,14 @@ class _Opened:
             accepted = self._accepted(application, now)
         except BaseException:
             self._contents.give_up()
-            self._reservation.release()
+            self._let_go()
             raise
         accepted.add_done_callback(lambda _: self._reservation.release())
         return accepted
+
+    def _let_go(self) -> None:
+        """Give back what is held besides contents."""
+        self._reservation.release()
 
     def _accepted(self, application: Application, now: datetime) -> Future[Accepted]:
         raise NotImplementedError
@@ -208,6 +214,7 @@ class Reception(_Opened):
         self._pages = pages
         sealing = tools.sealing(destination)
         self._sealer = sealer_for(sealing, key, self._reservation)
+        self._screen = tools.screening.open(cover.service)
         self._wants_page = sealing.readable
         self._attachments: list[SealedAttachment] = []
         self._begun = 0
@@ -237,7 +244,13 @@ class Reception(_Opened):
             media_type=media_type,
             limit=self._tools.attachment_limit,
             done=self._attachments.append,
+            screen=None if self._screen is None else self._screen.attachment(media_type),
         )
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        if self._screen is not None:
+            self._screen.close()
 
     def prepare(self, application: Application, *, now: datetime) -> tuple[Submission, Report, str]:
         """Validate and seal: return what is to be stored, the report of its check, and the SHA-512 (hex) of its data.
@@ -246,7 +259,8 @@ class Reception(_Opened):
             InvalidPayload, Malformed, UnknownSchema: the payload is not acceptable.
         """
         reach("after-read")
-        report = self._validated(application, now)
+        scan = None if self._screen is None else self._screen.data(application.data)
+        report = self._validated(application, now, scan)
         self._judge_in_case(report, application)
         reach("after-validate")
         data, data_sha512 = self._seal(application.data, application.media_type.value, "antrag")
@@ -267,6 +281,7 @@ class Reception(_Opened):
         mac_of = partial(fingerprint, self._tools.keys, application, facts, data_sha512=data_sha512)
         key = self._cover.idempotency_key
         quarantine = not report.valid and self._route.rule.on_invalid is OnInvalid.QUARANTINE
+        quarantine = quarantine or (self._screen is not None and self._screen.quarantined)
         kept: dict[str, Any] = {
             "reference": self._cover.external_reference,
             "idempotency": None if key is None else (key, mac_of(self._cover)),
@@ -321,8 +336,11 @@ class Reception(_Opened):
             now=now,
         )
 
-    def _validated(self, application: Application, now: datetime) -> Report:
-        """Return the report of a check; an invalid application passes only if the rule that routes it lets it."""
+    def _validated(self, application: Application, now: datetime, scan: PartScreen | None) -> Report:
+        """Return the report of a check; an invalid application passes only if the rule that routes it lets it.
+
+        The scanner has its time while the data are validated.
+        """
         catalog = self._tools.catalogs()
         report = catalog.check(
             media_type=application.media_type,
@@ -337,6 +355,9 @@ class Reception(_Opened):
         if not report.valid and (message or self._route.rule.on_invalid is OnInvalid.REJECT):
             raise refusal(report)
         self._offered_as = self._offered_name(catalog.entry(report.schema.uri))
+        if self._screen is not None and scan is not None:
+            scan.finish()
+            report = self._screen.reported(report)
         self._add_report(report)
         return report
 
@@ -487,6 +508,7 @@ class Reception(_Opened):
             validation=verdict(report, self._route.rule.on_invalid),
             external_reference=self._cover.external_reference,
             in_case=self._in_case,
+            scan=None if self._screen is None else self._screen.claim(),
         )
 
 

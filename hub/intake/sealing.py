@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from hub.admission import Reservation
 from hub.crypto import EncryptionKey, JweWriter, Seal, cms, encrypt, require_media_type
 from hub.errors import KeyRefused, KeyUnavailable, Text, TooLarge, too_large_for_destination
+from hub.intake.screening import PartScreen
 from hub.model import INLINE_LIMIT, Form, Sealed, Sealing
 from hub.store import Beginning, SpillingSink
 
@@ -250,8 +251,10 @@ class AttachmentSealer:
         media_type: str,
         limit: int,
         done: Callable[[SealedAttachment], None],
+        screen: PartScreen | None = None,
     ) -> None:
         self._done = done
+        self._screen = screen
         self._sink = SpillingSink(blobs)
         self._writer = sealer.open(self._sink.write, content_type=media_type, filename=filename)
         self._name = name
@@ -273,10 +276,14 @@ class AttachmentSealer:
                     "An attachment is too large. 375 MB of plaintext are allowed; split the file.",
                 )
             )
+        if self._screen is not None:
+            self._screen.write(chunk)
         self._writer.write(chunk)
 
     def finish(self) -> AttachmentFacts:
-        """Close the seal."""
+        """Wait for the verdict of who screens it, if somebody does, and close the seal; errors as ``PartScreen.finish``."""
+        if self._screen is not None:
+            self._screen.finish()
         seal = self._writer.finish()
         facts = AttachmentFacts(
             part_name=self._name,

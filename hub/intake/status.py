@@ -87,10 +87,12 @@ def receipt_of(
     validation: Mapping[str, Any] | None = None,
     external_reference: str | None = None,
     in_case: InCase | None = None,
+    scan: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the receipt says: what that of either door does, and by which rule and for which key.
 
-    ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely.
+    ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely; ``scan``
+    is what came of scanning its parts for malware.
     """
     claims = receipt_claims(
         submission, events[-1], issuer=issuer, destination=destination.name, issued_at=submission.submitted_at
@@ -100,6 +102,8 @@ def receipt_of(
         claims["externalReference"] = external_reference
     if in_case is not None:
         claims["inCase"] = in_case.as_claim()
+    if scan is not None:
+        claims["scan"] = dict(scan)
     return claims if validation is None else claims | {"validation": dict(validation)}
 
 

@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from hub.crypto import Jwk, expires_at
 from hub.errors import ConfigurationError, KeyRefused, Unavailable
 from hub.model import EVERYTHING, DeadCause
+from hub.scanning import signatures_made
 from hub.store import Backlog, Blobs, DeliveryState, FindingKind, Store
 
 #: Destinations that have a label of their own, those with most in their queue first.
@@ -49,6 +50,8 @@ class Facts:
     keys_usable: Callable[[], bool]
     #: When the certificates of the hub's own keys end, by purpose.
     key_ends: Callable[[], Mapping[str, datetime]]
+    #: What the scanner for malware says of itself, None where it does not answer; None where there is no scanner.
+    scanner: Callable[[], str | None] | None = None
 
 
 class Gauges:
@@ -199,8 +202,18 @@ class Gauges:
         age = 0.0 if since is None else max(0.0, (now - since).total_seconds())
         return _one("hub_uncovered_seconds", "How long the end of a case's log waits for a checkpoint.", age)
 
+    def _scanner(self, ask: Callable[[], str | None] | None) -> Iterator[Metric]:
+        """Yield how the scanner is: where there is none, none is down, and signatures without a date have no age."""
+        version = None if ask is None else ask()
+        up = ask is None or version is not None
+        yield _one("hub_scanner_up", "Whether the scanner for malware does not fail to answer (1), or does (0).", up)
+        made = None if version is None else signatures_made(version)
+        age = 0.0 if made is None else max(0.0, (self._clock() - made).total_seconds())
+        yield _one("hub_scan_signature_age_seconds", "How old the scanner's signatures are, where they say it.", age)
+
     def _fixed(self) -> Iterator[Metric]:
         facts = self.facts
+        yield from self._scanner(facts.scanner)
         usable = facts.keys_usable()
         yield _one(
             "hub_keys_usable", "Whether every key file in use is there and as it must be (1) or not (0).", usable

@@ -67,6 +67,8 @@ class Meters:
         self._unreadable = self._counter("hub_unreadable_rows", "Rows that this version cannot read.", "table")
         self._requests = self._counter("hub_requests", "Requests by group of operations and status.", "group", "status")
         self._logins = self._counter("hub_logins_failed", "Log-ins that were turned away, by way.", "way")
+        self._scans = self._counter("hub_scans", "Parts by what came of scanning them for malware.", "verdict")
+        self._scan = self._histogram("hub_scan_seconds", "Time that a part waited for its verdict.", _ACCEPT_BUCKETS)
         self._deprecated = self._counter(
             "hub_deprecated_uses", "Requests that used what will end, and by which client.", "what", "client"
         )
@@ -92,6 +94,11 @@ class Meters:
     def login_failed(self, way: str) -> None:
         """Count a log-in that failed: by ``password``, by ``client`` secret, by ``openid``."""
         self._logins.labels(way).inc()
+
+    def scanned(self, verdict: str, *, took: timedelta) -> None:
+        """Count a part by the verdict of its scan, and how long its sealing waited for that."""
+        self._scans.labels(verdict).inc()
+        self._scan.observe(took.total_seconds())
 
     def deprecated(self, what: str, *, client: str) -> None:
         """Count a request that used ``what`` ends one day; clients beyond the first two hundred count together."""
@@ -176,6 +183,8 @@ class Meters:
         for door in ("plain", "sealed"):
             for outcome in ("accepted", "refused", "failed", "aborted"):
                 self._accepted.labels(door, outcome)
+        for verdict in ("clean", "infected", "limits-exceeded", "not-scanned"):
+            self._scans.labels(verdict)
         for slug in ("invalid-payload", "key-unavailable", "store-unavailable", "overloaded", "internal"):
             self._refused.labels(self._bounded("slug", slug))
         for reason in ("failures", "wish", "gone", "configuration"):

@@ -24,9 +24,10 @@ from uuid import UUID
 from hub.client import event_tokens
 from hub.crypto import HubKeys, VerificationKey, claims_of, make_receipt, verification_key, verify_receipt
 from hub.errors import HubError, KeyRefused, SealBroken, Text, Unavailable, UnreadableRow
-from hub.model import GENESIS, Event, EventKind, Evidence, Form, Sealed, Submission, canonical_entry, random_id
+from hub.model import GENESIS, Door, Event, EventKind, Evidence, Form, Sealed, Submission, canonical_entry, random_id
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
+from hub.scanning import Gap, ScanVerdict
 from hub.store import CaseHead, Page, Store, all_items
 
 #: Tokens that are stored with one statement: more would make a claim or an application wait behind them.
@@ -303,7 +304,8 @@ def receipt_claims(
 
     What was received, when, for whom, under which schema, its hashes, and where it stands in its case's log. ``iat`` is when
     the receipt was made, ``acceptedAt`` when the hub took the submission. Members that a reader does not know are to be passed
-    over; ``contentProof``, ``scan``, ``clock`` and ``timestamp`` are kept free for what a hub may prove besides.
+    over: ``scan`` says what came of a scan for malware; ``contentProof``, ``clock`` and ``timestamp`` are kept free for what a
+    hub may prove besides.
     """
     schema, contents = submission.schema, submission.contents
     claims = {
@@ -337,7 +339,11 @@ def _proven(sealed: Sealed) -> dict[str, Any]:
 class Evidences:
     """Brings the evidence of submissions, from several threads."""
 
-    def __init__(self, *, store: Store, keys: HubKeys, issuer: str, meters: Meters | None = None) -> None:
+    def __init__(
+        self, *, store: Store, keys: HubKeys, issuer: str, meters: Meters | None = None, scans: bool = False
+    ) -> None:
+        """Where the hub ``scans`` for malware, receipts say of ciphertext that it did not."""
+        self._scans = scans
         self._store = store
         self._keys = keys
         self._issuer = issuer
@@ -373,6 +379,8 @@ class Evidences:
 
     def _made(self, submission: Submission, end: Event, *, destination: str, now: datetime) -> str:
         claims = receipt_claims(submission, end, issuer=self._issuer, destination=destination, issued_at=now)
+        if self._scans and submission.door is Door.SEALED:
+            claims["scan"] = {"verdict": ScanVerdict.NOT_SCANNED.value, "reason": Gap.SEALED.value}
         made = make_receipt(self._keys.receipt, claims)
         return self._store.submissions.keep_receipt(submission.submission_id, made)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from hub.errors import Invalid, Text
 from hub.model import LEIKA_PREFIX, canonical_service
+from hub.scanning.kinds import KNOWN
 
 _LEIKA = re.compile(r"99[0-9]{12}")
 _URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}(:[a-z0-9._-]{1,100}){1,10}")
@@ -125,6 +126,8 @@ class PublicService:
     withdraw: bool = False
     correct: bool = False
     assurance: Assurance | None = None
+    #: Media types of attachments that are taken, by their content; empty: those of the hub's settings.
+    kinds: tuple[str, ...] = ()
     reviewed: date | None = None
     facts: Text | None = None
 
@@ -149,6 +152,7 @@ class PublicService:
             "withdraw": self.withdraw or None,
             "correct": self.correct or None,
             "assurance": None if self.assurance is None else self.assurance.value,
+            "kinds": list(self.kinds),
             "reviewed": None if self.reviewed is None else self.reviewed.isoformat(),
             "facts": _pair(self.facts),
         }
@@ -179,6 +183,7 @@ def service_from(document: Any, *, topic: Text | None = None, facts: Text | None
         withdraw=take.yes("withdraw"),
         correct=take.yes("correct"),
         assurance=_assurance(take),
+        kinds=_kinds(take.several("kinds"), take.where),
         reviewed=_day(take.member("reviewed"), take.where),
         facts=take.pair("facts") or facts,
     )
@@ -298,6 +303,14 @@ def _synonyms(found: Any, where: str) -> dict[str, tuple[str, ...]]:
     said = {language: tuple(_line(each, take.where) for each in take.several(language)) for language in ("de", "en")}
     take.finish()
     return {language: words for language, words in said.items() if words}
+
+
+def _kinds(found: Iterable[Any], where: str) -> tuple[str, ...]:
+    kinds = tuple(_line(each, f"{where}kinds") for each in found)
+    if not KNOWN.issuperset(kinds):
+        known = ", ".join(sorted(KNOWN))
+        raise wrong(f"{where}kinds", f"erkannt werden {known}", f"what can be told is {known}")
+    return kinds
 
 
 def _laws(found: Iterable[Any], where: str) -> tuple[str, ...]:

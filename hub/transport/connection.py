@@ -463,6 +463,16 @@ class Outbound:
         return target
 
 
+def dial_own(host: str, port: int, seconds: float) -> socket.socket:
+    """Connect to a server that only the operator names: into the own network, and never to where clouds give credentials.
+
+    Raises:
+        OSError: the address may not be reached, or nobody answers within so many seconds.
+    """
+    with Line(timeout=seconds, public_only=False) as line:
+        return line.dial(host, port)
+
+
 class _Connection(http.client.HTTPConnection):
     """One request's connection on a line."""
 
@@ -524,4 +534,4 @@ def _refused(fault: Text) -> Invalid:
     )
 
 
-__all__ = ["Outbound", "Posted", "is_public"]
+__all__ = ["Outbound", "Posted", "dial_own", "is_public"]

@@ -67,6 +67,8 @@ class Check(StrEnum):
     BUSINESS_RULES = "business-rules"
     #: The attachments that the document names were sent with it.
     ATTACHMENTS = "attachments"
+    #: A scanner looked at every part, and knows nothing in it.
+    MALWARE = "malware"
 
 
 class Cause(StrEnum):
@@ -86,6 +88,10 @@ class Cause(StrEnum):
     SCHEMA_BROKEN = "schema-broken"
     #: The document was handed in alone, where no attachments can come with it.
     NO_ATTACHMENTS = "no-attachments"
+    #: The scanner was not there, or did not look at all of a part.
+    NOT_SCANNED = "not-scanned"
+    #: The scanner found something, and policy lets the part pass all the same.
+    INFECTED = "infected"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
