@@ -420,10 +420,8 @@ class Settings:
     )
     scan: str = setting(
         "",
-        "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS, clamd://RECHNER:PORT oder "
-        "icap://RECHNER:PORT/DIENST; leer: keiner.",
-        "Scanner for malware at the plain door: clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE; empty: "
-        "none.",
+        "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS oder clamd://RECHNER:PORT; leer: keiner.",
+        "Scanner for malware at the plain door: clamd:/PATH/OF/SOCKET or clamd://HOST:PORT; empty: none.",
         since="0.4.0",
     )
     scan_infected: str = setting(

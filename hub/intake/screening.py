@@ -192,7 +192,6 @@ def refusal(part: str, scanned: ScanResult) -> HubError:
 
 _GAPS: Mapping[str, Text] = {
     "encrypted": Text("sie ist verschlüsselt", "it is encrypted"),
-    "skipped": Text("der Scanner sah nur ihren Anfang an", "the scanner looked at its beginning only"),
 }
 _TROUBLE = Text("der Scanner antwortete nicht", "the scanner did not answer")
 

@@ -35,51 +35,42 @@ _SPARED = 15.0
 _MOST_PORT = 65_535
 _HOST = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})"
 _CLAMD = re.compile(rf"clamd:(?://{_HOST}:(?P<port>[0-9]{{1,5}})|(?P<path>/(?!/)[^\x00-\x1f]{{1,100}}))")
-_ICAP = re.compile(rf"icap://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?/(?P<service>[A-Za-z0-9._~/-]{{1,200}})")
-_ICAP_PORT = 1344
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannerAddress:
-    """Where a scanner is: ``protocol`` is clamd or icap; ``path`` a unix socket, else ``host`` and ``port``."""
+    """Where a scanner is: ``path`` is a unix socket, else ``host`` and ``port`` count."""
 
-    protocol: str
     host: str = ""
     port: int = 0
     path: Path | None = None
-    service: str = ""
 
     def __str__(self) -> str:
-        where = str(self.path) if self.path is not None else f"//{self.host}:{self.port}"
-        return f"{self.protocol}:{where}" + (f"/{self.service}" if self.service else "")
+        return "clamd:" + (str(self.path) if self.path is not None else f"//{self.host}:{self.port}")
 
 
 def scanner_address(text: str) -> ScannerAddress:
-    """Read ``clamd:/PATH``, ``clamd://HOST:PORT`` or ``icap://HOST[:PORT]/SERVICE``.
+    """Read ``clamd:/PATH`` or ``clamd://HOST:PORT``.
 
     Raises:
-        ConfigurationError: it is none of them.
+        ConfigurationError: it is neither.
     """
-    found = _CLAMD.fullmatch(text) or _ICAP.fullmatch(text)
+    found = _CLAMD.fullmatch(text)
     if found is None:
         raise _no_place()
-    given = found.groupdict()
-    if given.get("path"):
-        return ScannerAddress(protocol="clamd", path=Path(given["path"]))
-    port = int(given["port"] or _ICAP_PORT)
+    if found["path"]:
+        return ScannerAddress(path=Path(found["path"]))
+    port = int(found["port"])
     if not 0 < port <= _MOST_PORT:
         raise _no_place()
-    protocol = "icap" if "service" in given else "clamd"
-    return ScannerAddress(
-        protocol=protocol, host=given["host"].strip("[]"), port=port, service=given.get("service") or ""
-    )
+    return ScannerAddress(host=found["host"].strip("[]"), port=port)
 
 
 def _no_place() -> ConfigurationError:
     return ConfigurationError(
         Text(
-            "erwartet wird clamd:/PFAD/ZUM/SOCKET, clamd://RECHNER:PORT oder icap://RECHNER:PORT/DIENST",
-            "expected is clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE",
+            "erwartet wird clamd:/PFAD/ZUM/SOCKET oder clamd://RECHNER:PORT",
+            "expected is clamd:/PATH/OF/SOCKET or clamd://HOST:PORT",
         )
     )
 

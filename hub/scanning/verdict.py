@@ -1,8 +1,8 @@
 """What a scan for malware found, as a value, and what an operator wants done about it.
 
 What scanners write is foreign text: a signature's name goes no further than its plain characters (:func:`plain`), whatever it
-holds. A scan that saw less than all of a part is never *clean*: a limit that was reached, an encrypted archive and a scanner
-that looked away after the first bytes are verdicts of their own.
+holds. A scan that saw less than all of a part is never *clean*: a limit that was reached and an encrypted archive are
+verdicts of their own.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ class Gap(StrEnum):
     GARBLED = "garbled"
     #: The part is encrypted, so the scanner cannot look into it.
     ENCRYPTED = "encrypted"
-    #: The scanner decided by the first bytes not to look.
-    SKIPPED = "skipped"
     #: The hub has ciphertext alone: it came by the sealed door.
     SEALED = "sealed"
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 from scanner_servers import FOUND, MARKER, read_instream, rogue, saying, settings_of
 from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, WIESBADEN, serving, staged
+from test_uploads import PLAN, Uploading
 
 from hub.crypto import claims_of, verify_receipt
 from hub.errors import Invalid, Unavailable
@@ -228,6 +229,16 @@ def test_over_http_kinds_are_told_by_content_and_a_name_decides_nothing(made_onc
         assert (found.status_code, found.json()["part"]) == (422, "attachment-1")
         shown = served.get("/metrics").text
         assert 'hub_scans_total{verdict="infected"} 1.0' in shown
+
+
+def test_malware_in_a_resumable_upload_is_found_when_an_application_takes_it(made_once, tmp_path, clamd):
+    with http(made_once, tmp_path, **settings_of(clamd)) as served:
+        tus = Uploading(served)
+        url = tus.whole(b"x" * 500_000 + MARKER, Upload_Metadata=PLAN)
+        answer = tus.apply(url)
+        assert (answer.status_code, answer.json()["part"]) == (422, "attachment-1")
+        clean = tus.apply(tus.whole(b"clean", Upload_Metadata=PLAN))
+        assert claims_of(clean.json()["receipt"])["scan"]["parts"] == 2
 
 
 def test_an_outage_of_the_scanner_is_503_with_retry_after(made_once, tmp_path):
