@@ -112,6 +112,7 @@ TITLES: Mapping[str, Text] = {
     "overtaken": Text("Inzwischen geändert", "Changed meanwhile"),
     "passwords-off": Text("Keine Anmeldung mit Passwort", "No log-in by password"),
     "proof-version-unknown": Text("Fassung unbekannt", "Unknown version"),
+    "range-not-satisfiable": Text("Bereich gibt es nicht", "No such range"),
     "receipt-not-genuine": Text("Eingangsbestätigung nicht echt", "Receipt not genuine"),
     "receipt-version-unknown": Text("Fassung unbekannt", "Unknown version"),
     "rights-of-others": Text("Rechte, die Sie nicht haben", "Rights that you do not have"),

@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from hub.api import FRESH, etag, in_thread, json_answer, known_states, note, nothing, paged
+from hub.api import FRESH, etag, in_thread, json_answer, known_states, note, nothing, paged, visit
+from hub.api.downloads import Download
 from hub.api.fit_connect.messages import contents
 from hub.fit_connect.collection import Unchanged
 from hub.fit_connect.sender_cases import READABLE, SenderCases
@@ -23,7 +24,6 @@ from hub.intake.status import in_case_of
 from hub.store import StoredMessage
 
 _log = logging.getLogger(__name__)
-_JOSE = "application/jose"
 
 
 class CaseReplies:
@@ -74,6 +74,7 @@ class CaseReplies:
     async def attachment(self, caseId: str, replyId: str, attachmentId: str) -> Response:  # noqa: N803
         """Hand out an attachment of a reply as a stream, byte for byte as it was uploaded."""
         note(reply=replyId, case=caseId)
+        download = Download(visit().headers)
         sealed, chunks = await in_thread(
             self._cases.attachment,
             UUID(caseId),
@@ -81,9 +82,9 @@ class CaseReplies:
             UUID(attachmentId),
             caller=self._caller(),
             now=self._clock(),
+            begin=download.begin,
         )
-        headers = {"Content-Length": str(sealed.size), "Cache-Control": "no-store"}
-        return StreamingResponse(chunks, media_type=_JOSE, headers=headers)
+        return download.answer(sealed, chunks)
 
     async def acknowledge(self, caseId: str, replyId: str, body: Mapping[str, Any]) -> ConnexionResponse:  # noqa: N803
         """Take down whether the sender took a reply: 204."""

@@ -201,6 +201,8 @@ def _of_hub_error(error: HubError) -> ProblemDetails:
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
     if wait is not None:
         headers["Retry-After"] = str(wait)
+    if error.slug == "range-not-satisfiable":
+        headers["Content-Range"] = f"bytes */{error.members['size']}"
     if isinstance(error, errors.TooMany) and error.policy is not None:
         headers |= rate_limit(error.policy, remaining=0, resets_in=error.retry_after)
     if isinstance(error, errors.ConfigurationError):

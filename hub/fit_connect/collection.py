@@ -8,7 +8,7 @@ Cases and their event logs, for the parties of a case.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -38,6 +38,10 @@ class Unchanged:
     """A message of which the caller has the contents already."""
 
     state: str
+
+
+def _at_its_start(_: Sealed) -> int:
+    return 0
 
 
 class Collection:
@@ -106,18 +110,26 @@ class Collection:
         return SealedParts(message=message, metadata=metadata, data=data, state=state)
 
     def attachment(
-        self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller, now: datetime
+        self,
+        kind: Subject,
+        message_id: UUID,
+        attachment_id: UUID,
+        *,
+        caller: Caller,
+        now: datetime,
+        begin: Callable[[Sealed], int] = _at_its_start,
     ) -> tuple[Sealed, Iterator[bytes]]:
-        """Return an attachment and its bytes in chunks, and record that it was read.
+        """Return an attachment and its bytes in chunks, from the byte on that ``begin`` names; record that it was read.
 
         Raises:
             NotFound, Forbidden: as :meth:`collect`; or no such attachment (slug ``attachment-not-found``).
         """
         sealed = self.attachment_facts(kind, message_id, attachment_id, caller=caller)
+        start = begin(sealed)
         self._store.audit.record_read(
             client=caller.client_id, message_id=message_id, what=f"attachment:{attachment_id}", now=now
         )
-        return sealed, self._blobs.chunks(sealed)
+        return sealed, self._blobs.chunks(sealed, start=start)
 
     def attachment_facts(self, kind: Subject, message_id: UUID, attachment_id: UUID, *, caller: Caller) -> Sealed:
         """Return what is known of an attachment without reading it; errors as :meth:`attachment`."""

@@ -78,11 +78,11 @@ class SenderCases:
         return self._collection.collect(Subject.REPLY, reply_id, caller=caller, known=known, now=now)
 
     def attachment(
-        self, case_id: UUID, reply_id: UUID, attachment_id: UUID, *, caller: Caller, now: datetime
+        self, case_id: UUID, reply_id: UUID, attachment_id: UUID, *, caller: Caller, **more: Any
     ) -> tuple[Sealed, Iterator[bytes]]:
-        """Return an attachment of a reply and its bytes in chunks, and record that it was read; errors as :meth:`collect`."""
+        """Return an attachment of a reply; errors as :meth:`collect`. ``more`` as of :meth:`Collection.attachment`."""
         self._reply(case_id, reply_id, caller)
-        return self._collection.attachment(Subject.REPLY, reply_id, attachment_id, caller=caller, now=now)
+        return self._collection.attachment(Subject.REPLY, reply_id, attachment_id, caller=caller, **more)
 
     def acknowledge(
         self,

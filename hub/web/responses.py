@@ -33,6 +33,7 @@ _STATUS_BY_SLUG = {
     "upload-gone": 410,
     "tus-version": 412,
     "uri-too-long": 414,
+    "range-not-satisfiable": 416,
     "upload-locked": 423,
     "headers-too-large": 431,
     "upload-checksum": 460,  # The number that TUS 1.0.0 gives it.

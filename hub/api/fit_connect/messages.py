@@ -26,7 +26,7 @@ from uuid import UUID
 
 from connexion import context
 from connexion.lifecycle import ConnexionResponse
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from hub.admission import Reservation
 from hub.api import (
@@ -46,7 +46,9 @@ from hub.api import (
     strict_json,
     until_stored,
     violation,
+    visit,
 )
+from hub.api.downloads import Download, facts_of
 from hub.api.fit_connect.versions import WireVersion, case_row, reply, reply_row, submission_row
 from hub.crypto import HubKeys
 from hub.errors import Malformed, Text
@@ -62,7 +64,7 @@ from hub.fit_connect.submissions import (
     Uploading,
 )
 from hub.identity import Caller
-from hub.model import Callback, Sealed, Service, Subject
+from hub.model import Callback, Service, Subject
 from hub.notifications.callbacks import at_rest
 from hub.proof.checkpoints import Checkpoints
 from hub.store import StoredMessage
@@ -161,6 +163,7 @@ class Messages:
 
     async def hand_out(self, message_id: str, attachment_id: str) -> Response:
         """Return an attachment as a stream."""
+        download = Download(visit().headers)
         sealed, chunks = await in_thread(
             self.counter.collection.attachment,
             self.kind,
@@ -168,8 +171,9 @@ class Messages:
             UUID(attachment_id),
             caller=self.counter.caller(),
             now=self.counter.hub.clock(),
+            begin=download.begin,
         )
-        return StreamingResponse(chunks, media_type=_JOSE, headers=_facts(sealed))
+        return download.answer(sealed, chunks)
 
     async def look_at(self, message_id: str, attachment_id: str) -> Response:
         """Return the header fields of an attachment."""
@@ -180,7 +184,7 @@ class Messages:
             UUID(attachment_id),
             caller=self.counter.caller(),
         )
-        return Response(media_type=_JOSE, headers=_facts(sealed))
+        return Response(media_type=_JOSE, headers=facts_of(sealed))
 
     async def log(self, message_id: str, offset: int, limit: int) -> ConnexionResponse:
         """Return the events of one message, oldest first."""
@@ -270,10 +274,6 @@ def _finish(upload: AttachmentUpload, chunks: Iterable[bytes]) -> None:
 def _declared() -> int | None:
     value = context.request.headers.get("content-length")
     return None if value is None else int(value)
-
-
-def _facts(sealed: Sealed) -> dict[str, str]:
-    return {"Content-Length": str(sealed.size), "Cache-Control": "no-store"}
 
 
 def contents(collected: SealedParts) -> dict[str, Any]:

@@ -69,11 +69,11 @@ class Beginning(Protocol):
 class Blobs(Beginning, Protocol):
     """Where large contents lie. Names come from ``BlobWriter.commit`` and nowhere else."""
 
-    def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Yield a blob in pieces of at most ``chunk`` bytes. Raise ``NotFound`` for an unknown name."""
+    def read(self, name: str, chunk: int = CHUNK, *, start: int = 0) -> Iterator[bytes]:
+        """Yield a blob from byte ``start`` on, in pieces of at most ``chunk`` bytes. Raise ``NotFound`` for an unknown name."""
 
-    def chunks(self, sealed: Sealed) -> Iterator[bytes]:
-        """Yield a sealed content wherever it lies, in the row or here."""
+    def chunks(self, sealed: Sealed, *, start: int = 0) -> Iterator[bytes]:
+        """Yield a sealed content from byte ``start`` on, wherever it lies, in the row or here."""
 
     def size(self, name: str) -> int:
         """Return a blob's length in bytes. Raise ``NotFound`` for an unknown name."""

@@ -45,8 +45,8 @@ class LocalBlobs:
         """Begin a new blob."""
         return LocalBlobWriter(self.folder, uuid4().hex)
 
-    def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Open the blob now and yield it in pieces of at most ``chunk`` bytes.
+    def read(self, name: str, chunk: int = CHUNK, *, start: int = 0) -> Iterator[bytes]:
+        """Open the blob now and yield it from byte ``start`` on, in pieces of at most ``chunk`` bytes.
 
         Raises:
             NotFound: no such blob.
@@ -54,13 +54,14 @@ class LocalBlobs:
         path = self._path(name)
         with _translated():
             file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            os.lseek(file, start, os.SEEK_SET)
         return _pieces(file, chunk)
 
-    def chunks(self, sealed: Sealed) -> Iterator[bytes]:
-        """Yield a sealed content wherever it lies, in the row or here."""
+    def chunks(self, sealed: Sealed, *, start: int = 0) -> Iterator[bytes]:
+        """Yield a sealed content from byte ``start`` on, wherever it lies, in the row or here."""
         if sealed.blob is not None:
-            return self.read(sealed.blob)
-        return iter([sealed.jwe or b""])
+            return self.read(sealed.blob, start=start)
+        return iter([(sealed.jwe or b"")[start:]])
 
     def size(self, name: str) -> int:
         """Return a blob's length in bytes; raise ``NotFound`` for an unknown one."""

@@ -130,17 +130,18 @@ class S3Blobs:
         """Begin a new blob."""
         return S3BlobWriter(self._store, uuid4().hex)
 
-    def read(self, name: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Open the blob now and yield it in pieces of at most ``chunk`` bytes; ``NotFound`` if there is none."""
+    def read(self, name: str, chunk: int = CHUNK, *, start: int = 0) -> Iterator[bytes]:
+        """Open the blob now and yield it from byte ``start`` on; ``NotFound`` if there is none. Pieces as of any blobs."""
         with _found():
-            found = obstore.get(self._store, _checked(name))
+            wanted: obstore.GetOptions = {"range": {"offset": start}} if start else {}
+            found = obstore.get(self._store, _checked(name), options=wanted)
         return _pieces(iter(found.stream(min_chunk_size=chunk)), chunk)
 
-    def chunks(self, sealed: Sealed) -> Iterator[bytes]:
-        """Yield a sealed content wherever it lies, in the row or here."""
+    def chunks(self, sealed: Sealed, *, start: int = 0) -> Iterator[bytes]:
+        """Yield a sealed content from byte ``start`` on, wherever it lies, in the row or here."""
         if sealed.blob is not None:
-            return self.read(sealed.blob)
-        return iter([sealed.jwe or b""])
+            return self.read(sealed.blob, start=start)
+        return iter([(sealed.jwe or b"")[start:]])
 
     def size(self, name: str) -> int:
         """Return a blob's length in bytes; raise ``NotFound`` for an unknown one."""
