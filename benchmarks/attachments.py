@@ -39,7 +39,7 @@ _WAYS = ("up", "down")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Run:
+class Run:
     """One way of one side: seconds until the last transfer had ended, and CPU seconds of the server."""
 
     seconds: float
@@ -69,7 +69,7 @@ def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict
     results: dict[str, Any] = {"attachment_megabytes": megabytes}
     for parallel in _PARALLEL:
         sides: list[_Raw | _Hub] = [raw, hub]
-        runs: dict[_Raw | _Hub, list[dict[str, _Run]]] = {raw: [], hub: []}
+        runs: dict[_Raw | _Hub, list[dict[str, Run]]] = {raw: [], hub: []}
         others, begun = _others(sides), time.perf_counter()
         with hub.served.watched() as grown:
             for _ in range(turns):
@@ -89,7 +89,7 @@ def _report(raw: _Raw, hub: _Hub, jwe: Path, megabytes: int, turns: int) -> dict
     return results
 
 
-def _figures(way: str, parallel: int, pairs: list[tuple[_Run, _Run]], megabytes: int) -> dict[str, Any]:
+def _figures(way: str, parallel: int, pairs: list[tuple[Run, Run]], megabytes: int) -> dict[str, Any]:
     """Print one line; ``pairs`` are raw and hub, turn by turn."""
     ratios = [raw.seconds / hub.seconds for raw, hub in pairs]
     ratio = statistics.median(ratios)
@@ -119,13 +119,13 @@ def _figures(way: str, parallel: int, pairs: list[tuple[_Run, _Run]], megabytes:
     }
 
 
-def _turn(side: _Raw | _Hub, parallel: int, jwe: Path) -> dict[str, _Run]:
+def _turn(side: _Raw | _Hub, parallel: int, jwe: Path) -> dict[str, Run]:
     """Send, fetch, and delete ``parallel`` attachments."""
     paths, port = side.begin(parallel), side.served.port
     _touch(parallel * jwe.stat().st_size)
-    found = {"up": _all(side.served, [_upload(port, path, side.sender, jwe) for path in paths])}
+    found = {"up": all_at_once(side.served, [_upload(port, path, side.sender, jwe) for path in paths])}
     side.complete(paths)
-    found["down"] = _all(side.served, [_download(port, path, side.receiver, jwe) for path in paths])
+    found["down"] = all_at_once(side.served, [_download(port, path, side.receiver, jwe) for path in paths])
     side.forget()
     return found
 
@@ -162,7 +162,7 @@ class _Raw:
 
     def forget(self) -> None:
         """Delete what was sent."""
-        _delete(self.served.data)
+        emptied(self.served.data)
 
 
 class _Hub:
@@ -187,7 +187,7 @@ class _Hub:
 
     def forget(self) -> None:
         """Delete the contents, behind the hub's back."""
-        _delete(self.served.data / "blobs")
+        emptied(self.served.data / "blobs")
 
     def _call(self, method: str, path: str, body: dict[str, Any]) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.sender}"}
@@ -197,19 +197,19 @@ class _Hub:
         return answer
 
 
-def _delete(folder: Path) -> None:
+def emptied(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
             file.unlink()
 
 
-def _all(served: Served, transfers: list[Callable[[], None]]) -> _Run:
+def all_at_once(served: Served, transfers: list[Callable[[], None]]) -> Run:
     """Run all at once, and tell what it took until the last had ended."""
     with ThreadPoolExecutor(len(transfers)) as pool:
         cpu, started = served.cpu_seconds(), time.perf_counter()
         for ended in [pool.submit(transfer) for transfer in transfers]:
             ended.result()
-        return _Run(seconds=time.perf_counter() - started, cpu=served.cpu_seconds() - cpu)
+        return Run(seconds=time.perf_counter() - started, cpu=served.cpu_seconds() - cpu)
 
 
 def _upload(port: int, path: str, token: str, jwe: Path) -> Callable[[], None]:

@@ -23,7 +23,7 @@ from hub.api.operations import nothing, reservation, visit
 from hub.api.threads import in_thread, over
 from hub.errors import Malformed, Text
 from hub.identity import Caller
-from hub.intake.uploads import Chunk, ChunkWriter, Held, UploadDesk, UploadStanding
+from hub.intake.uploads import Chunk, ChunkWriter, HeldUpload, UploadDesk, UploadStanding
 from hub.uploads import (
     ALGORITHMS,
     EXTENSIONS,
@@ -125,7 +125,7 @@ class ResumableUploads:
     async def _receive(self, request: Request, upload: str, client: str, chunk: Chunk) -> int:
         """Read a chunk into an upload; return the offset behind it."""
         reservation().grow(_AT_ONCE * SEGMENT)
-        held: Held = await in_thread(self._desk.take, upload, client)
+        held: HeldUpload = await in_thread(self._desk.take, upload, client)
         try:
             writer = await in_thread(self._desk.receive, held, chunk)
             await _Stream(request, writer, rest=self._rest).run()

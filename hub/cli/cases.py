@@ -148,6 +148,7 @@ def _say(  # what a message is, in its order
     """Send a message for the service and the area that the case was opened for."""
     from hub.client.contents import Attachment
     from hub.client.plain import Application, PlainDoor
+    from hub.client.uploads import UploadSender
     from hub.model import CaseMessage
 
     first = _cases(session).show(case_id).submissions[0]
@@ -156,7 +157,7 @@ def _say(  # what a message is, in its order
         case_id,
         service=first.service,
         ars=first.ars,
-        attachments=[Attachment.of_file(path) for path in attachments],
+        attachments=UploadSender(session).send_large([Attachment.of_file(path) for path in attachments]),
     )
     receipt = PlainDoor(session).submit(message)
     click.echo(f"submissionId  {receipt.submission_id}")

@@ -40,7 +40,8 @@ class Attachment:
     """One file to send. ``open`` opens its content anew at each call: a repeat reads it once more.
 
     ``purpose``: attachment, form, report or data (FIT-Connect). ``name`` names the part at the plain door; it is the file
-    name's by default.
+    name's by default. ``upload`` is the URL of an upload of it (:class:`hub.client.uploads.UploadSender`), as secret as itself:
+    the plain door takes that in its place.
     """
 
     open: Callable[[], IO[bytes]] = field(repr=False)
@@ -49,6 +50,7 @@ class Attachment:
     purpose: str = "attachment"
     description: str | None = None
     attachment_id: UUID = field(default_factory=uuid4)
+    upload: str | None = field(default=None, repr=False)
 
     @classmethod
     def of_file(cls, path: Path, **more: Any) -> Self:

@@ -372,6 +372,8 @@ def _parts(application: Application, boundary: str) -> Iterator[bytes]:
     if metadata:
         yield _head(boundary, "metadata", MediaType.JSON.value) + orjson.dumps(metadata)
     for name, attachment in _named(application):
+        if attachment.upload is not None:
+            continue  # The hub has it already.
         yield _head(boundary, name, attachment.media_type, attachment.filename)
         yield from attachment.chunks()
     yield f"\r\n--{boundary}--\r\n".encode("ascii")
@@ -393,9 +395,14 @@ def _named(application: Application) -> Iterator[tuple[str, Attachment]]:
 
 def _metadata(application: Application) -> dict[str, Any]:
     """Return what the sender says, and of each attachment what its part cannot say."""
-    notes = {
-        name: {"purpose": each.purpose} | ({} if each.description is None else {"description": each.description})
-        for name, each in _named(application)
-        if each.purpose != "attachment" or each.description is not None
-    }
+    notes = {name: note for name, each in _named(application) if (note := _note(each))}
     return {**application.metadata, **({"attachments": notes} if notes else {})}
+
+
+def _note(attachment: Attachment) -> dict[str, str]:
+    note = {} if attachment.upload is None else {"upload": attachment.upload}
+    if attachment.purpose != "attachment" or attachment.description is not None:
+        note["purpose"] = attachment.purpose
+    if attachment.description is not None:
+        note["description"] = attachment.description
+    return note

@@ -140,14 +140,14 @@ class UploadDesk:
         key = _key(secret)
         return self._standing(key, self._store.uploads.find(key.upload_id, client_id, now=self._clock()))
 
-    def take(self, secret: str, client_id: str) -> Held:
+    def take(self, secret: str, client_id: str) -> HeldUpload:
         """Hold an upload for one request, until it lets go; errors as :meth:`hub.store.uploads.Uploads.hold`."""
         key, holder = _key(secret), secrets.token_hex(16)
         until = self._until()
         upload = self._store.uploads.hold(key.upload_id, client_id, holder=holder, now=self._clock(), until=until)
-        return Held(self._store, self._blobs, key, holder, upload, self._until)
+        return HeldUpload(self._store, self._blobs, key, holder, upload, self._until)
 
-    def receive(self, held: Held, chunk: Chunk) -> ChunkWriter:
+    def receive(self, held: HeldUpload, chunk: Chunk) -> ChunkWriter:
         """Judge a chunk by its header fields, before a byte of it is read; return who takes its bytes.
 
         Raises:
@@ -166,7 +166,7 @@ class UploadDesk:
         number = self._store.uploads.count(held.key.upload_id)
         return ChunkWriter(held, self._blobs, largest=most, number=number, checksum=chunk.checksum)
 
-    def _declare(self, held: Held, length: int) -> None:
+    def _declare(self, held: HeldUpload, length: int) -> None:
         upload = held.upload
         if upload.length is not None and upload.length != length:
             raise _length_changed()
@@ -233,7 +233,7 @@ class UploadDesk:
         if sum(held.upload.received for held, _ in poured.taken) > most:
             raise self._too_large(most)
 
-    def _attach(self, held: Held, name: str, reception: Reception | Replay) -> AttachmentFacts:
+    def _attach(self, held: HeldUpload, name: str, reception: Reception | Replay) -> AttachmentFacts:
         description = _description(held.key, held.upload)
         taken = reception.attach(name=name, filename=description.filename, media_type=description.media_type)
         for segment in held.plaintext():
@@ -267,7 +267,7 @@ class UploadDesk:
         )
 
 
-class Held:
+class HeldUpload:
     """An upload that one request holds."""
 
     def __init__(  # noqa: PLR0917  # what is known of it, by the one who holds it
@@ -366,7 +366,7 @@ class ChunkWriter:
     """
 
     def __init__(
-        self, held: Held, blobs: Blobs, *, largest: int, number: int = 0, checksum: Checksum | None = None
+        self, held: HeldUpload, blobs: Blobs, *, largest: int, number: int = 0, checksum: Checksum | None = None
     ) -> None:
         """``number`` are the pieces that the upload has; ``largest`` bytes are any upload's most."""
         self._held = held
@@ -478,7 +478,7 @@ class Poured:
     """Uploads that went into an application, each with what is known of it."""
 
     until: datetime
-    taken: list[tuple[Held, AttachmentFacts]] = field(default_factory=list)
+    taken: list[tuple[HeldUpload, AttachmentFacts]] = field(default_factory=list)
 
     def over(self, *, accepted: bool) -> None:
         """Say what the application came to: it has the uploads now, or they are free again. Fails nobody.

@@ -168,7 +168,14 @@ def test_an_incomplete_upload_makes_no_attachment(tus):
     assert tus.apply(url).status_code == 202
 
 
-def test_what_broke_off_is_kept_and_with_a_checksum_dropped(tus):
+def test_what_broke_off_is_kept_and_with_a_checksum_dropped(tus, monkeypatch):
+    arrived, write = threading.Event(), intake_uploads.ChunkWriter.write
+
+    def noticed(self: Any, segment: bytes) -> None:
+        write(self, segment)
+        arrived.set()
+
+    monkeypatch.setattr(intake_uploads.ChunkWriter, "write", noticed)
     for checksum in (False, True):
         url = tus.begin(len(FILE))
         place = urlsplit(tus.served.base_url)
@@ -186,7 +193,9 @@ def test_what_broke_off_is_kept_and_with_a_checksum_dropped(tus):
         for name, value in fields.items():
             line.putheader(name, value)
         line.endheaders()
+        arrived.clear()
         line.send(FILE[:1_500_000])
+        assert arrived.wait(20), "a segment is there"
         line.close()
         while (answer := tus.send(url, 0, b"")).status_code == 423:
             assert problem(answer) == (423, "upload-locked")
