@@ -408,6 +408,7 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
         ("Verwaltung / administration", f"{settings.canonical_url}/admin"),
         ("  Konten / accounts", str(settings.data / "demo" / "accounts.json")),
         ("Fachverfahren / specialist system", f"{specialist_url}/"),
+        ("  Seite für Menschen / clerks' page", "docs/receive-cases.md: Who decides (hub connector init, clerk add)"),
         ("Betriebszustand / health", f"{settings.canonical_url}/health/ready"),
         (
             "Zuständigkeit / responsibility",

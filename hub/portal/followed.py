@@ -22,7 +22,7 @@ from hub.client.contents import Opened
 from hub.client.plain import Application, Progress
 from hub.crypto import claims_of, read_decryption_key
 from hub.errors import Conflict, NotFound, SealBroken, Text, Unavailable
-from hub.model import CaseMessage, CaseMessageKind, State
+from hub.model import REPLY_KINDS_BY_NAME, CaseMessage, CaseMessageKind, State
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED
 from hub.portal.session import FormArea, FormSchema, Running
@@ -37,6 +37,8 @@ _LARGEST = 200 * 1024**2
 #: Bytes of a reply's data that are shown; more is offered as a file.
 _MOST_SHOWN = 64 * 1024
 _MOST_ROWS = 300
+#: What members of the hub's own schema of replies are called.
+_LABELS = {"deadline": "Frist / deadline"}
 #: Names within names that are shown, and characters of them: each row repeats what stands above it.
 _DEEPEST, _LONGEST_LABEL = 20, 300
 
@@ -342,12 +344,12 @@ def shown(data: bytes | None) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     )
     kind = document.get("kind")
     rows = (
-        (label[:_LONGEST_LABEL], value)
+        (_LABELS.get(label, label)[:_LONGEST_LABEL], value)
         for label, value in _leaves(document, "")
         if label not in {"text", "nachricht", "message", "kind", "$schema", "about"}
     )
     return (
-        kind if isinstance(kind, str) and kind in {"question", "decision"} else "",
+        kind if isinstance(kind, str) and kind in REPLY_KINDS_BY_NAME else "",
         text,
         tuple(islice(rows, _MOST_ROWS)),
     )
