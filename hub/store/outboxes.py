@@ -143,7 +143,7 @@ class OutboxAttempt:
         return not self.sent and self.next_attempt_at is None
 
 
-class Outbox:
+class OutgoingQueue:
     """Claims and records over one table, whose rows are named by the column ``key``."""
 
     def __init__(self, table: Table, key: str) -> None:
@@ -276,7 +276,7 @@ _DELIVERIES = tables.deliveries
 _DESTINATIONS = tables.destinations
 #: A notice's id follows from its occasion: of two who decide the same, one writes it.
 _INSERT_NOTICE = Insert(_NOTICES, "ON CONFLICT (notice_id) DO NOTHING")
-_NOTICE_QUEUE = Outbox(_NOTICES, "notice_id")
+_NOTICE_QUEUE = OutgoingQueue(_NOTICES, "notice_id")
 
 
 class Notices:
@@ -455,7 +455,7 @@ def _view(row: Any) -> NoticeView:
 
 _CALLBACKS = tables.callbacks
 _INSERT_CALLBACK = Insert(_CALLBACKS)
-_CALLBACK_QUEUE = Outbox(_CALLBACKS, "callback_id")
+_CALLBACK_QUEUE = OutgoingQueue(_CALLBACKS, "callback_id")
 #: Callbacks of one case that are shown at once.
 _SHOWN = 100
 

@@ -67,6 +67,7 @@ from hub.store import (
     StepPurpose,
     Store,
     Telling,
+    WatchPatience,
     tables,
 )
 from hub.store.accounts import Account, Failure, StoredSession
@@ -449,6 +450,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "event_log.keep_tokens": lambda s, c: s.event_log.keep_tokens([(c.expected.case_id, 1, "a.b.c")]),
     "key_changes.decide": lambda s, c: s.key_changes.decide(approved(c.key_change), audit=AUDIT),
     "key_changes.propose": lambda s, c: s.key_changes.propose(key_change(c.there.destination_id, "new"), audit=AUDIT),
+    "findings.look": lambda s, _: s.findings.look(NOW + timedelta(days=400), WatchPatience()),
     "logins.forget": lambda s, _: s.logins.forget(LATER),
     "logins.lease": lambda s, _: s.logins.lease(
         "l", kind="routing", wanted=9, until=LATER, most_rows=9, now=NOW
@@ -464,6 +466,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "notices.record": lambda s, c: s.notices.record(
         c.notice, OutboxAttempt(sent=True, next_attempt_at=None, note="", now=NOW)
     ),
+    "notices.write": lambda s, _: s.notices.write(Telling(entry=AUDIT, notices=(notice(uuid4()),))),
     "parties.add_client": lambda s, _: s.parties.add_client(client("another"), audit=AUDIT),
     "parties.add_destination": lambda s, _: s.parties.add_destination(destination(), audit=AUDIT),
     "parties.add_destinations": lambda s, _: s.parties.add_destinations(
