@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
-from hub.administration.deliveries import RedrivenBy
+from hub.administration.deliveries import RedrivenBy, RedriveWindow
 from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history, reason_for_people
@@ -173,6 +173,8 @@ def redrive(visit: Visit) -> Response:
     """Send one dead letter again, or all of a cause, of one destination or of all that the person sees."""
     form = visit.form
     one, cause = form.text("delivery", longest=36), _cause(form.text("cause", longest=20))
+    if cause is not None and not one and form.text("since", longest=20):
+        return _redrive_window(visit, cause)
     dead = visit.hub.dead_letters
     by = RedrivenBy(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
     if one:
@@ -184,6 +186,29 @@ def redrive(visit: Visit) -> Response:
     else:
         raise Invalid(Text("Wählen Sie eine Zustellung oder eine Ursache.", "Choose a delivery or a cause."))
     return visit.to("/dead", note="redriven")
+
+
+def _redrive_window(visit: Visit, cause: DeadCause) -> Response:
+    """Show how many were given up in a span of time; send them again once that number is confirmed."""
+    form, dead = visit.form, visit.hub.dead_letters
+    since, until, destination = (form.text(name, longest=36) for name in ("since", "until", "destination"))
+    wanted = RedriveWindow(cause=cause, since=_utc(since), until=_utc(until) if until else visit.now)
+    within = _within(visit, destination)
+    if not form.text("expected"):
+        number = dead.found(wanted, scope=visit.person.scope, within=within, now=visit.now)
+        kept = {"cause": cause.value, "since": since, "until": f"{wanted.until:%Y-%m-%dT%H:%M:%S}"}
+        kept |= {"destination": destination, "text": form.text("text", longest=500), "expected": str(number)}
+        return visit.page("dead_confirm.html", number=number, wanted=wanted, kept=kept)
+    by = RedrivenBy(actor=visit.person.name, now=visit.now, reason=form.text("text", longest=500))
+    dead.redrive_window(wanted, expected=form.number("expected"), scope=visit.person.scope, within=within, by=by)
+    return visit.to("/dead", note="redriven")
+
+
+def _utc(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError as exc:
+        raise Malformed(Text("Das ist kein Zeitpunkt.", "This is no moment.")) from exc
 
 
 def _within(visit: Visit, destination: str) -> set[UUID] | None:

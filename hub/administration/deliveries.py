@@ -27,7 +27,7 @@ from hub import __version__
 from hub.administration.adapters import AdapterSettings
 from hub.crypto import EncryptionKey, KeyPolicy, cms, encrypt, judge_encryption_key
 from hub.delivery.attempt import as_reported
-from hub.errors import ConfigurationError, KeyRefused, RatePolicy, Text, TooMany, not_found
+from hub.errors import ConfigurationError, Invalid, KeyRefused, RatePolicy, Text, TooMany, not_found, overtaken
 from hub.model import (
     GENESIS,
     Adapter,
@@ -60,6 +60,29 @@ class RedrivenBy:
     actor: str
     now: datetime
     reason: str = ""
+
+
+#: Dead letters of a window that are sent again at once.
+MOST_REDRIVEN = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedriveWindow:
+    """Dead letters by when they were given up, from ``since`` to before ``until``, of one cause."""
+
+    cause: DeadCause
+    since: datetime
+    until: datetime
+
+    def __post_init__(self) -> None:
+        """Raise ``Invalid`` for a window without a length."""
+        if self.since >= self.until:
+            raise Invalid(
+                Text(
+                    "Der Zeitraum endet, bevor er beginnt. Vertauschen Sie Anfang und Ende.",
+                    "The time ends before it begins. Swap beginning and end.",
+                )
+            )
 
 
 class DeadLetters:
@@ -111,6 +134,55 @@ class DeadLetters:
             cause=cause,
             destination_ids=within,
             audit=lambda number: _redriven(by, target, cause, number),
+        )
+
+    def found(
+        self, wanted: RedriveWindow, *, scope: Scope, within: Collection[UUID] | None = None, now: datetime
+    ) -> int:
+        """Return how many dead letters were given up in a window and can be delivered again: what somebody confirms."""
+        died = (wanted.since, min(wanted.until, now))
+        return self._store.deliveries.revivable(scope=scope, cause=wanted.cause, destination_ids=within, died=died)
+
+    def redrive_window(
+        self,
+        wanted: RedriveWindow,
+        *,
+        expected: int,
+        scope: Scope,
+        within: Collection[UUID] | None = None,
+        by: RedrivenBy,
+    ) -> int:
+        """Make all of a window due again, from the first attempt and with all their time, audited; return how many.
+
+        Raises:
+            Conflict: there are more than were ``expected``, as :meth:`found` said to whoever confirmed.
+            Invalid: there are more than :data:`MOST_REDRIVEN`, or the window has no length.
+        """
+        number = self.found(wanted, scope=scope, within=within, now=by.now)
+        if number > expected:
+            raise overtaken(
+                Text("Diese Auswahl", "this selection"),
+                Text(
+                    f"Es sind jetzt {number} Zustellungen. Sehen Sie sie noch einmal an und bestätigen Sie neu.",
+                    f"There are {number} deliveries now. Look at them again and confirm anew.",
+                ),
+            )
+        if number > MOST_REDRIVEN:
+            raise Invalid(
+                Text(
+                    f"Das sind {number} Zustellungen, auf einmal gehen {MOST_REDRIVEN}. Wählen Sie einen kürzeren Zeitraum.",
+                    f"These are {number} deliveries, at most {MOST_REDRIVEN} go at once. Choose a shorter time.",
+                )
+            )
+        span = f"{wanted.since.isoformat(timespec='seconds')}/{wanted.until.isoformat(timespec='seconds')}"
+        target = f"given-up:{span}" if within is None else f"given-up:{span} {','.join(sorted(map(str, within)))[:300]}"
+        return self._store.deliveries.redrive_all(
+            by.now,
+            scope=scope,
+            cause=wanted.cause,
+            destination_ids=within,
+            audit=lambda each: _redriven(by, target, wanted.cause, each),
+            died=(wanted.since, min(wanted.until, by.now)),
         )
 
 

@@ -14,7 +14,7 @@ import mimetypes
 import os
 import sys
 from contextlib import AbstractContextManager, ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import UUID
@@ -407,14 +407,27 @@ def list_(cause: str | None, destination_id: UUID | None, data: Path) -> None:
     click.echo(f"{number} unzustellbar / dead letters", err=True)
 
 
+_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+
 @dead.command()
 @click.argument("delivery_ids", metavar="[DELIVERY_ID]...", nargs=-1, type=click.UUID)
 @click.option("--all", "everything", is_flag=True, help="All dead letters of a cause.")
 @click.option("--cause", type=_CAUSES, help="With --all: only those of this cause.")
 @click.option("--destination", "destination_id", type=click.UUID, help="With --all: only those to this destination.")
+@click.option("--since", type=_MOMENT, help="With --all: given up from then on (UTC).")
+@click.option("--until", type=_MOMENT, help="With --all and --since: given up before then (UTC); now, if not named.")
+@click.option("--yes", is_flag=True, help="Do not ask whether so many shall go out again.")
 @data_option
 def redrive(
-    delivery_ids: tuple[UUID, ...], everything: bool, cause: str | None, destination_id: UUID | None, data: Path
+    delivery_ids: tuple[UUID, ...],
+    everything: bool,
+    cause: str | None,
+    destination_id: UUID | None,
+    since: datetime | None,
+    until: datetime | None,
+    yes: bool,
+    data: Path,
 ) -> None:
     """Send dead letters again, singly or in bulk; what is not dead any more is left alone.
 
@@ -422,8 +435,12 @@ def redrive(
     """
     if everything == bool(delivery_ids) or everything != bool(cause) or (destination_id and not everything):
         raise click.UsageError("name deliveries, or --all with --cause (and --destination as wanted)")
+    if (since or until) and not (everything and since):
+        raise click.UsageError("--since and --until go with --all and --cause")
     with opened(data) as hub:
-        if everything:
+        if everything and since is not None and cause is not None:
+            again, left = _redrive_window(hub, DeadCause(cause), destination_id, (since, until), yes=yes), 0
+        elif everything:
             again, left = _redrive_all(hub, _cause(cause), destination_id), 0
         else:
             again, left = _redrive_each(hub, delivery_ids)
@@ -440,6 +457,26 @@ def _reason(note: str | None) -> str:
 def _redrive_all(hub: Context, cause: DeadCause | None, destination_id: UUID | None) -> int:
     within = _within(hub, destination_id)
     return hub.dead_letters.redrive_all(cause, scope=EVERYTHING, within=within, by=_by(hub))
+
+
+def _redrive_window(
+    hub: Context,
+    cause: DeadCause,
+    destination_id: UUID | None,
+    span: tuple[datetime, datetime | None],
+    *,
+    yes: bool,
+) -> int:
+    """Say how many were given up in a span of time, and send them again once that is confirmed."""
+    from hub.administration.deliveries import RedriveWindow
+
+    by, within = _by(hub), _within(hub, destination_id)
+    since, until = span[0].replace(tzinfo=UTC), by.now if span[1] is None else span[1].replace(tzinfo=UTC)
+    wanted = RedriveWindow(cause=cause, since=since, until=until)
+    found = hub.dead_letters.found(wanted, scope=EVERYTHING, within=within, now=by.now)
+    if not yes:
+        click.confirm(f"{found} Zustellungen noch einmal versuchen? / send {found} deliveries again?", abort=True)
+    return hub.dead_letters.redrive_window(wanted, expected=found, scope=EVERYTHING, within=within, by=by)
 
 
 def _redrive_each(hub: Context, delivery_ids: tuple[UUID, ...]) -> tuple[int, int]:

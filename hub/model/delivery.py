@@ -131,6 +131,18 @@ class Schedule:
         seconds = min(self.first.total_seconds() * self.factor**steps, self.longest.total_seconds())
         return timedelta(seconds=seconds * (1 - self.jitter * chance))
 
+    def attempts_within(self, passed: timedelta, attempt: int) -> int:
+        """Return the number of an attempt since the schedule began, ``passed`` ago.
+
+        Of ``attempt`` in all those before a person sent it again do not count: so many as there is room for, by the shortest
+        waits, are those since.
+        """
+        number, least = 1, self.wait(1, 1.0)
+        while number < attempt and least <= passed:
+            number += 1
+            least += self.wait(number, 1.0)
+        return number
+
 
 _FINISHED = {OutcomeKind.DELIVERED, OutcomeKind.WAITING}
 
@@ -145,7 +157,7 @@ def next_step(
     chance: float | None = None,
     faulty_since: datetime | None = None,
 ) -> Step:
-    """Decide what follows ``outcome`` of attempt number ``attempt`` (from 1).
+    """Decide what follows ``outcome`` of attempt number ``attempt`` (from 1); ``accepted_at`` is when the schedule began.
 
     A receiver's ``retry_after`` is honoured, capped at the schedule's longest wait. ``faulty_since`` says since when the
     destination's settings have been at fault, so that what waited before is not given up at once; None: all the time.
@@ -156,7 +168,8 @@ def next_step(
         return Step(kind=StepKind.BURY, cause=outcome.cause or DeadCause.RECEIVER)
     if is_fault_of_settings(outcome):
         return _until_settings_are_mended(max(accepted_at, faulty_since or accepted_at), accepted_at, now, schedule)
-    wait = schedule.wait(attempt, random.random() if chance is None else chance)  # noqa: S311  # jitter, not a secret
+    begun_anew = schedule.attempts_within(now - accepted_at, attempt)
+    wait = schedule.wait(begun_anew, random.random() if chance is None else chance)  # noqa: S311  # jitter, not a secret
     if outcome.retry_after is not None:
         wait = min(max(wait, outcome.retry_after), schedule.longest)
     if now + wait > accepted_at + schedule.give_up:

@@ -143,19 +143,18 @@ class Deliveries:
         cause: DeadCause | None,
         destination_ids: Collection[UUID] | None,
         audit: Callable[[int], AuditEntry],
+        died: tuple[datetime, datetime] | None = None,
     ) -> int:
         """Make dead deliveries within a scope due again, as :meth:`redrive` does with one, batch by batch; return how many.
 
         Each batch is one transaction with its audit entry, which ``audit`` makes from its size. Answered or deleted
         submissions are left alone, and so is what died after ``now``: it may be one of these again. Empty
-        ``destination_ids`` mean none.
+        ``destination_ids`` mean none. ``died`` bounds when they were given up (from, to before).
         """
-        open_ = _MESSAGES.c.state.in_([State.SUBMITTED.value, State.FORWARDED.value])
         again = (
             select(_DELIVERIES.c.delivery_id)
             .join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id)
-            .where(_dead(cause, destination_ids), destination_within(_DELIVERIES.c.destination_id, scope), open_)
-            .where(_DELIVERIES.c.finished_at <= micros(now))
+            .where(_revivable(cause, scope, destination_ids, died), _DELIVERIES.c.finished_at <= micros(now))
             .order_by(_DELIVERIES.c.accepted_at)
             .limit(MOST_ITEMS)
         )
@@ -171,6 +170,22 @@ class Deliveries:
         while number := self._database.begin(write, wakes=True).result():
             done += number
         return done
+
+    def revivable(
+        self,
+        *,
+        scope: Scope,
+        cause: DeadCause | None,
+        destination_ids: Collection[UUID] | None,
+        died: tuple[datetime, datetime],
+    ) -> int:
+        """Return how many :meth:`redrive_all` would make due again."""
+        statement = (
+            select(func.count())
+            .select_from(_DELIVERIES.join(_MESSAGES, _MESSAGES.c.message_id == _DELIVERIES.c.submission_id))
+            .where(_revivable(cause, scope, destination_ids, died))
+        )
+        return self._database.read(lambda connection: int(connection.execute(statement).scalar_one()))
 
     def give_up(
         self,
@@ -345,6 +360,21 @@ def _dead(cause: DeadCause | None, destination_ids: Collection[UUID] | None) -> 
     if destination_ids is not None:
         wanted = and_(wanted, table.destination_id.in_([str(one) for one in destination_ids]))
     return wanted
+
+
+def _revivable(
+    cause: DeadCause | None,
+    scope: Scope,
+    destination_ids: Collection[UUID] | None,
+    died: tuple[datetime, datetime] | None,
+) -> ColumnElement[bool]:
+    """The condition of dead letters, joined with their submissions, that can be delivered again."""
+    open_ = _MESSAGES.c.state.in_([State.SUBMITTED.value, State.FORWARDED.value])
+    wanted = and_(_dead(cause, destination_ids), destination_within(_DELIVERIES.c.destination_id, scope), open_)
+    if died is None:
+        return wanted
+    begin, end = map(micros, died)
+    return and_(wanted, _DELIVERIES.c.finished_at >= begin, _DELIVERIES.c.finished_at < end)
 
 
 def _behind_fault(before: datetime) -> ColumnElement[bool]:

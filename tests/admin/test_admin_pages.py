@@ -256,6 +256,22 @@ def test_an_operator_sends_dead_letters_again(pages):
     assert again[0].after["text"] == "Empfänger läuft wieder"
 
 
+def test_a_window_of_dead_letters_goes_out_again_once_its_number_is_confirmed(pages):
+    one = pages.dead_letter()
+    operator = pages.as_("otto")
+    window = {"cause": "receiver", "since": "2026-11-20T11:00", "until": "2026-11-20T13:00"}
+    pages.stage.clock.pass_(minutes=1)
+    asked = operator.post("/dead", **window)
+    assert re.search(r"<strong>1</strong> Zustellungen", asked.text)
+    assert pages.store.deliveries.of(one.submission.submission_id).state == "dead"
+    kept = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked.text))
+    del kept["csrf"]
+    assert operator.post("/dead", **kept | {"expected": "0x"}).status_code == 400
+    assert operator.post("/dead", **kept).status_code == 200
+    assert pages.store.deliveries.of(one.submission.submission_id).state == "queued"
+    assert operator.post("/dead", **window | {"since": "gestern"}).status_code == 400
+
+
 def test_an_operator_makes_rotates_and_disables_a_client(pages):
     operator = pages.as_("otto")
     page = operator.post("/clients", name="Neues Portal", kind="sender", tenant="06").text

@@ -22,10 +22,10 @@ from store_values import (
     submission,
 )
 
-from hub.administration.deliveries import DeadLetters, RedrivenBy
+from hub.administration.deliveries import DeadLetters, RedrivenBy, RedriveWindow
 from hub.cli import main
 from hub.crypto import claims_of
-from hub.errors import Conflict, NotFound
+from hub.errors import Conflict, Invalid, NotFound
 from hub.jobs.retention import Undelivered
 from hub.model import (
     EVERYTHING,
@@ -33,10 +33,13 @@ from hub.model import (
     EventKind,
     Outcome,
     OutcomeKind,
+    Schedule,
+    Scope,
     State,
     Step,
     StepKind,
     Subject,
+    next_step,
     reason_for_people,
 )
 from hub.notifications.mail import Noticeboard
@@ -137,6 +140,52 @@ def test_bulk_leaves_alone_what_died_after_it_was_asked_for(store):
         dead_letters.redrive_all(None, scope=EVERYTHING, within=None, by=replace(BY, now=BY.now + timedelta(minutes=1)))
         == 1
     )
+
+
+def window(since, until, cause=DeadCause.RECEIVER) -> RedriveWindow:
+    return RedriveWindow(cause=cause, since=since, until=until)
+
+
+def test_a_window_takes_what_died_within_it_and_no_more_than_was_confirmed(store):
+    here = known_destination(store).destination_id
+    first, second = dead(store, here), dead(store, here)
+    late = accepted(store, here)
+    taken = next(one for one in claim(store, each=100) if one.submission.submission_id == late.submission_id)
+    assert record(store, taken, *buried(), ended_at=NOW + timedelta(minutes=30))
+    desk, minute = DeadLetters(store=store), timedelta(minutes=1)
+    wanted = window(NOW - minute, NOW + minute)
+    assert desk.found(wanted, scope=EVERYTHING, now=BY.now) == 2
+    assert desk.found(wanted, scope=Scope.of_area("06414"), now=BY.now) == 0
+    assert desk.found(window(NOW - minute, NOW + DAY), scope=EVERYTHING, within=set(), now=BY.now) == 0
+    with pytest.raises(Conflict) as more:
+        desk.redrive_window(wanted, expected=1, scope=EVERYTHING, by=BY)
+    assert "2 Zustellungen" in more.value.detail.de
+    assert audited(store) == []
+    assert desk.redrive_window(wanted, expected=2, scope=EVERYTHING, by=BY) == 2
+    assert audited(store) == [("delivery.redrive", "cli:anna", 2)]
+    assert {claimed.delivery_id for claimed in claim(store, now=BY.now, each=100)} == {first, second}
+    assert desk.redrive_window(wanted, expected=2, scope=EVERYTHING, by=BY) == 0
+
+
+def test_a_window_is_bounded(store, monkeypatch):
+    monkeypatch.setattr("hub.administration.deliveries.MOST_REDRIVEN", 1)
+    here = known_destination(store).destination_id
+    dead(store, here), dead(store, here)
+    with pytest.raises(Invalid):
+        DeadLetters(store=store).redrive_window(window(NOW - DAY, NOW + DAY), expected=9, scope=EVERYTHING, by=BY)
+    with pytest.raises(Invalid):
+        window(NOW, NOW)
+
+
+def test_what_is_sent_again_has_its_attempts_and_its_time_anew():
+    schedule = Schedule()
+    after_a_week = {"attempt": 40, "schedule": schedule, "chance": 0.0}
+    tired = next_step(_UNREACHABLE, accepted_at=NOW, now=NOW + 13 * DAY, **after_a_week)
+    assert tired.due == NOW + 13 * DAY + schedule.longest
+    anew = next_step(_UNREACHABLE, accepted_at=NOW + 13 * DAY, now=NOW + 13 * DAY, **after_a_week)
+    assert anew.due == NOW + 13 * DAY + schedule.first
+    late = NOW + 26 * DAY
+    assert next_step(_UNREACHABLE, accepted_at=NOW + 13 * DAY, now=late, **after_a_week).kind is StepKind.RETRY
 
 
 def quarantined(store, destination_id):
@@ -325,6 +374,20 @@ def test_the_owner_redrives_in_bulk_over_http(delivery_id, served):
     assert served.post("/hub/v1/dead-letters/redrive", json=wish, headers=header).json() == {"redriven": 1}
 
 
+def test_the_owner_redrives_a_window_over_http_once_the_number_is_confirmed(delivery_id, served):
+    header, url = manager(served, owner=True), "/hub/v1/dead-letters/redrive"
+    window = {"since": "2026-11-20T11:59:00Z", "until": "2026-11-20T13:00:00+01:00"}
+    served.stage.clock.pass_(minutes=1)
+    assert served.post(url, json={"cause": "receiver", **window}, headers=header).json() == {"redriven": 0, "found": 0}
+    wish = {"cause": "receiver", **window, "until": "2026-11-21T00:00:00Z"}
+    assert served.post(url, json=wish, headers=header).json() == {"redriven": 0, "found": 1}
+    assert served.post(url, json=wish | {"expected": 0}, headers=header).status_code == 409
+    assert served.post(url, json=wish | {"expected": 1}, headers=header).json() == {"redriven": 1, "found": 1}
+    swapped = wish | {"since": "2026-11-22T00:00:00Z"}
+    assert served.post(url, json=swapped, headers=header).status_code == 422
+    assert served.post(url, json={"cause": "receiver", "expected": 1}, headers=header).status_code == 422
+
+
 def run(stage, *arguments: str):
     return CliRunner().invoke(main, ["dead", *arguments, "--data", str(stage.data)])
 
@@ -336,6 +399,8 @@ WRONG_CALLS = {
     "a destination without all": ("redrive", str(uuid4()), "--destination", str(uuid4())),
     "a cause without all": ("redrive", str(uuid4()), "--cause", "hub"),
     "an unknown cause": ("list", "--cause", "weather"),
+    "a time without all": ("redrive", str(uuid4()), "--since", "2026-11-20"),
+    "an end without a beginning": ("redrive", "--all", "--cause", "hub", "--until", "2026-11-20"),
 }
 
 
@@ -357,6 +422,13 @@ def test_the_command_redrives_in_bulk(delivery_id, stage):
     there = str(stage.destination_id("Rheingau"))
     assert run(stage, "redrive", "--all", "--cause", "payload", "--destination", there).output.startswith("0 ")
     assert run(stage, "redrive", "--all", "--cause", "receiver", "--destination", there).output.startswith("1 ")
+
+
+def test_the_command_redrives_a_window_once_it_is_confirmed(delivery_id, stage):
+    wanted = ("redrive", "--all", "--cause", "receiver", "--since", "2026-11-20T11:00", "--until", "2026-11-20T13:00")
+    refused = CliRunner().invoke(main, ["dead", *wanted, "--data", str(stage.data)], input="n\n")
+    assert (refused.exit_code, "send 1 deliveries again?" in refused.output) == (1, True)
+    assert run(stage, *wanted, "--yes").output.startswith("1 ")
 
 
 def test_the_command_shows_who_is_spared_and_tries_again_at_once(stage):

@@ -15,12 +15,12 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.deliveries import DeadLetters, RedrivenBy
+from hub.administration.deliveries import DeadLetters, RedrivenBy, RedriveWindow
 from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
 from hub.administration.offers import Offers, dropped
-from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed
+from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed, moment_of
 from hub.crypto import expires_at
-from hub.errors import not_found
+from hub.errors import Invalid, Text, not_found
 from hub.identity import Caller, Person, Right, reach, scope_of_client
 from hub.model import EVERYTHING, ROOT, DeadCause, Destination, OfferedService, Scope, reason_for_people, reason_of
 from hub.store import AdapterChange, ChangeState, Circuit, DeliveryView, OutgoingCallback, Store, StoredKey
@@ -334,6 +334,8 @@ class DeadLetterDesk:
         """Send all dead letters of a cause again."""
         caller = self._caller()
         within = await in_thread(self._within, caller, body.get("destinationId"))
+        if "since" in body or "until" in body or "expected" in body:
+            return await self._redrive_window(body, caller, within)
         number = await in_thread(
             self._dead_letters.redrive_all,
             _cause(body["cause"]),
@@ -342,6 +344,29 @@ class DeadLetterDesk:
             by=self._person(caller, body),
         )
         return json_answer({"redriven": number}, 202)
+
+    async def _redrive_window(self, body: dict[str, Any], caller: Caller, within: frozenset[UUID]) -> ConnexionResponse:
+        """Tell how many there are, or send them again where as many are expected."""
+        by = self._person(caller, body)
+        if "since" not in body or "until" not in body:
+            raise Invalid(Text("Nötig sind „since“ und „until“.", "It takes 'since' and 'until'."))
+        wanted = RedriveWindow(
+            cause=DeadCause(body["cause"]),
+            since=moment_of(body["since"], "since"),
+            until=moment_of(body["until"], "until"),
+        )
+        if "expected" not in body:
+            found = await in_thread(self._dead_letters.found, wanted, scope=EVERYTHING, within=within, now=by.now)
+            return json_answer({"redriven": 0, "found": found}, 202)
+        number = await in_thread(
+            self._dead_letters.redrive_window,
+            wanted,
+            expected=body["expected"],
+            scope=EVERYTHING,
+            within=within,
+            by=by,
+        )
+        return json_answer({"redriven": number, "found": number}, 202)
 
     def _person(self, caller: Caller, body: dict[str, Any]) -> RedrivenBy:
         return RedrivenBy(actor=f"client:{caller.client_id}", now=self._clock(), reason=body.get("reason", ""))
