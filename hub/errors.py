@@ -119,6 +119,7 @@ TITLES: Mapping[str, Text] = {
     "region-missing": Text("Gebiet fehlt", "Area missing"),
     "region-without-de": Text("Region ohne DE", "Region without DE"),
     "request-timeout": Text("Zu langsam", "Too slow"),
+    "role-not-yours": Text("Rolle nicht Ihre", "Role not yours"),
     "scan-unavailable": Text("Prüfung auf Schadsoftware gestört", "Scan for malware out of order"),
     "schema-media-type": Text("Schema anderen Medientyps", "Schema of another media type"),
     "schema-missing": Text("Schema fehlt", "Schema missing"),

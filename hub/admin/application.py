@@ -41,6 +41,7 @@ from hub.admin import (
     schemas,
     services,
     submissions,
+    tenants,
     usage,
 )
 from hub.admin.filters import FILTERS
@@ -193,6 +194,13 @@ PAGES = (
     _page("POST", "/schemas/import/{id}/discard", Right.OPERATE, schemas.discard),
     _page("GET", "/schemas/{standard}/{version}", Right.SEE, schemas.show),
     _page("POST", "/schemas/{standard}/{version}/standing", Right.OPERATE, schemas.decide),
+    _page("GET", "/tenants", Right.SEE, tenants.index),
+    _page("POST", "/tenants", Right.OPERATE, tenants.create),
+    _page("GET", "/tenants/{id}", Right.SEE, tenants.show),
+    _page("POST", "/tenants/{id}/move", Right.OPERATE, tenants.move),
+    _page("POST", "/tenants/{id}/dissolve", Right.OPERATE, tenants.dissolve),
+    _page("POST", "/tenants/{id}/grant", Right.SEE, tenants.grant),
+    _page("POST", "/tenants/{id}/revoke", Right.SEE, tenants.revoke),
     _page("GET", "/clients", Right.SEE, clients.index),
     _page("POST", "/clients", Right.OPERATE, clients.create),
     _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),

@@ -26,6 +26,7 @@ from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
+from hub.administration.tenants import TenantService
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.areas import Gazetteer
@@ -35,7 +36,7 @@ from hub.identity import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.identity.two_steps import TwoSteps
-from hub.model import Client, DeadCause, Destination, Event
+from hub.model import Client, DeadCause, Destination, Event, Tenant
 from hub.services import ServiceCatalogue
 from hub.store import (
     Activity,
@@ -156,6 +157,10 @@ class Reads:
         """Return what people were told about a visible destination, newest first."""
         about = f"destination:{self.destination(destination.destination_id).destination_id}"
         return self._store.notices.given(about=about, limit=limit)
+
+    def tenants(self) -> list[Tenant]:
+        """Return all visible tenants, by name; the root first, where it is visible."""
+        return self._store.tenants.tree(scope=self._scope)
 
     def clients(self) -> list[Client]:
         """Return all visible clients, by name."""
@@ -278,6 +283,7 @@ class Administered(Protocol):
     account_service: AccountService
     invitations: Invitations
     two_steps: TwoSteps
+    tenant_service: TenantService
     dead_letters: DeadLetters
     key_approval: KeyApproval
     adapter_approval: AdapterApproval

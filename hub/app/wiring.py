@@ -28,6 +28,7 @@ from hub.administration.lost_keys import LostKeys
 from hub.administration.offers import Offers
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.administration.service_versions import ServiceVersions
+from hub.administration.tenants import TenantService
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.app.processes import Member
@@ -404,6 +405,7 @@ class Context(Shared):
         self.destinations = Destinations(store=store, policy=self.policy)
         self.destination_service = _destination_service(self, self.adapter_approval)
         self.client_service = ClientService(store)
+        self.tenant_service = TenantService(store=store, gazetteer=self.gazetteers, book=self.book)
         self.dead_letters = DeadLetters(store=store)
         #: What the record of processing activities says of this hub.
         self.operation = _operation(self)

@@ -54,6 +54,7 @@ COMMANDS_BY_NAME = {
     "services": ("services", "Leistungen für Bürger / public services for citizens."),
     "status": ("applications", "Stand und Verlauf / state and history."),
     "submit": ("applications", "Antrag einreichen / submit an application."),
+    "tenants": ("tenants", "Mandanten und ihre Rechte / tenants and their rights."),
     "usage": ("usage", "Nutzung und Kosten / usage and cost."),
     "validate": (
         "applications",

@@ -6,6 +6,8 @@ five destinations of the showing stay who they are, and are given the services t
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ from uuid import UUID, uuid5
 
 from hub.app import Context
 from hub.areas import AreaKind, Gazetteer, Place
-from hub.demo.cast import SHARED_KEYS, Cast, key_pairs, new_destination, offered, roles
+from hub.demo.cast import SHARED_KEYS, Cast, key_pairs, new_destination, offered, roles, write_private
 from hub.identity import Person
 from hub.model import Role
 from hub.routing import PlannedDestination, Rule, legal_day
@@ -101,6 +103,28 @@ def _planned(authority: Authority) -> PlannedDestination:
             "email": f"demo-{place.area.ars}@example.org",
         },
     )
+
+
+def plant(hub: Context, cast: Cast) -> None:
+    """Make the tree of Hessen's tenants, and people who see a part of it, where there is none yet."""
+    now = hub.clock()
+    machine = Person(name="demo", full_name="demo", roles=(Role.OPERATOR,), is_named=False)
+    if hub.settings.routing_rules or not hub.tenant_service.import_land(machine, _LAND, now=now):
+        return
+    people = json.loads((cast.folder / "accounts.json").read_text(encoding="utf-8"))
+    for name, (ars, trusted) in _PEOPLE.items():
+        people[name] = secrets.token_urlsafe(12)
+        hub.accounts.add(name, people[name], roles=trusted, tenant=ars, actor="demo", now=now)
+    hub.tenant_service.grant(machine, account="demo-clara", role="editor", tenant_id=f"ars-{_DISTRICT}", now=now)
+    write_private(cast.folder / "accounts.json", people)
+
+
+_LAND, _DISTRICT = "06", "06439"
+#: Who sees a part alone: a district's operator, and somebody in one of its towns, who may also edit in the whole district.
+_PEOPLE = {
+    "demo-kreis": (_DISTRICT, (Role.OPERATOR, Role.APPROVER)),
+    "demo-clara": ("064390015015", (Role.VIEWER,)),
+}
 
 
 def _titles(place: Place) -> tuple[str, str]:

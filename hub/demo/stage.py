@@ -32,7 +32,7 @@ from hub.client.plain import Application, PlainDoor, Receipt
 from hub.client.session import log_in
 from hub.client.transport import Direct, Retrying
 from hub.config import Settings
-from hub.demo.authorities import settle
+from hub.demo.authorities import plant, settle
 from hub.demo.cast import Cast, adapter_config, prepare, roles, write_config, write_portal_settings
 from hub.demo.citizen import apply
 from hub.errors import HubError, StoreUnavailable, Text
@@ -309,6 +309,7 @@ def run_demo(demo: Demo) -> int:
     hub = app.build(settings, listens=True)
     app.announce(hub, "run")
     cast = settle(hub, prepare(hub, say=click.echo), say=click.echo)
+    plant(hub, cast)
     with ExitStack() as stack:
         specialist_url = _prepare_municipality(hub, cast)
         stack.enter_context(_serving(hub))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from stage import staged
 
@@ -11,7 +13,7 @@ from hub.config import load_settings
 from hub.connector.declarations import Polling
 from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings
-from hub.demo.authorities import settle
+from hub.demo.authorities import plant, settle
 from hub.demo.cast import Cast, write_config
 from hub.model import EVERYTHING
 from hub.routing import CoverState, service_urn, survey
@@ -133,3 +135,16 @@ def test_production_begins_with_no_rules_and_no_destinations(tmp_path):
         assert len(hub.services()) > 0
     finally:
         hub.close()
+
+
+def test_the_demo_has_the_tree_of_tenants_and_people_who_see_a_part_of_it(settled):
+    stage, cast = settled
+    plant(stage.hub, cast)
+    plant(stage.hub, cast)
+    store, people = stage.hub.store, json.loads((cast.folder / "accounts.json").read_text(encoding="utf-8"))
+    assert {"demo-anna", "demo-ben", "demo-clara", "demo-kreis"} == people.keys()
+    seen = stage.hub.accounts.check("demo-kreis", people["demo-kreis"], now=stage.clock())
+    found = store.parties.destinations(scope=seen.scope, limit=500)
+    assert 0 < found.total < store.parties.destinations(scope=EVERYTHING).total
+    assert {each.tenant[:5] for each in found.items} == {"06439"}
+    assert [each.role for each in store.tenants.grants_of("demo-clara")] == ["editor"]
