@@ -33,7 +33,7 @@ _PAIRS, _EACH = 9, 40
 
 def run() -> dict[str, Any]:
     """Measure and print; return the figures."""
-    data = shipped(_EXAMPLE).read_bytes().replace(b"/fim-wohnsitz/1.0/", b"/fim-wohnsitz/1.1/")
+    data = shipped(_EXAMPLE).read_bytes().replace(b"/fim-wohnsitz/1.0/", b"/fim-wohnsitz/1.2/")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         bare, drawn = (
             stack.enter_context(_hub(Path(folder) / (name or "bare"), readable=name)) for name in ("", "html")

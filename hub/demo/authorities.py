@@ -18,7 +18,7 @@ from hub.app import Context
 from hub.areas import AreaKind, Gazetteer, Place
 from hub.demo.cast import SHARED_KEYS, Cast, key_pairs, new_destination, offered, roles, write_private
 from hub.identity import Person
-from hub.model import Role
+from hub.model import LEIKA_PREFIX, Role
 from hub.routing import PlannedDestination, Rule, legal_day
 from hub.services import PublicService, Responsible
 from hub.store import AuditEntry
@@ -27,6 +27,11 @@ from hub.store import AuditEntry
 _IDS = UUID("5f1a6b0e-3a3f-4b8e-9a75-0600000421de")
 #: Every offer of theirs is looked up for the state, then narrowed.
 _STATE = "06"
+#: Towns of districts with more inhabitants have a special status (HGO § 4a): they are the lower building and monument authority
+#: themselves (HBO § 60, HDSchG § 5). What else decrees give to them is left out: here the demo is simpler than the law.
+_SPECIAL_STATUS = 50_000
+#: By the group of a LeiKa key: building, monuments.
+_THEIR_OWN = frozenset({"99012", "99033"})
 _MARK = "Vorführung / demo"
 _SUBJECT = "Behörden der Vorführung, gemeinsamer Schlüssel"
 _WHY = "Erzeugt für die Vorführung / generated for the demo"
@@ -48,6 +53,9 @@ def authorities(services: Sequence[PublicService], gazetteer: Gazetteer, on: dat
     for service in services:
         for place in _responsible(service.responsible, gazetteer, on):
             found[place.area.ars].append(service.key)
+        if Responsible.DISTRICT in service.responsible and service.key.removeprefix(LEIKA_PREFIX)[:5] in _THEIR_OWN:
+            for place in _of_special_status(gazetteer, on):
+                found[place.area.ars].append(service.key)
     places = {place.area.ars: place for place in gazetteer}
     return [Authority(place=places[ars], services=tuple(sorted(found[ars]))) for ars in sorted(found)]
 
@@ -63,6 +71,11 @@ def _responsible(kinds: Sequence[Responsible], gazetteer: Gazetteer, on: date) -
         yield from (place for place in gazetteer.districts(on=on) if place.kind is AreaKind.DISTRICT)
     if Responsible.STATE in kinds:
         yield from (place for place in gazetteer if place.kind is AreaKind.STATE and place.exists(on))
+
+
+def _of_special_status(gazetteer: Gazetteer, on: date) -> Iterator[Place]:
+    towns = (place for place in gazetteer.municipalities(on=on) if place.kind is AreaKind.TOWN)
+    return (place for place in towns if (place.inhabitants or 0) > _SPECIAL_STATUS)
 
 
 def settle(hub: Context, cast: Cast, *, say: Callable[[str], None]) -> Cast:

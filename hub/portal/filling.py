@@ -18,12 +18,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from hub.errors import Conflict, NotFound, Text
+from hub.errors import Conflict, NotFound, Text, Unavailable
 from hub.forms.answers import ADD, REMOVE, taken
+from hub.forms.faults import FieldFault
 from hub.forms.form_file import FormStep, field_at, said
 from hub.forms.known import with_locked
 from hub.forms.page import DETACH, draw, page_of
-from hub.portal.asking import FILE, AskedForm, AskedForms, all_items, fillings_of
+from hub.portal.asking import FILE, AskedForm, AskedForms, all_items, fillings_of, violations_of
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED, LOGIN, LoggedIn, lacks_login
 from hub.portal.receiving import FormVisit, ReceivedPage, forget, received, visit_of
@@ -103,7 +104,7 @@ class FillingPages:
         errors: Mapping[str, Text] = {}
         if visit.asked(_FROM) == _MENDING:
             # The person comes from the summary, to change or to mend: what is wrong stands at its field.
-            errors = self._errors(asked, session.running, step)
+            errors = self._errors(asked, session.running, step) or self._broken_rules(asked, session.running, step)
         return self._drawn(visit, asked, step, session.running.answers, errors)
 
     async def take_step(self, request: Request) -> Response:
@@ -165,6 +166,15 @@ class FillingPages:
         """Return what is wrong on the page of a step, by place."""
         here = {item.at for item in all_items(page_of(step, running.answers).items)}
         found = asked.faults(running.answers, fillings(asked, running, self._portal))
+        return {fault.at: fault.text for fault in found if fault.at in here}
+
+    def _broken_rules(self, asked: AskedForm, running: Running, step: FormStep) -> dict[str, Text]:
+        """Return the business rules that are broken on the page of a step: the hub alone runs them."""
+        here = {item.at for item in all_items(page_of(step, running.answers).items)}
+        try:
+            found = judged_by_hub(asked, running, self._portal)
+        except Unavailable:  # The summary says so.
+            return {}
         return {fault.at: fault.text for fault in found if fault.at in here}
 
     def _kept(self, session: FormSession, asked: AskedForm, running: Running) -> FormSession:
@@ -288,6 +298,20 @@ def fillings(asked: AskedForm, running: Running, portal: Portal) -> dict[str, st
         form_id=running.form_id,
         now=portal.clock(),
     )
+
+
+def judged_by_hub(asked: AskedForm, running: Running, portal: Portal) -> tuple[FieldFault, ...]:
+    """Return what the hub says of the whole document, business rules included, each fault at its question.
+
+    Raises:
+        Unavailable: it cannot be asked now.
+    """
+
+    def judge(content: bytes) -> Any:
+        report = portal.doors.validate(content, asked.media_type, asked.entry.uri)
+        return () if report.valid else violations_of(report.violations)
+
+    return asked.faults(running.answers, fillings(asked, running, portal), judge)
 
 
 def _onward(asked: AskedForm, step: FormStep, answers: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ from hub.model import MediaType
 from hub.portal import filling, following, login_pages, release_pages, releasing, saving
 from hub.portal.asking import AskedForm, AskedForms, violations_of
 from hub.portal.enclosures import opened
-from hub.portal.filling import ENCLOSURES, REVIEW, STEPS, fillings
+from hub.portal.filling import ENCLOSURES, REVIEW, STEPS, fillings, judged_by_hub
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED, LOGIN, LoggedIn, lacks_login, logged_out
 from hub.portal.receiving import FormVisit, forget, visit_of
@@ -115,19 +115,10 @@ class SendingPages:
         away = False
         if not faults:
             try:
-                faults = self._judged_by_hub(asked, running)
+                faults = judged_by_hub(asked, running, self._portal)
             except Unavailable:
                 away = True
         return self._reviewed(visit, asked, faults, away=away)
-
-    def _judged_by_hub(self, asked: AskedForm, running: Running) -> tuple[FieldFault, ...]:
-        """Return what the hub says of the whole document, each fault at its question."""
-
-        def judge(content: bytes) -> Any:
-            report = self._portal.doors.validate(content, asked.media_type, asked.entry.uri)
-            return () if report.valid else violations_of(report.violations)
-
-        return asked.faults(running.answers, fillings(asked, running, self._portal), judge)
 
     def _reviewed(
         self,

@@ -355,7 +355,8 @@ def pin(folder: Path) -> Manifest:
     # What is about to be pinned anew is left out; placeholders keep the manifest's shape.
     items = [{**item, "closure": [item["file"]], "sha256": "", "roots": ["?"]} for item in document["schemas"]]
     kept = {key: value for key, value in document.items() if key not in ("identifiers", "locations")}
-    manifest = manifest_from({**kept, "schemas": items, "files": {item["file"]: "" for item in items}})
+    rules = dict.fromkeys(document.get("rules", ()), "")
+    manifest = manifest_from({**kept, "schemas": items, "files": {item["file"]: "" for item in items} | rules})
     manifest = _pinned_xsd(folder, manifest) if manifest.kind is Kind.XSD else _pinned_json(folder, manifest)
     (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
     return manifest
@@ -369,6 +370,7 @@ def _pinned_xsd(folder: Path, manifest: Manifest) -> Manifest:
     if tables is not None:
         files[PLACES] = tables
         (folder / PLACES).write_bytes(tables)
+    files |= {name: (folder / name).read_bytes() for name in manifest.rules}
     hashes = {name: sha256_of(content) for name, content in files.items()}
     items = tuple(
         replace(item, closure=closures[item.file], roots=roots_of(library, item.file)) for item in manifest.schemas

@@ -58,7 +58,7 @@ def test_a_schema_may_be_named_without_its_media_type_or_not_at_all(offers):
     assert all("/bauantrag/" in uri for uri, _ in unnamed)
     # Also versions that count only for whoever names them.
     wohnsitz = offers.offer(ANMELDEN, ["DE06439"], []).schemas
-    assert {uri.split("/")[4] for uri, _ in wohnsitz} == {"1.0", "1.1"}
+    assert {uri.split("/")[4] for uri, _ in wohnsitz} == {"1.0", "1.1", "1.2"}
 
 
 def test_one_service_is_added_changed_and_dropped_without_the_others(offers):

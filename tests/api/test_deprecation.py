@@ -18,7 +18,7 @@ from hub.resources import shipped
 from hub.validation.manifest import SchemaStanding, Status, write_standing
 
 OLD = "https://schema.rathaus-hub.example/bauantrag/1.0/bauantrag.xsd"
-NEW = "https://schema.rathaus-hub.example/bauantrag/1.1#bauantrag"
+NEW = "https://schema.rathaus-hub.example/bauantrag/1.2#bauantrag"
 LAST = date(2027, 6, 30)
 FIELDS = ("Deprecation", "Sunset")
 
@@ -91,7 +91,7 @@ def test_a_schema_that_ends_says_so_wherever_it_is_used_and_leads_to_what_change
         assert since == datetime(2026, 11, 1, tzinfo=UTC)
         assert until == datetime(2027, 7, 1, tzinfo=UTC)
         shown = door.get(about).json()
-        assert (shown["standard"], shown["old"], shown["new"]) == ("bauantrag", "1.0", "1.1")
+        assert (shown["standard"], shown["old"], shown["new"]) == ("bauantrag", "1.0", "1.2")
     assert uses(door)["bauantrag 1.0", door.stage.cast["sender"]["client_id"]] >= 2
     for path in ("entry", "document"):
         assert not {*FIELDS} & {*door.get(f"/hub/v1/schemas/{path}", params={"uri": NEW}).headers}

@@ -231,7 +231,7 @@ def test_health_tells_the_truth(served):
 
 def test_schemas_are_listed_and_shown(served):
     listed = served.get("/hub/v1/schemas").json()["schemas"]
-    for version in ("1.0", "1.1"):
+    for version in ("1.0", "1.1", "1.2"):
         wanted = ("bauantrag", version)
         uri = next(entry["uri"] for entry in listed if (entry["standard"], entry["version"]) == wanted)
         entry = served.get("/hub/v1/schemas/entry", params={"uri": uri}).json()

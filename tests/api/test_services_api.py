@@ -50,7 +50,7 @@ def test_who_lives_in_a_town_learns_what_to_bring_and_who_takes_it_online(door: 
     assert office["online"]
     assert office["why"] is None
     base = "https://schema.rathaus-hub.example/fim-hundesteuer"
-    assert office["schemas"] == [f"{base}/{version}/anmeldung.schema.json" for version in ("1.0", "1.1")]
+    assert office["schemas"] == [f"{base}/{version}/anmeldung.schema.json" for version in ("1.0", "1.1", "1.2")]
     assert office["authority"] == {"ars": WIESBADEN, "name": "Wiesbaden, Landeshauptstadt"}
     entry = door.get("/hub/v1/schemas/entry", params={"uri": office["schemas"][0]})
     assert entry.json()["inForce"]

@@ -40,7 +40,7 @@ WORDS = (
     "&lt;script&gt;&#60;",
 )
 FORMS = {
-    name: asked_form(load_version(SCHEMAS / name / "1.1").entries[0])
+    name: asked_form(load_version(SCHEMAS / name / "1.2").entries[0])
     for name in ("fim-hundesteuer", "bauantrag", "fim-wohnsitz")
 }
 

@@ -25,9 +25,9 @@ _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-f
 _SCHEMAS = "https://schema.rathaus-hub.example"
 #: Every page in full, with pictures; the suite has no time for that.
 FULL = os.environ.get("PORTAL_PICTURES") == "full"
-DOG = f"{_SCHEMAS}/fim-hundesteuer/1.1/anmeldung.schema.json"
-HOUSE = f"{_SCHEMAS}/bauantrag/1.1#bauantrag"
-HOME = f"{_SCHEMAS}/fim-wohnsitz/1.1/anmeldung.schema.json"
+DOG = f"{_SCHEMAS}/fim-hundesteuer/1.2/anmeldung.schema.json"
+HOUSE = f"{_SCHEMAS}/bauantrag/1.2#bauantrag"
+HOME = f"{_SCHEMAS}/fim-wohnsitz/1.2/anmeldung.schema.json"
 FRANKFURT = "064120000000"
 #: A person whose name is an attack.
 SCRIPT = "<script>document.title='x'</script>"

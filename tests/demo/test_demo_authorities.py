@@ -22,6 +22,16 @@ from hub.store import all_items
 
 HUNDESTEUER = service_urn("99102013000000")
 BAUEN = service_urn("99012008001000")
+VEHICLE = service_urn("99036008007000")
+#: Towns of districts that are the building authority themselves (HBO § 60).
+SPECIAL_STATUS = {
+    "Bad Homburg v. d. Höhe",
+    "Fulda",
+    "Gießen",
+    "Marburg",
+    "Rüsselsheim am Main",
+    "Wetzlar",
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +72,10 @@ def test_the_law_says_whose_a_service_is(settled):
     for place in hub.gazetteer.municipalities():
         ars = place.area.ars
         assert responsible(hub, ars, HUNDESTEUER).tenant == ars
+        by_themselves = place.kind is AreaKind.INDEPENDENT_CITY or place.name.partition(",")[0] in SPECIAL_STATUS
+        assert responsible(hub, ars, BAUEN).tenant == (ars if by_themselves else ars[:5]), place.name
         is_city = place.kind is AreaKind.INDEPENDENT_CITY
-        assert responsible(hub, ars, BAUEN).tenant == (ars if is_city else ars[:5])
+        assert responsible(hub, ars, VEHICLE).tenant == (ars if is_city else ars[:5]), place.name
     (state,) = (each for each in hub.services() if each.responsible == (Responsible.STATE,))
     assert responsible(hub, "064390015015", state.key).tenant == "06"
 

@@ -12,7 +12,7 @@ from hub.validation.editions import load_version
 
 @pytest.fixture(scope="session")
 def dog_entry():
-    return load_version(SCHEMAS / "fim-hundesteuer/1.1").entries[0]
+    return load_version(SCHEMAS / "fim-hundesteuer/1.2").entries[0]
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def dog(dog_entry):
 
 @pytest.fixture(scope="session")
 def house_entry():
-    return load_version(SCHEMAS / "bauantrag/1.1").entries[0]
+    return load_version(SCHEMAS / "bauantrag/1.2").entries[0]
 
 
 @pytest.fixture(scope="session")

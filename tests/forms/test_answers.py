@@ -172,7 +172,7 @@ def test_what_a_condition_closes_is_neither_shown_nor_sent(dog, dog_entry, answe
 
 
 def test_what_was_answered_in_a_step_that_is_closed_now_is_not_sent():
-    entry = load_version(SCHEMAS / "fim-personalausweis/1.1").entries[0]
+    entry = load_version(SCHEMAS / "fim-personalausweis/1.2").entries[0]
     form = form_of(entry)
     answers = answered(
         form, ("reason", [("/anlass", "ablauf")]), ("before", [("/bisherigerAusweis/seriennummer", "L01X00T47")])
@@ -319,7 +319,7 @@ def test_a_page_of_thousands_of_fields_is_drawn_in_fifty_milliseconds(xbau):
 @pytest.mark.parametrize("name", ["/hunde/{}/name", "add", "remove"])
 @pytest.mark.parametrize("number", ["9" * 5000, "1000", "-1", "\u0661", ""])
 def test_a_number_of_an_item_that_no_list_has_is_refused(name, number):
-    form = form_of(load_version(SCHEMAS / "fim-hundesteuer" / "1.1").entries[0])
+    form = form_of(load_version(SCHEMAS / "fim-hundesteuer" / "1.2").entries[0])
     step = next(each for each in form.steps if any(member.name == "hunde" for member in each.root.members))
     pair = (name.format(number), f"/hunde/{number}")
     with pytest.raises(Malformed):

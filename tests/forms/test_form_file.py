@@ -14,7 +14,7 @@ from hub.forms.form_file import questionnaire, read_form_file, said
 from hub.forms.json_outline import outline_of_json_schema
 from hub.validation.editions import load_version
 
-PLACE = SCHEMAS / "fim-hundesteuer/1.1/form.yaml"
+PLACE = SCHEMAS / "fim-hundesteuer/1.2/form.yaml"
 BOTH = {"de": "x", "en": "x"}
 
 
@@ -152,8 +152,8 @@ def test_the_order_of_the_page_is_the_files_and_that_of_documents_the_schemas(do
 
 
 def test_a_message_that_a_form_file_does_not_name_is_asked_in_the_schemas_words(tmp_path, house_entry):
-    folder = tmp_path / "bauantrag" / "1.1"
-    shutil.copytree(SCHEMAS / "bauantrag/1.1", folder)
+    folder = tmp_path / "bauantrag" / "1.2"
+    shutil.copytree(SCHEMAS / "bauantrag/1.2", folder)
     (folder / "form.yaml").write_text(
         (folder / "form.yaml").read_text("utf-8").replace(".antrag.0100", ".anders.0300"), "utf-8"
     )
@@ -175,7 +175,7 @@ ALIKE = {
 
 @pytest.mark.parametrize(("declared", "reason"), ALIKE.values(), ids=ALIKE)
 def test_attachments_are_held_against_those_of_the_catalogue(tmp_path, declared, reason):
-    folder = tmp_path / "fim-hundesteuer/1.1"
+    folder = tmp_path / "fim-hundesteuer/1.2"
     shutil.copytree(PLACE.parent, folder)
     manifest = yaml.safe_load((folder / "catalog.yaml").read_text("utf-8"))
     manifest["schemas"][0]["attachments"] = declared
@@ -187,8 +187,8 @@ def test_attachments_are_held_against_those_of_the_catalogue(tmp_path, declared,
 
 
 def test_places_of_xml_are_compared_without_namespaces_and_items(tmp_path):
-    folder = tmp_path / "bauantrag/1.1"
-    shutil.copytree(SCHEMAS / "bauantrag/1.1", folder)
+    folder = tmp_path / "bauantrag/1.2"
+    shutil.copytree(SCHEMAS / "bauantrag/1.2", folder)
     form = read_form_file((folder / "form.yaml").read_bytes(), "form.yaml")
     (entry,) = load_version(folder).entries
     assert [each.at for each in check(entry, form)] == []

@@ -51,13 +51,15 @@ EVERYDAY = {
     "99107023017000": "fim-wohngeld",
     "99042001012000": "fim-fischereischein",
     "99012027000000": "fim-genehmigungsfreistellung",
+    # The whole building application, in XML, takes this procedure, too.
+    "99012008001001": "fim-bauantrag-vereinfacht bauantrag",
 }
 
 
 def test_the_newest_version_of_each_shipped_schema_has_a_form():
     assert {path.parent.parent.name for path in FILES} >= {
         *("bauantrag", "fim-formloser-antrag", "fim-hundesteuer", "fim-personalausweis", "fim-wohnsitz"),
-        *("fim-bauantrag-vereinfacht", *EVERYDAY.values()),
+        *" ".join(EVERYDAY.values()).split(),
     }
 
 
@@ -66,7 +68,7 @@ def test_an_everyday_service_is_in_the_catalogue_and_one_schema_serves_it():
     for key, standard in EVERYDAY.items():
         urn = catalogue.service(key).key
         serving = {one.manifest.standard for one in ENTRIES.values() if urn in (one.item.services or ())}
-        assert serving == {standard}, key
+        assert serving == set(standard.split()), key
 
 
 def test_what_a_form_asks_to_be_attached_is_what_its_schema_declares():

@@ -111,7 +111,7 @@ def test_then_and_else_stand_where_if_says():
 
 
 def test_if_is_judged_by_the_engine_wherever_it_stands():
-    schema = json.loads((SCHEMAS / "fim-hundesteuer/1.1/anmeldung.schema.json").read_text("utf-8"))
+    schema = json.loads((SCHEMAS / "fim-hundesteuer/1.2/anmeldung.schema.json").read_text("utf-8"))
     dog = dict(outline_of_json_schema(schema).walk())["/hunde/*"]
     assert "erlaubnisAktenzeichen" in required(dog, {"gefaehrlich": True})
     assert "erlaubnisAktenzeichen" not in required(dog, {"gefaehrlich": False, "?9": 1})
@@ -129,10 +129,10 @@ def test_what_one_field_brings_with_it():
 
 
 def test_the_person_chooses_between_variants_that_nothing_tells_apart():
-    schema = json.loads((SCHEMAS / "fim-wohnsitz/1.1/anmeldung.schema.json").read_text("utf-8"))
+    schema = json.loads((SCHEMAS / "fim-wohnsitz/1.2/anmeldung.schema.json").read_text("utf-8"))
     before = dict(outline_of_json_schema(schema).walk())["/bisherigeWohnung"]
     (fork,) = before.variants
-    assert [label.de for label in fork.labels] == ["Anschrift, Auszug", "Staat"]
+    assert [label.de for label in fork.labels] == ["In Deutschland", "Im Ausland"]
     assert names(before, {}) == []
     assert names(before, {fork.key: 1}) == ["staat"]
     assert required(before, {fork.key: 0}) == {"anschrift", "auszug"}

@@ -17,7 +17,7 @@ from hub.forms.readable import STYLE_HASH, readable
 from hub.model import MediaType
 
 GOOD = json.loads((SCHEMAS / "fim-hundesteuer/1.0/examples/good-gefaehrlicher-hund.json").read_text("utf-8"))
-HOUSE = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text("utf-8").replace("/1.0", "/1.1")
+HOUSE = (SCHEMAS / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text("utf-8").replace("/1.0", "/1.2")
 ATTACKS = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

@@ -13,7 +13,7 @@ from hub.validation.editions import load_version
 from hub.validation.xml.xsd import XsdSource
 
 HEAD = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:t" xmlns="urn:t" {}>'
-BAU = "{https://schema.rathaus-hub.example/bauantrag/1.1}"
+BAU = "{https://schema.rathaus-hub.example/bauantrag/1.2}"
 
 
 def outline(content, more="", form='elementFormDefault="qualified"'):
@@ -27,7 +27,7 @@ def outline(content, more="", form='elementFormDefault="qualified"'):
 
 @pytest.fixture(scope="module")
 def application():
-    (entry,) = load_version(SCHEMAS / "bauantrag/1.1").entries
+    (entry,) = load_version(SCHEMAS / "bauantrag/1.2").entries
     return outline_of_xml_schema(entry.judge.source, f"{BAU}bauantrag.antrag.0100")
 
 
@@ -39,7 +39,7 @@ def test_the_building_application_is_asked_in_the_order_of_its_documents(applica
     made = dict(application.walk())
     assert (made["/@version"].kind, made["/@version"].value, made["/@version"].required) == (
         FieldKind.FIXED,
-        "1.1",
+        "1.2",
         True,
     )
     assert (made["/beteiligter"].kind, made["/beteiligter"].least, made["/beteiligter"].most) == (FieldKind.LIST, 1, 20)
@@ -63,7 +63,7 @@ def test_a_code_is_one_question_in_the_words_of_its_element(application):
 def test_one_of_a_choice_is_chosen_or_recognised(application):
     party = dict(application.walk())["/beteiligter/*"]
     (fork,) = party.variants
-    assert [label.de for label in fork.labels] == ["Natuerliche Person", "Organisation"]
+    assert [label.de for label in fork.labels] == ["Person", "Organisation"]
     found = [(member.name, needed) for member, needed in party.open_members({"organisation": {"name": "x"}})]
     assert found == [("@id", True), ("organisation", True), ("anschrift", True), ("email", False)]
 
@@ -124,7 +124,7 @@ def test_a_type_within_itself_and_wildcards_are_left_out_and_named():
 
 def test_an_unknown_root_is_refused():
     with pytest.raises(ConfigurationError, match="does not know"):
-        outline_of_xml_schema(load_version(SCHEMAS / "bauantrag/1.1").entries[0].judge.source, f"{BAU}nein")
+        outline_of_xml_schema(load_version(SCHEMAS / "bauantrag/1.2").entries[0].judge.source, f"{BAU}nein")
 
 
 @needs_shared_data

@@ -13,8 +13,8 @@ from hub.portal.schemas import FormSchemas
 from hub.resources import shipped
 from hub.validation.editions import FORM_FILE
 
-DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.1/anmeldung.schema.json"
-BUILDING = "https://schema.rathaus-hub.example/bauantrag/1.1#bauantrag"
+DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.2/anmeldung.schema.json"
+BUILDING = "https://schema.rathaus-hub.example/bauantrag/1.2#bauantrag"
 
 
 class Counted:
@@ -59,8 +59,8 @@ def test_what_ships_is_not_fetched_unless_the_hub_has_another_form(portal_site, 
     schemas = FormSchemas(shipped("schemas"), hub=hub, folder=tmp_path / "schemas")
     assert schemas.entry(DOG, facts).folder.is_relative_to(shipped("schemas"))
     assert hub.calls == 0
-    mine = tmp_path / "mine/fim-hundesteuer/1.1"
-    shutil.copytree(shipped("schemas") / "fim-hundesteuer/1.1", mine)
+    mine = tmp_path / "mine/fim-hundesteuer/1.2"
+    shutil.copytree(shipped("schemas") / "fim-hundesteuer/1.2", mine)
     with (mine / FORM_FILE).open("a") as form:
         form.write("\n# changed\n")
     other = FormSchemas(tmp_path / "mine", hub=hub, folder=tmp_path / "schemas")

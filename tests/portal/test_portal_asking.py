@@ -32,10 +32,10 @@ def form(name):
 @pytest.mark.parametrize(
     ("name", "places"),
     [
-        ("bauantrag 1.1", {"/anlage/*/dateiname"}),
-        ("fim-wohnsitz 1.1", {"/wohnungsgeber/bestaetigungDatei"}),
-        ("fim-hundesteuer 1.1", {"/ermaessigung/nachweisDatei"}),
-        ("fim-formloser-antrag 1.1", set()),
+        ("bauantrag 1.2", {"/anlage/*/dateiname"}),
+        ("fim-wohnsitz 1.2", {"/wohnungsgeber/bestaetigungDatei"}),
+        ("fim-hundesteuer 1.2", {"/ermaessigung/nachweisDatei"}),
+        ("fim-formloser-antrag 1.2", set()),
     ],
 )
 def test_files_are_asked_for_where_documents_name_them(name, places):
@@ -50,7 +50,7 @@ def test_a_schema_without_a_form_asks_for_files_where_the_catalogue_says():
 
 
 def test_a_file_that_is_there_is_named_and_need_not_be_chosen_again():
-    asked = form("fim-wohnsitz 1.1")
+    asked = form("fim-wohnsitz 1.2")
     answers = {"wohnungsgeber": {"name": "Meier", "bestaetigungDatei": "a<b>.pdf"}}
     page = draw(page_of(asked.form.step("landlord"), answers), "de")
     assert "Liegt bei: <bdi>a&lt;b&gt;.pdf</bdi>" in page
@@ -59,7 +59,7 @@ def test_a_file_that_is_there_is_named_and_need_not_be_chosen_again():
 
 
 def test_answers_forget_files_that_are_not_there():
-    asked = form("bauantrag 1.1")
+    asked = form("bauantrag 1.2")
     answers = {"anlage": [{"dateiname": "a.pdf"}, {"dateiname": "b.pdf"}], "vorhaben": {"bezeichnung": "a.pdf"}}
     assert asked.named_files(answers) == {"a.pdf", "b.pdf"}
     assert asked.without_files(answers, {"b.pdf"}) == {
@@ -69,7 +69,7 @@ def test_answers_forget_files_that_are_not_there():
 
 
 def test_what_the_portal_fills_in_knows_place_and_moment():
-    entry = form("bauantrag 1.1").entry
+    entry = form("bauantrag 1.2").entry
     now = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
     found = fillings_of(entry, ars="064390015015", place="Taunusstein", authority="Kreis", form_id="u", now=now)
     assert (found["area"], found["today"], found["now"]) == ("06439015", "2026-07-02", "2026-07-02T00:30:00+02:00")
