@@ -40,6 +40,7 @@ from hub.api.validation_page import ValidationPage
 from hub.app.processes import Member
 from hub.app.wiring import Context, working
 from hub.config import Settings
+from hub.forms.fim_form import import_packed
 from hub.identity import Caller
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
@@ -135,7 +136,7 @@ def admin_desks(hub: Context) -> admin.Tools:
         passwords=settings.takes_passwords,
         adapters=adapters,
         trials=TestDelivery(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.base_url),
-        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs),
+        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=import_packed),
         set_standing=partial(write_standing, mine),
     )
 

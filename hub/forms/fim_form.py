@@ -21,21 +21,23 @@ from typing import Any, NamedTuple
 import orjson
 import yaml
 
-from hub.errors import Text
+from hub.errors import Malformed, Text
 from hub.forms.data_schema import DataCode, DataElement, DataField, DataGroup, DataRule, DataSchema
 from hub.forms.form_file import NAME, questionnaire, read_form_file
 from hub.forms.json_outline import outline_of_json_schema
 from hub.forms.outline import ITEM, Field, FieldKind
 from hub.forms.samples import sample
-from hub.forms.xdatenfelder import MOST_CHOICES, bytes_of, read_xdatenfelder
+from hub.forms.xdatenfelder import MOST_CHOICES, bytes_of, is_xdatenfelder, read_xdatenfelder
 from hub.validation.code_lists import named_codes, read_code_list
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import compiled, runs_linearly
 from hub.validation.manifest import ImportRemark, Manifest
-from hub.validation.packages import version_uri
+from hub.validation.packages import read_package, version_uri
 from hub.validation.xml.patterns import is_dangerous
 from hub.validation.xml.regex import PatternError
 
+#: How files of code lists end.
+_LISTS = frozenset({".xml", ".json", ".gc"})
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 #: Places of attachments of one schema, characters of a pattern, and of a text that must be at least so long.
 _FILES, _PATTERN, _LONGEST = 50, 2_000, 5_000
@@ -123,6 +125,38 @@ def import_xdatenfelder(
             **edition,
         )
     return FimImport(manifest=manifest, elements=sum(1 for _ in _walk(data.root)))
+
+
+def import_packed(
+    source: Path, target: Path, *, standard: str = "", version: str = "", **edition: Any
+) -> Manifest | None:
+    """Bring in the XDatenfelder file of a package as :func:`import_xdatenfelder` does; None where it has none.
+
+    What else there is of XML and JSON are code lists.
+
+    Raises:
+        Malformed: There are two such files; and as ``import_xdatenfelder``.
+    """
+    package = read_package(source)
+    found = [name for name, content in package.items() if name.lower().endswith(".xml") and is_xdatenfelder(content)]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise Malformed(
+            Text(
+                f"Das Paket hat {len(found)} XDatenfelder-Dateien. Bringen Sie jede für sich ein.",
+                f"The package has {len(found)} XDatenfelder files. Bring in each by itself.",
+            )
+        )
+    with tempfile.TemporaryDirectory(prefix="hub-fim-") as scratch:
+        paths = {name: Path(scratch) / str(number) / Path(name).name for number, name in enumerate(package)}
+        for name, path in paths.items():
+            path.parent.mkdir()
+            path.write_bytes(package[name])
+        (main,) = found
+        lists = [path for name, path in paths.items() if name != main and path.suffix.lower() in _LISTS]
+        said = {"standard": standard or None, "version": version or None}
+        return import_xdatenfelder(paths[main], target, code_lists=lists, **said, **edition).manifest
 
 
 def _list_at(path: Path) -> Iterator[tuple[str, tuple[DataCode, ...]]]:

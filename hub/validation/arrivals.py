@@ -99,7 +99,16 @@ class Arrival:
 class Arrivals:
     """Takes packages in, and into the catalogue."""
 
-    def __init__(self, folder: Path, target: Path, *, catalog: Callable[[], SchemaCatalog]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: Path,
+        *,
+        catalog: Callable[[], SchemaCatalog],
+        convert: Callable[..., Manifest | None] = lambda *_, **__: None,
+    ) -> None:
+        """``convert`` brings in a package of another kind, with what ``import_standard`` takes; None: it is none of these."""
+        self._convert = convert
         self._folder = folder
         self._target = target
         self._catalog = catalog
@@ -170,6 +179,7 @@ class Arrivals:
         folder.mkdir(parents=True, mode=0o700)
         try:
             manifest = self._imported(uploads, wish, folder)
+            self._require_room(manifest.standard, manifest.version)
             self._require_own_uris(manifest)
             facts = {"by": by, "at": now.isoformat(), **self._compared(manifest, folder)}
             # Written last: what is there without it was interrupted, and nobody sees it.
@@ -186,18 +196,25 @@ class Arrivals:
             rules = _laid(wish.rules, beside / "rules")
             lists = [_laid([] if each is None else [each], beside) for each in (wish.catalog, wish.attachments)]
             catalog, attachments = (next(iter(paths), None) for paths in lists)
+            edition: dict[str, Any] = {
+                "standard": wish.standard,
+                "version": wish.version,
+                "valid_from": wish.valid_from,
+                "valid_until": wish.valid_until,
+                "status": wish.status,
+                "licence": wish.licence,
+                "services": wish.services,
+            }
+            converted = self._convert(source, folder, attachments=attachments, provenance=wish.provenance, **edition)
+            if converted is not None:
+                _require_nothing_beside(wish)
+                return converted
             return import_standard(
                 source,
                 folder,
-                standard=wish.standard,
-                version=wish.version,
-                valid_from=wish.valid_from,
-                valid_until=wish.valid_until,
-                status=wish.status,
+                **edition,
                 provenance=wish.provenance or uploads[0].name.partition("/")[0][:200],
-                licence=wish.licence,
                 messages=wish.messages or "*",
-                services=wish.services,
                 open_lists=wish.open_lists,
                 rules=rules,
                 catalog=catalog,
@@ -252,6 +269,20 @@ class Arrivals:
             must=facts.get("must", 0),
             may=facts.get("may", 0),
         )
+
+
+def _require_nothing_beside(wish: Wish) -> None:
+    """Refuse what says something of XML Schemas where the package became a JSON Schema."""
+    beside = {"rules": wish.rules, "catalog": wish.catalog, "open_lists": wish.open_lists}
+    for name, given in beside.items():
+        if given:
+            raise Invalid(
+                Text(
+                    "Zu einer XDatenfelder-Datei gehört das nicht. Lassen Sie das Feld leer.",
+                    "This does not belong to an XDatenfelder file. Leave the field empty.",
+                ),
+                field=name,
+            )
 
 
 def _packed(uploads: Sequence[Upload], path: Path) -> Path:

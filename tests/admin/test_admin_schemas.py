@@ -49,6 +49,50 @@ def _actions(pages):
     return [each.entry.action for each in pages.store.audit.entries(action="schema.", scope=EVERYTHING).items]
 
 
+#: A data schema of FIM with one field.
+FIM = """<x:xdatenfelder.stammdatenschema.0102 xmlns:x="urn:xoev-de:fim:standard:xdatenfelder_2"><x:stammdatenschema>
+<x:identifikation><x:id>S7</x:id><x:version>1.2</x:version></x:identifikation><x:name>Antrag</x:name>
+<x:regel><x:identifikation><x:id>R1</x:id></x:identifikation><x:name>Alter</x:name><x:definition>Ab 18.</x:definition></x:regel>
+<x:struktur><x:anzahl>{}</x:anzahl><x:enthaelt><x:datenfeld><x:identifikation><x:id>F1</x:id><x:version>1.0</x:version>
+</x:identifikation><x:name>Name</x:name><x:feldart><code>input</code></x:feldart><x:datentyp><code>text</code></x:datentyp>
+</x:datenfeld></x:enthaelt></x:struktur></x:stammdatenschema></x:xdatenfelder.stammdatenschema.0102>"""
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["a file", "a ZIP"])
+def test_a_data_schema_of_fim_becomes_a_schema_with_a_form_once_somebody_takes_it(pages, packed):
+    otto, standard = pages.as_("otto"), f"fim-probe-{packed}".lower()
+    content = FIM.format("0:1").encode()
+    if packed:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as made:
+            made.writestr("fim/S1.xml", content)
+            made.writestr("fim/liesmich.txt", "Ein Text daneben.")
+        content = archive.getvalue()
+    sent = {"archive": ("S1.zip" if packed else "S1.xml", content)}
+    page = otto.post("/schemas/import", files=sent, **{**WISH, "standard": standard, "version": ""})
+    assert "noch nicht im Katalog" in page.text, page.text
+    assert f"{standard} 1" in page.text
+    arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
+    assert "Das Paket steht im Katalog." in otto.post(f"/schemas/import/{arrival}/admit").text
+    (folder,) = (pages.stage.data / "schemas" / standard).iterdir()
+    assert {"catalog.yaml", "form.yaml"} <= {each.name for each in folder.iterdir()}
+    with_rules = {**sent, "rules": ("own.sch", b"<x/>")}
+    refused = otto.post("/schemas/import", files=with_rules, **{**WISH, "standard": f"{standard}-2", "version": ""})
+    assert refused.status_code == 422
+    assert "Zu einer XDatenfelder-Datei gehört das nicht." in refused.text
+
+
+def test_two_data_schemas_of_fim_in_one_package_are_refused_and_leave_nothing(pages):
+    otto, archive = pages.as_("otto"), io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        for name in ("a.xml", "b.xml"):
+            made.writestr(name, FIM.format("1:1"))
+    page = otto.post("/schemas/import", files={"archive": ("p.zip", archive.getvalue())}, **WISH)
+    assert page.status_code == 422
+    assert "2 XDatenfelder-Dateien" in page.text
+    assert list((pages.stage.data / "schema-arrivals").glob("*/*/*")) == []
+
+
 def test_a_package_is_checked_shown_and_taken_over(pages):
     otto = pages.as_("otto")
     page = _bring(otto, provenance="https://example.org/probe", licence="CC0")
