@@ -25,6 +25,10 @@ dbname=hub
 user=hub
 password=$password
 END
+random | keep portal_database_password 10001:10001
+keep portal_database_role 999:999 < secrets/portal_database_password
+# To be filled with what `hub clients add` says; empty, the portal does not begin.
+keep portal_client_secret 10001:10001 < /dev/null
 random | keep grafana_password 472:0
 random | keep bucket_key_id 10001:10001
 random | keep bucket_secret 10001:10001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from deploy_tools import tool
 
 import hub
 from hub.config import load_settings
+from hub.portal.settings import PortalSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "helm/rathaus-hub"
@@ -40,11 +42,15 @@ def pods() -> list[tuple[str, dict[str, Any]]]:
     return [(each["metadata"]["name"], each["spec"]["template"]["spec"]) for each in DEPLOYMENTS]
 
 
+def of_the_hub(name: str) -> bool:
+    return not name.startswith("rathaus-hub-portal")
+
+
 def containers() -> list[tuple[str, dict[str, Any]]]:
     return [
         (f"{name}/{each['name']}", each)
         for name, pod in pods()
-        for each in (*pod["initContainers"], *pod["containers"])
+        for each in (*pod.get("initContainers", ()), *pod["containers"])
     ]
 
 
@@ -69,7 +75,8 @@ def test_a_bucket_and_a_monitor_are_rendered_where_they_are_wanted():
     wanted = ["--set", "bucket.url=s3://a-bucket/hub,bucket.endpoint=https://s3.example,serviceMonitor.enabled=true"]
     documents = list(yaml.safe_load_all(rendered(*wanted)))
     assert [each["kind"] for each in documents].count("ServiceMonitor") == 1
-    serve = next(each for each in documents if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+    deployments = {each["metadata"]["name"]: each for each in documents if each["kind"] == "Deployment"}
+    serve = deployments["rathaus-hub"]["spec"]["template"]["spec"]
     given = {each["name"]: each["value"] for each in serve["containers"][0]["env"]}
     assert given["HUB_BLOBS_SECRET_FILE"] == "/run/secrets/rathaus-hub/bucket_secret"
     assert given["HUB_METRICS"] == "on"
@@ -112,7 +119,7 @@ def test_kubernetes_takes_every_document():
 
 
 def test_pods_keep_to_the_policy_restricted_and_write_to_volumes_alone():
-    assert {name for name, _ in pods()} == {"rathaus-hub", "rathaus-hub-work"}
+    assert {name for name, _ in pods()} == {"rathaus-hub", "rathaus-hub-work", "rathaus-hub-portal"}
     for name, pod in pods():
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"]) == (True, 10001), name
@@ -122,6 +129,7 @@ def test_pods_keep_to_the_policy_restricted_and_write_to_volumes_alone():
             "name",
             "persistentVolumeClaim",
             "secret",
+            "configMap",
             "emptyDir",
         }
     for name, each in containers():
@@ -137,6 +145,9 @@ def test_secrets_are_files_and_settings_are_the_hubs(tmp_path):
         assert all("valueFrom" not in one for one in each["env"]), name
         assert "envFrom" not in each
         given = {one["name"]: one["value"] for one in each["env"]}
+        if not of_the_hub(name):
+            assert set(given) == {"FORWARDED_ALLOW_IPS"}
+            continue
         assert "@" not in given["HUB_DATABASE_URL"]
         settings = {key: value for key, value in given.items() if key.startswith("HUB_")}
         # An unknown one would stop the start, in this test too.
@@ -149,13 +160,49 @@ def test_secrets_are_files_and_settings_are_the_hubs(tmp_path):
 
 def test_each_pod_migrates_first_and_is_asked_how_it_is():
     for name, pod in pods():
-        assert [each["args"] for each in pod["initContainers"]] == [["migrate"]], name
+        # The portal makes its own few tables when it begins.
+        migrating = [["migrate"]] if of_the_hub(name) else []
+        assert [each["args"] for each in pod.get("initContainers", ())] == migrating, name
         (running,) = pod["containers"]
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(running)
     serve = next(pod for name, pod in pods() if name == "rathaus-hub")["containers"][0]
     # Readiness asks for the database; liveness does not, or its outage would end every pod.
     assert serve["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert serve["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+
+
+def test_the_portal_is_told_settings_that_it_takes_and_finds_its_secrets_and_pages(tmp_path):
+    pages = {"impressum.txt": "# Impressum\nMusterstadt"}
+    more = tmp_path / "more.yaml"
+    toml = '[pages]\nimprint = "impressum.txt"\n[limits]\nidle_minutes = 45\n[[tenants]]\ndomain = "b.example.org"'
+    more.write_text(yaml.safe_dump({"portal": {"files": pages, "toml": toml}}), encoding="utf-8")
+    hosts = "portal.ingress.moreHosts={b.example.org}"
+    documents = list(yaml.safe_load_all(rendered("--values", str(more), "--set", hosts)))
+    (config,) = [each["data"] for each in documents if each["kind"] == "ConfigMap"]
+    assert config["impressum.txt"] == pages["impressum.txt"]
+    for name, text in config.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    settings = PortalSettings.read(tmp_path / "portal.toml")
+    assert (settings.production, settings.secure, settings.limits.idle) == (True, True, timedelta(minutes=45))
+    assert settings.storage.url.startswith("postgresql://")
+    assert set(settings.looks) == {"rathaus.example.org", "b.example.org"}
+    assert settings.looks["rathaus.example.org"].page("imprint") is not None
+    pod = next(each for each in documents if each["kind"] == "Deployment" and "portal" in each["metadata"]["name"])
+    (portal,) = pod["spec"]["template"]["spec"]["containers"]
+    mounted = {each["mountPath"]: each["name"] for each in portal["volumeMounts"]}
+    for file in (settings.hub.client_secret_file, settings.storage.password_file):
+        assert mounted[str(file.parent)] == "secrets"
+    # Below the volume, for the portal alone: whoever may write there could give it schemas of his own.
+    assert mounted[str(settings.storage.folder.parent)] == "data"
+    assert portal["args"] == ["portal", "--config", "/etc/rathaus-portal/portal.toml"]
+    assert portal["ports"][0]["containerPort"] == settings.port
+    ingress = next(each for each in documents if each["kind"] == "Ingress" and "portal" in each["metadata"]["name"])
+    assert [each["host"] for each in ingress["spec"]["rules"]] == ["rathaus.example.org", "b.example.org"]
+
+
+def test_without_a_portal_nothing_of_it_is_rendered():
+    documents = list(yaml.safe_load_all(rendered("--set", "portal.enabled=false")))
+    assert not [each for each in documents if "portal" in each["metadata"]["name"]]
 
 
 def test_selectors_find_what_they_mean():
@@ -174,6 +221,10 @@ def test_selectors_find_what_they_mean():
     assert hits == {
         ("Deployment", "rathaus-hub"): ["serve"],
         ("Deployment", "rathaus-hub-work"): ["work"],
+        ("Deployment", "rathaus-hub-portal"): ["portal"],
+        ("Service", "rathaus-hub-portal"): ["portal"],
+        ("NetworkPolicy", "rathaus-hub-portal"): ["portal"],
+        ("PodDisruptionBudget", "rathaus-hub-portal"): ["portal"],
         ("Service", "rathaus-hub"): ["serve"],
         ("Service", "rathaus-hub-shut"): [],
         ("NetworkPolicy", "rathaus-hub"): ["serve"],
@@ -193,5 +244,7 @@ def test_the_ingress_lets_through_what_the_proxies_do():
     chart = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     ingress = {name.rpartition("/")[2]: value for name, value in chart["ingress"]["annotations"].items()}
     assert f"client_max_body_size {ingress['proxy-body-size']};" in nginx
+    portal = {name.rpartition("/")[2]: value for name, value in chart["portal"]["ingress"]["annotations"].items()}
+    assert f"client_max_body_size {portal['proxy-body-size']};" in nginx
     for off in ("proxy_request_buffering", "proxy_buffering", "proxy_next_upstream"):
         assert ingress[off.replace("_", "-")] == "off"

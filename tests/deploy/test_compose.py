@@ -13,6 +13,7 @@ import yaml
 from deploy_tools import FOLDER, tool
 
 from hub.config import load_settings
+from hub.portal.settings import PortalSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = [DEPLOY / "compose/compose.yaml", DEPLOY / "compose/compose.s3.yaml"]
@@ -43,6 +44,24 @@ def test_what_the_hubs_services_are_told_are_settings_of_production(tmp_path):
         assert "@" not in settings.database
 
 
+def test_the_portal_is_told_settings_that_it_takes_and_has_a_database_of_its_own():
+    settings = PortalSettings.read(DEPLOY / "compose/portal.toml")
+    assert (settings.production, settings.secure, settings.port) == (True, True, 8081)
+    portal = SERVICES["portal"]
+    for file in (settings.hub.client_secret_file, settings.storage.password_file):
+        assert str(file.parent) == "/run/secrets"
+        assert file.name in portal["secrets"]
+    assert settings.storage.url == "postgresql://portal@database:5432/portal"
+    made = (DEPLOY / "compose/portal-database.sh").read_text(encoding="utf-8")
+    assert "CREATE ROLE portal" in made
+    assert "CREATE DATABASE portal OWNER portal" in made
+    assert f"reverse_proxy portal:{settings.port}" in (DEPLOY / "compose/Caddyfile").read_text(encoding="utf-8")
+    # It knows the hub by its doors alone: nothing of the hub's is mounted or told.
+    assert not {"pg_service.conf", "database_password"} & set(portal["secrets"])
+    assert not any(each.startswith("data:") for each in portal["volumes"])
+    assert portal["profiles"] == ["portal"]
+
+
 def test_secrets_are_files_that_the_script_makes():
     script = (DEPLOY / "compose/secrets.sh").read_text(encoding="utf-8")
     made = set(re.findall(r"keep (\w[\w.]*) ", script))
@@ -70,8 +89,8 @@ def test_nothing_runs_as_more_than_it_needs():
         if name != "database":  # Its image changes the owner of its folder, then gives all up by itself.
             assert service["cap_drop"] == ["ALL"], name
             assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert ":latest" not in service["image"] or name in OURS
-    for name in OURS:
+        assert ":latest" not in service["image"] or name in (*OURS, "portal")
+    for name in (*OURS, "portal"):
         assert SERVICES[name]["read_only"] is True
     # Database and numbers are reached from within alone.
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy", "grafana"]
