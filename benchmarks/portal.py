@@ -24,6 +24,10 @@ from benchmarks.served import Served, running, serving
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
+from hub.errors import Text
+from hub.forms.form_file import FormStep
+from hub.forms.json_outline import outline_of_json_schema
+from hub.forms.page import draw, page_of
 
 #: Turns, and questions in each: a clock that ticks a hundred times a second tells 0.05 ms apart.
 _TURNS, _ASKED = 9, 200
@@ -32,6 +36,8 @@ _PEOPLE = 200
 _IDLE = 0.03
 #: What was promised: milliseconds of CPU for a page, kilobytes of the first, and how much dearer than the plainest page.
 _MOST_MS, _MOST_KB, _MOST_RATIO = 30, 60, 1.5
+#: The largest message of XBau 2.6 has 5,374 places, of which 2,475 come up where all is answered.
+_GROUPS, _LEAVES, _DRAWN, _MOST_DRAWING_MS = 40, 61, 15, 50
 _PLAINEST = "the admin pages' plainest"
 _PLACE, _DOG = "064140000000", "99102013000000"
 
@@ -124,8 +130,30 @@ def _crowd(served: Served, base: str) -> tuple[float, float]:
     return grown[0], used * 1000 / (3 * _PEOPLE)
 
 
+def _largest_page() -> tuple[int, float]:
+    """Return how many places a page has whose schema is as large as the largest standards', and milliseconds of CPU to draw it.
+
+    All of them are answered; the median of turns.
+    """
+    leaf = {"title": "Angabe", "description": "Wie im Bescheid.", "type": "string", "maxLength": 200}
+    group = {"type": "object", "title": "Gruppe", "properties": {f"angabe{number}": leaf for number in range(_LEAVES)}}
+    schema = {"type": "object", "properties": {f"gruppe{number}": group for number in range(_GROUPS)}}
+    step = FormStep(id="all", title=Text("Alles", "All"), root=outline_of_json_schema(schema).root)
+    answers = {name: dict.fromkeys(group["properties"], "Łuczak & Söhne") for name in schema["properties"]}
+    turns = []
+    for _ in range(_DRAWN):
+        before = time.process_time()
+        draw(page_of(step, answers), "de")
+        turns.append((time.process_time() - before) * 1000)
+    return _GROUPS * (_LEAVES + 1), median(turns)
+
+
 def main() -> int:
     """Measure and print; return 1 where a promise is not kept."""
+    places, drawing = _largest_page()
+    print(
+        f"a page of {places:,} places       {drawing:6.2f} ms of CPU to draw           (aim: ≤ {_MOST_DRAWING_MS} ms)"
+    )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-portal-")))
         hub = app.build(load_settings(folder / "data", {}))
@@ -155,7 +183,7 @@ def main() -> int:
         print(f"{_PEOPLE} people at once              {crowded:6.2f} ms of CPU a page")
         print(f"memory of the portal            {at_rest:6.0f} MiB at rest, {grown:.0f} MiB more with them")
         print(f"form page beside the plainest   {costs['first page of a form'][1]:6.2f} (aim: ≤ {_MOST_RATIO})")
-        kept = max(cost for cost, _ in costs.values()) <= _MOST_MS and size <= _MOST_KB
+        kept = drawing <= _MOST_DRAWING_MS and max(cost for cost, _ in costs.values()) <= _MOST_MS and size <= _MOST_KB
     return 0 if kept else 1
 
 
