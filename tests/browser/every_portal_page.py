@@ -20,7 +20,7 @@ from hub.forms.samples import completed
 from hub.portal.session import FormSession, Running
 from hub.portal.storage import FormKey
 
-FORMLESS = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.1/antrag.schema.json"
+FORMLESS = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.2/antrag.schema.json"
 #: A service for which there is the form for everything.
 BALLOT = "99128009012000"
 CANARY = "Łucja Šćepanović"

@@ -210,7 +210,7 @@ def test_places_of_xml_are_compared_without_namespaces_and_items(tmp_path):
     ],
 )
 def test_what_a_log_in_fills_is_a_value_and_locked_only_where_nothing_takes_its_place(document, at, more, reason):
-    outline = outline_of(load_version(SCHEMAS / "fim-hundesteuer/1.1").entries[0])
+    outline = outline_of(load_version(SCHEMAS / "fim-hundesteuer/1.2").entries[0])
     assert questionnaire(outline, read(document)).written
     next(each for step in document["steps"] for each in step["fields"] if each["at"] == at).update(more)
     with pytest.raises(ConfigurationError, match=reason):

@@ -25,7 +25,7 @@ from hub.portal.session import Running
 from hub.portal.storage import FormKey
 from hub.services import Assurance
 
-DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.1/anmeldung.schema.json"
+DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.2/anmeldung.schema.json"
 CHOOSE, DEPART = "/antrag/anmelden", "/antrag/anmelden/los"
 SUBSTANTIAL = "http://eidas.europa.eu/LoA/substantial"
 CANARY = "Kanarowa"
