@@ -482,6 +482,10 @@ NOT_FOUND: Mapping[str, Text] = {
         "Der Schlüssel{key} des Zustellpunkts ist nicht hinterlegt. encryptionKid des Zustellpunkts nennt den gültigen.",
         "The destination has no key{key} on record. Its encryptionKid names the current one.",
     ),
+    "passkey-not-found": Text(
+        "Diesen Schlüssel{key} hat das Konto nicht. Laden Sie die Seite des Kontos neu.",
+        "The account has no such key{key}. Load the account's page again.",
+    ),
     "problem-not-found": Text(
         "Eine Ablehnung{key} dieses Namens gibt es nicht. /problems nennt alle.",
         "There is no refusal{key} of this name. /problems lists all.",

@@ -27,6 +27,7 @@ from hub.api.protocol import ConnectionBounds, server_options
 from hub.app import admin_desks
 from hub.identity import Accounts
 from hub.identity.invitations import Invitations
+from hub.identity.passkeys import Passkeys
 from hub.identity.two_steps import TwoSteps
 from hub.model import Role
 
@@ -120,6 +121,7 @@ def tools_of(hub: Any, accounts: Accounts, base_url: str) -> Tools:
             accounts=accounts,
             base_url=base_url,
             two_steps=TwoSteps(store=hub.store, accounts=accounts),
+            passkeys=Passkeys(store=hub.store, accounts=accounts, base_url=base_url),
             invitations=invitations,
             account_service=AccountService(
                 store=hub.store, accounts=accounts, invitations=invitations, base_url=base_url

@@ -72,6 +72,7 @@ def second_step(
         error=error,
         next=next_page,
         factors=visit.hub.accounts.factors.of(waiting.account),
+        options=visit.hub.passkeys.ask(waiting.token, waiting.account),
     )
     _set_step(visit, response, waiting.token)
     return response
@@ -84,6 +85,22 @@ def finish(visit: Visit) -> Response:
         code = visit.form.text("code", longest=20)
         admitted = visit.hub.two_steps.finish(
             visit.step, code, address=visit.address, device=visit.device, now=visit.now
+        )
+    except (Unauthenticated, TooMany) as error:
+        return _once_more(visit, error, next_page)
+    return _let_in(visit, admitted.token, next_page)
+
+
+def finish_with_key(visit: Visit) -> Response:
+    """Take what a key signed and begin a session with a new token."""
+    next_page, answer, keys = inside(visit.form.text("next")), visit.form.fields.get("answer", ""), visit.hub.passkeys
+    try:
+        admitted = visit.hub.two_steps.finish_with_key(
+            visit.step,
+            lambda step, account: keys.signed(step, account, answer, now=visit.now),
+            address=visit.address,
+            device=visit.device,
+            now=visit.now,
         )
     except (Unauthenticated, TooMany) as error:
         return _once_more(visit, error, next_page)

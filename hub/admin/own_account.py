@@ -79,6 +79,39 @@ def renewed(visit: Visit) -> Response:
     return response
 
 
+def offer_key(visit: Visit) -> Response:
+    """Have the browser make a key; what it answers counts once it is confirmed."""
+    account = _account(visit)
+    try:
+        if not visit.lacks_factor:
+            _require_owner(visit)
+    except Refused as error:
+        return _page(visit, account, error=error)
+    return _page(visit, account, options=visit.hub.passkeys.offer(account, now=visit.now))
+
+
+def confirm_key(visit: Visit) -> Response:
+    """Take the key that the browser made. All sessions end, and this one begins anew with another token."""
+    account = _account(visit)
+    try:
+        label = visit.form.text("label", longest=100)
+        visit.hub.passkeys.add(account, label, visit.form.fields.get("answer", ""), now=visit.now)
+    except Refused as error:
+        return _page(visit, account, error=error)
+    return renewed(visit)
+
+
+def remove_key(visit: Visit) -> Response:
+    """Take one of one's own keys away."""
+    account = _account(visit)
+    try:
+        _require_owner(visit)
+        visit.hub.passkeys.remove(account, visit.form.text("key"), now=visit.now)
+    except Refused as error:
+        return _page(visit, account, error=error)
+    return visit.to("/account", note="key-removed")
+
+
 def drop_totp(visit: Visit) -> Response:
     """Take one's own authenticator away, where it may be missing; the session begins anew."""
     accounts, name = visit.hub.accounts, visit.person.name
@@ -141,6 +174,7 @@ def _page(
     account: Account,
     *,
     offer: TotpOffer | None = None,
+    options: str | None = None,
     codes: tuple[str, ...] = (),
     added: bool = False,
     error: HubError | None = None,
@@ -152,6 +186,8 @@ def _page(
     return visit.page(
         "account.html",
         offer=offer,
+        options=options,
+        keys=visit.hub.passkeys.party is not None,
         codes=codes,
         added=added,
         error=error,

@@ -35,6 +35,7 @@ from hub.errors import Forbidden, Invalid, Malformed, NotFound, Text
 from hub.identity import Accounts, Person, PersonSession, Right, people_who_may
 from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
+from hub.identity.passkeys import Passkeys
 from hub.identity.two_steps import TwoSteps
 from hub.model import Client, DeadCause, Destination, Event, Tenant
 from hub.services import ServiceCatalogue
@@ -284,6 +285,7 @@ class Administered(Protocol):
     invitations: Invitations
     two_steps: TwoSteps
     tenant_service: TenantService
+    passkeys: Passkeys
     dead_letters: DeadLetters
     key_approval: KeyApproval
     adapter_approval: AdapterApproval
@@ -489,6 +491,7 @@ _NOTES: Mapping[str, Text] = {
         "Ihr Konto ist angelegt. Richten Sie jetzt den zweiten Faktor ein.",
         "Your account is made. Set up the second factor now.",
     ),
+    "key-removed": Text("Der Schlüssel ist entfernt.", "The key is removed."),
     "withdrawn": Text("Die Einladung ist zurückgenommen.", "The invitation is taken back."),
     "locked": Text("Gesperrt; die Sitzungen sind beendet.", "Locked; the sessions have ended."),
     "unlocked": Text("Wieder freigegeben.", "Unlocked."),

@@ -45,6 +45,7 @@ from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
+from hub.identity.passkeys import Passkeys
 from hub.identity.second_factors import FactorDemand, FactorRule, SecondFactors
 from hub.identity.two_steps import TwoSteps
 from hub.intake import Intake
@@ -331,6 +332,7 @@ class Shared(Foundation):
             failed=by_password,
         )
         self.two_steps = TwoSteps(store=store, accounts=self.accounts)
+        self.passkeys = Passkeys(store=store, accounts=self.accounts, base_url=self.base_url)
         self.invitations = Invitations(store=store, accounts=self.accounts)
         self.account_service = AccountService(
             store=store,

@@ -86,6 +86,18 @@ class TwoSteps:
             token, lambda _, found: factors.fits(found, code, now=now), address=address, device=device, now=now
         )
 
+    def finish_with_key(
+        self,
+        token: str,
+        signed: Callable[[LoginStep, Account], bool],
+        *,
+        address: str,
+        device: str = "",
+        now: datetime,
+    ) -> Admitted:
+        """Take what a key signed (``Passkeys.signed``); errors as :meth:`begin`."""
+        return self._finished(token, signed, address=address, device=device, now=now)
+
     def _finished(
         self,
         token: str,

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
 
+from hub.identity.passkeys import RelyingParty
+
 OUT = Path(__file__).parents[1] / "out"
 _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 PAGES = (
@@ -38,6 +40,8 @@ PAGES = (
     ("dead", "/dead"),
     ("audit", "/audit?verify=1"),
     ("health", "/health"),
+    ("accounts", "/accounts"),
+    ("account-of", "/accounts/viktor"),
     ("account", "/account"),
 )
 
@@ -446,3 +450,50 @@ def test_the_page_after_the_identity_provider_is_accessible(chromium, entrance):
     _picture(page, "openid-360")
     _require_access(page, "openid")
     page.close()
+
+
+def test_a_key_is_set_up_and_lets_in(chromium, pages):
+    """Chromium's virtual authenticator stands for the key (CDP, domain WebAuthn); browsers offer none at an IP address."""
+    base = pages.base.replace("127.0.0.1", "localhost")
+    pages.tools.hub.passkeys.party = RelyingParty.of(base.removesuffix("/admin"))
+    context = chromium.new_context(locale="de-DE")
+    context.set_default_timeout(8_000)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+    devices = context.new_cdp_session(page)
+    devices.send("WebAuthn.enable")
+    key = {"protocol": "ctap2", "transport": "usb", "hasUserVerification": True, "isUserVerified": True}
+    devices.send("WebAuthn.addVirtualAuthenticator", {"options": {**key, "automaticPresenceSimulation": True}})
+
+    def log_in() -> None:
+        page.goto(f"{base}/login")
+        page.get_by_label("Kontoname").fill("viktor")
+        page.get_by_label("Passwort").fill(pages.password)
+        page.get_by_role("button", name="Anmelden").click()
+
+    log_in()
+    page.goto(f"{base}/account")
+    section = page.get_by_role("region", name="Schlüssel (WebAuthn)")
+    section.get_by_label("Jetziges Passwort").fill(pages.password)
+    section.get_by_role("button", name="Neuen Schlüssel einrichten").click()
+    page.get_by_label("Name des Schlüssels").fill("Schlüsselbund")
+    page.get_by_role("button", name="Schlüssel verbinden").click()
+    page.get_by_text("Wiederherstellungscodes aufbewahren").wait_for()
+    assert page.locator("#codes li").count() == 10
+    assert "Schlüsselbund" in page.get_by_role("region", name="Schlüssel (WebAuthn)").inner_text()
+    page.get_by_role("button", name="Abmelden").click()
+    log_in()
+    page.get_by_role("button", name="Mit Schlüssel anmelden").click()
+    page.get_by_role("heading", name="Übersicht").first.wait_for()
+    assert complaints == []
+    # Without a script the form for the key is not there, and a recovery code serves.
+    plain = chromium.new_context(locale="de-DE", java_script_enabled=False).new_page()
+    plain.goto(f"{base}/login")
+    plain.get_by_label("Kontoname").fill("viktor")
+    plain.get_by_label("Passwort").fill(pages.password)
+    plain.get_by_role("button", name="Anmelden").click()
+    assert plain.get_by_label("Wiederherstellungscode").is_visible()
+    assert not plain.get_by_role("button", name="Mit Schlüssel anmelden").is_visible()
+    context.close()
+    plain.context.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from admin_pages import PASSWORD
 from argon2 import PasswordHasher
+from mail_server import MailServer
 from routing_book import NOW
 
 from hub.administration.accounts import AccountService
@@ -18,6 +20,8 @@ from hub.identity.invitations import INVITATION_LIFE, INVITATION_PATH, Invitatio
 from hub.identity.persons import person_of
 from hub.identity.sessions import device_of
 from hub.model import EVERYTHING, Role
+from hub.notifications import mail as notices
+from hub.notifications.mail import MailedLinks
 
 BASE = "https://hub.example"
 WISH = InvitationWish(name="Ida", full_name="Ida Muster", roles=(Role.OPERATOR,))
@@ -328,3 +332,31 @@ def test_what_a_person_may_is_what_the_roles_give(house):
     person = person_of(house.store.accounts.account("otto"), house.store.tenants)
     assert person.holds(Role.VIEWER)
     assert not person.holds(Role.EDITOR)
+
+
+# The link by mail
+
+
+def test_a_link_goes_out_by_mail_and_is_shown_where_it_cannot(store):
+    def links(port: int) -> MailedLinks:
+        server = notices.MailServer(host="127.0.0.1", port=port, sender="hub@hub.example", tls=None, login=None)
+        return MailedLinks(server=server, base_url=BASE)
+
+    house = House(store)
+    with MailServer(None) as post_office:
+        house.desk = AccountService(
+            store=store,
+            accounts=house.accounts,
+            invitations=house.invitations,
+            base_url=BASE,
+            links=lambda: links(post_office.port),
+        )
+        sent = house.desk.invite(replace(WISH, email="ida@amt.example"), house.otto, now=NOW)
+        assert (sent.mailed, sent.link) == (True, "")
+        (mail,) = post_office.read()
+    assert mail["To"] == "ida@amt.example"
+    (token,) = set(re.findall(rf"{BASE}{INVITATION_PATH}(\S+)", mail.get_content()))
+    house.invitations.accept(token, PASSWORD, now=NOW)
+    # The server is gone: the inviter gets the link and hands it on.
+    kept = house.desk.invite(replace(WISH, name="ivo", email="ivo@amt.example"), house.otto, now=NOW)
+    assert kept.link.startswith(BASE + INVITATION_PATH)
