@@ -279,7 +279,8 @@ def test_no_page_tells_a_district_of_anothers_destinations_and_drafts(pages):
             path = page.path.replace("{id}", str(each)).replace("{number}", "2")
             text = walter.get(path).text if page.method == "GET" else ""
             for said in (*FOREIGN, "rtk-neu", "Frau X", str(taken.submission.case_id)):
-                assert said not in text, (path, said)
+                # What somebody asked for by its id may be named in the refusal.
+                assert said not in text or said in path, (path, said)
     for path in ("/routing/versions/2/rule?id=rtk-neu", "/routing/versions/2/rule?id=rtk-bau"):
         assert walter.get(path).status_code == 404
     for kind in ("csv", "yaml"):

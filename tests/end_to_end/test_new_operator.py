@@ -61,10 +61,10 @@ def test_a_new_operator_gets_from_the_manual_to_a_restored_hub(
             _make_sender(reader, outer)
             reader.read(SENDING, *_SENDING)
             assert _sent_by_a_generated_client(reader, client_maker, workshop.ca_file) == "Stadt Taunusstein, Steueramt"
-            reader.read(CONNECTING, "Der Konnektor")
+            reader.read(CONNECTING, "Der Konnektor", "Wer entscheidet")
             _require_arrived(reader.folder / "inbox")
             reader.read(SENDING, "Wie steht es darum?")
-            reader.read(OPERATING, "Sichern", "Beobachten", "Hinweise per Mail")
+            reader.read(OPERATING, "Sichern", "Beobachten", "Schadsoftware", "Hinweise per Mail")
             reader.close_windows()  # "Alle Knoten anhalten"
             reader.read(OPERATING, "Wiederherstellen")
             reader.close_windows()
