@@ -53,12 +53,15 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from uuid import UUID
-from hub.model import EVERYTHING
 from hub import app
 from hub.config import load_settings
 from hub.demo.cast import prepare
 
 data, port, standard, areas = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+try:
+    scope = {"scope": import_module("hub.model").EVERYTHING}
+except (ImportError, AttributeError):
+    scope = {}
 parties_of = lambda hub: getattr(hub.store, "parties", hub.store)
 mine = ("HUB_DATABASE_URL", "HUB_ROUTING_RULES")
 hub = app.build(load_settings(data, {name: text for name, text in os.environ.items() if name in mine}))
@@ -71,7 +74,7 @@ config = {"secret_file": str(secret), "allow_http": True, "allow_private_address
 config |= {name: value for name, value in (("envelope", 2),) if name in options}
 uri = next(entry.uri for entry in hub.catalog.entries() if entry.manifest.standard == standard)
 parties = parties_of(hub)
-listed = parties.destinations(limit=100, scope=EVERYTHING).items
+listed = parties.destinations(limit=100, **scope).items
 stored = next(each for each in listed if each.tenant == "064140000000"[:len(each.tenant)]
               and any("06414" in region for offered in each.services for region in offered.regions))
 keys = [(each.use, each.jwk) for each in parties.keys(stored.destination_id)]
