@@ -30,7 +30,6 @@ from hub.model.adapter import (
     read_secret,
     require,
     require_envelope,
-    require_privacy,
     require_readable,
     unusable,
 )
@@ -103,16 +102,9 @@ class Https:
     def open(self) -> None:
         """Read the secret, the key and the TLS files; ``ConfigurationError`` if they cannot be used."""
         options = self._options
-        self._tls = client_tls(self.name, options.ca_file)
-        try:
-            if options.client_cert_file is not None:
-                # Without a key file of its own the key lies in the certificate's.
-                require_privacy(options.client_key_file or options.client_cert_file)
-                self._tls.load_cert_chain(options.client_cert_file, options.client_key_file)
-        except OSError as exc:
-            raise unusable(
-                self.name, "kann sein Zertifikat nicht verwenden", "cannot use its client certificate"
-            ) from exc
+        self._tls = client_tls(
+            self.name, options.ca_file, certificate=options.client_cert_file, key=options.client_key_file
+        )
         if options.secret_file is not None:
             self._secret = read_secret(self.name, "secret_file", options.secret_file)
             fits = len(self._secret.encode()) in _SECRET_LENGTHS

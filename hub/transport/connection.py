@@ -31,6 +31,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult
 
@@ -46,6 +48,8 @@ _MOST = 32
 _MOST_OF_DOMAIN = 8
 #: Addresses of one name that are judged and tried; nobody needs more.
 _MOST_ADDRESSES = 64
+#: Contexts of TLS kept: one for each file of authorities, in the state that it was read in.
+_MOST_CONTEXTS = 128
 
 #: Returns the addresses of a name; raises ``OSError`` if there is none.
 LookUp = Callable[[str], Sequence[str]]
@@ -473,6 +477,35 @@ def dial_own(host: str, port: int, seconds: float) -> socket.socket:
         return line.dial(host, port)
 
 
+def client_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Return the client's side of TLS, trusting ``ca_file`` alone or, without one, the system's authorities.
+
+    All who trust the same share it, for reading the system's authorities takes longer than a delivery. Nothing of a receiver's
+    own belongs into it: who shows a certificate makes a context for that. A file that changed is read anew.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificates (``ssl.SSLError`` is one).
+    """
+    system = ssl.get_default_verify_paths()
+    places = (ca_file,) if ca_file else (system.cafile, system.capath)
+    return _client_context(ca_file, tuple(map(_state, places)))
+
+
+@lru_cache(maxsize=_MOST_CONTEXTS)
+def _client_context(ca_file: str | None, _states: tuple[object, ...]) -> ssl.SSLContext:
+    """Read the authorities; ``_states`` are those of their places, so that what changed is read anew."""
+    return ssl.create_default_context(cafile=ca_file)
+
+
+def _state(place: str | None) -> tuple[object, ...]:
+    """Return what differs when a file or folder was changed or replaced."""
+    try:
+        seen = Path(place).stat() if place else None
+    except OSError:
+        return (place,)
+    return (place, seen and (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns))
+
+
 class _Connection(http.client.HTTPConnection):
     """One request's connection on a line."""
 
@@ -494,7 +527,7 @@ class _Connection(http.client.HTTPConnection):
         dialled = self._line.dial(self.host, self.port)
         self.sock = dialled
         if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(dialled, server_hostname=self.host)
+            self.sock = client_context().wrap_socket(dialled, server_hostname=self.host)
 
 
 def _why(error: Exception, *, late: bool) -> Reason:

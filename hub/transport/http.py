@@ -39,10 +39,10 @@ import orjson
 from hub.crypto import SigningKey, sign_ps512
 from hub.errors import Invalid, Text
 from hub.model import DeadCause, Outcome, OutcomeKind
-from hub.model.adapter import require, unusable
+from hub.model.adapter import require, require_privacy, unusable
 from hub.model.reasons import CONNECTION_LOST, SILENT, SILENT_IN_TIME, http_note
 from hub.transport.addresses import host_fault, url_parts
-from hub.transport.connection import CONFIGURED, DEADLINES, Line, reason_for
+from hub.transport.connection import CONFIGURED, DEADLINES, Line, client_context, reason_for
 
 _PORTS = {"http": 80, "https": 443}
 _PIECE = 64 * 1024
@@ -127,16 +127,30 @@ def require_host(adapter: str, host: str) -> None:
         )
 
 
-def client_tls(adapter: str, ca_file: str | None) -> ssl.SSLContext:
+def client_tls(
+    adapter: str, ca_file: str | None, *, certificate: str | None = None, key: str | None = None
+) -> ssl.SSLContext:
     """Return the client's side of TLS, trusting ``ca_file`` alone or, without one, the system's authorities.
 
+    Who shows a ``certificate`` gets a context that is nobody else's; the others share theirs
+    (:func:`~hub.transport.connection.client_context`). Without a ``key`` file of its own the key lies in the certificate's.
+
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: a file cannot be read, or others may read the key.
     """
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        tls = client_context(ca_file) if certificate is None else ssl.create_default_context(cafile=ca_file)
     except OSError as exc:
         raise unusable(adapter, "kann ca_file nicht lesen", "cannot read ca_file") from exc
+    if certificate is not None:
+        try:
+            require_privacy(key or certificate)
+            tls.load_cert_chain(certificate, key)
+        except OSError as exc:
+            raise unusable(
+                adapter, "kann sein Zertifikat nicht verwenden", "cannot use its client certificate"
+            ) from exc
+    return tls
 
 
 def require_timeout(adapter: str, timeout: float, longest: int) -> None:

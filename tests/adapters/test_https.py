@@ -23,6 +23,7 @@ from hub.delivery.attempt import AdapterPool
 from hub.errors import ConfigurationError
 from hub.model import DeadCause, OutcomeKind
 from hub.model.adapter import message
+from hub.transport.connection import client_context
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -161,6 +162,33 @@ def test_a_client_certificate_opens_the_door(workshop):  # noqa: F811
     listening.close()
     assert outcome.kind is OutcomeKind.DELIVERED
     assert "Callback-Authentication" not in listening.heard[0].headers
+
+
+def test_a_certificate_is_shown_by_its_own_destination_alone(workshop):  # noqa: F811
+    listening = Listener(workshop, Trouble.CLIENT_CERTIFICATE_WANTED)
+    certificate, key = workshop.client
+    with_it = opened(Https, listening.config(client_cert_file=str(certificate), client_key_file=str(key)))
+    without = opened(Https, listening.config())
+    outcomes = [adapter.deliver(make_package()).kind for adapter in (with_it, without)]
+    listening.close()
+    assert outcomes[0] is OutcomeKind.DELIVERED
+    assert outcomes[1] is not OutcomeKind.DELIVERED
+    assert len(listening.heard) == 1
+
+
+def test_authorities_are_read_once_for_all_who_trust_them_and_anew_when_they_change(workshop, listener, tmp_path):  # noqa: F811
+    authorities = tmp_path / "ca.pem"
+    authorities.write_bytes(workshop.ca_file.read_bytes())
+    assert client_context(str(authorities)) is client_context(str(authorities))
+    trusting = listener.config(ca_file=str(authorities))
+    assert opened(Https, trusting).deliver(make_package()).kind is OutcomeKind.DELIVERED
+    replacement = tmp_path / "other.pem"
+    replacement.write_bytes(workshop.client[0].read_bytes())
+    replacement.replace(authorities)
+    assert opened(Https, trusting).deliver(make_package()).kind is OutcomeKind.UNREACHABLE
+    authorities.unlink()
+    with pytest.raises(ConfigurationError, match="ca_file"):
+        opened(Https, trusting)
 
 
 @pytest.fixture
