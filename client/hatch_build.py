@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 OWNED = (
     "hub/__init__.py",
     "hub/py.typed",
-    "hub/errors.py",
+    "hub/errors",
     "hub/client",
     "hub/crypto",
     "hub/model",

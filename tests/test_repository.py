@@ -174,7 +174,7 @@ _MAY_DIAL = {
     "hub/observability/tracing.py": "sends traces to the operator's collector",
     "hub/web/listening.py": "listens",
     "hub/api/protocol.py": "takes connections",
-    "hub/config.py": "asks for the machine's name",
+    "hub/config/serving.py": "asks for the machine's name",
 }
 #: Other programs than the hub, and the showing: municipal side, portal and a sender's commands call their one hub, demo and
 #: trials play the parties.

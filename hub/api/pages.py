@@ -12,7 +12,7 @@ from pathlib import Path
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub import errors
+import hub
 from hub.api.problems import OWN_TYPES, titles
 from hub.errors import NOT_FOUND, Text, not_found
 from hub.files.strict_yaml import load_yaml
@@ -122,7 +122,7 @@ def page(title: str, content: str, lang: str = "de") -> ConnexionResponse:
 @cache
 def explanations() -> Mapping[str, tuple[Text, Text]]:
     """Return of each kind of problem, by slug, what it means and what to do."""
-    written = load_yaml((Path(errors.__file__).with_name("problems.yaml")).read_bytes())
+    written = load_yaml((Path(hub.__file__).with_name("problems.yaml")).read_bytes())
     found = {
         slug: (Text(each["de"][0], each["en"][0]), Text(each["de"][1], each["en"][1])) for slug, each in written.items()
     }

@@ -1,6 +1,7 @@
 """The composition root: settings in, objects wired, ASGI application out. Nothing else builds the hub.
 
-``wiring`` opens what settings name and builds :class:`Context`, ``interfaces`` serves it, ``starting`` is what comes first.
+``opening`` opens what settings name, ``wiring`` builds :class:`Context`, ``interfaces`` serves it, ``starting`` is what comes
+first.
 """
 
 from __future__ import annotations
@@ -19,17 +20,13 @@ if TYPE_CHECKING:
         server_options,
         sharing_server,
     )
+    from hub.app.opening import development_authority, installed_adapters, open_blobs, parts_of, postal_codes_of
     from hub.app.processes import Board, Member, Parent, serving_names, until_ended, woken
     from hub.app.starting import alone, announce, judge_files, refuse_demo
     from hub.app.starting import begin as show_worker
     from hub.app.wiring import (
         Context,
         build,
-        development_authority,
-        installed_adapters,
-        open_blobs,
-        parts_of,
-        postal_codes_of,
         unconfined,
         working,
     )
@@ -82,15 +79,15 @@ _HOMES = {
     "asgi": ("interfaces", "asgi"),
     "bound": ("hub.web.listening", "bound"),
     "build": ("wiring", "build"),
-    "development_authority": ("wiring", "development_authority"),
+    "development_authority": ("opening", "development_authority"),
     "handlers": ("interfaces", "handlers"),
     "require_free_port": ("hub.web.listening", "require_free_port"),
-    "installed_adapters": ("wiring", "installed_adapters"),
+    "installed_adapters": ("opening", "installed_adapters"),
     "judge_files": ("starting", "judge_files"),
-    "open_blobs": ("wiring", "open_blobs"),
-    "parts_of": ("wiring", "parts_of"),
+    "open_blobs": ("opening", "open_blobs"),
+    "parts_of": ("opening", "parts_of"),
     "people_desk": ("interfaces", "people_desk"),
-    "postal_codes_of": ("wiring", "postal_codes_of"),
+    "postal_codes_of": ("opening", "postal_codes_of"),
     "refuse_demo": ("starting", "refuse_demo"),
     "server": ("interfaces", "server"),
     "server_options": ("interfaces", "server_options"),

@@ -23,8 +23,8 @@ from uuid import UUID
 
 import orjson
 
+from hub.app.opening import open_blobs, open_hub_scanner, open_mail_server
 from hub.app.starting import file_faults
-from hub.app.wiring import open_blobs, open_hub_scanner, open_mail_server
 from hub.config import Settings
 from hub.crypto import HubKeys, expires_at
 from hub.crypto.certificates import read_file

@@ -56,17 +56,8 @@ _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _ACCOUNT_OPERATIONS = (
-    "list",
-    "show",
-    "lock",
-    "unlock",
-    "reset_factors",
-    "sessions",
-    "end_sessions",
-    "end_session",
-    "invitations",
-    "invite",
-    "withdraw",
+    *("list", "show", "lock", "unlock", "reset_factors", "sessions", "end_sessions", "end_session"),
+    *("invitations", "invite", "withdraw"),
 )
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "put_service", "drop_service"),
@@ -156,6 +147,20 @@ def handlers(
     hub: Context, oauth: OAuth, people: People, *, quota: Quota | None = None
 ) -> dict[str, Callable[..., Any]]:
     """Map every other operationId of ``openapi.yaml`` to the method that answers it."""
+    quota = quota or Quota(leases=hub.store.logins)
+    return {
+        "oauth.token": oauth.token,
+        **_plain_door(hub),
+        **_look_ups(hub, quota),
+        **_public_pages(hub),
+        **_operation(hub),
+        **fit_connect.handlers(hub, caller=_caller, quota=quota),
+        **_administration(hub, people),
+    }
+
+
+def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of senders: applications, their uploads and their cases."""
     applications = Applications(
         intake=hub.intake,
         desk=hub.desk,
@@ -168,6 +173,20 @@ def handlers(
         uploads=hub.uploads,
     )
     uploads = ResumableUploads(hub.uploads, caller=_caller, base_url=hub.base_url)
+    own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
+    proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
+    return {
+        **_named("applications", applications, "create", "list", "status", "receipt", "call_back"),
+        "applications.create_parts": applications.create,
+        "validations.create": applications.validate,
+        **_named("uploads", uploads, "options", "create", "show", "append", "drop"),
+        "cases.proof": proofs.show,
+        **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
+    }
+
+
+def _look_ups(hub: Context, quota: Quota) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of what anybody may look up: schemas, areas, services, responsibilities and keys."""
     catalogues = Catalogues(
         catalog=hub.catalogs,
         table=hub.table,
@@ -176,7 +195,6 @@ def handlers(
         keys=hub.keys,
         clock=hub.clock,
     )
-    quota = quota or Quota(leases=hub.store.logins)
     services = PublicServices(
         services=hub.services,
         table=hub.table,
@@ -186,13 +204,22 @@ def handlers(
         quota=quota,
         clock=hub.clock,
     )
-    ai_systems = AiSystems(lambda: hub.ai_register)
-    figures = PublicFigures(hub.usage_reports)
-    health = Health(hub.readiness, mark=hub.settings.data / MARK)
-    dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
-    metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
-    own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
-    proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
+    return {
+        "schemas.list": catalogues.schemas,
+        "schemas.show": catalogues.schema,
+        "schemas.document": catalogues.document,
+        "schemas.diff": catalogues.differences,
+        "areas.search": catalogues.areas,
+        **_named("services", services, "search", "show"),
+        "routes.explain": catalogues.explain,
+        "keys.hub": catalogues.hub_keys,
+        "keys.submission": catalogues.submission_keys,
+        "keys.portal": catalogues.portal_keys,
+    }
+
+
+def _public_pages(hub: Context) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of what anybody may read."""
     dry_run = ValidationPage(
         catalog=hub.catalogs,
         memory_budget=_TRIED,
@@ -210,46 +237,24 @@ def handlers(
         version=__version__,
     )
     return {
-        "applications.create": applications.create,
-        "applications.list": applications.list,
-        "applications.create_parts": applications.create,
-        "applications.status": applications.status,
-        "applications.receipt": applications.receipt,
-        "applications.call_back": applications.call_back,
-        "validations.create": applications.validate,
-        **_named("uploads", uploads, "options", "create", "show", "append", "drop"),
-        "cases.proof": proofs.show,
-        **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
-        "schemas.list": catalogues.schemas,
-        "schemas.show": catalogues.schema,
-        "schemas.document": catalogues.document,
-        "schemas.diff": catalogues.differences,
-        "areas.search": catalogues.areas,
-        "services.search": services.search,
-        "services.show": services.show,
-        "ai_systems.list": ai_systems.list,
-        "ai_systems.page": ai_systems.page,
-        "public_figures.show": figures.show,
-        "public_figures.page": figures.page,
-        "routes.explain": catalogues.explain,
-        "keys.hub": catalogues.hub_keys,
-        "keys.submission": catalogues.submission_keys,
-        "keys.portal": catalogues.portal_keys,
-        "oauth.token": oauth.token,
-        "dead_letters.list": dead_letters.list,
-        "dead_letters.redrive": dead_letters.redrive,
-        "dead_letters.redrive_all": dead_letters.redrive_all,
-        "metrics.show": metrics.show,
-        "health.live": health.live,
-        "health.ready": health.ready,
         "pages.home": pages.home,
         "problems.list": pages.problems,
         "problems.show": pages.problem,
         "feed.show": feed.show,
-        "dry_run.form": dry_run.form,
-        "dry_run.judge": dry_run.judge,
-        **fit_connect.handlers(hub, caller=_caller, quota=quota),
-        **_administration(hub, people),
+        **_named("dry_run", dry_run, "form", "judge"),
+        **_named("ai_systems", AiSystems(lambda: hub.ai_register), "list", "page"),
+        **_named("public_figures", PublicFigures(hub.usage_reports), "show", "page"),
+    }
+
+
+def _operation(hub: Context) -> dict[str, Callable[..., Any]]:
+    """Map the operationIds of who runs the hub: its health, its metrics, what could not be delivered."""
+    dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
+    metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
+    return {
+        **_named("dead_letters", dead_letters, "list", "redrive", "redrive_all"),
+        **_named("metrics", metrics, "show"),
+        **_named("health", Health(hub.readiness, mark=hub.settings.data / MARK), "live", "ready"),
     }
 
 

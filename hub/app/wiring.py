@@ -1,25 +1,21 @@
 """The hub's objects, built from settings in the order in which they depend on each other.
 
-What settings name, opened: places, keys, servers, adapters. Everything else is wired from these.
+``opening`` beside this opens what settings name; everything else is wired from that.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from importlib.metadata import entry_points
-from pathlib import Path
 
 from hub import __version__
 from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
-from hub.administration.costs import Costs
 from hub.administration.deliveries import DeadLetters
 from hub.administration.destinations import Destinations, DestinationService
 from hub.administration.disclosure import Operation
@@ -31,216 +27,70 @@ from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
+from hub.app.opening import (
+    ATTACHMENT_LIMIT,
+    ai_register,
+    allocation_key,
+    canonical_address,
+    delivery_rules,
+    factor_rule,
+    installed_adapters,
+    key_policy,
+    open_blobs,
+    open_board,
+    open_hub_scanner,
+    open_links,
+    open_login,
+    open_mail_server,
+    parts_of,
+    patience,
+    periods,
+    postal_codes_of,
+    process_of,
+    upload_rules,
+)
 from hub.app.processes import Member
 from hub.areas import Gazetteer, GazetteerBook
 from hub.config import Settings
-from hub.crypto import HubKeys, KeyPolicy
-from hub.crypto.development import InsecureDevelopmentAuthority
-from hub.delivery.attempt import AdapterPool, InstalledAdapters, Rules
+from hub.crypto import HubKeys
+from hub.delivery.attempt import AdapterPool
 from hub.delivery.dispatcher import Dispatcher
-from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.fit_connect.collection import Cases
 from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.invitations import Invitations
-from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.passkeys import Passkeys
-from hub.identity.second_factors import FactorDemand, FactorRule, SecondFactors
+from hub.identity.second_factors import SecondFactors
 from hub.identity.two_steps import TwoSteps
 from hub.intake import Intake
 from hub.intake.screening import Screening
 from hub.intake.status import StatusDesk
-from hub.intake.uploads import UploadDesk, UploadRules
+from hub.intake.uploads import UploadDesk
 from hub.jobs.gauges import Facts, Gauges, Readiness
-from hub.jobs.retention import Periods, RetentionJob, Undelivered
+from hub.jobs.retention import RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.jobs.usage import RefusalTally, RollUp
 from hub.jobs.watch import Watch
-from hub.model import Breaker, Destination, Role, Schedule, Sealing, utc_now
+from hub.model import Destination, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
-from hub.notifications.mail import MailedLinks, MailServer, Noticeboard, Postman
+from hub.notifications.mail import Postman
 from hub.observability import crashes
 from hub.observability.metrics import LOGINS, Meters
 from hub.observability.tracing import open_traces
-from hub.openid.provider import Provider, Registration
 from hub.proof.checkpoints import Checkpoints
 from hub.proof.evidence import Evidences, Notary
 from hub.resources import shipped
 from hub.routing import CurrentServices, RoutingTable
-from hub.scanning import Scanner, Times, open_scanner, scanner_address
 from hub.scanning.kinds import allow_list
 from hub.services import ServiceCatalogue
-from hub.services.ai_systems import AiRegister
-from hub.store import Blobs, LocalBlobs, Store, UploadQuota, WatchPatience
+from hub.store import Store
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
-from hub.transport.connection import Outbound, dial_own
+from hub.transport.connection import Outbound
 from hub.validation.catalog import CatalogBook, SchemaCatalog
 
 _log = logging.getLogger(__name__)
-_LONGEST_SECRET = 4096  # Bytes
-_PROVIDER_ANSWER_LIMIT = 256 * 1024  # Bytes; keys with their certificate chains take some 30 kB.
-
-
-def process_of(settings: Settings) -> str:
-    """Name this process in leases: two processes of one machine are two holders."""
-    return f"{settings.node}/{os.getpid()}"
-
-
-def installed_adapters() -> InstalledAdapters:
-    """Return every installed adapter by name (entry-point group ``hub.adapters``)."""
-    return InstalledAdapters(entry_points(group="hub.adapters"))
-
-
-def open_blobs(settings: Settings, supervisor: Supervisor | None = None) -> Blobs:
-    """Open the place of large contents; raise ``ConfigurationError`` for one that cannot be used."""
-    if settings.blobs == "local":
-        return LocalBlobs(settings.data / "blobs")
-    try:
-        from hub.store.blobs.s3 import S3Blobs, S3Place
-    except ImportError as error:
-        raise ConfigurationError(
-            Text(
-                "Für Inhalte in einem Eimer fehlt das Zusatzpaket: Installieren Sie rathaus-hub[s3].",
-                "Contents in a bucket need an extra package: install rathaus-hub[s3].",
-            )
-        ) from error
-    place = S3Place.from_files(
-        settings.blobs,
-        endpoint=settings.blobs_endpoint,
-        region=settings.blobs_region,
-        key_id_file=settings.blobs_key_id_file,
-        secret_file=settings.blobs_secret_file,
-    )
-    return S3Blobs(place, supervisor=supervisor)
-
-
-def postal_codes_of(settings: Settings) -> Path:
-    """Return where an operator's list of postal codes lies, if there is one."""
-    return settings.data / "areas" / "postal_codes.csv"
-
-
-def parts_of(settings: Settings) -> Path:
-    """Return where an operator's list of parts of municipalities lies, if there is one."""
-    return settings.data / "areas" / "parts.csv"
-
-
-def development_authority(settings: Settings, *, now: datetime) -> InsecureDevelopmentAuthority:
-    """Return the development PKI of the data folder, made there if missing; refused in production."""
-    folder = settings.data / "pki" / "development-ca"
-    return InsecureDevelopmentAuthority.load_or_create(folder, now=now, production=settings.production)
-
-
-def key_policy(settings: Settings, now: datetime) -> KeyPolicy:
-    """Trust the operator's anchors; in development also the development PKI and self-signed certificates."""
-    policy = KeyPolicy.from_files(sorted((settings.data / "anchors").glob("*.pem")), allow_self_signed=False)
-    if settings.production:
-        return policy
-    anchor = development_authority(settings, now=now).certificate
-    return replace(policy, trust_anchors=(*policy.trust_anchors, anchor), allow_self_signed=True)
-
-
-#: The setting of the store under which the address stands that this hub signs as.
-_ADDRESS = "canonical-address"
-
-
-def canonical_address(settings: Settings, store: Store, *, listens: bool) -> str:
-    """Return the address that the hub signs as: one for all processes on a store, so that all are one issuer.
-
-    Where no ``base_url`` is set, it follows from where the hub ``listens``, and only the process that does knows: it writes it
-    down, and commands and workers beside it take it from there.
-    """
-    known = store.settings.value(_ADDRESS)
-    address = settings.canonical_url if settings.base_url or listens or not known else known
-    if listens and address != known:
-        store.settings.set(_ADDRESS, address)
-    return address
-
-
-def open_login(
-    settings: Settings, store: Store, accounts: Accounts, keys: HubKeys, *, base_url: str, failed: Callable[[], None]
-) -> OpenIdLogin | None:
-    """Log people in by the configured provider; raise ``ConfigurationError`` for files that cannot be used.
-
-    ``failed`` is told of each log-in that fails.
-    """
-    if not settings.openid_issuer:
-        return None
-    try:
-        secret = vault.read_text(Path(settings.openid_client_secret_file), most=_LONGEST_SECRET)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            Text("openid_client_secret_file ist nicht lesbar.", "openid_client_secret_file cannot be read.")
-        ) from error
-    registration = Registration(
-        issuer=settings.openid_issuer,
-        client_id=settings.openid_client_id,
-        secret=secret,
-        redirect_uri=f"{base_url}{CALLBACK_PATH}",
-        scopes=tuple(settings.openid_scopes.split()),
-    )
-    outbound = Outbound(
-        allow_private_addresses=settings.allow_private_addresses or settings.openid_private_network,
-        any_port=True,
-        answer_limit=_PROVIDER_ANSWER_LIMIT,
-    )
-    return OpenIdLogin(
-        store=store,
-        accounts=accounts,
-        box=keys,
-        provider=Provider(registration=registration, outbound=outbound),
-        grants=Grants.load(Path(settings.openid_roles_file), settings.openid_roles_claim),
-        failed=failed,
-    )
-
-
-def open_hub_scanner(settings: Settings) -> Scanner | None:
-    """Return the scanner for malware of the settings, None where there is none; nothing is connected to yet."""
-    if not settings.scan:
-        return None
-    times = Times(answer=settings.scan_seconds, wait=settings.scan_wait_seconds)
-    return open_scanner(scanner_address(settings.scan), dial=dial_own, times=times, most=settings.scan_bytes)
-
-
-def open_board(settings: Settings, store: Store) -> Noticeboard:
-    """Return where people are told of what they have to know."""
-    return Noticeboard(
-        store=store,
-        actor=f"hub:{settings.node}",
-        mails=bool(settings.smtp_host),
-        operators=settings.mail_operators,
-    )
-
-
-def _factor_rule(settings: Settings) -> FactorRule:
-    return FactorRule(
-        demand=FactorDemand(settings.second_factor), roles=frozenset(map(Role, settings.second_factor_roles.split()))
-    )
-
-
-def open_links(settings: Settings, base_url: str) -> MailedLinks | None:
-    """Return who mails links; None where no mail server is set up."""
-    server = open_mail_server(settings)
-    return None if server is None else MailedLinks(server=server, base_url=base_url)
-
-
-def open_mail_server(settings: Settings) -> MailServer | None:
-    """Return the mail server of the settings, None where there is none; ``ConfigurationError`` for files of no use."""
-    if not settings.smtp_host:
-        return None
-    return MailServer.from_files(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        sender=settings.mail_sender,
-        starttls=settings.smtp_security == "starttls",
-        user=settings.smtp_user,
-        password_file=settings.smtp_password_file,
-        ca_file=settings.smtp_ca_file,
-    )
-
-
-_ATTACHMENT_LIMIT = 375_000_000  # 500 MB once sealed: base64url makes 4 bytes of 3 (FIT-Connect section 15)
 _ORPHAN_GRACE = timedelta(hours=24)
 #: How often the ends of logs are put under a signature.
 _CHECKPOINTS_EVERY = timedelta(seconds=5)
@@ -283,7 +133,7 @@ class Foundation:
         self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
         #: The areas; ``gazetteers`` gives them with the operator's lists of the moment, for those who search.
         self.gazetteer = Gazetteer.load(settings.rules / "areas")
-        self.ai_register = _ai_register(settings)
+        self.ai_register = ai_register(settings)
         self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings), parts_of(settings))
         self.traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
         #: Every adapter that is installed, by name; ``adapters`` holds those that destinations have.
@@ -328,7 +178,7 @@ class Shared(Foundation):
             store=store,
             box=keys,
             passwords=settings.takes_passwords,
-            factors=SecondFactors(store=store, box=keys, rule=_factor_rule(settings)),
+            factors=SecondFactors(store=store, box=keys, rule=factor_rule(settings)),
             failed=by_password,
         )
         self.two_steps = TwoSteps(store=store, accounts=self.accounts)
@@ -386,14 +236,14 @@ class Context(Shared):
     def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
         super().__init__(settings, clock, purpose)
         store = self.store
-        self.attachment_limit = _ATTACHMENT_LIMIT
+        self.attachment_limit = ATTACHMENT_LIMIT
         self.screening = _screening(self)
         self.intake = Intake(self)
         self.uploads = UploadDesk(
-            store=store, blobs=self.blobs, admission=self.admission, rules=_upload_rules(settings), clock=self.clock
+            store=store, blobs=self.blobs, admission=self.admission, rules=upload_rules(settings), clock=self.clock
         )
         self.desk = StatusDesk(
-            store=store, evidences=self.evidences, clock=self.clock, silent=_patience(settings).silent
+            store=store, evidences=self.evidences, clock=self.clock, silent=patience(settings).silent
         )
         self.cases = Cases(store=store, notary=self.notary)
         self.sender_cases = SenderCases(
@@ -417,14 +267,14 @@ class Context(Shared):
         self.messenger = _messenger(self)
         self.postman = _postman(self)
         self.roll_up = RollUp(store=store)
-        self.watch = Watch(store=store, board=self.board, patience=_patience(settings))
+        self.watch = Watch(store=store, board=self.board, patience=patience(settings))
         self.refusals = RefusalTally(store=store, clock=clock)
         self.usage_reports = UsageReports(
             store=store,
             gazetteer=self.gazetteers,
             service_name=self.book.services.name,
             services=lambda: self.book.services,
-            costs=_costs(settings, self.gazetteer),
+            costs=allocation_key(settings, self.gazetteer),
             clock=clock,
         )
         self.duties = _duties(self)
@@ -496,14 +346,6 @@ def _screening(hub: Shared) -> Screening:
     )
 
 
-def _ai_register(settings: Settings) -> AiRegister:
-    """Return the AI systems of the rules' folder and the operator's own; where an older folder has none, those that ship."""
-    seeded = settings.rules / "ai_systems"
-    return AiRegister.load(
-        seeded if seeded.is_dir() else shipped("routing_rules/ai_systems"), settings.data / "ai_systems"
-    )
-
-
 def _open_services(hub: Shared) -> ServiceVersions:
     """Return the versions of the services; at a first start what the folder of rules holds is published."""
     seed = ServiceCatalogue.load(hub.settings.rules)
@@ -546,52 +388,11 @@ def _dispatcher(hub: Shared) -> Dispatcher:
         notary=hub.notary,
         evidences=hub.evidences,
         callback_writer=hub.callback_writer,
-        rules=_rules(hub.settings, hub.base_url),
+        rules=delivery_rules(hub.settings, hub.base_url),
         clock=hub.clock,
         meters=hub.meters,
         traces=hub.traces,
         supervisor=hub.supervisor,
-    )
-
-
-def _rules(settings: Settings, base_url: str) -> Rules:
-    return Rules(
-        node=process_of(settings),
-        lease=settings.lease,
-        schedule=Schedule(
-            first=timedelta(seconds=settings.retry_first_seconds),
-            longest=timedelta(seconds=settings.retry_longest_seconds),
-            give_up=timedelta(seconds=settings.give_up_seconds),
-        ),
-        threads=settings.delivery_threads,
-        base_url=base_url,
-        breaker=Breaker(
-            threshold=settings.circuit_failures,
-            first=timedelta(seconds=settings.circuit_first_seconds),
-            longest=timedelta(seconds=settings.circuit_longest_seconds),
-        ),
-        most_lapses=settings.poison_lapses,
-    )
-
-
-def _periods(settings: Settings) -> Periods:
-    return Periods(
-        incomplete=timedelta(seconds=settings.incomplete_seconds),
-        finished=timedelta(seconds=settings.finished_seconds),
-        unanswered=timedelta(seconds=settings.uncollected_seconds),
-        case=timedelta(seconds=settings.case_seconds),
-        by_service=settings.kept_by_service,
-    )
-
-
-def _upload_rules(settings: Settings) -> UploadRules:
-    return UploadRules(
-        kept=timedelta(seconds=settings.upload_seconds),
-        remembered=timedelta(seconds=settings.idempotency_seconds),
-        quota=UploadQuota(
-            number=settings.uploads_per_client, size=settings.upload_bytes_per_client, largest=_ATTACHMENT_LIMIT
-        ),
-        pause=settings.pause_seconds,
     )
 
 
@@ -603,7 +404,7 @@ def _operation(hub: Shared) -> Operation:
         operators=settings.mail_operators,
         database="SQLite" if sqlite_file(settings.database) is not None else "PostgreSQL",
         contents=settings.blobs,
-        periods=_periods(settings),
+        periods=periods(settings),
         idempotency=timedelta(seconds=settings.idempotency_seconds),
     )
 
@@ -615,7 +416,7 @@ def _retention(hub: Shared) -> RetentionJob:
         board=hub.board,
         keys=hub.keys,
         base_url=hub.base_url,
-        periods=_periods(hub.settings),
+        periods=periods(hub.settings),
         meters=hub.meters,
     )
 
@@ -682,31 +483,12 @@ def _clearing(hub: Context) -> list[Duty]:
     ]
 
 
-def _costs(settings: Settings, gazetteer: Gazetteer) -> Costs:
-    """Return the allocation key of the settings; one that cannot be used stops the start, not the end of a month."""
-
-    def known(ars: str) -> tuple[str, int | None]:
-        place = gazetteer.find(ars)
-        return (ars, None) if place is None else (place.name, place.inhabitants)
-
-    return Costs.load(Path(settings.costs_file), known) if settings.costs_file else Costs()
-
-
 def _counting(hub: Context) -> list[Duty]:
     every = timedelta(hours=1)
     return [
         Duty(name="usage", every=every, run=hub.roll_up.run),
         Duty(name="watch", every=every, run=hub.watch.run),
     ]
-
-
-def _patience(settings: Settings) -> WatchPatience:
-    return WatchPatience(
-        silent=timedelta(days=settings.silent_days),
-        mailbox=timedelta(days=settings.mailbox_days),
-        sender=timedelta(days=settings.quiet_sender_days),
-        unused=timedelta(days=settings.unused_days),
-    )
 
 
 def unconfined(hub: Context) -> DestinationService:

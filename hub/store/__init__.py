@@ -5,6 +5,7 @@ sealed contents as files. Both accept sealed values only.
 """
 
 from hub.store.accounts import Account, Counted, Failure, StoredSession
+from hub.store.attempts import AttemptResult
 from hub.store.audit import AuditEntry, AuditRecord, Read
 from hub.store.blobs.contents import Beginning, Blobs, BlobWriter, Provisional
 from hub.store.blobs.local import LocalBlobs, SpillingSink
@@ -17,7 +18,6 @@ from hub.store.outboxes import OutboxAttempt, Telling
 from hub.store.parties import NewDestination
 from hub.store.plain_door import Filed
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep, adapter_change_open
-from hub.store.queue import AttemptResult
 from hub.store.records import (
     Announcement,
     Attempt,

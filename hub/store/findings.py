@@ -17,14 +17,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or
 
 from hub.model import Scope, Subject
 from hub.model.usage import day_of, span_of
-from hub.store import tables, usage_tables
+from hub.store import tables
 from hub.store.database import Database, maybe_moment, micros, moment
 from hub.store.records import DeliveryState
 from hub.store.scopes import destination_within, within
 from hub.store.statements import Insert
 
-_FINDINGS = usage_tables.findings
-_USAGE = usage_tables.usage
+_FINDINGS = tables.findings
+_USAGE = tables.usage
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _DESTINATIONS = tables.destinations

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, up
 
 from hub.errors import Conflict, Text, not_found, state_forbids
 from hub.model import State
-from hub.store import tables, usage_tables
+from hub.store import tables
 from hub.store.blobs.contents import Blobs
 from hub.store.database import Database, micros
 from hub.store.event_log import advance, end_delivery, lock_case, move, write_events
@@ -250,7 +250,7 @@ def _drop(connection: Connection, case_id: str) -> None:
         delete(_DELIVERIES).where(_DELIVERIES.c.submission_id.in_(in_case)),
         delete(_IDEMPOTENCY).where(_IDEMPOTENCY.c.submission_id.in_(in_case)),
         delete(tables.reads).where(tables.reads.c.message_id.in_(in_case)),
-        delete(usage_tables.deletions).where(usage_tables.deletions.c.message_id.in_(in_case)),
+        delete(tables.deletions).where(tables.deletions.c.message_id.in_(in_case)),
         delete(tables.callbacks).where(tables.callbacks.c.case_id == case_id),
         delete(tables.events).where(tables.events.c.case_id == case_id),
         delete(_MESSAGES).where(_MESSAGES.c.case_id == case_id),

@@ -36,16 +36,16 @@ from hub.model.usage import (
     day_of,
     span_of,
 )
-from hub.store import tables, usage_tables
+from hub.store import tables
 from hub.store.database import Database, from_json, maybe_moment, micros, moment
 from hub.store.scopes import destination_within, within
 from hub.store.statements import Insert
 
 T = TypeVar("T")
-_USAGE = usage_tables.usage
-_DAYS = usage_tables.usage_days
-_REFUSALS = usage_tables.refusals
-_REFUSED = usage_tables.usage_refusals
+_USAGE = tables.usage
+_DAYS = tables.usage_days
+_REFUSALS = tables.refusals
+_REFUSED = tables.usage_refusals
 _SETTINGS = tables.settings
 _LEAVES = tables.checkpoint_leaves
 _DELIVERIES = tables.deliveries

@@ -39,15 +39,8 @@ from hub.validation.report import Report
 from hub.validation.schematron.rules import BusinessRules
 from hub.validation.xml.documents import XmlDocument
 from hub.validation.xml.places import PlaceTable, PlaceTables, tables_from_json
-from hub.validation.xml.xsd import (
-    XSD,
-    XsdSchema,
-    XsdSource,
-    mark_of,
-    may_name_version,
-    parse_schema_document,
-    tables_of,
-)
+from hub.validation.xml.versions import mark_of, may_name_version
+from hub.validation.xml.xsd import XSD, XsdSchema, XsdSource, parse_schema_document, tables_of
 from hub.validation.xml.xsd11 import Xsd11Schema
 
 #: Elements and bytes at the beginning of a document that are looked at, and characters of what one states.

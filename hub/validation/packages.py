@@ -51,16 +51,8 @@ from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
 from hub.validation.xml.patterns import refuse_dangerous_patterns
 from hub.validation.xml.places import tables_as_json
-from hub.validation.xml.xsd import (
-    XSD,
-    Mark,
-    XsdSource,
-    compiled,
-    mark_of,
-    might_mean_1_1,
-    tables_of,
-    unjudged_mark_of,
-)
+from hub.validation.xml.versions import Mark, mark_of, might_mean_1_1, unjudged_mark_of
+from hub.validation.xml.xsd import XSD, XsdSource, compiled, tables_of
 from hub.validation.xml.xsd11 import compiled_xsd11
 
 #: What a standard is made of: schemas, rules and the parts that they include, code lists.

@@ -17,7 +17,7 @@ import pytest
 from lxml import etree
 from maven import copied
 
-from benchmarks.compare import Maker
+from benchmarks.made_messages import Maker
 from hub.errors import ConfigurationError
 from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog
