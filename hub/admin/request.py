@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval, AdapterSettings
+from hub.administration.ai_versions import AiVersions
 from hub.administration.clients import ClientService
 from hub.administration.deliveries import DeadLetters, TestDelivery
 from hub.administration.destinations import DestinationService
@@ -37,8 +38,10 @@ from hub.identity.invitations import Invitations
 from hub.identity.openid.login import CALLBACK_PATH, OpenIdLogin
 from hub.identity.passkeys import Passkeys
 from hub.identity.two_steps import TwoSteps
+from hub.jobs.ai_links import LinkWatch
 from hub.model import Client, DeadCause, Destination, Event, Tenant
 from hub.services import ServiceCatalogue
+from hub.services.ai_systems import AiRegister
 from hub.store import (
     Activity,
     AuditEntry,
@@ -279,6 +282,8 @@ class Administered(Protocol):
     openid: OpenIdLogin | None
     book: RoutingTableVersions
     service_book: ServiceVersions
+    ai_book: AiVersions
+    link_watch: LinkWatch
     destination_service: DestinationService
     client_service: ClientService
     account_service: AccountService
@@ -297,6 +302,9 @@ class Administered(Protocol):
 
     def services(self) -> ServiceCatalogue:
         """Return the public services of the moment."""
+
+    def ai_register(self) -> AiRegister:
+        """Return the register of AI systems of the moment."""
 
     def gazetteers(self) -> Gazetteer:
         """Return the areas, with the postal codes of the moment."""
@@ -461,6 +469,7 @@ def inside(path: str) -> str:
 _NOTES: Mapping[str, Text] = {
     "saved": Text("Gespeichert.", "Saved."),
     "drafted": Text("Entwurf angelegt.", "Draft made."),
+    "links-checked": Text("Verweise geprüft.", "Links checked."),
     "approved": Text("Freigegeben.", "Approved."),
     "activated": Text("Aktiviert.", "Activated."),
     "rolled-back": Text("Zurückgenommen.", "Rolled back."),

@@ -2,8 +2,8 @@
 
 The way of a change: (1) a draft is made from the active content or from a file and changed by editors; (2) a second person,
 who never changed it, approves it: errors of the check block, warnings need a word; (3) it is activated, now or at a time;
-(4) a rollback brings an earlier version back. The routing table and the catalogue of services go this way, each with its own
-content, check and scope.
+(4) a rollback brings an earlier version back. The routing table, the catalogue of services and the register of AI systems go
+this way, each with its own content, check and scope.
 
 Versions as they stand: each, and the one that is active now, was or will be. A version's content is put together from its rows
 when it is first asked for; what decides now is at most a second old.

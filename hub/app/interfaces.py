@@ -227,6 +227,7 @@ def _public_pages(hub: Context) -> dict[str, Callable[..., Any]]:
         allowed=hub.settings.validates_publicly,
         ledger=None if hub.member is None else hub.member.tried,
     )
+    ai_systems = AiSystems(hub.ai_book, clock=hub.clock, base_url=hub.base_url)
     pages = Pages(closed=_closed(hub.settings), portal=hub.settings.portal_url)
     feed = Feed(
         store=hub.store,
@@ -242,7 +243,7 @@ def _public_pages(hub: Context) -> dict[str, Callable[..., Any]]:
         "problems.show": pages.problem,
         "feed.show": feed.show,
         **_named("dry_run", dry_run, "form", "judge"),
-        **_named("ai_systems", AiSystems(lambda: hub.ai_register), "list", "page"),
+        **_named("ai_systems", ai_systems, "list", "page", "publication", "versions"),
         **_named("public_figures", PublicFigures(hub.usage_reports), "show", "page"),
     }
 

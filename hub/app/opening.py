@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from hub.administration.ai_versions import AiVersions
 from hub.administration.costs import Costs
 from hub.areas import Gazetteer
 from hub.config import Settings
@@ -196,12 +197,16 @@ def open_mail_server(settings: Settings) -> MailServer | None:
     )
 
 
-def ai_register(settings: Settings) -> AiRegister:
-    """Return the AI systems of the rules' folder and the operator's own; where an older folder has none, those that ship."""
+def open_ai_register(settings: Settings, store: Store, *, now: datetime) -> AiVersions:
+    """Return the versions of the register of AI systems.
+
+    At a first start what the rules' folder and the operator's own hold is published; an older folder has what ships.
+    """
     seeded = settings.rules / "ai_systems"
-    return AiRegister.load(
-        seeded if seeded.is_dir() else shipped("routing_rules/ai_systems"), settings.data / "ai_systems"
-    )
+    book = AiVersions(store=store, broken=store.ai_links.broken)
+    shipping = seeded if seeded.is_dir() else shipped("routing_rules/ai_systems")
+    book.begin_with(AiRegister.load(shipping, settings.data / "ai_systems"), now=now)
+    return book
 
 
 def delivery_rules(settings: Settings, base_url: str) -> Rules:

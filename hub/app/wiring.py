@@ -29,13 +29,13 @@ from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.app.opening import (
     ATTACHMENT_LIMIT,
-    ai_register,
     allocation_key,
     canonical_address,
     delivery_rules,
     factor_rule,
     installed_adapters,
     key_policy,
+    open_ai_register,
     open_blobs,
     open_board,
     open_hub_scanner,
@@ -67,6 +67,7 @@ from hub.intake import Intake
 from hub.intake.screening import Screening
 from hub.intake.status import StatusDesk
 from hub.intake.uploads import UploadDesk
+from hub.jobs.ai_links import LinkWatch
 from hub.jobs.gauges import Facts, Gauges, Readiness
 from hub.jobs.retention import RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
@@ -84,6 +85,7 @@ from hub.resources import shipped
 from hub.routing import CurrentServices, RoutingTable
 from hub.scanning.kinds import allow_list
 from hub.services import ServiceCatalogue
+from hub.services.ai_systems import AiRegister
 from hub.store import Store
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
@@ -133,7 +135,6 @@ class Foundation:
         self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
         #: The areas; ``gazetteers`` gives them with the operator's lists of the moment, for those who search.
         self.gazetteer = Gazetteer.load(settings.rules / "areas")
-        self.ai_register = ai_register(settings)
         self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings), parts_of(settings))
         self.traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
         #: Every adapter that is installed, by name; ``adapters`` holds those that destinations have.
@@ -194,6 +195,7 @@ class Shared(Foundation):
         self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url, failed=by_openid)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)
         self.service_book = _open_services(self)
+        self.ai_book = open_ai_register(settings, store, now=self.clock())
         self.book = _open_book(self)
         self.checkpoints = Checkpoints(store=store, keys=keys, issuer=self.base_url)
         self.notary = Notary(
@@ -204,6 +206,7 @@ class Shared(Foundation):
             interval=_CHECKPOINTS_EVERY,
             meters=self.meters,
         )
+        self.link_watch = LinkWatch(links=store.ai_links, register=self.ai_register, outbound=self.outbound)
         self.evidences = Evidences(
             store=store, keys=keys, issuer=self.base_url, meters=self.meters, scans=bool(settings.scan)
         )
@@ -220,6 +223,10 @@ class Shared(Foundation):
     def services(self) -> ServiceCatalogue:
         """Return the public services of the moment."""
         return self.service_book.active(self.clock())
+
+    def ai_register(self) -> AiRegister:
+        """Return the register of AI systems of the moment."""
+        return self.ai_book.active(self.clock())
 
     def table(self) -> RoutingTable:
         """Return the routing table in force."""
@@ -488,6 +495,7 @@ def _counting(hub: Context) -> list[Duty]:
     return [
         Duty(name="usage", every=every, run=hub.roll_up.run),
         Duty(name="watch", every=every, run=hub.watch.run),
+        Duty(name="ai-links", every=every, run=hub.link_watch.run, pending=hub.link_watch.pending),
     ]
 
 

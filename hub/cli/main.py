@@ -23,6 +23,7 @@ _REFUSED, _LATER = 1, 3
 COMMANDS_BY_NAME = {
     "accounts": ("accounts", "Konten für die Verwaltungsseiten / accounts for the admin pages."),
     "adapters": ("destinations", "Adapter / adapters."),
+    "ai": ("ai", "KI-Register / register of AI systems."),
     "areas": ("routing", "Gebiete und Postleitzahlen / areas and postal codes."),
     "backup": ("backups", "Sichern, auch im Betrieb / back up, also while it runs."),
     "case": ("cases", "Eigene Vorgänge und Antworten / a sender's cases and replies."),

@@ -20,6 +20,14 @@ NOT_FOUND: Mapping[str, Text] = {
         "Diese Änderung{key} eines Zustellwegs gibt es nicht. Laden Sie die Seite des Zustellpunkts neu.",
         "This change{key} of a way of delivery does not exist. Load the destination's page again.",
     ),
+    "ai-register-not-found": Text(
+        "Diese Fassung{key} des KI-Registers gibt es nicht, oder sie war nie veröffentlicht. /ai nennt alle.",
+        "This version{key} of the register of AI systems does not exist, or was never published. /ai lists all.",
+    ),
+    "ai-system-not-found": Text(
+        "Dieses System{key} steht nicht im KI-Register. /ai nennt alle.",
+        "This system{key} does not stand in the register of AI systems. /ai lists all.",
+    ),
     "attachment-not-found": Text(
         "Die Anlage{key} gehört nicht zur Einreichung. „attachments“ der Einreichung nennt alle.",
         "Attachment{key} is none of the submission's. Its 'attachments' lists all.",

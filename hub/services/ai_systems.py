@@ -1,9 +1,11 @@
 """The register of AI systems: which ones take part in public services, and what people are told of them.
 
-Files name them (``ai_systems/*.yaml``, strict YAML). Members have the names of the Dutch publication standard for algorithms
-1.0 where they fit, so that what reads one register reads the other; beside them stands what the AI Act (Regulation (EU)
-2024/1689) asks: role, risk class with its reason, the text of Article 50, versions. What is no AI system may be listed, too,
-as a rule engine: it says so, and has no text for Article 50.
+Files seed them (``ai_systems/*.yaml``, strict YAML); from then on they have versions, as routing tables do. Members have the
+names of the Dutch publication standard for algorithms 1.0 where they fit, so that what reads one register reads the other;
+beside them stands what the AI Act (Regulation (EU) 2024/1689) asks: role, risk class with its reason, the text of Article 50,
+versions. What is no AI system may be listed, too, as a rule engine: it says so, and has no text for Article 50.
+
+Nothing vanishes: what is not used any more is withdrawn (``out-of-use``) and stays, with all its versions.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from hub.errors import ConfigurationError, Invalid, Text
+from hub.errors import ConfigurationError, Invalid, Malformed, Text, TooLarge, not_found
 from hub.files.strict_yaml import load_yaml
 from hub.model import LEIKA_PREFIX, canonical_service
 from hub.services.entry import Members, wrong
@@ -29,9 +31,12 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _SERVICE = re.compile(r"99[0-9]{12}|urn:[a-z0-9][a-z0-9-]{0,31}(?::[a-z0-9._-]{1,100}){1,10}")
 _CONTACT = re.compile(r"https://[!-~]{1,400}|[^@\s]{1,100}@[^@\s]{1,100}")
+_ADDRESS = re.compile(r"https://[!-~]{1,400}")
 _LARGEST = 4 * 1024 * 1024
-#: Characters that the publication standard leaves for two of its texts.
-_CAPS = {"name": 100, "description_short": 400}
+#: Systems of one register: the country's largest lists some hundreds.
+_MOST = 1_000
+#: Characters that the publication standard leaves for texts that are shorter than any line may be.
+_CAPS = {"name": 100, "description_short": 400, "organization": 100, "provider": 200}
 
 
 class SystemKind(StrEnum):
@@ -92,6 +97,14 @@ class SystemVersion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """Something that a system refers to: what it is called, and where it is to be read (empty: nowhere)."""
+
+    title: Text
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AiSystem:
     """One system. ``texts`` hold what the publication standard calls so, in both languages; what nobody wrote is not in it.
 
@@ -105,68 +118,209 @@ class AiSystem:
     category: PublicationCategory
     texts: dict[str, Text]
     contact: str
-    website: str
+    #: Where more is to be read (``website``, ``url``, ``process_index_url``, ``publiccode``), as far as somebody wrote it.
+    addresses: dict[str, str]
     begins: str
     ends: str
     role: ActRole
     risk: RiskClass
     reason: Text
     notice: Text | None
-    assessments: tuple[Text, ...]
+    assessments: tuple[Reference, ...]
+    laws: tuple[Reference, ...]
+    sources: tuple[Reference, ...]
     versions: tuple[SystemVersion, ...]
     services: tuple[str, ...]
+
+    def links(self) -> list[str]:
+        """Return every address that the entry names, each once."""
+        referred = [each.link for each in (*self.assessments, *self.laws, *self.sources)]
+        named = [*self.addresses.values(), *referred, self.contact if self.contact.startswith("https:") else ""]
+        return list(dict.fromkeys(each for each in named if each))
+
+    def in_use(self, version: str, on: date) -> bool:
+        """Whether a version of the system is in use on a day."""
+        used = (each for each in self.versions if each.version == version)
+        now = any(each.since <= on and (each.until is None or on <= each.until) for each in used)
+        return now and self.status is SystemStatus.IN_USE
+
+    def withdrawn(self, on: date) -> AiSystem:
+        """Return the system as it stands in the register when it is not used from a day on."""
+        ended = tuple(
+            replace(each, until=max(each.since, on)) if each.until is None else each for each in self.versions
+        )
+        return replace(self, status=SystemStatus.OUT_OF_USE, ends=f"{on:%Y-%m}", versions=ended)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the system as files and rows write it; :func:`system_from` reads it back to the same."""
+        texts = {name: _said_twice(text) for name, text in self.texts.items()}
+        dates = {"begin_date": self.begins, "end_date": self.ends, "contact_email": self.contact, **self.addresses}
+        grouped = {
+            "impacttoetsen": self.assessments,
+            "lawful_basis_grouping": self.laws,
+            "source_data_grouping": self.sources,
+        }
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "status": self.status.value,
+            "publication_category": self.category.value,
+            **texts,
+            **{name: value for name, value in dates.items() if value},
+            "role": self.role.value,
+            "risk": {"class": self.risk.value, "reason": _said_twice(self.reason)},
+            **({} if self.notice is None else {"notice": _said_twice(self.notice)}),
+            **{name: [_reference_document(each) for each in several] for name, several in grouped.items() if several},
+            "versions": [
+                {"version": each.version, "since": each.since.isoformat()}
+                | ({} if each.until is None else {"until": each.until.isoformat()})
+                for each in self.versions
+            ],
+            "services": list(self.services),
+        }
 
 
 #: Texts that every system has, and those that it may have.
 _NEEDED = ("name", "description_short", "organization", "goal", "human_intervention", "provider")
-_OPTIONAL = ("proportionality", "risks", "lawful_basis", "source_data", "methods_and_models")
+_OPTIONAL = ("proportionality", "risks", "lawful_basis", "source_data", "methods_and_models", "tags")
+#: Members that are addresses.
+ADDRESSES = ("website", "url", "process_index_url", "publiccode")
 
 
 class AiRegister:
-    """All systems, in the order of their ids. ``version`` changes with whatever is said of any."""
+    """All systems, in the order of their ids. Immutable; ``version`` is the SHA-256 of what is said of all."""
 
     def __init__(self, systems: Iterable[AiSystem]) -> None:
         self._systems = {each.id: each for each in sorted(systems, key=lambda each: each.id)}
-        said = [as_json(each, lang) for each in self for lang in ("de", "en")]
-        self.version = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        said = json.dumps([each.as_document() for each in self], sort_keys=True)
+        self.version = hashlib.sha256(said.encode()).hexdigest()
+
+    @classmethod
+    def of(cls, systems: Iterable[AiSystem]) -> AiRegister:
+        """Return a register of systems that people hand in; raise ``Invalid`` where one stands twice, or for too many."""
+        listed = list(systems)
+        ids = set()
+        for each in listed:
+            if each.id in ids:
+                raise wrong(each.id, "das System steht doppelt", "the system stands twice")
+            ids.add(each.id)
+        if len(listed) > _MOST:
+            raise TooLarge(Text(f"Höchstens {_MOST} Systeme.", f"At most {_MOST} systems."))
+        return cls(listed)
 
     @classmethod
     def load(cls, *folders: Path) -> AiRegister:
         """Read ``*.yaml`` of each folder that there is; raise ``ConfigurationError`` naming the file and the place in it."""
-        found: dict[str, AiSystem] = {}
+        found: list[AiSystem] = []
         for path in dict.fromkeys(each for folder in folders for each in sorted(folder.glob("*.yaml"))):
             try:
-                for system in read_systems(path.read_bytes()):
-                    if system.id in found:
-                        raise wrong(system.id, "das System steht doppelt", "the system stands twice")
-                    found[system.id] = system
+                found = list(cls.of([*found, *read_systems(path.read_bytes())]))
             except OSError as exc:
                 raise _unusable(path, Text("nicht lesbar", "cannot be read")) from exc
-            except (yaml.YAMLError, UnicodeError) as exc:
-                raise _unusable(path, Text("kein gültiges YAML", "not valid YAML")) from exc
-            except Invalid as exc:
+            except (Invalid, Malformed, TooLarge) as exc:
                 raise _unusable(path, exc.detail) from exc
-        return cls(found.values())
+        return cls(found)
 
     def __iter__(self) -> Iterator[AiSystem]:
         return iter(self._systems.values())
 
+    def __len__(self) -> int:
+        return len(self._systems)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AiRegister) and other.version == self.version
+
+    def __hash__(self) -> int:
+        return hash(self.version)
+
+    def find(self, system_id: str) -> AiSystem | None:
+        """Return a system by its id; None where there is none."""
+        return self._systems.get(system_id)
+
+    def system(self, system_id: str) -> AiSystem:
+        """Return a system by its id; raise ``NotFound``."""
+        found = self.find(system_id)
+        if found is None:
+            raise not_found("ai-system-not-found")
+        return found
+
     def taking_part(self, service: str | None) -> list[AiSystem]:
-        """Return the systems that take part in a service (URN or LeiKa key), the rule engines of all too; all for None."""
+        """Return the systems that take part in a service (URN or LeiKa key), the rule engines of all too; all for None.
+
+        What was withdrawn, or is not used yet, takes part in none.
+        """
         if service is None:
             return list(self)
         named = urn_of(service)
-        return [each for each in self if named in each.services or _for_all(each)]
+        used = (each for each in self if each.status is SystemStatus.IN_USE)
+        return [each for each in used if named in each.services or _for_all(each)]
+
+    def lost(self, after: AiRegister) -> list[str]:
+        """Return what another register lacks of this one: ids of systems, and versions as ``id, version``."""
+        gone = [each.id for each in self if each.id not in after._systems]
+        for each in after:
+            before = self.find(each.id)
+            had = () if before is None else before.versions
+            kept = {(version.version, version.since) for version in each.versions}
+            gone += [f"{each.id}, {version.version}" for version in had if (version.version, version.since) not in kept]
+        return gone
 
 
 def read_systems(content: bytes) -> list[AiSystem]:
-    """Read the systems of one file; raise :class:`Invalid` with the place in it."""
+    """Read the systems of one file; raise :class:`Malformed` (no YAML), :class:`Invalid` with the place, or ``TooLarge``."""
     if len(content) > _LARGEST:
-        raise wrong("", f"höchstens {_LARGEST // 2**20} MiB", f"at most {_LARGEST // 2**20} MiB")
-    take = Members(load_yaml(content), "")
+        raise TooLarge(Text(f"Höchstens {_LARGEST // 2**20} MiB.", f"At most {_LARGEST // 2**20} MiB."))
+    try:
+        document = load_yaml(content)
+    except (yaml.YAMLError, UnicodeError) as exc:
+        raise Malformed(Text("Das ist kein gültiges YAML.", "This is not valid YAML.")) from exc
+    take = Members(document, "")
     listed = take.several("systems")
     take.finish()
-    return [_system(each) for each in listed]
+    return [system_from(each) for each in listed]
+
+
+def to_yaml(systems: Iterable[AiSystem]) -> bytes:
+    """Return systems as one file that :func:`read_systems` reads back to the same."""
+    document = {"systems": [each.as_document() for each in systems]}
+    written: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    return written.encode()
+
+
+def compared(before: AiRegister, after: AiRegister) -> list[Text]:
+    """Return what differs between two registers, in words: what is new, withdrawn or changed, and each changed member."""
+    ids = sorted({each.id for each in (*before, *after)})
+    return [line for each in ids for line in _changes(before.find(each), after.find(each))]
+
+
+def _changes(old: AiSystem | None, new: AiSystem | None) -> Iterator[Text]:
+    if old is None and new is not None:
+        yield Text(f"neu: {new.texts['name'].de} ({new.id})", f"new: {new.texts['name'].en} ({new.id})")
+    elif new is None and old is not None:
+        yield Text(f"fehlt: {old.texts['name'].de} ({old.id})", f"missing: {old.texts['name'].en} ({old.id})")
+    elif old is not None and new is not None and old != new:
+        was, becomes = old.as_document(), new.as_document()
+        if old.status is not new.status and new.status is SystemStatus.OUT_OF_USE:
+            yield Text(f"zurückgezogen: {new.texts['name'].de}", f"withdrawn: {new.texts['name'].en}")
+        for name in dict.fromkeys((*was, *becomes)):
+            if was.get(name) != becomes.get(name):
+                yield Text(
+                    f"{new.id}, {name}: {_shown(was.get(name), 'de')} → {_shown(becomes.get(name), 'de')}",
+                    f"{new.id}, {name}: {_shown(was.get(name), 'en')} → {_shown(becomes.get(name), 'en')}",
+                )
+
+
+def _shown(value: Any, lang: str) -> str:
+    """Return a member of a document in one line of one language."""
+    if value is None:
+        return "–"
+    if isinstance(value, dict):
+        if lang in value:
+            return " ".join(str(each) for each in (value[lang], value.get("link")) if each)
+        return ", ".join(_shown(each, lang) for each in value.values())
+    if isinstance(value, list):
+        return "; ".join(_shown(each, lang) for each in value)
+    return str(value)
 
 
 def as_json(system: AiSystem, lang: str) -> dict[str, Any]:
@@ -174,6 +328,9 @@ def as_json(system: AiSystem, lang: str) -> dict[str, Any]:
 
     def said(text: Text | None) -> str | None:
         return None if text is None else text.en if lang == "en" else text.de
+
+    def referred(several: Iterable[Reference]) -> list[dict[str, Any]]:
+        return [{"title": said(each.title), "link": each.link or None} for each in several]
 
     return {
         "id": system.id,
@@ -183,9 +340,12 @@ def as_json(system: AiSystem, lang: str) -> dict[str, Any]:
         "begin_date": system.begins or None,
         "end_date": system.ends or None,
         "contact_email": system.contact or None,
-        "website": system.website or None,
+        **{name: system.addresses.get(name) for name in ADDRESSES},
         "publication_category": system.category.value,
-        "impacttoetsen": [said(each) for each in system.assessments],
+        "impacttoetsen": [said(each.title) for each in system.assessments],
+        "impacttoetsen_grouping": referred(system.assessments),
+        "lawful_basis_grouping": referred(system.laws),
+        "source_data_grouping": referred(system.sources),
         "role": system.role.value,
         "riskClass": {"class": system.risk.value, "reason": said(system.reason)},
         "notice": said(system.notice),
@@ -210,7 +370,8 @@ def _for_all(system: AiSystem) -> bool:
     return system.kind is SystemKind.RULE_ENGINE and not system.services
 
 
-def _system(document: Any) -> AiSystem:
+def system_from(document: Any) -> AiSystem:
+    """Return the system that a member of ``systems`` is; raise :class:`Invalid` naming the place."""
     take = Members(document, "")
     name = take.text("id")
     if not _ID.fullmatch(name):
@@ -224,14 +385,16 @@ def _system(document: Any) -> AiSystem:
         category=take.choice(PublicationCategory, take.member("publication_category"), "publication_category"),
         texts=dict(_texts(take)),
         contact=_matching(take, "contact_email", _CONTACT, "ki@example.org, https://…", optional=True),
-        website=_matching(take, "website", _CONTACT, "https://…", optional=True),
+        addresses=dict(_addresses(take)),
         begins=_matching(take, "begin_date", _MONTH, "2026-11", optional=True),
         ends=_matching(take, "end_date", _MONTH, "2026-11", optional=True),
         role=take.choice(ActRole, take.member("role"), "role"),
         risk=risk.choice(RiskClass, risk.member("class"), "class"),
         reason=_needed(risk.pair("reason"), f"{risk.where}reason"),
         notice=take.pair("notice"),
-        assessments=tuple(_pair(each, f"{take.where}impacttoetsen ") for each in take.several("impacttoetsen")),
+        assessments=_references(take, "impacttoetsen"),
+        laws=_references(take, "lawful_basis_grouping"),
+        sources=_references(take, "source_data_grouping"),
         versions=tuple(_version(each, f"{take.where}versions ") for each in take.several("versions")),
         services=tuple(_service(each, take.where) for each in take.several("services")),
     )
@@ -291,11 +454,31 @@ def _needed(text: Text | None, where: str) -> Text:
     return text
 
 
-def _pair(document: Any, where: str) -> Text:
-    take = Members(document, where)
-    text = Text(take.text("de"), take.text("en"))
+def _addresses(take: Members) -> Iterator[tuple[str, str]]:
+    for name in ADDRESSES:
+        said = _matching(take, name, _ADDRESS, "https://…", optional=True)
+        if said:
+            yield name, said
+
+
+def _references(take: Members, name: str) -> tuple[Reference, ...]:
+    where = f"{take.where}{name} "
+    return tuple(_reference(Members(each, where)) for each in take.several(name))
+
+
+def _reference(take: Members) -> Reference:
+    title = Text(take.text("de"), take.text("en"))
+    link = _matching(take, "link", _ADDRESS, "https://…", optional=True)
     take.finish()
-    return text
+    return Reference(title=title, link=link)
+
+
+def _said_twice(text: Text) -> dict[str, str]:
+    return {"de": text.de, "en": text.en}
+
+
+def _reference_document(each: Reference) -> dict[str, str]:
+    return _said_twice(each.title) | ({"link": each.link} if each.link else {})
 
 
 def _version(document: Any, where: str) -> SystemVersion:
@@ -312,9 +495,12 @@ def _version(document: Any, where: str) -> SystemVersion:
 
 
 def _day(found: Any, where: str) -> date | None:
-    if found is not None and type(found) is not date:
-        raise wrong(where, "ein Tag: 2026-11-30", "a day: 2026-11-30")
-    return found
+    if found is None or type(found) is date:
+        return found
+    try:
+        return date.fromisoformat(found)
+    except (TypeError, ValueError) as exc:
+        raise wrong(where, "ein Tag: 2026-11-30", "a day: 2026-11-30") from exc
 
 
 def _needed_day(found: Any, where: str) -> date:

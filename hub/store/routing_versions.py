@@ -1,6 +1,7 @@
 """Versions of what two people decide together: drafts, approvals, and which version is active since when.
 
-The routing table and the catalogue of services have versions of one shape, each in tables of its own (:class:`Versioned`).
+The routing table, the catalogue of services and the register of AI systems have versions of one shape, each in tables of its
+own (:class:`Versioned`).
 """
 
 from __future__ import annotations
@@ -69,6 +70,15 @@ SERVICES = Versioned(
     action="services",
     missing="catalogue-not-found",
     what=Text("Leistungsverzeichnis", "Catalogue"),
+)
+AI_SYSTEMS = Versioned(
+    versions=tables.ai_versions,
+    activations=tables.ai_activations,
+    column="systems",
+    subject="ai-register",
+    action="ai",
+    missing="ai-register-not-found",
+    what=Text("KI-Register", "AI register"),
 )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from hub.errors import ConfigurationError, Conflict, StoreUnavailable, Text, UnreadableRow
 from hub.store.accounts import AccountRecords, Logins
+from hub.store.ai_links import AiLinks
 from hub.store.audit import Audit, AuditEntry, write_audit
 from hub.store.blobs.contents import Blobs
 from hub.store.credentials import Credentials
@@ -49,7 +50,7 @@ from hub.store.proposals import AdapterChanges, KeyChanges
 from hub.store.queue import Queue
 from hub.store.reports import Figures, Overview
 from hub.store.retention import Recovery, Retention
-from hub.store.routing_versions import SERVICES, TableVersions
+from hub.store.routing_versions import AI_SYSTEMS, SERVICES, TableVersions
 from hub.store.submissions import Submissions
 from hub.store.tenants import Tenants
 from hub.store.uploads import Uploads
@@ -120,6 +121,8 @@ class Store:
         self.adapter_changes = AdapterChanges(database)
         self.routing_versions = TableVersions(database)
         self.service_versions = TableVersions(database, SERVICES)
+        self.ai_versions = TableVersions(database, AI_SYSTEMS)
+        self.ai_links = AiLinks(database)
         self.overview = Overview(database)
         self.figures = Figures(database)
         self.usage = Usage(database)

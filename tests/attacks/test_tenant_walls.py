@@ -35,7 +35,7 @@ THINGS = {
 }
 LISTS = {"", "open", "accounts", "submissions", "destinations", "clients", "tenants", "dead", "usage", "audit"}
 #: Everybody's, or of rules, which go by area: a reader's page of it names nothing of another tenant's all the same.
-SHARED = {"schemas", "services", "routing", "runbooks", "health"}
+SHARED = {"schemas", "services", "ai", "routing", "runbooks", "health"}
 #: Of whoever asks, and before there is anybody.
 OWN = {"login", "logout", "oidc", "account", "invitation"}
 

@@ -71,10 +71,11 @@ from hub.store import (
     tables,
 )
 from hub.store.accounts import Account, Failure, StoredSession
+from hub.store.ai_links import CheckedLink
 from hub.store.event_log import Checkpoint
 from hub.store.outboxes import write_telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
-from hub.store.routing_versions import Activation, RuleRows, TableVersion, VersionState
+from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.uploads import StoredUpload, UploadQuota
 from hub.uploads import ConcatKind, Piece
 
@@ -244,7 +245,7 @@ def furnish(store: Store) -> Scene:
     first, second = _outbox(store, answered)
     store.duties.hold("sign", node="a", now=NOW, lease=MINUTE)
     for number, state in ((1, VersionState.DRAFT), (2, VersionState.APPROVED)):
-        for each in (store.routing_versions, store.service_versions):
+        for each in versioned(store):
             each.add(version(number, state), NOBODY, audit=AUDIT)
     return Scene(
         there=there,
@@ -261,9 +262,7 @@ def furnish(store: Store) -> Scene:
         dead_callback=second,
         notice=_notices(store),
         head=store.checkpoints.uncovered(1)[0],
-        coming=max(
-            each.activate(activation(2), audit=AUDIT).seq for each in (store.routing_versions, store.service_versions)
-        ),
+        coming=max(each.activate(activation(2), audit=AUDIT).seq for each in versioned(store)),
     )
 
 
@@ -356,6 +355,15 @@ def accepting(made: Any) -> Any:
     return answer(EventKind.ACCEPT, made.case_id, made.submission_id, made.destination_id)
 
 
+#: A link that leads nowhere.
+LOOK = CheckedLink(url="https://ki.example", checked_at=NOW, failures=1, note="HTTP 404")
+
+
+def versioned(store: Store) -> tuple[TableVersions, ...]:
+    """All that has versions."""
+    return store.routing_versions, store.service_versions, store.ai_versions
+
+
 def versioning(noun: str) -> dict[str, Callable[[Store, Scene], object]]:
     """The cases of a noun that keeps versions."""
     of = operator.attrgetter(noun)
@@ -374,6 +382,7 @@ def versioning(noun: str) -> dict[str, Callable[[Store, Scene], object]]:
 
 #: A call of each method that commits, which has something to write.
 CASES: dict[str, Callable[[Store, Scene], Any]] = {
+    "ai_links.note": lambda s, _: s.ai_links.note([LOOK], known=[LOOK.url]),
     "accounts.add": lambda s, _: s.accounts.add(account("anton"), audit=AUDIT),
     "accounts.begin_session": lambda s, _: s.accounts.begin_session(session("new"), audit=AUDIT),
     "accounts.change": lambda s, _: s.accounts.change(account("otto", tenant="06"), audit=AUDIT),
@@ -493,6 +502,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "retention.forget_idempotency": lambda s, _: s.retention.forget_idempotency(LATER),
     **versioning("routing_versions"),
     **versioning("service_versions"),
+    **versioning("ai_versions"),
     "settings.set": lambda s, _: s.settings.set("a", "1"),
     "uploads.append": lambda s, _: s.uploads.append("held", [Piece(offset=0, length=4, sealed=b"x")], **HELD),
     "uploads.begin": lambda s, _: s.uploads.begin(upload("new"), QUOTA),

@@ -7,6 +7,9 @@ compact JWEs, CMS, or names of blobs that hold them.
 
 from hub.store.tables.columns import SERIAL, metadata, partial_index
 from hub.store.tables.operation import (
+    ai_activations,
+    ai_links,
+    ai_versions,
     audit,
     deletions,
     duties,
@@ -18,6 +21,7 @@ from hub.store.tables.operation import (
     service_activations,
     service_versions,
     settings,
+    timestamps,
     upload_pieces,
     uploads,
     usage,
@@ -78,6 +82,9 @@ __all__ = [
     "accounts",
     "adapter_changes",
     "adapter_secrets",
+    "ai_activations",
+    "ai_links",
+    "ai_versions",
     "attempts",
     "audit",
     "callbacks",
@@ -125,6 +132,7 @@ __all__ = [
     "tenant_grants",
     "tenants",
     "throttle",
+    "timestamps",
     "undelivered",
     "untold",
     "upload_pieces",

@@ -104,6 +104,27 @@ routing_versions, routing_activations = _versions_of("routing", "rules")
 
 service_versions, service_activations = _versions_of("service", "services")
 
+ai_versions, ai_activations = _versions_of("ai", "systems")
+
+#: Links of the register of AI systems as they were looked at last: how often in a row they led nowhere, and why.
+ai_links = Table(
+    "ai_links",
+    metadata,
+    Column("url", Text, primary_key=True),
+    instant("checked_at"),
+    Column("failures", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+#: Checkpoints that a time-stamping authority (RFC 3161) stamped, by their number.
+timestamps = Table(
+    "timestamps",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    instant("stamped_at"),
+    Column("token", LargeBinary, nullable=False),
+)
+
 #: Uploads that may break off and go on, by the hash of the secret in their URL; ``facts`` are sealed under a key made of it.
 uploads = Table(
     "uploads",
