@@ -225,6 +225,9 @@ class FakeHub(Partner):
         self.posted: list[dict[str, Any]] = []
         #: Replies by their ids: what was announced, and what came of it.
         self.replies: dict[str, dict[str, Any]] = {}
+        #: Steps of AI systems by their ids, of systems that the register has.
+        self.ai_steps: dict[str, dict[str, Any]] = {}
+        self.ai_systems = {"plan-check"}
         self.down = self.lose = False
         self.page = 500
         super().__init__(play=self.play_well)
@@ -360,8 +363,8 @@ class FakeHub(Partner):
         path = heard.path.removeprefix("/submission-api").strip("/").split("/")
         if path[-1] == "events" and path[2] in self.logs:
             return self._events(path[2], heard)
-        if path[:2] == ["v2", "replies"] and heard.method in {"POST", "PUT"}:
-            return self._reply(path[2:], heard)
+        if heard.method in {"POST", "PUT"} and (path[:2] == ["v2", "replies"] or path[-1] == "ai-steps"):
+            return self._ai_step(heard) if path[-1] == "ai-steps" else self._reply(path[2:], heard)
         return self._list(heard) if path == ["v2", "submissions"] else self._read(path)
 
     def _reply(self, path: list[str], heard: Heard) -> Answer | Fault:
@@ -387,6 +390,20 @@ class FakeHub(Partner):
             self.lose = False
             return Fault.SILENT_CLOSE
         return answer
+
+    def _ai_step(self, heard: Heard) -> Answer | Fault:
+        """Take a step of an AI system, signed by the authority; the same one again changes nothing."""
+        token = heard.body.decode()
+        claims = orjson.loads(verify_ps512(token, verification_key(self.receiver_jwk), typ="secevent+jwt"))
+        ((uri, said),) = claims["events"].items()
+        if uri != "urn:rathaus-hub:events:ai-step" or said["system"] not in self.ai_systems:
+            body = {"type": "https://hub.example/problems/ai-system-not-registered", "title": "x", "status": 422}
+            return Answer(status=422, headers={"Content-Type": "application/problem+json"}, body=orjson.dumps(body))
+        self.ai_steps[claims["jti"]] = claims
+        if self.lose:
+            self.lose = False
+            return Fault.SILENT_CLOSE
+        return Answer(status=204)
 
     def sent_replies(self) -> list[dict[str, Any]]:
         """Return the replies that their addressee can see."""

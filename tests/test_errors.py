@@ -56,7 +56,7 @@ def test_a_slug_has_one_text() -> None:
 def test_everything_that_may_be_missing_has_its_text_in_the_table() -> None:
     asked = [call.args[0] for _, call in _calls() if call.func.id == "not_found"]
     asked = Counter(each.value for each in asked if isinstance(each, ast.Constant))
-    kinds = {f"{kind}-not-found" for kind in ("key-change", "adapter-change", "catalogue")}
+    kinds = {f"{kind}-not-found" for kind in ("key-change", "adapter-change", "catalogue", "ai-register")}
     assert set(asked) | kinds == set(NOT_FOUND)
 
 

@@ -103,7 +103,7 @@ class AiSystems:
 
     async def versions(self, lang: str = "de") -> ConnexionResponse:
         """List what was published when, the latest first, and what each changed."""
-        told = await anyio.to_thread.run_sync(self._history)
+        past = await anyio.to_thread.run_sync(self._history)
         found = [
             {
                 "register": number,
@@ -111,14 +111,14 @@ class AiSystems:
                 "version": version,
                 "changes": [_said(line, lang) for line in lines],
             }
-            for number, since, version, lines in told
+            for number, since, version, lines in past
         ]
         return _answer({"total": len(found), "lang": lang, "registers": found})
 
     async def page(self, lang: str = "de", register: int | None = None) -> ConnexionResponse:
         """Show the register to people, as it is or as it was."""
-        shown, told = await self._register(register), await anyio.to_thread.run_sync(self._history)
-        return page(_said(_TITLE, lang), "\n".join(_page(shown, told, register, lang)), lang)
+        shown, past = await self._register(register), await anyio.to_thread.run_sync(self._history)
+        return page(_said(_TITLE, lang), "\n".join(_page(shown, past, register, lang)), lang)
 
     async def _register(self, number: int | None) -> AiRegister:
         """Return what is published, or what was; raise ``NotFound`` for what never was."""
@@ -127,20 +127,20 @@ class AiSystems:
             return self._book.active(now)
         return await anyio.to_thread.run_sync(self._book.as_published, number, now)
 
-    def _history(self) -> Sequence[_Told]:
+    def _history(self) -> Sequence[_Publication]:
         """Return of each publication number, beginning, hash and what it changed, the latest first."""
         begun = self._book.published(self._clock(), limit=_MOST_VERSIONS + 1)
         before = [*(self._book.content(each.number) for each in begun[1:]), None]
-        told = []
+        past = []
         for each, earlier in zip(begun, before, strict=True):
             content = self._book.content(each.number)
             lines = [] if earlier is None else compared(earlier, content)[:_MOST_CHANGES]
-            told.append((each.number, each.since, content.version, lines))
-        return told[:_MOST_VERSIONS]
+            past.append((each.number, each.since, content.version, lines))
+        return past[:_MOST_VERSIONS]
 
 
 #: A publication: number, since when, the SHA-256 of its content, what it changed.
-_Told = tuple[int, datetime, str, Sequence[Text]]
+_Publication = tuple[int, datetime, str, Sequence[Text]]
 _TITLE = Text("KI-Register – Rathaus-Hub", "Register of AI systems – Rathaus-Hub")
 
 
@@ -153,7 +153,7 @@ def _answer(document: dict[str, Any]) -> ConnexionResponse:
     return ConnexionResponse(status_code=200, body=body, content_type="application/json", headers=headers)
 
 
-def _page(register: AiRegister, told: Sequence[_Told], number: int | None, lang: str) -> Iterator[str]:
+def _page(register: AiRegister, past: Sequence[_Publication], number: int | None, lang: str) -> Iterator[str]:
     yield f"<h1>{_said(Text('KI-Register', 'Register of AI systems'), lang)}</h1>"
     kept = "" if number is None else f"&amp;register={number}"
     other = Text(
@@ -179,7 +179,7 @@ def _page(register: AiRegister, told: Sequence[_Told], number: int | None, lang:
         yield f"<p>{_said(_STAYS, lang)}</p>"
     for each in withdrawn:
         yield from _section(each, lang)
-    yield from _told_of(told, lang)
+    yield from _publications(past, lang)
 
 
 _STANDARD = Text("Veröffentlichungsstandard 1.0", "Publication standard 1.0")
@@ -192,10 +192,10 @@ _STAYS = Text(
 )
 
 
-def _told_of(told: Sequence[_Told], lang: str) -> Iterator[str]:
+def _publications(past: Sequence[_Publication], lang: str) -> Iterator[str]:
     """Yield what was published when; who did it is nobody's business here."""
     yield f'<h2 id="versions">{_said(Text("Fassungen", "Versions"), lang)}</h2><ol class="trace" reversed>'
-    for number, since, _, lines in told:
+    for number, since, _, lines in past:
         at = since.astimezone(ZONE)
         named = f"{_said(Text('Fassung', 'Version'), lang)} {number}"
         yield (

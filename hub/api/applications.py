@@ -392,6 +392,7 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
             }
             for step in progress.history
         ],
+        "aiSteps": progress.ai_steps,
         "links": {"self": link, "receipt": f"{link}/receipt"},
         **({} if progress.external_reference is None else {"externalReference": progress.external_reference}),
         **({} if silent is None else {"notAcknowledgedSince": silent.isoformat(timespec="milliseconds")}),

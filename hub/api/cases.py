@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from hub.api import FRESH, etag, in_thread, json_answer, known_states, note, nothing, paged, visit
 from hub.api.downloads import Download
-from hub.api.fit_connect.messages import contents
+from hub.api.fit_connect.messages import contents, token_body
+from hub.fit_connect.ai_steps import AiSteps, RecordedStep
 from hub.fit_connect.collection import Unchanged
 from hub.fit_connect.sender_cases import READABLE, SenderCases
 from hub.identity import Caller
@@ -99,6 +100,38 @@ class CaseReplies:
             now=self._clock(),
         )
         return nothing()
+
+
+class CaseAiSteps:
+    """Handlers of ``/hub/v1/cases/{caseId}/ai-steps``: an authority writes them, both sides read them."""
+
+    def __init__(self, steps: AiSteps, *, caller: Callable[[], Caller], clock: Callable[[], datetime]) -> None:
+        self._steps = steps
+        self._caller = caller
+        self._clock = clock
+
+    async def post(self, caseId: str) -> ConnexionResponse:  # noqa: N803
+        """Take a signed step into the case's log: 204, also for the same one again."""
+        note(case=caseId)
+        token = await token_body()
+        await in_thread(self._steps.post, UUID(caseId), token, caller=self._caller(), now=self._clock())
+        return nothing()
+
+    async def list(self, caseId: str) -> ConnexionResponse:  # noqa: N803
+        """List the steps of a case, oldest first; none is said as none."""
+        found = await in_thread(self._steps.of_case, UUID(caseId), caller=self._caller())
+        return json_answer({"caseId": caseId, "total": len(found), "steps": [_step(each) for each in found]})
+
+
+def _step(recorded: RecordedStep) -> dict[str, Any]:
+    event = recorded.event
+    return {
+        "at": _written(event.issued_at),
+        "seq": event.seq,
+        "submissionId": str(event.subject_id),
+        "destinationId": event.issuer,
+        **recorded.step.payload(),
+    }
 
 
 def _row(message: StoredMessage) -> dict[str, Any]:

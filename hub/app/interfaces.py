@@ -20,7 +20,7 @@ from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
 from hub.api.ai_register import AiSystems
 from hub.api.applications import Applications
-from hub.api.cases import CaseReplies
+from hub.api.cases import CaseAiSteps, CaseReplies
 from hub.api.catalogue import Catalogues
 from hub.api.deprecation import Endings
 from hub.api.feed import Feed
@@ -40,6 +40,7 @@ from hub.api.validation_page import ValidationPage
 from hub.app.processes import Member
 from hub.app.wiring import Context, working
 from hub.config import Settings
+from hub.fit_connect.ai_steps import AiSteps
 from hub.forms.fim_form import import_packed
 from hub.identity import Caller
 from hub.observability.diagnosis import MARK
@@ -174,6 +175,7 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
     )
     uploads = ResumableUploads(hub.uploads, caller=_caller, base_url=hub.base_url)
     own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
+    ai_steps = CaseAiSteps(AiSteps(store=hub.store, register=hub.ai_register), caller=_caller, clock=hub.clock)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     return {
         **_named("applications", applications, "create", "list", "status", "receipt", "call_back"),
@@ -181,6 +183,7 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
         "validations.create": applications.validate,
         **_named("uploads", uploads, "options", "create", "show", "append", "drop"),
         "cases.proof": proofs.show,
+        **_named("ai_steps", ai_steps, "post", "list"),
         **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
     }
 

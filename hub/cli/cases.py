@@ -72,6 +72,13 @@ def show(session: Session, case_id: UUID) -> None:
         kind = sent.kind or "application"
         click.echo(f"→ {sent.submission_id}  {sent.submitted_at:%Y-%m-%d %H:%M}  {sent.state.value:<9}  {kind}")
     _print_replies(found.replies)
+    steps = _cases(session).ai_steps(case_id)
+    for each in steps:
+        step = each.step
+        said = f"{step.system} {step.version}: {step.purpose} ({step.output.value}, {step.decided.value})"
+        click.echo(f"KI / AI  {each.at:%Y-%m-%d %H:%M}  {said}")
+    if not steps:
+        click.echo("kein KI-Schritt aufgezeichnet / no AI step recorded")
 
 
 @case.command()

@@ -55,6 +55,9 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
         found = verify_proof(_json(proof), published)
         require_receipt(found, claims)
         click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
+        if found.ai_steps is not None:
+            none = "kein KI-Schritt aufgezeichnet / no AI step recorded"
+            click.echo(f"{found.ai_steps} KI-Schritte / AI steps" if found.ai_steps else none)
     click.secho("echt / genuine", fg="green")
     for line in verdict(claims):
         click.secho(line, fg="yellow")

@@ -21,6 +21,7 @@ from hub.client.fit_connect import Collected, Named, Sender, sealed_stream
 from hub.client.session import JSON, Session, unreadable
 from hub.client.verification import Problem
 from hub.model import State, Subject
+from hub.model.ai_step import AiStep
 
 _CASES = "/hub/v1/cases"
 
@@ -50,6 +51,16 @@ class SentInCase:
     submitted_at: datetime
     kind: str | None
     about: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseAiStep:
+    """A step of an AI system in a case: ``step`` as the authority signed it; ``seq`` is its number in the log."""
+
+    at: datetime
+    seq: int
+    submission_id: UUID
+    step: AiStep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +102,14 @@ class OwnCases:
         """Yield the replies in a case, oldest first; pages are fetched as they are needed."""
         for each in self._session.pages(f"{_CASES}/{case_id}/replies", "replies"):
             yield _reply(each)
+
+    def ai_steps(self, case_id: UUID) -> tuple[CaseAiStep, ...]:
+        """Return the steps of AI systems that the authority wrote into a case's log, oldest first; empty: none is recorded."""
+        found = self._session.json("GET", f"{_CASES}/{case_id}/ai-steps")
+        try:
+            return tuple(_ai_step(each) for each in found["steps"])
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise unreadable() from exc
 
     @contextmanager
     def collect(self, case_id: UUID, reply_id: UUID) -> Iterator[Collected]:
@@ -143,6 +162,16 @@ def _reply(document: Mapping[str, Any]) -> CaseReply:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise unreadable() from exc
+
+
+def _ai_step(document: Mapping[str, Any]) -> CaseAiStep:
+    names = ("system", "version", "purpose", "output", "decided")
+    return CaseAiStep(
+        at=datetime.fromisoformat(document["at"]),
+        seq=int(document["seq"]),
+        submission_id=UUID(document["submissionId"]),
+        step=AiStep.read({name: document[name] for name in names}),
+    )
 
 
 def _sent(document: Mapping[str, Any]) -> SentInCase:

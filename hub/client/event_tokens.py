@@ -19,7 +19,7 @@ import orjson
 
 from hub.crypto import SigningKey, VerificationKey, base64url, read_jws_header, sign_ps512, verify_ps512
 from hub.errors import Invalid, Malformed, SealBroken, Text
-from hub.model import EVENT_PREFIX, Event, EventKind, Subject
+from hub.model import EVENT_PREFIX, HOUSE_PREFIX, Event, EventKind, Subject
 
 #: ``typ`` of an event token (RFC 8417 section 2.2).
 TOKEN_TYPE = "secevent+jwt"  # noqa: S105  # A media type, not a secret.
@@ -90,18 +90,29 @@ def read(token: str) -> EventToken:
     return EventToken(kid=header.kid, claims=_claims(token))
 
 
+def read_house_token(token: str, kind: EventKind) -> Claimed:
+    """Return what a token of one of the house's own kinds claims; errors as :func:`read_token`, also for another kind."""
+    return _read(token, kind)
+
+
 def read_token(token: str) -> Claimed:
-    """Return what ``token`` claims.
+    """Return what ``token`` claims, of FIT-Connect's kinds.
 
     Raises:
         TooLarge, SealBroken, Malformed: as :func:`read`.
         Invalid: a claim is missing or of the wrong form; ``issue`` names it.
     """
+    return _read(token, None)
+
+
+def _read(token: str, house: EventKind | None) -> Claimed:
     found = read(token)
     claims = found.claims
     _require_schema(claims)
-    kind, subject, payload = _event(claims)
+    kind, subject, payload = _event(claims, house)
     spoken_of, subject_id = _subject(claims)
+    if subject is None:
+        subject = spoken_of
     if spoken_of is not subject:
         raise invalid_claim("sub", "passt nicht zum Ereignis", "does not fit the event")
     return Claimed(
@@ -148,12 +159,15 @@ def _require_schema(claims: Mapping[str, Any]) -> None:
         raise invalid_claim("$schema", "ist kein Schema set-payload 1.x", "is no schema set-payload 1.x")
 
 
-def _event(claims: Mapping[str, Any]) -> tuple[EventKind, Subject, Mapping[str, Any]]:
+def _event(claims: Mapping[str, Any], house: EventKind | None) -> tuple[EventKind, Subject | None, Mapping[str, Any]]:
+    """Return kind, subject (None: a house event names none) and payload of the one event."""
     events = claims.get("events")
     if not isinstance(events, dict) or len(events) != 1:
         raise invalid_claim("events", "muss genau ein Ereignis enthalten", "must hold exactly one event")
     uri, payload = next(iter(events.items()))
-    found = _EVENT.fullmatch(uri)
+    if house is not None and uri == f"{HOUSE_PREFIX}{house}" and isinstance(payload, dict):
+        return house, None, payload
+    found = None if house is not None else _EVENT.fullmatch(uri)
     if found is None or found[1] not in set(EventKind) or not isinstance(payload, dict):
         raise invalid_claim(
             "events", "nennt ein unbekanntes Ereignis oder keinen Inhalt", "names an unknown event or no payload"

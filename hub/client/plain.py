@@ -137,6 +137,8 @@ class Progress:
     state: State
     delivery: str
     history: tuple[Step, ...]
+    #: Steps of AI systems in the case's log about it; None where the hub is too old to say.
+    ai_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +227,7 @@ class PlainDoor:
                 state=State(found["state"]),
                 delivery=str(found["delivery"]),
                 history=tuple(_step(each) for each in found["history"]),
+                ai_steps=None if "aiSteps" not in found else int(found["aiSteps"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise unreadable() from exc

@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
 
+from hub.connector.ai_steps import AiStepBook, WrittenStep
 from hub.connector.casebook import (
     CaseBook,
     CaseDecision,
@@ -118,6 +120,7 @@ class Desk:
         *,
         journal: Journal,
         book: CaseBook,
+        steps: AiStepBook,
         sealed: SealedReplies,
         keys: Mapping[UUID, Keys],
         reopen: Callable[[Entry], OpenedSubmission],
@@ -130,6 +133,7 @@ class Desk:
     ) -> None:
         self.journal = journal
         self.book = book
+        self._steps = steps
         self.clock = clock
         self.largest_reply = largest_reply
         self._sealed = sealed
@@ -225,6 +229,16 @@ class Desk:
             written = self.book.write(reply, closes=kind.closes, works=self._people)
         self._wake()
         return written
+
+    def ai_step(self, submission_id: UUID, request_id: UUID, said: Mapping[str, Any], *, who: str) -> WrittenStep:
+        """Write down that an AI system took part; errors as :meth:`hub.connector.ai_steps.AiStepBook.write`."""
+        written = self._steps.write(submission_id, request_id, said, who=who, now=self.clock())
+        self._wake()
+        return written
+
+    def ai_steps(self, case_id: UUID) -> list[WrittenStep]:
+        """Return the steps of AI systems that were written here in a case."""
+        return self._steps.of_case(case_id)
 
     def _decided(self, submission_id: UUID, decision: CaseDecision, with_reply: OutgoingReply | None = None) -> Entry:
         _require_decidable(self.submission(submission_id))

@@ -26,6 +26,7 @@ import orjson
 
 from hub.admission import Admission
 from hub.client.transport import is_loopback
+from hub.connector.ai_steps import WrittenStep
 from hub.connector.casebook import CaseDecision, OutgoingReply, no_such_case
 from hub.connector.desk import MOST_FILES, REASONS, Desk, WantedReply
 from hub.connector.journal import Entry, JournalState
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 #: Who is said to have decided.
 WHO = "Fachverfahren"
 _LARGEST_JSON = 128 * 1024
-_PATH = re.compile(r"/v2/submissions/([0-9A-Fa-f-]{36})(?:/(accept|reject|replies|forward))?")
+_PATH = re.compile(r"/v2/submissions/([0-9A-Fa-f-]{36})(?:/(accept|reject|replies|forward|ai-steps))?")
 _REPLY = re.compile(r"/v2/replies/([0-9A-Fa-f-]{36})")
 #: Fields of which two would leave it open which one counts.
 _ONCE = ("Host", "Authorization", "Idempotency-Key", "Content-Type", "Content-Length", "Transfer-Encoding")
@@ -159,6 +160,9 @@ class _Handler(QuietHandler):
         if deed == "replies":
             return self._write(submission_id)
         said = self._json()
+        if deed == "ai-steps":
+            request_id = _id(self.headers.get("Idempotency-Key", ""), "Idempotency-Key")
+            return 202, _step_json(desk.ai_step(submission_id, request_id, said, who=WHO))
         if deed == "accept":
             _require_only(said, ())
             return 202, self._standing(desk.accept(submission_id, who=WHO))
@@ -203,6 +207,7 @@ class _Handler(QuietHandler):
             "decision": None if decision is None else "accept" if decision.accept else "reject",
             "reasons": [] if decision is None else list(decision.reasons),
             "replies": [_reply_json(each) for each in replies],
+            "aiSteps": [_step_json(each) for each in self.server.desk.desk.ai_steps(entry.case_id)],
         }
 
     def _kind(self) -> str:
@@ -336,6 +341,16 @@ def _reply_json(reply: OutgoingReply) -> Mapping[str, Any]:
         "deadline": None if reply.deadline is None else reply.deadline.isoformat(),
         "state": "pending" if reply.state in {"written", "announced"} else reply.state.value,
         "replyId": None if reply.reply_id is None else str(reply.reply_id),
+    }
+
+
+def _step_json(written: WrittenStep) -> Mapping[str, Any]:
+    return {
+        "requestId": str(written.request_id),
+        "submissionId": str(written.submission_id),
+        **written.step.payload(),
+        "state": "pending" if written.state == "written" else written.state.value,
+        "note": written.note,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from hub.client.fit_connect import Subscriber
+from hub.connector.ai_steps import AiStepBook
 from hub.connector.casebook import CaseBook
 from hub.connector.declarations import Decider
 from hub.connector.desk import Desk, reply_key_of
@@ -46,6 +47,7 @@ class MunicipalSay:
     envelopes: Envelopes
     desk: Desk
     sending: ReplySending
+    steps: AiStepBook
     outbox: Outbox | None
 
     @classmethod
@@ -66,9 +68,11 @@ class MunicipalSay:
         book = CaseBook(journal)
         sealed = SealedReplies(settings.journal.with_suffix(".replies"))
         sealed.sweep(book.reply_ids())
+        steps = AiStepBook(journal, keys=keys, hub=hub)
         desk = Desk(
             journal=journal,
             book=book,
+            steps=steps,
             sealed=sealed,
             keys=keys,
             reopen=reopen,
@@ -90,6 +94,7 @@ class MunicipalSay:
             envelopes=envelopes,
             desk=desk,
             sending=sending,
+            steps=steps,
             outbox=None if place is None else Outbox(place, desk),
         )
 
@@ -126,5 +131,6 @@ class MunicipalSay:
             self.sealed.drop(one)
 
     def send(self, now: datetime) -> None:
-        """Send the replies that are due."""
+        """Send the replies and the steps of AI systems that are due."""
         self.sending.run_once(now)
+        self.steps.run_once(now)

@@ -34,8 +34,10 @@ _NAME = "reply.json"
 _LARGEST_JSON = 128 * 1024
 _MOST_AT_ONCE = 100
 _PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}")
-_ACTIONS = ("accept", "reject", "reply")
-_MEMBERS = frozenset({"version", "id", "submissionId", "action", "reasons", "kind", "text", "deadline", "files"})
+_ACTIONS = ("accept", "reject", "reply", "ai-step")
+_MEMBERS = frozenset(
+    {"version", "id", "submissionId", "action", "reasons", "kind", "text", "deadline", "files", "step"}
+)
 
 
 class Outbox:
@@ -88,6 +90,11 @@ class Outbox:
                     raise _unusable("reasons")
                 text = said.get("text", "")
                 self._desk.reject(submission_id, reasons, who=WHO, text=text if isinstance(text, str) else "")
+            elif said["action"] == "ai-step":
+                step = said.get("step")
+                if not isinstance(step, dict):
+                    raise _unusable("step")
+                self._desk.ai_step(submission_id, _id(said, "id"), step, who=WHO)
             else:
                 files = self._files(folder, said.get("files", []))
                 wanted = {key: said[key] for key in ("kind", "text", "deadline") if key in said}

@@ -63,6 +63,7 @@ TITLES: Mapping[str, Text] = {
     "account-disabled": Text("Konto gesperrt", "Account disabled"),
     "adapter-change-open": Text("Änderung wartet schon", "A change waits already"),
     "address-invalid": Text("Adresse unbrauchbar", "Unusable address"),
+    "ai-system-not-registered": Text("KI-System nicht im Register", "AI system not in the register"),
     "already-exists": Text("Gibt es schon", "Exists already"),
     "area-unknown": Text("Gebiet unbekannt", "Unknown area"),
     "attachment-kind-contradicted": Text("Anlage anders angegeben", "Attachment declared otherwise"),

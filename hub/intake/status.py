@@ -37,6 +37,7 @@ from hub.model import (
     own_event,
     reason_for_senders,
 )
+from hub.model.ai_step import AiDecider, AiStep
 from hub.notifications.callbacks import Resending
 from hub.proof.evidence import Evidences, receipt_claims
 from hub.routing import OnInvalid, Route, legal_day
@@ -201,6 +202,11 @@ _EVENT_TEXTS = {
     EventKind.REJECT: Text("Zurückgewiesen", "Rejected"),
     EventKind.DELETE: Text("Inhalte gelöscht, Protokoll bleibt", "Contents deleted, log stays"),
 }
+_AI_DECIDED = {
+    AiDecider.PERSON: Text("entschieden hat ein Mensch", "a person decided"),
+    AiDecider.SYSTEM: Text("entschieden hat das System", "the system decided"),
+    AiDecider.NOBODY: Text("entschieden wurde damit nichts", "nothing was decided by it"),
+}
 _RECEIVER_LOST_KEY = Text(
     "Zurückgewiesen: Die Stelle kann die Einreichung nicht mehr öffnen. Bitte neu einreichen, mit neuem Idempotency-Key",
     "Rejected: the authority cannot open the submission any more. Submit it anew, with a new Idempotency-Key",
@@ -260,6 +266,8 @@ class Progress:
     external_reference: str | None = None
     #: Since when it is delivered, where the authority's system has not acknowledged it for too long.
     not_acknowledged_since: datetime | None = None
+    #: Steps of AI systems that the case's log holds about it.
+    ai_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,6 +329,7 @@ class StatusDesk:
             history=tuple(history([(event, _event_step(event)) for event in events], beside)),
             external_reference=reference_in(message.receipt),
             not_acknowledged_since=silent_since,
+            ai_steps=sum(event.kind is EventKind.AI_STEP for event in events),
         )
 
     def _silent_since(self, message: StoredMessage, view: DeliveryView | None) -> datetime | None:
@@ -428,8 +437,20 @@ def _attempts(view: DeliveryView | None) -> tuple[Attempt, ...]:
 
 
 def _event_step(event: Event) -> HistoryStep:
+    if event.kind is EventKind.AI_STEP:
+        return _ai_step(event)
     text = _RECEIVER_LOST_KEY if _lost_its_key(event) else _EVENT_TEXTS[event.kind]
     return HistoryStep(at=event.issued_at, step=f"{event.kind.value}-submission", text=text)
+
+
+def _ai_step(event: Event) -> HistoryStep:
+    step = AiStep.read(event.payload)
+    decided = _AI_DECIDED[step.decided]
+    text = Text(
+        f"KI-Schritt: {step.purpose} ({step.system} {step.version}); {decided.de}",
+        f"AI step: {step.purpose} ({step.system} {step.version}); {decided.en}",
+    )
+    return HistoryStep(at=event.issued_at, step=EventKind.AI_STEP.value, text=text)
 
 
 def _lost_its_key(event: Event) -> bool:

@@ -24,6 +24,8 @@ from hub.model.submission import State, random_id
 #: What a hub-written token names as its payload schema (every 1.x is accepted from others).
 SET_SCHEMA = "https://schema.fitko.de/fit-connect/set-payload/1.2.2/set-payload.schema.json"
 EVENT_PREFIX = "https://schema.fitko.de/fit-connect/events/"
+#: Events of the house's own kinds: chained and proven as all, and in none of FIT-Connect's lists.
+HOUSE_PREFIX = "urn:rathaus-hub:events:"
 #: Why the hub rejects what its receiver can never open: a problem as an event's payload states it.
 RECEIVER_LOST_KEY: Mapping[str, str] = {
     "type": f"{EVENT_PREFIX}problems/encryption-issue",
@@ -60,6 +62,8 @@ class EventKind(StrEnum):
     REJECT = "reject"
     #: Contents deleted (hub).
     DELETE = "delete"
+    #: An AI system took part (receiver); a house event.
+    AI_STEP = "ai-step"
 
 
 #: Allowed transitions: (state before, event) -> state after. Whatever is missing here is a 409.
@@ -74,12 +78,20 @@ TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
     (State.FORWARDED, EventKind.NOTIFY): State.FORWARDED,
     (State.FORWARDED, EventKind.ACCEPT): State.ACCEPTED,
     (State.FORWARDED, EventKind.REJECT): State.REJECTED,
+    (State.SUBMITTED, EventKind.AI_STEP): State.SUBMITTED,
+    (State.FORWARDED, EventKind.AI_STEP): State.FORWARDED,
+    (State.ACCEPTED, EventKind.AI_STEP): State.ACCEPTED,
     (State.ACCEPTED, EventKind.DELETE): State.DELETED,
     (State.REJECTED, EventKind.DELETE): State.DELETED,
 }
 
 #: What a receiving client may write; everything else is the hub's.
 RECEIVER_MAY_WRITE = frozenset({EventKind.FORWARD, EventKind.ACCEPT, EventKind.REJECT})
+
+#: Kinds that FIT-Connect does not know.
+HOUSE_KINDS = frozenset({EventKind.AI_STEP})
+#: Those that it does.
+FIT_CONNECT_KINDS = frozenset(EventKind) - HOUSE_KINDS
 
 #: What a receiver's last word on a message is.
 ANSWERS = frozenset({EventKind.ACCEPT, EventKind.REJECT})
@@ -106,6 +118,11 @@ def canonical_entry(entry: Mapping[str, Any]) -> bytes:
 def chained_hash(previous: str, entry: bytes) -> str:
     """Return the hash of an entry's bytes behind an entry with the hash ``previous`` (both lower-case hexadecimal)."""
     return hashlib.sha256(bytes.fromhex(previous) + entry).hexdigest()
+
+
+def event_uri(kind: EventKind, subject: Subject) -> str:
+    """Return the name of an event in a token; a house event is of its case, whatever it speaks of."""
+    return f"{HOUSE_PREFIX}{kind}" if kind in HOUSE_KINDS else f"{EVENT_PREFIX}{kind}-{subject}"
 
 
 def next_state(state: State | None, kind: EventKind) -> State:
@@ -157,7 +174,7 @@ class Event:
             "iat": int(self.issued_at.timestamp()),
             "sub": f"{self.subject}:{self.subject_id}",
             "txn": f"case:{self.case_id}",
-            "events": {f"{EVENT_PREFIX}{self.kind}-{self.subject}": dict(self.payload)},
+            "events": {event_uri(self.kind, self.subject): dict(self.payload)},
         }
 
     def entry_hash(self) -> str:

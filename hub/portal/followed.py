@@ -133,6 +133,8 @@ class TimelineStep:
     about: str = ""
     opened: OpenedReply | None = field(default=None, repr=False)
     readable: bool = False
+    #: What the hub says of it, beyond the text of the key.
+    said: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +148,8 @@ class CaseStanding:
     correct: bool = False
     withdrawn: bool = False
     corrected: bool = False
+    #: Whether the case's log holds no step of an AI system; None where the hub does not say.
+    without_ai: bool | None = None
 
 
 #: What the hub's history says, in the keys of the person's words; what is not here is the machines' own business.
@@ -197,6 +201,7 @@ class FollowedCases:
             steps=tuple(sorted(steps, key=lambda each: each.at)),
             withdraw=bool(offers.get("withdraw")),
             correct=bool(offers.get("correct")),
+            without_ai=None if progress.ai_steps is None else progress.ai_steps == 0,
             withdrawn=withdrawn,
             corrected=corrected,
         )
@@ -392,6 +397,9 @@ def _reply(document: Mapping[str, Any]) -> OpenedReply:
 def _happened(progress: Progress, case: OwnCase) -> Iterator[TimelineStep]:
     seen: set[str] = set()
     for each in progress.history:
+        if each.step == "ai-step":
+            yield TimelineStep(at=each.at, key="follow.step.ai", said=each.text)
+            continue
         key, bad = _STEPS.get(each.step, ("", False))
         # Several attempts that the machines needed are one delivery for a person.
         if key and key not in seen:

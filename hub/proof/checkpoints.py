@@ -22,7 +22,7 @@ from uuid import UUID
 
 from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
-from hub.model import EVERYTHING, GENESIS, Event, canonical_entry, chained_hash
+from hub.model import EVERYTHING, GENESIS, HOUSE_PREFIX, Event, EventKind, canonical_entry, chained_hash
 from hub.store import AUDIT_LOG, AuditRecord, CaseHead, Checkpoint, LeafStanding, Page, Store, all_pages
 
 _PAGE = 500
@@ -115,7 +115,8 @@ class CheckpointReport:
 class Proven:
     """What a verified proof says: at ``at``, checkpoint ``number`` held this end of the case's log.
 
-    ``hashes`` maps event numbers up to ``seq`` to entry hashes; it is empty for a log that was dropped.
+    ``hashes`` maps event numbers up to ``seq`` to entry hashes; it is empty for a log that was dropped. ``ai_steps``: so many
+    steps of AI systems stand in it; None where the log was dropped.
     """
 
     case_id: UUID
@@ -124,6 +125,7 @@ class Proven:
     number: int
     at: datetime
     hashes: Mapping[int, str]
+    ai_steps: int | None = None
 
 
 class Checkpoints:
@@ -309,7 +311,19 @@ def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
     if hashes and hashes.get(leaf.seq) != leaf.hash:
         raise _no_proof()
     at = datetime.fromtimestamp(claims["iat"], UTC)
-    return Proven(case_id=leaf.case_id, seq=leaf.seq, head=leaf.hash, number=claims["number"], at=at, hashes=hashes)
+    return Proven(
+        case_id=leaf.case_id,
+        seq=leaf.seq,
+        head=leaf.hash,
+        number=claims["number"],
+        at=at,
+        hashes=hashes,
+        ai_steps=_ai_steps(document["log"]) if hashes else None,
+    )
+
+
+def _ai_steps(log: Sequence[Mapping[str, Any]]) -> int:
+    return sum(f"{HOUSE_PREFIX}{EventKind.AI_STEP}" in entry["claims"]["events"] for entry in log)
 
 
 def _chained(log: Sequence[Mapping[str, Any]]) -> dict[int, str]:

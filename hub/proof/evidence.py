@@ -24,7 +24,19 @@ from uuid import UUID
 from hub.client import event_tokens
 from hub.crypto import HubKeys, VerificationKey, claims_of, make_receipt, verification_key, verify_receipt
 from hub.errors import HubError, KeyRefused, SealBroken, Text, Unavailable, UnreadableRow
-from hub.model import GENESIS, Door, Event, EventKind, Evidence, Form, Sealed, Submission, canonical_entry, random_id
+from hub.model import (
+    FIT_CONNECT_KINDS,
+    GENESIS,
+    Door,
+    Event,
+    EventKind,
+    Evidence,
+    Form,
+    Sealed,
+    Submission,
+    canonical_entry,
+    random_id,
+)
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
 from hub.scanning import Gap, ScanVerdict
@@ -85,11 +97,15 @@ class Notary:
     def tokens(self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 500) -> Page[str]:
         """Return the case's log as compact tokens, oldest first; what is unsigned yet gets signed now.
 
+        What FIT-Connect does not know is left out: its clients judge a log by the kinds that they know.
+
         Raises:
             Unavailable: what is unsigned contradicts what was signed (``log-contradicted``), or nothing signed covers it
                 (``log-not-covered``).
         """
-        page = self._store.event_log.events(case_id, subject_id=subject_id, offset=offset, limit=limit)
+        page = self._store.event_log.events(
+            case_id, subject_id=subject_id, kinds=FIT_CONNECT_KINDS, offset=offset, limit=limit
+        )
         tokens = tuple(self._tokens(page.items))
         return Page(items=tokens, offset=page.offset, total=page.total, unreadable=page.unreadable)
 

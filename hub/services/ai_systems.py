@@ -97,7 +97,7 @@ class SystemVersion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
+class AiReference:
     """Something that a system refers to: what it is called, and where it is to be read (empty: nowhere)."""
 
     title: Text
@@ -126,9 +126,9 @@ class AiSystem:
     risk: RiskClass
     reason: Text
     notice: Text | None
-    assessments: tuple[Reference, ...]
-    laws: tuple[Reference, ...]
-    sources: tuple[Reference, ...]
+    assessments: tuple[AiReference, ...]
+    laws: tuple[AiReference, ...]
+    sources: tuple[AiReference, ...]
     versions: tuple[SystemVersion, ...]
     services: tuple[str, ...]
 
@@ -329,7 +329,7 @@ def as_json(system: AiSystem, lang: str) -> dict[str, Any]:
     def said(text: Text | None) -> str | None:
         return None if text is None else text.en if lang == "en" else text.de
 
-    def referred(several: Iterable[Reference]) -> list[dict[str, Any]]:
+    def referred(several: Iterable[AiReference]) -> list[dict[str, Any]]:
         return [{"title": said(each.title), "link": each.link or None} for each in several]
 
     return {
@@ -461,23 +461,23 @@ def _addresses(take: Members) -> Iterator[tuple[str, str]]:
             yield name, said
 
 
-def _references(take: Members, name: str) -> tuple[Reference, ...]:
+def _references(take: Members, name: str) -> tuple[AiReference, ...]:
     where = f"{take.where}{name} "
     return tuple(_reference(Members(each, where)) for each in take.several(name))
 
 
-def _reference(take: Members) -> Reference:
+def _reference(take: Members) -> AiReference:
     title = Text(take.text("de"), take.text("en"))
     link = _matching(take, "link", _ADDRESS, "https://…", optional=True)
     take.finish()
-    return Reference(title=title, link=link)
+    return AiReference(title=title, link=link)
 
 
 def _said_twice(text: Text) -> dict[str, str]:
     return {"de": text.de, "en": text.en}
 
 
-def _reference_document(each: Reference) -> dict[str, str]:
+def _reference_document(each: AiReference) -> dict[str, str]:
     return _said_twice(each.title) | ({"link": each.link} if each.link else {})
 
 

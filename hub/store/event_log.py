@@ -69,12 +69,20 @@ class EventLog:
         self._database = database
 
     def events(
-        self, case_id: UUID, *, subject_id: UUID | None = None, offset: int = 0, limit: int = 100
+        self,
+        case_id: UUID,
+        *,
+        subject_id: UUID | None = None,
+        kinds: Collection[EventKind] | None = None,
+        offset: int = 0,
+        limit: int = 100,
     ) -> Page[Event]:
-        """Return one page of a case's log, oldest first; of one submission or reply if ``subject_id`` is given."""
+        """Return one page of a case's log, oldest first; of one submission or reply, or of some kinds, if they are given."""
         statement = select(_EVENTS).where(_EVENTS.c.case_id == str(case_id)).order_by(_EVENTS.c.seq)
         if subject_id is not None:
             statement = statement.where(_EVENTS.c.subject_id == str(subject_id))
+        if kinds is not None:
+            statement = statement.where(_EVENTS.c.kind.in_(sorted(kind.value for kind in kinds)))
         return self._database.page(statement, _event, offset=offset, limit=limit)
 
     def run(self, case_id: UUID, message_id: UUID) -> list[Event]:

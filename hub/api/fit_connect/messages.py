@@ -485,7 +485,7 @@ class CaseFiles:
 
     async def post_event(self, caseId: str) -> ConnexionResponse:  # noqa: N803
         """Take an event token of a receiver into the log: 204."""
-        token = await _token()
+        token = await token_body()
         await in_thread(
             self._acknowledgement.post,
             UUID(caseId),
@@ -497,7 +497,7 @@ class CaseFiles:
         return nothing()
 
 
-async def _token() -> str:
+async def token_body() -> str:
     """Read a compact token; the edge has counted its bytes."""
     body = b"".join([chunk async for chunk in context.request.stream()])
     try:

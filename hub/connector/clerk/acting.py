@@ -85,6 +85,18 @@ def write(visit: ClerkVisit) -> Response:
     return visit.to(f"/cases/{case_id}", note="written")
 
 
+def note_ai_step(visit: ClerkVisit) -> Response:
+    """Note that an AI system took part; twice the same form is one step."""
+    case_id, form = visit.id("case"), visit.form
+    typed = {name: form.text(name).strip() for name in ("system", "version", "purpose", "output", "decided")}
+    try:
+        about = _in_case(visit, case_id)
+        visit.desk.ai_step(about.submission_id, form.id("once"), typed, who=visit.who)
+    except (Invalid, Conflict) as error:
+        return show_case(visit, case_id, error=error, status=status_of(error), **typed)
+    return visit.to(f"/cases/{case_id}", note="ai-step")
+
+
 def _in_case(visit: ClerkVisit, case_id: UUID) -> Entry:
     """Return the submission that a reply is about; ``Invalid`` where it is of another case."""
     about = visit.desk.submission(visit.form.id("about"))

@@ -183,8 +183,28 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
         "kinds": [each for each in REPLY_KINDS if each.name != "rejection"],
         "deeds": [(deed, _deed(deed)) for deed in book.deeds(found.case_id)],
         "images": _IMAGES,
+        "ai_steps": visit.desk.ai_steps(found.case_id),
+        "ai_outputs": _AI_OUTPUTS,
+        "ai_decided": _AI_DECIDED,
         "once": uuid4,
     }
+
+
+#: What a step of an AI system made, and who decided by it, in words.
+_AI_OUTPUTS = {
+    "text": Text("Text", "text"),
+    "extraction": Text("ausgelesene Angaben", "extracted data"),
+    "classification": Text("Einordnung", "classification"),
+    "translation": Text("Übersetzung", "translation"),
+    "recommendation": Text("Empfehlung", "recommendation"),
+    "decision": Text("Entscheidung", "decision"),
+    "other": Text("anderes", "other"),
+}
+_AI_DECIDED = {
+    "person": Text("ein Mensch hat entschieden", "a person decided"),
+    "nobody": Text("damit wurde nichts entschieden", "nothing was decided by it"),
+    "system": Text("das System hat entschieden", "the system decided"),
+}
 
 
 def _tomorrow(visit: ClerkVisit) -> date:

@@ -81,6 +81,7 @@ _PAGES = (
     _Page(method="POST", path="/submissions/{submission}/accept", answer=acting.accept),
     _Page(method="POST", path="/submissions/{submission}/reject", answer=acting.reject),
     _Page(method="POST", path="/cases/{case}/replies", answer=acting.write, files=True),
+    _Page(method="POST", path="/cases/{case}/ai-steps", answer=acting.note_ai_step),
     _Page(method="POST", path="/cases/{case}/export", answer=acting.export),
 )
 

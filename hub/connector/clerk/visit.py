@@ -264,6 +264,7 @@ _UNREADABLE = Text(
 _NOTES: Mapping[str, Text] = {
     "accepted": Text("Angenommen. Der Absender erfährt es.", "Accepted. The sender is told."),
     "rejected": Text("Abgelehnt. Der Absender erfährt den Grund.", "Rejected. The sender is told the reason."),
+    "ai-step": Text("KI-Schritt aufgezeichnet. Der Hub erfährt es.", "AI step recorded. The hub is told."),
     "written": Text("Geschrieben und versiegelt. Die Antwort geht hinaus.", "Written and sealed. The reply goes out."),
     "taken": Text("Sie bearbeiten diesen Vorgang.", "You work on this case."),
     "released": Text("Sie haben den Vorgang freigegeben.", "You have released the case."),
