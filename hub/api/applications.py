@@ -284,6 +284,10 @@ class Applications:
         await in_thread(sealer.write, bytes(piece))
         await in_thread(sealer.finish)
 
+    def _salted(self, claims: Mapping[str, Any]) -> dict[str, str]:
+        salt = self._intake.content_salt(claims)
+        return {} if salt is None else {"contentSalt": salt}
+
     def _answer(self, accepted: Accepted) -> ConnexionResponse:
         claims = accepted.claims
         submission_id = claims["sub"].removeprefix("submission:")
@@ -293,16 +297,20 @@ class Applications:
         self._endings.tell(claims["schema"]["uri"], self._clock().date())
         if accepted.again:
             note(outcome="repeated")
-        body = {
-            "submissionId": submission_id,
-            "caseId": case_id,
-            "destinationId": there,
-            "destination": claims["destination"],
-            "acceptedAt": claims["acceptedAt"],
-            "schema": {"uri": claims["schema"]["uri"], "version": claims["schema"]["version"]},
-            "status": link,
-            "receipt": accepted.receipt,
-        } | ({"validation": claims["validation"]} if "validation" in claims else {})
+        body = (
+            {
+                "submissionId": submission_id,
+                "caseId": case_id,
+                "destinationId": there,
+                "destination": claims["destination"],
+                "acceptedAt": claims["acceptedAt"],
+                "schema": {"uri": claims["schema"]["uri"], "version": claims["schema"]["version"]},
+                "status": link,
+                "receipt": accepted.receipt,
+            }
+            | self._salted(claims)
+            | ({"validation": claims["validation"]} if "validation" in claims else {})
+        )
         return ConnexionResponse(
             status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
         )

@@ -37,10 +37,21 @@ def receipt() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The proof of its case (/hub/v1/cases/ID/proof): also verify that the receipt stands in the signed log.",
 )
+@click.option(
+    "--content",
+    "contents",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that was sent, data or attachment: also verify that the hub received exactly this. May be repeated.",
+)
+@click.option("--salt", default=None, help="The salt that came with the receipt (contentSalt), unless FILE holds it.")
 @data_option
-def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -> None:
+def verify_file(  # what may be checked at once
+    file: Path, jwks: Path | None, proof: Path | None, contents: tuple[Path, ...], salt: str | None, data: Path
+) -> None:
     """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
     from hub.client.plain import Receipt
+    from hub.crypto import proven_parts
 
     if jwks is not None:
         published = _json(jwks)
@@ -58,6 +69,9 @@ def verify_file(file: Path, jwks: Path | None, proof: Path | None, data: Path) -
         if found.ai_steps is not None:
             none = "kein KI-Schritt aufgezeichnet / no AI step recorded"
             click.echo(f"{found.ai_steps} KI-Schritte / AI steps" if found.ai_steps else none)
+    for path in contents:
+        parts = proven_parts(claims, salt or _salt_in(file), path.read_bytes())
+        click.echo(f"empfangen / received  {path.name}: {', '.join(parts)}")
     click.secho("echt / genuine", fg="green")
     for line in verdict(claims):
         click.secho(line, fg="yellow")
@@ -141,6 +155,12 @@ def _receipt_in(file: Path) -> str:
     if isinstance(document, dict) and isinstance(document.get("receipt"), str):
         return str(document["receipt"]).strip()
     return file.read_bytes().decode("ascii", errors="replace").strip()
+
+
+def _salt_in(file: Path) -> str:
+    """Return the salt beside the receipt, as the answer 202 and the portal's file have it; empty where there is none."""
+    document = _json(file)
+    return str(document.get("contentSalt", "")) if isinstance(document, dict) else ""
 
 
 def _json(file: Path) -> Any:

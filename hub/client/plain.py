@@ -22,7 +22,7 @@ import orjson
 
 from hub.client.contents import Attachment
 from hub.client.session import Session, listed, read, read_json, unreadable
-from hub.crypto import read_jws_header, require_media_type, verify_receipt
+from hub.crypto import proven_parts, read_jws_header, require_media_type, verify_receipt
 from hub.errors import Invalid, SealBroken, Text
 from hub.model import MESSAGE_SCHEMA, Callback, CaseMessage, MediaType, State
 
@@ -81,11 +81,21 @@ class Receipt:
 
     token: str = field(repr=False)
     claims: Mapping[str, Any]
+    #: What shows, with the receipt, that a content is what the hub received; to be kept with it. None from older hubs.
+    content_salt: str | None = field(default=None, repr=False)
 
     @classmethod
-    def verified(cls, token: str, jwks: Mapping[str, Any]) -> Self:
+    def verified(cls, token: str, jwks: Mapping[str, Any], *, content_salt: str | None = None) -> Self:
         """Return the receipt that a key of ``jwks`` signed; ``SealBroken`` or ``KeyRefused`` if none did."""
-        return cls(token=token, claims=verify_receipt(token, jwks))
+        return cls(token=token, claims=verify_receipt(token, jwks), content_salt=content_salt)
+
+    def parts_with(self, content: bytes) -> list[str]:
+        """Return the names of the parts that the hub received with exactly this content: ``data``, ``attachment:<id>``.
+
+        Raises:
+            SealBroken: none, or this receipt or its salt cannot show it (``content-not-proven``).
+        """
+        return proven_parts(self.claims, self.content_salt or "", content)
 
     @property
     def submission_id(self) -> UUID:
@@ -189,7 +199,8 @@ class PlainDoor:
         token = answer.get("receipt") if isinstance(answer, dict) else None
         if not isinstance(token, str):
             raise unreadable()
-        return self._verified(token)
+        salt = answer.get("contentSalt")
+        return self._verified(token, salt if isinstance(salt, str) else None)
 
     def applications(
         self,
@@ -299,7 +310,7 @@ class PlainDoor:
                 self._jwks = self._session.json("GET", _JWKS)
             return self._jwks
 
-    def _verified(self, token: str) -> Receipt:
+    def _verified(self, token: str, content_salt: str | None = None) -> Receipt:
         try:
             kid = read_jws_header(token).kid
             if not any(
@@ -307,7 +318,7 @@ class PlainDoor:
             ):
                 with self._lock:
                     self._jwks = None  # Keys change; a new one is published before it signs.
-            return Receipt.verified(token, self.published_keys())
+            return Receipt.verified(token, self.published_keys(), content_salt=content_salt)
         except SealBroken as exc:
             raise SealBroken(
                 Text(

@@ -28,10 +28,13 @@ from hub.crypto.keys import (
     verification_key,
 )
 from hub.crypto.receipts import (
+    CONTENT_ALGORITHM,
     claims_of,
+    content_proof,
     inclusion_proof,
     make_checkpoint,
     make_receipt,
+    proven_parts,
     tree_head,
     verify_checkpoint,
     verify_inclusion,
@@ -39,6 +42,7 @@ from hub.crypto.receipts import (
 )
 
 __all__ = [
+    "CONTENT_ALGORITHM",
     "DecryptionKey",
     "EncryptionKey",
     "Hash",
@@ -56,6 +60,7 @@ __all__ = [
     "SigningKey",
     "VerificationKey",
     "claims_of",
+    "content_proof",
     "decrypt",
     "ed25519_verification_key",
     "encrypt",
@@ -68,6 +73,7 @@ __all__ = [
     "make_ed25519_pair",
     "make_receipt",
     "make_rsa_pair",
+    "proven_parts",
     "read_decryption_key",
     "read_deposit",
     "read_header",

@@ -43,6 +43,7 @@ from hub.crypto.keys import (
     read_signing_key,
     verification_key,
 )
+from hub.crypto.symmetric import derive
 from hub.errors import ConfigurationError, HubError, SealBroken, Text
 from hub.files import vault
 
@@ -292,6 +293,21 @@ class HubKeys:
             return cipher.decrypt(content[:IV_SIZE], content[IV_SIZE:], _secret_binding(kid, context))
         except (InvalidTag, ValueError) as exc:
             raise _not_ours() from exc
+
+    def content_salt(self, submission_id: str, kid: str | None = None) -> tuple[str, bytes]:
+        """Return the salt of a submission's proof of contents, and the id of the key that it follows from (HKDF-SHA-256).
+
+        ``kid`` is what its receipt names; without one the current key is taken. Retired keys of this kind are kept, so the
+        salt is always the same.
+
+        Raises:
+            SealBroken: the key is not on this keyring.
+        """
+        entry = self._current(KeyKind.SECRETS) if kid is None else self._find(KeyKind.SECRETS, kid)
+        if entry is None:
+            raise _not_ours()
+        purpose = f"content-proof:{submission_id}".encode()
+        return entry.kid, derive(self._material.secret_key(entry), purpose=purpose)
 
     def _signing_key(self, kind: KeyKind) -> SigningKey:
         entry = self._current(kind)

@@ -11,6 +11,7 @@ an entry.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -87,6 +88,62 @@ def verify_receipt(jws: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
         )
     _require_in_use(key.jwk, claims)
     return claims
+
+
+#: Bytes of a salt: as long as the hash, so that no two salts make one key (RFC 2104, section 2).
+SALT_SIZE = 32
+CONTENT_ALGORITHM = "HMAC-SHA-256(salt, SHA-512(content))"
+
+
+def content_proof(salt: bytes, digests: Mapping[str, str]) -> dict[str, str]:
+    """Return of each part, by name, HMAC-SHA-256 under ``salt`` over its content's SHA-512 (``digests``, hex), in base64url.
+
+    Who has content and salt can show that it is what was received; without the salt it cannot be guessed, however short it is.
+    """
+    return {name: _content_mac(salt, bytes.fromhex(digest)) for name, digest in digests.items()}
+
+
+def proven_parts(claims: Mapping[str, Any], salt: str, content: bytes) -> list[str]:
+    """Return the names of the parts of a verified receipt that have this content; more than one where it was sent twice.
+
+    Raises:
+        SealBroken: the receipt has no proof of contents, ``salt`` (base64url) is none, or no part has this content
+            (``content-not-proven``).
+    """
+    proof = claims.get("contentProof")
+    if (
+        not isinstance(proof, Mapping)
+        or proof.get("alg") != CONTENT_ALGORITHM
+        or not isinstance(proof.get("parts"), dict)
+    ):
+        raise _not_proven(
+            Text(
+                "Diese Eingangsbestätigung enthält keinen Nachweis des Inhalts: Der Antrag kam schon verschlüsselt, oder sie "
+                "ist älter.",
+                "This receipt holds no proof of contents: the application came sealed already, or it is older.",
+            )
+        )
+    key = base64url.decode(salt.encode("ascii", errors="replace"), part="salt")
+    if len(key) != SALT_SIZE:
+        raise _not_proven(Text("Das ist kein Salz des Hubs.", "This is no salt of the hub."))
+    wanted = _content_mac(key, hashlib.sha512(content).digest()).encode()
+    found = [name for name, mac in proof["parts"].items() if compare_digest(str(mac).encode(), wanted)]
+    if not found:
+        raise _not_proven(
+            Text(
+                "Das ist nicht, was der Hub empfangen hat: Inhalt oder Salz gehören nicht zu dieser Eingangsbestätigung.",
+                "This is not what the hub received: content or salt do not belong to this receipt.",
+            )
+        )
+    return found
+
+
+def _content_mac(salt: bytes, digest: bytes) -> str:
+    return base64url.encode(hmac.digest(salt, digest, "sha256")).decode("ascii")
+
+
+def _not_proven(detail: Text) -> SealBroken:
+    return SealBroken(detail, slug="content-not-proven")
 
 
 def _require_in_use(jwk: Mapping[str, Any], claims: Mapping[str, Any]) -> None:

@@ -64,6 +64,7 @@ TITLES: Mapping[str, Text] = {
     "adapter-change-open": Text("Änderung wartet schon", "A change waits already"),
     "address-invalid": Text("Adresse unbrauchbar", "Unusable address"),
     "ai-system-not-registered": Text("KI-System nicht im Register", "AI system not in the register"),
+    "content-not-proven": Text("Inhalt nicht nachgewiesen", "Content not proven"),
     "already-exists": Text("Gibt es schon", "Exists already"),
     "area-unknown": Text("Gebiet unbekannt", "Unknown area"),
     "attachment-kind-contradicted": Text("Anlage anders angegeben", "Attachment declared otherwise"),

@@ -39,7 +39,17 @@ from hub.intake.sealing import (
     sealer_for,
     too_many_attachments,
 )
-from hub.intake.status import first_events, own_json, receipt_of, refusal, sealed_page, sealed_report, verdict
+from hub.intake.status import (
+    content_claim,
+    content_salt_of,
+    first_events,
+    own_json,
+    receipt_of,
+    refusal,
+    sealed_page,
+    sealed_report,
+    verdict,
+)
 from hub.model import (
     MESSAGE_FILENAME,
     MESSAGE_SCHEMA,
@@ -219,6 +229,7 @@ class Reception(_Opened):
         self._attachments: list[SealedAttachment] = []
         self._begun = 0
         #: What the hub itself encloses.
+        self._content: Mapping[str, Any] | None = None
         self._own: list[OwnAttachment] = []
         #: The URI under which the destination offers the schema; known once the application is validated.
         self._offered_as = ""
@@ -267,6 +278,8 @@ class Reception(_Opened):
         if self._wants_page:
             self._add_page(application, report)
         submission = self._submission(application, report.schema, data, data_sha512, now)
+        sent = {f"attachment:{each.attachment_id}": each.facts.plaintext_sha512 for each in self._attachments}
+        self._content = content_claim(self._tools.keys, submission.submission_id, {"data": data_sha512, **sent})
         reach("after-seal")
         return submission, report, data_sha512
 
@@ -509,6 +522,7 @@ class Reception(_Opened):
             external_reference=self._cover.external_reference,
             in_case=self._in_case,
             scan=None if self._screen is None else self._screen.claim(),
+            content=self._content,
         )
 
 
@@ -588,6 +602,10 @@ class Intake:
             desk.require_destination(destination)
         key = tools.directory.encryption_key(destination, now=now)
         return Reception(tools, cover, route, destination, key, self._pages, desk)
+
+    def content_salt(self, claims: Mapping[str, Any]) -> str | None:
+        """Return what the sender needs beside a receipt to show what was received; None for receipts without such a proof."""
+        return content_salt_of(self.tools.keys, claims)
 
     def check(
         self, data: bytes, *, media_type: MediaType, schema: str | None, service: str | None, now: datetime

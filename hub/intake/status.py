@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from hub.crypto import claims_of
+from hub.crypto import CONTENT_ALGORITHM, HubKeys, base64url, claims_of, content_proof
 from hub.errors import InvalidPayload, SealBroken, Text, not_found
 from hub.identity import Caller
 from hub.intake.sealing import OwnAttachment, Sealer, own_attachment
@@ -77,6 +77,25 @@ def first_events(submission: Submission, *, issuer: str, head: CaseHead | None =
     return chain(events) if head is None else chain(events, head=head.hash, seq=head.seq)
 
 
+def content_claim(keys: HubKeys, submission_id: UUID, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a receipt says of contents (``contentProof``); ``digests`` are the SHA-512 (hex) of what the sender sent.
+
+    The hub keeps no fingerprint that anybody could guess at: what stands in the receipt needs the salt, which follows from a
+    key of the hub's and goes to the sender with the answer.
+    """
+    kid, salt = keys.content_salt(str(submission_id))
+    return {"alg": CONTENT_ALGORITHM, "kid": kid, "parts": content_proof(salt, digests)}
+
+
+def content_salt_of(keys: HubKeys, claims: Mapping[str, Any]) -> str | None:
+    """Return the salt of a receipt's proof of contents (base64url), the same each time; None where it has none."""
+    proof = claims.get("contentProof")
+    if proof is None:
+        return None
+    _, salt = keys.content_salt(claims["sub"].removeprefix("submission:"), proof["kid"])
+    return base64url.encode(salt).decode("ascii")
+
+
 def receipt_of(
     submission: Submission,
     events: Sequence[Event],
@@ -89,11 +108,12 @@ def receipt_of(
     external_reference: str | None = None,
     in_case: InCase | None = None,
     scan: Mapping[str, Any] | None = None,
+    content: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the receipt says: what that of either door does, and by which rule and for which key.
 
     ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely; ``scan``
-    is what came of scanning its parts for malware.
+    is what came of scanning its parts for malware, ``content`` the proof of what the sender sent.
     """
     claims = receipt_claims(
         submission, events[-1], issuer=issuer, destination=destination.name, issued_at=submission.submitted_at
@@ -105,6 +125,8 @@ def receipt_of(
         claims["inCase"] = in_case.as_claim()
     if scan is not None:
         claims["scan"] = dict(scan)
+    if content is not None:
+        claims["contentProof"] = dict(content)
     return claims if validation is None else claims | {"validation": dict(validation)}
 
 

@@ -8,6 +8,7 @@ is lost. What the hub refuses is open for changes again, each fault at its quest
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -72,6 +73,8 @@ def routes(portal: Portal) -> list[Route]:
         Route(SEND, way.send, methods=["POST"]),
         _shown(RECEIPT, way.show_receipt, portal),
         _shown(RECEIPT + ".jws", way.receipt_file, portal),
+        _shown(RECEIPT + ".json", way.proof_file, portal),
+        _shown(RECEIPT + ".data", way.document_file, portal),
         _shown(RECEIPT + ".html", way.summary_file, portal),
         _shown(RECEIPT + ".pdf", way.summary_pdf, portal),
         *login_pages.routes(portal, forms),
@@ -335,6 +338,7 @@ class SendingPages:
             "destination": receipt.destination,
             "acceptedAt": receipt.accepted_at.isoformat(),
             "receipt": receipt.token,
+            "salt": receipt.content_salt or "",
             "document": pending["document"],
             "mediaType": asked.media_type.value,
             "files": [each.name for each in files],
@@ -382,6 +386,17 @@ class SendingPages:
         sent = self._what_was_sent(visit)
         return _download(sent["receipt"].encode("ascii"), "application/jose", f"{_file_name(sent)}.jws")
 
+    def proof_file(self, visit: FormVisit) -> Response:
+        """Return receipt and salt together: with the document they show what was received ("hub receipt verify --content")."""
+        sent = self._what_was_sent(visit)
+        return _download(_proof(sent), "application/json", f"{_file_name(sent)}-nachweis.json")
+
+    def document_file(self, visit: FormVisit) -> Response:
+        """Return the document exactly as it was sent."""
+        sent = self._what_was_sent(visit)
+        name = f"{_file_name(sent)}.{MediaType(sent['mediaType']).value.rpartition('/')[2]}"
+        return _download(base64.b64decode(sent["document"]), "application/octet-stream", name)
+
     def summary_file(self, visit: FormVisit) -> Response:
         """Return what was sent as a page that stands alone."""
         sent = self._what_was_sent(visit)
@@ -398,13 +413,28 @@ class SendingPages:
             content=sent["receipt"].encode("ascii"),
             description=self._said(visit, "send.jws"),
         )
+        document = MediaType(sent["mediaType"]).value
+        proof = [
+            PdfAttachment(
+                name=f"{_file_name(sent)}.{document.rpartition('/')[2]}",
+                media_type=document,
+                content=base64.b64decode(sent["document"]),
+                description=self._said(visit, "send.document"),
+            ),
+            PdfAttachment(
+                name=f"{_file_name(sent)}-nachweis.json",
+                media_type="application/json",
+                content=_proof(sent),
+                description=self._said(visit, "send.proof"),
+            ),
+        ]
         content = render_pdf(
             self._summary(visit),
             title=visit.running.service_name,
             language="en" if visit.language == "en" else "de",
             identifier=UUID(sent["submissionId"]).bytes,
             now=datetime.fromisoformat(sent["acceptedAt"]),
-            attachments=[receipt],
+            attachments=[receipt, *(proof if sent.get("salt") else ())],
         )
         return _download(content, "application/pdf", f"{_file_name(sent)}.pdf")
 
@@ -426,6 +456,11 @@ class SendingPages:
             Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts)
         )
         return page.replace("</h1>", f"</h1>{head}", 1)
+
+
+def _proof(sent: Mapping[str, Any]) -> bytes:
+    """Return what shows, with a content, that it is what the hub received."""
+    return json.dumps({"receipt": sent["receipt"], "contentSalt": sent.get("salt", "")}, indent=1).encode("ascii")
 
 
 def _case_of(running: Running) -> dict[str, Any]:

@@ -133,8 +133,8 @@ def test_only_what_was_published_is_told_to_everybody(book):
 
 def test_who_did_what_stands_in_the_audit_log(store, book):
     published(book, DOGS)
-    told = [each.entry.action for each in store.audit.entries(action="ai.", scope=EVERYTHING).items]
-    assert sorted(told) == ["ai.activate", "ai.approve", "ai.begin", "ai.draft"]
+    said = [each.entry.action for each in store.audit.entries(action="ai.", scope=EVERYTHING).items]
+    assert sorted(said) == ["ai.activate", "ai.approve", "ai.begin", "ai.draft"]
 
 
 TEXTS = st.text(

@@ -86,9 +86,9 @@ def test_the_publication_is_by_the_standard_but_for_its_language(listed: Door, l
 
 
 def test_what_was_published_before_is_still_read_and_drafts_are_nobodys(listed: Door):
-    told = listed.anybody.get("/hub/v1/ai-systems/versions").json["registers"]
-    assert [each["register"] for each in told] == [2, 1]
-    assert told[0]["changes"][0].startswith("neu: Vorlese-KI")
+    past = listed.anybody.get("/hub/v1/ai-systems/versions").json["registers"]
+    assert [each["register"] for each in past] == [2, 1]
+    assert past[0]["changes"][0].startswith("neu: Vorlese-KI")
     assert listed.anybody.get("/hub/v1/ai-systems?register=1").json["total"] == 1
     earlier = listed.anybody.get("/ai?register=1").body.decode()
     assert "dog-tax-check" not in earlier.partition('id="versions"')[0]

@@ -168,7 +168,7 @@ def test_a_closed_case_takes_no_step(room: Door):
 def test_a_system_that_the_register_does_not_have_so_is_refused(room: Door, said):
     sent = room.send()
     answer = write(room, sent, token(room, sent, **said))
-    assert (answer.status, answer.json["type"].rpartition("/")[2]) == (422, "ai-system-not-registered"), answer.json
+    assert (answer.status, answer.json["type"].rpartition(":")[2]) == (422, "ai-system-not-registered"), answer.json
     assert steps(room, sent)["total"] == 0
 
 

@@ -371,6 +371,7 @@ WORDS = {
         "Subject": "submission reply",
     }
 }
+WORDS["0025"] = WORDS["0013"] | {"EventKind": "create submit notify forward accept reject delete ai-step"}
 
 
 def test_a_new_word_in_rows_comes_with_a_revision():
