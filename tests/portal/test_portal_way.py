@@ -103,8 +103,16 @@ def test_what_was_sent_is_a_pdf_with_the_receipt_inside(way, dog):
     assert found.headers["content-type"] == "application/pdf"
     token = person.http.get(f"{way.base}/antrag/quittung.jws", timeout=30).content
     with Pdf.open(BytesIO(found.content)) as pdf:
-        (attached,) = pdf.attachments.values()
-        assert attached.get_file().read_bytes() == token
+        held = {each.filename: each.get_file().read_bytes() for name, each in pdf.attachments.items()}
+        (jws,) = (content for name, content in held.items() if name.endswith(".jws"))
+        (proof,) = (content for name, content in held.items() if name.endswith("-nachweis.json"))
+        shown = json.loads(proof)
+        assert jws == token
+        assert shown["receipt"].encode() == token
+        document = person.http.get(f"{way.base}/antrag/quittung.data", timeout=30).content
+        receipt = Receipt.verified(shown["receipt"], way.stage.hub.keys.hub_jwks(), content_salt=shown["contentSalt"])
+        assert document in held.values()
+        assert receipt.parts_with(document) == ["data"], "the citizen shows what was received"
         assert pdf.Root.MarkInfo.Marked
     assert person.http.get(f"{way.base}/antrag/quittung.pdf", timeout=60).content == found.content
 
