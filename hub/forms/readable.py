@@ -23,7 +23,7 @@ from hub.forms.values import shown_value
 from hub.model import MediaType
 from hub.validation.json.documents import read_json
 from hub.validation.report import Limits
-from hub.validation.xml.documents import parse_tree, read_xml
+from hub.validation.xml.documents import read_xml
 
 #: Columns of a table; items with more values are shown one below the other.
 _MOST_COLUMNS = 8
@@ -65,7 +65,7 @@ def readable(
     limits = Limits()
     if media_type is MediaType.XML:
         document = read_xml(content, limits)
-        root = parse_tree(document.data) if document.tree is None else document.tree
+        root = document.whole_tree()
         value = _of_element(root, form.known)
     else:
         value = read_json(content, limits)

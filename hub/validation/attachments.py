@@ -29,7 +29,7 @@ from hub.model import MediaType
 from hub.validation.json.documents import JsonSchema
 from hub.validation.json.report import Token, known_part, lines_of, pointer
 from hub.validation.report import Cause, Check, Limits, Report, Unchecked, Violation, text_of
-from hub.validation.xml.documents import XmlDocument, parse_tree
+from hub.validation.xml.documents import XmlDocument
 from hub.validation.xml.report import Vocabulary, document_path
 
 ANY = "*"
@@ -225,7 +225,7 @@ class XmlAttachmentNames:
             return report  # As most documents are that enclose nothing: no tree is looked at.
         if document.tree is None and len(document.data) > limits.walk_bytes:
             return replace(report, unchecked=(*report.unchecked, _TOO_LARGE))
-        tree = parse_tree(document.data) if document.tree is None else document.tree
+        tree = document.whole_tree()
         named = list(islice(self._named(tree), _MOST_NAMES + 1))
         if sent is None:
             return _not_at_hand(report) if named else report

@@ -37,10 +37,16 @@ from hub.validation.manifest import (
 from hub.validation.manifest import STANDING_NAME as STANDING
 from hub.validation.report import MIB, Cause, Check, Limits, Report, Unchecked
 from hub.validation.schematron.rules import RULES_LATER, BusinessRules
-from hub.validation.xml.documents import XmlDocument, in_own_thread, is_worn, note_strange, parse_tree, read_xml
-from hub.validation.xml.xsd import (
-    XsdSchema,
+from hub.validation.xml.documents import (
+    XmlDocument,
+    in_own_thread,
+    is_worn,
+    may_instruct,
+    note_strange,
+    parse_tree,
+    read_xml,
 )
+from hub.validation.xml.xsd import CHOOSES_TYPE, XsdSchema
 from hub.validation.xml.xsd11 import Xsd11Schema
 
 #: Known schemas that a refusal lists.
@@ -299,7 +305,7 @@ class SchemaCatalog:
             note_strange(len(data))
             raise
         # What keeps its schema has the schema's names, processing instructions aside.
-        if report.violations or data.find(b"?", data.find(b"?>") + 2) >= 0:
+        if report.violations or may_instruct(data):
             note_strange(len(data))
         return report
 
@@ -342,21 +348,21 @@ class SchemaCatalog:
                 remarks=found.notes,
                 namespaces=found.namespaces,
             )
-        loose = found.unjudged > 0
-        if loose or not found.whole:
+        if found.unjudged or not found.whole:
             report = replace(report, unchecked=(_NOT_DECLARED if found.whole else _STOPPED,))
         if not entry.coded and b"listURI" not in document.data:
             return report
-        return self._with_codes(report, judge, document, loose=loose)
+        typed = found.typed and (found.unjudged > 0 or CHOOSES_TYPE in document.data)
+        return self._with_codes(report, judge, document, typed=typed)
 
     def _with_codes(
-        self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument, *, loose: bool
+        self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument, *, typed: bool
     ) -> Report:
         if document.tree is None and len(document.data) > CODED_BYTES:
             return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
         tree = parse_tree(document.data) if document.tree is None else document.tree
         words = judge.words()
-        wrong, judged = self._code_lists.check(judge.codes(tree, document.data, loose=loose), words)
+        wrong, judged = self._code_lists.check(judge.codes(tree, typed=typed), words)
         if not judged:
             why = _LIST_MISSING if self._lacks_lists else _LISTS_NOT_KNOWN
             report = replace(report, unchecked=(*report.unchecked, why))

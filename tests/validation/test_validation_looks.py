@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from lxml import etree
 from test_validation_places import XS, rules, schema_of
 
+from hub.errors import Malformed, TooLarge
 from hub.model import MediaType
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.code_lists import CodeList, CodeLists
 from hub.validation.importing import import_standard
 from hub.validation.report import Check, Limits
 from hub.validation.schematron.saxon import installed
-from hub.validation.xml.documents import read_xml, stream
+from hub.validation.xml.documents import in_own_thread, notice, read_xml, stream
 from hub.validation.xml.walk import Met, PlaceListener
 from hub.validation.xml.xsd import CHOOSES_TYPE, XsdSchema
 
@@ -266,20 +267,27 @@ def test_of_any_document_tree_stream_and_quick_look_say_the_same_and_count_what_
     other = xmlschema.XMLSchema10(grammar.text())
     for document in documents:
         data = document.encode()
-        tree = etree.fromstring(data)
+        read = read_xml(data, Limits())
+        tree = read.tree
         walk = schema._walk_of(data)
         met = walk(tree, typed=CHOOSES_TYPE in data)
         assert said(met) == said(streamed(schema, data))
         found = schema.check(read_xml(data, Limits()), Limits())
         assert (found.total == 0) == other.is_valid(document)
+        # A parser that was parsed_so what to notice leaves out blanks; what is said of a document stays the same.
+        notice(read.head, schema._walk_of(data).names(read.root))
+        again = read_xml(data, Limits())
+        assert schema.check(again, Limits()) == found
         if not schema.compiled().validate(tree):
             continue
         everything = sum(1 + len(_own(element)) for element in tree.iter("*"))
         assert found.unjudged == met.unjudged == everything - Count(other).judged(tree)
-        if CHOOSES_TYPE not in data and walk.surely_whole(tree, plain=b"<!--" not in data):
+        if CHOOSES_TYPE not in data and walk.surely_whole(tree, read):
             assert not met.is_wrong
             assert not met.unjudged
             assert not any(one.text == "0" for one in met.respelt)
+            assert schema.compiled().validate(again.tree)
+            assert walk.surely_whole(again.tree, again)
 
 
 #: Codes of a list that the schema names, of one that the message names, and of one that the schema itself holds.
@@ -405,6 +413,69 @@ def test_a_type_of_xml_schema_that_a_document_chooses_is_looked_at_as_one_of_the
             assert rules(schema, f'{head}<{place} xsi:type="{kind}">-_-_</{place}></b:r>') == ["xml.datatype"]
             assert rules(schema, f'{head}<{place} xsi:type="{kind}">YWI=</{place}></b:r>') == []
     assert rules(schema, f'{head}<s xsi:type="xs:ID">i</s><any xsi:type="xs:IDREF">i</any></b:r>') == []
+
+
+def test_blanks_are_left_out_only_where_no_value_is_made_of_them():
+    schema = schema_of(
+        XS.format("""<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="s" maxOccurs="9" nillable="true">
+        <xs:simpleType><xs:restriction base="xs:string"><xs:length value="2"/></xs:restriction></xs:simpleType></xs:element>
+        <xs:element name="empty" minOccurs="0"><xs:complexType/></xs:element>
+        <xs:element name="to" type="xs:IDREF" minOccurs="0" maxOccurs="9"/>
+        <xs:element name="p" minOccurs="0" fixed=" a "><xs:complexType mixed="true"><xs:sequence><xs:any minOccurs="0"
+        namespace="##other" processContents="lax"/></xs:sequence></xs:complexType></xs:element></xs:sequence>
+        <xs:attribute name="id" type="xs:ID"/></xs:complexType></xs:element>"""),
+        "{urn:b}r",
+    )
+    blanks = [
+        "  ",
+        " ",
+        "&#32; ",
+        " &#32;",
+        " \r\n",
+        "\r\n\r\n",
+        "<!-- -->  ",
+        " <!-- --> ",
+        " <?x?> ",
+        " <![CDATA[ ]]>",
+        "\n\t",
+    ]
+    contents = [f"<s>{blank}</s>" for blank in blanks]
+    contents += [f"<s>{' ' * count}</s>" for count in (0, 3, 301, 5_000)]
+    contents += [f"<s>aa</s> <empty>{blank}</empty>" for blank in blanks]
+    contents += [f"<s>aa</s>{blank}<p>{inner}</p>" for blank in blanks for inner in (" a ", "a", " ")]
+    contents += ["<s>aa</s><to>i<?x?>j</to>", "<s>aa</s><to> i </to>", "<s>aa</s><to>j</to>"]
+    parsed_so = 0
+    for content in contents:
+        data = f'<b:r xmlns:b="urn:b" id="i">\n  {content}\n</b:r>'.encode()
+        found = in_own_thread(lambda data=data: schema.check(read_xml(data, Limits()), Limits()))
+        notice(b"b:r", schema._walk.names("{urn:b}r"))
+        read = read_xml(data, Limits())
+        parsed_so += read.noticed is not None
+        assert schema.check(read, Limits()) == found, content
+    assert parsed_so > len(contents) / 3
+    assert rules(schema, '<b:r xmlns:b="urn:b" id="i"><s>aa</s><to>i</to></b:r>') == []
+    # An instruction splits a reference in two; it is the only one, and no declaration stands before it.
+    assert rules(schema, '<b:r xmlns:b="urn:b" id="i"><s>aa</s><to>i<?x?>j</to></b:r>') == ["xml.idref-dangling"]
+
+
+def test_a_document_that_is_not_well_formed_is_refused_in_the_same_words_whatever_is_noticed():
+    documents = [b"<b:r xmlns:b='urn:b'><s>", b"<b:r xmlns:b='urn:b'>\n<s>\xff</s></b:r>", b"<b:r xmlns:b='urn:b'/>x"]
+    documents += [
+        b"<b:r xmlns:b='urn:b'>" + b"<s>" * 300,
+        b"<b:r xmlns:b='urn:b' a='1' a='2'/>",
+        b"<b:r xmlns:b='urn:b'>&e;</b:r>",
+    ]
+
+    def refused(data: bytes) -> tuple[type, str, dict[str, object]]:
+        with pytest.raises((Malformed, TooLarge)) as caught:
+            read_xml(data, Limits())
+        return type(caught.value), str(caught.value), dict(caught.value.members)
+
+    for data in documents:
+        cold = in_own_thread(lambda data=data: refused(data))
+        notice(b"b:r", ("s",))
+        assert refused(data) == cold
+        assert read_xml(b"<b:r xmlns:b='urn:b'><s/></b:r>", Limits()).tree[0].tag == "s"
 
 
 def test_where_the_judge_stops_is_not_called_checked(coded):

@@ -15,7 +15,7 @@ from hub.errors import Text
 from hub.validation.report import MIB, Cause, Check, Limits, Severity, Unchecked, Violation, text_of
 from hub.validation.schematron.saxon import StylesheetError, Transformer, installed
 from hub.validation.schematron.translation import Assertion, RuleSet, needed_files, translated
-from hub.validation.xml.documents import XmlDocument, parse_tree
+from hub.validation.xml.documents import XmlDocument
 from hub.validation.xml.report import Vocabulary, document_path
 
 #: The largest document whose business rules are run: they need a tree in Saxon.
@@ -74,7 +74,7 @@ class BusinessRules:
         found = sorted(_findings(answers, rules), key=_severity)
         if not found:
             return RuleFindings()
-        tree = parse_tree(document.data) if document.tree is None else document.tree
+        tree = document.whole_tree()
         named = sorted((_violation(one, tree, words) for one in found[: limits.violations]), key=_order)
         unchecked = () if all(one.evaluated for one in found) else (_PARTLY,)
         return RuleFindings(violations=tuple(named), total=len(found), unchecked=unchecked)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.validation.xml.declarations import XS, Declarations, DeclaredPart, Locate, Tree
 from hub.validation.xml.places import (
@@ -68,18 +68,53 @@ class Declared:
     fixed: str | None = None
 
 
+class Namespaces(NamedTuple):
+    """Those that are named ("" for none), or ``but`` those all others."""
+
+    named: frozenset[str] = frozenset()
+    but: bool = False
+
+    @classmethod
+    def of_wildcard(cls, node: Any, own: str) -> Namespaces:
+        """Return what a wildcard (``xs:any``) in a document of a namespace lets in (part 1, 3.10.1)."""
+        words = node.get("namespace", "##any").split()
+        if words == ["##any"] or node.get("notNamespace") is not None:
+            return cls(but=True)
+        if words == ["##other"]:
+            return cls(frozenset({own, ""}), but=True)
+        meant = {"##targetNamespace": own, "##local": ""}
+        return cls(frozenset(meant.get(word, word) for word in words))
+
+    def joined(self, other: Namespaces) -> Namespaces:
+        """Return those of either."""
+        if self.but and other.but:
+            return Namespaces(self.named & other.named, but=True)
+        if self.but or other.but:
+            all_but, some = (self, other) if self.but else (other, self)
+            return Namespaces(all_but.named - some.named, but=True)
+        return Namespaces(self.named | other.named)
+
+    def holds(self, namespace: str) -> bool:
+        """Whether one is among them."""
+        return (namespace in self.named) is not self.but
+
+
+_NO_NAMESPACES = Namespaces()
+
+
 @dataclass(slots=True, eq=False)
 class Complex:
     """A complex type. ``open`` says that a wildcard lets in elements that are judged (lax or strict, not skip).
 
-    ``loose`` says how it treats those that it lets in without a declaration (LAX, SKIP or empty), ``attribute_wildcard`` how
-    one of attributes treats these (strict, LAX, SKIP or empty).
+    ``loose`` says how it treats those that it lets in without a declaration (LAX, SKIP or empty), ``lets_in`` of which
+    namespaces they are, ``attribute_wildcard`` how one of attributes treats these (strict, LAX, SKIP or empty).
     """
 
     attributes: dict[str, Use] = field(default_factory=dict)
     children: dict[str, Declared] = field(default_factory=dict)
     open: bool = False
     loose: str = ""
+    lets_in: Namespaces = _NO_NAMESPACES
     attribute_wildcard: str = ""
     simple: Simple | None = None
     mixed: bool = False
@@ -96,7 +131,7 @@ class Components(Declarations):
         self._nodes: list[Any] = []
         self._builtins: dict[str, Simple | Complex] = {}
         #: The type of which all are (part 1, 3.4.7), and of what is let in without a declaration.
-        self.anything = Complex(open=True, mixed=True, loose=LAX, attribute_wildcard=LAX)
+        self.anything = Complex(open=True, mixed=True, loose=LAX, lets_in=Namespaces(but=True), attribute_wildcard=LAX)
 
     def elements(self) -> Iterator[Declared]:
         """Yield every global element."""
@@ -208,7 +243,7 @@ class Components(Declarations):
             made.simple = self._simple_content(base, derivation, part)
         elif derivation.tag == f"{XS}extension" and isinstance(base, Complex):
             made.children, made.open, made.loose = dict(base.children), base.open, base.loose
-            made.attribute_wildcard = base.attribute_wildcard
+            made.lets_in, made.attribute_wildcard = base.lets_in, base.attribute_wildcard
             made.mixed = made.mixed or (base.mixed and base is not self.anything)
         self._fill(made, derivation, part)
         return made
@@ -226,9 +261,9 @@ class Components(Declarations):
             if child.tag in _PARTICLES or child.tag == f"{XS}group":
                 self._fill_content(made, child, part)
             elif child.tag == f"{XS}openContent" and child.get("mode") != "none":
-                self._let_in(made, next(child.iterchildren(f"{XS}any"), None))
+                self._let_in(made, next(child.iterchildren(f"{XS}any"), None), part)
         if part.document.open_content is not None and next(node.iterchildren(f"{XS}openContent"), None) is None:
-            self._let_in(made, part.document.open_content)
+            self._let_in(made, part.document.open_content, part)
         for name, use in self._uses(node, part):
             if use is None:
                 made.attributes.pop(name, None)
@@ -237,7 +272,7 @@ class Components(Declarations):
         for wildcard in self._attribute_wildcards(node, part):
             made.attribute_wildcard = wildcard.get("processContents", "strict").strip()
 
-    def _let_in(self, made: Complex, wildcard: Any | None) -> None:
+    def _let_in(self, made: Complex, wildcard: Any | None, part: DeclaredPart) -> None:
         """Add a wildcard of elements. Where several treat what they let in otherwise, the least is taken for sure."""
         if wildcard is None or wildcard.get("maxOccurs", "").strip() == "0":
             return
@@ -245,6 +280,8 @@ class Components(Declarations):
         made.open = made.open or treats != SKIP
         if treats == SKIP or (treats == LAX and made.loose != SKIP):
             made.loose = treats
+        if treats in (LAX, SKIP):
+            made.lets_in = made.lets_in.joined(Namespaces.of_wildcard(wildcard, part.document.namespace))
 
     def _attribute_wildcards(self, node: Any, part: DeclaredPart) -> Iterator[Any]:
         """Yield the wildcards of attributes of a node: those of its groups, and last its own, which counts (part 1, 3.4.2)."""
@@ -261,7 +298,7 @@ class Components(Declarations):
             for declared in self._declared(node, part):
                 made.children.setdefault(declared.tag, declared)
         elif node.tag == f"{XS}any":
-            self._let_in(made, node)
+            self._let_in(made, node, part)
         elif node.tag == f"{XS}group":
             group = self.part("group", part.full_name(node, node.get("ref", "")), part)
             for child in () if group is None else group.node.iterchildren(*_PARTICLES):

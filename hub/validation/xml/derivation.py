@@ -89,7 +89,19 @@ class _Derivation:
             globals=frozenset(roots) if wild else frozenset(),
             global_attributes=frozenset(self._attributes) if wild else frozenset(),
             anything=short.get(named[_ANY_TYPE], ""),
+            apart=self._apart(short),
         )
+
+    def _apart(self, short: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
+        """Return by type of which of the schema's namespaces its wildcards let in nothing that goes unjudged."""
+        complex_ones = {self._keys[_state(*state)]: state[0] for state in self._states if isinstance(state[0], Complex)}
+        declared = {tag.rpartition("}")[0][1:] for kind in complex_ones.values() for tag in kind.children} | {""}
+        apart = {
+            short[key]: frozenset(each for each in declared if not kind.lets_in.holds(each))
+            for key, kind in complex_ones.items()
+            if key in short and kind.loose
+        }
+        return {key: held for key, held in apart.items() if held}
 
     def _entered(self, kind: Simple | Complex, fixed: str | None) -> str:
         waiting = [(kind, fixed)]

@@ -21,7 +21,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lxml import etree
 
@@ -39,23 +39,54 @@ _ENCODINGS = {
 }
 _UTF16_NAMES = frozenset({"utf-16", "utf-16le", "utf-16be"})
 _DECLARED = re.compile(rb"""<\?xml\s[^>?]*?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
-#: What may stand before the root element; possessive, so that it runs in linear time.
-_PROLOG = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->)*+<(.)", re.DOTALL)
+#: What may stand before the root element, and its name as it is written; possessive, so that it runs in linear time.
+_PROLOG = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->)*+<(!|[^\s/>]{1,200})", re.DOTALL)
 #: Bytes fed to libxml2 at a time: small enough that other threads run, large enough to be fast.
 _CHUNK = 64 * 1024
 #: Bytes fed at a time while only the root's tag is wanted.
 _HEAD = 4096
+#: Larger documents are parsed as all are: a parser that notices holds its last document until the next one comes.
+_NOTICED_BYTES = 64 * 1024
+#: Heads of documents that a thread keeps parsers for.
+_MOST_HEADS = 16
+_HARDENED: dict[str, Any] = {
+    "encoding": "UTF-8",
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "attribute_defaults": False,
+    "huge_tree": False,
+    "collect_ids": False,
+}
 #: libxml2's XML_ERR_RESOURCE_LIMIT.
 _RESOURCE_LIMIT = 114
 
 
+class Noticed(NamedTuple):
+    """What a parser noticed on its way: every element that has one of some names, in their order."""
+
+    names: tuple[str, ...]
+    elements: list[Any]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class XmlDocument:
-    """A readable XML document: UTF-8 bytes, and its tree if it is small. ``root`` is ``{namespace}local``."""
+    """A readable XML document: UTF-8 bytes, and its tree if it is small. ``root`` is ``{namespace}local``.
+
+    ``head`` is the root's name as the document writes it, ``noticed`` what :func:`notice` asked for, if it did: blanks
+    between elements are left out of such a tree.
+    """
 
     root: str
     data: bytes = field(repr=False)
     tree: Any | None = field(repr=False)
+    head: bytes = field(default=b"", repr=False)
+    noticed: Noticed | None = field(default=None, repr=False)
+
+    def whole_tree(self) -> Any:
+        """Return the tree with all that the document holds, made where need be."""
+        return parse_tree(self.data) if self.tree is None or self.noticed is not None else self.tree
 
 
 def read_xml(data: bytes, limits: Limits) -> XmlDocument:
@@ -68,11 +99,41 @@ def read_xml(data: bytes, limits: Limits) -> XmlDocument:
     if len(data) > limits.xml_bytes:
         raise TooLarge(_too_large(limits.xml_bytes))
     text = _as_utf8(data)
-    _refuse_doctype(text)
+    head = _head_of(text)
     if len(text) > limits.tree_bytes:
         return XmlDocument(root=_first_tag(text), data=text, tree=None)
-    tree = parse_tree(text)
-    return XmlDocument(root=tree.tag, data=text, tree=tree)
+    if head not in _TREES.wanted or len(text) > _NOTICED_BYTES or not is_plain(text) or b"\r" in text:
+        tree = parse_tree(text)
+        return XmlDocument(root=tree.tag, data=text, tree=tree, head=head)
+    tree, noticed = _parse_noticing(text, head)
+    return XmlDocument(root=tree.tag, data=text, tree=tree, head=head, noticed=noticed)
+
+
+def notice(head: bytes, names: tuple[str, ...]) -> None:
+    """Have this thread's next small documents whose root is written as ``head`` parsed with an eye for elements of some names.
+
+    To find them among others afterwards, lxml takes down every name anew for each document. Blanks between elements are left
+    out, a third of many trees: XML Schema knows none there. libxml2 keeps those in elements that hold nothing else, if no
+    comment, instruction or carriage return stands beside them; documents with such are parsed as all others.
+    """
+    wanted = _TREES.wanted
+    if len(wanted) >= _MOST_HEADS:
+        wanted.pop(next(iter(wanted)))
+    wanted[head] = _Wanted(names)
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether UTF-8 bytes surely hold no comment, no CDATA section and no processing instruction.
+
+    One character is found much faster than two: rather a look too many than a comment overlooked.
+    """
+    return b"!" not in text and not may_instruct(text)
+
+
+def may_instruct(text: bytes) -> bool:
+    """Whether UTF-8 bytes may hold a processing instruction; an XML declaration is none."""
+    declared = text.find(b"?>") + 2 if text.startswith(b"<?xml") and text[5:6].isspace() else 0
+    return text.find(b"?", declared) >= 0
 
 
 def parse_tree(text: bytes) -> Any:
@@ -84,6 +145,23 @@ def parse_tree(text: bytes) -> Any:
     if root.getroottree().docinfo.internalDTD is not None:
         raise Malformed(_DOCTYPE)
     return root
+
+
+def _parse_noticing(text: bytes, head: bytes) -> tuple[Any, Noticed | None]:
+    # A parser that stumbled is not used again.
+    wanted = _TREES.wanted.pop(head)
+    parser = wanted.parser
+    try:
+        parser.feed(text)
+        root = parser.close()
+    except etree.XMLSyntaxError:
+        # What is wrong, and where, is said by the parser that says it of all documents.
+        return parse_tree(text), None
+    elements = [element for _, element in parser.read_events()]
+    _TREES.wanted[head] = wanted
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise Malformed(_DOCTYPE)
+    return root, Noticed(wanted.names, elements)
 
 
 class ElementListener:
@@ -139,25 +217,26 @@ def _feed(parser: etree.XMLParser, text: bytes, enough: int) -> None:
 
 
 def _parser(*, target: Any = None, schema: etree.XMLSchema | None = None) -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding="UTF-8",
-        target=target,
-        schema=schema,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        collect_ids=False,
-    )
+    return etree.XMLParser(target=target, schema=schema, **_HARDENED)
+
+
+class _Wanted:
+    """A parser that notices elements of some names on its way."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.parser = etree.XMLPullParser(events=("start",), tag=names, remove_blank_text=True, **_HARDENED)
 
 
 class _Trees(threading.local):
-    """Each thread's parser of trees: it locks while it is in use, and its buffers cost a twentieth of a small document."""
+    """Each thread's parsers of trees: one locks while it is in use, and its buffers cost a twentieth of a small document.
+
+    ``wanted`` are those that notice something, by the head of the documents that they are for.
+    """
 
     def __init__(self) -> None:
         self.parser = _parser()
+        self.wanted: dict[bytes, _Wanted] = {}
 
 
 _TREES = _Trees()
@@ -213,10 +292,13 @@ def _transcoded(data: bytes, codec: str) -> bytes:
         raise Malformed(_ENCODING_BROKEN) from error
 
 
-def _refuse_doctype(text: bytes) -> None:
+def _head_of(text: bytes) -> bytes:
+    """Return the name of the root element as it is written, cut short; refuse a document type declaration before it."""
     match = _PROLOG.match(text)
-    if match is not None and match.group(1) == b"!":
+    head = b"" if match is None else match.group(1)
+    if head == b"!":
         raise Malformed(_DOCTYPE)
+    return head
 
 
 def _unreadable(error: etree.XMLSyntaxError) -> Malformed | TooLarge:

@@ -167,7 +167,8 @@ class PlaceTable:
 
     ``keyed`` says that the schema has keys, whose fields are compared; ``sure`` are names of elements that hold a code of one
     kind wherever they are judged. ``globals`` and ``global_attributes`` are all that wildcards let in to be judged, and
-    ``anything`` is the type of what they let in besides: all three are there if any type is wild.
+    ``anything`` is the type of what they let in besides: all three are there if any type is wild. ``apart`` gives by type
+    namespaces of the schema (empty: none) of which no wildcard lets in anything; tables of earlier releases have none.
     """
 
     types: Mapping[str, PlaceType]
@@ -178,6 +179,7 @@ class PlaceTable:
     globals: frozenset[str] = frozenset()
     global_attributes: frozenset[str] = frozenset()
     anything: str = ""
+    apart: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> PlaceTable:
@@ -191,11 +193,14 @@ class PlaceTable:
             globals=frozenset(map(str, document["globals"])),
             global_attributes=frozenset(map(str, document["globalAttributes"])),
             anything=str(document["anything"]),
+            apart={str(key): frozenset(map(str, held)) for key, held in document.get("apart", {}).items()},
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as plain values, empty parts left out."""
+        apart = {key: sorted(held) for key, held in sorted(self.apart.items())}
         return {
+            **({"apart": apart} if apart else {}),
             "keyed": self.keyed,
             "sure": sorted(self.sure),
             "globals": sorted(self.globals),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from hub.validation.xml.documents import ElementListener
+from hub.validation.xml.documents import ElementListener, XmlDocument, is_plain, notice
 from hub.validation.xml.places import (
     CODE,
     ID,
@@ -53,6 +53,12 @@ _USUAL = {
 }
 #: Types whose white space libxml2 does not collapse.
 _NOT_COLLAPSED = MOMENTS | {"duration"}
+
+
+#: So few names are looked for one by one, which needs no look at what each element found is called.
+_FEW = 8
+#: Stands for namespaces of which nothing is known: no name of one is empty but for a blank.
+_ANY_NAMESPACE = frozenset({" "})
 
 
 class CodedElement(NamedTuple):
@@ -163,6 +169,7 @@ class _Kind:
 class _Name:
     """What elements of one name may be, in any type."""
 
+    identifies: bool = False
     refers_by_text: bool = False
     references: set[str] = field(default_factory=set)
     forms: set[str] = field(default_factory=set)
@@ -171,17 +178,20 @@ class _Name:
     childless: bool = False
     #: The names that each type lets in and judges, where it lets in others that nothing judges.
     children: list[frozenset[str]] = field(default_factory=list)
+    #: The namespaces that each such type keeps out, but for the elements that it names.
+    apart: list[frozenset[str]] = field(default_factory=list)
     uses: list[frozenset[str]] = field(default_factory=list)
 
     @property
     def matters(self) -> bool:
         found = self.references, self.forms, self.attribute_forms, self.fixed, self.children, self.uses
-        return self.refers_by_text or self.childless or any(found)
+        return self.identifies or self.refers_by_text or self.childless or any(found)
 
 
 class _Quick(NamedTuple):
     """A :class:`_Name` for the quick look."""
 
+    identifies: bool
     refers_by_text: bool
     references: tuple[str, ...]
     forms: tuple[str, ...]
@@ -189,8 +199,18 @@ class _Quick(NamedTuple):
     fixed: tuple[tuple[str, str], ...]
     childless: bool
     children: frozenset[str] | None
+    apart: frozenset[str]
     uses: frozenset[str] | None
-    others: bool
+
+
+class _Look:
+    """What documents of one root may hold at which a second look is needed: ``names`` are those of the elements."""
+
+    __slots__ = ("by_name", "names")
+
+    def __init__(self, by_name: Mapping[str, _Quick]) -> None:
+        self.by_name = by_name
+        self.names = tuple(by_name)
 
 
 class PlaceWalk:
@@ -204,42 +224,52 @@ class PlaceWalk:
         self._roots = {tag: self._kinds[key] for tag, key in table.roots.items()}
         self._named = {name: self._kinds.get(key) for name, key in table.named.items()}
         self._anything = self._kinds.get(table.anything)
-        self._text_ids, self._names = _by_name(table)
+        self._looks: dict[str, _Look] = {}
         #: Local names of simple types that make a place of the one for which a document chooses them.
         self.chosen = _choosable(table)
         self._coded_names = {tag: kind.coded for tag, kind in table.elements() if kind.coded and tag in table.sure}
-        #: Whether a document can break anything that libxml2 does not see, or hold what nothing judges.
-        self.needed = bool(self._text_ids or self._names)
 
-    def surely_whole(self, root: Any, *, plain: bool) -> bool:
+    def surely_whole(self, root: Any, document: XmlDocument) -> bool:
         """Whether a look by names shows that a walk would find nothing; False says nothing.
 
-        The tree must have been found valid: libxml2 has then entered every attribute of type xs:ID, once, among the
-        document's ids. What may be a reference, in any type of its name, is taken for one, and so on. The document must have
-        no xsi:type; ``plain`` promises that it has no comments and no processing instructions either.
+        ``root``, the document's tree, must have been found valid: libxml2 has then entered every attribute of type xs:ID,
+        once, among the document's ids. What may be a reference, in any type of its name, is taken for one, and so on. The
+        document must have no xsi:type.
         """
-        if self._text_ids and next(root.iter(*self._text_ids), None) is not None:
-            return False
-        if not self._names:
+        look = self._look(root.tag)
+        if not look.names:
             return True
+        plain = document.noticed is not None or is_plain(document.data)
         words: list[str] = []
         texts: dict[str, list[str]] = {}
-        names = self._names
-        for element in root.iter(*names):
-            name = names[element.tag]
-            if name.refers_by_text:
-                if not plain and len(element) and not isinstance(element[0].tag, str):
-                    # A comment or an instruction may split the text.
-                    return False
-                # An element that has children is of another type of that name; its text is blank.
-                words.append(element.text or "")
-            if name.references:
-                words += [element.get(attribute, "") for attribute in name.references]
-            if name.others and not _is_plain(element, name, texts):
+        for tag, elements in _held(root, document, look):
+            name = look.by_name[tag]
+            if elements and not (
+                (plain or _is_unsplit(elements, name))
+                and _is_plain(elements, name)
+                and _is_judged(elements, name, root, document.data)
+            ):
                 return False
+            if name.refers_by_text:
+                # An element that has children is of another type of that name; its text is blank.
+                words += [element.text or "" for element in elements]
+            for attribute in name.references:
+                words += [element.get(attribute, "") for element in elements]
+            for form in name.forms:
+                texts.setdefault(form, []).extend([element.text or "" for element in elements])
         found = set(" ".join(words).split())
         leads = not found or _FOUND(root, words=" ".join(found)) == len(found)
         return leads and all(_are_surely(form, held) for form, held in texts.items())
+
+    def names(self, root: str) -> tuple[str, ...]:
+        """Return the names of the elements that are looked at in documents of a root."""
+        return self._look(root).names
+
+    def _look(self, root: str) -> _Look:
+        look = self._looks.get(root)
+        if look is None:
+            look = self._looks[root] = _Look(_by_name(self.table, root))
+        return look
 
     def __call__(self, root: Any, *, typed: bool = True) -> Met:
         """Return what a tree (lxml root element) holds; places are ``(element, attribute or None)``.
@@ -377,14 +407,27 @@ def _choosable(table: PlaceTable) -> frozenset[str]:
     return LOOKED_AT | {name.rpartition("}")[2] for name, key in table.named.items() if key in simple}
 
 
-def _by_name(table: PlaceTable) -> tuple[tuple[str, ...], dict[str, _Quick]]:
-    """Return the elements whose text may be an id, and what else elements may be, by name."""
-    text_ids: set[str] = set()
+def _reached(table: PlaceTable, root: str) -> Iterator[tuple[str, str]]:
+    """Yield name and key of the type of every element that matters in documents of a root, if they choose no types."""
+    waiting = [(root, table.roots[root])] if root in table.roots else []
+    met = set(waiting)
+    while waiting:
+        tag, key = waiting.pop()
+        yield tag, key
+        place = table.types[key]
+        # What a wildcard lets in may be any global element.
+        below = {*place.children.items(), *(table.roots.items() if place.open else ())} - met
+        met |= below
+        waiting += below
+
+
+def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
+    """Return what elements may be in documents of a root, by their name."""
     names: dict[str, _Name] = {}
-    for tag, place in table.elements():
-        if place.text == ID:
-            text_ids.add(tag)
+    for tag, key in _reached(table, root):
+        place = table.types[key]
         name = names.setdefault(tag, _Name())
+        name.identifies |= place.text == ID
         name.refers_by_text |= place.text in (IDREF, IDREFS)
         name.references |= {attribute for attribute, held in place.attributes.items() if held != ID}
         # White space that libxml2 does not collapse makes it refuse: no look is needed at what it took.
@@ -393,9 +436,10 @@ def _by_name(table: PlaceTable) -> tuple[tuple[str, ...], dict[str, _Quick]]:
         name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
         name.childless |= place.fixed is not None and place.fixed.mixed
         if place.wild is not None:
-            _note_wild(name, place.wild, table)
-    quick = {
+            _note_wild(name, place.wild, table.apart.get(key, frozenset()), table)
+    return {
         tag: _Quick(
+            name.identifies,
             name.refers_by_text,
             tuple(name.references),
             tuple(name.forms),
@@ -403,18 +447,18 @@ def _by_name(table: PlaceTable) -> tuple[tuple[str, ...], dict[str, _Quick]]:
             tuple(name.fixed),
             name.childless,
             _common(name.children),
+            _common(name.apart) or frozenset(),
             _common(name.uses),
-            any((name.forms, name.attribute_forms, name.fixed, name.childless, name.children, name.uses)),
         )
         for tag, name in names.items()
         if name.matters
     }
-    return tuple(text_ids), quick
 
 
-def _note_wild(name: _Name, wild: Wild, table: PlaceTable) -> None:
+def _note_wild(name: _Name, wild: Wild, apart: frozenset[str], table: PlaceTable) -> None:
     if wild.elements:
         name.children.append(wild.children | table.globals if wild.elements == LAX else wild.children)
+        name.apart.append(apart)
     if wild.attributes:
         name.uses.append(wild.uses | table.global_attributes if wild.attributes == LAX else wild.uses)
 
@@ -438,35 +482,61 @@ def respelt(tree: Any, places: list[Respelt]) -> Any:
     return copied
 
 
-def _is_plain(element: Any, name: _Quick, texts: dict[str, list[str]]) -> bool:
-    """Whether an element surely has the spellings and fixed values that any element of its name may have to have.
-
-    Its own text is added to ``texts``, by form, to be looked at together with others.
-    """
-    for form in name.forms:
-        if len(element):
-            return False
-        texts.setdefault(form, []).append(element.text or "")
-    for attribute, form in name.attributes:
-        value = element.get(attribute)
-        if value is not None and not _is_surely(form, value):
-            return False
-    for attribute, fixed in name.fixed:
-        value = element.get(attribute)
-        if value is not None and value != fixed:
-            return False
-    if name.childless and len(element):
-        return False
-    return _is_judged(element, name)
+def _held(root: Any, document: XmlDocument, look: _Look) -> Iterable[tuple[str, list[Any]]]:
+    """Return a document's elements of the names that are looked at, by name: as the parser noticed them, or found now."""
+    noticed = document.noticed
+    if noticed is not None and noticed.names == look.names:
+        elements: Iterable[Any] = noticed.elements
+    elif len(look.names) <= _FEW:
+        return ((tag, list(root.iter(tag))) for tag in look.names)
+    else:
+        elements = root.iter(*look.names)
+        notice(document.head, look.names)
+    found: dict[str, list[Any]] = {}
+    for element in elements:
+        found.setdefault(element.tag, []).append(element)
+    return found.items()
 
 
-def _is_judged(element: Any, name: _Quick) -> bool:
-    """Whether what stands in an element, in whichever type of its name, is surely judged."""
-    if name.children is not None and not name.children.issuperset([child.tag for child in element]):
-        return False
-    if name.uses is None or name.uses.issuperset(held := element.keys()):
+def _is_unsplit(elements: list[Any], name: _Quick) -> bool:
+    """Whether the texts that are looked at stand in one piece: a comment or an instruction may split them."""
+    if not name.forms and not name.refers_by_text:
         return True
+    return all(not len(element) or (not name.forms and isinstance(element[0].tag, str)) for element in elements)
+
+
+def _is_plain(elements: list[Any], name: _Quick) -> bool:
+    """Whether elements surely have the spellings and fixed values that any element of their name may have to have.
+
+    The texts of the elements themselves are left out.
+    """
+    if name.identifies or (name.childless and any(len(element) for element in elements)):
+        return False
+    for attribute, form in name.attributes:
+        if not _are_surely(form, [value for each in elements if (value := each.get(attribute)) is not None]):
+            return False
+    return all(element.get(attribute, fixed) == fixed for attribute, fixed in name.fixed for element in elements)
+
+
+def _is_judged(elements: list[Any], name: _Quick, root: Any, data: bytes) -> bool:
+    """Whether what stands in elements, in whichever type of their name, is surely judged."""
+    if name.children is not None and not name.apart.issuperset(_namespaces(root, data)):
+        below = {child.tag for element in elements for child in element}
+        if not name.children.issuperset(below):
+            return False
+    if name.uses is None:
+        return True
+    held = {key for element in elements for key in element.keys()}  # noqa: SIM118  # no mapping
     return all(each in name.uses or each.startswith(XSI) for each in held)
+
+
+def _namespaces(root: Any, data: bytes) -> frozenset[str]:
+    """Return the namespaces of which a document may hold elements; one that none has stands for those declared below."""
+    declared = root.nsmap
+    if data.count(b"xmlns") != len(declared) or b"<xml:" in data:
+        return _ANY_NAMESPACE
+    # What has no prefix is of no namespace, where no default is declared.
+    return frozenset(declared.values() if None in declared else (*declared.values(), ""))
 
 
 def _are_surely(form: str, texts: list[str]) -> bool:

@@ -66,18 +66,21 @@ class XsdSource:
 class XmlFindings:
     """What an XSD has to say of a document; ``unjudged`` elements and attributes have no declaration that judges them.
 
-    ``whole`` says that the judge came to the end, and to all that has a declaration.
+    ``whole`` says that the judge came to the end, and to all that has a declaration; ``typed`` False that every element
+    surely has the type that the schema gives it where it stands.
     """
 
     violations: tuple[Violation, ...] = ()
     total: int = 0
     unjudged: int = 0
     whole: bool = True
+    typed: bool = True
     notes: tuple[Text, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
 
 
 _NOTHING = XmlFindings()
+_NOTHING_CHOSEN = XmlFindings(typed=False)
 #: Rules of a document's structure: what stands in such an element, or behind it in its parent, is not judged any more.
 _STOPS = frozenset(
     (
@@ -125,7 +128,7 @@ class XsdSchema:
         if document.root not in self._known_roots:
             return self._wrong_root(limits)
         if document.tree is not None:
-            return self._check_tree(document.tree, document.data, limits)
+            return self._check_tree(document, limits)
         return self._check_stream(document.data, limits)
 
     def compile(self) -> None:
@@ -143,12 +146,12 @@ class XsdSchema:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
 
-    def codes(self, tree: Any, data: bytes, *, loose: bool) -> Iterator[CodedElement]:
+    def codes(self, tree: Any, *, typed: bool) -> Iterator[CodedElement]:
         """Yield every element of a tree that holds a code, with the list that the message or the schema names for it.
 
-        ``loose`` says that nothing judges some of its elements.
+        ``typed`` says that some of its elements may have another type than the schema gives them, or none.
         """
-        return self._walk.codes(tree, typed=loose or CHOOSES_TYPE in data)
+        return self._walk.codes(tree, typed=typed)
 
     @property
     def _walk(self) -> PlaceWalk:
@@ -167,12 +170,13 @@ class XsdSchema:
             walk = self._look_at_all = PlaceWalk(tables_of([file], self.source, whole=True)[file])
         return walk
 
-    def _check_tree(self, tree: Any, data: bytes, limits: Limits) -> XmlFindings:
-        valid = _verdict(self.compiled(), tree)
+    def _check_tree(self, document: XmlDocument, limits: Limits) -> XmlFindings:
+        data = document.data
+        valid = _verdict(self.compiled(), document.tree)
         # From the end it is found to be absent in half the time: few texts hold a colon, many a word's last letter.
-        typed = data.rfind(CHOOSES_TYPE) >= 0
-        if valid and not typed and (not self._walk.needed or self._surely_whole(tree, data)):
-            return _NOTHING
+        if valid and data.rfind(CHOOSES_TYPE) < 0 and self._walk.surely_whole(document.tree, document):
+            return _NOTHING_CHOSEN
+        tree = document.whole_tree()
         met = self._met(tree, data)
         if valid and not met.is_wrong and not self._compares(met):
             return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
@@ -193,11 +197,6 @@ class XsdSchema:
             if len(complaints) * _widest(tree) <= limits.report_steps:
                 return self._described(tree, self._met(tree, data), limits, valid=not complaints)
         return self._without_places(complaints, met, limits, whole=len(complaints) <= enough)
-
-    def _surely_whole(self, tree: Any, data: bytes) -> bool:
-        # One character is found much faster than two: rather a look too many than a comment overlooked.
-        plain = b"!" not in data and data.find(b"?", data.find(b"?>") + 2) < 0
-        return self._walk.surely_whole(tree, plain=plain)
 
     def _met(self, tree: Any | None, data: bytes) -> Met:
         return self._walk_of(data)(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)

@@ -80,7 +80,7 @@ class Xsd11Schema:
         if len(document.data) > DOCUMENT_BYTES:
             raise TooLarge(_LARGE)
         answer = self._ask(document.data, limits.violations)
-        tree = parse_tree(document.data) if document.tree is None else document.tree
+        tree = document.whole_tree()
         unjudged = self._walk(tree, typed=CHOOSES_TYPE in document.data).unjudged
         found = [
             _violation(item["rule"], item["path"], item["line"], item["expected"]) for item in answer["violations"]
@@ -99,12 +99,12 @@ class Xsd11Schema:
         """Return what a sender sees of the schema."""
         return outline_of_xsd(self._documents(), self._roots)
 
-    def codes(self, tree: Any, data: bytes, *, loose: bool) -> Iterator[CodedElement]:
+    def codes(self, tree: Any, *, typed: bool) -> Iterator[CodedElement]:
         """Yield every element of a tree that holds a code, with the list that the message or the schema names for it.
 
-        ``loose`` says that nothing judges some of its elements.
+        ``typed`` says that some of its elements may have another type than the schema gives them, or none.
         """
-        return self._walk.codes(tree, typed=loose or CHOOSES_TYPE in data)
+        return self._walk.codes(tree, typed=typed)
 
     @property
     def _walk(self) -> PlaceWalk:
