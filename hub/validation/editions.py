@@ -283,8 +283,8 @@ class Version:
     lacks_lists: bool = False
 
 
-def load_version(folder: Path) -> Version:
-    """Load one version of one standard and verify its pinned hashes.
+def load_version(folder: Path, *, judged: bool = False) -> Version:
+    """Load one version of one standard and verify its pinned hashes; ``judged`` says that its kind was found out just now.
 
     Raises:
         ConfigurationError: Its manifest is unusable, or a file is changed.
@@ -300,7 +300,7 @@ def load_version(folder: Path) -> Version:
     verify_files(folder, manifest)
     # Files may be read for the first time long after they were verified, and again later.
     read = partial(read_pinned, folder, manifest)
-    if manifest.kind is Kind.XSD and _written_in_1_1(read, manifest):
+    if manifest.kind is Kind.XSD and not judged and _written_in_1_1(read, manifest):
         # It came in before every mark of XML Schema 1.1 was known.
         manifest = replace(manifest, kind=Kind.XSD11)
     if manifest.kind is Kind.CODE_LISTS:

@@ -14,6 +14,7 @@ Pinning a version that the project writes itself: its manifest keeps its words a
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -323,7 +324,7 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
     (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
     # What the hub will do with it later was done once within the limits.
     shared: dict[str, XsdSource] = {}
-    for entry in load_version(folder).entries:
+    for entry in load_version(folder, judged=True).entries:
         _say(entry.item.file)
         if isinstance(entry.judge, JsonSchema):
             entry.judge.outline()
@@ -391,6 +392,8 @@ def _main(folders: Sequence[str]) -> None:
         pin(Path(folder))
     if not folders:
         question, _ = question_of()
+        # What is read stays until the end, which comes soon: the collector would look at all of it again and again.
+        gc.set_threshold(50_000, 20, 100)
         _say(_serve(question))
         sys.stdout.flush()
         # Nothing is torn down that a hostile file may have left behind.

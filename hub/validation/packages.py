@@ -51,6 +51,7 @@ from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
 from hub.validation.xml.patterns import refuse_dangerous_patterns
 from hub.validation.xml.places import tables_as_json
+from hub.validation.xml.prepared import Made
 from hub.validation.xml.versions import Mark, mark_of, might_mean_1_1, unjudged_mark_of
 from hub.validation.xml.xsd import XSD, XsdSource, compiled, tables_of
 from hub.validation.xml.xsd11 import compiled_xsd11
@@ -393,7 +394,7 @@ def _compiled_kind(entries: list[str], closures: Mapping[str, tuple[str, ...]], 
             raise _unjudged(name, unjudged)
     marks = {name: mark for name in used if (mark := mark_of(library.tree(name))) is not None}
     if not marks:
-        made: dict[str, bytes] = {}
+        made = Made()
         try:
             for name in entries:
                 at(name)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
-from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
@@ -219,6 +218,15 @@ class Import(NamedTuple):
     target: str
 
 
+@dataclass(slots=True)
+class Made:
+    """What was made of documents, by their names, for schemas of one package that share them."""
+
+    located: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, bytes] = field(default_factory=dict)
+    references: dict[str, tuple[Import, ...]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """The documents of a schema as they are to be compiled. ``root`` is the one to begin with.
@@ -243,13 +251,16 @@ def prepared(
     resolve: Callable[[str, str], str | None],
     address: Callable[[str], str],
     *,
-    made: dict[str, bytes],
+    made: Made,
 ) -> Prepared:
     """Return the documents of a schema as libxml2 is to get them; ``resolve`` tells the file that a location in a file means.
 
     ``address`` gives the address at which the compiler finds a document; ``made`` keeps what other schemas share.
     """
-    references = {name: tuple(_references(read(name), name, resolve)) for name in closure}
+    for name in closure:
+        if name not in made.references:
+            made.references[name] = tuple(_references(read(name), name, resolve))
+    references = {name: made.references[name] for name in closure}
     own = _namespace(read(file))
     gathered = _gathered(file, own, references)
     names = {namespace: f"{GATHERED}{number}.xsd" for number, namespace in enumerate(gathered)}
@@ -260,9 +271,9 @@ def prepared(
                 return _including(namespace, map(address, gathered[namespace]))
         if names:
             return _written(read(name), name, partial(_moved, name))
-        if name not in made:
-            made[name] = _written(read(name), name, None)
-        return made[name]
+        if name not in made.written:
+            made.written[name] = _written(read(name), name, None)
+        return made.written[name]
 
     def _moved(name: str, node: Any) -> str | None:
         namespace = node.get("namespace", "")
@@ -323,9 +334,12 @@ def _namespace(content: bytes) -> str:
 
 
 def _including(namespace: str, addresses: Iterable[str]) -> bytes:
-    includes = "".join(f"<xs:include schemaLocation={quoteattr(address)}/>" for address in addresses)
-    target = f" targetNamespace={quoteattr(namespace)}" if namespace else ""
-    return f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"{target}>{includes}</xs:schema>'.encode()
+    schema = etree.Element(f"{_XS}schema", nsmap={"xs": _XS[1:-1]})
+    if namespace:
+        schema.set("targetNamespace", namespace)
+    for address in addresses:
+        etree.SubElement(schema, f"{_XS}include", schemaLocation=address)
+    return etree.tostring(schema)
 
 
 def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | None) -> bytes:
@@ -373,4 +387,4 @@ def _parsed(content: bytes) -> Any:
     )
 
 
-__all__ = ["GATHERED", "Prepared", "prepared", "rewritten"]
+__all__ = ["GATHERED", "Made", "Prepared", "prepared", "rewritten"]

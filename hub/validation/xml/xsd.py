@@ -23,7 +23,7 @@ from hub.validation.report import Limits, Violation, text_of
 from hub.validation.xml.derivation import derive_tables
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
 from hub.validation.xml.places import LOOKED_AT, PlaceTable, PlaceTables
-from hub.validation.xml.prepared import GATHERED, Prepared, prepared
+from hub.validation.xml.prepared import GATHERED, Made, Prepared, prepared
 from hub.validation.xml.report import (
     Vocabulary,
     XmlFinding,
@@ -46,6 +46,9 @@ REFERENCES = tuple(f"{XSD}{name}" for name in ("import", "include", "redefine", 
 _START = 4
 #: Locations that every library reads alike.
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+#: Where an annotation, or what is called so within one, begins and ends; and a comment that speaks of one.
+_ANNOTATION = re.compile(rb"<(/?)(?:[\w.-]+:)?annotation\b[^<>]*>")
+_COMMENTED = re.compile(rb"<!--(?:(?!-->).)*annotation", re.DOTALL)
 #: Without these bytes no element of a document chooses its type by xsi:type.
 CHOOSES_TYPE = b":type"
 #: The types that it may choose: local names, and what may be one once references to characters are read.
@@ -305,7 +308,7 @@ def tables_of(files: Iterable[str], source: XsdSource, *, whole: bool = False) -
     return derive_tables(files, tree, locating(source), whole=whole)
 
 
-def compiled(source: XsdSource, made: dict[str, bytes] | None = None) -> etree.XMLSchema:
+def compiled(source: XsdSource, made: Made | None = None) -> etree.XMLSchema:
     """Compile a schema from its closure alone; ``made`` keeps what was made of documents for schemas that share them.
 
     libxml2 has one loader of included documents for the whole process, which lxml sets and sets back. Under load, and once in
@@ -315,21 +318,20 @@ def compiled(source: XsdSource, made: dict[str, bytes] | None = None) -> etree.X
         ConfigurationError: It is wrong, or needs a document outside the closure.
         MemoryError: There is none left, which says nothing of the schema.
     """
-    kept = {} if made is None else made
+    kept = Made() if made is None else made
     for _ in range(_TRIES - 1):
         with suppress(ConfigurationError):
             return _compiled_once(source, kept)
     return _compiled_once(source, kept)
 
 
-def _compiled_once(source: XsdSource, made: dict[str, bytes]) -> etree.XMLSchema:
+def _compiled_once(source: XsdSource, made: Made) -> etree.XMLSchema:
     gathered: Mapping[str, Sequence[str]] = {}
 
     def located(name: str) -> bytes:
-        key = f"located {name}"
-        if key not in made:
-            made[key] = _located(source, name)
-        return made[key]
+        if name not in made.located:
+            made.located[name] = _located(source, name)
+        return made.located[name]
 
     try:
         # An import that fails to load is only a warning to libxml2, which would judge by what is left.
@@ -442,7 +444,29 @@ def _located(source: XsdSource, name: str) -> bytes:
             if meant is not None:
                 node.set("schemaLocation", address_of(meant))
                 changed = True
-    return etree.tostring(root.getroottree(), encoding="utf-8") if changed else content
+    return _without_annotations(etree.tostring(root.getroottree(), encoding="utf-8") if changed else content)
+
+
+def _without_annotations(content: bytes) -> bytes:
+    """Return a schema document without its annotations, half of many: they judge nothing, and each schema would hold them.
+
+    Lines stay where they were: the compiler names them.
+    """
+    if b"<![CDATA[" in content or _COMMENTED.search(content) is not None:
+        return content
+    kept: list[bytes] = []
+    end = depth = 0
+    for tag in _ANNOTATION.finditer(content):
+        if tag[0].endswith(b"/>"):
+            continue
+        if depth == 0:
+            kept.append(content[end : tag.start()])
+            end = tag.start()
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            kept.append(b"\n" * content.count(b"\n", end, tag.end()))
+            end = tag.end()
+    return content if depth else b"".join((*kept, content[end:]))
 
 
 class _Closure(etree.Resolver):

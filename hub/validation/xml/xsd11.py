@@ -22,7 +22,7 @@ from hub.validation.report import MIB, Limits, Violation, text_of
 from hub.validation.sandbox import Bounds, ask, question_of
 from hub.validation.xml.documents import XmlDocument, parse_tree
 from hub.validation.xml.places import PlaceTable
-from hub.validation.xml.prepared import prepared
+from hub.validation.xml.prepared import Made, prepared
 from hub.validation.xml.report import Vocabulary, document_path
 from hub.validation.xml.walk import CodedElement, PlaceWalk
 from hub.validation.xml.xsd import (
@@ -152,7 +152,12 @@ def compiled_xsd11(source: XsdSource, folder: Path) -> xmlschema.XMLSchema11:
         # Of a namespace xmlschema reads one document, too, and some classes of patterns otherwise than part 2.
         scratch = Path(made)
         documents = prepared(
-            source.file, source.closure, source.read, locating(source), lambda name: (scratch / name).as_uri(), made={}
+            source.file,
+            source.closure,
+            source.read,
+            locating(source),
+            lambda name: (scratch / name).as_uri(),
+            made=Made(),
         )
         written = {name: documents.read(name) for name in (*source.closure, *documents.generated)}
         if documents.generated or any(content != source.read(name) for name, content in written.items()):
