@@ -182,8 +182,9 @@ def main() -> int:
         grown, crowded = _crowd(portal, base)
         print(f"{_PEOPLE} people at once              {crowded:6.2f} ms of CPU a page")
         print(f"memory of the portal            {at_rest:6.0f} MiB at rest, {grown:.0f} MiB more with them")
-        print(f"form page beside the plainest   {costs['first page of a form'][1]:6.2f} (aim: ≤ {_MOST_RATIO})")
-        kept = drawing <= _MOST_DRAWING_MS and max(cost for cost, _ in costs.values()) <= _MOST_MS and size <= _MOST_KB
+        form_cost, form_ratio = costs["first page of a form"]
+        print(f"form page beside the plainest   {form_ratio:6.2f} (aim: ≤ {_MOST_RATIO})")
+        kept = drawing <= _MOST_DRAWING_MS and form_cost <= _MOST_MS and size <= _MOST_KB and form_ratio <= _MOST_RATIO
     return 0 if kept else 1
 
 

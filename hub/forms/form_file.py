@@ -59,7 +59,8 @@ _LARGEST = 1024 * 1024
 FORMAT = 1
 #: What the portal fills in by itself. ``item`` numbers the items of a list (p1, p2), for others to refer to.
 FILLERS = ("schema", "now", "today", "uuid", "area", "place", "authority", "product", "item")
-#: What a portal may know of a person who is logged in. ``street`` is without the number, ``birth-date`` ISO 8601.
+#: What a portal may know of a person who is logged in. ``street`` is without the number, ``birth-date`` ISO 8601,
+#: ``name`` the whole one.
 FACTS = (
     "given-name",
     "family-name",
@@ -74,6 +75,7 @@ FACTS = (
     "country",
     "email",
     "phone",
+    "name",
 )
 #: Ways in which a value is asked. Without one the kind decides.
 WIDGETS = ("text", "textarea", "email", "tel", "code", "select", "radio", "checkbox", "file", "date", "number")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from html import escape
 from typing import Any, NamedTuple
 
@@ -22,6 +23,11 @@ from hub.forms.values import shown_value
 #: Choices up to which they are shown as radio buttons.
 _RADIOS = 6
 _LONG_TEXT = 250
+#: What forms say and what their places are called, as HTML: the same for everybody. What people say is in no memory.
+_fixed = lru_cache(maxsize=16_384)(escape)
+#: Fields in which nothing stands, drawn: by field, place, whether it is required, and language.
+_UNANSWERED: dict[tuple[int, str, bool, str], tuple[Field, str]] = {}
+_MOST_UNANSWERED = 16_384
 #: What browsers offer where a file is asked for, and the button that takes a file away; its value is the place.
 ACCEPTED, DETACH = ".pdf,.jpg,.jpeg,.png", "detach"
 
@@ -74,12 +80,8 @@ class _Shown:
         self, group: Field, value: Any, at: str, indices: tuple[int, ...], *, needed: bool
     ) -> Iterator[PageItem]:
         given: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
-        forks = [fork for fork in group.variants if fork.decided_by is None]
-        asked = {key for member in group.members for key, _ in member.within}
-        chosen = group.open_variants(given) if forks else {}
-        for fork in forks:
-            if fork.key in asked and all(chosen.get(key) == number for key, number in fork.within):
-                yield self._fork(fork, given, at, needed=needed)
+        if group.variants:
+            yield from self._forks(group, given, at, needed=needed)
         for member, required in group.open_members(given):
             if member.kind is FieldKind.FIXED or member.filled:
                 continue
@@ -89,6 +91,14 @@ class _Shown:
             called = member.called and member.kind is FieldKind.GROUP
             place = f"{at}/{escaped(member.name)}"
             yield self._item(member, given.get(member.name), place, indices, required=(required or called) and needed)
+
+    def _forks(self, group: Field, given: Mapping[str, Any], at: str, *, needed: bool) -> Iterator[PageItem]:
+        forks = [fork for fork in group.variants if fork.decided_by is None]
+        asked = {key for member in group.members for key, _ in member.within}
+        chosen = group.open_variants(given) if forks else {}
+        for fork in forks:
+            if fork.key in asked and all(chosen.get(key) == number for key, number in fork.within):
+                yield self._fork(fork, given, at, needed=needed)
 
     def _fork(self, fork: Variants, given: Mapping[str, Any], at: str, *, needed: bool) -> PageItem:
         choices = tuple(Choice(value=number, label=label) for number, label in enumerate(fork.labels))
@@ -185,12 +195,29 @@ def _draw(item: PageItem, language: str, out: list[str], level: int) -> None:
         out.append("</div></fieldset>")
     elif field.kind is FieldKind.LIST:
         _draw_list(item, language, out, level)
+    elif item.value is None and item.error is None and not item.locked and not field.items_of:
+        out.append(_unanswered(item, language))
     else:
         _draw_leaf(item, language, out)
 
 
+def _unanswered(item: PageItem, language: str) -> str:
+    """Return a field in which nothing stands: it looks the same to everybody, and is put together once."""
+    key = id(item.field), item.at, item.required, language
+    kept = _UNANSWERED.get(key)
+    # A number that names an object names another one when that has gone.
+    if kept is not None and kept[0] is item.field:
+        return kept[1]
+    out: list[str] = []
+    _draw_leaf(item, language, out)
+    if len(_UNANSWERED) >= _MOST_UNANSWERED:
+        _UNANSWERED.clear()
+    _UNANSWERED[key] = item.field, "".join(out)
+    return out[0]
+
+
 def _open_group(item: PageItem, title: str, language: str, out: list[str]) -> None:
-    at = escape(item.at)
+    at = _fixed(item.at)
     out.append(
         f'<fieldset class="kern-fieldset" id="f{at}"{_described(item)}><legend class="kern-label">{escape(title)}'
         f"{_optional(item, language)}</legend>{_hint(item, language)}{_error(item, language)}"
@@ -218,14 +245,14 @@ def _draw_list(item: PageItem, language: str, out: list[str], level: int) -> Non
             word = "Remove" if english else "entfernen"
             label = f"{word} {one}" if english else f"{one} {word}"
             out.append(
-                f'<button class="kern-btn kern-btn--tertiary" name="remove" value="{escape(inner.at)}" formnovalidate>'
-                f'<span class="kern-label">{escape(label)}</span></button>'
+                f'<button class="kern-btn kern-btn--tertiary" name="remove" value="{_fixed(inner.at)}" formnovalidate>'
+                f'<span class="kern-label">{_fixed(label)}</span></button>'
             )
     if field.most is None or len(item.items) < field.most:
         label = f"Add {name}" if english else f"{name} hinzufügen"
         out.append(
-            f'<button class="kern-btn kern-btn--secondary" name="add" value="{escape(item.at)}" formnovalidate>'
-            f'<span class="kern-label">{escape(label)}</span></button>'
+            f'<button class="kern-btn kern-btn--secondary" name="add" value="{_fixed(item.at)}" formnovalidate>'
+            f'<span class="kern-label">{_fixed(label)}</span></button>'
         )
     out.append("</div></fieldset>")
 
@@ -239,7 +266,7 @@ def _optional(item: PageItem, language: str) -> str:
 def _hint(item: PageItem, language: str) -> str:
     hint = item.field.hint
     return (
-        "" if hint is None else f'<div class="kern-hint" id="h{escape(item.at)}">{escape(said(hint, language))}</div>'
+        "" if hint is None else f'<div class="kern-hint" id="h{_fixed(item.at)}">{_fixed(said(hint, language))}</div>'
     )
 
 
@@ -252,14 +279,14 @@ def _locked(item: PageItem, language: str) -> str:
         if language == "en"
         else "Aus Ihrer Anmeldung; zu ändern ist es nur dort."
     )
-    return f'<p class="kern-hint" id="l{escape(item.at)}">{words}</p>'
+    return f'<p class="kern-hint" id="l{_fixed(item.at)}">{words}</p>'
 
 
 def _error(item: PageItem, language: str) -> str:
     if item.error is None:
         return ""
     return (
-        f'<p class="kern-error" id="e{escape(item.at)}" role="alert"><span class="kern-body">'
+        f'<p class="kern-error" id="e{_fixed(item.at)}" role="alert"><span class="kern-body">'
         f"{escape(said(item.error, language))}</span></p>"
     )
 
@@ -267,7 +294,7 @@ def _error(item: PageItem, language: str) -> str:
 def _described(item: PageItem) -> str:
     if item.error is None and item.field.hint is None and not item.locked:
         return ""
-    at = escape(item.at)
+    at = _fixed(item.at)
     notes = (("h", item.field.hint is not None), ("l", item.locked), ("e", item.error is not None))
     names = [f"{kind}{at}" for kind, is_there in notes if is_there]
     return f' aria-describedby="{" ".join(names)}"'
@@ -275,7 +302,7 @@ def _described(item: PageItem) -> str:
 
 def _draw_leaf(item: PageItem, language: str, out: list[str], label: str | None = None) -> None:
     field = item.field
-    title = escape(label or said(field.title, language))
+    title = _fixed(label or said(field.title, language))
     if field.kind is FieldKind.BOOLEAN and field.value is True:
         out.append(_checkbox(item, title, language))
     elif field.kind is FieldKind.BOOLEAN:
@@ -288,7 +315,7 @@ def _draw_leaf(item: PageItem, language: str, out: list[str], label: str | None 
 
 
 def _labelled(item: PageItem, title: str, language: str) -> str:
-    at = escape(item.at)
+    at = _fixed(item.at)
     wrong = " kern-form-input--error" if item.error is not None else ""
     if item.locked:
         wrong += " kern-form-input--readonly"
@@ -308,7 +335,7 @@ def _control(item: PageItem, at: str, language: str) -> str:
         none = "Please choose" if language == "en" else "Bitte wählen"
         options = "".join(
             f'<option value="{escape(str(one.value))}"{" selected" if one.value == item.value else ""}>'
-            f"{escape(said(one.label, language))}</option>"
+            f"{_label(field, one, language)}</option>"
             for one in field.choices
         )
         return (
@@ -336,6 +363,11 @@ def _file(item: PageItem, at: str, more: str, language: str) -> str:
     )
 
 
+def _label(field: Field, one: Choice, language: str) -> str:
+    # The items of a list are called by what somebody wrote there.
+    return (escape if field.items_of else _fixed)(said(one.label, language))
+
+
 def _is_long(field: Field) -> bool:
     most = field.limits.get("maxLength", 0)
     return field.kind is FieldKind.TEXT and int(most) > _LONG_TEXT and field.limits.get("format") != "email"
@@ -357,7 +389,7 @@ def _attributes(item: PageItem) -> str:
     if item.error is not None:
         more += ' aria-invalid="true"'
     if field.autocomplete:
-        more += f' autocomplete="{escape(field.autocomplete)}"'
+        more += f' autocomplete="{_fixed(field.autocomplete)}"'
     if field.kind is FieldKind.TEXT and "maxLength" in field.limits:
         more += f' maxlength="{int(field.limits["maxLength"])}"'
     elif field.kind in (FieldKind.INTEGER, FieldKind.NUMBER):
@@ -366,7 +398,7 @@ def _attributes(item: PageItem) -> str:
 
 
 def _checkbox(item: PageItem, title: str, language: str) -> str:
-    at = escape(item.at)
+    at = _fixed(item.at)
     checked = " checked" if item.value is True else ""
     return (
         f'<div class="kern-form-check"><input class="kern-form-check__checkbox" id="f{at}" name="{at}" type="checkbox" '
@@ -376,7 +408,7 @@ def _checkbox(item: PageItem, title: str, language: str) -> str:
 
 
 def _radios(item: PageItem, title: str, choices: Sequence[Choice], language: str) -> str:
-    at = escape(item.at)
+    at = _fixed(item.at)
     options = []
     for number, one in enumerate(choices):
         # The first one has the field's own id, so that an error's link leads to it.
@@ -387,7 +419,7 @@ def _radios(item: PageItem, title: str, choices: Sequence[Choice], language: str
             f'<div class="kern-form-check"><input class="kern-form-check__radio" id="{own}" name="{at}" type="radio" '
             f'value="{escape(str(value))}"{checked}{" required" if item.required else ""}>'
             f'<label class="kern-label" for="{own}">'
-            f"{escape(said(one.label, language))}</label></div>"
+            f"{_label(item.field, one, language)}</label></div>"
         )
     return (
         f'<fieldset class="kern-fieldset"{_described(item)}>'

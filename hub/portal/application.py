@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -44,8 +43,8 @@ _FAULT = 500
 _HEALTH = "/healthz"
 _log = logging.getLogger(__name__)
 
-#: Rooms of pages, in the order of a person's way.
-ROOMS = (finding.routes, sending.routes, saving.routes, following.routes, notifying.routes)
+#: Rooms of pages; those of forms first: a request tries one address after the other, and most requests are for these.
+ROOMS = (sending.routes, finding.routes, saving.routes, following.routes, notifying.routes)
 
 
 def build(portal: Portal, *, lifespan: Callable[[Any], Any] | None = None) -> ASGIApp:
@@ -54,7 +53,7 @@ def build(portal: Portal, *, lifespan: Callable[[Any], Any] | None = None) -> AS
     routes += [each for room in ROOMS for each in room(portal)]
     has_status = any(each.path == "/stand" for each in routes)
     login = portal.settings.login
-    portal.pages.globals.update(
+    portal.pages.know(
         development=not portal.settings.production,
         has_status=has_status,
         login_name="" if login is None else login.name,
@@ -72,19 +71,6 @@ def build(portal: Portal, *, lifespan: Callable[[Any], Any] | None = None) -> AS
     # A redirect would lead to wherever the Host header says, and take the form along.
     app.router.redirect_slashes = False
     return SafeHeaders(_Entrance(app, portal), https=portal.settings.secure)
-
-
-def environment() -> Environment:
-    """Return what draws the pages."""
-    return Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        # Templates are the program's: none changes while it runs, and each page would ask the disk for each of its own.
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 @asynccontextmanager
@@ -225,7 +211,7 @@ class _StaticFiles:
         files = {"portal.css": sheet, "icon.svg": (look_folder() / "icon.svg").read_bytes()}
         files |= {path.name: path.read_bytes() for path in sorted((_FOLDER / "static").glob("*.js"))}
         self._files = {name: (content, gzip.compress(content, mtime=0)) for name, content in files.items()}
-        portal.pages.globals["version"] = hashlib.sha256(b"".join(files.values())).hexdigest()[:12]
+        portal.pages.know(version=hashlib.sha256(b"".join(files.values())).hexdigest()[:12])
 
     def routes(self) -> list[Route]:
         """Return their routes."""

@@ -16,10 +16,10 @@ from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.observability.diagnosis import Diagnosis, bounded, doubtful, well
 from hub.openid.provider import AuthorizationRequest, Provider, Registration
-from hub.portal.application import environment
 from hub.portal.codes import expiring
 from hub.portal.database import PortalDatabase
 from hub.portal.doors import Doors
+from hub.portal.drawing import PageTemplates
 from hub.portal.frame import Portal
 from hub.portal.login import RETURN, LoginWay, ProvidersLine
 from hub.portal.login_settings import PortalLogin
@@ -74,6 +74,7 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
         keys = ReplyKeys()
         keys.start()
         stack.callback(keys.close)
+        texts = shipped_texts()
         portal = Portal(
             settings=settings,
             doors=doors,
@@ -81,8 +82,8 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
                 storage, secure=settings.secure, idle=settings.limits.idle, unanswered=settings.limits.unanswered
             ),
             storage=storage,
-            texts=shipped_texts(),
-            pages=environment(),
+            texts=texts,
+            pages=PageTemplates(texts),
             clock=clock,
             working=anyio.CapacityLimiter(_WORKING),
             keys=keys,

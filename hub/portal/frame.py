@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import anyio
 import anyio.to_thread
-from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Message, Receive
 
 from hub.errors import Forbidden, HubError, Malformed, Text, TooLarge, Unavailable
-from hub.forms.form_file import said
+from hub.portal.drawing import PageTemplates
 from hub.portal.login import LoginWay
 from hub.portal.look import TenantLook
 from hub.portal.session import Running, Sessions
@@ -57,7 +57,7 @@ class Portal:
     sessions: Sessions
     storage: FormStorage
     texts: PortalTexts
-    pages: Environment
+    pages: PageTemplates
     clock: Callable[[], datetime]
     working: anyio.CapacityLimiter
     #: Threads that wait for files of people with slow lines; nobody who reads or sends waits for one of these.
@@ -80,8 +80,10 @@ class Portal:
 
     def link(self, request: Request, path: str, **query: Any) -> str:
         """Return the address of one of the portal's pages; it goes on saying the language where this one's address does."""
-        wanted = {name: value for name, value in query.items() if value not in ("", None)}
         language = _asked(request)
+        if not query:
+            return path if language is None else f"{path}?lang={language}"
+        wanted = {name: value for name, value in query.items() if value not in ("", None)}
         if language is not None:
             wanted["lang"] = language
         return path + (f"?{urlencode(wanted)}" if wanted else "")
@@ -100,22 +102,27 @@ class Portal:
     def page(
         self, request: Request, template: str, *, running: Running | None = None, status: int = 200, **values: Any
     ) -> HTMLResponse:
-        """Return a rendered page; texts by ``t(key)``, addresses by ``link(path)``, forms with ``csrf``."""
-        language = self.language(request)
+        """Return a rendered page; addresses by ``link(path)``, forms with ``csrf``.
+
+        ``goes_on`` is what an address without a query has behind it, so that the next page says its language, too.
+        """
+        language, chosen = self.language(request), _asked(request)
         common = {
-            "t": lambda key, **filled: self.texts.escaped(key, language, **filled),
-            "said": partial(said, language=language),
-            "language": language,
-            "lang": "en" if language == "en" else "de",
-            "languages": [(each, self._switched(request, each)) for each in LANGUAGES if each != language],
-            "chosen": _asked(request) or "",
+            "languages": [
+                (each, self.texts.escaped(f"language.{each}", language), self._switched(request, each))
+                for each in LANGUAGES
+                if each != language
+            ],
+            "chosen": chosen or "",
+            "goes_on": f"?lang={chosen}" if chosen else "",
             "csrf": self.sessions.csrf(request),
             "look": self.look(request),
             "link": partial(self.link, request),
             "running": running,
-            "values": values,
+            # Its attributes are found at once; a dictionary is asked for an attribute of that name first.
+            "values": SimpleNamespace(**values),
         }
-        body = self.pages.get_template(template).render(common | values)
+        body = self.pages.draw(template, language, common | values)
         return HTMLResponse(body, status_code=status)
 
     async def fields(self, request: Request, *, largest: int = LARGEST_FORM) -> list[tuple[str, str]]:
@@ -173,7 +180,7 @@ class Portal:
         pairs = [each for each in asked_for(request) if each[0] != "lang"]
         # Two slashes at its beginning would make a path another host's address (RFC 3986 section 4.2).
         path = "/" + request.scope["path"].lstrip("/")
-        return f"{path}?{urlencode([*pairs, ('lang', language)])}"
+        return f"{path}?{urlencode([*pairs, ('lang', language)])}" if pairs else f"{path}?lang={language}"
 
 
 _TOO_MANY, _FAULT = 429, 500
@@ -181,6 +188,8 @@ _TOO_MANY, _FAULT = 429, 500
 
 def asked_for(request: Request) -> list[tuple[str, str]]:
     """Return names and values of a request's query, cut to what a page can mean."""
+    if not request.scope["query_string"]:
+        return []
     pairs = request.query_params.multi_items()[:_MOST_QUERY]
     return [(_plain(name), _plain(value)) for name, value in pairs]
 
@@ -195,6 +204,8 @@ def asked(request: Request, name: str) -> str:
 
 
 def _asked(request: Request) -> Language | None:
+    if not request.scope["query_string"]:
+        return None
     said_there = request.query_params.get("lang")
     return next((each for each in LANGUAGES if each == said_there), None)
 

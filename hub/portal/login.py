@@ -262,6 +262,7 @@ def _facts(claims: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str
         parted = _STREET.fullmatch(facts.get("street", ""))
         street, number = (parted["street"], parted["number"]) if parted else (facts.get("street", ""), "")
         facts |= {"street": street, "house-number": number}
+    facts["name"] = facts.get("name") or " ".join(filter(None, (facts.get("given-name"), facts.get("family-name"))))
     return {fact: value for fact, value in facts.items() if value}
 
 

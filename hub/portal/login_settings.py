@@ -25,6 +25,7 @@ STANDARD_CLAIMS: Mapping[str, str] = {
     "country": "/address/country",
     "email": "email",
     "phone": "phone_number",
+    "name": "name",
 }
 
 

@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, cast
 from uuid import uuid4
 
 import orjson
@@ -32,6 +32,8 @@ _COOKIE_IN_DEVELOPMENT = "antrag-development"
 #: The longest cookie that is looked at; a key has 66 characters.
 _LONGEST = 200
 _FORMAT = 1
+#: Under which a request keeps the key that its cookie says, for as long as it is answered.
+_KEY = "portal.key"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,8 +209,11 @@ class Sessions:
         )
 
     def _key(self, request: Request) -> FormKey | None:
+        if _KEY in request.scope:  # A page asks for it several times.
+            return cast("FormKey | None", request.scope[_KEY])
         value = request.cookies.get(self.cookie, "")
-        return FormKey.read(value) if len(value) <= _LONGEST else None
+        found = request.scope[_KEY] = FormKey.read(value) if len(value) <= _LONGEST else None
+        return found
 
 
 def _mac(key: bytes, purpose: bytes) -> str:

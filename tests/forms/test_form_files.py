@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from random import Random
 
 import pytest
@@ -10,10 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import SCHEMAS
 
+from hub.errors import Malformed
+from hub.forms.answers import taken
 from hub.forms.checking import check, form_of, sample_fillings
 from hub.forms.document import document_of
 from hub.forms.faults import faults_of, judging
 from hub.forms.form_file import read_form_file
+from hub.forms.known import known_answers, value_at, with_known, with_locked
 from hub.forms.outline import FieldKind
 from hub.forms.page import draw, page_of
 from hub.forms.readable import readable
@@ -152,3 +156,62 @@ def test_every_refusal_finds_its_field(name, seed):
     found = {fault.at for fault in faults_of(form, changed, sample_fillings(entry), judging(entry))}
     assert "" not in found
     assert spoilt.at in found or any(spoilt.at.startswith(f"{one}/") for one in found)
+
+
+#: Somebody as a provider of log-ins knows her, with characters that forms have to take.
+ERIKA = {
+    "given-name": "Erika Zoë",
+    "family-name": "Mustermann-Łuczak",
+    "name": "Erika Zoë Mustermann-Łuczak",
+    "title": "Dr.",
+    "birth-date": "1964-08-12",
+    "birth-place": "Köln",
+    "street": "Große Bleiche",
+    "house-number": "15",
+    "postal-code": "65183",
+    "town": "Wiesbaden",
+    "email": "erika@example.org",
+    "phone": "+49 611 310",
+}
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_who_logs_in_need_not_type_what_is_known_of_her_and_it_keeps_the_schema(name):
+    form, entry = FORMS[name], ENTRIES[name]
+    known = known_answers(form, ERIKA)
+    facts = {str(each.value) for each in known}
+    # Rubbish is fetched from whoever lives there: its form asks for a name in one field.
+    whole = {"name"} if name.startswith("fim-sperrmuell") else {"given-name", "family-name"}
+    assert {ERIKA[each] for each in whole | {"street", "postal-code", "town", "email"}} <= facts
+    answers = completed(form, Random(7), with_known(form, {}, known), optional=0)
+    assert faults_of(form, answers, sample_fillings(entry), judging(entry)) == ()
+    shown = {item.at: item.value for step in form.steps for item in _leaves(page_of(step, answers).items)}
+    assert all(shown.get(each.at, each.value) == each.value for each in known)
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_what_is_locked_stands_whatever_a_browser_sends_in_its_place(name):
+    form = FORMS[name]
+    known = known_answers(form, ERIKA)
+    answers = with_known(form, {}, known)
+    for each in known:
+        step = form.step(each.step)
+        sent = taken(step, answers, [(each.at, "1999-01-01")], is_xml=form.is_xml)
+        kept = value_at(with_locked(form, sent, known), each.at)
+        assert (kept == each.value) is each.locked, each.at
+        if each.locked:
+            page = draw(page_of(step, answers, locked={each.at}), "de")
+            assert re.search(rf'<input [^>]*name="{each.at}"[^>]* readonly', page)
+            # Nor can anything be put in the place of what it stands in.
+            with pytest.raises(Malformed):
+                taken(step, answers, [(each.at.rpartition("/")[0], "x")], is_xml=form.is_xml)
+
+
+def test_what_somebody_does_for_herself_alone_is_locked_to_her():
+    locked = {name.split()[0] for name, form in FORMS.items() for each in known_answers(form, ERIKA) if each.locked}
+    # Where parents, agents or a firm may act for others, what a log-in says is an offer.
+    assert locked == {
+        *("fim-bewohnerparkausweis", "fim-eheschliessung", "fim-formloser-antrag", "fim-fuehrungszeugnis"),
+        *("fim-geburtsurkunde", "fim-hundesteuer", "fim-hundesteuer-abmeldung", "fim-hundesteuer-aenderung"),
+        "fim-meldebescheinigung",
+    }
