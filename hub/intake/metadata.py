@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -14,6 +15,7 @@ from hub.crypto import KeyPolicy, judge_encryption_key
 from hub.errors import KeyRefused, Malformed, Text
 from hub.intake.sealing import OwnAttachment, SealedAttachment, media_type_of
 from hub.model import SchemaRef, suffix_of
+from hub.model.submission import ID_TOKEN
 from hub.resources import shipped
 from hub.validation.json.absent import Cleaner, cleaner
 
@@ -24,6 +26,11 @@ _SENDER_MAY_SAY = frozenset(
 _ATTACHMENT_MAY_SAY = frozenset({"purpose", "filename", "description"})
 #: The schema of what is said, in the package that ships with the hub.
 _SHIPPED_SCHEMA = "schemas/fit-connect-metadata/2.1/metadata.schema.json"
+#: The proof of identity that both versions of the metadata know, and what version 1 takes as its content.
+_REPORT = re.compile(
+    r"https://raw\.githubusercontent\.com/Governikus/IdentificationReport/(\d+\.\d+\.\d+)/schema/identification-report\.json"
+)
+_SIGNED = re.compile(r"[a-zA-Z0-9_\-.]+")
 _FIRST_SCHEMA = "https://schema.fitko.de/fit-connect/metadata/{version}/metadata.schema.json"
 _PRODUCT = {"name": "Rathaus-Hub", "version": __version__, "manufacturer": "Rathaus-Hub"}
 
@@ -105,16 +112,36 @@ def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any
     first = sorted((version for version in versions if version.startswith("1.")), key=_numbers)
     if not first or len(first) < len(versions):
         return document
-    attachments = document["contentStructure"]["attachments"]
-    if "dataSets" in document or any(each["purpose"] == "data" for each in attachments):
+    proofs = [_proof(each) for each in document.get("dataSets", ())]
+    if None in proofs or any(each["purpose"] == "data" for each in document["contentStructure"]["attachments"]):
         raise Malformed(
             Text(
-                "Diese Behörde liest nur Metadaten der Version 1: Lassen Sie dataSets und den Zweck „data“ weg.",
-                "This authority reads metadata of version 1 only: leave out dataSets and the purpose 'data'.",
+                "Diese Behörde liest nur Metadaten der Version 1: Lassen Sie den Zweck „data“ weg, und dataSets, "
+                "die keine Identifikationsnachweise sind.",
+                "This authority reads metadata of version 1 only: leave out dataSets that prove nobody's identity, and the "
+                "purpose 'data'.",
             )
         )
-    known = {name: value for name, value in document.items() if name != "author"}
+    known = {name: value for name, value in document.items() if name not in ("author", "dataSets")}
+    reports = [each for each in proofs if each is not None and each["type"] == "identificationReport"]
+    if reports:
+        known["authenticationInformation"] = reports
+    # The first version has no place for whoever wrote it, but lets members of one's own stand beside the references.
+    tokens = [each["content"] for each in proofs if each is not None and each["type"] == "idToken"]
+    more = {"author": document["author"], **({"idTokens": tokens} if tokens else {})}
+    known["additionalReferenceInfo"] = {**document.get("additionalReferenceInfo", {}), **more}
     return known | {"$schema": _FIRST_SCHEMA.format(version=first[-1])}
+
+
+def _proof(data_set: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return a proof of identity as version 1 has it (type, version, content); None for any other data set."""
+    uri, content = data_set.get("schema", {}).get("schemaUri"), data_set.get("content")
+    if not isinstance(uri, str) or not isinstance(content, str) or not _SIGNED.fullmatch(content):
+        return None
+    if uri == ID_TOKEN:
+        return {"type": "idToken", "content": content}
+    report = _REPORT.fullmatch(uri)
+    return None if report is None else {"type": "identificationReport", "version": report[1], "content": content}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

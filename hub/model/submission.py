@@ -22,6 +22,8 @@ from hub.model.parties import Callback, Destination
 
 #: A sealed content up to this many bytes stays in the database row; a larger one goes to the blob store.
 INLINE_LIMIT = 64 * 1024
+#: The schema of a data set that is what an OpenID Connect provider signed of somebody who logged in (Core 1.0, section 2).
+ID_TOKEN = "https://openid.net/specs/openid-connect-core-1_0.html#IDToken"  # noqa: S105  # an address
 
 
 class MediaType(StrEnum):

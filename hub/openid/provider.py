@@ -241,6 +241,15 @@ class AuthorizationRequest:
             raise refused("state")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attested:
+    """What an ID token says, the token as the provider signed it (compact JWS), and the key that it holds by (public JWK)."""
+
+    claims: Mapping[str, Any] = field(repr=False)
+    token: str = field(repr=False)
+    key: Jwk
+
+
 class Provider:
     """One OpenID Connect provider, found by its issuer (OpenID Connect Discovery 1.0)."""
 
@@ -284,7 +293,11 @@ class Provider:
         return uri
 
     def claims(self, answer: Mapping[str, str], request: AuthorizationRequest, *, now: datetime) -> Mapping[str, Any]:
-        """Return the claims about whoever logged in.
+        """Return the claims about whoever logged in; raises as :meth:`attested`."""
+        return self.attested(answer, request, now=now).claims
+
+    def attested(self, answer: Mapping[str, str], request: AuthorizationRequest, *, now: datetime) -> Attested:
+        """Return the claims about whoever logged in, with what shows later that the provider said so.
 
         Raises:
             Unauthenticated: the provider said no, or what it said does not hold.
@@ -300,7 +313,9 @@ class Provider:
             raise refused("no-code")
         token = self._exchange(code, request, metadata, now)
         expected = Expected(issuer=mine.issuer, client_id=mine.client_id, nonce=request.nonce)
-        return verified(token, self._keys_for(key_id(token), now), expected, now=now)
+        keys = self._keys_for(key_id(token), now)
+        claims = verified(token, keys, expected, now=now)
+        return Attested(claims=claims, token=token, key=_key(keys, *_header(token)).as_dict(private=False))
 
     def _exchange(self, code: str, request: AuthorizationRequest, metadata: Mapping[str, Any], now: datetime) -> str:
         """Exchange the code for tokens and return the ID token (RFC 6749 section 4.1.3); the others are not kept."""

@@ -128,9 +128,9 @@ class GuessBounds:
 
 
 _COUNT = text(
-    "INSERT INTO portal_failures (name, failures, ends_at) VALUES (:name, 1, :ends) "
+    "INSERT INTO portal_failures (name, failures, ends_at) VALUES (:name, :more, :ends) "
     "ON CONFLICT (name) DO UPDATE SET "
-    "failures = CASE WHEN portal_failures.ends_at <= :now THEN 1 ELSE portal_failures.failures + 1 END, "
+    "failures = CASE WHEN portal_failures.ends_at <= :now THEN :more ELSE portal_failures.failures + :more END, "
     "ends_at = CASE WHEN portal_failures.ends_at <= :now THEN :ends ELSE portal_failures.ends_at END "
     "RETURNING name, failures, ends_at"
 )
@@ -186,8 +186,9 @@ class Guesses:
         now: datetime,
         *,
         refusal: Callable[[timedelta], TooMany] | None = None,
+        more: int = 1,
     ) -> list[str]:
-        """Count one more of each thing that is named, all of them first; return the rows in which they were counted.
+        """Count ``more`` of each thing that is named, all of them first; return the rows in which they were counted.
 
         ``refusal`` says what was too much, of how long to wait; by default, that these were attempts.
 
@@ -195,7 +196,7 @@ class Guesses:
             TooMany: one of them was counted more often than its bound allows within the window.
         """
         with self._database.writing() as connection:
-            rows = [self._count(connection, _name(*said), now) for said in bounds]
+            rows = [self._count(connection, _name(*said), now, more) for said in bounds]
         for row, most in zip(rows, bounds.values(), strict=True):
             if row.failures > (most * _WIDER if row.name.startswith(_SHARED) else most):
                 wait = moment(row.ends_at) - now
@@ -209,8 +210,9 @@ class Guesses:
             old = (failures.c.ends_at <= micros(now)) | (failures.c.ends_at > far)
             return connection.execute(delete(failures).where(old)).rowcount
 
-    def _count(self, connection: Connection, name: str, now: datetime) -> Row[Any]:
-        values = {"name": self._own(connection, name), "now": micros(now), "ends": micros(now + self._bounds.window)}
+    def _count(self, connection: Connection, name: str, now: datetime, more: int) -> Row[Any]:
+        ends = micros(now + self._bounds.window)
+        values = {"name": self._own(connection, name), "more": more, "now": micros(now), "ends": ends}
         return connection.execute(_COUNT, values).one()
 
     def _own(self, connection: Connection, name: str) -> str:

@@ -30,6 +30,7 @@ from hub.portal.session import Sessions
 from hub.portal.settings import PortalSettings
 from hub.portal.storage import FormStorage, StorageLimits
 from hub.portal.texts import shipped_texts
+from hub.portal.visits import StoredShares
 from hub.resources import shipped
 from hub.supervision import Loop, Supervisor
 
@@ -88,6 +89,9 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
             working=anyio.CapacityLimiter(_WORKING),
             keys=keys,
             login=login,
+            shares=StoredShares(
+                storage.database, settings.limits.stored_per_address, all_of_it=settings.limits.stored_bytes
+            ),
         )
         for loop in _loops(portal):
             stack.callback(loop.end)

@@ -146,7 +146,8 @@ class FillingPages:
         if who is not None:
             answers = with_locked(asked.form, answers, who.known(asked.form))
         held = (*running.attachments, *sent.files)
-        session = self._kept(visit.session, asked, replace(running, answers=answers, attachments=held))
+        held_now = replace(running, answers=answers, attachments=held)
+        session = self._kept(visit.request, visit.session, asked, held_now)
         visit = replace(visit, session=session)
         mending = visit.asked(_FROM) == _MENDING
         if sent.control(_SAVED):
@@ -177,11 +178,13 @@ class FillingPages:
             return {}
         return {fault.at: fault.text for fault in found if fault.at in here}
 
-    def _kept(self, session: FormSession, asked: AskedForm, running: Running) -> FormSession:
+    def _kept(self, request: Request, session: FormSession, asked: AskedForm, running: Running) -> FormSession:
         """Write the form; files that answer nothing any more go with what they answered."""
         named = asked.named_files(running.answers)
         stays = tuple(each for each in running.attachments if not each.at or each.name in named)
-        written = self._portal.sessions.write(session, replace(running, attachments=stays), self._portal.clock())
+        kept = replace(running, attachments=stays)
+        self._portal.require_share(request, len(kept.content()) - len(session.running.content()))
+        written = self._portal.sessions.write(session, kept, self._portal.clock())
         forget(self._portal, session, [each for each in running.attachments if each not in stays])
         return written
 

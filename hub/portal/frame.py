@@ -30,6 +30,7 @@ from hub.portal.session import Running, Sessions
 from hub.portal.settings import PortalSettings
 from hub.portal.storage import FormStorage
 from hub.portal.texts import LANGUAGES, Language, PortalTexts
+from hub.portal.visits import StoredShares
 from hub.web.responses import retry_after, status_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ class Portal:
     keys: Any = field(default=None)
     #: The way to the provider at which people may log in, None where there is none.
     login: LoginWay | None = None
+    #: What each address may have the portal keep.
+    shares: StoredShares
+
+    def require_share(self, request: Request, size: int) -> None:
+        """Count bytes that the address of a request has the portal keep; ``TooMany`` beyond its share."""
+        address = request.client.host if request.client is not None else ""
+        self.shares.require_room(address, size, self.clock())
 
     def language(self, request: Request) -> Language:
         """Return the language of a request: the one that its address says, else the first that its browser wants."""

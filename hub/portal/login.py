@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
+from uuid import uuid4
 
 import orjson
 
@@ -28,7 +29,8 @@ from hub.client.transport import Request, Transport, is_loopback
 from hub.errors import Conflict, HubError, Invalid, SealBroken, Text, Unavailable
 from hub.forms.form_file import Questionnaire
 from hub.forms.known import KnownAnswer, known_answers
-from hub.openid.provider import AuthorizationRequest, Provider, Registration, refused
+from hub.model.submission import ID_TOKEN
+from hub.openid.provider import Attested, AuthorizationRequest, Provider, Registration, refused
 from hub.portal.login_settings import PortalLogin
 from hub.portal.session import FormSession, Running
 from hub.portal.storage import FormKey, FormPurpose, FormStorage
@@ -57,7 +59,7 @@ class LoggedIn:
     """Somebody as a provider knows them. ``level``: how sure it is (empty: it did not say so), ``said``: its own word for that.
 
     ``facts`` are what forms know (:data:`hub.forms.known.FACTS`); ``open`` the places whose locked value the schema does not
-    take: they are left to the person.
+    take: they are left to the person. ``token`` is what the provider signed, ``key`` the public key that it holds by.
     """
 
     provider: str
@@ -68,6 +70,8 @@ class LoggedIn:
     at: str
     facts: Mapping[str, str] = field(repr=False)
     open: tuple[str, ...] = ()
+    token: str = field(default="", repr=False)
+    key: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, running: Running) -> Self | None:
@@ -76,8 +80,9 @@ class LoggedIn:
         return None if kept is None else cls(**{**kept, "open": tuple(kept["open"])})
 
     @classmethod
-    def from_claims(cls, claims: Mapping[str, Any], settings: PortalLogin, now: datetime) -> Self:
-        """Read what verified claims say."""
+    def from_attested(cls, attested: Attested, settings: PortalLogin, now: datetime) -> Self:
+        """Read what a verified token says."""
+        claims = attested.claims
         facts = _facts(claims, settings.claims)
         said = _claim(claims, settings.level_claim)[:_LONGEST_CLAIM]
         return cls(
@@ -92,6 +97,8 @@ class LoggedIn:
             said=said,
             at=now.isoformat(timespec="seconds"),
             facts=facts,
+            token=attested.token,
+            key=attested.key,
         )
 
     def within(self, running: Running) -> Running:
@@ -107,8 +114,9 @@ class LoggedIn:
         """Tell whether the log-in is as sure as is demanded."""
         return bool(self.level) and Assurance(self.level).reaches(Assurance(demanded))
 
-    def as_metadata(self) -> dict[str, Any]:
-        """Return what the authority is told of it."""
+    def as_metadata(self, evidence: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the authority is told of it; of a proof that goes along, which it is and the key that it holds by."""
+        proof = {} if evidence is None else {"evidence": evidence["dataSetId"], "evidenceKey": dict(self.key)}
         return {
             "method": "openid-connect",
             "provider": self.provider,
@@ -118,6 +126,17 @@ class LoggedIn:
             "level": self.level or None,
             "levelAsSaid": self.said or None,
             "at": self.at,
+            **proof,
+        }
+
+    def as_evidence(self) -> dict[str, Any]:
+        """Return the proof of the log-in as a data set of FIT-Connect's metadata 2: the token as the provider signed it."""
+        return {
+            "dataSetId": str(uuid4()),
+            "description": f"ID token of {self.provider}",
+            "schema": {"schemaUri": ID_TOKEN, "mimeType": "application/jose"},
+            "hash": {"type": "sha512", "content": hashlib.sha512(self.token.encode()).hexdigest()},
+            "content": self.token,
         }
 
 
@@ -205,9 +224,9 @@ class LoginWay:
         """
         try:
             request, form, ticket = self._redeemed(answer, cookie, now)
-            claims = self._providers[host].claims(answer, request, now=now)
+            attested = self._providers[host].attested(answer, request, now=now)
             self._storage.delete(ticket)
-            return PortalReturn(session=self._form(form, now), who=LoggedIn.from_claims(claims, self.settings, now))
+            return PortalReturn(session=self._form(form, now), who=LoggedIn.from_attested(attested, self.settings, now))
         except HubError as error:
             _log.warning("log-in refused: %s %s", error.slug, error.members.get("check", ""))
             raise

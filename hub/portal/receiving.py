@@ -16,13 +16,14 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hub.errors import HubError, Malformed, NotFound, Text, TooLarge, Unavailable
+from hub.errors import HubError, Malformed, NotFound, Text, TooLarge, TooMany, Unavailable
 from hub.forms.answers import LONGEST_VALUE
 from hub.forms.form_file import FormStep, field_at
 from hub.portal.asking import FILE
 from hub.portal.enclosures import Inspection, name_for, too_large, too_many
 from hub.portal.frame import Portal, asked
 from hub.portal.session import FormSession, KeptAttachment, Running
+from hub.portal.storage import PART_SIZE
 from hub.web.multipart import Part, parts
 
 CSRF = "csrf"
@@ -160,10 +161,14 @@ class _Receiving:
         try:
             if len(here) >= self._limits.attachments:
                 raise too_many(self._limits.attachments)
-            inspection = Inspection(_pulled(part), limit=self._limits.attachment_bytes)
+            inspection = Inspection(self._counted(_pulled(part)), limit=self._limits.attachment_bytes)
             identifier = await anyio.to_thread.run_sync(
                 self._attached, inspection, limiter=self._visit.portal.receiving
             )
+        except TooMany as error:
+            # What else stands on the page is read all the same.
+            self._faults[at] = error.detail
+            return
         except Unavailable:
             raise
         except HubError as error:
@@ -188,6 +193,17 @@ class _Receiving:
         limit = self._limits.attachment_bytes
         identifier: str = portal.storage.attach(self._visit.session.key, inspection, limit=limit, now=portal.clock())
         return identifier
+
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Count what comes in against its address's share, a piece before it is stored."""
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size >= PART_SIZE:
+                self._visit.portal.require_share(self._visit.request, size)
+                size = 0
+            yield chunk
+        self._visit.portal.require_share(self._visit.request, size)
 
     def _question(self, name: str) -> str:
         """Return the place whose question a file answers; empty for the one that answers none."""

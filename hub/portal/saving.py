@@ -114,6 +114,10 @@ def forget(portal: Portal, running: Running) -> None:
         _end_reminder(notices_of(portal), running, portal.clock())
 
 
+def _size(running: Running) -> int:
+    return sum(each.size for each in running.attachments)
+
+
 def _end_reminder(notices: MailNotices | None, running: Running, now: datetime) -> None:
     token = running.extra.get(_REMINDER)
     if notices is not None and isinstance(token, str):
@@ -141,6 +145,8 @@ class _SavingPages:
         session = await self._session(request)
         if session is None:
             return self._gone(request)
+        if session.running.saved is None:  # Later ones take the place of the first.
+            await self._portal.work(self._portal.require_share, request, _size(session.running))
         await self._portal.work(save, self._portal, session, self._portal.clock())
         return self._portal.to(request, SAVED)
 
@@ -218,12 +224,17 @@ class _SavingPages:
                 key=opened[0].text(),
                 until=day(opened[1].ends, self._portal.language(request)),
             )
+        await self._portal.work(self._require_share, request, opened[1])
         key = await self._portal.work(resume, self._portal, *opened, now)
         if key is None:
             return self._asked(request, reference, wrong=True)
         response = self._portal.to(request, FORM)
         self._portal.sessions.give(response, key)
         return response
+
+    def _require_share(self, request: Request, kept: Kept) -> None:
+        running = Running.read(kept.content, revision=kept.revision)
+        self._portal.require_share(request, len(kept.content) + (0 if running is None else _size(running)))
 
     async def delete(self, request: Request) -> Response:
         """Delete what was saved; the page that asked carries its key."""

@@ -240,11 +240,13 @@ class SendingPages:
         running, texts = visit.running, self._portal.texts
         who = LoggedIn.of(running)
         how = texts.text("send.unauthenticated") if who is None else self._how(who)
+        # Whoever demands to know surely who sends gets what shows it; nobody else needs all that the provider signed.
+        evidence = who.as_evidence() if who is not None and who.token and self._demanded(visit) else None
         return {
             "author": {
                 "name": self._portal.look(visit.request).name,
                 "description": f"{how.de} / {how.en}",
-                "authentication": {"method": "none"} if who is None else who.as_metadata(),
+                "authentication": {"method": "none"} if who is None else who.as_metadata(evidence),
                 "product": {"name": "Rathaus-Hub Portal", "version": __version__, "manufacturer": "Rathaus-Hub"},
             },
             "additionalReferenceInfo": {
@@ -254,6 +256,7 @@ class SendingPages:
             "replyChannel": {
                 "fitConnect": {"processStandards": [_REPLY_STANDARD], "encryptionPublicKey": dict(public)},
             },
+            **({} if evidence is None else {"dataSets": [evidence]}),
         }
 
     def _how(self, who: LoggedIn) -> Text:

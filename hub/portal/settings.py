@@ -69,6 +69,7 @@ class PortalLimits:
     unanswered: timedelta
     forms: int
     stored_bytes: int
+    stored_per_address: int
     attachment_bytes: int
     attachments: int
     form_bytes: int
@@ -322,6 +323,18 @@ DECLARED = (
         "So viel nehmen alle Formulare mit Anlagen zusammen ein.",
         "How much all forms with their attachments take up together.",
         "MiB",
+    ),
+    _number(
+        "limits.stored_megabytes_per_address",
+        2_000,
+        1,
+        10_000_000,
+        "So viel davon nimmt innerhalb eines Tages in Anspruch, wer von einer Adresse kommt; ein Adressblock zehnmal so viel, "
+        "höchstens die Hälfte.",
+        "How much of that whoever comes from one address takes up within a day; a block of addresses ten times as much, half "
+        "of it at most.",
+        "MiB",
+        since="0.4.0",
     ),
     _number(
         "limits.attachment_megabytes",
@@ -602,6 +615,7 @@ def _limits(table: DeclaredTable) -> PortalLimits:
         unanswered=timedelta(minutes=table.take("unanswered_minutes")),
         forms=table.take("forms"),
         stored_bytes=table.take("stored_megabytes") * _MIB,
+        stored_per_address=table.take("stored_megabytes_per_address") * _MIB,
         attachment_bytes=table.take("attachment_megabytes") * _MIB,
         attachments=table.take("attachments"),
         form_bytes=table.take("form_megabytes") * _MIB,

@@ -1,8 +1,8 @@
-"""How much of the portal one network address may take: pages within a minute, forms it begins, bodies it sends at once.
+"""How much of the portal one network address may take: pages, forms it begins, bodies it sends at once, room for all that.
 
 Each is counted by address and, ten times as wide, by the block of addresses that one may rent (``hub.web.neighbours``). What
-lasts, begun forms, is counted in the database, where every portal of several sees it; what ends with its connection is counted
-by the process that holds the connection.
+lasts, begun forms and what they take up, is counted in the database, where every portal of several sees it; what ends with
+its connection is counted by the process that holds the connection.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _REST = "everybody else"
 _WIDER = 10
 #: Within which begun forms are counted.
 _BEGUN_WITHIN = timedelta(minutes=15)
+#: Within which it is counted what somebody has the portal keep; in units that a column of 32 bits holds two terabytes of.
+_KEPT_WITHIN, _KIB = timedelta(days=1), 1024
 #: Seconds that a body may not come on for, and for which it may come as slowly as it likes; then bytes a second, on average.
 _PAUSE, _PATIENCE, _RATE = 30.0, 60.0, 1_024
 
@@ -99,6 +101,28 @@ class BegunForms:
         self._counts.count({near: self._most, wide: self._most * _WIDER}, now, refusal=_too_many_begun)
 
 
+class StoredShares:
+    """Counts the bytes that an address has the portal keep within a day, for all portals on one database.
+
+    ``most`` bytes of one address; a block of addresses may have ten times that, and never more than half of ``all_of_it``. What
+    has ended meanwhile counts, too: whose it was is not written down beside it.
+    """
+
+    def __init__(self, database: PortalDatabase, most: int, *, all_of_it: int) -> None:
+        self._most = max(1, most // _KIB)
+        self._widest = max(self._most, min(self._most * _WIDER, all_of_it // 2 // _KIB))
+        self._counts = Guesses(database, GuessBounds(window=_KEPT_WITHIN))
+
+    def require_room(self, address: str, size: int, now: datetime) -> None:
+        """Count ``size`` bytes, full KiB of them; ``TooMany`` where they are too many."""
+        if size >= _KIB:
+            bounds: dict[tuple[str, ...], int] = {
+                ("kept", neighbourhood(address)): self._most,
+                ("kept-block", block(address)): self._widest,
+            }
+            self._counts.count(bounds, now, refusal=_too_much_kept, more=size // _KIB)
+
+
 def paced(receive: Receive, *, clock: Callable[[], float] = time.monotonic, pause: float = _PAUSE) -> Receive:
     """Return a ``receive`` that ends a body that does not come on (``Malformed``, 408), however it spends its time."""
     waited, seen = 0.0, 0
@@ -128,6 +152,20 @@ def _too_many_begun(wait: timedelta) -> TooMany:
             f"{'Minute' if minutes == 1 else 'Minuten'} noch einmal.",
             f"Very many applications were begun from your address in a short time. Try again in {minutes} "
             f"{'minute' if minutes == 1 else 'minutes'}.",
+        ),
+        retry_after=wait,
+        for_people=True,
+    )
+
+
+def _too_much_kept(wait: timedelta) -> TooMany:
+    hours = max(1, -(-wait // timedelta(hours=1)))
+    return TooMany(
+        Text(
+            "Von Ihrer Adresse kamen innerhalb eines Tages sehr viele Dateien. Was Sie bisher angegeben haben, bleibt. Nehmen "
+            f"Sie kleinere Dateien, oder versuchen Sie es in {hours} {'Stunde' if hours == 1 else 'Stunden'} noch einmal.",
+            "Very many files came from your address within a day. What you have entered so far stays. Take smaller files, or "
+            f"try again in {hours} {'hour' if hours == 1 else 'hours'}.",
         ),
         retry_after=wait,
         for_people=True,

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from stage import BAUEN, NOW, TAUNUSSTEIN, staged
 
 from hub.errors import Malformed, TooMany
-from hub.portal.visits import BegunForms, BodiesAtOnce, VisitCounts, paced
+from hub.portal.visits import BegunForms, BodiesAtOnce, StoredShares, VisitCounts, paced
 
 PAGE = f"/leistung/{BAUEN[-14:]}?ars={TAUNUSSTEIN}"
 CANARY = "Zwitscherlinde"
@@ -368,6 +368,48 @@ def test_who_begins_forms_without_end_is_stopped_and_others_are_not(made_once, t
         with pytest.raises(TooMany):
             counts.require_room("127.0.0.99", NOW)
         counts.require_room("127.0.1.1", NOW)
+
+
+def test_who_fills_the_storage_stops_at_a_share_of_it_and_others_go_on(made_once, tmp_path):
+    """One address cannot take all that the portal keeps: not by files, by pages, nor by copies of what it saved."""
+    limits = {"stored_megabytes_per_address": 2}
+    with staged(made_once, tmp_path) as stage, portal_before(stage, tmp_path, limits=limits) as site:
+        greedy = site.visitor()
+        begin(greedy)
+        plan = b"%PDF-1.4 " + b"x" * 1_200_000
+        assert attach(greedy, plan).status_code == 303
+        refused = attach(greedy, plan)
+        assert refused.status_code == 422
+        assert "sehr viele Dateien" in refused.text
+        assert "Was Sie bisher angegeben haben, bleibt" in refused.text
+        assert len(re.findall(r'name="entfernen"', refused.text)) == 1, "what came in before stays"
+        # Copies of what lies there already take room, too.
+        token = re.search(r'name="csrf" value="([^"]+)"', refused.text)[1]
+        saved = greedy.http.post(f"{greedy.base}/antrag/speichern", data={"csrf": token}, timeout=10)
+        assert saved.status_code == 429
+        mine = from_elsewhere(site.visitor())
+        begin(mine)
+        assert attach(mine, plan).status_code == 303
+        site.clock.pass_(minutes=24 * 60 + 1)
+        later = site.visitor()
+        begin(later)
+        assert attach(later, plan).status_code == 303
+
+
+def attach(visitor, content):
+    token = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/antrag/anlagen").text)[1]
+    parts = [("csrf", (None, token)), ("datei", ("plan.pdf", content, "application/pdf")), ("mehr", (None, "1"))]
+    return visitor.http.post(f"{visitor.base}/antrag/anlagen", files=parts, timeout=20, allow_redirects=False)
+
+
+def test_a_block_of_addresses_takes_no_more_than_half_of_the_storage(made_once, tmp_path):
+    with staged(made_once, tmp_path) as stage, portal_before(stage, tmp_path) as site:
+        shares = StoredShares(site.portal.storage.database, 1024**2, all_of_it=6 * 1024**2)
+        for number in range(1, 4):
+            shares.require_room(f"203.0.113.{number}", 1024**2, NOW)
+        with pytest.raises(TooMany):
+            shares.require_room("203.0.113.77", 1024, NOW)
+        shares.require_room("198.51.100.1", 1024**2, NOW)
 
 
 def test_forms_that_nobody_answers_make_room_for_those_of_others(made_once, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from shared_data import SHARED, needs_shared_data
 from hub.errors import Malformed
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered
 from hub.intake.sealing import AttachmentFacts, SealedAttachment
-from hub.model.submission import MediaType, SchemaRef, Sealed
+from hub.model.submission import ID_TOKEN, MediaType, SchemaRef, Sealed
 from hub.resources import shipped
 
 FIRST = "https://schema.fitko.de/fit-connect/metadata/{}/metadata.schema.json"
@@ -51,6 +52,38 @@ def test_what_version_1_has_no_place_for_is_refused_and_not_lost(said):
         rendered(document(**said), ["1.0.0"])
 
 
+REPORT = "https://raw.githubusercontent.com/Governikus/IdentificationReport/2.0.0/schema/identification-report.json"
+SIGNED = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwLTEifQ.c2ln-bmF_dHVyZQ"
+
+
+def data_set(uri: str, content: Any = SIGNED) -> dict[str, Any]:
+    digest = hashlib.sha512(str(content).encode()).hexdigest()
+    return {
+        "dataSetId": str(uuid4()),
+        "schema": {"schemaUri": uri, "mimeType": "application/jose"},
+        "hash": {"type": "sha512", "content": digest},
+        "content": content,
+    }
+
+
+def test_who_reads_version_1_learns_of_the_author_and_how_a_person_was_identified():
+    author = {"name": "Bürgerportal", "authentication": {"method": "openid-connect", "level": "substantial"}}
+    references = {"senderReference": "A-1"}
+    sets = [data_set(REPORT), data_set(ID_TOKEN)]
+    made = rendered(document(author=author, additionalReferenceInfo=references, dataSets=sets), ["1.0.0"])
+    assert made["authenticationInformation"] == [
+        {"type": "identificationReport", "version": "2.0.0", "content": SIGNED}
+    ]
+    assert made["additionalReferenceInfo"] == {"senderReference": "A-1", "author": author, "idTokens": [SIGNED]}
+    assert not {"author", "dataSets"} & set(made)
+
+
+@pytest.mark.parametrize("content", ["not base64url: <x>", {"a": 1}, "", None], ids=str)
+def test_what_is_no_signed_token_is_no_proof_that_version_1_has_a_place_for(content):
+    with pytest.raises(Malformed):
+        rendered(document(dataSets=[data_set(ID_TOKEN, content)]), ["1.0.0"])
+
+
 @pytest.mark.parametrize("versions", [[], ["2.1.0"], ["1.0.0", "2.1.0"], ["1.3.0", "2.0.0"], ["3.0.0"]], ids=str)
 def test_whoever_reads_a_later_version_gets_2_1(versions):
     composed = document()
@@ -65,7 +98,10 @@ def test_whoever_reads_version_1_alone_gets_the_latest_of_it(versions, named):
 @needs_shared_data
 def test_version_1_keeps_its_official_schema():
     official = orjson.loads((SHARED / "fit-connect" / "metadata.schema.v1.0.0.json").read_bytes())
-    channel = {"replyChannel": {"eMail": {"address": "a@example.org"}}}
+    channel = {
+        "replyChannel": {"eMail": {"address": "a@example.org"}},
+        "dataSets": [data_set(REPORT), data_set(ID_TOKEN)],
+    }
     judge = jsonschema_rs.validator_for(official)
     assert [str(error) for error in judge.iter_errors(rendered(document(**channel), ["1.0.0"]))] == []
 

@@ -26,6 +26,8 @@ from hub.portal.storage import FormKey
 from hub.services import Assurance
 
 DOG = "https://schema.rathaus-hub.example/fim-hundesteuer/1.2/anmeldung.schema.json"
+#: A registration certificate (Meldebescheinigung): a service that demands a log-in here, and whose form asks for no file.
+CERTIFICATE = "99115003012000"
 CHOOSE, DEPART = "/antrag/anmelden", "/antrag/anmelden/los"
 SUBSTANTIAL = "http://eidas.europa.eu/LoA/substantial"
 CANARY = "Kanarowa"
@@ -84,7 +86,7 @@ def login_place(made_once: Path, tmp_path_factory: pytest.TempPathFactory, provi
     secret.write_text(SECRET)
     port = free_port()
     with staged(made_once, folder, base_url=f"http://127.0.0.1:{port}", port=port) as stage:
-        _demand(stage, RESIDENCE, Assurance.SUBSTANTIAL)
+        _demand(stage, Assurance.SUBSTANTIAL, RESIDENCE, CERTIFICATE)
         offer_without_form(stage)
         provider = SmallProvider(clock=stage.clock, keys=[provider_key], person=dict(ERIKA))
         with serving(stage, port=port) as served, running(provider):
@@ -108,11 +110,11 @@ def login_place(made_once: Path, tmp_path_factory: pytest.TempPathFactory, provi
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _demand(stage: Any, service: str, level: Assurance) -> None:
-    """Publish that a service is for people who are logged in alone."""
+def _demand(stage: Any, level: Assurance, *services: str) -> None:
+    """Publish that services are for people who are logged in alone."""
     book, now = stage.hub.service_book, stage.clock()
-    changed = replace(book.active(now).service(service), assurance=level)
+    changed = [replace(book.active(now).service(each), assurance=level) for each in services]
     draft = book.draft(EDITOR, title="Anmeldung", now=now)
-    draft = book.add(draft.number, [changed], EDITOR, revision=draft.revision, now=now)
+    draft = book.add(draft.number, changed, EDITOR, revision=draft.revision, now=now)
     book.approve(draft.number, APPROVER, revision=draft.revision, now=now, text="geprüft")
     book.activate(draft.number, APPROVER, now=now)

@@ -5,6 +5,8 @@ The provider is a real server with real keys; it lies where a test says so.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from random import Random
 from typing import Any
@@ -12,9 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from joserfc import jws
+from joserfc.jwk import ECKey, RSAKey
 from openid_provider import CLIENT_ID, SmallProvider, make_key, sign
 from people import typed_on
-from portal_login import CANARY, CHOOSE, DEPART, DOG, ERIKA, SUBSTANTIAL, LoginPlace
+from portal_login import CANARY, CERTIFICATE, CHOOSE, DEPART, ERIKA, SUBSTANTIAL, LoginPlace
 from portal_way import HANAU, RESIDENCE, Someone, texts_of
 
 from hub.forms.samples import completed
@@ -57,16 +61,16 @@ def test_who_is_logged_in_finds_what_is_known_and_cannot_change_what_is_locked(e
     assert (answers["halter"]["familienname"], answers["halter"]["anschrift"]["ort"]) == (CANARY, "Mainz")
 
 
-def sent_as(entry: LoginPlace, person: Someone) -> Any:
-    """Fill in the rest of a dog's form and send it; return what the authority reads beside the data."""
-    asked = entry.asked(DOG)
-    answers = completed(asked.form, Random(3), optional=0, forced={"/hunde/*/gefaehrlich": False})
+def sent_as(entry: LoginPlace, person: Someone, who: str = "halter") -> Any:
+    """Fill in the rest of a form and send it; return what the authority reads beside the data."""
     running = entry.form_of(person)
-    halter = {**answers["halter"], **running.answers.get("halter", {})}
-    halter["anschrift"] = {**answers["halter"]["anschrift"], "hausnummer": "12a"}
+    asked = entry.asked(running.schema.uri)
+    answers = completed(asked.form, Random(3), optional=0, forced={"/hunde/*/gefaehrlich": False})
+    known = {**answers[who], **running.answers.get(who, {})}
+    known["anschrift"] = {**answers[who]["anschrift"], "hausnummer": "12a"}
     for step in asked.open_steps(answers):
         person.get(f"/antrag/schritt/{step.id}")
-        person.answer(*texts_of(asked, step, {**answers, "halter": halter})[0])
+        person.answer(*texts_of(asked, step, {**answers, who: known})[0])
         assert person.page.status_code == 200, (step.id, person.errors)
     review = person.get("/antrag/pruefen").text
     person.declare()
@@ -84,6 +88,22 @@ def test_the_authority_learns_who_logged_in_and_how_and_the_form_forgets_it(entr
     assert "level of assurance: substantial" in metadata["author"]["description"].lower()
     assert CANARY.encode() in data
     assert "login" not in entry.form_of(person).extra
+
+
+def test_a_service_that_demands_a_level_gets_what_the_provider_signed_and_no_other_does(entry):
+    _, (metadata, _, _) = sent_as(entry, entry.logged_in(service=CERTIFICATE), "antragsteller")
+    (proof,) = metadata["dataSets"]
+    said = metadata["author"]["authentication"]
+    assert (said["evidence"], proof["schema"]["mimeType"]) == (proof["dataSetId"], "application/jose")
+    assert proof["hash"]["content"] == hashlib.sha512(proof["content"].encode()).hexdigest()
+    # Whoever has it can check it years later, by what the authority was told and nothing else.
+    key = (ECKey if said["evidenceKey"]["kty"] == "EC" else RSAKey).import_key(said["evidenceKey"])
+    claims = json.loads(jws.deserialize_compact(proof["content"], key, algorithms=["RS256", "ES256"]).payload)
+    assert (claims["sub"], claims["iss"], claims["acr"]) == ("p-1", entry.provider.issuer, SUBSTANTIAL)
+    assert "d" not in said["evidenceKey"]
+    _, (metadata, _, _) = sent_as(entry, entry.logged_in())
+    assert "dataSets" not in metadata
+    assert "evidence" not in metadata["author"]["authentication"]
 
 
 def test_without_logging_in_the_authority_learns_that_nobody_did(entry):
