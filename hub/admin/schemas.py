@@ -15,12 +15,14 @@ from itertools import groupby
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
+from hub.administration.versions import require_another
+from hub.errors import Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import Right
 from hub.model import Destination, is_uri
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, SchemaStanding, Status
+from hub.web.responses import status_of
 
 _DAYS = 30
 #: Changes that one page lists; the total is always told.
@@ -51,7 +53,7 @@ def index(visit: Visit) -> Response:
         rows=ROWS,
         day=visit.now.date(),
         days=_DAYS,
-        arrivals=visit.tools.arrivals.waiting() if _whole(visit) else [],
+        arrivals=visit.tools.arrivals.waiting() if _may_discard(visit) else [],
     )
 
 
@@ -187,6 +189,10 @@ def _whole(visit: Visit) -> bool:
     return visit.person.may_everywhere(Right.OPERATE)
 
 
+def _may_discard(visit: Visit) -> bool:
+    return _whole(visit) or visit.person.may_everywhere(Right.APPROVE)
+
+
 def _still_offered(number: int) -> Invalid:
     return Invalid(
         Text(
@@ -256,23 +262,41 @@ def _own_name(upload: Upload) -> str:
     return upload.name.replace("\\", "/").rpartition("/")[2]
 
 
-def show_arrival(visit: Visit) -> Response:
-    """Show what the checks say of a package that waits."""
+def show_arrival(visit: Visit, *, error: HubError | None = None) -> Response:
+    """Show what the checks say of a package that waits, and to whom what can be done with it."""
     visit.scope.require_no_tenant()
-    return visit.page("schema_arrival.html", arrival=visit.tools.arrivals.arrival(visit.parts["id"]))
+    arrival = visit.tools.arrivals.arrival(visit.parts["id"])
+    return visit.page(
+        "schema_arrival.html",
+        status=200 if error is None else status_of(error),
+        arrival=arrival,
+        is_own=arrival.brought_by == visit.person.name,
+        may_admit=visit.person.may_everywhere(Right.APPROVE) and arrival.brought_by != visit.person.name,
+        may_discard=_may_discard(visit),
+        error=error,
+    )
 
 
 def admit(visit: Visit) -> Response:
-    """Take a package into the catalogue."""
+    """Take a package into the catalogue, where citizens and senders see it: a second person does, as with services."""
     visit.scope.require_no_tenant()
+    waiting = visit.tools.arrivals.arrival(visit.parts["id"])
+    named = f"{waiting.manifest.standard} {waiting.manifest.version}"
+    try:
+        require_another(visit.hub.store, visit.person, [waiting.brought_by], Text(named, named))
+    except Forbidden as refused:
+        return show_arrival(visit, error=refused)
     arrival = visit.tools.arrivals.admit(visit.parts["id"])
-    visit.hub.store.audit.append(visit.audit("schema.admit", _target(arrival), **_facts(arrival)))
+    facts = {**_facts(arrival), "brought_by": arrival.brought_by}
+    visit.hub.store.audit.append(visit.audit("schema.admit", _target(arrival), **facts))
     return visit.to("/schemas", note="admitted", q=arrival.manifest.standard)
 
 
 def discard(visit: Visit) -> Response:
-    """Drop a package."""
+    """Drop a package: who may bring one in, and who might have approved it."""
     visit.scope.require_no_tenant()
+    if not _may_discard(visit):
+        visit.person.require(Right.OPERATE)
     arrival = visit.tools.arrivals.discard(visit.parts["id"])
     visit.hub.store.audit.append(visit.audit("schema.discard", _target(arrival)))
     return visit.to("/schemas", note="discarded")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -333,8 +333,8 @@ class VersionBook(VersionCache[Content]):
         require_short_text(text)
         version = self.version(number)
         content, base = self.content(number), self.base_of(version, now)
-        if self.takes_two(base, content) and may_be_one_human(self._store, person.name, version.editors):
-            raise _same_person(self._versions.kept.named(number), same_account=person.name in version.editors)
+        if self.takes_two(base, content):
+            require_another(self._store, person, version.editors, self._versions.kept.named(number))
         self._require_base(version, now)
         self.require_scope(person, base, content)
         warnings = self.require_fitness(content, person, word=text, now=now)
@@ -527,6 +527,16 @@ def require_short_text(text: str) -> None:
     """Raise ``Invalid`` for a text that is too long."""
     if len(text) > _MAX_TEXT:
         raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
+
+
+def require_another(store: Store, person: Person, editors: Collection[str], named: Text) -> None:
+    """Require of somebody who approves that they are nobody who edited, by whatever account; ``named`` is what they approve.
+
+    Raises:
+        Forbidden: they are, or nobody can tell.
+    """
+    if may_be_one_human(store, person.name, editors):
+        raise _same_person(named, same_account=person.name in editors)
 
 
 def _same_person(named: Text, *, same_account: bool) -> Forbidden:

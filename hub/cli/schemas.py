@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,13 @@ import click
 import orjson
 
 from hub.cli.applications import media_type_of
-from hub.cli.options import data_option, settings_for
+from hub.cli.options import data_option, opened, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
 from hub.forms.fim_form import FimImport, import_xdatenfelder
 from hub.forms.xdatenfelder import is_xdatenfelder
 from hub.model import utc_now
 from hub.resources import shipped
+from hub.store import AuditEntry
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.editions import SchemaEntry, load_version
 from hub.validation.importing import import_standard
@@ -215,18 +219,20 @@ def import_(
     if _is_fim(source):
         if catalog or rules or open_lists or messages != "*":
             raise click.UsageError("An XDatenfelder file takes no --catalog, --rules, --open-list or --messages.")
-        with handed_in():
+        with _audited(data) as audit, handed_in():
             brought = import_xdatenfelder(
                 source, target, standard=standard, version=version, code_lists=code_lists, **edition
             )
+            audit(brought.manifest)
         _say_fim(brought, as_json=as_json)
         return
     if not standard or not version or code_lists:
         raise click.UsageError("A package needs --standard and --version, and takes no --code-list.")
     click.echo(f"Übersetze / compiling {standard} {version} …", err=True)
     more: dict[str, Any] = {"catalog": catalog, "messages": messages, "rules": rules, "open_lists": open_lists}
-    with handed_in():
+    with _audited(data) as audit, handed_in():
         manifest = import_standard(source, target, standard=standard, version=version, **edition, **more)
+        audit(manifest)
     if as_json:
         click.echo(_as_json(manifest))
         return
@@ -241,6 +247,33 @@ def import_(
         click.echo(f"{len(lists)} Codelisten / code lists, davon offen / of them open: {still_open}", err=True)
     if manifest.left_out:
         click.echo(f"{_LEFT_OUT}: {', '.join(manifest.left_out)}", err=True)
+
+
+@contextmanager
+def _audited(data: Path) -> Iterator[Callable[[Manifest], None]]:
+    """Lend what writes an import into the audit log: whoever may write the data folder acts without a second person.
+
+    Before the hub has a database there is no log yet. One that cannot be opened stops the import before it begins.
+    """
+    settings = settings_for(data)
+    if not settings.database_url and not (settings.data / "hub.sqlite").exists():
+        yield lambda _: None
+        return
+    with opened(data) as hub:
+
+        def audit(manifest: Manifest) -> None:
+            facts = {"schemas": len(manifest.schemas), "files": len(manifest.files), "status": manifest.status.value}
+            hub.store.audit.append(
+                AuditEntry(
+                    at=hub.clock(),
+                    actor=f"cli:{getpass.getuser()}",
+                    action="schema.import",
+                    target=f"schema:{manifest.standard}/{manifest.version}",
+                    after=facts,
+                )
+            )
+
+        yield audit
 
 
 def _is_fim(source: Path) -> bool:

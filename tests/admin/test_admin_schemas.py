@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from admin_pages import PASSWORD
 from stage import NOW, TAUNUSSTEIN, WIESBADEN
 
 from hub.admin.charts import PLOT_WIDTH, STRIP, by_destination, plot_of, whole_spans
-from hub.model import EVERYTHING
+from hub.model import EVERYTHING, Role
 from hub.store.reports import Activity, Tally
 
 SCHEMA = (
@@ -73,7 +74,7 @@ def test_a_data_schema_of_fim_becomes_a_schema_with_a_form_once_somebody_takes_i
     assert "noch nicht im Katalog" in page.text, page.text
     assert f"{standard} 1" in page.text
     arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
-    assert "Das Paket steht im Katalog." in otto.post(f"/schemas/import/{arrival}/admit").text
+    assert "Das Paket steht im Katalog." in pages.as_("anton").post(f"/schemas/import/{arrival}/admit").text
     (folder,) = (pages.stage.data / "schemas" / standard).iterdir()
     assert {"catalog.yaml", "form.yaml"} <= {each.name for each in folder.iterdir()}
     with_rules = {**sent, "rules": ("own.sch", b"<x/>")}
@@ -101,7 +102,14 @@ def test_a_package_is_checked_shown_and_taken_over(pages):
     assert "Kein Schema passt dazu" in otto.get("/schemas", params={"q": "probe 1.0 nirgends"}).text
     arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
     assert arrival in otto.get("/schemas").text
-    admitted = otto.post(f"/schemas/import/{arrival}/admit").text
+    # Whoever brought it in does not take it over; who may approve does, as with services and routing.
+    assert "In den Katalog übernimmt es eine zweite Person" in page.text
+    assert "/admit" not in page.text
+    assert otto.post(f"/schemas/import/{arrival}/admit").status_code == 403
+    anton = pages.as_("anton")
+    assert arrival in anton.get("/schemas").text
+    assert "/admit" in anton.get(f"/schemas/import/{arrival}").text
+    admitted = anton.post(f"/schemas/import/{arrival}/admit").text
     assert "Das Paket steht im Katalog." in admitted
     assert "Kein Schema passt dazu" not in admitted  # It is seen at once.
     assert "/schemas/probe/1.0" in admitted
@@ -113,6 +121,28 @@ def test_a_package_is_checked_shown_and_taken_over(pages):
     assert "<div>/{urn:t}m (nötig)</div>" in shown
     assert "<div>/ermaessigung/nachweisDatei</div>" in otto.get("/schemas/fim-hundesteuer/1.0").text
     assert _actions(pages) == ["schema.receive", "schema.admit"]
+
+
+def test_attack_who_may_both_bring_in_and_approve_does_not_do_both_for_one_package(pages):
+    both = (Role.OPERATOR, Role.APPROVER)
+    pages.accounts.add("olga", PASSWORD, roles=both, actor="cli:test", now=pages.stage.clock())
+    olga = pages.as_("olga")
+    page = _bring(olga)
+    arrival = re.search(r"/schemas/import/([0-9a-f]{32})", page.url)[1]
+    assert "/admit" not in page.text
+    refused = olga.post(f"/schemas/import/{arrival}/admit")
+    assert refused.status_code == 403
+    assert "Das braucht eine zweite Person. probe 1.0 haben Sie selbst bearbeitet." in refused.text
+    seen = pages.as_("viktor").get(f"/schemas/import/{arrival}").text
+    assert "/admit" not in seen
+    assert "/discard" not in seen
+    assert pages.as_("viktor").post(f"/schemas/import/{arrival}/discard").status_code == 403
+    assert not (pages.stage.data / "schemas" / "probe").exists()
+    assert _actions(pages) == ["schema.receive"]
+    anton = pages.as_("anton")
+    assert "Das Paket steht im Katalog." in anton.post(f"/schemas/import/{arrival}/admit").text
+    (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.admit", scope=EVERYTHING).items]
+    assert (entry.actor, entry.after["brought_by"]) == ("anton", "olga")
 
 
 def test_a_package_that_does_not_pass_says_why_and_is_audited(pages):
@@ -241,7 +271,7 @@ def test_two_versions_are_compared_in_the_page(pages):
     otto = pages.as_("otto")
     for version, kind in (("1.0", "xs:string"), ("2.0", "xs:int")):
         page = _bring(otto, SCHEMA.format(kind).replace("urn:t", f"urn:t:{version}"), version=version)
-        otto.post(f"/schemas/import/{re.search(r'import/([0-9a-f]{32})', page.url)[1]}/admit")
+        pages.as_("anton").post(f"/schemas/import/{re.search(r'import/([0-9a-f]{32})', page.url)[1]}/admit")
         pages.stage.hub.catalogs.looked -= 10
         otto.get("/schemas")
     text = otto.get("/schemas/diff", params={"standard": "probe", "old": "1.0", "new": "2.0"}).text
