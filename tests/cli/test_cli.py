@@ -235,7 +235,7 @@ def test_schemas_are_listed(hub):
 
 
 @needs_shared_data
-def test_an_official_package_is_brought_in_and_judges_by_itself(hub):
+def test_an_official_package_is_brought_in_and_judges_by_itself(hub, stage):
     source = str(XWASSER / "schemas" / "V1_0_0")
     code, said = hub(
         "schemas", "import", source, "--standard", "xwasser", "--version", "1.0", "--catalog", str(CATALOG)
@@ -244,6 +244,9 @@ def test_an_official_package_is_brought_in_and_judges_by_itself(hub):
     assert (
         hub("schemas", "import", source, "--standard", "xwasser", "--version", "1.0", "--catalog", str(CATALOG))[0] == 1
     )
+    # Whoever may write the data folder acts alone; what they did stands in the audit log, and what failed does not.
+    (entry,) = [each.entry for each in stage.hub.store.audit.entries(action="schema.import", scope=EVERYTHING).items]
+    assert (entry.target, entry.actor[:4], entry.after["status"]) == ("schema:xwasser/1.0", "cli:", "valid")
     dangling = hub("validate", str(XWASSER / "tests" / "quality_report_minimal.xml"))
     assert (dangling[0], dangling[1].count("idref-dangling")) == (1, 2)
     assert hub("validate", str(XWASSER / "tests" / "olb_report_minimal.xml"))[0] == 0

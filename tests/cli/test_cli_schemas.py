@@ -199,6 +199,7 @@ def test_a_fim_file_becomes_a_version_with_a_form_and_names_what_is_not_taken_ov
     assert code == 0, said
     assert "fim-s7 1.2: 1 Felder" in said
     assert "the rule R1 (Alter) stands in the schema as text" in said
+    assert not (tmp_path / "data/hub.sqlite").exists(), "bringing one in makes no database"
     code, said = hub("schemas", "import", file, "--standard", "antrag", "--version", "9", "--json")
     found = json.loads(said)
     assert (code, found["standard"], found["version"], found["elements"]) == (0, "antrag", "9", 1)
